@@ -1,0 +1,140 @@
+"""The routes of the local API, on FastAPI.
+
+Every answer is one JSON document with a schema name, made by `Reports`; handlers are `async` so that they run
+on the node's own thread, where its state is whole. What a request must be at all is checked in `gate`.
+"""
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry
+from pydantic import BeforeValidator, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from p2pverify import __version__
+from p2pverify.api.gate import error_document
+from p2pverify.api.metrics import CONTENT_TYPE, render
+from p2pverify.node.ports import Reports
+
+AUDITS_DEFAULT = 100
+AUDITS_MAX = 1000
+#: The paths, and the names that their queries may use.
+ROUTES: dict[str, frozenset[str]] = {
+    "/v1/status": frozenset(),
+    "/v1/peers": frozenset(),
+    "/v1/scores": frozenset({"view"}),
+    "/v1/audits": frozenset({"limit"}),
+    "/v1/leave": frozenset(),
+    "/livez": frozenset(),
+    "/readyz": frozenset(),
+    "/metrics": frozenset(),
+    "/openapi.json": frozenset(),
+}
+
+
+def _decimal(value: object) -> object:
+    if isinstance(value, str) and not (value.isascii() and value.isdecimal() and len(value) <= 9):
+        raise ValueError("not a whole number in decimal digits")
+    return value
+
+
+View = Literal["final", "provisional"]
+Limit = Annotated[int, BeforeValidator(_decimal), Field(ge=1, le=AUDITS_MAX)]
+
+
+def new_app(
+    reports: Reports, registry: CollectorRegistry, *, token: str, on_leave: Callable[[], None]
+) -> FastAPI:
+    """The API of one node. `on_leave` is called on the node's thread, after the token was right."""
+    app = FastAPI(title="p2pverify node", version=__version__, docs_url=None, redoc_url=None)
+    _add_reports(app, reports)
+    _add_health(app, reports, registry)
+    _add_leave(app, token, on_leave)
+    app.add_exception_handler(RequestValidationError, _bad_query)
+    app.add_exception_handler(HTTPException, _http_error)
+    return app
+
+
+def _add_reports(app: FastAPI, reports: Reports) -> None:
+    @app.get("/v1/status")
+    async def status() -> Response:
+        """Who this node is, and how far it has come."""
+        return _json(reports.status())
+
+    @app.get("/v1/peers")
+    async def peers() -> Response:
+        """The peers it is connected with."""
+        return _json(reports.peers())
+
+    @app.get("/v1/scores")
+    async def scores(view: View = "final") -> Response:
+        """Scores and standings in the newest certified view, or in the fold of what it holds."""
+        return _json(reports.scores(final=view == "final"))
+
+    @app.get("/v1/audits")
+    async def audits(limit: Limit = AUDITS_DEFAULT) -> Response:
+        """The newest audits and the disputes."""
+        return _json(reports.audits(limit=limit))
+
+
+def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> None:
+    @app.get("/livez")
+    async def livez() -> Response:
+        """Whether the process answers."""
+        return _json({"schema": "p2pverify/live/1", "live": True})
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        """Whether the node takes part, and if not (503), why."""
+        reasons = reports.unready()
+        document = {"schema": "p2pverify/ready/1", "ready": not reasons, "reasons": reasons}
+        return _json(document, status=503 if reasons else 200)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        return Response(render(registry), headers={"content-type": CONTENT_TYPE})
+
+
+def _add_leave(app: FastAPI, token: str, on_leave: Callable[[], None]) -> None:
+    expected = f"Bearer {token}".encode()
+
+    @app.post("/v1/leave")
+    async def leave(request: Request) -> Response:
+        """Leave the network for good; needs the bearer token from the home directory."""
+        given = request.headers.getlist("authorization")
+        if len(given) != 1:
+            message = "send the token from the home directory as 'Authorization: Bearer TOKEN'"
+            return _error(401, "no_token", message, {"www-authenticate": "Bearer"})
+        if not hmac.compare_digest(given[0].encode("latin-1"), expected):
+            return _error(403, "wrong_token", "this is not the token in the node's home directory")
+        on_leave()
+        return _json({"schema": "p2pverify/leave/1", "leaving": True}, status=202)
+
+
+async def _bad_query(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()]
+    return _error(400, "bad_query", "; ".join(faults))
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _error(404, "not_found", f"there is no such path; there are {', '.join(ROUTES)}")
+    return _error(error.status_code, "refused", str(error.detail), error.headers)
+
+
+def _json(document: Mapping[str, object], *, status: int = 200) -> Response:
+    body = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    return Response(body, status_code=status, media_type="application/json")
+
+
+def _error(status: int, error: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    body = json.dumps(error_document(error, message))
+    return Response(body, status_code=status, headers=dict(headers or {}), media_type="application/json")

@@ -1,0 +1,1 @@
+"""The command line. Imports stay inside functions, so that reading commands start quickly."""

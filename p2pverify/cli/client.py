@@ -1,0 +1,93 @@
+"""The command line's client of the local API: the standard library, one request, one JSON document.
+
+Whatever answers at the address in the home's `api` file is a stranger until it has shown the right schema:
+the node may have died and another program may have its port.
+"""
+
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from p2pverify.cli.errors import CliError, NotRunningError
+from p2pverify.node.home import Home
+
+TIMEOUT_S = 5.0
+_ANSWER_BYTES_MAX = 64 * 1024 * 1024
+_CHUNK_BYTES = 65_536
+_ERROR_SCHEMA = "p2pverify/error/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A document of the API, decoded and as it came."""
+
+    status: int
+    document: dict[str, object]
+    text: str
+
+
+def get(home: Home, path: str, schema: str, *, timeout_s: float = TIMEOUT_S) -> Answer:
+    """The document at `path`. Raises NotRunningError if no node answers, CliError if the node refuses."""
+    return _ask(home, "GET", path, schema, timeout_s=timeout_s)
+
+
+def post(home: Home, path: str, schema: str) -> Answer:
+    """Change something, with the home's token. Raises as `get` does."""
+    token = home.read_token()
+    if token is None:
+        raise NotRunningError(f"{home.path} has no token: no node was ever started there")
+    return _ask(home, "POST", path, schema, token=token)
+
+
+def _ask(
+    home: Home, method: str, path: str, schema: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S
+) -> Answer:
+    url = home.read_api()
+    if url is None:
+        raise NotRunningError(f"no node is running in {home.path}")
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    try:
+        status, body = _exchange(url, method, path, headers, timeout_s)
+    except TimeoutError:
+        raise NotRunningError(f"nothing answers at {url} within {timeout_s:g} s") from None
+    except OSError as error:
+        raise NotRunningError(f"no node answers at {url} ({error.strerror or error})") from None
+    except (http.client.HTTPException, ValueError):
+        raise NotRunningError(f"what answers at {url} is not a p2pverify node") from None
+    try:
+        text = body.decode()
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        text, document = "", None
+    if not isinstance(document, dict) or document.get("schema") not in (schema, _ERROR_SCHEMA):
+        raise NotRunningError(f"what answers at {url} is not a p2pverify node of this version")
+    if document["schema"] == _ERROR_SCHEMA:
+        message = str(document.get("message", "no reason given"))
+        raise CliError(f"the node refused: {message}", "is this the home of the node that is running?")
+    return Answer(status, document, text)
+
+
+def _exchange(
+    url: str, method: str, path: str, headers: dict[str, str], timeout_s: float
+) -> tuple[int, bytes]:
+    """Status and body of one request. Raises OSError, HTTPException or ValueError; never waits for longer."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname is None or parts.port is None:
+        raise ValueError("not the URL of a local API")
+    deadline = time.monotonic() + timeout_s
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    try:
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        body = bytearray()
+        while chunk := response.read1(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > _ANSWER_BYTES_MAX:
+                raise ValueError("the answer is too long")
+            if time.monotonic() > deadline:
+                raise TimeoutError
+        return response.status, bytes(body)
+    finally:
+        connection.close()

@@ -1,0 +1,22 @@
+"""Which home directory a command works on: `--home`, else P2PVERIFY_HOME, else the user's data directory."""
+
+import click
+
+from p2pverify.node.home import Home
+
+
+def current_home() -> Home:
+    """The home of the command that is running."""
+    return click.get_current_context().find_object(Home) or Home.find()
+
+
+def home_option() -> click.Option:
+    """`--home` for a subcommand, so that it may stand behind the command's name as well as before it."""
+    return click.Option(
+        ["--home"], metavar="DIR", expose_value=False, hidden=True, callback=_choose_home, type=click.Path()
+    )
+
+
+def _choose_home(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.obj = Home.find(value)

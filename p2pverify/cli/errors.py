@@ -1,0 +1,136 @@
+"""How commands fail: one line that says what happened, one that says what to do, and a documented exit code.
+
+0 ok   1 error   2 usage   3 node not running   4 not ready or timed out   5 verification failed
+130 interrupted   141 nobody reads the output any more
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import IO, Any
+
+import click
+
+OK = 0
+ERROR = 1
+USAGE = 2
+NOT_RUNNING = 3
+NOT_READY = 4
+NOT_VERIFIED = 5
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+DEBUG_VARIABLE = "P2PVERIFY_DEBUG"
+_TEXT_CHARS_MAX = 2000
+
+
+class CliError(click.ClickException):
+    """What a command raises to end with a message and a hint, and with its class's exit code."""
+
+    exit_code = ERROR
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the two lines."""
+        report(self.message, self.hint, file)
+
+
+class NotRunningError(CliError):
+    """No node answers for this home."""
+
+    exit_code = NOT_RUNNING
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "start it with 'p2pverify join'")
+
+
+class NotReadyError(CliError):
+    """Something did not happen in time."""
+
+    exit_code = NOT_READY
+
+
+class NotVerifiedError(CliError):
+    """What was checked does not hold."""
+
+    exit_code = NOT_VERIFIED
+
+
+def report(message: str, hint: str = "", file: IO[Any] | None = None) -> None:
+    """Print the two lines of an error to stderr, or to `file`."""
+    stream = sys.stderr if file is None else file
+    click.echo(f"p2pverify: {one_line(message)}", file=stream)
+    if hint:
+        click.echo(f"hint: {one_line(hint)}", file=stream)
+
+
+def one_line(text: str) -> str:
+    """Text that is safe on a terminal: one line, printable, not endless."""
+    joined = " ".join(text.split())
+    return "".join(c if c.isprintable() else "?" for c in joined[:_TEXT_CHARS_MAX])
+
+
+def guarded(body: Callable[[], object]) -> int:
+    """Run a command and return its exit code; whatever it raises becomes two lines on stderr."""
+    try:
+        result = body()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _abandon_stdout()
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - a command never ends in a traceback
+        return _explain(error)
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        return INTERRUPTED
+    return result if isinstance(result, int) else OK
+
+
+def _explain(error: Exception) -> int:
+    leaf: BaseException = error
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    if isinstance(leaf, BrokenPipeError):
+        return _abandon_stdout()
+    if os.environ.get(DEBUG_VARIABLE) == "1":
+        traceback.print_exception(error)
+    if isinstance(leaf, click.exceptions.NoArgsIsHelpError):
+        leaf.show()
+        return USAGE
+    if isinstance(leaf, click.UsageError):
+        command = leaf.ctx.command_path if leaf.ctx else "p2pverify"
+        report(leaf.format_message(), f"'{command} --help' shows how to call it")
+        return USAGE
+    if isinstance(leaf, click.ClickException):
+        leaf.show()
+        return leaf.exit_code
+    report(*_sentence(leaf))
+    return ERROR
+
+
+def _sentence(error: BaseException) -> tuple[str, str]:
+    """What happened and what to do, for an exception that is not the command line's own."""
+    reason, hint = getattr(error, "reason", None), getattr(error, "hint", "")
+    if isinstance(reason, str) and isinstance(hint, str):
+        return reason, hint
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}", "check the path and its permissions"
+    text = f"unexpected fault: {type(error).__name__}: {error}"
+    return text, f"set {DEBUG_VARIABLE}=1 to see where, and report it"
+
+
+def _abandon_stdout() -> int:
+    """Point stdout at nothing, so that the interpreter's last flush does not fail as well."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
+    return BROKEN_PIPE

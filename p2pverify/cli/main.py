@@ -1,0 +1,110 @@
+"""The command `p2pverify`: global options, and subcommands that are imported when they are called.
+
+What a command does is left to its module; what happens when it fails is in `errors`. Names and help texts
+stand here so that `--help` and completion import none of them.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from p2pverify import __version__
+from p2pverify.cli.context import home_option
+from p2pverify.cli.errors import guarded
+from p2pverify.node.home import ENVIRONMENT, Home
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+PROGRAM = "p2pverify"
+#: name -> (module:attribute, one line of help), in the order of `--help`.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "join": ("p2pverify.cli.join:join", "Run a node in the foreground and take part in a network."),
+    "testnet": ("p2pverify.cli.testnet:testnet", "Run a network of real processes, some of them cheating."),
+    "scores": ("p2pverify.cli.read:scores", "Show every peer's score, interval and standing."),
+    "status": ("p2pverify.cli.read:status", "Show how the running node is doing."),
+    "peers": ("p2pverify.cli.read:peers", "Show the peers that the node is connected with."),
+    "audits": ("p2pverify.cli.read:audits", "Show the newest audits and the disputes."),
+    "wait": ("p2pverify.cli.wait:wait", "Wait until the node answers, or is ready."),
+    "leave": ("p2pverify.cli.wait:leave", "Leave the network for good."),
+    "init": ("p2pverify.cli.init:init", "Make a home directory with a new identity."),
+    "network": ("p2pverify.cli.network:network", "Write or show a network file."),
+    "ledger": ("p2pverify.cli.ledger:ledger", "Export the records, or verify an export offline."),
+    "config": ("p2pverify.cli.config:config", "Show the settings of this home."),
+    "completion": ("p2pverify.cli.completion:completion", "Print a completion script for a shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Import one subcommand, and let it take `--home` too."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        _accept_home(command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Complete names of commands without importing them, then options."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(n, help=text) for n, (_, text) in COMMANDS.items() if n.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+    def main(  # type: ignore[override]  # always ends the process, as click's does in standalone mode
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **_: Any
+    ) -> None:
+        """Run a command line and end the process with its exit code."""
+        name = prog_name if prog_name is not None and prog_name != "main" else PROGRAM
+        self._main_shell_completion({}, name)
+        sys.exit(guarded(lambda: self._invoke(sys.argv[1:] if args is None else list(args), name)))
+
+    def _invoke(self, args: list[str], name: str) -> object:
+        with self.make_context(name, args) as ctx:
+            return self.invoke(ctx)
+
+
+def _accept_home(command: click.Command) -> None:
+    if all(param.name != "home" for param in command.params):
+        command.params.append(home_option())
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            _accept_home(child)
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 node not running, 4 not ready or timed out, "
+    "5 verification failed.",
+)
+@click.option(
+    "--home",
+    metavar="DIR",
+    type=click.Path(),
+    help=f"The node's home directory [{ENVIRONMENT}].",
+    default=None,
+)
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+@click.pass_context
+def main(ctx: click.Context, home: str | None) -> None:
+    """Peers that verify each other's AI inference: join a network, run a testnet, read scores."""
+    ctx.obj = Home.find(home)

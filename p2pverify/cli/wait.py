@@ -1,0 +1,54 @@
+"""`wait`, for scripts that start a node and go on when it answers, and `leave`."""
+
+import math
+import sys
+import time
+
+import click
+
+from p2pverify.cli import client
+from p2pverify.cli.context import current_home
+from p2pverify.cli.errors import NotReadyError, NotRunningError
+from p2pverify.cli.table import cell
+
+_POLL_S = 0.2
+
+
+@click.command()
+@click.option("--ready", is_flag=True, help="Wait until it takes part in the network, not only answers.")
+@click.option("--timeout", "timeout_s", type=float, default=60, show_default=True, help="Seconds to wait.")
+@click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
+def wait(ready: bool, timeout_s: float, as_json: bool) -> None:
+    """Wait until the node answers, or with --ready until it is ready; exit 4 if that takes too long."""
+    if not math.isfinite(timeout_s) or timeout_s < 0:
+        raise click.BadParameter("give seconds, 0 or more", param_hint="--timeout")
+    home = current_home()
+    path, schema = ("/readyz", "p2pverify/ready/1") if ready else ("/livez", "p2pverify/live/1")
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left_s = deadline - time.monotonic()
+        try:
+            answer = client.get(home, path, schema, timeout_s=min(client.TIMEOUT_S, max(left_s, _POLL_S)))
+        except NotRunningError as error:
+            why = error.message
+        else:
+            if not ready or answer.document.get("ready") is True:
+                click.echo(answer.text if as_json else "ready" if ready else "running")
+                return
+            reasons = answer.document.get("reasons")
+            why = "; ".join(cell(reason) for reason in reasons) if isinstance(reasons, list) else "no reason"
+        if left_s <= 0:
+            state = "ready" if ready else "running"
+            hint = "'p2pverify status' shows how far it is" if ready else "start it with 'p2pverify join'"
+            raise NotReadyError(f"the node is not {state} after {timeout_s:g} s: {why}", hint)
+        time.sleep(min(_POLL_S, left_s))
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def leave(yes: bool) -> None:
+    """Leave the network for good: the node signs its leave, and other peers no longer ask it."""
+    if not yes and sys.stdin.isatty():
+        click.confirm("Leave the network for good?", abort=True, err=True)
+    client.post(current_home(), "/v1/leave", "p2pverify/leave/1")
+    click.echo("leaving; stop the node once its leave has spread")

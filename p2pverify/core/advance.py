@@ -1,0 +1,200 @@
+"""One step of the fold: the state at a cut from the state at its base and the records between them.
+
+Records are sorted by kind, author and number before anything is decided, so the order of their arrival cannot
+matter. Duties, disputes and weights have modules of their own.
+"""
+
+from collections.abc import Iterable
+
+from p2pverify.core import disputes, duties, weights
+from p2pverify.core.network import Network
+from p2pverify.core.records import (
+    Cut,
+    Head,
+    Kind,
+    Record,
+    decode_conflict,
+    decode_cut,
+    decode_cut_signature,
+    decode_join,
+)
+from p2pverify.core.rules import audit_of, conflict_kind, slot_key
+from p2pverify.core.score import cusum
+from p2pverify.core.state import MEMORY_EPOCHS, AuditNote, Member, State
+from p2pverify.core.step import Frame, Step, class_steps
+
+
+def advance(
+    network: Network,
+    network_id: bytes,
+    base: State,
+    records: Iterable[Record],
+    frame: Frame,
+    *,
+    cut_id: bytes,
+    epoch: int,
+    heads: dict[bytes, Head],
+    beacon: bytes,
+) -> State:
+    """The state at a cut (or at a provisional set of heads) on top of its base."""
+    state = base.successor(cut_id, epoch, heads)
+    state.beacon = beacon
+    step = Step(network, network_id, base, state, frame, class_steps(network))
+    by_kind: dict[int, list[Record]] = {}
+    for record in sorted(records, key=lambda r: (r.kind, r.author, r.seq, r.id)):
+        by_kind.setdefault(record.kind, []).append(record)
+        state.count("records")
+    for record in by_kind.get(Kind.CONFLICT, ()):
+        _conflict(step, record)
+    for kind in (Kind.JOIN, Kind.LEAVE):
+        for record in by_kind.get(kind, ()):
+            _membership(step, record)
+    for record in by_kind.get(Kind.CUT, ()):
+        _cut(step, record)
+    for record in by_kind.get(Kind.CUT_SIGNATURE, ()):
+        _cut_signature(step, record)
+    for record in by_kind.get(Kind.AUDIT, ()):
+        _audit(step, record)
+    opened = [found for record in by_kind.get(Kind.DUTY, ()) for found in duties.take_duty(step, record)]
+    disputes.open_disputes(step, opened)
+    for record in by_kind.get(Kind.VOTE_COMMIT, ()):
+        disputes.take_commit(step, record)
+    disputes.close_sealing(step)
+    for record in by_kind.get(Kind.VOTE, ()):
+        disputes.take_vote(step, record)
+    disputes.decide(step)
+    _test(step)
+    _carry_convictions(step)
+    weights.update(step)
+    _forget(step)
+    return state
+
+
+def _conflict(step: Step, record: Record) -> None:
+    conflict = decode_conflict(record.payload)
+    one, two = conflict.first, conflict.second
+    accused = one.header.author
+    member = step.state.members.get(accused)
+    if member is None:
+        return
+    keys = [slot_key(s.header.kind, s.header.network, accused, s.payload) for s in (one, two)]
+    if one.header.body == two.header.body:
+        keys = [None, None]
+    if conflict_kind(one.header.seq, two.header.seq, (keys[0], keys[1])) == "slot":
+        step.state.convict(accused, "two payloads for one slot")
+    elif member.fork_until < 0:
+        step.state.change(accused, fork_until=step.state.epoch + step.network.params.fork_epochs)
+        step.state.count("forks")
+
+
+def _membership(step: Step, record: Record) -> None:
+    member = step.state.members.get(record.author, Member())
+    if record.kind == Kind.LEAVE:
+        if member.active:
+            step.state.change(record.author, active=False)
+        return
+    if member.active or member.is_convicted:
+        return
+    join = decode_join(record.payload)
+    step.state.members.setdefault(record.author, member)
+    step.state.change(
+        record.author,
+        active=True,
+        class_index=join.class_index,
+        vrf_key=join.vrf_key,
+        joined_epoch=step.state.epoch,
+        joined_index=step.state.index,
+    )
+
+
+def _cut(step: Step, record: Record) -> None:
+    """Remember a proposal. Two different ones for one epoch and base convict their author."""
+    cut = decode_cut(record.payload)
+    step.state.cuts[record.id] = cut
+    key = (record.author, cut.epoch, cut.base)
+    other = step.state.cut_authors.setdefault(key, record.id)
+    if other != record.id and step.state.cuts.get(other) != cut:
+        step.state.convict(record.author, "two proposals for one epoch")
+
+
+def _cut_signature(step: Step, record: Record) -> None:
+    """Count a signature. A signer whose cuts are not nested convicts itself."""
+    state = step.state
+    cut_id = decode_cut_signature(record.payload).cut
+    cut = state.cuts.get(cut_id)
+    if cut is None or record.author not in state.members:
+        return
+    state.signatures[cut_id] = state.signatures.get(cut_id, frozenset()) | {record.author}
+    before = state.cuts.get(state.last_signed.get(record.author, b""))
+    state.last_signed[record.author] = cut_id
+    if before is None or not _is_covered(step, cut) or not _is_covered(step, before):
+        return
+    if not step.frame.contains({head[0]: head for head in cut.heads}, before.heads):
+        state.convict(record.author, "signed two cuts that are not nested")
+
+
+def _is_covered(step: Step, cut: Cut) -> bool:
+    heads = step.state.heads
+    return all(head[0] in heads and heads[head[0]][1] >= head[1] for head in cut.heads)
+
+
+def _audit(step: Step, record: Record) -> None:
+    """An audit waits for its author's duty. A second, different one for the same slot convicts."""
+    audit = audit_of(record)
+    known = step.state.audits.get(audit.key)
+    if known is not None:
+        if known.body != record.header.body:
+            step.state.convict(record.author, "two audits for one slot")
+        return
+    if (record.author, audit.epoch) in step.state.duties:
+        return  # after its duty: not part of what the duty opened
+    step.state.audits[audit.key] = AuditNote(audit, record.header.body, record.seq)
+    step.state.count("audits")
+
+
+def _test(step: Step) -> None:
+    """The sequential test, once per step and peer, so that the order inside a step does not matter."""
+    for peer in sorted(set(step.agreements) | set(step.dissents)):
+        member = step.state.members[peer]
+        steps = step.steps[member.class_index]
+        value = cusum(member.cusum, step.dissents.get(peer, 0), step.agreements.get(peer, 0), steps)
+        step.state.change(peer, cusum=value)
+        if value >= steps.threshold:
+            step.state.convict(peer, "lost disputes")
+
+
+def _carry_convictions(step: Step) -> None:
+    """Convictions of every supported cut inside this one stand, also of those that are not on the path.
+
+    Two quorums of two thirds meet in more than a third, and honest members sign only what holds their own earlier
+    signatures: so whatever cut inside this one was ever certified is supported here.
+    """
+    state = step.state
+    for cut_id in sorted(set(state.cuts) - set(state.path)):
+        cut = state.cuts[cut_id]
+        if cut_id not in state.signatures or not _is_covered(step, cut):
+            continue
+        if not step.frame.contains(state.heads, cut.heads) or not step.is_supported(cut_id):
+            continue
+        other = step.frame.state_of(cut_id)
+        if other is None:
+            continue
+        for peer in sorted(other.members):
+            found = other.members[peer]
+            if found.is_convicted and peer in state.members:
+                state.convict(peer, found.conviction)
+
+
+def _forget(step: Step) -> None:
+    """Drop what is beyond every deadline, so that a step's cost does not grow with the ledger."""
+    state, params = step.state, step.network.params
+    oldest = state.epoch - params.duty_epochs - 2
+    state.audits = {key: note for key, note in state.audits.items() if key.epoch >= oldest}
+    state.duties = {key: note for key, note in state.duties.items() if key[1] >= oldest}
+    marks_from = state.epoch - params.duty_epochs - params.dispute_epochs - 2
+    state.dissent_marks = {mark for mark in state.dissent_marks if mark[1] >= marks_from}
+    cuts_from = state.epoch - min(MEMORY_EPOCHS, params.dispute_epochs + params.duty_epochs + params.anchor_window + 16)
+    state.cuts = {key: cut for key, cut in state.cuts.items() if cut.epoch >= cuts_from}
+    state.signatures = {key: signed for key, signed in state.signatures.items() if key in state.cuts}
+    state.last_signed = {peer: key for peer, key in state.last_signed.items() if key in state.cuts}
+    state.cut_authors = {key: cut for key, cut in state.cut_authors.items() if cut in state.cuts}

@@ -1,0 +1,159 @@
+"""The audit and the duty: a challenger's report of a slot, and what it owed in an epoch.
+
+An audit is published closed: whether the answers differ can be seen, what they are cannot. The duty record opens it.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.core.canon import Value, as_array, as_bool, as_bytes, as_uint, decode, digest, encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.question import (
+    Opening,
+    Receipt,
+    Request,
+    opening_nonce,
+    receipt_fields,
+    receipt_from_fields,
+    salted_digest,
+)
+from p2pverify.core.records import EPOCH_MAX, PAYLOAD_BYTES_MAX, DisputeKey, read_salts
+
+VOTE = "p2pverify/vote/1"
+#: What a voter answers if the question does not follow from the slot.
+UNDERIVABLE = digest(["p2pverify/underivable/1"])
+ASKED_MAX = 31
+OPENINGS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One asked peer of a slot: the nonce of its request, and its receipt if it answered."""
+
+    responder: bytes
+    nonce: bytes
+    receipt: Receipt | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A challenger's bundle for a slot. `anchor` is the cut whose members were drawn from."""
+
+    challenger: bytes
+    epoch: int
+    slot: int
+    anchor: bytes
+    question: bytes
+    expiry_epoch: int
+    differ: bool
+    asked: tuple[Asked, ...]
+
+    @property
+    def key(self) -> DisputeKey:
+        return DisputeKey(self.challenger, self.epoch, self.slot)
+
+    def encode(self) -> bytes:
+        asked = [[a.responder, a.nonce, None if a.receipt is None else receipt_fields(a.receipt)] for a in self.asked]
+        return encode([self.epoch, self.slot, self.anchor, self.question, self.expiry_epoch, self.differ, asked])
+
+    def matches(self, receipt: Receipt, output: bytes) -> bool:
+        """Whether a receipt of this audit is for an output."""
+        expected = salted_digest(receipt.request, receipt.responder, receipt.class_index, output)
+        return receipt.salted == expected
+
+    def opens(self, network: bytes, opening: Opening) -> bool:
+        """Whether an opening gives every nonce of this audit."""
+        if opening.slot != self.slot or len(opening.salts) != len(self.asked):
+            return False
+        return all(
+            asked.nonce
+            == opening_nonce(network, self.challenger, asked.responder, self.epoch, self.question, opening, which)
+            for which, asked in enumerate(self.asked)
+        )
+
+
+def decode_audit(payload: bytes, network: bytes, challenger: bytes) -> Audit:
+    """Read an audit's payload. Raises DecodeError; receipts' signatures are not checked here."""
+    top = as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), "audit", length=7)
+    epoch = as_uint(top[0], "epoch", EPOCH_MAX)
+    question = as_bytes(top[3], "question", size=32)
+    expiry = as_uint(top[4], "expiry epoch")
+    items = as_array(top[6], "asked", length_max=ASKED_MAX)
+    asked = [_asked(item, network, challenger, question, expiry) for item in items]
+    responders = [a.responder for a in asked]
+    if not asked or len(set(responders)) != len(responders):
+        raise DecodeError("asked peers are none or repeat")
+    if challenger in responders:
+        raise DecodeError("a challenger asked itself")
+    nonces = {a.nonce for a in asked}
+    if len(nonces) != len(asked):
+        raise DecodeError("a nonce is used twice")
+    return Audit(
+        challenger,
+        epoch,
+        as_uint(top[1], "slot", 255),
+        as_bytes(top[2], "anchor", size=32),
+        question,
+        expiry,
+        as_bool(top[5], "differ"),
+        tuple(asked),
+    )
+
+
+def _asked(value: Value, network: bytes, challenger: bytes, question: bytes, expiry: int) -> Asked:
+    responder, nonce, receipt = as_array(value, "asked peer", length=3)
+    key = as_bytes(responder, "responder", size=32)
+    salt = as_bytes(nonce, "nonce", size=32)
+    if receipt is None:
+        return Asked(key, salt, None)
+    request = Request(network, challenger, key, question, salt, expiry)
+    return Asked(key, salt, receipt_from_fields(receipt, network, key, request.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a peer owed in an epoch: the VRF proof that decides it, and the openings of undisputed slots."""
+
+    epoch: int
+    anchor: bytes
+    beacon: bytes
+    vrf_key: bytes
+    proof: bytes
+    openings: tuple[Opening, ...]
+
+    def encode(self) -> bytes:
+        openings = [[o.slot, o.class_index, o.output, list(o.salts)] for o in self.openings]
+        return encode([self.epoch, self.anchor, self.beacon, self.vrf_key, self.proof, openings])
+
+
+def decode_duty(payload: bytes) -> Duty:
+    """Read a duty's payload. Raises DecodeError; the proof is not checked here."""
+    top = as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), "duty", length=6)
+    openings = tuple(_opening(item) for item in as_array(top[5], "openings", length_max=OPENINGS_MAX))
+    slots = [opening.slot for opening in openings]
+    if slots != sorted(set(slots)):
+        raise DecodeError("openings are not sorted by distinct slots")
+    return Duty(
+        as_uint(top[0], "epoch", EPOCH_MAX),
+        as_bytes(top[1], "anchor", size=32),
+        as_bytes(top[2], "beacon", size=32),
+        as_bytes(top[3], "VRF key", size=32),
+        as_bytes(top[4], "VRF proof", size=80),
+        openings,
+    )
+
+
+def _opening(value: Value) -> Opening:
+    slot, index, output, salts = as_array(value, "opening", length=4)
+    return Opening(
+        as_uint(slot, "slot", 255),
+        None if index is None else as_uint(index, "class", 31),
+        as_bytes(output, "output", size=32),
+        read_salts(salts),
+    )
+
+
+def vote_commit(
+    network: bytes, dispute: DisputeKey, voter: bytes, class_index: int, output: bytes, salt: bytes
+) -> bytes:
+    """What a voter commits to: useless to anybody else, since the voter is inside."""
+    return digest([VOTE, network, dispute.to_value(), voter, class_index, output, salt])

@@ -1,0 +1,126 @@
+"""What the parts of a machine share: keys, the ledger and its fold, own records, and jobs in flight."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+
+from p2pverify.core import sign, vrf
+from p2pverify.core.canon import encode
+from p2pverify.core.events import (
+    AskFailed,
+    Compute,
+    Computed,
+    ComputeFailed,
+    Effect,
+    Persist,
+    Publish,
+    ResponseArrived,
+    Send,
+)
+from p2pverify.core.fold import Fold
+from p2pverify.core.ledger import Ledger
+from p2pverify.core.network import Network
+from p2pverify.core.records import NO_PREV, Kind, Record, make_record
+
+JobDone = Callable[[Computed | ComputeFailed, int], None]
+AskDone = Callable[[ResponseArrived | AskFailed, int], None]
+SECRET = b"p2pverify/secret"
+
+
+class Context:
+    """Shared by the parts of one machine; not for use outside of it."""
+
+    def __init__(self, network: Network, seed: bytes, class_index: int) -> None:
+        self.network = network
+        self.params = network.params
+        self.network_id = network.id
+        self.seed = seed
+        self.key = sign.public_key(seed)
+        self.vrf_seed = vrf.derive_seed(seed)
+        self.vrf_key = vrf.public_key(self.vrf_seed)
+        self.class_index = class_index
+        self.ledger = Ledger()
+        self.fold = Fold(network, self.ledger)
+        self.effects: list[Effect] = []
+        self.quiet_until_ms = 0
+        self.is_leaving = False
+        self._jobs: dict[int, JobDone] = {}
+        self._asks: dict[int, AskDone] = {}
+        self._last_id = 0
+
+    # ------------------------------------------------------------ own records
+
+    def may_write(self, now_ms: int) -> bool:
+        """Whether this peer may sign records: not before genesis, nor while it still looks for its own past."""
+        return now_ms >= self.quiet_until_ms and self.params.epoch_at(now_ms) >= 0
+
+    def write(self, kind: Kind, payload: bytes, now_ms: int) -> Record:
+        """Sign the next own record: persisted before it is published."""
+        assert self.may_write(now_ms)
+        head = self.ledger.head(self.key)
+        record = make_record(
+            self.seed,
+            self.key,
+            self.network_id,
+            epoch=self.params.epoch_at(now_ms),
+            seq=0 if head is None else head[1] + 1,
+            prev=NO_PREV if head is None else head[2],
+            kind=kind,
+            payload=payload,
+        )
+        self.ledger.add(record)
+        self.fold.take(record)
+        self.effects += [Persist((record,)), Publish((record.data,))]
+        return record
+
+    def secret(self, purpose: str, *parts: object) -> bytes:
+        """32 bytes that only this peer can derive, and always derives again (keyed BLAKE2b)."""
+        message = encode([purpose, self.network_id, *parts])
+        return blake2b(message, digest_size=32, key=self.seed, person=SECRET).digest()
+
+    # ------------------------------------------------------------ jobs and requests
+
+    def compute(
+        self,
+        done: JobDone,
+        *,
+        priority: int,
+        prompt_seed: bytes | None = None,
+        prompt: tuple[int, ...] = (),
+        tokens_max: int = 0,
+        temperature_milli: int = 0,
+        sampler_key: bytes = bytes(32),
+    ) -> None:
+        """Give the engine a job; `done` is called with its outcome."""
+        self._last_id += 1
+        self._jobs[self._last_id] = done
+        self.effects.append(
+            Compute(
+                self._last_id,
+                priority,
+                prompt_seed,
+                self.params.prompt_tokens,
+                prompt,
+                tokens_max,
+                temperature_milli,
+                sampler_key,
+            )
+        )
+
+    def send(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
+        """Send a request; `done` is called with its outcome."""
+        self._last_id += 1
+        self._asks[self._last_id] = done
+        self.effects.append(Send(self._last_id, peer, data, deadline_ms))
+
+    def job_done(self, event: Computed | ComputeFailed, now_ms: int) -> None:
+        done = self._jobs.pop(event.job, None)
+        if done is not None:
+            done(event, now_ms)
+
+    def ask_done(self, event: ResponseArrived | AskFailed, now_ms: int) -> None:
+        done = self._asks.pop(event.ask, None)
+        if done is not None:
+            done(event, now_ms)
+
+    def statistics(self) -> dict[str, int]:
+        return {"jobs": len(self._jobs), "asks": len(self._asks)}

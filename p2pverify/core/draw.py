@@ -1,0 +1,92 @@
+"""The draw: who asks whom, when, and what, from one VRF output per peer and epoch.
+
+Everything here is a function of the output (beta) and of a certified set of members, so that after the reveal
+anybody can derive what a peer owed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from p2pverify.core.canon import digest, encode, sha256
+from p2pverify.core.network import Params
+
+DRAW = "p2pverify/draw/1"
+PROPOSE = "p2pverify/propose/1"
+SLOT = "p2pverify/slot/1"
+TARGET = "p2pverify/target/1"
+BEACON = "p2pverify/beacon/1"
+DISPUTE = "p2pverify/dispute/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One owed audit. `at_permille` is when in the first half of the epoch it is asked."""
+
+    index: int
+    at_permille: int
+    solo: bool
+    greedy: bool
+    prompt_seed: bytes  # 16 B: the model writes the prompt from it
+    sample_seed: bytes  # 16 B: seed of the question
+
+
+def duty_alpha(network: bytes, epoch: int, beacon: bytes) -> bytes:
+    """VRF input of a peer's duty."""
+    return encode([DRAW, network, epoch, beacon])
+
+
+def propose_alpha(network: bytes, epoch: int, beacon: bytes) -> bytes:
+    """VRF input of a cut proposal on top of the cut with this beacon."""
+    return encode([PROPOSE, network, epoch, beacon])
+
+
+def next_beacon(beacon: bytes, beta: bytes) -> bytes:
+    """The beacon of a cut: its base's beacon chained with its proposer's VRF output."""
+    return digest([BEACON, beacon, beta])
+
+
+def first_beacon(network: bytes) -> bytes:
+    return digest([BEACON, network, b""])
+
+
+def slots(beta: bytes, params: Params) -> tuple[Slot, ...]:
+    """The slots that a VRF output gives: `slots_milli` / 1000 of them on average."""
+    whole, rest = divmod(params.slots_milli, 1000)
+    extra = 1 if _number(beta, 0, "count") % 1000 < rest else 0
+    return tuple(_slot(beta, index, params) for index in range(whole + extra))
+
+
+def _slot(beta: bytes, index: int, params: Params) -> Slot:
+    return Slot(
+        index,
+        _number(beta, index, "at") % 500,
+        _number(beta, index, "solo") % 2 == 0,
+        _number(beta, index, "greedy") % 100 < params.greedy_percent,
+        _bytes(beta, index, "prompt")[:16],
+        _bytes(beta, index, "sample")[:16],
+    )
+
+
+def _bytes(beta: bytes, index: int, what: str) -> bytes:
+    return digest([SLOT, beta, index, what])
+
+
+def _number(beta: bytes, index: int, what: str) -> int:
+    return int.from_bytes(_bytes(beta, index, what)[:8], "big")
+
+
+def targets(beta: bytes, slot: Slot, candidates: Iterable[bytes], params: Params) -> tuple[bytes, ...]:
+    """The asked peers of a slot: the candidates with the lowest hash of output, slot and peer."""
+    count = 1 if slot.solo else params.panel_size
+    ranked = sorted((digest([TARGET, beta, slot.index, peer]), peer) for peer in candidates)
+    return tuple(peer for _, peer in ranked[:count])
+
+
+def dispute_rank(challenger: bytes, epoch: int, slot: int) -> bytes:
+    """Order in which disputes are admitted; nothing in it can be chosen."""
+    return digest([DISPUTE, challenger, epoch, slot])
+
+
+def proposal_rank(beta: bytes) -> bytes:
+    """Order of competing proposals of an epoch: the lowest wins."""
+    return sha256(beta)

@@ -1,0 +1,183 @@
+"""What a peer owed in an epoch, and what its audits say.
+
+The duty record reveals the VRF output; from it and the members of the cited cut anybody derives the slots. Only owed
+slots with the drawn targets count, so friends cannot vouch for friends.
+"""
+
+from p2pverify.core import draw
+from p2pverify.core.audit import Audit, Duty, decode_duty
+from p2pverify.core.question import Opening
+from p2pverify.core.records import DisputeKey, Record
+from p2pverify.core.state import Contact, DutyNote, State
+from p2pverify.core.step import Step
+from p2pverify.core.vrf import proof_to_beta
+
+#: An audit that opens a dispute, the number of its duty record, and whether its question was sampled.
+Opened = tuple[Audit, int, bool]
+
+
+def take_duty(step: Step, record: Record) -> list[Opened]:
+    """Count an epoch of one peer; returns the audits over which disputes may open."""
+    state = step.state
+    duty = decode_duty(record.payload)
+    note = state.duties.get((record.author, duty.epoch))
+    if note is not None:
+        if note.body != record.header.body:
+            state.convict(record.author, "two duties for one epoch")
+        return []
+    refused = refuse_duty(step, record.author, duty)
+    if refused is not None:
+        state.count(f"duty: {refused}")
+        return []
+    state.duties[record.author, duty.epoch] = DutyNote(record.header.body)
+    anchor = step.frame.state_of(duty.anchor)
+    assert anchor is not None  # refuse_duty looked
+    member = state.members[record.author]
+    beta = proof_to_beta(duty.proof)
+    openings = {opening.slot: opening for opening in duty.openings}
+    owed = draw.slots(beta, step.network.params)
+    state.change(
+        record.author,
+        slots_owed=member.slots_owed + len(owed),
+        duties_met=member.duties_met + 1,
+    )
+    candidates = anchor.candidates(record.author, member.class_index)
+    opened: list[Opened] = []
+    for slot in owed:
+        targets = draw.targets(beta, slot, candidates, step.network.params)
+        opened += _take_slot(step, record, duty, slot, targets, openings.get(slot.index))
+    void = [
+        key
+        for key in state.audits
+        if key.challenger == record.author and key.epoch == duty.epoch and key.slot >= len(owed)
+    ]
+    for key in void:
+        _void(step, key, "slot not owed")
+    return opened
+
+
+def refuse_duty(step: Step, author: bytes, duty: Duty) -> str | None:
+    """Why a duty counts for nothing, or None. Its proof was verified when the record was judged."""
+    state, params = step.state, step.network.params
+    member = state.members.get(author)
+    if member is None or not member.active or member.is_convicted:
+        return "author is not an active member"
+    if state.epoch > duty.epoch + params.duty_epochs:
+        return "too late"
+    if not anchor_in_window(duty, state_epoch(step, duty.anchor), params.anchor_lag, params.anchor_window):
+        return "anchor is not of the epochs before"
+    if not step.is_certified(duty.anchor):
+        return "anchor has no certificate here"
+    anchor = step.frame.state_of(duty.anchor)
+    if anchor is None or anchor.beacon != duty.beacon:
+        return "beacon is not the anchor's"
+    then = anchor.members.get(author)
+    if then is None or not then.active or then.vrf_key != duty.vrf_key or then.vrf_key != member.vrf_key:
+        return "key was not a member's at the anchor"
+    return None
+
+
+def state_epoch(step: Step, cut_id: bytes) -> int | None:
+    cut = step.state.cuts.get(cut_id)
+    return None if cut is None else cut.epoch
+
+
+def anchor_in_window(duty: Duty, anchor_epoch: int | None, lag: int, window: int) -> bool:
+    """Whether the cited cut is old enough to be known to all, and young enough to leave no choice."""
+    return anchor_epoch is not None and lag <= duty.epoch - anchor_epoch <= lag + window
+
+
+def _take_slot(
+    step: Step,
+    record: Record,
+    duty: Duty,
+    slot: draw.Slot,
+    targets: tuple[bytes, ...],
+    opening: Opening | None,
+) -> list[Opened]:
+    state = step.state
+    key = DisputeKey(record.author, duty.epoch, slot.index)
+    note = state.audits.get(key)
+    if note is None or note.seq >= record.seq:
+        if targets:
+            member = state.members[record.author]
+            state.change(record.author, no_shows=member.no_shows + 1)
+        return []
+    audit = note.audit
+    refused = refuse_audit(audit, duty, targets, state)
+    if refused is not None:
+        _void(step, key, refused)
+        return []
+    _count_contacts(state, audit)
+    if all(asked.receipt is None for asked in audit.asked):
+        return []
+    sampled = not slot.greedy and step.network.params.temperature_milli > 0
+    if audit.differ:
+        return [(audit, record.seq, sampled)]
+    _agree_all(step, audit, opening, sampled=sampled)
+    return []
+
+
+def refuse_audit(audit: Audit, duty: Duty, targets: tuple[bytes, ...], state: State) -> str | None:
+    """Why an audit of an owed slot counts for nothing, or None."""
+    if audit.anchor != duty.anchor:
+        return "audit and duty cite different cuts"
+    if tuple(asked.responder for asked in audit.asked) != targets:
+        return "asked others than the drawn targets"
+    member = state.members[audit.challenger]
+    for asked in audit.asked:
+        if asked.receipt is not None and asked.receipt.class_index != member.class_index:
+            return "receipt of another class"
+    return None
+
+
+def _void(step: Step, key: DisputeKey, reason: str) -> None:
+    step.state.count(f"void audit: {reason}")
+    member = step.state.members[key.challenger]
+    step.state.change(key.challenger, void_audits=member.void_audits + 1)
+
+
+def _count_contacts(state: State, audit: Audit) -> None:
+    """No answer counts against availability, never against honesty."""
+    for asked in audit.asked:
+        member = state.members.get(asked.responder)
+        if member is None:
+            continue
+        before = member.contacts.get(audit.challenger, Contact(0, 0))
+        answered = 0 if asked.receipt is None else 1
+        contact = Contact(before.asked + 1, before.answered + answered)
+        state.change(asked.responder, contacts={**member.contacts, audit.challenger: contact})
+
+
+def _agree_all(step: Step, audit: Audit, opening: Opening | None, *, sampled: bool) -> None:
+    """An undisputed slot: every answer in it was an agreement, if the opening shows that they are equal."""
+    state = step.state
+    member = state.members[audit.challenger]
+    if opening is None:
+        state.change(audit.challenger, unopened=member.unopened + 1)
+        return
+    if opening.class_index is None:
+        state.count("abstained")
+        return
+    if opening.class_index != member.class_index or not audit.opens(step.network_id, opening):
+        _void(step, audit.key, "forged opening")
+        return
+    receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
+    if not all(audit.matches(receipt, opening.output) for receipt in receipts):
+        _void(step, audit.key, "called different answers equal")
+        return
+    same = [receipt.responder for receipt in receipts] + [audit.challenger]
+    for peer in same:
+        step.agree(peer, audit.epoch)
+    if sampled:
+        credit(state, audit.challenger, same)
+
+
+def credit(state: State, challenger: bytes, same: list[bytes]) -> None:
+    """Credit towards weight: two other weighted members gave the same sampled answer."""
+    weighted = [p for p in same if (m := state.members.get(p)) and m.weight and not m.is_convicted]
+    for peer in same:
+        others = [other for other in weighted if other != peer]
+        member = state.members.get(peer)
+        if member is not None and peer != challenger and len(others) >= 2:
+            state.change(peer, credits=member.credits | {challenger})

@@ -1,0 +1,179 @@
+"""The vocabulary of the gossip router: RPCs, events in, effects out. Data only.
+
+The RPC mirrors the protobuf of gossipsub v1.1 (libp2p specs, pubsub/gossipsub); its bytes are made and read
+in the network adapter.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, Literal
+
+PROTOCOL_ID: Final = "/meshsub/1.1.0"
+MESSAGE_ID_BYTES: Final = 32
+MESSAGE_BYTES_MAX: Final = 256 * 1024
+RPC_BYTES_MAX: Final = 1024 * 1024
+TOPIC_BYTES_MAX: Final = 256
+
+VerdictWord = Literal["accept", "ignore", "reject"]
+
+
+def message_id(data: bytes) -> bytes:
+    """SHA-256 of the data (32 B): equal content is the same message, whoever sends it."""
+    return sha256(data).digest()
+
+
+def topic_bytes(topic: str) -> int:
+    """Length of a topic on the wire; defined for every string."""
+    return len(topic.encode("utf-8", "surrogatepass"))
+
+
+def records_topic(network_id: bytes) -> str:
+    """The one topic of a network (id of 32 B) on which its records travel."""
+    return "p2pverify/1/" + network_id.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class GossipMessage:
+    """One message on a topic. `extra_fields`: from, seqno, signature or key was set (StrictNoSign)."""
+
+    topic: str
+    data: bytes
+    extra_fields: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """One frame between two routers; receivers handle its parts in the order of the fields."""
+
+    subscriptions: tuple[tuple[bool, str], ...] = ()  # (subscribe, topic)
+    publish: tuple[GossipMessage, ...] = ()
+    ihave: tuple[tuple[str, tuple[bytes, ...]], ...] = ()  # (topic, message ids)
+    iwant: tuple[bytes, ...] = ()
+    graft: tuple[str, ...] = ()
+    prune: tuple[tuple[str, int | None], ...] = ()  # (topic, backoff in seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConnected:
+    """A peer (32 B key) can be written to. `outbound` if we dialled it."""
+
+    peer: bytes
+    outbound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDisconnected:
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RpcReceived:
+    peer: bytes
+    rpc: Rpc
+
+
+@dataclass(frozen=True, slots=True)
+class RpcMalformed:
+    """The peer sent a frame that is no RPC."""
+
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Our own message: it needs no verdict and is not delivered to us."""
+
+    topic: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The application's answer to a Deliver."""
+
+    message_id: bytes
+    verdict: VerdictWord
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; due at `Router.next_wakeup_ms()`, harmless at any other time."""
+
+
+NetworkEvent = PeerConnected | PeerDisconnected | RpcReceived | RpcMalformed
+Event = NetworkEvent | Subscribe | Unsubscribe | Publish | Verdict | Tick
+
+
+@dataclass(frozen=True, slots=True)
+class SendRpc:
+    peer: bytes
+    rpc: Rpc
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Judge this message and answer with a Verdict; `source` is the peer that sent it first."""
+
+    topic: str
+    data: bytes
+    message_id: bytes
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Close the connection. The router has forgotten the peer already and needs no PeerDisconnected."""
+
+    peer: bytes
+    reason: str
+
+
+Effect = SendRpc | Deliver | Disconnect
+
+#: Keys of `Router.statistics()` that count from the start; ids and messages are counted per peer they go to.
+COUNTERS: Final = (
+    "faults_invalid",
+    "faults_misbehaviour",
+    "grafts_in_backoff",
+    "grafts_refused",
+    "grafts_sent",
+    "heartbeats",
+    "ihave_ids_sent",
+    "ihaves_ignored",
+    "iwant_ids_answered",
+    "iwant_ids_sent",
+    "iwant_ids_unanswered",
+    "iwants_ignored",
+    "messages_delivered",
+    "messages_dropped",
+    "messages_duplicate",
+    "messages_published",
+    "messages_received",
+    "messages_sent",
+    "messages_unsubscribed",
+    "peers_ended",
+    "peers_refused",
+    "pending_expired",
+    "promises_broken",
+    "prunes_sent",
+    "publish_repeated",
+    "rpcs_malformed",
+    "rpcs_of_strangers",
+    "rpcs_received",
+    "rpcs_sent",
+    "subscriptions_refused",
+    "verdicts_accept",
+    "verdicts_ignore",
+    "verdicts_late",
+    "verdicts_reject",
+)

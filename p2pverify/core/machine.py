@@ -1,0 +1,284 @@
+"""The whole peer as one state machine: `handle(event, now_ms) -> effects`.
+
+It answers requests, issues audits, votes, and makes cuts; the same machine runs in a process, in a test, and
+thousands at a time in a simulated world. It never waits and never looks at a clock.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from p2pverify.core.canon import encode
+from p2pverify.core.challenger import Challenger
+from p2pverify.core.context import Context
+from p2pverify.core.cutter import Cutter
+from p2pverify.core.errors import GossipIgnore, GossipReject
+from p2pverify.core.events import (
+    AskFailed,
+    Computed,
+    ComputeFailed,
+    Effect,
+    Event,
+    Finalised,
+    Judged,
+    Leave,
+    Note,
+    Persist,
+    RecordsArrived,
+    RequestArrived,
+    ResponseArrived,
+    StoredAnswer,
+    Tick,
+)
+from p2pverify.core.fold import Fold
+from p2pverify.core.manifest import Manifest
+from p2pverify.core.network import Network
+from p2pverify.core.records import Conflict, Evidence, Join, Kind, Record
+from p2pverify.core.responder import Responder
+from p2pverify.core.rules import Rules, judge
+from p2pverify.core.state import State
+from p2pverify.core.voter import Voter
+
+BATCH_MAX = 4096
+PREPARE_AT_PERMILLE = 250
+EVIDENCE_PAYLOAD_MAX = 16_384
+
+
+class Machine:
+    """One peer. `manifest` is the model it serves, `context_tokens` the most its engine can hold."""
+
+    def __init__(
+        self, network: Network, seed: bytes, class_index: int, manifest: Manifest, context_tokens: int
+    ) -> None:
+        self._context = context = Context(network, seed, class_index)
+        self._manifest = manifest
+        self.responder = Responder(context, context_tokens)
+        self.challenger = Challenger(context)
+        self._voter = Voter(context, self.challenger, self.responder)
+        self._cutter = Cutter(context)
+        self._accused: set[bytes] = set()
+        self._prepared_epoch = -1
+        self._said: set[int] = set()
+        self.judged: dict[str, int] = {}
+
+    # ------------------------------------------------------------ reading
+
+    @property
+    def key(self) -> bytes:
+        return self._context.key
+
+    @property
+    def network(self) -> Network:
+        return self._context.network
+
+    @property
+    def fold(self) -> Fold:
+        return self._context.fold
+
+    @property
+    def context(self) -> Context:
+        """Shared internals, for readers that look and do not change."""
+        return self._context
+
+    def provisional(self, now_ms: int) -> State:
+        """The fold of everything held; nothing in it is final."""
+        context = self._context
+        return context.fold.provisional(self._provisional_heads(), context.params.epoch_at(now_ms))
+
+    def _provisional_heads(self) -> Iterable[tuple[bytes, int, bytes]]:
+        return self._context.ledger.heads()
+
+    # ------------------------------------------------------------ start
+
+    def load(self, records: Iterable[bytes], answers: Iterable[StoredAnswer], now_ms: int) -> int:
+        """Take what was stored before, then stay silent for an epoch. Returns how many records were taken.
+
+        Stored records were verified before they were written, and are verified again: the disk is outside too.
+        """
+        rules = Rules(self.network, self._context.network_id, max(0, self._context.params.epoch_at(now_ms)))
+        taken = 0
+        for data in records:
+            try:
+                for added in self._context.ledger.add(judge(data, rules)):
+                    self._context.fold.take(added)
+                    self._cutter.take(added, now_ms)
+                    taken += 1
+            except (GossipIgnore, GossipReject) as refused:
+                self._count(f"stored record: {refused.reason}")
+        for answer in answers:
+            self.responder.remember(answer)
+        self._settle()
+        self.wake_silently(now_ms)
+        return taken
+
+    def wake_silently(self, now_ms: int) -> None:
+        """Sign nothing until an epoch has passed, in which neighbours may show us our own later records."""
+        params = self._context.params
+        self._context.quiet_until_ms = now_ms + params.epoch_ms if params.epoch_at(now_ms) >= 0 else now_ms
+
+    # ------------------------------------------------------------ the one door
+
+    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+        """What follows from an event, in order."""
+        context = self._context
+        assert not context.effects
+        match event:
+            case RecordsArrived():
+                self._take_records(event, now_ms)
+            case RequestArrived():
+                self.responder.take(event.ticket, event.data, event.source, now_ms)
+            case Computed() | ComputeFailed():
+                context.job_done(event, now_ms)
+            case ResponseArrived() | AskFailed():
+                context.ask_done(event, now_ms)
+            case Leave():
+                self._leave(now_ms)
+            case Tick():
+                pass
+        self._settle()
+        self._act(now_ms)
+        effects, context.effects = context.effects, []
+        return effects
+
+    def next_wake_ms(self, now_ms: int) -> int:
+        """When to send the next Tick at the latest."""
+        context = self._context
+        params = context.params
+        epoch = params.epoch_at(now_ms)
+        prepare = params.epoch_start_ms(max(epoch, self._prepared_epoch) + 1) - (
+            params.epoch_ms * (1000 - PREPARE_AT_PERMILLE) // 1000
+        )
+        times = [self.challenger.next_wake_ms(now_ms), self._cutter.next_wake_ms(now_ms), prepare]
+        times += [context.quiet_until_ms, params.genesis_ms]
+        return min([t for t in times if t > now_ms] or [now_ms + params.epoch_ms])
+
+    # ------------------------------------------------------------ records
+
+    def _take_records(self, event: RecordsArrived, now_ms: int) -> None:
+        """Judge a batch; its verdict is that of its worst record, then of its best."""
+        context = self._context
+        rules = Rules(self.network, context.network_id, max(0, context.params.epoch_at(now_ms)))
+        taken: list[Record] = []
+        reasons: list[str] = []
+        rejected = False
+        for data in event.records[:BATCH_MAX]:
+            try:
+                record = judge(data, rules)
+                added = context.ledger.add(record)
+            except GossipIgnore as refused:
+                reasons.append(refused.reason)
+            except GossipReject as refused:
+                reasons.append(refused.reason)
+                rejected = True
+            else:
+                taken.append(record)
+                for found in added:
+                    context.fold.take(found)
+                    self._cutter.take(found, now_ms)
+        for reason in reasons:
+            self._count(reason)
+        if taken:
+            self._count("accepted", len(taken))
+            context.effects.append(Persist(tuple(taken)))
+        verdict = "reject" if rejected else "accept" if taken else "ignore"
+        context.effects.append(Judged(verdict, tuple(reasons)))
+
+    def _count(self, reason: str, by: int = 1) -> None:
+        self.judged[reason] = self.judged.get(reason, 0) + by
+
+    def _settle(self) -> None:
+        """Move to the newest certified cut, and follow the branches that it names."""
+        context = self._context
+        before = context.fold.latest
+        for state in context.fold.settle():
+            context.effects.append(Finalised(state.id, state.epoch))
+        latest = context.fold.latest
+        if latest is before:
+            return
+        for author in sorted(latest.heads):
+            context.ledger.follow(latest.heads[author])
+        for peer, member in sorted(latest.members.items()):
+            was = before.members.get(peer)
+            if member.is_convicted and not (was is not None and was.is_convicted):
+                text = f"peer {peer.hex()[:16]} convicted in epoch {member.convicted_epoch}: {member.conviction}"
+                context.effects.append(Note("warning", text))
+
+    # ------------------------------------------------------------ acting
+
+    def _act(self, now_ms: int) -> None:
+        context = self._context
+        if not context.may_write(now_ms):
+            return
+        if not self._said:
+            self._resume(now_ms)
+        self._introduce(now_ms)
+        self._accuse(now_ms)
+        self.challenger.tick(now_ms)
+        self._prepare(now_ms)
+        self._voter.tick(now_ms)
+        self._cutter.tick(now_ms)
+        self._settle()
+
+    def _resume(self, now_ms: int) -> None:
+        """Once the silence is over: find in the own log what was said before."""
+        self._said = {-1} | {record.kind for record in self._context.ledger.chain(self.key)}
+        self.challenger.resume()
+        self._voter.resume()
+        self._cutter.resume(now_ms)
+
+    def _introduce(self, now_ms: int) -> None:
+        """Founders publish the contract and the model's manifest; everybody joins."""
+        context = self._context
+        if context.is_leaving:
+            return
+        payloads: Mapping[Kind, bytes] = {Kind.JOIN: Join(context.class_index, context.vrf_key).encode()}
+        if self.key in self.network.founders:
+            payloads = {
+                Kind.NETWORK: self.network.encode(),
+                Kind.MANIFEST: self._manifest.encode(),
+                **payloads,
+            }
+        for kind, payload in payloads.items():
+            if kind not in self._said:
+                self._said.add(kind)
+                context.write(kind, payload, now_ms)
+
+    def _leave(self, now_ms: int) -> None:
+        context = self._context
+        if not context.is_leaving and context.may_write(now_ms) and Kind.JOIN in self._said:
+            context.is_leaving = True
+            context.write(Kind.LEAVE, encode([]), now_ms)
+
+    def _accuse(self, now_ms: int) -> None:
+        """Publish the proof of a fork, unless it is known already."""
+        context = self._context
+        for one, two in context.ledger.take_forks():
+            member = context.fold.latest.members.get(one.author)
+            known = member is None or member.fork_until >= 0 or one.author in self._accused
+            if known or one.author == self.key:
+                continue
+            self._accused.add(one.author)
+            sides = sorted((_evidence(one), _evidence(two)), key=lambda side: side.id)
+            context.write(Kind.CONFLICT, Conflict(*sides).encode(), now_ms)
+            context.effects.append(Note("warning", f"peer {one.author.hex()[:16]} forked its log"))
+
+    def _prepare(self, now_ms: int) -> None:
+        """Once per epoch, before cuts are proposed: answer what will probably be disputed."""
+        params = self._context.params
+        epoch = params.epoch_at(now_ms)
+        at_ms = params.epoch_start_ms(epoch) + params.epoch_ms * PREPARE_AT_PERMILLE // 1000
+        if epoch > self._prepared_epoch and now_ms >= at_ms:
+            self._prepared_epoch = epoch
+            self._voter.prepare(self.provisional(now_ms))
+
+    def statistics(self) -> dict[str, int]:
+        return {
+            **self._context.ledger.statistics(),
+            **self._context.statistics(),
+            "served": self.responder.served,
+            "final_index": self._context.fold.latest.index,
+            "final_epoch": self._context.fold.latest.epoch,
+        }
+
+
+def _evidence(record: Record) -> Evidence:
+    payload = record.payload if len(record.payload) <= EVIDENCE_PAYLOAD_MAX else None
+    return Evidence(record.header, record.signature, payload)

@@ -1,0 +1,194 @@
+"""The network definition: the contract that all peers run.
+
+Its canonical form is hashed to the network id, which stands in every record header. The TOML file that people
+write is read elsewhere (`node/networkfile.py`); here are only the fixed rules and what follows from them.
+"""
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
+from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, decode, digest, encode
+from p2pverify.core.errors import DecodeError
+
+DOMAIN = "p2pverify/network/1"
+NETWORK_BYTES_MAX = 32_768
+FOUNDERS_MAX = 256
+CLASSES_MAX = 32
+_EXACT = Context(prec=40)
+
+
+@dataclass(frozen=True, slots=True)
+class DeterminismClass:
+    """A code path in which equal inputs give equal bits.
+
+    `honest_ppm` is the mismatch rate that an honest peer of the class is allowed, in parts per million.
+    """
+
+    name: str
+    manifest: bytes
+    engine: str
+    numeric_path: str
+    honest_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Numbers of the contract, in wire order. Times in ms, lengths in tokens, the rest in epochs or counts."""
+
+    genesis_ms: int  # Unix time at which epoch 0 begins
+    epoch_ms: int
+    slots_milli: int  # slots that a peer owes per epoch, times 1000
+    panel_size: int  # targets of a slot that is not solo
+    prompt_tokens: int
+    answer_tokens: int
+    temperature_milli: int
+    greedy_percent: int  # slots asked at temperature 0
+    anchor_lag: int  # a draw's members are those of a cut at least so many epochs old
+    anchor_window: int  # ... and at most so many more
+    duty_epochs: int  # a duty counts if a cut at most so many epochs later holds it
+    dispute_epochs: int  # a dispute undecided after so many epochs counts for nobody
+    disputes_per_cut: int
+    fork_epochs: int  # a fork of the log costs the weight for so long
+    cheat_ppm: int  # the cheating rate that the sequential test looks for
+    conviction_odds: int  # bound of the likelihood ratio at which a peer is convicted
+    weight_changes_per_cut: int
+    admission_epochs: int  # at most one peer earns weight in so many epochs
+
+    @property
+    def deadline_ms(self) -> int:
+        """How long a challenger waits for an answer."""
+        return 2 * self.epoch_ms
+
+    def epoch_at(self, now_ms: int) -> int:
+        """The epoch at a Unix time; negative before genesis."""
+        return (now_ms - self.genesis_ms) // self.epoch_ms
+
+    def epoch_start_ms(self, epoch: int) -> int:
+        return self.genesis_ms + epoch * self.epoch_ms
+
+
+#: Inclusive bounds, in the order of `Params`.
+PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
+    ("genesis_ms", 0, 2**53),
+    ("epoch_ms", 200, 86_400_000),
+    ("slots_milli", 1, 16_000),
+    ("panel_size", 1, 31),
+    ("prompt_tokens", 1, 256),
+    ("answer_tokens", 1, 1024),
+    ("temperature_milli", 0, 2000),
+    ("greedy_percent", 0, 100),
+    ("anchor_lag", 1, 64),
+    ("anchor_window", 0, 64),
+    ("duty_epochs", 1, 64),
+    ("dispute_epochs", 4, 256),
+    ("disputes_per_cut", 1, 256),
+    ("fork_epochs", 1, 4096),
+    ("cheat_ppm", 1, 999_999),
+    ("conviction_odds", 10, 10**12),
+    ("weight_changes_per_cut", 1, 256),
+    ("admission_epochs", 1, 4096),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The whole definition. Founders and manifests are sorted and distinct."""
+
+    name: str
+    founders: tuple[bytes, ...]
+    manifests: tuple[bytes, ...]
+    classes: tuple[DeterminismClass, ...]
+    params: Params
+
+    def to_value(self) -> list[object]:
+        p = self.params
+        return [
+            DOMAIN,
+            self.name,
+            list(self.founders),
+            list(self.manifests),
+            [[c.name, c.manifest, c.engine, c.numeric_path, c.honest_ppm] for c in self.classes],
+            [getattr(p, name) for name, _, _ in PARAM_BOUNDS],
+        ]
+
+    def encode(self) -> bytes:
+        return encode(self.to_value())
+
+    @property
+    def id(self) -> bytes:
+        """The network id: SHA-256 of the canonical form."""
+        return digest(self.to_value())
+
+
+def decode_network(data: bytes) -> Network:
+    """Read a canonical definition. Raises DecodeError."""
+    top = as_array(decode(data, size_max=NETWORK_BYTES_MAX), "network", length=6)
+    if top[0] != DOMAIN:
+        raise DecodeError("not a network definition")
+    founders = _keys(top[2], "founders", FOUNDERS_MAX)
+    manifests = _keys(top[3], "manifests", CLASSES_MAX)
+    classes = tuple(_class(item, manifests) for item in as_array(top[4], "classes", length_max=CLASSES_MAX))
+    numbers = as_array(top[5], "params", length=len(PARAM_BOUNDS))
+    values: dict[str, int] = {}
+    for (name, low, high), number in zip(PARAM_BOUNDS, numbers, strict=True):
+        value = as_uint(number, name, high)
+        if value < low:
+            raise DecodeError(f"{name} is below {low}")
+        values[name] = value
+    if not founders or not classes:
+        raise DecodeError("a network needs founders and a class")
+    if len({c.name for c in classes}) != len(classes):
+        raise DecodeError("class names repeat")
+    params = Params(**values)
+    if any(c.honest_ppm >= params.cheat_ppm for c in classes):
+        raise DecodeError("honest_ppm must be below cheat_ppm")
+    return Network(as_text(top[1], "name", 64), founders, manifests, classes, params)
+
+
+def _keys(value: Value, name: str, length_max: int) -> tuple[bytes, ...]:
+    keys = tuple(as_bytes(item, name, size=32) for item in as_array(value, name, length_max=length_max))
+    if list(keys) != sorted(set(keys)):
+        raise DecodeError(f"{name} are not sorted and distinct")
+    return keys
+
+
+def _class(value: Value, manifests: tuple[bytes, ...]) -> DeterminismClass:
+    name, manifest, engine, path, honest = as_array(value, "class", length=5)
+    found = DeterminismClass(
+        as_text(name, "class name", 64),
+        as_bytes(manifest, "class manifest", size=32),
+        as_text(engine, "class engine", 128),
+        as_text(path, "class numeric path", 128),
+        as_uint(honest, "honest_ppm", 999_998),
+    )
+    if found.honest_ppm == 0:
+        raise DecodeError("honest_ppm is 0: nothing is certain")
+    if found.manifest not in manifests:
+        raise DecodeError("a class names a manifest that the network does not list")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class TestSteps:
+    """The sequential test of one class, in 1/1024 nat, rounded in favour of the accused."""
+
+    up: int  # per dissent
+    down: int  # per agreement
+    threshold: int  # conviction
+
+
+def test_steps(honest_ppm: int, cheat_ppm: int, conviction_odds: int) -> TestSteps:
+    """Steps of the CUSUM log-likelihood test (Page 1954; Wald's SPRT steps) of `cheat` against `honest`.
+
+    Decimal.ln is correctly rounded, so that every implementation gets the same integers.
+    """
+    p0, p1 = Decimal(honest_ppm), Decimal(cheat_ppm)
+    million = Decimal(1_000_000)
+    up = _EXACT.multiply(1024, _EXACT.ln(_EXACT.divide(p1, p0)))
+    down = _EXACT.multiply(1024, _EXACT.ln(_EXACT.divide(million - p0, million - p1)))
+    threshold = _EXACT.multiply(1024, _EXACT.ln(Decimal(conviction_odds)))
+    return TestSteps(
+        int(up.to_integral_value(ROUND_FLOOR)),
+        int(down.to_integral_value(ROUND_CEILING)),
+        int(threshold.to_integral_value(ROUND_CEILING)),
+    )

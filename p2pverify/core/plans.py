@@ -1,0 +1,88 @@
+"""What a peer owes in an epoch, worked out before the epoch's questions are asked."""
+
+from dataclasses import dataclass, field
+
+from p2pverify.core import draw, vrf
+from p2pverify.core.context import Context
+from p2pverify.core.question import Opening, Question
+from p2pverify.core.state import State
+
+
+@dataclass(slots=True)
+class SlotPlan:
+    """One owed slot and how far it is."""
+
+    slot: draw.Slot
+    targets: tuple[bytes, ...]
+    due_ms: int
+    is_started: bool = False
+    is_done: bool = False
+    opening: Opening | None = None
+    differ: bool = False
+
+
+@dataclass(slots=True)
+class EpochPlan:
+    """A peer's duty in an epoch."""
+
+    epoch: int
+    anchor: bytes
+    beacon: bytes
+    beta: bytes
+    proof: bytes
+    slots: list[SlotPlan] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        return all(slot.is_done for slot in self.slots)
+
+
+def find_anchor(context: Context, epoch: int) -> State | None:
+    """The newest certified cut that an epoch's draw may use, or None."""
+    params = context.params
+    for cut_id in reversed(context.fold.latest.path):
+        state = context.fold.state(cut_id)
+        if state is None or state is context.fold.genesis:
+            return None
+        age = epoch - state.epoch
+        if age > params.anchor_lag + params.anchor_window:
+            return None
+        if age >= params.anchor_lag:
+            return state
+    return None
+
+
+def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
+    """Draw the duty of an epoch; None if this peer was no member at the anchor."""
+    member = anchor.members.get(context.key)
+    if member is None or not member.active or member.vrf_key != context.vrf_key or member.is_convicted:
+        return None
+    params = context.params
+    proof = vrf.prove(context.vrf_seed, draw.duty_alpha(context.network_id, epoch, anchor.beacon))
+    beta = vrf.proof_to_beta(proof)
+    candidates = anchor.candidates(context.key, member.class_index)
+    plan = EpochPlan(epoch, anchor.id, anchor.beacon, beta, proof)
+    for slot in draw.slots(beta, params):
+        due = params.epoch_start_ms(epoch) + slot.at_permille * params.epoch_ms // 1000
+        targets = draw.targets(beta, slot, candidates, params)
+        plan.slots.append(SlotPlan(slot, targets, due, is_started=not targets, is_done=not targets))
+    return plan
+
+
+def slot_question(context: Context, slot: draw.Slot, prompt: tuple[int, ...], requester: bytes) -> Question:
+    """The question that a slot derives to, once the model has written its prompt."""
+    params = context.params
+    return Question(
+        context.network.classes[context.class_index].manifest,
+        prompt,
+        params.answer_tokens,
+        0 if slot.greedy else params.temperature_milli,
+        slot.sample_seed,
+        requester,
+    )
+
+
+def slot_opening(context: Context, epoch: int, slot: int, targets: tuple[bytes, ...], output: bytes) -> Opening:
+    """The opening of an own slot; its salts can be derived again after a restart."""
+    salts = tuple(context.secret("salt", epoch, slot, target) for target in targets)
+    return Opening(slot, context.class_index, output, salts)

@@ -1,0 +1,299 @@
+"""Questions, requests and receipts: what one peer asks another, and what it signs in return.
+
+A question is everything that can change a token. A receipt is salted by construction: it commits to the answer
+without telling it to those who do not know it already.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.core import sign
+from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, decode, digest, encode
+from p2pverify.core.errors import DecodeError
+
+QUESTION = "p2pverify/question/1"
+REQUEST = "p2pverify/request/1"
+RECEIPT = "p2pverify/receipt/1"
+OUTPUT = "p2pverify/output/1"
+ANSWER = "p2pverify/answer/1"
+OPEN = "p2pverify/open/1"
+SAMPLER = "p2pverify/sampler/1"
+
+PROMPT_TOKENS_MAX = 4096
+ANSWER_TOKENS_MAX = 1024
+TOKEN_MAX = 2**31 - 1
+REQUEST_BYTES_MAX = 65_536
+RESPONSE_BYTES_MAX = 32_768
+FINISHES = ("stop", "length")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Token ids of the prompt, and everything else on which the answer depends."""
+
+    manifest: bytes
+    prompt: tuple[int, ...]
+    tokens_max: int
+    temperature_milli: int
+    seed: bytes  # 16 B
+    requester: bytes
+
+    def to_value(self) -> list[object]:
+        return [
+            QUESTION,
+            self.manifest,
+            list(self.prompt),
+            self.tokens_max,
+            self.temperature_milli,
+            self.seed,
+            self.requester,
+        ]
+
+    @property
+    def id(self) -> bytes:
+        return digest(self.to_value())
+
+    @property
+    def sampler_key(self) -> bytes:
+        """Key of the sampler: the same question under another name has another answer."""
+        return digest([SAMPLER, self.seed, self.requester])
+
+
+def output_digest(question_id: bytes, tokens: tuple[int, ...], finish: str) -> bytes:
+    """Digest of an answer: token ids and the reason of its end, never text."""
+    return digest([OUTPUT, question_id, list(tokens), finish])
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Header of a request, without the question's content."""
+
+    network: bytes
+    requester: bytes
+    responder: bytes
+    question: bytes  # question id
+    nonce: bytes
+    expiry_epoch: int
+
+    def to_value(self) -> list[object]:
+        return [
+            REQUEST,
+            self.network,
+            self.requester,
+            self.responder,
+            self.question,
+            self.nonce,
+            self.expiry_epoch,
+        ]
+
+    @property
+    def id(self) -> bytes:
+        return digest(self.to_value())
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A responder's signed answer to a request. `salted` hides the output digest; times are in milliseconds."""
+
+    network: bytes
+    responder: bytes
+    request: bytes  # request id
+    class_index: int
+    salted: bytes
+    token_count: int
+    queue_ms: int
+    first_token_ms: int
+    total_ms: int
+    signature: bytes
+
+    def signed_value(self) -> list[object]:
+        return [
+            RECEIPT,
+            self.network,
+            self.responder,
+            self.request,
+            self.class_index,
+            self.salted,
+            self.token_count,
+            [self.queue_ms, self.first_token_ms, self.total_ms],
+        ]
+
+    def is_signed(self) -> bool:
+        return sign.verify(self.responder, encode(self.signed_value()), self.signature)
+
+
+def salted_digest(request_id: bytes, responder: bytes, class_index: int, output: bytes) -> bytes:
+    """What a receipt commits to: equal answers look unlike until the output is known."""
+    return digest([ANSWER, request_id, responder, class_index, output])
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What opens a challenger's nonces: its own answer, fixed before the receipts were signed.
+
+    `class_index` is None if the challenger abstained; then `output` is 32 zero bytes. One salt per asked peer.
+    """
+
+    slot: int
+    class_index: int | None
+    output: bytes
+    salts: tuple[bytes, ...]
+
+
+def opening_nonce(
+    network: bytes,
+    challenger: bytes,
+    responder: bytes,
+    epoch: int,
+    question: bytes,
+    opening: Opening,
+    which: int,
+) -> bytes:
+    """The nonce of the request to the `which`-th asked peer of a slot."""
+    return digest(
+        [
+            OPEN,
+            network,
+            challenger,
+            responder,
+            epoch,
+            opening.slot,
+            question,
+            opening.class_index,
+            opening.output,
+            opening.salts[which],
+        ]
+    )
+
+
+def encode_request(request: Request, question: Question, signature: bytes) -> bytes:
+    return encode([request.to_value(), question.to_value(), signature])
+
+
+def sign_request(seed: bytes, request: Request) -> bytes:
+    return sign.sign(seed, encode(request.to_value()))
+
+
+class RequestRefused(Exception):
+    """A request that gets an error for an answer: a code of a few words, and a sentence."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+def decode_request(data: bytes) -> tuple[Request, Question]:
+    """Read and verify a signed request with its question. Raises RequestRefused, which names the reason."""
+    if len(data) > REQUEST_BYTES_MAX:
+        raise RequestRefused("too-large", f"a request is at most {REQUEST_BYTES_MAX} bytes")
+    try:
+        head, asked, signature = as_array(decode(data, size_max=REQUEST_BYTES_MAX), "request", length=3)
+        request, question = _request(head), _question(asked)
+        signed = as_bytes(signature, "signature", size=64)
+    except DecodeError as error:
+        raise RequestRefused("malformed", error.reason) from None
+    if question.id != request.question or question.requester != request.requester:
+        raise RequestRefused("malformed", "the question is not the one that the request names")
+    if not sign.verify(request.requester, encode(request.to_value()), signed):
+        raise RequestRefused("bad-signature", "the requester did not sign this request")
+    return request, question
+
+
+def _request(value: Value) -> Request:
+    top = as_array(value, "request header", length=7)
+    if top[0] != REQUEST:
+        raise DecodeError("not a request")
+    return Request(
+        as_bytes(top[1], "network", size=32),
+        as_bytes(top[2], "requester", size=32),
+        as_bytes(top[3], "responder", size=32),
+        as_bytes(top[4], "question", size=32),
+        as_bytes(top[5], "nonce", size=32),
+        as_uint(top[6], "expiry epoch"),
+    )
+
+
+def _question(value: Value) -> Question:
+    top = as_array(value, "question", length=7)
+    if top[0] != QUESTION:
+        raise DecodeError("not a question")
+    prompt = as_array(top[2], "prompt")
+    if not 1 <= len(prompt) <= PROMPT_TOKENS_MAX:
+        raise DecodeError(f"prompt is not of 1 to {PROMPT_TOKENS_MAX} tokens")
+    return Question(
+        as_bytes(top[1], "manifest", size=32),
+        tuple(as_uint(token, "token", TOKEN_MAX) for token in prompt),
+        as_uint(top[3], "tokens_max", ANSWER_TOKENS_MAX),
+        as_uint(top[4], "temperature_milli", 2000),
+        as_bytes(top[5], "seed", size=16),
+        as_bytes(top[6], "requester", size=32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that holds an answer."""
+
+    tokens: tuple[int, ...]
+    finish: str
+    receipt: Receipt
+
+
+def encode_answer(answer: Answer) -> bytes:
+    return encode(["ok", list(answer.tokens), answer.finish, receipt_fields(answer.receipt)])
+
+
+def encode_refusal(refused: RequestRefused) -> bytes:
+    return encode(["error", refused.code, refused.detail])
+
+
+def receipt_fields(receipt: Receipt) -> list[object]:
+    """The fields of a receipt that do not follow from its request."""
+    return [
+        receipt.class_index,
+        receipt.salted,
+        receipt.token_count,
+        [receipt.queue_ms, receipt.first_token_ms, receipt.total_ms],
+        receipt.signature,
+    ]
+
+
+def receipt_from_fields(value: Value, network: bytes, responder: bytes, request_id: bytes) -> Receipt:
+    """Rebuild a receipt beside its request. Raises DecodeError; the signature is not checked here."""
+    index, salted, count, times, signature = as_array(value, "receipt", length=5)
+    queue, first, total = as_array(times, "timings", length=3)
+    return Receipt(
+        network,
+        responder,
+        request_id,
+        as_uint(index, "class", 31),
+        as_bytes(salted, "salted digest", size=32),
+        as_uint(count, "token count", ANSWER_TOKENS_MAX),
+        as_uint(queue, "queue_ms", 2**32),
+        as_uint(first, "first_token_ms", 2**32),
+        as_uint(total, "total_ms", 2**32),
+        as_bytes(signature, "receipt signature", size=64),
+    )
+
+
+def decode_response(data: bytes, request: Request) -> Answer:
+    """Read the response to a request. Raises RequestRefused for an error answer, DecodeError for a wrong one."""
+    top = as_array(decode(data, size_max=RESPONSE_BYTES_MAX), "response")
+    if len(top) == 3 and top[0] == "error":
+        raise RequestRefused(as_text(top[1], "code", 64), as_text(top[2], "detail", 512))
+    if len(top) != 4 or top[0] != "ok":
+        raise DecodeError("not a response")
+    tokens = as_array(top[1], "tokens", length_max=ANSWER_TOKENS_MAX)
+    ids = tuple(as_uint(token, "token", TOKEN_MAX) for token in tokens)
+    finish = as_text(top[2], "finish", 8)
+    if finish not in FINISHES:
+        raise DecodeError("unknown finish")
+    receipt = receipt_from_fields(top[3], request.network, request.responder, request.id)
+    if receipt.token_count != len(ids):
+        raise DecodeError("the receipt counts other tokens")
+    output = output_digest(request.question, ids, finish)
+    if receipt.salted != salted_digest(request.id, request.responder, receipt.class_index, output):
+        raise DecodeError("the receipt is for another answer")
+    if not receipt.is_signed():
+        raise DecodeError("the receipt's signature does not hold")
+    return Answer(ids, finish, receipt)

@@ -1,0 +1,374 @@
+"""Records: the signed envelope, and the payload of each kind.
+
+    header = [ "p2pverify/1", network, author, epoch, seq, prev, kind, body ]
+    record = [ header, signature, payload ]      SHA-256(payload) = body
+    id     = SHA-256(canonical header)           never over the signature
+
+Decoding is strict and context-free; who may say what, and when, is judged in `rules` and in the fold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from p2pverify.core import sign
+from p2pverify.core.canon import Value, as_array, as_bytes, as_uint, decode, encode, sha256
+from p2pverify.core.errors import DecodeError
+
+DOMAIN = "p2pverify/1"
+RECORD_BYTES_MAX = 65_536
+PAYLOAD_BYTES_MAX = 61_440
+EPOCH_MAX = 2**40
+SEQ_MAX = 2**40
+NO_PREV = bytes(32)
+
+
+class Kind(IntEnum):
+    """Record kinds on the wire."""
+
+    NETWORK = 1
+    MANIFEST = 2
+    JOIN = 3
+    LEAVE = 4
+    AUDIT = 5
+    DUTY = 6
+    VOTE_COMMIT = 7
+    VOTE = 8
+    CUT = 9
+    CUT_SIGNATURE = 10
+    CONFLICT = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the author signs. `prev` is the id of the author's record before, or zeroes for the first."""
+
+    network: bytes
+    author: bytes
+    epoch: int
+    seq: int
+    prev: bytes
+    kind: int
+    body: bytes
+
+    def to_value(self) -> list[object]:
+        return [DOMAIN, self.network, self.author, self.epoch, self.seq, self.prev, int(self.kind), self.body]
+
+    def encode(self) -> bytes:
+        return encode(self.to_value())
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record whose bytes are canonical and whose payload has the digest in the header.
+
+    `data` is the whole record as it travels; the signature is checked by `is_signed`.
+    """
+
+    header: Header
+    signature: bytes
+    payload: bytes
+    id: bytes
+    data: bytes
+
+    @property
+    def author(self) -> bytes:
+        return self.header.author
+
+    @property
+    def seq(self) -> int:
+        return self.header.seq
+
+    @property
+    def epoch(self) -> int:
+        return self.header.epoch
+
+    @property
+    def kind(self) -> int:
+        return self.header.kind
+
+    def is_signed(self) -> bool:
+        return sign.verify(self.header.author, self.header.encode(), self.signature)
+
+
+def make_record(
+    seed: bytes,
+    author: bytes,
+    network: bytes,
+    *,
+    epoch: int,
+    seq: int,
+    prev: bytes,
+    kind: Kind,
+    payload: bytes,
+) -> Record:
+    """Sign a payload as the author's next record."""
+    header = Header(network, author, epoch, seq, prev, int(kind), sha256(payload))
+    head = header.encode()
+    signature = sign.sign(seed, head)
+    data = encode([header.to_value(), signature, payload])
+    return Record(header, signature, payload, sha256(head), data)
+
+
+def decode_record(data: bytes) -> Record:
+    """Read one record strictly. Raises DecodeError; the signature is not checked here."""
+    top = as_array(decode(data, size_max=RECORD_BYTES_MAX, depth_max=4), "record", length=3)
+    header = header_from_value(top[0])
+    payload = as_bytes(top[2], "payload", size_max=PAYLOAD_BYTES_MAX)
+    if sha256(payload) != header.body:
+        raise DecodeError("the payload is not the one that was signed")
+    return Record(header, as_bytes(top[1], "signature", size=64), payload, sha256(header.encode()), data)
+
+
+def header_from_value(value: Value) -> Header:
+    """Read a decoded header. Raises DecodeError."""
+    top = as_array(value, "header", length=8)
+    if top[0] != DOMAIN:
+        raise DecodeError("not a p2pverify/1 record")
+    header = Header(
+        as_bytes(top[1], "network", size=32),
+        as_bytes(top[2], "author", size=32),
+        as_uint(top[3], "epoch", EPOCH_MAX),
+        as_uint(top[4], "seq", SEQ_MAX),
+        as_bytes(top[5], "prev", size=32),
+        as_uint(top[6], "kind", 255),
+        as_bytes(top[7], "body", size=32),
+    )
+    if (header.seq == 0) != (header.prev == NO_PREV):
+        raise DecodeError("prev is zero exactly for seq 0")
+    return header
+
+
+# ---------------------------------------------------------------- payloads
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The author takes part in a class, with this VRF key."""
+
+    class_index: int
+    vrf_key: bytes
+
+    def encode(self) -> bytes:
+        return encode([self.class_index, self.vrf_key])
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeKey:
+    """A slot that was audited, as the name of the dispute about it."""
+
+    challenger: bytes
+    epoch: int
+    slot: int
+
+    def to_value(self) -> list[object]:
+        return [self.challenger, self.epoch, self.slot]
+
+    def sort_key(self) -> tuple[int, bytes, int]:
+        return (self.epoch, self.challenger, self.slot)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A voter's sealed answer to a disputed question. `certificate` holds the audit and the duty."""
+
+    dispute: DisputeKey
+    certificate: bytes
+    commit: bytes
+
+    def encode(self) -> bytes:
+        return encode([self.dispute.to_value(), self.certificate, self.commit])
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """The opening of a commit, or of the challenger's nonces: then with one salt per asked peer.
+
+    `certificate` holds what is opened. A vote of `UNDERIVABLE` says that the question does not follow from the slot.
+    """
+
+    dispute: DisputeKey
+    certificate: bytes
+    class_index: int
+    output: bytes
+    salts: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        return encode([self.dispute.to_value(), self.certificate, self.class_index, self.output, list(self.salts)])
+
+
+Head = tuple[bytes, int, bytes]  # author, seq, record id
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A set of author heads on top of a certified cut (or of the network itself), and the view that it gives."""
+
+    epoch: int
+    base: bytes
+    vrf_key: bytes
+    proof: bytes
+    heads: tuple[Head, ...]
+    ledger_root: bytes
+    view_root: bytes
+
+    def encode(self) -> bytes:
+        return encode(
+            [
+                self.epoch,
+                self.base,
+                self.vrf_key,
+                self.proof,
+                [list(head) for head in self.heads],
+                self.ledger_root,
+                self.view_root,
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CutSignature:
+    """The author holds all of a cut, and its own fold gave the cut's view."""
+
+    cut: bytes
+
+    def encode(self) -> bytes:
+        return encode([self.cut])
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One side of a conflict: a signed header, and its payload where the kind's meaning matters."""
+
+    header: Header
+    signature: bytes
+    payload: bytes | None
+
+    def to_value(self) -> list[object]:
+        return [self.header.to_value(), self.signature, self.payload]
+
+    @property
+    def id(self) -> bytes:
+        return sha256(self.header.encode())
+
+    def is_signed(self) -> bool:
+        return sign.verify(self.header.author, self.header.encode(), self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two records of one author that cannot both stand; `first` has the lower id."""
+
+    first: Evidence
+    second: Evidence
+
+    def encode(self) -> bytes:
+        return encode([self.first.to_value(), self.second.to_value()])
+
+
+HEADS_MAX = 700  # a cut fits into one record
+
+
+def decode_join(payload: bytes) -> Join:
+    index, key = _fields(payload, "join", 2)
+    found = Join(as_uint(index, "class", 31), as_bytes(key, "VRF key", size=32))
+    if not sign.is_valid_key(found.vrf_key):
+        raise DecodeError("the VRF key is not a valid point")
+    return found
+
+
+def decode_leave(payload: bytes) -> None:
+    _fields(payload, "leave", 0)
+
+
+def decode_commit(payload: bytes) -> Commit:
+    key, certificate, commit = _fields(payload, "vote-commit", 3)
+    return Commit(
+        dispute_from_value(key),
+        as_bytes(certificate, "certificate", size=32),
+        as_bytes(commit, "commit", size=32),
+    )
+
+
+def decode_vote(payload: bytes) -> Vote:
+    key, certificate, index, output, salts = _fields(payload, "vote", 5)
+    return Vote(
+        dispute_from_value(key),
+        as_bytes(certificate, "certificate", size=32),
+        as_uint(index, "class", 31),
+        as_bytes(output, "output", size=32),
+        read_salts(salts),
+    )
+
+
+def decode_cut(payload: bytes) -> Cut:
+    epoch, base, key, proof, heads, ledger_root, view_root = _fields(payload, "cut", 7)
+    found = tuple(_head(item) for item in as_array(heads, "heads", length_max=HEADS_MAX))
+    authors = [head[0] for head in found]
+    if authors != sorted(set(authors)):
+        raise DecodeError("heads are not sorted by distinct authors")
+    return Cut(
+        as_uint(epoch, "epoch", EPOCH_MAX),
+        as_bytes(base, "base", size=32),
+        as_bytes(key, "VRF key", size=32),
+        as_bytes(proof, "VRF proof", size=80),
+        found,
+        as_bytes(ledger_root, "ledger root", size=32),
+        as_bytes(view_root, "view root", size=32),
+    )
+
+
+def decode_cut_signature(payload: bytes) -> CutSignature:
+    (cut,) = _fields(payload, "cut-signature", 1)
+    return CutSignature(as_bytes(cut, "cut", size=32))
+
+
+def decode_conflict(payload: bytes) -> Conflict:
+    """Two signed headers of one author and network, in order of their ids."""
+    one, two = _fields(payload, "conflict", 2)
+    found = Conflict(_evidence(one), _evidence(two))
+    first, second = found.first.header, found.second.header
+    if (first.network, first.author) != (second.network, second.author):
+        raise DecodeError("the two sides are not of one author")
+    if found.first.id >= found.second.id:
+        raise DecodeError("the two sides are equal or out of order")
+    return found
+
+
+def dispute_from_value(value: Value) -> DisputeKey:
+    challenger, epoch, slot = as_array(value, "dispute", length=3)
+    return DisputeKey(
+        as_bytes(challenger, "challenger", size=32),
+        as_uint(epoch, "epoch", EPOCH_MAX),
+        as_uint(slot, "slot", 255),
+    )
+
+
+def read_salts(value: Value) -> tuple[bytes, ...]:
+    salts = as_array(value, "salts", length_max=31)
+    return tuple(as_bytes(salt, "salt", size=32) for salt in salts)
+
+
+def _fields(payload: bytes, name: str, count: int) -> Sequence[Value]:
+    return as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), name, length=count)
+
+
+def _head(value: Value) -> Head:
+    author, seq, record = as_array(value, "head", length=3)
+    return (
+        as_bytes(author, "author", size=32),
+        as_uint(seq, "seq", SEQ_MAX),
+        as_bytes(record, "head id", size=32),
+    )
+
+
+def _evidence(value: Value) -> Evidence:
+    header, signature, payload = as_array(value, "evidence", length=3)
+    found = Evidence(
+        header_from_value(header),
+        as_bytes(signature, "signature", size=64),
+        None if payload is None else as_bytes(payload, "payload", size_max=PAYLOAD_BYTES_MAX),
+    )
+    if found.payload is not None and sha256(found.payload) != found.header.body:
+        raise DecodeError("the payload is not the one that was signed")
+    return found

@@ -1,0 +1,163 @@
+"""Answering requests. An audit and a client's request look alike and are treated alike."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from p2pverify.core import sign
+from p2pverify.core.canon import encode
+from p2pverify.core.context import Context
+from p2pverify.core.events import Computed, ComputeFailed, Persist, Respond, StoredAnswer
+from p2pverify.core.question import (
+    Answer,
+    Question,
+    Receipt,
+    Request,
+    RequestRefused,
+    decode_request,
+    encode_answer,
+    encode_refusal,
+    output_digest,
+    salted_digest,
+)
+
+ANSWERS_KEPT = 4096
+WAITING_MAX = 64
+EXPIRY_EPOCHS_MAX = 64
+PRIORITY = 0
+
+Output = tuple[tuple[int, ...], str]
+
+
+class Responder:
+    """Serves requests; remembers what it answered, so that a repeat gets the same answer."""
+
+    def __init__(self, context: Context, context_tokens: int) -> None:
+        self._context = context
+        self._context_tokens = context_tokens
+        self._answers: OrderedDict[tuple[bytes, bytes], Output] = OrderedDict()
+        self._waiting: dict[tuple[bytes, bytes], list[Callable[[Computed | None], None]]] = {}
+        self.served = 0
+        self.refused: dict[str, int] = {}
+
+    def remember(self, answer: StoredAnswer) -> None:
+        """Take an answer that was stored before."""
+        self._keep((answer.requester, answer.question), (answer.tokens, answer.finish))
+
+    def known_output(self, requester: bytes, question: bytes) -> bytes | None:
+        """The output digest of a question that was answered before."""
+        known = self._answers.get((requester, question))
+        return None if known is None else output_digest(question, *known)
+
+    def take(self, ticket: int, data: bytes, source: bytes, now_ms: int) -> None:
+        """Answer a request now or later; a refusal is an answer too."""
+        try:
+            request, question = decode_request(data)
+            self._check(request, question, source, now_ms)
+        except RequestRefused as refused:
+            self.refuse(ticket, refused)
+            return
+        known = self._answers.get((request.requester, request.question))
+        if known is not None:
+            self._respond(ticket, request, known, None)
+            return
+        self._compute(ticket, request, question)
+
+    def refuse(self, ticket: int, refused: RequestRefused) -> None:
+        self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
+        self._context.effects.append(Respond(ticket, encode_refusal(refused)))
+
+    def _check(self, request: Request, question: Question, source: bytes, now_ms: int) -> None:
+        context = self._context
+        if request.network != context.network_id:
+            raise RequestRefused("wrong-network", "this peer serves another network")
+        if request.responder != context.key:
+            raise RequestRefused("wrong-responder", "the request is addressed to another peer")
+        if request.requester != source:
+            raise RequestRefused("wrong-requester", "the request is not of the connected peer")
+        epoch = context.params.epoch_at(now_ms)
+        if request.expiry_epoch < epoch:
+            raise RequestRefused("expired", f"the request expired in epoch {request.expiry_epoch}; it is {epoch}")
+        if request.expiry_epoch > epoch + EXPIRY_EPOCHS_MAX:
+            raise RequestRefused("bad-expiry", f"a request expires within {EXPIRY_EPOCHS_MAX} epochs")
+        if question.manifest != context.network.classes[context.class_index].manifest:
+            raise RequestRefused("unknown-model", "this peer does not serve the model of that manifest")
+        if len(question.prompt) + question.tokens_max > self._context_tokens:
+            raise RequestRefused(
+                "prompt-too-long", f"prompt and answer are at most {self._context_tokens} tokens together"
+            )
+        if len(self._waiting) >= WAITING_MAX:
+            raise RequestRefused("busy", "too many questions wait for this peer's engine")
+
+    def _compute(self, ticket: int, request: Request, question: Question) -> None:
+        key = (request.requester, request.question)
+
+        def answered(done: Computed | None) -> None:
+            if done is None:
+                self.refuse(ticket, RequestRefused("engine", "the engine could not answer this question"))
+            else:
+                self._respond(ticket, request, self._answers[key], done)
+
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            if len(waiting) >= WAITING_MAX:
+                self.refuse(ticket, RequestRefused("busy", "too many requests wait for one question"))
+            else:
+                waiting.append(answered)
+            return
+        self._waiting[key] = [answered]
+        self._context.compute(
+            lambda event, _now: self._computed(key, event),
+            priority=PRIORITY,
+            prompt=question.prompt,
+            tokens_max=question.tokens_max,
+            temperature_milli=question.temperature_milli,
+            sampler_key=question.sampler_key,
+        )
+
+    def _computed(self, key: tuple[bytes, bytes], event: Computed | ComputeFailed) -> None:
+        waiting = self._waiting.pop(key)
+        if isinstance(event, ComputeFailed):
+            for answered in waiting:
+                answered(None)
+            return
+        self._keep(key, (event.tokens, event.finish))
+        stored = StoredAnswer(key[0], key[1], event.tokens, event.finish)
+        self._context.effects.append(Persist(answers=(stored,)))
+        for answered in waiting:
+            answered(event)
+
+    def _keep(self, key: tuple[bytes, bytes], output: Output) -> None:
+        self._answers[key] = output
+        if len(self._answers) > ANSWERS_KEPT:
+            self._answers.popitem(last=False)
+
+    def _respond(self, ticket: int, request: Request, output: Output, done: Computed | None) -> None:
+        context = self._context
+        tokens, finish = output
+        salted = salted_digest(
+            request.id, context.key, context.class_index, output_digest(request.question, tokens, finish)
+        )
+        times = (done.queue_ms, done.first_token_ms, done.total_ms) if done else (0, 0, 0)
+        unsigned = Receipt(
+            context.network_id,
+            context.key,
+            request.id,
+            context.class_index,
+            salted,
+            len(tokens),
+            *times,
+            bytes(64),
+        )
+        signature = sign.sign(context.seed, encode(unsigned.signed_value()))
+        receipt = Receipt(
+            context.network_id,
+            context.key,
+            request.id,
+            context.class_index,
+            salted,
+            len(tokens),
+            *times,
+            signature,
+        )
+        self.served += 1
+        context.effects.append(Respond(ticket, encode_answer(Answer(tokens, finish, receipt))))

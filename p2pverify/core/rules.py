@@ -1,0 +1,236 @@
+"""Judgement of arriving records: accept, ignore or reject, each refusal with its reason.
+
+One function per record kind, cheap checks first, the author's signature last. `GossipReject` is for faults that need
+no context, `GossipIgnore` for what depends on the clock or on what this peer knows. What a record *counts for* is
+not judged here but in the fold (`state`, `step`). `protocol/judgement.md` lists the same lines in the same order.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from p2pverify.core import vrf
+from p2pverify.core.audit import Audit, decode_audit, decode_duty
+from p2pverify.core.canon import sha256
+from p2pverify.core.draw import duty_alpha
+from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
+from p2pverify.core.manifest import decode_manifest
+from p2pverify.core.network import Network, decode_network
+from p2pverify.core.records import (
+    RECORD_BYTES_MAX,
+    Kind,
+    Record,
+    decode_commit,
+    decode_conflict,
+    decode_cut,
+    decode_cut_signature,
+    decode_join,
+    decode_leave,
+    decode_record,
+    decode_vote,
+)
+
+#: How far ahead of our clock a record may date itself, in epochs.
+EPOCHS_AHEAD_MAX = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What judgement needs to know: the network, and the epoch that it is by our clock."""
+
+    network: Network
+    network_id: bytes
+    epoch_now: int
+
+
+def judge(data: bytes, rules: Rules) -> Record:
+    """Judge one record's bytes. Raises GossipIgnore or GossipReject with the reason."""
+    # [REJECT] The bytes are a canonical record within the size limit.
+    if len(data) > RECORD_BYTES_MAX:
+        raise GossipReject("record too large")
+    try:
+        record = decode_record(data)
+    except DecodeError as error:
+        raise GossipReject(f"malformed record: {error.reason}") from None
+    judge_record(record, rules)
+    return record
+
+
+def judge_record(record: Record, rules: Rules) -> None:
+    """The checks after decoding; see `judge`."""
+    # [REJECT] The record is of this network.
+    if record.header.network != rules.network_id:
+        raise GossipReject("wrong network")
+    # [IGNORE] The record is not dated ahead of our clock.
+    if record.epoch > max(rules.epoch_now, 0) + EPOCHS_AHEAD_MAX:
+        raise GossipIgnore("dated in the future")
+    # [IGNORE] The kind is known: a later version may have more.
+    check = _CHECKS.get(record.kind)
+    if check is None:
+        raise GossipIgnore("unknown kind")
+    # [REJECT] The payload is well-formed and holds by itself.
+    try:
+        check(record, rules)
+    except DecodeError as error:
+        raise GossipReject(f"malformed {Kind(record.kind).name.lower()}: {error.reason}") from None
+    # [REJECT] The author signed the header.
+    if not record.is_signed():
+        raise GossipReject("bad signature")
+
+
+def _check_network(record: Record, rules: Rules) -> None:
+    # [REJECT] The payload is the definition whose hash is the network id.
+    if sha256(record.payload) != rules.network_id:
+        raise GossipReject("not this network's definition")
+    decode_network(record.payload)
+
+
+def _check_manifest(record: Record, rules: Rules) -> None:
+    found = decode_manifest(record.payload)
+    # [IGNORE] The network lists the manifest.
+    if found.digest not in rules.network.manifests:
+        raise GossipIgnore("manifest is not in the network file")
+
+
+def _check_join(record: Record, rules: Rules) -> None:
+    join = decode_join(record.payload)
+    # [REJECT] The class is in the network file.
+    if join.class_index >= len(rules.network.classes):
+        raise GossipReject("no such class")
+
+
+def _check_leave(record: Record, _rules: Rules) -> None:
+    decode_leave(record.payload)
+
+
+def _check_audit(record: Record, rules: Rules) -> None:
+    audit = decode_audit(record.payload, rules.network_id, record.author)
+    # [REJECT] Slot and header tell one epoch order: an audit is not dated after its record.
+    if audit.epoch > record.epoch:
+        raise GossipReject("audit of a later epoch than its record")
+    # [REJECT] Each receipt is signed by its responder over this request.
+    for asked in audit.asked:
+        if asked.receipt is not None and not asked.receipt.is_signed():
+            raise GossipReject("a receipt's signature does not hold for this request")
+
+
+def _check_duty(record: Record, rules: Rules) -> None:
+    duty = decode_duty(record.payload)
+    # [REJECT] A duty is revealed after its epoch.
+    if duty.epoch >= record.epoch:
+        raise GossipReject("duty revealed before its epoch ended")
+    # [REJECT] The VRF proof holds for the key, the epoch and the beacon that the duty names.
+    if not vrf_holds(duty.vrf_key, duty_alpha(rules.network_id, duty.epoch, duty.beacon), duty.proof):
+        raise GossipReject("VRF proof does not hold")
+
+
+def _check_commit(record: Record, _rules: Rules) -> None:
+    commit = decode_commit(record.payload)
+    # [REJECT] A challenger votes by its opening, never by a commit.
+    if commit.dispute.challenger == record.author:
+        raise GossipReject("a challenger committed in its own dispute")
+    _after_slot(commit.dispute.epoch, record)
+
+
+def _check_vote(record: Record, rules: Rules) -> None:
+    vote = decode_vote(record.payload)
+    if vote.class_index >= len(rules.network.classes):
+        raise GossipReject("no such class")
+    # [REJECT] A voter's opening has one salt.
+    if vote.dispute.challenger != record.author and len(vote.salts) != 1:
+        raise GossipReject("a vote opens one commit")
+    _after_slot(vote.dispute.epoch, record)
+
+
+def _after_slot(epoch: int, record: Record) -> None:
+    # [REJECT] The disputed slot is of an epoch before the record's.
+    if epoch >= record.epoch:
+        raise GossipReject("vote on a slot of its own or a later epoch")
+
+
+def _check_cut(record: Record, _rules: Rules) -> None:
+    cut = decode_cut(record.payload)
+    # [REJECT] The cut is proposed in the epoch of its record.
+    if cut.epoch != record.epoch:
+        raise GossipReject("cut of another epoch than its record")
+
+
+def _check_cut_signature(record: Record, _rules: Rules) -> None:
+    decode_cut_signature(record.payload)
+
+
+def _check_conflict(record: Record, rules: Rules) -> None:
+    conflict = decode_conflict(record.payload)
+    if conflict.first.header.network != rules.network_id:
+        raise GossipReject("conflict of another network")
+    # [REJECT] The two headers cannot both stand.
+    if conflict_kind(conflict.first.header.seq, conflict.second.header.seq, _slot_keys(record)) is None:
+        raise GossipReject("the two records do not conflict")
+    # [REJECT] The accused signed both.
+    if not (conflict.first.is_signed() and conflict.second.is_signed()):
+        raise GossipReject("a side of the conflict is not signed")
+
+
+def conflict_kind(seq_one: int, seq_two: int, slots: tuple[object, object]) -> str | None:
+    """`slot` for two payloads for one slot (convicts), `fork` for two records with one number, None for neither."""
+    if slots[0] is not None and slots[0] == slots[1]:
+        return "slot"
+    return "fork" if seq_one == seq_two else None
+
+
+def _slot_keys(record: Record) -> tuple[object, object]:
+    conflict = decode_conflict(record.payload)
+    sides = (conflict.first, conflict.second)
+    keys = [slot_key(s.header.kind, s.header.network, s.header.author, s.payload) for s in sides]
+    if conflict.first.header.body == conflict.second.header.body:
+        return None, None  # the same payload twice is a repeat, not a contradiction
+    return keys[0], keys[1]
+
+
+def slot_key(kind: int, network: bytes, author: bytes, payload: bytes | None) -> object:
+    """What a key may say only once: an audit or duty per slot, a commit or vote per dispute, a cut per epoch and base.
+
+    None where the kind has no such slot, or the payload is missing.
+    """
+    if payload is None:
+        return None
+    match kind:
+        case Kind.AUDIT:
+            return (kind, decode_audit(payload, network, author).key)
+        case Kind.DUTY:
+            return (kind, decode_duty(payload).epoch)
+        case Kind.VOTE_COMMIT:
+            return (kind, decode_commit(payload).dispute)
+        case Kind.VOTE:
+            return (kind, decode_vote(payload).dispute)
+        case Kind.CUT:
+            cut = decode_cut(payload)
+            return (kind, cut.epoch, cut.base)
+        case _:
+            return None
+
+
+def audit_of(record: Record) -> Audit:
+    """The audit in an accepted record."""
+    return decode_audit(record.payload, record.header.network, record.author)
+
+
+@lru_cache(maxsize=65_536)
+def vrf_holds(key: bytes, alpha: bytes, proof: bytes) -> bool:
+    """Whether a VRF proof verifies; remembered, since judgement, fold and signing ask again."""
+    return vrf.verify(key, alpha, proof) is not None
+
+
+_CHECKS: dict[int, Callable[[Record, Rules], None]] = {
+    Kind.NETWORK: _check_network,
+    Kind.MANIFEST: _check_manifest,
+    Kind.JOIN: _check_join,
+    Kind.LEAVE: _check_leave,
+    Kind.AUDIT: _check_audit,
+    Kind.DUTY: _check_duty,
+    Kind.VOTE_COMMIT: _check_commit,
+    Kind.VOTE: _check_vote,
+    Kind.CUT: _check_cut,
+    Kind.CUT_SIGNATURE: _check_cut_signature,
+    Kind.CONFLICT: _check_conflict,
+}

@@ -1,0 +1,58 @@
+"""Ed25519 with one strict rule of acceptance, so that no two peers can disagree about a signature.
+
+Libraries differ on points with a small-order part, on non-canonical encodings and on large S. Here a
+signature is good only if the key and R are canonical encodings of points of the prime-order subgroup, S is
+below the group order, and the equation of RFC 8032 section 5.1.7 holds. On what is left all libraries agree,
+whether or not they multiply by the cofactor.
+
+Which bytes are ever signed (arrays that begin with a domain string) is left to the record modules.
+"""
+
+from functools import lru_cache
+
+from nacl import bindings
+from nacl.exceptions import BadSignatureError
+
+KEY_SIZE = 32
+SEED_SIZE = 32
+SIGNATURE_SIZE = 64
+GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493  # L in RFC 8032
+
+
+def public_key(seed: bytes) -> bytes:
+    """The public key (32 bytes) of a secret seed (32 bytes, RFC 8032 section 5.1.5)."""
+    return _keypair(seed)[0]
+
+
+def sign(seed: bytes, message: bytes) -> bytes:
+    """The signature (64 bytes, R then S, RFC 8032 section 5.1.6) of a message."""
+    return bindings.crypto_sign(message, _keypair(seed)[1])[:SIGNATURE_SIZE]
+
+
+@lru_cache(maxsize=256)
+def _keypair(seed: bytes) -> tuple[bytes, bytes]:
+    """The public key, and the seed with the public key behind it, which is the form libsodium signs with."""
+    return bindings.crypto_sign_seed_keypair(seed)
+
+
+def is_valid_key(key: bytes) -> bool:
+    """Whether any bytes are the canonical encoding of a point, not the identity, of prime order."""
+    return len(key) == KEY_SIZE and _is_valid_point_cached(key)
+
+
+@lru_cache(maxsize=65536)
+def _is_valid_point_cached(key: bytes) -> bool:
+    return bindings.crypto_core_ed25519_is_valid_point(key)
+
+
+def verify(key: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether `signature` is good for `message` under `key`, by the strict rule; any bytes may come."""
+    if len(signature) != SIGNATURE_SIZE or not is_valid_key(key):
+        return False
+    if int.from_bytes(signature[32:], "little") >= GROUP_ORDER:
+        return False
+    try:
+        bindings.crypto_sign_open(signature + message, key)
+    except BadSignatureError:
+        return False
+    return bindings.crypto_core_ed25519_is_valid_point(signature[:32])

@@ -1,0 +1,189 @@
+"""The state that a fold carries from cut to cut. Values only; `step` computes the next one.
+
+Members, disputes and notes are immutable, the dictionaries that hold them are copied per step, so an older state
+never changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from p2pverify.core.audit import Audit
+from p2pverify.core.draw import first_beacon
+from p2pverify.core.network import Network
+from p2pverify.core.records import Cut, DisputeKey, Head
+
+#: For how many epochs a state remembers cuts, signatures and marks: beyond every deadline of the contract.
+MEMORY_EPOCHS = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How often one challenger asked a peer, and how often it got an answer."""
+
+    asked: int
+    answered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A peer as the records show it. Counts are of owed slots with the derived question only."""
+
+    founder: bool = False
+    active: bool = False
+    class_index: int = 0
+    vrf_key: bytes = bytes(32)
+    joined_epoch: int = 0
+    joined_index: int = 0
+    weight: int = 0
+    agreements: int = 0
+    dissents: int = 0
+    disputes_lost: int = 0
+    no_shows: int = 0
+    unopened: int = 0
+    slots_owed: int = 0
+    duties_met: int = 0
+    void_audits: int = 0
+    cusum: int = 0
+    last_audit_epoch: int = -1
+    convicted_epoch: int = -1
+    convicted_after: int = 0
+    conviction: str = ""
+    fork_until: int = -1
+    contacts: Mapping[bytes, Contact] = field(default_factory=dict)
+    credits: frozenset[bytes] = frozenset()
+
+    @property
+    def is_convicted(self) -> bool:
+        return self.convicted_epoch >= 0
+
+    @property
+    def audits(self) -> int:
+        """Judged answers."""
+        return self.agreements + self.dissents
+
+    def may_vote(self, class_index: int, epoch: int) -> bool:
+        """Whether the peer belongs to the electorate of a class."""
+        return (
+            self.active
+            and self.weight > 0
+            and self.class_index == class_index
+            and not self.is_convicted
+            and epoch > self.fork_until
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """An open or decided dispute. `opened_index` is the path index of the cut that first held audit and duty,
+    `sealed_index` that of the cut that closed the sealing, or -1.
+    """
+
+    audit: Audit
+    opened_index: int
+    opened_epoch: int
+    duty_seq: int
+    electorate: frozenset[bytes]
+    sampled: bool
+    sealed_index: int = -1
+    commits: Mapping[bytes, tuple[bytes, int]] = field(default_factory=dict)  # voter -> commit, seq
+    votes: Mapping[bytes, bytes] = field(default_factory=dict)  # voter -> output digest
+    settled: frozenset[bytes] = frozenset()
+    decision: bytes | None = None
+
+    @property
+    def key(self) -> DisputeKey:
+        return self.audit.key
+
+
+@dataclass(frozen=True, slots=True)
+class DutyNote:
+    """That an author's duty of an epoch was seen, and the digest of its payload."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuditNote:
+    """An audit that waits for its duty."""
+
+    audit: Audit
+    body: bytes
+    seq: int
+
+
+@dataclass(slots=True)
+class State:
+    """Everything a fold knows at a cut. `index` counts cuts on the path from the network (index 0)."""
+
+    id: bytes
+    epoch: int
+    index: int
+    beacon: bytes
+    heads: dict[bytes, Head]
+    path: tuple[bytes, ...]
+    members: dict[bytes, Member]
+    audits: dict[DisputeKey, AuditNote] = field(default_factory=dict)
+    duties: dict[tuple[bytes, int], DutyNote] = field(default_factory=dict)
+    disputes: dict[DisputeKey, Dispute] = field(default_factory=dict)
+    dissent_marks: set[tuple[bytes, int]] = field(default_factory=set)
+    cuts: dict[bytes, Cut] = field(default_factory=dict)
+    cut_authors: dict[tuple[bytes, int, bytes], bytes] = field(default_factory=dict)
+    signatures: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
+    last_signed: dict[bytes, bytes] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    admitted_epoch: int = -1
+
+    def successor(self, cut_id: bytes, epoch: int, heads: dict[bytes, Head]) -> "State":
+        """A copy to build the next state in."""
+        return State(
+            cut_id,
+            epoch,
+            self.index + 1,
+            self.beacon,
+            heads,
+            (*self.path, cut_id)[-MEMORY_EPOCHS:],
+            dict(self.members),
+            dict(self.audits),
+            dict(self.duties),
+            dict(self.disputes),
+            set(self.dissent_marks),
+            dict(self.cuts),
+            dict(self.cut_authors),
+            dict(self.signatures),
+            dict(self.last_signed),
+            dict(self.totals),
+            self.admitted_epoch,
+        )
+
+    @property
+    def total_weight(self) -> int:
+        return sum(m.weight for m in self.members.values())
+
+    def weight_of(self, peers: frozenset[bytes]) -> int:
+        return sum(self.members[p].weight for p in peers if p in self.members)
+
+    def candidates(self, challenger: bytes, class_index: int) -> list[bytes]:
+        """Whom a challenger's slots may ask: members of the class that are not convicted, sorted."""
+        return sorted(
+            peer
+            for peer, m in self.members.items()
+            if m.active and m.class_index == class_index and not m.is_convicted and peer != challenger
+        )
+
+    def change(self, peer: bytes, **changes: object) -> None:
+        self.members[peer] = replace(self.members[peer], **changes)  # type: ignore[arg-type]  # field names
+
+    def count(self, what: str) -> None:
+        self.totals[what] = self.totals.get(what, 0) + 1
+
+    def convict(self, peer: bytes, reason: str) -> None:
+        """Final: the first conviction stands."""
+        member = self.members.get(peer)
+        if member is not None and not member.is_convicted:
+            self.change(peer, convicted_epoch=self.epoch, convicted_after=member.audits, conviction=reason)
+
+
+def genesis(network: Network) -> State:
+    """The state before any record: the founders weigh 1 each."""
+    founders = {key: Member(founder=True, weight=1) for key in network.founders}
+    return State(network.id, 0, 0, first_beacon(network.id), {}, (network.id,), founders)

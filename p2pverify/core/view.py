@@ -1,0 +1,123 @@
+"""The view: what a state says to people and programs, and the bytes that its root stands for."""
+
+from dataclasses import dataclass
+
+from p2pverify.core.canon import digest
+from p2pverify.core.ledger import ledger_root
+from p2pverify.core.network import Network
+from p2pverify.core.score import Standing, availability_ppm, interval_ppm, standing
+from p2pverify.core.state import Dispute, Member, State
+from p2pverify.core.step import class_steps
+
+DOMAIN = "p2pverify/view/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One peer in a view. Rates in parts per million; `low` is the score that people read, never alone."""
+
+    peer: bytes
+    class_name: str
+    standing: Standing
+    weight: int
+    low_ppm: int
+    high_ppm: int
+    audits: int
+    agreements: int
+    dissents: int
+    challengers: int
+    last_audit_epoch: int
+    availability_ppm: int | None
+    no_shows: int
+    slots_owed: int
+    unopened: int
+    cusum: int
+    threshold: int
+    convicted_epoch: int | None
+    convicted_after: int | None
+    conviction: str
+
+
+def scores(network: Network, state: State) -> tuple[Score, ...]:
+    """All members of a state, sorted by key."""
+    weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
+    return tuple(_score(network, state, peer, m, weighted) for peer, m in sorted(state.members.items()))
+
+
+def _score(network: Network, state: State, peer: bytes, member: Member, weighted: frozenset[bytes]) -> Score:
+    steps = class_steps(network)[member.class_index]
+    low, high = interval_ppm(member.agreements, member.dissents)
+    available = availability_ppm(member, weighted)
+    convicted = member.is_convicted
+    return Score(
+        peer,
+        network.classes[member.class_index].name,
+        standing(member, steps, available, state.epoch),
+        member.weight,
+        low,
+        high,
+        member.audits,
+        member.agreements,
+        member.dissents,
+        len(member.contacts),
+        member.last_audit_epoch,
+        available,
+        member.no_shows,
+        member.slots_owed,
+        member.unopened,
+        member.cusum,
+        steps.threshold,
+        member.convicted_epoch if convicted else None,
+        member.convicted_after if convicted else None,
+        member.conviction,
+    )
+
+
+def view_value(network: Network, state: State) -> list[object]:
+    """The view in canonical form: a function of the records in the cut, and of nothing else."""
+    return [
+        DOMAIN,
+        network.id,
+        state.epoch,
+        state.index,
+        state.beacon,
+        ledger_root(state.heads[author] for author in sorted(state.heads)),
+        [_score_row(score, state.members[score.peer]) for score in scores(network, state)],
+        [_dispute_row(state.disputes[key]) for key in sorted(state.disputes, key=lambda k: k.sort_key())],
+        [[name, state.totals[name]] for name in sorted(state.totals)],
+    ]
+
+
+def view_root(network: Network, state: State) -> bytes:
+    """SHA-256 of the view's canonical bytes; what a cut proposes and its members sign."""
+    return digest(view_value(network, state))
+
+
+def _score_row(score: Score, member: Member) -> list[object]:
+    return [
+        score.peer,
+        member.class_index,
+        member.vrf_key,
+        member.joined_epoch,
+        member.active,
+        str(score.standing),
+        score.weight,
+        [score.low_ppm, score.high_ppm, score.agreements, score.dissents, score.cusum],
+        [score.challengers, score.availability_ppm, len(member.credits)],
+        [score.slots_owed, score.no_shows, score.unopened, member.duties_met, member.void_audits],
+        [score.last_audit_epoch + 1, member.fork_until + 1, member.convicted_epoch + 1],
+        score.convicted_after,
+        score.conviction,
+    ]
+
+
+def _dispute_row(dispute: Dispute) -> list[object]:
+    return [
+        dispute.key.to_value(),
+        dispute.opened_epoch,
+        dispute.sealed_index + 1,
+        sorted(dispute.electorate),
+        [[voter, *dispute.commits[voter]] for voter in sorted(dispute.commits)],
+        [[voter, dispute.votes[voter]] for voter in sorted(dispute.votes)],
+        dispute.decision,
+    ]

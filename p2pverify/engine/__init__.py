@@ -1,0 +1,1 @@
+"""Engines behind one port: `llama` runs the bundled model, `toy` is for tests."""

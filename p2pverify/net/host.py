@@ -1,0 +1,253 @@
+"""Our end of the network: listens, dials, and keeps at most one connection per peer.
+
+The transport is TCP + Noise + Yamux from py-libp2p; accepting, limits and lifetimes are ours. Protocols are
+registered by name with `handle`; what to do with a new connection is the `attend` of `run`.
+"""
+
+import errno
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from p2pverify.net import basics
+from p2pverify.net.address import Address, parse_address
+from p2pverify.net.counters import Counters
+from p2pverify.net.harden import Muxer
+from p2pverify.net.link import Link, StreamHandler
+from p2pverify.net.wire import UpgradeError, Upgrader, remote_of
+
+UPGRADE_SECONDS_MAX = 10.0
+DIAL_SECONDS_MAX = 15.0
+HALF_OPEN_MAX = 64
+OUTBOUND_RESERVE = (
+    8  # connections that we may dial beyond peers_max, so that strangers cannot fill every place
+)
+_BACKLOG = 128
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_EXHAUSTED_PAUSE_S = 0.1
+_KEEPALIVE_SECONDS = (15, 5, 4)  # idle, interval, tries: a peer that vanished is noticed after 35 s
+
+log = logging.getLogger(__name__)
+
+
+class ListenError(Exception):
+    """We cannot listen where we were told to; the text says what to do."""
+
+
+class DialError(Exception):
+    """No connection came about; the reason is for people."""
+
+
+class Host:
+    """One identity (32-byte seed), one listening address, many links."""
+
+    def __init__(self, identity_seed: bytes, listen: str, counters: Counters, *, peers_max: int = 64) -> None:
+        self._upgrader = Upgrader(identity_seed)
+        self.peer = self._upgrader.peer
+        self._listen = parse_address(listen)
+        self._peers_max = peers_max
+        self._counters = counters
+        self._handlers: dict[str, StreamHandler] = {}
+        self._links: dict[bytes, Link] = {}
+        self._half_open: dict[int, trio.CancelScope] = {}
+        self._half_open_next = 0
+        self._fresh_send, self._fresh_receive = trio.open_memory_channel[Link](0)
+        self.address = self._listen.with_peer(self.peer)
+        basics.register(self, self._upgrader.public_key_protobuf)
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        return tuple(self._handlers)
+
+    def handle(self, protocol: str, handler: StreamHandler) -> None:
+        """Serve a protocol; whatever the handler raises resets its stream only."""
+        assert protocol not in self._handlers
+        self._handlers[protocol] = handler
+
+    def link(self, peer: bytes) -> Link | None:
+        return self._links.get(peer)
+
+    def links(self) -> tuple[Link, ...]:
+        return tuple(self._links.values())
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._links) < self._peers_max
+
+    def listen(self) -> trio.SocketListener:
+        """Bind the listening address, and know our own from now on. Raises ListenError."""
+        listener = bind(self._listen)
+        name = listener.socket.getsockname()
+        self.address = Address(self._listen.kind, str(name[0]), int(name[1]), self.peer)
+        return listener
+
+    async def run(
+        self,
+        listener: trio.SocketListener,
+        attend: Callable[[Link], Awaitable[None]],
+        ended: Callable[[Link], None],
+    ) -> None:
+        """Serve connections until cancelled. `attend` runs beside each link, `ended` is called after it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run_links, attend, ended)
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    if error.errno not in _EXHAUSTED:
+                        raise
+                    self._counters.count("accepts_failed")
+                    await trio.sleep(_EXHAUSTED_PAUSE_S)
+                    continue
+                nursery.start_soon(self._accept, stream)
+
+    async def dial(self, address: Address) -> Link:
+        """The link to the peer at an address; the existing one if there is one. Raises DialError."""
+        if address.peer == self.peer:
+            raise DialError("that is our own address")
+        existing = None if address.peer is None else self._links.get(address.peer)
+        if existing is not None:
+            return existing
+        if len(self._links) >= self._peers_max + OUTBOUND_RESERVE:
+            raise DialError("there are too many connections")
+        try:
+            with trio.fail_after(DIAL_SECONDS_MAX):
+                link = await self._connect(address)
+                await self._fresh_send.send(link)
+                await wait_either(link.ready, link.closed)
+        except trio.TooSlowError:
+            raise DialError("the peer does not answer in time") from None
+        except (OSError, UpgradeError) as error:
+            raise DialError(str(error)) from error
+        if link.closed.is_set():
+            winner = self._links.get(link.peer)
+            if winner is None:
+                raise DialError(link.close_reason)
+            return winner
+        return link
+
+    async def _connect(self, address: Address) -> Link:
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        keep_alive(stream)
+        peer, muxer = await self._upgrader.upgrade(stream, outbound=True, expected=address.peer)
+        return self._make_link(peer, muxer, stream, outbound=True)
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        """Upgrade an inbound connection. When too many are half open, the oldest makes room."""
+        if len(self._half_open) >= HALF_OPEN_MAX:
+            self._counters.count("half_open_evicted")
+            self._half_open.pop(next(iter(self._half_open))).cancel()
+        number = self._half_open_next
+        self._half_open_next += 1
+        scope = self._half_open[number] = trio.move_on_after(UPGRADE_SECONDS_MAX)
+        try:
+            with scope:
+                keep_alive(stream)
+                peer, muxer = await self._upgrader.upgrade(stream, outbound=False)
+                await self._fresh_send.send(self._make_link(peer, muxer, stream, outbound=False))
+        except (UpgradeError, OSError) as error:
+            self._counters.count("handshakes_failed")
+            log.debug("a handshake failed: %s", error)
+            await trio.aclose_forcefully(stream)
+        finally:
+            self._half_open.pop(number, None)
+        if scope.cancelled_caught:
+            self._counters.count("handshakes_timed_out")
+            await trio.aclose_forcefully(stream)
+
+    def _make_link(self, peer: bytes, muxer: Muxer, stream: trio.SocketStream, *, outbound: bool) -> Link:
+        remote = remote_of(stream)
+        return Link(peer, muxer, self._handlers, self._counters, outbound=outbound, remote=remote)
+
+    async def _run_links(
+        self, attend: Callable[[Link], Awaitable[None]], ended: Callable[[Link], None]
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            async for link in self._fresh_receive:
+                reason = self._refuse(link)
+                if reason:
+                    link.close_nowait(reason)
+                    nursery.start_soon(link.run, attend)
+                else:
+                    nursery.start_soon(self._run_link, link, attend, ended)
+
+    def _refuse(self, link: Link) -> str:
+        """Register a fresh link, or say why not. Of two links to one peer both sides keep the same one."""
+        if link.peer == self.peer:
+            return "that is our own address"
+        existing = self._links.get(link.peer)
+        if existing is None:
+            if not link.outbound and not self.has_room:
+                self._counters.count("links_refused")
+                return "there are too many connections"
+        elif link.outbound in (existing.outbound, self.peer < link.peer):
+            # A second dial of the same side means that the first connection is dead to it. Otherwise, of two
+            # simultaneous dials, the one of the peer with the lesser key wins.
+            existing.close_nowait("replaced by another connection")
+        else:
+            return "there is a connection already"
+        self._links[link.peer] = link
+        return ""
+
+    async def _run_link(
+        self, link: Link, attend: Callable[[Link], Awaitable[None]], ended: Callable[[Link], None]
+    ) -> None:
+        self._counters.count("links_opened")
+        try:
+            await link.run(attend)
+        finally:
+            if self._links.get(link.peer) is link:
+                del self._links[link.peer]
+            self._counters.count("links_closed")
+            ended(link)
+
+
+def bind(address: Address) -> trio.SocketListener:
+    """Listen on an IP address. Raises ListenError if the port is taken or the address is not ours."""
+    family = socket.AF_INET6 if address.kind == "ip6" else socket.AF_INET
+    plain = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # SO_REUSEADDR gives a restarted node its port back at once; two listeners still exclude each other.
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            plain.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        plain.bind((address.host, address.port))
+        plain.listen(_BACKLOG)
+    except OSError as error:
+        plain.close()
+        raise ListenError(_explain(error, address)) from error
+    return trio.SocketListener(trio.socket.from_stdlib_socket(plain))
+
+
+def _explain(error: OSError, address: Address) -> str:
+    where = f"{address.host} port {address.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"cannot listen on {where}: another program uses it. Stop that program or choose another port."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"cannot listen on {where}: this machine has no such address. Use one of its own, or 0.0.0.0."
+    if error.errno == errno.EACCES:
+        return f"cannot listen on {where}: not allowed. Choose a port above 1023."
+    return f"cannot listen on {where}: {error.strerror}"
+
+
+def keep_alive(stream: trio.SocketStream) -> None:
+    """Have the system notice peers that vanished without a word."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+    for name, value in zip(options, _KEEPALIVE_SECONDS, strict=True):
+        if hasattr(socket, name):
+            stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+async def wait_either(first: trio.Event, second: trio.Event) -> None:
+    """Wait until one of two events has happened."""
+    async with trio.open_nursery() as nursery:
+
+        async def wait(event: trio.Event) -> None:
+            await event.wait()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(wait, first)
+        nursery.start_soon(wait, second)

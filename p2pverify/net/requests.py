@@ -1,0 +1,133 @@
+"""Inference requests, /p2pverify/ask/1: one frame each way, then both sides end the stream.
+
+The bytes inside are the node's business. Here are the limits: sizes, time, and how many requests are served
+at once. Protocol page: protocol/streams.md.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import trio
+
+from p2pverify.net.counters import Counters
+from p2pverify.net.framing import FrameTooLargeError, read_frame, write_frame
+from p2pverify.net.link import Link
+from p2pverify.net.negotiate import NotSupportedError
+from p2pverify.net.stream import Stream, StreamBrokenError
+from p2pverify.node.ports import AskFailed
+
+PROTOCOL = "/p2pverify/ask/1"
+ANSWERED = b"\x00"
+REFUSED = b"\x01"
+REFUSALS = frozenset({"busy", "failed", "timeout", "too-large", "unconfirmed"})
+_REASON_BYTES_MAX = 32
+_CONFIRM_SECONDS_MAX = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """What a responder grants. Sizes in bytes, times in seconds."""
+
+    request_bytes_max: int = 64 * 1024
+    response_bytes_max: int = 256 * 1024
+    per_peer_max: int = 4
+    total_max: int = 32
+    read_seconds_max: float = 20.0
+    serve_seconds_max: float = 300.0
+
+
+class Requests:
+    """Asks, and answers through `serve(request, source)`."""
+
+    def __init__(
+        self,
+        serve: Callable[[bytes, bytes], Awaitable[bytes]],
+        limits: RequestLimits,
+        counters: Counters,
+    ) -> None:
+        self._serve = serve
+        self._limits = limits
+        self._counters = counters
+        self._serving: Counter[bytes] = Counter()
+
+    async def answer(self, stream: Stream) -> None:
+        """Serve one inbound stream."""
+        limits = self._limits
+        if self._serving.total() >= limits.total_max or self._serving[stream.peer] >= limits.per_peer_max:
+            self._counters.count("asks_refused_busy")
+            await write_frame(stream, REFUSED + b"busy")
+            return
+        self._serving[stream.peer] += 1
+        try:
+            await write_frame(stream, await self._answer(stream))
+        finally:
+            self._serving[stream.peer] -= 1
+            self._serving += Counter()  # drops the peers that are at zero
+
+    async def _answer(self, stream: Stream) -> bytes:
+        limits = self._limits
+        with trio.move_on_after(_CONFIRM_SECONDS_MAX):
+            await stream.link.confirmed.wait()
+        if not stream.link.confirmed.is_set():
+            return self._refusal("unconfirmed")
+        try:
+            with trio.fail_after(limits.read_seconds_max):
+                request = await read_frame(stream, limits.request_bytes_max)
+        except FrameTooLargeError:
+            return self._refusal("too-large")
+        try:
+            with trio.fail_after(limits.serve_seconds_max):
+                response = await self._serve(request, stream.peer)
+        except trio.TooSlowError:
+            return self._refusal("timeout")
+        except Exception:  # a bug behind the port: the asker gets an answer, and we a trace
+            log.exception("answering a request failed")
+            return self._refusal("failed")
+        if len(response) > limits.response_bytes_max:
+            log.error("a response of %d bytes is beyond the limit", len(response))
+            return self._refusal("failed")
+        self._counters.count("asks_answered")
+        return ANSWERED + response
+
+    def _refusal(self, reason: str) -> bytes:
+        self._counters.count(f"asks_refused_{reason}")
+        return REFUSED + reason.encode()
+
+    async def ask(self, link: Link, request: bytes) -> bytes:
+        """Send one request over a link and wait for the response, without a deadline of our own.
+
+        Raises AskFailed. Cancelled at any moment, it resets its stream and leaves the link usable.
+        """
+        if len(request) > self._limits.request_bytes_max:
+            raise AskFailed("too-large")
+        try:
+            async with await link.open_stream(PROTOCOL) as stream:
+                await write_frame(stream, request)
+                frame = await read_frame(stream, 1 + self._limits.response_bytes_max)
+        except FrameTooLargeError:
+            self._counters.count("asks_failed")
+            raise AskFailed("too-large") from None
+        except NotSupportedError:
+            self._counters.count("asks_failed")
+            raise AskFailed("unreachable") from None
+        except StreamBrokenError:
+            self._counters.count("asks_failed")
+            raise AskFailed("reset") from None
+        return self._open(frame)
+
+    def _open(self, frame: bytes) -> bytes:
+        if frame[:1] == ANSWERED:
+            self._counters.count("asks_succeeded")
+            return frame[1:]
+        self._counters.count("asks_failed")
+        try:
+            reason = frame[1 : 1 + _REASON_BYTES_MAX].decode("ascii")
+        except UnicodeDecodeError:
+            reason = ""
+        if frame[:1] != REFUSED or reason not in REFUSALS:
+            raise AskFailed("malformed")
+        raise AskFailed(reason)

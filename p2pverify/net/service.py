@@ -1,0 +1,190 @@
+"""The network adapter, whole: `Mesh` fulfils the node's `Network` port and calls its `Inbox`.
+
+Here the parts are put together and nothing more: `host` (connections), `peers` (whom to connect to),
+`gossip`, `requests` and `sync` (what travels). One Mesh is one identity in one network.
+"""
+
+import os
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import trio
+
+from p2pverify.core.gossip import Router
+from p2pverify.core.gossip_params import GossipParams
+from p2pverify.core.gossip_types import PROTOCOL_ID as GOSSIP_PROTOCOL
+from p2pverify.core.gossip_types import records_topic
+from p2pverify.net import peers, requests, sync
+from p2pverify.net.address import parse_address
+from p2pverify.net.book import Book
+from p2pverify.net.counters import Counters
+from p2pverify.net.gossip import Gossip
+from p2pverify.net.host import Host, wait_either
+from p2pverify.net.link import Link
+from p2pverify.net.requests import RequestLimits
+from p2pverify.net.sync import SyncLimits
+from p2pverify.node.ports import AskFailed, Inbox, Neighbour, Network
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+
+CONFIRM_SECONDS_MAX = 10.0
+
+
+class Mesh(Network):
+    """One peer's place in the network.
+
+    `identity_seed` and `network_id` are 32 bytes; `listen` is like "/ip4/127.0.0.1/tcp/0", where port 0
+    chooses a free one; `bootstrap` are addresses with or without /p2p/PEER, DNS names allowed; `announce`
+    are the addresses to tell others instead of the one that we listen on. Raises DecodeError for addresses
+    that are none.
+    """
+
+    def __init__(
+        self,
+        identity_seed: bytes,
+        network_id: bytes,
+        listen: str,
+        bootstrap: Sequence[str],
+        inbox: Inbox,
+        *,
+        announce: Sequence[str] = (),
+        peers_max: int = 64,
+        gossip: GossipParams | None = None,
+        request_limits: RequestLimits | None = None,
+        sync_limits: SyncLimits | None = None,
+    ) -> None:
+        dice = random.Random(os.urandom(16))  # noqa: S311  # jitter and mesh choices, nothing secret
+        self._counters = Counters()
+        self._host = Host(identity_seed, listen, self._counters, peers_max=peers_max)
+        self.peer = self._host.peer
+        self._announce = tuple(parse_address(text) for text in announce)
+        targets = [parse_address(text, allow_dns=True) for text in bootstrap]
+        self._peers = peers.Peers(
+            self._host,
+            Book(self.peer, targets, dice),
+            network_id,
+            self._announce,
+            self._counters,
+            changed=self._wake,
+        )
+        self._gossip = Gossip(
+            Router(gossip or GossipParams(), own=self.peer, seed=dice.getrandbits(64)),
+            records_topic(network_id),
+            self._counters,
+            judge=inbox.judge,
+            disconnect=self._disconnect,
+            changed=self._wake,
+        )
+        self._requests = requests.Requests(inbox.serve, request_limits or RequestLimits(), self._counters)
+        self._sync = sync.Sync(inbox, sync_limits or SyncLimits(), self._counters)
+        self._changed = trio.Event()
+        self._host.handle(GOSSIP_PROTOCOL, self._gossip.listen)
+        self._host.handle(peers.PROTOCOL, self._peers.answer)
+        self._host.handle(requests.PROTOCOL, self._requests.answer)
+        self._host.handle(sync.PROTOCOL, self._sync.answer)
+
+    async def run(self, *, task_status: "TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Take part until cancelled; started when listening, with our addresses. Or raises ListenError."""
+        listener = self._host.listen()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._gossip.run)
+            nursery.start_soon(self._host.run, listener, self._attend, self._ended)
+            nursery.start_soon(self._peers.run)
+            nursery.start_soon(self._sync.run, self._peers.confirmed)
+            task_status.started(list(self.addresses()))
+
+    def publish_nowait(self, message: bytes) -> None:
+        """Hand one gossip message to the router. Raises LocalProtocolError if it is too large."""
+        self._gossip.publish_nowait(message)
+
+    async def ask(self, peer: bytes, request: bytes) -> bytes:
+        """One inference request (at most 64 KiB) and its response, dialling the peer if need be.
+
+        Raises AskFailed: unreachable, reset, too-large, malformed, or what the other side says, which is
+        busy, timeout, failed, too-large or unconfirmed. The caller sets the deadline; cancelling is safe.
+        """
+        link = await self._reach(peer)
+        try:
+            return await self._requests.ask(link, request)
+        except AskFailed as error:
+            # Of two simultaneous connections one is closed. What travelled on it is asked again on the other.
+            successor = self._host.link(peer)
+            if error.reason != "reset" or successor is None or successor is link:
+                raise
+            return await self._requests.ask(await self._reach(peer), request)
+
+    def neighbours(self) -> Sequence[Neighbour]:
+        """The connected peers that have shown to be of our network, by key."""
+        mesh = self._gossip.mesh()
+        return tuple(
+            Neighbour(link.peer, self._address_of(link), link.outbound, link.peer in mesh)
+            for link in sorted(self._peers.confirmed(), key=lambda link: link.peer)
+        )
+
+    def addresses(self) -> Sequence[str]:
+        """Where others can dial us, with our peer id."""
+        own = self._announce or (self._host.address,)
+        return tuple(str(address.with_peer(self.peer)) for address in own)
+
+    def statistics(self) -> dict[str, int]:
+        """All counters; those of the router begin with `router_`."""
+        router = {f"router_{name}": value for name, value in self._gossip.statistics().items()}
+        return {**self._counters.statistics(), **router, "links": len(self._host.links())}
+
+    async def wait_connected(self, peer: bytes) -> None:
+        """Wait until a peer of our network is connected."""
+        while not self._is_connected(peer):
+            await self._changed.wait()
+
+    async def wait_gossiping(self, peer: bytes) -> None:
+        """Wait until a connected peer has told us its topics, so that it gets what we publish."""
+        while not self._is_connected(peer, gossiping=True):
+            await self._changed.wait()
+
+    async def wait_disconnected(self, peer: bytes) -> None:
+        """Wait until a peer is not connected."""
+        while self._is_connected(peer):
+            await self._changed.wait()
+
+    def _ended(self, link: Link) -> None:
+        self._peers.lost(link)
+        self._wake()
+
+    def _is_connected(self, peer: bytes, *, gossiping: bool = False) -> bool:
+        link = self._host.link(peer)
+        return link is not None and link.confirmed.is_set() and (link.subscribed.is_set() or not gossiping)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _disconnect(self, peer: bytes, reason: str) -> None:
+        link = self._host.link(peer)
+        if link is not None:
+            link.close_nowait(reason)
+
+    def _address_of(self, link: Link) -> str:
+        known = self._peers.listen_address(link)
+        if known is not None:
+            return str(known)
+        return "" if link.remote is None else f"{link.remote[0]}:{link.remote[1]}"
+
+    async def _attend(self, link: Link) -> None:
+        """What goes on beside the streams of a link, for as long as it lives."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._gossip.speak, link)
+            if await self._peers.attend(link):
+                nursery.start_soon(self._sync.fetch, link)
+                nursery.start_soon(self._peers.keep_up, link)
+
+    async def _reach(self, peer: bytes) -> Link:
+        link = self._host.link(peer) or await self._peers.dial(peer)
+        if link is None:
+            raise AskFailed("unreachable")
+        with trio.move_on_after(CONFIRM_SECONDS_MAX):
+            await wait_either(link.confirmed, link.closed)
+        if link.closed.is_set() or not link.confirmed.is_set():
+            raise AskFailed("unreachable")
+        return link

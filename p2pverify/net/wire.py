@@ -1,0 +1,160 @@
+"""From a TCP connection to a multiplexed, authenticated one: Noise (libp2p specs, noise) and Yamux only.
+
+Plaintext is not offered, so it cannot be negotiated. Everything that a stranger can do wrong before its key
+is known ends here, as UpgradeError.
+"""
+
+from typing import Any
+
+import trio
+
+from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.net import negotiate
+from p2pverify.net.address import peer_from_id_bytes, peer_id_bytes
+from p2pverify.net.harden import (
+    ID,
+    ConnectionClosedError,
+    IRawConnection,
+    Muxer,
+    NoiseTransport,
+    create_key_pair,
+    create_noise_key_pair,
+)
+
+NOISE = "/noise"
+YAMUX = "/yamux/1.0.0"
+RECEIVE_BYTES = 64 * 1024
+
+
+class UpgradeError(Exception):
+    """The other side is no libp2p peer with Noise and Yamux, or not the peer that we meant."""
+
+
+class Wire(IRawConnection):  # type: ignore[misc]  # the library is not followed by the type checker
+    """A TCP connection as the library's Noise reads and writes it; one system call serves many reads."""
+
+    def __init__(self, socket: trio.SocketStream, *, is_initiator: bool) -> None:
+        self.is_initiator = is_initiator
+        self.remote = remote_of(socket)
+        self._socket = socket
+        self._buffer = bytearray()
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Exactly n bytes, as the library gives up on a message after 100 reads; if None, what is there."""
+        while len(self._buffer) < (1 if n is None else n):
+            try:
+                data = await self._socket.receive_some(RECEIVE_BYTES)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise ConnectionClosedError(f"the connection broke: {error}", transport="tcp") from error
+            if not data:
+                raise ConnectionClosedError("the connection ended", transport="tcp")
+            self._buffer += data
+        size = len(self._buffer) if n is None else n
+        chunk = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return chunk
+
+    async def read_exact(self, size: int) -> bytes:
+        return await self.read(size)
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await self._socket.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionClosedError(f"the connection broke: {error}", transport="tcp") from error
+
+    def has_buffered(self) -> bool:
+        return bool(self._buffer)
+
+    async def close(self) -> None:
+        await trio.aclose_forcefully(self._socket)
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        return self.remote
+
+    def get_transport_addresses(self) -> list[Any]:
+        return []
+
+    def get_connection_type(self) -> Any:
+        return None
+
+
+class _SessionChannel:
+    """Negotiation inside a Noise session, which reads exact amounts by itself."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    async def read_exact(self, size: int) -> bytes:
+        data: bytes = await self._session.read(size)
+        return data
+
+    async def write(self, data: bytes) -> None:
+        await self._session.write(data)
+
+    def has_buffered(self) -> bool:
+        return bool(self._session.low_watermark < self._session.high_watermark)
+
+
+class Upgrader:
+    """Secures connections under one Ed25519 identity (32-byte seed)."""
+
+    def __init__(self, identity_seed: bytes) -> None:
+        pair = create_key_pair(identity_seed)
+        self.peer: bytes = pair.public_key.to_bytes()
+        self.public_key_protobuf: bytes = pair.public_key.serialize()
+        self._noise = NoiseTransport(pair, noise_privkey=create_noise_key_pair().private_key)
+
+    async def upgrade(
+        self, socket: trio.SocketStream, *, outbound: bool, expected: bytes | None = None
+    ) -> tuple[bytes, Muxer]:
+        """Handshake with the other side: its key (32 B) and the muxer, which the caller starts and closes.
+
+        Raises UpgradeError. Closes the socket if it does not return. The caller sets the deadline.
+        """
+        wire = Wire(socket, is_initiator=outbound)
+        try:
+            return await self._handshake(wire, expected)
+        except UpgradeError:
+            await wire.close()
+            raise
+        except RemoteProtocolError as error:
+            await wire.close()
+            raise UpgradeError(error.reason) from error
+        except Exception as error:  # the Noise library lets through what its parts raise
+            await wire.close()
+            raise UpgradeError(f"the handshake failed: {type(error).__name__}") from error
+        except trio.Cancelled:
+            await wire.close()
+            raise
+
+    async def _handshake(self, wire: Wire, expected: bytes | None) -> tuple[bytes, Muxer]:
+        session = await self._secure(wire, expected)
+        peer = peer_from_id_bytes(session.get_remote_peer().to_bytes())
+        if expected not in (None, peer):
+            raise UpgradeError("another peer answers at this address")
+        await self._agree(_SessionChannel(session), YAMUX, outbound=wire.is_initiator)
+        return peer, Muxer(session, session.get_remote_peer(), is_initiator=wire.is_initiator)
+
+    async def _secure(self, wire: Wire, expected: bytes | None) -> Any:
+        await self._agree(wire, NOISE, outbound=wire.is_initiator)
+        if wire.is_initiator:
+            peer_id = None if expected is None else ID(peer_id_bytes(expected))
+            return await self._noise.secure_outbound(wire, peer_id)
+        return await self._noise.secure_inbound(wire)
+
+    @staticmethod
+    async def _agree(channel: negotiate.Channel, protocol: str, *, outbound: bool) -> None:
+        if outbound:
+            await negotiate.propose(channel, protocol)
+        else:
+            await negotiate.accept(channel, (protocol,))
+
+
+def remote_of(socket: trio.SocketStream) -> tuple[str, int] | None:
+    """IP and port of the other end, unless it is gone."""
+    try:
+        name = socket.socket.getpeername()
+    except OSError:
+        return None
+    return str(name[0]), int(name[1])

@@ -1,0 +1,103 @@
+"""config.toml: how one operator runs a node. What all peers must agree on stands in the network file instead.
+
+Every key has a default; the command line overrides them.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from p2pverify.node.tomlfile import read_model
+
+CONFIG_BYTES_MAX = 65_536
+ADDRESS_CHARS_MAX = 160
+BOOTSTRAP_MAX = 64
+
+#: What `init` writes: all keys with their defaults, commented out.
+TEMPLATE = """\
+# How this node runs. Every line shows a key with its default; remove the '#' to change it.
+# Options of the command line come first, then this file.
+
+# Where other peers reach this node. Port 0 takes a free one, another one at each start.
+# listen = "/ip4/0.0.0.0/tcp/4747"
+
+# Peers to begin with, as printed by their 'p2pverify status': "/ip4/192.0.2.1/tcp/4747/p2p/12D3Koo..."
+# bootstrap = []
+
+# Where the local API listens. Loopback only; port 0 takes a free one, which the file 'api' names.
+# http = "127.0.0.1:0"
+
+# "llama" runs a language model; "toy" computes nonsense quickly, for trying things out.
+# engine = "llama"
+
+# The model's weights (GGUF). Without it the bundled model is used.
+# weights = "/path/to/model.gguf"
+
+# "debug", "info", "warning" or "error".
+# log_level = "info"
+"""
+
+
+class Config(BaseModel):
+    """The keys of config.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: str = "/ip4/0.0.0.0/tcp/4747"
+    bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
+    http: str = "127.0.0.1:0"
+    engine: Literal["llama", "toy"] = "llama"
+    weights: Path | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        return check_address(value)
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _bootstrap(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_address(address) for address in value)
+
+    @field_validator("http")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        return check_loopback(value)
+
+    @field_validator("weights")
+    @classmethod
+    def _weights(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser()
+
+
+def load_config(path: Path) -> Config:
+    """Read config.toml; a file that is not there means all defaults. Raises FileError."""
+    if not path.exists():
+        return Config()
+    return read_model(path, Config, size_max=CONFIG_BYTES_MAX, missing="run 'p2pverify init'")
+
+
+def check_address(text: str) -> str:
+    """An address's outer shape, or ValueError; the network adapter reads it in full."""
+    parts = text.split("/")
+    shaped = len(parts) in (5, 7) and not parts[0] and parts[1] in ("ip4", "ip6", "dns", "dns4", "dns6")
+    if len(text) > ADDRESS_CHARS_MAX or not shaped or parts[3] != "tcp" or not parts[4].isdecimal():
+        raise ValueError(f"{text[:80]!r} is not an address like /ip4/192.0.2.1/tcp/4747")
+    return text
+
+
+def check_loopback(text: str) -> str:
+    """`HOST:PORT` on this machine only, or ValueError: the API is for its operator."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not port.isascii() or int(port) > 65_535:
+        raise ValueError(f"{text[:80]!r} is not HOST:PORT, for example 127.0.0.1:0")
+    try:
+        is_local = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local:
+        raise ValueError(f"the API listens on loopback only, such as 127.0.0.1:{port}; not on {host[:80]!r}")
+    return text

@@ -1,0 +1,266 @@
+"""The driver: the one loop around a machine. It turns calls from outside into events, and time into ticks.
+
+Judging and paging are answered on the spot; what an event entails goes to the outbox, which writes, answers
+and publishes in order. Everything is bounded: beyond a limit strangers are told "busy", and nothing of theirs
+reaches the machine. The driver fulfils the network adapter's port `Inbox`.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING
+
+import trio
+
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.events import (
+    Effect,
+    Event,
+    Finalised,
+    Judged,
+    Leave,
+    Note,
+    RecordsArrived,
+    RequestArrived,
+    StoredAnswer,
+    Tick,
+)
+from p2pverify.core.machine import Machine
+from p2pverify.core.question import RequestRefused, encode_refusal
+from p2pverify.node import ports
+from p2pverify.node.journal import Journal
+from p2pverify.node.messages import (
+    Frontier,
+    Page,
+    decode_batch,
+    decode_frontier,
+    decode_page,
+    encode_frontier,
+    encode_page,
+    next_page,
+)
+from p2pverify.node.outbox import Outbox
+from p2pverify.node.ports import GossipVerdict
+from p2pverify.node.worker import Worker
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+
+TICKETS_MAX = 256
+TICK_MS_MAX = 5_000  # the wall clock may be set, and a laptop may have slept
+log = logging.getLogger(__name__)
+
+
+def unix_ms() -> int:
+    """The time in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A stream that waits for its response."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    data: bytes = b""
+
+
+class Driver:
+    """Runs one machine. `silent` is a cheat for testnets: requests are never answered."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        journal: Journal,
+        engine: ports.Engine,
+        *,
+        clock: Callable[[], int] = unix_ms,
+        silent: bool = False,
+    ) -> None:
+        self.machine = machine
+        self._clock = clock
+        self._silent = silent
+        self._worker = Worker(engine)
+        self._outbox = Outbox(journal, self._worker, clock=clock, respond=self._respond, feed=self._feed)
+        self._tickets = count(1)
+        self._waiting: dict[int, _Waiter] = {}
+        self._changed = trio.Event()
+        self._finalised = trio.Event()
+        self._is_leaving = False
+        self._counts: dict[str, int] = {}
+
+    @property
+    def is_engine_busy(self) -> bool:
+        """Whether a thread is still inside the engine, so that it must not be closed."""
+        return self._worker.is_busy
+
+    def now_ms(self) -> int:
+        return self._clock()
+
+    def load(self, records: Iterable[bytes], answers: Iterable[StoredAnswer]) -> int:
+        """Take what was stored before; once, before `run`. Blocks. Returns how many records were taken."""
+        return self.machine.load(records, answers, self._clock())
+
+    async def run(
+        self, network: ports.Network, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Drive the machine until cancelled. Raises the journal's error if something cannot be written."""
+        self._enqueue(self._left_behind())
+        self.machine.wake_silently(self._clock())  # loading may have taken long
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._worker.run, self._feed)
+            nursery.start_soon(self._outbox.run, network)
+            nursery.start_soon(self._tick)
+            task_status.started()
+
+    def leave(self) -> None:
+        """Leave the network for good: as soon as this peer may sign, it says so."""
+        self._is_leaving = True
+        self._handle(Leave())
+
+    async def wait_final(self, index: int) -> None:
+        """Wait until a cut with this path index, or a later one, is final here."""
+        while self.machine.fold.latest.index < index:
+            await self._finalised.wait()
+
+    def statistics(self) -> dict[str, int]:
+        return {
+            **self._counts,
+            **self._outbox.statistics(),
+            **self._worker.statistics(),
+            "requests waiting": len(self._waiting),
+        }
+
+    # ------------------------------------------------------------ the port Inbox
+
+    def judge(self, message: bytes, source: bytes) -> GossipVerdict:
+        """Judge one gossip message: a batch of records. Never raises."""
+        try:
+            records = decode_batch(message)
+        except DecodeError as error:
+            self._count(f"malformed gossip: {error.reason}")
+            return GossipVerdict.REJECT
+        judged = self._take(records, source)
+        return GossipVerdict.IGNORE if judged is None else GossipVerdict(judged.verdict)
+
+    async def serve(self, request: bytes, source: bytes) -> bytes:
+        """Answer one inference request; a refusal is an answer too."""
+        if self._silent:
+            self._count("requests met with silence")
+            await trio.sleep_forever()
+        if self._outbox.is_full or len(self._waiting) >= TICKETS_MAX:
+            self._count("requests refused as busy")
+            return encode_refusal(RequestRefused("busy", "this peer has too much to do; ask again later"))
+        ticket = next(self._tickets)
+        waiter = self._waiting[ticket] = _Waiter()
+        try:
+            if self._handle(RequestArrived(ticket, request, source)) is None:
+                return encode_refusal(RequestRefused("failed", "this peer could not take the request"))
+            await waiter.done.wait()
+            return waiter.data
+        finally:
+            del self._waiting[ticket]
+
+    def sync_frontier(self) -> bytes:
+        """What this peer holds."""
+        context = self.machine.context
+        return encode_frontier(Frontier(context.network_id, context.ledger.heads()))
+
+    def sync_page(self, frontier: bytes) -> bytes:
+        """The first records that the holder of a frontier lacks. Raises DecodeError for a malformed one."""
+        context = self.machine.context
+        try:
+            theirs = decode_frontier(frontier)
+        except DecodeError:
+            self._count("malformed frontiers")
+            raise
+        if theirs.network != context.network_id:
+            self._count("frontiers of another network")
+            return encode_page(Page(False, ()))
+        return encode_page(next_page(context.ledger, theirs.heads))
+
+    def take_page(self, page: bytes, source: bytes) -> bool:
+        """Take a page's records; True if there are more and these helped. Raises DecodeError."""
+        try:
+            found = decode_page(page)
+        except DecodeError:
+            self._count("malformed pages")
+            raise
+        if not found.records:
+            return False
+        judged = self._take(found.records, source)
+        if judged is not None and judged.verdict == "reject":
+            self._count("pages with a rejected record")
+        # A page is taken record by record: one that is refused says nothing of the others.
+        is_new = judged is not None and len(judged.reasons) < len(found.records)
+        return found.more and is_new
+
+    # ------------------------------------------------------------ the loop
+
+    def _take(self, records: tuple[bytes, ...], source: bytes) -> Judged | None:
+        """The machine's verdict on a batch, or None if it was not asked."""
+        if self._outbox.is_full:
+            self._count("batches dropped as busy")
+            return None
+        effects = self._handle(RecordsArrived(records, source)) or ()
+        return next((effect for effect in effects if isinstance(effect, Judged)), None)
+
+    def _feed(self, event: Event) -> None:
+        self._handle(event)
+
+    def _handle(self, event: Event) -> list[Effect] | None:
+        """One event, start to end; returns its effects, which are on their way, or None after a fault."""
+        try:
+            effects = self.machine.handle(event, self._clock())
+        except Exception:
+            # A bug must not let a stranger end the node. What was decided until then is whole, and is done.
+            self._count("internal faults")
+            log.exception("the machine failed on %s", type(event).__name__)
+            self._enqueue(self._left_behind(), received=isinstance(event, RecordsArrived))
+            return None
+        self._enqueue(effects, received=isinstance(event, RecordsArrived))
+        if not isinstance(event, Tick):
+            self._changed.set()
+        return effects
+
+    def _enqueue(self, effects: list[Effect], *, received: bool = False) -> None:
+        for effect in effects:
+            if isinstance(effect, Note):
+                log.log(logging.WARNING if effect.level == "warning" else logging.INFO, "%s", effect.text)
+            elif isinstance(effect, Finalised):
+                log.info("cut %s of epoch %d is final", effect.cut.hex()[:16], effect.epoch)
+                self._finalised.set()
+                self._finalised = trio.Event()
+        self._outbox.put_nowait(effects, received=received)
+
+    def _left_behind(self) -> list[Effect]:
+        """Effects that the machine has not handed out: of loading, or of an event that failed half-way."""
+        context = self.machine.context
+        effects, context.effects = context.effects, []
+        return effects
+
+    def _respond(self, ticket: int, data: bytes) -> None:
+        waiter = self._waiting.get(ticket)
+        if waiter is None:
+            self._count("responses to nobody")
+            return
+        waiter.data = data
+        waiter.done.set()
+
+    async def _tick(self) -> None:
+        """Send ticks when the machine wants them. Other events may move the next one, so they wake us."""
+        while True:
+            pending = self._is_leaving and not self.machine.context.is_leaving
+            self._handle(Leave() if pending else Tick())
+            is_due = False
+            while not is_due:
+                self._changed = trio.Event()
+                now = self._clock()
+                wait_ms = min(TICK_MS_MAX, max(1, self.machine.next_wake_ms(now) - now))
+                with trio.move_on_after(wait_ms / 1000) as scope:
+                    await self._changed.wait()
+                is_due = scope.cancelled_caught
+
+    def _count(self, what: str) -> None:
+        self._counts[what] = self._counts.get(what, 0) + 1

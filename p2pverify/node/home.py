@@ -1,0 +1,276 @@
+"""The home directory: where a node keeps its identity, database, lock and the address of its local API.
+
+    config.toml  network.toml  identity.key  node.db  api  token  node.lock
+
+Every command imports this module, so it needs little more than the standard library. What `config.toml` and
+`network.toml` mean, and what the database holds, is left to others.
+"""
+
+import fcntl
+import json
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+ENVIRONMENT = "P2PVERIFY_HOME"
+SEED_BYTES = 32
+TOKEN_BYTES = 32
+_FILE_BYTES_MAX = 4096  # of identity.key, token, api and node.lock
+_ARGV_CHARS_MAX = 300
+
+
+class HomeError(Exception):
+    """The home directory cannot be used as asked: `reason` says why, `hint` what to do."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"{reason}: {hint}")
+        self.reason = reason
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One directory with everything a node owns. Nothing is read or made before a method is called."""
+
+    path: Path
+
+    @classmethod
+    def find(cls, override: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> "Home":
+        """The home named by `--home`, else by P2PVERIFY_HOME, else the user's data directory."""
+        chosen = override or environment.get(ENVIRONMENT)
+        if chosen:
+            return cls(Path(chosen).expanduser().absolute())
+        from platformdirs import user_data_dir  # noqa: PLC0415 - most calls name their home and skip its import
+
+        return cls(Path(user_data_dir("p2pverify", appauthor=False)))
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def network_path(self) -> Path:
+        return self.path / "network.toml"
+
+    @property
+    def identity_path(self) -> Path:
+        return self.path / "identity.key"
+
+    @property
+    def database_path(self) -> Path:
+        return self.path / "node.db"
+
+    @property
+    def api_path(self) -> Path:
+        return self.path / "api"
+
+    @property
+    def token_path(self) -> Path:
+        return self.path / "token"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path / "node.lock"
+
+    def is_initialised(self) -> bool:
+        """Whether the directory has an identity."""
+        return self.identity_path.exists()
+
+    def init(self) -> bool:
+        """Make the directory (0700) and an identity if they are missing; True if the identity is new.
+
+        An identity that is there is never replaced. Raises HomeError.
+        """
+        with _translated(self.path):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _create_private(self.identity_path, os.urandom(SEED_BYTES).hex())
+
+    def load_identity(self) -> bytes:
+        """The identity's 32-byte seed. Raises HomeError if it is missing, readable by others or damaged."""
+        text = _read_private(self.identity_path)
+        if text is None:
+            raise HomeError(
+                f"{self.path} has no identity", "run 'p2pverify init' first, or name another --home"
+            )
+        return _from_hex(
+            text, SEED_BYTES, self.identity_path, "restore it from a backup of the home directory"
+        )
+
+    def ensure_token(self) -> str:
+        """The local API's bearer token (64 hex digits), made on first use."""
+        _create_private(self.token_path, os.urandom(TOKEN_BYTES).hex())
+        token = self.read_token()
+        if token is None:
+            raise HomeError(f"{self.token_path} has disappeared", "do not delete it while the node starts")
+        return token
+
+    def read_token(self) -> str | None:
+        """The local API's bearer token, or None before the first start."""
+        text = _read_private(self.token_path)
+        if text is None:
+            return None
+        return _from_hex(text, TOKEN_BYTES, self.token_path, "delete it and restart the node").hex()
+
+    def write_api(self, url: str) -> None:
+        """Say where the running node's API listens. Readers see the old URL or the new one, whole."""
+        if not _is_url(url):
+            raise HomeError(f"{url!r} is not a URL of a local API", "give http://host:port")
+        with _translated(self.api_path), atomic_file(self.api_path, mode=0o600) as file:
+            file.write(f"{url}\n".encode())
+
+    def read_api(self) -> str | None:
+        """Where the node's API listens, or None if no node has said so. It may have died since."""
+        data = _read(self.api_path)
+        if data is None:
+            return None
+        url = data.decode(errors="replace").removesuffix("\n")
+        if not _is_url(url):
+            raise HomeError(f"{self.api_path} does not hold a URL", "delete it and restart the node")
+        return url
+
+    def clear_api(self) -> None:
+        """Say that no API listens any more."""
+        with _translated(self.api_path):
+            self.api_path.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the directory for one process. Raises HomeError naming the holder if there is one.
+
+        The kernel drops the lock with its process, so a lock left by a crash holds nobody up. Two processes
+        with one key would sign the same sequence number twice, and that convicts.
+        """
+        with _translated(self.lock_path):
+            handle = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with _translated(self.lock_path):
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise self._held(os.pread(handle, _FILE_BYTES_MAX, 0)) from None
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, _describe_process(), 0)
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # what it says is a courtesy; closing is what unlocks
+                    os.ftruncate(handle, 0)
+        finally:
+            os.close(handle)
+
+    def _held(self, data: bytes) -> HomeError:
+        hint = "look with 'p2pverify status', stop that process, or name another --home"
+        try:
+            holder = json.loads(data)
+            pid, since, argv = int(holder["pid"]), int(holder["started"]), str(holder["argv"])
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+        except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError):
+            return HomeError(f"{self.path} is in use by another process", hint)
+        command = "".join(c if c.isprintable() else "?" for c in argv)
+        return HomeError(f"{self.path} is in use by process {pid} since {when} ({command})", hint)
+
+
+@contextmanager
+def atomic_file(path: Path, *, mode: int) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` when the block ends, complete and on disk; on an error, never.
+
+    `mode` is narrowed by the umask. Raises OSError.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _create_private(path: Path, text: str) -> bool:
+    """Create a 0600 file with one line; False if a file of that name is there already."""
+    with _translated(path):
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            return False
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(f"{text}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+    return True
+
+
+def _read_private(path: Path) -> str | None:
+    """The text of a file that only its owner may read, or None if there is none."""
+    data = _read(path, private=True)
+    return None if data is None else data.decode(errors="replace").strip()
+
+
+def _read(path: Path, *, private: bool = False) -> bytes | None:
+    with _translated(path):
+        try:
+            # Not blocking, so that a FIFO of this name stops nobody.
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise HomeError(f"{path} is not a file", "move it away")
+            if private and status.st_mode & 0o077:
+                raise HomeError(f"{path} can be read or written by other users", f"run 'chmod 600 {path}'")
+            data = file.read(_FILE_BYTES_MAX + 1)
+    if len(data) > _FILE_BYTES_MAX:
+        raise HomeError(f"{path} is longer than {_FILE_BYTES_MAX} bytes", "restore or delete it")
+    return data
+
+
+def _from_hex(text: str, size: int, path: Path, hint: str) -> bytes:
+    if len(text) == 2 * size and all(c in "0123456789abcdef" for c in text):
+        return bytes.fromhex(text)
+    raise HomeError(f"{path} is not {2 * size} hex digits", hint)
+
+
+def _is_url(url: str) -> bool:
+    clean = len(url) < 1024 and url.isascii() and url.isprintable() and " " not in url
+    return clean and url.startswith(("http://", "https://"))
+
+
+def _describe_process() -> bytes:
+    argv = " ".join(sys.argv)[:_ARGV_CHARS_MAX]
+    return json.dumps({"pid": os.getpid(), "started": int(time.time()), "argv": argv}).encode()
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise HomeError(f"{path.parent} does not exist", "run 'p2pverify init' first") from error
+    except OSError as error:
+        raise HomeError(
+            f"{path} cannot be used ({error.strerror})", "check its owner, mode and disk"
+        ) from error

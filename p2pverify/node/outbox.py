@@ -1,0 +1,138 @@
+"""The outbox: carries out a machine's effects strictly in order, and writes down before it speaks.
+
+What has gathered while the disk was busy is written in one commit, and only then is any of it answered or
+published. Interpreting events and making effects is left to the machine and its driver.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import trio
+
+from p2pverify.core.events import (
+    AskFailed,
+    Compute,
+    Computed,
+    ComputeFailed,
+    Effect,
+    Persist,
+    Publish,
+    Respond,
+    ResponseArrived,
+    Send,
+    StoredAnswer,
+)
+from p2pverify.node import ports
+from p2pverify.node.journal import Journal, Kept
+from p2pverify.node.messages import encode_batches
+from p2pverify.node.worker import Worker
+
+EFFECTS_MAX = 4096
+BYTES_MAX = 32 * 1024 * 1024
+log = logging.getLogger(__name__)
+
+Outcome = Computed | ComputeFailed | ResponseArrived | AskFailed
+
+
+class Outbox:
+    """One ordered queue of effects, and the task that empties it."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        worker: Worker,
+        *,
+        clock: Callable[[], int],
+        respond: Callable[[int, bytes], None],
+        feed: Callable[[Outcome], None],
+    ) -> None:
+        self._journal = journal
+        self._worker = worker
+        self._clock = clock
+        self._respond = respond
+        self._feed = feed
+        self._queue: deque[tuple[Effect, bool]] = deque()
+        self._bytes = 0
+        self._woken = trio.Event()
+        self._counts: dict[str, int] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk cannot keep up; then nothing more should be let in."""
+        return len(self._queue) >= EFFECTS_MAX or self._bytes >= BYTES_MAX
+
+    def put_nowait(self, effects: Sequence[Effect], *, received: bool = False) -> None:
+        """Queue one ordered list of effects. `received`: its first Persist holds records of other peers."""
+        for effect in effects:
+            self._queue.append((effect, received))
+            if isinstance(effect, Persist):
+                received = False
+                self._bytes += sum(len(record.data) for record in effect.records)
+        if effects:
+            self._woken.set()
+
+    async def run(self, network: ports.Network) -> None:
+        """Carry out effects until cancelled. Raises the journal's error, and then does nothing more."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                while not self._queue:
+                    self._woken = trio.Event()
+                    await self._woken.wait()
+                batch = list(self._queue)
+                self._queue.clear()
+                self._bytes = 0
+                await self._persist(batch)
+                self._carry_out([effect for effect, _ in batch], network, nursery)
+
+    async def _persist(self, batch: Sequence[tuple[Effect, bool]]) -> None:
+        records: list[Kept] = []
+        answers: list[StoredAnswer] = []
+        for effect, received in batch:
+            if isinstance(effect, Persist):
+                records += [Kept(record, received) for record in effect.records]
+                answers += effect.answers
+        if records or answers:
+            await self._journal.persist(records, answers)
+            self._count("commits")
+            self._count("records persisted", len(records))
+
+    def _carry_out(self, effects: Sequence[Effect], network: ports.Network, nursery: trio.Nursery) -> None:
+        """All but the writing, which is done. Published records travel together, after the replies."""
+        published: list[bytes] = []
+        for effect in effects:
+            match effect:
+                case Respond():
+                    self._respond(effect.ticket, effect.data)
+                case Publish():
+                    published += effect.records
+                case Send():
+                    nursery.start_soon(self._ask, effect, network)
+                case Compute():
+                    if not self._worker.submit_nowait(effect):
+                        self._feed(ComputeFailed(effect.job, "too many jobs wait for the engine"))
+                case _:
+                    pass  # Persist is done, the rest is the driver's
+        for message in encode_batches(published):
+            network.publish_nowait(message)
+            self._count("messages published")
+        self._count("records published", len(published))
+
+    async def _ask(self, send: Send, network: ports.Network) -> None:
+        outcome: Outcome = AskFailed(send.ask, "timeout")
+        with trio.move_on_after(max(0, send.deadline_ms - self._clock()) / 1000):
+            try:
+                outcome = ResponseArrived(send.ask, await network.ask(send.peer, send.data))
+            except ports.AskFailed as failed:
+                outcome = AskFailed(send.ask, failed.reason)
+            except Exception:
+                log.exception("asking %s failed", send.peer.hex()[:16])
+                outcome = AskFailed(send.ask, "failed")
+        self._feed(outcome)
+
+    def _count(self, what: str, by: int = 1) -> None:
+        if by:
+            self._counts[what] = self._counts.get(what, 0) + by
+
+    def statistics(self) -> dict[str, int]:
+        return {"effects waiting": len(self._queue), **self._counts}

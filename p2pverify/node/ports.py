@@ -1,0 +1,143 @@
+"""What the node needs from the outside, as protocols that the adapters fulfil."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What an engine says of itself: enough to find its determinism class."""
+
+    model: str  # human name, e.g. "SmolLM2-135M-Instruct Q4_1"
+    weights_sha256: bytes  # 32 B
+    tokenizer_sha256: bytes  # 32 B
+    template_sha256: bytes  # 32 B, of the template's text
+    engine: str  # build id, e.g. "llama.cpp/xllamacpp-2026.10.11549"
+    numeric_path: str  # e.g. "x86-64-avx2/fa1/kv-q8_0"
+    quantisation: str
+    licence: str
+    context_tokens: int
+    vocab_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """An engine's answer: token ids and why it ended."""
+
+    tokens: tuple[int, ...]
+    finish: str  # "stop" (end-of-sequence token, which is then the last of tokens) or "length"
+    first_token_ms: int
+    total_ms: int
+
+
+class Engine(Protocol):
+    """Deterministic inference. Methods block; the node calls them in a thread, one at a time."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
+        """Token ids of a complete prompt (template included) whose user turn the model writes from a 16-byte seed."""
+        ...
+
+    def answer(
+        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
+    ) -> Generated:
+        """Answer a prompt; greedy if temperature_milli is 0, else Gumbel-max keyed by sampler_key (32 B) and position."""
+        ...
+
+    def encode_chat(self, text: str) -> tuple[int, ...]:
+        """Token ids of a one-turn chat prompt."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str: ...
+
+    def close(self) -> None: ...
+
+
+class GossipVerdict(Enum):
+    ACCEPT = "accept"
+    IGNORE = "ignore"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A connected peer, as the network adapter sees it."""
+
+    peer: bytes  # Ed25519 public key, 32 B
+    address: str
+    outbound: bool
+    in_mesh: bool
+
+
+class Inbox(Protocol):
+    """The node's side of the network: what the adapter calls when strangers speak."""
+
+    def judge(self, message: bytes, source: bytes) -> GossipVerdict:
+        """Judge one gossip message (a batch of records) that the peer `source` forwarded. Never raises."""
+        ...
+
+    async def serve(self, request: bytes, source: bytes) -> bytes:
+        """Answer one inference request; errors are answers too. Never raises RemoteProtocolError."""
+        ...
+
+    def sync_page(self, frontier: bytes) -> bytes:
+        """The records that the holder of this frontier lacks, one bounded page."""
+        ...
+
+    def sync_frontier(self) -> bytes:
+        """What we hold, in the form that sync_page reads."""
+        ...
+
+    def take_page(self, page: bytes, source: bytes) -> bool:
+        """Take records from a page; True if the source holds more that we lack."""
+        ...
+
+
+class AskFailed(Exception):
+    """A request got no answer; the reason is one of a few words (unreachable, timeout, too-large, reset)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Network(Protocol):
+    """The network adapter as the node uses it."""
+
+    def publish_nowait(self, message: bytes) -> None:
+        """Hand one gossip message to the router."""
+        ...
+
+    async def ask(self, peer: bytes, request: bytes) -> bytes:
+        """One inference request and its response. Raises AskFailed. The caller sets the deadline."""
+        ...
+
+    def neighbours(self) -> Sequence[Neighbour]: ...
+
+    def addresses(self) -> Sequence[str]: ...
+
+    def statistics(self) -> dict[str, int]: ...
+
+
+class Reports(Protocol):
+    """What the HTTP API and the testnet read from a node: JSON values with a schema name, made on demand."""
+
+    def status(self) -> dict[str, object]: ...
+
+    def peers(self) -> dict[str, object]: ...
+
+    def scores(self, *, final: bool) -> dict[str, object]: ...
+
+    def audits(self, *, limit: int) -> dict[str, object]: ...
+
+    def unready(self) -> list[str]:
+        """Why the node is not ready; empty if it is."""
+        ...
+
+    def counters(self) -> dict[str, int]:
+        """Monotone and current figures for metrics, flat, names in snake_case or with spaces."""
+        ...

@@ -1,0 +1,93 @@
+"""Reading TOML that people write: limits, and errors that name the file, the place and what to do.
+
+The models that say which keys there are stand in `config` and `networkfile`.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_FAULTS_SHOWN_MAX = 5
+
+
+class FileError(Exception):
+    """A file that people write is not as it should be: `reason` names the place, `hint` says what to do."""
+
+    def __init__(self, path: Path, reason: str, hint: str) -> None:
+        super().__init__(f"{path}: {reason}; {hint}")
+        self.path = path
+        self.reason = f"{path}: {reason}"
+        self.hint = hint
+
+
+def read_model(path: Path, model: type[_Model], *, size_max: int, missing: str) -> _Model:
+    """Read a TOML file into a model. `missing` is the hint for a file that is not there. Raises FileError."""
+    value = read_toml(path, size_max=size_max, missing=missing)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise explain(path, error, model) from None
+
+
+def read_toml(path: Path, *, size_max: int, missing: str) -> Mapping[str, Any]:
+    """The table in a TOML file of at most `size_max` bytes. Raises FileError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(size_max + 1)
+    except FileNotFoundError:
+        raise FileError(path, "there is no such file", missing) from None
+    except OSError as error:
+        raise FileError(
+            path, f"cannot be read ({error.strerror})", "check its path and permissions"
+        ) from None
+    if len(data) > size_max:
+        raise FileError(path, f"is longer than {size_max} bytes", "check that it is the right file")
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise FileError(path, f"is not UTF-8 (byte {error.start})", "save it as UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise FileError(path, f"is not TOML: {error}", "correct that line") from None
+    except RecursionError:
+        raise FileError(path, "is nested too deeply", "check that it is the right file") from None
+
+
+def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> FileError:
+    """The FileError that says which keys are wrong."""
+    faults = error.errors(include_url=False, include_context=False)
+    texts = [_fault(fault["loc"], fault["type"], fault["msg"]) for fault in faults[:_FAULTS_SHOWN_MAX]]
+    if len(faults) > len(texts):
+        texts.append(f"and {len(faults) - len(texts)} more faults")
+    unknown = [str(fault["loc"][-1]) for fault in faults if fault["type"] == "extra_forbidden"]
+    guess = difflib.get_close_matches(unknown[0], sorted(_keys(model)), 1) if unknown else []
+    hint = f"did you mean '{guess[0]}'?" if guess else "correct or remove what is named here"
+    return FileError(path, "; ".join(texts), hint)
+
+
+def _fault(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = ""
+    for part in place:
+        key += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if key else part
+    if kind == "extra_forbidden":
+        return f"unknown key '{key}'"
+    if kind == "missing":
+        return f"key '{key}' is missing"
+    text = message.removeprefix("Value error, ")
+    return f"key '{key}': {text}" if key else text
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    """All keys of a model and of the tables in it."""
+    found: set[str] = set()
+    for name, field in model.model_fields.items():
+        found.add(field.alias or name)
+        kinds = (field.annotation, *getattr(field.annotation, "__args__", ()))
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found |= _keys(kind)
+    return found

@@ -1,0 +1,1 @@
+"""SQLite: append-only records behind one batching writer."""

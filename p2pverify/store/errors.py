@@ -1,0 +1,102 @@
+"""What can go wrong on disk, said with what to do about it.
+
+Exceptions of `sqlite3` and of the operating system are translated here, at the store's border, through one
+table. Faults of the protocol (a sequence number used twice) are `core.errors.LocalProtocolError`.
+"""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class StoreError(Exception):
+    """The database could not be opened, read or written.
+
+    `reason` says what happened and `hint` what to do. After a `fatal` one the store must not be written to
+    again; otherwise (disk full, locked) a later write may succeed.
+    """
+
+    def __init__(self, reason: str, hint: str, *, fatal: bool = True) -> None:
+        super().__init__(f"{reason}: {hint}")
+        self.reason = reason
+        self.hint = hint
+        self.fatal = fatal
+
+    def copy(self) -> "StoreError":
+        """An equal error for another waiter, so that tracebacks do not pile up on one."""
+        return StoreError(self.reason, self.hint, fatal=self.fatal)
+
+
+class ExportError(Exception):
+    """A ledger export that cannot be written, or is not what its writer wrote.
+
+    `offset` is the byte where the fault was found and `record` the number of whole records before it;
+    both are None where the fault lies outside the file's content.
+    """
+
+    def __init__(self, reason: str, offset: int | None = None, record: int | None = None) -> None:
+        where = "" if offset is None else f" (at byte {offset}, after {record} whole records)"
+        super().__init__(reason + where)
+        self.reason = reason
+        self.offset = offset
+        self.record = record
+
+
+RESTORE_HINT = (
+    "stop the node, move the files {path}* elsewhere and start it again; "
+    "the records come back from other peers, and a copy of the home directory brings back the rest"
+)
+
+_BY_CODE = {
+    sqlite3.SQLITE_FULL: (
+        "the disk or the quota is full",
+        "free some space; writing goes on by itself",
+        False,
+    ),
+    sqlite3.SQLITE_BUSY: ("the database is locked", "end the other program that has {path} open", False),
+    sqlite3.SQLITE_LOCKED: ("the database is locked", "end the other program that has {path} open", False),
+    sqlite3.SQLITE_CORRUPT: ("the database is damaged", RESTORE_HINT, True),
+    sqlite3.SQLITE_NOTADB: ("this file is not a database", RESTORE_HINT, True),
+    sqlite3.SQLITE_READONLY: ("the database is read-only", "make {path} and its directory writable", True),
+    sqlite3.SQLITE_PERM: ("the database may not be opened", "make {path} and its directory writable", True),
+    sqlite3.SQLITE_CANTOPEN: (
+        "the database cannot be opened",
+        "check that {path} is a file and that its directory exists and is writable",
+        True,
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "the disk failed to read or write",
+        "check the disk under {path}, then start again",
+        True,
+    ),
+}
+
+
+def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
+    """The StoreError that says what a sqlite3 error means to whoever runs the node."""
+    code = getattr(error, "sqlite_errorcode", None)
+    known = _BY_CODE.get(code & 0xFF) if isinstance(code, int) else None
+    if known is None:
+        return StoreError(f"the database failed ({error})", f"check {path}, then start again")
+    reason, hint, fatal = known
+    return StoreError(reason, hint.format(path=path), fatal=fatal)
+
+
+def from_os(error: OSError, path: Path) -> StoreError:
+    """The StoreError for a file operation that the system refused."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError("the disk or the quota is full", "free some space and try again", fatal=False)
+    return StoreError(f"{path} cannot be used ({error.strerror})", "check the path and its permissions")
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Let only StoreError out for what sqlite3 or the operating system raises inside."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise from_sqlite(error, path) from error
+    except OSError as error:
+        raise from_os(error, path) from error

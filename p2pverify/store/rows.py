@@ -1,0 +1,56 @@
+"""The rows that writes become, inside a transaction that the caller has begun.
+
+Whether an own record may be written is asked first (`refusal`), so that a refused append leaves nothing
+behind and its neighbours in the batch go through.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+
+from p2pverify.core.errors import LocalProtocolError
+from p2pverify.store.writes import PutAnswer, PutRecord, PutState, Write
+
+_PUT_RECORD = """
+    INSERT INTO records (id, author, seq, kind, epoch, bytes, added) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO NOTHING"""
+_PUT_OWN = "INSERT INTO own_log (seq, id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_PUT_ANSWER = """
+    INSERT INTO answers (requester, question, response, added) VALUES (?, ?, ?, ?)
+    ON CONFLICT (requester, question) DO NOTHING"""
+_PUT_STATE = """
+    INSERT INTO state (key, value) VALUES (?, ?)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value"""
+
+
+def refusal(database: sqlite3.Connection, own: bytes, writes: Iterable[Write]) -> LocalProtocolError | None:
+    """Why these writes must not be stored: one would be our second record with its sequence number."""
+    ids: dict[int, bytes] = {}
+    for write in writes:
+        if not isinstance(write, PutRecord) or write.author != own:
+            continue
+        if write.seq not in ids:
+            row = database.execute("SELECT id FROM own_log WHERE seq = ?", (write.seq,)).fetchone()
+            ids[write.seq] = write.id if row is None else row[0]
+        if ids[write.seq] != write.id and not write.received:
+            return LocalProtocolError("sequence number already used")
+    return None
+
+
+def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write]) -> tuple[int, int]:
+    """Insert the writes of one append, in order; returns how many records and how many answers are new."""
+    added_s = int(time.time())
+    records = [write for write in writes if isinstance(write, PutRecord)]
+    answers = [write for write in writes if isinstance(write, PutAnswer)]
+    states = [write for write in writes if isinstance(write, PutState)]
+    records_new = answers_new = 0
+    if records:
+        rows = [(r.id, r.author, r.seq, int(r.kind), r.epoch, r.data, added_s) for r in records]
+        records_new = database.executemany(_PUT_RECORD, rows).rowcount
+        database.executemany(_PUT_OWN, [(r.seq, r.id) for r in records if r.author == own])
+    if answers:
+        rows_of_answers = [(a.requester, a.question, a.response, added_s) for a in answers]
+        answers_new = database.executemany(_PUT_ANSWER, rows_of_answers).rowcount
+    if states:
+        database.executemany(_PUT_STATE, [(s.key, s.value) for s in states])
+    return records_new, answers_new

@@ -1,0 +1,145 @@
+"""The database file: its tables, how it is made, and how an existing one is recognised.
+
+A file is ours only if its application id, schema version, network and identity are the expected ones; it is
+not touched before that is known. Reading and writing rows is left to `sqlite`.
+
+Commits are written with `synchronous=FULL`: in WAL mode each one waits for the disk. With NORMAL a power cut
+loses the last commits, though a killed process loses none. A node that forgot what it signed signs the same
+sequence number again, which costs its weight; with batches the waiting costs little.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from p2pverify.store.errors import RESTORE_HINT, StoreError
+
+APPLICATION_ID = 0x70327076  # "p2pv", in the file's header at byte 68
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 5.0
+WAL_BYTES_MAX = 64 << 20  # what stays of the write-ahead log after a checkpoint
+
+_TABLES = (
+    "CREATE TABLE identity (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    # `place` is the order of arrival; without it SQLite may renumber rows.
+    """CREATE TABLE records (
+        place INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, author BLOB NOT NULL, seq INTEGER NOT NULL,
+        kind INTEGER NOT NULL, epoch INTEGER NOT NULL, bytes BLOB NOT NULL, added INTEGER NOT NULL) STRICT""",
+    # One id per sequence number of our own log, the first that was stored.
+    "CREATE TABLE own_log (seq INTEGER PRIMARY KEY, id BLOB NOT NULL) STRICT",
+    """CREATE TABLE answers (
+        place INTEGER PRIMARY KEY, requester BLOB NOT NULL, question BLOB NOT NULL, response BLOB NOT NULL,
+        added INTEGER NOT NULL, UNIQUE (requester, question)) STRICT""",
+    "CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
+)
+_APPEND_ONLY = ("identity", "records", "own_log", "answers")
+
+
+def create(path: Path, network_id: bytes, own: bytes) -> None:
+    """Make an empty database, whole or not at all: it gets its name when it is complete and on disk."""
+    for suffix in ("-wal", "-shm"):
+        left = Path(f"{path}{suffix}")
+        if left.exists():  # SQLite would replay it into the new database
+            raise StoreError(
+                f"{left} was left by a database that is gone",
+                f"move {path} back beside it, or delete it if the database is meant to be new",
+            )
+    unfinished = Path(f"{path}.new")
+    unfinished.unlink(missing_ok=True)
+    Path(f"{unfinished}-journal").unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    database = connect(unfinished, "rw")
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        for statement in _TABLES:
+            database.execute(statement)
+        for table in _APPEND_ONLY:
+            for action in ("UPDATE", "DELETE"):
+                database.execute(
+                    f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
+                    "BEGIN SELECT RAISE(ABORT, 'append-only table'); END"
+                )
+        database.executemany(
+            "INSERT INTO identity (key, value) VALUES (?, ?)", (("network", network_id), ("own", own))
+        )
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        database.execute("COMMIT")
+    finally:
+        database.close()
+    unfinished.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Open an existing file, mode "rw" or "ro", in autocommit; usable from any one thread at a time."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    database = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        database.execute("PRAGMA trusted_schema = OFF")
+        database.execute("PRAGMA cell_size_check = ON")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def check(database: sqlite3.Connection, path: Path, network_id: bytes, own: bytes) -> None:
+    """Raise StoreError unless this is an undamaged database of ours, of this network and identity."""
+    if _pragma(database, "application_id") != APPLICATION_ID:
+        raise StoreError(
+            f"{path} belongs to another program or is empty", "use another path, or move it away"
+        )
+    version = _pragma(database, "user_version")
+    if version != SCHEMA_VERSION:
+        age = "newer" if isinstance(version, int) and version > SCHEMA_VERSION else "older"
+        hint = "install the p2pverify that wrote it, or " + RESTORE_HINT.format(path=path)
+        raise StoreError(
+            f"the database has version {version} of a {age} p2pverify, not {SCHEMA_VERSION}", hint
+        )
+    if _ends_within_a_page(database, path) or _pragma(database, "quick_check(1)") != "ok":
+        raise StoreError("the database is damaged", RESTORE_HINT.format(path=path))
+    known = dict(database.execute("SELECT key, value FROM identity"))
+    found = known.get("network", b"")
+    if found != network_id:
+        raise StoreError(
+            f"the database belongs to network {found.hex()[:16]}, not {network_id.hex()[:16]}",
+            "use another home directory for another network",
+        )
+    found = known.get("own", b"")
+    if found != own:
+        raise StoreError(
+            f"the database belongs to peer {found.hex()[:16]}, not {own.hex()[:16]}",
+            "put the identity.key back that it was made with, or use another home directory",
+        )
+
+
+def tune(database: sqlite3.Connection) -> None:
+    """Set how the writer commits: write-ahead log, and every commit waits for the disk."""
+    mode = _pragma(database, "journal_mode = WAL")
+    if mode != "wal":
+        raise StoreError(
+            "this file system cannot keep a write-ahead log", "put the home directory on a local disk"
+        )
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
+
+
+def _ends_within_a_page(database: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file was cut inside its last page, which SQLite itself reads as zeroes."""
+    log = Path(f"{path}-wal")
+    if log.exists() and log.stat().st_size > 0:
+        return False  # a checkpoint was interrupted; the log holds the page
+    page_bytes = _pragma(database, "page_size")
+    return not isinstance(page_bytes, int) or path.stat().st_size % page_bytes != 0
+
+
+def _pragma(database: sqlite3.Connection, text: str) -> object:
+    row = database.execute(f"PRAGMA {text}").fetchone()
+    return row[0] if row else None

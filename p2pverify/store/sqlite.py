@@ -1,0 +1,269 @@
+"""The store: append-only records, answers and small state in one SQLite file, behind one batching writer.
+
+Writers queue; one task takes what has gathered and commits it in one transaction in a thread. An `append`
+that returned is on disk: it survives a killed process and a power cut (see `schema` for the price). Reads use
+a connection of their own and never wait for the writer.
+
+What the bytes mean, and whether a record deserves to be kept, is left to the core.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from p2pverify.core.errors import LocalProtocolError
+from p2pverify.store import schema
+from p2pverify.store.errors import StoreError, from_sqlite, translated
+from p2pverify.store.rows import put, refusal
+from p2pverify.store.writes import Write, check_write
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+
+QUEUE_MAX = 256  # appends that wait; further callers wait in `append`
+BATCH_WRITES_MAX = 4096  # a commit takes no further append once it has so many writes
+_PAGE_ROWS = 512
+
+
+@dataclass(slots=True, eq=False)
+class _Append:
+    """One caller's writes on their way to the disk."""
+
+    writes: tuple[Write, ...]
+    done: trio.Event = field(default_factory=trio.Event)
+    committed: bool = False
+    error: LocalProtocolError | StoreError | None = None
+
+
+@dataclass(slots=True)
+class _Counters:
+    batches: int = 0
+    appends: int = 0
+    writes: int = 0
+    records_added: int = 0
+    answers_added: int = 0
+    refused: int = 0
+    failed: int = 0
+    batch_writes_max: int = 0
+
+
+class Store:
+    """One node's database. `open` it, keep `run` going while appending, `close` it last."""
+
+    def __init__(
+        self, path: Path, own: bytes, writer: sqlite3.Connection, reader: sqlite3.Connection
+    ) -> None:
+        self.path = path
+        self._own = own
+        self._writer = writer
+        self._reader = reader
+        self._send, self._receive = trio.open_memory_channel[_Append](QUEUE_MAX)
+        self._limiter = trio.CapacityLimiter(1)
+        self._counters = _Counters()
+
+    @classmethod
+    def open(cls, path: Path, network_id: bytes, own: bytes) -> "Store":
+        """Open the database of a network (id, 32 B) and an identity (public key, 32 B), or make it. Blocks.
+
+        An existing file is checked page by page first (about a second per GB). Raises StoreError.
+        """
+        path = Path(path)
+        with translated(path):
+            if not path.exists():
+                schema.create(path, network_id, own)
+            writer = schema.connect(path, "rw")
+            try:
+                schema.check(writer, path, network_id, own)
+                schema.tune(writer)
+                reader = schema.connect(path, "ro")
+            except BaseException:
+                writer.close()
+                raise
+        return cls(path, own, writer, reader)
+
+    def close(self) -> None:
+        """Close the file; `run` must have ended. Blocks while the write-ahead log is folded in."""
+        with translated(self.path):
+            self._reader.close()
+            self._writer.close()
+
+    async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Commit what is appended, until cancelled; to be run once. Raises StoreError if the file has failed.
+
+        A commit that has begun is finished. Whoever still waits when this ends gets a StoreError.
+        """
+        batch: list[_Append] = []
+        try:
+            task_status.started()
+            async for first in self._receive:
+                batch = self._gather(first)
+                failure = await trio.to_thread.run_sync(self._commit, batch, limiter=self._limiter)
+                for pending in batch:
+                    pending.done.set()
+                if failure is not None and failure.fatal:
+                    raise failure
+        finally:
+            self._refuse_rest(batch)
+
+    async def append(self, writes: Sequence[Write]) -> None:
+        """Write all of `writes` or none, in order; returns when they are on disk.
+
+        Storing an id or an answered question again changes nothing. Raises LocalProtocolError if an own
+        record takes a used sequence number or a field is out of range, and StoreError if the disk refuses.
+        If the waiting is cancelled the writes may still be committed, whole.
+        """
+        pending = _Append(tuple(writes))
+        for write in pending.writes:
+            check_write(write)
+        if not pending.writes:
+            await trio.lowlevel.checkpoint()
+            return
+        try:
+            await self._send.send(pending)
+        except trio.BrokenResourceError:
+            raise _stopped() from None
+        await pending.done.wait()
+        if pending.error is not None:
+            raise pending.error
+
+    def load_records(self) -> Iterator[bytes]:
+        """All records as they travel, in the order they were stored. Blocks; holds no lock between pages."""
+        for row in self._pages("SELECT place, bytes FROM records WHERE place > ? ORDER BY place LIMIT ?"):
+            yield row[1]
+
+    def load_answers(self) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """All (requester, question, response), in the order they were stored. Blocks."""
+        for row in self._pages(
+            "SELECT place, requester, question, response FROM answers WHERE place > ? ORDER BY place LIMIT ?"
+        ):
+            yield row[1], row[2], row[3]
+
+    def get_answer(self, requester: bytes, question: bytes) -> bytes | None:
+        """The stored response to a requester's question; one indexed look-up."""
+        value: bytes | None = self._value(
+            "SELECT response FROM answers WHERE requester = ? AND question = ?", (requester, question)
+        )
+        return value
+
+    def get_state(self, key: str) -> bytes | None:
+        """The value last put under a name; one indexed look-up."""
+        value: bytes | None = self._value("SELECT value FROM state WHERE key = ?", (key,))
+        return value
+
+    def own_sequence(self) -> int | None:
+        """The highest sequence number of our own log, or None before the first record."""
+        value: int | None = self._value("SELECT max(seq) FROM own_log", ())
+        return value
+
+    def statistics(self) -> dict[str, int]:
+        """Counters since `open`, and what the file holds now."""
+        counters = self._counters
+        return {
+            "records": self._value("SELECT max(place) FROM records", ()) or 0,
+            "answers": self._value("SELECT max(place) FROM answers", ()) or 0,
+            "records_added": counters.records_added,
+            "answers_added": counters.answers_added,
+            "batches": counters.batches,
+            "appends": counters.appends,
+            "writes": counters.writes,
+            "refused": counters.refused,
+            "failed": counters.failed,
+            "batch_writes_max": counters.batch_writes_max,
+            "queue_used": self._send.statistics().current_buffer_used,
+            "queue_max": QUEUE_MAX,
+        }
+
+    def _gather(self, first: _Append) -> list[_Append]:
+        """The first append and those that queue behind it, up to a batch."""
+        batch = [first]
+        count = len(first.writes)
+        while count < BATCH_WRITES_MAX:
+            try:
+                batch.append(self._receive.receive_nowait())
+            except trio.WouldBlock:
+                break
+            count += len(batch[-1].writes)
+        return batch
+
+    def _commit(self, batch: Sequence[_Append]) -> StoreError | None:
+        """Write a batch in one transaction, in a thread. Returns the disk's fault."""
+        counters = self._counters
+        try:
+            added = self._transact(batch)
+        except sqlite3.Error as error:
+            failure = from_sqlite(error, self.path)
+            for pending in batch:
+                pending.error = failure.copy()
+            counters.failed += len(batch)
+            return failure
+        count = 0
+        for pending in batch:
+            pending.committed = True
+            if pending.error is None:
+                count += len(pending.writes)
+                counters.appends += 1
+            else:
+                counters.refused += 1
+        counters.records_added += added[0]
+        counters.answers_added += added[1]
+        counters.batches += 1
+        counters.writes += count
+        counters.batch_writes_max = max(counters.batch_writes_max, count)
+        return None
+
+    def _transact(self, batch: Sequence[_Append]) -> tuple[int, int]:
+        """One transaction; a refused append leaves no trace in it. Returns records and answers added."""
+        records = answers = 0
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            for pending in batch:
+                pending.error = refusal(self._writer, self._own, pending.writes)
+                if pending.error is None:
+                    more_records, more_answers = put(self._writer, self._own, pending.writes)
+                    records += more_records
+                    answers += more_answers
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+        return records, answers
+
+    def _refuse_rest(self, batch: Sequence[_Append]) -> None:
+        """Tell everyone who still waits that nothing more will be written."""
+        waiting = list(batch)
+        while True:
+            try:
+                waiting.append(self._receive.receive_nowait())
+            except trio.WouldBlock:
+                break
+        self._receive.close()
+        for pending in waiting:
+            if not pending.done.is_set():
+                if not pending.committed and pending.error is None:
+                    pending.error = _stopped()
+                pending.done.set()
+
+    def _pages(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Rows whose first column is the place, page by page."""
+        place = 0
+        while True:
+            with translated(self.path):
+                rows = self._reader.execute(query, (place, _PAGE_ROWS)).fetchall()
+            if not rows:
+                return
+            yield from rows
+            place = rows[-1][0]
+
+    def _value(self, query: str, parameters: tuple[object, ...]) -> Any:
+        with translated(self.path):
+            row = self._reader.execute(query, parameters).fetchone()
+        return None if row is None else row[0]
+
+
+def _stopped() -> StoreError:
+    return StoreError("the store has stopped", "the node is shutting down; start it again")

@@ -1,0 +1,77 @@
+"""What can be written to the store, as small frozen facts.
+
+What the bytes mean is left to the core; here only sizes are looked at, so that a mistake is its maker's
+error and never the whole batch's.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from p2pverify.core.canon import UINT_MAX
+from p2pverify.core.errors import LocalProtocolError
+
+DATA_BYTES_MAX = 1 << 20  # of one value; far above every record, response and state
+KEY_BYTES_MAX = 256  # of a state's name
+QUESTION_BYTES_MAX = 256  # of what identifies a question, commonly its 32-byte digest
+
+
+@dataclass(frozen=True, slots=True)
+class PutRecord:
+    """Keep a verified record: `data` as it travels, the rest taken from its header.
+
+    `received` says that an own record came from another peer. If we signed twice after a restored backup,
+    the other branch is evidence that every view needs, and is stored; a record that we are about to publish
+    is refused when its sequence number is taken.
+    """
+
+    id: bytes  # 32 B
+    author: bytes  # 32 B
+    seq: int
+    kind: int
+    epoch: int
+    data: bytes
+    received: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutAnswer:
+    """Keep the response to a requester's question. The first one stands; a later one is not stored."""
+
+    requester: bytes  # 32 B
+    question: bytes
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PutState:
+    """Set a value of the machine's own small state."""
+
+    key: str
+    value: bytes
+
+
+Write: TypeAlias = PutRecord | PutAnswer | PutState
+
+
+def check_write(write: Write) -> None:
+    """Raise LocalProtocolError for a write whose fields are out of range."""
+    if isinstance(write, PutRecord):
+        _require(len(write.id) == 32, "record id is not 32 bytes")
+        _require(len(write.author) == 32, "author is not 32 bytes")
+        _require(
+            all(0 <= number <= UINT_MAX for number in (write.seq, write.kind, write.epoch)),
+            "a record's number is out of range",
+        )
+        _require(0 < len(write.data) <= DATA_BYTES_MAX, "record is empty or too long to store")
+    elif isinstance(write, PutAnswer):
+        _require(len(write.requester) == 32, "requester is not 32 bytes")
+        _require(0 < len(write.question) <= QUESTION_BYTES_MAX, "question is empty or too long to store")
+        _require(len(write.response) <= DATA_BYTES_MAX, "response is too long to store")
+    else:
+        _require(0 < len(write.key) <= KEY_BYTES_MAX and write.key.isascii(), "not a name of a state")
+        _require(len(write.value) <= DATA_BYTES_MAX, "state is too long to store")
+
+
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
+        raise LocalProtocolError(reason)

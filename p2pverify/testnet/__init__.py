@@ -1,0 +1,1 @@
+"""Local testnets: scenarios, cheats, and a runner with real processes."""

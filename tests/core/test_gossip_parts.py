@@ -1,0 +1,207 @@
+"""The router's parts: dice, caches, outbox, parameters."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pverify.core.gossip_cache import MessageCache, PendingMessages, Promises, SeenCache
+from p2pverify.core.gossip_dice import Dice
+from p2pverify.core.gossip_outbox import Outbox, merge
+from p2pverify.core.gossip_params import GossipParams
+from p2pverify.core.gossip_peers import PeerTable
+from p2pverify.core.gossip_types import GossipMessage, Rpc, message_id, records_topic
+
+PARAMS = GossipParams()
+ALICE, BOB = b"a" * 32, b"b" * 32
+
+
+def mid(number: int) -> bytes:
+    return message_id(b"%d" % number)
+
+
+def test_names_on_the_wire() -> None:
+    """Topic and message id are what the protocol page says."""
+    assert records_topic(bytes(31) + b"\xab") == "p2pverify/1/" + "00" * 31 + "ab"
+    assert message_id(b"abc").hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_dice_are_fixed() -> None:
+    """The throws of a key are the same on every machine, and other keys throw otherwise."""
+    throws = [Dice(b"key").below(6) for _ in range(2)]
+    dice = Dice(b"key")
+    assert throws == [dice.below(6)] * 2
+    assert [dice.below(100) for _ in range(8)] == [7, 36, 24, 9, 63, 18, 91, 16]
+    assert Dice(b"key").below(2**64) != Dice(b"yek").below(2**64)
+
+
+def test_dice_are_fair() -> None:
+    """Over many throws every side comes up about equally often."""
+    dice = Dice(b"fair")
+    throws = [dice.below(6) for _ in range(6_000)]
+    assert all(850 < throws.count(side) < 1150 for side in range(6))
+
+
+@given(st.lists(st.integers(), max_size=30, unique=True), st.integers(0, 40), st.binary())
+def test_samples_are_subsets(items: list[int], count: int, key: bytes) -> None:
+    """A sample has distinct members of the sequence, as many as wanted and there are, and leaves it alone."""
+    before = list(items)
+    sample = Dice(key).sample(items, count)
+    assert items == before
+    assert len(sample) == len(set(sample)) == min(count, len(items))
+    assert set(sample) <= set(items)
+
+
+def test_seen_is_bounded() -> None:
+    """The oldest ids go first, by number and by age."""
+    seen = SeenCache(replace(PARAMS, seen_max=3))
+    for number in range(5):
+        seen.add("t", mid(number), "accept", number)
+    assert [seen.get("t", mid(number)) for number in range(5)] == [None, None, "accept", "accept", "accept"]
+    assert seen.get("u", mid(4)) is None
+    seen.expire(3 + PARAMS.seen_ttl_ms)
+    assert len(seen) == 1
+    seen.add("t", mid(4), "reject", 0)
+    assert seen.get("t", mid(4)) == "reject"
+
+
+def test_pending_counts_what_it_holds() -> None:
+    """Bytes and places come back with the verdict."""
+    pending = PendingMessages(replace(PARAMS, pending_max=2, pending_per_peer_max=1))
+    assert pending.add(mid(0), GossipMessage("t", b"000"), ALICE, 0)
+    assert not pending.add(mid(1), GossipMessage("t", b"111"), ALICE, 0)
+    assert pending.add(mid(2), GossipMessage("t", b"2"), BOB, 0)
+    assert not pending.add(mid(3), GossipMessage("t", b"3"), b"c" * 32, 0)
+    assert (len(pending), pending.size_bytes) == (2, 4)
+    assert pending.pop(mid(0)) is not None
+    assert pending.pop(mid(0)) is None
+    assert (len(pending), pending.size_bytes) == (1, 1)
+    assert pending.add(mid(1), GossipMessage("t", b"111"), ALICE, 5)
+    assert pending.expire(PARAMS.pending_ms) == 1
+    assert pending.get(mid(1)) is not None
+
+
+def test_message_cache_is_bounded() -> None:
+    """The oldest messages go first, by number and by bytes, and never leave an id behind."""
+    cache = MessageCache(replace(PARAMS, mcache_messages_max=3, mcache_bytes_max=100))
+    for number in range(3):
+        cache.put(mid(number), GossipMessage("t", b"x"))
+    cache.shift()
+    cache.put(mid(3), GossipMessage("t", b"x"))
+    cache.put(mid(3), GossipMessage("t", b"x"))
+    assert cache.ids("t") == [mid(1), mid(2), mid(3)]
+    assert cache.ids("u") == []
+    cache.put(mid(4), GossipMessage("t", bytes(99)))
+    assert (cache.ids("t"), cache.size_bytes) == ([mid(3), mid(4)], 100)
+    cache.put(mid(5), GossipMessage("t", bytes(101)))
+    assert (len(cache), cache.size_bytes, cache.ids("t")) == (0, 0, [])
+
+
+def test_message_cache_windows() -> None:
+    """Messages are advertised for gossip_windows heartbeats and kept for history_windows."""
+    cache = MessageCache(PARAMS)
+    cache.put(mid(0), GossipMessage("t", b"x"))
+    life = []
+    for _ in range(6):
+        life.append((bool(cache.ids("t")), cache.peek(mid(0)) is not None))
+        cache.shift()
+    assert life == [(True, True)] * 3 + [(False, True)] * 2 + [(False, False)]
+
+
+def test_promises_are_limited_and_balanced() -> None:
+    """Asked ids are limited per message, per peer and in all, and every way of ending gives the room back."""
+    promises = Promises(replace(PARAMS, promises_per_peer_max=2, promises_max=3, iwant_parallel_max=2))
+    promises.add(mid(0), ALICE, 0)
+    promises.add(mid(1), ALICE, 0)
+    assert (promises.room(ALICE), promises.room(BOB)) == (0, 1)
+    assert not promises.wanted(mid(0), ALICE)
+    promises.add(mid(0), BOB, 1)
+    assert not promises.wanted(mid(0), b"c" * 32)
+    assert promises.room(BOB) == 0
+    promises.fulfil(mid(0))
+    assert len(promises) == 1
+    assert promises.expire(PARAMS.iwant_followup_ms) == {ALICE: 1}
+    promises.add(mid(0), BOB, 0)
+    promises.forget(BOB)
+    promises.forget(BOB)
+    assert len(promises) == 0
+    assert promises.room(ALICE) == promises.room(BOB) == 2
+
+
+def test_faults_are_bounded_and_forgiven() -> None:
+    """Only so many faulty peers are remembered, and each fault for so long."""
+    table = PeerTable(replace(PARAMS, faulty_peers_max=2))
+    for one in (ALICE, BOB, b"c" * 32):
+        table.blame(one).invalid += 2
+    assert table.faults(ALICE).total == 0
+    assert table.faults(BOB).total == 2
+    table.begin_heartbeat(0)
+    table.begin_heartbeat(PARAMS.forgive_ms)
+    assert table.faults(BOB).total == 1
+    table.begin_heartbeat(PARAMS.forgive_ms + 1)
+    assert table.faulty == 2
+    table.begin_heartbeat(2 * PARAMS.forgive_ms)
+    assert table.faulty == 0
+
+
+def test_frames_keep_their_limits() -> None:
+    """However much waits for a peer, each frame stays within bytes, messages and ids, and nothing is lost."""
+    params = replace(PARAMS, rpc_messages_max=10)
+    outbox = Outbox(params)
+    datas = [bytes([number]) * size for number, size in enumerate([250_000] * 6 + [10] * 25)]
+    for data in datas:
+        outbox.message(ALICE, message_id(data), GossipMessage("t", data), 0)
+    ids = tuple(mid(number) for number in range(params.ihave_ids_max))
+    for topic in "abcdefgh":
+        outbox.ihave(ALICE, topic, ids, 0)
+    for number in range(params.ihave_ids_max + 1):
+        outbox.iwant(ALICE, mid(number), 0)
+    frames = [rpc for _, rpc in outbox.flush()]
+    whole = merge(frames)
+    assert [message.data for message in whole.publish] == datas
+    assert [topic for topic, _ in whole.ihave] == list("abcdefgh")
+    assert len(whole.iwant) == params.ihave_ids_max + 1
+    for rpc in frames:
+        size = sum(len(message.data) for message in rpc.publish)
+        offered_and_wanted = sum(len(ids) for _, ids in rpc.ihave) + len(rpc.iwant)
+        assert offered_and_wanted <= params.ihave_ids_max
+        size += 34 * offered_and_wanted
+        assert size <= params.rpc_bytes_max
+        assert len(rpc.publish) <= 10
+    assert outbox.flush() == []
+
+
+def test_outbox_order_and_omissions() -> None:
+    """Peers come in order of their keys; a PRUNE takes the place of a GRAFT; what a peer has is not sent."""
+    outbox = Outbox(PARAMS)
+    outbox.graft(BOB, "t", 0)
+    outbox.prune(BOB, "t", 15, 0)
+    outbox.subscription(ALICE, subscribe=True, topic="t", now_ms=0)
+    outbox.message(ALICE, mid(0), GossipMessage("t", b"0"), 0)
+    outbox.discard(ALICE, mid(0))
+    outbox.graft(b"c" * 32, "t", 0)
+    outbox.forget(b"c" * 32)
+    assert outbox.flush() == [(ALICE, Rpc(subscriptions=((True, "t"),))), (BOB, Rpc(prune=(("t", 15),)))]
+    assert outbox.due_ms is None
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda: replace(PARAMS, degree_low=7), "D_lo"),
+        (lambda: replace(PARAMS, degree_out=4), "D_out"),
+        (lambda: replace(PARAMS, degree=4, degree_out=3), "D_out <= D / 2"),
+        (lambda: replace(PARAMS, gossip_windows=6), "mcache"),
+        (lambda: replace(PARAMS, batch_ms=PARAMS.heartbeat_ms), "batch_ms"),
+        (lambda: replace(PARAMS, message_bytes_max=PARAMS.rpc_bytes_max), "message"),
+        (lambda: replace(PARAMS, ihave_ids_max=100_000), "IHAVE"),
+        (lambda: replace(PARAMS, faults_max=2), "faults"),
+        (lambda: replace(PARAMS, seen_max=-1), "seen_max"),
+    ],
+)
+def test_contradicting_parameters_are_refused(change: Callable[[], GossipParams], rule: str) -> None:
+    """Numbers that contradict each other say which rule they break."""
+    with pytest.raises(ValueError, match=rule):
+        change()

@@ -1,0 +1,167 @@
+"""Whatever strangers send, the router raises nothing and keeps its bounds."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from p2pverify.core.gossip import Router
+from p2pverify.core.gossip_params import GossipParams
+from p2pverify.core.gossip_types import (
+    Deliver,
+    Disconnect,
+    Event,
+    GossipMessage,
+    PeerConnected,
+    PeerDisconnected,
+    Publish,
+    Rpc,
+    RpcMalformed,
+    RpcReceived,
+    SendRpc,
+    Subscribe,
+    Tick,
+    Unsubscribe,
+    Verdict,
+    message_id,
+)
+
+PARAMS = GossipParams(
+    peers_max=4,
+    topics_per_peer_max=3,
+    topic_bytes_max=8,
+    message_bytes_max=16,
+    seen_max=20,
+    mcache_messages_max=10,
+    mcache_bytes_max=100,
+    pending_max=8,
+    pending_per_peer_max=4,
+    pending_bytes_max=60,
+    backoffs_max=5,
+    promises_max=12,
+    promises_per_peer_max=6,
+    rpc_control_max=5,
+    ihave_ids_max=8,
+    iwant_ids_max=8,
+    iwant_bytes_max=64,
+    faulty_peers_max=3,
+    batch_ms=50,
+)
+OWN = b"\xff" * 32
+
+peers = st.sampled_from([bytes([number]) * 32 for number in range(6)] + [OWN])
+topics = st.sampled_from(["a", "b", "c", "d", "", "too long for this"]) | st.text(max_size=10)
+datas = st.sampled_from([b"%d" % number for number in range(12)]) | st.binary(max_size=20)
+ids = datas.map(message_id) | st.binary(max_size=40)
+rpcs = st.builds(
+    Rpc,
+    subscriptions=st.lists(st.tuples(st.booleans(), topics), max_size=7).map(tuple),
+    publish=st.lists(st.builds(GossipMessage, topics, datas, st.booleans()), max_size=6).map(tuple),
+    ihave=st.lists(st.tuples(topics, st.lists(ids, max_size=12).map(tuple)), max_size=4).map(tuple),
+    iwant=st.lists(ids, max_size=12).map(tuple),
+    graft=st.lists(topics, max_size=7).map(tuple),
+    prune=st.lists(st.tuples(topics, st.none() | st.integers(0, 2**64 - 1)), max_size=7).map(tuple),
+)
+verdicts = st.sampled_from(["accept", "ignore", "reject"])
+events: st.SearchStrategy[Any] = st.one_of(
+    st.builds(RpcReceived, peers, rpcs),
+    st.builds(RpcReceived, peers, rpcs),
+    st.builds(PeerConnected, peers, st.booleans()),
+    st.builds(PeerDisconnected, peers),
+    st.builds(RpcMalformed, peers),
+    st.builds(Subscribe, st.sampled_from(["a", "b", "c"])),
+    st.builds(Unsubscribe, topics),
+    st.builds(Publish, st.sampled_from(["a", "b", "c"]), st.binary(max_size=16)),
+    st.builds(Verdict, ids, verdicts),
+    st.just(Tick()),
+)
+
+
+class Strangers(RuleBasedStateMachine):
+    """One small router between arbitrary peers; what it must keep is checked after every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.router = Router(PARAMS, own=OWN, seed=7)
+        self.now_ms = 0
+        self.connected: set[bytes] = set()
+        self.waiting: list[bytes] = []
+        self.feed(Subscribe("a"))
+
+    def feed(self, event: Event) -> None:
+        if isinstance(event, PeerConnected):
+            self.connected.add(event.peer)
+        elif isinstance(event, PeerDisconnected):
+            self.connected.discard(event.peer)
+        for effect in self.router.handle(event, self.now_ms):
+            match effect:
+                case SendRpc(peer, rpc):
+                    assert peer in self.connected, "sent to a stranger"
+                    assert rpc != Rpc(), "sent an empty frame"
+                    assert all(len(message.data) <= 16 for message in rpc.publish)
+                case Deliver(_, data, mid, source):
+                    assert mid == message_id(data)
+                    assert source in self.connected | {getattr(event, "peer", b"")}
+                    self.waiting.append(mid)
+                case Disconnect(peer, reason):
+                    assert reason
+                    self.connected.discard(peer)
+
+    @rule(event=events, step_ms=st.integers(0, 2_000))
+    def anything(self, event: Event, step_ms: int) -> None:
+        """Any event at any later time."""
+        self.now_ms += step_ms
+        self.feed(event)
+
+    @rule(verdict=verdicts)
+    def judge(self, verdict: Any) -> None:
+        """The application answers the oldest delivery."""
+        if self.waiting:
+            self.feed(Verdict(self.waiting.pop(0), verdict))
+
+    @rule()
+    def beat(self) -> None:
+        """A Tick when it is due moves the next one on."""
+        self.now_ms = max(self.now_ms, self.router.next_wakeup_ms())
+        self.feed(Tick())
+        assert self.router.next_wakeup_ms() > self.now_ms
+
+    @invariant()
+    def bounded(self) -> None:
+        """Every store keeps its limit."""
+        sizes = self.router.statistics()
+        assert sizes["size_peers"] == len(self.connected)
+        assert sizes["size_peers"] <= PARAMS.peers_max
+        assert sizes["size_mesh"] <= PARAMS.peers_max * PARAMS.topics_per_peer_max
+        assert sizes["size_backoffs"] <= PARAMS.backoffs_max
+        assert sizes["size_faulty_peers"] <= PARAMS.faulty_peers_max
+        assert sizes["size_seen"] <= PARAMS.seen_max
+        assert sizes["size_pending"] <= PARAMS.pending_max
+        assert sizes["size_pending_bytes"] <= PARAMS.pending_bytes_max
+        assert sizes["size_mcache"] <= PARAMS.mcache_messages_max
+        assert sizes["size_mcache_bytes"] <= PARAMS.mcache_bytes_max
+        assert sizes["size_promises"] <= PARAMS.promises_max
+        assert min(sizes.values()) >= 0
+
+    @invariant()
+    def mesh_is_connected(self) -> None:
+        """Members of a mesh are connected peers."""
+        for topic in ("a", "b", "c"):
+            assert set(self.router.mesh_peers(topic)) <= self.connected
+
+
+Strangers.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestStrangers = Strangers.TestCase
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(events, st.integers(0, 2_000)), max_size=40))
+def test_equal_events_give_equal_effects(script: list[tuple[Event, int]]) -> None:
+    """Two routers with one seed and one script do the same."""
+    one, other = (Router(PARAMS, own=OWN, seed=7) for _ in range(2))
+    now_ms = 0
+    for event, step_ms in script:
+        now_ms += step_ms
+        assert one.handle(event, now_ms) == other.handle(event, now_ms)
+    assert one.statistics() == other.statistics()

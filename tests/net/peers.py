@@ -1,0 +1,137 @@
+"""Peers for tests: a Mesh with a fake node behind it, and a bare host for those who do not keep to the rules."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from p2pverify.core.errors import DecodeError
+from p2pverify.net.address import parse_address
+from p2pverify.net.counters import Counters
+from p2pverify.net.host import Host
+from p2pverify.net.link import Link
+from p2pverify.net.service import Mesh
+from p2pverify.node.ports import GossipVerdict
+
+NETWORK = hashlib.sha256(b"a network for tests").digest()
+OTHER_NETWORK = hashlib.sha256(b"another network").digest()
+LOCAL = "/ip4/127.0.0.1/tcp/0"
+
+
+def seed_of(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+@dataclass
+class FakeInbox:
+    """A node that remembers what it hears. Its records are numbers; a page holds up to `page_size` of them."""
+
+    verdict: GossipVerdict = GossipVerdict.ACCEPT
+    heard: list[bytes] = field(default_factory=list)
+    records: set[int] = field(default_factory=set)
+    page_size: int = 10
+    response: Callable[[bytes, bytes], Awaitable[bytes]] | None = None
+    changed: trio.Event = field(default_factory=trio.Event)
+
+    def judge(self, message: bytes, source: bytes) -> GossipVerdict:
+        if message == b"trips up the judge":
+            raise RuntimeError("a bug of the node")
+        self.heard.append(message)
+        self._wake()
+        return self.verdict
+
+    async def serve(self, request: bytes, source: bytes) -> bytes:
+        return b"echo " + request if self.response is None else await self.response(request, source)
+
+    def sync_page(self, frontier: bytes) -> bytes:
+        if len(frontier) % 2:
+            raise DecodeError("a frontier is pairs of bytes")
+        theirs = {int.from_bytes(frontier[at : at + 2], "big") for at in range(0, len(frontier), 2)}
+        missing = sorted(self.records - theirs)
+        page = missing[: self.page_size]
+        return bytes([len(missing) > len(page)]) + b"".join(number.to_bytes(2, "big") for number in page)
+
+    def sync_frontier(self) -> bytes:
+        return b"".join(number.to_bytes(2, "big") for number in sorted(self.records))
+
+    def take_page(self, page: bytes, source: bytes) -> bool:
+        if len(page) % 2 != 1:
+            raise DecodeError("a page is a flag and pairs of bytes")
+        self.records |= {int.from_bytes(page[at : at + 2], "big") for at in range(1, len(page), 2)}
+        self._wake()
+        return bool(page[0])
+
+    async def wait_heard(self, message: bytes) -> None:
+        while message not in self.heard:
+            await self.changed.wait()
+
+    async def wait_records(self, records: set[int]) -> None:
+        while not records <= self.records:
+            await self.changed.wait()
+
+    def _wake(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()
+
+
+@dataclass
+class Peer:
+    """A Mesh that runs, the node behind it, and where it listens."""
+
+    mesh: Mesh
+    inbox: FakeInbox
+    address: str
+    scope: trio.CancelScope
+    ended: trio.Event
+
+    @property
+    def key(self) -> bytes:
+        return self.mesh.peer
+
+    def count(self, name: str) -> int:
+        return self.mesh.statistics().get(name, 0)
+
+    async def leave(self) -> None:
+        self.scope.cancel()
+        await self.ended.wait()
+
+
+async def join(nursery: trio.Nursery, name: str, *bootstrap: str, **options: object) -> Peer:
+    """Start a peer; options are those of Mesh, and `listen`, `network_id`, `inbox`."""
+    inbox = options.pop("inbox", None) or FakeInbox()
+    listen = options.pop("listen", LOCAL)
+    network_id = options.pop("network_id", NETWORK)
+    mesh = Mesh(seed_of(name), network_id, listen, bootstrap, inbox, **options)
+    scope, ended = trio.CancelScope(), trio.Event()
+
+    async def run(*, task_status: object) -> None:
+        with scope:
+            await mesh.run(task_status=task_status)
+        ended.set()
+
+    addresses = await nursery.start(run)
+    return Peer(mesh, inbox, addresses[0], scope, ended)
+
+
+async def stranger(nursery: trio.Nursery, name: str = "mallory") -> Host:
+    """A host that speaks libp2p and nothing of ours, to misbehave with."""
+    host = Host(seed_of(name), LOCAL, Counters())
+
+    async def attend(link: Link) -> None:
+        await trio.sleep_forever()
+
+    nursery.start_soon(host.run, host.listen(), attend, lambda link: None)
+    return host
+
+
+async def call(host: Host, peer: Peer) -> Link:
+    """Connect a stranger to a peer."""
+    return await host.dial(parse_address(peer.address))
+
+
+async def assert_answers(nursery: trio.Nursery, peer: Peer) -> None:
+    """The peer still takes new connections and answers requests."""
+    visitor = await join(nursery, "visitor", peer.address)
+    assert await visitor.mesh.ask(peer.key, b"still there?") == b"echo still there?"
+    await visitor.leave()

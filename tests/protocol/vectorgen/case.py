@@ -1,0 +1,82 @@
+"""Writing a case, and refusing to write one whose verdict the implementation does not share."""
+
+from dataclasses import replace
+
+from p2pverify.core.canon import encode, sha256
+from p2pverify.core.errors import GossipIgnore, GossipReject
+from p2pverify.core.network import Network
+from p2pverify.core.records import DOMAIN, Kind, Record
+from p2pverify.core.rules import Rules, judge
+from vectorgen.examples import EPOCH, NETWORK, NETWORK_ID, Peer, record
+
+from p2pverify.core import sign
+
+Case = dict[str, object]
+
+
+def judged(
+    comment: str,
+    data: bytes,
+    expect: str = "accept",
+    reason: str | None = None,
+    *,
+    epoch_now: int = EPOCH + 3,
+    network: Network = NETWORK,
+) -> Case:
+    """A case of record judgement; the verdict is written by hand and compared with the implementation's."""
+    try:
+        judge(data, Rules(network, network.id, epoch_now))
+        found: tuple[str, str | None] = ("accept", None)
+    except GossipIgnore as refused:
+        found = ("ignore", refused.reason)
+    except GossipReject as refused:
+        found = ("reject", refused.reason)
+    assert found == (expect, reason), f"{comment}: {found}"
+    inputs = {"record": data.hex(), "epoch_now": epoch_now, "network": network.encode().hex()}
+    return {"comment": comment, "input": inputs, "expect": expect, "reason": reason}
+
+
+def reject(comment: str, data: bytes | Record, reason: str, *, epoch_now: int = EPOCH + 3) -> Case:
+    found = data if isinstance(data, bytes) else data.data
+    return judged(comment, found, "reject", reason, epoch_now=epoch_now)
+
+
+def ignore(comment: str, data: bytes | Record, reason: str, *, epoch_now: int = EPOCH + 3) -> Case:
+    found = data if isinstance(data, bytes) else data.data
+    return judged(comment, found, "ignore", reason, epoch_now=epoch_now)
+
+
+def said(peer: Peer, kind: Kind, value: object, *, epoch: int = EPOCH + 1) -> Record:
+    """A well-signed record whose payload is any value at all."""
+    return record(peer, kind, encode(value), epoch=epoch)
+
+
+def forged(base: Record) -> bytes:
+    """The record with one bit of its signature flipped."""
+    signature = bytearray(base.signature)
+    signature[0] ^= 1
+    return encode([base.header.to_value(), bytes(signature), base.payload])
+
+
+def enveloped(peer: Peer, payload: bytes, **fields: object) -> bytes:
+    """A well-signed envelope whose header fields are any values at all."""
+    header: dict[str, object] = {
+        "domain": DOMAIN,
+        "network": NETWORK_ID,
+        "author": peer.key,
+        "epoch": EPOCH,
+        "seq": 0,
+        "prev": bytes(32),
+        "kind": int(Kind.LEAVE),
+        "body": sha256(payload),
+    }
+    values = list({**header, **fields}.values())
+    return encode([values, sign.sign(peer.seed, encode(values)), payload])
+
+
+def changed(value: list[object], at: int, item: object) -> list[object]:
+    """The value with one item replaced."""
+    return [*value[:at], item, *value[at + 1 :]]
+
+
+__all__ = ["Case", "changed", "enveloped", "forged", "ignore", "judged", "reject", "replace", "said"]

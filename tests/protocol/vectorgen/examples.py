@@ -1,0 +1,244 @@
+"""One small, consistent history from which the valid vectors and the examples of the pages are taken.
+
+Three founders join; Bob's cut makes that final; Alice owes slots in epoch 12, drawn from the members of that cut. One
+of them is asked of a panel, where Carol's answer differs, so that there is a dispute to vote on. All keys are test keys.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.core import draw, sign, vrf
+from p2pverify.core.audit import Asked, Audit, Duty, vote_commit
+from p2pverify.core.canon import encode, sha256
+from p2pverify.core.fold import Fold
+from p2pverify.core.ledger import Ledger
+from p2pverify.core.manifest import Manifest
+from p2pverify.core.network import DeterminismClass, Network, Params
+from p2pverify.core.question import (
+    Opening,
+    Question,
+    Receipt,
+    Request,
+    opening_nonce,
+    output_digest,
+    salted_digest,
+)
+from p2pverify.core.records import (
+    NO_PREV,
+    Commit,
+    Cut,
+    CutSignature,
+    DisputeKey,
+    Join,
+    Kind,
+    Record,
+    Vote,
+    make_record,
+)
+
+EPOCH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A test peer: both keys from one obvious seed."""
+
+    name: str
+    seed: bytes
+
+    @property
+    def key(self) -> bytes:
+        return sign.public_key(self.seed)
+
+    @property
+    def vrf_seed(self) -> bytes:
+        return vrf.derive_seed(self.seed)
+
+    @property
+    def vrf_key(self) -> bytes:
+        return vrf.public_key(self.vrf_seed)
+
+
+ALICE = Peer("alice", bytes(range(32)))
+BOB = Peer("bob", bytes(range(32, 64)))
+CAROL = Peer("carol", bytes(range(64, 96)))
+DAVE = Peer("dave", bytes(range(96, 128)))
+PEERS = (ALICE, BOB, CAROL)
+
+MANIFEST = Manifest(
+    "example-135m",
+    sha256(b"weights"),
+    sha256(b"tokenizer"),
+    sha256(b"template"),
+    "q8_0",
+    "Apache-2.0",
+    "trained on public web text",
+    None,
+)
+
+NETWORK = Network(
+    "example",
+    tuple(sorted(peer.key for peer in PEERS)),
+    (MANIFEST.digest,),
+    (
+        DeterminismClass("example-avx2", MANIFEST.digest, "llama.cpp 9637", "x86-64 avx2, one thread", 1_000),
+        DeterminismClass("example-cuda", MANIFEST.digest, "llama.cpp 9637", "cuda sm_90", 10_000),
+    ),
+    Params(
+        genesis_ms=1_767_225_600_000,
+        epoch_ms=60_000,
+        slots_milli=3_500,
+        panel_size=2,
+        prompt_tokens=4,
+        answer_tokens=8,
+        temperature_milli=800,
+        greedy_percent=25,
+        anchor_lag=2,
+        anchor_window=8,
+        duty_epochs=8,
+        dispute_epochs=16,
+        disputes_per_cut=8,
+        fork_epochs=64,
+        cheat_ppm=100_000,
+        conviction_odds=1_000_000,
+        weight_changes_per_cut=1,
+        admission_epochs=8,
+    ),
+)
+NETWORK_ID = NETWORK.id
+
+
+def record(
+    peer: Peer,
+    kind: Kind,
+    payload: bytes,
+    *,
+    epoch: int = EPOCH + 1,
+    seq: int = 7,
+    prev: bytes | None = None,
+    network: bytes = NETWORK_ID,
+) -> Record:
+    """A signed record in the middle of a log, unless told otherwise."""
+    before = NO_PREV if seq == 0 else sha256(b"the record before")
+    return make_record(
+        peer.seed,
+        peer.key,
+        network,
+        epoch=epoch,
+        seq=seq,
+        prev=before if prev is None else prev,
+        kind=kind,
+        payload=payload,
+    )
+
+
+def join(peer: Peer, class_index: int = 0) -> Record:
+    return record(peer, Kind.JOIN, Join(class_index, peer.vrf_key).encode(), epoch=9, seq=0)
+
+
+def first_cut() -> Cut:
+    """Bob's proposal on top of the network: all three have joined."""
+    ledger = Ledger()
+    fold = Fold(NETWORK, ledger)
+    for peer in PEERS:
+        for added in ledger.add(join(peer)):
+            fold.take(added)
+    alpha = draw.propose_alpha(NETWORK_ID, 10, draw.first_beacon(NETWORK_ID))
+    proof = vrf.prove(BOB.vrf_seed, alpha)
+    cut = Cut(10, NETWORK_ID, BOB.vrf_key, proof, ledger.heads(), bytes(32), bytes(32))
+    filled = fold.propose(cut, BOB.key)
+    assert filled is not None
+    return filled
+
+
+CUT = first_cut()
+CUT_RECORD = record(BOB, Kind.CUT, CUT.encode(), epoch=10, seq=1, prev=join(BOB).id)
+CUT_SIGNATURE = record(
+    CAROL, Kind.CUT_SIGNATURE, CutSignature(CUT_RECORD.id).encode(), epoch=10, seq=1, prev=join(CAROL).id
+)
+BEACON = draw.next_beacon(draw.first_beacon(NETWORK_ID), vrf.proof_to_beta(CUT.proof))
+PROOF = vrf.prove(ALICE.vrf_seed, draw.duty_alpha(NETWORK_ID, EPOCH, BEACON))
+BETA = vrf.proof_to_beta(PROOF)
+SLOTS = draw.slots(BETA, NETWORK.params)
+CANDIDATES = tuple(sorted(peer.key for peer in (BOB, CAROL)))
+RIGHT = (101, 102, 103, 104)
+WRONG = (101, 102, 999)
+
+
+def peer_of(key: bytes) -> Peer:
+    return next(peer for peer in (*PEERS, DAVE) if peer.key == key)
+
+
+def question_of(slot: draw.Slot) -> Question:
+    """As the model would have written the prompt from the slot's seed."""
+    prompt = tuple(int.from_bytes(slot.prompt_seed[at : at + 2], "big") for at in range(0, 8, 2))
+    temperature = 0 if slot.greedy else NETWORK.params.temperature_milli
+    return Question(MANIFEST.digest, prompt, 8, temperature, slot.sample_seed, ALICE.key)
+
+
+def salt(*parts: object) -> bytes:
+    return sha256(encode(["test salt", *parts]))
+
+
+def opening_of(slot: draw.Slot, targets: tuple[bytes, ...]) -> Opening:
+    output = output_digest(question_of(slot).id, RIGHT, "stop")
+    return Opening(slot.index, 0, output, tuple(salt(slot.index, target) for target in targets))
+
+
+def receipt(
+    peer: Peer, request: Request, tokens: tuple[int, ...], *, class_index: int = 0, finish: str = "stop"
+) -> Receipt:
+    """A signed receipt for an answer."""
+    output = output_digest(request.question, tokens, finish)
+    salted = salted_digest(request.id, peer.key, class_index, output)
+    fields = (NETWORK_ID, peer.key, request.id, class_index, salted, len(tokens), 3, 41, 187)
+    unsigned = Receipt(*fields, bytes(64))
+    return Receipt(*fields, sign.sign(peer.seed, encode(unsigned.signed_value())))
+
+
+def audit_of(
+    slot: draw.Slot, *, liar: Peer | None = None, silent: Peer | None = None, differ: bool | None = None
+) -> Audit:
+    """Alice's audit of an owed slot."""
+    targets = draw.targets(BETA, slot, CANDIDATES, NETWORK.params)
+    question, opening = question_of(slot), opening_of(slot, targets)
+    asked = []
+    for which, key in enumerate(targets):
+        peer = peer_of(key)
+        nonce = opening_nonce(NETWORK_ID, ALICE.key, key, EPOCH, question.id, opening, which)
+        request = Request(NETWORK_ID, ALICE.key, key, question.id, nonce, EPOCH + 4)
+        answer = receipt(peer, request, WRONG if peer is liar else RIGHT)
+        asked.append(Asked(key, nonce, None if peer is silent else answer))
+    lied = liar is not None and liar.key in targets
+    shown = lied if differ is None else differ
+    return Audit(
+        ALICE.key, EPOCH, slot.index, CUT_RECORD.id, question.id, EPOCH + 4, shown, tuple(asked)
+    )
+
+
+PANEL_SLOT = next(slot for slot in SLOTS if not slot.solo)
+SOLO_SLOT = next(slot for slot in SLOTS if slot.solo)
+AGREED = audit_of(SOLO_SLOT)
+DISPUTED = audit_of(PANEL_SLOT, liar=CAROL)
+AUDIT_RECORD = record(ALICE, Kind.AUDIT, DISPUTED.encode(), epoch=EPOCH, seq=3)
+DUTY = Duty(
+    EPOCH,
+    CUT_RECORD.id,
+    BEACON,
+    ALICE.vrf_key,
+    PROOF,
+    tuple(
+        opening_of(slot, draw.targets(BETA, slot, CANDIDATES, NETWORK.params))
+        for slot in SLOTS
+        if slot is not PANEL_SLOT
+    ),
+)
+DUTY_RECORD = record(ALICE, Kind.DUTY, DUTY.encode(), seq=6)
+DISPUTE = DisputeKey(ALICE.key, EPOCH, PANEL_SLOT.index)
+OUTPUT = opening_of(PANEL_SLOT, ()).output
+VOTE_SALT = salt("vote", "bob")
+COMMIT = Commit(
+    DISPUTE, sha256(b"a later cut"), vote_commit(NETWORK_ID, DISPUTE, BOB.key, 0, OUTPUT, VOTE_SALT)
+)
+COMMIT_RECORD = record(BOB, Kind.VOTE_COMMIT, COMMIT.encode(), epoch=14)
+VOTE = Vote(DISPUTE, sha256(b"a still later cut"), 0, OUTPUT, (VOTE_SALT,))
+VOTE_RECORD = record(BOB, Kind.VOTE, VOTE.encode(), epoch=15, seq=8, prev=COMMIT_RECORD.id)

@@ -1,0 +1,301 @@
+"""Cases of plain functions: the draw, the digests, the sequential test, the interval, peer ids, the ledger root."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from p2pverify.core import draw
+from p2pverify.core.audit import UNDERIVABLE, vote_commit
+from p2pverify.core.canon import sha256
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.ledger import ledger_root
+from p2pverify.core.network import TestSteps, test_steps
+from p2pverify.core.peerid import key_of, peer_id
+from p2pverify.core.question import Opening, opening_nonce, output_digest, salted_digest
+from p2pverify.core.score import cusum, interval_ppm
+from vectorgen.case import Case
+from vectorgen.examples import (
+    ALICE,
+    BETA,
+    BOB,
+    CANDIDATES,
+    CAROL,
+    COMMIT,
+    CUT,
+    DISPUTE,
+    DISPUTED,
+    EPOCH,
+    NETWORK,
+    NETWORK_ID,
+    OUTPUT,
+    PANEL_SLOT,
+    RIGHT,
+    VOTE_SALT,
+    opening_of,
+    question_of,
+)
+from vectorgen.streams import REQUEST
+
+CROWD = tuple(sorted(sha256(bytes([number])) for number in range(40)))
+
+
+def case(comment: str, inputs: dict[str, object], expect: object) -> Case:
+    return {"comment": comment, "input": inputs, "expect": expect, "reason": None}
+
+
+def _draw(comment: str, beta: bytes, candidates: Sequence[bytes], **changes: int) -> Case:
+    network = replace(NETWORK, params=replace(NETWORK.params, **changes))
+    found = [
+        {
+            "index": slot.index,
+            "at_permille": slot.at_permille,
+            "solo": slot.solo,
+            "greedy": slot.greedy,
+            "prompt_seed": slot.prompt_seed.hex(),
+            "sample_seed": slot.sample_seed.hex(),
+            "targets": [key.hex() for key in draw.targets(beta, slot, candidates, network.params)],
+        }
+        for slot in draw.slots(beta, network.params)
+    ]
+    inputs: dict[str, object] = {
+        "beta": beta.hex(),
+        "network": network.encode().hex(),
+        "candidates": [key.hex() for key in candidates],
+    }
+    return case(comment, inputs, found)
+
+
+def draws() -> list[Case]:
+    return [
+        _draw("Alice's slots in the example", BETA, CANDIDATES),
+        _draw("forty candidates, a panel of five", sha256(b"beta") * 2, CROWD, panel_size=5, slots_milli=2000),
+        _draw("no candidates", sha256(b"beta") * 2, (), slots_milli=1000),
+        _draw("fewer candidates than the panel", sha256(b"few") * 2, CROWD[:2], panel_size=31, slots_milli=4000),
+        _draw("half a slot on average: none", sha256(b"2") * 2, CROWD, slots_milli=500),
+        _draw("half a slot on average: one", sha256(b"0") * 2, CROWD, slots_milli=500),
+        _draw("all greedy", sha256(b"greedy") * 2, CROWD, greedy_percent=100, slots_milli=3000),
+    ]
+
+
+def inputs_of_the_vrf() -> list[Case]:
+    beacon = draw.first_beacon(NETWORK_ID)
+    where: dict[str, object] = {"network": NETWORK_ID.hex(), "epoch": EPOCH, "beacon": beacon.hex()}
+    key = {"challenger": ALICE.key.hex(), "epoch": EPOCH, "slot": 2}
+    return [
+        case("first beacon", {"function": "first_beacon", "network": NETWORK_ID.hex()}, beacon.hex()),
+        case(
+            "the beacon after a cut",
+            {"function": "next_beacon", "beacon": beacon.hex(), "beta": BETA.hex()},
+            draw.next_beacon(beacon, BETA).hex(),
+        ),
+        case("VRF input of a duty", {"function": "duty_alpha", **where}, draw.duty_alpha(NETWORK_ID, EPOCH, beacon).hex()),
+        case(
+            "VRF input of a proposal",
+            {"function": "propose_alpha", **where},
+            draw.propose_alpha(NETWORK_ID, EPOCH, beacon).hex(),
+        ),
+        case("rank of a proposal", {"function": "proposal_rank", "beta": BETA.hex()}, draw.proposal_rank(BETA).hex()),
+        case("rank of a dispute", {"function": "dispute_rank", **key}, draw.dispute_rank(ALICE.key, EPOCH, 2).hex()),
+    ]
+
+
+def _question(comment: str, **changes: object) -> Case:
+    question = replace(question_of(PANEL_SLOT), **changes)  # type: ignore[arg-type]
+    inputs: dict[str, object] = {
+        "function": "question",
+        "manifest": question.manifest.hex(),
+        "prompt": list(question.prompt),
+        "tokens_max": question.tokens_max,
+        "temperature_milli": question.temperature_milli,
+        "seed": question.seed.hex(),
+        "requester": question.requester.hex(),
+    }
+    return case(comment, inputs, {"id": question.id.hex(), "sampler_key": question.sampler_key.hex()})
+
+
+def _nonce(comment: str, class_index: int | None, output: bytes) -> Case:
+    question = question_of(PANEL_SLOT).id
+    salt = opening_of(PANEL_SLOT, (BOB.key,)).salts[0]
+    opening = Opening(PANEL_SLOT.index, class_index, output, (salt,))
+    inputs: dict[str, object] = {
+        "function": "opening_nonce",
+        "network": NETWORK_ID.hex(),
+        "challenger": ALICE.key.hex(),
+        "responder": BOB.key.hex(),
+        "epoch": EPOCH,
+        "slot": PANEL_SLOT.index,
+        "question": question.hex(),
+        "class": class_index,
+        "output": output.hex(),
+        "salt": salt.hex(),
+    }
+    return case(comment, inputs, opening_nonce(NETWORK_ID, ALICE.key, BOB.key, EPOCH, question, opening, 0).hex())
+
+
+def _output(comment: str, tokens: tuple[int, ...], finish: str) -> Case:
+    question = question_of(PANEL_SLOT).id
+    inputs: dict[str, object] = {
+        "function": "output_digest",
+        "question": question.hex(),
+        "tokens": list(tokens),
+        "finish": finish,
+    }
+    return case(comment, inputs, output_digest(question, tokens, finish).hex())
+
+
+def digests() -> list[Case]:
+    request: dict[str, object] = {
+        "function": "request",
+        "network": NETWORK_ID.hex(),
+        "requester": REQUEST.requester.hex(),
+        "responder": REQUEST.responder.hex(),
+        "question": REQUEST.question.hex(),
+        "nonce": REQUEST.nonce.hex(),
+        "expiry_epoch": REQUEST.expiry_epoch,
+    }
+    salted: dict[str, object] = {
+        "function": "salted_digest",
+        "request": REQUEST.id.hex(),
+        "responder": BOB.key.hex(),
+        "class": 0,
+        "output": OUTPUT.hex(),
+    }
+    commit: dict[str, object] = {
+        "function": "vote_commit",
+        "network": NETWORK_ID.hex(),
+        "challenger": DISPUTE.challenger.hex(),
+        "epoch": DISPUTE.epoch,
+        "slot": DISPUTE.slot,
+        "voter": BOB.key.hex(),
+        "class": 0,
+        "output": OUTPUT.hex(),
+        "salt": VOTE_SALT.hex(),
+    }
+    other = salted_digest(REQUEST.id, CAROL.key, 0, OUTPUT)
+    assert vote_commit(NETWORK_ID, DISPUTE, BOB.key, 0, OUTPUT, VOTE_SALT) == COMMIT.commit
+    assert any(asked.nonce == REQUEST.nonce for asked in DISPUTED.asked)
+    return [
+        _question("the example's question"),
+        _question("the same under another name has another sampler", requester=BOB.key),
+        _question("greedy", temperature_milli=0),
+        _output("four tokens, then the end", RIGHT, "stop"),
+        _output("the same tokens, cut off", RIGHT, "length"),
+        _output("no token", (), "stop"),
+        case("id of a request", request, REQUEST.id.hex()),
+        case("a receipt's salted digest", salted, salted_digest(REQUEST.id, BOB.key, 0, OUTPUT).hex()),
+        case(
+            "the same answer of another peer looks unlike",
+            {**salted, "responder": CAROL.key.hex()},
+            other.hex(),
+        ),
+        _nonce("the nonce of an audit", 0, OUTPUT),
+        _nonce("the nonce of a challenger that abstained", None, bytes(32)),
+        case("a voter's commit", commit, COMMIT.commit.hex()),
+        case("the answer of those who cannot derive the question", {"function": "underivable"}, UNDERIVABLE.hex()),
+    ]
+
+
+def steps() -> list[Case]:
+    rows = [(10_000, 100_000, 10**6), (1_000, 100_000, 10**6), (1, 999_999, 10**12), (5_000, 50_000, 10**4), (999_998, 999_999, 10)]
+    found = []
+    for honest, cheat, odds in rows:
+        made = test_steps(honest, cheat, odds)
+        inputs: dict[str, object] = {"honest_ppm": honest, "cheat_ppm": cheat, "conviction_odds": odds}
+        comment = f"{honest} ppm against {cheat} ppm, odds of {odds}"
+        found.append(case(comment, inputs, {"up": made.up, "down": made.down, "threshold": made.threshold}))
+    return found
+
+
+def tests() -> list[Case]:
+    """Cuts of dissents and agreements, and the value after each."""
+    rows: list[tuple[str, int, list[list[int]]]] = [
+        ("six dissents in a row do not convict, seven do", 10_000, [[1, 0]] * 7),
+        ("agreements in between delay it", 10_000, [[1, 10]] * 9 + [[2, 0]]),
+        ("never below zero", 10_000, [[0, 50], [1, 0], [0, 100], [1, 0]]),
+        ("bit-exact class: three dissents do not convict, four do", 1_000, [[1, 0]] * 4),
+        ("all of one cut counts at once, so the order inside of it cannot matter", 1_000, [[3, 40], [0, 1000]]),
+    ]
+    found = []
+    for comment, honest, cuts in rows:
+        made = test_steps(honest, 100_000, 10**6)
+        inputs: dict[str, object] = {
+            "up": made.up,
+            "down": made.down,
+            "threshold": made.threshold,
+            "cuts": cuts,
+        }
+        found.append(case(comment, inputs, _run(made, cuts)))
+    return found
+
+
+def _run(made: TestSteps, cuts: list[list[int]]) -> dict[str, object]:
+    value, values = 0, []
+    for dissents, agreements in cuts:
+        value = cusum(value, dissents, agreements, made)
+        values.append(value)
+    return {"values": values, "convicted": any(each >= made.threshold for each in values)}
+
+
+def intervals() -> list[Case]:
+    rows = [(0, 0), (1, 0), (0, 1), (10, 0), (0, 10), (9, 1), (99, 1), (1000, 0), (950, 50), (123_456, 789)]
+    found = []
+    for agreements, dissents in rows:
+        low, high = interval_ppm(agreements, dissents)
+        inputs: dict[str, object] = {"agreements": agreements, "dissents": dissents}
+        comment = f"{agreements} agreements, {dissents} dissents"
+        found.append(case(comment, inputs, {"low_ppm": low, "high_ppm": high}))
+    return found
+
+
+def peer_ids() -> list[Case]:
+    good = [
+        case(f"{peer.name}'s key", {"key": peer.key.hex()}, peer_id(peer.key)) for peer in (ALICE, BOB, CAROL)
+    ]
+    good.append(case("a key of zeroes, which is no point", {"key": bytes(32).hex()}, peer_id(bytes(32))))
+    text = peer_id(ALICE.key)
+    rows = [
+        ("nothing", ""),
+        ("a letter that base58 lacks", text[:-1] + "0"),
+        ("the last letter missing", text[:-1]),
+        ("a letter more", text + "1"),
+        ("a leading 1 more, which is a zero byte", "1" + text),
+        ("an RSA key's id", "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"),
+        ("65 letters", "1" * 65),
+        ("a blank before it", " " + text),
+        ("the key in hexadecimal", ALICE.key.hex()),
+    ]
+    return good + [_no_peer_id(comment, wrong) for comment, wrong in rows]
+
+
+def _no_peer_id(comment: str, text: str) -> Case:
+    try:
+        key_of(text)
+    except DecodeError as error:
+        return {"comment": comment, "input": {"text": text}, "expect": None, "reason": error.reason}
+    raise AssertionError(f"{comment} is a peer id")
+
+
+def roots() -> list[Case]:
+    rows = {
+        "no heads": (),
+        "the heads of the example's cut": CUT.heads,
+        "one head": CUT.heads[:1],
+        "five heads": tuple((key, 3, sha256(key)) for key in CROWD[:5]),
+    }
+    return [
+        case(comment, {"heads": [[a.hex(), seq, i.hex()] for a, seq, i in heads]}, ledger_root(heads).hex())
+        for comment, heads in rows.items()
+    ]
+
+
+def cases() -> dict[Path, list[Case]]:
+    return {
+        Path("draw/slots.json"): draws(),
+        Path("draw/beacons.json"): inputs_of_the_vrf(),
+        Path("digests/digests.json"): digests(),
+        Path("score/steps.json"): steps(),
+        Path("score/cusum.json"): tests(),
+        Path("score/interval.json"): intervals(),
+        Path("peerid"): peer_ids(),
+        Path("ledger/root.json"): roots(),
+    }

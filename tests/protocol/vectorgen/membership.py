@@ -1,0 +1,308 @@
+"""Cases of the envelope, the network definition, the manifest, join and leave."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from p2pverify.core.canon import encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.manifest import Manifest
+from p2pverify.core.network import Network, decode_network
+from p2pverify.core.records import EPOCH_MAX, NO_PREV, Join, Kind, decode_record
+from vectorgen.case import Case, changed, enveloped, forged, ignore, judged, reject, said
+from vectorgen.examples import (
+    ALICE,
+    BOB,
+    CAROL,
+    CUT_RECORD,
+    DAVE,
+    EPOCH,
+    MANIFEST,
+    NETWORK,
+    join,
+    record,
+)
+
+EMPTY = encode([])
+SMALL_ORDER = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
+
+
+def envelope() -> list[Case]:
+    """The envelope, with the smallest payload there is: that of a leave."""
+    leave = record(ALICE, Kind.LEAVE, EMPTY, epoch=EPOCH)
+    first = record(ALICE, Kind.LEAVE, EMPTY, epoch=EPOCH, seq=0)
+    header = leave.header
+    longer = encode([header.to_value(), leave.signature, leave.payload, 0])
+    return [
+        judged("the first record of a log: seq 0, prev zeroes", first.data),
+        judged("a later record", leave.data),
+        judged("dated one epoch ahead of the reader's clock", leave.data, epoch_now=EPOCH - 1),
+        judged("very old", leave.data, epoch_now=10**6),
+        judged("by a peer that nobody knows", record(DAVE, Kind.LEAVE, EMPTY, epoch=EPOCH).data),
+        judged("before genesis the clock reads epoch 0", enveloped(ALICE, EMPTY, epoch=1), epoch_now=-5),
+        reject("65,537 bytes", bytes(65_537), "record too large"),
+        reject("nothing", b"", "malformed record: truncated"),
+        reject("not an array", encode(7), "malformed record: record: not an array"),
+        reject("an array of four", longer, "malformed record: record: not 3 items"),
+        reject("one byte after the record", leave.data + b"\x00", "malformed record: trailing bytes"),
+        reject(
+            "the length of the outer array in two bytes",
+            b"\x98\x03" + leave.data[1:],
+            "malformed record: not in shortest form",
+        ),
+        reject(
+            "another domain",
+            enveloped(ALICE, EMPTY, domain="p2pverify/2"),
+            "malformed record: not a p2pverify/1 record",
+        ),
+        reject(
+            "an author of 31 bytes",
+            enveloped(ALICE, EMPTY, author=ALICE.key[:31]),
+            "malformed record: author: not 32 bytes",
+        ),
+        reject(
+            "an epoch above the limit",
+            enveloped(ALICE, EMPTY, epoch=EPOCH_MAX + 1),
+            f"malformed record: epoch: above {EPOCH_MAX}",
+        ),
+        reject(
+            "a negative epoch",
+            enveloped(ALICE, EMPTY, epoch=-1),
+            "malformed record: epoch: not an unsigned integer",
+        ),
+        reject(
+            "seq 0 with a record before it",
+            enveloped(ALICE, EMPTY, prev=leave.id),
+            "malformed record: prev is zero exactly for seq 0",
+        ),
+        reject(
+            "seq 1 without a record before it",
+            enveloped(ALICE, EMPTY, seq=1, prev=NO_PREV),
+            "malformed record: prev is zero exactly for seq 0",
+        ),
+        reject(
+            "a header of seven items",
+            encode([header.to_value()[:7], leave.signature, leave.payload]),
+            "malformed record: header: not 8 items",
+        ),
+        reject(
+            "another payload than the signed one",
+            encode([header.to_value(), leave.signature, encode([1])]),
+            "malformed record: the payload is not the one that was signed",
+        ),
+        reject(
+            "a signature of 63 bytes",
+            encode([header.to_value(), leave.signature[:63], leave.payload]),
+            "malformed record: signature: not 64 bytes",
+        ),
+        reject(
+            "a payload that is a list instead of bytes",
+            encode([header.to_value(), leave.signature, []]),
+            "malformed record: payload: not a byte string",
+        ),
+        reject("another network", enveloped(ALICE, EMPTY, network=bytes(32)), "wrong network"),
+        ignore(
+            "dated two epochs ahead of the reader's clock", leave, "dated in the future", epoch_now=EPOCH - 2
+        ),
+        ignore("a kind of a later version", enveloped(ALICE, EMPTY, kind=12), "unknown kind"),
+        ignore("kind 0", enveloped(ALICE, EMPTY, kind=0), "unknown kind"),
+        reject("one bit of the signature flipped", forged(leave), "bad signature"),
+        reject(
+            "a good signature of another key",
+            encode([changed(header.to_value(), 2, BOB.key), leave.signature, leave.payload]),
+            "bad signature",
+        ),
+        reject(
+            "the signature moved to the next record of the log",
+            encode([changed(header.to_value(), 4, 8), leave.signature, leave.payload]),
+            "bad signature",
+        ),
+        reject(
+            "a key of small order, for which many signatures would be good",
+            encode([changed(header.to_value(), 2, SMALL_ORDER), leave.signature, leave.payload]),
+            "bad signature",
+        ),
+    ]
+
+
+def network_records() -> list[Case]:
+    payload = NETWORK.encode()
+    said_first = record(ALICE, Kind.NETWORK, payload, epoch=9, seq=0)
+    other = replace(NETWORK, name="example2").encode()
+    return [
+        judged("the definition, by a founder", said_first.data),
+        judged("again, later in the log", record(ALICE, Kind.NETWORK, payload).data),
+        judged("by a peer that is no founder", record(DAVE, Kind.NETWORK, payload).data),
+        reject("one letter of the name added", record(ALICE, Kind.NETWORK, other), "not this network's definition"),
+        reject("empty payload", record(ALICE, Kind.NETWORK, b""), "not this network's definition"),
+        reject("signature of another message", forged(said_first), "bad signature"),
+    ]
+
+
+def definitions() -> list[Case]:
+    """The definition by itself, as a network file becomes one."""
+    good = NETWORK.to_value()
+    one = replace(NETWORK, founders=NETWORK.founders[:1], classes=NETWORK.classes[:1])
+    params = list(good[5])  # type: ignore[call-overload]
+    cls = list(good[4][0])  # type: ignore[index]
+    found = [_definition("three founders, two classes", NETWORK.encode())]
+    found.append(_definition("one founder, one class", one.encode()))
+    edge = replace(NETWORK, params=replace(NETWORK.params, epoch_ms=200, anchor_window=0))
+    found.append(_definition("parameters at the ends of their ranges", edge.encode()))
+    bad: list[tuple[str, object, str]] = [
+        ("another domain", changed(good, 0, "p2pverify/network/2"), "not a network definition"),
+        ("five items", good[:5], "network: not 6 items"),
+        ("a name of 65 bytes", changed(good, 1, "x" * 65), "name: longer than 64 bytes"),
+        ("no founders", changed(good, 2, []), "a network needs founders and a class"),
+        ("founders out of order", changed(good, 2, good[2][::-1]), "founders are not sorted and distinct"),  # type: ignore[index]
+        ("one founder twice", changed(good, 2, [ALICE.key] * 2), "founders are not sorted and distinct"),
+        ("no classes", changed(good, 4, []), "a network needs founders and a class"),
+        ("33 classes", changed(good, 4, [cls] * 33), "classes: more than 32 items"),
+        ("two classes of one name", changed(good, 4, [cls, cls]), "class names repeat"),
+        (
+            "a class of an unlisted manifest",
+            changed(good, 4, [changed(cls, 1, bytes(32))]),
+            "a class names a manifest that the network does not list",
+        ),
+        (
+            "a class that is never wrong",
+            changed(good, 4, [changed(cls, 4, 0)]),
+            "honest_ppm is 0: nothing is certain",
+        ),
+        (
+            "an honest rate that is not below the cheating rate",
+            changed(good, 4, [changed(cls, 4, 100_000)]),
+            "honest_ppm must be below cheat_ppm",
+        ),
+        ("17 parameters", changed(good, 5, params[:17]), "params: not 18 items"),
+        ("an epoch of 199 ms", changed(good, 5, changed(params, 1, 199)), "epoch_ms is below 200"),
+        ("a panel of 32", changed(good, 5, changed(params, 3, 32)), "panel_size: above 31"),
+        (
+            "a rate that is not a number",
+            changed(good, 5, changed(params, 14, b"")),
+            "cheat_ppm: not an unsigned integer",
+        ),
+    ]
+    return found + [_definition(comment, encode(value), reason) for comment, value, reason in bad]
+
+
+def _definition(comment: str, data: bytes, reason: str | None = None) -> Case:
+    found: str | None = None
+    network: Network | None = None
+    try:
+        network = decode_network(data)
+    except DecodeError as error:
+        found = error.reason
+    assert found == reason, f"{comment}: {found}"
+    expect = "reject" if network is None else "accept"
+    inputs = {"definition": data.hex()}
+    return {
+        "comment": comment,
+        "input": inputs,
+        "expect": expect,
+        "reason": reason,
+        "id": None if network is None else network.id.hex(),
+    }
+
+
+def manifests() -> list[Case]:
+    value = MANIFEST
+    said_first = record(ALICE, Kind.MANIFEST, value.encode(), epoch=9, seq=1)
+    plain = [*_manifest_value(value)]
+    bad: list[tuple[str, object, str]] = [
+        ("another domain", changed(plain, 0, "p2pverify/network/1"), "not a manifest"),
+        ("eight items", plain[:8], "manifest: not 9 items"),
+        ("a model name of 129 bytes", changed(plain, 1, "x" * 129), "model: longer than 128 bytes"),
+        ("a weights digest of 20 bytes", changed(plain, 2, bytes(20)), "weights: not 32 bytes"),
+        ("a licence that is a byte string", changed(plain, 6, b"MIT"), "licence: not text"),
+        ("a parent that is text", changed(plain, 8, "x"), "parent: not a byte string"),
+    ]
+    other = replace(value, parent=value.digest)
+    cases = [
+        judged("the listed model, by a founder", said_first.data),
+        judged("by a peer that is no founder", record(DAVE, Kind.MANIFEST, value.encode()).data),
+        judged(
+            "a version with a parent, in a network that lists it",
+            record(
+                ALICE, Kind.MANIFEST, other.encode(), network=_network_of(other).id
+            ).data,
+            network=_network_of(other),
+        ),
+        ignore(
+            "a model that the network does not list",
+            record(ALICE, Kind.MANIFEST, other.encode()),
+            "manifest is not in the network file",
+        ),
+        reject(
+            "4,097 bytes",
+            record(ALICE, Kind.MANIFEST, bytes(4097)),
+            "malformed manifest: too long",
+        ),
+        reject("signature of another message", forged(said_first), "bad signature"),
+    ]
+    return cases + [
+        reject(comment, said(ALICE, Kind.MANIFEST, wrong), f"malformed manifest: {reason}")
+        for comment, wrong, reason in bad
+    ]
+
+
+def _manifest_value(manifest: Manifest) -> list[object]:
+    m = manifest
+    texts = [m.quantisation, m.licence, m.provenance]
+    return ["p2pverify/manifest/1", m.model, m.weights, m.tokenizer, m.template, *texts, m.parent]
+
+
+def _network_of(manifest: Manifest) -> Network:
+    cls = replace(NETWORK.classes[0], manifest=manifest.digest)
+    return replace(NETWORK, manifests=(manifest.digest,), classes=(cls,))
+
+
+def joins() -> list[Case]:
+    key = CAROL.vrf_key
+    high_bit = key[:31] + bytes([key[31] ^ 0x80])
+    bad: list[tuple[str, object, str]] = [
+        ("one item", [0], "malformed join: join: not 2 items"),
+        ("three items", [0, key, 0], "malformed join: join: not 2 items"),
+        ("a class by name", ["example-avx2", key], "malformed join: class: not an unsigned integer"),
+        ("class 32", [32, key], "malformed join: class: above 31"),
+        ("a VRF key of 33 bytes", [0, key + b"\0"], "malformed join: VRF key: not 32 bytes"),
+        ("a VRF key of small order", [0, SMALL_ORDER], "malformed join: the VRF key is not a valid point"),
+        ("the identity as VRF key", [0, b"\1" + bytes(31)], "malformed join: the VRF key is not a valid point"),
+        ("a class that the network lacks", [2, key], "no such class"),
+    ]
+    return [
+        judged("a founder, first record of its log", join(CAROL).data),
+        judged("the other class", record(CAROL, Kind.JOIN, Join(1, key).encode()).data),
+        judged("a peer that is no founder", record(DAVE, Kind.JOIN, Join(0, DAVE.vrf_key).encode()).data),
+        judged("another point as VRF key", record(CAROL, Kind.JOIN, Join(0, high_bit).encode()).data),
+        judged(
+            "again, with another key: what that counts for is not judged here",
+            record(CAROL, Kind.JOIN, Join(0, DAVE.vrf_key).encode(), seq=9).data,
+        ),
+        *[reject(comment, said(CAROL, Kind.JOIN, value), reason) for comment, value, reason in bad],
+        reject("signature of another message", forged(join(CAROL)), "bad signature"),
+    ]
+
+
+def leaves() -> list[Case]:
+    last = record(CAROL, Kind.LEAVE, EMPTY)
+    return [
+        judged("after a join", last.data),
+        judged("by a peer that never joined", record(DAVE, Kind.LEAVE, EMPTY, seq=0).data),
+        judged("again", record(CAROL, Kind.LEAVE, EMPTY, seq=12).data),
+        reject("a reason given", said(CAROL, Kind.LEAVE, ["tired"]), "malformed leave: leave: not 0 items"),
+        reject("null", said(CAROL, Kind.LEAVE, None), "malformed leave: leave: not an array"),
+        reject("no payload", record(CAROL, Kind.LEAVE, b""), "malformed leave: truncated"),
+        reject("signature of another message", forged(last), "bad signature"),
+    ]
+
+
+def cases() -> dict[Path, list[Case]]:
+    assert decode_record(CUT_RECORD.data) == CUT_RECORD
+    return {
+        Path("record"): envelope(),
+        Path("network"): network_records(),
+        Path("manifest"): manifests(),
+        Path("join"): joins(),
+        Path("leave"): leaves(),
+        Path("network-definition"): definitions(),
+    }

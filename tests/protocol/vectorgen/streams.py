@@ -1,0 +1,179 @@
+"""Cases of requests and responses, which travel on streams and are no records."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from p2pverify.core.canon import decode, encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.question import (
+    Answer,
+    Question,
+    Request,
+    RequestRefused,
+    decode_request,
+    decode_response,
+    encode_answer,
+    encode_refusal,
+    encode_request,
+    sign_request,
+)
+from vectorgen.case import Case, changed
+from vectorgen.examples import (
+    ALICE,
+    BOB,
+    DISPUTED,
+    MANIFEST,
+    NETWORK_ID,
+    PANEL_SLOT,
+    RIGHT,
+    WRONG,
+    Peer,
+    question_of,
+    receipt,
+)
+
+QUESTION = question_of(PANEL_SLOT)
+BOBS = next(asked for asked in DISPUTED.asked if asked.responder == BOB.key)
+REQUEST = Request(NETWORK_ID, ALICE.key, BOB.key, QUESTION.id, BOBS.nonce, DISPUTED.expiry_epoch)
+
+
+def signed(request: Request = REQUEST, question: Question = QUESTION, peer: Peer = ALICE) -> bytes:
+    return encode_request(request, question, sign_request(peer.seed, request))
+
+
+DATA = signed()
+ANSWER = encode_answer(Answer(RIGHT, "stop", receipt(BOB, REQUEST, RIGHT)))
+
+
+def _request(comment: str, data: bytes, reason: str | None = None) -> Case:
+    try:
+        decode_request(data)
+        found = None
+    except RequestRefused as refused:
+        found = f"{refused.code}: {refused.detail}"
+    assert found == reason, f"{comment}: {found}"
+    expect = "accept" if reason is None else "refuse"
+    return {"comment": comment, "input": {"request": data.hex()}, "expect": expect, "reason": reason}
+
+
+def _asks(question: Question) -> bytes:
+    return signed(replace(REQUEST, question=question.id), question)
+
+
+def requests() -> list[Case]:
+    other = replace(QUESTION, tokens_max=7)
+    carols = replace(QUESTION, requester=BOB.key)
+    value: Any = decode(DATA, size_max=65_536)
+    head, asked, signature = value
+    empty: Any = replace(QUESTION, prompt=())
+    bad: list[tuple[str, bytes, str]] = [
+        ("65,537 bytes", bytes(65_537), "too-large: a request is at most 65536 bytes"),
+        ("nothing", b"", "malformed: truncated"),
+        ("no signature", encode([head, asked]), "malformed: request: not 3 items"),
+        ("another domain", encode([changed(head, 0, "x"), asked, signature]), "malformed: not a request"),
+        ("a question of another domain", encode([head, changed(asked, 0, "x"), signature]), "malformed: not a question"),
+        ("an empty prompt", _asks(empty), "malformed: prompt is not of 1 to 4096 tokens"),
+        (
+            "4,097 tokens",
+            _asks(replace(QUESTION, prompt=(1,) * 4097)),
+            "malformed: prompt is not of 1 to 4096 tokens",
+        ),
+        ("token 2^31", _asks(replace(QUESTION, prompt=(2**31,))), "malformed: token: above 2147483647"),
+        ("1,025 tokens wanted", _asks(replace(QUESTION, tokens_max=1025)), "malformed: tokens_max: above 1024"),
+        (
+            "temperature 2.001",
+            _asks(replace(QUESTION, temperature_milli=2001)),
+            "malformed: temperature_milli: above 2000",
+        ),
+        ("a seed of 8 bytes", _asks(replace(QUESTION, seed=bytes(8))), "malformed: seed: not 16 bytes"),
+        (
+            "another question than the signed one",
+            encode_request(REQUEST, other, sign_request(ALICE.seed, REQUEST)),
+            "malformed: the question is not the one that the request names",
+        ),
+        (
+            "a question passed on under another name",
+            _asks(carols),
+            "malformed: the question is not the one that the request names",
+        ),
+        ("a signature of 65 bytes", encode([head, asked, bytes(65)]), "malformed: signature: not 64 bytes"),
+        (
+            "signed by another key than the requester's",
+            signed(peer=BOB),
+            "bad-signature: the requester did not sign this request",
+        ),
+        (
+            "another nonce than the signed one",
+            encode([changed(head, 5, bytes(32)), asked, signature]),
+            "bad-signature: the requester did not sign this request",
+        ),
+    ]
+    good = [
+        _request("Alice asks Bob in an owed slot", DATA),
+        _request("the same question, asked for another reason: the nonce is random", signed(replace(REQUEST, nonce=bytes(range(32))))),
+        _request("greedy, one token", _asks(Question(MANIFEST.digest, (0,), 1, 0, bytes(16), ALICE.key))),
+        _request("no token wanted", _asks(replace(QUESTION, tokens_max=0))),
+        _request("4,096 tokens", _asks(replace(QUESTION, prompt=(2**31 - 1,) * 4096))),
+        _request("expired long ago: that is judged by the clock", signed(replace(REQUEST, expiry_epoch=0))),
+    ]
+    return good + [_request(comment, data, reason) for comment, data, reason in bad]
+
+
+def _response(comment: str, data: bytes, expect: str = "answer", reason: str | None = None) -> Case:
+    found: tuple[str, str | None]
+    try:
+        decode_response(data, REQUEST)
+        found = ("answer", None)
+    except RequestRefused as refused:
+        found = ("refusal", f"{refused.code}: {refused.detail}")
+    except DecodeError as error:
+        found = ("invalid", error.reason)
+    assert found == (expect, reason), f"{comment}: {found}"
+    inputs = {"request": DATA.hex(), "response": data.hex()}
+    return {"comment": comment, "input": inputs, "expect": expect, "reason": reason}
+
+
+def _says(tokens: tuple[int, ...], finish: str = "stop", class_index: int = 0) -> bytes:
+    made = receipt(BOB, REQUEST, tokens, class_index=class_index, finish=finish)
+    return encode_answer(Answer(tokens, finish, made))
+
+
+def responses() -> list[Case]:
+    value: Any = decode(ANSWER, size_max=65_536)
+    refusal = RequestRefused("busy", "too many questions wait for this peer's engine")
+    good = receipt(BOB, REQUEST, RIGHT)
+    bad: list[tuple[str, object, str]] = [
+        ("null", None, "response: not an array"),
+        ("an unknown status", changed(value, 0, "maybe"), "not a response"),
+        ("a refusal without a reason", ["error", "busy"], "not a response"),
+        ("a finish that there is not", changed(value, 2, "eos"), "unknown finish"),
+        ("1,025 tokens", changed(value, 1, [1] * 1025), "tokens: more than 1024 items"),
+        ("a token fewer than the receipt counts", changed(value, 1, list(RIGHT[:3])), "the receipt counts other tokens"),
+        ("other tokens than the receipt's", changed(value, 1, [*RIGHT[:3], 9]), "the receipt is for another answer"),
+        ("another finish than the receipt's", changed(value, 2, "length"), "the receipt is for another answer"),
+        ("a refusal whose code is a byte string", ["error", b"busy", ""], "code: not text"),
+    ]
+    unsigned = encode_answer(Answer(RIGHT, "stop", replace(good, total_ms=1)))
+    elsewhere = receipt(BOB, replace(REQUEST, nonce=bytes(32)), RIGHT)
+    return [
+        _response("four tokens, then the end", ANSWER),
+        _response("cut off at the length that was asked for", _says((1,) * 8, "length")),
+        _response("no token at all", _says(())),
+        _response("another answer: as well-formed as the right one", _says(WRONG)),
+        _response("of another class", _says(RIGHT, class_index=1)),
+        _response("busy", encode_refusal(refusal), "refusal", f"busy: {refusal.detail}"),
+        _response("32,769 bytes", bytes(32_769), "invalid", "too long"),
+        *[_response(comment, encode(wrong), "invalid", reason) for comment, wrong, reason in bad],
+        _response(
+            "a receipt for another request",
+            encode_answer(Answer(RIGHT, "stop", elsewhere)),
+            "invalid",
+            "the receipt is for another answer",
+        ),
+        _response("timings changed after signing", unsigned, "invalid", "the receipt's signature does not hold"),
+    ]
+
+
+def cases() -> dict[Path, list[Case]]:
+    return {Path("request"): requests(), Path("response"): responses()}

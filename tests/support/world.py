@@ -1,0 +1,332 @@
+"""Machines in virtual time: a whole network from one seed, without sockets, clocks or a model.
+
+Records flood with a random latency; each machine's engine does one job at a time, and all engines share a number of
+cores, so that the model of time is good enough to choose a testnet's parameters with.
+"""
+
+import hashlib
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from p2pverify.core import sign
+from p2pverify.core.events import (
+    AskFailed,
+    Compute,
+    Computed,
+    Event,
+    Finalised,
+    Judged,
+    Note,
+    Persist,
+    Publish,
+    RecordsArrived,
+    RequestArrived,
+    Respond,
+    ResponseArrived,
+    Send,
+    Tick,
+)
+from p2pverify.core.machine import Machine
+from p2pverify.core.manifest import Manifest
+from p2pverify.core.network import DeterminismClass, Network, Params
+
+MANIFEST = Manifest("world", bytes(32), bytes(32), bytes(32), "none", "Apache-2.0", "a test", None)
+
+
+def params(**changes: int) -> Params:
+    """Parameters of a small, quick network."""
+    values = {
+        "genesis_ms": 1_000_000,
+        "epoch_ms": 5_000,
+        "slots_milli": 1_000,
+        "panel_size": 2,
+        "prompt_tokens": 12,
+        "answer_tokens": 16,
+        "temperature_milli": 800,
+        "greedy_percent": 0,
+        "anchor_lag": 1,
+        "anchor_window": 4,
+        "duty_epochs": 8,
+        "dispute_epochs": 16,
+        "disputes_per_cut": 2,
+        "fork_epochs": 64,
+        "cheat_ppm": 100_000,
+        "conviction_odds": 1_000_000,
+        "weight_changes_per_cut": 1,
+        "admission_epochs": 4,
+    }
+    return Params(**{**values, **changes})
+
+
+def seeds(count: int, salt: str = "world") -> list[bytes]:
+    """Identity seeds in the order of their public keys."""
+    found = [hashlib.sha256(f"{salt}/{n}".encode()).digest() for n in range(count)]
+    return sorted(found, key=sign.public_key)
+
+
+def make_network(identities: list[bytes], *, founders: int | None = None, **changes: int) -> Network:
+    """A network of one exact class, founded by the first identities."""
+    keys = [sign.public_key(seed) for seed in identities]
+    rule = DeterminismClass("exact", MANIFEST.digest, "toy", "any", 1_000)
+    return Network("world", tuple(sorted(keys[:founders])), (MANIFEST.digest,), (rule,), params(**changes))
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Engine times in CPU milliseconds."""
+
+    derive: int = 230
+    answer_after_derive: int = 320
+    answer: int = 480
+    overhead_permille: int = 100
+
+
+Lie = Callable[[bytes, random.Random], bool]
+
+
+def always(_key: bytes, _dice: random.Random) -> bool:
+    return True
+
+
+def share(rate: float) -> Lie:
+    """Lie on a share of questions, the same ones each time."""
+
+    def lies(key: bytes, _dice: random.Random) -> bool:
+        return int.from_bytes(hashlib.sha256(b"lie" + key).digest()[:4], "big") < rate * 2**32
+
+    return lies
+
+
+@dataclass
+class Peer:
+    """A machine, its disk, and its engine."""
+
+    name: int
+    seed: bytes
+    machine: Machine
+    lie: Lie | None = None
+    silent: bool = False
+    is_up: bool = True
+    disk: list[bytes] = field(default_factory=list)
+    answers: list[object] = field(default_factory=list)
+    queue: list[tuple[int, int, int, Compute]] = field(default_factory=list)
+    busy: bool = False
+    cached: tuple[int, ...] = ()
+    finals: list[bytes] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class World:
+    """A seeded discrete-event run. Same seed, same run."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        seed: int = 1,
+        cores: int = 2,
+        costs: Costs | None = None,
+        founders: int | None = None,
+        latency_ms: tuple[int, int] = (2, 40),
+        loss: float = 0.0,
+        start_before_ms: int = 3_000,
+        **changes: int,
+    ) -> None:
+        self.dice = random.Random(seed)
+        self.identities = seeds(count, f"world-{seed}")
+        self.network = make_network(self.identities, founders=founders, **changes)
+        self.costs = costs or Costs()
+        self.cores = cores
+        self.running: set[int] = set()
+        self.latency_ms = latency_ms
+        self.loss = loss
+        self.now = self.network.params.genesis_ms - start_before_ms
+        self._events: list[tuple[int, int, int, object]] = []
+        self._order = itertools.count()
+        self._tickets: dict[tuple[int, int], tuple[int, int]] = {}
+        self.busy_ms = 0
+        self.peers = [Peer(n, seed_, self._machine(seed_)) for n, seed_ in enumerate(self.identities)]
+        self.by_key = {peer.machine.key: peer for peer in self.peers}
+        for peer in self.peers:
+            self.post(self.dice.randrange(1500), peer.name, "start")
+
+    def _machine(self, seed: bytes) -> Machine:
+        return Machine(self.network, seed, 0, MANIFEST, 4096)
+
+    # ------------------------------------------------------------ time
+
+    def post(self, delay: int, peer: int, what: object) -> None:
+        heapq.heappush(self._events, (self.now + delay, next(self._order), peer, what))
+
+    def run(self, until_ms: int) -> None:
+        """Run to a time, in milliseconds after genesis."""
+        end = self.network.params.genesis_ms + until_ms
+        while self._events and self._events[0][0] <= end:
+            self.now, _, name, what = heapq.heappop(self._events)
+            self._dispatch(self.peers[name], what)
+        self.now = end
+
+    def run_epochs(self, epochs: float) -> None:
+        elapsed = self.now - self.network.params.genesis_ms
+        self.run(elapsed + int(epochs * self.network.params.epoch_ms))
+
+    def run_until(self, done: Callable[[], bool], *, epochs_max: int) -> bool:
+        for _ in range(epochs_max * 4):
+            if done():
+                return True
+            self.run_epochs(0.25)
+        return done()
+
+    def _dispatch(self, peer: Peer, what: object) -> None:
+        if what == "start":
+            peer.machine.load(peer.disk, peer.answers, self.now)  # type: ignore[arg-type]
+            self._handle(peer, Tick())
+            self.post(500 + self.dice.randrange(500), peer.name, "sync")
+        elif what == "tick":
+            self._handle(peer, Tick())
+        elif what == "sync":
+            self._sync(peer)
+            self.post(1000, peer.name, "sync")
+        elif isinstance(what, tuple) and what[0] == "computed":
+            self._computed(peer, what)
+        elif peer.is_up:
+            self._handle(peer, what)  # type: ignore[arg-type]
+
+    def _handle(self, peer: Peer, event: Event) -> None:
+        if not peer.is_up:
+            return
+        for effect in peer.machine.handle(event, self.now):
+            self._carry_out(peer, effect)
+        if isinstance(event, Tick):
+            self.post(max(1, peer.machine.next_wake_ms(self.now) - self.now), peer.name, "tick")
+
+    # ------------------------------------------------------------ effects
+
+    def _carry_out(self, peer: Peer, effect: object) -> None:
+        match effect:
+            case Persist():
+                peer.disk += [record.data for record in effect.records]
+                peer.answers += effect.answers
+            case Publish():
+                for other in self.peers:
+                    if other is not peer:
+                        self._deliver(peer, other, RecordsArrived(effect.records, peer.machine.key))
+            case Send():
+                self._send(peer, effect)
+            case Respond():
+                asker, ask = self._tickets.pop((peer.name, effect.ticket))
+                self.post(self._latency(), asker, ResponseArrived(ask, effect.data))
+            case Compute():
+                heapq.heappush(peer.queue, (effect.priority, next(self._order), self.now, effect))
+                self._start_jobs()
+            case Finalised():
+                peer.finals.append(effect.cut)
+            case Note():
+                peer.notes.append(effect.text)
+            case Judged():
+                assert effect.verdict != "reject", effect.reasons
+
+    def _latency(self) -> int:
+        return self.dice.randint(*self.latency_ms)
+
+    def _deliver(self, source: Peer, target: Peer, event: Event) -> None:
+        if target.is_up and self.dice.random() >= self.loss and self.is_linked(source, target):
+            self.post(self._latency(), target.name, event)
+
+    def is_linked(self, _one: Peer, _two: Peer) -> bool:
+        return True
+
+    def _send(self, peer: Peer, effect: Send) -> None:
+        target = self.by_key[effect.peer]
+        if target.silent or not target.is_up or not self.is_linked(peer, target):
+            delay = effect.deadline_ms - self.now if target.silent else 5
+            self.post(max(1, delay), peer.name, AskFailed(effect.ask, "timeout"))
+            return
+        ticket = next(self._order)
+        self._tickets[target.name, ticket] = (peer.name, effect.ask)
+        self.post(self._latency(), target.name, RequestArrived(ticket, effect.data, peer.machine.key))
+
+    def _sync(self, peer: Peer) -> None:
+        other = self.dice.choice([p for p in self.peers if p is not peer])
+        if not (peer.is_up and other.is_up and self.is_linked(peer, other)):
+            return
+        have = {head[0]: head[1] + 1 for head in peer.machine.context.ledger.heads()}
+        lacking = itertools.islice(other.machine.context.ledger.missing_from(have), 512)
+        page = tuple(record.data for record in lacking)
+        if page:
+            self.post(self._latency(), peer.name, RecordsArrived(page, other.machine.key))
+
+    # ------------------------------------------------------------ engines
+
+    def _start_jobs(self) -> None:
+        """Engines that have work share the cores evenly: a job's time grows with their number when it starts."""
+        for peer in self.peers:
+            if peer.busy or not peer.queue or not peer.is_up:
+                continue
+            _, _, since, job = heapq.heappop(peer.queue)
+            peer.busy = True
+            self.running.add(peer.name)
+            cost = self._cost(peer, job)
+            self.busy_ms += cost
+            slowdown = max(1.0, len(self.running) / self.cores)
+            self.post(int(cost * slowdown), peer.name, ("computed", peer.machine, job, since))
+
+    def _cost(self, peer: Peer, job: Compute) -> int:
+        """An answer is cheaper while the engine still holds its prompt."""
+        c = self.costs
+        held = job.prompt_seed is not None or job.prompt == peer.cached
+        cost = c.derive if job.prompt_seed is not None else 0
+        if job.tokens_max:
+            cost += c.answer_after_derive if held else c.answer
+        return cost + cost * c.overhead_permille // 1000
+
+    def _computed(self, peer: Peer, what: tuple[object, ...]) -> None:
+        _, machine, job, since = what
+        assert isinstance(job, Compute)
+        peer.busy = False
+        self.running.discard(peer.name)
+        if machine is peer.machine:
+            prompt = job.prompt
+            if job.prompt_seed is not None:
+                prompt = tokens_of(b"prompt" + job.prompt_seed, job_prompt_tokens(job))
+            peer.cached = prompt
+            key = repr((prompt, job.temperature_milli, job.sampler_key)).encode()
+            lies = peer.lie is not None and peer.lie(key, self.dice)
+            tokens = tokens_of((b"lie%d" % peer.name if lies else b"") + key, job.tokens_max)
+            done = Computed(job.job, prompt, tokens, "length", self.now - since, 1, 1)  # type: ignore[operator]
+            self._handle(peer, done)
+        self._start_jobs()
+
+    # ------------------------------------------------------------ faults
+
+    def crash(self, name: int) -> None:
+        peer = self.peers[name]
+        peer.is_up = False
+        peer.queue.clear()
+
+    def restart(self, name: int) -> None:
+        """Start again from what was on disk."""
+        peer = self.peers[name]
+        peer.machine = self._machine(peer.seed)
+        peer.is_up = True
+        self.by_key[peer.machine.key] = peer
+        self.post(0, name, "start")
+
+    # ------------------------------------------------------------ looking
+
+    def convicted(self, observer: int) -> set[int]:
+        """Names of those convicted in an observer's final view."""
+        members = self.peers[observer].machine.fold.latest.members
+        return {self.by_key[key].name for key, m in members.items() if m.is_convicted}
+
+
+def tokens_of(data: bytes, count: int) -> tuple[int, ...]:
+    stream = hashlib.shake_256(data).digest(count or 1)
+    return tuple(stream[:count])
+
+
+def job_prompt_tokens(job: Compute) -> int:
+    return job.prompt_tokens
