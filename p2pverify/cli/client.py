@@ -69,9 +69,7 @@ def _ask(
     return Answer(status, document, text)
 
 
-def _exchange(
-    url: str, method: str, path: str, headers: dict[str, str], timeout_s: float
-) -> tuple[int, bytes]:
+def _exchange(url: str, method: str, path: str, headers: dict[str, str], timeout_s: float) -> tuple[int, bytes]:
     """Status and body of one request. Raises OSError, HTTPException or ValueError; never waits for longer."""
     parts = urlsplit(url)
     if parts.scheme != "http" or parts.hostname is None or parts.port is None:

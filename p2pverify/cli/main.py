@@ -64,9 +64,7 @@ class LazyGroup(click.Group):
         """Complete names of commands without importing them, then options."""
         from click.shell_completion import CompletionItem
 
-        names = [
-            CompletionItem(n, help=text) for n, (_, text) in COMMANDS.items() if n.startswith(incomplete)
-        ]
+        names = [CompletionItem(n, help=text) for n, (_, text) in COMMANDS.items() if n.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def main(  # type: ignore[override]  # always ends the process, as click's does in standalone mode
@@ -93,8 +91,7 @@ def _accept_home(command: click.Command) -> None:
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 node not running, 4 not ready or timed out, "
-    "5 verification failed.",
+    epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 node not running, 4 not ready or timed out, 5 verification failed.",
 )
 @click.option(
     "--home",

@@ -125,9 +125,7 @@ def audits(limit: int, as_json: bool) -> None:
         )
         for audit in _documents(document.get("audits"))
     ]
-    click.echo(
-        table(("CHALLENGER", "EPOCH", "SLOT", "STATUS", "ANSWERED"), rows) if rows else "no audits yet"
-    )
+    click.echo(table(("CHALLENGER", "EPOCH", "SLOT", "STATUS", "ANSWERED"), rows) if rows else "no audits yet")
     disputes = [
         (
             dispute.get("challenger"),

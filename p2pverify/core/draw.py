@@ -16,6 +16,7 @@ SLOT = "p2pverify/slot/1"
 TARGET = "p2pverify/target/1"
 BEACON = "p2pverify/beacon/1"
 DISPUTE = "p2pverify/dispute/1"
+SPOT = "p2pverify/spot/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,14 @@ def targets(beta: bytes, slot: Slot, candidates: Iterable[bytes], params: Params
 def dispute_rank(challenger: bytes, epoch: int, slot: int) -> bytes:
     """Order in which disputes are admitted; nothing in it can be chosen."""
     return digest([DISPUTE, challenger, epoch, slot])
+
+
+def is_spot_check(beacon: bytes, challenger: bytes, epoch: int, slot: int, permille: int) -> bool:
+    """Whether an undisputed audit is voted on all the same, by the beacon of the cut that first holds its duty.
+
+    So a challenger that asks its friends questions of its own choice does not know when somebody derives them.
+    """
+    return int.from_bytes(digest([SPOT, beacon, challenger, epoch, slot])[:8], "big") % 1000 < permille
 
 
 def proposal_rank(beta: bytes) -> bytes:

@@ -112,7 +112,8 @@ def _take_slot(
     if all(asked.receipt is None for asked in audit.asked):
         return []
     sampled = not slot.greedy and step.network.params.temperature_milli > 0
-    if audit.differ:
+    chosen = draw.is_spot_check(state.beacon, *_name(key), step.network.params.spot_check_permille)
+    if audit.differ or (chosen and is_blameless(step, audit, opening)):
         return [(audit, record.seq, sampled)]
     _agree_all(step, audit, opening, sampled=sampled)
     return []
@@ -149,6 +150,27 @@ def _count_contacts(state: State, audit: Audit) -> None:
         state.change(asked.responder, contacts={**member.contacts, audit.challenger: contact})
 
 
+def _name(key: DisputeKey) -> tuple[bytes, int, int]:
+    return key.challenger, key.epoch, key.slot
+
+
+def is_blameless(step: Step, audit: Audit, opening: Opening | None) -> bool:
+    """Whether an undisputed audit shows equal answers, as it says."""
+    return opening is not None and opening.class_index is not None and find_fault(step, audit, opening) is None
+
+
+def find_fault(step: Step, audit: Audit, opening: Opening) -> str | None:
+    """Why an undisputed audit does not show equal answers, or None."""
+    if opening.class_index != step.state.members[audit.challenger].class_index:
+        return "forged opening"
+    if not audit.opens(step.network_id, opening):
+        return "forged opening"
+    receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
+    if not all(audit.matches(receipt, opening.output) for receipt in receipts):
+        return "called different answers equal"
+    return None
+
+
 def _agree_all(step: Step, audit: Audit, opening: Opening | None, *, sampled: bool) -> None:
     """An undisputed slot: every answer in it was an agreement, if the opening shows that they are equal."""
     state = step.state
@@ -159,14 +181,11 @@ def _agree_all(step: Step, audit: Audit, opening: Opening | None, *, sampled: bo
     if opening.class_index is None:
         state.count("abstained")
         return
-    if opening.class_index != member.class_index or not audit.opens(step.network_id, opening):
-        _void(step, audit.key, "forged opening")
+    fault = find_fault(step, audit, opening)
+    if fault is not None:
+        _void(step, audit.key, fault)
         return
-    receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
-    if not all(audit.matches(receipt, opening.output) for receipt in receipts):
-        _void(step, audit.key, "called different answers equal")
-        return
-    same = [receipt.responder for receipt in receipts] + [audit.challenger]
+    same = [asked.responder for asked in audit.asked if asked.receipt is not None] + [audit.challenger]
     for peer in same:
         step.agree(peer, audit.epoch)
     if sampled:

@@ -106,6 +106,7 @@ class Machine:
         for answer in answers:
             self.responder.remember(answer)
         self._settle()
+        self._context.effects.clear()  # what became final before this start is no news
         self.wake_silently(now_ms)
         return taken
 

@@ -48,6 +48,7 @@ class Params:
     duty_epochs: int  # a duty counts if a cut at most so many epochs later holds it
     dispute_epochs: int  # a dispute undecided after so many epochs counts for nobody
     disputes_per_cut: int
+    spot_check_permille: int  # undisputed audits that are voted on all the same
     fork_epochs: int  # a fork of the log costs the weight for so long
     cheat_ppm: int  # the cheating rate that the sequential test looks for
     conviction_odds: int  # bound of the likelihood ratio at which a peer is convicted
@@ -82,6 +83,7 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("duty_epochs", 1, 64),
     ("dispute_epochs", 4, 256),
     ("disputes_per_cut", 1, 256),
+    ("spot_check_permille", 0, 1000),
     ("fork_epochs", 1, 4096),
     ("cheat_ppm", 1, 999_999),
     ("conviction_odds", 10, 10**12),

@@ -72,9 +72,7 @@ def parse_address(text: str, *, allow_dns: bool = False) -> Address:
     kind, host = parts[1], parts[2]
     if kind in ("ip4", "ip6"):
         _check_ip(kind, host)
-    elif not (
-        allow_dns and kind in ("dns", "dns4", "dns6") and len(host) <= 253 and _DNS_NAME.fullmatch(host)
-    ):
+    elif not (allow_dns and kind in ("dns", "dns4", "dns6") and len(host) <= 253 and _DNS_NAME.fullmatch(host)):
         raise DecodeError("the address has no host that can be dialled")
     if not re.fullmatch(r"0|[1-9][0-9]{0,4}", parts[4]) or int(parts[4]) > 65535:
         raise DecodeError("the port of the address is not one")

@@ -107,11 +107,7 @@ class Book:
 
     def _waiting(self, connected: Collection[bytes]) -> list[Target]:
         everyone = (*self._nameless, *self._targets.values())
-        return [
-            target
-            for target in everyone
-            if not target.dialling and target.peer not in (*connected, self._own)
-        ]
+        return [target for target in everyone if not target.dialling and target.peer not in (*connected, self._own)]
 
     def _yielding(self, peer: bytes) -> float:
         base_s = DELAY_S_MIN / 2 if self._own < peer else 3 * DELAY_S_MIN

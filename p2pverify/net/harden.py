@@ -20,9 +20,7 @@ from p2pverify.net import lean
 
 LIBRARY_VERSION = "0.8.1"
 if version("libp2p") != LIBRARY_VERSION:
-    raise ImportError(
-        f"libp2p {version('libp2p')} is installed, and net/harden.py was written for {LIBRARY_VERSION}"
-    )
+    raise ImportError(f"libp2p {version('libp2p')} is installed, and net/harden.py was written for {LIBRARY_VERSION}")
 
 lean.defer_packages()
 

@@ -21,9 +21,7 @@ from p2pverify.net.wire import UpgradeError, Upgrader, remote_of
 UPGRADE_SECONDS_MAX = 10.0
 DIAL_SECONDS_MAX = 15.0
 HALF_OPEN_MAX = 64
-OUTBOUND_RESERVE = (
-    8  # connections that we may dial beyond peers_max, so that strangers cannot fill every place
-)
+OUTBOUND_RESERVE = 8  # connections that we may dial beyond peers_max, so that strangers cannot fill every place
 _BACKLOG = 128
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _EXHAUSTED_PAUSE_S = 0.1
@@ -161,9 +159,7 @@ class Host:
         remote = remote_of(stream)
         return Link(peer, muxer, self._handlers, self._counters, outbound=outbound, remote=remote)
 
-    async def _run_links(
-        self, attend: Callable[[Link], Awaitable[None]], ended: Callable[[Link], None]
-    ) -> None:
+    async def _run_links(self, attend: Callable[[Link], Awaitable[None]], ended: Callable[[Link], None]) -> None:
         async with trio.open_nursery() as nursery:
             async for link in self._fresh_receive:
                 reason = self._refuse(link)

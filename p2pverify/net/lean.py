@@ -54,9 +54,7 @@ def defer_packages() -> bool:
         return False
     for name in DEFERRED_PACKAGES:
         parent, _, leaf = name.rpartition(".")
-        spec = importlib.machinery.PathFinder.find_spec(
-            name, sys.modules[parent].__path__ if parent else None
-        )
+        spec = importlib.machinery.PathFinder.find_spec(name, sys.modules[parent].__path__ if parent else None)
         if spec is None:
             raise ModuleNotFoundError(f"{name} is not installed", name=name)
         module = _Deferred(name)

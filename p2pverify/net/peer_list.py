@@ -45,9 +45,7 @@ def decode_peer_list(data: bytes) -> PeerList:
     for entry in canon.as_array(entries, "the peers", length_max=PEERS_PER_FRAME_MAX):
         key, addresses = canon.as_array(entry, "a peer", length=2)
         peers.append((canon.as_bytes(key, "a key", size=KEY_BYTES), _addresses(addresses)))
-    return PeerList(
-        canon.as_bytes(network_id, "the network id", size=KEY_BYTES), _addresses(own), tuple(peers)
-    )
+    return PeerList(canon.as_bytes(network_id, "the network id", size=KEY_BYTES), _addresses(own), tuple(peers))
 
 
 def _texts(addresses: Sequence[Address]) -> list[str]:

@@ -67,9 +67,7 @@ class Peers:
         try:
             await self._exchange(link)
         except NotSupportedError:
-            self._counters.count(
-                "peers_not_supported"
-            )  # another implementation, which may gossip all the same
+            self._counters.count("peers_not_supported")  # another implementation, which may gossip all the same
         except (StreamBrokenError, RemoteProtocolError, trio.TooSlowError) as error:
             link.close_nowait(f"the first exchange failed: {error}")
         return link.confirmed.is_set()
@@ -155,9 +153,7 @@ class Peers:
         self._take(link, theirs)
 
     def _ours(self, reader: bytes) -> bytes:
-        others = (
-            (link.peer, self._book.addresses(link.peer)) for link in self.confirmed() if link.peer != reader
-        )
+        others = ((link.peer, self._book.addresses(link.peer)) for link in self.confirmed() if link.peer != reader)
         known = tuple((peer, _plain(addresses)) for peer, addresses in others if addresses)
         own = self._announce or (self._host.address,)
         return encode_peer_list(PeerList(self._network_id, tuple(own), known))

@@ -23,7 +23,6 @@ ANSWERED = b"\x00"
 REFUSED = b"\x01"
 REFUSALS = frozenset({"busy", "failed", "timeout", "too-large", "unconfirmed"})
 _REASON_BYTES_MAX = 32
-_CONFIRM_SECONDS_MAX = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,7 @@ class RequestLimits:
     response_bytes_max: int = 256 * 1024
     per_peer_max: int = 4
     total_max: int = 32
+    confirm_seconds_max: float = 10.0
     read_seconds_max: float = 20.0
     serve_seconds_max: float = 300.0
 
@@ -52,42 +52,46 @@ class Requests:
         self._serve = serve
         self._limits = limits
         self._counters = counters
-        self._serving: Counter[bytes] = Counter()
+        self._open: Counter[bytes] = Counter()  # streams per peer, whatever they wait for
+        self._serving = 0
 
     async def answer(self, stream: Stream) -> None:
         """Serve one inbound stream."""
-        limits = self._limits
-        if self._serving.total() >= limits.total_max or self._serving[stream.peer] >= limits.per_peer_max:
-            self._counters.count("asks_refused_busy")
-            await write_frame(stream, REFUSED + b"busy")
+        if self._open[stream.peer] >= self._limits.per_peer_max:
+            await write_frame(stream, self._refusal("busy"))
             return
-        self._serving[stream.peer] += 1
+        self._open[stream.peer] += 1
         try:
             await write_frame(stream, await self._answer(stream))
         finally:
-            self._serving[stream.peer] -= 1
-            self._serving += Counter()  # drops the peers that are at zero
+            self._open[stream.peer] -= 1
+            if not self._open[stream.peer]:
+                del self._open[stream.peer]
 
     async def _answer(self, stream: Stream) -> bytes:
-        limits = self._limits
-        with trio.move_on_after(_CONFIRM_SECONDS_MAX):
+        with trio.move_on_after(self._limits.confirm_seconds_max):
             await stream.link.confirmed.wait()
         if not stream.link.confirmed.is_set():
             return self._refusal("unconfirmed")
         try:
-            with trio.fail_after(limits.read_seconds_max):
-                request = await read_frame(stream, limits.request_bytes_max)
+            with trio.fail_after(self._limits.read_seconds_max):
+                request = await read_frame(stream, self._limits.request_bytes_max)
         except FrameTooLargeError:
             return self._refusal("too-large")
+        if self._serving >= self._limits.total_max:
+            return self._refusal("busy")
+        self._serving += 1
         try:
-            with trio.fail_after(limits.serve_seconds_max):
+            with trio.fail_after(self._limits.serve_seconds_max):
                 response = await self._serve(request, stream.peer)
         except trio.TooSlowError:
             return self._refusal("timeout")
         except Exception:  # a bug behind the port: the asker gets an answer, and we a trace
             log.exception("answering a request failed")
             return self._refusal("failed")
-        if len(response) > limits.response_bytes_max:
+        finally:
+            self._serving -= 1
+        if len(response) > self._limits.response_bytes_max:
             log.error("a response of %d bytes is beyond the limit", len(response))
             return self._refusal("failed")
         self._counters.count("asks_answered")
@@ -117,9 +121,9 @@ class Requests:
         except StreamBrokenError:
             self._counters.count("asks_failed")
             raise AskFailed("reset") from None
-        return self._open(frame)
+        return self._unwrap(frame)
 
-    def _open(self, frame: bytes) -> bytes:
+    def _unwrap(self, frame: bytes) -> bytes:
         if frame[:1] == ANSWERED:
             self._counters.count("asks_succeeded")
             return frame[1:]

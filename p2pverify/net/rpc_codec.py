@@ -41,7 +41,7 @@ def decode_rpc(data: bytes) -> Rpc:
     try:
         raw.ParseFromString(data)
         return _take(raw)
-    except (ProtobufError, UnicodeDecodeError):
+    except ProtobufError:
         raise DecodeError("the gossip frame is not a protobuf RPC") from None
 
 
@@ -54,19 +54,24 @@ def _take(raw: rpc_pb2.RPC) -> Rpc:
         if sum(len(entry.messageIDs) for entry in part) > IDS_MAX:
             raise DecodeError("the gossip frame has too many message ids")
     return Rpc(
-        subscriptions=tuple((entry.subscribe, entry.topicid) for entry in raw.subscriptions),
+        subscriptions=tuple((entry.subscribe, _text(entry.topicid)) for entry in raw.subscriptions),
         publish=tuple(_message(entry) for entry in raw.publish),
-        ihave=tuple((entry.topicID, tuple(entry.messageIDs)) for entry in control.ihave),
+        ihave=tuple((_text(entry.topicID), tuple(entry.messageIDs)) for entry in control.ihave),
         iwant=tuple(mid for entry in control.iwant for mid in entry.messageIDs),
-        graft=tuple(entry.topicID for entry in control.graft),
-        prune=tuple((e.topicID, e.backoff if e.HasField("backoff") else None) for e in control.prune),
+        graft=tuple(_text(entry.topicID) for entry in control.graft),
+        prune=tuple((_text(e.topicID), e.backoff if e.HasField("backoff") else None) for e in control.prune),
     )
+
+
+def _text(topic: str | bytes) -> str:
+    """The library gives bytes where a text is not UTF-8."""
+    if not isinstance(topic, str):
+        raise DecodeError("a topic is not UTF-8")
+    return topic
 
 
 def _message(raw: rpc_pb2.Message) -> GossipMessage:
     if len(raw.topicIDs) != 1:
         raise DecodeError("a gossip message has not exactly one topic")
-    extra_fields = (
-        raw.HasField("from_id") or raw.HasField("seqno") or raw.HasField("signature") or raw.HasField("key")
-    )
-    return GossipMessage(raw.topicIDs[0], raw.data, extra_fields)
+    extra_fields = raw.HasField("from_id") or raw.HasField("seqno") or raw.HasField("signature") or raw.HasField("key")
+    return GossipMessage(_text(raw.topicIDs[0]), raw.data, extra_fields)

@@ -87,6 +87,7 @@ class Driver:
         self._waiting: dict[int, _Waiter] = {}
         self._changed = trio.Event()
         self._finalised = trio.Event()
+        self._listeners: list[Callable[[], None]] = []
         self._is_leaving = False
         self._counts: dict[str, int] = {}
 
@@ -102,9 +103,7 @@ class Driver:
         """Take what was stored before; once, before `run`. Blocks. Returns how many records were taken."""
         return self.machine.load(records, answers, self._clock())
 
-    async def run(
-        self, network: ports.Network, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, network: ports.Network, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Drive the machine until cancelled. Raises the journal's error if something cannot be written."""
         self._enqueue(self._left_behind())
         self.machine.wake_silently(self._clock())  # loading may have taken long
@@ -118,6 +117,10 @@ class Driver:
         """Leave the network for good: as soon as this peer may sign, it says so."""
         self._is_leaving = True
         self._handle(Leave())
+
+    def on_final(self, listener: Callable[[], None]) -> None:
+        """Have something called whenever a cut becomes final."""
+        self._listeners.append(listener)
 
     async def wait_final(self, index: int) -> None:
         """Wait until a cut with this path index, or a later one, is final here."""
@@ -232,6 +235,8 @@ class Driver:
                 log.info("cut %s of epoch %d is final", effect.cut.hex()[:16], effect.epoch)
                 self._finalised.set()
                 self._finalised = trio.Event()
+                for listener in self._listeners:
+                    listener()
         self._outbox.put_nowait(effects, received=received)
 
     def _left_behind(self) -> list[Effect]:

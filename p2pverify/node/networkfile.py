@@ -1,15 +1,25 @@
 """The network file: the contract as people read and write it, in TOML, and as `core.network.Network`.
 
-Every rule is written out, for it counts: another number is another network. Keys are those of `Params`. Whether the
-whole makes a network is judged by the core's own decoder.
+Every rule is written out, for it counts: another number is another network. Keys are those of `Params`. Whether
+the whole makes a network is judged by the core's own decoder.
 """
 
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.manifest import Manifest, decode_manifest
@@ -17,7 +27,7 @@ from p2pverify.core.network import PARAM_BOUNDS, DeterminismClass, Network, Para
 from p2pverify.core.peerid import key_of, peer_id
 from p2pverify.core.sign import is_valid_key
 from p2pverify.node.ports import ModelInfo
-from p2pverify.node.tomlfile import FileError, read_model
+from p2pverify.node.tomlfile import FileError, describe, read_model
 
 NETWORK_FILE_BYTES_MAX = 65_536
 HONEST_PPM = 1000  # of a class in which equal inputs give equal bits
@@ -40,8 +50,8 @@ class ParamsTable(_Table):
     answer_tokens: StrictInt = 16
     temperature_milli: StrictInt = 800
     greedy_percent: StrictInt = 20
-    anchor_lag: StrictInt = 2
-    anchor_window: StrictInt = 6
+    anchor_lag: StrictInt = 1
+    anchor_window: StrictInt = 4
     duty_epochs: StrictInt = 8
     dispute_epochs: StrictInt = 16
     disputes_per_cut: StrictInt = 8
@@ -90,7 +100,7 @@ class ClassTable(_Table):
     manifest: StrictStr
     engine: StrictStr
     numeric_path: StrictStr
-    honest_ppm: StrictInt = HONEST_PPM
+    honest_ppm: Annotated[StrictInt, Field(ge=1, le=999_998)] = HONEST_PPM
 
     @field_validator("manifest")
     @classmethod
@@ -230,10 +240,8 @@ def dump_network(network: Network, manifests: Sequence[Manifest] = ()) -> str:
 
 def _manifest_lines(manifest: Manifest) -> list[str]:
     lines = [f"[[manifest]]  # {manifest.digest.hex()}", f"model = {_text(manifest.model)}"]
-    for name in ("weights", "tokenizer", "template"):
-        lines.append(f'{name} = "{getattr(manifest, name).hex()}"')
-    for name in ("quantisation", "licence", "provenance"):
-        lines.append(f"{name} = {_text(getattr(manifest, name))}")
+    lines += [f'{name} = "{getattr(manifest, name).hex()}"' for name in ("weights", "tokenizer", "template")]
+    lines += [f"{name} = {_text(getattr(manifest, name))}" for name in ("quantisation", "licence", "provenance")]
     if manifest.parent is not None:
         lines.append(f'parent = "{manifest.parent.hex()}"')
     return lines
@@ -259,13 +267,16 @@ def new_network(
     honest_ppm: int = HONEST_PPM,
     **params: int,
 ) -> tuple[Network, tuple[Manifest, ...]]:
-    """A new contract around one model and its class. Founders are public keys; further keys are those of Params.
+    """A new contract around one model and its class. Founders are public keys, further keywords those of Params.
 
-    Epoch 0 begins at `genesis_ms`, by default now. Raises ValueError, with a sentence, for values that make no network.
+    Epoch 0 begins at `genesis_ms`, by default now. Raises ValueError, with a sentence, if that makes no network.
     """
     start = time.time_ns() // 1_000_000 if genesis_ms is None else genesis_ms
     manifest = manifest_of(model_info, provenance)
-    chosen = ParamsTable(genesis_ms=start, **params)
+    try:
+        chosen = ParamsTable(genesis_ms=start, **params)
+    except ValidationError as error:
+        raise ValueError(describe(error)) from None
     kind = DeterminismClass(
         class_name or model_info.engine.split("/")[0],
         manifest.digest,

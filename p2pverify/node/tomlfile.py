@@ -42,9 +42,7 @@ def read_toml(path: Path, *, size_max: int, missing: str) -> Mapping[str, Any]:
     except FileNotFoundError:
         raise FileError(path, "there is no such file", missing) from None
     except OSError as error:
-        raise FileError(
-            path, f"cannot be read ({error.strerror})", "check its path and permissions"
-        ) from None
+        raise FileError(path, f"cannot be read ({error.strerror})", "check its path and permissions") from None
     if len(data) > size_max:
         raise FileError(path, f"is longer than {size_max} bytes", "check that it is the right file")
     try:
@@ -59,14 +57,19 @@ def read_toml(path: Path, *, size_max: int, missing: str) -> Mapping[str, Any]:
 
 def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> FileError:
     """The FileError that says which keys are wrong."""
+    unknown = [str(fault["loc"][-1]) for fault in error.errors() if fault["type"] == "extra_forbidden"]
+    guess = difflib.get_close_matches(unknown[0], sorted(_keys(model)), 1) if unknown else []
+    hint = f"did you mean '{guess[0]}'?" if guess else "correct or remove what is named here"
+    return FileError(path, describe(error), hint)
+
+
+def describe(error: ValidationError) -> str:
+    """The faults in one line, each with its key."""
     faults = error.errors(include_url=False, include_context=False)
     texts = [_fault(fault["loc"], fault["type"], fault["msg"]) for fault in faults[:_FAULTS_SHOWN_MAX]]
     if len(faults) > len(texts):
         texts.append(f"and {len(faults) - len(texts)} more faults")
-    unknown = [str(fault["loc"][-1]) for fault in faults if fault["type"] == "extra_forbidden"]
-    guess = difflib.get_close_matches(unknown[0], sorted(_keys(model)), 1) if unknown else []
-    hint = f"did you mean '{guess[0]}'?" if guess else "correct or remove what is named here"
-    return FileError(path, "; ".join(texts), hint)
+    return "; ".join(texts)
 
 
 def _fault(place: tuple[int | str, ...], kind: str, message: str) -> str:

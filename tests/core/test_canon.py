@@ -113,10 +113,7 @@ def test_mutated_encodings(value: canon.Value, data: st.DataObject) -> None:
         assert canon.encode(other) == mutated
 
 
-@given(
-    st.binary(max_size=40)
-    | st.lists(st.sampled_from(b"\x00\x01\x17\x18\x20\x40\x41\x61\x80\x81\x82\xa1\xf6"))
-)
+@given(st.binary(max_size=40) | st.lists(st.sampled_from(b"\x00\x01\x17\x18\x20\x40\x41\x61\x80\x81\x82\xa1\xf6")))
 @settings(deadline=None, max_examples=500)
 def test_refuses_nothing_canonical(raw: bytes | list[int]) -> None:
     """Bytes that a lenient library reads as one of our values, and writes again unchanged, are accepted."""

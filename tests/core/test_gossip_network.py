@@ -35,9 +35,7 @@ class World:
     no link.
     """
 
-    def __init__(
-        self, links: set[tuple[int, int]], *, seed: int, loss_percent: int, params: GossipParams
-    ) -> None:
+    def __init__(self, links: set[tuple[int, int]], *, seed: int, loss_percent: int, params: GossipParams) -> None:
         size = 1 + max(map(max, links))
         self.dice = Dice(b"world%d" % seed)
         self.loss_percent = loss_percent

@@ -9,9 +9,12 @@ import trio
 from p2pverify.core.errors import DecodeError
 from p2pverify.net.address import parse_address
 from p2pverify.net.counters import Counters
+from p2pverify.net.framing import read_frame, write_frame
 from p2pverify.net.host import Host
 from p2pverify.net.link import Link
+from p2pverify.net.peer_list import PeerList, encode_peer_list
 from p2pverify.net.service import Mesh
+from p2pverify.net.stream import Stream
 from p2pverify.node.ports import GossipVerdict
 
 NETWORK = hashlib.sha256(b"a network for tests").digest()
@@ -128,6 +131,16 @@ async def stranger(nursery: trio.Nursery, name: str = "mallory") -> Host:
 async def call(host: Host, peer: Peer) -> Link:
     """Connect a stranger to a peer."""
     return await host.dial(parse_address(peer.address))
+
+
+async def introduce(stream: Stream) -> None:
+    """A handler of the peers protocol for strangers who want to pass as members of our network."""
+    await read_frame(stream, 65536)
+    await write_frame(stream, list_of_nobody())
+
+
+def list_of_nobody() -> bytes:
+    return encode_peer_list(PeerList(NETWORK, (), ()))
 
 
 async def assert_answers(nursery: trio.Nursery, peer: Peer) -> None:

@@ -1,15 +1,19 @@
 """Meshes on real sockets: finding each other, gossip, leaving and coming back."""
 
 import logging
+import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 import trio
 
 from p2pverify.core.errors import DecodeError, LocalProtocolError
+from p2pverify.core.peerid import key_of
 from p2pverify.net.host import ListenError
+from p2pverify.net.service import Mesh
 from p2pverify.node.ports import GossipVerdict
-from tests.net.peers import LOCAL, OTHER_NETWORK, FakeInbox, Peer, join, seed_of
+from tests.net.peers import LOCAL, NETWORK, OTHER_NETWORK, FakeInbox, join, seed_of, stranger
 
 
 async def test_gossip_reaches_all(nursery):
@@ -117,47 +121,43 @@ async def test_a_peer_that_returns_is_redialled(nursery):
 
 
 async def test_a_killed_peer_is_noticed_and_redialled(nursery):
-    """After kill -9 alice notices, and connects again once the process is back on its port."""
+    """After kill -9 alice notices, and connects again once the process is back on its port, knowing nobody."""
     with trio.fail_after(30):
         alice = await join(nursery, "alice")
-        process, address = await _spawn(LOCAL, alice)
-        key = alice.mesh.neighbours()[0].peer
-        process.kill()
+        first = await _spawn(LOCAL, alice.address)
+        key = key_of(first.address.rpartition("/")[2])
+        await alice.mesh.wait_connected(key)
+        await first.kill()
         await alice.mesh.wait_disconnected(key)
-        await process.wait()
-        process, address = await _spawn(address.partition("/p2p/")[0], alice)
+        second = await _spawn(first.address.partition("/p2p/")[0])
+        await alice.mesh.wait_connected(key)
         assert await alice.mesh.ask(key, b"you again?") == b"echo you again?"
-        process.kill()
-        await process.wait()
+        await second.kill()
 
 
-async def _spawn(listen: str, other: Peer) -> tuple[trio.Process, str]:
-    """A process with one peer, which knows nobody; dialled by telling `other` of it through the address book."""
-    command = [sys.executable, "-m", "tests.net.lonely", listen, other.address]
-    process = await trio.lowlevel.open_process(command, stdout=-1)
-    address = (await process.stdout.receive_some()).decode().strip()
-    await other.mesh.wait_connected(_key_of(address))
-    return process, address
+@dataclass
+class _Process:
+    process: trio.Process
+    address: str
+
+    async def kill(self) -> None:
+        self.process.kill()
+        await self.process.wait()
 
 
-def _key_of(address: str) -> bytes:
-    from p2pverify.core.peerid import key_of
-
-    return key_of(address.rpartition("/")[2])
+async def _spawn(listen: str, *bootstrap: str) -> _Process:
+    command = [sys.executable, "-m", "tests.net.lonely", listen, *bootstrap]
+    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+    return _Process(process, (await process.stdout.receive_some()).decode().strip())
 
 
 async def test_a_used_port_is_an_error(nursery):
     """Two peers cannot listen on one port, and the error says which and what to do."""
     alice = await join(nursery, "alice")
-    with pytest.raises(ListenError, match="another program uses it") as caught:
-        async with trio.open_nursery() as inner:
-            try:
-                await join(inner, "bob", listen=alice.address.partition("/p2p/")[0])
-            except ListenError as error:
-                inner.cancel_scope.cancel()
-                failure = error
-        raise failure
-    assert alice.address.split("/")[4] in str(caught.value)
+    listen = alice.address.partition("/p2p/")[0]
+    mesh = Mesh(seed_of("bob"), NETWORK, listen, (), FakeInbox())
+    with pytest.raises(ListenError, match=f"port {listen.split('/')[4]}: another program uses it"):
+        await mesh.run()
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:4001", "/ip4/127.0.0.1/udp/1", "/dns4/example.org/tcp/1", ""])
@@ -190,11 +190,8 @@ async def test_bootstrap_without_peer_id(nursery):
         await bob.mesh.wait_connected(alice.key)
         selfish = await join(nursery, "carol", alice.address)
         await selfish.leave()
-        again = await join(
-            nursery, "carol", selfish.address, bare, listen=selfish.address.partition("/p2p/")[0]
-        )
+        again = await join(nursery, "carol", selfish.address, bare, listen=selfish.address.partition("/p2p/")[0])
         await again.mesh.wait_connected(alice.key)
-    assert seed_of("alice") != alice.key
 
 
 async def test_a_full_peer_refuses_and_stays_reachable_for_its_own(nursery):
@@ -208,3 +205,22 @@ async def test_a_full_peer_refuses_and_stays_reachable_for_its_own(nursery):
             await trio.lowlevel.checkpoint()
         assert await bob.mesh.ask(alice.key, b"?") == b"echo ?"
         assert carol.mesh.neighbours() == ()
+
+
+async def test_simultaneous_dials_leave_one_connection(nursery):
+    """Of two connections that two hosts open to each other at once, both keep the same one."""
+    with trio.fail_after(20):
+        for number in range(5):
+            one = await stranger(nursery, f"one {number}")
+            other = await stranger(nursery, f"other {number}")
+            async with trio.open_nursery() as inner:
+                inner.start_soon(one.dial, other.address)
+                inner.start_soon(other.dial, one.address)
+            first, second = one.link(other.peer), other.link(one.peer)
+            while not (first and second and first.outbound != second.outbound):
+                await trio.lowlevel.checkpoint()
+                first, second = one.link(other.peer), other.link(one.peer)
+            async with await first.open_stream("/ipfs/ping/1.0.0") as stream:
+                await stream.write(b"p" * 32)
+                assert await stream.read_exact(32) == b"p" * 32
+            assert len(one.links()) == len(other.links()) == 1

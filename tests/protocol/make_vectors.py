@@ -1,11 +1,12 @@
-"""Write `protocol/vectors` and the examples in the pages anew: `python tests/protocol/make_vectors.py`.
+"""Write the cases in `protocol/vectors` and the examples in the pages anew: `python tests/protocol/make_vectors.py`.
 
-Only for those who change the protocol. The tests read the files and know nothing of this.
+Only for those who change the protocol. The tests read the files as another implementation would.
 """
 
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -15,6 +16,69 @@ from vectorgen.case import Case
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
 HEX_WIDTH = 112
-PAGES = {
-    "network.md": record_page if False else membership.network_records,
-}
+VALID = {"accept", "answer", "refusal"}
+
+
+def page_examples() -> dict[str, list[tuple[bytes, str]]]:
+    """For each page: the bytes of its examples, and the same in diagnostic notation."""
+    records = {
+        "network.md": membership.network_record(),
+        "manifest.md": membership.manifest_record(),
+        "join.md": examples.join(examples.CAROL),
+        "leave.md": membership.leave_record(),
+        "audit.md": examples.AUDIT_RECORD,
+        "duty.md": examples.DUTY_RECORD,
+        "vote-commit.md": examples.COMMIT_RECORD,
+        "vote.md": examples.VOTE_RECORD,
+        "cut.md": examples.CUT_RECORD,
+        "cut-signature.md": examples.CUT_SIGNATURE,
+        "conflict.md": votes.FORK,
+    }
+    found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
+    found["request.md"] = [
+        (streams.DATA, diag.annotate(streams.DATA, "request")),
+        (streams.ANSWER, diag.annotate(streams.ANSWER, "answer")),
+    ]
+    return found
+
+
+def write_vectors() -> None:
+    cases: dict[Path, list[Case]] = {}
+    for module in (membership, audits, votes, streams, functions):
+        cases.update(module.cases())
+    for path, found in cases.items():
+        if path.suffix:
+            _write(path, found)
+            continue
+        good = [case for case in found if case["expect"] in VALID or case["reason"] is None]
+        _write(path / "valid.json", good)
+        _write(path / "invalid.json", [case for case in found if case not in good])
+
+
+def _write(path: Path, cases: list[Case]) -> None:
+    target = PROTOCOL / "vectors" / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(cases, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_pages() -> None:
+    for page, shown in page_examples().items():
+        path = PROTOCOL / page
+        text = path.read_text(encoding="utf-8")
+        hexes: Iterator[str] = iter([_wrapped(data) for data, _ in shown])
+        notes: Iterator[str] = iter([note for _, note in shown])
+        text = re.sub(r"```hex\n.*?```", lambda _, it=hexes: f"```hex\n{next(it)}\n```", text, flags=re.DOTALL)
+        text = re.sub(
+            r"```cbor-diag\n.*?```", lambda _, it=notes: f"```cbor-diag\n{next(it)}\n```", text, flags=re.DOTALL
+        )
+        path.write_text(text, encoding="utf-8")
+
+
+def _wrapped(data: bytes) -> str:
+    text = data.hex()
+    return "\n".join(text[at : at + HEX_WIDTH] for at in range(0, len(text), HEX_WIDTH))
+
+
+if __name__ == "__main__":
+    write_vectors()
+    write_pages()

@@ -148,9 +148,7 @@ def appender(path: Path) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
         process.stdout.close()
 
 
-def test_kill_loses_nothing_acknowledged(
-    path: Path, appender: Callable[[], "subprocess.Popen[bytes]"]
-) -> None:
+def test_kill_loses_nothing_acknowledged(path: Path, appender: Callable[[], "subprocess.Popen[bytes]"]) -> None:
     """Over several rounds of kill -9, every record that was acknowledged is there, whole, exactly once."""
     acknowledged: dict[int, str] = {}
     for lines in (1, 2, 17, 90, 333):

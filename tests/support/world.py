@@ -52,6 +52,7 @@ def params(**changes: int) -> Params:
         "duty_epochs": 8,
         "dispute_epochs": 16,
         "disputes_per_cut": 2,
+        "spot_check_permille": 0,
         "fork_epochs": 64,
         "cheat_ppm": 100_000,
         "conviction_odds": 1_000_000,

@@ -28,9 +28,7 @@ def record(author: bytes, seq: int) -> PutRecord:
     return PutRecord(hashlib.sha256(author + data).digest(), author, seq, 5, 1, data)
 
 
-async def measure(
-    directory: Path, *, callers: int, per_append: int, author: bytes, full: bool, seconds: float
-) -> None:
+async def measure(directory: Path, *, callers: int, per_append: int, author: bytes, full: bool, seconds: float) -> None:
     """Let `callers` tasks append for some seconds and print one line."""
     sequence = 0
     waits_ms: list[float] = []

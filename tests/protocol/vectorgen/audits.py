@@ -99,8 +99,7 @@ def _malformed_audits() -> list[Case]:
         ),
     ]
     return [
-        reject(comment, said(ALICE, Kind.AUDIT, value), f"malformed audit: {reason}")
-        for comment, value, reason in bad
+        reject(comment, said(ALICE, Kind.AUDIT, value), f"malformed audit: {reason}") for comment, value, reason in bad
     ]
 
 
@@ -128,8 +127,7 @@ def _wrong_receipts() -> list[Case]:
     ]
     reason = "a receipt's signature does not hold for this request"
     cases = [
-        reject(comment, record(ALICE, Kind.AUDIT, audit.encode(), epoch=EPOCH), reason)
-        for comment, audit in changes
+        reject(comment, record(ALICE, Kind.AUDIT, audit.encode(), epoch=EPOCH), reason) for comment, audit in changes
     ]
     stolen = record(DAVE, Kind.AUDIT, DISPUTED.encode(), epoch=EPOCH)
     return [*cases, reject("published by a peer that did not ask", stolen, reason)]
@@ -177,8 +175,7 @@ def _wrong_proofs() -> list[Case]:
         ("the identity as Gamma", replace(DUTY, proof=low_gamma)),
     ]
     return [
-        reject(comment, record(ALICE, Kind.DUTY, duty.encode()), "VRF proof does not hold")
-        for comment, duty in wrong
+        reject(comment, record(ALICE, Kind.DUTY, duty.encode()), "VRF proof does not hold") for comment, duty in wrong
     ]
 
 
@@ -196,8 +193,7 @@ def _malformed_duties() -> list[Case]:
         ("class 32", changed(good, 5, [changed(one, 1, 32)]), "class: above 31"),
     ]
     return [
-        reject(comment, said(ALICE, Kind.DUTY, value), f"malformed duty: {reason}")
-        for comment, value, reason in bad
+        reject(comment, said(ALICE, Kind.DUTY, value), f"malformed duty: {reason}") for comment, value, reason in bad
     ]
 
 

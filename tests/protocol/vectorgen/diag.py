@@ -4,13 +4,13 @@ The names come from `p2pverify.cddl`, so that pages and grammar cannot drift apa
 """
 
 import re
+from functools import cache
 from pathlib import Path
 
 from p2pverify.core.canon import Value, decode
 
 CDDL = Path(__file__).parents[3] / "protocol" / "p2pverify.cddl"
-_RULE = re.compile(r"^([a-z][a-z0-9-]*) = \[(.*?)^?\]$", re.MULTILINE | re.DOTALL)
-_MEMBER = re.compile(r"([a-z][a-z0-9-]*): +(\[[^\]]*\]|[^,\n]*)")
+SIZE_MAX = 65_536
 PAYLOADS = {
     1: "network-payload",
     2: "manifest-payload",
@@ -24,71 +24,74 @@ PAYLOADS = {
     10: "cut-signature-payload",
     11: "conflict-payload",
 }
+_RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 
 
-def rules() -> dict[str, list[tuple[str, str]]]:
-    """Names and types of the members of each array in the grammar."""
+@cache
+def rules() -> dict[str, str]:
+    """The right-hand sides of the grammar, without comments."""
     text = re.sub(r" *;.*", "", CDDL.read_text(encoding="utf-8"))
-    return {name: _MEMBER.findall(body) for name, body in _RULE.findall(text)}
+    return {name: " ".join(body.split()) for name, body in _RULE.findall(text)}
+
+
+def members(kind: str, count: int) -> list[tuple[str, str]]:
+    """Name and type of each of `count` items of an array type."""
+    body = rules().get(kind, kind)
+    if " / " in body and body.startswith("null"):  # maybe-receipt
+        return members(body.removeprefix("null / "), count)
+    if not body.startswith("["):
+        return [("", "")] * count
+    inner = body[1:-1].strip()
+    if re.match(r"[0-9]*\*", inner):
+        return [("", inner.split(" ", 1)[1])] * count
+    found = []
+    for part in re.findall(r"(?:\[[^\]]*\]|\"[^\"]*\"|[^,\[])+", inner):
+        name, colon, type_ = part.strip().partition(": ")
+        found.append((name, type_ if colon else name))
+    return [item for item in found if item[0]]
 
 
 def annotate_record(data: bytes) -> str:
-    """A record in diagnostic notation; the payload is shown as the CBOR that it holds."""
-    top = decode(data, size_max=65_536)
+    """A record; the payload is shown as the CBOR that it holds."""
+    top = decode(data, size_max=SIZE_MAX)
     assert isinstance(top, list)
     header, signature, payload = top
     assert isinstance(header, list)
     assert isinstance(payload, bytes)
     kind = header[6]
     assert isinstance(kind, int)
-    inner = _show(decode(payload, size_max=65_536), PAYLOADS[kind], 1)
-    parts = [_show(header, "header", 1), f"  {_scalar(signature)},  / signature /", f"  << {inner.strip()} >>"]
-    return "\n".join(["[", *[parts[0] + ","], *parts[1:], "]"])
+    inner = _lines(decode(payload, size_max=SIZE_MAX), PAYLOADS[kind], 2)
+    lines = ["[", "  / header /", *_lines(header, "header", 1)]
+    lines[-1] += ","
+    lines += [f"  {_scalar(signature)},  / signature /", "  / payload /", "  <<", *inner, "  >>", "]"]
+    return "\n".join(lines)
 
 
 def annotate(data: bytes, rule: str) -> str:
     """A value that is no record."""
-    return _show(decode(data, size_max=65_536), rule, 0)
+    return "\n".join(_lines(decode(data, size_max=SIZE_MAX), rule, 0))
 
 
-def _show(value: Value, rule: str, depth: int) -> str:
+def _lines(value: Value, kind: str, depth: int) -> list[str]:
     pad = "  " * depth
-    if not isinstance(value, list):
-        return f"{pad}{_scalar(value)}"
-    if not value:
-        return f"{pad}[]"
-    members = rules().get(rule, [])
-    lines = [f"{pad}["]
-    for at, item in enumerate(value):
-        name, kind = members[at] if at < len(members) else ("", _item_of(rule))
+    if not isinstance(value, list) or not value:
+        return [pad + _flat(value)]
+    lines = [pad + "["]
+    for at, (item, (name, type_)) in enumerate(zip(value, members(kind, len(value)), strict=True)):
         comma = "," if at + 1 < len(value) else ""
-        note = f"  / {name} /" if name else ""
-        if isinstance(item, list) and not _is_flat(item):
-            lines.append(f"{pad}  / {name} /" if name else "")
-            lines.append(_show(item, _rule_of(kind), depth + 1) + comma)
+        if isinstance(item, list) and not all(isinstance(each, int) for each in item):
+            lines += [f"{pad}  / {name} /"] if name else []
+            lines += _lines(item, type_, depth + 1)
+            lines[-1] += comma
         else:
-            lines.append(f"{pad}  {_flat(item)}{comma}{note}")
-    return "\n".join([*[line for line in lines if line], f"{pad}]"])
-
-
-def _is_flat(value: list[Value]) -> bool:
-    return all(isinstance(item, int) or item is None for item in value)
+            lines.append(f"{pad}  {_flat(item)}{comma}" + (f"  / {name} /" if name else ""))
+    return [*lines, pad + "]"]
 
 
 def _flat(value: Value) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_scalar(item) for item in value) + "]"
     return _scalar(value)
-
-
-def _item_of(rule: str) -> str:
-    return rule
-
-
-def _rule_of(kind: str) -> str:
-    """The rule of an array's items, or of a member that is an array itself."""
-    name = re.sub(r"[^a-z-]|\b\d+\b", " ", kind).split()
-    return {"maybe-receipt": "receipt-fields"}.get(name[0], name[0]) if name else ""
 
 
 def _scalar(value: Value) -> str:

@@ -97,6 +97,7 @@ NETWORK = Network(
         duty_epochs=8,
         dispute_epochs=16,
         disputes_per_cut=8,
+        spot_check_permille=100,
         fork_epochs=64,
         cheat_ppm=100_000,
         conviction_odds=1_000_000,
@@ -210,9 +211,7 @@ def audit_of(
         asked.append(Asked(key, nonce, None if peer is silent else answer))
     lied = liar is not None and liar.key in targets
     shown = lied if differ is None else differ
-    return Audit(
-        ALICE.key, EPOCH, slot.index, CUT_RECORD.id, question.id, EPOCH + 4, shown, tuple(asked)
-    )
+    return Audit(ALICE.key, EPOCH, slot.index, CUT_RECORD.id, question.id, EPOCH + 4, shown, tuple(asked))
 
 
 PANEL_SLOT = next(slot for slot in SLOTS if not slot.solo)
@@ -236,9 +235,7 @@ DUTY_RECORD = record(ALICE, Kind.DUTY, DUTY.encode(), seq=6)
 DISPUTE = DisputeKey(ALICE.key, EPOCH, PANEL_SLOT.index)
 OUTPUT = opening_of(PANEL_SLOT, ()).output
 VOTE_SALT = salt("vote", "bob")
-COMMIT = Commit(
-    DISPUTE, sha256(b"a later cut"), vote_commit(NETWORK_ID, DISPUTE, BOB.key, 0, OUTPUT, VOTE_SALT)
-)
+COMMIT = Commit(DISPUTE, sha256(b"a later cut"), vote_commit(NETWORK_ID, DISPUTE, BOB.key, 0, OUTPUT, VOTE_SALT))
 COMMIT_RECORD = record(BOB, Kind.VOTE_COMMIT, COMMIT.encode(), epoch=14)
 VOTE = Vote(DISPUTE, sha256(b"a still later cut"), 0, OUTPUT, (VOTE_SALT,))
 VOTE_RECORD = record(BOB, Kind.VOTE, VOTE.encode(), epoch=15, seq=8, prev=COMMIT_RECORD.id)

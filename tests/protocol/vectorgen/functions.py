@@ -71,7 +71,7 @@ def draws() -> list[Case]:
         _draw("forty candidates, a panel of five", sha256(b"beta") * 2, CROWD, panel_size=5, slots_milli=2000),
         _draw("no candidates", sha256(b"beta") * 2, (), slots_milli=1000),
         _draw("fewer candidates than the panel", sha256(b"few") * 2, CROWD[:2], panel_size=31, slots_milli=4000),
-        _draw("half a slot on average: none", sha256(b"2") * 2, CROWD, slots_milli=500),
+        _draw("half a slot on average: none", sha256(b"1") * 2, CROWD, slots_milli=500),
         _draw("half a slot on average: one", sha256(b"0") * 2, CROWD, slots_milli=500),
         _draw("all greedy", sha256(b"greedy") * 2, CROWD, greedy_percent=100, slots_milli=3000),
     ]
@@ -88,15 +88,38 @@ def inputs_of_the_vrf() -> list[Case]:
             {"function": "next_beacon", "beacon": beacon.hex(), "beta": BETA.hex()},
             draw.next_beacon(beacon, BETA).hex(),
         ),
-        case("VRF input of a duty", {"function": "duty_alpha", **where}, draw.duty_alpha(NETWORK_ID, EPOCH, beacon).hex()),
+        case(
+            "VRF input of a duty", {"function": "duty_alpha", **where}, draw.duty_alpha(NETWORK_ID, EPOCH, beacon).hex()
+        ),
         case(
             "VRF input of a proposal",
             {"function": "propose_alpha", **where},
             draw.propose_alpha(NETWORK_ID, EPOCH, beacon).hex(),
         ),
         case("rank of a proposal", {"function": "proposal_rank", "beta": BETA.hex()}, draw.proposal_rank(BETA).hex()),
+        case(
+            "whether an undisputed audit is voted on all the same: yes",
+            {"function": "is_spot_check", "beacon": BETA[:32].hex(), **key, "permille": 1000},
+            draw.is_spot_check(BETA[:32], ALICE.key, EPOCH, 2, 1000),
+        ),
+        case(
+            "and no",
+            {"function": "is_spot_check", "beacon": BETA[:32].hex(), **key, "permille": 0},
+            draw.is_spot_check(BETA[:32], ALICE.key, EPOCH, 2, 0),
+        ),
+        *_spot_checks(),
         case("rank of a dispute", {"function": "dispute_rank", **key}, draw.dispute_rank(ALICE.key, EPOCH, 2).hex()),
     ]
+
+
+def _spot_checks() -> list[Case]:
+    found = []
+    for slot in range(8):
+        key = {"challenger": ALICE.key.hex(), "epoch": EPOCH, "slot": slot}
+        inputs: dict[str, object] = {"function": "is_spot_check", "beacon": BETA[:32].hex(), **key, "permille": 500}
+        chosen = draw.is_spot_check(BETA[:32], ALICE.key, EPOCH, slot, 500)
+        found.append(case(f"every second audit on average, slot {slot}", inputs, chosen))
+    return found
 
 
 def _question(comment: str, **changes: object) -> Case:
@@ -196,7 +219,13 @@ def digests() -> list[Case]:
 
 
 def steps() -> list[Case]:
-    rows = [(10_000, 100_000, 10**6), (1_000, 100_000, 10**6), (1, 999_999, 10**12), (5_000, 50_000, 10**4), (999_998, 999_999, 10)]
+    rows = [
+        (10_000, 100_000, 10**6),
+        (1_000, 100_000, 10**6),
+        (1, 999_999, 10**12),
+        (5_000, 50_000, 10**4),
+        (999_998, 999_999, 10),
+    ]
     found = []
     for honest, cheat, odds in rows:
         made = test_steps(honest, cheat, odds)
@@ -248,9 +277,7 @@ def intervals() -> list[Case]:
 
 
 def peer_ids() -> list[Case]:
-    good = [
-        case(f"{peer.name}'s key", {"key": peer.key.hex()}, peer_id(peer.key)) for peer in (ALICE, BOB, CAROL)
-    ]
+    good = [case(f"{peer.name}'s key", {"key": peer.key.hex()}, peer_id(peer.key)) for peer in (ALICE, BOB, CAROL)]
     good.append(case("a key of zeroes, which is no point", {"key": bytes(32).hex()}, peer_id(bytes(32))))
     text = peer_id(ALICE.key)
     rows = [

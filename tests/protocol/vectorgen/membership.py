@@ -7,7 +7,7 @@ from p2pverify.core.canon import encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.manifest import Manifest
 from p2pverify.core.network import Network, decode_network
-from p2pverify.core.records import EPOCH_MAX, NO_PREV, Join, Kind, decode_record
+from p2pverify.core.records import EPOCH_MAX, NO_PREV, Join, Kind, Record, decode_record
 from vectorgen.case import Case, changed, enveloped, forged, ignore, judged, reject, said
 from vectorgen.examples import (
     ALICE,
@@ -100,9 +100,7 @@ def envelope() -> list[Case]:
             "malformed record: payload: not a byte string",
         ),
         reject("another network", enveloped(ALICE, EMPTY, network=bytes(32)), "wrong network"),
-        ignore(
-            "dated two epochs ahead of the reader's clock", leave, "dated in the future", epoch_now=EPOCH - 2
-        ),
+        ignore("dated two epochs ahead of the reader's clock", leave, "dated in the future", epoch_now=EPOCH - 2),
         ignore("a kind of a later version", enveloped(ALICE, EMPTY, kind=12), "unknown kind"),
         ignore("kind 0", enveloped(ALICE, EMPTY, kind=0), "unknown kind"),
         reject("one bit of the signature flipped", forged(leave), "bad signature"),
@@ -124,9 +122,21 @@ def envelope() -> list[Case]:
     ]
 
 
+def network_record() -> Record:
+    return record(ALICE, Kind.NETWORK, NETWORK.encode(), epoch=9, seq=1, prev=join(ALICE).id)
+
+
+def manifest_record() -> Record:
+    return record(ALICE, Kind.MANIFEST, MANIFEST.encode(), epoch=9, seq=2, prev=network_record().id)
+
+
+def leave_record() -> Record:
+    return record(CAROL, Kind.LEAVE, EMPTY, epoch=EPOCH)
+
+
 def network_records() -> list[Case]:
     payload = NETWORK.encode()
-    said_first = record(ALICE, Kind.NETWORK, payload, epoch=9, seq=0)
+    said_first = network_record()
     other = replace(NETWORK, name="example2").encode()
     return [
         judged("the definition, by a founder", said_first.data),
@@ -173,12 +183,12 @@ def definitions() -> list[Case]:
             changed(good, 4, [changed(cls, 4, 100_000)]),
             "honest_ppm must be below cheat_ppm",
         ),
-        ("17 parameters", changed(good, 5, params[:17]), "params: not 18 items"),
+        ("18 parameters", changed(good, 5, params[:18]), "params: not 19 items"),
         ("an epoch of 199 ms", changed(good, 5, changed(params, 1, 199)), "epoch_ms is below 200"),
         ("a panel of 32", changed(good, 5, changed(params, 3, 32)), "panel_size: above 31"),
         (
             "a rate that is not a number",
-            changed(good, 5, changed(params, 14, b"")),
+            changed(good, 5, changed(params, 15, b"")),
             "cheat_ppm: not an unsigned integer",
         ),
     ]
@@ -206,7 +216,7 @@ def _definition(comment: str, data: bytes, reason: str | None = None) -> Case:
 
 def manifests() -> list[Case]:
     value = MANIFEST
-    said_first = record(ALICE, Kind.MANIFEST, value.encode(), epoch=9, seq=1)
+    said_first = manifest_record()
     plain = [*_manifest_value(value)]
     bad: list[tuple[str, object, str]] = [
         ("another domain", changed(plain, 0, "p2pverify/network/1"), "not a manifest"),
@@ -222,9 +232,7 @@ def manifests() -> list[Case]:
         judged("by a peer that is no founder", record(DAVE, Kind.MANIFEST, value.encode()).data),
         judged(
             "a version with a parent, in a network that lists it",
-            record(
-                ALICE, Kind.MANIFEST, other.encode(), network=_network_of(other).id
-            ).data,
+            record(ALICE, Kind.MANIFEST, other.encode(), network=_network_of(other).id).data,
             network=_network_of(other),
         ),
         ignore(
@@ -284,7 +292,7 @@ def joins() -> list[Case]:
 
 
 def leaves() -> list[Case]:
-    last = record(CAROL, Kind.LEAVE, EMPTY)
+    last = leave_record()
     return [
         judged("after a join", last.data),
         judged("by a peer that never joined", record(DAVE, Kind.LEAVE, EMPTY, seq=0).data),

@@ -72,7 +72,11 @@ def requests() -> list[Case]:
         ("nothing", b"", "malformed: truncated"),
         ("no signature", encode([head, asked]), "malformed: request: not 3 items"),
         ("another domain", encode([changed(head, 0, "x"), asked, signature]), "malformed: not a request"),
-        ("a question of another domain", encode([head, changed(asked, 0, "x"), signature]), "malformed: not a question"),
+        (
+            "a question of another domain",
+            encode([head, changed(asked, 0, "x"), signature]),
+            "malformed: not a question",
+        ),
         ("an empty prompt", _asks(empty), "malformed: prompt is not of 1 to 4096 tokens"),
         (
             "4,097 tokens",
@@ -111,7 +115,10 @@ def requests() -> list[Case]:
     ]
     good = [
         _request("Alice asks Bob in an owed slot", DATA),
-        _request("the same question, asked for another reason: the nonce is random", signed(replace(REQUEST, nonce=bytes(range(32))))),
+        _request(
+            "the same question, asked for another reason: the nonce is random",
+            signed(replace(REQUEST, nonce=bytes(range(32)))),
+        ),
         _request("greedy, one token", _asks(Question(MANIFEST.digest, (0,), 1, 0, bytes(16), ALICE.key))),
         _request("no token wanted", _asks(replace(QUESTION, tokens_max=0))),
         _request("4,096 tokens", _asks(replace(QUESTION, prompt=(2**31 - 1,) * 4096))),
@@ -149,7 +156,11 @@ def responses() -> list[Case]:
         ("a refusal without a reason", ["error", "busy"], "not a response"),
         ("a finish that there is not", changed(value, 2, "eos"), "unknown finish"),
         ("1,025 tokens", changed(value, 1, [1] * 1025), "tokens: more than 1024 items"),
-        ("a token fewer than the receipt counts", changed(value, 1, list(RIGHT[:3])), "the receipt counts other tokens"),
+        (
+            "a token fewer than the receipt counts",
+            changed(value, 1, list(RIGHT[:3])),
+            "the receipt counts other tokens",
+        ),
         ("other tokens than the receipt's", changed(value, 1, [*RIGHT[:3], 9]), "the receipt is for another answer"),
         ("another finish than the receipt's", changed(value, 2, "length"), "the receipt is for another answer"),
         ("a refusal whose code is a byte string", ["error", b"busy", ""], "code: not text"),

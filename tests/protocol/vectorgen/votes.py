@@ -93,10 +93,7 @@ def votes() -> list[Case]:
             "another salt than the commit's: only the fold can see that",
             record(BOB, Kind.VOTE, replace(VOTE, salts=(salt("other"),)).encode()).data,
         ),
-        *[
-            reject(comment, said(BOB, Kind.VOTE, value), f"malformed vote: {reason}")
-            for comment, value, reason in bad
-        ],
+        *[reject(comment, said(BOB, Kind.VOTE, value), f"malformed vote: {reason}") for comment, value, reason in bad],
         reject(
             "a class that the network lacks",
             record(BOB, Kind.VOTE, replace(VOTE, class_index=2).encode()),
@@ -181,9 +178,7 @@ def _accuse(one: Record, two: Record, *, payloads: bool = True, peer: Any = CARO
     return record(peer, Kind.CONFLICT, Conflict(sides[0], sides[1]).encode())
 
 
-FORK = _accuse(
-    record(ALICE, Kind.LEAVE, encode([]), seq=3, epoch=EPOCH), AUDIT_RECORD, payloads=False
-)
+FORK = _accuse(record(ALICE, Kind.LEAVE, encode([]), seq=3, epoch=EPOCH), AUDIT_RECORD, payloads=False)
 TWO_AUDITS = _accuse(
     AUDIT_RECORD,
     record(ALICE, Kind.AUDIT, audit_of(PANEL_SLOT).encode(), epoch=EPOCH, seq=4, prev=AUDIT_RECORD.id),
@@ -233,9 +228,7 @@ def same_slot_fork() -> Record:
 def _unfounded(same_slot: Record) -> list[Case]:
     one, two = _value(FORK.payload)
     reason = "the two records do not conflict"
-    elsewhere = [
-        record(ALICE, Kind.LEAVE, encode([]), seq=seq, network=bytes(32), epoch=EPOCH) for seq in (3, 3)
-    ]
+    elsewhere = [record(ALICE, Kind.LEAVE, encode([]), seq=seq, network=bytes(32), epoch=EPOCH) for seq in (3, 3)]
     elsewhere[1] = record(ALICE, Kind.LEAVE, encode([0]), seq=3, network=bytes(32), epoch=EPOCH)
     unsigned = [one, changed(two, 1, bytes(64))]
     return [
@@ -268,7 +261,11 @@ def _malformed_conflicts() -> list[Case]:
         ("one record twice", [one, one], "the two sides are equal or out of order"),
         ("records of two authors", [one, bob], "the two sides are not of one author"),
         ("another payload than the signed one", swapped, "the payload is not the one that was signed"),
-        ("a side whose header has another domain", [changed(one, 0, changed(one[0], 0, "x")), two], "not a p2pverify/1 record"),
+        (
+            "a side whose header has another domain",
+            [changed(one, 0, changed(one[0], 0, "x")), two],
+            "not a p2pverify/1 record",
+        ),
     ]
     return [
         *[

@@ -1,0 +1,248 @@
+"""The composition root: the only file that knows every class. It starts a node in order and ends it in reverse.
+
+What starts first stops last: home lock, store, engine, network, driver, local API. Reading commands import none of
+this; they ask the running node over its API.
+"""
+
+import logging
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.events import StoredAnswer
+from p2pverify.core.machine import Machine
+from p2pverify.core.manifest import Manifest
+from p2pverify.core.network import Network
+from p2pverify.core.peerid import peer_id
+from p2pverify.core.sign import public_key
+from p2pverify.node.classes import expected_weights, match_class
+from p2pverify.node.driver import Driver
+from p2pverify.node.home import Home
+from p2pverify.node.journal import Kept, decode_output, encode_output
+from p2pverify.node.ports import Engine
+from p2pverify.node.reports import NodeReports
+from p2pverify.store.sqlite import Store
+from p2pverify.store.writes import PutAnswer, PutRecord, Write
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+
+SILENT = "silent"
+Progress = Callable[[str, int, int], None]
+log = logging.getLogger(__name__)
+
+
+class NodeError(Exception):
+    """The node cannot run: `reason` says why, `hint` what to do."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(f"{reason}: {hint}" if hint else reason)
+        self.reason = reason
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """All that a node is started with. `cheat` is "KIND" or "KIND@RATE", for testnets only."""
+
+    home: Home
+    network: Network
+    manifests: tuple[Manifest, ...]
+    listen: str = "/ip4/127.0.0.1/tcp/0"
+    bootstrap: tuple[str, ...] = ()
+    engine: str = "llama"
+    weights: Path | None = None
+    http: str = "127.0.0.1:0"
+    cheat: str | None = None
+    on_progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a started node tells: its API's URL, its peer id, and where others can dial it."""
+
+    api: str
+    peer_id: str
+    addresses: tuple[str, ...]
+
+
+class StoreJournal:
+    """The node's journal in the database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def persist(self, records: Sequence[Kept], answers: Sequence[StoredAnswer]) -> None:
+        writes: list[Write] = [
+            PutRecord(r.id, r.author, r.seq, r.kind, r.epoch, r.data, received=kept.received)
+            for kept in records
+            for r in (kept.record,)
+        ]
+        writes += [PutAnswer(a.requester, a.question, encode_output(a)) for a in answers]
+        await self._store.append(writes)
+
+    def statistics(self) -> dict[str, int]:
+        return self._store.statistics()
+
+    def answers(self) -> Iterator[StoredAnswer]:
+        """What was answered before. Damaged ones are left out, so that they are answered anew. Blocks."""
+        for requester, question, data in self._store.load_answers():
+            try:
+                yield decode_output(requester, question, data)
+            except DecodeError as error:
+                log.warning("a stored answer is left out: %s", error.reason)
+
+
+async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]" = trio.TASK_STATUS_IGNORED) -> None:
+    """Run a node until SIGINT or SIGTERM, or until cancelled; started when its API answers.
+
+    Raises an exception with `reason` and `hint` (NodeError, HomeError, StoreError, ...) if it cannot go on.
+    """
+    try:
+        with settings.home.lock():
+            await _run_locked(settings, task_status)
+    except BaseException as error:
+        explained = _explain(error)
+        if explained is None or explained is error:
+            raise
+        raise explained from error
+
+
+async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]") -> None:
+    home, network = settings.home, settings.network
+    seed = home.load_identity()
+    with _opened(home.database_path, network.id, public_key(seed)) as store:
+        engine = await trio.to_thread.run_sync(_open_engine, settings)
+        driver: Driver | None = None
+        try:
+            class_index, manifest = match_class(network, settings.manifests, engine.info)
+            machine = Machine(network, seed, class_index, manifest, engine.info.context_tokens)
+            journal = StoreJournal(store)
+            driver = Driver(machine, journal, engine, silent=_is_silent(settings.cheat))
+            _progress(settings, "records", 0, 1)
+            taken = await trio.to_thread.run_sync(driver.load, store.load_records(), journal.answers())
+            _progress(settings, "records", taken, taken)
+            log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
+            await _run_services(settings, seed, store, driver, engine, task_status)
+        finally:
+            # A job that goes on in its thread keeps the engine; it ends with the process.
+            if driver is None or not driver.is_engine_busy:
+                engine.close()
+
+
+async def _run_services(
+    settings: NodeSettings,
+    seed: bytes,
+    store: Store,
+    driver: Driver,
+    engine: Engine,
+    task_status: "TaskStatus[Running]",
+) -> None:
+    from p2pverify.api.server import serve  # heavy imports, after the cheap checks
+    from p2pverify.net.service import Mesh
+
+    home, network = settings.home, settings.network
+    mesh = Mesh(seed, network.id, settings.listen, settings.bootstrap, driver)
+    reports = NodeReports(driver, mesh, StoreJournal(store), engine.info)
+    async with trio.open_nursery() as writing:
+        await writing.start(store.run)
+        async with trio.open_nursery() as meshing:
+            addresses = await meshing.start(mesh.run)
+            async with trio.open_nursery() as running:
+                stop = await running.start(_watch_signals)
+                await running.start(driver.run, mesh)
+                url = await running.start(
+                    partial(
+                        serve,
+                        reports,
+                        bind=settings.http,
+                        token=home.ensure_token(),
+                        on_leave=driver.leave,
+                    )
+                )
+                home.write_api(url)
+                try:
+                    task_status.started(Running(url, peer_id(driver.machine.key), tuple(addresses)))
+                    await stop.wait()
+                finally:
+                    home.clear_api()
+                running.cancel_scope.cancel()
+            meshing.cancel_scope.cancel()
+        writing.cancel_scope.cancel()
+
+
+@contextmanager
+def _opened(path: Path, network_id: bytes, own: bytes) -> Iterator[Store]:
+    store = Store.open(path, network_id, own)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+async def _watch_signals(*, task_status: "TaskStatus[trio.Event]" = trio.TASK_STATUS_IGNORED) -> None:
+    """Set the event, with which this is started, when the process is told to end."""
+    stop = trio.Event()
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started(stop)
+        async for number in signals:
+            log.info("%s: shutting down", signal.Signals(number).name)
+            stop.set()
+
+
+def _open_engine(settings: NodeSettings) -> Engine:
+    """Load the engine, and wrap it if it shall cheat. Blocks."""
+    from p2pverify.engine.select import open_engine
+
+    expected = expected_weights(settings.network, settings.manifests, settings.engine)
+    engine = open_engine(
+        settings.engine, weights=settings.weights, expect_sha256=expected, progress=settings.on_progress
+    )
+    if settings.cheat is None or _is_silent(settings.cheat):
+        return engine
+    from p2pverify.engine.cheats import make_cheat
+
+    kind, rate = parse_cheat(settings.cheat)
+    return make_cheat(kind, rate, engine, settings.home.path / "cheat")
+
+
+def parse_cheat(text: str) -> tuple[str, float]:
+    """ "KIND" or "KIND@RATE" with a rate above 0 and at most 1. Raises NodeError."""
+    from p2pverify.engine.cheats import KINDS
+
+    kind, at, rate_text = text.partition("@")
+    kinds = (*KINDS, SILENT)
+    if kind not in kinds:
+        raise NodeError(f"there is no cheat {kind!r}", f"choose one of {', '.join(kinds)}")
+    try:
+        rate = float(rate_text) if at else 1.0
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 1:
+        raise NodeError(f"{rate_text!r} is no rate", "give a share above 0 and at most 1, such as 0.3")
+    return kind, rate
+
+
+def _is_silent(cheat: str | None) -> bool:
+    return cheat is not None and parse_cheat(cheat)[0] == SILENT
+
+
+def _progress(settings: NodeSettings, what: str, done: int, total: int) -> None:
+    if settings.on_progress is not None:
+        settings.on_progress(what, done, total)
+
+
+def _explain(error: BaseException) -> Exception | None:
+    """The first exception, also in nested groups, that was made to be read; None if it is a bug or an interrupt."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := _explain(inner))), None)
+    if not isinstance(error, Exception) or not type(error).__module__.startswith("p2pverify."):
+        return None
+    return error if isinstance(getattr(error, "reason", None), str) else NodeError(str(error))

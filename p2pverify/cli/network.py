@@ -1,0 +1,179 @@
+"""`network new` and `network show`: the contract that all peers of a network run.
+
+What the rules mean is left to `core.network`, and the file's form to `node.networkfile`.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from p2pverify.cli.context import current_home
+from p2pverify.cli.errors import CliError
+from p2pverify.cli.init import own_key, prepare_home
+from p2pverify.cli.progress import Progress
+from p2pverify.cli.table import pairs, table
+from p2pverify.core.network import PARAM_BOUNDS
+
+if TYPE_CHECKING:
+    from p2pverify.core.manifest import Manifest
+    from p2pverify.core.network import Network
+    from p2pverify.node.ports import ModelInfo
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_FILE = "network.toml"
+
+
+@click.group()
+def network() -> None:
+    """Write or show a network file."""
+
+
+def _rules(function: _Function) -> _Function:
+    """One option for every rule in numbers."""
+    for name, low, high in reversed(PARAM_BOUNDS):
+        option = click.option("--" + name.replace("_", "-"), type=click.IntRange(low, high), default=None)
+        function = option(function)
+    return function
+
+
+@network.command()
+@click.option("--name", default="p2pverify", show_default=True, help="The network's name.")
+@click.option("--founder", "founders", multiple=True, metavar="PEER_ID", help="Instead of this home's peer.")
+@click.option("--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True)
+@click.option("--weights", type=click.Path(path_type=Path), help="Weights instead of the bundled model.")
+@click.option("-o", "--output", default=_FILE, show_default=True, metavar="FILE", help="'-' is stdout.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@_rules
+def new(
+    name: str,
+    founders: tuple[str, ...],
+    engine: str,
+    weights: Path | None,
+    output: str,
+    force: bool,
+    **rules: int | None,
+) -> None:
+    """Write a network file: one model, its class, the founders and the rules.
+
+    Without --founder this home's peer is the only founder. Rules that are not given have their usual values.
+    """
+    from p2pverify.node.networkfile import dump_network, new_network
+
+    target = None if output == "-" else Path(output)
+    if target is not None and target.exists() and not force:
+        raise CliError(f"{target} exists already", "name another file with -o, or replace it with --force")
+    keys = _founders(founders)
+    info = _model_info(engine, weights)
+    given: dict[str, Any] = {rule: value for rule, value in rules.items() if value is not None}
+    try:
+        made, manifests = new_network(name, keys, info, **given)
+    except ValueError as error:
+        raise CliError(f"these rules make no network: {error}", "'p2pverify network new --help'") from None
+    text = dump_network(made, manifests)
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    from p2pverify.node.home import atomic_file
+
+    with atomic_file(target, mode=0o644) as file:
+        file.write(text.encode())
+    click.echo(f"network {made.id.hex()} in {target}")
+    click.echo(f"next: 'p2pverify join {target}', and give the file to whoever shall join")
+
+
+@network.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(file: Path, as_json: bool) -> None:
+    """Show a network file: its id, rules, classes with their sequential tests, founders."""
+    from p2pverify.node.networkfile import load_network
+
+    document = describe(*load_network(file))
+    click.echo(json.dumps(document) if as_json else _text(document))
+
+
+def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, Any]:
+    """A network as a JSON document, with what follows from its rules."""
+    from p2pverify.core.network import test_steps
+    from p2pverify.core.peerid import peer_id
+
+    classes = []
+    for kind in made.classes:
+        steps = test_steps(kind.honest_ppm, made.params.cheat_ppm, made.params.conviction_odds)
+        classes.append(
+            {
+                "name": kind.name,
+                "manifest": kind.manifest.hex(),
+                "engine": kind.engine,
+                "numeric_path": kind.numeric_path,
+                "honest_ppm": kind.honest_ppm,
+                "step_up": steps.up,
+                "step_down": steps.down,
+                "threshold": steps.threshold,
+                "dissents_to_convict": -(-steps.threshold // steps.up),
+            }
+        )
+    return {
+        "schema": "p2pverify/network-show/1",
+        "network": made.id.hex(),
+        "name": made.name,
+        "founders": [peer_id(key) for key in made.founders],
+        "rules": {name: getattr(made.params, name) for name, _, _ in PARAM_BOUNDS},
+        "classes": classes,
+        "manifests": [
+            {"manifest": m.digest.hex(), "model": m.model, "weights": m.weights.hex(), "licence": m.licence}
+            for m in manifests
+        ],
+    }
+
+
+def _text(document: dict[str, Any]) -> str:
+    headers = ("CLASS", "ENGINE", "NUMERIC PATH", "HONEST PPM", "UP", "DOWN", "CONVICTS AT", "DISSENTS")
+    fields = (
+        "name",
+        "engine",
+        "numeric_path",
+        "honest_ppm",
+        "step_up",
+        "step_down",
+        "threshold",
+        "dissents_to_convict",
+    )
+    models = [(m["model"], m["licence"], m["weights"]) for m in document["manifests"]]
+    parts = [
+        pairs([("network", document["network"]), ("name", document["name"])]),
+        table(("FOUNDER",), [(founder,) for founder in document["founders"]]),
+        table(headers, [[kind[field] for field in fields] for kind in document["classes"]]),
+        table(("MODEL", "LICENCE", "WEIGHTS"), models),
+        table(("RULE", "VALUE"), document["rules"].items()),
+    ]
+    return "\n\n".join(parts)
+
+
+def _founders(texts: tuple[str, ...]) -> list[bytes]:
+    from p2pverify.node.networkfile import read_founder
+
+    if texts:
+        try:
+            return [read_founder(text) for text in texts]
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--founder") from None
+    home = current_home()
+    if prepare_home(home):
+        click.echo(f"new identity in {home.path}", err=True)
+    return [own_key(home)]
+
+
+def _model_info(kind: str, weights: Path | None) -> "ModelInfo":
+    """What the model says of itself; it is loaded for that."""
+    from p2pverify.engine.select import open_engine
+
+    with Progress() as progress:
+        engine = open_engine("toy" if kind == "toy" else "llama", weights=weights, progress=progress)
+    try:
+        return engine.info
+    finally:
+        engine.close()

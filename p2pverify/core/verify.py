@@ -1,0 +1,106 @@
+"""Recomputing a view from its records alone: no network, key, model or clock.
+
+Every record is judged again, every chain linked, every proof, draw, opening and certificate checked by the same fold
+that the peers ran. Nothing is believed because somebody exported it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
+from p2pverify.core.fold import Fold
+from p2pverify.core.ledger import Ledger
+from p2pverify.core.network import Network, decode_network
+from p2pverify.core.records import Cut, Kind, Record, decode_cut
+from p2pverify.core.rules import Rules, judge
+from p2pverify.core.view import Score, scores
+
+FAR_FUTURE = 2**41
+
+
+class VerificationFailed(Exception):
+    """What does not hold, and the first record that shows it: its number in the file from 1, and its id if known."""
+
+    def __init__(self, reason: str, *, number: int | None = None, record: bytes | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.number = number
+        self.record = record
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A view that was recomputed and is the one that two thirds of the weight signed."""
+
+    network: Network
+    cut_id: bytes
+    cut: Cut
+    records: int  # in the cut
+    records_after: int  # in the file, but not in the cut
+    cuts: int  # certified cuts on the path
+    signers: int
+    scores: tuple[Score, ...]
+    totals: tuple[tuple[str, int], ...]
+
+
+def verify(network_id: bytes, definition: bytes, cut_id: bytes, records: Iterable[bytes]) -> Verified:
+    """Recompute the view at a cut. Raises VerificationFailed."""
+    network = _network(network_id, definition)
+    ledger = Ledger()
+    fold = Fold(network, ledger)
+    waiting = _take_all(fold, ledger, Rules(network, network_id, FAR_FUTURE), records)
+    if waiting:
+        number, record = waiting[min(waiting)]
+        raise VerificationFailed("a record before it is missing", number=number, record=record.id)
+    last = ledger.get(cut_id)
+    if last is None or last.kind != Kind.CUT:
+        raise VerificationFailed("the last cut is not in the file", record=cut_id)
+    fold.settle()
+    fault = fold.fault(cut_id)
+    if fault is not None:
+        raise VerificationFailed(f"the last cut does not hold: {fault}", record=cut_id)
+    if not fold.is_certified(cut_id):
+        raise VerificationFailed("the last cut has no certificate of two thirds of the weight", record=cut_id)
+    state = fold.state(cut_id)
+    assert state is not None  # a certified cut was folded
+    in_cut = sum(head[1] + 1 for head in state.heads.values())
+    return Verified(
+        network,
+        cut_id,
+        decode_cut(last.payload),
+        in_cut,
+        len(ledger) - in_cut,
+        state.index,
+        len(fold.signers(cut_id)),
+        scores(network, state),
+        tuple(sorted(state.totals.items())),
+    )
+
+
+def _network(network_id: bytes, definition: bytes) -> Network:
+    try:
+        network = decode_network(definition)
+    except DecodeError as error:
+        raise VerificationFailed(f"the network definition is malformed: {error.reason}") from None
+    if network.id != network_id:
+        raise VerificationFailed("the network definition is not that of the network id")
+    return network
+
+
+def _take_all(fold: Fold, ledger: Ledger, rules: Rules, records: Iterable[bytes]) -> dict[int, tuple[int, Record]]:
+    """Judge and link all records; returns those whose prefix never came, by number in the file."""
+    waiting: dict[int, tuple[int, Record]] = {}
+    numbers: dict[bytes, int] = {}
+    for number, data in enumerate(records, start=1):
+        try:
+            record = judge(data, rules)
+            numbers[record.id] = number
+            added = ledger.add(record)
+        except (GossipIgnore, GossipReject) as refused:
+            raise VerificationFailed(refused.reason, number=number) from None
+        if not added:
+            waiting[number] = (number, record)
+        for found in added:
+            waiting.pop(numbers[found.id], None)
+            fold.take(found)
+    return waiting

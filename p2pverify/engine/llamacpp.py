@@ -1,0 +1,266 @@
+"""llama.cpp's C API, as far as this package needs it, taken from the shared library in the xllamacpp wheel.
+
+The wheel's Python extension exports the whole C API; cffi opens it in ABI mode, so nothing is compiled. Struct
+layouts move between llama.cpp releases, hence the exact version. Calls release the GIL. One `Context` serves one
+thread at a time. Which settings are canonical, and what a prompt is, is left to `llama`.
+"""
+
+import functools
+import importlib.util
+from collections import deque
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cffi import FFI
+from numpy.typing import NDArray
+
+from p2pverify.engine.errors import EngineUnavailable, WeightsError
+
+PACKAGE = "xllamacpp"
+VERSION = "2026.10.11549"
+BUILD = f"llama.cpp/{PACKAGE}-{VERSION}"
+
+GGML_F16, GGML_Q8_0 = 1, 8
+FLASH_ATTENTION_AUTO, FLASH_ATTENTION_ON = -1, 1
+LOAD_MMAP = 1
+LOG_ERROR = 4
+PIECE_BYTES = 512
+
+DECLARATIONS = """
+typedef struct {
+    void *devices; void *tensor_buft_overrides;
+    int32_t n_gpu_layers, split_mode, load_mode, lazy_mode, main_gpu;
+    float *tensor_split; void *progress_callback; void *progress_callback_user_data; void *kv_overrides;
+    bool vocab_only, check_tensors, use_extra_bufts, no_host, no_alloc, load_mtp;
+} model_params;
+typedef struct {
+    uint32_t n_ctx, n_batch, n_ubatch, n_seq_max, n_rs_seq, n_outputs_max, n_outputs_max_per_seq;
+    int32_t n_threads, n_threads_batch;
+    int32_t ctx_type, rope_scaling_type, pooling_type, attention_type, flash_attn_type;
+    float rope_freq_base, rope_freq_scale;
+    float yarn_ext_factor, yarn_attn_factor, yarn_beta_fast, yarn_beta_slow;
+    uint32_t yarn_orig_ctx; float defrag_thold;
+    void *cb_eval; void *cb_eval_user_data;
+    int32_t type_k, type_v;
+    size_t moe_cache_size;
+    void *abort_callback; void *abort_callback_data;
+    bool embeddings, offload_kqv, no_perf, op_offload, swa_full, kv_unified;
+    void *samplers; size_t n_samplers; void *ctx_other;
+} context_params;
+typedef struct {
+    int32_t n_tokens; int32_t *token; float *embd; int32_t *pos;
+    int32_t *n_seq_id; int32_t **seq_id; int8_t *logits;
+} batch;
+void llama_log_set(void (*callback)(int32_t, const char *, void *), void *user);
+void llama_backend_init(void);
+const char *llama_print_system_info(void);
+model_params llama_model_default_params(void);
+context_params llama_context_default_params(void);
+void *llama_model_load_from_file(const char *path, model_params params);
+void llama_model_free(void *model);
+void *llama_model_get_vocab(void *model);
+int32_t llama_model_n_ctx_train(void *model);
+int32_t llama_vocab_n_tokens(void *vocab);
+bool llama_vocab_is_eog(void *vocab, int32_t token);
+int32_t llama_tokenize(void *vocab, const char *text, int32_t size, int32_t *tokens, int32_t room,
+                       bool add_special, bool parse_special);
+int32_t llama_token_to_piece(void *vocab, int32_t token, char *piece, int32_t room, int32_t strip, bool special);
+void *llama_init_from_model(void *model, context_params params);
+void llama_free(void *context);
+uint32_t llama_n_ctx(void *context);
+void *llama_get_memory(void *context);
+bool llama_memory_seq_rm(void *memory, int32_t sequence, int32_t from, int32_t to);
+batch llama_batch_init(int32_t tokens, int32_t embedding, int32_t sequences);
+void llama_batch_free(batch b);
+int32_t llama_decode(void *context, batch b);
+float *llama_get_logits_ith(void *context, int32_t index);
+"""
+
+
+class Library:
+    """The loaded shared library; one per process, made by `load`."""
+
+    def __init__(self, path: Path) -> None:
+        self.ffi: Any = FFI()
+        self.ffi.cdef(DECLARATIONS)
+        try:
+            self.c: Any = self.ffi.dlopen(str(path), self.ffi.RTLD_NOW)
+        except OSError as error:
+            raise EngineUnavailable(f"llama.cpp's library does not load: {error}") from None
+        self.complaints: deque[str] = deque(maxlen=4)
+        # llama.cpp keeps the pointer, so the callback lives as long as the library does.
+        self._log = self.ffi.callback("void(int32_t, const char *, void *)", self._take_log_line)
+        self.c.llama_log_set(self._log, self.ffi.NULL)
+        self.c.llama_backend_init()
+        self._check_layout()
+
+    def _take_log_line(self, level: int, line: Any, _user: Any) -> None:
+        if level == LOG_ERROR:
+            self.complaints.append(self.ffi.string(line, 500).decode(errors="replace").strip())
+
+    def _check_layout(self) -> None:
+        """Known defaults at both ends of the structs: another layout would show here and not in wrong answers."""
+        context, model = self.c.llama_context_default_params(), self.c.llama_model_default_params()
+        as_known = (
+            (context.n_ctx, context.n_batch, context.n_ubatch) == (512, 2048, 512)
+            and context.flash_attn_type == FLASH_ATTENTION_AUTO
+            and (context.type_k, context.type_v) == (GGML_F16, GGML_F16)
+            and (context.embeddings, context.offload_kqv, context.no_perf) == (False, True, True)
+            and (context.samplers, context.n_samplers) == (self.ffi.NULL, 0)
+            and (model.vocab_only, model.check_tensors, model.use_extra_bufts) == (False, False, True)
+        )
+        if not as_known:
+            raise EngineUnavailable(f"{BUILD} has other struct layouts than those declared for it")
+
+    @property
+    def features(self) -> dict[str, bool]:
+        """What the build's code paths use, e.g. {"AVX2": True}; fixed when the library was compiled on x86-64."""
+        text = self.ffi.string(self.c.llama_print_system_info()).decode(errors="replace")
+        pairs = (part.rpartition(":")[2].split("=") for part in text.split("|") if "=" in part)
+        return {name.strip(): value.strip() == "1" for name, value in pairs}
+
+
+@functools.cache
+def load() -> Library:
+    """The library of the pinned wheel. Raises EngineUnavailable if it is absent or of another version."""
+    hint = f"run `uv sync`, or `pip install {PACKAGE}=={VERSION}`"
+    try:
+        version = metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        raise EngineUnavailable(f"{PACKAGE} is not installed: {hint}") from None
+    if version != VERSION:
+        raise EngineUnavailable(f"{PACKAGE} is {version}, and only {VERSION} is known to this build: {hint}")
+    found = importlib.util.find_spec(PACKAGE)
+    for folder in (found.submodule_search_locations if found else None) or ():
+        for path in sorted(Path(folder).glob(f"{PACKAGE}*.so")):
+            return Library(path)
+    raise EngineUnavailable(f"{PACKAGE} is installed without its shared library: {hint}")
+
+
+class Model:
+    """Weights and vocabulary. The file is mapped, so that processes share its pages."""
+
+    def __init__(self, library: Library, path: Path) -> None:
+        self.library = library
+        params = library.c.llama_model_default_params()
+        params.n_gpu_layers = 0
+        params.load_mode = LOAD_MMAP
+        library.complaints.clear()
+        self.handle = library.c.llama_model_load_from_file(str(path).encode(), params)
+        if self.handle == library.ffi.NULL:
+            raise WeightsError(f"llama.cpp does not load {path}: {'; '.join(library.complaints) or 'no reason given'}")
+        self.vocab = library.c.llama_model_get_vocab(self.handle)
+        self.vocab_tokens = int(library.c.llama_vocab_n_tokens(self.vocab))
+        self.trained_tokens = int(library.c.llama_model_n_ctx_train(self.handle))
+        self._piece = library.ffi.new("char[]", PIECE_BYTES)
+
+    def tokenise(self, text: str, *, special: bool) -> tuple[int, ...]:
+        """Token ids of a text; with `special`, names of special tokens become those tokens. Raises ValueError."""
+        data = text.encode()
+        room = len(data) + 8
+        tokens = self.library.ffi.new("int32_t[]", room)
+        count = self.library.c.llama_tokenize(self.vocab, data, len(data), tokens, room, False, special)
+        if count < 0:
+            raise ValueError("the text cannot be tokenised")
+        return tuple(tokens[0:count])
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token stands for; nothing for a special token. The token must be in the vocabulary."""
+        size = self.library.c.llama_token_to_piece(self.vocab, token, self._piece, PIECE_BYTES, 0, False)
+        return bytes(self.library.ffi.buffer(self._piece, size)) if size > 0 else b""
+
+    def ends(self, token: int) -> bool:
+        """Whether the token ends a generation."""
+        return bool(self.library.c.llama_vocab_is_eog(self.vocab, token))
+
+    def close(self) -> None:
+        if self.handle != self.library.ffi.NULL:
+            self.library.c.llama_model_free(self.handle)
+            self.handle = self.library.ffi.NULL
+
+
+class Context:
+    """A model's working memory for one sequence of tokens. Not thread-safe."""
+
+    def __init__(self, model: Model, *, tokens_max: int, batch_tokens: int, threads: int) -> None:
+        """Flash attention on, keys and values in q8_0: see `llama` for why."""
+        self.model = model
+        self._c, self._ffi = model.library.c, model.library.ffi
+        params = self._c.llama_context_default_params()
+        params.n_ctx = tokens_max
+        params.n_batch = params.n_ubatch = batch_tokens
+        params.n_seq_max = 1
+        params.n_threads = params.n_threads_batch = threads
+        params.flash_attn_type = FLASH_ATTENTION_ON
+        params.type_k = params.type_v = GGML_Q8_0
+        model.library.complaints.clear()
+        self._handle = self._c.llama_init_from_model(model.handle, params)
+        if self._handle == self._ffi.NULL:
+            why = "; ".join(model.library.complaints) or "no reason given"
+            raise EngineUnavailable(f"llama.cpp makes no context for this model: {why}")
+        self._memory = self._c.llama_get_memory(self._handle)
+        self._batch = self._c.llama_batch_init(batch_tokens, 0, 1)
+        self._batch_tokens = batch_tokens
+        self.tokens_max = int(self._c.llama_n_ctx(self._handle))
+        self._held: list[int] = []
+
+    @property
+    def held(self) -> Sequence[int]:
+        """The tokens whose keys and values are in memory."""
+        return self._held
+
+    def forget(self) -> None:
+        """Drop everything held, so that the next evaluation starts from nothing."""
+        self._held.clear()
+        self._c.llama_memory_seq_rm(self._memory, 0, 0, -1)
+
+    def evaluate(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Logits (vocab_tokens,) that follow `tokens`, a whole sequence; a prefix that is held is not run again.
+
+        The array is a view of llama.cpp's buffer: it is good until the next call. Tokens must be in the vocabulary.
+        Raises ValueError if there are none or too many, EngineUnavailable if llama.cpp fails.
+        """
+        if not 0 < len(tokens) <= self.tokens_max:
+            raise ValueError(f"{len(tokens)} tokens do not fit a context of {self.tokens_max}")
+        kept = 0
+        for mine, theirs in zip(self._held, tokens[:-1], strict=False):
+            if mine != theirs:
+                break
+            kept += 1
+        self._keep(kept)
+        for start in range(kept, len(tokens), self._batch_tokens):
+            chunk = tokens[start : start + self._batch_tokens]
+            self._decode(chunk, start, is_last=start + len(chunk) == len(tokens))
+        pointer = self._c.llama_get_logits_ith(self._handle, -1)
+        return np.frombuffer(self._ffi.buffer(pointer, 4 * self.model.vocab_tokens), np.float32)
+
+    def _keep(self, count: int) -> None:
+        if count < len(self._held):
+            del self._held[count:]
+            if not self._c.llama_memory_seq_rm(self._memory, 0, count, -1):
+                self.forget()
+                raise EngineUnavailable("llama.cpp does not forget a part of its memory")
+
+    def _decode(self, chunk: Sequence[int], start: int, *, is_last: bool) -> None:
+        batch = self._batch
+        batch.n_tokens = len(chunk)
+        for index, token in enumerate(chunk):
+            batch.token[index] = token
+            batch.pos[index] = start + index
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = 0
+            batch.logits[index] = is_last and index == len(chunk) - 1
+        code = self._c.llama_decode(self._handle, batch)
+        if code != 0:
+            self.forget()
+            raise EngineUnavailable(f"llama.cpp fails to evaluate a batch (code {code})")
+        self._held += chunk
+
+    def close(self) -> None:
+        if self._handle != self._ffi.NULL:
+            self._c.llama_batch_free(self._batch)
+            self._c.llama_free(self._handle)
+            self._handle = self._ffi.NULL

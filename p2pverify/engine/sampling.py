@@ -1,0 +1,72 @@
+"""Sampling outside the engine: a token is a pure function of logits, temperature, key and position.
+
+Gumbel-max (Maddison, Tarlow, Minka 2014): the index with the largest `logit + T * g`, where the g are independent
+standard Gumbel numbers, is a draw from softmax(logit / T). The numbers come from Philox4x64-10 (Salmon et al.
+2011), a counter-based generator, so that any position can be replayed alone.
+
+The sampler is part of the determinism class: another one gives other tokens. It is therefore defined to the bit.
+Noise uses only integer operations and IEEE 754 double addition, multiplication and division, which are correctly
+rounded everywhere; `numpy.log` is avoided, since it differs by an ulp between processors.
+"""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+ANSWER = b"p2pverify/sampler/answer/1\0"
+PROMPT = b"p2pverify/sampler/prompt/1\0"
+
+SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
+LN_2 = 0.6931471805599453
+# log((1+s)/(1-s)) = 2 (s + s^3/3 + s^5/5 + ...); with |s| < 0.1716 the next term is below 1e-13.
+SERIES = tuple(2.0 / (2 * term + 1) for term in range(8))
+
+Floats = NDArray[np.float64]
+Logits = NDArray[np.float32]
+
+
+def philox_key(domain: bytes, secret: bytes) -> int:
+    """128-bit generator key: the first 16 bytes of SHA-256(domain, secret), little endian."""
+    return int.from_bytes(hashlib.sha256(domain + secret).digest()[:16], "little")
+
+
+def log(x: Floats) -> Floats:
+    """Natural logarithm of positive normal doubles to about 1e-13, equal in every bit on every machine."""
+    bits = x.view(np.int64)
+    exponent = (bits - SQRT_HALF_BITS) >> 52
+    mantissa = (bits - (exponent << 52)).view(np.float64)  # in [sqrt(1/2), sqrt(2))
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    square = s * s
+    total = np.full_like(s, SERIES[-1])
+    for factor in reversed(SERIES[:-1]):
+        total *= square
+        total += factor
+    total *= s
+    total += exponent * LN_2
+    return total
+
+
+def gumbel(key: int, position: int, size: int) -> Floats:
+    """Standard Gumbel numbers for one position: `size` doubles.
+
+    They are -log(-log(u)) with u = (r + 1/2) / 2^52, where r are the upper 52 bits of Philox4x64-10 outputs for the
+    counters (1, 0, 0, position), (2, 0, 0, position), ... in order, four outputs a counter.
+    """
+    raw = np.random.Philox(key=key, counter=position << 192).random_raw(size)
+    uniform = ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    noise = log(-log(uniform))
+    return np.negative(noise, out=noise)
+
+
+def greedy(logits: Logits) -> int:
+    """Index of the largest logit; the lowest of equals."""
+    return int(logits.argmax())
+
+
+def sample(logits: Logits, temperature_milli: int, key: int, position: int) -> int:
+    """One token at temperature `temperature_milli` / 1000, which must be positive; the lowest index of equals."""
+    noise = gumbel(key, position, logits.size)
+    noise *= temperature_milli / 1000
+    noise += logits
+    return int(noise.argmax())

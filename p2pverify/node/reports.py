@@ -1,0 +1,204 @@
+"""What a node tells about itself: JSON values with a schema name, made on demand. Nothing here decides anything."""
+
+from collections.abc import Mapping
+
+from p2pverify.core import view
+from p2pverify.core.peerid import peer_id
+from p2pverify.core.records import Cut, decode_cut
+from p2pverify.core.state import State
+from p2pverify.node import ports
+from p2pverify.node.auditlog import AuditLog
+from p2pverify.node.driver import Driver
+from p2pverify.node.journal import Journal
+from p2pverify.node.ports import ModelInfo, Reports
+
+RECENT_CUTS = 32
+FINAL_LAG_MAX = 3  # epochs without a new final cut after which a node says that it is not ready
+
+
+class NodeReports(Reports):
+    """Reads one node. Rates are given as fractions rounded to 6 digits, digests and roots in hex."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        network: ports.Network,
+        journal: Journal,
+        info: ModelInfo,
+    ) -> None:
+        self._driver = driver
+        self._machine = driver.machine
+        self._network = network
+        self._journal = journal
+        self._info = info
+        self._started_ms = driver.now_ms()
+        self._log = AuditLog(self._machine.context)
+        self._cuts: dict[bytes, dict[str, object]] = {}
+        self._standings: tuple[bytes, Mapping[bytes, str]] = (b"", {})
+        driver.on_final(self._log.note_final)
+
+    def status(self) -> dict[str, object]:
+        machine, context = self._machine, self._machine.context
+        latest = machine.fold.latest
+        reasons = self.unready()
+        recent = self._recent_cuts(latest)
+        final = recent[-1] if recent else None
+        return {
+            "schema": "p2pverify/status/1",
+            "peer_id": peer_id(machine.key),
+            "network": context.network_id.hex(),
+            "network_name": context.network.name,
+            "epoch": self._epoch(),
+            "model": self._info.model,
+            "class": context.network.classes[context.class_index].name,
+            "engine": self._info.engine,
+            "uptime_s": max(0, self._driver.now_ms() - self._started_ms) // 1000,
+            "addresses": list(self._network.addresses()),
+            "neighbours": len(self._network.neighbours()),
+            "records": len(context.ledger),
+            "standing": self._standing_of(machine.key),
+            "ready": not reasons,
+            "reasons": reasons,
+            "final": final and {key: value for key, value in final.items() if key != "records"},
+            "recent_cuts": recent,
+            "quiet": self._is_quiet(),
+        }
+
+    def peers(self) -> dict[str, object]:
+        found = [
+            {
+                "peer_id": peer_id(neighbour.peer),
+                "address": neighbour.address,
+                "outbound": neighbour.outbound,
+                "in_mesh": neighbour.in_mesh,
+                "standing": self._standing_of(neighbour.peer),
+            }
+            for neighbour in self._network.neighbours()
+        ]
+        return {"schema": "p2pverify/peers/1", "peers": found}
+
+    def scores(self, *, final: bool) -> dict[str, object]:
+        machine = self._machine
+        state = machine.fold.latest if final else machine.provisional(self._driver.now_ms())
+        is_cut = final and state.index > 0
+        return {
+            "schema": "p2pverify/scores/1",
+            "network": machine.context.network_id.hex(),
+            "final": final,
+            "cut": state.id.hex() if is_cut else None,
+            "epoch": state.epoch,
+            "scores": [_score(score) for score in view.scores(machine.network, state)],
+        }
+
+    def audits(self, *, limit: int) -> dict[str, object]:
+        return {
+            "schema": "p2pverify/audits/1",
+            "audits": self._log.audits(limit),
+            "disputes": self._log.disputes(),
+        }
+
+    def unready(self) -> list[str]:
+        machine = self._machine
+        context, latest = machine.context, machine.fold.latest
+        epoch = self._epoch()
+        reasons = []
+        if epoch < 0:
+            reasons.append(f"the network begins in {-self._ms_since_genesis() // 1000 + 1} s")
+        elif self._is_quiet():
+            reasons.append("silent for an epoch after the start")
+        if not self._network.neighbours() and context.network.founders != (machine.key,):
+            reasons.append("no neighbours")
+        if epoch - latest.epoch > FINAL_LAG_MAX:
+            reasons.append(f"no final cut in the last {FINAL_LAG_MAX} epochs")
+        member = latest.members.get(machine.key)
+        if member is None or not member.active:
+            reasons.append("not a member in the newest final cut")
+        if self._driver.statistics().get("internal faults"):
+            reasons.append("internal faults; see the log")
+        return reasons
+
+    def counters(self) -> dict[str, int]:
+        machine = self._machine
+        found = {**machine.statistics(), "epoch": self._epoch(), "neighbours": len(self._network.neighbours())}
+        parts: dict[str, Mapping[str, int]] = {
+            "judged": machine.judged,
+            "refused": machine.responder.refused,
+            "asked": machine.challenger.answers,
+            "driver": self._driver.statistics(),
+            "store": self._journal.statistics(),
+            "net": self._network.statistics(),
+        }
+        for name, figures in parts.items():
+            found |= {f"{name} {what}": number for what, number in figures.items()}
+        return found
+
+    # ------------------------------------------------------------ helpers
+
+    def _ms_since_genesis(self) -> int:
+        return self._driver.now_ms() - self._machine.network.params.genesis_ms
+
+    def _epoch(self) -> int:
+        return self._machine.network.params.epoch_at(self._driver.now_ms())
+
+    def _is_quiet(self) -> bool:
+        return self._driver.now_ms() < self._machine.context.quiet_until_ms
+
+    def _standing_of(self, peer: bytes) -> str | None:
+        """In the newest final view; None for a peer that is no member there."""
+        latest = self._machine.fold.latest
+        if self._standings[0] != latest.id:
+            found = view.scores(self._machine.network, latest)
+            self._standings = (latest.id, {score.peer: str(score.standing) for score in found})
+        return self._standings[1].get(peer)
+
+    def _recent_cuts(self, latest: State) -> list[dict[str, object]]:
+        """The newest final cuts on the path, oldest first; they follow from the ledger, also after a restart."""
+        path = latest.path[-RECENT_CUTS:]
+        first = latest.index - len(path) + 1
+        known, self._cuts = self._cuts, {}
+        for index, cut_id in enumerate(path, start=first):
+            record = self._machine.context.ledger.get(cut_id)
+            if index > 0 and record is not None:
+                self._cuts[cut_id] = known.get(cut_id) or _cut(cut_id, index, decode_cut(record.payload))
+        return list(self._cuts.values())
+
+
+def _cut(cut_id: bytes, index: int, cut: Cut) -> dict[str, object]:
+    return {
+        "cut": cut_id.hex(),
+        "epoch": cut.epoch,
+        "index": index,
+        "ledger_root": cut.ledger_root.hex(),
+        "view_root": cut.view_root.hex(),
+        "records": sum(seq + 1 for _, seq, _ in cut.heads),
+    }
+
+
+def _score(score: view.Score) -> dict[str, object]:
+    available = score.availability_ppm
+    return {
+        "peer_id": peer_id(score.peer),
+        "class": score.class_name,
+        "standing": str(score.standing),
+        "weight": score.weight,
+        "low": _fraction(score.low_ppm),
+        "high": _fraction(score.high_ppm),
+        "audits": score.audits,
+        "agreements": score.agreements,
+        "dissents": score.dissents,
+        "challengers": score.challengers,
+        "last_audit_epoch": score.last_audit_epoch if score.last_audit_epoch >= 0 else None,
+        "availability": None if available is None else _fraction(available),
+        "no_shows": score.no_shows,
+        "slots_owed": score.slots_owed,
+        "unopened": score.unopened,
+        "cusum": score.cusum,
+        "threshold": score.threshold,
+        "convicted_epoch": score.convicted_epoch,
+        "convicted_after_audits": score.convicted_after,
+        "conviction": score.conviction,
+    }
+
+
+def _fraction(ppm: int) -> float:
+    return round(ppm / 1_000_000, 6)

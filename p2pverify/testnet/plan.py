@@ -1,0 +1,140 @@
+"""The plan of one run: every peer with its identity and its secret way to cheat, and the rules in numbers.
+
+A plan follows from a scenario, the command line and a seed, and from nothing else. When epoch 0 begins and on
+which ports the peers listen is left to the run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from p2pverify.core.peerid import peer_id
+from p2pverify.core.sign import public_key
+from p2pverify.node.networkfile import HONEST_PPM as HONEST_PPM_USUAL
+from p2pverify.node.networkfile import ParamsTable
+from p2pverify.testnet.kinds import Cheat, Fate
+from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineKind, Scenario
+
+_DOMAIN = "p2pverify/testnet/1"
+
+
+class PlanError(Exception):
+    """What was asked for is no testnet: `reason` says why, `hint` what to do."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"{reason}; {hint}")
+        self.reason = reason
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class PeerPlan:
+    """One peer. `cheat` is the ground truth, which no other peer is told."""
+
+    name: str
+    seed: bytes  # 32 B, of the identity
+    key: bytes
+    peer_id: str
+    cheat: Cheat | None
+
+    @property
+    def is_honest(self) -> bool:
+        return self.cheat is None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole run. `rules` are those of Params without `genesis_ms`; `warnings` are sentences for people."""
+
+    seed: int
+    timeout_s: float
+    engine: EngineKind
+    epochs_without_cheaters: int
+    rules: Mapping[str, int]
+    honest_ppm: int
+    peers: tuple[PeerPlan, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def honest(self) -> tuple[PeerPlan, ...]:
+        return tuple(peer for peer in self.peers if peer.is_honest)
+
+    @property
+    def cheaters(self) -> tuple[PeerPlan, ...]:
+        return tuple(peer for peer in self.peers if not peer.is_honest)
+
+    def expected(self, fate: Fate) -> tuple[PeerPlan, ...]:
+        """The cheaters that shall come to this end."""
+        return tuple(peer for peer in self.peers if peer.cheat is not None and peer.cheat.fate is fate)
+
+    @property
+    def epoch_ms(self) -> int:
+        return self.rules["epoch_ms"]
+
+
+def make_plan(
+    scenario: Scenario,
+    *,
+    peers: int | None = None,
+    cheats: Sequence[Cheat] | None = None,
+    seed: int | None = None,
+    timeout_s: float | None = None,
+    engine: EngineKind | None = None,
+    epoch_ms: int | None = None,
+) -> Plan:
+    """The plan of a scenario, in which the arguments take the place of what the file says. Raises PlanError.
+
+    All peers share this machine's cores, and each adds its own audits to everybody's disputes. So with more peers
+    than the scenario has, epochs and the timeout get longer in proportion, unless they are given.
+    """
+    table = scenario.testnet
+    count = table.peers if peers is None else peers
+    if not PEERS_MIN <= count <= PEERS_MAX:
+        raise PlanError(f"{count} peers are not from {PEERS_MIN} to {PEERS_MAX}", "choose another --peers")
+    chosen = tuple(scenario.cheats if cheats is None else cheats)
+    secrets = [cheat for cheat in chosen for _ in range(cheat.count)]
+    warnings = _check_share(len(secrets), count)
+    number = table.seed if seed is None else seed
+    given = {name: value for name, value in scenario.network.items() if name != HONEST_PPM}
+    rules = ParamsTable(genesis_ms=0, **given).model_dump(exclude={"genesis_ms"})
+    crowd = max(1.0, count / table.peers)
+    rules["epoch_ms"] = round(rules["epoch_ms"] * crowd) if epoch_ms is None else epoch_ms
+    return Plan(
+        number,
+        table.timeout_s * crowd if timeout_s is None else timeout_s,
+        table.engine if engine is None else engine,
+        table.epochs_without_cheaters,
+        rules,
+        scenario.network.get(HONEST_PPM, HONEST_PPM_USUAL),
+        _peers(number, count, secrets),
+        warnings,
+    )
+
+
+def _check_share(cheaters: int, peers: int) -> tuple[str, ...]:
+    if 2 * cheaters >= peers:
+        raise PlanError(
+            f"{cheaters} cheaters among {peers} peers are half or more: their votes would decide",
+            "take fewer --cheat, or more --peers",
+        )
+    if 3 * cheaters > peers:
+        return (
+            f"{cheaters} cheaters among {peers} peers are more than a third: "
+            "if they do not sign cuts, nothing becomes final",
+        )
+    return ()
+
+
+def _peers(seed: int, count: int, secrets: Sequence[Cheat]) -> tuple[PeerPlan, ...]:
+    order = sorted(range(count), key=lambda index: _derive(seed, "cheat", index))
+    cheat_of = dict(zip(order, secrets, strict=False))
+    found = []
+    for index in range(count):
+        identity = _derive(seed, "identity", index)
+        key = public_key(identity)
+        found.append(PeerPlan(f"peer{index + 1}", identity, key, peer_id(key), cheat_of.get(index)))
+    return tuple(found)
+
+
+def _derive(seed: int, purpose: str, index: int) -> bytes:
+    return sha256(f"{_DOMAIN}/{purpose}/{seed}/{index}".encode()).digest()

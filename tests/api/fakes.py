@@ -1,0 +1,67 @@
+"""A node's reports without a node, and the client's side of HTTP."""
+
+import http.client
+import json
+from dataclasses import dataclass, field
+
+TOKEN = "5e" * 32
+
+
+@dataclass
+class FakeReports:
+    """Reports that a test can change while the server runs."""
+
+    reasons: list[str] = field(default_factory=list)
+    figures: dict[str, int] = field(default_factory=dict)
+    faulty: bool = False
+
+    def status(self) -> dict[str, object]:
+        if self.faulty:
+            raise RuntimeError("a report failed")
+        return {"schema": "p2pverify/status/1", "peer_id": "alice"}
+
+    def peers(self) -> dict[str, object]:
+        return {"schema": "p2pverify/peers/1", "peers": []}
+
+    def scores(self, *, final: bool) -> dict[str, object]:
+        return {"schema": "p2pverify/scores/1", "final": final, "scores": []}
+
+    def audits(self, *, limit: int) -> dict[str, object]:
+        return {"schema": "p2pverify/audits/1", "audits": [limit], "disputes": []}
+
+    def unready(self) -> list[str]:
+        return list(self.reasons)
+
+    def counters(self) -> dict[str, int]:
+        return dict(self.figures)
+
+
+@dataclass
+class Reply:
+    """One answer of the server."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, object]:
+        return json.loads(self.body)
+
+
+def request(
+    port: int, path: str, *, method: str = "GET", headers: tuple[tuple[str, str], ...] = (), host: str | None = None
+) -> Reply:
+    """One request on a connection of its own; `host` replaces the Host header, "" leaves it out."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.putrequest(method, path, skip_host=host is not None)
+        if host:
+            connection.putheader("Host", host)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders()
+        response = connection.getresponse()
+        names = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(response.status, names, response.read())
+    finally:
+        connection.close()

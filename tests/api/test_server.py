@@ -1,0 +1,322 @@
+"""The local API over a real socket: every route, every refusal, and bytes that are no request at all."""
+
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+import trio
+from prometheus_client.parser import text_string_to_metric_families
+
+from p2pverify.api.bind import BindError
+from p2pverify.api.server import serve
+from tests.api.fakes import TOKEN, FakeReports, Reply, request
+
+BEARER = (("Authorization", f"Bearer {TOKEN}"),)
+
+
+@dataclass
+class Server:
+    """A running API with its reports."""
+
+    url: str
+    reports: FakeReports
+    left: list[bool] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    async def ask(self, path: str, **options: object) -> Reply:
+        """One request from a thread."""
+        return await trio.to_thread.run_sync(partial(request, self.port, path, **options))
+
+
+@asynccontextmanager
+async def running(reports: FakeReports | None = None) -> AsyncIterator[Server]:
+    """Serve on a free port for the length of the block, and see that shutdown is prompt and clean."""
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            chosen = reports or FakeReports()
+            left: list[bool] = []
+            run = partial(serve, chosen, bind="127.0.0.1:0", token=TOKEN, on_leave=lambda: left.append(True))
+            yield Server(await nursery.start(run), chosen, left)
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/status", {"schema": "p2pverify/status/1", "peer_id": "alice"}),
+        ("/v1/peers", {"schema": "p2pverify/peers/1", "peers": []}),
+        ("/v1/scores", {"schema": "p2pverify/scores/1", "final": True, "scores": []}),
+        ("/v1/scores?view=final", {"schema": "p2pverify/scores/1", "final": True, "scores": []}),
+        ("/v1/scores?view=provisional", {"schema": "p2pverify/scores/1", "final": False, "scores": []}),
+        ("/v1/audits", {"schema": "p2pverify/audits/1", "audits": [100], "disputes": []}),
+        ("/v1/audits?limit=1000", {"schema": "p2pverify/audits/1", "audits": [1000], "disputes": []}),
+        ("/livez", {"schema": "p2pverify/live/1", "live": True}),
+        ("/readyz", {"schema": "p2pverify/ready/1", "ready": True, "reasons": []}),
+    ],
+)
+async def test_reports_are_served_as_they_are(path: str, expected: dict[str, object]) -> None:
+    """Each route answers with the report's document, uncached."""
+    async with running() as server:
+        reply = await server.ask(path)
+        assert (reply.status, reply.json()) == (200, expected)
+        assert reply.headers["content-type"] == "application/json"
+        assert reply.headers["cache-control"] == "no-store"
+
+
+async def test_an_unready_node_says_why() -> None:
+    """/readyz is 503 with the reasons and turns to 200 when they are gone, while /livez stays 200."""
+    async with running(FakeReports(reasons=["no neighbours", "no final cut"])) as server:
+        reply = await server.ask("/readyz")
+        assert reply.status == 503
+        assert reply.json()["reasons"] == ["no neighbours", "no final cut"]
+        assert (await server.ask("/livez")).status == 200
+        server.reports.reasons.clear()
+        assert (await server.ask("/readyz")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/v1/scores?view=latest", "view"),
+        ("/v1/scores?view=", "view"),
+        ("/v1/scores?final=1", "'final'"),
+        ("/v1/audits?limit=0", "limit"),
+        ("/v1/audits?limit=1001", "limit"),
+        ("/v1/audits?limit=-1", "limit"),
+        ("/v1/audits?limit=5.0", "limit"),
+        ("/v1/audits?limit=1_0", "limit"),
+        ("/v1/audits?limit=%D9%A3", "limit"),
+        ("/v1/audits?limit=99999999999999999999", "limit"),
+        ("/v1/audits?limit=5&limit=6", "twice"),
+        ("/v1/audits?limit=%ff", "UTF-8"),
+        ("/v1/audits?limit", "name=value"),
+        ("/v1/audits?" + "&".join(f"a{i}=1" for i in range(20)), "name=value"),
+        ("/v1/audits?limit=" + "1" * 600, "longer"),
+        ("/v1/status?x=1", "'x'"),
+        ("/livez?x=1", "'x'"),
+    ],
+)
+async def test_a_malformed_query_is_refused_with_its_fault(path: str, named: str) -> None:
+    """A query that is not exactly what a route takes gets a 400 that names the fault."""
+    async with running() as server:
+        reply = await server.ask(path)
+        assert reply.status == 400
+        document = reply.json()
+        assert (document["schema"], document["error"]) == ("p2pverify/error/1", "bad_query")
+        assert named in str(document["message"])
+
+
+async def test_leave_needs_the_token() -> None:
+    """Without the token nothing happens and the answer says what is wrong; with it the node is told once."""
+    async with running() as server:
+        nothing = await server.ask("/v1/leave", method="POST")
+        assert (nothing.status, nothing.json()["error"]) == (401, "no_token")
+        assert nothing.headers["www-authenticate"] == "Bearer"
+        twice = await server.ask("/v1/leave", method="POST", headers=BEARER * 2)
+        assert twice.status == 401
+        for value in (f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}0", f"Basic {TOKEN}", TOKEN, "Bearer \xff"):
+            wrong = await server.ask("/v1/leave", method="POST", headers=(("Authorization", value),))
+            assert (wrong.status, wrong.json()["error"]) == (403, "wrong_token")
+        assert (await server.ask("/v1/leave", headers=BEARER)).status == 405
+        assert server.left == []
+        right = await server.ask("/v1/leave", method="POST", headers=BEARER)
+        assert (right.status, right.json()["leaving"]) == (202, True)
+        assert server.left == [True]
+
+
+async def test_foreign_host_headers_are_refused() -> None:
+    """Only loopback names with our own port pass, so a rebound DNS name reads nothing."""
+    async with running() as server:
+        port = server.port
+        for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"LOCALHOST:{port}", f"[::1]:{port}"):
+            assert (await server.ask("/livez", host=host)).status == 200
+        for host in ("example.org", f"example.org:{port}", "127.0.0.1", f"127.0.0.1:{port + 1}", "localhost."):
+            reply = await server.ask("/livez", host=host)
+            assert (reply.status, reply.json()["error"]) == (403, "wrong_host")
+
+
+async def test_bodies_are_limited() -> None:
+    """A body of unknown or great length is refused before it is read."""
+    async with running() as server:
+        for header in (("Content-Length", "5000"), ("Transfer-Encoding", "chunked")):
+            reply = await server.ask("/v1/leave", method="POST", headers=(*BEARER, header))
+            assert (reply.status, reply.json()["error"]) == (413, "too_large")
+        assert server.left == []
+
+
+async def test_unknown_paths_name_the_known_ones() -> None:
+    """A wrong path is answered with a list of the right ones."""
+    async with running() as server:
+        reply = await server.ask("/v1/score")
+        assert reply.status == 404
+        assert "/v1/scores" in str(reply.json()["message"])
+
+
+async def test_a_fault_in_a_report_is_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception in a report becomes a 500 and a log entry, and the server lives on."""
+    async with running(FakeReports(faulty=True)) as server:
+        with caplog.at_level(logging.ERROR, logger="p2pverify.api"):
+            reply = await server.ask("/v1/status")
+        assert reply.status == 500
+        assert b"RuntimeError" not in reply.body
+        assert "a report failed" in caplog.text
+        assert (await server.ask("/livez")).status == 200
+
+
+HOST = b"Host: 127.0.0.1:PORT\r\n"
+GARBAGE: dict[str, bytes] = {
+    "zeros": bytes(4096),
+    "high bytes": bytes(range(128, 256)) * 64,
+    "TLS hello": bytes.fromhex("1603010200010001fc0303") + bytes(500),
+    "HTTP/2 preface and garbage": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(range(256)),
+    "no host": b"GET /livez HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /livez HTTP/1.1\r\n" + HOST + HOST + b"\r\n",
+    "HTTP/0.9": b"GET /livez\r\n\r\n",
+    "endless header": b"GET /livez HTTP/1.1\r\nX: " + b"a" * 100_000,
+    "bad length": b"POST /v1/leave HTTP/1.1\r\n" + HOST + b"Content-Length: -5\r\n\r\n",
+    "two lengths": b"POST /v1/leave HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n",
+    "bad chunks": b"POST /v1/leave HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "not UTF-8 in path": b"GET /\xff\xfe HTTP/1.1\r\n" + HOST + b"\r\n",
+    "escaped garbage in path": b"GET /%ff%00%0a HTTP/1.1\r\n" + HOST + b"\r\n",
+    "not UTF-8 in query": b"GET /v1/audits?limit=\xff HTTP/1.1\r\n" + HOST + b"\r\n",
+    "CONNECT": b"CONNECT example.org:443 HTTP/1.1\r\n" + HOST + b"\r\n",
+    "absolute target": b"GET http://example.org/livez HTTP/1.1\r\n" + HOST + b"\r\n",
+    "websocket and trailing bytes": b"GET /v1/status HTTP/1.1\r\n" + HOST + b"Upgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    + bytes(range(256)),
+    "upgrade to h2c": b"GET /livez HTTP/1.1\r\n" + HOST + b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings"
+    b"\r\nHTTP2-Settings: AAAA\r\n\r\n" + bytes(64),
+}
+
+
+@pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
+async def test_garbage_leaves_the_server_alive(data: bytes) -> None:
+    """Whatever bytes come, the connection ends without a report, and the next request is answered."""
+    async with running() as server:
+        stream = await trio.open_tcp_stream("127.0.0.1", server.port)
+        async with stream:
+            try:
+                await stream.send_all(data.replace(b"PORT", str(server.port).encode()))
+                await stream.send_eof()
+                answer = await _read_to_end(stream)
+            except trio.BrokenResourceError:
+                answer = b""
+        assert b'"peer_id"' not in answer
+        assert server.left == []
+        assert (await server.ask("/livez")).status == 200
+
+
+async def _read_to_end(stream: trio.SocketStream) -> bytes:
+    answer = bytearray()
+    async for chunk in stream:
+        answer += chunk
+    return bytes(answer)
+
+
+async def test_silent_and_half_requests_do_not_delay_shutdown() -> None:
+    """Open connections with nothing or half a request on them are dropped when the server stops."""
+    async with running() as server:
+        silent = await trio.open_tcp_stream("127.0.0.1", server.port)
+        half = await trio.open_tcp_stream("127.0.0.1", server.port)
+        await half.send_all(b"GET /livez HTTP/1.1\r\nHo")
+        assert (await server.ask("/livez")).status == 200
+    async with silent, half:
+        assert await silent.receive_some() == b""
+
+
+async def test_metrics_parse_and_carry_the_counters() -> None:
+    """The exposition is read by Prometheus' own parser, whatever the names of the figures."""
+    figures = {
+        "neighbours": 2,
+        "judged accept": 3,
+        'judged reject "bad"\\ \n signature': 4,
+        "answers_total": 5,
+        "ready": 7,
+        "Wörter-und Zeichen!": 6,
+        "": 8,
+        "  ": 9,
+    }
+    async with running(FakeReports(reasons=["starting"], figures=figures)) as server:
+        await server.ask("/v1/status?x=1")
+        await server.ask("/nowhere/" + "x" * 100)
+        reply = await server.ask("/metrics")
+    assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    samples = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(reply.body.decode())
+        for sample in family.samples
+    }
+    assert samples["p2pverify_node_neighbours", ()] == 2
+    assert samples["p2pverify_node_judged", (("what", "accept"),)] == 3
+    assert samples["p2pverify_node_judged", (("what", 'reject "bad"\\ \n signature'),)] == 4
+    assert samples["p2pverify_node_answers_total", ()] == 5
+    assert samples["p2pverify_node_ready", ()] == 7
+    assert samples["p2pverify_ready", ()] == 0
+    assert samples["p2pverify_api_requests_total", (("route", "/v1/status"), ("status", "400"))] == 1
+    assert samples["p2pverify_api_requests_total", (("route", "other"), ("status", "404"))] == 1
+    assert any(name == "process_resident_memory_bytes" for name, _ in samples)
+
+
+async def test_every_route_is_described() -> None:
+    """The OpenAPI document is served and lists what the 404 answer lists."""
+    async with running() as server:
+        document = (await server.ask("/openapi.json")).json()
+        known = str((await server.ask("/x")).json()["message"])
+    paths = document["paths"]
+    assert isinstance(paths, dict)
+    assert {"/v1/status", "/v1/scores", "/v1/audits", "/readyz", "/metrics", "/v1/leave"} <= set(paths)
+    assert all(path in known for path in paths)
+
+
+@pytest.mark.parametrize(
+    "bind",
+    ["0.0.0.0:0", "[::]:0", "192.0.2.1:80", "example.org:80", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:x",
+     ":80", "::1:80", "[127.0.0.1]:80", "127.0.0.1:-1", "127.0.0.1:٣", "unix:/x", "", "fd://3"],
+)  # fmt: skip
+async def test_only_loopback_is_served(bind: str) -> None:
+    """An address that others could reach, or that is none, is refused with what to do."""
+    with pytest.raises(BindError) as caught:
+        await serve(FakeReports(), bind=bind, token=TOKEN, on_leave=lambda: None)
+    assert "127.0.0.1" in caught.value.hint
+
+
+async def test_a_port_in_use_is_named() -> None:
+    """A second server on one port gets a sentence, not an exception group."""
+    async with running() as server:
+        with pytest.raises(BindError, match=str(server.port)):
+            await serve(FakeReports(), bind=f"127.0.0.1:{server.port}", token=TOKEN, on_leave=lambda: None)
+
+
+async def test_the_port_is_free_after_shutdown() -> None:
+    """Cancelling closes the listener, so that a restart can bind the same port."""
+    async with running() as server:
+        port = server.port
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+async def test_a_cancelled_start_ends() -> None:
+    """Cancelling before the server has started ends it too."""
+    with trio.fail_after(10), trio.CancelScope() as scope:
+        scope.cancel()
+        await serve(FakeReports(), bind="127.0.0.1:0", token=TOKEN, on_leave=lambda: None)
+    assert scope.cancelled_caught
+
+
+def test_answers_are_one_json_document() -> None:
+    """An error document has its schema, a word and a sentence."""
+    from p2pverify.api.gate import error_document
+
+    assert json.loads(json.dumps(error_document("x", "why"))) == {
+        "schema": "p2pverify/error/1",
+        "error": "x",
+        "message": "why",
+    }

@@ -1,0 +1,181 @@
+"""The fold is a function of a set: order, repetition and the way records came together do not matter."""
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from p2pverify.core.canon import encode
+from p2pverify.core.errors import GossipIgnore
+from p2pverify.core.fold import Fold
+from p2pverify.core.ledger import Ledger
+from p2pverify.core.network import Network
+from p2pverify.core.records import Record, decode_record
+from p2pverify.core.verify import VerificationFailed, verify
+from p2pverify.core.view import view_root, view_value
+from tests.support.world import World, always, share
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    """Six peers, one full-time cheater and one part-time, after a conviction."""
+    world = World(6, seed=11, cores=6, slots_milli=1500, spot_check_permille=100)
+    world.peers[1].lie = always
+    world.peers[4].lie = share(0.5)
+    world.run_epochs(14)
+    return world
+
+
+@pytest.fixture(scope="module")
+def records(world: World) -> list[Record]:
+    """All records that the first peer holds."""
+    return list(world.peers[0].machine.context.ledger.records())
+
+
+def fold_of(network: Network, records: list[Record]) -> Fold:
+    ledger = Ledger()
+    fold = Fold(network, ledger)
+    for record in records:
+        try:
+            added = ledger.add(record)
+        except GossipIgnore:
+            continue
+        for found in added:
+            fold.take(found)
+    fold.settle()
+    return fold
+
+
+def test_the_cheaters_are_convicted_and_nobody_else(world: World) -> None:
+    """The fixture shows what it should: the full-time cheater convicted in every final view."""
+    for peer in world.peers:
+        assert 1 in world.convicted(peer.name)
+        assert world.convicted(peer.name) <= {1, 4}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_shuffled_and_repeated_records_give_the_same_view(world: World, records: list[Record], seed: int) -> None:
+    """Any order, with repetitions, gives the same certified cut and the same view bytes."""
+    dice = random.Random(seed)
+    mixed = records + dice.sample(records, len(records) // 3)
+    dice.shuffle(mixed)
+    expected = world.peers[0].machine.fold.latest
+    found = fold_of(world.network, mixed).latest
+    assert found.id == expected.id
+    assert encode(view_value(world.network, found)) == encode(view_value(world.network, expected))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32), share_kept=st.floats(0.1, 0.9))
+def test_split_and_merged_sets_give_the_same_view(
+    world: World, records: list[Record], seed: int, share_kept: float
+) -> None:
+    """Two halves folded apart and then merged end in the view of the whole; in between nothing contradicts it."""
+    dice = random.Random(seed)
+    left = [r for r in records if dice.random() < share_kept]
+    ledger = Ledger()
+    fold = Fold(world.network, ledger)
+    convicted: set[bytes] = set()
+    for part in (left, records):
+        for record in part:
+            try:
+                added = ledger.add(record)
+            except GossipIgnore:
+                continue
+            for found in added:
+                fold.take(found)
+        fold.settle()
+        now = {peer for peer, m in fold.latest.members.items() if m.is_convicted}
+        assert convicted <= now
+        convicted = now
+    assert view_root(world.network, fold.latest) == view_root(world.network, world.peers[0].machine.fold.latest)
+
+
+def test_every_final_view_on_the_path_is_the_signed_one(world: World, records: list[Record]) -> None:
+    """Peers became final in the same cuts, and convictions never go away along the path."""
+    finals = [peer.finals for peer in world.peers]
+    shortest = min(len(f) for f in finals)
+    assert shortest > 8
+    assert all(set(f[: shortest - 2]) <= set(max(finals, key=len)) for f in finals)
+    convicted: set[bytes] = set()
+    fold = fold_of(world.network, records)
+    for cut_id in fold.latest.path[1:]:
+        state = fold.state(cut_id)
+        assert state is not None
+        now = {peer for peer, m in state.members.items() if m.is_convicted}
+        assert convicted <= now
+        convicted = now
+
+
+def test_an_export_verifies_and_a_changed_one_does_not(world: World, records: list[Record]) -> None:
+    """The records alone give the view; without a certificate, or with a record left out, they do not pass."""
+    network, latest = world.network, world.peers[0].machine.fold.latest
+    data = [record.data for record in records]
+    verified = verify(network.id, network.encode(), latest.id, data)
+    assert verified.cut.view_root == view_root(network, latest)
+    with pytest.raises(VerificationFailed, match="before it is missing"):
+        verify(network.id, network.encode(), latest.id, data[1:])
+    with pytest.raises(VerificationFailed, match="not in the file"):
+        verify(network.id, network.encode(), bytes(32), data)
+    unsigned = [r.data for r in records if not (r.kind == 10 and r.payload.find(latest.id) >= 0)]
+    with pytest.raises(VerificationFailed, match=r"certificate|missing"):
+        verify(network.id, network.encode(), latest.id, unsigned)
+    other = World(3, seed=5).network
+    with pytest.raises(VerificationFailed, match="not that of the network id"):
+        verify(other.id, network.encode(), latest.id, data)
+    with pytest.raises(VerificationFailed, match="wrong network"):
+        verify(other.id, other.encode(), latest.id, data)
+
+
+def test_flipping_a_byte_of_any_record_is_found(world: World, records: list[Record]) -> None:
+    """One changed bit in any record fails the verification."""
+    network, latest = world.network, world.peers[0].machine.fold.latest
+    data = [record.data for record in records]
+    dice = random.Random(3)
+    for number in dice.sample(range(len(data)), 12):
+        changed = bytearray(data[number])
+        changed[dice.randrange(len(changed))] ^= 1 << dice.randrange(8)
+        with pytest.raises(VerificationFailed) as failed:
+            verify(network.id, network.encode(), latest.id, [*data[:number], bytes(changed), *data[number + 1 :]])
+        assert failed.value.number is not None
+
+
+def test_a_late_joiner_ends_with_the_same_records(world: World) -> None:
+    """A peer that comes with an empty disk gets the set of the others by the exchange of frontiers."""
+    other = World(5, seed=12, cores=5)
+    other.crash(3)
+    other.peers[3].disk.clear()
+    other.run_epochs(6)
+    other.restart(3)
+    other.run_epochs(4)
+    heads = {peer.machine.fold.latest.id for peer in other.peers}
+    assert len(heads) <= 2  # the newest may be under way
+    assert other.peers[3].machine.fold.latest.index >= other.peers[0].machine.fold.latest.index - 1
+    assert [decode_record(r.data).id for r in other.peers[3].machine.context.ledger.records()]
+
+
+def test_a_crashed_peer_goes_on_without_a_fork() -> None:
+    """A peer that stops in the middle of an epoch and starts from its disk never signs one number twice."""
+    world = World(5, seed=21, cores=5, slots_milli=1500)
+    world.peers[2].lie = always
+    world.run_epochs(4.3)
+    world.crash(0)
+    world.run_epochs(1.4)
+    world.restart(0)
+    world.run_epochs(9)
+    for peer in world.peers:
+        assert peer.machine.context.ledger.statistics()["forked"] == 0
+        assert world.convicted(peer.name) == {2}
+    views = {view_root(world.network, p.machine.fold.state(world.peers[1].finals[-2])) for p in world.peers}  # type: ignore[arg-type]
+    assert len(views) == 1
+
+
+def test_an_honest_network_convicts_nobody() -> None:
+    """Without cheaters there are no dissents, and everybody is audited."""
+    world = World(5, seed=31, cores=5, slots_milli=1500, spot_check_permille=200)
+    world.run_epochs(12)
+    members = world.peers[0].machine.fold.latest.members
+    assert all(m.dissents == 0 and m.agreements > 5 and m.no_shows <= 2 for m in members.values())
+    assert world.peers[0].machine.fold.latest.totals["decided disputes"] > 0

@@ -1,0 +1,153 @@
+"""Stand-ins for a driver's surroundings, and a machine that does what a test says."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from p2pverify.core.events import Effect, Event, StoredAnswer
+from p2pverify.core.machine import Machine
+from p2pverify.core.network import Network
+from p2pverify.node import ports
+from p2pverify.node.journal import Kept
+from p2pverify.node.ports import Generated, ModelInfo, Neighbour
+from tests.support.world import MANIFEST
+
+
+@dataclass
+class FakeJournal:
+    """A disk that takes its time: every write waits until the test opens the gate."""
+
+    trace: list[str] = field(default_factory=list)
+    gate: trio.Event | None = None
+    error: Exception | None = None
+    writing: trio.Event = field(default_factory=trio.Event)
+    kept: list[Kept] = field(default_factory=list)
+    answers: list[StoredAnswer] = field(default_factory=list)
+
+    async def persist(self, records: Sequence[Kept], answers: Sequence[StoredAnswer]) -> None:
+        self.trace.append(f"writing {len(records)}+{len(answers)}")
+        self.writing.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        else:
+            await trio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise self.error
+        self.kept += records
+        self.answers += answers
+        self.trace.append("written")
+
+    def statistics(self) -> dict[str, int]:
+        return {"records": len(self.kept)}
+
+
+@dataclass
+class FakeNetwork:
+    """A network that remembers what it was given. Requests are answered by `reply`."""
+
+    trace: list[str] = field(default_factory=list)
+    messages: list[bytes] = field(default_factory=list)
+    reply: Callable[[bytes, bytes], bytes | Exception | None] = lambda peer, request: b"response"
+    peers: tuple[Neighbour, ...] = ()
+
+    def publish_nowait(self, message: bytes) -> None:
+        self.trace.append("published")
+        self.messages.append(message)
+
+    async def ask(self, peer: bytes, request: bytes) -> bytes:
+        self.trace.append("asked")
+        await trio.lowlevel.checkpoint()
+        reply = self.reply(peer, request)
+        if reply is None:
+            await trio.sleep_forever()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def neighbours(self) -> Sequence[Neighbour]:
+        return self.peers
+
+    def addresses(self) -> Sequence[str]:
+        return ("/ip4/127.0.0.1/tcp/4747",)
+
+    def statistics(self) -> dict[str, int]:
+        return {"links": len(self.peers)}
+
+
+@dataclass
+class FakeEngine:
+    """An engine that hashes. It fails for prompts that begin with 666."""
+
+    jobs: list[str] = field(default_factory=list)
+
+    @property
+    def info(self) -> ModelInfo:
+        m = MANIFEST
+        return ModelInfo(
+            m.model,
+            m.weights,
+            m.tokenizer,
+            m.template,
+            "toy",
+            "any",
+            m.quantisation,
+            m.licence,
+            512,
+            256,
+        )
+
+    def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
+        self.jobs.append("write")
+        return tuple(hashlib.sha256(seed).digest()[:tokens_max])
+
+    def answer(
+        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
+    ) -> Generated:
+        self.jobs.append(f"answer {prompt[0]}")
+        if prompt[0] == 666:
+            raise ValueError("no such token")
+        key = sampler_key if temperature_milli else b""
+        made = hashlib.sha256(repr(tuple(prompt)).encode() + key).digest()
+        return Generated(tuple(made[:tokens_max]), "length", 1, 2)
+
+    def encode_chat(self, text: str) -> tuple[int, ...]:
+        return tuple(text.encode())
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return bytes(tokens).decode(errors="replace")
+
+    def close(self) -> None:
+        self.jobs.append("close")
+
+
+class ScriptedMachine(Machine):
+    """A machine whose effects a test chooses; it wants no ticks."""
+
+    def __init__(self, network: Network, seed: bytes) -> None:
+        super().__init__(network, seed, 0, MANIFEST, 512)
+        self.events: list[Event] = []
+        self.script: Callable[[Event], list[Effect]] = lambda event: []
+        self._heard = trio.Event()
+
+    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+        self.events.append(event)
+        self._heard.set()
+        self._heard = trio.Event()
+        return self.script(event)
+
+    async def wait_events(self, kind: type, count: int = 1) -> list[Event]:
+        """Wait until so many events of a kind have come."""
+        while len(found := [event for event in self.events if isinstance(event, kind)]) < count:
+            await self._heard.wait()
+        return found
+
+    def next_wake_ms(self, now_ms: int) -> int:
+        return now_ms + 1_000_000
+
+
+def check_ports(journal: FakeJournal, network: FakeNetwork, engine: FakeEngine) -> None:
+    """The fakes fulfil the ports; a type checker reads this."""
+    _network: ports.Network = network
+    _engine: ports.Engine = engine

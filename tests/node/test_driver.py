@@ -1,0 +1,369 @@
+"""The driver between a machine and its surroundings: order, bounds, faults."""
+
+from collections.abc import Callable
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from p2pverify.core.canon import decode, encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.events import (
+    AskFailed,
+    Compute,
+    Computed,
+    Effect,
+    Event,
+    Finalised,
+    Judged,
+    Leave,
+    Persist,
+    Publish,
+    RecordsArrived,
+    RequestArrived,
+    Respond,
+    ResponseArrived,
+    Send,
+    StoredAnswer,
+    Tick,
+)
+from p2pverify.core.records import NO_PREV, Kind, Record, make_record
+from p2pverify.node import ports
+from p2pverify.node.driver import TICKETS_MAX, Driver
+from p2pverify.node.messages import BATCH_RECORDS_MAX, Frontier, Page, encode_frontier, encode_page
+from p2pverify.node.outbox import EFFECTS_MAX
+from p2pverify.node.ports import GossipVerdict
+from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork, ScriptedMachine
+from tests.support.world import make_network, seeds
+
+SEEDS = seeds(3)
+NETWORK = make_network(SEEDS)
+SOURCE = b"s" * 32
+
+
+def record(seed: bytes, number: int = 0, payload: bytes = b"") -> Record:
+    from p2pverify.core.sign import public_key
+
+    return make_record(
+        seed,
+        public_key(seed),
+        NETWORK.id,
+        epoch=0,
+        seq=number,
+        prev=NO_PREV if number == 0 else b"p" * 32,
+        kind=Kind.LEAVE,
+        payload=payload,
+    )
+
+
+class Bench:
+    """A driver on the bench: scripted machine, fakes around it, one trace of what happened."""
+
+    def __init__(self, script: Callable[[Event], list[Effect]], *, silent: bool = False) -> None:
+        self.trace: list[str] = []
+        self.journal = FakeJournal(self.trace)
+        self.network = FakeNetwork(self.trace)
+        self.engine = FakeEngine()
+        self.machine = ScriptedMachine(NETWORK, SEEDS[0])
+        self.machine.script = script
+        self.driver = Driver(
+            self.machine, self.journal, self.engine, clock=lambda: round(trio.current_time() * 1000), silent=silent
+        )
+
+    def events(self, kind: type) -> list[Event]:
+        return [event for event in self.machine.events if isinstance(event, kind)]
+
+
+def on_request(*effects: Effect) -> Callable[[Event], list[Effect]]:
+    """A script with these effects for the request of ticket 1."""
+    return lambda event: list(effects) if isinstance(event, RequestArrived) else []
+
+
+async def test_nothing_is_said_before_it_is_written(autojump_clock, nursery):
+    """While the disk is busy nothing is answered or published; then first the answer, then the news."""
+    one = record(SEEDS[0])
+    bench = Bench(on_request(Persist((one,)), Publish((one.data,)), Respond(1, b"answer")))
+    bench.journal.gate = trio.Event()
+    await nursery.start(bench.driver.run, bench.network)
+
+    async def ask() -> None:
+        assert await bench.driver.serve(b"request", SOURCE) == b"answer"
+        bench.trace.append("answered")
+
+    nursery.start_soon(ask)
+    await bench.journal.writing.wait()
+    await wait_all_tasks_blocked()
+    assert bench.trace == ["writing 1+0"]
+    bench.journal.gate.set()
+    await wait_all_tasks_blocked()
+    assert bench.trace[:3] == ["writing 1+0", "written", "published"]
+    assert "answered" in bench.trace
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_gathers_while_the_disk_is_busy_is_one_commit(autojump_clock, nursery):
+    """Three events during a slow write lead to one further write, and to one gossip message."""
+    bench = Bench(lambda event: [])
+    bench.journal.gate = trio.Event()
+    await nursery.start(bench.driver.run, bench.network)
+    records = [record(SEEDS[0], n) for n in range(4)]
+    upcoming = iter(records)
+
+    def script(event: Event) -> list[Effect]:
+        if not isinstance(event, RecordsArrived):
+            return []
+        one = next(upcoming)
+        return [Persist((one,)), Publish((one.data,)), Judged("accept", ())]
+
+    bench.machine.script = script
+    message = encode([b"x"])
+    assert bench.driver.judge(message, SOURCE) is GossipVerdict.ACCEPT
+    await bench.journal.writing.wait()
+    for _ in range(3):
+        bench.driver.judge(message, SOURCE)
+    bench.journal.gate.set()
+    await wait_all_tasks_blocked()
+    assert [line for line in bench.trace if line.startswith("writing")] == ["writing 1+0", "writing 3+0"]
+    assert decode(bench.network.messages[-1], size_max=10_000) == [r.data for r in records[1:]]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_failed_write_ends_the_node_and_nothing_more_is_done(autojump_clock):
+    """If the disk refuses, its error ends the driver, and neither answer nor news leave."""
+    one = record(SEEDS[0])
+    bench = Bench(on_request(Persist((one,)), Respond(1, b"answer"), Publish((one.data,))))
+    bench.journal.error = RuntimeError("the disk is full")
+    answered: list[bytes] = []
+
+    async def ask() -> None:
+        answered.append(await bench.driver.serve(b"request", SOURCE))
+
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="disk is full"), flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bench.driver.run, bench.network)
+            nursery.start_soon(ask)
+    assert not answered
+    assert bench.trace == ["writing 1+0"]
+
+
+async def test_own_records_from_others_are_marked(autojump_clock, nursery):
+    """What arrives is marked as received; what this node says is not, so that the store can refuse it."""
+    theirs, ours = record(SEEDS[1]), record(SEEDS[0])
+    bench = Bench(lambda event: [])
+    bench.machine.script = lambda event: (
+        [Persist((theirs,)), Judged("accept", ()), Persist((ours,)), Publish((ours.data,))]
+        if isinstance(event, RecordsArrived)
+        else []
+    )
+    await nursery.start(bench.driver.run, bench.network)
+    bench.driver.judge(encode([theirs.data]), SOURCE)
+    await wait_all_tasks_blocked()
+    assert [(kept.record, kept.received) for kept in bench.journal.kept] == [(theirs, True), (ours, False)]
+    nursery.cancel_scope.cancel()
+
+
+async def test_answers_are_stored_before_they_leave(autojump_clock, nursery):
+    """A computed answer is written down, then sent."""
+    answer = StoredAnswer(SOURCE, b"q" * 32, (1, 2), "length")
+    bench = Bench(on_request(Persist(answers=(answer,)), Respond(1, b"answer")))
+    await nursery.start(bench.driver.run, bench.network)
+    assert await bench.driver.serve(b"request", SOURCE) == b"answer"
+    assert bench.journal.answers == [answer]
+    nursery.cancel_scope.cancel()
+
+
+async def test_publishing_fills_messages_up_to_their_limits(autojump_clock, nursery):
+    """Forty records travel in three messages, in order."""
+    data = tuple(record(SEEDS[0], n).data for n in range(40))
+    bench = Bench(on_request(Publish(data), Respond(1, b"")))
+    await nursery.start(bench.driver.run, bench.network)
+    await bench.driver.serve(b"request", SOURCE)
+    await wait_all_tasks_blocked()
+    found = [decode(message, size_max=200_000) for message in bench.network.messages]
+    assert [len(batch) for batch in found] == [BATCH_RECORDS_MAX, BATCH_RECORDS_MAX, 8]
+    assert tuple(item for batch in found for item in batch) == data
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (b"yes", ResponseArrived(7, b"yes")),
+        (ports.AskFailed("unreachable"), AskFailed(7, "unreachable")),
+        (RuntimeError("a bug"), AskFailed(7, "failed")),
+        (None, AskFailed(7, "timeout")),
+    ],
+)
+async def test_every_request_sent_ends_in_one_event(autojump_clock, nursery, reply, expected):
+    """A response, a refusal, a fault of the adapter, and silence until the deadline."""
+    bench = Bench(lambda event: [])
+    bench.network.reply = lambda peer, request: reply
+    now = bench.driver.now_ms()
+    bench.machine.script = on_request(Send(7, SOURCE, b"question", now + 3_000), Respond(1, b""))
+    await nursery.start(bench.driver.run, bench.network)
+    await bench.driver.serve(b"request", SOURCE)
+    with trio.fail_after(10):
+        assert await bench.machine.wait_events(type(expected)) == [expected]
+    nursery.cancel_scope.cancel()
+
+
+async def test_jobs_reach_the_engine_and_come_back(nursery):
+    """A job is done in the engine's thread and its outcome becomes an event."""
+    job = Compute(3, 0, b"seed" * 4, 5, (), 4, 0, bytes(32))
+    bench = Bench(on_request(job, Respond(1, b"")))
+    await nursery.start(bench.driver.run, bench.network)
+    await bench.driver.serve(b"request", SOURCE)
+    with trio.fail_after(5):
+        (found,) = await bench.machine.wait_events(Computed)
+    assert isinstance(found, Computed)
+    assert (found.job, len(found.prompt), len(found.tokens)) == (3, 5, 4)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("message", [b"", b"\x80", b"\x81\x01", encode([b"x"] * 17), encode([b"x" * 70_000]), b"\xff"])
+async def test_malformed_gossip_is_rejected_and_counted(message):
+    """Whatever is not a batch is rejected without asking the machine."""
+    bench = Bench(lambda event: [])
+    assert bench.driver.judge(message, SOURCE) is GossipVerdict.REJECT
+    assert not bench.machine.events
+    assert any(name.startswith("malformed gossip") for name in bench.driver.statistics())
+
+
+async def test_a_fault_of_the_machine_is_contained(autojump_clock, nursery):
+    """A bug that a stranger's message meets is counted; what was decided before it is still carried out."""
+    one = record(SEEDS[0])
+    bench = Bench(lambda event: [])
+
+    def script(event: Event) -> list[Effect]:
+        if isinstance(event, RecordsArrived | RequestArrived):
+            bench.machine.context.effects += [Persist((one,)), Publish((one.data,))]
+            raise RuntimeError("a bug")
+        return []
+
+    bench.machine.script = script
+    await nursery.start(bench.driver.run, bench.network)
+    assert bench.driver.judge(encode([b"x"]), SOURCE) is GossipVerdict.IGNORE
+    assert b"failed" in await bench.driver.serve(b"request", SOURCE)
+    await wait_all_tasks_blocked()
+    assert bench.driver.statistics()["internal faults"] == 2
+    assert bench.trace[0].startswith("writing")
+    assert bench.trace[-1] == "published"
+    assert bench.machine.context.effects == []
+    nursery.cancel_scope.cancel()
+
+
+async def test_beyond_its_limits_the_node_says_busy(autojump_clock, nursery):
+    """With a full outbox, or with too many requests waiting, strangers are turned away and the machine is spared."""
+    bench = Bench(lambda event: [])
+    bench.machine.script = lambda event: [Publish(())] * EFFECTS_MAX if isinstance(event, RecordsArrived) else []
+    bench.driver.judge(encode([b"x"]), SOURCE)
+    before = len(bench.machine.events)
+    assert bench.driver.judge(encode([b"x"]), SOURCE) is GossipVerdict.IGNORE
+    assert b"busy" in await bench.driver.serve(b"request", SOURCE)
+    assert bench.driver.take_page(encode_page(Page(True, (b"x",))), SOURCE) is False
+    assert len(bench.machine.events) == before
+    await nursery.start(bench.driver.run, bench.network)
+    await wait_all_tasks_blocked()
+    for _ in range(TICKETS_MAX):
+        nursery.start_soon(bench.driver.serve, b"request", SOURCE)
+    await wait_all_tasks_blocked()
+    assert b"busy" in await bench.driver.serve(b"request", SOURCE)
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_asker_who_goes_away_leaves_nothing_behind(autojump_clock, nursery):
+    """The response to a request whose stream was closed goes nowhere, and its place is free again."""
+    bench = Bench(lambda event: [])
+    await nursery.start(bench.driver.run, bench.network)
+    with trio.move_on_after(1):
+        await bench.driver.serve(b"request", SOURCE)
+    assert bench.driver.statistics()["requests waiting"] == 0
+    bench.machine.script = lambda event: [Respond(1, b"late")] if isinstance(event, RecordsArrived) else []
+    bench.driver.judge(encode([b"x"]), SOURCE)
+    await wait_all_tasks_blocked()
+    assert bench.driver.statistics()["responses to nobody"] == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_silent_peer_never_answers(autojump_clock):
+    """The silent cheat waits until its asker gives up."""
+    bench = Bench(on_request(Respond(1, b"answer")), silent=True)
+    with trio.move_on_after(3600) as scope:
+        await bench.driver.serve(b"request", SOURCE)
+    assert scope.cancelled_caught
+    assert not bench.machine.events
+
+
+async def test_ticks_come_when_the_machine_wants_them(autojump_clock, nursery):
+    """The next tick comes at the wake time, and earlier if an event has moved it."""
+    bench = Bench(lambda event: [])
+    wake = bench.driver.now_ms() + 4_000
+    bench.machine.next_wake_ms = lambda now_ms: wake  # type: ignore[method-assign]
+    times: list[int] = []
+    bench.machine.script = lambda event: times.append(bench.driver.now_ms()) or [] if isinstance(event, Tick) else []
+    await nursery.start(bench.driver.run, bench.network)
+    await wait_all_tasks_blocked()
+    wake = bench.driver.now_ms() + 1_000
+    bench.driver.judge(encode([b"x"]), SOURCE)
+    await wait_all_tasks_blocked()
+    with trio.fail_after(60):
+        await bench.machine.wait_events(Tick, 2)
+    assert times[1] - wake in range(2)
+    nursery.cancel_scope.cancel()
+
+
+async def test_leaving_is_repeated_until_it_is_said(autojump_clock, nursery):
+    """A peer that may not sign yet says its leave later."""
+    bench = Bench(lambda event: [])
+    await nursery.start(bench.driver.run, bench.network)
+    bench.driver.leave()
+    bench.machine.next_wake_ms = lambda now_ms: now_ms + 100  # type: ignore[method-assign]
+    bench.driver.judge(encode([b"x"]), SOURCE)
+    with trio.fail_after(60):
+        await bench.machine.wait_events(Leave, 3)
+    bench.machine.context.is_leaving = True
+    said = len(bench.events(Leave))
+    with trio.fail_after(60):
+        await bench.machine.wait_events(Tick, len(bench.events(Tick)) + 2)
+    assert len(bench.events(Leave)) == said
+    nursery.cancel_scope.cancel()
+
+
+async def test_final_cuts_are_told(autojump_clock, nursery):
+    """Listeners hear of a cut that became final."""
+    bench = Bench(lambda event: [Finalised(b"c" * 32, 4)] if isinstance(event, RecordsArrived) else [])
+    heard: list[str] = []
+    bench.driver.on_final(lambda: heard.append("final"))
+    bench.driver.judge(encode([b"x"]), SOURCE)
+    assert heard == ["final"]
+
+
+async def test_pages_and_frontiers_of_strangers_are_read_strictly():
+    """Malformed ones are refused and counted; a frontier of another network gets an empty page."""
+    bench = Bench(lambda event: [])
+    for data in (b"", b"\x80", encode(["p2pverify/frontier/2", NETWORK.id, []])):
+        with pytest.raises(DecodeError):
+            bench.driver.sync_page(data)
+        with pytest.raises(DecodeError):
+            bench.driver.take_page(data, SOURCE)
+    foreign = bench.driver.sync_page(encode_frontier(Frontier(b"n" * 32, ())))
+    assert foreign == encode_page(Page(False, ()))
+    counts = bench.driver.statistics()
+    assert (counts["malformed frontiers"], counts["malformed pages"]) == (3, 3)
+    assert counts["frontiers of another network"] == 1
+
+
+async def test_a_page_helps_only_if_something_was_new():
+    """More pages are asked for while they bring something new."""
+    bench = Bench(lambda event: [])
+    for judged, more, expected in (
+        (Judged("accept", ()), True, True),
+        (Judged("accept", ("known",)), True, True),
+        (Judged("ignore", ("known", "known")), True, False),
+        (Judged("reject", ("bad", "known")), True, False),
+        (Judged("accept", ()), False, False),
+    ):
+        bench.machine.script = lambda event, judged=judged: [judged] if isinstance(event, RecordsArrived) else []
+        assert bench.driver.take_page(encode_page(Page(more, (b"a", b"b"))), SOURCE) is expected
+    assert bench.driver.take_page(encode_page(Page(True, ())), SOURCE) is False
+    assert bench.driver.statistics()["pages with a rejected record"] == 1
