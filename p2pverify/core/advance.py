@@ -141,14 +141,16 @@ def _is_covered(step: Step, cut: Cut) -> bool:
 def _audit(step: Step, record: Record) -> None:
     """An audit waits for its author's duty. A second, different one for the same slot convicts."""
     audit = audit_of(record)
-    known = step.state.audits.get(audit.key)
+    slots = step.state.audits.get((record.author, audit.epoch), {})
+    known = slots.get(audit.slot)
     if known is not None:
         if known.body != record.header.body:
             step.state.convict(record.author, "two audits for one slot")
         return
     if (record.author, audit.epoch) in step.state.duties:
         return  # after its duty: not part of what the duty opened
-    step.state.audits[audit.key] = AuditNote(audit, record.header.body, record.seq)
+    note = AuditNote(audit, record.header.body, record.seq)
+    step.state.audits[record.author, audit.epoch] = {**slots, audit.slot: note}
     step.state.count("audits")
 
 
@@ -189,7 +191,7 @@ def _forget(step: Step) -> None:
     """Drop what is beyond every deadline, so that a step's cost does not grow with the ledger."""
     state, params = step.state, step.network.params
     oldest = state.epoch - params.duty_epochs - 2
-    state.audits = {key: note for key, note in state.audits.items() if key.epoch >= oldest}
+    state.audits = {key: slots for key, slots in state.audits.items() if key[1] >= oldest}
     state.duties = {key: note for key, note in state.duties.items() if key[1] >= oldest}
     marks_from = state.epoch - params.duty_epochs - params.dispute_epochs - 2
     state.dissent_marks = {mark for mark in state.dissent_marks if mark[1] >= marks_from}

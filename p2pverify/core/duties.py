@@ -8,9 +8,9 @@ from p2pverify.core import draw
 from p2pverify.core.audit import Audit, Duty, decode_duty
 from p2pverify.core.question import Opening
 from p2pverify.core.records import DisputeKey, Record
+from p2pverify.core.rules import vrf_output
 from p2pverify.core.state import Contact, DutyNote, State
 from p2pverify.core.step import Step
-from p2pverify.core.vrf import proof_to_beta
 
 #: An audit that opens a dispute, the number of its duty record, and whether its question was sampled.
 Opened = tuple[Audit, int, bool]
@@ -33,7 +33,8 @@ def take_duty(step: Step, record: Record) -> list[Opened]:
     anchor = step.frame.state_of(duty.anchor)
     assert anchor is not None  # refuse_duty looked
     member = state.members[record.author]
-    beta = proof_to_beta(duty.proof)
+    beta = vrf_output(duty.vrf_key, draw.duty_alpha(step.network_id, duty.epoch, duty.beacon), duty.proof)
+    assert beta is not None  # the record was judged
     openings = {opening.slot: opening for opening in duty.openings}
     owed = draw.slots(beta, step.network.params)
     state.change(
@@ -46,13 +47,9 @@ def take_duty(step: Step, record: Record) -> list[Opened]:
     for slot in owed:
         targets = draw.targets(beta, slot, candidates, step.network.params)
         opened += _take_slot(step, record, duty, slot, targets, openings.get(slot.index))
-    void = [
-        key
-        for key in state.audits
-        if key.challenger == record.author and key.epoch == duty.epoch and key.slot >= len(owed)
-    ]
-    for key in void:
-        _void(step, key, "slot not owed")
+    for index in sorted(state.audits.get((record.author, duty.epoch), {})):
+        if index >= len(owed):
+            _void(step, DisputeKey(record.author, duty.epoch, index), "slot not owed")
     return opened
 
 
@@ -97,7 +94,7 @@ def _take_slot(
 ) -> list[Opened]:
     state = step.state
     key = DisputeKey(record.author, duty.epoch, slot.index)
-    note = state.audits.get(key)
+    note = state.audits.get((record.author, duty.epoch), {}).get(slot.index)
     if note is None or note.seq >= record.seq:
         if targets:
             member = state.members[record.author]

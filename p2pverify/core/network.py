@@ -6,6 +6,7 @@ write is read elsewhere (`node/networkfile.py`); here are only the fixed rules a
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from functools import lru_cache
 
 from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, decode, digest, encode
 from p2pverify.core.errors import DecodeError
@@ -179,6 +180,7 @@ class TestSteps:
     threshold: int  # conviction
 
 
+@lru_cache(maxsize=256)
 def test_steps(honest_ppm: int, cheat_ppm: int, conviction_odds: int) -> TestSteps:
     """Steps of the CUSUM log-likelihood test (Page 1954; Wald's SPRT steps) of `cheat` against `honest`.
 

@@ -216,9 +216,14 @@ def audit_of(record: Record) -> Audit:
 
 
 @lru_cache(maxsize=65_536)
+def vrf_output(key: bytes, alpha: bytes, proof: bytes) -> bytes | None:
+    """The output of a VRF proof if it verifies; remembered, since judgement, fold and signing ask again."""
+    return vrf.verify(key, alpha, proof)
+
+
 def vrf_holds(key: bytes, alpha: bytes, proof: bytes) -> bool:
-    """Whether a VRF proof verifies; remembered, since judgement, fold and signing ask again."""
-    return vrf.verify(key, alpha, proof) is not None
+    """Whether a VRF proof verifies."""
+    return vrf_output(key, alpha, proof) is not None
 
 
 _CHECKS: dict[int, Callable[[Record, Rules], None]] = {

@@ -1,11 +1,12 @@
 """The state that a fold carries from cut to cut. Values only; `step` computes the next one.
 
-Members, disputes and notes are immutable, the dictionaries that hold them are copied per step, so an older state
-never changes.
+Disputes and notes are immutable, members are copied before their first change in a step, and so are the dictionaries
+that hold them: an older state never changes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 
 from p2pverify.core.audit import Audit
 from p2pverify.core.draw import first_beacon
@@ -24,9 +25,12 @@ class Contact:
     answered: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Member:
-    """A peer as the records show it. Counts are of owed slots with the derived question only."""
+    """A peer as the records show it. Counts are of owed slots with the derived question only.
+
+    Only `State.change` writes to it, and only to a copy that belongs to the state under construction.
+    """
 
     founder: bool = False
     active: bool = False
@@ -122,7 +126,7 @@ class State:
     heads: dict[bytes, Head]
     path: tuple[bytes, ...]
     members: dict[bytes, Member]
-    audits: dict[DisputeKey, AuditNote] = field(default_factory=dict)
+    audits: dict[tuple[bytes, int], Mapping[int, AuditNote]] = field(default_factory=dict)  # by slot
     duties: dict[tuple[bytes, int], DutyNote] = field(default_factory=dict)
     disputes: dict[DisputeKey, Dispute] = field(default_factory=dict)
     dissent_marks: set[tuple[bytes, int]] = field(default_factory=set)
@@ -132,6 +136,7 @@ class State:
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     admitted_epoch: int = -1
+    changed: set[bytes] = field(default_factory=set)
 
     def successor(self, cut_id: bytes, epoch: int, heads: dict[bytes, Head]) -> "State":
         """A copy to build the next state in."""
@@ -171,7 +176,13 @@ class State:
         )
 
     def change(self, peer: bytes, **changes: object) -> None:
-        self.members[peer] = replace(self.members[peer], **changes)  # type: ignore[arg-type]  # field names
+        """Change a member in this state alone: its first change makes it a copy of its own."""
+        member = self.members[peer]
+        if peer not in self.changed:
+            self.changed.add(peer)
+            member = self.members[peer] = copy(member)
+        for name, value in changes.items():
+            setattr(member, name, value)
 
     def count(self, what: str) -> None:
         self.totals[what] = self.totals.get(what, 0) + 1

@@ -324,7 +324,7 @@ def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.Monk
     def planned(context: object, epoch: int, anchor: State) -> EpochPlan | None:
         plan = honest(context, epoch, anchor)  # type: ignore[arg-type]
         if plan is None and context is cheat:
-            then = replace(final(world).members[cheat.key]) if cheat.key in final(world).members else None
+            then = final(world).members[cheat.key] if cheat.key in final(world).members else None
             if then is not None and then.active:
                 forged = honest(context, epoch, replace(anchor, members={**anchor.members, cheat.key: then}))  # type: ignore[arg-type]
                 return forged

@@ -1,0 +1,119 @@
+"""How fast records are judged, stored and folded, as ratios to one Ed25519 check on this machine.
+
+    uv run python -m tests.bench.core.bench_fold [--peers 8] [--records 100000]
+
+Records come from a simulated network without cheaters, made in this process; making them takes most of the time.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import trio
+
+from p2pverify.core import sign
+from p2pverify.core.fold import Fold
+from p2pverify.core.ledger import Ledger
+from p2pverify.core.records import Record
+from p2pverify.core.rules import Rules, judge, vrf_holds
+from p2pverify.core.verify import FAR_FUTURE
+from p2pverify.store.sqlite import Store
+from p2pverify.store.writes import PutRecord
+from tests.support.world import Costs, World
+
+
+def make_records(peers: int, count: int) -> tuple[World, list[Record]]:
+    world = World(peers, seed=1, cores=peers, costs=Costs(1, 1, 1), latency_ms=(1, 3), slots_milli=3000)
+    while len(world.peers[0].machine.context.ledger) < count:
+        world.run_epochs(20)
+        held = len(world.peers[0].machine.context.ledger)
+        print(f"\rmaking records: {held}/{count}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    rules = Rules(world.network, world.network.id, FAR_FUTURE)
+    return world, [judge(data, rules) for data in world.peers[0].disk[:count]]
+
+
+def signature_check_s() -> float:
+    seed, message = bytes(32), bytes(300)
+    key, signature = sign.public_key(seed), sign.sign(seed, message)
+    begin = time.perf_counter()
+    for _ in range(2000):
+        assert sign.verify(key, message, signature)
+    return (time.perf_counter() - begin) / 2000
+
+
+def fold_s(world: World, records: list[Record]) -> tuple[float, Fold, Ledger]:
+    ledger = Ledger()
+    fold = Fold(world.network, ledger)
+    begin = time.perf_counter()
+    for record in records:
+        for added in ledger.add(record):
+            fold.take(added)
+    fold.settle()
+    return time.perf_counter() - begin, fold, ledger
+
+
+def one_more_s(fold: Fold, ledger: Ledger) -> float:
+    """The provisional view again, as after one more record."""
+    begin = time.perf_counter()
+    for _ in range(20):
+        fold.provisional(ledger.heads(), fold.latest.epoch + 1)
+    return (time.perf_counter() - begin) / 20
+
+
+def judge_s(world: World, records: list[Record]) -> float:
+    """Judgement of bytes that were never seen: nothing remembered of their proofs."""
+    vrf_holds.cache_clear()
+    rules = Rules(world.network, world.network.id, FAR_FUTURE)
+    begin = time.perf_counter()
+    for record in records:
+        judge(record.data, rules)
+    return time.perf_counter() - begin
+
+
+async def store_s(world: World, records: list[Record]) -> float:
+    writes = [PutRecord(r.id, r.author, r.seq, r.kind, r.epoch, r.data, received=True) for r in records]
+    with tempfile.TemporaryDirectory() as folder:
+        store = await trio.to_thread.run_sync(Store.open, Path(folder) / "node.db", world.network.id, bytes(32))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(store.run)
+            begin = time.perf_counter()
+            for at in range(0, len(writes), 256):
+                await store.append(writes[at : at + 256])
+            spent = time.perf_counter() - begin
+            nursery.cancel_scope.cancel()
+        store.close()
+    return spent
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--peers", type=int, default=8)
+    arguments.add_argument("--records", type=int, default=100_000)
+    chosen = arguments.parse_args()
+    world, records = make_records(chosen.peers, chosen.records)
+    check = signature_check_s()
+    sample = records[-20_000:]
+    judged = judge_s(world, sample) / len(sample)
+    stored = trio.run(store_s, world, sample) / len(sample)
+    small = max(1, len(records) // 100)
+    _, small_fold, small_ledger = fold_s(world, records[:small])
+    whole, fold, ledger = fold_s(world, records)
+    print(f"one signature check        {check * 1e6:8.1f} us   1.0 checks")
+    print(f"judge a record             {judged * 1e6:8.1f} us {judged / check:5.1f} checks  {1 / judged:8.0f}/s")
+    print(
+        f"judge and store a record   {(judged + stored) * 1e6:8.1f} us {(judged + stored) / check:5.1f} checks  {1 / (judged + stored):8.0f}/s"
+    )
+    print(
+        f"fold {len(records)} records      {whole:8.2f} s   {whole / len(records) / check:5.1f} checks a record; {fold.latest.index} certified cuts"
+    )
+    few, many = one_more_s(small_fold, small_ledger), one_more_s(fold, ledger)
+    print(
+        f"view after one more record {few * 1e3:8.2f} ms at {small}, {many * 1e3:.2f} ms at {len(records)}: ratio {many / few:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""The draw: a function of the VRF output alone, fair on average."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pverify.core import draw
+from p2pverify.core.canon import sha256
+from p2pverify.core.network import PARAM_BOUNDS, Params
+
+PARAMS = replace(
+    Params(**{name: low for name, low, _ in PARAM_BOUNDS}), slots_milli=2500, panel_size=3, greedy_percent=25
+)
+CROWD = tuple(sorted(sha256(bytes([number])) for number in range(30)))
+
+betas = st.binary(min_size=64, max_size=64)
+
+
+def _betas(count: int) -> list[bytes]:
+    return [sha256(number.to_bytes(4, "big")) * 2 for number in range(count)]
+
+
+@given(betas, st.permutations(CROWD))
+@settings(deadline=None, max_examples=50)
+def test_order_of_candidates_is_irrelevant(beta: bytes, shuffled: list[bytes]) -> None:
+    """The targets are distinct candidates, as many as the slot asks, whatever order the candidates come in."""
+    for slot in draw.slots(beta, PARAMS):
+        found = draw.targets(beta, slot, shuffled, PARAMS)
+        assert found == draw.targets(beta, slot, CROWD, PARAMS)
+        assert len(set(found)) == len(found) == (1 if slot.solo else 3)
+        assert set(found) <= set(CROWD)
+
+
+@given(betas, st.sampled_from(CROWD))
+@settings(deadline=None, max_examples=50)
+def test_a_candidate_more_displaces_at_most_one(beta: bytes, newcomer: bytes) -> None:
+    """Whoever joins changes the targets only by coming in: nobody can move others about."""
+    others = [key for key in CROWD if key != newcomer]
+    for slot in draw.slots(beta, PARAMS):
+        before = draw.targets(beta, slot, others, PARAMS)
+        after = draw.targets(beta, slot, CROWD, PARAMS)
+        assert [key for key in after if key != newcomer] == list(before[: len(before) - (newcomer in after)])
+
+
+@given(betas, st.integers(1, 16_000))
+@settings(deadline=None, max_examples=100)
+def test_number_of_slots(beta: bytes, slots_milli: int) -> None:
+    """A peer owes the average rounded down or up, numbered from 0, in the first half of the epoch."""
+    found = draw.slots(beta, replace(PARAMS, slots_milli=slots_milli))
+    assert slots_milli // 1000 <= len(found) <= -(-slots_milli // 1000)
+    assert [slot.index for slot in found] == list(range(len(found)))
+    assert all(0 <= slot.at_permille < 500 for slot in found)
+    assert all(len(slot.prompt_seed) == len(slot.sample_seed) == 16 for slot in found)
+
+
+def test_averages() -> None:
+    """Over a thousand outputs the number of slots, solo slots and greedy slots are near their rates."""
+    slots = [draw.slots(beta, PARAMS) for beta in _betas(1000)]
+    every = [slot for each in slots for slot in each]
+    assert abs(len(every) / 1000 - 2.5) < 0.06
+    assert abs(sum(slot.solo for slot in every) / len(every) - 0.5) < 0.05
+    assert abs(sum(slot.greedy for slot in every) / len(every) - 0.25) < 0.04
+    assert len({slot.prompt_seed for slot in every}) == len({slot.sample_seed for slot in every}) == len(every)
+
+
+def test_targets_are_spread() -> None:
+    """Over a thousand draws of one slot every candidate is asked about as often as every other."""
+    counts = dict.fromkeys(CROWD, 0)
+    panel = draw.Slot(0, 0, solo=False, greedy=False, prompt_seed=bytes(16), sample_seed=bytes(16))
+    for beta in _betas(1000):
+        for key in draw.targets(beta, panel, CROWD, PARAMS):
+            counts[key] += 1
+    assert all(60 < count < 140 for count in counts.values())
+
+
+def test_extremes() -> None:
+    """No candidates give no targets, fewer than the panel give all, and rates of 0 and 100 percent are exact."""
+    beta = sha256(b"beta") * 2
+    panel = draw.Slot(0, 0, solo=False, greedy=False, prompt_seed=bytes(16), sample_seed=bytes(16))
+    assert draw.targets(beta, panel, (), PARAMS) == ()
+    assert set(draw.targets(beta, panel, CROWD[:2], PARAMS)) == set(CROWD[:2])
+    assert not any(slot.greedy for slot in draw.slots(beta, replace(PARAMS, greedy_percent=0)))
+    assert all(slot.greedy for slot in draw.slots(beta, replace(PARAMS, greedy_percent=100)))
+
+
+def test_spot_checks_come_at_their_rate() -> None:
+    """About 5 % of the audits are voted on at 50 permille; all at 1000, none at 0."""
+    chosen = [draw.is_spot_check(beta, CROWD[0], 7, 1, 50) for beta in _betas(4000)]
+    assert 140 < sum(chosen) < 260
+    assert all(draw.is_spot_check(beta, CROWD[0], 7, 1, 1000) for beta in _betas(50))
+    assert not any(draw.is_spot_check(beta, CROWD[0], 7, 1, 0) for beta in _betas(50))
+
+
+def test_inputs_of_the_vrf_are_apart() -> None:
+    """Duty and proposal, network, epoch and beacon: any difference makes another input."""
+    one, two = sha256(b"1"), sha256(b"2")
+    inputs = {
+        draw.duty_alpha(one, 5, two),
+        draw.propose_alpha(one, 5, two),
+        draw.duty_alpha(two, 5, two),
+        draw.duty_alpha(one, 6, two),
+        draw.duty_alpha(one, 5, one),
+    }
+    assert len(inputs) == 5
+
+
+def test_beacons_chain() -> None:
+    """A beacon depends on the one before and on the proposer's output, and differs between networks."""
+    first = draw.first_beacon(sha256(b"network"))
+    beacons = {
+        first,
+        draw.first_beacon(sha256(b"other")),
+        draw.next_beacon(first, bytes(64)),
+        draw.next_beacon(first, b"\1" * 64),
+        draw.next_beacon(draw.next_beacon(first, bytes(64)), bytes(64)),
+    }
+    assert len(beacons) == 5

@@ -1,0 +1,206 @@
+"""Certified cuts are nested whatever the order of delivery, as long as less than a third of the weight signs two ways.
+
+A state machine drives honest members and one hostile member, who proposes arbitrary sets on any base and signs
+everything; records reach anybody at any time, in any order, or not at all.
+"""
+
+from dataclasses import replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from p2pverify.core import draw, vrf
+from p2pverify.core.errors import GossipIgnore
+from p2pverify.core.events import Publish, RecordsArrived, Tick
+from p2pverify.core.machine import Machine
+from p2pverify.core.records import Cut, CutSignature, Head, Kind, decode_cut, decode_record
+from p2pverify.core.rules import Rules, judge
+from tests.support.world import MANIFEST, make_network, seeds
+
+MEMBERS = 4  # three honest, one hostile: less than a third of the weight
+
+
+class HostileProposer(RuleBasedStateMachine):
+    """Honest machines under a hostile schedule."""
+
+    @initialize(salt=st.integers(0, 3))
+    def start(self, salt: int) -> None:
+        identities = seeds(MEMBERS, f"nested-{salt}")
+        self.network = make_network(identities)
+        self.now = self.network.params.genesis_ms
+        self.machines = [Machine(self.network, seed, 0, MANIFEST, 64) for seed in identities]
+        self.honest, self.hostile = self.machines[:-1], self.machines[-1]
+        self.pool: list[bytes] = []
+        self.signed: set[bytes] = set()
+        for machine in self.machines:
+            self.tick(machine)
+
+    def tick(self, machine: Machine) -> None:
+        for effect in machine.handle(Tick(), self.now):
+            if isinstance(effect, Publish):
+                self.publish(effect.records)
+
+    def publish(self, records: tuple[bytes, ...]) -> None:
+        """Everybody's records reach the hostile member at once."""
+        self.pool += records
+        for data in records:
+            self.feed(self.hostile, data)
+
+    def feed(self, machine: Machine, data: bytes) -> None:
+        for effect in machine.handle(RecordsArrived((data,), bytes(32)), self.now):
+            if isinstance(effect, Publish):
+                self.publish(effect.records)
+
+    @rule(milliseconds=st.integers(100, 3000), which=st.integers(0, MEMBERS - 2))
+    def time_passes(self, milliseconds: int, which: int) -> None:
+        self.now += milliseconds
+        self.tick(self.honest[which])
+
+    @rule(which=st.integers(0, MEMBERS - 2), number=st.integers(0, 10_000))
+    def deliver_one(self, which: int, number: int) -> None:
+        if self.pool:
+            self.feed(self.honest[which], self.pool[number % len(self.pool)])
+
+    @rule(which=st.integers(0, MEMBERS - 2), share=st.integers(1, 4), shift=st.integers(0, 3))
+    def deliver_some(self, which: int, share: int, shift: int) -> None:
+        for data in list(self.pool)[shift::share]:
+            self.feed(self.honest[which], data)
+        self.tick(self.honest[which])
+
+    @rule()
+    def everybody_catches_up(self) -> None:
+        """Time goes on until the next proposals, with everything delivered."""
+        self.now += self.network.params.epoch_ms // 3
+        for machine in self.honest:
+            for data in list(self.pool):
+                self.feed(machine, data)
+            self.tick(machine)
+
+    @rule(back=st.integers(0, 3), cuts=st.lists(st.integers(0, 3), min_size=MEMBERS, max_size=MEMBERS))
+    def hostile_proposes(self, back: int, cuts: list[int]) -> None:
+        """A set of the hostile member's choice, on any certified base, with a true proof and true roots."""
+        context = self.hostile.context
+        fold = context.fold
+        keep = fold.latest
+        base = fold.state(keep.path[max(0, len(keep.path) - 1 - back)])
+        if base is None or not context.may_write(self.now):
+            return
+        epoch = context.params.epoch_at(self.now)
+        proof = vrf.prove(context.vrf_seed, draw.propose_alpha(context.network_id, epoch, base.beacon))
+        heads: list[Head] = []
+        for head, short in zip(context.ledger.heads(), cuts, strict=False):
+            seq = max(0, head[1] - short)
+            heads.append((head[0], seq, context.ledger.ancestor(head, seq)))
+        fold.latest = base
+        cut = fold.propose(
+            Cut(epoch, base.id, context.vrf_key, proof, tuple(heads), bytes(32), bytes(32)), self.hostile.key
+        )
+        fold.latest = keep
+        if cut is not None:
+            record = context.write(Kind.CUT, cut.encode(), self.now)
+            self.flush()
+            self.hostile_signs_cut(record.id)
+
+    @rule()
+    def hostile_signs_everything(self) -> None:
+        for record in list(self.hostile.context.ledger.records()):
+            if record.kind == Kind.CUT:
+                self.hostile_signs_cut(record.id)
+
+    def hostile_signs_cut(self, cut_id: bytes) -> None:
+        context = self.hostile.context
+        if cut_id not in self.signed and context.may_write(self.now):
+            self.signed.add(cut_id)
+            context.write(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), self.now)
+            self.flush()
+
+    def flush(self) -> None:
+        effects, self.hostile.context.effects = self.hostile.context.effects, []
+        for effect in effects:
+            if isinstance(effect, Publish):
+                self.pool += effect.records
+
+    @invariant()
+    def certified_cuts_are_nested(self) -> None:
+        """Of any two cuts that anybody holds as certified, one contains the other."""
+        if not hasattr(self, "machines"):
+            return
+        certified: dict[bytes, Cut] = {}
+        for machine in self.honest:
+            fold = machine.fold
+            for cut_id in fold.latest.path[1:]:
+                record = machine.context.ledger.get(cut_id)
+                assert record is not None
+                certified[cut_id] = decode_cut(record.payload)
+        ledger = self.hostile.context.ledger
+        ordered = sorted(certified.values(), key=lambda cut: sum(head[1] + 1 for head in cut.heads))
+        for smaller, larger in zip(ordered, ordered[1:], strict=False):
+            assert ledger.extends({head[0]: head for head in larger.heads}, smaller.heads)
+
+    @invariant()
+    def honest_members_are_never_convicted(self) -> None:
+        if not hasattr(self, "machines"):
+            return
+        keys = {machine.key for machine in self.honest}
+        for machine in self.honest:
+            assert not any(m.is_convicted for key, m in machine.fold.latest.members.items() if key in keys)
+
+
+TestHostileProposer = HostileProposer.TestCase
+TestHostileProposer.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+
+def test_a_certificate_of_half_the_weight_certifies_nothing() -> None:
+    """Two of four signatures are less than two thirds."""
+    identities = seeds(MEMBERS, "half")
+    network = make_network(identities)
+    machines = [Machine(network, seed, 0, MANIFEST, 64) for seed in identities]
+    now = network.params.genesis_ms
+    pool: list[bytes] = []
+    for _ in range(12):
+        now += network.params.epoch_ms // 6
+        for machine in machines[:2]:
+            effects = machine.handle(RecordsArrived(tuple(pool), bytes(32)), now)
+            pool += [data for e in effects if isinstance(e, Publish) for data in e.records]
+    kinds = [decode_record(data).kind for data in pool]
+    assert kinds.count(Kind.CUT) >= 1
+    assert kinds.count(Kind.CUT_SIGNATURE) >= 2
+    assert all(machine.fold.latest is machine.fold.genesis for machine in machines)
+    late = Machine(network, identities[2], 0, MANIFEST, 64)
+    rules = Rules(network, network.id, 10)
+    assert all(judge(data, rules) for data in pool)
+    late.handle(RecordsArrived(tuple(pool), bytes(32)), now)
+    assert late.fold.latest is late.fold.genesis
+
+
+def test_proposals_with_a_false_view_are_signed_by_nobody() -> None:
+    """A cut whose view root is not what the records give gets no honest signature."""
+    identities = seeds(MEMBERS, "false view")
+    network = make_network(identities)
+    machines = [Machine(network, seed, 0, MANIFEST, 64) for seed in identities]
+    now = network.params.genesis_ms
+    pool: list[bytes] = []
+    for machine in machines:
+        pool += [d for e in machine.handle(Tick(), now) if isinstance(e, Publish) for d in e.records]
+    hostile = machines[3].context
+    for data in pool:
+        try:
+            hostile.ledger.add(decode_record(data))
+        except GossipIgnore:
+            continue
+    proof = vrf.prove(hostile.vrf_seed, draw.propose_alpha(network.id, 0, hostile.fold.latest.beacon))
+    cut = hostile.fold.propose(
+        Cut(0, network.id, hostile.vrf_key, proof, hostile.ledger.heads(), bytes(32), bytes(32)), hostile.key
+    )
+    assert cut is not None
+    false = hostile.write(Kind.CUT, replace(cut, view_root=bytes(32)).encode(), now)
+    pool.append(false.data)
+    now += network.params.epoch_ms // 5
+    signatures = []
+    for machine in machines[:3]:
+        machine.handle(RecordsArrived(tuple(pool), bytes(32)), now)
+        effects = machine.handle(Tick(), now + network.params.epoch_ms // 10)
+        signatures += [d for e in effects if isinstance(e, Publish) for d in e.records]
+    assert all(decode_record(data).kind != Kind.CUT_SIGNATURE for data in signatures)
+    assert machines[0].fold.fault(false.id) is not None

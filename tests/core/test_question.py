@@ -1,0 +1,196 @@
+"""Questions, requests, receipts and openings: each digest binds all of its fields."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pverify.core import sign
+from p2pverify.core.canon import encode, sha256
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.question import (
+    REQUEST_BYTES_MAX,
+    Answer,
+    Opening,
+    Question,
+    Receipt,
+    Request,
+    RequestRefused,
+    decode_request,
+    decode_response,
+    encode_answer,
+    encode_refusal,
+    encode_request,
+    opening_nonce,
+    output_digest,
+    salted_digest,
+    sign_request,
+)
+
+ALICE = bytes(range(32))
+BOB = bytes(range(32, 64))
+ALICES = sign.public_key(ALICE)
+BOBS = sign.public_key(BOB)
+NETWORK = sha256(b"network")
+QUESTION = Question(sha256(b"model"), (1, 2, 3), 16, 800, bytes(16), ALICES)
+REQUEST = Request(NETWORK, ALICES, BOBS, QUESTION.id, sha256(b"nonce"), 9)
+TOKENS = (7, 8, 9)
+
+digests = st.binary(min_size=32, max_size=32)
+questions = st.builds(
+    Question,
+    digests,
+    st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=9).map(tuple),
+    st.integers(0, 1024),
+    st.integers(0, 2000),
+    st.binary(min_size=16, max_size=16),
+    st.just(ALICES),
+)
+
+
+def _receipt(tokens: tuple[int, ...] = TOKENS, finish: str = "stop", request: Request = REQUEST) -> Receipt:
+    output = output_digest(request.question, tokens, finish)
+    fields = (NETWORK, BOBS, request.id, 0, salted_digest(request.id, BOBS, 0, output), len(tokens), 1, 2, 3)
+    unsigned = Receipt(*fields, bytes(64))
+    return Receipt(*fields, sign.sign(BOB, encode(unsigned.signed_value())))
+
+
+@given(questions, digests, st.integers(0, 2**63 - 1))
+@settings(deadline=None, max_examples=60)
+def test_request_round_trip(question: Question, nonce: bytes, expiry: int) -> None:
+    """A signed request is read back with its question."""
+    request = Request(NETWORK, ALICES, BOBS, question.id, nonce, expiry)
+    data = encode_request(request, question, sign_request(ALICE, request))
+    assert decode_request(data) == (request, question)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_mutated_requests(data: st.DataObject) -> None:
+    """Any change to a request's bytes gets it refused, with a code and a sentence."""
+    good = encode_request(REQUEST, QUESTION, sign_request(ALICE, REQUEST))
+    at = data.draw(st.integers(0, len(good) - 1))
+    mutated = good[:at] + data.draw(st.binary(max_size=2)) + good[at + data.draw(st.integers(0, 2)) :]
+    if mutated != good:
+        with pytest.raises(RequestRefused) as caught:
+            decode_request(mutated)
+        assert caught.value.code in {"malformed", "bad-signature"}
+        assert caught.value.detail
+
+
+@given(st.binary(max_size=100))
+@settings(deadline=None, max_examples=200)
+def test_any_bytes(data: bytes) -> None:
+    """Strangers' bytes are refused as requests and invalid as responses, and nothing else escapes."""
+    with pytest.raises(RequestRefused):
+        decode_request(data)
+    try:
+        decode_response(data, REQUEST)
+    except (RequestRefused, DecodeError) as error:
+        assert str(error)
+
+
+def test_request_size_limit() -> None:
+    """More bytes than a request may have are refused before they are read."""
+    with pytest.raises(RequestRefused, match=r"^too-large: "):
+        decode_request(bytes(REQUEST_BYTES_MAX + 1))
+
+
+def test_response_round_trip() -> None:
+    """An answer is read back with its receipt, and a refusal with its code."""
+    answer = Answer(TOKENS, "stop", _receipt())
+    assert decode_response(encode_answer(answer), REQUEST) == answer
+    with pytest.raises(RequestRefused, match=r"^busy: later$"):
+        decode_response(encode_refusal(RequestRefused("busy", "later")), REQUEST)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_mutated_responses(data: st.DataObject) -> None:
+    """Any change to an answer's bytes makes it invalid."""
+    good = encode_answer(Answer(TOKENS, "stop", _receipt()))
+    at = data.draw(st.integers(0, len(good) - 1))
+    mutated = good[:at] + data.draw(st.binary(max_size=2)) + good[at + data.draw(st.integers(0, 2)) :]
+    if mutated != good:
+        with pytest.raises((DecodeError, RequestRefused)):
+            decode_response(mutated, REQUEST)
+
+
+@pytest.mark.parametrize(
+    "request_changes",
+    [
+        {"network": bytes(32)},
+        {"requester": BOBS},
+        {"responder": ALICES},
+        {"question": bytes(32)},
+        {"nonce": bytes(32)},
+        {"expiry_epoch": 10},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_receipt_is_for_one_request(request_changes: dict[str, bytes | int]) -> None:
+    """A receipt does not hold for a request that differs in any field."""
+    other = replace(REQUEST, **request_changes)  # type: ignore[arg-type]  # field names
+    assert other.id != REQUEST.id
+    with pytest.raises(DecodeError):
+        decode_response(encode_answer(Answer(TOKENS, "stop", _receipt())), other)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"manifest": bytes(32)},
+        {"prompt": (1, 2)},
+        {"tokens_max": 17},
+        {"temperature_milli": 0},
+        {"seed": bytes(15) + b"\1"},
+        {"requester": BOBS},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_question_id_binds_every_field(changes: dict[str, object]) -> None:
+    """A question that differs in any field has another id, and so has any answer to it."""
+    other = replace(QUESTION, **changes)  # type: ignore[arg-type]  # field names
+    assert other.id != QUESTION.id
+    assert output_digest(other.id, TOKENS, "stop") != output_digest(QUESTION.id, TOKENS, "stop")
+
+
+def test_sampler_key_depends_on_seed_and_requester() -> None:
+    """A question passed on under another name has another sampler, and so has one with another seed."""
+    assert replace(QUESTION, requester=BOBS).sampler_key != QUESTION.sampler_key
+    assert replace(QUESTION, seed=b"\1" * 16).sampler_key != QUESTION.sampler_key
+    assert replace(QUESTION, prompt=(9,)).sampler_key == QUESTION.sampler_key
+
+
+def test_salted_digests_hide_equal_answers() -> None:
+    """Two peers with one answer to one question sign unlike digests, and so does one peer asked twice."""
+    output = output_digest(QUESTION.id, TOKENS, "stop")
+    twice = replace(REQUEST, nonce=bytes(32))
+    found = {
+        salted_digest(REQUEST.id, BOBS, 0, output),
+        salted_digest(REQUEST.id, ALICES, 0, output),
+        salted_digest(twice.id, BOBS, 0, output),
+        salted_digest(REQUEST.id, BOBS, 1, output),
+    }
+    assert len(found) == 4
+
+
+def test_nonce_binds_the_challengers_answer() -> None:
+    """Another class, output, salt, slot, responder or question would have made another nonce."""
+    output = output_digest(QUESTION.id, TOKENS, "stop")
+    opening = Opening(3, 0, output, (sha256(b"salt"),))
+    where = (NETWORK, ALICES, BOBS, 9, QUESTION.id)
+    others = [
+        replace(opening, slot=4),
+        replace(opening, class_index=None),
+        replace(opening, output=bytes(32)),
+        replace(opening, salts=(bytes(32),)),
+    ]
+    nonces = {opening_nonce(*where, each, 0) for each in (opening, *others)}
+    nonces |= {
+        opening_nonce(NETWORK, ALICES, ALICES, 9, QUESTION.id, opening, 0),
+        opening_nonce(NETWORK, ALICES, BOBS, 10, QUESTION.id, opening, 0),
+        opening_nonce(NETWORK, ALICES, BOBS, 9, bytes(32), opening, 0),
+    }
+    assert len(nonces) == 8

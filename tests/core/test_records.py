@@ -1,0 +1,200 @@
+"""Records: what is written is read back, and nothing else is read."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pverify.core import records, sign, vrf
+from p2pverify.core.canon import encode, sha256
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.records import (
+    EPOCH_MAX,
+    HEADS_MAX,
+    NO_PREV,
+    PAYLOAD_BYTES_MAX,
+    RECORD_BYTES_MAX,
+    SEQ_MAX,
+    Commit,
+    Conflict,
+    Cut,
+    CutSignature,
+    DisputeKey,
+    Evidence,
+    Header,
+    Join,
+    Kind,
+    Record,
+    Vote,
+    decode_record,
+    make_record,
+)
+
+ALICE = bytes(range(32))
+KEY = sign.public_key(ALICE)
+NETWORK = sha256(b"network")
+
+digests = st.binary(min_size=32, max_size=32)
+epochs = st.integers(0, EPOCH_MAX)
+disputes = st.builds(DisputeKey, digests, epochs, st.integers(0, 255))
+salts = st.lists(digests, max_size=31).map(tuple)
+heads = st.dictionaries(digests, st.tuples(st.integers(0, SEQ_MAX), digests), max_size=6).map(
+    lambda found: tuple((author, *found[author]) for author in sorted(found))
+)
+commits = st.builds(Commit, disputes, digests, digests)
+votes = st.builds(Vote, disputes, digests, st.integers(0, 31), digests, salts)
+cuts = st.builds(Cut, epochs, digests, digests, st.binary(min_size=80, max_size=80), heads, digests, digests)
+CODECS: list[tuple[Any, Any]] = [
+    (commits, records.decode_commit),
+    (votes, records.decode_vote),
+    (cuts, records.decode_cut),
+    (st.builds(CutSignature, digests), records.decode_cut_signature),
+]
+
+
+def _record(payload: bytes = b"\x80", *, seq: int = 3, kind: Kind = Kind.LEAVE) -> Record:
+    prev = NO_PREV if seq == 0 else sha256(b"before")
+    return make_record(ALICE, KEY, NETWORK, epoch=5, seq=seq, prev=prev, kind=kind, payload=payload)
+
+
+@given(st.binary(max_size=300), epochs, st.integers(0, SEQ_MAX), st.sampled_from(Kind))
+@settings(deadline=None, max_examples=60)
+def test_round_trip(payload: bytes, epoch: int, seq: int, kind: Kind) -> None:
+    """A record that was made is read back equal, signed, and with the id of its header."""
+    prev = NO_PREV if seq == 0 else sha256(b"before")
+    made = make_record(ALICE, KEY, NETWORK, epoch=epoch, seq=seq, prev=prev, kind=kind, payload=payload)
+    found = decode_record(made.data)
+    assert found == made
+    assert found.is_signed()
+    assert found.id == sha256(found.header.encode())
+    assert (found.author, found.epoch, found.seq, found.kind) == (KEY, epoch, seq, kind)
+
+
+@pytest.mark.parametrize(("values", "decoder"), CODECS, ids=["commit", "vote", "cut", "cut signature"])
+def test_payloads_round_trip(values: Any, decoder: Any) -> None:
+    """A payload that was written is read back equal."""
+
+    @given(values)
+    @settings(deadline=None, max_examples=60)
+    def check(value: Any) -> None:
+        assert decoder(value.encode()) == value
+
+    check()
+
+
+@pytest.mark.parametrize(("values", "decoder"), CODECS, ids=["commit", "vote", "cut", "cut signature"])
+def test_mutated_payloads(values: Any, decoder: Any) -> None:
+    """Bytes near a payload are the one spelling of another one, or a DecodeError."""
+
+    @given(values, st.data())
+    @settings(deadline=None, max_examples=100)
+    def check(value: Any, data: st.DataObject) -> None:
+        encoded = value.encode()
+        at = data.draw(st.integers(0, len(encoded)))
+        mutated = encoded[:at] + data.draw(st.binary(max_size=2)) + encoded[at + data.draw(st.integers(0, 2)) :]
+        try:
+            found = decoder(mutated)
+        except DecodeError as error:
+            assert error.reason
+        else:
+            assert found.encode() == mutated
+
+    check()
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_mutated_records(data: st.DataObject) -> None:
+    """Any change to a record's bytes leaves no record, or one whose signature fails."""
+    made = _record(encode([1, 2, 3]))
+    at = data.draw(st.integers(0, len(made.data) - 1))
+    mutated = made.data[:at] + data.draw(st.binary(max_size=2)) + made.data[at + data.draw(st.integers(0, 2)) :]
+    try:
+        found = decode_record(mutated)
+    except DecodeError as error:
+        assert error.reason
+    else:
+        assert found.data == mutated
+        assert (mutated == made.data) == found.is_signed()
+
+
+@given(st.binary(max_size=120))
+@settings(deadline=None, max_examples=300)
+def test_any_bytes(data: bytes) -> None:
+    """Strangers' bytes raise DecodeError from every decoder, and nothing else."""
+    decoders = [decode_record, records.decode_join, records.decode_leave, records.decode_conflict]
+    for decoder in [*decoders, *(decoder for _, decoder in CODECS)]:
+        try:
+            decoder(data)
+        except DecodeError as error:
+            assert error.reason
+
+
+def test_id_does_not_cover_the_signature() -> None:
+    """Another signature makes the same record id, and no good record."""
+    made = _record()
+    other = decode_record(encode([made.header.to_value(), bytes(64), made.payload]))
+    assert other.id == made.id
+    assert not other.is_signed()
+
+
+def test_largest_record() -> None:
+    """A record with the largest payload is within the limit of records, and one byte more is refused."""
+    assert len(_record(bytes(PAYLOAD_BYTES_MAX)).data) <= RECORD_BYTES_MAX
+    with pytest.raises(DecodeError, match="payload: longer than"):
+        decode_record(_record(bytes(PAYLOAD_BYTES_MAX + 1)).data)
+
+
+def test_largest_cut_fits() -> None:
+    """A cut with as many heads as allowed, with the longest numbers, fits into one record."""
+    many = tuple((number.to_bytes(32, "big"), SEQ_MAX, bytes(32)) for number in range(HEADS_MAX))
+    cut = Cut(EPOCH_MAX, bytes(32), bytes(32), bytes(80), many, bytes(32), bytes(32))
+    assert len(cut.encode()) <= PAYLOAD_BYTES_MAX
+    assert records.decode_cut(cut.encode()) == cut
+
+
+def test_join_needs_a_valid_point() -> None:
+    """A VRF key of small order is refused, a real one is taken."""
+    key = vrf.public_key(vrf.derive_seed(ALICE))
+    assert records.decode_join(Join(31, key).encode()) == Join(31, key)
+    with pytest.raises(DecodeError, match="not a valid point"):
+        records.decode_join(Join(0, bytes(32)).encode())
+
+
+def test_dispute_order_is_by_epoch_first() -> None:
+    """Disputes are ordered by epoch, then challenger, then slot."""
+    keys = [DisputeKey(b"b", 1, 0), DisputeKey(b"a", 2, 0), DisputeKey(b"a", 2, 1), DisputeKey(b"c", 2, 0)]
+    assert sorted(keys[::-1], key=lambda key: key.sort_key()) == keys
+
+
+def _side(found: Record, payload: bytes | None) -> Evidence:
+    return Evidence(found.header, found.signature, payload)
+
+
+def test_conflict_round_trip() -> None:
+    """A conflict is read back with both sides signed, and only in the order of their ids."""
+    one, two = sorted((_record(b"\x80"), _record(b"\x81\x00")), key=lambda found: found.id)
+    conflict = Conflict(_side(one, None), _side(two, two.payload))
+    found = records.decode_conflict(conflict.encode())
+    assert found == conflict
+    assert found.first.is_signed()
+    assert found.second.is_signed()
+    assert (found.first.id, found.second.id) == (one.id, two.id)
+    with pytest.raises(DecodeError, match="equal or out of order"):
+        records.decode_conflict(Conflict(conflict.second, conflict.first).encode())
+
+
+def test_conflict_payloads_are_those_signed() -> None:
+    """A side with a payload of another digest is refused."""
+    one, two = sorted((_record(b"\x80"), _record(b"\x81\x00")), key=lambda found: found.id)
+    with pytest.raises(DecodeError, match="not the one that was signed"):
+        records.decode_conflict(Conflict(_side(one, b"other"), _side(two, None)).encode())
+
+
+@pytest.mark.parametrize(("seq", "prev"), [(0, sha256(b"before")), (1, NO_PREV)])
+def test_prev_and_number_go_together(seq: int, prev: bytes) -> None:
+    """Only record 0 has no record before it."""
+    value = Header(NETWORK, KEY, 5, seq, prev, Kind.LEAVE, sha256(b"")).to_value()
+    with pytest.raises(DecodeError, match="prev is zero exactly for seq 0"):
+        records.header_from_value(value)  # type: ignore[arg-type]  # a list of wire values

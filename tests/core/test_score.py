@@ -1,0 +1,174 @@
+"""Scores: known values, floats as a witness, and exact probabilities."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pverify.core.network import TestSteps as Steps
+from p2pverify.core.network import test_steps as steps_of
+from p2pverify.core.score import Standing, availability_ppm, cusum, interval_ppm, standing
+from p2pverify.core.state import Contact, Member
+
+USUAL = Steps(2357, 98, 14148)
+counts = st.integers(0, 10**6)
+
+
+def test_known_steps() -> None:
+    """1 % honest against 10 % cheating is +2357 and -98; the bound of a million is 14148."""
+    assert steps_of(10_000, 100_000, 10**6) == USUAL
+
+
+def test_bit_exact_class_convicts_at_the_fourth_dissent() -> None:
+    """With an honest rate of 0.1 %, three dissents in a row do not convict and four do."""
+    steps = steps_of(1_000, 100_000, 10**6)
+    assert 3 * steps.up < steps.threshold <= 4 * steps.up
+
+
+@given(st.integers(1, 999_998), st.integers(1, 999_999), st.integers(10, 10**12))
+@settings(deadline=None, max_examples=200)
+def test_steps_favour_the_accused(honest: int, cheat: int, odds: int) -> None:
+    """Steps are within one unit of the real logarithms, up rounded down, down and the bound rounded up."""
+    if honest >= cheat:
+        honest, cheat = sorted((honest, cheat + 1))
+    if cheat > 999_999:
+        return
+    steps = steps_of(honest, cheat, odds)
+    assert -1e-6 < 1024 * math.log(cheat / honest) - steps.up < 1 + 1e-6
+    assert -1e-6 < steps.down - 1024 * math.log((10**6 - honest) / (10**6 - cheat)) < 1 + 1e-6
+    assert -1e-6 < steps.threshold - 1024 * math.log(odds) < 1 + 1e-6
+
+
+@pytest.mark.parametrize("honest", [1_000, 5_000, 10_000, 50_000])
+def test_an_honest_peer_is_a_supermartingale(honest: int) -> None:
+    """At the honest rate the expected likelihood ratio does not grow, so Ville's bound holds despite rounding."""
+    steps = steps_of(honest, 100_000, 10**6)
+    rate = honest / 10**6
+    assert rate * math.exp(steps.up / 1024) + (1 - rate) * math.exp(-steps.down / 1024) <= 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), max_size=30))
+@settings(deadline=None, max_examples=100)
+def test_cusum_never_goes_below_zero(cuts: list[tuple[int, int]]) -> None:
+    """The value stays at or above zero, and a dissent more never lowers it."""
+    value = 0
+    for dissents, agreements in cuts:
+        after = cusum(value, dissents, agreements, USUAL)
+        assert 0 <= after <= value + dissents * USUAL.up
+        assert cusum(value, dissents + 1, agreements, USUAL) >= after
+        value = after
+
+
+def _conviction(rate: float, audits: int, steps: Steps) -> tuple[float, float]:
+    """Probability of conviction within so many audits, and their mean number, by exact dynamic programming."""
+    alive = {0: 1.0}
+    convicted, weighted = 0.0, 0.0
+    for number in range(1, audits + 1):
+        after: dict[int, float] = {}
+        for value, chance in alive.items():
+            for dissents, share in ((1, rate), (0, 1 - rate)):
+                found = cusum(value, dissents, 1 - dissents, steps)
+                if found >= steps.threshold:
+                    convicted += chance * share
+                    weighted += chance * share * number
+                elif chance * share > 1e-15:
+                    after[found] = after.get(found, 0.0) + chance * share
+        alive = after
+    return convicted, weighted / convicted
+
+
+@pytest.mark.parametrize(("rate", "mean"), [(1.0, 7.0), (0.5, 13.9), (0.2, 35.9)])
+def test_mean_audits_until_conviction(rate: float, mean: float) -> None:
+    """A cheater is convicted almost surely, after as many audits on average as the documents say."""
+    chance, found = _conviction(rate, 400, USUAL)
+    assert chance > 0.999
+    assert abs(found - mean) < 0.1
+
+
+def test_honest_peers_are_hardly_ever_convicted() -> None:
+    """A true mismatch rate of 1 % convicts within 500 audits with a probability below two in a hundred thousand."""
+    assert _conviction(0.01, 500, USUAL)[0] < 2e-5
+
+
+@given(counts, counts)
+@settings(deadline=None, max_examples=300)
+def test_interval_against_floats(agreements: int, dissents: int) -> None:
+    """The integer interval holds the real one of Wilson, and is wider by less than a few parts in 1,000 n."""
+    n = agreements + dissents
+    low, high = interval_ppm(agreements, dissents)
+    assert 0 <= low <= high <= 10**6
+    if n == 0:
+        return
+    z, p = 1.96, agreements / n
+    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    centre, scale = p + z * z / (2 * n), 1 + z * z / n
+    slack = 2 + 10**6 / (10_000 * n)
+    assert -1e-3 <= (centre - spread) / scale * 10**6 - low <= slack or low == 0
+    assert -1e-3 <= high - (centre + spread) / scale * 10**6 <= slack or high == 10**6
+
+
+@given(counts, st.integers(0, 1000))
+@settings(deadline=None, max_examples=100)
+def test_interval_moves_the_right_way(agreements: int, dissents: int) -> None:
+    """An agreement more never lowers either end, a dissent more never raises one."""
+    low, high = interval_ppm(agreements, dissents)
+    better, worse = interval_ppm(agreements + 1, dissents), interval_ppm(agreements, dissents + 1)
+    if agreements + dissents:
+        assert better[0] >= low
+        assert better[1] >= high - 1
+        assert worse[0] <= low + 1
+        assert worse[1] <= high
+
+
+def test_interval_is_symmetric() -> None:
+    """Ten of ten is a score of 0.72, none of ten has that as the distance of its upper end from 1."""
+    assert interval_ppm(0, 0) == (0, 10**6)
+    assert interval_ppm(10, 0) == (722_456, 10**6)
+    assert interval_ppm(0, 10) == (0, 10**6 - 722_456)
+
+
+def test_availability_is_a_median_of_weighted_challengers() -> None:
+    """Challengers without weight do not count, nor does one that asked a thousand times count a thousandfold."""
+    contacts = {
+        b"a": Contact(10, 9),
+        b"b": Contact(1000, 0),
+        b"c": Contact(2, 2),
+        b"stranger": Contact(5, 0),
+    }
+    member = Member(contacts=contacts)
+    assert availability_ppm(member, frozenset({b"a", b"b", b"c"})) == 900_000
+    assert availability_ppm(member, frozenset({b"b", b"c"})) == 0
+    assert availability_ppm(member, frozenset({b"nobody"})) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "availability", "expected"),
+    [
+        ({}, None, Standing.NEWCOMER),
+        ({"agreements": 9, "weight": 1}, None, Standing.PROBATION),
+        ({"agreements": 10, "weight": 1}, None, Standing.TRUSTED),
+        ({"agreements": 10}, 10**6, Standing.PROBATION),
+        ({"agreements": 10, "weight": 1}, 899_999, Standing.PROBATION),
+        ({"agreements": 10, "weight": 1, "cusum": 2357}, None, Standing.SUSPECT),
+        ({"agreements": 10, "weight": 1, "cusum": 2356}, None, Standing.TRUSTED),
+        ({"agreements": 10, "weight": 1, "fork_until": 7}, None, Standing.SUSPECT),
+        ({"agreements": 10, "weight": 1, "fork_until": 6}, None, Standing.TRUSTED),
+        ({"agreements": 10, "active": False}, None, Standing.GONE),
+        ({"active": False, "convicted_epoch": 3}, None, Standing.CONVICTED),
+    ],
+)
+def test_standings(changes: dict[str, int], availability: int | None, expected: Standing) -> None:
+    """The first rule that holds decides, from convicted down to probation."""
+    member = replace(Member(active=True, joined_epoch=1), **changes)  # type: ignore[arg-type]  # field names
+    assert standing(member, USUAL, availability, 7) is expected
+
+
+def test_silence_makes_suspect_only_with_enough_challengers() -> None:
+    """Availability below one half counts once three challengers have asked."""
+    asked = {bytes([number]): Contact(4, 1) for number in range(3)}
+    member = Member(active=True, joined_epoch=1, agreements=10, contacts=asked)
+    assert standing(member, USUAL, 250_000, 7) is Standing.SUSPECT
+    fewer = replace(member, contacts={key: asked[key] for key in list(asked)[:2]})
+    assert standing(fewer, USUAL, 250_000, 7) is Standing.PROBATION
