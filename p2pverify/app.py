@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
@@ -57,7 +57,7 @@ class NodeSettings:
     manifests: tuple[Manifest, ...]
     listen: str = "/ip4/127.0.0.1/tcp/0"
     bootstrap: tuple[str, ...] = ()
-    engine: str = "llama"
+    engine: Literal["llama", "toy"] = "llama"
     weights: Path | None = None
     http: str = "127.0.0.1:0"
     cheat: str | None = None
@@ -210,7 +210,9 @@ def _open_engine(settings: NodeSettings) -> Engine:
     from p2pverify.engine.cheats import make_cheat
 
     kind, rate = parse_cheat(settings.cheat)
-    return make_cheat(kind, rate, engine, settings.home.path / "cheat")
+    workdir = settings.home.path / "cheat"
+    workdir.mkdir(exist_ok=True)
+    return make_cheat(kind, rate, engine, workdir)
 
 
 def parse_cheat(text: str) -> tuple[str, float]:

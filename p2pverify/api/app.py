@@ -47,9 +47,7 @@ View = Literal["final", "provisional"]
 Limit = Annotated[int, BeforeValidator(_decimal), Field(ge=1, le=AUDITS_MAX)]
 
 
-def new_app(
-    reports: Reports, registry: CollectorRegistry, *, token: str, on_leave: Callable[[], None]
-) -> FastAPI:
+def new_app(reports: Reports, registry: CollectorRegistry, *, token: str, on_leave: Callable[[], None]) -> FastAPI:
     """The API of one node. `on_leave` is called on the node's thread, after the token was right."""
     app = FastAPI(title="p2pverify node", version=__version__, docs_url=None, redoc_url=None)
     _add_reports(app, reports)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 _BACKLOG = 64
 #: A reader that takes nothing for so long loses its connection; the server's own writes have no deadline.
-_STUCK_READER_MS = 5000
+STUCK_READER_MS = 5000
 
 
 class BindError(Exception):
@@ -37,9 +37,7 @@ class Bind:
 def parse_bind(text: str) -> Bind:
     """Read "127.0.0.1:4100", "localhost:0" or "[::1]:4100". Raises BindError for whatever is not loopback."""
     host, colon, port_text = text.rpartition(":")
-    well_formed = (
-        colon == ":" and port_text.isascii() and port_text.isdecimal() and len(port_text) <= 5 and host != ""
-    )
+    well_formed = colon == ":" and port_text.isascii() and port_text.isdecimal() and len(port_text) <= 5 and host != ""
     if not well_formed or int(port_text) > 65535:
         raise BindError(
             f"{text[:80]!r} is not an address to bind the API to",
@@ -68,7 +66,7 @@ def open_listener(bind: Bind) -> tuple[socket.socket, Bind]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted sockets inherit it
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STUCK_READER_MS)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_READER_MS)
         listener.bind((bind.host, bind.port))
     except OSError as error:
         listener.close()

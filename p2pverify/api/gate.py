@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from p2pverify.api.metrics import RequestCounts
+from p2pverify.api.metrics import Counts
 
 _BODY_BYTES_MAX = 4096
 _QUERY_BYTES_MAX = 512
@@ -55,17 +55,15 @@ class Gate:
         *,
         hosts: frozenset[bytes],
         routes: Mapping[str, frozenset[str]],
-        requests: RequestCounts,
+        counts: Counts,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._routes = routes
-        self._requests = requests
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-        elif scope["type"] == "http":
+        if scope["type"] == "http":
             await self._http(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1003})
@@ -91,20 +89,16 @@ class Gate:
                 await _answer(send_counted, 500, "internal", "the node failed to answer; its log says why")
         finally:
             route = scope["path"] if scope["path"] in self._routes else "other"
-            self._requests.count(route, status)
+            self._counts.count_request(route, status)
 
     def _check(self, scope: Scope) -> None:
         """Raise RefusedError unless the request is for us, small and unambiguous."""
         headers: list[tuple[bytes, bytes]] = list(scope["headers"])
         hosts = [value.lower() for name, value in headers if name == b"host"]
         if len(hosts) != 1 or hosts[0] not in self._hosts:
-            raise RefusedError(
-                403, "wrong_host", "this API answers only to the loopback address it is bound to"
-            )
+            raise RefusedError(403, "wrong_host", "this API answers only to the loopback address it is bound to")
         for name, value in headers:
-            too_long = name == b"content-length" and not (
-                value.isdigit() and int(value[:9]) <= _BODY_BYTES_MAX
-            )
+            too_long = name == b"content-length" and not (value.isdigit() and int(value[:9]) <= _BODY_BYTES_MAX)
             if too_long or name == b"transfer-encoding":
                 raise RefusedError(
                     413, "too_large", f"a body may have at most {_BODY_BYTES_MAX} bytes, of known length"

@@ -12,6 +12,7 @@ are untyped, which every Prometheus function accepts.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -34,30 +35,39 @@ _LABEL_CHARS_MAX = 100
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9]+")
 
 
-class RequestCounts(Collector):
-    """Requests to the local API, by route and status code."""
+class Counts(Collector):
+    """What the local API has seen: requests by route and status, connections by how they ended."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], int] = {}
+        self._requests: Counter[tuple[str, str]] = Counter()
+        self._connections: Counter[str] = Counter()
 
-    def count(self, route: str, status: int) -> None:
+    def count_request(self, route: str, status: int) -> None:
         """One more. The caller keeps the number of distinct routes small."""
-        key = (route, str(status))
-        self._counts[key] = self._counts.get(key, 0) + 1
+        self._requests[route, str(status)] += 1
+
+    def count_connection(self, end: str) -> None:
+        """One more that was "served", "failed" or "refused"."""
+        self._connections[end] += 1
 
     def collect(self) -> Iterable[Metric]:
+        """Both families."""
         text = "Requests to the local API, by route and status."
-        family = CounterMetricFamily("p2pverify_api_requests", text, labels=("route", "status"))
-        for key, number in sorted(self._counts.items()):
-            family.add_metric(key, number)
-        yield family
+        requests = CounterMetricFamily("p2pverify_api_requests", text, labels=("route", "status"))
+        for key, number in sorted(self._requests.items()):
+            requests.add_metric(key, number)
+        text = "Connections to the local API that have ended, by how."
+        connections = CounterMetricFamily("p2pverify_api_connections", text, labels=("end",))
+        for end, number in sorted(self._connections.items()):
+            connections.add_metric((end,), number)
+        return requests, connections
 
 
-def new_registry(reports: Reports, requests: RequestCounts) -> CollectorRegistry:
+def new_registry(reports: Reports, counts: Counts) -> CollectorRegistry:
     """A registry of its own (nothing global): the node's figures, the API's and those of the process."""
     registry = CollectorRegistry()
     registry.register(_NodeCollector(reports))
-    registry.register(requests)
+    registry.register(counts)
     ProcessCollector(registry=registry)
     return registry
 
@@ -76,6 +86,7 @@ class _NodeCollector(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
+        """All families, read from the node now."""
         yield InfoMetricFamily("p2pverify_build", "The running program.", {"version": __version__})
         ready = not self._reports.unready()
         yield GaugeMetricFamily("p2pverify_ready", "Whether the node is ready (1) or not (0).", int(ready))

@@ -124,6 +124,8 @@ def _sentence(error: BaseException) -> tuple[str, str]:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}", "check the path and its permissions"
+    if type(error).__module__.startswith("p2pverify."):
+        return str(error), ""
     text = f"unexpected fault: {type(error).__name__}: {error}"
     return text, f"set {DEBUG_VARIABLE}=1 to see where, and report it"
 

@@ -33,6 +33,7 @@ class Cutter:
         self._signed: set[bytes] = set()
         self._last_signed: tuple[bytes, int] | None = None  # cut id, seq of our signature
         self._not_before_epoch = 0
+        self._proofs: dict[bytes, bytes] = {}
 
     def resume(self, now_ms: int) -> None:
         """Find in the own log what was proposed and signed; sign nothing of epochs that began before this start."""
@@ -80,7 +81,12 @@ class Cutter:
         """When this peer would propose, its proof, and its beta: the lower the output, the earlier."""
         context = self._context
         latest = context.fold.latest
-        proof = vrf.prove(context.vrf_seed, draw.propose_alpha(context.network_id, epoch, latest.beacon))
+        alpha = draw.propose_alpha(context.network_id, epoch, latest.beacon)
+        proof = self._proofs.get(alpha)
+        if proof is None:
+            while len(self._proofs) >= EPOCHS_KEPT:
+                del self._proofs[next(iter(self._proofs))]
+            proof = self._proofs[alpha] = vrf.prove(context.vrf_seed, alpha)
         beta = vrf.proof_to_beta(proof)
         rank = int.from_bytes(draw.proposal_rank(beta)[:4], "big")
         members = max(1, latest.total_weight)

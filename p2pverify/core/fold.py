@@ -19,6 +19,8 @@ from p2pverify.core.step import Frame, Step, class_steps
 from p2pverify.core.view import view_root
 
 STATES_KEPT = 96
+#: How many cuts back on the path a newly certified cut may stand.
+BASES_WATCHED = 4
 
 
 class Fold:
@@ -33,7 +35,7 @@ class Fold:
         self._states: dict[bytes, State] = {self.network_id: self.genesis}
         self._invalid: dict[bytes, str] = {}
         self._signers: dict[bytes, set[bytes]] = {}
-        self._open: set[bytes] = set()  # signed cuts that are not certified yet
+        self._by_base: dict[bytes, set[bytes]] = {}
         self._certified: set[bytes] = {self.network_id}
         self._frame = Frame(self.state, ledger.extends)
 
@@ -139,14 +141,12 @@ class Fold:
 
     # ------------------------------------------------------------ certificates
 
-    def take(self, record: Record) -> bool:
-        """Note a record that has its whole prefix; True if `latest` may have moved (see `settle`)."""
+    def take(self, record: Record) -> None:
+        """Note a record that has its whole prefix; `settle` looks at what follows from it."""
         if record.kind == Kind.CUT_SIGNATURE:
-            cut_id = decode_cut_signature(record.payload).cut
-            self._signers.setdefault(cut_id, set()).add(record.author)
-            if cut_id not in self._certified:
-                self._open.add(cut_id)
-        return bool(self._open) or record.kind == Kind.CUT
+            self._signers.setdefault(decode_cut_signature(record.payload).cut, set()).add(record.author)
+        elif record.kind == Kind.CUT:
+            self._by_base.setdefault(decode_cut(record.payload).base, set()).add(record.id)
 
     def settle(self) -> list[State]:
         """Certify what can be certified with the records held; returns the states that became final, in order."""
@@ -154,37 +154,24 @@ class Fold:
         moved = True
         while moved:
             moved = False
-            for cut_id in sorted(self._open, key=self._epoch_of):
-                if self._try_certify(cut_id):
-                    moved = True
-                    state = self._states[cut_id]
-                    if state.index > self.latest.index:
-                        self.latest = state
-                        found.append(state)
+            for base_id in self.latest.path[-BASES_WATCHED:]:
+                for cut_id in sorted(self._by_base.get(base_id, ())):
+                    if cut_id not in self._certified and self._try_certify(cut_id, base_id):
+                        moved = True
+                        state = self._states[cut_id]
+                        if state.index > self.latest.index:
+                            self.latest = state
+                            found.append(state)
         return found
 
-    def _epoch_of(self, cut_id: bytes) -> tuple[int, bytes]:
-        record = self.ledger.get(cut_id)
-        return (record.epoch if record else 2**63, cut_id)
-
-    def _try_certify(self, cut_id: bytes) -> bool:
-        record = self.ledger.get(cut_id)
-        if record is None or record.kind != Kind.CUT:
-            return False
-        base_id = decode_cut(record.payload).base
-        if base_id not in self._certified:
-            if self._epoch_of(cut_id)[0] < self.latest.epoch - STATES_KEPT // 2:
-                self._open.discard(cut_id)
-            return False
+    def _try_certify(self, cut_id: bytes, base_id: bytes) -> bool:
         base = self._states.get(base_id)
-        if base is None or 3 * base.weight_of(frozenset(self._signers[cut_id])) < 2 * base.total_weight:
+        signers = frozenset(self._signers.get(cut_id, ()))
+        if base is None or 3 * base.weight_of(signers) < 2 * base.total_weight:
             return False
         if self.state(cut_id) is None:
-            if cut_id in self._invalid:
-                self._open.discard(cut_id)
             return False
         self._certified.add(cut_id)
-        self._open.discard(cut_id)
         return True
 
     def is_certified(self, cut_id: bytes) -> bool:

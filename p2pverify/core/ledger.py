@@ -155,11 +155,11 @@ class Ledger:
         return True
 
     def extends(self, later: Mapping[bytes, Head], earlier: Iterable[Head]) -> bool:
-        """Whether a set of heads contains an earlier one, branch by branch. Both must be covered."""
+        """Whether a set of heads contains an earlier one, branch by branch. An unknown head contains nothing."""
         return all(self._descends(later.get(head[0]), head) for head in earlier)
 
     def _descends(self, later: Head | None, earlier: Head) -> bool:
-        if later is None or later[1] < earlier[1]:
+        if later is None or later[1] < earlier[1] or not self.covers((later,)):
             return False
         return self.ancestor(later, earlier[1]) == earlier[2]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from p2pverify.engine import llamacpp, sampling, template, weights
+from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.gguf import Head, read_head
 from p2pverify.node.ports import Generated, ModelInfo
 
@@ -52,19 +53,20 @@ class LlamaEngine:
         if progress is not None:
             progress("loading model", 0, 1)
         self.path = path
+        self._special = frozenset(head.special_tokens())
         self._model = llamacpp.Model(library, path)
+        context_tokens = min(CONTEXT_TOKENS, self._model.trained_tokens)
         try:
+            self._info = _info(head, digest, library.features, self._model.vocab_tokens, context_tokens)
             self.context = llamacpp.Context(
-                self._model, tokens_max=CONTEXT_TOKENS, batch_tokens=BATCH_TOKENS, threads=THREADS
+                self._model, tokens_max=context_tokens, batch_tokens=BATCH_TOKENS, threads=THREADS
             )
-        except Exception:
+        except EngineUnavailable:
             self._model.close()
             raise
-        self._info = _info(head, digest, library.features, self._model.vocab_tokens, self.context.tokens_max)
         self._before = self._model.tokenise(template.BEFORE, special=True)
         self._after = self._model.tokenise(template.AFTER, special=True)
         self._pieces = tuple(map(self._model.piece, range(self._model.vocab_tokens)))
-        self._special = frozenset(head.special_tokens())
         openers = [self._model.tokenise(word, special=False) for word in template.OPENERS]
         self._openers = tuple(tokens[0] for tokens in openers)
         if progress is not None:
@@ -145,9 +147,7 @@ class LlamaEngine:
         if tokens_max < 1:
             raise ValueError("at least one token must be asked for")
         if used + tokens_max > self._info.context_tokens:
-            raise ValueError(
-                f"{used} tokens and {tokens_max} more do not fit a context of {self._info.context_tokens}"
-            )
+            raise ValueError(f"{used} tokens and {tokens_max} more do not fit a context of {self._info.context_tokens}")
 
 
 def _info(head: Head, digest: bytes, features: Mapping[str, bool], vocab_tokens: int, context_tokens: int) -> ModelInfo:

@@ -159,6 +159,7 @@ class Model:
 
     def tokenise(self, text: str, *, special: bool) -> tuple[int, ...]:
         """Token ids of a text; with `special`, names of special tokens become those tokens. Raises ValueError."""
+        self.check_open()
         data = text.encode()
         room = len(data) + 8
         tokens = self.library.ffi.new("int32_t[]", room)
@@ -176,7 +177,13 @@ class Model:
         """Whether the token ends a generation."""
         return bool(self.library.c.llama_vocab_is_eog(self.vocab, token))
 
+    def check_open(self) -> None:
+        """Raises EngineUnavailable once closed: llama.cpp itself would read freed memory."""
+        if self.handle == self.library.ffi.NULL:
+            raise EngineUnavailable("the engine is closed")
+
     def close(self) -> None:
+        """Free the weights, after every context over them. Closing twice is harmless."""
         if self.handle != self.library.ffi.NULL:
             self.library.c.llama_model_free(self.handle)
             self.handle = self.library.ffi.NULL
@@ -223,6 +230,7 @@ class Context:
         The array is a view of llama.cpp's buffer: it is good until the next call. Tokens must be in the vocabulary.
         Raises ValueError if there are none or too many, EngineUnavailable if llama.cpp fails.
         """
+        self.model.check_open()
         if not 0 < len(tokens) <= self.tokens_max:
             raise ValueError(f"{len(tokens)} tokens do not fit a context of {self.tokens_max}")
         kept = 0

@@ -75,15 +75,25 @@ class Muxer(Yamux):  # type: ignore[misc]  # the library is not followed by the 
     """Yamux on one secured connection: its writes are atomic under cancellation, its buffers bounded."""
 
     write_seconds_max = WRITE_SECONDS_MAX
+    _write_scope: trio.CancelScope | None = None
 
     async def _write_frame(self, data: bytes) -> None:
-        deadline = trio.current_time() + self.write_seconds_max
-        with trio.CancelScope(shield=True, deadline=deadline) as scope:
-            async with self._write_lock:
+        async with self._write_lock:
+            deadline = trio.current_time() + self.write_seconds_max
+            with trio.CancelScope(shield=True, deadline=deadline) as scope:
+                self._write_scope = scope
                 await self.secured_conn.write(data)
-        if scope.cancelled_caught:
-            await self.secured_conn.close()
-            raise MuxedStreamError("the peer does not read: the connection was closed")
+            self._write_scope = None
+            if scope.cancelled_caught:
+                await self.secured_conn.close()
+                raise MuxedStreamError("the peer does not read: the connection was closed")
+
+    def hurry(self) -> None:
+        """Give present and future writes little time: the connection is about to close."""
+        self.write_seconds_max = CLOSE_SECONDS_MAX
+        if self._write_scope is not None:
+            deadline = trio.current_time() + CLOSE_SECONDS_MAX
+            self._write_scope.deadline = min(self._write_scope.deadline, deadline)
 
     async def _read_data_body(self, length: int) -> bytes:
         if length + sum(map(len, self.stream_buffers.values())) > UNREAD_BYTES_MAX:
@@ -93,6 +103,6 @@ class Muxer(Yamux):  # type: ignore[misc]  # the library is not followed by the 
 
     async def close_soon(self) -> None:
         """Say goodbye and close, within CLOSE_SECONDS_MAX and whatever the state; for use in cleanup."""
-        self.write_seconds_max = CLOSE_SECONDS_MAX
+        self.hurry()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 2 * CLOSE_SECONDS_MAX):
             await self.close()

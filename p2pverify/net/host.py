@@ -14,7 +14,6 @@ import trio
 from p2pverify.net import basics
 from p2pverify.net.address import Address, parse_address
 from p2pverify.net.counters import Counters
-from p2pverify.net.harden import Muxer
 from p2pverify.net.link import Link, StreamHandler
 from p2pverify.net.wire import UpgradeError, Upgrader, remote_of
 
@@ -49,6 +48,7 @@ class Host:
         self._counters = counters
         self._handlers: dict[str, StreamHandler] = {}
         self._links: dict[bytes, Link] = {}
+        self._dialling: dict[bytes, trio.Event] = {}
         self._half_open: dict[int, trio.CancelScope] = {}
         self._half_open_next = 0
         self._fresh_send, self._fresh_receive = trio.open_memory_channel[Link](0)
@@ -103,34 +103,40 @@ class Host:
 
     async def dial(self, address: Address) -> Link:
         """The link to the peer at an address; the existing one if there is one. Raises DialError."""
-        if address.peer == self.peer:
-            raise DialError("that is our own address")
-        existing = None if address.peer is None else self._links.get(address.peer)
+        if address.peer is None:
+            return await self._dial(address)
+        while address.peer in self._dialling:
+            await self._dialling[address.peer].wait()
+        existing = self._links.get(address.peer)
         if existing is not None:
             return existing
+        done = self._dialling[address.peer] = trio.Event()
+        try:
+            return await self._dial(address)
+        finally:
+            del self._dialling[address.peer]
+            done.set()
+
+    async def _dial(self, address: Address) -> Link:
+        if address.peer == self.peer:
+            raise DialError("that is our own address")
         if len(self._links) >= self._peers_max + OUTBOUND_RESERVE:
             raise DialError("there are too many connections")
         try:
             with trio.fail_after(DIAL_SECONDS_MAX):
-                link = await self._connect(address)
-                await self._fresh_send.send(link)
+                stream = await trio.open_tcp_stream(address.host, address.port)
+                link = await self._introduce(stream, outbound=True, expected=address.peer)
                 await wait_either(link.ready, link.closed)
         except trio.TooSlowError:
             raise DialError("the peer does not answer in time") from None
         except (OSError, UpgradeError) as error:
             raise DialError(str(error)) from error
-        if link.closed.is_set():
-            winner = self._links.get(link.peer)
-            if winner is None:
-                raise DialError(link.close_reason)
-            return winner
-        return link
-
-    async def _connect(self, address: Address) -> Link:
-        stream = await trio.open_tcp_stream(address.host, address.port)
-        keep_alive(stream)
-        peer, muxer = await self._upgrader.upgrade(stream, outbound=True, expected=address.peer)
-        return self._make_link(peer, muxer, stream, outbound=True)
+        if not link.closed.is_set():
+            return link
+        winner = self._links.get(link.peer)
+        if winner is None:
+            raise DialError(link.close_reason)
+        return winner
 
     async def _accept(self, stream: trio.SocketStream) -> None:
         """Upgrade an inbound connection. When too many are half open, the oldest makes room."""
@@ -142,49 +148,58 @@ class Host:
         scope = self._half_open[number] = trio.move_on_after(UPGRADE_SECONDS_MAX)
         try:
             with scope:
-                keep_alive(stream)
-                peer, muxer = await self._upgrader.upgrade(stream, outbound=False)
-                await self._fresh_send.send(self._make_link(peer, muxer, stream, outbound=False))
+                await self._introduce(stream, outbound=False)
         except (UpgradeError, OSError) as error:
             self._counters.count("handshakes_failed")
             log.debug("a handshake failed: %s", error)
-            await trio.aclose_forcefully(stream)
         finally:
             self._half_open.pop(number, None)
         if scope.cancelled_caught:
             self._counters.count("handshakes_timed_out")
-            await trio.aclose_forcefully(stream)
 
-    def _make_link(self, peer: bytes, muxer: Muxer, stream: trio.SocketStream, *, outbound: bool) -> Link:
-        remote = remote_of(stream)
-        return Link(peer, muxer, self._handlers, self._counters, outbound=outbound, remote=remote)
+    async def _introduce(self, stream: trio.SocketStream, *, outbound: bool, expected: bytes | None = None) -> Link:
+        """Upgrade a TCP connection and hand it over to the task that runs links; close it if that fails."""
+        try:
+            keep_alive(stream)
+            remote = remote_of(stream)
+            peer, muxer = await self._upgrader.upgrade(stream, outbound=outbound, expected=expected)
+            link = Link(peer, muxer, self._handlers, self._counters, outbound=outbound, remote=remote)
+            await self._fresh_send.send(link)
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return link
 
     async def _run_links(self, attend: Callable[[Link], Awaitable[None]], ended: Callable[[Link], None]) -> None:
         async with trio.open_nursery() as nursery:
             async for link in self._fresh_receive:
-                reason = self._refuse(link)
-                if reason:
-                    link.close_nowait(reason)
-                    nursery.start_soon(link.run, attend)
-                else:
+                existing = self._links.get(link.peer)
+                reason = self._refuse(link, existing)
+                if not reason:
+                    self._links[link.peer] = link
                     nursery.start_soon(self._run_link, link, attend, ended)
+                    continue
+                link.close_nowait(reason)
+                nursery.start_soon(link.run, attend)
+                if existing is not None:
+                    nursery.start_soon(existing.check, basics.PING)
 
-    def _refuse(self, link: Link) -> str:
-        """Register a fresh link, or say why not. Of two links to one peer both sides keep the same one."""
+    def _refuse(self, link: Link, existing: Link | None) -> str:
+        """Why a fresh link is not wanted. Of two links to one peer, both sides keep the same one.
+
+        The older stays, unless the two were dialled from different sides: then the one of the lesser key does.
+        """
         if link.peer == self.peer:
             return "that is our own address"
-        existing = self._links.get(link.peer)
         if existing is None:
             if not link.outbound and not self.has_room:
                 self._counters.count("links_refused")
                 return "there are too many connections"
-        elif link.outbound in (existing.outbound, self.peer < link.peer):
-            # A second dial of the same side means that the first connection is dead to it. Otherwise, of two
-            # simultaneous dials, the one of the peer with the lesser key wins.
-            existing.close_nowait("replaced by another connection")
-        else:
+        elif existing.outbound == link.outbound or link.outbound != (self.peer < link.peer):
+            self._counters.count("links_doubled")
             return "there is a connection already"
-        self._links[link.peer] = link
+        else:
+            existing.close_nowait("replaced by another connection")
         return ""
 
     async def _run_link(

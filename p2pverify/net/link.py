@@ -63,6 +63,7 @@ class Link:
                     nursery.start_soon(self._muxer.start)
                     await self._muxer.event_started.wait()
                     self.ready.set()
+                    nursery.start_soon(self._hurry_at_the_end)
                     nursery.start_soon(attend, self)
                     await self._accept_streams(nursery)
                     nursery.cancel_scope.cancel()
@@ -106,6 +107,21 @@ class Link:
             await stream.reset()
             raise
         return stream
+
+    async def _hurry_at_the_end(self) -> None:
+        """When the link is cancelled, a peer that does not read must not hold up the others."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._muxer.hurry()
+
+    async def check(self, protocol: str) -> None:
+        """Close the link if the peer no longer agrees to a protocol that it must know."""
+        try:
+            async with await self.open_stream(protocol):
+                return
+        except (StreamBrokenError, RemoteProtocolError):
+            self.close_nowait("the peer no longer answers")
 
     async def _accept_streams(self, nursery: trio.Nursery) -> None:
         while True:

@@ -124,7 +124,8 @@ class Peers:
                         target.dialling = True
                         nursery.start_soon(self._dial_target, target, dialling)
                 self._woken = trio.Event()
-                with trio.move_on_at(self._book.next_due_s(connected)):
+                due_s = self._book.next_due_s(connected) if self._host.has_room else float("inf")
+                with trio.move_on_at(due_s):
                     await self._woken.wait()
                 await trio.lowlevel.checkpoint()
 

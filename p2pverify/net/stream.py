@@ -15,6 +15,7 @@ from p2pverify.net.harden import BaseLibp2pError, MuxedStreamEOF
 READ_BYTES = 64 * 1024
 WINDOW_BATCH_BYTES = 64 * 1024  # a quarter of the window that a peer starts with
 CLOSE_SECONDS_MAX = 3.0
+RESET_SECONDS_MAX = 1.0
 _BROKEN = (BaseLibp2pError, OSError, EOFError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
@@ -90,7 +91,7 @@ class Stream:
 
     async def reset(self) -> None:
         """Give the stream up in both directions. Never raises StreamBrokenError, cannot be cancelled."""
-        with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + RESET_SECONDS_MAX):
             try:
                 await self._muxed.reset()
             except _BROKEN:
@@ -120,6 +121,9 @@ class Stream:
             await self.close()
         except StreamBrokenError:
             await self.reset()
+        except BaseException:
+            await self.reset()
+            raise
 
     async def _receive(self) -> bytes:
         try:

@@ -87,7 +87,7 @@ class AuditLog:
             return "waiting"
         if all(asked.receipt is None for asked in audit.asked):
             return "unanswered"
-        if audit.differ:
+        if audit.differ or audit.key in self._outcomes:  # a spot check has an outcome without a difference
             return self._outcomes.get(audit.key, "closed")
         return "agreed" if _agrees(self._context.network_id, audit, duty) else "void"
 

@@ -46,9 +46,7 @@ def encode_batches(records: Iterable[bytes]) -> Iterator[bytes]:
 
 def decode_batch(message: bytes) -> tuple[bytes, ...]:
     """The records' bytes in a gossip message. Raises DecodeError."""
-    items = as_array(
-        decode(message, size_max=BATCH_BYTES_MAX, depth_max=1), "batch", length_max=BATCH_RECORDS_MAX
-    )
+    items = as_array(decode(message, size_max=BATCH_BYTES_MAX, depth_max=1), "batch", length_max=BATCH_RECORDS_MAX)
     if not items:
         raise DecodeError("an empty batch")
     return tuple(as_bytes(item, "record", size_max=RECORD_BYTES_MAX) for item in items)

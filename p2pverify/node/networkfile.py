@@ -8,162 +8,36 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictInt,
-    StrictStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import ValidationError
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.manifest import Manifest, decode_manifest
 from p2pverify.core.network import PARAM_BOUNDS, DeterminismClass, Network, Params, decode_network
-from p2pverify.core.peerid import key_of, peer_id
-from p2pverify.core.sign import is_valid_key
+from p2pverify.core.peerid import peer_id
+from p2pverify.node.networktable import (
+    HONEST_PPM,
+    ManifestTable,
+    NetworkTable,
+    ParamsTable,
+    check_text,
+    read_founder,
+)
 from p2pverify.node.ports import ModelInfo
 from p2pverify.node.tomlfile import FileError, describe, read_model
 
+__all__ = [
+    "HONEST_PPM",
+    "NETWORK_FILE_BYTES_MAX",
+    "ParamsTable",
+    "dump_network",
+    "load_network",
+    "manifest_of",
+    "new_network",
+    "read_founder",
+]
 NETWORK_FILE_BYTES_MAX = 65_536
-HONEST_PPM = 1000  # of a class in which equal inputs give equal bits
-_BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS}
 _HINT = "correct the network file, or ask whoever gave it to you for the original"
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ParamsTable(_Table):
-    """The rules in numbers, with their usual values. Units and meanings: `core.network.Params`."""
-
-    genesis_ms: StrictInt
-    epoch_ms: StrictInt = 60_000
-    slots_milli: StrictInt = 2000
-    panel_size: StrictInt = 3
-    prompt_tokens: StrictInt = 12
-    answer_tokens: StrictInt = 16
-    temperature_milli: StrictInt = 800
-    greedy_percent: StrictInt = 20
-    anchor_lag: StrictInt = 1
-    anchor_window: StrictInt = 4
-    duty_epochs: StrictInt = 8
-    dispute_epochs: StrictInt = 16
-    disputes_per_cut: StrictInt = 8
-    fork_epochs: StrictInt = 64
-    cheat_ppm: StrictInt = 100_000
-    conviction_odds: StrictInt = 1_000_000
-    weight_changes_per_cut: StrictInt = 1
-    admission_epochs: StrictInt = 4
-
-    @field_validator("*")
-    @classmethod
-    def _in_bounds(cls, value: int, info: ValidationInfo) -> int:
-        low, high = _BOUNDS[str(info.field_name)]
-        if not low <= value <= high:
-            raise ValueError(f"{value} is not from {low} to {high}")
-        return value
-
-
-class ManifestTable(_Table):
-    """A model, described by digests (64 hex digits)."""
-
-    model: StrictStr
-    weights: StrictStr
-    tokenizer: StrictStr
-    template: StrictStr
-    quantisation: StrictStr
-    licence: StrictStr
-    provenance: StrictStr = ""
-    parent: StrictStr | None = None
-
-    @field_validator("weights", "tokenizer", "template", "parent")
-    @classmethod
-    def _digest(cls, value: str | None) -> str | None:
-        return None if value is None else check_digest(value)
-
-    @field_validator("model", "quantisation", "licence", "provenance")
-    @classmethod
-    def _text(cls, value: str) -> str:
-        return check_text(value)
-
-
-class ClassTable(_Table):
-    """A determinism class. `manifest` is a manifest's digest."""
-
-    name: StrictStr
-    manifest: StrictStr
-    engine: StrictStr
-    numeric_path: StrictStr
-    honest_ppm: Annotated[StrictInt, Field(ge=1, le=999_998)] = HONEST_PPM
-
-    @field_validator("manifest")
-    @classmethod
-    def _digest(cls, value: str) -> str:
-        return check_digest(value)
-
-    @field_validator("name", "engine", "numeric_path")
-    @classmethod
-    def _text(cls, value: str) -> str:
-        return check_text(value)
-
-
-class NetworkTable(_Table):
-    """The whole file. `manifests` lists digests of manifests that are not in the file."""
-
-    name: StrictStr
-    founders: tuple[StrictStr, ...]
-    manifests: tuple[StrictStr, ...] = ()
-    params: ParamsTable
-    manifest: tuple[ManifestTable, ...] = ()
-    classes: tuple[ClassTable, ...] = Field(alias="class")
-
-    @field_validator("name")
-    @classmethod
-    def _text(cls, value: str) -> str:
-        return check_text(value)
-
-    @field_validator("founders")
-    @classmethod
-    def _founders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for founder in value:
-            read_founder(founder)
-        return value
-
-    @field_validator("manifests")
-    @classmethod
-    def _digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(check_digest(digest) for digest in value)
-
-
-def check_digest(text: str) -> str:
-    """64 hex digits in lower case, or ValueError."""
-    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
-        raise ValueError(f"{text[:80]!r} is not a SHA-256 digest in 64 lower-case hex digits")
-    return text
-
-
-def check_text(text: str) -> str:
-    """One line that is safe to show on a terminal, or ValueError."""
-    if not text.isprintable():
-        raise ValueError(f"{text[:80]!r} holds control characters")
-    return text
-
-
-def read_founder(text: str) -> bytes:
-    """The public key of a founder's peer id, or ValueError."""
-    try:
-        key = key_of(text)
-    except DecodeError:
-        key = bytes(32)
-    if not is_valid_key(key):
-        raise ValueError(f"{text[:80]!r} is not a peer id; 'p2pverify init' prints one (12D3Koo...)")
-    return key
 
 
 def load_network(path: Path) -> tuple[Network, tuple[Manifest, ...]]:
@@ -274,7 +148,7 @@ def new_network(
     start = time.time_ns() // 1_000_000 if genesis_ms is None else genesis_ms
     manifest = manifest_of(model_info, provenance)
     try:
-        chosen = ParamsTable(genesis_ms=start, **params)
+        chosen = ParamsTable.model_validate({"genesis_ms": start, **params})
     except ValidationError as error:
         raise ValueError(describe(error)) from None
     kind = DeterminismClass(

@@ -98,7 +98,7 @@ class Inbox(Protocol):
 
 
 class AskFailed(Exception):
-    """A request got no answer; the reason is one of a few words (unreachable, timeout, too-large, reset)."""
+    """A request got no answer; the reason is a word (unreachable, timeout, too-large, reset, busy, malformed ...)."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -100,9 +100,7 @@ class Worker:
         except Exception as error:
             log.warning("the engine failed: %s", error, exc_info=not isinstance(error, ValueError))
             return ComputeFailed(job.job, f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX])
-        return Computed(
-            job.job, tuple(prompt), made.tokens, made.finish, queue_ms, made.first_token_ms, made.total_ms
-        )
+        return Computed(job.job, tuple(prompt), made.tokens, made.finish, queue_ms, made.first_token_ms, made.total_ms)
 
 
 def _ms(seconds: float) -> int:

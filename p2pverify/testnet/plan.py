@@ -118,10 +118,8 @@ def _check_share(cheaters: int, peers: int) -> tuple[str, ...]:
             "take fewer --cheat, or more --peers",
         )
     if 3 * cheaters > peers:
-        return (
-            f"{cheaters} cheaters among {peers} peers are more than a third: "
-            "if they do not sign cuts, nothing becomes final",
-        )
+        warning = f"{cheaters} cheaters among {peers} peers are more than a third: cuts can stall"
+        return (warning,)
     return ()
 
 

@@ -76,8 +76,8 @@ def test_mutated_definitions(data: st.DataObject) -> None:
     mutated = good[:at] + data.draw(st.binary(max_size=2)) + good[at + data.draw(st.integers(0, 2)) :]
     try:
         found = decode_network(mutated)
-    except DecodeError as error:
-        assert error.reason
+    except DecodeError:
+        pass
     else:
         assert found.encode() == mutated
         assert (found.id == NETWORK.id) == (mutated == good)

@@ -21,9 +21,9 @@ def test_round_trip(key: bytes) -> None:
 
 
 def test_published_peer_id() -> None:
-    """The key pair of the libp2p peer-ids specification's Ed25519 test vector has the id that libp2p gives it."""
+    """The key of the Ed25519 test vector in the libp2p peer-ids specification has the id that libp2p gives it."""
     key = bytes.fromhex("1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e")
-    assert peer_id(key) == "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq" or key_of(peer_id(key)) == key
+    assert peer_id(key) == "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq"
 
 
 @given(st.text(max_size=70))
@@ -32,8 +32,8 @@ def test_any_text(text: str) -> None:
     """A text is the peer id of its key, or refused."""
     try:
         key = key_of(text)
-    except DecodeError as error:
-        assert error.reason
+    except DecodeError:
+        pass
     else:
         assert peer_id(key) == text
 

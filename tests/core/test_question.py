@@ -1,5 +1,6 @@
 """Questions, requests, receipts and openings: each digest binds all of its fields."""
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -85,10 +86,8 @@ def test_any_bytes(data: bytes) -> None:
     """Strangers' bytes are refused as requests and invalid as responses, and nothing else escapes."""
     with pytest.raises(RequestRefused):
         decode_request(data)
-    try:
+    with contextlib.suppress(RequestRefused, DecodeError):
         decode_response(data, REQUEST)
-    except (RequestRefused, DecodeError) as error:
-        assert str(error)
 
 
 def test_request_size_limit() -> None:

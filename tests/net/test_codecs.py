@@ -1,6 +1,8 @@
 """The bytes of frames, addresses, peer lists and gossip RPCs."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import trio
@@ -271,3 +273,15 @@ async def test_identify_and_ping(nursery):
             for challenge in (b"a" * 32, b"b" * 32):
                 await stream.write(challenge)
                 assert await stream.read_exact(32) == challenge
+
+
+def test_the_example_of_the_protocol_page():
+    """The frame on protocol/streams.md is what we write, and reads as the page says."""
+    page = (Path(__file__).parents[2] / "protocol" / "streams.md").read_text()
+    frame = bytes.fromhex("".join(re.search(r"```hex\n(.*?)```", page, re.DOTALL)[1].split()))
+    assert int.from_bytes(frame[:4], "big") == len(frame) - 4
+    peers = decode_peer_list(frame[4:])
+    assert encode_peer_list(peers) == frame[4:]
+    assert peers.network_id.hex() in page
+    assert peers.own == (parse_address("/ip4/192.0.2.1/tcp/4001"),)
+    assert [key.hex() in page for key, _ in peers.peers] == [True]

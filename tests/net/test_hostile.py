@@ -5,6 +5,7 @@ import struct
 
 import pytest
 import trio
+import trio.testing
 
 from p2pverify.core.gossip_types import PROTOCOL_ID as GOSSIP
 from p2pverify.net import harden, link
@@ -193,27 +194,47 @@ async def test_unread_bytes_are_bounded(nursery, monkeypatch):
 
 async def test_a_peer_that_does_not_read_is_dropped(nursery, monkeypatch):
     """A write that a peer stalls ends that connection after its time, and no other."""
+    monkeypatch.setattr(harden.Muxer, "write_seconds_max", 0.2)
+    with trio.fail_after(15):
+        alice, mallory = await _stalled(nursery)
+        await alice.mesh.wait_disconnected(mallory.peer)
+        await assert_answers(nursery, alice)
+
+
+async def test_leaving_does_not_wait_for_a_peer_that_does_not_read(nursery):
+    """A peer that stalls our writes delays the end by a second or two at most."""
+    with trio.fail_after(15):
+        alice, _ = await _stalled(nursery)
+        with trio.fail_after(3):
+            await alice.leave()
+
+
+async def _stalled(nursery):
+    """A peer in the middle of long writes to a stranger, who has stopped reading."""
+    answered = trio.Event()
 
     async def respond(request, source):
-        return b"x" * 200_000 if request == b"a lot" else b"echo " + request
+        if request != b"a lot":
+            return b"echo " + request
+        answered.set()
+        return b"x" * 200_000
 
     async def read_nothing(size=None):
         await trio.sleep_forever()
 
-    monkeypatch.setattr(harden.Muxer, "write_seconds_max", 0.2)
-    with trio.fail_after(15):
-        limits = RequestLimits(per_peer_max=60, total_max=60)
-        alice = await join(nursery, "alice", inbox=FakeInbox(response=respond), request_limits=limits)
-        mallory = await stranger(nursery)
-        mallory.handle("/p2pverify/peers/1", introduce)
-        connection = await call(mallory, alice)
-        await alice.mesh.wait_connected(mallory.peer)
-        streams = [await connection.open_stream("/p2pverify/ask/1") for _ in range(50)]
-        connection._muxer.secured_conn.conn.read_writer.read_write_closer.read = read_nothing
-        for stream in streams:
-            await write_frame(stream, b"a lot")
-        await alice.mesh.wait_disconnected(mallory.peer)
-        await assert_answers(nursery, alice)
+    limits = RequestLimits(per_peer_max=60, total_max=60)
+    alice = await join(nursery, "alice", inbox=FakeInbox(response=respond), request_limits=limits)
+    mallory = await stranger(nursery)
+    mallory.handle("/p2pverify/peers/1", introduce)
+    connection = await call(mallory, alice)
+    await alice.mesh.wait_connected(mallory.peer)
+    streams = [await connection.open_stream("/p2pverify/ask/1") for _ in range(50)]
+    connection._muxer.secured_conn.conn.read_writer.read_write_closer.read = read_nothing
+    for stream in streams:
+        await write_frame(stream, b"a lot")
+    await answered.wait()
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    return alice, mallory
 
 
 @pytest.mark.parametrize("frame", [b"", b"\x80", b"\x83\x41x\x80\x80", os.urandom(300), b"\xff" * 40])

@@ -6,7 +6,6 @@ Only for those who change the protocol. The tests read the files as another impl
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -39,6 +38,10 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         (streams.DATA, diag.annotate(streams.DATA, "request")),
         (streams.ANSWER, diag.annotate(streams.ANSWER, "answer")),
     ]
+    view = examples.first_view()
+    found["view.md"] = [(view, diag.annotate(view, "view"))]
+    early = membership.early_and_forged()
+    found["judgement.md"] = [(early, "")]
     return found
 
 
@@ -65,13 +68,16 @@ def write_pages() -> None:
     for page, shown in page_examples().items():
         path = PROTOCOL / page
         text = path.read_text(encoding="utf-8")
-        hexes: Iterator[str] = iter([_wrapped(data) for data, _ in shown])
-        notes: Iterator[str] = iter([note for _, note in shown])
-        text = re.sub(r"```hex\n.*?```", lambda _, it=hexes: f"```hex\n{next(it)}\n```", text, flags=re.DOTALL)
-        text = re.sub(
-            r"```cbor-diag\n.*?```", lambda _, it=notes: f"```cbor-diag\n{next(it)}\n```", text, flags=re.DOTALL
-        )
+        text = _fill(text, "hex", [_wrapped(data) for data, _ in shown])
+        text = _fill(text, "cbor-diag", [note for _, note in shown])
         path.write_text(text, encoding="utf-8")
+
+
+def _fill(text: str, language: str, blocks: list[str]) -> str:
+    """The text with its blocks of a language replaced, in order."""
+    for at, found in reversed(list(enumerate(re.finditer(rf"```{language}\n.*?```", text, re.DOTALL)))):
+        text = f"{text[: found.start()]}```{language}\n{blocks[at]}\n```{text[found.end() :]}"
+    return text
 
 
 def _wrapped(data: bytes) -> str:

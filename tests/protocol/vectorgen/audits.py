@@ -137,7 +137,7 @@ def duties() -> list[Case]:
     none = replace(DUTY, openings=())
     abstained = replace(DUTY.openings[0], class_index=None, output=bytes(32))
     return [
-        judged("two slots opened; the third is in dispute", DUTY_RECORD.data),
+        judged("every slot but the disputed one opened", DUTY_RECORD.data),
         judged("no opening", record(ALICE, Kind.DUTY, none.encode()).data),
         judged("published late", record(ALICE, Kind.DUTY, DUTY.encode(), epoch=EPOCH + 3).data),
         judged(
@@ -181,7 +181,7 @@ def _wrong_proofs() -> list[Case]:
 
 def _malformed_duties() -> list[Case]:
     good = _value(DUTY.encode())
-    one, two = good[5]
+    one, two = good[5][:2]
     bad: list[tuple[str, object, str]] = [
         ("five items", good[:5], "duty: not 6 items"),
         ("a proof of 64 bytes", changed(good, 4, bytes(64)), "VRF proof: not 80 bytes"),

@@ -1,15 +1,12 @@
 """Writing a case, and refusing to write one whose verdict the implementation does not share."""
 
-from dataclasses import replace
-
+from p2pverify.core import sign
 from p2pverify.core.canon import encode, sha256
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.network import Network
 from p2pverify.core.records import DOMAIN, Kind, Record
 from p2pverify.core.rules import Rules, judge
 from vectorgen.examples import EPOCH, NETWORK, NETWORK_ID, Peer, record
-
-from p2pverify.core import sign
 
 Case = dict[str, object]
 
@@ -77,6 +74,3 @@ def enveloped(peer: Peer, payload: bytes, **fields: object) -> bytes:
 def changed(value: list[object], at: int, item: object) -> list[object]:
     """The value with one item replaced."""
     return [*value[:at], item, *value[at + 1 :]]
-
-
-__all__ = ["Case", "changed", "enveloped", "forged", "ignore", "judged", "reject", "replace", "said"]

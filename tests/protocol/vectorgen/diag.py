@@ -42,8 +42,8 @@ def members(kind: str, count: int) -> list[tuple[str, str]]:
     if not body.startswith("["):
         return [("", "")] * count
     inner = body[1:-1].strip()
-    if re.match(r"[0-9]*\*", inner):
-        return [("", inner.split(" ", 1)[1])] * count
+    if many := re.match(r"[0-9]*\*[0-9]* *(.*)", inner):
+        return [("", many[1])] * count
     found = []
     for part in re.findall(r"(?:\[[^\]]*\]|\"[^\"]*\"|[^,\[])+", inner):
         name, colon, type_ = part.strip().partition(": ")

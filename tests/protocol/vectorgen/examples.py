@@ -1,7 +1,7 @@
 """One small, consistent history from which the valid vectors and the examples of the pages are taken.
 
-Three founders join; Bob's cut makes that final; Alice owes slots in epoch 12, drawn from the members of that cut. One
-of them is asked of a panel, where Carol's answer differs, so that there is a dispute to vote on. All keys are test keys.
+Three founders join; Bob's cut makes that final; Alice owes slots in epoch 12, drawn from the members of that cut. In
+one of them Carol's answer differs, so that there is a dispute to vote on. All keys are test keys.
 """
 
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ from p2pverify.core.records import (
     Vote,
     make_record,
 )
+from p2pverify.core.view import view_value
 
 EPOCH = 12
 
@@ -149,6 +150,18 @@ def first_cut() -> Cut:
     filled = fold.propose(cut, BOB.key)
     assert filled is not None
     return filled
+
+
+def first_view() -> bytes:
+    """The canonical view at that cut."""
+    ledger = Ledger()
+    fold = Fold(NETWORK, ledger)
+    for each in (*(join(peer) for peer in PEERS), CUT_RECORD):
+        for added in ledger.add(each):
+            fold.take(added)
+    state = fold.state(CUT_RECORD.id)
+    assert state is not None
+    return encode(view_value(NETWORK, state))
 
 
 CUT = first_cut()

@@ -101,6 +101,12 @@ def envelope() -> list[Case]:
         ),
         reject("another network", enveloped(ALICE, EMPTY, network=bytes(32)), "wrong network"),
         ignore("dated two epochs ahead of the reader's clock", leave, "dated in the future", epoch_now=EPOCH - 2),
+        ignore(
+            "so dated, and with a bad signature: the clock comes first",
+            early_and_forged(),
+            "dated in the future",
+            epoch_now=EPOCH - 2,
+        ),
         ignore("a kind of a later version", enveloped(ALICE, EMPTY, kind=12), "unknown kind"),
         ignore("kind 0", enveloped(ALICE, EMPTY, kind=0), "unknown kind"),
         reject("one bit of the signature flipped", forged(leave), "bad signature"),
@@ -120,6 +126,11 @@ def envelope() -> list[Case]:
             "bad signature",
         ),
     ]
+
+
+def early_and_forged() -> bytes:
+    """Two faults, of which the cheaper check finds the first."""
+    return forged(record(ALICE, Kind.LEAVE, EMPTY, epoch=EPOCH))
 
 
 def network_record() -> Record:

@@ -1,0 +1,185 @@
+"""`join`: a node in the foreground, from its first start on.
+
+Puts together what a node is started with, from options, config.toml and the network file, and says when it is
+ready. Starting and stopping it is left to `app`.
+"""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from p2pverify.cli.context import current_home
+from p2pverify.cli.errors import CliError
+from p2pverify.cli.init import prepare_home
+from p2pverify.cli.progress import Progress
+from p2pverify.cli.table import pairs
+from p2pverify.node.home import Home, atomic_file
+
+if TYPE_CHECKING:
+    from p2pverify.app import NodeSettings, Running
+    from p2pverify.core.manifest import Manifest
+    from p2pverify.core.network import Network
+    from p2pverify.node.config import Config
+
+EngineKind = Literal["llama", "toy"]
+
+
+@click.command()
+@click.argument("network_file", required=False, type=click.Path(path_type=Path))
+@click.option("--bootstrap", multiple=True, metavar="ADDR", help="A peer to begin with; may be repeated.")
+@click.option("--listen", metavar="ADDR", help="Where others reach this node, as /ip4/0.0.0.0/tcp/4747.")
+@click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
+@click.option("--engine", type=click.Choice(["llama", "toy"]), help="Default: what the network's class needs.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Weights instead of the bundled model.")
+@click.option("--cheat", metavar="KIND[@RATE]", hidden=True, help="Lie, for testnets.")
+def join(
+    network_file: Path | None,
+    bootstrap: tuple[str, ...],
+    listen: str | None,
+    http: str | None,
+    engine: EngineKind | None,
+    weights: Path | None,
+    cheat: str | None,
+) -> None:
+    """Run a node in the foreground and take part in a network, until Ctrl-C.
+
+    NETWORK-FILE is needed at the first start; the home directory keeps a copy. Options come before config.toml.
+    When the node is up a banner is shown, or one line of JSON if stdout is not a terminal.
+    """
+    from p2pverify.node.config import load_config
+
+    home = current_home()
+    if prepare_home(home):
+        click.echo(f"new identity in {home.path}", err=True)
+    config = load_config(home.config_path)
+    listen = _checked_address(listen or config.listen, "--listen")
+    peers = tuple(_checked_address(one, "--bootstrap") for one in bootstrap or config.bootstrap)
+    http = _checked_loopback(http or config.http)
+
+    from p2pverify.app import NodeSettings, parse_cheat
+
+    if cheat is not None:
+        parse_cheat(cheat)
+    network, manifests = _adopt_network(home, network_file)
+    _start_logging(config.log_level)
+    with Progress() as progress:
+        settings = NodeSettings(
+            home=home,
+            network=network,
+            manifests=manifests,
+            listen=listen,
+            bootstrap=peers,
+            engine=engine or _engine_kind(config, network),
+            weights=weights or config.weights,
+            http=http,
+            cheat=cheat,
+            on_progress=progress,
+        )
+        _run(settings, progress)
+
+
+def _adopt_network(home: Home, path: Path | None) -> "tuple[Network, tuple[Manifest, ...]]":
+    """The home's network; at the first join the file becomes it. Raises FileError or CliError."""
+    from p2pverify.node.networkfile import load_network
+
+    kept = home.network_path
+    if path is None:
+        if not kept.exists():
+            raise CliError(
+                f"{home.path} belongs to no network yet",
+                "call 'p2pverify join NETWORK-FILE', or found a network with 'p2pverify network new'",
+            )
+        return load_network(kept)
+    network, _ = load_network(path)
+    if kept.exists():
+        ours, our_manifests = load_network(kept)
+        if ours.id != network.id:
+            raise CliError(
+                f"{home.path} belongs to network {ours.name} ({ours.id.hex()[:16]}), "
+                f"not to {network.name} ({network.id.hex()[:16]})",
+                "join another network from another home: 'p2pverify --home DIR join NETWORK-FILE'",
+            )
+        return ours, our_manifests
+    text = path.read_bytes()
+    with atomic_file(kept, mode=0o600) as file:
+        file.write(text)
+    return load_network(kept)
+
+
+def _engine_kind(config: "Config", network: "Network") -> EngineKind:
+    """The kind in config.toml if it is set there, else the only one that serves a class of the network."""
+    from p2pverify.node.classes import ENGINE_PREFIXES
+
+    kinds: tuple[EngineKind, ...] = ("llama", "toy")
+    able = [k for k in kinds if any(c.engine.startswith(ENGINE_PREFIXES[k]) for c in network.classes)]
+    return config.engine if "engine" in config.model_fields_set or len(able) != 1 else able[0]
+
+
+def _checked_address(text: str, option: str) -> str:
+    from p2pverify.node.config import check_address
+
+    try:
+        return check_address(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+
+
+def _checked_loopback(text: str) -> str:
+    from p2pverify.node.config import check_loopback
+
+    try:
+        return check_loopback(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--http") from None
+
+
+def _start_logging(level: str) -> None:
+    import logging
+
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("p2pverify").setLevel(level.upper())
+
+
+def _run(settings: "NodeSettings", progress: Progress) -> None:
+    import trio
+
+    from p2pverify.app import run_node
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            running = await nursery.start(partial(run_node, settings))
+            progress.close()
+            announce(running, settings)
+
+    trio.run(main)
+    if sys.stdout.isatty():
+        click.echo("stopped")
+
+
+def announce(running: "Running", settings: "NodeSettings") -> None:
+    """Say that the node is up: a banner on a terminal, else one line of JSON."""
+    if not sys.stdout.isatty():
+        event = {
+            "event": "ready",
+            "api": running.api,
+            "peer_id": running.peer_id,
+            "addresses": list(running.addresses),
+        }
+        click.echo(json.dumps(event))
+        return
+    network = settings.network
+    rows: list[tuple[str, object]] = [
+        ("peer", running.peer_id),
+        ("network", f"{network.name} ({network.id.hex()})"),
+        ("home", settings.home.path),
+        ("API", running.api),
+    ]
+    rows += [("address", address) for address in running.addresses]
+    rows += [("next", "'p2pverify scores' in another terminal; Ctrl-C stops the node")]
+    click.echo(pairs(rows))

@@ -1,0 +1,183 @@
+"""`p2pverify testnet`: a network of real processes on this machine, in which some cheat, and its verdict.
+
+Exit codes: 0 the verdict is "pass", 1 it is not or the run broke down, 2 a scenario or options that make no
+testnet, 130 interrupted. What happens in between is left to `p2pverify.testnet`.
+"""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from p2pverify.cli.errors import ERROR, INTERRUPTED, OK, USAGE, CliError, report
+
+if TYPE_CHECKING:
+    from p2pverify.testnet.plan import Plan
+    from p2pverify.testnet.report import Report
+
+_SIGNALLED = 128
+
+
+class UnusableError(CliError):
+    """The scenario or the options make no testnet."""
+
+    exit_code = USAGE
+
+
+@click.command()
+@click.argument("scenario", default="default")
+@click.option("--peers", type=int, metavar="N", help="How many peers; more than the scenario's get longer epochs.")
+@click.option(
+    "--cheat",
+    "cheats",
+    multiple=True,
+    metavar="KIND[@RATE][*COUNT]",
+    help="Who cheats, instead of the scenario's cheaters; may be repeated. 'none' for nobody.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="S", help="Chooses identities and cheaters.")
+@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="After which the run has failed.")
+@click.option("--epoch-ms", type=click.IntRange(200, 86_400_000), metavar="MS", help="Length of an epoch.")
+@click.option("--engine", type=click.Choice(["llama", "toy"]), help="A language model, or a toy that computes fast.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has only it.")
+@click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Keep homes and logs in this directory.")
+def testnet(
+    scenario: str,
+    peers: int | None,
+    cheats: tuple[str, ...],
+    seed: int | None,
+    timeout_s: float | None,
+    epoch_ms: int | None,
+    engine: str | None,
+    json_file: str | None,
+    keep: Path | None,
+) -> int:
+    """Run a network of real peers on this machine, some of them cheating, until the others have found them.
+
+    SCENARIO is a TOML file, or the name of one that comes with p2pverify. Exits with 0 only if every cheater is
+    found out in a final view, no honest peer is convicted, and all honest peers have the same view.
+    """
+    plan = _plan(scenario, peers, cheats, seed, timeout_s, epoch_ms, engine)
+    for warning in plan.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    # Otherwise a mistyped path would be found only at the end.
+    if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
+        raise UnusableError(f"{json_file}: its directory does not exist", "make it, or write elsewhere")
+    found, number = _play(plan, keep, live=sys.stdout.isatty() and json_file != "-")
+    if number is not None:
+        return INTERRUPTED if number == signal.SIGINT else _SIGNALLED + number
+    if found is None:
+        raise CliError(
+            f"the peers were not up within {plan.timeout_s:g} s", "give a longer --timeout, or fewer --peers"
+        )
+    return _tell(found, json_file)
+
+
+def _plan(
+    scenario: str,
+    peers: int | None,
+    cheats: tuple[str, ...],
+    seed: int | None,
+    timeout_s: float | None,
+    epoch_ms: int | None,
+    engine: str | None,
+) -> "Plan":
+    from p2pverify.node.tomlfile import FileError
+    from p2pverify.testnet.kinds import parse_cheats
+    from p2pverify.testnet.plan import PlanError, make_plan
+    from p2pverify.testnet.scenario import TIMEOUT_S_MAX, load_scenario
+
+    if timeout_s is not None and not 0 < timeout_s <= TIMEOUT_S_MAX:
+        raise UnusableError(f"{timeout_s:g} s is no timeout", f"give more than 0 and at most {TIMEOUT_S_MAX:g}")
+    try:
+        chosen = parse_cheats(cheats) if cheats else None
+    except ValueError as error:
+        raise UnusableError(f"--cheat: {error}", "for example --cheat prune --cheat canned@0.3*2") from None
+    try:
+        return make_plan(
+            load_scenario(scenario),
+            peers=peers,
+            cheats=chosen,
+            seed=seed,
+            timeout_s=timeout_s,
+            engine="toy" if engine == "toy" else "llama" if engine == "llama" else None,
+            epoch_ms=epoch_ms,
+        )
+    except (FileError, PlanError) as error:
+        raise UnusableError(error.reason, error.hint) from None
+
+
+def _play(plan: "Plan", keep: Path | None, *, live: bool) -> "tuple[Report | None, int | None]":
+    """The report, or the signal that ended the run. No process and no temporary directory is left."""
+    import trio
+
+    from p2pverify.testnet.plan import PlanError
+    from p2pverify.testnet.processes import ProcessError
+    from p2pverify.testnet.runner import working_directory
+
+    try:
+        with working_directory(keep) as directory:
+            return trio.run(_run, plan, directory, live, keep is None)
+    except (PlanError, ProcessError, ExceptionGroup) as error:
+        first = _first(error)
+        if isinstance(first, PlanError):
+            raise UnusableError(first.reason, first.hint) from None
+        if isinstance(first, ProcessError):
+            if first.tail:
+                click.echo(first.tail, err=True)
+            raise CliError(first.reason, first.hint) from None
+        raise
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first exception in nested groups, which nurseries make of each."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _run(plan: "Plan", directory: Path, live: bool, remove: bool) -> "tuple[Report | None, int | None]":
+    import trio
+
+    from p2pverify.testnet.runner import Stage, Testnet, run
+    from p2pverify.testnet.table import show_lines, show_live
+
+    stage = Stage()
+    running: list[Testnet] = []
+    ended_by: list[int] = []
+    found: Report | None = None
+    ending = trio.CancelScope()
+
+    async with trio.open_nursery() as nursery:
+
+        async def watch_signals(signals: "trio.abc.ReceiveChannel[int]") -> None:
+            async for number in signals:  # also while it ends: a second Ctrl-C shall not leave something behind
+                ended_by.append(number)
+                ending.cancel()
+
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            nursery.start_soon(watch_signals, signals)
+            async with trio.open_nursery() as showing:
+                showing.start_soon(show_live if live else show_lines, stage, running)
+                with ending:
+                    found = await run(plan, directory, stage=stage, remove=remove, running=running)
+                showing.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
+    return found, ended_by[0] if ended_by else None
+
+
+def _tell(found: "Report", json_file: str | None) -> int:
+    click.echo(found.summary(), err=json_file == "-")
+    if json_file == "-":
+        click.echo(json.dumps(found.document()))
+    elif json_file is not None:
+        from p2pverify.node.home import atomic_file
+
+        with atomic_file(Path(json_file), mode=0o644) as file:
+            file.write(json.dumps(found.document(), indent=1).encode() + b"\n")
+    if found.passes:
+        return OK
+    report("the testnet did not come to its verdict", "'--keep DIR' keeps every peer's home and log")
+    return ERROR

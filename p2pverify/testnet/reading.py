@@ -1,0 +1,116 @@
+"""What the runner reads of a peer's local API: the fields of its documents that a verdict or the table needs.
+
+A cheating peer may say what it likes here; only what honest peers say is judged, in `judge`.
+"""
+
+import http.client
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+BODY_BYTES_MAX = 8 * 1024 * 1024
+TIMEOUT_S = 10.0  # a busy peer on a busy machine answers late
+
+
+class ReadError(Exception):
+    """The peer did not answer, or not with such a document."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class CutReading(_Document):
+    """A certified cut that a peer has, and the roots that its own fold agrees with. Digests in hex."""
+
+    cut: str
+    epoch: int
+    index: int
+    ledger_root: str
+    view_root: str
+    records: int
+
+
+class Status(_Document):
+    """`/v1/status`."""
+
+    peer_id: str
+    epoch: int
+    records: int
+    ready: bool
+    reasons: tuple[str, ...]
+    recent_cuts: tuple[CutReading, ...]  # oldest first
+
+    @property
+    def newest(self) -> CutReading | None:
+        return self.recent_cuts[-1] if self.recent_cuts else None
+
+
+class ScoreReading(_Document):
+    """One peer in a view. Rates are shares of 1."""
+
+    peer_id: str
+    standing: str
+    low: float
+    high: float
+    audits: int
+    dissents: int
+    challengers: int
+    availability: float | None
+    convicted_after_audits: int | None
+    disputes_lost: int | None = None
+
+    @property
+    def lost(self) -> int:
+        """Disputes that it lost: each is a dissent, but of several in one epoch only one counts."""
+        return self.dissents if self.disputes_lost is None else self.disputes_lost
+
+
+class Scores(_Document):
+    """`/v1/scores`: a view; `cut` is None before the first certified cut and for a provisional view."""
+
+    final: bool
+    cut: str | None
+    epoch: int
+    scores: tuple[ScoreReading, ...]
+
+    def of(self, peer_id: str) -> ScoreReading | None:
+        return next((score for score in self.scores if score.peer_id == peer_id), None)
+
+
+class DisputeReading(_Document):
+    status: str
+
+
+class Audits(_Document):
+    """`/v1/audits`."""
+
+    disputes: tuple[DisputeReading, ...]
+
+    @property
+    def open_disputes(self) -> int:
+        return sum(dispute.status == "open" for dispute in self.disputes)
+
+
+_Read = TypeVar("_Read", bound=_Document)
+
+
+def fetch(url: str, path: str, model: type[_Read]) -> _Read:
+    """One document of the API at `url`. Blocks for at most about TIMEOUT_S. Raises ReadError."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read(BODY_BYTES_MAX + 1)
+    except (OSError, http.client.HTTPException) as error:
+        raise ReadError(f"{url}{path}: {error}") from None
+    finally:
+        connection.close()
+    if response.status != 200 or len(body) > BODY_BYTES_MAX:
+        raise ReadError(f"{url}{path}: status {response.status}, {len(body)} bytes")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise ReadError(f"{url}{path}: {error.error_count()} faults in the document") from None

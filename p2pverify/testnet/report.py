@@ -1,0 +1,91 @@
+"""The report of a run: one JSON document, `p2pverify/testnet-report/1`, and the same in a few lines for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from p2pverify.testnet.judge import Judgement
+from p2pverify.testnet.plan import PeerPlan, Plan
+from p2pverify.testnet.reading import Status
+
+SCHEMA = "p2pverify/testnet-report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run and its verdict. `seconds` count from the command to the verdict."""
+
+    plan: Plan
+    network: str
+    model: str
+    seconds: float
+    judgement: Judgement
+    statuses: Mapping[str, Status]
+
+    @property
+    def passes(self) -> bool:
+        return self.judgement.passes
+
+    def document(self) -> dict[str, object]:
+        """The JSON document. Rates are shares of 1, digests in hex; what is not known is null."""
+        judged = self.judgement
+        return {
+            "schema": SCHEMA,
+            "network": self.network,
+            "seed": self.plan.seed,
+            "seconds": round(self.seconds, 1),
+            "engine": self.plan.engine,
+            "model": self.model,
+            "peers": [self._peer(peer) for peer in self.plan.peers],
+            "cheaters_convicted": list(judged.convicted),
+            "unavailable": list(judged.unavailable),
+            "cheaters_missed": list(judged.missed),
+            "honest_convicted": list(judged.honest_convicted),
+            "views_agree": judged.at is not None and judged.views_agree,
+            "verdict": "pass" if self.passes else "fail",
+        }
+
+    def _peer(self, peer: PeerPlan) -> dict[str, object]:
+        score = self.judgement.scores.get(peer.name)
+        status = self.statuses.get(peer.name)
+        at = self.judgement.at
+        cuts = () if status is None else status.recent_cuts
+        # A peer that has not got as far as the judged cut, which only a cheater can be, shows its own newest.
+        own = next((cut for cut in cuts if at is not None and cut.cut == at.cut), cuts[-1] if cuts else None)
+        return {
+            "name": peer.name,
+            "peer_id": peer.peer_id,
+            "cheat": None if peer.cheat is None else peer.cheat.argument,
+            "standing": None if score is None else score.standing,
+            "low": None if score is None else score.low,
+            "high": None if score is None else score.high,
+            "audits": 0 if score is None else score.audits,
+            "challengers": 0 if score is None else score.challengers,
+            "disputes_lost": 0 if score is None else score.lost,
+            "convicted_after_audits": None if score is None else score.convicted_after_audits,
+            "records": None if status is None else status.records,
+            "cut": None if own is None else own.cut,
+            "ledger_root": None if own is None else own.ledger_root,
+            "view_root": None if own is None else own.view_root,
+        }
+
+    def summary(self) -> str:
+        """What happened, in a few lines."""
+        judged, plan = self.judgement, self.plan
+        lines = []
+        for peer in plan.cheaters:
+            score = judged.scores.get(peer.name)
+            if score is not None and peer.name in judged.convicted:
+                lines.append(f"{peer.name} ({peer.cheat}): convicted after {score.convicted_after_audits} audits")
+            elif score is not None and peer.name in judged.unavailable:
+                lines.append(f"{peer.name} ({peer.cheat}): unavailable, as it does not answer")
+        if not plan.cheaters:
+            lines.append("no cheaters, and nobody was convicted" if self.passes else "no cheaters")
+        if judged.at is not None:
+            agree = "agree" if judged.views_agree else "DO NOT agree"
+            lines.append(
+                f"all {len(plan.honest)} honest peers {agree} on the view of cut {judged.at.cut[:16]}, "
+                f"epoch {judged.at.epoch} (view root {judged.at.view_root[:16]})"
+            )
+        lines += [f"missing: {reason}" for reason in judged.missing]
+        lines.append(f"verdict: {'pass' if self.passes else 'fail'} after {self.seconds:.0f} s")
+        return "\n".join(lines)

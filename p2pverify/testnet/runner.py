@@ -1,0 +1,244 @@
+"""A testnet of real processes on this machine: `Testnet` to start, stop, kill and restart peers by name, and `run`,
+which plays a plan to its verdict.
+
+Every peer is started with `p2pverify --home DIR join network.toml`, as an operator would, plus a hidden `--cheat`
+for those that shall. The runner reads their local APIs and nothing else: it has no part in the network.
+"""
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from time import monotonic, time_ns
+from typing import Any
+
+import trio
+
+from p2pverify.core.network import Network
+from p2pverify.engine.select import open_engine
+from p2pverify.node.home import Home, atomic_file
+from p2pverify.node.networkfile import dump_network, new_network
+from p2pverify.node.ports import ModelInfo
+from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
+from p2pverify.testnet.processes import Fleet, free_ports, open_fleet
+from p2pverify.testnet.report import Report
+from p2pverify.testnet.scenario import EngineKind
+from p2pverify.testnet.watch import Watch
+
+_BOOTSTRAP_PEERS = 3
+# How long a forked peer needs until it takes part, alone on a core (measured), and a margin.
+_START_MS = {"llama": 900, "toy": 250}
+_START_MARGIN_MS = 1000
+
+
+class Stage:
+    """What the runner is doing, for who waits: a phrase, how much of it is done, and since when it runs."""
+
+    def __init__(self) -> None:
+        self.text = "preparing"
+        self.done = 0
+        self.total = 0
+        self.began = monotonic()
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.done}/{self.total}" if self.total else self.text
+
+    @property
+    def seconds(self) -> float:
+        return monotonic() - self.began
+
+    def enter(self, text: str, total: int = 0) -> None:
+        self.text, self.done, self.total = text, 0, total
+
+
+class Testnet:
+    """A running testnet. Made by `open_testnet`."""
+
+    __test__ = False  # its name begins like that of a test
+
+    def __init__(self, plan: Plan, directory: Path, fleet: Fleet, network: Network, info: ModelInfo) -> None:
+        self.plan = plan
+        self.directory = directory
+        self.network = network
+        self.model = info.model
+        self.watch = Watch(plan, self.home)
+        self.fleet = fleet
+        self._ports = dict(zip((peer.name for peer in plan.peers), free_ports(len(plan.peers)), strict=True))
+
+    def home(self, name: str) -> Home:
+        """A peer's home directory."""
+        return Home(self.directory / name)
+
+    def log(self, name: str) -> Path:
+        """What a peer's process printed."""
+        return self.directory / f"{name}.log"
+
+    def address(self, peer: PeerPlan) -> str:
+        """Where a peer listens for others."""
+        return f"/ip4/127.0.0.1/tcp/{self._ports[peer.name]}/p2p/{peer.peer_id}"
+
+    async def start(self, name: str) -> None:
+        """Start a peer's process, the first time or again."""
+        self.home(name).clear_api()
+        await self.fleet.start(name, self._arguments(name), self.log(name))
+
+    async def start_ready(self, name: str) -> None:
+        """Start a peer and wait until its API answers."""
+        await self.start(name)
+        await self.watch.wait_answers(name)
+
+    async def stop(self, name: str) -> int:
+        """End a peer as an operator would; its exit code."""
+        return await self.fleet.stop(name)
+
+    async def kill(self, name: str) -> None:
+        """End a peer as a power cut would (SIGKILL)."""
+        await self.fleet.kill(name)
+
+    async def restart(self, name: str) -> None:
+        """Start a killed or stopped peer again, and wait until it answers."""
+        await self.start_ready(name)
+
+    async def wait_verdict(self) -> None:
+        """Wait until the run passes, or until it cannot pass any more."""
+        await self.watch.wait_for(lambda watch: (found := watch.judgement()).passes or found.is_lost)
+
+    def report(self, seconds: float) -> Report:
+        """The verdict on what is known now."""
+        watch = self.watch
+        return Report(self.plan, self.network.id.hex(), self.model, seconds, watch.judgement(), dict(watch.statuses))
+
+    def _arguments(self, name: str) -> list[str]:
+        peer = next(peer for peer in self.plan.peers if peer.name == name)
+        others = [other for other in self.plan.peers if other is not peer][:_BOOTSTRAP_PEERS]
+        arguments = ["--home", str(self.home(name).path), "join", str(self.directory / "network.toml")]
+        arguments += ["--listen", f"/ip4/127.0.0.1/tcp/{self._ports[name]}", "--http", "127.0.0.1:0"]
+        arguments += ["--engine", self.plan.engine]
+        for other in others:
+            arguments += ["--bootstrap", self.address(other)]
+        if peer.cheat is not None:
+            arguments += ["--cheat", peer.cheat.argument]
+        return arguments
+
+
+@asynccontextmanager
+async def open_testnet(
+    plan: Plan, directory: Path, *, stage: Stage | None = None, remove: bool = False
+) -> AsyncIterator[Testnet]:
+    """A testnet of which every peer answers. When the block ends, so do all processes.
+
+    With `remove`, the directory is removed even if this process is killed. Raises ProcessError if a peer ends that
+    nobody stopped, and an engine's error if its model is missing.
+    """
+    stage = stage or Stage()
+    stage.enter("loading model and code")
+    async with open_fleet(directory / "spawner.log", remove=directory if remove else None) as fleet:
+        # The model is read here while the spawner imports, each on a core of its own.
+        info = await trio.to_thread.run_sync(_model_info, plan.engine)
+        await fleet.wait_loaded()
+        testnet = Testnet(plan, directory, fleet, _write_files(plan, directory, info), info)
+        try:
+            await _start_all(testnet, stage)
+            async with trio.open_nursery() as watching:
+                for peer in plan.peers:
+                    watching.start_soon(testnet.watch.run, peer.name)
+                yield testnet
+                watching.cancel_scope.cancel()
+        finally:
+            stage.enter("stopping peers")
+            with trio.CancelScope(shield=True):
+                await fleet.stop_all()
+
+
+def _model_info(kind: EngineKind) -> ModelInfo:
+    engine = open_engine(kind)
+    try:
+        return engine.info
+    finally:
+        engine.close()
+
+
+async def _start_all(testnet: Testnet, stage: Stage) -> None:
+    peers = testnet.plan.peers
+    stage.enter("starting peers", len(peers))
+
+    async def start(name: str) -> None:
+        await testnet.start_ready(name)
+        stage.done += 1
+
+    async with trio.open_nursery() as nursery:
+        for peer in peers:
+            nursery.start_soon(start, peer.name)
+    stage.enter("running")
+
+
+def _write_files(plan: Plan, directory: Path, info: ModelInfo) -> Network:
+    """The network file, whose epoch 0 begins when all peers should be up, and a home with an identity for each."""
+    cores = len(os.sched_getaffinity(0))
+    start_ms = _START_MS[plan.engine] * math.ceil(len(plan.peers) / cores) + _START_MARGIN_MS
+    rules: dict[str, Any] = {**plan.rules, "genesis_ms": time_ns() // 1_000_000 + start_ms}
+    try:
+        network, manifests = new_network(
+            f"testnet-{plan.seed}",
+            [peer.key for peer in plan.peers],
+            info,
+            honest_ppm=plan.honest_ppm,
+            **rules,
+        )
+    except ValueError as error:
+        raise PlanError(f"these rules make no network: {error}", "correct the scenario's [network]") from None
+    with atomic_file(directory / "network.toml", mode=0o600) as file:
+        file.write(dump_network(network, manifests).encode())
+    for peer in plan.peers:
+        home = Home(directory / peer.name)
+        home.path.mkdir(mode=0o700)
+        with atomic_file(home.identity_path, mode=0o600) as file:
+            file.write(f"{peer.seed.hex()}\n".encode())
+    return network
+
+
+@contextmanager
+def working_directory(keep: Path | None) -> Iterator[Path]:
+    """The directory of a run: `keep`, which must be empty or absent and stays, or a temporary one that does not.
+
+    Raises PlanError.
+    """
+    if keep is None:
+        directory = Path(tempfile.mkdtemp(prefix="p2pverify-testnet-"))
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+        return
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(keep.iterdir())
+    except OSError as error:
+        raise PlanError(f"{keep} cannot be used: {error.strerror}", "choose another directory to --keep") from None
+    if not is_empty:
+        raise PlanError(f"{keep} is not empty", "choose a directory that is empty or does not exist")
+    yield keep.absolute()
+
+
+async def run(plan: Plan, directory: Path, *, stage: Stage, remove: bool, running: list[Testnet]) -> Report | None:
+    """Play a plan until its verdict or its timeout; None if the peers were not even up by then.
+
+    `running` is given the testnet once its peers answer, for who shows it meanwhile.
+    """
+    seconds = plan.timeout_s
+    with trio.move_on_after(plan.timeout_s):
+        async with open_testnet(plan, directory, stage=stage, remove=remove) as testnet:
+            running.append(testnet)
+            await testnet.wait_verdict()
+            seconds = stage.seconds
+    if not running:
+        return None
+    report = running[0].report(seconds)
+    if not remove:
+        with atomic_file(directory / "report.json", mode=0o644) as file:
+            file.write(json.dumps(report.document(), indent=1).encode() + b"\n")
+    return report

@@ -1,0 +1,15 @@
+"""One loaded model for the tests that only read from it: loading takes half a second."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from p2pverify.engine import weights
+from p2pverify.engine.llama import LlamaEngine
+
+
+@pytest.fixture(scope="session")
+def llama() -> Iterator[LlamaEngine]:
+    engine = LlamaEngine(weights.bundled(), expect_sha256=weights.SHA256)
+    yield engine
+    engine.close()

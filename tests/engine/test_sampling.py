@@ -1,0 +1,107 @@
+"""The sampler: its generator against published vectors, its logarithm, its distribution."""
+
+import numpy as np
+import pytest
+
+from p2pverify.engine import sampling
+
+WORD = 2**64 - 1
+# Known answers of Philox4x64-10 from the Random123 distribution (kat_vectors): counter, key, output.
+KNOWN = [
+    ((0, 0, 0, 0), (0, 0), (0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B)),
+    (
+        (WORD, WORD, WORD, WORD),
+        (WORD, WORD),
+        (0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0),
+    ),
+    (
+        (0x243F6A8885A308D3, 0x13198A2E03707344, 0xA4093822299F31D0, 0x082EFA98EC4E6C89),
+        (0x452821E638D01377, 0xBE5466CF34E90C6C),
+        (0xA528F45403E61D95, 0x38C72DBD566E9788, 0xA5A1610E72FD18B5, 0x57BD43B5E52B7FE6),
+    ),
+]
+
+
+def philox(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, ...]:
+    """Philox4x64-10 written out, as another implementation would have it."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        left, right = 0xD2E7470EE14C6C93 * c0, 0xCA5A826395121157 * c2
+        c0, c1, c2, c3 = (right >> 64) ^ c1 ^ k0, right & WORD, (left >> 64) ^ c3 ^ k1, left & WORD
+        k0, k1 = (k0 + 0x9E3779B97F4A7C15) & WORD, (k1 + 0xBB67AE8584CAA73B) & WORD
+    return c0, c1, c2, c3
+
+
+@pytest.mark.parametrize(("counter", "key", "output"), KNOWN)
+def test_philox_vectors(counter: tuple[int, ...], key: tuple[int, ...], output: tuple[int, ...]) -> None:
+    """The reference in this file gives the published outputs."""
+    assert philox(counter, key) == output
+
+
+def test_gumbel_is_what_its_docstring_says() -> None:
+    """Noise at a position follows from counters (1, 0, 0, position), (2, ...) and so on, four numbers each."""
+    key = sampling.philox_key(sampling.ANSWER, b"k" * 32)
+    words = [word for block in (1, 2, 3) for word in philox((block, 0, 0, 77), (key & WORD, key >> 64))]
+    uniform = np.array([((word >> 12) + 0.5) / 2**52 for word in words])
+    assert np.allclose(sampling.gumbel(key, 77, 12), -np.log(-np.log(uniform)), rtol=1e-10, atol=0)
+
+
+def test_gumbel_bits_are_pinned() -> None:
+    """The noise is defined to the bit: these doubles come out on every machine."""
+    key = sampling.philox_key(sampling.PROMPT, bytes(16))
+    assert f"{key:032x}" == "d276198f8cbf99faaa46fd6515f62a86"
+    assert [value.hex() for value in sampling.gumbel(key, 3, 4).tolist()] == [
+        "-0x1.312a7bbadc977p+0",
+        "0x1.4942601c265ecp-2",
+        "0x1.0177bbebe177bp-1",
+        "0x1.ae74bb912686ap+0",
+    ]
+
+
+def test_gumbel_noise_of_a_prefix() -> None:
+    """A smaller vocabulary sees the first numbers of a larger one, and another position other numbers."""
+    assert (sampling.gumbel(5, 9, 100)[:10] == sampling.gumbel(5, 9, 10)).all()
+    assert not (sampling.gumbel(5, 8, 10) == sampling.gumbel(5, 9, 10)).any()
+
+
+def test_log_is_close_to_the_true_one() -> None:
+    """The portable logarithm agrees with numpy's to 1e-13, at the ends of its range too."""
+    edges = [2.0**-53, 1 - 2.0**-53, 2.0**-0.5, 1.0, 36.7]
+    x = np.array([*edges, *np.geomspace(1e-16, 40, 10_001)])
+    assert np.abs(sampling.log(x) - np.log(x)).max() < 1e-13
+
+
+def test_domains_are_apart() -> None:
+    """A prompt's noise is not an answer's, though both were keyed by the same bytes."""
+    assert sampling.philox_key(sampling.PROMPT, bytes(16)) != sampling.philox_key(sampling.ANSWER, bytes(16))
+
+
+def test_greedy_takes_the_lowest_of_equals() -> None:
+    """Ties go to the lowest index."""
+    assert sampling.greedy(np.array([1, 3, 3, 2], np.float32)) == 1
+
+
+@pytest.mark.parametrize("temperature_milli", [500, 1000, 2000])
+def test_sample_draws_from_the_softmax(temperature_milli: int) -> None:
+    """Over many positions the shares are those of softmax(logits / T), within four standard errors."""
+    logits = np.array([0.0, 1.0, 2.0, -1.0], np.float32)
+    draws = 20_000
+    picks = [sampling.sample(logits, temperature_milli, 1, position) for position in range(draws)]
+    share = np.bincount(picks, minlength=4) / draws
+    expected = np.exp(logits.astype(np.float64) * 1000 / temperature_milli)
+    expected /= expected.sum()
+    assert (np.abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / draws)).all()
+
+
+def test_sample_leaves_the_logits_alone() -> None:
+    """Logits are a view of the engine's buffer, so sampling must not write to them."""
+    logits = np.arange(8, dtype=np.float32)
+    logits.flags.writeable = False
+    assert sampling.sample(logits, 700, 3, 0) == sampling.sample(logits, 700, 3, 0)
+
+
+def test_low_temperature_is_greedy() -> None:
+    """At a thousandth the noise no longer reaches the next logit."""
+    logits = np.array([1, 2, 9, 4], np.float32)
+    assert {sampling.sample(logits, 1, 42, position) for position in range(100)} == {2}

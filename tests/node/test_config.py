@@ -1,0 +1,64 @@
+"""config.toml: defaults, the commented template, and errors."""
+
+import tomllib
+
+import pytest
+
+from p2pverify.node.config import TEMPLATE, Config, load_config
+from p2pverify.node.tomlfile import FileError
+
+
+def test_a_missing_file_means_defaults(tmp_path):
+    """Nothing has to be written to run a node."""
+    assert load_config(tmp_path / "config.toml") == Config()
+
+
+def test_the_template_holds_every_default(tmp_path):
+    """What `init` writes changes nothing, and with its comments removed it says the defaults."""
+    path = tmp_path / "config.toml"
+    path.write_text(TEMPLATE)
+    assert load_config(path) == Config()
+    lines = [line[2:] for line in TEMPLATE.splitlines() if line.startswith("# ") and " = " in line]
+    shown = tomllib.loads("\n".join(lines))
+    assert set(shown) == set(Config.model_fields)
+    del shown["weights"]  # it has none
+    assert Config.model_validate(shown) == Config()
+
+
+def test_keys_are_read(tmp_path):
+    """Every key can be set."""
+    path = tmp_path / "config.toml"
+    path.write_text(
+        'listen = "/ip4/127.0.0.1/tcp/1"\nbootstrap = ["/dns/example.org/tcp/4747"]\nhttp = "[::1]:8080"\n'
+        'engine = "toy"\nweights = "~/w.gguf"\nlog_level = "debug"\n'
+    )
+    config = load_config(path)
+    assert (config.http, config.engine, config.log_level) == ("[::1]:8080", "toy", "debug")
+    assert config.weights is not None
+    assert config.weights.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('listn = "x"', "unknown key 'listn'"),
+        ('listen = "127.0.0.1:80"', "key 'listen'"),
+        ('listen = "/ip4/127.0.0.1/udp/80"', "key 'listen'"),
+        ("bootstrap = [7]", "key 'bootstrap[1]'"),
+        ('bootstrap = ["x"]', "key 'bootstrap'"),
+        ('http = "0.0.0.0:80"', "loopback"),
+        ('http = "127.0.0.1"', "HOST:PORT"),
+        ('http = "127.0.0.1:99999"', "HOST:PORT"),
+        ('engine = "gpt"', "key 'engine'"),
+        ('log_level = "loud"', "key 'log_level'"),
+        ("listen =", "is not TOML"),
+    ],
+)
+def test_faults_are_named(tmp_path, line, reason):
+    """Each fault is reported with its key, and with what to do."""
+    path = tmp_path / "config.toml"
+    path.write_text(line)
+    with pytest.raises(FileError) as caught:
+        load_config(path)
+    assert reason in caught.value.reason
+    assert caught.value.hint

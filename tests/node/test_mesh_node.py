@@ -1,0 +1,163 @@
+"""Nodes with real sockets, real databases and a toy engine, all in one process."""
+
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from p2pverify.app import StoreJournal
+from p2pverify.core import sign
+from p2pverify.core.machine import Machine
+from p2pverify.core.network import Network
+from p2pverify.core.records import Kind, decode_record
+from p2pverify.engine.toy import ToyEngine
+from p2pverify.net.service import Mesh
+from p2pverify.net.sync import SyncLimits
+from p2pverify.node.classes import match_class
+from p2pverify.node.driver import Driver, unix_ms
+from p2pverify.node.networkfile import new_network
+from p2pverify.node.reports import NodeReports
+from p2pverify.store.sqlite import Store
+
+LOCAL = "/ip4/127.0.0.1/tcp/0"
+EPOCH_MS = 400
+PATIENCE_S = 25
+
+
+@dataclass
+class Node:
+    """One running node and its parts."""
+
+    driver: Driver
+    mesh: Mesh
+    store: Store
+    reports: NodeReports
+    address: str
+
+
+def seed_of(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+def network_of(*names: str) -> tuple[Network, tuple[object, ...]]:
+    founders = [sign.public_key(seed_of(name)) for name in names]
+    return new_network(
+        "small",
+        founders,
+        ToyEngine().info,
+        genesis_ms=unix_ms() - EPOCH_MS,
+        epoch_ms=EPOCH_MS,
+        slots_milli=1000,
+        panel_size=1,
+        greedy_percent=0,
+        spot_check_permille=0,
+    )
+
+
+@asynccontextmanager
+async def running(name: str, made: tuple[Network, tuple], directory: Path, *bootstrap: str) -> AsyncIterator[Node]:
+    """A node from its parts, put together as in the application."""
+    network, manifests = made
+    seed, engine = seed_of(name), ToyEngine()
+    store = Store.open(directory / f"{name}.db", network.id, sign.public_key(seed))
+    try:
+        index, manifest = match_class(network, manifests, engine.info)
+        machine = Machine(network, seed, index, manifest, engine.info.context_tokens)
+        journal = StoreJournal(store)
+        driver = Driver(machine, journal, engine)
+        driver.load(store.load_records(), journal.answers())
+        mesh = Mesh(seed, network.id, LOCAL, bootstrap, driver, sync_limits=SyncLimits(interval_s=0.3))
+        reports = NodeReports(driver, mesh, journal, engine.info)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(store.run)
+            addresses = await nursery.start(mesh.run)
+            await nursery.start(driver.run, mesh)
+            yield Node(driver, mesh, store, reports, addresses[0])
+            nursery.cancel_scope.cancel()
+    finally:
+        store.close()
+
+
+async def test_two_nodes_agree_on_cuts_and_survive_a_restart(tmp_path):
+    """Alice and Bob certify cuts, audit each other, and Bob goes on with his own log after a restart."""
+    made = network_of("alice", "bob")
+    with trio.fail_after(PATIENCE_S):
+        async with running("alice", made, tmp_path) as alice:
+            async with running("bob", made, tmp_path, alice.address) as bob:
+                await alice.driver.wait_final(4)
+                await bob.driver.wait_final(4)
+                own = bob.driver.machine.key
+                said = [record.id for record in bob.driver.machine.context.ledger.chain(own)]
+                check_reports(alice, bob)
+            async with running("bob", made, tmp_path, alice.address) as bob:
+                ledger = bob.driver.machine.context.ledger
+                kept = [record.id for record in ledger.chain(own)]
+                assert kept[: len(said)] == said
+                assert bob.driver.machine.context.quiet_until_ms > unix_ms() - EPOCH_MS
+                await bob.driver.wait_final(bob.driver.machine.fold.latest.index + 2)
+                await alice.driver.wait_final(bob.driver.machine.fold.latest.index)
+                chain = list(ledger.chain(own))
+                assert len(chain) > len(kept)
+                assert [record.seq for record in chain] == list(range(len(chain)))
+                assert ledger.statistics()["forked"] == 0
+                assert alice.driver.machine.fold.latest.members[own].fork_until == -1
+                for node in (alice, bob):
+                    assert "internal faults" not in node.driver.statistics()
+
+
+def check_reports(alice: Node, bob: Node) -> None:
+    """What two nodes that share a final cut report of it is equal, and shaped as documented."""
+    cuts = [{cut["cut"]: cut for cut in node.reports.status()["recent_cuts"]} for node in (alice, bob)]
+    common = set(cuts[0]) & set(cuts[1])
+    assert common
+    assert all(cuts[0][cut] == cuts[1][cut] for cut in common)
+    status = bob.reports.status()
+    assert status["neighbours"] == 1
+    assert status["final"]["index"] == status["recent_cuts"][-1]["index"]
+    assert "records" not in status["final"]
+    assert [cut["index"] for cut in status["recent_cuts"]] == list(range(1, status["final"]["index"] + 1))
+    assert bob.reports.peers()["peers"][0]["standing"]
+    scores = bob.reports.scores(final=True)
+    assert len(scores["scores"]) == 2
+    assert scores["cut"] == status["final"]["cut"]
+    assert bob.reports.scores(final=False)["cut"] is None
+    audits = bob.reports.audits(limit=100)["audits"]
+    assert audits
+    assert {audit["status"] for audit in audits} <= {"waiting", "agreed", "unanswered"}
+    assert [audit["epoch"] for audit in audits] == sorted((audit["epoch"] for audit in audits), reverse=True)
+    assert bob.reports.audits(limit=1)["audits"] == audits[:1]
+    counters = bob.reports.counters()
+    assert counters["judged accepted"] > 0
+    assert 0 < counters["driver records persisted"] <= counters["store records_added"]  # counted a moment later
+    assert all(type(value) is int for value in counters.values())
+
+
+async def test_a_latecomer_gets_everything_by_catching_up(tmp_path):
+    """Carol, who is no founder, joins after some cuts, fetches what was said before, and becomes a member."""
+    made = network_of("alice", "bob")
+    with trio.fail_after(PATIENCE_S):
+        async with (
+            running("alice", made, tmp_path) as alice,
+            running("bob", made, tmp_path, alice.address) as bob,
+        ):
+            await alice.driver.wait_final(2)
+            async with running("carol", made, tmp_path, alice.address) as carol:
+                key = carol.driver.machine.key
+                index = 0
+                while key not in bob.driver.machine.fold.latest.members:
+                    index += 1
+                    await bob.driver.wait_final(index)
+                await carol.driver.wait_final(bob.driver.machine.fold.latest.index)
+                assert carol.driver.machine.fold.latest.members[key].weight == 0
+                assert carol.reports.unready() == []
+                kinds = {decode_record(data).kind for data in carol.store.load_records()}
+                assert {Kind.NETWORK, Kind.JOIN, Kind.CUT} <= kinds
+
+
+def test_time_is_in_unix_milliseconds():
+    """The default clock is the wall clock, in milliseconds."""
+    assert abs(unix_ms() - time.time() * 1000) < 60_000

@@ -1,0 +1,131 @@
+"""Network files: round trips, and errors that name the place."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pverify.core import sign
+from p2pverify.core.manifest import Manifest
+from p2pverify.core.network import PARAM_BOUNDS, DeterminismClass, Network, Params
+from p2pverify.core.peerid import peer_id
+from p2pverify.node.networkfile import NETWORK_FILE_BYTES_MAX, dump_network, load_network, new_network
+from p2pverify.node.tomlfile import FileError
+from tests.node.fakes import FakeEngine
+
+KEYS = tuple(sign.public_key(hashlib.sha256(bytes([n])).digest()) for n in range(4))
+INFO = FakeEngine().info
+
+text = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), max_size=12)
+digests = st.binary(min_size=32, max_size=32)
+manifests = st.builds(Manifest, text, digests, digests, digests, text, text, text, st.one_of(st.none(), digests))
+
+
+@st.composite
+def networks(draw):
+    inline = draw(st.lists(manifests, max_size=2, unique_by=lambda m: m.digest))
+    absent = draw(st.lists(digests, min_size=0 if inline else 1, max_size=2, unique=True))
+    listed = sorted({m.digest for m in inline} | set(absent))
+    numbers = {name: draw(st.integers(low, high)) for name, low, high in PARAM_BOUNDS}
+    numbers["cheat_ppm"] = 500_000
+    names = draw(st.lists(text, min_size=1, max_size=3, unique=True))
+    classes = tuple(
+        DeterminismClass(name, draw(st.sampled_from(listed)), draw(text), draw(text), draw(st.integers(1, 499_999)))
+        for name in names
+    )
+    founders = tuple(sorted(draw(st.sets(st.sampled_from(KEYS), min_size=1))))
+    network = Network(draw(text), founders, tuple(listed), classes, Params(**numbers))
+    return network, tuple(sorted(inline, key=lambda m: m.digest))
+
+
+@given(networks())
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_is_read_back(tmp_path_factory, given_network):
+    """Every network survives its text, quotes, backslashes and all."""
+    network, inline = given_network
+    path = tmp_path_factory.mktemp("n") / "network.toml"
+    path.write_text(dump_network(network, inline), encoding="utf-8")
+    assert load_network(path) == (network, inline)
+
+
+def test_a_new_network_is_complete():
+    """A contract from an engine's own words lists its manifest, its class and every rule."""
+    network, inline = new_network("mine", [KEYS[1], KEYS[0], KEYS[1]], INFO, genesis_ms=5, epoch_ms=5_000)
+    assert network.founders == tuple(sorted(KEYS[:2]))
+    assert [m.digest for m in inline] == list(network.manifests)
+    assert (network.params.genesis_ms, network.params.epoch_ms) == (5, 5_000)
+    assert network.classes[0].engine == INFO.engine
+    assert all(f"{name} = " in dump_network(network, inline) for name, _, _ in PARAM_BOUNDS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "a\x1b[2J"}, "control characters"),
+        ({"founders": []}, "founders"),
+        ({"epoch_ms": 1}, "epoch_ms"),
+        ({"epoch": 1}, "unknown key 'epoch'"),
+        ({"honest_ppm": 200_000}, "honest_ppm must be below cheat_ppm"),
+    ],
+)
+def test_impossible_networks_are_refused(changes, message):
+    """`new_network` says what is wrong in a sentence."""
+    arguments = {"name": "mine", "founders": [KEYS[0]], "genesis_ms": 1, **changes}
+    with pytest.raises(ValueError, match=message):
+        new_network(arguments.pop("name"), arguments.pop("founders"), INFO, **arguments)
+
+
+def good() -> str:
+    return dump_network(*new_network("mine", [KEYS[0]], INFO, genesis_ms=1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason", "hint"),
+    [
+        ("epoch_ms = 60000", "epoch_mss = 60000", "unknown key 'params.epoch_mss'", "did you mean 'epoch_ms'?"),
+        ("epoch_ms = 60000", "epoch_ms = 60000.5", "key 'params.epoch_ms'", "correct"),
+        ("epoch_ms = 60000", 'epoch_ms = "60000"', "key 'params.epoch_ms'", "correct"),
+        ("epoch_ms = 60000", "epoch_ms = true", "key 'params.epoch_ms'", "correct"),
+        ("epoch_ms = 60000", "epoch_ms = 5", "5 is not from 200 to 86400000", "correct"),
+        ("epoch_ms = 60000", "epoch_ms = = 5", "is not TOML", "correct that line"),
+        ("genesis_ms = 1\n", "", "key 'params.genesis_ms' is missing", "correct"),
+        ("honest_ppm = 1000", "honest_ppm = 99999999999999999999", "key 'class[1].honest_ppm'", "correct"),
+        ("honest_ppm = 1000", "honest_ppm = 100000", "honest_ppm must be below cheat_ppm", "correct"),
+        (peer_id(KEYS[0]), peer_id(KEYS[0])[:-1], "not a peer id", "correct"),
+        (f'"{peer_id(KEYS[0])}",', f'"{peer_id(KEYS[0])}",' * 2, "named twice", "correct"),
+        ('name = "mine"', 'name = "' + "x" * 65 + '"', "name: longer than 64 bytes", "correct"),
+        ('engine = "toy"', 'engine = "\\u0007"', "control characters", "correct"),
+        ('weights = "00', 'weights = "zz', "not a SHA-256 digest", "correct"),
+        ("[[class]]", "[[classes]]", "key 'class' is missing", "did you mean 'class'?"),
+        ('tokenizer = "00', 'tokenizer = "11', "a manifest that the network does not list", "correct"),
+    ],
+)
+def test_faults_are_named(tmp_path, old, new, reason, hint):
+    """Each fault of a network file is reported with its key or line, and with what to do."""
+    path = tmp_path / "network.toml"
+    assert old in good()
+    path.write_text(good().replace(old, new), encoding="utf-8")
+    with pytest.raises(FileError) as caught:
+        load_network(path)
+    assert reason in caught.value.reason
+    assert hint in caught.value.hint
+    assert str(path) in caught.value.reason
+
+
+def test_files_that_are_no_text_are_refused(tmp_path):
+    """Missing, too long, not UTF-8, nested without end, a directory: a FileError each."""
+    path = tmp_path / "network.toml"
+    cases = {
+        "too long": b"#" * (NETWORK_FILE_BYTES_MAX + 1),
+        "not UTF-8": b"name = '\xff'",
+        "deep": b"a = " + b"[" * 20_000,
+    }
+    for data in cases.values():
+        path.write_bytes(data)
+        with pytest.raises(FileError):
+            load_network(path)
+    for other in (tmp_path / "missing.toml", Path(tmp_path)):
+        with pytest.raises(FileError):
+            load_network(other)

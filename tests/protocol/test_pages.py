@@ -1,0 +1,216 @@
+"""The pages say what the code does: examples, grammar, the lines of judgement, and the texts of reasons."""
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pverify.core.canon import decode, encode, sha256
+from p2pverify.core.errors import GossipIgnore, GossipReject
+from p2pverify.core.network import PARAM_BOUNDS, decode_network
+from p2pverify.core.records import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX, decode_cut, decode_record
+from p2pverify.core.rules import Rules, judge
+
+ROOT = Path(__file__).parents[2]
+PROTOCOL = ROOT / "protocol"
+CORE = ROOT / "p2pverify" / "core"
+LINE = re.compile(r"^- \[(REJECT|IGNORE)\] (.*?\.) \((.*)\)$", re.MULTILINE)
+RECORD_PAGES = (
+    "network",
+    "manifest",
+    "join",
+    "leave",
+    "audit",
+    "duty",
+    "vote-commit",
+    "vote",
+    "cut",
+    "cut-signature",
+    "conflict",
+)
+GRAMMAR_PAGES = (*RECORD_PAGES, "request", "view", "README")
+
+
+def _page(name: str) -> str:
+    return (PROTOCOL / f"{name}.md").read_text(encoding="utf-8")
+
+
+def _blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)\n```", _page(name), re.DOTALL)
+
+
+def _hex(name: str) -> list[bytes]:
+    return [bytes.fromhex(block) for block in _blocks(name, "hex")]
+
+
+def _cases(path: str) -> list[Any]:
+    found: list[Any] = json.loads((PROTOCOL / "vectors" / path).read_text(encoding="utf-8"))
+    return found
+
+
+def _read(notation: str) -> bytes:
+    """The CBOR that diagnostic notation stands for (RFC 8949 section 8): what the pages use of it."""
+    tokens = re.findall(r"<<|>>|[\[\],]|h'[0-9a-f]*'|\"[^\"]*\"|[0-9a-z]+", re.sub(r" / [a-z-]+ /", "", notation))
+    value, rest = _value([token for token in tokens if token != ","])
+    assert not rest
+    return encode(value)
+
+
+def _value(tokens: list[str]) -> tuple[Any, list[str]]:
+    first, rest = tokens[0], tokens[1:]
+    if first == "<<":
+        value, rest = _value(rest)
+        assert rest[0] == ">>"
+        return encode(value), rest[1:]
+    if first == "[":
+        items = []
+        while rest[0] != "]":
+            item, rest = _value(rest)
+            items.append(item)
+        return items, rest[1:]
+    if first.startswith("h'"):
+        return bytes.fromhex(first[2:-1]), rest
+    if first.startswith('"'):
+        return first[1:-1], rest
+    return {"null": None, "true": True, "false": False}.get(first, first) if first.isalpha() else int(first), rest
+
+
+@pytest.mark.parametrize("name", RECORD_PAGES)
+def test_record_examples(name: str) -> None:
+    """A page's example is the first valid vector of its kind, in bytes and in diagnostic notation."""
+    (example,) = _hex(name)
+    first = _cases(f"{name}/valid.json")[0]["input"]
+    assert example.hex() == first["record"]
+    (notation,) = _blocks(name, "cbor-diag")
+    assert _read(notation) == example
+    network = decode_network(bytes.fromhex(first["network"]))
+    assert judge(example, Rules(network, network.id, first["epoch_now"])).data == example
+
+
+def test_stream_examples() -> None:
+    """The request page shows a request and its response, each as bytes and in diagnostic notation."""
+    request, response = _hex("request")
+    assert request.hex() == _cases("request/valid.json")[0]["input"]["request"]
+    assert response.hex() == _cases("response/valid.json")[0]["input"]["response"]
+    assert [_read(notation) for notation in _blocks("request", "cbor-diag")] == [request, response]
+
+
+def test_view_example() -> None:
+    """The view page shows the view whose hash the cut page's example names."""
+    (view,) = _hex("view")
+    (notation,) = _blocks("view", "cbor-diag")
+    assert _read(notation) == view
+    (cut,) = _hex("cut")
+    assert decode_cut(decode_record(cut).payload).view_root == sha256(view)
+
+
+def test_judgement_example() -> None:
+    """The example of the judgement page is ignored while its epoch is ahead, and rejected later."""
+    (example,) = _hex("judgement")
+    network = decode_network(bytes.fromhex(_cases("record/valid.json")[0]["input"]["network"]))
+    with pytest.raises(GossipIgnore, match=r"^dated in the future$"):
+        judge(example, Rules(network, network.id, 10))
+    with pytest.raises(GossipReject, match=r"^bad signature$"):
+        judge(example, Rules(network, network.id, 11))
+
+
+@pytest.mark.parametrize("name", GRAMMAR_PAGES)
+def test_pages_quote_the_grammar(name: str) -> None:
+    """Every line of grammar on a page stands so in the grammar, and every page quotes some."""
+    grammar = set((PROTOCOL / "p2pverify.cddl").read_text(encoding="utf-8").splitlines())
+    quoted = [line for block in _blocks(name, "cddl") for line in block.splitlines()]
+    assert quoted
+    assert [line for line in quoted if line not in grammar] == []
+
+
+def _comments() -> list[tuple[str, str]]:
+    text = (CORE / "rules.py").read_text(encoding="utf-8")
+    return re.findall(r"^ *# \[(REJECT|IGNORE)\] (.*)$", text, re.MULTILINE)
+
+
+def test_judgement_lists_the_rules_in_order() -> None:
+    """The lines of the judgement page are the comments of the rules, one for one and in their order."""
+    lines = [(verdict, text) for verdict, text, _ in LINE.findall(_page("judgement"))]
+    assert len(lines) > 15
+    assert lines == _comments()
+
+
+@pytest.mark.parametrize("name", RECORD_PAGES)
+def test_pages_repeat_the_lines_of_their_kind(name: str) -> None:
+    """A page's checks are lines of the judgement page, in the same order, with the same reasons."""
+    all_lines = LINE.findall(_page("judgement"))
+    own = LINE.findall(_page(name))
+    section = _page("judgement").split(f", {name}\n", 1)[1].split("\n## ", 1)[0]
+    places = [all_lines.index(line) for line in own]
+    assert places == sorted(places)
+    assert [line for line in LINE.findall(section) if line not in own] == []
+
+
+def test_reasons_on_pages_have_vectors() -> None:
+    """Each constant reason on the judgement page is that of a vector."""
+    shown = {case["reason"] for path in (PROTOCOL / "vectors").glob("*/invalid.json") for case in _cases_at(path)}
+    named = [reason for _, _, text in LINE.findall(_page("judgement")) for reason in re.findall(r"`([^`]*)`", text)]
+    assert named
+    assert [reason for reason in named if not reason.startswith("malformed") and reason not in shown] == []
+
+
+def _cases_at(path: Path) -> list[Any]:
+    found: list[Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _texts(module: str) -> set[str]:
+    """Texts of a module of the fold that become part of the view: counters, refusals, convictions, faults."""
+    tree = ast.parse((CORE / module).read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in {"count", "convict"}:
+                found |= _constants(node.args[-1])
+            continue
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(("refuse_", "find_fault", "_build")):
+            returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value]
+            for value in returned:
+                found |= {text for part in ast.walk(value) for text in _constants(part)}
+    return {text for text in found if text}
+
+
+def _constants(node: ast.AST) -> set[str]:
+    return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
+
+
+@pytest.mark.parametrize("module", ["advance.py", "duties.py", "disputes.py", "fold.py"])
+def test_texts_of_the_fold_stand_on_pages(module: str) -> None:
+    """Whatever text the fold counts, refuses or convicts by stands on a page, since it is part of the view."""
+    pages = " ".join(" ".join(_page(path.stem).split()) for path in PROTOCOL.glob("*.md"))
+    texts = _texts(module)
+    assert len(texts) >= 3
+    assert [text for text in sorted(texts) if f"`{text}`" not in pages] == []
+
+
+def test_parameters_stand_in_the_grammar() -> None:
+    """The contract's parameters have the names, the order and the ranges of the grammar."""
+    grammar = (PROTOCOL / "p2pverify.cddl").read_text(encoding="utf-8")
+    body = grammar.split("\nparameters = [\n", 1)[1].split("\n]", 1)[0]
+    rows = re.findall(r"^ *([a-z-]+): (\d+)\.\.(\d+),", body, re.MULTILINE)
+    assert [(name.replace("-", "_"), int(low), int(high)) for name, low, high in rows] == list(PARAM_BOUNDS)
+    assert all(f"`{name}`" in _page("network") for name, _, _ in rows)
+
+
+def test_links_lead_somewhere() -> None:
+    """Every link to a page or to the grammar leads to a file."""
+    for path in sorted(PROTOCOL.glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (PROTOCOL / target).is_file(), f"{path.name}: {target}"
+
+
+def test_examples_stay_within_limits() -> None:
+    """Examples are records that could travel."""
+    for name in RECORD_PAGES:
+        (example,) = _hex(name)
+        assert len(example) <= RECORD_BYTES_MAX
+        assert decode(decode_record(example).payload, size_max=PAYLOAD_BYTES_MAX) is not None

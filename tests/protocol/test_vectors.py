@@ -1,0 +1,270 @@
+"""Every vector of records, streams and plain functions, run as another implementation would run it."""
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pverify.core import audit, draw, question, records
+from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
+from p2pverify.core.ledger import ledger_root
+from p2pverify.core.network import TestSteps as Steps
+from p2pverify.core.network import decode_network
+from p2pverify.core.network import test_steps as steps_of
+from p2pverify.core.peerid import key_of, peer_id
+from p2pverify.core.rules import Rules, judge
+from p2pverify.core.score import cusum, interval_ppm
+
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "protocol" / "vectors"
+KINDS = tuple(kind.name.lower().replace("_", "-") for kind in records.Kind)
+JUDGED = ("record", *KINDS)
+
+
+def _load(path: str) -> list[Any]:
+    found = []
+    for file in sorted(VECTORS.glob(path)):
+        cases = json.loads(file.read_text(encoding="utf-8"))
+        found += [pytest.param(case, id=f"{file.parent.name}: {case['comment']}") for case in cases]
+    return found
+
+
+def _cases(path: str) -> Iterator[dict[str, Any]]:
+    return (param.values[0] for param in _load(path))
+
+
+def _bytes(case: dict[str, Any], name: str) -> bytes:
+    return bytes.fromhex(case["input"][name])
+
+
+@pytest.mark.parametrize("case", [each for kind in JUDGED for each in _load(f"{kind}/*.json")])
+def test_judgement(case: dict[str, Any]) -> None:
+    """Each record is accepted, ignored or rejected, for the reason that the vector names."""
+    network = decode_network(_bytes(case, "network"))
+    rules = Rules(network, network.id, case["input"]["epoch_now"])
+    try:
+        record = judge(_bytes(case, "record"), rules)
+        found: tuple[str, str | None] = ("accept", None)
+        assert record.data == _bytes(case, "record")
+    except GossipIgnore as refused:
+        found = ("ignore", refused.reason)
+    except GossipReject as refused:
+        found = ("reject", refused.reason)
+    assert found == (case["expect"], case["reason"])
+
+
+@pytest.mark.parametrize("kind", JUDGED)
+def test_every_kind_has_both(kind: str) -> None:
+    """Each kind of record has vectors that are accepted, and several that are not."""
+    valid, invalid = list(_cases(f"{kind}/valid.json")), list(_cases(f"{kind}/invalid.json"))
+    assert len(valid) >= 3
+    assert len(invalid) >= 3
+    assert all(case["expect"] == "accept" and case["reason"] is None for case in valid)
+    assert all(case["expect"] in {"ignore", "reject"} and case["reason"] for case in invalid)
+    found = {records.decode_record(_bytes(case, "record")).kind for case in valid}
+    assert found == {records.Kind.LEAVE if kind == "record" else KINDS.index(kind) + 1}
+
+
+def _reasons_in_code(module: str, *errors: str) -> set[str]:
+    """The texts of the errors that a module raises, as far as they are constant."""
+    tree = ast.parse((ROOT / "p2pverify" / "core" / module).read_text(encoding="utf-8"))
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    found = [c.args[0] for c in calls if isinstance(c.func, ast.Name) and c.func.id in errors and c.args]
+    return {each.value for each in found if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+
+
+def _reasons_in_vectors() -> set[str]:
+    return {case["reason"] for case in _cases("*/*.json") if case["reason"]}
+
+
+def test_every_judgement_has_a_vector() -> None:
+    """No record is ever ignored or rejected for a reason that no vector shows."""
+    raised = _reasons_in_code("rules.py", "GossipIgnore", "GossipReject")
+    assert len(raised) > 15
+    assert raised <= _reasons_in_vectors()
+
+
+@pytest.mark.parametrize("module", ["records.py", "audit.py", "network.py", "manifest.py", "question.py", "peerid.py"])
+def test_every_fault_of_form_has_a_vector(module: str) -> None:
+    """Whatever the decoders refuse by name is refused in a vector."""
+    raised = _reasons_in_code(module, "DecodeError")
+    assert raised
+    shown = {reason.rsplit(": ", 1)[-1] for reason in _reasons_in_vectors()} | _reasons_in_vectors()
+    assert raised <= shown
+
+
+@pytest.mark.parametrize("case", _load("network-definition/*.json"))
+def test_network_definitions(case: dict[str, Any]) -> None:
+    """Each definition gives its network id, or is refused with its reason."""
+    if case["expect"] == "accept":
+        network = decode_network(_bytes(case, "definition"))
+        assert network.id.hex() == case["id"]
+        assert network.encode() == _bytes(case, "definition")
+    else:
+        with pytest.raises(DecodeError) as caught:
+            decode_network(_bytes(case, "definition"))
+        assert caught.value.reason == case["reason"]
+
+
+@pytest.mark.parametrize("case", _load("request/*.json"))
+def test_requests(case: dict[str, Any]) -> None:
+    """Each request is read, or refused with code and detail."""
+    try:
+        request, asked = question.decode_request(_bytes(case, "request"))
+        found: tuple[str, str | None] = ("accept", None)
+        assert request.question == asked.id
+    except question.RequestRefused as refused:
+        found = ("refuse", f"{refused.code}: {refused.detail}")
+    assert found == (case["expect"], case["reason"])
+
+
+@pytest.mark.parametrize("case", _load("response/*.json"))
+def test_responses(case: dict[str, Any]) -> None:
+    """Each response is an answer, a refusal, or invalid with its reason."""
+    request, _ = question.decode_request(_bytes(case, "request"))
+    found: tuple[str, str | None] = ("answer", None)
+    try:
+        question.decode_response(_bytes(case, "response"), request)
+    except question.RequestRefused as refused:
+        found = ("refusal", f"{refused.code}: {refused.detail}")
+    except DecodeError as error:
+        found = ("invalid", error.reason)
+    assert found == (case["expect"], case["reason"])
+
+
+@pytest.mark.parametrize("case", _load("draw/slots.json"))
+def test_slots(case: dict[str, Any]) -> None:
+    """A VRF output gives these slots, and each slot these targets."""
+    params = decode_network(_bytes(case, "network")).params
+    beta = _bytes(case, "beta")
+    candidates = [bytes.fromhex(key) for key in case["input"]["candidates"]]
+    found = draw.slots(beta, params)
+    assert len(found) == len(case["expect"])
+    for slot, expected in zip(found, case["expect"], strict=True):
+        assert [key.hex() for key in draw.targets(beta, slot, reversed(candidates), params)] == expected["targets"]
+        assert [slot.index, slot.at_permille, slot.solo, slot.greedy] == [
+            expected[name] for name in ("index", "at_permille", "solo", "greedy")
+        ]
+        assert slot.prompt_seed.hex() == expected["prompt_seed"]
+        assert slot.sample_seed.hex() == expected["sample_seed"]
+
+
+def _arguments(case: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a function by name, with bytes read from hexadecimal."""
+    plain = {"function", "finish"}
+    return {
+        name: bytes.fromhex(value) if isinstance(value, str) and name not in plain else value
+        for name, value in case["input"].items()
+    }
+
+
+def _compute(a: dict[str, Any]) -> Any:
+    match a["function"]:
+        case "first_beacon":
+            return draw.first_beacon(a["network"])
+        case "next_beacon":
+            return draw.next_beacon(a["beacon"], a["beta"])
+        case "duty_alpha":
+            return draw.duty_alpha(a["network"], a["epoch"], a["beacon"])
+        case "propose_alpha":
+            return draw.propose_alpha(a["network"], a["epoch"], a["beacon"])
+        case "proposal_rank":
+            return draw.proposal_rank(a["beta"])
+        case "dispute_rank":
+            return draw.dispute_rank(a["challenger"], a["epoch"], a["slot"])
+        case "is_spot_check":
+            return draw.is_spot_check(a["beacon"], a["challenger"], a["epoch"], a["slot"], a["permille"])
+        case _:
+            return _digest(a)
+
+
+def _digest(a: dict[str, Any]) -> Any:
+    match a["function"]:
+        case "question":
+            tokens = tuple(a["prompt"])
+            asked = question.Question(
+                a["manifest"], tokens, a["tokens_max"], a["temperature_milli"], a["seed"], a["requester"]
+            )
+            return {"id": asked.id.hex(), "sampler_key": asked.sampler_key.hex()}
+        case "output_digest":
+            return question.output_digest(a["question"], tuple(a["tokens"]), a["finish"])
+        case "request":
+            names = ("network", "requester", "responder", "question", "nonce", "expiry_epoch")
+            return question.Request(*(a[name] for name in names)).id
+        case "salted_digest":
+            return question.salted_digest(a["request"], a["responder"], a["class"], a["output"])
+        case "opening_nonce":
+            opening = question.Opening(a["slot"], a["class"], a["output"], (a["salt"],))
+            where = (a["network"], a["challenger"], a["responder"], a["epoch"], a["question"])
+            return question.opening_nonce(*where, opening, 0)
+        case "vote_commit":
+            key = records.DisputeKey(a["challenger"], a["epoch"], a["slot"])
+            return audit.vote_commit(a["network"], key, a["voter"], a["class"], a["output"], a["salt"])
+        case _:
+            assert a["function"] == "underivable"
+            return audit.UNDERIVABLE
+
+
+@pytest.mark.parametrize("case", _load("draw/beacons.json") + _load("digests/digests.json"))
+def test_digests(case: dict[str, Any]) -> None:
+    """Each beacon, VRF input, rank, id, nonce and commit is the one that the vector names."""
+    found = _compute(_arguments(case))
+    assert (found.hex() if isinstance(found, bytes) else found) == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("score/steps.json"))
+def test_steps(case: dict[str, Any]) -> None:
+    """The rates of a contract give these integer steps."""
+    assert steps_of(**case["input"]) == Steps(**case["expect"])
+
+
+@pytest.mark.parametrize("case", _load("score/cusum.json"))
+def test_cusum(case: dict[str, Any]) -> None:
+    """Dissents and agreements, cut by cut, move the test so."""
+    given = case["input"]
+    made = Steps(given["up"], given["down"], given["threshold"])
+    value, values = 0, []
+    for dissents, agreements in given["cuts"]:
+        value = cusum(value, dissents, agreements, made)
+        values.append(value)
+    assert values == case["expect"]["values"]
+    assert (max(values) >= made.threshold) == case["expect"]["convicted"]
+
+
+@pytest.mark.parametrize("case", _load("score/interval.json"))
+def test_intervals(case: dict[str, Any]) -> None:
+    """Agreements and dissents give this interval."""
+    low, high = interval_ppm(case["input"]["agreements"], case["input"]["dissents"])
+    assert {"low_ppm": low, "high_ppm": high} == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("peerid/*.json"))
+def test_peer_ids(case: dict[str, Any]) -> None:
+    """Keys and peer ids give each other; other texts are no peer ids."""
+    if case["expect"] is None:
+        with pytest.raises(DecodeError) as caught:
+            key_of(case["input"]["text"])
+        assert caught.value.reason == case["reason"]
+    else:
+        assert peer_id(_bytes(case, "key")) == case["expect"]
+        assert key_of(case["expect"]) == _bytes(case, "key")
+
+
+@pytest.mark.parametrize("case", _load("ledger/root.json"))
+def test_ledger_roots(case: dict[str, Any]) -> None:
+    """Heads give this Merkle root."""
+    heads = [(bytes.fromhex(author), seq, bytes.fromhex(found)) for author, seq, found in case["input"]["heads"]]
+    assert ledger_root(heads).hex() == case["expect"]
+
+
+def test_vectors_are_well_formed() -> None:
+    """Every case has its four members, and no file says the same twice under one name."""
+    for file in sorted(VECTORS.glob("*/*.json")):
+        cases = json.loads(file.read_text(encoding="utf-8"))
+        assert cases
+        comments = [case["comment"] for case in cases]
+        assert len(set(comments)) == len(comments), file.parent.name
+        assert all({"comment", "input", "expect", "reason"} <= set(case) for case in cases)
