@@ -65,8 +65,8 @@ def join(
     if cheat is not None:
         parse_cheat(cheat)
     network, manifests = _adopt_network(home, network_file)
-    _start_logging(config.log_level)
     with Progress() as progress:
+        _start_logging(config.log_level, progress)
         settings = NodeSettings(
             home=home,
             network=network,
@@ -137,11 +137,17 @@ def _checked_loopback(text: str) -> str:
         raise click.BadParameter(str(error), param_hint="--http") from None
 
 
-def _start_logging(level: str) -> None:
+def _start_logging(level: str, progress: Progress) -> None:
     import logging
 
+    def make_room(_record: logging.LogRecord) -> bool:
+        progress.close()
+        return True
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(make_room)
     logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        handlers=[handler], level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("p2pverify").setLevel(level.upper())
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from p2pverify.core import disputes, duties, weights
 from p2pverify.core.network import Network
 from p2pverify.core.records import (
-    Cut,
     Head,
     Kind,
     Record,
@@ -18,7 +17,7 @@ from p2pverify.core.records import (
     decode_cut_signature,
     decode_join,
 )
-from p2pverify.core.rules import audit_of, conflict_kind, slot_key
+from p2pverify.core.rules import audit_of, conflict_kind
 from p2pverify.core.score import cusum
 from p2pverify.core.state import MEMORY_EPOCHS, AuditNote, Member, State
 from p2pverify.core.step import Frame, Step, class_steps
@@ -46,9 +45,9 @@ def advance(
         state.count("records")
     for record in by_kind.get(Kind.CONFLICT, ()):
         _conflict(step, record)
-    for kind in (Kind.JOIN, Kind.LEAVE):
-        for record in by_kind.get(kind, ()):
-            _membership(step, record)
+    moves = [*by_kind.get(Kind.JOIN, ()), *by_kind.get(Kind.LEAVE, ())]
+    for record in sorted(moves, key=lambda r: (r.author, r.seq)):
+        _membership(step, record)
     for record in by_kind.get(Kind.CUT, ()):
         _cut(step, record)
     for record in by_kind.get(Kind.CUT_SIGNATURE, ()):
@@ -56,6 +55,7 @@ def advance(
     for record in by_kind.get(Kind.AUDIT, ()):
         _audit(step, record)
     opened = [found for record in by_kind.get(Kind.DUTY, ()) for found in duties.take_duty(step, record)]
+    duties.count_missed(step)
     disputes.open_disputes(step, opened)
     for record in by_kind.get(Kind.VOTE_COMMIT, ()):
         disputes.take_commit(step, record)
@@ -77,13 +77,11 @@ def _conflict(step: Step, record: Record) -> None:
     member = step.state.members.get(accused)
     if member is None:
         return
-    keys = [slot_key(s.header.kind, s.header.network, accused, s.payload) for s in (one, two)]
-    if one.header.body == two.header.body:
-        keys = [None, None]
-    if conflict_kind(one.header.seq, two.header.seq, (keys[0], keys[1])) == "slot":
+    if conflict_kind(one, two) == "slot":
         step.state.convict(accused, "two payloads for one slot")
-    elif member.fork_until < 0:
-        step.state.change(accused, fork_until=step.state.epoch + step.network.params.fork_epochs)
+    elif one.header.seq not in member.forks:
+        until = step.state.epoch + step.network.params.fork_epochs
+        step.state.change(accused, fork_until=until, forks=member.forks | {one.header.seq})
         step.state.count("forks")
 
 
@@ -127,20 +125,20 @@ def _cut_signature(step: Step, record: Record) -> None:
     state.signatures[cut_id] = state.signatures.get(cut_id, frozenset()) | {record.author}
     before = state.cuts.get(state.last_signed.get(record.author, b""))
     state.last_signed[record.author] = cut_id
-    if before is None or not _is_covered(step, cut) or not _is_covered(step, before):
+    contains, heads = step.frame.contains, state.heads
+    # Only what this very cut holds may decide: what lies outside can differ from peer to peer.
+    if before is None or not contains(heads, cut.heads) or not contains(heads, before.heads):
         return
     if not step.frame.contains({head[0]: head for head in cut.heads}, before.heads):
         state.convict(record.author, "signed two cuts that are not nested")
 
 
-def _is_covered(step: Step, cut: Cut) -> bool:
-    heads = step.state.heads
-    return all(head[0] in heads and heads[head[0]][1] >= head[1] for head in cut.heads)
-
-
 def _audit(step: Step, record: Record) -> None:
     """An audit waits for its author's duty. A second, different one for the same slot convicts."""
     audit = audit_of(record)
+    member = step.state.members.get(record.author)
+    if member is None or not member.active:
+        return
     slots = step.state.audits.get((record.author, audit.epoch), {})
     known = slots.get(audit.slot)
     if known is not None:
@@ -174,9 +172,11 @@ def _carry_convictions(step: Step) -> None:
     state = step.state
     for cut_id in sorted(set(state.cuts) - set(state.path)):
         cut = state.cuts[cut_id]
-        if cut_id not in state.signatures or not _is_covered(step, cut):
-            continue
-        if not step.frame.contains(state.heads, cut.heads) or not step.is_supported(cut_id):
+        if (
+            cut_id not in state.signatures
+            or not step.frame.contains(state.heads, cut.heads)
+            or not step.is_supported(cut_id)
+        ):
             continue
         other = step.frame.state_of(cut_id)
         if other is None:

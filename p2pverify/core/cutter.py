@@ -4,23 +4,32 @@ A member signs a cut if it holds all of it, if the cut stands on the newest cert
 member signed before together with those signatures, and if its own fold gives the proposed view.
 """
 
+import itertools
+
 from p2pverify.core import draw, vrf
+from p2pverify.core.canon import sha256
 from p2pverify.core.context import Context
 from p2pverify.core.records import (
     HEADS_MAX,
     Cut,
     CutSignature,
+    Head,
     Kind,
     Record,
     decode_cut,
     decode_cut_signature,
+    decode_join,
 )
 from p2pverify.core.rules import vrf_holds
+from p2pverify.core.state import State
 
 PROPOSE_AT_PERMILLE = 400
 PROPOSE_SPREAD_PERMILLE = 400
 SIGN_WAIT_PERMILLE = 50
 EPOCHS_KEPT = 4
+#: Authors that one cut takes in beside the founders; a join stands among an author's first records.
+NEW_AUTHORS_MAX = 16
+INTRODUCTION_MAX = 4
 
 
 class Cutter:
@@ -105,9 +114,8 @@ class Cutter:
         at_ms, proof, beta = self._propose_at(epoch)
         if now_ms < at_ms or self._is_outbid(epoch, latest.id, beta):
             return
-        heads = context.ledger.heads()
-        own = context.ledger.head(context.key)
-        if own is None or len(heads) > HEADS_MAX:
+        heads = self._heads(latest)
+        if context.key not in {head[0] for head in heads} or len(heads) > HEADS_MAX:
             return
         cut = Cut(epoch, latest.id, context.vrf_key, proof, heads, bytes(32), bytes(32))
         filled = context.fold.propose(cut, context.key)
@@ -128,9 +136,35 @@ class Cutter:
             member = latest.members.get(author)
             alpha = draw.propose_alpha(self._context.network_id, cut.epoch, latest.beacon)
             stands = cut.base == base and member is not None and member.weight
+            stands = stands and cut.vrf_key == self._vrf_key(author, latest)
             if stands and vrf_holds(cut.vrf_key, alpha, cut.proof):
                 found.append((cut, author, seen))
         return found
+
+    def _vrf_key(self, author: bytes, latest: State) -> bytes | None:
+        """The key that a proposer must use: a member's, or that of a founder's join which no cut holds yet."""
+        member = latest.members[author]
+        if member.active:
+            return member.vrf_key
+        for record in itertools.islice(self._context.ledger.chain(author), INTRODUCTION_MAX):
+            if record.kind == Kind.JOIN:
+                return decode_join(record.payload).vrf_key
+        return None
+
+    def _heads(self, latest: State) -> tuple[Head, ...]:
+        """What a proposal holds: everything of known authors, and a few that join. So free keys cannot fill a cut."""
+        ledger = self._context.ledger
+        heads = ledger.heads()
+        known = [head for head in heads if head[0] in latest.heads]
+        joining = [h for h in heads if h[0] not in latest.heads and self._is_joining(h[0], latest)]
+        joining.sort(key=lambda head: (head[0] not in latest.members, sha256(latest.beacon + head[0])))
+        room = min(NEW_AUTHORS_MAX, HEADS_MAX - len(known))
+        founders = [head for head in joining if head[0] in latest.members]
+        return tuple(sorted([*known, *joining[: max(room, len(founders))]]))
+
+    def _is_joining(self, author: bytes, latest: State) -> bool:
+        first = itertools.islice(self._context.ledger.chain(author), INTRODUCTION_MAX)
+        return author in latest.members or any(record.kind == Kind.JOIN for record in first)
 
     @staticmethod
     def _rank(cut: Cut) -> bytes:

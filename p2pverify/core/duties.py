@@ -71,7 +71,27 @@ def refuse_duty(step: Step, author: bytes, duty: Duty) -> str | None:
     then = anchor.members.get(author)
     if then is None or not then.active or then.vrf_key != duty.vrf_key or then.vrf_key != member.vrf_key:
         return "key was not a member's at the anchor"
+    if then.class_index != member.class_index:
+        return "class changed since the anchor"
     return None
+
+
+def count_missed(step: Step) -> None:
+    """Without its duty record an epoch of a member is missed, once no cut can bring it in any more.
+
+    Counted only where a cut to draw from was there, and the member was in it.
+    """
+    state, params = step.state, step.network.params
+    reach = params.anchor_lag + params.anchor_window
+    for epoch in range(max(1, step.base.epoch - params.duty_epochs), state.epoch - params.duty_epochs):
+        anchors = [cut.epoch for key, cut in state.cuts.items() if key in state.path]
+        if not any(params.anchor_lag <= epoch - anchor <= reach for anchor in anchors):
+            continue
+        for peer in sorted(state.members):
+            member = state.members[peer]
+            was_member = member.active and member.joined_epoch <= epoch - reach and not member.is_convicted
+            if was_member and (peer, epoch) not in state.duties:
+                state.change(peer, missed_duties=member.missed_duties + 1)
 
 
 def state_epoch(step: Step, cut_id: bytes) -> int | None:

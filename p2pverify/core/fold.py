@@ -57,7 +57,9 @@ class Fold:
             if self._compute(pending) is None:
                 return None
             cut_id = pending
-        return self._states.get(cut_id)
+        state = self._states.get(cut_id)
+        self._evict()
+        return state
 
     def fault(self, cut_id: bytes) -> str | None:
         """Why a cut does not hold, if it was computed and does not."""
@@ -78,7 +80,6 @@ class Fold:
             self._invalid[cut_id] = fault
             return None
         self._states[cut_id] = state
-        self._evict()
         return state
 
     def _build(self, author: bytes, cut: Cut, base: State, cut_id: bytes) -> tuple[State, str | None]:
@@ -93,8 +94,9 @@ class Fold:
             return state, "the cut is not of a later epoch than its base"
         if not self._inside(base, state):
             return state, "the base has no certificate inside the cut"
-        proposer = state.members.get(author)
         weighted = base.members.get(author)
+        # A founder may propose with the cut that first holds its join; everybody else's key is known before.
+        proposer = weighted if weighted is not None and weighted.active else state.members.get(author)
         if weighted is None or not weighted.weight or proposer is None or proposer.vrf_key != cut.vrf_key:
             return state, "the proposer has no weight or another VRF key"
         if cut.ledger_root != ledger_root(cut.heads):

@@ -64,6 +64,8 @@ class Ledger:
         self._append(author, record)
         while (following := author.waiting.pop(added[-1].id, None)) is not None:
             self._waiting -= 1
+            if following.seq != added[-1].seq + 1:
+                break  # it named a record before it that is not the one before: it never counts
             self._append(author, following)
             added.append(following)
         return added

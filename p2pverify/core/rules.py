@@ -18,6 +18,7 @@ from p2pverify.core.manifest import decode_manifest
 from p2pverify.core.network import Network, decode_network
 from p2pverify.core.records import (
     RECORD_BYTES_MAX,
+    Evidence,
     Kind,
     Record,
     decode_commit,
@@ -164,48 +165,45 @@ def _check_conflict(record: Record, rules: Rules) -> None:
     if conflict.first.header.network != rules.network_id:
         raise GossipReject("conflict of another network")
     # [REJECT] The two headers cannot both stand.
-    if conflict_kind(conflict.first.header.seq, conflict.second.header.seq, _slot_keys(record)) is None:
+    if conflict_kind(conflict.first, conflict.second) is None:
         raise GossipReject("the two records do not conflict")
     # [REJECT] The accused signed both.
     if not (conflict.first.is_signed() and conflict.second.is_signed()):
         raise GossipReject("a side of the conflict is not signed")
 
 
-def conflict_kind(seq_one: int, seq_two: int, slots: tuple[object, object]) -> str | None:
-    """`slot` for two payloads for one slot (convicts), `fork` for two records with one number, None for neither."""
-    if slots[0] is not None and slots[0] == slots[1]:
+def conflict_kind(one: Evidence, two: Evidence) -> str | None:
+    """`slot` for two claims on one slot (convicts), `fork` for two records with one number, None for neither."""
+    first, second = _claim(one), _claim(two)
+    if first is not None and second is not None and first[0] == second[0] and first[1] != second[1]:
         return "slot"
-    return "fork" if seq_one == seq_two else None
+    return "fork" if one.header.seq == two.header.seq else None
 
 
-def _slot_keys(record: Record) -> tuple[object, object]:
-    conflict = decode_conflict(record.payload)
-    sides = (conflict.first, conflict.second)
-    keys = [slot_key(s.header.kind, s.header.network, s.header.author, s.payload) for s in sides]
-    if conflict.first.header.body == conflict.second.header.body:
-        return None, None  # the same payload twice is a repeat, not a contradiction
-    return keys[0], keys[1]
+def _claim(side: Evidence) -> tuple[object, bytes] | None:
+    """What a key may say only once, and what it said: an audit or duty per slot, a commit or vote per dispute, a cut
+    per epoch and base.
 
-
-def slot_key(kind: int, network: bytes, author: bytes, payload: bytes | None) -> object:
-    """What a key may say only once: an audit or duty per slot, a commit or vote per dispute, a cut per epoch and base.
-
-    None where the kind has no such slot, or the payload is missing.
+    The certificate that a commit or vote cites is no part of what it says: a repeat may cite a later one. None where
+    the kind has no such slot, or the payload is missing.
     """
+    header, payload = side.header, side.payload
     if payload is None:
         return None
-    match kind:
+    match header.kind:
         case Kind.AUDIT:
-            return (kind, decode_audit(payload, network, author).key)
+            return decode_audit(payload, header.network, header.author).key, header.body
         case Kind.DUTY:
-            return (kind, decode_duty(payload).epoch)
+            return decode_duty(payload).epoch, header.body
         case Kind.VOTE_COMMIT:
-            return (kind, decode_commit(payload).dispute)
+            commit = decode_commit(payload)
+            return (header.kind, commit.dispute), commit.commit
         case Kind.VOTE:
-            return (kind, decode_vote(payload).dispute)
+            vote = decode_vote(payload)
+            return (header.kind, vote.dispute), vote.output
         case Kind.CUT:
             cut = decode_cut(payload)
-            return (kind, cut.epoch, cut.base)
+            return (cut.epoch, cut.base), header.body
         case _:
             return None
 

@@ -64,7 +64,7 @@ def standing(member: Member, steps: TestSteps, availability: int | None, epoch: 
     if member.is_convicted:
         return Standing.CONVICTED
     if not member.active:
-        return Standing.GONE if member.joined_epoch or member.audits else Standing.NEWCOMER
+        return Standing.GONE if member.joined_index else Standing.NEWCOMER
     lacks_answers = (
         availability is not None and availability < AVAILABILITY_MIN_PPM and len(member.contacts) >= CHALLENGERS_MIN
     )

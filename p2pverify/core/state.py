@@ -43,6 +43,7 @@ class Member:
     dissents: int = 0
     disputes_lost: int = 0
     no_shows: int = 0
+    missed_duties: int = 0
     unopened: int = 0
     slots_owed: int = 0
     duties_met: int = 0
@@ -53,6 +54,7 @@ class Member:
     convicted_after: int = 0
     conviction: str = ""
     fork_until: int = -1
+    forks: frozenset[int] = frozenset()  # numbers at which its log is known to fork
     contacts: Mapping[bytes, Contact] = field(default_factory=dict)
     credits: frozenset[bytes] = frozenset()
 

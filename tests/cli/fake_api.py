@@ -1,0 +1,77 @@
+"""A local API that answers whatever a test wants, true or not."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from p2pverify.node.home import Home
+
+
+@dataclass
+class FakeApi:
+    """Bodies by path, and the requests that came: method, path and Authorization header."""
+
+    bodies: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+    asked: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def fake_api(home: Home, bodies: dict[str, tuple[int, bytes]]) -> Iterator[FakeApi]:
+    """Serve `bodies` on a free port that the home's `api` file names."""
+    state = FakeApi(bodies)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.requests.append((self.command, self.path, self.headers["Authorization"]))
+            state.asked.set()
+            status, body = state.bodies[self.path]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the base class's names
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        home.init()
+        home.write_api(f"http://127.0.0.1:{server.server_port}")
+        try:
+            yield state
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def raw_server(home: Home, answer: bytes) -> Iterator[None]:
+    """A port that answers each connection with fixed bytes, after reading something, and closes it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        home.init()
+        home.write_api(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()

@@ -1,0 +1,222 @@
+"""The program as a whole: what it imports, how it ends, and that nothing escapes as a traceback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import click
+import pytest
+
+from p2pverify.cli import errors
+from p2pverify.cli.main import COMMANDS, main
+from p2pverify.cli.progress import Progress
+from p2pverify.cli.table import pairs, percent, table
+from p2pverify.node.home import Home
+from tests.cli.fake_api import fake_api
+from tests.cli.transcript import PROGRAM, environment, run
+
+HEAVY = ("pydantic", "trio", "libp2p", "fastapi", "anycorn", "rich", "numpy", "nacl", "cbor2", "sqlite3", "asyncio")
+READING = [["status"], ["peers"], ["scores"], ["audits"], ["wait", "--timeout", "0"], ["--help"]]
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_reading_commands_import_little(command: list[str], tmp_path: Path) -> None:
+    """Commands that only read a node's API leave the heavy modules alone, which is why they are quick."""
+    code = (
+        "import sys\n"
+        "from p2pverify.cli.main import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "finally:\n"
+        "    print(*sorted(sys.modules), file=sys.stderr)\n"
+    )
+    documents = {
+        "/v1/status": "status",
+        "/v1/peers": "peers",
+        "/v1/scores?view=final": "scores",
+        "/v1/audits?limit=20": "audits",
+        "/livez": "live",
+    }
+    bodies = {p: (200, json.dumps({"schema": f"p2pverify/{n}/1"}).encode()) for p, n in documents.items()}
+    home = Home(tmp_path / "home")
+    with fake_api(home, bodies):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command],
+            env=environment(home.path),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0
+    loaded = {name.partition(".")[0] for name in done.stderr.split()}
+    assert "p2pverify" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_loaded(name: str) -> None:
+    """What the help lists exists, describes itself and takes --home."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert command.help
+    assert "home" in {param.name for param in command.params}
+
+
+def test_help_lists_every_command_and_exit_code(tmp_path: Path) -> None:
+    """The first page names all doors and what exit codes mean."""
+    done = run(tmp_path, "--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in COMMANDS)
+    assert "5 verification failed" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_program(shell: str, tmp_path: Path) -> None:
+    """Each shell gets a script that calls the program back."""
+    done = run(tmp_path, "completion", shell)
+    assert done.returncode == 0
+    assert "_P2PVERIFY_COMPLETE" in done.stdout
+
+
+def test_names_of_commands_are_completed(tmp_path: Path) -> None:
+    """A shell that asks gets the commands that begin with what was typed, and nothing is run."""
+    asked = {"_P2PVERIFY_COMPLETE": "bash_complete", "COMP_WORDS": "p2pverify s", "COMP_CWORD": "1"}
+    done = subprocess.run(PROGRAM, env=environment(tmp_path) | asked, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["plain,scores", "plain,status"]
+
+
+def test_a_closed_pipe_is_not_an_error_message(tmp_path: Path) -> None:
+    """When nobody reads the output any more the program ends silently."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    home = Home(tmp_path / "home")
+    peers = {"schema": "p2pverify/peers/1", "peers": [{"peer_id": str(i)} for i in range(20_000)]}
+    try:
+        with fake_api(home, {"/v1/peers": (200, json.dumps(peers).encode())}):
+            done = subprocess.run(
+                [*PROGRAM, "peers"],
+                env=environment(home.path),
+                stdout=writer,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (errors.BROKEN_PIPE, "")
+
+
+def test_an_interrupt_ends_without_a_traceback(tmp_path: Path) -> None:
+    """Ctrl-C while waiting gives exit code 130 and no word."""
+    home = Home(tmp_path / "home")
+    not_ready = {"schema": "p2pverify/ready/1", "ready": False, "reasons": []}
+    with fake_api(home, {"/readyz": (503, json.dumps(not_ready).encode())}) as api:
+        process = subprocess.Popen(
+            [*PROGRAM, "wait", "--ready", "--timeout", "30"],
+            env=environment(home.path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            assert api.asked.wait(timeout=30)
+            process.send_signal(signal.SIGINT)
+            printed, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, printed) == (errors.INTERRUPTED, "")
+
+
+def _raising(error: BaseException) -> int:
+    def body() -> None:
+        raise error
+
+    return errors.guarded(body)
+
+
+class PlainFault(Exception):
+    """An exception of the program that carries only its text."""
+
+
+PlainFault.__module__ = "p2pverify.engine.errors"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (errors.CliError("it broke", "mend it"), 1, "p2pverify: it broke\nhint: mend it\n"),
+        (errors.NotVerifiedError("record 3 does not hold"), 5, "p2pverify: record 3 does not hold\n"),
+        (errors.CliError("two\nlines \x1b[31m"), 1, "p2pverify: two lines ?[31m\n"),
+        (
+            FileNotFoundError(2, "No such file or directory", "x.toml"),
+            1,
+            "p2pverify: x.toml: No such file or directory\nhint: check the path and its permissions\n",
+        ),
+        (PlainFault("no weights: install them"), 1, "p2pverify: no weights: install them\n"),
+        (
+            ExceptionGroup("nursery", [ExceptionGroup("inner", [errors.NotReadyError("late")])]),
+            4,
+            "p2pverify: late\n",
+        ),
+        (
+            ZeroDivisionError("x"),
+            1,
+            (
+                "p2pverify: unexpected fault: ZeroDivisionError: x\n"
+                "hint: set P2PVERIFY_DEBUG=1 to see where, and report it\n"
+            ),
+        ),
+        (KeyboardInterrupt(), 130, ""),
+        (BaseExceptionGroup("nursery", [KeyboardInterrupt(), ValueError()]), 130, ""),
+        (click.Abort(), 130, ""),
+    ],
+)
+def test_exceptions_become_two_lines_and_a_code(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a command raises ends in its documented exit code, said on stderr."""
+    assert _raising(error) == code
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", said)
+
+
+def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """P2PVERIFY_DEBUG=1 adds the traceback and changes nothing else."""
+    monkeypatch.setenv(errors.DEBUG_VARIABLE, "1")
+    assert _raising(ZeroDivisionError("x")) == 1
+    printed = capsys.readouterr().err
+    assert "Traceback" in printed
+    assert "p2pverify: unexpected fault: ZeroDivisionError: x" in printed
+
+
+def test_tables_align_and_clean() -> None:
+    """Columns share their width, numbers stand to the right, and control characters are replaced."""
+    assert table(("A", "COUNT"), [("x\x07y", 5), ("z", 100), (None, None)]) == (
+        "A    COUNT\nx?y      5\nz      100\n-        -"
+    )
+    assert table(("A",), []) == "A"
+    assert pairs([("a", True), ("long", None)]) == "a     yes\nlong  -"
+    assert (percent(0.5), percent(None), percent(True)) == ("50.0%", None, None)
+
+
+class _Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_rewrites_a_terminal_and_names_stages_elsewhere() -> None:
+    """A terminal sees one line that grows and then goes away; a log sees each stage once."""
+    terminal, log = _Terminal(), StringIO()
+    for stream in (terminal, log):
+        with Progress(stream) as progress:
+            for done in (0, 50, 50, 100):
+                progress("loading", done, 100)
+            progress("records", 0, 0)
+    assert terminal.getvalue().split("\r")[1:] == [
+        "loading 0 %", "loading 50 %", "loading 100 %", "records ...  ", " " * 11, "",
+    ]  # fmt: skip
+    assert log.getvalue() == "loading ...\nrecords ...\n"

@@ -1,0 +1,231 @@
+"""Reading commands against an API that says what a test wants: tables, JSON, and answers that are none."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from p2pverify.node.home import Home
+from tests.cli.fake_api import fake_api, raw_server
+from tests.cli.transcript import run
+
+ALICE = "12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
+ROOT = "ab" * 32
+SCORES = {
+    "schema": "p2pverify/scores/1",
+    "network": ROOT,
+    "final": True,
+    "cut": "cd" * 32,
+    "epoch": 12,
+    "scores": [
+        {"peer_id": ALICE, "standing": "trusted", "weight": 1, "low": 0.912345, "high": 1.0, "audits": 40,
+         "dissents": 0, "challengers": 5, "no_shows": 0, "last_audit_epoch": 11},
+        {"peer_id": "bob", "standing": "convicted", "weight": 0, "low": 0.0, "high": 0.31, "audits": 7,
+         "dissents": 4, "challengers": 3, "no_shows": 1, "last_audit_epoch": None},
+    ],
+}  # fmt: skip
+STATUS = {
+    "schema": "p2pverify/status/1",
+    "peer_id": ALICE,
+    "network": ROOT,
+    "network_name": "mesh \x1b[31m\nred",
+    "epoch": 12,
+    "model": "toy",
+    "class": "toy",
+    "uptime_s": 3700,
+    "addresses": ["/ip4/192.0.2.1/tcp/4747"],
+    "neighbours": 7,
+    "records": 1234,
+    "standing": "trusted",
+    "ready": False,
+    "reasons": ["no neighbours"],
+    "final": {"cut": "cd" * 32, "epoch": 11, "index": 3, "ledger_root": ROOT, "view_root": ROOT},
+}
+AUDITS = {
+    "schema": "p2pverify/audits/1",
+    "audits": [
+        {"challenger": "alice", "epoch": 3, "slot": 1, "differ": True, "status": "disputed",
+         "asked": [{"peer_id": "bob", "answered": True}, {"peer_id": "carol", "answered": False}]},
+    ],
+    "disputes": [
+        {"challenger": "alice", "epoch": 3, "slot": 1, "status": "decided", "electorate": 8, "commits": 8,
+         "votes": 7, "decision": ROOT, "losers": ["bob"]},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home directory of its own."""
+    return Home(tmp_path / "home")
+
+
+def body(document: object, status: int = 200) -> tuple[int, bytes]:
+    return status, json.dumps(document).encode()
+
+
+def test_scores_are_an_aligned_table(home: Home) -> None:
+    """Rows and headers share their columns, figures stand to the right, and absent ones show as a dash."""
+    with fake_api(home, {"/v1/scores?view=final": body(SCORES)}):
+        done = run(home.path, "scores")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, header, alice, bob = done.stdout.splitlines()
+    assert first == "final view of cut cdcdcdcdcdcdcdcd, epoch 12"
+    names = ["PEER", "STANDING", "WEIGHT", "LOW", "HIGH", "AUDITS", "DISSENTS", "BY", "NO-SHOWS", "LAST"]
+    assert header.split() == names
+    assert alice.split() == [ALICE, "trusted", "1", "91.2%", "100.0%", "40", "0", "5", "0", "11"]
+    assert bob.split() == ["bob", "convicted", "0", "0.0%", "31.0%", "7", "4", "3", "1", "-"]
+    assert header.index("STANDING") == alice.index("trusted") == bob.index("convicted")
+    assert len(header) == len(alice) == len(bob)
+
+
+def test_provisional_scores_are_asked_for_and_marked(home: Home) -> None:
+    """--provisional asks for the other view and says that it can change."""
+    document = {**SCORES, "final": False, "cut": None, "scores": []}
+    with fake_api(home, {"/v1/scores?view=provisional": body(document)}) as api:
+        done = run(home.path, "scores", "--provisional")
+    assert done.stdout == "provisional view, epoch 12: it can still change\nno scores yet\n"
+    assert api.requests == [("GET", "/v1/scores?view=provisional", None)]
+
+
+def test_status_shows_reasons_and_cleans_what_strangers_name(home: Home) -> None:
+    """Reasons stand in their own lines; control characters never reach the terminal."""
+    with fake_api(home, {"/v1/status": body(STATUS)}):
+        done = run(home.path, "status")
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    lines = dict(line.split("  ", 1) for line in done.stdout.splitlines() if not line.startswith(" "))
+    assert lines["network"].strip() == f"mesh ?[31m red ({ROOT})"
+    assert lines["up"].strip() == "1 h 1 min"
+    assert lines["ready"].strip() == "no"
+    assert "  because   no neighbours" in done.stdout
+
+
+def test_audits_and_disputes_are_two_tables(home: Home) -> None:
+    """Audits name how many answered; disputes their electorate and losers."""
+    with fake_api(home, {"/v1/audits?limit=5": body(AUDITS)}):
+        done = run(home.path, "audits", "--limit", "5")
+    audits, disputes = done.stdout.split("\n\n")
+    assert audits.splitlines()[1].split() == ["alice", "3", "1", "disputed", "1", "of", "2"]
+    assert disputes.splitlines()[1].split() == ["alice", "3", "1", "decided", "8", "8", "7", "1"]
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "document"),
+    [
+        ("status", "/v1/status", STATUS),
+        ("peers", "/v1/peers", {"schema": "p2pverify/peers/1", "peers": [], "more": [1.5, "ü"]}),
+        ("scores", "/v1/scores?view=final", SCORES),
+        ("audits", "/v1/audits?limit=20", AUDITS),
+    ],
+)
+def test_json_is_the_document_unchanged(home: Home, command: str, path: str, document: object) -> None:
+    """--json prints the API's own bytes and a newline, and nothing else anywhere."""
+    text = json.dumps(document, ensure_ascii=False)
+    with fake_api(home, {path: (200, text.encode())}):
+        done = run(home.path, command, "--json", encoding="utf-8")
+    assert (done.returncode, done.stdout, done.stderr) == (0, text + "\n", "")
+
+
+@pytest.mark.parametrize("document", [{}, {"peers": None}, {"peers": [1, None, [], {}]}, {"peers": {"a": 1}}])
+def test_documents_with_other_fields_are_shown_as_far_as_possible(home: Home, document: dict[str, object]) -> None:
+    """A field that is absent or of another type is a dash or nothing, never a crash."""
+    with fake_api(home, {"/v1/peers": body({"schema": "p2pverify/peers/1", **document})}):
+        done = run(home.path, "peers")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_wait_returns_when_ready(home: Home) -> None:
+    """`wait --ready` exits 0 at a ready node and 4 with the reasons at one that is not."""
+    not_ready = body({"schema": "p2pverify/ready/1", "ready": False, "reasons": ["no neighbours"]}, 503)
+    with fake_api(home, {"/readyz": not_ready}) as api:
+        waited = run(home.path, "wait", "--ready", "--timeout", "0.5")
+        assert waited.returncode == 4
+        assert "no neighbours" in waited.stderr
+        assert len(api.requests) > 1
+        api.bodies["/readyz"] = body({"schema": "p2pverify/ready/1", "ready": True, "reasons": []})
+        done = run(home.path, "wait", "--ready", "--timeout", "0")
+    assert (done.returncode, done.stdout) == (0, "ready\n")
+
+
+def test_leave_sends_the_token(home: Home) -> None:
+    """`leave` posts with the home's token, and passes the node's refusal on."""
+    home.init()
+    token = home.ensure_token()
+    accepted = body({"schema": "p2pverify/leave/1", "leaving": True}, 202)
+    with fake_api(home, {"/v1/leave": accepted}) as api:
+        assert run(home.path, "leave").returncode == 0
+        refusal = {"schema": "p2pverify/error/1", "error": "wrong_token", "message": "not the token"}
+        api.bodies["/v1/leave"] = body(refusal, 403)
+        refused = run(home.path, "leave")
+    assert api.requests == [("POST", "/v1/leave", f"Bearer {token}")] * 2
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (
+        1,
+        "p2pverify: the node refused: not the token",
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x00" * 1000,
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n<html>hello</html>",
+        b'HTTP/1.1 200 OK\r\n\r\n{"schema":"p2pverify/peers/1"}',
+        b'HTTP/1.1 200 OK\r\n\r\n["p2pverify/status/1"]',
+        b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://example.org/\r\n\r\n",
+    ],
+)
+def test_whatever_else_answers_is_no_node(home: Home, answer: bytes) -> None:
+    """Another program at the node's old port gives exit code 3 and two lines, whatever it says."""
+    with raw_server(home, answer):
+        done = run(home.path, "status")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    said, hint = done.stderr.splitlines()
+    assert said.startswith("p2pverify: ")
+    assert hint == "hint: start it with 'p2pverify join'"
+
+
+def test_a_stale_api_file_means_no_node(home: Home) -> None:
+    """A refused connection is told apart from a node that answers, and names the address."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        home.init()
+        home.write_api(f"http://127.0.0.1:{port}")
+        done = run(home.path, "scores", "--json")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"no node answers at http://127.0.0.1:{port}" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "ftp://127.0.0.1:1", "http://", "http://127.0.0.1", "http://[::1", "x" * 5000])
+def test_a_damaged_api_file_is_no_traceback(home: Home, text: str) -> None:
+    """An `api` file that is no URL of ours gives two lines."""
+    home.init()
+    home.api_path.write_text(text)
+    done = run(home.path, "status")
+    assert done.returncode in (1, 3)
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_an_answer_that_never_ends_is_cut_off(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits on size and time hold against a server that goes on sending."""
+    from p2pverify.cli import client
+    from p2pverify.cli.errors import NotRunningError
+
+    monkeypatch.setattr(client, "_ANSWER_BYTES_MAX", 1000)
+    with raw_server(home, b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 5000), pytest.raises(NotRunningError):
+        client.get(home, "/v1/status", "p2pverify/status/1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        home.write_api(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(NotRunningError, match=r"within 0\.05 s"):
+            client.get(home, "/v1/status", "p2pverify/status/1", timeout_s=0.05)
