@@ -34,7 +34,7 @@ def test_nothing_but_the_package_is_installed_at_top_level(wheel: Path) -> None:
 def test_the_wheel_finds_its_scenarios(wheel: Path, tmp_path: Path) -> None:
     """From the installed package alone, without a checkout beside it."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    code = "from p2pverify.resources import resource; print((resource('testnet') / 'scenarios' / 'default.toml').exists())"
+    code = "from p2pverify.resources import resource; print((resource('testnet') / 'scenarios/default.toml').exists())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

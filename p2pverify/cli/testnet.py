@@ -141,7 +141,8 @@ def _first(error: BaseException) -> BaseException:
 async def _run(plan: "Plan", directory: Path, live: bool, remove: bool) -> "tuple[Report | None, int | None]":
     import trio
 
-    from p2pverify.testnet.runner import Stage, Testnet, run
+    from p2pverify.testnet.runner import Testnet, run
+    from p2pverify.testnet.stage import Stage
     from p2pverify.testnet.table import show_lines, show_live
 
     stage = Stage()

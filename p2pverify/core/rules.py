@@ -135,6 +135,7 @@ def _check_commit(record: Record, _rules: Rules) -> None:
 
 def _check_vote(record: Record, rules: Rules) -> None:
     vote = decode_vote(record.payload)
+    # [REJECT] The answer is of a class in the network file.
     if vote.class_index >= len(rules.network.classes):
         raise GossipReject("no such class")
     # [REJECT] A voter's opening has one salt.
@@ -162,6 +163,7 @@ def _check_cut_signature(record: Record, _rules: Rules) -> None:
 
 def _check_conflict(record: Record, rules: Rules) -> None:
     conflict = decode_conflict(record.payload)
+    # [REJECT] Both sides are of this network.
     if conflict.first.header.network != rules.network_id:
         raise GossipReject("conflict of another network")
     # [REJECT] The two headers cannot both stand.

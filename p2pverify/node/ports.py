@@ -39,13 +39,13 @@ class Engine(Protocol):
     def info(self) -> ModelInfo: ...
 
     def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
-        """Token ids of a complete prompt (template included) whose user turn the model writes from a 16-byte seed."""
+        """Token ids of a whole prompt (template included) whose user turn the model writes from a 16-byte seed."""
         ...
 
     def answer(
         self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
     ) -> Generated:
-        """Answer a prompt; greedy if temperature_milli is 0, else Gumbel-max keyed by sampler_key (32 B) and position."""
+        """Answer a prompt; greedy if temperature_milli is 0, else Gumbel-max keyed by sampler_key (32 B) and place."""
         ...
 
     def encode_chat(self, text: str) -> tuple[int, ...]:

@@ -101,7 +101,8 @@ def fetch(url: str, path: str, model: type[_Read]) -> _Read:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", path)
+        # Said, because the server would wait for a next request, and serves so many connections and no more.
+        connection.request("GET", path, headers={"Connection": "close"})
         response = connection.getresponse()
         body = response.read(BODY_BYTES_MAX + 1)
     except (OSError, http.client.HTTPException) as error:

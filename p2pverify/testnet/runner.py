@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from time import monotonic, time_ns
+from time import time_ns
 from typing import Any
 
 import trio
@@ -27,32 +27,13 @@ from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
 from p2pverify.testnet.processes import Fleet, free_ports, open_fleet
 from p2pverify.testnet.report import Report
 from p2pverify.testnet.scenario import EngineKind
+from p2pverify.testnet.stage import Stage
 from p2pverify.testnet.watch import Watch
 
 _BOOTSTRAP_PEERS = 3
 # How long a forked peer needs until it takes part, alone on a core (measured), and a margin.
 _START_MS = {"llama": 900, "toy": 250}
 _START_MARGIN_MS = 1000
-
-
-class Stage:
-    """What the runner is doing, for who waits: a phrase, how much of it is done, and since when it runs."""
-
-    def __init__(self) -> None:
-        self.text = "preparing"
-        self.done = 0
-        self.total = 0
-        self.began = monotonic()
-
-    def __str__(self) -> str:
-        return f"{self.text} {self.done}/{self.total}" if self.total else self.text
-
-    @property
-    def seconds(self) -> float:
-        return monotonic() - self.began
-
-    def enter(self, text: str, total: int = 0) -> None:
-        self.text, self.done, self.total = text, 0, total
 
 
 class Testnet:

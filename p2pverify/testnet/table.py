@@ -13,7 +13,8 @@ from rich.text import Text
 from p2pverify.testnet.judge import CONVICTED, SUSPECT
 from p2pverify.testnet.plan import PeerPlan
 from p2pverify.testnet.reading import ScoreReading, Scores
-from p2pverify.testnet.runner import Stage, Testnet
+from p2pverify.testnet.runner import Testnet
+from p2pverify.testnet.stage import Stage
 from p2pverify.testnet.watch import Watch
 
 _DRAW_PERIOD_S = 0.5

@@ -324,10 +324,10 @@ def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.Monk
     def planned(context: object, epoch: int, anchor: State) -> EpochPlan | None:
         plan = honest(context, epoch, anchor)  # type: ignore[arg-type]
         if plan is None and context is cheat:
-            then = final(world).members[cheat.key] if cheat.key in final(world).members else None
+            then = final(world).members.get(cheat.key)
             if then is not None and then.active:
-                forged = honest(context, epoch, replace(anchor, members={**anchor.members, cheat.key: then}))  # type: ignore[arg-type]
-                return forged
+                members = {**anchor.members, cheat.key: then}
+                return honest(context, epoch, replace(anchor, members=members))  # type: ignore[arg-type]
         return plan
 
     honest = plans.make_plan

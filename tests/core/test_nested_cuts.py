@@ -4,6 +4,7 @@ A state machine drives honest members and one hostile member, who proposes arbit
 everything; records reach anybody at any time, in any order, or not at all.
 """
 
+import itertools
 from dataclasses import replace
 
 from hypothesis import settings
@@ -135,7 +136,7 @@ class HostileProposer(RuleBasedStateMachine):
                 certified[cut_id] = decode_cut(record.payload)
         ledger = self.hostile.context.ledger
         ordered = sorted(certified.values(), key=lambda cut: sum(head[1] + 1 for head in cut.heads))
-        for smaller, larger in zip(ordered, ordered[1:], strict=False):
+        for smaller, larger in itertools.pairwise(ordered):
             assert ledger.extends({head[0]: head for head in larger.heads}, smaller.heads)
 
     @invariant()

@@ -101,18 +101,18 @@ def main() -> None:
     small = max(1, len(records) // 100)
     _, small_fold, small_ledger = fold_s(world, records[:small])
     whole, fold, ledger = fold_s(world, records)
-    print(f"one signature check        {check * 1e6:8.1f} us   1.0 checks")
-    print(f"judge a record             {judged * 1e6:8.1f} us {judged / check:5.1f} checks  {1 / judged:8.0f}/s")
-    print(
-        f"judge and store a record   {(judged + stored) * 1e6:8.1f} us {(judged + stored) / check:5.1f} checks  {1 / (judged + stored):8.0f}/s"
-    )
-    print(
-        f"fold {len(records)} records      {whole:8.2f} s   {whole / len(records) / check:5.1f} checks a record; {fold.latest.index} certified cuts"
-    )
     few, many = one_more_s(small_fold, small_ledger), one_more_s(fold, ledger)
-    print(
-        f"view after one more record {few * 1e3:8.2f} ms at {small}, {many * 1e3:.2f} ms at {len(records)}: ratio {many / few:.2f}"
-    )
+    count, both = len(records), judged + stored
+    rows = [
+        ("one signature check", check, f"1.0 checks, {1 / check:.0f}/s"),
+        ("judge a record", judged, f"{judged / check:.1f} checks, {1 / judged:.0f}/s"),
+        ("judge and store a record", both, f"{both / check:.1f} checks, {1 / both:.0f}/s"),
+        (f"fold {count} records", whole, f"{whole / count / check:.1f} checks a record, {fold.latest.index} cuts"),
+        (f"view after one more at {small}", few, "1.0"),
+        (f"view after one more at {count}", many, f"{many / few:.2f} times that"),
+    ]
+    for name, seconds, ratio in rows:
+        print(f"{name:<32} {seconds * 1000:>12.3f} ms   {ratio}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,118 @@
+"""What tests of the testnet share: readings made by hand, and a runner process to be watched from outside."""
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from p2pverify.testnet.kinds import parse_cheat
+from p2pverify.testnet.plan import Plan, make_plan
+from p2pverify.testnet.reading import CutReading, ScoreReading, Scores, Status
+from p2pverify.testnet.scenario import load_scenario
+
+EPOCH_MS = 600
+QUICK = ["--epoch-ms", str(EPOCH_MS)]
+
+
+def toy_plan(*cheats: str, peers: int = 4, **options: int) -> Plan:
+    """A plan with the toy engine and short epochs."""
+    chosen = [parse_cheat(cheat) for cheat in cheats]
+    return make_plan(load_scenario("toy"), peers=peers, cheats=chosen, epoch_ms=EPOCH_MS, **options)
+
+
+def cut(number: int, *, view: str = "view") -> CutReading:
+    """The cut of an epoch."""
+    return CutReading(
+        cut=f"{number:064x}",
+        epoch=number,
+        index=number + 1,
+        ledger_root=f"ledger of {number}",
+        view_root=f"{view} of {number}",
+        records=10 * number,
+    )
+
+
+def status(*cuts: CutReading) -> Status:
+    """A peer that has these cuts, oldest first."""
+    return Status(peer_id="", epoch=20, records=200, ready=True, reasons=(), recent_cuts=cuts)
+
+
+def score(peer_id: str, standing: str = "trusted", **fields: object) -> ScoreReading:
+    """A peer in a view."""
+    document = {"low": 0.9, "high": 1.0, "audits": 30, "dissents": 0, "challengers": 5, "availability": 1.0}
+    document |= {"convicted_after_audits": 4 if standing == "convicted" else None, **fields}
+    return ScoreReading.model_validate({"peer_id": peer_id, "standing": standing, **document})
+
+
+def view_at(plan: Plan, at: CutReading, **standings: str) -> Scores:
+    """A final view in which all are trusted except who is named."""
+    found = tuple(score(peer.peer_id, standings.get(peer.name, "trusted")) for peer in plan.peers)
+    return Scores(final=True, cut=at.cut, epoch=at.epoch, scores=found)
+
+
+# ---------------------------------------------------------------- processes
+
+
+@contextmanager
+def running_testnet(temporary: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`p2pverify testnet ARGUMENTS` with its temporary files in `temporary`; it does not outlive the block."""
+    temporary.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "p2pverify", "testnet", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], word: str) -> None:
+    """Read the process's stderr up to a line that holds the word."""
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        if word in line:
+            return
+        seen.append(line)
+    raise AssertionError("".join(seen))
+
+
+def processes_of(directory: Path) -> list[int]:
+    """Processes whose command line names a directory: the spawner, and the peers that it forked."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue  # it ended meanwhile
+            if os.fsencode(directory) in command:
+                found.append(int(entry.name))
+    return found
+
+
+class Watched:
+    """Processes whose end can be waited for, though they are nobody's children here."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._handles = [os.pidfd_open(pid) for pid in pids]
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def have_ended(self, seconds: float) -> bool:
+        """Wait for all of them to end; False if some still run after so long."""
+        try:
+            return all(select.select([handle], [], [], seconds)[0] for handle in self._handles)
+        finally:
+            for handle in self._handles:
+                os.close(handle)
+            self._handles = []

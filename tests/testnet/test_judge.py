@@ -1,0 +1,192 @@
+"""The verdict on readings made by hand, and the report of it."""
+
+import pytest
+
+from p2pverify.testnet.judge import judge
+from p2pverify.testnet.report import Report
+from tests.testnet.support import cut, score, status, toy_plan, view_at
+
+HEX = "0" * 64
+
+
+@pytest.fixture
+def plan():
+    """Four peers, of which one prunes."""
+    return toy_plan("prune")
+
+
+def names(plan):
+    """The cheater, and the honest ones."""
+    return plan.cheaters[0].name, [peer.name for peer in plan.honest]
+
+
+def test_it_passes_when_all_have_the_conviction(plan):
+    """The newest cut that all honest peers have is judged, though some have newer ones."""
+    liar, (a, b, c) = names(plan)
+    shown = {cut(n).cut: {a: view_at(plan, cut(n), **{liar: "convicted"})} for n in (3, 4)}
+    found = judge(plan, {a: status(cut(3), cut(4)), b: status(cut(2), cut(3)), c: status(cut(3))}, shown)
+    assert found.passes
+    assert found.at == cut(3)
+    assert (found.convicted, found.missed, found.honest_convicted) == ((liar,), (), ())
+    assert found.views_agree
+    assert not found.is_lost
+
+
+def test_one_honest_peer_without_the_conviction_is_enough_to_wait(plan):
+    """If one of them has only the cut before it, nothing is final for all."""
+    liar, (a, b, c) = names(plan)
+    shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted"})}, cut(2).cut: {a: view_at(plan, cut(2))}}
+    found = judge(plan, {a: status(cut(2), cut(3)), b: status(cut(2), cut(3)), c: status(cut(2))}, shown)
+    assert not found.passes
+    assert found.missed == (liar,)
+    assert f"{liar} (prune) is not convicted: trusted after 30 audits" in found.missing[0]
+
+
+def test_without_a_common_cut_there_is_no_verdict(plan):
+    """Peers that were not read, or have no cut, or only different ones: not passed, not lost."""
+    liar, (a, b, c) = names(plan)
+    for statuses in ({}, {a: status(cut(1))}, {a: status(cut(1)), b: status(cut(2)), c: status()}):
+        found = judge(plan, statuses, {})
+        assert found.at is None
+        assert found.missed == (liar,)
+        assert not found.passes
+        assert not found.is_lost
+        assert "no certified cut that all honest peers have" in found.missing[0]
+
+
+def test_an_honest_peer_convicted_loses_the_run(plan):
+    """Convictions are final, so no later cut can mend it."""
+    liar, (a, b, c) = names(plan)
+    shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted", b: "convicted"})}}
+    found = judge(plan, dict.fromkeys((a, b, c), status(cut(3))), shown)
+    assert found.honest_convicted == (b,)
+    assert not found.passes
+    assert found.is_lost
+
+
+@pytest.mark.parametrize("how", ["roots", "scores"])
+def test_views_that_differ_lose_the_run(plan, how):
+    """Another root or other scores at the same cut, at honest peers, are never forgiven."""
+    liar, (a, b, c) = names(plan)
+    ok = view_at(plan, cut(3), **{liar: "convicted"})
+    statuses = dict.fromkeys((a, b, c), status(cut(3)))
+    shown = {cut(3).cut: {a: ok}}
+    if how == "roots":
+        statuses[c] = status(cut(3, view="another view"))
+    else:
+        shown[cut(3).cut][b] = view_at(plan, cut(3), **{liar: "convicted", c: "suspect"})
+    found = judge(plan, statuses, shown)
+    assert not found.views_agree
+    assert not found.passes
+    assert found.is_lost
+
+
+def test_a_cheater_may_say_what_it_likes(plan):
+    """What a cheater's own API says has no part in the verdict."""
+    liar, (a, b, c) = names(plan)
+    shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted"}), liar: view_at(plan, cut(3))}}
+    statuses = {**dict.fromkeys((a, b, c), status(cut(3))), liar: status(cut(3, view="mine"), cut(9))}
+    assert judge(plan, statuses, shown).passes
+
+
+@pytest.mark.parametrize(
+    ("standing", "availability", "caught"),
+    [("probation", 0.2, True), ("suspect", None, True), ("probation", 0.5, False), ("trusted", None, False)],
+)
+def test_silence_is_unavailability(standing, availability, caught):
+    """Who does not answer is caught by its availability, and counts neither as convicted nor then as missed."""
+    plan = toy_plan("silent")
+    liar, (a, b, c) = names(plan)
+    at = view_at(plan, cut(3))
+    changed = [
+        score(p.peer_id, standing, availability=availability) if p.name == liar else score(p.peer_id)
+        for p in plan.peers
+    ]
+    shown = {cut(3).cut: {a: at.model_copy(update={"scores": tuple(changed)})}}
+    found = judge(plan, dict.fromkeys((a, b, c), status(cut(3))), shown)
+    assert found.passes is caught
+    assert found.convicted == ()
+    assert (found.unavailable, found.missed) == (((liar,), ()) if caught else ((), (liar,)))
+
+
+def test_without_cheaters_it_waits_for_audits():
+    """A run in which nobody cheats is judged once it has gone on for some epochs and everybody was audited."""
+    plan = toy_plan()
+    honest = [peer.name for peer in plan.honest]
+    for number, passes in ((plan.epochs_without_cheaters - 1, False), (plan.epochs_without_cheaters, True)):
+        at = cut(number)
+        shown = {at.cut: {honest[0]: view_at(plan, at)}}
+        assert judge(plan, dict.fromkeys(honest, status(at)), shown).passes is passes
+    unseen = view_at(plan, at).model_copy(update={"scores": (score(plan.peers[0].peer_id),)})
+    found = judge(plan, dict.fromkeys(honest, status(at)), {at.cut: {honest[0]: unseen}})
+    assert found.missing == ("not audited yet: peer2, peer3, peer4",)
+
+
+PEER_FIELDS = {
+    "name": str,
+    "peer_id": str,
+    "cheat": str | None,
+    "standing": str | None,
+    "low": float | None,
+    "high": float | None,
+    "audits": int,
+    "challengers": int,
+    "disputes_lost": int,
+    "convicted_after_audits": int | None,
+    "records": int | None,
+    "cut": str | None,
+    "ledger_root": str | None,
+    "view_root": str | None,
+}
+FIELDS = {
+    "schema": str,
+    "network": str,
+    "seed": int,
+    "seconds": float,
+    "engine": str,
+    "model": str,
+    "peers": list,
+    "cheaters_convicted": list,
+    "unavailable": list,
+    "cheaters_missed": list,
+    "honest_convicted": list,
+    "views_agree": bool,
+    "verdict": str,
+}
+
+
+def check_report(document):
+    """A report has exactly these fields, of these types."""
+    assert document["schema"] == "p2pverify/testnet-report/1"
+    for fields, part in ((FIELDS, document), *((PEER_FIELDS, peer) for peer in document["peers"])):
+        assert set(part) == set(fields)
+        for name, kind in fields.items():
+            assert isinstance(part[name], kind), name
+    assert document["verdict"] in ("pass", "fail")
+
+
+def test_the_report_of_a_pass(plan):
+    """Scores are those at the judged cut, and roots are those that each peer itself has there."""
+    liar, (a, b, c) = names(plan)
+    shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted"})}}
+    statuses = {**dict.fromkeys((a, b, c), status(cut(3), cut(4))), liar: status(cut(2))}
+    report = Report(plan, HEX, "toy", 12.34, judge(plan, statuses, shown), statuses)
+    document = report.document()
+    check_report(document)
+    assert (document["verdict"], document["cheaters_convicted"], document["seconds"]) == ("pass", [liar], 12.3)
+    for peer in document["peers"]:
+        expected = cut(2) if peer["name"] == liar else cut(3)
+        assert (peer["cut"], peer["view_root"]) == (expected.cut, expected.view_root)
+        assert peer["cheat"] == ("prune@1" if peer["name"] == liar else None)
+    assert "verdict: pass after 12 s" in report.summary()
+    assert f"{liar} (prune): convicted after 4 audits" in report.summary()
+
+
+def test_the_report_of_a_run_that_came_to_nothing(plan):
+    """Without any reading the report has the same form, and says fail and why."""
+    report = Report(plan, HEX, "toy", 90.0, judge(plan, {}, {}), {})
+    document = report.document()
+    check_report(document)
+    assert document["verdict"] == "fail"
+    assert document["views_agree"] is False
+    assert "missing: no certified cut" in report.summary()

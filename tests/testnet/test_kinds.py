@@ -1,0 +1,71 @@
+"""`--cheat KIND[@RATE][*COUNT]`: what it means and what is refused."""
+
+import pytest
+
+from p2pverify.app import SILENT
+from p2pverify.engine import cheats
+from p2pverify.testnet.kinds import KINDS, Cheat, Fate, parse_cheat, parse_cheats
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "rate", "count"),
+    [
+        ("prune", "prune", 1, 1),
+        ("canned@0.333", "canned", 0.333, 1),
+        ("canned@.5", "canned", 0.5, 1),
+        ("wrong-seed*3", "wrong-seed", 1, 3),
+        ("garbage@1*2", "garbage", 1, 2),
+    ],
+)
+def test_what_a_cheat_means(text, kind, rate, count):
+    """The rate is 1 and the count is 1 unless they are given."""
+    assert parse_cheat(text) == Cheat(kind, rate, count)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "prunes",
+        "prune@",
+        "prune@0",
+        "prune@1.1",
+        "prune@-1",
+        "prune@nan",
+        "prune@1e-3",
+        "prune*0",
+        "prune*65",
+        "prune*9999999999",
+        "prune*2@0.5",
+        "Prune",
+        "prune ",
+        "prune@0.5\n",
+        "prune@٣",
+        "x" * 1000,
+    ],
+)
+def test_what_is_no_cheat(text):
+    """Unknown kinds, rates that are no share and counts out of range are refused with a short sentence."""
+    with pytest.raises(ValueError) as caught:
+        parse_cheat(text)
+    assert 10 < len(str(caught.value)) < 200
+
+
+def test_none_stands_alone():
+    """`none` means no cheaters, and together with others it means nothing."""
+    assert parse_cheats(["none"]) == ()
+    assert len(parse_cheats(["prune", "canned@0.5*2"])) == 2
+    with pytest.raises(ValueError, match="stands alone"):
+        parse_cheats(["prune", "none"])
+
+
+def test_a_peer_understands_what_it_is_told():
+    """Every kind is one that engines or the node know, and the argument reads back to the same."""
+    assert set(KINDS) == {*cheats.KINDS, SILENT}
+    for kind in KINDS:
+        assert parse_cheat(Cheat(kind, 0.333, 2).argument) == Cheat(kind, 0.333)
+
+
+def test_only_silence_is_no_lie():
+    """No answer counts against availability, everything else against honesty."""
+    assert {kind.name for kind in KINDS.values() if kind.fate is Fate.UNAVAILABLE} == {"silent"}

@@ -1,0 +1,68 @@
+"""Reading a peer's API: whatever answers there, the reader gets a document or a ReadError."""
+
+import socket
+import threading
+
+import pytest
+
+from p2pverify.testnet import reading
+from p2pverify.testnet.reading import Audits, ReadError, fetch
+
+
+def answer_once(data):
+    """The URL of a server that answers one connection with these bytes and closes it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with listener, listener.accept()[0] as stream:
+            stream.recv(65_536)
+            stream.sendall(data)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def http(body, status="200 OK"):
+    """An HTTP answer."""
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_a_document():
+    """Fields that are not needed are passed over."""
+    body = b'{"schema":"p2pverify/audits/1","audits":[],"disputes":[{"status":"open","votes":1},{"status":"decided"}]}'
+    assert fetch(answer_once(http(body)), "/v1/audits", Audits).open_disputes == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        http(b"not json"),
+        http(b'{"disputes": 5}'),
+        http(b"{}"),
+        http(b'{"disputes":[]}', "503 Service Unavailable"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        http(b"[" * 100_000),
+    ],
+)
+def test_what_is_no_document(data):
+    """Other programs, broken answers and refusals are all the same kind of error."""
+    with pytest.raises(ReadError):
+        fetch(answer_once(data), "/v1/audits", Audits)
+
+
+def test_an_answer_that_is_too_long(monkeypatch):
+    """A body beyond the limit is not read to its end."""
+    monkeypatch.setattr(reading, "BODY_BYTES_MAX", 100)
+    with pytest.raises(ReadError):
+        fetch(answer_once(http(b'{"disputes":[]' + b" " * 200 + b"}")), "/v1/audits", Audits)
+
+
+def test_nobody_there():
+    """A refused connection is a ReadError too."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(ReadError):
+        fetch(f"http://127.0.0.1:{port}", "/v1/audits", Audits)

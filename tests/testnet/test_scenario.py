@@ -1,0 +1,91 @@
+"""Scenario files: those that come with p2pverify, and the faults that people make."""
+
+import pytest
+
+from p2pverify.node.tomlfile import FileError
+from p2pverify.testnet.kinds import Cheat
+from p2pverify.testnet.plan import PlanError, make_plan
+from p2pverify.testnet.scenario import load_scenario, scenario_names
+
+
+def test_packaged_scenarios_make_plans():
+    """Every scenario that comes along can be played, and the default has eight peers and two cheaters."""
+    assert {"default", "toy"} <= set(scenario_names())
+    for name in scenario_names():
+        assert make_plan(load_scenario(name)).peers
+    plan = make_plan(load_scenario())
+    assert len(plan.peers) == 8
+    assert sorted(str(peer.cheat) for peer in plan.cheaters) == ["canned@0.333", "prune"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("peers = 8", "peers"),
+        ("[testnet]\npeer = 8", "did you mean 'peers'"),
+        ("[testnet]\npeers = 1", "testnet.peers"),
+        ("[testnet]\npeers = 8.5", "testnet.peers"),
+        ("[testnet]\ntimeout_s = 0", "testnet.timeout_s"),
+        ("[testnet]\ntimeout_s = nan", "testnet.timeout_s"),
+        ('[testnet]\nengine = "gpt"', "testnet.engine"),
+        ("[network]\nepoch = 5", "did you mean 'epoch_ms'"),
+        ("[network]\nepoch_ms = 1", "not from 200"),
+        ("[network]\ngenesis_ms = 1", "unknown rule 'genesis_ms'"),
+        ('[network]\nepoch_ms = "5"', "network.epoch_ms"),
+        ('[[cheat]]\nkind = "lazy"', "no kind of cheater 'lazy'"),
+        ('[[cheat]]\nkind = "prune"\nrate = 2', "rate 2"),
+        ('[[cheat]]\nkind = "prune"\ncount = 0', "count"),
+        ("[[cheat]]\nrate = 1", "kind"),
+        ("[testnet\n", "is not TOML"),
+        ("a = " + "[" * 5000, "n"),
+        ("#" * 70_000, "longer than 65536 bytes"),
+    ],
+)
+def test_faults_are_named(tmp_path, text, named):
+    """A scenario with a fault is refused with the key and a hint."""
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(FileError) as caught:
+        load_scenario(str(path))
+    assert named in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_name_that_is_nothing(tmp_path):
+    """Neither a file nor a packaged scenario: the hint lists those that there are. Bytes that are no text are told."""
+    with pytest.raises(FileError) as caught:
+        load_scenario(str(tmp_path / "absent.toml"))
+    assert "default" in caught.value.hint
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(FileError, match="not UTF-8"):
+        load_scenario(str(tmp_path / "bytes.toml"))
+
+
+def test_the_seed_decides_who_is_who():
+    """The same seed gives the same identities and cheaters, another seed gives others."""
+    one, again, other = (make_plan(load_scenario(), seed=seed) for seed in (7, 7, 8))
+    assert one == again
+    assert {peer.key for peer in one.peers}.isdisjoint(peer.key for peer in other.peers)
+    chosen = {tuple(p.name for p in make_plan(load_scenario(), seed=seed).cheaters) for seed in range(20)}
+    assert len(chosen) > 5
+
+
+def test_more_peers_get_longer_epochs():
+    """Epochs and the timeout grow with the crowd on this machine, unless they are given."""
+    usual, crowd = make_plan(load_scenario()), make_plan(load_scenario(), peers=12)
+    assert crowd.epoch_ms == usual.epoch_ms * 3 // 2
+    assert crowd.timeout_s == usual.timeout_s * 1.5
+    assert make_plan(load_scenario(), peers=4).epoch_ms == usual.epoch_ms
+    given = make_plan(load_scenario(), peers=12, epoch_ms=4000, timeout_s=50)
+    assert (given.epoch_ms, given.timeout_s) == (4000, 50)
+
+
+def test_how_many_may_cheat():
+    """Half or more is refused, more than a third is warned of, a third is not."""
+    prune = {count: [Cheat("prune", 1.0, count)] for count in (4, 5, 6)}
+    with pytest.raises(PlanError, match="half or more"):
+        make_plan(load_scenario(), peers=12, cheats=prune[6])
+    assert "more than a third" in make_plan(load_scenario(), peers=12, cheats=prune[5]).warnings[0]
+    assert make_plan(load_scenario(), peers=12, cheats=prune[4]).warnings == ()
+    with pytest.raises(PlanError, match="not from 2 to 64"):
+        make_plan(load_scenario(), peers=65)

@@ -1,0 +1,59 @@
+"""What people see while a testnet runs, from readings made by hand."""
+
+import io
+from types import SimpleNamespace
+
+from rich.console import Console
+
+from p2pverify.node.home import Home
+from p2pverify.testnet.reading import Scores
+from p2pverify.testnet.stage import Stage
+from p2pverify.testnet.table import draw, progress_line, rows
+from p2pverify.testnet.watch import Watch
+from tests.testnet.support import cut, score, status, toy_plan, view_at
+
+
+def watched(tmp_path):
+    """A watch on four peers of which nothing was read yet."""
+    return Watch(toy_plan("canned@0.5"), lambda name: Home(tmp_path / name))
+
+
+def drawn(watch):
+    """The table as text."""
+    console = Console(width=120, file=io.StringIO())
+    console.print(draw(Stage(), [SimpleNamespace(watch=watch)]))
+    return console.file.getvalue()
+
+
+def test_before_anything_is_known(tmp_path):
+    """Every peer has a row from the beginning, with the truth about it."""
+    watch = watched(tmp_path)
+    assert [row.standing for row in rows(watch)] == ["starting"] * 4
+    assert [row.cheat for row in rows(watch)].count("canned@0.5") == 1
+    assert "peer4" in drawn(watch)
+    assert "nobody suspect" in progress_line(Stage(), [SimpleNamespace(watch=watch)])
+
+
+def test_a_final_view_is_shown_as_final(tmp_path):
+    """Intervals are in per cent, and each peer shows the epoch of its own newest cut."""
+    watch = watched(tmp_path)
+    honest = watch.plan.honest[0].name
+    watch.statuses[honest] = status(cut(7))
+    watch.final[honest] = view_at(watch.plan, cut(7))
+    row = next(row for row in rows(watch) if row.name == honest)
+    assert (row.standing, row.score, row.audits, row.cut, row.view) == ("trusted", "90-100 %", "30", "7", "final")
+    assert "90-100 %" in drawn(watch)
+
+
+def test_a_conviction_that_is_not_final_is_marked(tmp_path):
+    """News of a conviction is shown at once, as provisional; other standings wait until they are final."""
+    watch = watched(tmp_path)
+    liar, honest = watch.plan.cheaters[0], watch.plan.honest[0]
+    watch.statuses[honest.name] = status(cut(7))
+    watch.final[honest.name] = view_at(watch.plan, cut(7))
+    news = (score(liar.peer_id, "convicted"), score(honest.peer_id, "suspect"))
+    watch.provisional = Scores(final=False, cut=None, epoch=8, scores=news)
+    shown = {row.name: (row.standing, row.view) for row in rows(watch)}
+    assert shown[liar.name] == ("convicted", "provisional")
+    assert shown[honest.name] == ("trusted", "final")
+    assert f"{liar.name} convicted" in progress_line(Stage(), [SimpleNamespace(watch=watch)])
