@@ -46,6 +46,13 @@ class _Process:
         self.ended = trio.Event()
         self.may_end = False
 
+    def end(self, code: int) -> None:
+        """Note that it has ended; the first word counts."""
+        if self.code is None:
+            self.code = code
+            self.started.set()
+            self.ended.set()
+
 
 class Fleet:
     """Processes by name. A name can be started again once its process has ended."""
@@ -55,6 +62,8 @@ class Fleet:
         self._processes: dict[str, _Process] = {}
         self._sending = trio.Lock()
         self._loaded = trio.Event()
+        self._failed = trio.Event()
+        self._fault: ProcessError | None = None
 
     async def wait_loaded(self) -> None:
         """Wait until the spawner has imported what peers need; commands given before that wait with it."""
@@ -115,23 +124,28 @@ class Fleet:
                     raise _spawner_died() from None
 
     async def run(self) -> None:
-        """Take the spawner's events until cancelled.
-
-        Raises ProcessError if a process ends that nobody told to end.
-        """
+        """Take the spawner's events until it closes its output, at the latest when it ends."""
         assert self._spawner.stdout is not None
         pending = b""
         while data := await self._spawner.stdout.receive_some(_READ_BYTES):
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
-                event = json.loads(line)
-                if event["event"] == "loaded":
-                    self._loaded.set()
-                else:
-                    self._note(event)
-        raise _spawner_died()
+                self._note(json.loads(line))
+        for process in self._processes.values():
+            process.end(-signal.SIGKILL)  # by the kernel, as their parent has ended
+        self._loaded.set()
+        self._fail(_spawner_died())
+
+    async def watch(self) -> None:
+        """Wait until a process ends that nobody told to end, and raise a ProcessError that says which."""
+        await self._failed.wait()
+        assert self._fault is not None
+        raise self._fault
 
     def _note(self, event: Mapping[str, object]) -> None:
+        if event["event"] == "loaded":
+            self._loaded.set()
+            return
         name = str(event["name"])
         process = self._processes[name]
         if event["event"] == "started":
@@ -142,17 +156,20 @@ class Fleet:
             return
         code = event["code"]
         assert isinstance(code, int)
-        process.code = code
-        process.ended.set()
+        process.end(code)
         if not process.may_end:
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            raise ProcessError(
-                f"{name} {how}", "the end of its log follows; --keep DIR keeps all logs", tail(process.log)
-            )
+            hint = "the end of its log is above; --keep DIR keeps all logs"
+            self._fail(ProcessError(f"{name} {how}", hint, tail(process.log)))
+
+    def _fail(self, fault: ProcessError) -> None:
+        if self._fault is None:
+            self._fault = fault
+            self._failed.set()
 
 
 def _spawner_died() -> ProcessError:
-    return ProcessError("the process that starts the peers has ended", "see spawner.log with --keep DIR")
+    return ProcessError("the process that starts the peers has ended", "spawner.log says why, with --keep DIR")
 
 
 @asynccontextmanager
@@ -175,15 +192,23 @@ async def open_fleet(log: Path, *, remove: Path | None = None) -> AsyncIterator[
     try:
         async with trio.open_nursery() as nursery:
             fleet = Fleet(spawner)
-            nursery.start_soon(fleet.run)
-            yield fleet
+            # Events are taken until the very end, also while the block ends its processes after a failure.
+            taking = trio.CancelScope(shield=True)
+            nursery.start_soon(_take, fleet, taking)
+            nursery.start_soon(fleet.watch)
+            try:
+                yield fleet
+            finally:
+                taking.cancel()
             nursery.cancel_scope.cancel()
-    except ProcessError as error:
-        error.tail = error.tail or tail(log)
-        raise
     finally:
         with trio.CancelScope(shield=True):
             await _end(spawner)
+
+
+async def _take(fleet: Fleet, scope: trio.CancelScope) -> None:
+    with scope:
+        await fleet.run()
 
 
 async def _end(spawner: trio.Process) -> None:

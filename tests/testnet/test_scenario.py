@@ -75,7 +75,7 @@ def test_more_peers_get_longer_epochs():
     usual, crowd = make_plan(load_scenario()), make_plan(load_scenario(), peers=12)
     assert crowd.epoch_ms == usual.epoch_ms * 3 // 2
     assert crowd.timeout_s == usual.timeout_s * 1.5
-    assert make_plan(load_scenario(), peers=4).epoch_ms == usual.epoch_ms
+    assert make_plan(load_scenario(), peers=5).epoch_ms == usual.epoch_ms
     given = make_plan(load_scenario(), peers=12, epoch_ms=4000, timeout_s=50)
     assert (given.epoch_ms, given.timeout_s) == (4000, 50)
 

@@ -1,4 +1,4 @@
-"""Cases of the fold: records, a cut, and the view that the cut's two thirds have signed.
+"""Cases of the fold: records, a cut, and the view that two thirds of the weight have signed.
 
 The first is a small network in virtual time, in which one peer lies and is convicted. The others are written by hand,
 a few records each, for what such a network hardly ever does.
@@ -7,121 +7,24 @@ a few records each, for what such a network hardly ever does.
 from dataclasses import replace
 from pathlib import Path
 
-from p2pverify.core import draw, sign, vrf
+from p2pverify.core import sign, vrf
 from p2pverify.core.canon import encode
-from p2pverify.core.fold import Fold
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.network import Network
-from p2pverify.core.records import NO_PREV, Conflict, Cut, CutSignature, Evidence, Join, Kind, Record, make_record
-from p2pverify.core.verify import VerificationFailed, verify
-from p2pverify.core.view import view_value
+from p2pverify.core.records import Conflict, Cut, CutSignature, Evidence, Head, Join, Kind, Record, make_record
 from tests.support.world import World, always
+from vectorgen.book import Book
 from vectorgen.case import Case
-from vectorgen.examples import ALICE, BOB, CAROL, DAVE, MANIFEST, NETWORK, NETWORK_ID, PEERS, Peer
-
-FALSE_ROOT = bytes(32)
-LEAVE = encode([])
-
-
-class Book:
-    """A ledger with its fold, and authors who write into it whatever they are told to."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self.ledger = Ledger()
-        self.fold = Fold(network, self.ledger)
-
-    def take(self, *records: Record) -> None:
-        for each in records:
-            for added in self.ledger.add(each):
-                self.fold.take(added)
-        self.fold.settle()
-
-    def say(self, seed: bytes, kind: Kind, payload: bytes, epoch: int) -> Record:
-        """The next record of a log."""
-        key = sign.public_key(seed)
-        head = self.ledger.head(key)
-        seq, prev = (0, NO_PREV) if head is None else (head[1] + 1, head[2])
-        made = make_record(
-            seed, key, self.network.id, epoch=epoch, seq=seq, prev=prev, kind=kind, payload=payload
-        )
-        self.take(made)
-        return made
-
-    def proposal(self, seed: bytes, epoch: int, vrf_seed: bytes | None = None) -> Cut:
-        """A true proposal on top of the newest certified cut: of all that is here."""
-        own = vrf.derive_seed(seed) if vrf_seed is None else vrf_seed
-        base = self.fold.latest
-        proof = vrf.prove(own, draw.propose_alpha(self.network.id, epoch, base.beacon))
-        heads = self.ledger.heads()
-        empty = Cut(epoch, base.id, vrf.public_key(own), proof, heads, FALSE_ROOT, FALSE_ROOT)
-        return self.fold.propose(empty, sign.public_key(seed)) or empty
-
-    def certify(self, seed: bytes, cut: Cut, signers: tuple[bytes, ...]) -> Record:
-        """A proposal, true or not, with signatures of these."""
-        made = self.say(seed, Kind.CUT, cut.encode(), cut.epoch)
-        for each in signers:
-            self.say(each, Kind.CUT_SIGNATURE, CutSignature(made.id).encode(), cut.epoch)
-        return made
-
-    def step(self, proposer: Peer, epoch: int, signers: tuple[Peer, ...] = PEERS) -> Record:
-        """A true cut of the example's network, certified."""
-        made = self.certify(proposer.seed, self.proposal(proposer.seed, epoch), tuple(peer.seed for peer in signers))
-        assert self.fold.latest.id == made.id
-        return made
-
-    def data(self) -> list[bytes]:
-        return [record.data for record in self.ledger.records()]
-
-
-def _verdict(network: Network, cut_id: bytes, records: list[bytes]) -> tuple[object, str | None]:
-    try:
-        found = verify(network.id, network.encode(), cut_id, records)
-    except VerificationFailed as failed:
-        return "fail", failed.reason
-    standings = {score.peer.hex(): str(score.standing) for score in found.scores}
-    return {
-        "index": found.cuts,
-        "records": found.records,
-        "records_after": found.records_after,
-        "ledger_root": found.cut.ledger_root.hex(),
-        "view_root": found.cut.view_root.hex(),
-        "standings": standings,
-    }, None
-
-
-def _case(
-    comment: str,
-    network: Network,
-    cut_id: bytes,
-    records: list[bytes],
-    reason: str | None = None,
-    *,
-    like: str | None = None,
-    shared: tuple[bytes, ...] = (),
-) -> Case:
-    """A case; with `like`, the records that it shares with that case are left out and named by their numbers."""
-    expect, found = _verdict(network, cut_id, records)
-    assert found == reason, f"{comment}: {found}"
-    inputs: dict[str, object] = {"network_id": network.id.hex(), "network": network.encode().hex(), "cut": cut_id.hex()}
-    if like is not None:
-        kept = [data for data in shared if data in records]
-        assert records[: len(kept)] == kept
-        inputs["like"] = like
-        inputs["without"] = [number for number, data in enumerate(shared) if data not in records]
-        inputs["records"] = [data.hex() for data in records[len(kept) :]]
-    else:
-        inputs["records"] = [data.hex() for data in records]
-    return {"comment": comment, "input": inputs, "expect": expect, "reason": reason}
-
-
-# ---------------------------------------------------------------- a network in virtual time
+from vectorgen.examples import ALICE, BOB, CAROL, DAVE, DISPUTED, EPOCH, NETWORK, NETWORK_ID, PEERS, Peer, join
 
 CHEATER = "four peers, one of which lies and is convicted"
+SEEDS = tuple(peer.seed for peer in PEERS)
+EVE = Peer("eve", bytes(range(128, 160)))
+EMPTY = encode([])
+NO_CERTIFICATE = "the last cut has no certificate of two thirds of the weight"
+WRONG_PROPOSER = "the last cut does not hold: the proposer has no weight or another VRF key"
 
 
 class Story:
-    """The records of the simulated network up to its newest certified cut, and that cut's certificate."""
+    """The simulated network's records in its newest certified cut, and behind them the cut with its signatures."""
 
     def __init__(self) -> None:
         world = World(4, seed=1, cores=4, conviction_odds=1000, spot_check_permille=100)
@@ -129,91 +32,214 @@ class Story:
         world.run_epochs(7)
         assert world.convicted(0) == {1}
         machine = world.peers[0].machine
-        self.seeds = world.identities
-        self.network = world.network
-        self.state = machine.fold.latest
-        ledger = machine.context.ledger
-        self.base = list(ledger.between({}, self.state.heads.values()))
-        inside = {record.id for record in self.base}
-        ends = {}
-        for record in ledger.records():
-            is_cut = record.id == self.state.id
-            is_signature = record.kind == Kind.CUT_SIGNATURE and record.payload == CutSignature(self.state.id).encode()
-            if is_cut or is_signature:
-                ends[record.author] = record.seq
-        between = {author: head[1] for author, head in self.state.heads.items()}
-        self.tail = [
-            record
-            for record in ledger.records()
-            if record.id not in inside and between.get(record.author, -1) < record.seq <= ends.get(record.author, -1)
-        ]
-        self.records = [record.data for record in [*self.base, *self.tail]]
+        self.network, self.state = world.network, machine.fold.latest
+        self.cheater = world.identities[1]
+        self.honest = tuple(seed for seed in world.identities if seed != self.cheater)
+        ledger, cut_id = machine.context.ledger, self.state.id
+        held = list(ledger.records())
+        ends = {each.author: each.seq for each in held if each.id == cut_id or _signs(each, cut_id)}
+        heads = self.state.heads
+        self.base = [each for each in held if each.author in heads and each.seq <= heads[each.author][1]]
+        self.tail = [each for each in held if each not in self.base and each.seq <= ends.get(each.author, -1)]
+        self.records = [*self.base, *self.tail]
+        self.book = Book(self.network, self.records)
+        assert self.book.fold.latest.id == cut_id
 
-    def case(
-        self, comment: str, cut_id: bytes, records: list[bytes] | list[Record], reason: str | None = None
-    ) -> Case:
-        found = [each.data if isinstance(each, Record) else each for each in records]
-        return _case(comment, self.network, cut_id, found, reason, like=CHEATER, shared=tuple(self.records))
-
-    def next_cut(self) -> tuple[Book, Cut, bytes, tuple[bytes, ...]]:
-        """All records, a true proposal on top of them, its proposer, and who signs."""
-        book = Book(self.network)
-        book.take(*self.base, *self.tail)
-        assert book.fold.latest.id == self.state.id
-        honest = tuple(seed for number, seed in enumerate(self.seeds) if number != 1)
-        return book, book.proposal(honest[0], self.state.epoch + 1), honest[0], honest
+    def case(self, comment: str, reason: str | None, cut_id: bytes | None = None, *records: Record) -> Case:
+        """A case that repeats none of the story's records. Without records it has all of them."""
+        chosen = list(records) or self.records
+        return self.book.case(
+            comment, cut_id or self.state.id, reason, records=chosen, like=(CHEATER, self.records)
+        )
 
 
-def _story() -> tuple[list[Case], list[Case]]:
-    story = Story()
-    before = story.state.path[-2]
-    valid = [
-        _case(CHEATER, story.network, story.state.id, story.records),
-        story.case("the cut before it, and a file that goes on", before, story.records),
+def _signs(record: Record, cut_id: bytes) -> bool:
+    return record.kind == Kind.CUT_SIGNATURE and record.payload == CutSignature(cut_id).encode()
+
+
+def told(story: Story) -> list[Case]:
+    return [
+        story.book.case(CHEATER, story.state.id, records=story.records),
+        story.case("the cut before it, in a file that goes on", None, story.state.path[-2]),
     ]
-    signatures = [record for record in story.tail if record.kind == Kind.CUT_SIGNATURE]
-    unsigned = [each for each in [*story.base, *story.tail] if each not in signatures[1:]]
+
+
+def wrong_files(story: Story) -> list[Case]:
+    signatures = [each for each in story.tail if _signs(each, story.state.id)]
+    unsigned = [each for each in story.records if each not in signatures[1:]]
     middle = story.base[len(story.base) // 2]
-    forged = bytearray(middle.data)
-    forged[-1] ^= 1
-    network, state = story.network, story.state
-    other = replace(network, name="another")
-    elsewhere = verify_case_of_another(other, network, state.id, story.records)
-    rest = [each for each in story.records if each != middle.data]
-    invalid = [
-        story.case("a record left out", state.id, rest, "a record before it is missing"),
-        story.case(
-            "one signature of four: no certificate",
-            state.id,
-            unsigned,
-            "the last cut has no certificate of two thirds of the weight",
+    rest = [each for each in story.records if each is not middle]
+    forged = replace(middle, signature=middle.signature[:63] + bytes([middle.signature[63] ^ 1]))
+    other = replace(story.network, name="another")
+    return [
+        story.case("a record left out", "a record before it is missing", None, *rest),
+        story.case("one signature is no certificate", NO_CERTIFICATE, None, *unsigned),
+        story.case("a cut that is not there", "the last cut is not in the file", bytes(31) + b"\1"),
+        story.case("a record that is no cut", "the last cut is not in the file", middle.id),
+        story.case("a record twice", "known", None, *story.records, middle),
+        story.case("a record with a forged signature", "bad signature", None, *rest, forged),
+        story.book.case(
+            "the id of another network",
+            story.state.id,
+            "the network definition is not that of the network id",
+            records=story.records,
+            like=(CHEATER, story.records),
+            network_id=other.id,
         ),
-        story.case("a cut that is not there", bytes(32), story.records, "the last cut is not in the file"),
-        story.case("a record that is no cut", middle.id, story.records, "the last cut is not in the file"),
-        story.case("a record twice", state.id, [*story.records, middle.data], "known"),
-        elsewhere,
-        _changed_payload(story, middle, bytes(forged), rest),
     ]
-    return valid, invalid + _false_cuts(story)
 
 
-def verify_case_of_another(other: Network, network: Network, cut_id: bytes, records: list[bytes]) -> Case:
-    reason = "the network definition is not that of the network id"
-    with_other = _with_id(other.id, network, cut_id, records, reason)
-    return with_other
+def false_cuts(story: Story) -> list[Case]:
+    """Cuts that honest members would not sign, signed by three of four all the same."""
+    epoch, seed = story.state.epoch, story.honest[0]
+    base_heads = tuple(story.state.heads[author] for author in sorted(story.state.heads))
+    book = Book(story.network, story.records)
+    true = book.proposal(seed, epoch + 1)
+    later = book.proposal(seed, epoch + 2)
+    shorter = tuple(_shorter(book, head) for head in base_heads)
+    own = sign.public_key(seed)
+    beside = tuple(head if head[0] != own else _own_head(book, head) for head in base_heads)
+    rows: list[tuple[str, Cut, str]] = [
+        ("another view root", replace(true, view_root=bytes(32)), "the view root is not what the records give"),
+        ("another ledger root", replace(true, ledger_root=bytes(32)), "the ledger root is not that of the heads"),
+        ("the proof of another epoch", replace(true, proof=later.proof), "VRF proof does not hold"),
+        (
+            "of the epoch of its base",
+            book.proposal(seed, epoch),
+            "the cut is not of a later epoch than its base",
+        ),
+        (
+            "less than its base holds",
+            book.proposal(seed, epoch + 1, heads=shorter),
+            "the cut does not contain its base",
+        ),
+        (
+            "without the certificate of its base",
+            book.proposal(seed, epoch + 1, heads=beside),
+            "the base has no certificate inside the cut",
+        ),
+    ]
+    cases = [_signed(story, comment, seed, cut, f"the last cut does not hold: {reason}") for comment, cut, reason in rows]
+    chosen_key = book.proposal(seed, epoch + 1, vrf_seed=vrf.derive_seed(story.cheater))
+    convicted = book.proposal(story.cheater, epoch + 1)
+    return [
+        *cases,
+        _signed(story, "a proposer with a VRF key that is not its own", seed, chosen_key, WRONG_PROPOSER),
+        _signed(story, "a proposer whose weight was taken", story.cheater, convicted, WRONG_PROPOSER),
+    ]
 
 
-def _with_id(network_id: bytes, network: Network, cut_id: bytes, records: list[bytes], reason: str) -> Case:
-    try:
-        verify(network_id, network.encode(), cut_id, records)
-    except VerificationFailed as failed:
-        assert failed.reason == reason
-    inputs: dict[str, object] = {
-        "network_id": network_id.hex(),
-        "network": network.encode().hex(),
-        "cut": cut_id.hex(),
-        "like": CHEATER,
-        "without": [],
-        "records": [],
+def _shorter(book: Book, head: Head) -> Head:
+    return head[0], head[1] - 1, book.ledger.ancestor(head, head[1] - 1)
+
+
+def _own_head(book: Book, head: Head) -> Head:
+    found = book.ledger.head(head[0])
+    assert found is not None
+    return found
+
+
+def _signed(story: Story, comment: str, seed: bytes, cut: Cut, reason: str) -> Case:
+    book = Book(story.network, story.records)
+    made = book.certify(seed, cut, story.honest)
+    return book.case(comment, made.id, reason, like=(CHEATER, story.records))
+
+
+# ---------------------------------------------------------------- written by hand
+
+
+def _begun() -> Book:
+    """The founders have joined, and a certified cut of epoch 10 holds that."""
+    book = Book(NETWORK, [join(peer) for peer in PEERS])
+    book.step(BOB.seed, 10, SEEDS)
+    return book
+
+
+def _join(book: Book, peer: Peer, *, class_index: int = 0, key: Peer | None = None, epoch: int = 11) -> Record:
+    payload = Join(class_index, (key or peer).vrf_key).encode()
+    return book.say(peer.seed, Kind.JOIN, payload, epoch)
+
+
+def first() -> Case:
+    book = Book(NETWORK, [join(peer) for peer in PEERS])
+    made = book.step(BOB.seed, 10, SEEDS[1:])
+    return book.case("a founder proposes the cut that first holds its join", made.id)
+
+
+def comings_and_goings() -> Case:
+    book = _begun()
+    _join(book, DAVE)
+    book.say(DAVE.seed, Kind.LEAVE, EMPTY, 11)
+    _join(book, DAVE, class_index=1)
+    book.say(CAROL.seed, Kind.LEAVE, EMPTY, 11)
+    book.say(ALICE.seed, Kind.LEAVE, EMPTY, 11)
+    book.say(ALICE.seed, Kind.AUDIT, DISPUTED.encode(), EPOCH)
+    made = book.step(BOB.seed, 12, SEEDS)
+    return book.case("joins and leaves apply in the order of a log; who has left has no audits", made.id)
+
+
+def _fork(book: Book, peer: Peer, seq: int, epoch: int) -> None:
+    """The peer shows that Carol has signed two records of one number."""
+    kinds = (Kind.LEAVE, Kind.CUT_SIGNATURE)
+    signed = [
+        make_record(CAROL.seed, CAROL.key, NETWORK_ID, epoch=9, seq=seq, prev=bytes(31) + b"\1", kind=kind, payload=EMPTY)
+        for kind in kinds
+    ]
+    sides = sorted((Evidence(each.header, each.signature, None) for each in signed), key=lambda side: side.id)
+    book.say(peer.seed, Kind.CONFLICT, Conflict(sides[0], sides[1]).encode(), epoch)
+
+
+def forks() -> list[Case]:
+    book = _begun()
+    _fork(book, BOB, 5, 11)
+    made = book.step(BOB.seed, 12, SEEDS)
+    cases = [book.case("a fork costs weight and standing", made.id)]
+    _fork(book, ALICE, 5, 13)
+    made = book.step(ALICE.seed, 14, SEEDS[:2])
+    cases.append(book.case("a fork at one number counts once", made.id))
+    _fork(book, BOB, 9, 15)
+    made = book.step(BOB.seed, 16, SEEDS[:2])
+    return [*cases, book.case("a fork at another number counts again", made.id)]
+
+
+def missed() -> list[Case]:
+    book = _begun()
+    made = book.step(BOB.seed, 28, SEEDS)
+    early = book.case("duties of an epoch that can still come are not missed", made.id)
+    made = book.step(ALICE.seed, 29, SEEDS)
+    late = book.case("every member has missed the duties of epoch 20", made.id)
+    made = book.step(CAROL.seed, 30, SEEDS)
+    return [early, late, book.case("and none of epoch 21, for which there was no cut to draw from", made.id)]
+
+
+def signatures_beside() -> list[Case]:
+    """Carol signs two cuts on one base, of which neither contains the other."""
+    cases = []
+    for is_inside in (True, False):
+        book = _begun()
+        _join(book, DAVE)
+        one = book.step(BOB.seed, 11, SEEDS[:2])
+        dave, _ = book.ledger.head(DAVE.key), _join(book, EVE)
+        book.fold.latest, newest = book.fold.state(one.id) or book.fold.latest, book.fold.latest
+        cases.append(_twice(book, one, is_inside=is_inside))
+        assert dave is not None
+        assert newest.id == one.id
+    return cases
+
+
+def cases() -> dict[Path, list[Case]]:
+    story = Story()
+    return {
+        Path("fold"): [
+            *told(story),
+            first(),
+            comings_and_goings(),
+            *forks(),
+            *missed(),
+            *signatures_beside(),
+            *proposers(),
+            *wrong_files(story),
+            *false_cuts(story),
+            *links(),
+        ]
     }
-    return {"comment": "the definition of another network", "input": inputs, "expect": "fail", "reason": reason}
