@@ -32,7 +32,7 @@ from p2pverify.testnet.watch import Watch
 
 _BOOTSTRAP_PEERS = 3
 # How long a forked peer needs until it takes part, alone on a core (measured), and a margin.
-_START_MS = {"llama": 900, "toy": 250}
+_START_MS = {"llama": 650, "toy": 150}
 _START_MARGIN_MS = 1000
 
 

@@ -1,8 +1,8 @@
 """The spawner: a process that imports a node's code once and then forks a process for each peer.
 
-Importing libp2p, FastAPI and numpy costs a node almost two seconds of CPU, and 60 MB that forked processes share;
-eight peers on two cores would spend their first eight seconds on it. A forked peer runs the command line
-`p2pverify --home DIR join ...` as any other does, in a session of its own, with its own home, and its exit code is
+Importing libp2p, FastAPI and numpy costs a node one to two seconds of CPU and 60 MB; eight peers on two cores would
+spend their first four to eight seconds on it, and forked processes share the memory. A forked peer runs the command
+line `p2pverify --home DIR join ...` as any other does, in a session of its own, with its own home, and its exit code is
 the process's. This file also sees to it that nothing survives:
 
 - Its standard input is a pipe whose other end only the runner has. When the runner ends, however it ends, the

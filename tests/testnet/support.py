@@ -5,7 +5,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from p2pverify.testnet.kinds import parse_cheat
@@ -103,7 +103,11 @@ class Watched:
     """Processes whose end can be waited for, though they are nobody's children here."""
 
     def __init__(self, pids: list[int]) -> None:
-        self._handles = [os.pidfd_open(pid) for pid in pids]
+        self.pids = pids
+        self._handles = []
+        for pid in pids:
+            with suppress(ProcessLookupError):  # it ended already
+                self._handles.append(os.pidfd_open(pid))
 
     def __len__(self) -> int:
         return len(self._handles)

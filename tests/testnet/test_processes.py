@@ -28,7 +28,6 @@ async def test_a_process_runs_a_command_line(tmp_path):
         async with open_fleet(tmp_path / "spawner.log") as fleet:
             pid = await fleet.start("alice", ["--home", str(tmp_path), *LASTING], tmp_path / "alice.log")
             assert fleet.pids == {"alice": pid}
-            assert os.getsid(pid) == pid  # nobody's Ctrl-C reaches it
             await fleet.kill("alice")
             assert fleet.pids == {}
             again = await fleet.start("alice", ["--home", str(tmp_path), *LASTING], tmp_path / "alice.log")
