@@ -17,7 +17,13 @@ from p2pverify.api.metrics import Counts
 _BODY_BYTES_MAX = 4096
 _QUERY_BYTES_MAX = 512
 _QUERY_FIELDS_MAX = 8
-_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    # One answer per connection: anycorn keeps one that its client has left until it has been idle long enough, and
+    # a few readers a second would fill the places that there are.
+    (b"connection", b"close"),
+]
 
 _log = logging.getLogger("p2pverify.api")
 

@@ -241,15 +241,22 @@ async def test_connections_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running() as server, AsyncExitStack() as stack:
         for _ in range(3):
             stream = await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", server.port))
-            await stream.send_all(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port)
-            assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+            await stream.send_all(b"GET /metrics HTTP/1.1\r\n")  # begun, not ended: the connection stays
         async with await trio.open_tcp_stream("127.0.0.1", server.port) as fourth:
             assert await fourth.receive_some() == b""
-        await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port)
+        await stream.send_all(b"Host: 127.0.0.1:%d\r\n\r\n" % server.port)
         answer = b""
         while b"connections_total" not in answer:
             answer += await stream.receive_some()
         assert b'p2pverify_api_connections_total{end="refused"} 1.0' in answer
+
+
+async def test_many_readers_in_turn_are_all_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that was answered takes up no place any more."""
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 3)
+    async with running() as server:
+        for _ in range(30):
+            assert (await server.ask("/livez")).status == 200
 
 
 async def test_a_reader_that_stops_reading_does_not_block_shutdown(

@@ -1,6 +1,8 @@
 """Judgement: any bytes get one of three answers, and cheap checks come before dear ones."""
 
+import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.core import rules, sign
-from p2pverify.core.audit import decode_duty
+from p2pverify.core.audit import decode_audit, decode_duty
 from p2pverify.core.canon import encode, sha256
 from p2pverify.core.draw import duty_alpha
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.network import decode_network
-from p2pverify.core.records import NO_PREV, Kind, Record, decode_record, make_record
-from p2pverify.core.rules import EPOCHS_AHEAD_MAX, Rules, conflict_kind, judge, slot_key
+from p2pverify.core.records import (
+    NO_PREV,
+    Evidence,
+    Kind,
+    Record,
+    decode_commit,
+    decode_cut,
+    decode_record,
+    decode_vote,
+    make_record,
+)
+from p2pverify.core.rules import EPOCHS_AHEAD_MAX, Rules, conflict_kind, judge
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 KINDS = [kind.name.lower().replace("_", "-") for kind in Kind]
@@ -140,23 +152,70 @@ def test_what_depends_on_context_is_never_rejected() -> None:
             assert (case["reason"] in contextual) == (case["expect"] == "ignore")
 
 
-def test_slot_keys() -> None:
-    """Kinds with slots have a key without which there is no contradiction; others, and missing payloads, have none."""
-    for kind in Kind:
-        record = decode_record(_data(KINDS[kind - 1]))
-        key = slot_key(kind, record.header.network, record.author, record.payload)
-        slotted = {Kind.AUDIT, Kind.DUTY, Kind.VOTE_COMMIT, Kind.VOTE, Kind.CUT}
-        assert (key is not None) == (kind in slotted)
-        assert slot_key(kind, record.header.network, record.author, None) is None
+def _evidence(kind: Kind, payload: bytes | None, *, seq: int) -> Evidence:
+    made = make_record(
+        ALICE, KEY, RULES.network_id, epoch=30, seq=seq, prev=sha256(b"before"), kind=kind, payload=payload or b""
+    )
+    return Evidence(made.header, made.signature, payload)
 
 
-def test_conflict_kinds() -> None:
-    """One slot convicts whatever the numbers; one number alone is a fork; otherwise both can stand."""
-    assert conflict_kind(1, 2, ("slot", "slot")) == "slot"
-    assert conflict_kind(1, 1, ("slot", "slot")) == "slot"
-    assert conflict_kind(1, 1, ("slot", "other")) == "fork"
-    assert conflict_kind(1, 1, (None, None)) == "fork"
-    assert conflict_kind(1, 2, (None, None)) is None
+def _payload(kind: str) -> bytes:
+    return decode_record(_data(kind)).payload
+
+
+def _said_again() -> dict[Kind, tuple[bytes, bytes]]:
+    """For each kind with slots: a payload, and another one for the same slot."""
+    commit, vote = decode_commit(_payload("vote-commit")), decode_vote(_payload("vote"))
+    duty, cut = decode_duty(_payload("duty")), decode_cut(_payload("cut"))
+    audit = decode_audit(_payload("audit"), RULES.network_id, KEY)
+    return {
+        Kind.AUDIT: (audit.encode(), replace(audit, differ=not audit.differ).encode()),
+        Kind.DUTY: (duty.encode(), replace(duty, openings=()).encode()),
+        Kind.VOTE_COMMIT: (commit.encode(), replace(commit, commit=sha256(b"other")).encode()),
+        Kind.VOTE: (vote.encode(), replace(vote, output=sha256(b"other")).encode()),
+        Kind.CUT: (cut.encode(), replace(cut, heads=()).encode()),
+    }
+
+
+@pytest.mark.parametrize("kind", [Kind.AUDIT, Kind.DUTY, Kind.VOTE_COMMIT, Kind.VOTE, Kind.CUT])
+def test_two_claims_on_one_slot(kind: Kind) -> None:
+    """They conflict whatever the numbers; a repeat does not, and without payloads only the numbers speak."""
+    one, two = _said_again()[kind]
+    assert conflict_kind(_evidence(kind, one, seq=1), _evidence(kind, two, seq=2)) == "slot"
+    assert conflict_kind(_evidence(kind, one, seq=1), _evidence(kind, two, seq=1)) == "slot"
+    assert conflict_kind(_evidence(kind, one, seq=1), _evidence(kind, one, seq=2)) is None
+    assert conflict_kind(_evidence(kind, one, seq=1), _evidence(kind, None, seq=2)) is None
+    assert conflict_kind(_evidence(kind, one, seq=1), _evidence(kind, None, seq=1)) == "fork"
+
+
+def test_a_repeat_may_cite_a_later_certificate() -> None:
+    """A commit or vote that is said again with another certificate claims nothing else."""
+    commit, vote = decode_commit(_payload("vote-commit")), decode_vote(_payload("vote"))
+    later = sha256(b"later")
+    pairs = [
+        (Kind.VOTE_COMMIT, commit.encode(), replace(commit, certificate=later).encode()),
+        (Kind.VOTE, vote.encode(), replace(vote, certificate=later).encode()),
+    ]
+    for kind, one, two in pairs:
+        assert conflict_kind(_evidence(kind, one, seq=1), _evidence(kind, two, seq=2)) is None
+        assert conflict_kind(_evidence(kind, one, seq=1), _evidence(kind, two, seq=1)) == "fork"
+
+
+def test_claims_on_two_slots_can_stand() -> None:
+    """Another dispute, epoch or kind is another slot, and kinds without slots can only fork."""
+    commit, duty = decode_commit(_payload("vote-commit")), decode_duty(_payload("duty"))
+    other = replace(commit, dispute=replace(commit.dispute, slot=commit.dispute.slot + 1)).encode()
+    sides = [
+        _evidence(Kind.VOTE_COMMIT, commit.encode(), seq=1),
+        _evidence(Kind.VOTE_COMMIT, other, seq=2),
+        _evidence(Kind.VOTE, _payload("vote"), seq=3),
+        _evidence(Kind.DUTY, duty.encode(), seq=4),
+        _evidence(Kind.DUTY, replace(duty, epoch=duty.epoch + 1).encode(), seq=5),
+        _evidence(Kind.JOIN, _payload("join"), seq=6),
+    ]
+    for one, two in itertools.combinations(sides, 2):
+        assert conflict_kind(one, two) is None
+    assert conflict_kind(_evidence(Kind.JOIN, b"", seq=6), sides[-1]) == "fork"
 
 
 def test_vrf_answers_are_remembered_by_all_arguments() -> None:

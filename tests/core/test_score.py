@@ -156,12 +156,14 @@ def test_availability_is_a_median_of_weighted_challengers() -> None:
         ({"agreements": 10, "weight": 1, "fork_until": 7}, None, Standing.SUSPECT),
         ({"agreements": 10, "weight": 1, "fork_until": 6}, None, Standing.TRUSTED),
         ({"agreements": 10, "active": False}, None, Standing.GONE),
+        ({"active": False, "joined_epoch": 0}, None, Standing.GONE),
+        ({"active": False, "joined_index": 0}, None, Standing.NEWCOMER),
         ({"active": False, "convicted_epoch": 3}, None, Standing.CONVICTED),
     ],
 )
 def test_standings(changes: dict[str, int], availability: int | None, expected: Standing) -> None:
     """The first rule that holds decides, from convicted down to probation."""
-    member = replace(Member(active=True, joined_epoch=1), **changes)  # type: ignore[arg-type]  # field names
+    member = replace(Member(active=True, joined_epoch=1, joined_index=1), **changes)  # type: ignore[arg-type]  # field names
     assert standing(member, USUAL, availability, 7) is expected
 
 

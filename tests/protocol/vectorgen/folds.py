@@ -1,24 +1,27 @@
 """Cases of the fold: records, a cut, and the view that two thirds of the weight have signed.
 
-The first is a small network in virtual time, in which one peer lies and is convicted. The others are written by hand,
-a few records each, for what such a network hardly ever does.
+They are made from a small network in virtual time, in which one peer lies and is convicted; those of `handmade` come
+with them.
 """
 
 from dataclasses import replace
 from pathlib import Path
 
 from p2pverify.core import sign, vrf
-from p2pverify.core.canon import encode
-from p2pverify.core.records import Conflict, Cut, CutSignature, Evidence, Head, Join, Kind, Record, make_record
+from p2pverify.core.records import (
+    Cut,
+    CutSignature,
+    Head,
+    Kind,
+    Record,
+    decode_record,
+)
 from tests.support.world import World, always
+from vectorgen import handmade
 from vectorgen.book import Book
-from vectorgen.case import Case
-from vectorgen.examples import ALICE, BOB, CAROL, DAVE, DISPUTED, EPOCH, NETWORK, NETWORK_ID, PEERS, Peer, join
+from vectorgen.case import Case, forged
 
 CHEATER = "four peers, one of which lies and is convicted"
-SEEDS = tuple(peer.seed for peer in PEERS)
-EVE = Peer("eve", bytes(range(128, 160)))
-EMPTY = encode([])
 NO_CERTIFICATE = "the last cut has no certificate of two thirds of the weight"
 WRONG_PROPOSER = "the last cut does not hold: the proposer has no weight or another VRF key"
 
@@ -48,9 +51,7 @@ class Story:
     def case(self, comment: str, reason: str | None, cut_id: bytes | None = None, *records: Record) -> Case:
         """A case that repeats none of the story's records. Without records it has all of them."""
         chosen = list(records) or self.records
-        return self.book.case(
-            comment, cut_id or self.state.id, reason, records=chosen, like=(CHEATER, self.records)
-        )
+        return self.book.case(comment, cut_id or self.state.id, reason, records=chosen, like=(CHEATER, self.records))
 
 
 def _signs(record: Record, cut_id: bytes) -> bool:
@@ -69,7 +70,6 @@ def wrong_files(story: Story) -> list[Case]:
     unsigned = [each for each in story.records if each not in signatures[1:]]
     middle = story.base[len(story.base) // 2]
     rest = [each for each in story.records if each is not middle]
-    forged = replace(middle, signature=middle.signature[:63] + bytes([middle.signature[63] ^ 1]))
     other = replace(story.network, name="another")
     return [
         story.case("a record left out", "a record before it is missing", None, *rest),
@@ -77,7 +77,7 @@ def wrong_files(story: Story) -> list[Case]:
         story.case("a cut that is not there", "the last cut is not in the file", bytes(31) + b"\1"),
         story.case("a record that is no cut", "the last cut is not in the file", middle.id),
         story.case("a record twice", "known", None, *story.records, middle),
-        story.case("a record with a forged signature", "bad signature", None, *rest, forged),
+        story.case("a record with a forged signature", "bad signature", None, *rest, decode_record(forged(middle))),
         story.book.case(
             "the id of another network",
             story.state.id,
@@ -119,7 +119,9 @@ def false_cuts(story: Story) -> list[Case]:
             "the base has no certificate inside the cut",
         ),
     ]
-    cases = [_signed(story, comment, seed, cut, f"the last cut does not hold: {reason}") for comment, cut, reason in rows]
+    cases = [
+        _signed(story, comment, seed, cut, f"the last cut does not hold: {reason}") for comment, cut, reason in rows
+    ]
     chosen_key = book.proposal(seed, epoch + 1, vrf_seed=vrf.derive_seed(story.cheater))
     convicted = book.proposal(story.cheater, epoch + 1)
     return [
@@ -145,101 +147,9 @@ def _signed(story: Story, comment: str, seed: bytes, cut: Cut, reason: str) -> C
     return book.case(comment, made.id, reason, like=(CHEATER, story.records))
 
 
-# ---------------------------------------------------------------- written by hand
-
-
-def _begun() -> Book:
-    """The founders have joined, and a certified cut of epoch 10 holds that."""
-    book = Book(NETWORK, [join(peer) for peer in PEERS])
-    book.step(BOB.seed, 10, SEEDS)
-    return book
-
-
-def _join(book: Book, peer: Peer, *, class_index: int = 0, key: Peer | None = None, epoch: int = 11) -> Record:
-    payload = Join(class_index, (key or peer).vrf_key).encode()
-    return book.say(peer.seed, Kind.JOIN, payload, epoch)
-
-
-def first() -> Case:
-    book = Book(NETWORK, [join(peer) for peer in PEERS])
-    made = book.step(BOB.seed, 10, SEEDS[1:])
-    return book.case("a founder proposes the cut that first holds its join", made.id)
-
-
-def comings_and_goings() -> Case:
-    book = _begun()
-    _join(book, DAVE)
-    book.say(DAVE.seed, Kind.LEAVE, EMPTY, 11)
-    _join(book, DAVE, class_index=1)
-    book.say(CAROL.seed, Kind.LEAVE, EMPTY, 11)
-    book.say(ALICE.seed, Kind.LEAVE, EMPTY, 11)
-    book.say(ALICE.seed, Kind.AUDIT, DISPUTED.encode(), EPOCH)
-    made = book.step(BOB.seed, 12, SEEDS)
-    return book.case("joins and leaves apply in the order of a log; who has left has no audits", made.id)
-
-
-def _fork(book: Book, peer: Peer, seq: int, epoch: int) -> None:
-    """The peer shows that Carol has signed two records of one number."""
-    kinds = (Kind.LEAVE, Kind.CUT_SIGNATURE)
-    signed = [
-        make_record(CAROL.seed, CAROL.key, NETWORK_ID, epoch=9, seq=seq, prev=bytes(31) + b"\1", kind=kind, payload=EMPTY)
-        for kind in kinds
-    ]
-    sides = sorted((Evidence(each.header, each.signature, None) for each in signed), key=lambda side: side.id)
-    book.say(peer.seed, Kind.CONFLICT, Conflict(sides[0], sides[1]).encode(), epoch)
-
-
-def forks() -> list[Case]:
-    book = _begun()
-    _fork(book, BOB, 5, 11)
-    made = book.step(BOB.seed, 12, SEEDS)
-    cases = [book.case("a fork costs weight and standing", made.id)]
-    _fork(book, ALICE, 5, 13)
-    made = book.step(ALICE.seed, 14, SEEDS[:2])
-    cases.append(book.case("a fork at one number counts once", made.id))
-    _fork(book, BOB, 9, 15)
-    made = book.step(BOB.seed, 16, SEEDS[:2])
-    return [*cases, book.case("a fork at another number counts again", made.id)]
-
-
-def missed() -> list[Case]:
-    book = _begun()
-    made = book.step(BOB.seed, 28, SEEDS)
-    early = book.case("duties of an epoch that can still come are not missed", made.id)
-    made = book.step(ALICE.seed, 29, SEEDS)
-    late = book.case("every member has missed the duties of epoch 20", made.id)
-    made = book.step(CAROL.seed, 30, SEEDS)
-    return [early, late, book.case("and none of epoch 21, for which there was no cut to draw from", made.id)]
-
-
-def signatures_beside() -> list[Case]:
-    """Carol signs two cuts on one base, of which neither contains the other."""
-    cases = []
-    for is_inside in (True, False):
-        book = _begun()
-        _join(book, DAVE)
-        one = book.step(BOB.seed, 11, SEEDS[:2])
-        dave, _ = book.ledger.head(DAVE.key), _join(book, EVE)
-        book.fold.latest, newest = book.fold.state(one.id) or book.fold.latest, book.fold.latest
-        cases.append(_twice(book, one, is_inside=is_inside))
-        assert dave is not None
-        assert newest.id == one.id
-    return cases
-
-
 def cases() -> dict[Path, list[Case]]:
     story = Story()
     return {
-        Path("fold"): [
-            *told(story),
-            first(),
-            comings_and_goings(),
-            *forks(),
-            *missed(),
-            *signatures_beside(),
-            *proposers(),
-            *wrong_files(story),
-            *false_cuts(story),
-            *links(),
-        ]
+        Path("fold"): [*told(story), *handmade.valid_and_invalid(), *wrong_files(story), *false_cuts(story)],
+        Path("fold/disputes.json"): handmade.disputes(),
     }

@@ -214,6 +214,7 @@ def conflicts() -> list[Case]:
         judged("a fork: two records of one number, payloads left out", FORK.data),
         judged("two audits of one slot", TWO_AUDITS.data),
         *[judged(comment, _accuse(one, two).data) for comment, one, two in _pairs()],
+        judged("one number, and one commit that cites two certificates: a fork", _accuse(*_repeats(seq=7)[0]).data),
         judged("published by the accused itself", _accuse(AUDIT_RECORD, same_slot_fork(), peer=ALICE).data),
         *_malformed_conflicts(),
         *_unfounded(same_slot),
@@ -225,6 +226,17 @@ def same_slot_fork() -> Record:
     return record(ALICE, Kind.LEAVE, encode([]), seq=3, epoch=EPOCH)
 
 
+def _repeats(*, seq: int) -> list[tuple[Record, Record]]:
+    """A commit and a vote, each said twice: of another number perhaps, and citing a later certificate."""
+    later = bytes(31) + b"\1"
+    commit = replace(COMMIT, certificate=later)
+    vote = replace(VOTE, certificate=later, salts=(salt("other"),))
+    return [
+        (COMMIT_RECORD, record(BOB, Kind.VOTE_COMMIT, commit.encode(), seq=seq)),
+        (VOTE_RECORD, record(BOB, Kind.VOTE, vote.encode(), seq=seq)),
+    ]
+
+
 def _unfounded(same_slot: Record) -> list[Case]:
     one, two = _value(FORK.payload)
     reason = "the two records do not conflict"
@@ -234,6 +246,10 @@ def _unfounded(same_slot: Record) -> list[Case]:
     return [
         reject("two numbers of one log", _accuse(AUDIT_RECORD, DUTY_RECORD), reason),
         reject("one payload twice, under two numbers", _accuse(AUDIT_RECORD, same_slot), reason),
+        *[
+            reject(f"one {what} twice, citing two certificates", _accuse(*pair), reason)
+            for what, pair in zip(("commit", "vote"), _repeats(seq=9), strict=True)
+        ],
         reject(
             "two audits of one slot, payloads left out",
             _accuse(AUDIT_RECORD, record(ALICE, Kind.AUDIT, audit_of(PANEL_SLOT).encode()), payloads=False),

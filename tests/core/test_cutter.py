@@ -1,0 +1,75 @@
+"""What a proposal takes in: known authors, founders, and a few of those that join. Free keys cannot fill a cut."""
+
+from p2pverify.core import draw, sign, vrf
+from p2pverify.core.canon import encode, sha256
+from p2pverify.core.cutter import INTRODUCTION_MAX, NEW_AUTHORS_MAX
+from p2pverify.core.events import Publish, RecordsArrived, Tick
+from p2pverify.core.machine import Machine
+from p2pverify.core.records import NO_PREV, Cut, Join, Kind, decode_cut, decode_record, make_record
+from tests.support.world import MANIFEST, make_network, seeds
+
+LEAVE = encode([])
+
+
+def _log(network: bytes, seed: bytes, *, join_at: int | None, length: int = INTRODUCTION_MAX + 2) -> list[bytes]:
+    """A log of a stranger: leaves, with a join at one number."""
+    join = Join(0, vrf.public_key(vrf.derive_seed(seed))).encode()
+    data: list[bytes] = []
+    prev = NO_PREV
+    for seq in range(length):
+        kind, payload = (Kind.JOIN, join) if seq == join_at else (Kind.LEAVE, LEAVE)
+        made = make_record(
+            seed, sign.public_key(seed), network, epoch=0, seq=seq, prev=prev, kind=kind, payload=payload
+        )
+        data.append(made.data)
+        prev = made.id
+    return data
+
+
+def _cuts(machine: Machine, records: list[bytes], count: int) -> list[Cut]:
+    """The first cuts of a machine whose network it founded alone."""
+    params = machine.network.params
+    now = params.genesis_ms
+    machine.handle(RecordsArrived(tuple(records), bytes(32)), now)
+    found: list[Cut] = []
+    while len(found) < count:
+        now += params.epoch_ms // 10
+        for effect in machine.handle(Tick(), now):
+            for data in effect.records if isinstance(effect, Publish) else ():
+                record = decode_record(data)
+                found += [decode_cut(record.payload)] if record.kind == Kind.CUT else []
+    return found
+
+
+def _authors(cut: Cut) -> set[bytes]:
+    return {head[0] for head in cut.heads}
+
+
+def test_a_cut_takes_in_a_few_new_authors_that_join() -> None:
+    """Sixteen new authors per cut, by the beacon's order; without an early join an author never comes in."""
+    assert (NEW_AUTHORS_MAX, INTRODUCTION_MAX) == (16, 4)  # as the page of cuts says
+    founder, *crowd = seeds(1 + 2 * NEW_AUTHORS_MAX + 4, "cutter")
+    network = make_network([founder])
+    joining, late, idle = crowd[: 2 * NEW_AUTHORS_MAX], crowd[-4], crowd[-3:]
+    records = [data for seed in joining for data in _log(network.id, seed, join_at=INTRODUCTION_MAX - 1)]
+    records += _log(network.id, late, join_at=INTRODUCTION_MAX)
+    records += [data for seed in idle for data in _log(network.id, seed, join_at=None)]
+    one, two, three, four = _cuts(Machine(network, founder, 0, MANIFEST, 64), records, 4)
+    keys = {sign.public_key(seed) for seed in joining}
+    own = sign.public_key(founder)
+    beacon = draw.first_beacon(network.id)
+    first = sorted(keys, key=lambda key: sha256(beacon + key))[: NEW_AUTHORS_MAX - 1]
+    assert _authors(one) == {own, *first}
+    assert len(_authors(two) - _authors(one)) == NEW_AUTHORS_MAX
+    assert _authors(three) == _authors(four) == {own, *keys}
+
+
+def test_founders_come_in_however_many_they_are() -> None:
+    """More founders than a cut takes strangers: all of them are in the first cut, and no stranger."""
+    founders = seeds(NEW_AUTHORS_MAX + 3, "founders")
+    network = make_network(founders)
+    stranger = seeds(1, "stranger")[0]
+    records = [data for seed in founders[1:] for data in _log(network.id, seed, join_at=None, length=1)]
+    records += _log(network.id, stranger, join_at=0)
+    (cut,) = _cuts(Machine(network, founders[0], 0, MANIFEST, 64), records, 1)
+    assert _authors(cut) == {sign.public_key(seed) for seed in founders}

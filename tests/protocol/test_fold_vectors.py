@@ -1,0 +1,193 @@
+"""Vectors of the fold: files of records, run as somebody would who verifies an export."""
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pverify.core.canon import decode, sha256
+from p2pverify.core.verify import VerificationFailed, verify
+
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "protocol" / "vectors"
+
+
+def _cases() -> Iterator[dict[str, Any]]:
+    for file in sorted(VECTORS.glob("fold/*.json")):
+        yield from json.loads(file.read_text(encoding="utf-8"))
+
+
+def _bytes(case: dict[str, Any], name: str) -> bytes:
+    return bytes.fromhex(case["input"][name])
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse((ROOT / "p2pverify" / "core" / module).read_text(encoding="utf-8"))
+
+
+def _raised() -> set[str]:
+    """The constant reasons for which verification fails."""
+    calls = [node for node in ast.walk(_tree("verify.py")) if isinstance(node, ast.Call) and node.args]
+    firsts = [c.args[0] for c in calls if isinstance(c.func, ast.Name) and c.func.id == "VerificationFailed"]
+    return {each.value for each in firsts if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+
+
+FOLDS = {case["comment"]: case for case in _cases()}
+
+
+def _records(given: dict[str, Any]) -> list[bytes]:
+    """The records of a fold case: those of the case that it is like, without some, and then its own."""
+    own = [bytes.fromhex(data) for data in given["records"]]
+    if "like" not in given:
+        return own
+    like = _records(FOLDS[given["like"]]["input"])
+    return [data for number, data in enumerate(like) if number not in given["without"]] + own
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["comment"]) for case in FOLDS.values()])
+def test_folds(case: dict[str, Any]) -> None:
+    """Records and a cut give this view, which two thirds of the weight have signed; or they do not, for this reason."""
+    arguments = (_bytes(case, "network_id"), _bytes(case, "network"), _bytes(case, "cut"), _records(case["input"]))
+    if case["reason"] is not None:
+        with pytest.raises(VerificationFailed) as caught:
+            verify(*arguments)
+        assert (case["expect"], case["reason"]) == ("fail", caught.value.reason)
+        return
+    found, expected = verify(*arguments), case["expect"]
+    assert found.cut_id.hex() == expected["cut"]
+    assert [found.cuts, found.records, found.records_after] == [
+        expected[name] for name in ("index", "records", "records_after")
+    ]
+    assert found.cut.ledger_root.hex() == expected["ledger_root"]
+    assert found.cut.view_root.hex() == expected["view_root"] == sha256(bytes.fromhex(expected["view"])).hex()
+    assert {score.peer.hex(): score.standing for score in found.scores} == expected["standings"]
+    assert dict(found.totals) == expected["counters"]
+    rows = _rows(case)
+    assert {peer: row[5] for peer, row in rows.items()} == expected["standings"]
+
+
+def _rows(case: dict[str, Any]) -> dict[str, Any]:
+    """The rows of a view by peer."""
+    view: Any = decode(bytes.fromhex(case["expect"]["view"]), size_max=65_536)
+    return {row[0].hex(): row for row in view[6]}
+
+
+def _named(comment: str) -> tuple[list[Any], dict[str, int]]:
+    """The rows of a case in the order of their peers, and its counters."""
+    case = FOLDS[comment]
+    rows = _rows(case)
+    return [rows[peer] for peer in sorted(rows)], case["expect"]["counters"]
+
+
+def test_folds_of_a_cheater() -> None:
+    """In the simulated network exactly one of four is convicted, and has lost its weight, one cut before nobody is."""
+    rows, counters = _named("four peers, one of which lies and is convicted")
+    assert sorted(row[5] == "convicted" for row in rows) == [False, False, False, True]
+    assert [row[6] for row in rows if row[5] == "convicted"] == [0]
+    assert counters["decided disputes"] >= 2
+    before, _ = _named("the cut before it, in a file that goes on")
+    assert all(row[5] != "convicted" for row in before)
+
+
+def test_folds_of_comings_and_goings() -> None:
+    """Who left last is gone, who joined last is a newcomer of its last class, and no audit of the gone is kept."""
+    rows, counters = _named("joins and leaves apply in the order of a log; who has left has no audits")
+    assert sorted((row[5], row[1], row[4]) for row in rows) == [
+        ("gone", 0, False),
+        ("gone", 0, False),
+        ("newcomer", 0, True),
+        ("newcomer", 1, True),
+    ]
+    assert "audits" not in counters
+
+
+def test_folds_of_duties() -> None:
+    """A duty counts for a member of the class that was drawn from, and for nobody who has changed it since."""
+    rows, counters = _named("an audit whose answers differ and the duty that owed it open a dispute")
+    assert (counters["audits"], counters["disputes"]) == (1, 1)
+    assert sorted((row[9][0], row[9][1], row[10][0]) for row in rows) == [(0, 0, 0), (0, 0, 0), (4, 3, 1)]
+    rows, counters = _named("the same after its challenger has changed its class counts for nothing")
+    assert counters["duty: class changed since the anchor"] == 1
+    assert "disputes" not in counters
+    assert {(row[9][0], row[10][0]) for row in rows} == {(0, 0)}
+
+
+def _disputes(comment: str) -> list[Any]:
+    view: Any = decode(bytes.fromhex(FOLDS[comment]["expect"]["view"]), size_max=65_536)
+    found: list[Any] = view[7]
+    return found
+
+
+def test_folds_of_disputes() -> None:
+    """A sealing closes with two thirds or the third cut; more than half decides: one dissent, two agreements."""
+    sealed = "two of three answers are sealed, the challenger's included: the sealing closes"
+    rows, counters = _named("two of three answers are opened and equal: decided")
+    comments = [
+        "a dispute opens",
+        sealed,
+        "two cuts after the opening without a vote: still open to seals",
+        "three cuts after it: the sealing closes",
+    ]
+    # The first cut has index 1, the dispute opens in that of index 2, and 0 means never.
+    assert [_disputes(comment)[0][2] for comment in comments] == [0, 3 + 1, 0, 5 + 1]
+    assert [len(_disputes(sealed)[0][at]) for at in (3, 4, 5)] == [3, 1, 0]
+    assert counters["decided disputes"] == 1
+    assert sorted((row[7][2], row[7][3], row[5]) for row in rows) == [
+        (0, 1, "suspect"),
+        (1, 0, "probation"),
+        (1, 0, "probation"),
+    ]
+
+
+def test_folds_of_forks() -> None:
+    """A fork at a number counted before changes nothing, and one at another number begins the penalty anew."""
+    once = _named("a fork costs weight and standing")
+    again = _named("a fork at one number counts once")
+    other = _named("a fork at another number counts again")
+    assert [counters["forks"] for _, counters in (once, again, other)] == [1, 1, 2]
+    penalties = [[row[11][1] for row in rows if row[5] == "suspect"] for rows, _ in (once, again, other)]
+    assert penalties == [[12 + 64 + 1], [12 + 64 + 1], [16 + 64 + 1]]
+    assert [sum(row[6] for row in rows) for rows, _ in (once, again, other)] == [2, 2, 2]
+
+
+def test_folds_of_missed_duties() -> None:
+    """An epoch is missed by each member with the first cut that is too late for its duty, and only once."""
+    comments = [
+        "duties of an epoch that can still come are not missed",
+        "every member has missed the duties of epoch 20",
+        "and none of epoch 21, for which there was no cut to draw from",
+    ]
+    assert [[row[10][1] for row in _named(comment)[0]] for comment in comments] == [[0] * 3, [1] * 3, [1] * 3]
+
+
+def test_folds_of_crossed_signatures() -> None:
+    """Cuts that are not nested convict their signer only if both lie inside of the folded cut."""
+    inside, _ = _named("signatures of two cuts that are not nested convict")
+    beyond, _ = _named("they do not while one of the two cuts holds what the folded cut does not")
+    assert sorted(row[13] for row in inside) == ["", "", "", "signed two cuts that are not nested"]
+    assert [row[13] for row in beyond] == [""] * 4
+
+
+def test_every_fault_of_a_fold_has_a_vector() -> None:
+    """Each reason for which a file does not verify, or a cut does not hold, is that of a vector."""
+    shown = {case["reason"] for case in FOLDS.values() if case["reason"]}
+    assert len(_raised()) >= 4
+    assert _raised() <= shown
+    faults = {
+        node.value.elts[1].value
+        for node in ast.walk(_tree("fold.py"))
+        if isinstance(node, ast.Return)
+        and isinstance(node.value, ast.Tuple)
+        and isinstance(node.value.elts[1], ast.Constant)
+        and isinstance(node.value.elts[1].value, str)
+    }
+    assert len(faults) >= 6
+    assert {f"the last cut does not hold: {fault}" for fault in faults} <= shown
+
+
+def test_fold_files_stay_small() -> None:
+    """A file of folds can be read by people and machines alike."""
+    assert all(file.stat().st_size < 200_000 for file in VECTORS.glob("fold/*.json"))
