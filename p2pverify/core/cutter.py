@@ -9,6 +9,7 @@ import itertools
 from p2pverify.core import draw, vrf
 from p2pverify.core.canon import sha256
 from p2pverify.core.context import Context
+from p2pverify.core.fold import NEW_AUTHORS_MAX
 from p2pverify.core.records import (
     HEADS_MAX,
     Cut,
@@ -27,8 +28,7 @@ PROPOSE_AT_PERMILLE = 400
 PROPOSE_SPREAD_PERMILLE = 400
 SIGN_WAIT_PERMILLE = 50
 EPOCHS_KEPT = 4
-#: Authors that one cut takes in beside the founders; a join stands among an author's first records.
-NEW_AUTHORS_MAX = 16
+#: A join stands among an author's first records.
 INTRODUCTION_MAX = 4
 
 
@@ -157,10 +157,11 @@ class Cutter:
         heads = ledger.heads()
         known = [head for head in heads if head[0] in latest.heads]
         joining = [h for h in heads if h[0] not in latest.heads and self._is_joining(h[0], latest)]
-        joining.sort(key=lambda head: (head[0] not in latest.members, sha256(latest.beacon + head[0])))
-        room = min(NEW_AUTHORS_MAX, HEADS_MAX - len(known))
         founders = [head for head in joining if head[0] in latest.members]
-        return tuple(sorted([*known, *joining[: max(room, len(founders))]]))
+        others = [head for head in joining if head[0] not in latest.members]
+        others.sort(key=lambda head: sha256(latest.beacon + head[0]))
+        room = max(0, min(NEW_AUTHORS_MAX, HEADS_MAX - len(known) - len(founders)))
+        return tuple(sorted([*known, *founders, *others[:room]]))
 
     def _is_joining(self, author: bytes, latest: State) -> bool:
         first = itertools.islice(self._context.ledger.chain(author), INTRODUCTION_MAX)

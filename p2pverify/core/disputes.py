@@ -77,8 +77,9 @@ def take_commit(step: Step, record: Record) -> None:
     if dispute is None:
         return
     known = dispute.commits.get(record.author)
-    if known is not None and known[0] != commit.commit:
-        state.convict(record.author, "two commits for one dispute")
+    if known is not None:
+        if known[0] != commit.commit:
+            state.convict(record.author, "two commits for one dispute")
         return
     refused = refuse_commit(step, dispute, record.author, commit.certificate)
     if refused is not None:

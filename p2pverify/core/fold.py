@@ -21,6 +21,8 @@ from p2pverify.core.view import view_root
 STATES_KEPT = 96
 #: How many cuts back on the path a newly certified cut may stand.
 BASES_WATCHED = 4
+#: Authors, founders aside, that one cut takes in: keys are free, and a cut has room for HEADS_MAX.
+NEW_AUTHORS_MAX = 16
 
 
 class Fold:
@@ -90,6 +92,9 @@ class Fold:
         state = self._advance(base, cut.heads, cut_id, cut.epoch, next_beacon(base.beacon, beta))
         if not beta:
             return state, "VRF proof does not hold"
+        newcomers = sum(head[0] not in base.heads and not _is_founder(base, head[0]) for head in cut.heads)
+        if newcomers > NEW_AUTHORS_MAX:
+            return state, "the cut takes in too many new authors"
         if cut.epoch <= base.epoch and base is not self.genesis:
             return state, "the cut is not of a later epoch than its base"
         if not self._inside(base, state):
@@ -182,6 +187,11 @@ class Fold:
 
     def signers(self, cut_id: bytes) -> frozenset[bytes]:
         return frozenset(self._signers.get(cut_id, ()))
+
+
+def _is_founder(base: State, author: bytes) -> bool:
+    member = base.members.get(author)
+    return member is not None and member.founder
 
 
 def _holds(network_id: bytes, cut: Cut, base: State) -> bool:

@@ -54,7 +54,7 @@ class Machine:
         self.challenger = Challenger(context)
         self._voter = Voter(context, self.challenger, self.responder)
         self._cutter = Cutter(context)
-        self._accused: set[bytes] = set()
+        self._accused: set[tuple[bytes, int]] = set()
         self._prepared_epoch = -1
         self._said: set[int] = set()
         self.judged: dict[str, int] = {}
@@ -253,10 +253,10 @@ class Machine:
         context = self._context
         for one, two in context.ledger.take_forks():
             member = context.fold.latest.members.get(one.author)
-            known = member is None or member.fork_until >= 0 or one.author in self._accused
+            known = member is None or one.seq in member.forks or (one.author, one.seq) in self._accused
             if known or one.author == self.key:
                 continue
-            self._accused.add(one.author)
+            self._accused.add((one.author, one.seq))
             sides = sorted((_evidence(one), _evidence(two)), key=lambda side: side.id)
             context.write(Kind.CONFLICT, Conflict(*sides).encode(), now_ms)
             context.effects.append(Note("warning", f"peer {one.author.hex()[:16]} forked its log"))

@@ -9,9 +9,7 @@ from p2pverify.core.state import Member
 MILLION = 1_000_000
 _Z2 = 38_416  # 1.96 squared, times 10,000
 TRUSTED_AUDITS_MIN = 10
-AVAILABILITY_MIN_PPM = 500_000
 AVAILABILITY_TRUST_PPM = 900_000
-CHALLENGERS_MIN = 3
 
 
 class Standing(StrEnum):
@@ -60,15 +58,15 @@ def availability_ppm(member: Member, weighted: frozenset[bytes]) -> int | None:
 
 
 def standing(member: Member, steps: TestSteps, availability: int | None, epoch: int) -> Standing:
-    """The standing of a member; rules from the strongest to the weakest."""
+    """The standing of a member; rules from the strongest to the weakest.
+
+    Who does not answer is not trusted, but never suspect: that word is about honesty.
+    """
     if member.is_convicted:
         return Standing.CONVICTED
     if not member.active:
         return Standing.GONE if member.joined_index else Standing.NEWCOMER
-    lacks_answers = (
-        availability is not None and availability < AVAILABILITY_MIN_PPM and len(member.contacts) >= CHALLENGERS_MIN
-    )
-    if member.cusum >= steps.up or epoch <= member.fork_until or lacks_answers:
+    if member.cusum >= steps.up or epoch <= member.fork_until:
         return Standing.SUSPECT
     if member.audits == 0:
         return Standing.NEWCOMER

@@ -95,12 +95,8 @@ class Home:
         """The identity's 32-byte seed. Raises HomeError if it is missing, readable by others or damaged."""
         text = _read_private(self.identity_path)
         if text is None:
-            raise HomeError(
-                f"{self.path} has no identity", "run 'p2pverify init' first, or name another --home"
-            )
-        return _from_hex(
-            text, SEED_BYTES, self.identity_path, "restore it from a backup of the home directory"
-        )
+            raise HomeError(f"{self.path} has no identity", "run 'p2pverify init' first, or name another --home")
+        return _from_hex(text, SEED_BYTES, self.identity_path, "restore it from a backup of the home directory")
 
     def ensure_token(self) -> str:
         """The local API's bearer token (64 hex digits), made on first use."""
@@ -271,6 +267,4 @@ def _translated(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise HomeError(f"{path.parent} does not exist", "run 'p2pverify init' first") from error
     except OSError as error:
-        raise HomeError(
-            f"{path} cannot be used ({error.strerror})", "check its owner, mode and disk"
-        ) from error
+        raise HomeError(f"{path} cannot be used ({error.strerror})", "check its owner, mode and disk") from error

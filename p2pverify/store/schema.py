@@ -59,9 +59,7 @@ def create(path: Path, network_id: bytes, own: bytes) -> None:
                     f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
                     "BEGIN SELECT RAISE(ABORT, 'append-only table'); END"
                 )
-        database.executemany(
-            "INSERT INTO identity (key, value) VALUES (?, ?)", (("network", network_id), ("own", own))
-        )
+        database.executemany("INSERT INTO identity (key, value) VALUES (?, ?)", (("network", network_id), ("own", own)))
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         database.execute("COMMIT")
@@ -78,9 +76,7 @@ def create(path: Path, network_id: bytes, own: bytes) -> None:
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """Open an existing file, mode "rw" or "ro", in autocommit; usable from any one thread at a time."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    database = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
+    database = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA trusted_schema = OFF")
         database.execute("PRAGMA cell_size_check = ON")
@@ -93,16 +89,12 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 def check(database: sqlite3.Connection, path: Path, network_id: bytes, own: bytes) -> None:
     """Raise StoreError unless this is an undamaged database of ours, of this network and identity."""
     if _pragma(database, "application_id") != APPLICATION_ID:
-        raise StoreError(
-            f"{path} belongs to another program or is empty", "use another path, or move it away"
-        )
+        raise StoreError(f"{path} belongs to another program or is empty", "use another path, or move it away")
     version = _pragma(database, "user_version")
     if version != SCHEMA_VERSION:
         age = "newer" if isinstance(version, int) and version > SCHEMA_VERSION else "older"
         hint = "install the p2pverify that wrote it, or " + RESTORE_HINT.format(path=path)
-        raise StoreError(
-            f"the database has version {version} of a {age} p2pverify, not {SCHEMA_VERSION}", hint
-        )
+        raise StoreError(f"the database has version {version} of a {age} p2pverify, not {SCHEMA_VERSION}", hint)
     if _ends_within_a_page(database, path) or _pragma(database, "quick_check(1)") != "ok":
         raise StoreError("the database is damaged", RESTORE_HINT.format(path=path))
     known = dict(database.execute("SELECT key, value FROM identity"))
@@ -124,9 +116,7 @@ def tune(database: sqlite3.Connection) -> None:
     """Set how the writer commits: write-ahead log, and every commit waits for the disk."""
     mode = _pragma(database, "journal_mode = WAL")
     if mode != "wal":
-        raise StoreError(
-            "this file system cannot keep a write-ahead log", "put the home directory on a local disk"
-        )
+        raise StoreError("this file system cannot keep a write-ahead log", "put the home directory on a local disk")
     database.execute("PRAGMA synchronous = FULL")
     database.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
 

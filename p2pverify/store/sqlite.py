@@ -54,9 +54,7 @@ class _Counters:
 class Store:
     """One node's database. `open` it, keep `run` going while appending, `close` it last."""
 
-    def __init__(
-        self, path: Path, own: bytes, writer: sqlite3.Connection, reader: sqlite3.Connection
-    ) -> None:
+    def __init__(self, path: Path, own: bytes, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
         self.path = path
         self._own = own
         self._writer = writer

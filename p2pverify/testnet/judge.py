@@ -12,7 +12,6 @@ from p2pverify.testnet.plan import PeerPlan, Plan
 from p2pverify.testnet.reading import CutReading, ScoreReading, Scores, Status
 
 CONVICTED = "convicted"
-SUSPECT = "suspect"
 AVAILABILITY_MIN = 0.5
 
 #: cut -> name of a peer -> the final scores that it showed at that cut
@@ -107,8 +106,7 @@ def _is_convicted(score: ScoreReading | None) -> bool:
 def _is_unavailable(score: ScoreReading | None) -> bool:
     if score is None:
         return False
-    lacks_answers = score.availability is not None and score.availability < AVAILABILITY_MIN
-    return lacks_answers or score.standing == SUSPECT
+    return score.availability is not None and score.availability < AVAILABILITY_MIN
 
 
 def _not_yet(peer: PeerPlan, score: ScoreReading | None) -> str:

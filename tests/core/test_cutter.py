@@ -58,18 +58,18 @@ def test_a_cut_takes_in_a_few_new_authors_that_join() -> None:
     keys = {sign.public_key(seed) for seed in joining}
     own = sign.public_key(founder)
     beacon = draw.first_beacon(network.id)
-    first = sorted(keys, key=lambda key: sha256(beacon + key))[: NEW_AUTHORS_MAX - 1]
+    first = sorted(keys, key=lambda key: sha256(beacon + key))[:NEW_AUTHORS_MAX]
     assert _authors(one) == {own, *first}
     assert len(_authors(two) - _authors(one)) == NEW_AUTHORS_MAX
     assert _authors(three) == _authors(four) == {own, *keys}
 
 
 def test_founders_come_in_however_many_they_are() -> None:
-    """More founders than a cut takes strangers: all of them are in the first cut, and no stranger."""
+    """More founders than a cut takes strangers: all of them are in the first cut, beside the stranger."""
     founders = seeds(NEW_AUTHORS_MAX + 3, "founders")
     network = make_network(founders)
     stranger = seeds(1, "stranger")[0]
     records = [data for seed in founders[1:] for data in _log(network.id, seed, join_at=None, length=1)]
     records += _log(network.id, stranger, join_at=0)
     (cut,) = _cuts(Machine(network, founders[0], 0, MANIFEST, 64), records, 1)
-    assert _authors(cut) == {sign.public_key(seed) for seed in founders}
+    assert _authors(cut) == {sign.public_key(seed) for seed in [*founders, stranger]}

@@ -167,10 +167,9 @@ def test_standings(changes: dict[str, int], availability: int | None, expected: 
     assert standing(member, USUAL, availability, 7) is expected
 
 
-def test_silence_makes_suspect_only_with_enough_challengers() -> None:
-    """Availability below one half counts once three challengers have asked."""
+def test_silence_bars_trust_but_makes_nobody_suspect() -> None:
+    """A peer that answers a quarter of its challengers is on probation, however often it was right."""
     asked = {bytes([number]): Contact(4, 1) for number in range(3)}
-    member = Member(active=True, joined_epoch=1, agreements=10, contacts=asked)
-    assert standing(member, USUAL, 250_000, 7) is Standing.SUSPECT
-    fewer = replace(member, contacts={key: asked[key] for key in list(asked)[:2]})
-    assert standing(fewer, USUAL, 250_000, 7) is Standing.PROBATION
+    member = Member(active=True, weight=1, joined_epoch=1, joined_index=1, agreements=40, contacts=asked)
+    assert standing(member, USUAL, 250_000, 7) is Standing.PROBATION
+    assert standing(member, USUAL, 1_000_000, 7) is Standing.TRUSTED

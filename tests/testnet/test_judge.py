@@ -91,7 +91,7 @@ def test_a_cheater_may_say_what_it_likes(plan):
 
 @pytest.mark.parametrize(
     ("standing", "availability", "caught"),
-    [("probation", 0.2, True), ("suspect", None, True), ("probation", 0.5, False), ("trusted", None, False)],
+    [("probation", 0.2, True), ("suspect", None, False), ("probation", 0.5, False), ("trusted", None, False)],
 )
 def test_silence_is_unavailability(standing, availability, caught):
     """Who does not answer is caught by its availability, and counts neither as convicted nor then as missed."""

@@ -232,6 +232,22 @@ def changed_keys() -> list[Case]:
     return found
 
 
+def crowds() -> list[Case]:
+    """Strangers join, as many as one cut takes in, and one more."""
+    found = []
+    rows = [
+        ("a cut that takes in sixteen new authors", 16, None),
+        ("a cut that takes in seventeen", 17, "the last cut does not hold: the cut takes in too many new authors"),
+    ]
+    for comment, count, reason in rows:
+        book = _begun()
+        for number in range(count):
+            _join(book, Peer(f"stranger {number}", bytes([200 + number]) * 32))
+        made = book.certify(BOB.seed, book.proposal(BOB.seed, 11), SEEDS)
+        found.append(_case(book, comment, made.id, reason))
+    return found
+
+
 def links() -> list[Case]:
     """Dave's record number 5 names his number 0 as the one before it."""
     book = _begun()
@@ -263,6 +279,7 @@ def valid_and_invalid() -> list[Case]:
         *missed(),
         *crossed_signatures(),
         *changed_keys(),
+        *crowds(),
         *links(),
     ]
 
