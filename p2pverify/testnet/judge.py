@@ -12,6 +12,7 @@ from p2pverify.testnet.plan import PeerPlan, Plan
 from p2pverify.testnet.reading import CutReading, ScoreReading, Scores, Status
 
 CONVICTED = "convicted"
+SUSPECT = "suspect"
 AVAILABILITY_MIN = 0.5
 
 #: cut -> name of a peer -> the final scores that it showed at that cut
