@@ -220,7 +220,10 @@ class Machine:
 
     def _resume(self, now_ms: int) -> None:
         """Once the silence is over: find in the own log what was said before."""
-        self._said = {-1} | {record.kind for record in self._context.ledger.chain(self.key)}
+        kinds = [record.kind for record in self._context.ledger.chain(self.key)]
+        self._said = {-1, *kinds}
+        if Kind.LEAVE in kinds and Kind.JOIN not in kinds[kinds.index(Kind.LEAVE) :]:
+            self._said.discard(Kind.JOIN)  # it left, and was started to take part again
         self.challenger.resume()
         self._voter.resume()
         self._cutter.resume(now_ms)

@@ -1,0 +1,162 @@
+"""The machine as a whole: its one door, in virtual time."""
+
+import pytest
+
+from p2pverify.core.canon import encode
+from p2pverify.core.events import Judged, Leave, RecordsArrived, RequestArrived, Respond, Tick
+from p2pverify.core.machine import Machine
+from p2pverify.core.question import (
+    Question,
+    Request,
+    RequestRefused,
+    decode_response,
+    encode_request,
+    sign_request,
+)
+from p2pverify.core.records import Kind
+from tests.support.world import MANIFEST, World, make_network, seeds
+
+
+def request_to(machine: Machine, asker: bytes, asker_key: bytes, **changes: object) -> tuple[Request, bytes]:
+    """A signed request and its bytes; `changes` are fields of the question or of the request."""
+    fields = {
+        "manifest": MANIFEST.digest,
+        "prompt": (1, 2, 3),
+        "tokens_max": 4,
+        "network": machine.network.id,
+        "responder": machine.key,
+        "expiry_epoch": 2,
+        **changes,
+    }
+    question = Question(
+        fields["manifest"],  # type: ignore[arg-type]
+        fields["prompt"],  # type: ignore[arg-type]
+        fields["tokens_max"],  # type: ignore[arg-type]
+        800,
+        bytes(16),
+        asker_key,
+    )
+    request = Request(
+        fields["network"],  # type: ignore[arg-type]
+        asker_key,
+        fields["responder"],  # type: ignore[arg-type]
+        question.id,
+        bytes(32),
+        fields["expiry_epoch"],  # type: ignore[arg-type]
+    )
+    return request, encode_request(request, question, sign_request(asker, request))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"network": bytes(32)}, "wrong-network"),
+        ({"responder": bytes(32)}, "wrong-responder"),
+        ({"manifest": bytes(32)}, "unknown-model"),
+        ({"prompt": (1,) * 4000, "tokens_max": 200}, "prompt-too-long"),
+        ({"expiry_epoch": 0}, "expired"),
+        ({"expiry_epoch": 1000}, "bad-expiry"),
+        ({"prompt": ()}, "malformed"),
+    ],
+)
+def test_a_refusal_names_its_reason(changes: dict[str, object], code: str) -> None:
+    """A request that cannot be answered gets an answer that says why; a wrong network is not a bad signature."""
+    identities = seeds(2, "machine")
+    network = make_network(identities)
+    asked = Machine(network, identities[0], 0, MANIFEST, 4096)
+    asker = Machine(network, identities[1], 0, MANIFEST, 4096)
+    request, data = request_to(asked, identities[1], asker.key, **changes)
+    now = network.params.epoch_start_ms(1)
+    (reply,) = [e for e in asked.handle(RequestArrived(7, data, asker.key), now) if isinstance(e, Respond)]
+    with pytest.raises(RequestRefused) as refused:
+        decode_response(reply.data, request)
+    assert refused.value.code == code
+    assert asked.responder.refused == {code: 1}
+
+
+def test_a_tampered_request_has_a_bad_signature_and_text_must_be_unicode() -> None:
+    """One flipped bit is a bad signature or malformed; a string that is not UTF-8 is named as such."""
+    identities = seeds(2, "machine")
+    network = make_network(identities)
+    asked = Machine(network, identities[0], 0, MANIFEST, 4096)
+    asker = Machine(network, identities[1], 0, MANIFEST, 4096)
+    request, data = request_to(asked, identities[1], asker.key)
+    now = network.params.epoch_start_ms(1)
+    for changed, code, word in (
+        (data[:-1] + bytes([data[-1] ^ 1]), "bad-signature", "sign"),
+        (encode(["x"]).replace(b"x", b"\xff"), "malformed", "not valid UTF-8"),
+        (b"\x00" * 70_000, "too-large", "at most"),
+    ):
+        (reply,) = [e for e in asked.handle(RequestArrived(1, changed, asker.key), now) if isinstance(e, Respond)]
+        with pytest.raises(RequestRefused) as refused:
+            decode_response(reply.data, request)
+        assert refused.value.code == code
+        assert word in refused.value.detail
+
+
+def test_a_peer_that_left_joins_again_when_it_is_started_again() -> None:
+    """Leaving ends the membership with the next cut; a new start is a new join, with the same counts."""
+    world = World(4, seed=41, cores=4)
+    world.run_epochs(4)
+    peer = world.peers[3]
+    world._handle(peer, Leave())
+    world.run_epochs(2)
+    member = world.peers[0].machine.fold.latest.members[peer.machine.key]
+    assert not member.active
+    world.crash(3)
+    world.restart(3)
+    world.run_epochs(4)
+    again = world.peers[0].machine.fold.latest.members[peer.machine.key]
+    assert again.active
+    assert again.joined_epoch > member.joined_epoch
+    assert again.agreements >= member.agreements
+
+
+def test_nothing_is_signed_before_genesis_or_in_the_first_epoch_after_a_start() -> None:
+    """A peer that starts in a running network looks for its own past first."""
+    identities = seeds(1, "machine")
+    network = make_network(identities)
+    params = network.params
+    early = Machine(network, identities[0], 0, MANIFEST, 64)
+    early.load([], [], params.genesis_ms - 5000)
+    assert early.handle(Tick(), params.genesis_ms - 1) == []
+    assert early.handle(Tick(), params.genesis_ms) != []
+    late = Machine(network, identities[0], 0, MANIFEST, 64)
+    late.load([], [], params.epoch_start_ms(3))
+    assert late.handle(Tick(), params.epoch_start_ms(4) - 1) == []
+    assert late.handle(Tick(), params.epoch_start_ms(4)) != []
+
+
+def test_a_restored_backup_takes_up_its_later_records_from_others() -> None:
+    """A home restored from an old backup is shown its own later records and goes on behind them: no fork."""
+    world = World(4, seed=43, cores=4)
+    key = world.peers[1].machine.key
+
+    def written() -> int:
+        return sum(1 for _ in world.peers[0].machine.context.ledger.chain(key))
+
+    world.run_epochs(3)
+    backup, in_backup = list(world.peers[1].disk), written()
+    world.run_epochs(3)
+    world.crash(1)
+    before = written()
+    world.peers[1].disk = backup
+    world.restart(1)
+    world.run_epochs(5)
+    assert in_backup < before < written()
+    assert all(peer.machine.context.ledger.statistics()["forked"] == 0 for peer in world.peers)
+
+
+def test_a_batch_is_judged_by_its_worst_record() -> None:
+    """One malformed record among good ones rejects the message; the good ones are kept all the same."""
+    world = World(4, seed=44, cores=4)
+    world.run_epochs(2)
+    good = [r.data for r in world.peers[0].machine.context.ledger.records() if r.kind == Kind.JOIN]
+    fresh = Machine(world.network, seeds(1, "fresh")[0], 0, MANIFEST, 64)
+    effects = fresh.handle(RecordsArrived((*good, b"\x00"), bytes(32)), world.now)
+    (judged,) = [e for e in effects if isinstance(e, Judged)]
+    assert judged.verdict == "reject"
+    assert any("malformed" in reason for reason in judged.reasons)
+    again = fresh.handle(RecordsArrived(tuple(good), bytes(32)), world.now)
+    (judged,) = [e for e in again if isinstance(e, Judged)]
+    assert judged.verdict == "ignore"
