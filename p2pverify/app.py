@@ -126,9 +126,9 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             machine = Machine(network, seed, class_index, manifest, engine.info.context_tokens)
             journal = StoreJournal(store)
             driver = Driver(machine, journal, engine, silent=_is_silent(settings.cheat))
-            _progress(settings, "records", 0, 1)
+            _progress(settings, "reading records", 0, 1)
             taken = await trio.to_thread.run_sync(driver.load, store.load_records(), journal.answers())
-            _progress(settings, "records", taken, taken)
+            _progress(settings, "reading records", taken, taken)
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
             await _run_services(settings, seed, store, driver, engine, task_status)
         finally:

@@ -69,7 +69,7 @@ async def test_progress_is_told(settings):
         async with trio.open_nursery() as node:
             await node.start(run_node, settings)
             node.cancel_scope.cancel()
-    assert "records" in told
+    assert "reading records" in told
 
 
 async def test_an_engine_of_no_class_is_refused(settings):
