@@ -17,7 +17,7 @@ from p2pverify.core import sign
 from p2pverify.core.fold import Fold
 from p2pverify.core.ledger import Ledger
 from p2pverify.core.records import Record
-from p2pverify.core.rules import Rules, judge, vrf_holds
+from p2pverify.core.rules import Rules, judge, vrf_output
 from p2pverify.core.verify import FAR_FUTURE
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import PutRecord
@@ -65,7 +65,7 @@ def one_more_s(fold: Fold, ledger: Ledger) -> float:
 
 def judge_s(world: World, records: list[Record]) -> float:
     """Judgement of bytes that were never seen: nothing remembered of their proofs."""
-    vrf_holds.cache_clear()
+    vrf_output.cache_clear()
     rules = Rules(world.network, world.network.id, FAR_FUTURE)
     begin = time.perf_counter()
     for record in records:
