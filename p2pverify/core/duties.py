@@ -83,8 +83,9 @@ def count_missed(step: Step) -> None:
     """
     state, params = step.state, step.network.params
     reach = params.anchor_lag + params.anchor_window
+    on_path = set(state.path)
+    anchors = [cut.epoch for key, cut in state.cuts.items() if key in on_path]
     for epoch in range(max(1, step.base.epoch - params.duty_epochs), state.epoch - params.duty_epochs):
-        anchors = [cut.epoch for key, cut in state.cuts.items() if key in state.path]
         if not any(params.anchor_lag <= epoch - anchor <= reach for anchor in anchors):
             continue
         for peer in sorted(state.members):

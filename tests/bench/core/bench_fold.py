@@ -96,11 +96,11 @@ def main() -> None:
     world, records = make_records(chosen.peers, chosen.records)
     check = signature_check_s()
     sample = records[-20_000:]
-    judged = judge_s(world, sample) / len(sample)
-    stored = trio.run(store_s, world, sample) / len(sample)
     small = max(1, len(records) // 100)
     _, small_fold, small_ledger = fold_s(world, records[:small])
-    whole, fold, ledger = fold_s(world, records)
+    whole, fold, ledger = fold_s(world, records)  # after judgement, as in a node: duties' proofs are remembered
+    judged = judge_s(world, sample) / len(sample)
+    stored = trio.run(store_s, world, sample) / len(sample)
     few, many = one_more_s(small_fold, small_ledger), one_more_s(fold, ledger)
     count, both = len(records), judged + stored
     rows = [
