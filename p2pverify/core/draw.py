@@ -17,6 +17,7 @@ TARGET = "p2pverify/target/1"
 BEACON = "p2pverify/beacon/1"
 DISPUTE = "p2pverify/dispute/1"
 SPOT = "p2pverify/spot/1"
+_WHAT = {what: encode(what) for what in ("count", "at", "solo", "greedy", "prompt", "sample")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +54,40 @@ def first_beacon(network: bytes) -> bytes:
 def slots(beta: bytes, params: Params) -> tuple[Slot, ...]:
     """The slots that a VRF output gives: `slots_milli` / 1000 of them on average."""
     whole, rest = divmod(params.slots_milli, 1000)
-    extra = 1 if _number(beta, 0, "count") % 1000 < rest else 0
+    extra = 1 if _number(_stem(beta, 0), "count") % 1000 < rest else 0
     return tuple(_slot(beta, index, params) for index in range(whole + extra))
 
 
 def _slot(beta: bytes, index: int, params: Params) -> Slot:
+    stem = _stem(beta, index)
     return Slot(
         index,
-        _number(beta, index, "at") % 500,
-        _number(beta, index, "solo") % 2 == 0,
-        _number(beta, index, "greedy") % 100 < params.greedy_percent,
-        _bytes(beta, index, "prompt")[:16],
-        _bytes(beta, index, "sample")[:16],
+        _number(stem, "at") % 500,
+        _number(stem, "solo") % 2 == 0,
+        _number(stem, "greedy") % 100 < params.greedy_percent,
+        _bytes(stem, "prompt")[:16],
+        _bytes(stem, "sample")[:16],
     )
 
 
-def _bytes(beta: bytes, index: int, what: str) -> bytes:
-    return digest([SLOT, beta, index, what])
+def _stem(beta: bytes, index: int) -> bytes:
+    """All but the last item of [SLOT, beta, index, what], encoded once for all that is drawn of a slot."""
+    return encode([SLOT, beta, index, ""])[:-1]
 
 
-def _number(beta: bytes, index: int, what: str) -> int:
-    return int.from_bytes(_bytes(beta, index, what)[:8], "big")
+def _bytes(stem: bytes, what: str) -> bytes:
+    return sha256(stem + _WHAT[what])
+
+
+def _number(stem: bytes, what: str) -> int:
+    return int.from_bytes(_bytes(stem, what)[:8], "big")
 
 
 def targets(beta: bytes, slot: Slot, candidates: Iterable[bytes], params: Params) -> tuple[bytes, ...]:
     """The asked peers of a slot: the candidates with the lowest hash of output, slot and peer."""
     count = 1 if slot.solo else params.panel_size
-    ranked = sorted((digest([TARGET, beta, slot.index, peer]), peer) for peer in candidates)
+    stem = encode([TARGET, beta, slot.index, bytes(32)])[:-32]  # the peer is the last item, of 32 bytes always
+    ranked = sorted((sha256(stem + peer), peer) for peer in candidates)
     return tuple(peer for _, peer in ranked[:count])
 
 

@@ -6,6 +6,7 @@ Records come from a simulated network without cheaters, made in this process; ma
 """
 
 import argparse
+import gc
 import sys
 import tempfile
 import time
@@ -16,6 +17,7 @@ import trio
 from p2pverify.core import sign
 from p2pverify.core.fold import Fold
 from p2pverify.core.ledger import Ledger
+from p2pverify.core.network import Network
 from p2pverify.core.records import Record
 from p2pverify.core.rules import Rules, judge, vrf_output
 from p2pverify.core.verify import FAR_FUTURE
@@ -24,7 +26,7 @@ from p2pverify.store.writes import PutRecord
 from tests.support.world import Costs, World
 
 
-def make_records(peers: int, count: int) -> tuple[World, list[Record]]:
+def make_records(peers: int, count: int) -> tuple[Network, list[Record]]:
     world = World(peers, seed=1, cores=peers, costs=Costs(1, 1, 1), latency_ms=(1, 3), slots_milli=3000)
     while len(world.peers[0].machine.context.ledger) < count:
         world.run_epochs(20)
@@ -32,7 +34,7 @@ def make_records(peers: int, count: int) -> tuple[World, list[Record]]:
         print(f"\rmaking records: {held}/{count}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     rules = Rules(world.network, world.network.id, FAR_FUTURE)
-    return world, [judge(data, rules) for data in world.peers[0].disk[:count]]
+    return world.network, [judge(data, rules) for data in world.peers[0].disk[:count]]
 
 
 def signature_check_s() -> float:
@@ -44,9 +46,9 @@ def signature_check_s() -> float:
     return (time.perf_counter() - begin) / 2000
 
 
-def fold_s(world: World, records: list[Record]) -> tuple[float, Fold, Ledger]:
+def fold_s(network: Network, records: list[Record]) -> tuple[float, Fold, Ledger]:
     ledger = Ledger()
-    fold = Fold(world.network, ledger)
+    fold = Fold(network, ledger)
     begin = time.perf_counter()
     for record in records:
         for added in ledger.add(record):
@@ -63,20 +65,20 @@ def one_more_s(fold: Fold, ledger: Ledger) -> float:
     return (time.perf_counter() - begin) / 20
 
 
-def judge_s(world: World, records: list[Record]) -> float:
+def judge_s(network: Network, records: list[Record]) -> float:
     """Judgement of bytes that were never seen: nothing remembered of their proofs."""
     vrf_output.cache_clear()
-    rules = Rules(world.network, world.network.id, FAR_FUTURE)
+    rules = Rules(network, network.id, FAR_FUTURE)
     begin = time.perf_counter()
     for record in records:
         judge(record.data, rules)
     return time.perf_counter() - begin
 
 
-async def store_s(world: World, records: list[Record]) -> float:
+async def store_s(network: Network, records: list[Record]) -> float:
     writes = [PutRecord(r.id, r.author, r.seq, r.kind, r.epoch, r.data, received=True) for r in records]
     with tempfile.TemporaryDirectory() as folder:
-        store = await trio.to_thread.run_sync(Store.open, Path(folder) / "node.db", world.network.id, bytes(32))
+        store = await trio.to_thread.run_sync(Store.open, Path(folder) / "node.db", network.id, bytes(32))
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             begin = time.perf_counter()
@@ -93,14 +95,15 @@ def main() -> None:
     arguments.add_argument("--peers", type=int, default=8)
     arguments.add_argument("--records", type=int, default=100_000)
     chosen = arguments.parse_args()
-    world, records = make_records(chosen.peers, chosen.records)
+    network, records = make_records(chosen.peers, chosen.records)
+    gc.collect()  # the simulated peers are gone: one process holds one ledger
     check = signature_check_s()
     sample = records[-20_000:]
     small = max(1, len(records) // 100)
-    _, small_fold, small_ledger = fold_s(world, records[:small])
-    whole, fold, ledger = fold_s(world, records)  # after judgement, as in a node: duties' proofs are remembered
-    judged = judge_s(world, sample) / len(sample)
-    stored = trio.run(store_s, world, sample) / len(sample)
+    _, small_fold, small_ledger = fold_s(network, records[:small])
+    whole, fold, ledger = fold_s(network, records)  # after judgement, as in a node: duties' proofs are remembered
+    judged = judge_s(network, sample) / len(sample)
+    stored = trio.run(store_s, network, sample) / len(sample)
     few, many = one_more_s(small_fold, small_ledger), one_more_s(fold, ledger)
     count, both = len(records), judged + stored
     rows = [
