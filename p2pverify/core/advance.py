@@ -120,9 +120,12 @@ def _cut_signature(step: Step, record: Record) -> None:
     state = step.state
     cut_id = decode_cut_signature(record.payload).cut
     cut = state.cuts.get(cut_id)
-    if cut is None or record.author not in state.members:
+    if record.author not in state.members:
         return
     state.signatures[cut_id] = state.signatures.get(cut_id, frozenset()) | {record.author}
+    if cut is None:
+        state.early_signatures.setdefault(cut_id, state.epoch)  # the cut itself may come with a later one
+        return
     before = state.cuts.get(state.last_signed.get(record.author, b""))
     state.last_signed[record.author] = cut_id
     contains, heads = step.frame.contains, state.heads
@@ -197,6 +200,9 @@ def _forget(step: Step) -> None:
     state.dissent_marks = {mark for mark in state.dissent_marks if mark[1] >= marks_from}
     cuts_from = state.epoch - min(MEMORY_EPOCHS, params.dispute_epochs + params.duty_epochs + params.anchor_window + 16)
     state.cuts = {key: cut for key, cut in state.cuts.items() if cut.epoch >= cuts_from}
-    state.signatures = {key: signed for key, signed in state.signatures.items() if key in state.cuts}
+    early = {key: since for key, since in state.early_signatures.items() if since >= cuts_from}
+    state.early_signatures = {key: since for key, since in early.items() if key not in state.cuts}
+    known = state.cuts.keys() | state.early_signatures.keys()
+    state.signatures = {key: signed for key, signed in state.signatures.items() if key in known}
     state.last_signed = {peer: key for peer, key in state.last_signed.items() if key in state.cuts}
     state.cut_authors = {key: cut for key, cut in state.cut_authors.items() if cut in state.cuts}

@@ -1,7 +1,7 @@
 """Proposing and signing cuts: how a set of records becomes final.
 
 A member signs a cut if it holds all of it, if the cut stands on the newest certified cut, contains every cut that the
-member signed before together with those signatures, and if its own fold gives the proposed view.
+member signed before, its record and those signatures included, and if its own fold gives the proposed view.
 """
 
 import itertools
@@ -212,6 +212,9 @@ class Cutter:
             before = context.ledger.get(signed_id)
             if before is None or not context.ledger.covers(cut.heads):
                 return False
+            proposer = heads.get(before.author)
+            if proposer is None or proposer[1] < before.seq:
+                return False  # that cut itself must be inside, or its convictions would not be carried on
             if not context.ledger.extends(heads, decode_cut(before.payload).heads):
                 return False
         return context.fold.state(cut_id) is not None

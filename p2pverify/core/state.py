@@ -135,6 +135,7 @@ class State:
     cuts: dict[bytes, Cut] = field(default_factory=dict)
     cut_authors: dict[tuple[bytes, int, bytes], bytes] = field(default_factory=dict)
     signatures: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
+    early_signatures: dict[bytes, int] = field(default_factory=dict)  # of cuts that are not here; since which epoch
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     admitted_epoch: int = -1
@@ -157,6 +158,7 @@ class State:
             dict(self.cuts),
             dict(self.cut_authors),
             dict(self.signatures),
+            dict(self.early_signatures),
             dict(self.last_signed),
             dict(self.totals),
             self.admitted_epoch,
