@@ -146,26 +146,25 @@ class Cutter:
         member = latest.members[author]
         if member.active:
             return member.vrf_key
-        for record in itertools.islice(self._context.ledger.chain(author), INTRODUCTION_MAX):
-            if record.kind == Kind.JOIN:
-                return decode_join(record.payload).vrf_key
-        return None
+        join = self._join_of(author)
+        return None if join is None else decode_join(join.payload).vrf_key
+
+    def _join_of(self, author: bytes) -> Record | None:
+        """The join among an author's first records."""
+        first = itertools.islice(self._context.ledger.chain(author), INTRODUCTION_MAX)
+        return next((record for record in first if record.kind == Kind.JOIN), None)
 
     def _heads(self, latest: State) -> tuple[Head, ...]:
         """What a proposal holds: everything of known authors, and a few that join. So free keys cannot fill a cut."""
         ledger = self._context.ledger
         heads = ledger.heads()
         known = [head for head in heads if head[0] in latest.heads]
-        joining = [h for h in heads if h[0] not in latest.heads and self._is_joining(h[0], latest)]
+        joining = [head for head in heads if head[0] not in latest.heads]
         founders = [head for head in joining if head[0] in latest.members]
-        others = [head for head in joining if head[0] not in latest.members]
+        others = [h for h in joining if h[0] not in latest.members and self._join_of(h[0]) is not None]
         others.sort(key=lambda head: sha256(latest.beacon + head[0]))
         room = max(0, min(NEW_AUTHORS_MAX, HEADS_MAX - len(known) - len(founders)))
         return tuple(sorted([*known, *founders, *others[:room]]))
-
-    def _is_joining(self, author: bytes, latest: State) -> bool:
-        first = itertools.islice(self._context.ledger.chain(author), INTRODUCTION_MAX)
-        return author in latest.members or any(record.kind == Kind.JOIN for record in first)
 
     @staticmethod
     def _rank(cut: Cut) -> bytes:

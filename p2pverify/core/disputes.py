@@ -29,7 +29,7 @@ def open_disputes(step: Step, opened: list[Opened]) -> None:
     state = step.state
     busy = _saturated(step)
     admitted = 0
-    for audit, duty_seq, sampled in sorted(opened, key=lambda o: draw.dispute_rank(*_rank(o[0]))):
+    for audit, duty_seq, sampled in sorted(opened, key=lambda o: _rank(o[0])):
         participants = _participants(audit)
         convicted = any(state.members[p].is_convicted for p in participants if p in state.members)
         if admitted == step.network.params.disputes_per_cut or convicted or participants & busy:
@@ -65,8 +65,8 @@ def _participants(audit: Audit) -> set[bytes]:
     return {audit.challenger} | {a.responder for a in audit.asked if a.receipt is not None}
 
 
-def _rank(audit: Audit) -> tuple[bytes, int, int]:
-    return audit.challenger, audit.epoch, audit.slot
+def _rank(audit: Audit) -> bytes:
+    return draw.dispute_rank(audit.challenger, audit.epoch, audit.slot)
 
 
 def take_commit(step: Step, record: Record) -> None:

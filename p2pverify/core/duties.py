@@ -130,7 +130,8 @@ def _take_slot(
     if all(asked.receipt is None for asked in audit.asked):
         return []
     sampled = not slot.greedy and step.network.params.temperature_milli > 0
-    chosen = draw.is_spot_check(state.beacon, *_name(key), step.network.params.spot_check_permille)
+    permille = step.network.params.spot_check_permille
+    chosen = draw.is_spot_check(state.beacon, key.challenger, key.epoch, key.slot, permille)
     if audit.differ or (chosen and is_blameless(step, audit, opening)):
         return [(audit, record.seq, sampled)]
     _agree_all(step, audit, opening, sampled=sampled)
@@ -166,10 +167,6 @@ def _count_contacts(state: State, audit: Audit) -> None:
         answered = 0 if asked.receipt is None else 1
         contact = Contact(before.asked + 1, before.answered + answered)
         state.change(asked.responder, contacts={**member.contacts, audit.challenger: contact})
-
-
-def _name(key: DisputeKey) -> tuple[bytes, int, int]:
-    return key.challenger, key.epoch, key.slot
 
 
 def is_blameless(step: Step, audit: Audit, opening: Opening | None) -> bool:

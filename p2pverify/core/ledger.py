@@ -44,11 +44,6 @@ class Ledger:
     def get(self, record_id: bytes) -> Record | None:
         return self._records.get(record_id)
 
-    def is_waiting(self, record: Record) -> bool:
-        """Whether the record is here but misses its prefix."""
-        author = self._authors.get(record.author)
-        return author is not None and author.waiting.get(record.header.prev) == record
-
     def add(self, record: Record) -> list[Record]:
         """Take an accepted record; returns all that now have their whole prefix, in order.
 

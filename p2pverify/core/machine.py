@@ -81,10 +81,7 @@ class Machine:
     def provisional(self, now_ms: int) -> State:
         """The fold of everything held; nothing in it is final."""
         context = self._context
-        return context.fold.provisional(self._provisional_heads(), context.params.epoch_at(now_ms))
-
-    def _provisional_heads(self) -> Iterable[tuple[bytes, int, bytes]]:
-        return self._context.ledger.heads()
+        return context.fold.provisional(context.ledger.heads(), context.params.epoch_at(now_ms))
 
     # ------------------------------------------------------------ start
 

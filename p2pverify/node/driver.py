@@ -105,7 +105,6 @@ class Driver:
 
     async def run(self, network: ports.Network, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Drive the machine until cancelled. Raises the journal's error if something cannot be written."""
-        self._enqueue(self._left_behind())
         self.machine.wake_silently(self._clock())  # loading may have taken long
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._worker.run, self._feed)
@@ -240,7 +239,7 @@ class Driver:
         self._outbox.put_nowait(effects, received=received)
 
     def _left_behind(self) -> list[Effect]:
-        """Effects that the machine has not handed out: of loading, or of an event that failed half-way."""
+        """Effects that the machine has not handed out, of an event that failed half-way."""
         context = self.machine.context
         effects, context.effects = context.effects, []
         return effects

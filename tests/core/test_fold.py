@@ -33,17 +33,21 @@ def records(world: World) -> list[Record]:
     return list(world.peers[0].machine.context.ledger.records())
 
 
-def fold_of(network: Network, records: list[Record]) -> Fold:
-    ledger = Ledger()
-    fold = Fold(network, ledger)
+def take_all(fold: Fold, records: list[Record]) -> None:
+    """Take records as they come; those that are known already change nothing."""
     for record in records:
         try:
-            added = ledger.add(record)
+            added = fold.ledger.add(record)
         except GossipIgnore:
             continue
         for found in added:
             fold.take(found)
     fold.settle()
+
+
+def fold_of(network: Network, records: list[Record]) -> Fold:
+    fold = Fold(network, Ledger())
+    take_all(fold, records)
     return fold
 
 
@@ -75,18 +79,10 @@ def test_split_and_merged_sets_give_the_same_view(
     """Two halves folded apart and then merged end in the view of the whole; in between nothing contradicts it."""
     dice = random.Random(seed)
     left = [r for r in records if dice.random() < share_kept]
-    ledger = Ledger()
-    fold = Fold(world.network, ledger)
+    fold = Fold(world.network, Ledger())
     convicted: set[bytes] = set()
     for part in (left, records):
-        for record in part:
-            try:
-                added = ledger.add(record)
-            except GossipIgnore:
-                continue
-            for found in added:
-                fold.take(found)
-        fold.settle()
+        take_all(fold, part)
         now = {peer for peer, m in fold.latest.members.items() if m.is_convicted}
         assert convicted <= now
         convicted = now
