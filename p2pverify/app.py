@@ -57,6 +57,7 @@ class NodeSettings:
     manifests: tuple[Manifest, ...]
     listen: str = "/ip4/127.0.0.1/tcp/0"
     bootstrap: tuple[str, ...] = ()
+    announce: tuple[str, ...] = ()
     engine: Literal["llama", "toy"] = "llama"
     weights: Path | None = None
     http: str = "127.0.0.1:0"
@@ -149,7 +150,7 @@ async def _run_services(
     from p2pverify.net.service import Mesh
 
     home, network = settings.home, settings.network
-    mesh = Mesh(seed, network.id, settings.listen, settings.bootstrap, driver)
+    mesh = Mesh(seed, network.id, settings.listen, settings.bootstrap, driver, announce=settings.announce)
     reports = NodeReports(driver, mesh, StoreJournal(store), engine.info)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)

@@ -32,6 +32,7 @@ EngineKind = Literal["llama", "toy"]
 @click.argument("network_file", required=False, type=click.Path(path_type=Path))
 @click.option("--bootstrap", multiple=True, metavar="ADDR", help="A peer to begin with; may be repeated.")
 @click.option("--listen", metavar="ADDR", help="Where others reach this node, as /ip4/0.0.0.0/tcp/4747.")
+@click.option("--announce", multiple=True, metavar="ADDR", help="Address to tell others, if not that of --listen.")
 @click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
 @click.option("--engine", type=click.Choice(["llama", "toy"]), help="Default: what the network's class needs.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights instead of the bundled model.")
@@ -40,6 +41,7 @@ def join(
     network_file: Path | None,
     bootstrap: tuple[str, ...],
     listen: str | None,
+    announce: tuple[str, ...],
     http: str | None,
     engine: EngineKind | None,
     weights: Path | None,
@@ -58,6 +60,7 @@ def join(
     config = load_config(home.config_path)
     listen = _checked_address(listen or config.listen, "--listen")
     peers = tuple(_checked_address(one, "--bootstrap") for one in bootstrap or config.bootstrap)
+    told = tuple(_checked_address(one, "--announce") for one in announce or config.announce)
     http = _checked_loopback(http or config.http)
 
     from p2pverify.app import NodeSettings, parse_cheat
@@ -73,6 +76,7 @@ def join(
             manifests=manifests,
             listen=listen,
             bootstrap=peers,
+            announce=told,
             engine=engine or _engine_kind(config, network),
             weights=weights or config.weights,
             http=http,

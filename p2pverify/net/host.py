@@ -5,6 +5,7 @@ registered by name with `handle`; what to do with a new connection is the `atten
 """
 
 import errno
+import ipaddress
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -124,7 +125,9 @@ class Host:
             raise DialError("there are too many connections")
         try:
             with trio.fail_after(DIAL_SECONDS_MAX):
-                stream = await trio.open_tcp_stream(address.host, address.port)
+                stream = await trio.open_tcp_stream(
+                    address.host, address.port, local_address=_source(self._listen, address)
+                )
                 link = await self._introduce(stream, outbound=True, expected=address.peer)
                 await wait_either(link.ready, link.closed)
         except trio.TooSlowError:
@@ -213,6 +216,18 @@ class Host:
                 del self._links[link.peer]
             self._counters.count("links_closed")
             ended(link)
+
+
+def _source(listen: Address, target: Address) -> str | None:
+    """The local address to dial from; None leaves it to the system.
+
+    Of several peers on one machine each shows the loopback address where it listens.
+    """
+    return listen.host if _is_loopback(listen) and _is_loopback(target) and listen.kind == target.kind else None
+
+
+def _is_loopback(address: Address) -> bool:
+    return address.kind in ("ip4", "ip6") and ipaddress.ip_address(address.host).is_loopback
 
 
 def bind(address: Address) -> trio.SocketListener:

@@ -14,6 +14,7 @@ from p2pverify.node.tomlfile import read_model
 CONFIG_BYTES_MAX = 65_536
 ADDRESS_CHARS_MAX = 160
 BOOTSTRAP_MAX = 64
+ANNOUNCE_MAX = 4
 
 #: What `init` writes: all keys with their defaults, commented out.
 TEMPLATE = """\
@@ -22,6 +23,9 @@ TEMPLATE = """\
 
 # Where other peers reach this node. Port 0 takes a free one, another one at each start.
 # listen = "/ip4/0.0.0.0/tcp/4747"
+
+# What to tell others instead, such as "/ip4/203.0.113.7/tcp/4747" behind a router that forwards a port.
+# announce = []
 
 # Peers to begin with, as printed by their 'p2pverify status': "/ip4/192.0.2.1/tcp/4747/p2p/12D3Koo..."
 # bootstrap = []
@@ -46,6 +50,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: str = "/ip4/0.0.0.0/tcp/4747"
+    announce: tuple[str, ...] = Field(default=(), max_length=ANNOUNCE_MAX)
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
     http: str = "127.0.0.1:0"
     engine: Literal["llama", "toy"] = "llama"
@@ -57,9 +62,9 @@ class Config(BaseModel):
     def _listen(cls, value: str) -> str:
         return check_address(value)
 
-    @field_validator("bootstrap")
+    @field_validator("bootstrap", "announce")
     @classmethod
-    def _bootstrap(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(check_address(address) for address in value)
 
     @field_validator("http")

@@ -64,6 +64,10 @@ def judge(plan: Plan, statuses: Mapping[str, Status], scores_at: ScoresAt) -> Ju
     wronged = tuple(p.name for p in plan.honest if _is_convicted(scores.get(p.name)))
     missing = [_not_yet(peer, scores.get(peer.name)) for peer in plan.cheaters if peer.name in missed]
     missing += [f"{name} is honest, and convicted" for name in wronged]
+    if at.epoch < plan.calm_epoch:
+        missing.append(
+            f"the newest common cut is of epoch {at.epoch}, and the last fault ends before {plan.calm_epoch}"
+        )
     if not agree:
         missing.append("the views of honest peers differ at a common cut")
     if not plan.cheaters:

@@ -12,6 +12,7 @@ from p2pverify.core.peerid import peer_id
 from p2pverify.core.sign import public_key
 from p2pverify.node.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.networkfile import ParamsTable
+from p2pverify.testnet.faults import FaultPlan, plan_faults
 from p2pverify.testnet.kinds import Cheat, Fate
 from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineKind, Scenario
 
@@ -54,6 +55,7 @@ class Plan:
     honest_ppm: int
     peers: tuple[PeerPlan, ...]
     warnings: tuple[str, ...] = ()
+    faults: tuple[FaultPlan, ...] = ()
 
     @property
     def honest(self) -> tuple[PeerPlan, ...]:
@@ -70,6 +72,11 @@ class Plan:
     @property
     def epoch_ms(self) -> int:
         return self.rules["epoch_ms"]
+
+    @property
+    def calm_epoch(self) -> int:
+        """The first epoch that begins after all faults."""
+        return max((-(-fault.ends_ms // self.epoch_ms) for fault in self.faults), default=0)
 
 
 def make_plan(
@@ -99,6 +106,12 @@ def make_plan(
     rules = ParamsTable(genesis_ms=0, **given).model_dump(exclude={"genesis_ms"})
     crowd = max(1.0, count / table.peers)
     rules["epoch_ms"] = round(rules["epoch_ms"] * crowd) if epoch_ms is None else epoch_ms
+    members = _peers(number, count, secrets)
+    names = [peer.name for peer in members]
+    try:
+        faults = plan_faults(scenario.faults, names, epoch_ms=rules["epoch_ms"], seed=number)
+    except ValueError as error:
+        raise PlanError(str(error), "take more --peers, or fewer faults in the scenario") from None
     return Plan(
         number,
         table.timeout_s * crowd if timeout_s is None else timeout_s,
@@ -106,8 +119,9 @@ def make_plan(
         table.epochs_without_cheaters,
         rules,
         scenario.network.get(HONEST_PPM, HONEST_PPM_USUAL),
-        _peers(number, count, secrets),
+        members,
         warnings,
+        faults,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from p2pverify.testnet.faults import FaultPlan
 from p2pverify.testnet.judge import Judgement
 from p2pverify.testnet.plan import PeerPlan, Plan
 from p2pverify.testnet.reading import Status
@@ -35,6 +36,7 @@ class Report:
             "seconds": round(self.seconds, 1),
             "engine": self.plan.engine,
             "model": self.model,
+            "faults": [self._fault(fault) for fault in self.plan.faults],
             "peers": [self._peer(peer) for peer in self.plan.peers],
             "cheaters_convicted": list(judged.convicted),
             "unavailable": list(judged.unavailable),
@@ -42,6 +44,14 @@ class Report:
             "honest_convicted": list(judged.honest_convicted),
             "views_agree": judged.at is not None and judged.views_agree,
             "verdict": "pass" if self.passes else "fail",
+        }
+
+    def _fault(self, fault: FaultPlan) -> dict[str, object]:
+        return {
+            "kind": fault.kind.value,
+            "peers": list(fault.victims),
+            "begins_ms": fault.begins_ms,
+            "ends_ms": fault.ends_ms,
         }
 
     def _peer(self, peer: PeerPlan) -> dict[str, object]:
@@ -78,6 +88,9 @@ class Report:
                 lines.append(f"{peer.name} ({peer.cheat}): convicted after {score.convicted_after_audits} audits")
             elif score is not None and peer.name in judged.unavailable:
                 lines.append(f"{peer.name} ({peer.cheat}): unavailable, as it does not answer")
+        if plan.faults:
+            lines.append("survived: " if self.passes else "faults: ")
+            lines[-1] += "; ".join(str(fault) for fault in plan.faults)
         if not plan.cheaters:
             lines.append("no cheaters, and nobody was convicted" if self.passes else "no cheaters")
         if judged.at is not None:

@@ -9,12 +9,13 @@ import json
 import math
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -23,12 +24,18 @@ from p2pverify.engine.select import open_engine
 from p2pverify.node.home import Home, atomic_file
 from p2pverify.node.networkfile import dump_network, new_network
 from p2pverify.node.ports import ModelInfo
+from p2pverify.testnet.faults import FaultKind
+from p2pverify.testnet.nemesis import Nemesis
 from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
 from p2pverify.testnet.processes import Fleet, free_ports, open_fleet
+from p2pverify.testnet.relay import Relays
 from p2pverify.testnet.report import Report
 from p2pverify.testnet.scenario import EngineKind
 from p2pverify.testnet.stage import Stage
 from p2pverify.testnet.watch import Watch
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
 _BOOTSTRAP_PEERS = 3
 # How long a forked peer needs until it takes part, alone on a core (measured), and a margin.
@@ -48,7 +55,14 @@ class Testnet:
         self.model = info.model
         self.watch = Watch(plan, self.home)
         self.fleet = fleet
-        self._ports = dict(zip((peer.name for peer in plan.peers), free_ports(len(plan.peers)), strict=True))
+        names = [peer.name for peer in plan.peers]
+        # Each peer has an address of its own, as on a network, so that relays can tell peers apart.
+        self._hosts = {name: f"127.0.1.{number + 1}" for number, name in enumerate(names)}
+        self.relays = Relays(self._hosts) if any(f.kind is FaultKind.PARTITION for f in plan.faults) else None
+        ports = free_ports(2 * len(names))
+        self._ports = dict(zip(names, ports, strict=False))
+        self._relay_ports = dict(zip(names, ports[len(names) :], strict=True))
+        self.nemesis = Nemesis(plan.faults, self, self.relays, genesis_ms=network.params.genesis_ms)
 
     def home(self, name: str) -> Home:
         """A peer's home directory."""
@@ -59,8 +73,9 @@ class Testnet:
         return self.directory / f"{name}.log"
 
     def address(self, peer: PeerPlan) -> str:
-        """Where a peer listens for others."""
-        return f"/ip4/127.0.0.1/tcp/{self._ports[peer.name]}/p2p/{peer.peer_id}"
+        """Where others reach a peer."""
+        port = self._ports[peer.name] if self.relays is None else self._relay_ports[peer.name]
+        return f"/ip4/{self._hosts[peer.name]}/tcp/{port}/p2p/{peer.peer_id}"
 
     async def start(self, name: str) -> None:
         """Start a peer's process, the first time or again."""
@@ -84,6 +99,15 @@ class Testnet:
         """Start a killed or stopped peer again, and wait until it answers."""
         await self.start_ready(name)
 
+    async def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a peer's process, if it runs."""
+        await self.fleet.signal(name, number)
+
+    async def relay(self, name: str, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Stand between a peer and those who call it, until cancelled."""
+        assert self.relays is not None
+        await self.relays.serve(name, self._relay_ports[name], self._ports[name], task_status=task_status)
+
     async def wait_verdict(self) -> None:
         """Wait until the run passes, or until it cannot pass any more."""
         await self.watch.wait_for(lambda watch: (found := watch.judgement()).passes or found.is_lost)
@@ -97,7 +121,9 @@ class Testnet:
         peer = next(peer for peer in self.plan.peers if peer.name == name)
         others = [other for other in self.plan.peers if other is not peer][:_BOOTSTRAP_PEERS]
         arguments = ["--home", str(self.home(name).path), "join", str(self.directory / "network.toml")]
-        arguments += ["--listen", f"/ip4/127.0.0.1/tcp/{self._ports[name]}", "--http", "127.0.0.1:0"]
+        arguments += ["--listen", f"/ip4/{self._hosts[name]}/tcp/{self._ports[name]}", "--http", "127.0.0.1:0"]
+        if self.relays is not None:
+            arguments += ["--announce", self.address(peer).removesuffix(f"/p2p/{peer.peer_id}")]
         arguments += ["--engine", self.plan.engine]
         for other in others:
             arguments += ["--bootstrap", self.address(other)]
@@ -122,17 +148,23 @@ async def open_testnet(
         info = await trio.to_thread.run_sync(_model_info, plan.engine)
         await fleet.wait_loaded()
         testnet = Testnet(plan, directory, fleet, _write_files(plan, directory, info), info)
-        try:
-            await _start_all(testnet, stage)
-            async with trio.open_nursery() as watching:
+        async with trio.open_nursery() as relaying:
+            if testnet.relays is not None:
                 for peer in plan.peers:
-                    watching.start_soon(testnet.watch.run, peer.name)
-                yield testnet
-                watching.cancel_scope.cancel()
-        finally:
-            stage.enter("stopping peers")
-            with trio.CancelScope(shield=True):
-                await fleet.stop_all()
+                    await relaying.start(testnet.relay, peer.name)
+            try:
+                await _start_all(testnet, stage)
+                async with trio.open_nursery() as watching:
+                    for peer in plan.peers:
+                        watching.start_soon(testnet.watch.run, peer.name)
+                    watching.start_soon(testnet.nemesis.run)
+                    yield testnet
+                    watching.cancel_scope.cancel()
+            finally:
+                stage.enter("stopping peers")
+                with trio.CancelScope(shield=True):
+                    await fleet.stop_all()
+            relaying.cancel_scope.cancel()
 
 
 def _model_info(kind: EngineKind) -> ModelInfo:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_v
 from p2pverify.core.network import PARAM_BOUNDS
 from p2pverify.node.tomlfile import FileError, read_model
 from p2pverify.resources import resource
+from p2pverify.testnet.faults import Fault, FaultKind
 from p2pverify.testnet.kinds import COUNT_MAX, Cheat
 
 SCENARIO_BYTES_MAX = 65_536
@@ -21,6 +22,7 @@ PEERS_MIN, PEERS_MAX = 2, 64
 SEED_MAX = 2**63 - 1
 TIMEOUT_S_MAX = 86_400.0
 HONEST_PPM = "honest_ppm"
+FAULTS_MAX = 64
 _BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS if name != "genesis_ms"}
 _BOUNDS[HONEST_PPM] = (1, 999_998)
 
@@ -57,12 +59,25 @@ class CheatTable(_Table):
         return Cheat(self.kind, self.rate, self.count)
 
 
+class FaultTable(_Table):
+    """`[[fault]]`: what the run does to its own network, and when."""
+
+    kind: FaultKind
+    epoch: StrictInt = Field(ge=0, le=10_000)
+    seconds: float = Field(gt=0, le=3600)
+    peers: StrictInt = Field(default=1, ge=1, le=COUNT_MAX)
+
+    def fault(self) -> Fault:
+        return Fault(self.kind, self.epoch, round(1000 * self.seconds), self.peers)
+
+
 class Scenario(_Table):
     """The whole file. `network` holds the rules that it names; the others have their usual values."""
 
     testnet: TestnetTable = TestnetTable()
     network: dict[str, StrictInt] = {}
     cheat: tuple[CheatTable, ...] = Field(default=(), max_length=COUNT_MAX)
+    fault: tuple[FaultTable, ...] = Field(default=(), max_length=FAULTS_MAX)
 
     @field_validator("network")
     @classmethod
@@ -79,6 +94,10 @@ class Scenario(_Table):
     @property
     def cheats(self) -> tuple[Cheat, ...]:
         return tuple(table.cheat() for table in self.cheat)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        return tuple(table.fault() for table in self.fault)
 
 
 def scenario_names() -> list[str]:

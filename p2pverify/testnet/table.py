@@ -88,6 +88,8 @@ def headline(stage: Stage, running: Sequence[Testnet]) -> str:
         status = watch.statuses.get(watch.reference)
         if status is not None:
             epoch = f"epoch {status.epoch}" if status.epoch >= 0 else "before epoch 0"
+            if running[0].nemesis.active:
+                epoch += f" ({running[0].nemesis})"
             parts += [epoch, f"open disputes {watch.open_disputes}", f"records {status.records}"]
     return "   ".join(parts)
 

@@ -144,6 +144,7 @@ FIELDS = {
     "seed": int,
     "seconds": float,
     "engine": str,
+    "faults": list,
     "model": str,
     "peers": list,
     "cheaters_convicted": list,
