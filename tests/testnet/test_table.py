@@ -6,9 +6,11 @@ from types import SimpleNamespace
 from rich.console import Console
 
 from p2pverify.node.home import Home
+from p2pverify.testnet.faults import FaultKind, FaultPlan
+from p2pverify.testnet.nemesis import Nemesis
 from p2pverify.testnet.reading import Scores
 from p2pverify.testnet.stage import Stage
-from p2pverify.testnet.table import draw, progress_line, rows
+from p2pverify.testnet.table import draw, headline, progress_line, rows
 from p2pverify.testnet.watch import Watch
 from tests.testnet.support import cut, score, status, toy_plan, view_at
 
@@ -18,10 +20,15 @@ def watched(tmp_path):
     return Watch(toy_plan("canned@0.5"), lambda name: Home(tmp_path / name))
 
 
+def running(watch):
+    """A testnet as far as the table looks at it."""
+    return SimpleNamespace(watch=watch, nemesis=Nemesis((), None, None, genesis_ms=0))
+
+
 def drawn(watch):
     """The table as text."""
     console = Console(width=120, file=io.StringIO())
-    console.print(draw(Stage(), [SimpleNamespace(watch=watch)]))
+    console.print(draw(Stage(), [running(watch)]))
     return console.file.getvalue()
 
 
@@ -31,7 +38,7 @@ def test_before_anything_is_known(tmp_path):
     assert [row.standing for row in rows(watch)] == ["starting"] * 4
     assert [row.cheat for row in rows(watch)].count("canned@0.5") == 1
     assert "peer4" in drawn(watch)
-    assert "nobody suspect" in progress_line(Stage(), [SimpleNamespace(watch=watch)])
+    assert "nobody suspect" in progress_line(Stage(), [running(watch)])
 
 
 def test_a_final_view_is_shown_as_final(tmp_path):
@@ -56,4 +63,15 @@ def test_a_conviction_that_is_not_final_is_marked(tmp_path):
     shown = {row.name: (row.standing, row.view) for row in rows(watch)}
     assert shown[liar.name] == ("convicted", "provisional")
     assert shown[honest.name] == ("trusted", "final")
-    assert f"{liar.name} convicted" in progress_line(Stage(), [SimpleNamespace(watch=watch)])
+    assert f"{liar.name} convicted" in progress_line(Stage(), [running(watch)])
+
+
+def test_faults_are_shown_while_they_last(tmp_path):
+    """Who looks at a run sees why peers do not answer."""
+    watch = watched(tmp_path)
+    watch.statuses[watch.plan.honest[0].name] = status(cut(3))
+    testnet = running(watch)
+    testnet.nemesis.active.append(FaultPlan(FaultKind.PAUSE, 0, 1000, ("peer2",)))
+    assert "(pause of peer2)" in headline(Stage(), [testnet])
+    testnet.nemesis.active.clear()
+    assert "pause" not in headline(Stage(), [testnet])
