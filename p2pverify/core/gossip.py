@@ -2,47 +2,45 @@
 
 Its only door is `handle(event, now_ms) -> effects`; time comes in, frames and wishes go out. It leaves bytes
 and streams to the network adapter, and the judgement of messages to the application. Gossip is best effort:
-what it loses, sync repairs. Own messages are flooded, so there is no fanout; peer scores P1 to P7 are not
-computed, see `gossip_peers` for what stands in their place. Equal seeds and events give equal effects.
+what it loses, sync repairs. Peer exchange is neither sent nor read. Equal seeds and events give equal effects.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TypeVar
 
 from p2pverify.core.errors import LocalProtocolError
-from p2pverify.core.gossip_cache import PendingMessages, SeenCache
+from p2pverify.core.gossip_cache import NearFirst, Pending, PendingMessages, SeenCache
+from p2pverify.core.gossip_control import Control
 from p2pverify.core.gossip_dice import Dice
+from p2pverify.core.gossip_fanout import Fanout
 from p2pverify.core.gossip_lazy import LazyGossip
 from p2pverify.core.gossip_mesh import Mesh
 from p2pverify.core.gossip_outbox import Outbox
 from p2pverify.core.gossip_params import GossipParams
 from p2pverify.core.gossip_peers import PeerState, PeerTable
+from p2pverify.core.gossip_score import ONE, ScoreParts, Scores
 from p2pverify.core.gossip_types import (
     COUNTERS,
+    Appraise,
     Deliver,
     Disconnect,
     Effect,
     Event,
+    Exclude,
     GossipMessage,
-    NetworkEvent,
+    MessageKey,
     PeerConnected,
     PeerDisconnected,
     Publish,
     Rpc,
     RpcMalformed,
     RpcReceived,
-    SendRpc,
     Subscribe,
     Tick,
     Unsubscribe,
     Verdict,
     VerdictWord,
-    message_id,
     topic_bytes,
 )
-
-T = TypeVar("T")
 
 
 class Router:
@@ -54,37 +52,44 @@ class Router:
         self._now_ms = 0
         self._heartbeat_due_ms: int | None = None
         self._effects: list[Effect] = []
-        self._counts: Counter[str] = Counter(dict.fromkeys(COUNTERS, 0))
+        self._counts = counts = Counter[str]()
         dice = Dice(own + str(seed).encode())
         self._first_heartbeat_ms = 1 + dice.below(max(1, params.heartbeat_ms))
-        self._peers = PeerTable(params)
-        self._outbox = Outbox(params)
-        self._mesh = Mesh(params, dice, self._peers, self._outbox, self._counts)
+        self._scores = scores = Scores(params.score)
+        self._peers = peers = PeerTable(params)
+        self._outbox = outbox = Outbox(params)
+        self._mesh = mesh = Mesh(params, dice, peers=peers, scores=scores, outbox=outbox, counts=counts)
+        self._fanout = fanout = Fanout(params, dice, peers)
         self._seen = SeenCache(params)
         self._pending = PendingMessages(params)
-        self._lazy = LazyGossip(
-            params, dice, self._peers, self._outbox, self._mesh, counts=self._counts, known=self._known
+        self._near_first = NearFirst(params) if params.score.delivery_weight else None
+        self._lazy = lazy = LazyGossip(
+            params, dice, peers=peers, outbox=outbox, mesh=mesh, fanout=fanout, counts=counts, known=self._known
         )
+        self._control = Control(params, peers=peers, mesh=mesh, lazy=lazy, counts=counts, misbehaved=self._misbehaved)
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         """Take one event and return what to do, in order. Time is milliseconds of any steady clock.
 
         Never raises for what strangers send. Raises LocalProtocolError, and changes nothing, for an own topic
-        or message beyond the limits.
+        or message beyond the limits, and for too many peers excluded or appraised.
         """
         self._now_ms = max(self._now_ms, now_ms)
         if self._heartbeat_due_ms is None:
             # At random, as routers that start together should not beat together.
             self._heartbeat_due_ms = self._now_ms + self._first_heartbeat_ms
-        if isinstance(event, NetworkEvent):
-            self._from_network(event)
+        # By far the most events first.
+        if type(event) is RpcReceived:
+            self._rpc(event.peer, event.rpc)
+        elif type(event) is Verdict:
+            self._verdict(event.message_id, event.verdict)
         else:
-            self._from_here(event, self._heartbeat_due_ms)
+            self._take(event, self._heartbeat_due_ms)
         due_ms = self._outbox.due_ms
         if due_ms is not None and due_ms <= self._now_ms:
-            rpcs = self._outbox.flush()
-            self._counts["rpcs_sent"] += len(rpcs)
-            self._effects.extend(SendRpc(peer, rpc) for peer, rpc in rpcs)
+            sent = self._outbox.flush()
+            self._counts["rpcs_sent"] += len(sent)
+            self._effects += sent
         effects, self._effects = self._effects, []
         return effects
 
@@ -97,15 +102,22 @@ class Router:
 
     def mesh_peers(self, topic: str) -> tuple[bytes, ...]:
         """The members of our mesh on a topic, in order of their keys."""
-        return tuple(self._mesh.members(topic))
+        return self._mesh.members(topic)
+
+    def scores(self) -> dict[bytes, ScoreParts]:
+        """Scores in thousandths, by key, of connected peers and of those whose faults are remembered."""
+        return self._scores.all_parts()
 
     def statistics(self) -> dict[str, int]:
         """Counters since the start, and the present sizes of everything that is bounded."""
         sizes = {
             "size_peers": len(self._peers),
             "size_mesh": self._mesh.size,
+            "size_fanout": len(self._fanout),
             "size_backoffs": self._mesh.backoffs,
-            "size_faulty_peers": self._peers.faulty,
+            "size_excluded": len(self._mesh.excluded),
+            "size_peers_negative": sum(state.card.score < 0 for state in self._peers.connected()),
+            "size_scores_retained": self._scores.retained,
             "size_seen": len(self._seen),
             "size_pending": len(self._pending),
             "size_pending_bytes": self._pending.size_bytes,
@@ -113,46 +125,48 @@ class Router:
             "size_mcache_bytes": self._lazy.mcache.size_bytes,
             "size_promises": len(self._lazy.promises),
         }
-        return dict(sorted({**self._counts, **sizes}.items()))
+        return dict(sorted({**dict.fromkeys(COUNTERS, 0), **self._counts, **sizes}.items()))
 
-    def _from_network(self, event: NetworkEvent) -> None:
+    def _take(self, event: Event, heartbeat_due_ms: int) -> None:
         match event:
-            case RpcReceived(peer, rpc):
-                self._rpc(peer, rpc)
-            case PeerConnected(peer, outbound):
-                self._connected(peer, outbound=outbound)
-            case PeerDisconnected(peer):
-                self._forget(peer)
-            case RpcMalformed(peer):
-                self._counts["rpcs_malformed"] += 1
-                self._misbehaved(peer)
-
-    def _from_here(self, event: Subscribe | Unsubscribe | Publish | Verdict | Tick, heartbeat_due_ms: int) -> None:
-        match event:
-            case Verdict(mid, verdict):
-                self._verdict(mid, verdict)
             case Publish(topic, data):
                 self._publish(topic, data)
             case Tick():
                 if heartbeat_due_ms <= self._now_ms:
                     self._heartbeat()
+            case PeerConnected():
+                self._connected(event)
+            case PeerDisconnected(peer):
+                self._forget(peer)
+            case RpcMalformed(peer):
+                self._counts["rpcs_malformed"] += 1
+                self._misbehaved(peer, self._params.score.malformed_penalty)
             case Subscribe(topic):
                 self._subscribe(topic)
             case Unsubscribe(topic):
                 self._unsubscribe(topic)
+            case Exclude(peers):
+                if len(peers) > self._params.excluded_max:
+                    raise LocalProtocolError("too many peers excluded")
+                self._mesh.exclude(peers, self._now_ms)
+            case Appraise(peer, score):
+                self._scores.appraise(peer, score)
+                self._end_if_intolerable(peer)
 
     # Peers come and go.
 
-    def _connected(self, peer: bytes, *, outbound: bool) -> None:
+    def _connected(self, event: PeerConnected) -> None:
+        peer = event.peer
         self._forget(peer)  # a second connection starts afresh
         if peer == self._own:
             self._refuse(peer, "own key")
-        elif not self._peers.tolerable(peer):
+        elif self._scores.score(peer) < self._params.score.disconnect_threshold:
             self._refuse(peer, "too many faults")
         elif len(self._peers) >= self._params.peers_max:
             self._refuse(peer, "too many peers")
         else:
-            self._peers.add(peer, outbound=outbound, now_ms=self._now_ms)
+            card = self._scores.add(peer, event.ip, self._now_ms)
+            self._peers.add(peer, outbound=event.outbound, now_ms=self._now_ms, card=card)
             for topic in self._mesh.topics():
                 self._outbox.subscription(peer, subscribe=True, topic=topic, now_ms=self._now_ms)
 
@@ -161,23 +175,25 @@ class Router:
         self._effects.append(Disconnect(peer, reason))
 
     def _forget(self, peer: bytes) -> None:
-        self._peers.remove(peer)
-        self._mesh.forget(peer)
-        self._outbox.forget(peer)
-        self._lazy.promises.forget(peer)
+        if peer in self._peers:
+            self._mesh.forget(peer)
+            self._peers.remove(peer)
+            self._scores.remove(peer, self._now_ms)
+            self._outbox.forget(peer)
+            self._lazy.promises.forget(peer)
 
-    def _invalid(self, peer: bytes) -> None:
+    def _invalid(self, peer: bytes, topic: str) -> None:
         self._counts["faults_invalid"] += 1
-        self._peers.blame(peer).invalid += 1
+        self._scores.delivered_invalid(peer, topic)
         self._end_if_intolerable(peer)
 
-    def _misbehaved(self, peer: bytes) -> None:
+    def _misbehaved(self, peer: bytes, amount: int = ONE) -> None:
         self._counts["faults_misbehaviour"] += 1
-        self._peers.blame(peer).misbehaviour += 1
+        self._scores.misbehaved(peer, amount)
         self._end_if_intolerable(peer)
 
     def _end_if_intolerable(self, peer: bytes) -> None:
-        if peer in self._peers and not self._peers.tolerable(peer):
+        if peer in self._peers and self._scores.score(peer) < self._params.score.disconnect_threshold:
             self._counts["peers_ended"] += 1
             self._forget(peer)
             self._effects.append(Disconnect(peer, "too many faults"))
@@ -192,7 +208,7 @@ class Router:
             raise LocalProtocolError("too many topics")
         for state in self._peers.connected():
             self._outbox.subscription(state.peer, subscribe=True, topic=topic, now_ms=self._now_ms)
-        self._mesh.join(topic, self._now_ms)
+        self._mesh.join(topic, self._fanout.take(topic), self._now_ms)
 
     def _unsubscribe(self, topic: str) -> None:
         if topic not in self._mesh:
@@ -201,55 +217,54 @@ class Router:
         for state in self._peers.connected():
             self._outbox.subscription(state.peer, subscribe=False, topic=topic, now_ms=self._now_ms)
 
+    def _require_topic(self, topic: str) -> None:
+        if topic_bytes(topic) > self._params.topic_bytes_max:
+            raise LocalProtocolError("topic too long")
+
     def _publish(self, topic: str, data: bytes) -> None:
         self._require_topic(topic)
         if len(data) > self._params.message_bytes_max:
             raise LocalProtocolError("message too large")
-        mid = message_id(data)
-        if self._seen.get(topic, mid) == "accept":
+        message = GossipMessage(topic, data)
+        mid = message.key[1]
+        if self._seen.get(message.key) == "accept":
             self._counts["publish_repeated"] += 1
             return
         self._counts["messages_published"] += 1
         self._lazy.promises.fulfil(mid)
         entry = self._pending.get(mid)
-        sources: set[bytes] = set()
-        if entry is not None and entry.topic == topic:
+        sources: dict[bytes, None] = {}
+        if entry is not None and entry.message.topic == topic:
             self._pending.pop(mid)
-            sources = set(entry.sources)
-        everybody = [state.peer for state in self._peers.on_topic(topic)]
-        self._spread(mid, GossipMessage(topic, data), everybody, sources)
+            sources = entry.sources
+        self._spread(message, self._publish_to(topic), sources)
 
-    def _spread(self, mid: bytes, message: GossipMessage, peers: Sequence[bytes], sources: set[bytes]) -> None:
+    def _publish_to(self, topic: str) -> tuple[bytes, ...]:
+        if self._params.flood_publish:
+            threshold = self._params.score.publish_threshold
+            return tuple(state.peer for state in self._peers.on_topic(topic) if state.card.score >= threshold)
+        if topic in self._mesh:
+            return self._mesh.members(topic)
+        return self._fanout.targets(topic, self._mesh.excluded, self._now_ms)
+
+    def _spread(self, message: GossipMessage, peers: tuple[bytes, ...], sources: dict[bytes, None]) -> None:
         """A message is good: remember it, offer it to all, send it to these peers except its sources."""
-        self._seen.add(message.topic, mid, "accept", self._now_ms)
-        self._lazy.mcache.put(mid, message)
-        for peer in peers:
-            if peer not in sources:
-                self._counts["messages_sent"] += 1
-                self._outbox.message(peer, mid, message, self._now_ms)
-
-    def _verdict(self, mid: bytes, verdict: VerdictWord) -> None:
-        entry = self._pending.pop(mid)
-        if entry is None:
-            self._counts["verdicts_late"] += 1
-            return
-        self._counts["verdicts_" + verdict] += 1
-        if verdict == "accept":
-            message = GossipMessage(entry.topic, entry.data)
-            self._spread(mid, message, self._mesh.members(entry.topic), set(entry.sources))
-            return
-        self._seen.add(entry.topic, mid, verdict, self._now_ms)
-        if verdict == "reject":
-            for peer in entry.sources:
-                self._invalid(peer)
+        self._seen.add(message.key, "accept")
+        self._lazy.mcache.put(message)
+        self._counts["messages_sent"] += self._outbox.spread(message, peers, sources, self._now_ms)
 
     def _heartbeat(self) -> None:
         self._counts["heartbeats"] += 1
-        self._peers.begin_heartbeat(self._now_ms)
-        self._lazy.break_promises(self._now_ms)
+        self._peers.begin_heartbeat()
+        for peer in self._lazy.break_promises(self._now_ms):
+            self._misbehaved(peer)
+        self._scores.decay(self._now_ms)
         self._seen.expire(self._now_ms)
         self._counts["pending_expired"] += self._pending.expire(self._now_ms)
+        if self._near_first is not None:
+            self._near_first.expire(self._now_ms)
         self._mesh.maintain(self._now_ms)
+        self._fanout.maintain(self._mesh.excluded, self._now_ms)
         self._lazy.emit(self._now_ms)
         self._heartbeat_due_ms = self._now_ms + self._params.heartbeat_ms
 
@@ -261,93 +276,80 @@ class Router:
             self._counts["rpcs_of_strangers"] += 1
             return
         self._counts["rpcs_received"] += 1
-        steps = (
-            self._take_subscriptions,
-            self._take_messages,
-            self._take_ihave,
-            self._take_iwant,
-            self._take_grafts,
-            self._take_prunes,
-        )
-        for step in steps:
-            step(state, rpc)
-            if peer not in self._peers:
-                return
-
-    def _take_subscriptions(self, state: PeerState, rpc: Rpc) -> None:
-        for subscribe, topic in self._readable(state, rpc.subscriptions):
-            if not subscribe:
-                state.topics.discard(topic)
-                self._mesh.drop(state.peer, topic)
-            elif state.add_topic(topic, self._params):
-                self._mesh.welcome(state, topic, self._now_ms)
-            else:
-                self._counts["subscriptions_refused"] += 1
-
-    def _take_messages(self, state: PeerState, rpc: Rpc) -> None:
+        if rpc.subscriptions:
+            # Noted even of a graylisted peer, which will not repeat them when its score has recovered.
+            self._control.take_subscriptions(state, rpc, self._now_ms)
+        if state.card.score < self._params.score.graylist_threshold:
+            self._counts["rpcs_graylisted"] += 1
+            return
         for message in rpc.publish:
-            self._take_message(state.peer, message)
-            if state.peer not in self._peers:
-                return
+            if peer in self._peers:
+                self._take_message(state, message)
+        if (rpc.ihave or rpc.iwant or rpc.graft or rpc.prune) and peer in self._peers:
+            self._control.take_the_rest(state, rpc, self._now_ms)
 
-    def _take_message(self, peer: bytes, message: GossipMessage) -> None:
-        self._counts["messages_received"] += 1
+    def _take_message(self, state: PeerState, message: GossipMessage) -> None:
+        counts, peer, topic = self._counts, state.peer, message.topic
+        counts["messages_received"] += 1
+        if topic not in self._mesh:
+            counts["messages_unsubscribed"] += 1
+            return
         # StrictNoSign. The data may be good in itself, so its id stays unseen.
         if message.extra_fields or len(message.data) > self._params.message_bytes_max:
-            self._invalid(peer)
+            self._invalid(peer, topic)
             return
-        mid = message_id(message.data)
-        self._lazy.promises.fulfil(mid)
-        self._outbox.discard(peer, mid)
-        if message.topic not in self._mesh:
-            self._counts["messages_unsubscribed"] += 1
-        elif self._known(message.topic, mid):
-            self._counts["messages_duplicate"] += 1
-            self._take_duplicate(peer, mid, message.topic)
-        elif self._pending.add(mid, message, peer, self._now_ms):
-            self._counts["messages_delivered"] += 1
-            self._effects.append(Deliver(message.topic, message.data, mid, peer))
+        key = message.key
+        if self._lazy.promises:
+            self._lazy.promises.fulfil(key[1])
+        if self._outbox.due_ms is not None:
+            self._outbox.discard(peer, key)
+        verdict = self._seen.get(key)
+        if verdict is not None:
+            counts["messages_duplicate"] += 1
+            self._take_duplicate(peer, key, verdict)
+            return
+        entry = self._pending.get(key[1])
+        if entry is not None:
+            counts["messages_duplicate"] += 1
+            if entry.message.topic == topic:
+                entry.add_source(peer, self._params)
+        elif self._pending.add(message, peer, self._now_ms):
+            counts["messages_delivered"] += 1
+            self._effects.append(Deliver(topic, message.data, key[1], peer))
         else:
-            self._counts["messages_dropped"] += 1
+            counts["messages_dropped"] += 1
 
-    def _take_duplicate(self, peer: bytes, mid: bytes, topic: str) -> None:
-        verdict = self._seen.get(topic, mid)
-        entry = self._pending.get(mid)
+    def _take_duplicate(self, peer: bytes, key: MessageKey, verdict: VerdictWord) -> None:
         if verdict == "reject":
-            self._invalid(peer)
-        elif verdict is None and entry is not None and entry.topic == topic:
-            entry.add_source(peer, self._params)
+            self._invalid(peer, key[0])
+        elif self._near_first is not None and self._near_first.first_of(peer, key, self._now_ms):
+            self._scores.delivered_near_first(peer, key[0])
 
     def _known(self, topic: str, mid: bytes) -> bool:
-        return self._seen.get(topic, mid) is not None or self._pending.get(mid) is not None
+        return self._seen.get((topic, mid)) is not None or self._pending.get(mid) is not None
 
-    def _take_ihave(self, state: PeerState, rpc: Rpc) -> None:
-        for topic, ids in rpc.ihave:
-            if not self._lazy.take_ihave(state, topic, ids, self._now_ms):
-                self._misbehaved(state.peer)
-            if state.peer not in self._peers:
-                return
+    def _verdict(self, mid: bytes, verdict: VerdictWord) -> None:
+        entry = self._pending.pop(mid)
+        if entry is None:
+            self._counts["verdicts_late"] += 1
+            return
+        self._counts["verdicts_" + verdict] += 1
+        message = entry.message
+        if verdict == "accept":
+            self._reward(entry)
+            self._spread(message, self._mesh.members(message.topic), entry.sources)
+            return
+        self._seen.add(message.key, verdict)
+        if verdict == "reject":
+            for peer in entry.sources:
+                self._invalid(peer, message.topic)
 
-    def _take_iwant(self, state: PeerState, rpc: Rpc) -> None:
-        self._lazy.take_iwant(state, rpc.iwant, self._now_ms)
-
-    def _take_grafts(self, state: PeerState, rpc: Rpc) -> None:
-        for topic in self._readable(state, rpc.graft):
-            for _ in range(self._mesh.take_graft(state, topic, self._now_ms)):
-                self._misbehaved(state.peer)
-            if state.peer not in self._peers:
-                return
-
-    def _take_prunes(self, state: PeerState, rpc: Rpc) -> None:
-        for topic, backoff_s in self._readable(state, rpc.prune):
-            self._mesh.take_prune(state.peer, topic, backoff_s, self._now_ms)
-
-    def _readable(self, state: PeerState, items: Sequence[T]) -> Sequence[T]:
-        """The first items of an RPC's list; more of them are a fault, after which the peer may be gone."""
-        if len(items) > self._params.rpc_control_max:
-            self._misbehaved(state.peer)
-        return items[: self._params.rpc_control_max] if state.peer in self._peers else ()
-
-    def _require_topic(self, topic: str) -> None:
-        if topic_bytes(topic) > self._params.topic_bytes_max:
-            raise LocalProtocolError("topic too long")
+    def _reward(self, entry: Pending) -> None:
+        """Who sent a good message first, and who sent it while it was judged."""
+        topic = entry.message.topic
+        first, *others = entry.sources
+        self._scores.delivered_first(first, topic)
+        if self._near_first is not None:
+            for peer in others:
+                self._scores.delivered_near_first(peer, topic)
+            self._near_first.add(entry.message.key, entry.sources, self._now_ms)

@@ -4,7 +4,7 @@ The RPC mirrors the protobuf of gossipsub v1.1 (libp2p specs, pubsub/gossipsub);
 in the network adapter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Literal
 
@@ -15,6 +15,7 @@ RPC_BYTES_MAX: Final = 1024 * 1024
 TOPIC_BYTES_MAX: Final = 256
 
 VerdictWord = Literal["accept", "ignore", "reject"]
+MessageKey = tuple[str, bytes]  # topic and message id
 
 
 def message_id(data: bytes) -> bytes:
@@ -34,11 +35,24 @@ def records_topic(network_id: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GossipMessage:
-    """One message on a topic. `extra_fields`: from, seqno, signature or key was set (StrictNoSign)."""
+    """One message on a topic. `extra_fields`: from, seqno, signature or key was set (StrictNoSign).
+
+    It remembers its id, so that one object that travels far is hashed once.
+    """
 
     topic: str
     data: bytes
     extra_fields: bool = False
+    _key: MessageKey | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def key(self) -> MessageKey:
+        """Topic and message id, by which caches know the message."""
+        key = self._key
+        if key is None:
+            key = (self.topic, message_id(self.data))
+            object.__setattr__(self, "_key", key)
+        return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +69,11 @@ class Rpc:
 
 @dataclass(frozen=True, slots=True)
 class PeerConnected:
-    """A peer (32 B key) can be written to. `outbound` if we dialled it."""
+    """A peer (32 B key) can be written to. `outbound` if we dialled it; `ip` of its end, "" if unknown."""
 
     peer: bytes
     outbound: bool
+    ip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +125,27 @@ class Tick:
     """Time has passed; due at `Router.next_wakeup_ms()`, harmless at any other time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Exclude:
+    """Keep exactly these peers out of our meshes: those whose conviction is certified.
+
+    It is no score: what they send is read and judged as ever, since it may be evidence, and they hear of
+    everything. The last event counts; at most `excluded_max` keys.
+    """
+
+    peers: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Appraise:
+    """The application's own score of a peer (P5), in thousandths; 0 unless said otherwise."""
+
+    peer: bytes
+    score: int
+
+
 NetworkEvent = PeerConnected | PeerDisconnected | RpcReceived | RpcMalformed
-Event = NetworkEvent | Subscribe | Unsubscribe | Publish | Verdict | Tick
+Event = NetworkEvent | Subscribe | Unsubscribe | Publish | Verdict | Exclude | Appraise | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +179,7 @@ COUNTERS: Final = (
     "faults_invalid",
     "faults_misbehaviour",
     "grafts_in_backoff",
+    "grafts_opportunistic",
     "grafts_refused",
     "grafts_sent",
     "heartbeats",
@@ -165,8 +200,10 @@ COUNTERS: Final = (
     "peers_refused",
     "pending_expired",
     "promises_broken",
+    "promises_excused",
     "prunes_sent",
     "publish_repeated",
+    "rpcs_graylisted",
     "rpcs_malformed",
     "rpcs_of_strangers",
     "rpcs_received",

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.gossip_cache import MessageCache, PendingMessages, Promises, SeenCache
+from p2pverify.core.gossip_cache import MessageCache, NearFirst, PendingMessages, Promises, SeenCache
 from p2pverify.core.gossip_dice import Dice
 from p2pverify.core.gossip_outbox import Outbox, merge
 from p2pverify.core.gossip_params import GossipParams
-from p2pverify.core.gossip_peers import PeerTable
-from p2pverify.core.gossip_types import GossipMessage, Rpc, message_id, records_topic
+from p2pverify.core.gossip_types import GossipMessage, Rpc, SendRpc, message_id, records_topic
 
 PARAMS = GossipParams()
 ALICE, BOB = b"a" * 32, b"b" * 32
@@ -56,53 +55,77 @@ def test_samples_are_subsets(items: list[int], count: int, key: bytes) -> None:
 
 def test_seen_is_bounded() -> None:
     """The oldest ids go first, by number and by age."""
-    seen = SeenCache(replace(PARAMS, seen_max=3))
-    for number in range(5):
-        seen.add("t", mid(number), "accept", number)
-    assert [seen.get("t", mid(number)) for number in range(5)] == [None, None, "accept", "accept", "accept"]
-    assert seen.get("u", mid(4)) is None
-    seen.expire(3 + PARAMS.seen_ttl_ms)
+    seen = SeenCache(replace(PARAMS, seen_max=4))
+    for number in range(7):
+        seen.add(("t", mid(number)), "accept")
+        assert len(seen) <= 4
+    assert [seen.get(("t", mid(number))) is not None for number in range(7)] == [False] * 4 + [True] * 3
+    assert seen.get(("u", mid(6))) is None
+    seen.expire(0)
+    seen.expire(PARAMS.seen_ttl_ms)
     assert len(seen) == 1
-    seen.add("t", mid(4), "reject", 0)
-    assert seen.get("t", mid(4)) == "reject"
+    seen.add(("t", mid(6)), "reject")
+    assert (seen.get(("t", mid(6))), len(seen)) == ("reject", 1)
+    seen.expire(2 * PARAMS.seen_ttl_ms)
+    assert len(seen) == 1
+    seen.expire(3 * PARAMS.seen_ttl_ms)
+    assert len(seen) == 0
+
+
+def test_near_first_counts_each_peer_once() -> None:
+    """Within the window after the verdict each further peer counts once; after it, or without an entry, none."""
+    near = NearFirst(replace(PARAMS, pending_max=1))
+    message, other = GossipMessage("t", b"m"), GossipMessage("t", b"n")
+    near.add(message.key, [ALICE], 100)
+    near.add(other.key, [ALICE], 100)
+    window_ms = PARAMS.score.delivery_window_ms
+    asked = [(ALICE, 100), (BOB, 100 + window_ms), (BOB, 100 + window_ms), (b"c" * 32, 101 + window_ms)]
+    assert [near.first_of(one, message.key, at_ms) for one, at_ms in asked] == [False, True, False, False]
+    assert not near.first_of(BOB, other.key, 100)
+    near.expire(101 + window_ms)
+    near.add(other.key, [], 200)
+    assert near.first_of(BOB, other.key, 200)
 
 
 def test_pending_counts_what_it_holds() -> None:
     """Bytes and places come back with the verdict."""
     pending = PendingMessages(replace(PARAMS, pending_max=2, pending_per_peer_max=1))
-    assert pending.add(mid(0), GossipMessage("t", b"000"), ALICE, 0)
-    assert not pending.add(mid(1), GossipMessage("t", b"111"), ALICE, 0)
-    assert pending.add(mid(2), GossipMessage("t", b"2"), BOB, 0)
-    assert not pending.add(mid(3), GossipMessage("t", b"3"), b"c" * 32, 0)
+    first, second, third = (GossipMessage("t", data) for data in (b"000", b"111", b"2"))
+    assert pending.add(first, ALICE, 0)
+    assert not pending.add(second, ALICE, 0)
+    assert pending.add(third, BOB, 0)
+    assert not pending.add(GossipMessage("t", b"3"), b"c" * 32, 0)
     assert (len(pending), pending.size_bytes) == (2, 4)
-    assert pending.pop(mid(0)) is not None
-    assert pending.pop(mid(0)) is None
+    assert pending.pop(first.key[1]) is not None
+    assert pending.pop(first.key[1]) is None
     assert (len(pending), pending.size_bytes) == (1, 1)
-    assert pending.add(mid(1), GossipMessage("t", b"111"), ALICE, 5)
+    assert pending.add(second, ALICE, 5)
     assert pending.expire(PARAMS.pending_ms) == 1
-    assert pending.get(mid(1)) is not None
+    assert pending.get(second.key[1]) is not None
 
 
 def test_message_cache_is_bounded() -> None:
     """The oldest messages go first, by number and by bytes, and never leave an id behind."""
     cache = MessageCache(replace(PARAMS, mcache_messages_max=3, mcache_bytes_max=100))
-    for number in range(3):
-        cache.put(mid(number), GossipMessage("t", b"x"))
+    messages = [GossipMessage("t", b"%d" % number) for number in range(4)]
+    for message in messages[:3]:
+        cache.put(message)
     cache.shift()
-    cache.put(mid(3), GossipMessage("t", b"x"))
-    cache.put(mid(3), GossipMessage("t", b"x"))
+    cache.put(messages[3])
+    cache.put(messages[3])
     assert cache.ids("t") == [mid(1), mid(2), mid(3)]
     assert cache.ids("u") == []
-    cache.put(mid(4), GossipMessage("t", bytes(99)))
-    assert (cache.ids("t"), cache.size_bytes) == ([mid(3), mid(4)], 100)
-    cache.put(mid(5), GossipMessage("t", bytes(101)))
+    large, larger = GossipMessage("t", bytes(99)), GossipMessage("t", bytes(101))
+    cache.put(large)
+    assert (cache.ids("t"), cache.size_bytes) == ([mid(3), large.key[1]], 100)
+    cache.put(larger)
     assert (len(cache), cache.size_bytes, cache.ids("t")) == (0, 0, [])
 
 
 def test_message_cache_windows() -> None:
     """Messages are advertised for gossip_windows heartbeats and kept for history_windows."""
     cache = MessageCache(PARAMS)
-    cache.put(mid(0), GossipMessage("t", b"x"))
+    cache.put(GossipMessage("t", b"0"))
     life = []
     for _ in range(6):
         life.append((bool(cache.ids("t")), cache.peek(mid(0)) is not None))
@@ -114,7 +137,7 @@ def test_promises_are_limited_and_balanced() -> None:
     """Asked ids are limited per message, per peer and in all, and every way of ending gives the room back."""
     promises = Promises(replace(PARAMS, promises_per_peer_max=2, promises_max=3, iwant_parallel_max=2))
     promises.add(mid(0), ALICE, 0)
-    promises.add(mid(1), ALICE, 0)
+    promises.add(mid(1), ALICE, 0, tracked=True)
     assert (promises.room(ALICE), promises.room(BOB)) == (0, 1)
     assert not promises.wanted(mid(0), ALICE)
     promises.add(mid(0), BOB, 1)
@@ -122,28 +145,14 @@ def test_promises_are_limited_and_balanced() -> None:
     assert promises.room(BOB) == 0
     promises.fulfil(mid(0))
     assert len(promises) == 1
-    assert promises.expire(PARAMS.iwant_followup_ms) == {ALICE: 1}
+    assert promises.expire(PARAMS.iwant_followup_ms) == (1, [ALICE])
     promises.add(mid(0), BOB, 0)
+    assert promises.expire(PARAMS.iwant_followup_ms) == (1, [])
+    promises.add(mid(0), BOB, 0, tracked=True)
     promises.forget(BOB)
     promises.forget(BOB)
     assert len(promises) == 0
     assert promises.room(ALICE) == promises.room(BOB) == 2
-
-
-def test_faults_are_bounded_and_forgiven() -> None:
-    """Only so many faulty peers are remembered, and each fault for so long."""
-    table = PeerTable(replace(PARAMS, faulty_peers_max=2))
-    for one in (ALICE, BOB, b"c" * 32):
-        table.blame(one).invalid += 2
-    assert table.faults(ALICE).total == 0
-    assert table.faults(BOB).total == 2
-    table.begin_heartbeat(0)
-    table.begin_heartbeat(PARAMS.forgive_ms)
-    assert table.faults(BOB).total == 1
-    table.begin_heartbeat(PARAMS.forgive_ms + 1)
-    assert table.faulty == 2
-    table.begin_heartbeat(2 * PARAMS.forgive_ms)
-    assert table.faulty == 0
 
 
 def test_frames_keep_their_limits() -> None:
@@ -152,13 +161,13 @@ def test_frames_keep_their_limits() -> None:
     outbox = Outbox(params)
     datas = [bytes([number]) * size for number, size in enumerate([250_000] * 6 + [10] * 25)]
     for data in datas:
-        outbox.message(ALICE, message_id(data), GossipMessage("t", data), 0)
+        outbox.message(ALICE, GossipMessage("t", data), 0)
     ids = tuple(mid(number) for number in range(params.ihave_ids_max))
     for topic in "abcdefgh":
         outbox.ihave(ALICE, topic, ids, 0)
     for number in range(params.ihave_ids_max + 1):
         outbox.iwant(ALICE, mid(number), 0)
-    frames = [rpc for _, rpc in outbox.flush()]
+    frames = [sent.rpc for sent in outbox.flush()]
     whole = merge(frames)
     assert [message.data for message in whole.publish] == datas
     assert [topic for topic, _ in whole.ihave] == list("abcdefgh")
@@ -179,12 +188,37 @@ def test_outbox_order_and_omissions() -> None:
     outbox.graft(BOB, "t", 0)
     outbox.prune(BOB, "t", 15, 0)
     outbox.subscription(ALICE, subscribe=True, topic="t", now_ms=0)
-    outbox.message(ALICE, mid(0), GossipMessage("t", b"0"), 0)
-    outbox.discard(ALICE, mid(0))
+    message = GossipMessage("t", b"0")
+    outbox.message(ALICE, message, 0)
+    outbox.discard(ALICE, message.key)
     outbox.graft(b"c" * 32, "t", 0)
     outbox.forget(b"c" * 32)
-    assert outbox.flush() == [(ALICE, Rpc(subscriptions=((True, "t"),))), (BOB, Rpc(prune=(("t", 15),)))]
+    assert outbox.flush() == [
+        SendRpc(ALICE, Rpc(subscriptions=((True, "t"),))),
+        SendRpc(BOB, Rpc(prune=(("t", 15),))),
+    ]
     assert outbox.due_ms is None
+
+
+@pytest.mark.parametrize("batch_ms", [0, 10])
+def test_equal_frames_are_one_object(batch_ms: int) -> None:
+    """Peers that get the same messages get the same RPC, which can be encoded once."""
+    outbox = Outbox(replace(PARAMS, batch_ms=batch_ms))
+    message = GossipMessage("t", b"0")
+    assert outbox.spread(message, (ALICE, BOB, b"c" * 32), {BOB: None}, 0) == 2
+    assert outbox.due_ms == batch_ms
+    one, other = outbox.flush()
+    assert (one.peer, other.peer) == (ALICE, b"c" * 32)
+    assert one.rpc is other.rpc
+    assert one.rpc.publish[0] is message
+
+
+def test_messages_remember_their_id() -> None:
+    """A message is hashed once, which changes neither its equality nor its text."""
+    message, twin = (GossipMessage("t", b"abc") for _ in range(2))
+    assert message.key == ("t", message_id(b"abc"))
+    assert message.key is message.key
+    assert (message, repr(message), hash(message)) == (twin, repr(twin), hash(twin))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +231,8 @@ def test_outbox_order_and_omissions() -> None:
         (lambda: replace(PARAMS, batch_ms=PARAMS.heartbeat_ms), "batch_ms"),
         (lambda: replace(PARAMS, message_bytes_max=PARAMS.rpc_bytes_max), "message"),
         (lambda: replace(PARAMS, ihave_ids_max=100_000), "IHAVE"),
-        (lambda: replace(PARAMS, faults_max=2), "faults"),
+        (lambda: replace(PARAMS, degree_score=7), "D_score"),
+        (lambda: replace(PARAMS, opportunistic_graft_heartbeats=0), "opportunistic_graft_heartbeats"),
         (lambda: replace(PARAMS, seen_max=-1), "seen_max"),
     ],
 )

@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from p2pverify.core.gossip import Router
-from p2pverify.core.gossip_params import GossipParams
+from p2pverify.core.gossip_params import GossipParams, ScoreParams
 from p2pverify.core.gossip_types import (
+    Appraise,
     Deliver,
     Disconnect,
     Event,
+    Exclude,
     GossipMessage,
     PeerConnected,
     PeerDisconnected,
@@ -45,8 +47,18 @@ PARAMS = GossipParams(
     ihave_ids_max=8,
     iwant_ids_max=8,
     iwant_bytes_max=64,
-    faulty_peers_max=3,
+    fanout_ms=2_000,
+    flood_publish=False,
+    opportunistic_graft_heartbeats=2,
     batch_ms=50,
+    score=ScoreParams(
+        retained_max=3,
+        colocation_threshold=1,
+        delivery_weight=-1_000,
+        failure_weight=-1_000,
+        delivery_activation_ms=2_000,
+        retain_ms=10_000,
+    ),
 )
 OWN = b"\xff" * 32
 
@@ -67,13 +79,15 @@ verdicts = st.sampled_from(["accept", "ignore", "reject"])
 events: st.SearchStrategy[Any] = st.one_of(
     st.builds(RpcReceived, peers, rpcs),
     st.builds(RpcReceived, peers, rpcs),
-    st.builds(PeerConnected, peers, st.booleans()),
+    st.builds(PeerConnected, peers, st.booleans(), st.sampled_from(["", "192.0.2.1", "2001:db8::1", "?"])),
     st.builds(PeerDisconnected, peers),
     st.builds(RpcMalformed, peers),
     st.builds(Subscribe, st.sampled_from(["a", "b", "c"])),
     st.builds(Unsubscribe, topics),
     st.builds(Publish, st.sampled_from(["a", "b", "c"]), st.binary(max_size=16)),
     st.builds(Verdict, ids, verdicts),
+    st.builds(Exclude, st.frozensets(peers, max_size=2)),
+    st.builds(Appraise, peers, st.integers(-120_000, 5_000)),
     st.just(Tick()),
 )
 
@@ -86,6 +100,7 @@ class Strangers(RuleBasedStateMachine):
         self.router = Router(PARAMS, own=OWN, seed=7)
         self.now_ms = 0
         self.connected: set[bytes] = set()
+        self.excluded: frozenset[bytes] = frozenset()
         self.waiting: list[bytes] = []
         self.feed(Subscribe("a"))
 
@@ -94,6 +109,8 @@ class Strangers(RuleBasedStateMachine):
             self.connected.add(event.peer)
         elif isinstance(event, PeerDisconnected):
             self.connected.discard(event.peer)
+        elif isinstance(event, Exclude):
+            self.excluded = event.peers
         for effect in self.router.handle(event, self.now_ms):
             match effect:
                 case SendRpc(peer, rpc):
@@ -135,7 +152,8 @@ class Strangers(RuleBasedStateMachine):
         assert sizes["size_peers"] <= PARAMS.peers_max
         assert sizes["size_mesh"] <= PARAMS.peers_max * PARAMS.topics_per_peer_max
         assert sizes["size_backoffs"] <= PARAMS.backoffs_max
-        assert sizes["size_faulty_peers"] <= PARAMS.faulty_peers_max
+        assert sizes["size_scores_retained"] <= PARAMS.score.retained_max
+        assert sizes["size_fanout"] <= PARAMS.topics_per_peer_max
         assert sizes["size_seen"] <= PARAMS.seen_max
         assert sizes["size_pending"] <= PARAMS.pending_max
         assert sizes["size_pending_bytes"] <= PARAMS.pending_bytes_max
@@ -146,9 +164,19 @@ class Strangers(RuleBasedStateMachine):
 
     @invariant()
     def mesh_is_connected(self) -> None:
-        """Members of a mesh are connected peers."""
+        """Members of a mesh are connected peers, and none is excluded."""
         for topic in ("a", "b", "c"):
-            assert set(self.router.mesh_peers(topic)) <= self.connected
+            assert set(self.router.mesh_peers(topic)) <= self.connected - self.excluded
+
+    @invariant()
+    def scores_are_sums(self) -> None:
+        """A score is the sum of its parts, of which the topics' is capped; who is intolerable is not connected."""
+        for peer, parts in self.router.scores().items():
+            topics = parts.time_in_mesh + parts.first_deliveries + parts.delivery_deficit
+            topics += parts.delivery_failures + parts.invalid_messages
+            others = parts.application + parts.colocation + parts.behaviour
+            assert parts.total == min(topics, PARAMS.score.topic_cap) + others
+            assert peer in self.connected or parts.total - parts.application <= 0
 
 
 Strangers.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,288 @@
+"""How the gossip router takes, judges, publishes and forgets messages, one rule at a time."""
+
+from dataclasses import replace
+
+import pytest
+
+from p2pverify.core.errors import LocalProtocolError
+from p2pverify.core.gossip_types import (
+    Deliver,
+    Disconnect,
+    GossipMessage,
+    PeerConnected,
+    PeerDisconnected,
+    Publish,
+    Rpc,
+    SendRpc,
+    Subscribe,
+    Tick,
+    VerdictWord,
+    message_id,
+)
+from tests.support.router import ALICE, BOB, CAROL, OWN, PARAMS, TOPIC, Bench, peer
+
+
+def test_hello_announces_subscriptions() -> None:
+    """A new peer hears at once which topics we are on, and all peers hear of a new one."""
+    bench = Bench()
+    bench(PeerConnected(ALICE, outbound=True))
+    assert bench.sent(ALICE) == [Rpc(subscriptions=((True, TOPIC),))]
+    bench(Subscribe("other"))
+    assert bench.sent(ALICE) == [Rpc(subscriptions=((True, "other"),))]
+    assert bench(Subscribe("other")) == []
+
+
+def test_message_is_judged_before_it_is_forwarded() -> None:
+    """A message goes to the application first, and to the mesh but its sources only after accept."""
+    bench = Bench()
+    bench.join(ALICE, BOB, CAROL)
+    assert set(bench.mesh) == {ALICE, BOB, CAROL}
+    assert bench.message(ALICE, b"m") == [Deliver(TOPIC, b"m", message_id(b"m"), ALICE)]
+    assert bench.message(BOB, b"m") == []  # a second source while pending
+    bench.judge(b"m")
+    assert (bench.data_sent(ALICE), bench.data_sent(BOB), bench.data_sent(CAROL)) == ([], [], [b"m"])
+    assert bench.message(CAROL, b"m") == []
+    assert bench.stat("messages_duplicate") == 2
+
+
+@pytest.mark.parametrize("verdict", ["ignore", "reject"])
+def test_only_accepted_messages_spread(verdict: VerdictWord) -> None:
+    """What was ignored or rejected is neither forwarded, nor advertised, nor delivered again."""
+    bench = Bench()
+    bench.join(ALICE, BOB, *(peer(i) for i in range(10)))
+    bench.message(ALICE, b"m")
+    assert bench.judge(b"m", verdict) == []
+    assert bench.message(BOB, b"m") == []
+    bench.rpc(BOB, iwant=(message_id(b"m"),))
+    assert bench.data_sent(BOB) == []
+    bench.beat()
+    assert not any(rpc.ihave for e in bench.effects if isinstance(e, SendRpc) for rpc in (e.rpc,))
+
+
+def test_unjudged_message_is_not_seen() -> None:
+    """An id enters the seen cache with its verdict only: after the wait it can be delivered again."""
+    bench = Bench()
+    bench.join(ALICE, BOB)
+    bench.message(ALICE, b"m")
+    assert bench.stat("size_seen") == 0
+    bench.now_ms += PARAMS.pending_ms
+    bench.beat()
+    assert bench.stat("pending_expired") == 1
+    assert bench.judge(b"m") == []
+    assert bench.stat("verdicts_late") == 1
+    bench.message(BOB, b"m")
+    assert bench.delivered() == [b"m"]
+
+
+def test_seen_messages_are_forgotten_in_time() -> None:
+    """A message counts as seen for its time to live, and as new after twice that."""
+    bench = Bench()
+    bench.join(ALICE)
+    bench.beat()
+    bench.message(ALICE, b"m")
+    bench.judge(b"m")
+    bench.now_ms += PARAMS.seen_ttl_ms
+    bench.beat()
+    bench.message(ALICE, b"m")
+    assert bench.delivered() == []
+    bench.now_ms += PARAMS.seen_ttl_ms
+    bench.beat()
+    bench.message(ALICE, b"m")
+    assert bench.delivered() == [b"m"]
+
+
+def test_own_messages_are_flooded() -> None:
+    """Publishing sends to every peer on the topic, mesh or not, once, and delivers nothing to us."""
+    bench = Bench()
+    peers = [peer(i) for i in range(20)]
+    bench.join(*peers)
+    bench(PeerConnected(ALICE, outbound=False))  # not on the topic
+    bench(Publish(TOPIC, b"mine"))
+    assert len(bench.mesh) < 20
+    assert all(bench.data_sent(one) == [b"mine"] for one in peers)
+    assert bench.data_sent(ALICE) == []
+    assert bench.delivered() == []
+    assert bench(Publish(TOPIC, b"mine")) == []
+    assert bench.message(peers[0], b"mine") == []
+
+
+def test_publishing_settles_what_is_pending() -> None:
+    """An own message that others sent before needs no verdict and does not return to them."""
+    bench = Bench()
+    bench.join(ALICE, BOB)
+    bench.message(ALICE, b"m")
+    bench(Publish(TOPIC, b"m"))
+    assert (bench.data_sent(ALICE), bench.data_sent(BOB)) == ([], [b"m"])
+    assert bench.judge(b"m", "reject") == []
+    assert bench.stat("faults_invalid") == 0
+
+
+def test_publish_needs_no_subscription() -> None:
+    """Who is not on a topic floods to those who are."""
+    bench = Bench(topic=None)
+    bench.join(ALICE)
+    bench(Publish(TOPIC, b"m"))
+    assert bench.data_sent(ALICE) == [b"m"]
+
+
+def test_own_faults_are_raised() -> None:
+    """Topics and messages beyond the limits are our programmer's fault and change nothing."""
+    bench = Bench()
+    bench.join(ALICE)
+    for event in (
+        Publish(TOPIC, bytes(PARAMS.message_bytes_max + 1)),
+        Publish("t" * (PARAMS.topic_bytes_max + 1), b"m"),
+        Subscribe("t" * (PARAMS.topic_bytes_max + 1)),
+    ):
+        with pytest.raises(LocalProtocolError):
+            bench(event)
+    assert bench.beat() == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        GossipMessage(TOPIC, b"good in itself", extra_fields=True),
+        GossipMessage(TOPIC, bytes(PARAMS.message_bytes_max + 1)),
+    ],
+    ids=["signed", "oversized"],
+)
+def test_strict_no_sign_and_size(message: GossipMessage) -> None:
+    """Signed or oversized messages are a fault of the sender, and do not hide the same data sent rightly."""
+    bench = Bench()
+    bench.join(ALICE, BOB)
+    assert bench.rpc(ALICE, publish=(message,)) == []
+    assert bench.stat("faults_invalid") == 1
+    bench.message(BOB, b"good in itself")
+    assert bench.delivered() == [b"good in itself"]
+
+
+def test_rejected_on_one_topic_is_not_hidden_on_another() -> None:
+    """Data that was rejected on a wrong topic is still delivered on the right one."""
+    bench = Bench()
+    bench(Subscribe("other"))
+    bench.join(ALICE, BOB)
+    bench.message(ALICE, b"m", "other")
+    assert bench.message(BOB, b"m") == []  # pending elsewhere, and no source of that
+    bench.judge(b"m", "reject")
+    assert bench.stat("faults_invalid") == 1
+    bench.message(BOB, b"m")
+    assert bench.delivered() == [b"m"]
+
+
+def test_every_source_of_a_rejected_message_is_blamed() -> None:
+    """Who forwarded a message that is wrong in any context should have known."""
+    bench = Bench()
+    bench.join(ALICE, BOB)
+    bench.message(ALICE, b"m")
+    bench.message(BOB, b"m")
+    bench.judge(b"m", "reject")
+    assert bench.stat("faults_invalid") == 2
+
+
+def test_a_second_connection_starts_afresh() -> None:
+    """A peer that connects again is out of the mesh and hears our subscriptions again."""
+    bench = Bench()
+    bench.join(ALICE)
+    bench(PeerConnected(ALICE, outbound=False))
+    assert bench.mesh == ()
+    assert bench.sent(ALICE) == [Rpc(subscriptions=((True, TOPIC),))]
+
+
+def test_own_key_and_too_many_peers_are_refused() -> None:
+    """The router never talks to itself, nor to more peers than it can remember."""
+    bench = Bench(replace(PARAMS, peers_max=2))
+    assert bench(PeerConnected(OWN, outbound=True)) == [Disconnect(OWN, "own key")]
+    bench.join(ALICE, BOB)
+    assert bench(PeerConnected(CAROL, outbound=True)) == [Disconnect(CAROL, "too many peers")]
+    bench(PeerDisconnected(ALICE))
+    bench(PeerConnected(CAROL, outbound=True))
+    assert bench.ended() == []
+
+
+def test_messages_to_one_peer_share_a_frame() -> None:
+    """With a batch time, what accumulates for a peer leaves as one RPC, without what it sent us meanwhile."""
+    bench = Bench(replace(PARAMS, batch_ms=10))
+    bench.join(ALICE, BOB)
+    bench.now_ms += 10
+    bench(Tick())
+    for number in range(8):
+        bench.message(ALICE, b"%d" % number)
+        assert bench.judge(b"%d" % number) == []
+    bench.message(BOB, b"3")
+    bench.now_ms += 10
+    assert bench.router.next_wakeup_ms() <= bench.now_ms
+    bench(Tick())
+    assert [len(rpc.publish) for rpc in bench.sent(BOB)] == [7]
+    assert b"3" not in bench.data_sent(BOB)
+
+
+def test_full_frames_do_not_wait() -> None:
+    """Half a frame of data leaves before the batch time is over."""
+    bench = Bench(replace(PARAMS, batch_ms=500))
+    bench.join(ALICE)
+    bench.now_ms += 600
+    bench(Tick())
+    assert bench(Publish(TOPIC, bytes(PARAMS.message_bytes_max))) == []
+    bench(Publish(TOPIC, b"\x01" * PARAMS.message_bytes_max))
+    assert len(bench.data_sent(ALICE)) == 2
+
+
+def test_one_peer_cannot_fill_the_waiting_room() -> None:
+    """Unjudged messages are limited per first source, and in bytes; what is dropped can come again."""
+    bench = Bench(replace(PARAMS, pending_per_peer_max=2, pending_bytes_max=5))
+    bench.join(ALICE, BOB)
+    bench.rpc(ALICE, publish=tuple(GossipMessage(TOPIC, b"%d" % i) for i in range(3)))
+    assert bench.delivered() == [b"0", b"1"]
+    bench.message(BOB, b"long")
+    assert bench.delivered() == []
+    assert bench.stat("messages_dropped") == 2
+    bench.judge(b"0")
+    bench.message(BOB, b"long")
+    assert bench.delivered() == [b"long"]
+
+
+def test_subscriptions_are_limited() -> None:
+    """A peer is remembered with a bounded number of topics of bounded length."""
+    bench = Bench(replace(PARAMS, topics_per_peer_max=2))
+    bench(PeerConnected(ALICE, outbound=False))
+    topics = ("t" * 300, "a", "b", TOPIC)
+    bench.rpc(ALICE, subscriptions=tuple((True, topic) for topic in topics))
+    assert bench.stat("subscriptions_refused") == 2
+    assert bench(Publish(TOPIC, b"m")) == []
+    bench(Publish("a", b"m"))
+    assert bench.data_sent(ALICE) == [b"m"]
+
+
+def test_clock_never_runs_backwards() -> None:
+    """An earlier time than before is taken as no time passed: what starts then lasts as long as ever."""
+    bench = Bench()
+    bench.join(ALICE)
+    bench.beat()
+    latest_ms = bench.now_ms
+    bench.now_ms = 0
+    bench.rpc(ALICE, prune=((TOPIC, None),))
+    bench.now_ms = latest_ms + PARAMS.prune_backoff_ms
+    bench.beat()
+    assert ALICE not in bench.mesh
+
+
+def test_a_late_heartbeat_comes_once() -> None:
+    """After a long pause there is one heartbeat, not one for each that was missed."""
+    bench = Bench()
+    bench.now_ms += 100 * PARAMS.heartbeat_ms
+    bench(Tick())
+    bench(Tick())
+    assert bench.stat("heartbeats") == 1
+    assert bench.router.next_wakeup_ms() == bench.now_ms + PARAMS.heartbeat_ms
+
+
+def test_rules_of_other_topics_are_not_ours() -> None:
+    """What comes on a topic that we are not on is dropped without a look, and settles no promise."""
+    bench = Bench()
+    bench.join(ALICE)
+    bench.rpc(ALICE, ihave=((TOPIC, (message_id(b"m"),)),))
+    bench.rpc(ALICE, publish=(GossipMessage("other", b"m", extra_fields=True),))
+    assert (bench.stat("messages_unsubscribed"), bench.stat("faults_invalid"), bench.stat("size_promises")) == (1, 0, 1)
+    bench.message(ALICE, b"m")
+    assert (bench.delivered(), bench.stat("size_promises")) == ([b"m"], 0)

@@ -1,0 +1,89 @@
+"""One gossip router by hand: its clock, its last effects, and peers that join it."""
+
+from hashlib import sha256
+
+from p2pverify.core.gossip import Router
+from p2pverify.core.gossip_params import GossipParams
+from p2pverify.core.gossip_types import (
+    Deliver,
+    Disconnect,
+    Effect,
+    Event,
+    GossipMessage,
+    PeerConnected,
+    Rpc,
+    RpcReceived,
+    SendRpc,
+    Subscribe,
+    Tick,
+    Verdict,
+    VerdictWord,
+    message_id,
+    records_topic,
+)
+
+TOPIC = records_topic(bytes(32))
+OWN = b"\xff" * 32
+ALICE, BOB, CAROL = (sha256(name).digest() for name in (b"alice", b"bob", b"carol"))
+PARAMS = GossipParams()
+
+
+def peer(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+class Bench:
+    """A router, its clock, and its last effects."""
+
+    def __init__(self, params: GossipParams = PARAMS, *, topic: str | None = TOPIC) -> None:
+        self.router = Router(params, own=OWN, seed=1)
+        self.params = params
+        self.now_ms = 1_000
+        self.effects: list[Effect] = []
+        if topic is not None:
+            self(Subscribe(topic))
+
+    def __call__(self, event: Event) -> list[Effect]:
+        self.effects = self.router.handle(event, self.now_ms)
+        return self.effects
+
+    def rpc(self, source: bytes, **parts: object) -> list[Effect]:
+        return self(RpcReceived(source, Rpc(**parts)))  # type: ignore[arg-type]
+
+    def message(self, source: bytes, data: bytes, topic: str = TOPIC) -> list[Effect]:
+        return self.rpc(source, publish=(GossipMessage(topic, data),))
+
+    def judge(self, data: bytes, verdict: VerdictWord = "accept") -> list[Effect]:
+        return self(Verdict(message_id(data), verdict))
+
+    def join(self, *peers: bytes, outbound: bool = False, ip: str = "") -> None:
+        for one in peers:
+            self(PeerConnected(one, outbound, ip))
+            self.rpc(one, subscriptions=((True, TOPIC),))
+
+    def beat(self) -> list[Effect]:
+        """Run until the next heartbeat is done."""
+        before = self.stat("heartbeats")
+        while self.stat("heartbeats") == before:
+            self.now_ms = max(self.now_ms, self.router.next_wakeup_ms())
+            self(Tick())
+        return self.effects
+
+    def stat(self, name: str) -> int:
+        return self.router.statistics()[name]
+
+    def sent(self, to: bytes) -> list[Rpc]:
+        return [e.rpc for e in self.effects if isinstance(e, SendRpc) and e.peer == to]
+
+    def data_sent(self, to: bytes) -> list[bytes]:
+        return [message.data for rpc in self.sent(to) for message in rpc.publish]
+
+    def delivered(self) -> list[bytes]:
+        return [e.data for e in self.effects if isinstance(e, Deliver)]
+
+    def ended(self) -> list[bytes]:
+        return [e.peer for e in self.effects if isinstance(e, Disconnect)]
+
+    @property
+    def mesh(self) -> tuple[bytes, ...]:
+        return self.router.mesh_peers(TOPIC)

@@ -1,0 +1,134 @@
+"""Many gossip routers in virtual time, over links that are slow and lose RPCs."""
+
+import heapq
+from collections.abc import Callable
+from hashlib import sha256
+
+from p2pverify.core.gossip import Router
+from p2pverify.core.gossip_dice import Dice
+from p2pverify.core.gossip_params import GossipParams
+from p2pverify.core.gossip_types import (
+    Deliver,
+    Disconnect,
+    Effect,
+    Event,
+    PeerConnected,
+    PeerDisconnected,
+    Publish,
+    RpcReceived,
+    SendRpc,
+    Subscribe,
+    Tick,
+    Verdict,
+    VerdictWord,
+)
+
+TOPIC = "records"
+
+
+class World:
+    """Routers on a random graph. Links delay each RPC, keep its order, and may lose it.
+
+    RPCs with subscriptions are never lost: they are the first bytes of a stream; a link that loses them is
+    no link. `judge(number, data)` is the verdict of a router's application.
+    """
+
+    def __init__(
+        self,
+        links: set[tuple[int, int]],
+        *,
+        seed: int,
+        loss_percent: int,
+        params: GossipParams,
+        judge: Callable[[int, bytes], VerdictWord] = lambda number, data: "accept",
+    ) -> None:
+        size = 1 + max(map(max, links))
+        self.dice = Dice(b"world%d" % seed)
+        self.loss_percent = loss_percent
+        self.judge = judge
+        self.now_ms = 0
+        self.queue: list[tuple[int, int, int, Event]] = []
+        self.order = 0
+        self.keys = [sha256(b"%d" % number).digest() for number in range(size)]
+        self.index = {key: number for number, key in enumerate(self.keys)}
+        self.routers = [Router(params, own=key, seed=seed) for key in self.keys]
+        self.got: list[dict[bytes, int]] = [{} for _ in self.keys]
+        self.link_free_ms: dict[tuple[int, int], int] = {}
+        self.trace = sha256()
+        self.ended: list[str] = []
+        self.ticks_ms: dict[int, int] = {}
+        for number in range(size):
+            self.feed(number, Subscribe(TOPIC))
+        for one, other in sorted(links):
+            if one < other or (other, one) not in links:
+                self.feed(one, PeerConnected(self.keys[other], outbound=True))
+                self.feed(other, PeerConnected(self.keys[one], outbound=False))
+
+    def feed(self, number: int, event: Event) -> None:
+        """Hand an event to a router and do what it says."""
+        effects = self.routers[number].handle(event, self.now_ms)
+        for effect in effects:
+            self.trace.update(repr((self.now_ms, number, effect)).encode())
+            self.do(number, effect)
+        due_ms = self.routers[number].next_wakeup_ms()
+        if due_ms < self.ticks_ms.get(number, due_ms + 1):
+            self.ticks_ms[number] = due_ms
+            self.later(due_ms, number, Tick())
+
+    def do(self, number: int, effect: Effect) -> None:
+        match effect:
+            case SendRpc(peer, rpc):
+                if not rpc.subscriptions and self.dice.below(100) < self.loss_percent:
+                    return
+                if peer not in self.index:
+                    return  # a stranger that the test plays itself
+                link = (number, self.index[peer])
+                arrival_ms = max(self.now_ms + 5 + self.dice.below(100), self.link_free_ms.get(link, 0))
+                self.link_free_ms[link] = arrival_ms
+                self.later(arrival_ms, self.index[peer], RpcReceived(self.keys[number], rpc))
+            case Deliver(_, data, mid, _):
+                assert data not in self.got[number], "delivered twice"
+                self.got[number][data] = self.now_ms
+                self.later(self.now_ms + self.dice.below(20), number, Verdict(mid, self.judge(number, data)))
+            case Disconnect(peer, reason):
+                self.ended.append(reason)
+                if peer in self.index:
+                    self.later(self.now_ms, self.index[peer], PeerDisconnected(self.keys[number]))
+
+    def later(self, at_ms: int, number: int, event: Event) -> None:
+        self.order += 1
+        heapq.heappush(self.queue, (at_ms, self.order, number, event))
+
+    def run(self, for_ms: int) -> None:
+        end_ms = self.now_ms + for_ms
+        while self.queue and self.queue[0][0] < end_ms:
+            at_ms, _, number, event = heapq.heappop(self.queue)
+            self.now_ms = max(self.now_ms, at_ms)
+            if isinstance(event, Tick):
+                if self.ticks_ms.get(number) != at_ms:
+                    continue  # an earlier one took its place
+                del self.ticks_ms[number]
+            self.feed(number, event)
+        self.now_ms = end_ms
+
+    def publish(self, number: int, data: bytes) -> None:
+        self.got[number][data] = self.now_ms
+        self.feed(number, Publish(TOPIC, data))
+
+    def scores_of(self, number: int) -> list[int]:
+        """How the others see a router, as far as they remember it."""
+        seen = [router.scores().get(self.keys[number]) for router in self.routers]
+        return [parts.total for parts in seen if parts is not None]
+
+    def total(self, name: str) -> int:
+        return sum(router.statistics()[name] for router in self.routers)
+
+
+def random_graph(size: int, *, dials: int, seed: int) -> set[tuple[int, int]]:
+    """Everybody dials so many others."""
+    dice = Dice(b"graph%d" % seed)
+    return {
+        (number, other)
+        for number in range(size)
+        for other in dice.sample([n for n in range(size) if n != number], dials)
+    }
