@@ -43,11 +43,12 @@ def advance(
     for record in sorted(records, key=lambda r: (r.kind, r.author, r.seq, r.id)):
         by_kind.setdefault(record.kind, []).append(record)
         state.count("records")
-    for record in by_kind.get(Kind.CONFLICT, ()):
-        _conflict(step, record)
     moves = [*by_kind.get(Kind.JOIN, ()), *by_kind.get(Kind.LEAVE, ())]
     for record in sorted(moves, key=lambda r: (r.author, r.seq)):
         _membership(step, record)
+    # After the joins: who forks its log as it joins must not bind the members to two cuts.
+    for record in by_kind.get(Kind.CONFLICT, ()):
+        _conflict(step, record)
     for record in by_kind.get(Kind.CUT, ()):
         _cut(step, record)
     for record in by_kind.get(Kind.CUT_SIGNATURE, ()):
@@ -79,7 +80,7 @@ def _conflict(step: Step, record: Record) -> None:
         return
     if conflict_kind(one, two) == "slot":
         step.state.convict(accused, "two payloads for one slot")
-    elif one.header.seq not in member.forks:
+    if one.header.seq == two.header.seq and one.header.seq not in member.forks:
         until = step.state.epoch + step.network.params.fork_epochs
         step.state.change(accused, fork_until=until, forks=member.forks | {one.header.seq})
         step.state.count("forks")
@@ -119,20 +120,18 @@ def _cut_signature(step: Step, record: Record) -> None:
     """Count a signature. A signer whose cuts are not nested convicts itself."""
     state = step.state
     cut_id = decode_cut_signature(record.payload).cut
-    cut = state.cuts.get(cut_id)
     if record.author not in state.members:
         return
     state.signatures[cut_id] = state.signatures.get(cut_id, frozenset()) | {record.author}
-    if cut is None:
+    if cut_id not in state.cuts:
         state.early_signatures.setdefault(cut_id, state.epoch)  # the cut itself may come with a later one
         return
-    before = state.cuts.get(state.last_signed.get(record.author, b""))
+    before = state.last_signed.get(record.author)
     state.last_signed[record.author] = cut_id
-    contains, heads = step.frame.contains, state.heads
     # Only what this very cut holds may decide: what lies outside can differ from peer to peer.
-    if before is None or not contains(heads, cut.heads) or not contains(heads, before.heads):
+    if before is None or not step.holds(cut_id) or not step.holds(before):
         return
-    if not step.frame.contains({head[0]: head for head in cut.heads}, before.heads):
+    if not step.is_nested(before, cut_id):
         state.convict(record.author, "signed two cuts that are not nested")
 
 
@@ -174,20 +173,13 @@ def _carry_convictions(step: Step) -> None:
     """
     state = step.state
     for cut_id in sorted(set(state.cuts) - set(state.path)):
-        cut = state.cuts[cut_id]
-        if (
-            cut_id not in state.signatures
-            or not step.frame.contains(state.heads, cut.heads)
-            or not step.is_supported(cut_id)
-        ):
+        if cut_id not in state.signatures or not step.is_supported(cut_id):
             continue
         other = step.frame.state_of(cut_id)
         if other is None:
             continue
-        for peer in sorted(other.members):
-            found = other.members[peer]
-            if found.is_convicted and peer in state.members:
-                state.convict(peer, found.conviction)
+        for peer in sorted(other.convicted):
+            state.convict(peer, other.members[peer].conviction)
 
 
 def _forget(step: Step) -> None:

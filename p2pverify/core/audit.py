@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from p2pverify.core.canon import Value, as_array, as_bool, as_bytes, as_uint, decode, digest, encode
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.memo import remembered
 from p2pverify.core.question import (
     Opening,
     Receipt,
@@ -71,6 +72,7 @@ class Audit:
         )
 
 
+@remembered(4096)
 def decode_audit(payload: bytes, network: bytes, challenger: bytes) -> Audit:
     """Read an audit's payload. Raises DecodeError; receipts' signatures are not checked here."""
     top = as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), "audit", length=7)
@@ -125,6 +127,7 @@ class Duty:
         return encode([self.epoch, self.anchor, self.beacon, self.vrf_key, self.proof, openings])
 
 
+@remembered(4096)
 def decode_duty(payload: bytes) -> Duty:
     """Read a duty's payload. Raises DecodeError; the proof is not checked here."""
     top = as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), "duty", length=6)

@@ -21,7 +21,7 @@ DEPTH_MAX = 16  # arrays and maps inside one another, the outermost counted
 UINT_MAX = 2**63 - 1  # of a field, so that a signed 64-bit integer holds it everywhere
 _CBOR_UINT_MAX = 2**64 - 1
 _OURS: dict[int, Value] = {0xF4: False, 0xF5: True, 0xF6: None}
-_BYTES_32 = b"\x58\x20"  # how a byte string of 32 begins
+_OTHER = 0xFF  # stands for a first byte that is not there, or is the last of all
 _SHORTEST_MIN = {1: 24, 2: 1 << 8, 4: 1 << 16, 8: 1 << 32}  # the least number that needs so many bytes
 
 
@@ -156,16 +156,26 @@ def _read_array(data: bytes, at: int, length: int, depth_left: int) -> tuple[Val
     if length > len(data) - at:  # every item takes a byte at least
         raise DecodeError("truncated")
     items: list[Value] = []
+    last = len(data) - 1
     for _ in range(length):
-        if data[at : at + 2] == _BYTES_32:  # digests and keys, most of what there is: spare them three calls
-            end = at + 34
-            if end > len(data):
-                raise DecodeError("truncated")
-            items.append(data[at + 2 : end])
-            at = end
-        else:
-            item, at = _read(data, at, depth_left)
+        # Most of what there is, without a call for each: small numbers, keys and digests, arrays of them.
+        first = data[at] if at < last else _OTHER
+        if first < 24:
+            items.append(first)
+            at += 1
+            continue
+        if first == 0x58:
+            end = at + 2 + data[at + 1]
+            if end <= last + 1 and data[at + 1] >= 24:
+                items.append(data[at + 2 : end])
+                at = end
+                continue
+        elif 0x80 <= first < 0x98 and depth_left:
+            item, at = _read_array(data, at + 1, first - 0x80, depth_left - 1)
             items.append(item)
+            continue
+        item, at = _read(data, at, depth_left)
+        items.append(item)
     return items, at
 
 

@@ -20,16 +20,20 @@ from p2pverify.core.fold import Fold
 from p2pverify.core.ledger import Ledger
 from p2pverify.core.network import Network
 from p2pverify.core.records import NO_PREV, Kind, Record, make_record
+from p2pverify.core.shared import Shared
 
 JobDone = Callable[[Computed | ComputeFailed, int], None]
 AskDone = Callable[[ResponseArrived | AskFailed, int], None]
 SECRET = b"p2pverify/secret"
+#: After so many records in an epoch a peer waits for the next. One pass may begin below and end above, but never
+#: reaches the ledger's RECORDS_PER_EPOCH_MAX.
+OWN_RECORDS_PER_EPOCH_MAX = 2048
 
 
 class Context:
     """Shared by the parts of one machine; not for use outside of it."""
 
-    def __init__(self, network: Network, seed: bytes, class_index: int) -> None:
+    def __init__(self, network: Network, seed: bytes, class_index: int, shared: Shared | None = None) -> None:
         self.network = network
         self.params = network.params
         self.network_id = network.id
@@ -38,8 +42,9 @@ class Context:
         self.vrf_seed = vrf.derive_seed(seed)
         self.vrf_key = vrf.public_key(self.vrf_seed)
         self.class_index = class_index
-        self.ledger = Ledger()
-        self.fold = Fold(network, self.ledger)
+        self.shared = shared
+        self.ledger = Ledger() if shared is None else Ledger(shared.records)
+        self.fold = Fold(network, self.ledger, shared)
         self.effects: list[Effect] = []
         self.quiet_until_ms = 0
         self.is_leaving = False
@@ -50,12 +55,24 @@ class Context:
     # ------------------------------------------------------------ own records
 
     def may_write(self, now_ms: int) -> bool:
-        """Whether this peer may sign records: not before genesis, nor while it still looks for its own past."""
+        """Whether this peer may sign records: not before genesis, nor while it still looks for its own past.
+
+        Nor once it has said in an epoch so much that others might not take more, or while its clock is behind its log.
+        """
+        if not self._is_awake(now_ms):
+            return False
+        last, epoch = self.ledger.last(self.key), self.params.epoch_at(now_ms)
+        if last is None or last.epoch < epoch:
+            return True
+        first = self.ledger.at(self.key, last.seq + 1 - OWN_RECORDS_PER_EPOCH_MAX)
+        return last.epoch == epoch and (first is None or first.epoch < epoch)
+
+    def _is_awake(self, now_ms: int) -> bool:
         return now_ms >= self.quiet_until_ms and self.params.epoch_at(now_ms) >= 0
 
     def write(self, kind: Kind, payload: bytes, now_ms: int) -> Record:
         """Sign the next own record: persisted before it is published."""
-        assert self.may_write(now_ms)
+        assert self._is_awake(now_ms)
         head = self.ledger.head(self.key)
         record = make_record(
             self.seed,

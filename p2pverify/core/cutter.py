@@ -1,15 +1,19 @@
 """Proposing and signing cuts: how a set of records becomes final.
 
 A member signs a cut if it holds all of it, if the cut stands on the newest certified cut, contains every cut that the
-member signed before, its record and those signatures included, and if its own fold gives the proposed view.
+member signed before, its record and those signatures included (branches of logs aside that it proves to be forked), and
+if its own fold gives the proposed view.
 """
 
 import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 from p2pverify.core import draw, vrf
 from p2pverify.core.canon import sha256
 from p2pverify.core.context import Context
-from p2pverify.core.fold import NEW_AUTHORS_MAX
+from p2pverify.core.fold import new_authors_max
 from p2pverify.core.records import (
     HEADS_MAX,
     Cut,
@@ -28,8 +32,33 @@ PROPOSE_AT_PERMILLE = 400
 PROPOSE_SPREAD_PERMILLE = 400
 SIGN_WAIT_PERMILLE = 50
 EPOCHS_KEPT = 4
+#: Proposals of one epoch that are remembered of one author, and of all that have no weight in the newest view.
+PROPOSALS_PER_AUTHOR_MAX = 4
+PROPOSALS_BESIDE_MAX = 64
 #: A join stands among an author's first records.
 INTRODUCTION_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A proposal, and when it came."""
+
+    record: Record
+    at_ms: int
+
+    @property
+    def cut(self) -> Cut:
+        return decode_cut(self.record.payload)
+
+    @property
+    def rank(self) -> bytes:
+        return _rank(self.cut.proof)
+
+
+@lru_cache(maxsize=1024)
+def _rank(proof: bytes) -> bytes:
+    """The order of a proposal whose proof was verified: the lowest goes first."""
+    return draw.proposal_rank(vrf.proof_to_beta(proof))
 
 
 class Cutter:
@@ -37,12 +66,16 @@ class Cutter:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._proposals: dict[int, dict[bytes, tuple[Cut, bytes, int]]] = {}  # epoch -> id -> cut, author, seen
+        self._proposals: dict[int, dict[bytes, _Seen]] = {}  # epoch -> id
         self._proposed: set[tuple[int, bytes]] = set()
         self._signed: set[bytes] = set()
         self._last_signed: tuple[bytes, int] | None = None  # cut id, seq of our signature
         self._not_before_epoch = 0
         self._proofs: dict[bytes, bytes] = {}
+        self._awaited: set[bytes] = set()  # records that proposals hold and we do not
+        self._retry_ms = 0
+        #: Whether something came that `tick` should look at now.
+        self.is_due = False
 
     def resume(self, now_ms: int) -> None:
         """Find in the own log what was proposed and signed; sign nothing of epochs that began before this start."""
@@ -61,11 +94,30 @@ class Cutter:
             self._proposed.add((cut.epoch, cut.base))
 
     def take(self, record: Record, now_ms: int) -> None:
-        """Note a proposal that arrived with its whole prefix."""
+        """Note a proposal that arrived with its whole prefix, or a record that one of them waits for."""
+        if record.id in self._awaited:
+            self.is_due = True
+        if record.header.kind != Kind.CUT:
+            return
         epoch = self._context.params.epoch_at(now_ms)
-        if record.kind == Kind.CUT and epoch - EPOCHS_KEPT <= record.epoch <= epoch + 1:
-            cut = decode_cut(record.payload)
-            self._proposals.setdefault(record.epoch, {})[record.id] = (cut, record.author, now_ms)
+        if epoch - EPOCHS_KEPT <= record.epoch <= epoch + 1:
+            proposals = self._proposals.setdefault(record.epoch, {})
+            if self._has_room(record.author, [seen.record.author for seen in proposals.values()]):
+                proposals[record.id] = _Seen(record, now_ms)
+                self.is_due = True
+
+    def _has_room(self, author: bytes, seen: list[bytes]) -> bool:
+        """Whether one more proposal of an author is remembered beside those that were seen."""
+        if seen.count(author) >= PROPOSALS_PER_AUTHOR_MAX:
+            return False
+        members = self._context.fold.latest.members
+        beside = sum(other not in members or not members[other].weight for other in seen)
+        return beside < PROPOSALS_BESIDE_MAX or (author in members and members[author].weight > 0)
+
+    @property
+    def _has_weight(self) -> bool:
+        member = self._context.fold.latest.members.get(self._context.key)
+        return member is not None and member.weight > 0
 
     def tick(self, now_ms: int) -> None:
         context = self._context
@@ -74,20 +126,34 @@ class Cutter:
         epoch = context.params.epoch_at(now_ms)
         for old in [e for e in self._proposals if e < epoch - EPOCHS_KEPT]:
             del self._proposals[old]
-        self._propose(epoch, now_ms)
-        self._sign(epoch, now_ms)
+        if self._has_weight:
+            self._awaited.clear()
+            self._propose(epoch, now_ms)
+            self._sign(epoch, now_ms)
+        self.is_due = False
 
-    def next_wake_ms(self, now_ms: int) -> int:
-        params = self._context.params
-        epoch = params.epoch_at(now_ms)
-        times = [self._propose_at(epoch)[0], self._propose_at(epoch + 1)[0]]
-        times += [seen + self._wait_ms for _, _, seen in self._proposals.get(epoch, {}).values()]
-        return min(t for t in [*times, params.epoch_start_ms(epoch + 1)] if t > now_ms)
+    def next_wake_ms(self, now_ms: int) -> int | None:
+        """When to tick again at the latest, or None: without weight there is nothing to do."""
+        if not self._has_weight:
+            return None
+        epoch = self._context.params.epoch_at(now_ms)
+        times = [self._retry_ms]
+        if self._may_propose(epoch):
+            times.append(self._propose_at(epoch)[0])
+        for near in (epoch, epoch - 1):
+            for seen in self._standing(near, self._context.fold.latest):
+                times += [seen.at_ms + self._wait_ms, self._turn_ms(near, seen.rank)]
+        return min((t for t in times if t > now_ms), default=None)
 
     # ------------------------------------------------------------ proposing
 
-    def _propose_at(self, epoch: int) -> tuple[int, bytes, bytes]:
-        """When this peer would propose, its proof, and its beta: the lower the output, the earlier."""
+    def _may_propose(self, epoch: int) -> bool:
+        latest = self._context.fold.latest
+        is_new = latest.epoch < epoch or latest is self._context.fold.genesis
+        return is_new and epoch >= 0 and (epoch, latest.id) not in self._proposed
+
+    def _propose_at(self, epoch: int) -> tuple[int, bytes]:
+        """When this peer would propose, and its proof: the lower the VRF's output, the earlier."""
         context = self._context
         latest = context.fold.latest
         alpha = draw.propose_alpha(context.network_id, epoch, latest.beacon)
@@ -96,50 +162,58 @@ class Cutter:
             while len(self._proofs) >= EPOCHS_KEPT:
                 del self._proofs[next(iter(self._proofs))]
             proof = self._proofs[alpha] = vrf.prove(context.vrf_seed, alpha)
-        beta = vrf.proof_to_beta(proof)
-        rank = int.from_bytes(draw.proposal_rank(beta)[:4], "big")
-        members = max(1, latest.total_weight)
-        spread = min(PROPOSE_SPREAD_PERMILLE, rank * members * (PROPOSE_SPREAD_PERMILLE // 4) >> 32)
-        start = context.params.epoch_start_ms(epoch)
-        return start + context.params.epoch_ms * (PROPOSE_AT_PERMILLE + spread) // 1000, proof, beta
+        return self._turn_ms(epoch, _rank(proof)), proof
+
+    def _turn_ms(self, epoch: int, rank: bytes) -> int:
+        """When a proposal of this rank may be made, and is looked at. So nobody takes an epoch by being early."""
+        params = self._context.params
+        members = max(1, self._context.fold.latest.total_weight)
+        share = int.from_bytes(rank[:4], "big")
+        spread = min(PROPOSE_SPREAD_PERMILLE, share * members * (PROPOSE_SPREAD_PERMILLE // 4) >> 32)
+        return params.epoch_start_ms(epoch) + params.epoch_ms * (PROPOSE_AT_PERMILLE + spread) // 1000
 
     def _propose(self, epoch: int, now_ms: int) -> None:
         context = self._context
         latest = context.fold.latest
-        member = latest.members.get(context.key)
-        if member is None or not member.weight or (epoch, latest.id) in self._proposed:
+        if not self._may_propose(epoch) or now_ms < self._retry_ms:
             return
-        if latest.epoch >= epoch and latest is not context.fold.genesis:
+        at_ms, proof = self._propose_at(epoch)
+        if now_ms < at_ms or self._is_outbid(epoch, latest, proof):
             return
-        at_ms, proof, beta = self._propose_at(epoch)
-        if now_ms < at_ms or self._is_outbid(epoch, latest.id, beta):
+        self._retry_ms = now_ms + self._wait_ms  # if the records do not give a cut that holds, later ones may
+        moved = self._moved(latest, epoch)
+        if context.key not in latest.heads and all(head[0] != context.key for head in moved):
             return
-        heads = self._heads(latest)
-        if context.key not in {head[0] for head in heads} or len(heads) > HEADS_MAX:
-            return
-        cut = Cut(epoch, latest.id, context.vrf_key, proof, heads, bytes(32), bytes(32))
+        cut = Cut(epoch, latest.id, context.vrf_key, proof, moved, bytes(32), bytes(32))
         filled = context.fold.propose(cut, context.key)
         if filled is None:
             return
+        self._retry_ms = 0
         self._proposed.add((epoch, latest.id))
         self.take(context.write(Kind.CUT, filled.encode(), now_ms), now_ms)
 
-    def _is_outbid(self, epoch: int, base: bytes, beta: bytes) -> bool:
-        own = draw.proposal_rank(beta)
-        return any(self._rank(cut) < own for cut, _, _ in self._standing(epoch, base))
+    def _is_outbid(self, epoch: int, latest: State, proof: bytes) -> bool:
+        """Whether a better proposal is there, and is not one that this peer could never sign."""
+        better = (seen for seen in self._standing(epoch, latest) if seen.rank < _rank(proof))
+        return any(self._is_eligible(seen, latest) for seen in better)
 
-    def _standing(self, epoch: int, base: bytes) -> list[tuple[Cut, bytes, int]]:
-        """Proposals of an epoch on a base whose proposer has weight there and whose proof holds."""
-        latest = self._context.fold.latest
-        found = []
-        for cut, author, seen in self._proposals.get(epoch, {}).values():
+    def _is_eligible(self, seen: _Seen, latest: State) -> bool:
+        """Whether this peer has signed a proposal, could sign it, or could once it has all records."""
+        fold, cut_id = self._context.fold, seen.record.id
+        if cut_id in self._signed or self._may_sign(cut_id, latest):
+            return True
+        return fold.state(cut_id) is None and fold.fault(cut_id) is None
+
+    def _standing(self, epoch: int, latest: State) -> Iterator[_Seen]:
+        """Proposals of an epoch on the newest cut whose proposer has weight there and whose proof holds."""
+        for seen in self._proposals.get(epoch, {}).values():
+            author, cut = seen.record.author, seen.cut
             member = latest.members.get(author)
+            if cut.base != latest.id or member is None or not member.weight:
+                continue
             alpha = draw.propose_alpha(self._context.network_id, cut.epoch, latest.beacon)
-            stands = cut.base == base and member is not None and member.weight
-            stands = stands and cut.vrf_key == self._vrf_key(author, latest)
-            if stands and vrf_holds(cut.vrf_key, alpha, cut.proof):
-                found.append((cut, author, seen))
-        return found
+            if cut.vrf_key == self._vrf_key(author, latest) and vrf_holds(cut.vrf_key, alpha, cut.proof):
+                yield seen
 
     def _vrf_key(self, author: bytes, latest: State) -> bytes | None:
         """The key that a proposer must use: a member's, or that of a founder's join which no cut holds yet."""
@@ -154,42 +228,53 @@ class Cutter:
         first = itertools.islice(self._context.ledger.chain(author), INTRODUCTION_MAX)
         return next((record for record in first if record.kind == Kind.JOIN), None)
 
-    def _heads(self, latest: State) -> tuple[Head, ...]:
-        """What a proposal holds: everything of known authors, and a few that join. So free keys cannot fill a cut."""
-        ledger = self._context.ledger
-        heads = ledger.heads()
-        known = [head for head in heads if head[0] in latest.heads]
-        joining = [head for head in heads if head[0] not in latest.heads]
-        founders = [head for head in joining if head[0] in latest.members]
-        others = [h for h in joining if h[0] not in latest.members and self._join_of(h[0]) is not None]
-        others.sort(key=lambda head: sha256(latest.beacon + head[0]))
-        room = max(0, min(NEW_AUTHORS_MAX, HEADS_MAX - len(known) - len(founders)))
-        return tuple(sorted([*known, *founders, *others[:room]]))
+    def _moved(self, latest: State, epoch: int) -> tuple[Head, ...]:
+        """What a proposal adds: all that is new of known authors, and a few that join. So free keys cannot fill a cut.
+
+        Where there is not room for all, members with weight go first, whose signatures the cut needs, then those that
+        join, whom this peer took in by its last signature before others; of the others, those whose oldest record has
+        waited longest.
+        """
+        moved = self._context.ledger.moved(latest.heads)
+        weighted = [head for head in moved if (m := latest.members.get(head[0])) is not None and m.weight]
+        joining = [h for h in moved if h[0] not in latest.heads and h[0] not in latest.members]
+        joining = [head for head in joining if self._join_of(head[0]) is not None]
+        signed = None if self._last_signed is None else self._context.fold.state(self._last_signed[0])
+        bound = latest.heads if signed is None else signed.heads
+        joining.sort(key=lambda head: (head[0] not in bound, self._lot(latest, head)))
+        first = [*weighted, *joining[: new_authors_max(latest.epoch, epoch)]]
+        taken = {head[0] for head in first}
+        others = [h for h in moved if h[0] not in taken and (h[0] in latest.heads or h[0] in latest.members)]
+        room = max(0, HEADS_MAX - len(first))
+        if len(others) > room:
+            others.sort(key=lambda head: (self._waits_since(latest, head), self._lot(latest, head)))
+        return tuple(sorted([*first, *others[:room]][:HEADS_MAX]))
+
+    def _waits_since(self, latest: State, head: Head) -> int:
+        """The epoch of the first record of an author that the newest cut lacks."""
+        before = latest.heads.get(head[0])
+        return next(self._context.ledger.chain_from(head[0], 0 if before is None else before[1] + 1)).epoch
 
     @staticmethod
-    def _rank(cut: Cut) -> bytes:
-        return draw.proposal_rank(vrf.proof_to_beta(cut.proof))
+    def _lot(latest: State, head: Head) -> bytes:
+        return sha256(latest.beacon + head[0])
 
     # ------------------------------------------------------------ signing
 
     def _sign(self, epoch: int, now_ms: int) -> None:
         context = self._context
         latest = context.fold.latest
-        member = latest.members.get(context.key)
-        if member is None or not member.weight:
-            return
         for proposed in (epoch, epoch - 1):
-            standing = self._standing(proposed, latest.id)
+            standing = [s for s in self._standing(proposed, latest) if now_ms >= self._turn_ms(proposed, s.rank)]
             if proposed < self._not_before_epoch or not standing:
                 continue
-            if now_ms < min(seen for _, _, seen in standing) + self._wait_ms:
+            if now_ms < min(seen.at_ms for seen in standing) + self._wait_ms:
                 continue
-            ids = {cut: cut_id for cut_id, (cut, _, _) in self._proposals[proposed].items()}
-            for cut, _, _ in sorted(standing, key=lambda s: self._rank(s[0])):
-                cut_id = ids[cut]
+            for seen in sorted(standing, key=lambda s: s.rank):
+                cut_id = seen.record.id
                 if cut_id in self._signed:
                     break
-                if self._may_sign(cut_id, cut):
+                if self._may_sign(cut_id, latest):
                     self._signed.add(cut_id)
                     record = context.write(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), now_ms)
                     self._last_signed = (cut_id, record.seq)
@@ -200,20 +285,25 @@ class Cutter:
         """A moment for a better proposal to arrive."""
         return self._context.params.epoch_ms * SIGN_WAIT_PERMILLE // 1000
 
-    def _may_sign(self, cut_id: bytes, cut: Cut) -> bool:
-        context = self._context
-        heads = {head[0]: head for head in cut.heads}
-        if self._last_signed is not None:
-            signed_id, seq = self._last_signed
-            own = heads.get(context.key)
-            if own is None or own[1] < seq:
-                return False
-            before = context.ledger.get(signed_id)
-            if before is None or not context.ledger.covers(cut.heads):
-                return False
-            proposer = heads.get(before.author)
-            if proposer is None or proposer[1] < before.seq:
-                return False  # that cut itself must be inside, or its convictions would not be carried on
-            if not context.ledger.extends(heads, decode_cut(before.payload).heads):
-                return False
-        return context.fold.state(cut_id) is not None
+    def _may_sign(self, cut_id: bytes, latest: State) -> bool:
+        """Whether a cut on the newest one holds, and contains what this peer has signed before."""
+        fold = self._context.fold
+        state = fold.state(cut_id)
+        if state is None:
+            lacking = None if fold.fault(cut_id) is not None else fold.lacks(cut_id)
+            if lacking is not None:
+                self._awaited.add(lacking)
+            return False
+        if self._last_signed is None:
+            return True
+        signed_id, seq = self._last_signed
+        own, record = state.heads.get(self._context.key), self._context.ledger.get(signed_id)
+        if own is None or own[1] < seq or record is None:
+            return False
+        proposer = state.heads.get(record.author)
+        if not state.is_forked(record.author, record.seq) and (proposer is None or proposer[1] < record.seq):
+            return False  # that cut itself must be inside, or its convictions would not be carried on
+        if signed_id in latest.path:
+            return True
+        before = fold.state(signed_id)
+        return before is not None and fold.contains(state, before)

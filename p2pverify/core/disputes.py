@@ -19,20 +19,25 @@ from p2pverify.core.step import Step
 SEAL_CUTS = 3
 #: An undecided dispute older than so many cuts no longer keeps others from being opened.
 PENDING_CUTS = 6
+#: A challenger whose own answer stays sealed for so many cuts after the sealing was closed opens no other dispute.
+OPENING_CUTS = 3
 
 
 def open_disputes(step: Step, opened: list[Opened]) -> None:
     """Admit disputes up to the contract's limit, at most one per participant and cut; the rest lapse.
 
-    Nor is anybody taken to more open disputes than would convict it: those that it loses already suffice.
+    Nor is anybody taken to more open disputes than would convict it: those that it loses already suffice. And who has
+    not opened its own answer in one dispute costs the voters no other.
     """
     state = step.state
     busy = _saturated(step)
+    silent = _silent(state)
     admitted = 0
     for audit, duty_seq, sampled in sorted(opened, key=lambda o: _rank(o[0])):
         participants = _participants(audit)
         convicted = any(state.members[p].is_convicted for p in participants if p in state.members)
-        if admitted == step.network.params.disputes_per_cut or convicted or participants & busy:
+        refused = convicted or audit.challenger in silent or participants & busy
+        if refused or admitted == step.network.params.disputes_per_cut:
             state.count("lapsed disputes")
             continue
         admitted += 1
@@ -58,6 +63,17 @@ def _saturated(step: Step) -> set[bytes]:
             if member.cusum + count * steps.up >= steps.threshold:
                 found.add(peer)
     return found
+
+
+def _silent(state: State) -> set[bytes]:
+    """Challengers that could have opened their answer in a dispute for some cuts, and did not."""
+    return {
+        key.challenger
+        for key, dispute in state.disputes.items()
+        if dispute.sealed_index >= 0
+        and state.index - dispute.sealed_index > OPENING_CUTS
+        and key.challenger not in dispute.votes
+    }
 
 
 def _participants(audit: Audit) -> set[bytes]:

@@ -4,6 +4,7 @@ Everything here is a function of the output (beta) and of a certified set of mem
 anybody can derive what a peer owed.
 """
 
+import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -87,8 +88,8 @@ def targets(beta: bytes, slot: Slot, candidates: Iterable[bytes], params: Params
     """The asked peers of a slot: the candidates with the lowest hash of output, slot and peer."""
     count = 1 if slot.solo else params.panel_size
     stem = encode([TARGET, beta, slot.index, bytes(32)])[:-32]  # the peer is the last item, of 32 bytes always
-    ranked = sorted((sha256(stem + peer), peer) for peer in candidates)
-    return tuple(peer for _, peer in ranked[:count])
+    ranked = heapq.nsmallest(count, ((sha256(stem + peer), peer) for peer in candidates))
+    return tuple(peer for _, peer in ranked)
 
 
 def dispute_rank(challenger: bytes, epoch: int, slot: int) -> bytes:

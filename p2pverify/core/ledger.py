@@ -1,11 +1,12 @@
 """The ledger: the grow-only set of accepted records, hash-linked per author.
 
 A record counts only with its whole prefix, so records that arrive early wait, bounded, for those before them. Forks
-are kept: each branch is a chain of its own, and a cut names the branch by its head.
+are kept: each branch is a chain of its own, and a cut names the branch by its head. What records mean, and which
+branch is the right one, is decided elsewhere.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import bisect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from p2pverify.core.canon import encode
 from p2pverify.core.errors import GossipIgnore
@@ -15,189 +16,307 @@ from p2pverify.core.records import NO_PREV, Head, Record
 WAITING_PER_AUTHOR_MAX = 4096
 WAITING_MAX = 65_536
 BRANCHES_MAX = 8
+#: Records of one author in one epoch, on one branch. No honest peer comes near: see `protocol/limits.md`.
+RECORDS_PER_EPOCH_MAX = 4096
+#: Forks that were seen and not yet taken up by `take_forks`.
+FORKS_MAX = 4096
 
-
-@dataclass(slots=True)
-class _Author:
-    """One author's records: the chain we follow, and branches beside it."""
-
-    chain: list[bytes] = field(default_factory=list)
-    waiting: dict[bytes, Record] = field(default_factory=dict)  # by prev
-    forked: set[bytes] = field(default_factory=set)  # ids beside the chain
+Seen = Callable[[Record], None]
 
 
 class Ledger:
-    """Accepted records in memory. Holds no opinion on what they mean."""
+    """Accepted records in memory. Holds no opinion on what they mean.
 
-    def __init__(self) -> None:
-        self._records: dict[bytes, Record] = {}
-        self._authors: dict[bytes, _Author] = {}
-        self._waiting = 0
-        self._forks: list[tuple[bytes, bytes]] = []
+    `by_id` only says where an id is to be found, so ledgers of one process may share it: what a ledger holds stands
+    in its own chains and branches.
+    """
+
+    def __init__(self, by_id: dict[bytes, Record] | None = None) -> None:
+        self._by_id: dict[bytes, Record] = {} if by_id is None else by_id
+        self._authors: list[bytes] = []  # sorted
+        self._chains: dict[bytes, list[Record]] = {}
+        self._beside: dict[bytes, dict[bytes, Record]] = {}  # author -> id -> record of another branch
+        self._waiting: dict[bytes, dict[bytes, Record]] = {}  # author -> prev -> record
+        self._waiting_count = 0
+        self._length = 0
+        self._forks: dict[tuple[bytes, int], tuple[Record, Record]] = {}
+        self._watchers: list[Seen] = []
 
     def __len__(self) -> int:
-        return len(self._records)
+        return self._length
 
-    def __contains__(self, record_id: object) -> bool:
-        return record_id in self._records
+    def __contains__(self, record_id: bytes) -> bool:
+        return self.get(record_id) is not None
 
     def get(self, record_id: bytes) -> Record | None:
-        return self._records.get(record_id)
+        found = self._by_id.get(record_id)
+        if found is None:
+            return None
+        header = found.header
+        chain = self._chains.get(header.author)
+        if chain is None:
+            return None
+        if header.seq < len(chain) and chain[header.seq].id == record_id:
+            return chain[header.seq]
+        beside = self._beside.get(header.author)
+        return None if beside is None else beside.get(record_id)
+
+    def is_awaited(self, author: bytes, prev: bytes) -> bool:
+        """Whether a record of this author waits here for the record `prev`."""
+        return prev in self._waiting.get(author, ())
+
+    def watch(self, seen: Seen) -> None:
+        """Call `seen` with each record held, in no order that matters, and from now on with each that is added."""
+        for record in self.records():
+            seen(record)
+        self._watchers.append(seen)
+
+    # ------------------------------------------------------------ adding
 
     def add(self, record: Record) -> list[Record]:
         """Take an accepted record; returns all that now have their whole prefix, in order.
 
         Raises GossipIgnore if the record is known or if too many wait for an earlier one.
         """
-        if record.id in self._records:
-            raise GossipIgnore("known")
-        author = self._authors.setdefault(record.author, _Author())
-        if not self._has_prefix(record):
-            self._wait(author, record)
-            return []
+        header = record.header
+        chain = self._chains.get(header.author)
+        if chain is None or header.seq != len(chain) or chain[-1].id != header.prev:  # not simply the next one
+            if record.id in self:
+                raise GossipIgnore("known")
+            if not self._has_prefix(record):
+                self._wait(record)
+                return []
+        self._append(record)
         added = [record]
-        self._append(author, record)
-        while (following := author.waiting.pop(added[-1].id, None)) is not None:
-            self._waiting -= 1
-            if following.seq != added[-1].seq + 1:
-                break  # it named a record before it that is not the one before: it never counts
-            self._append(author, following)
-            added.append(following)
+        if header.author in self._waiting:
+            self._take_waiting(added)
         return added
 
     def _has_prefix(self, record: Record) -> bool:
         if record.seq == 0:
             return True
-        before = self._records.get(record.header.prev)
+        before = self.get(record.header.prev)
         if before is None:
             return False
         if before.author != record.author or before.seq != record.seq - 1:
             raise GossipIgnore("prev is not the record before")
         return True
 
-    def _wait(self, author: _Author, record: Record) -> None:
-        if record.header.prev in author.waiting:
+    def _wait(self, record: Record) -> None:
+        waiting = self._waiting.get(record.author, {})
+        if record.header.prev in waiting:
             raise GossipIgnore("known")
-        if len(author.waiting) >= WAITING_PER_AUTHOR_MAX or self._waiting >= WAITING_MAX:
+        if len(waiting) >= WAITING_PER_AUTHOR_MAX or self._waiting_count >= WAITING_MAX:
             raise GossipIgnore("too many records wait for an earlier one")
-        author.waiting[record.header.prev] = record
-        self._waiting += 1
+        self._waiting.setdefault(record.author, waiting)[record.header.prev] = record
+        self._waiting_count += 1
 
-    def _append(self, author: _Author, record: Record) -> None:
-        if record.seq == len(author.chain) and (record.seq == 0 or author.chain[-1] == record.header.prev):
-            author.chain.append(record.id)
+    def _take_waiting(self, added: list[Record]) -> None:
+        """Append to `added` what has waited for its last record, and so on."""
+        author = added[-1].author
+        waiting = self._waiting[author]
+        while (following := waiting.pop(added[-1].id, None)) is not None:
+            self._waiting_count -= 1
+            if following.seq != added[-1].seq + 1:
+                break  # it named a record before it that is not the one before: it never counts
+            try:
+                self._append(following)
+            except GossipIgnore:
+                break  # it can come again
+            added.append(following)
+        if not waiting:
+            del self._waiting[author]
+
+    def _append(self, record: Record) -> None:
+        """Put a record with its whole prefix into its place. Raises GossipIgnore where a bound is reached."""
+        header = record.header
+        chain = self._chains.get(header.author)
+        self._check_epoch(record, chain)
+        if chain is None:
+            bisect.insort(self._authors, header.author)
+            self._chains[header.author] = [record]
+        elif header.seq == len(chain) and chain[-1].id == header.prev:
+            chain.append(record)
         else:
-            rival = author.chain[record.seq] if record.seq < len(author.chain) else None
-            if len(author.forked) >= BRANCHES_MAX * WAITING_PER_AUTHOR_MAX:
+            beside = self._beside.setdefault(header.author, {})
+            if len(beside) >= BRANCHES_MAX * WAITING_PER_AUTHOR_MAX:
                 raise GossipIgnore("too many branches")
-            author.forked.add(record.id)
-            if rival is not None and rival != record.id:
-                self._forks.append((rival, record.id))
-        self._records[record.id] = record
+            beside[record.id] = record
+            if header.seq < len(chain) and len(self._forks) < FORKS_MAX:
+                self._forks.setdefault((header.author, header.seq), (chain[header.seq], record))
+        self._by_id.setdefault(record.id, record)
+        self._length += 1
+        for seen in self._watchers:
+            seen(record)
+
+    def _check_epoch(self, record: Record, chain: list[Record] | None) -> None:
+        """A log goes forward in time, with so many records in an epoch. The branch alone decides it, so all agree."""
+        if chain is None or record.seq == 0:
+            return
+        on_chain = record.seq <= len(chain) and chain[record.seq - 1].id == record.header.prev
+        before = chain[record.seq - 1] if on_chain else self._by_id[record.header.prev]
+        if record.epoch < before.epoch:
+            raise GossipIgnore("dated before the record before it")
+        first = record.seq - RECORDS_PER_EPOCH_MAX  # the one that may not be of the same epoch
+        if first < 0 or record.epoch > before.epoch:
+            return
+        while before.epoch == record.epoch and not (before.seq < len(chain) and chain[before.seq].id == before.id):
+            if before.seq <= first:
+                break
+            before = self._by_id[before.header.prev]
+        if before.epoch == record.epoch and (before.seq <= first or chain[first].epoch == record.epoch):
+            raise GossipIgnore("too many records in one epoch")
+
+    # ------------------------------------------------------------ branches
+
+    @property
+    def has_forks(self) -> bool:
+        """Whether `take_forks` would return something."""
+        return bool(self._forks)
 
     def take_forks(self) -> list[tuple[Record, Record]]:
-        """Pairs of records with one author and number that appeared since the last call."""
-        found, self._forks = self._forks, []
-        return [(self._records[one], self._records[two]) for one, two in found]
+        """Pairs of records with one author and number that appeared since the last call; one pair per number."""
+        found, self._forks = self._forks, {}
+        return list(found.values())
 
-    def follow(self, head: Head) -> None:
-        """Make the branch that ends in `head` the author's chain; a certified cut has named it."""
+    def follow(self, heads: Mapping[bytes, Head]) -> None:
+        """Make the branches that a certified cut names their authors' chains. All its heads must be here."""
+        for author in sorted(self._beside):
+            if author in heads:
+                self._follow(heads[author])
+
+    def _follow(self, head: Head) -> None:
         author, seq, record_id = head
-        state = self._authors[author]
-        if seq < len(state.chain) and state.chain[seq] == record_id:
+        chain, beside = self._chains[author], self._beside[author]
+        if seq < len(chain) and chain[seq].id == record_id:
             return
         branch = self._branch(record_id)
-        state.forked.update(set(state.chain) - set(branch))
-        state.chain = branch
-        state.forked.difference_update(branch)
+        beside.update((left.id, left) for left in chain)
+        for taken in branch:
+            del beside[taken.id]
+        following: dict[bytes, Record] = {}
+        for record in sorted(beside.values(), key=lambda r: r.id, reverse=True):
+            following[record.header.prev] = record
+        while (after := following.get(branch[-1].id)) is not None:
+            branch.append(beside.pop(after.id))  # so nothing beside continues the chain: `add` relies on it
+        self._chains[author] = branch
 
-    def _branch(self, record_id: bytes) -> list[bytes]:
+    def _branch(self, record_id: bytes) -> list[Record]:
         branch = []
         while record_id != NO_PREV:
-            branch.append(record_id)
-            record_id = self._records[record_id].header.prev
+            record = self.get(record_id)
+            assert record is not None
+            branch.append(record)
+            record_id = record.header.prev
         return branch[::-1]
 
+    def branches(self) -> Iterator[Record]:
+        """Records beside the followed chains: the evidence of forks."""
+        for author in sorted(self._beside):
+            yield from sorted(self._beside[author].values(), key=lambda r: (r.seq, r.id))
+
+    # ------------------------------------------------------------ reading
+
     def head(self, author: bytes) -> Head | None:
-        state = self._authors.get(author)
-        if state is None or not state.chain:
-            return None
-        return (author, len(state.chain) - 1, state.chain[-1])
+        chain = self._chains.get(author)
+        return None if chain is None else (author, len(chain) - 1, chain[-1].id)
 
     def heads(self) -> tuple[Head, ...]:
         """Heads of all authors, sorted."""
-        found = (self.head(author) for author in sorted(self._authors))
-        return tuple(head for head in found if head is not None)
+        chains = self._chains
+        return tuple((author, len(chains[author]) - 1, chains[author][-1].id) for author in self._authors)
+
+    def moved(self, earlier: Mapping[bytes, Head]) -> list[Head]:
+        """Heads of those authors of whom more is here than an earlier cut holds, sorted."""
+        found: list[Head] = []
+        for author in self._authors:
+            chain = self._chains[author]
+            before = earlier.get(author)
+            if before is None or before[1] < len(chain) - 1:
+                found.append((author, len(chain) - 1, chain[-1].id))
+        return found
+
+    def last(self, author: bytes) -> Record | None:
+        """The last record of the chain that we follow."""
+        chain = self._chains.get(author)
+        return chain[-1] if chain else None
+
+    def at(self, author: bytes, seq: int) -> Record | None:
+        """The record with a number on the chain that we follow."""
+        chain = self._chains.get(author, ())
+        return chain[seq] if 0 <= seq < len(chain) else None
+
+    def held(self, author: bytes) -> int:
+        """How many records of an author are held, those beside its chain and those that wait included."""
+        beside, waiting = self._beside.get(author, ()), self._waiting.get(author, ())
+        return len(self._chains.get(author, ())) + len(beside) + len(waiting)
 
     def chain(self, author: bytes) -> Iterator[Record]:
         """An author's records in order, on the chain we follow."""
-        state = self._authors.get(author)
-        return (self._records[record_id] for record_id in (state.chain if state else ()))
+        return iter(self._chains.get(author, ()))
 
     def chain_from(self, author: bytes, seq: int) -> Iterator[Record]:
         """An author's records from a number on."""
-        state = self._authors.get(author)
-        return (self._records[record_id] for record_id in (state.chain[seq:] if state else ()))
+        chain = self._chains.get(author, [])
+        return (chain[index] for index in range(seq, len(chain)))
 
     def records(self) -> Iterable[Record]:
         """All records with their prefix, by author, number and id."""
-        return sorted(self._records.values(), key=lambda r: (r.author, r.seq, r.id))
+        for author in self._authors:
+            beside = self._beside.get(author)
+            chain: Iterable[Record] = self._chains[author]
+            yield from sorted([*chain, *beside.values()], key=lambda r: (r.seq, r.id)) if beside else chain
 
-    def covers(self, heads: Iterable[Head]) -> bool:
-        """Whether all of a cut is here."""
+    def lacks(self, heads: Iterable[Head]) -> bytes | None:
+        """The id of a head whose record is not here, or None if all of a cut is."""
         for author, seq, record_id in heads:
-            record = self._records.get(record_id)
+            chain = self._chains.get(author)
+            if chain is not None and seq < len(chain) and chain[seq].id == record_id:
+                continue
+            record = self.get(record_id)
             if record is None or record.author != author or record.seq != seq:
-                return False
-        return True
+                return record_id
+        return None
 
     def extends(self, later: Mapping[bytes, Head], earlier: Iterable[Head]) -> bool:
         """Whether a set of heads contains an earlier one, branch by branch. An unknown head contains nothing."""
         return all(self._descends(later.get(head[0]), head) for head in earlier)
 
     def _descends(self, later: Head | None, earlier: Head) -> bool:
-        if later is None or later[1] < earlier[1] or not self.covers((later,)):
+        if later is None or later[1] < earlier[1]:
             return False
-        return self.ancestor(later, earlier[1]) == earlier[2]
+        if later == earlier:
+            return self.lacks((later,)) is None
+        return self.lacks((later,)) is None and self.ancestor(later, earlier[1]) == earlier[2]
 
     def ancestor(self, head: Head, seq: int) -> bytes:
         """The id at `seq` on the branch that ends in `head`."""
-        chain = self._authors[head[0]].chain
-        if head[1] < len(chain) and chain[head[1]] == head[2]:
-            return chain[seq]
-        return self._branch(head[2])[seq]
+        return self._until(head)[seq].id
+
+    def _until(self, head: Head) -> list[Record]:
+        """A list that begins with the branch that ends in `head`."""
+        chain = self._chains[head[0]]
+        if head[1] < len(chain) and chain[head[1]].id == head[2]:
+            return chain
+        return self._branch(head[2])
 
     def between(self, earlier: Mapping[bytes, Head], later: Iterable[Head]) -> Iterator[Record]:
-        """The records of a cut that an earlier cut lacks, sorted by author and number. Both must be covered."""
+        """The records of a cut that an earlier cut lacks, by author and number. Both must be here."""
         for head in later:
             before = earlier.get(head[0])
-            start = 0 if before is None else before[1] + 1
-            chain = self._authors[head[0]].chain
-            on_chain = head[1] < len(chain) and chain[head[1]] == head[2]
-            ids = chain if on_chain else self._branch(head[2])
-            for index in range(start, head[1] + 1):
-                yield self._records[ids[index]]
+            yield from self._until(head)[0 if before is None else before[1] + 1 : head[1] + 1]
 
     def missing_from(self, frontier: Mapping[bytes, int]) -> Iterator[Record]:
-        """Records that a holder of so many per author lacks, branches included, in the order of authors."""
-        for author in sorted(self._authors):
-            state = self._authors[author]
-            start = frontier.get(author, 0)
-            for record_id in state.chain[start:]:
-                yield self._records[record_id]
-
-    def branches(self) -> Iterator[Record]:
-        """Records beside the followed chains: the evidence of forks."""
-        for author in sorted(self._authors):
-            found = (self._records[record_id] for record_id in self._authors[author].forked)
-            yield from sorted(found, key=lambda r: (r.seq, r.id))
+        """Records of the followed chains that a holder of so many per author lacks, in the order of authors."""
+        for author in self._authors:
+            yield from self.chain_from(author, frontier.get(author, 0))
 
     def statistics(self) -> dict[str, int]:
         return {
-            "records": len(self._records),
+            "records": self._length,
             "authors": len(self._authors),
-            "waiting": self._waiting,
-            "forked": sum(len(a.forked) for a in self._authors.values()),
+            "waiting": self._waiting_count,
+            "forked": sum(len(beside) for beside in self._beside.values()),
         }
 
 

@@ -29,11 +29,13 @@ from p2pverify.core.events import (
     Tick,
 )
 from p2pverify.core.fold import Fold
+from p2pverify.core.loading import take_records
 from p2pverify.core.manifest import Manifest
 from p2pverify.core.network import Network
 from p2pverify.core.records import Conflict, Evidence, Join, Kind, Record
 from p2pverify.core.responder import Responder
-from p2pverify.core.rules import Rules, judge
+from p2pverify.core.rules import Rules, conflict_kind, judge
+from p2pverify.core.shared import Shared
 from p2pverify.core.state import State
 from p2pverify.core.voter import Voter
 
@@ -43,20 +45,38 @@ EVIDENCE_PAYLOAD_MAX = 16_384
 
 
 class Machine:
-    """One peer. `manifest` is the model it serves, `context_tokens` the most its engine can hold."""
+    """One peer. `manifest` is the model it serves, `context_tokens` the most its engine can hold, `vocab_tokens` how
+    many tokens it knows (None: any).
+
+    `shared` is the memo of all machines of this process and network; the effects are the same without.
+    """
+
+    #: What its parts share. Simulated peers that sign other things than an honest one have a type of their own.
+    context_type: type[Context] = Context
 
     def __init__(
-        self, network: Network, seed: bytes, class_index: int, manifest: Manifest, context_tokens: int
+        self,
+        network: Network,
+        seed: bytes,
+        class_index: int,
+        manifest: Manifest,
+        context_tokens: int,
+        *,
+        vocab_tokens: int | None = None,
+        shared: Shared | None = None,
     ) -> None:
-        self._context = context = Context(network, seed, class_index)
+        self._context = context = self.context_type(network, seed, class_index, shared)
         self._manifest = manifest
-        self.responder = Responder(context, context_tokens)
+        self.responder = Responder(context, context_tokens, vocab_tokens)
         self.challenger = Challenger(context)
         self._voter = Voter(context, self.challenger, self.responder)
         self._cutter = Cutter(context)
         self._accused: set[tuple[bytes, int]] = set()
         self._prepared_epoch = -1
         self._said: set[int] = set()
+        self._rules = Rules(network, context.network_id, 0)
+        self._is_due = True  # something happened that `_act` should look at
+        self._act_at_ms = 0  # ... and when time alone gives it something to do
         self.judged: dict[str, int] = {}
 
     # ------------------------------------------------------------ reading
@@ -81,7 +101,7 @@ class Machine:
     def provisional(self, now_ms: int) -> State:
         """The fold of everything held; nothing in it is final."""
         context = self._context
-        return context.fold.provisional(context.ledger.heads(), context.params.epoch_at(now_ms))
+        return context.fold.provisional(context.params.epoch_at(now_ms))
 
     # ------------------------------------------------------------ start
 
@@ -90,16 +110,15 @@ class Machine:
 
         Stored records were verified before they were written, and are verified again: the disk is outside too.
         """
-        rules = Rules(self.network, self._context.network_id, max(0, self._context.params.epoch_at(now_ms)))
+
+        def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
+            self._count(f"stored record: {why.reason}")
+
         taken = 0
-        for data in records:
-            try:
-                for added in self._context.ledger.add(judge(data, rules)):
-                    self._context.fold.take(added)
-                    self._cutter.take(added, now_ms)
-                    taken += 1
-            except (GossipIgnore, GossipReject) as refused:
-                self._count(f"stored record: {refused.reason}")
+        for _, _, added in take_records(self.fold, self._rules_at(now_ms), records, refused):
+            taken += len(added)
+            for found in added:
+                self._cutter.take(found, now_ms)
         for answer in answers:
             self.responder.remember(answer)
         self._settle()
@@ -125,42 +144,39 @@ class Machine:
                 self.responder.take(event.ticket, event.data, event.source, now_ms)
             case Computed() | ComputeFailed():
                 context.job_done(event, now_ms)
+                self._is_due = True
             case ResponseArrived() | AskFailed():
                 context.ask_done(event, now_ms)
+                self._is_due = True
             case Leave():
                 self._leave(now_ms)
             case Tick():
-                pass
-        self._settle()
-        self._act(now_ms)
+                self._is_due = True
+        if context.fold.is_unsettled:
+            self._settle()
+        while self._is_due or now_ms >= self._act_at_ms:
+            self._act(now_ms)
         effects, context.effects = context.effects, []
         return effects
 
     def next_wake_ms(self, now_ms: int) -> int:
         """When to send the next Tick at the latest."""
-        context = self._context
-        params = context.params
-        epoch = params.epoch_at(now_ms)
-        prepare = params.epoch_start_ms(max(epoch, self._prepared_epoch) + 1) - (
-            params.epoch_ms * (1000 - PREPARE_AT_PERMILLE) // 1000
-        )
-        times = [self.challenger.next_wake_ms(now_ms), self._cutter.next_wake_ms(now_ms), prepare]
-        times += [context.quiet_until_ms, params.genesis_ms]
-        return min([t for t in times if t > now_ms] or [now_ms + params.epoch_ms])
+        return max(self._act_at_ms, now_ms + 1)
 
     # ------------------------------------------------------------ records
 
     def _take_records(self, event: RecordsArrived, now_ms: int) -> None:
         """Judge a batch; its verdict is that of its worst record, then of its best."""
         context = self._context
-        rules = Rules(self.network, context.network_id, max(0, context.params.epoch_at(now_ms)))
+        rules, ledger, fold, cutter = self._rules_at(now_ms), context.ledger, context.fold, self._cutter
+        judge_one = judge if context.shared is None else context.shared.judge
         taken: list[Record] = []
         reasons: list[str] = []
         rejected = False
         for data in event.records[:BATCH_MAX]:
             try:
-                record = judge(data, rules)
-                added = context.ledger.add(record)
+                record = judge_one(data, rules)
+                added = ledger.add(record)
             except GossipIgnore as refused:
                 reasons.append(refused.reason)
             except GossipReject as refused:
@@ -169,41 +185,49 @@ class Machine:
             else:
                 taken.append(record)
                 for found in added:
-                    context.fold.take(found)
-                    self._cutter.take(found, now_ms)
+                    fold.take(found)
+                    cutter.take(found, now_ms)
         for reason in reasons:
             self._count(reason)
         if taken:
             self._count("accepted", len(taken))
             context.effects.append(Persist(tuple(taken)))
+        if cutter.is_due or ledger.has_forks:
+            self._is_due = True
         verdict = "reject" if rejected else "accept" if taken else "ignore"
         context.effects.append(Judged(verdict, tuple(reasons)))
+
+    def _rules_at(self, now_ms: int) -> Rules:
+        epoch = max(0, self._context.params.epoch_at(now_ms))
+        if self._rules.epoch_now != epoch:
+            self._rules = Rules(self.network, self._context.network_id, epoch)
+        return self._rules
 
     def _count(self, reason: str, by: int = 1) -> None:
         self.judged[reason] = self.judged.get(reason, 0) + by
 
     def _settle(self) -> None:
-        """Move to the newest certified cut, and follow the branches that it names."""
+        """Move to the newest certified cut."""
         context = self._context
         before = context.fold.latest
-        for state in context.fold.settle():
-            context.effects.append(Finalised(state.id, state.epoch))
+        context.effects += [Finalised(cut_id, epoch) for cut_id, epoch in context.fold.settle()]
         latest = context.fold.latest
         if latest is before:
             return
-        for author in sorted(latest.heads):
-            context.ledger.follow(latest.heads[author])
-        for peer, member in sorted(latest.members.items()):
-            was = before.members.get(peer)
-            if member.is_convicted and not (was is not None and was.is_convicted):
-                text = f"peer {peer.hex()[:16]} convicted in epoch {member.convicted_epoch}: {member.conviction}"
-                context.effects.append(Note("warning", text))
+        self._is_due = True
+        for peer in sorted(latest.convicted - before.convicted):
+            member = latest.members[peer]
+            text = f"peer {peer.hex()[:16]} convicted in epoch {member.convicted_epoch}: {member.conviction}"
+            context.effects.append(Note("warning", text))
 
     # ------------------------------------------------------------ acting
 
     def _act(self, now_ms: int) -> None:
+        """Do what is due, and find out when there is something to do again."""
         context = self._context
+        self._is_due = False
         if not context.may_write(now_ms):
+            self._act_at_ms = max(context.quiet_until_ms, context.params.genesis_ms)
             return
         if not self._said:
             self._resume(now_ms)
@@ -213,7 +237,20 @@ class Machine:
         self._prepare(now_ms)
         self._voter.tick(now_ms)
         self._cutter.tick(now_ms)
-        self._settle()
+        if context.fold.is_unsettled:
+            self._settle()
+        times = [self.challenger.next_wake_ms(now_ms), self._cutter.next_wake_ms(now_ms), self._prepare_at_ms(now_ms)]
+        self._act_at_ms = min(time for time in times if time is not None)
+
+    def _prepare_at_ms(self, now_ms: int) -> int | None:
+        """When to look next for what will be disputed, or None: without a vote there is nothing to look for."""
+        params = self._context.params
+        epoch = params.epoch_at(now_ms)
+        member = self._context.fold.latest.members.get(self.key)
+        if member is None or not member.may_vote(self._context.class_index, epoch):
+            return None
+        at_ms = params.epoch_start_ms(epoch) + params.epoch_ms * PREPARE_AT_PERMILLE // 1000
+        return at_ms if epoch > self._prepared_epoch else at_ms + params.epoch_ms
 
     def _resume(self, now_ms: int) -> None:
         """Once the silence is over: find in the own log what was said before."""
@@ -249,25 +286,35 @@ class Machine:
             context.write(Kind.LEAVE, encode([]), now_ms)
 
     def _accuse(self, now_ms: int) -> None:
-        """Publish the proof of a fork, unless it is known already."""
+        """Publish the proof of a fork, unless an earlier one says as much."""
         context = self._context
         for one, two in context.ledger.take_forks():
-            member = context.fold.latest.members.get(one.author)
-            known = member is None or one.seq in member.forks or (one.author, one.seq) in self._accused
-            if known or one.author == self.key:
+            sides = sorted((_evidence(one), _evidence(two)), key=lambda side: side.id)
+            if one.author == self.key or self._is_proven(*sides):
                 continue
             self._accused.add((one.author, one.seq))
-            sides = sorted((_evidence(one), _evidence(two)), key=lambda side: side.id)
             context.write(Kind.CONFLICT, Conflict(*sides).encode(), now_ms)
             context.effects.append(Note("warning", f"peer {one.author.hex()[:16]} forked its log"))
 
+    def _is_proven(self, one: Evidence, two: Evidence) -> bool:
+        """Whether a fork needs no proof of ours: one proof at a lower number is enough for all that follow, except that
+        two claims on one slot convict; and keys that joined no cut yet concern those who sign cuts."""
+        latest = self._context.fold.latest
+        author, seq = one.header.author, one.header.seq
+        member = latest.members.get(author)
+        if member is None:
+            own = latest.members.get(self.key)
+            is_signer = own is not None and own.weight > 0
+            return not is_signer or any(peer == author for peer, _ in self._accused)
+        proven = latest.epoch <= member.fork_until and latest.is_forked(author, seq)
+        proven = proven or any(peer == author and number <= seq for peer, number in self._accused)
+        return proven and (member.is_convicted or conflict_kind(one, two) != "slot")
+
     def _prepare(self, now_ms: int) -> None:
         """Once per epoch, before cuts are proposed: answer what will probably be disputed."""
-        params = self._context.params
-        epoch = params.epoch_at(now_ms)
-        at_ms = params.epoch_start_ms(epoch) + params.epoch_ms * PREPARE_AT_PERMILLE // 1000
-        if epoch > self._prepared_epoch and now_ms >= at_ms:
-            self._prepared_epoch = epoch
+        at_ms = self._prepare_at_ms(now_ms)
+        if at_ms is not None and now_ms >= at_ms:
+            self._prepared_epoch = self._context.params.epoch_at(now_ms)
             self._voter.prepare(self.provisional(now_ms))
 
     def statistics(self) -> dict[str, int]:

@@ -10,10 +10,12 @@ Decoding is strict and context-free; who may say what, and when, is judged in `r
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from p2pverify.core import sign
 from p2pverify.core.canon import Value, as_array, as_bytes, as_uint, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.memo import remembered
 
 DOMAIN = "p2pverify/1"
 RECORD_BYTES_MAX = 65_536
@@ -21,6 +23,7 @@ PAYLOAD_BYTES_MAX = 61_440
 EPOCH_MAX = 2**40
 SEQ_MAX = 2**40
 NO_PREV = bytes(32)
+_SIGNATURE_ENCODED = 66  # 64 bytes behind a first byte and their length
 
 
 class Kind(IntEnum):
@@ -88,7 +91,16 @@ class Record:
         return self.header.kind
 
     def is_signed(self) -> bool:
-        return sign.verify(self.header.author, self.header.encode(), self.signature)
+        return sign.verify(self.header.author, _header_bytes(self.data, self.payload), self.signature)
+
+
+def _header_bytes(data: bytes, payload: bytes) -> bytes:
+    """The canonical header in the canonical bytes of a record: between the array's first byte, and the signature and
+    the payload, which are byte strings.
+    """
+    size = len(payload)
+    length = 0 if size < 24 else 1 if size < 256 else 2  # bytes of the payload's length behind its first byte
+    return data[1 : len(data) - size - 1 - length - _SIGNATURE_ENCODED]
 
 
 def make_record(
@@ -117,7 +129,8 @@ def decode_record(data: bytes) -> Record:
     payload = as_bytes(top[2], "payload", size_max=PAYLOAD_BYTES_MAX)
     if sha256(payload) != header.body:
         raise DecodeError("the payload is not the one that was signed")
-    return Record(header, as_bytes(top[1], "signature", size=64), payload, sha256(header.encode()), data)
+    signature = as_bytes(top[1], "signature", size=64)
+    return Record(header, signature, payload, sha256(_header_bytes(data, payload)), data)
 
 
 def header_from_value(value: Value) -> Header:
@@ -140,6 +153,7 @@ def header_from_value(value: Value) -> Header:
 
 
 # ---------------------------------------------------------------- payloads
+# Payloads that judgement reads and the fold reads again soon after are remembered for a while.
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +216,17 @@ Head = tuple[bytes, int, bytes]  # author, seq, record id
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A set of author heads on top of a certified cut (or of the network itself), and the view that it gives."""
+    """What a set of author heads adds to a certified cut (or to the network itself), and the view that it gives.
+
+    `moved` are the heads that differ from the base's, sorted by author; all others are as in the base. The roots are
+    over the whole set.
+    """
 
     epoch: int
     base: bytes
     vrf_key: bytes
     proof: bytes
-    heads: tuple[Head, ...]
+    moved: tuple[Head, ...]
     ledger_root: bytes
     view_root: bytes
 
@@ -219,7 +237,7 @@ class Cut:
                 self.base,
                 self.vrf_key,
                 self.proof,
-                [list(head) for head in self.heads],
+                [list(head) for head in self.moved],
                 self.ledger_root,
                 self.view_root,
             ]
@@ -266,7 +284,7 @@ class Conflict:
         return encode([self.first.to_value(), self.second.to_value()])
 
 
-HEADS_MAX = 700  # a cut fits into one record
+HEADS_MAX = 700  # a cut fits into one record; who finds no room waits for the next one
 
 
 def decode_join(payload: bytes) -> Join:
@@ -281,6 +299,7 @@ def decode_leave(payload: bytes) -> None:
     _fields(payload, "leave", 0)
 
 
+@remembered(4096)
 def decode_commit(payload: bytes) -> Commit:
     key, certificate, commit = _fields(payload, "vote-commit", 3)
     return Commit(
@@ -290,6 +309,7 @@ def decode_commit(payload: bytes) -> Commit:
     )
 
 
+@remembered(4096)
 def decode_vote(payload: bytes) -> Vote:
     key, certificate, index, output, salts = _fields(payload, "vote", 5)
     return Vote(
@@ -301,6 +321,7 @@ def decode_vote(payload: bytes) -> Vote:
     )
 
 
+@lru_cache(maxsize=64)
 def decode_cut(payload: bytes) -> Cut:
     epoch, base, key, proof, heads, ledger_root, view_root = _fields(payload, "cut", 7)
     found = tuple(_head(item) for item in as_array(heads, "heads", length_max=HEADS_MAX))
@@ -318,6 +339,7 @@ def decode_cut(payload: bytes) -> Cut:
     )
 
 
+@remembered(4096)
 def decode_cut_signature(payload: bytes) -> CutSignature:
     (cut,) = _fields(payload, "cut-signature", 1)
     return CutSignature(as_bytes(cut, "cut", size=32))

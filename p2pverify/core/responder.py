@@ -20,6 +20,7 @@ from p2pverify.core.question import (
     salted_digest,
 )
 
+#: Answers kept in memory. A repeat of one that had to go is worked out again, and comes out the same.
 ANSWERS_KEPT = 4096
 WAITING_MAX = 64
 EXPIRY_EPOCHS_MAX = 64
@@ -29,12 +30,17 @@ Output = tuple[tuple[int, ...], str]
 
 
 class Responder:
-    """Serves requests; remembers what it answered, so that a repeat gets the same answer."""
+    """Serves requests; remembers what it answered, so that a repeat gets the same answer.
 
-    def __init__(self, context: Context, context_tokens: int) -> None:
+    `vocab_tokens` is the number of tokens that the engine knows, None if any will do.
+    """
+
+    def __init__(self, context: Context, context_tokens: int, vocab_tokens: int | None = None) -> None:
         self._context = context
         self._context_tokens = context_tokens
-        self._answers: OrderedDict[tuple[bytes, bytes], Output] = OrderedDict()
+        self._vocab_tokens = vocab_tokens
+        self._answers: dict[bytes, OrderedDict[bytes, Output]] = {}  # by requester and question
+        self._kept = 0
         self._waiting: dict[tuple[bytes, bytes], list[Callable[[Computed | None], None]]] = {}
         self.served = 0
         self.refused: dict[str, int] = {}
@@ -45,7 +51,7 @@ class Responder:
 
     def known_output(self, requester: bytes, question: bytes) -> bytes | None:
         """The output digest of a question that was answered before."""
-        known = self._answers.get((requester, question))
+        known = self._known((requester, question))
         return None if known is None else output_digest(question, *known)
 
     def take(self, ticket: int, data: bytes, source: bytes, now_ms: int) -> None:
@@ -56,7 +62,7 @@ class Responder:
         except RequestRefused as refused:
             self.refuse(ticket, refused)
             return
-        known = self._answers.get((request.requester, request.question))
+        known = self._known((request.requester, request.question))
         if known is not None:
             self._respond(ticket, request, known, None)
             return
@@ -85,6 +91,8 @@ class Responder:
             raise RequestRefused(
                 "prompt-too-long", f"prompt and answer are at most {self._context_tokens} tokens together"
             )
+        if self._vocab_tokens is not None and max(question.prompt, default=0) >= self._vocab_tokens:
+            raise RequestRefused("unknown-token", f"tokens are less than {self._vocab_tokens}")
         if len(self._waiting) >= WAITING_MAX:
             raise RequestRefused("busy", "too many questions wait for this peer's engine")
 
@@ -95,7 +103,7 @@ class Responder:
             if done is None:
                 self.refuse(ticket, RequestRefused("engine", "the engine could not answer this question"))
             else:
-                self._respond(ticket, request, self._answers[key], done)
+                self._respond(ticket, request, (done.tokens, done.finish), done)
 
         waiting = self._waiting.get(key)
         if waiting is not None:
@@ -126,10 +134,24 @@ class Responder:
         for answered in waiting:
             answered(event)
 
+    def _known(self, key: tuple[bytes, bytes]) -> Output | None:
+        requester, question = key
+        answers = self._answers.get(requester)
+        return None if answers is None else answers.get(question)
+
     def _keep(self, key: tuple[bytes, bytes], output: Output) -> None:
-        self._answers[key] = output
-        if len(self._answers) > ANSWERS_KEPT:
-            self._answers.popitem(last=False)
+        """Remember an answer; when there are too many, the oldest of the requester with the most has to go."""
+        requester, question = key
+        answers = self._answers.setdefault(requester, OrderedDict())
+        self._kept += question not in answers
+        answers[question] = output
+        if self._kept <= ANSWERS_KEPT:
+            return
+        most = max(self._answers, key=lambda each: (len(self._answers[each]), each))
+        self._answers[most].popitem(last=False)
+        self._kept -= 1
+        if not self._answers[most]:
+            del self._answers[most]
 
     def _respond(self, ticket: int, request: Request, output: Output, done: Computed | None) -> None:
         context = self._context

@@ -46,6 +46,14 @@ class Rules:
 
 def judge(data: bytes, rules: Rules) -> Record:
     """Judge one record's bytes. Raises GossipIgnore or GossipReject with the reason."""
+    record = read_record(data, rules)
+    not_ahead(record, rules)
+    judge_content(record, rules)
+    return record
+
+
+def read_record(data: bytes, rules: Rules) -> Record:
+    """The first checks of `judge`, which need nothing but the bytes and the network."""
     # [REJECT] The bytes are a canonical record within the size limit.
     if len(data) > RECORD_BYTES_MAX:
         raise GossipReject("record too large")
@@ -53,18 +61,21 @@ def judge(data: bytes, rules: Rules) -> Record:
         record = decode_record(data)
     except DecodeError as error:
         raise GossipReject(f"malformed record: {error.reason}") from None
-    judge_record(record, rules)
-    return record
-
-
-def judge_record(record: Record, rules: Rules) -> None:
-    """The checks after decoding; see `judge`."""
     # [REJECT] The record is of this network.
     if record.header.network != rules.network_id:
         raise GossipReject("wrong network")
+    return record
+
+
+def not_ahead(record: Record, rules: Rules) -> None:
+    """The one check of `judge` that depends on the clock; it comes before those that cost more."""
     # [IGNORE] The record is not dated ahead of our clock.
-    if record.epoch > max(rules.epoch_now, 0) + EPOCHS_AHEAD_MAX:
+    if record.header.epoch > max(rules.epoch_now, 0) + EPOCHS_AHEAD_MAX:
         raise GossipIgnore("dated in the future")
+
+
+def judge_content(record: Record, rules: Rules) -> None:
+    """The last checks of `judge`: the payload, and the author's signature."""
     # [IGNORE] The kind is known: a later version may have more.
     check = _CHECKS.get(record.kind)
     if check is None:

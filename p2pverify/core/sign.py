@@ -51,8 +51,37 @@ def verify(key: bytes, message: bytes, signature: bytes) -> bool:
         return False
     if int.from_bytes(signature[32:], "little") >= GROUP_ORDER:
         return False
+    if int.from_bytes(signature[:32], "little") & _Y_MASK in _NEVER_R:
+        return False
+    # Where the library takes R only if it is, byte for byte, what the equation gives, R has prime order as the key has.
+    return _opens(key, message, signature) and (
+        _IS_EXACT or bindings.crypto_core_ed25519_is_valid_point(signature[:32])
+    )
+
+
+def _opens(key: bytes, message: bytes, signature: bytes) -> bool:
     try:
         bindings.crypto_sign_open(signature + message, key)
     except BadSignatureError:
         return False
-    return bindings.crypto_core_ed25519_is_valid_point(signature[:32])
+    return True
+
+
+def is_exact() -> bool:
+    """Whether the library refuses a signature whose R has a part of order 8, so that only the cofactor saves it."""
+    return not _opens(*_MIXED_ORDER_R)
+
+
+_Y_MASK = 2**255 - 1
+#: Values of y that no good R has: of the identity, and those that are not canonical (from the field's prime on).
+_NEVER_R = frozenset((1, *range(2**255 - 19, 2**255)))
+#: A key, a message and a signature from the vectors.
+_MIXED_ORDER_R = (
+    bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"),
+    bytes.fromhex("703270766572696679"),
+    bytes.fromhex(
+        "c891dd2fc0ca87a7460193895e046a914c11b66fdffa8e6b7c3ba83138499c70"
+        "cd77f53ab6192b72fe77a573e61a08219ccf844f7599a525afe510e8d9dfc10a"
+    ),
+)
+_IS_EXACT = is_exact()

@@ -1,15 +1,17 @@
 """The state that a fold carries from cut to cut. Values only; `step` computes the next one.
 
 Disputes and notes are immutable, members are copied before their first change in a step, and so are the dictionaries
-that hold them: an older state never changes.
+that hold them: a state that was computed never changes, and many machines may hold the same one.
 """
 
-from collections.abc import Mapping
-from copy import copy
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
+from typing import Any
 
 from p2pverify.core.audit import Audit
 from p2pverify.core.draw import first_beacon
+from p2pverify.core.ledger import ledger_root
 from p2pverify.core.network import Network
 from p2pverify.core.records import Cut, DisputeKey, Head
 
@@ -78,6 +80,9 @@ class Member:
         )
 
 
+_fields_of: Callable[[Member], tuple[Any, ...]] = attrgetter(*(each.name for each in fields(Member)))
+
+
 @dataclass(frozen=True, slots=True)
 class Dispute:
     """An open or decided dispute. `opened_index` is the path index of the cut that first held audit and duty,
@@ -139,7 +144,11 @@ class State:
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     admitted_epoch: int = -1
+    convicted: frozenset[bytes] = frozenset()
     changed: set[bytes] = field(default_factory=set)
+    _ledger_root: bytes = b""
+    _total_weight: int = -1
+    _by_class: dict[int, list[bytes]] = field(default_factory=dict)
 
     def successor(self, cut_id: bytes, epoch: int, heads: dict[bytes, Head]) -> "State":
         """A copy to build the next state in."""
@@ -162,29 +171,53 @@ class State:
             dict(self.last_signed),
             dict(self.totals),
             self.admitted_epoch,
+            self.convicted,
         )
+
+    def named(self, cut_id: bytes) -> "State":
+        """The same state under the id of its cut: nothing else in it depends on the id."""
+        return replace(self, id=cut_id, path=(*self.path[:-1], cut_id))
+
+    # Worked out when first asked for; so these four are for a state that is computed, not for one in progress.
 
     @property
     def total_weight(self) -> int:
-        return sum(m.weight for m in self.members.values())
+        if self._total_weight < 0:
+            self._total_weight = sum(m.weight for m in self.members.values())
+        return self._total_weight
 
-    def weight_of(self, peers: frozenset[bytes]) -> int:
+    @property
+    def ledger_root(self) -> bytes:
+        """The Merkle root over all heads, sorted by author."""
+        if not self._ledger_root:
+            self._ledger_root = ledger_root(self.heads[author] for author in sorted(self.heads))
+        return self._ledger_root
+
+    def is_forked(self, author: bytes, seq: int) -> bool:
+        """Whether an author is known to have forked its log at this number or before it."""
+        member = self.members.get(author)
+        return member is not None and any(fork <= seq for fork in member.forks)
+
+    def weight_of(self, peers: Iterable[bytes]) -> int:
         return sum(self.members[p].weight for p in peers if p in self.members)
 
     def candidates(self, challenger: bytes, class_index: int) -> list[bytes]:
         """Whom a challenger's slots may ask: members of the class that are not convicted, sorted."""
-        return sorted(
-            peer
-            for peer, m in self.members.items()
-            if m.active and m.class_index == class_index and not m.is_convicted and peer != challenger
-        )
+        known = self._by_class.get(class_index)
+        if known is None:
+            known = self._by_class[class_index] = sorted(
+                peer
+                for peer, m in self.members.items()
+                if m.active and m.class_index == class_index and not m.is_convicted
+            )
+        return [peer for peer in known if peer != challenger]
 
     def change(self, peer: bytes, **changes: object) -> None:
         """Change a member in this state alone: its first change makes it a copy of its own."""
         member = self.members[peer]
         if peer not in self.changed:
             self.changed.add(peer)
-            member = self.members[peer] = copy(member)
+            member = self.members[peer] = Member(*_fields_of(member))
         for name, value in changes.items():
             setattr(member, name, value)
 
@@ -196,6 +229,7 @@ class State:
         member = self.members.get(peer)
         if member is not None and not member.is_convicted:
             self.change(peer, convicted_epoch=self.epoch, convicted_after=member.audits, conviction=reason)
+            self.convicted |= {peer}
 
 
 def genesis(network: Network) -> State:

@@ -1,6 +1,11 @@
-"""A step of the fold in progress: what its parts share, and what counts as a certificate inside a cut."""
+"""A step of the fold in progress: what its parts share, what it knows of other cuts, and what counts as a certificate
+inside a cut.
 
-from collections.abc import Callable, Iterable
+Whatever a step says of another cut it says from the records inside its own: what lies outside can differ from peer to
+peer.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from p2pverify.core.network import Network, TestSteps, test_steps
@@ -16,7 +21,7 @@ class Frame:
     """What a step may ask about other cuts: their states, and whether heads are nested."""
 
     state_of: Callable[[bytes], State | None]
-    contains: Callable[[dict[bytes, Head], Iterable[Head]], bool]
+    contains: Callable[[Mapping[bytes, Head], Iterable[Head]], bool]
 
 
 @dataclass(slots=True)
@@ -32,6 +37,7 @@ class Step:
     agreements: dict[bytes, int] = field(default_factory=dict)
     dissents: dict[bytes, int] = field(default_factory=dict)
     _shares: dict[tuple[bytes, int], bool] = field(default_factory=dict)
+    _inside: dict[bytes, bool] = field(default_factory=dict)
 
     def agree(self, peer: bytes, epoch: int) -> None:
         member = self.state.members.get(peer)
@@ -58,6 +64,58 @@ class Step:
             last_audit_epoch=max(member.last_audit_epoch, epoch),
         )
 
+    # ------------------------------------------------------------ other cuts
+
+    def holds(self, cut_id: bytes) -> bool:
+        """Whether this very cut contains another one that is remembered, with the cuts that it stands on.
+
+        Asked only after the step has taken all cuts, so the answer can be remembered.
+        """
+        known = self._inside.get(cut_id)
+        if known is None:
+            known = self._inside[cut_id] = self._is_on_path(cut_id) or self._is_inside(cut_id)
+        return known
+
+    def _is_inside(self, cut_id: bytes) -> bool:
+        cut = self.state.cuts.get(cut_id)
+        if cut is None or not self._is_recent(cut.base):
+            return False
+        return self.holds(cut.base) and self.frame.contains(self.state.heads, cut.moved)
+
+    def is_nested(self, inner: bytes, outer: bytes) -> bool:
+        """Whether one cut contains another; this one holds both. So their heads lie on the same branches."""
+        on_path, cut = self.base.path, self.state.cuts[outer]
+        if inner in (outer, cut.base):
+            return True
+        if inner in on_path and cut.base in on_path and on_path.index(inner) <= on_path.index(cut.base):
+            return True
+        small, large = self._heads(inner), self._heads(outer)
+        forked = self.state.is_forked  # what signers need not contain, they are not convicted for
+        return all(
+            (author in large and large[author][1] >= head[1]) or forked(author, head[1])
+            for author, head in small.items()
+        )
+
+    def _heads(self, cut_id: bytes) -> dict[bytes, Head]:
+        """All heads of a cut that this one holds."""
+        if self._is_on_path(cut_id):
+            state = self.frame.state_of(cut_id)
+            assert state is not None  # the path was folded
+            return state.heads
+        cut = self.state.cuts[cut_id]
+        return {**self._heads(cut.base), **{head[0]: head for head in cut.moved}}
+
+    def _is_on_path(self, cut_id: bytes) -> bool:
+        return cut_id in self.base.path
+
+    def _is_recent(self, base: bytes) -> bool:
+        """Whether a base is near enough to look at: nobody can make us fold from the beginning again."""
+        near = self.base.path[-NEAR_CUTS:]
+        beside = self.state.cuts.get(base)
+        return base in near or (beside is not None and beside.base in near)
+
+    # ------------------------------------------------------------ certificates
+
     def is_certified(self, cut_id: bytes) -> bool:
         """Whether the records of this very cut hold a certificate: signatures of two thirds of the weight.
 
@@ -82,7 +140,7 @@ class Step:
         if cut is None:
             return cut_id == self.network_id
         # Whether a cut outside of this one is certified must not depend on what else is held here.
-        if not (self._is_recent(cut.base) and self.frame.contains(self.state.heads, cut.heads)):
+        if not (self._is_recent(cut.base) and self.holds(cut_id)):
             return False
         base = self.frame.state_of(cut.base)
         if base is None:
@@ -90,12 +148,6 @@ class Step:
         signed = 3 * base.weight_of(self.state.signatures.get(cut_id, frozenset()))
         needed = thirds * base.total_weight
         return signed >= needed if or_equal else signed > needed
-
-    def _is_recent(self, base: bytes) -> bool:
-        """Whether a base is near enough to look at: nobody can make us fold from the beginning again."""
-        near = self.state.path[-NEAR_CUTS:]
-        beside = self.state.cuts.get(base)
-        return base in near or (beside is not None and beside.base in near)
 
 
 def class_steps(network: Network) -> tuple[TestSteps, ...]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.fold import Fold
 from p2pverify.core.ledger import Ledger
+from p2pverify.core.loading import take_records
 from p2pverify.core.network import Network, decode_network
-from p2pverify.core.records import Cut, Kind, Record, decode_cut
-from p2pverify.core.rules import Rules, judge
+from p2pverify.core.records import Cut, Kind, Record, decode_cut, decode_cut_signature
+from p2pverify.core.rules import Rules
 from p2pverify.core.view import Score, scores
 
 FAR_FUTURE = 2**41
@@ -48,14 +49,13 @@ def verify(network_id: bytes, definition: bytes, cut_id: bytes, records: Iterabl
     network = _network(network_id, definition)
     ledger = Ledger()
     fold = Fold(network, ledger)
-    waiting = _take_all(fold, ledger, Rules(network, network_id, FAR_FUTURE), records)
+    waiting = _take_all(fold, Rules(network, network_id, FAR_FUTURE), records)
     if waiting:
-        number, record = waiting[min(waiting)]
-        raise VerificationFailed("a record before it is missing", number=number, record=record.id)
+        number = min(waiting)
+        raise VerificationFailed("a record before it is missing", number=number, record=waiting[number].id)
     last = ledger.get(cut_id)
     if last is None or last.kind != Kind.CUT:
         raise VerificationFailed("the last cut is not in the file", record=cut_id)
-    fold.settle()
     fault = fold.fault(cut_id)
     if fault is not None:
         raise VerificationFailed(f"the last cut does not hold: {fault}", record=cut_id)
@@ -71,7 +71,7 @@ def verify(network_id: bytes, definition: bytes, cut_id: bytes, records: Iterabl
         in_cut,
         len(ledger) - in_cut,
         state.index,
-        len(fold.signers(cut_id)),
+        len(_signers(ledger, cut_id)),
         scores(network, state),
         tuple(sorted(state.totals.items())),
     )
@@ -87,20 +87,23 @@ def _network(network_id: bytes, definition: bytes) -> Network:
     return network
 
 
-def _take_all(fold: Fold, ledger: Ledger, rules: Rules, records: Iterable[bytes]) -> dict[int, tuple[int, Record]]:
-    """Judge and link all records; returns those whose prefix never came, by number in the file."""
-    waiting: dict[int, tuple[int, Record]] = {}
+def _take_all(fold: Fold, rules: Rules, records: Iterable[bytes]) -> dict[int, Record]:
+    """Judge, link and fold all records; returns those whose prefix never came, by number in the file."""
+    waiting: dict[int, Record] = {}
     numbers: dict[bytes, int] = {}
-    for number, data in enumerate(records, start=1):
-        try:
-            record = judge(data, rules)
-            numbers[record.id] = number
-            added = ledger.add(record)
-        except (GossipIgnore, GossipReject) as refused:
-            raise VerificationFailed(refused.reason, number=number) from None
+    for number, record, added in take_records(fold, rules, records, _refuse):
         if not added:
-            waiting[number] = (number, record)
-        for found in added:
+            waiting[number] = record
+            numbers[record.id] = number
+        for found in added[1:] if waiting else ():
             waiting.pop(numbers[found.id], None)
-            fold.take(found)
     return waiting
+
+
+def _refuse(number: int, refused: GossipIgnore | GossipReject) -> None:
+    raise VerificationFailed(refused.reason, number=number) from None
+
+
+def _signers(ledger: Ledger, cut_id: bytes) -> set[bytes]:
+    signatures = (record for record in ledger.records() if record.kind == Kind.CUT_SIGNATURE)
+    return {record.author for record in signatures if decode_cut_signature(record.payload).cut == cut_id}

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from p2pverify.core.canon import digest
-from p2pverify.core.ledger import ledger_root
-from p2pverify.core.network import Network
+from p2pverify.core.network import Network, TestSteps
 from p2pverify.core.score import Standing, availability_ppm, interval_ppm, standing
 from p2pverify.core.state import Dispute, Member, State
 from p2pverify.core.step import class_steps
@@ -41,11 +40,15 @@ class Score:
 def scores(network: Network, state: State) -> tuple[Score, ...]:
     """All members of a state, sorted by key."""
     weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
-    return tuple(_score(network, state, peer, m, weighted) for peer, m in sorted(state.members.items()))
+    steps = class_steps(network)
+    return tuple(
+        _score(network, state, peer, m, steps[m.class_index], weighted) for peer, m in sorted(state.members.items())
+    )
 
 
-def _score(network: Network, state: State, peer: bytes, member: Member, weighted: frozenset[bytes]) -> Score:
-    steps = class_steps(network)[member.class_index]
+def _score(
+    network: Network, state: State, peer: bytes, member: Member, steps: TestSteps, weighted: frozenset[bytes]
+) -> Score:
     low, high = interval_ppm(member.agreements, member.dissents)
     available = availability_ppm(member, weighted)
     convicted = member.is_convicted
@@ -81,7 +84,7 @@ def view_value(network: Network, state: State) -> list[object]:
         state.epoch,
         state.index,
         state.beacon,
-        ledger_root(state.heads[author] for author in sorted(state.heads)),
+        state.ledger_root,
         [_score_row(score, state.members[score.peer]) for score in scores(network, state)],
         [_dispute_row(state.disputes[key]) for key in sorted(state.disputes, key=lambda k: k.sort_key())],
         [[name, state.totals[name]] for name in sorted(state.totals)],

@@ -6,6 +6,8 @@ from p2pverify.core.state import Member, State
 from p2pverify.core.step import Step
 
 ADMIT = "p2pverify/admit/1"
+#: Nobody earns weight beside so many who have it: a cut must hold the heads of all who signed its base.
+WEIGHTED_MAX = 512
 
 
 def update(step: Step) -> None:
@@ -25,8 +27,9 @@ def update(step: Step) -> None:
             state.change(peer, weight=1)
             left -= 1
     if left and state.epoch >= state.admitted_epoch + params.admission_epochs:
-        earned = [peer for peer, m in state.members.items() if has_earned_weight(state, m)]
-        if earned:
+        weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
+        earned = [peer for peer, m in state.members.items() if has_earned_weight(state, m, weighted)]
+        if earned and len(weighted) < WEIGHTED_MAX:
             chosen = min(earned, key=lambda peer: digest([ADMIT, state.beacon, peer]))
             state.change(chosen, weight=1)
             state.admitted_epoch = state.epoch
@@ -38,12 +41,14 @@ def _regains(member: Member, epoch: int) -> bool:
     return member.founder and not member.weight and ended and not member.is_convicted
 
 
-def has_earned_weight(state: State, member: Member) -> bool:
-    """Agreement with two other weighted members, by challengers of more than a third of the weight; duties met."""
+def has_earned_weight(state: State, member: Member, weighted: frozenset[bytes]) -> bool:
+    """Agreement with two other weighted members, by challengers of more than a third of the weight; duties met.
+
+    `weighted` are the members with weight, which is 1 each.
+    """
     if member.weight or not member.active or member.is_convicted or state.epoch <= member.fork_until:
         return False
-    weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
-    if 3 * state.weight_of(member.credits & weighted) <= state.total_weight:
+    if 3 * len(member.credits & weighted) <= len(weighted):
         return False
     available = availability_ppm(member, weighted)
     if available is None or available < AVAILABILITY_TRUST_PPM:

@@ -5,8 +5,9 @@ from pathlib import Path
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.fold import Fold
 from p2pverify.core.ledger import Ledger
+from p2pverify.core.loading import take_records
 from p2pverify.core.network import Network
-from p2pverify.core.rules import Rules, judge
+from p2pverify.core.rules import Rules
 from p2pverify.core.verify import FAR_FUTURE
 from p2pverify.store.errors import StoreError
 from p2pverify.store.exportfile import ExportHeader, ExportSummary, write_export
@@ -33,13 +34,10 @@ def export_database(database: Path, network: Network, own: bytes, file: Path, cu
 def _fold(network: Network, stored: list[bytes]) -> tuple[Ledger, Fold]:
     ledger = Ledger()
     fold = Fold(network, ledger)
-    rules = Rules(network, network.id, FAR_FUTURE)
-    for data in stored:
-        try:
-            added = ledger.add(judge(data, rules))
-        except (GossipIgnore, GossipReject):
-            continue  # an export holds what counts; what the database holds beside it is its own affair
-        for record in added:
-            fold.take(record)
-    fold.settle()
+    for _ in take_records(fold, Rules(network, network.id, FAR_FUTURE), stored, _leave_out):
+        pass
     return ledger, fold
+
+
+def _leave_out(_number: int, _refused: GossipIgnore | GossipReject) -> None:
+    """An export holds what counts; what the database holds beside it is its own affair."""

@@ -1,9 +1,12 @@
 """What a proposal takes in: known authors, founders, and a few of those that join. Free keys cannot fill a cut."""
 
-from p2pverify.core import draw, sign, vrf
+import pytest
+
+from p2pverify.core import cutter, draw, sign, vrf
 from p2pverify.core.canon import encode, sha256
-from p2pverify.core.cutter import INTRODUCTION_MAX, NEW_AUTHORS_MAX
+from p2pverify.core.cutter import INTRODUCTION_MAX
 from p2pverify.core.events import Publish, RecordsArrived, Tick
+from p2pverify.core.fold import NEW_AUTHORS_MAX
 from p2pverify.core.machine import Machine
 from p2pverify.core.records import NO_PREV, Cut, Join, Kind, decode_cut, decode_record, make_record
 from tests.support.world import MANIFEST, make_network, seeds
@@ -11,15 +14,24 @@ from tests.support.world import MANIFEST, make_network, seeds
 LEAVE = encode([])
 
 
-def _log(network: bytes, seed: bytes, *, join_at: int | None, length: int = INTRODUCTION_MAX + 2) -> list[bytes]:
-    """A log of a stranger: leaves, with a join at one number."""
+def _log(
+    network: bytes, seed: bytes, *, join_at: int | None, length: int = INTRODUCTION_MAX + 2, epoch: int = 0
+) -> list[bytes]:
+    """A log of a stranger: leaves, with a join at one number, and of this epoch after that."""
     join = Join(0, vrf.public_key(vrf.derive_seed(seed))).encode()
     data: list[bytes] = []
     prev = NO_PREV
     for seq in range(length):
         kind, payload = (Kind.JOIN, join) if seq == join_at else (Kind.LEAVE, LEAVE)
         made = make_record(
-            seed, sign.public_key(seed), network, epoch=0, seq=seq, prev=prev, kind=kind, payload=payload
+            seed,
+            sign.public_key(seed),
+            network,
+            epoch=epoch if seq else 0,
+            seq=seq,
+            prev=prev,
+            kind=kind,
+            payload=payload,
         )
         data.append(made.data)
         prev = made.id
@@ -42,7 +54,7 @@ def _cuts(machine: Machine, records: list[bytes], count: int) -> list[Cut]:
 
 
 def _authors(cut: Cut) -> set[bytes]:
-    return {head[0] for head in cut.heads}
+    return {head[0] for head in cut.moved}
 
 
 def test_a_cut_takes_in_a_few_new_authors_that_join() -> None:
@@ -58,10 +70,10 @@ def test_a_cut_takes_in_a_few_new_authors_that_join() -> None:
     keys = {sign.public_key(seed) for seed in joining}
     own = sign.public_key(founder)
     beacon = draw.first_beacon(network.id)
-    first = sorted(keys, key=lambda key: sha256(beacon + key))[:NEW_AUTHORS_MAX]
+    first = set(sorted(keys, key=lambda key: sha256(beacon + key))[:NEW_AUTHORS_MAX])
     assert _authors(one) == {own, *first}
-    assert len(_authors(two) - _authors(one)) == NEW_AUTHORS_MAX
-    assert _authors(three) == _authors(four) == {own, *keys}
+    assert _authors(two) == {own, *(keys - first)}
+    assert _authors(three) == _authors(four) == {own}
 
 
 def test_founders_come_in_however_many_they_are() -> None:
@@ -73,3 +85,24 @@ def test_founders_come_in_however_many_they_are() -> None:
     records += _log(network.id, stranger, join_at=0)
     (cut,) = _cuts(Machine(network, founders[0], 0, MANIFEST, 64), records, 1)
     assert _authors(cut) == {sign.public_key(seed) for seed in [*founders, stranger]}
+
+
+def test_who_finds_no_room_in_a_cut_comes_in_with_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for ten: the weighted, then those that join, then whoever has waited longest; then all the others."""
+    monkeypatch.setattr(cutter, "HEADS_MAX", 10)
+    founder, *others = seeds(16, "room")
+    network = make_network([founder])
+    machine = Machine(network, founder, 0, MANIFEST, 64)
+    ledger = machine.context.ledger
+    keys = [sign.public_key(seed) for seed in (founder, *others)]
+    for which, seed in enumerate((founder, *others)):
+        for data in _log(network.id, seed, join_at=0, length=2, epoch=1 if which < 7 else 2):
+            ledger.add(decode_record(data))
+    base = {key: (key, 0, ledger.ancestor(head, 0)) for key in keys[:13] if (head := ledger.head(key)) is not None}
+    latest = machine.fold.genesis.successor(bytes(32), 3, base)
+    one = machine._cutter._moved(latest, latest.epoch + 1)
+    assert [head[0] for head in one] == sorted([*keys[:7], *keys[13:]])
+    later = latest.successor(bytes(32), 4, {**base, **{head[0]: head for head in one}})
+    two = machine._cutter._moved(later, later.epoch + 1)
+    assert [head[0] for head in two] == sorted(keys[7:13])
+    assert all(head == ledger.head(head[0]) for head in (*one, *two))

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from p2pverify.core import sign
 from p2pverify.core.canon import encode
 from p2pverify.core.errors import GossipIgnore
-from p2pverify.core.fold import Fold
+from p2pverify.core.fold import PENDING_MIN, Fold
 from p2pverify.core.ledger import Ledger
 from p2pverify.core.network import Network
-from p2pverify.core.records import Record, decode_record
+from p2pverify.core.records import CutSignature, Kind, Record, decode_record, make_record
 from p2pverify.core.verify import VerificationFailed, verify
 from p2pverify.core.view import view_root, view_value
-from tests.support.world import World, always, share
+from tests.support.world import World, always, seeds, share
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +176,38 @@ def test_an_honest_network_convicts_nobody() -> None:
     members = world.peers[0].machine.fold.latest.members
     assert all(m.dissents == 0 and m.agreements > 5 and m.no_shows <= 2 for m in members.values())
     assert world.peers[0].machine.fold.latest.totals["decided disputes"] > 0
+
+
+def test_signatures_of_nothing_do_not_pile_up(
+    world: World, records: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signatures and proposals that can certify nothing any more are forgotten; the newest are kept for a while."""
+    monkeypatch.setattr("p2pverify.core.fold.PENDING_EPOCHS", 4)
+    (stranger,) = seeds(1, "stranger")
+    key, count = sign.public_key(stranger), 20 * PENDING_MIN
+    sizes = []
+    for age in (5, 4):
+        fold = fold_of(world.network, records)
+        before = len(fold._pending)
+        assert before <= PENDING_MIN
+        for number in range(count):
+            payload = CutSignature(number.to_bytes(32, "big")).encode()
+            epoch = fold.latest.epoch - age
+            fold.take(
+                make_record(
+                    stranger,
+                    key,
+                    world.network.id,
+                    epoch=epoch,
+                    seq=number,
+                    prev=bytes(32),
+                    kind=Kind.CUT_SIGNATURE,
+                    payload=payload,
+                )
+            )
+        latest = fold.latest
+        fold.settle()
+        assert fold.latest is latest
+        sizes.append(len(fold._pending) - before)
+    assert sizes[0] <= 0
+    assert sizes[1] > count - PENDING_MIN  # some of the network's own may be forgotten

@@ -54,6 +54,7 @@ def request_to(machine: Machine, asker: bytes, asker_key: bytes, **changes: obje
         ({"responder": bytes(32)}, "wrong-responder"),
         ({"manifest": bytes(32)}, "unknown-model"),
         ({"prompt": (1,) * 4000, "tokens_max": 200}, "prompt-too-long"),
+        ({"prompt": (1, 256), "tokens_max": 2}, "unknown-token"),
         ({"expiry_epoch": 0}, "expired"),
         ({"expiry_epoch": 1000}, "bad-expiry"),
         ({"prompt": ()}, "malformed"),
@@ -63,7 +64,7 @@ def test_a_refusal_names_its_reason(changes: dict[str, object], code: str) -> No
     """A request that cannot be answered gets an answer that says why; a wrong network is not a bad signature."""
     identities = seeds(2, "machine")
     network = make_network(identities)
-    asked = Machine(network, identities[0], 0, MANIFEST, 4096)
+    asked = Machine(network, identities[0], 0, MANIFEST, 4096, vocab_tokens=256)
     asker = Machine(network, identities[1], 0, MANIFEST, 4096)
     request, data = request_to(asked, identities[1], asker.key, **changes)
     now = network.params.epoch_start_ms(1)

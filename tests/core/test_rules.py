@@ -173,7 +173,7 @@ def _said_again() -> dict[Kind, tuple[bytes, bytes]]:
         Kind.DUTY: (duty.encode(), replace(duty, openings=()).encode()),
         Kind.VOTE_COMMIT: (commit.encode(), replace(commit, commit=sha256(b"other")).encode()),
         Kind.VOTE: (vote.encode(), replace(vote, output=sha256(b"other")).encode()),
-        Kind.CUT: (cut.encode(), replace(cut, heads=()).encode()),
+        Kind.CUT: (cut.encode(), replace(cut, moved=()).encode()),
     }
 
 

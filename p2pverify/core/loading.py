@@ -1,0 +1,37 @@
+"""Taking many records at once, as from a disk or an export: judged, linked, and settled on the way.
+
+What a refused record means is the caller's affair: a node counts it, an export that holds one does not verify.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from p2pverify.core.errors import GossipIgnore, GossipReject
+from p2pverify.core.fold import Fold
+from p2pverify.core.records import Record
+from p2pverify.core.rules import Rules, judge
+
+#: What the fold reads again is best read soon after it was judged, while it is remembered.
+SETTLE_EVERY = 2048
+
+OnRefusal = Callable[[int, GossipIgnore | GossipReject], None]
+
+
+def take_records(
+    fold: Fold, rules: Rules, records: Iterable[bytes], on_refusal: OnRefusal
+) -> Iterator[tuple[int, Record, list[Record]]]:
+    """Take records into a fold and its ledger. Yields each that was accepted with its number, from 1, and with those
+    that now have their whole prefix; afterwards the fold is settled.
+    """
+    for number, data in enumerate(records, start=1):
+        try:
+            record = judge(data, rules)
+            added = fold.ledger.add(record)
+        except (GossipIgnore, GossipReject) as refused:
+            on_refusal(number, refused)
+            continue
+        for found in added:
+            fold.take(found)
+        yield number, record, added
+        if number % SETTLE_EVERY == 0:
+            fold.settle()
+    fold.settle()

@@ -1,0 +1,125 @@
+"""Audits that cheaters sign have no effect, and the reason is on record. Each test runs a small network."""
+
+from dataclasses import replace
+
+import pytest
+
+from p2pverify.core.audit import Asked, Audit, Duty
+from p2pverify.core.errors import GossipReject
+from p2pverify.core.plans import EpochPlan, SlotPlan
+from p2pverify.core.question import Question
+from p2pverify.core.records import Kind, make_record
+from p2pverify.core.rules import Rules, audit_of, judge
+from tests.support.cheating import CHEAT, cheat_plans, final, quiet_world, reasons
+from tests.support.world import Peer, World
+
+
+def test_an_audit_that_was_not_owed_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slot beyond those drawn is void, though its receipts are real and its opening holds."""
+    world = quiet_world()
+    friend = world.peers[4].machine.key
+
+    def invent(plan: EpochPlan) -> None:
+        plan.slots = [
+            SlotPlan(replace(plan.slots[0].slot, index=9), (friend,), plan.slots[0].due_ms) if plan.slots else None,  # type: ignore[list-item]
+        ]
+
+    cheat_plans(monkeypatch, world, invent)
+    world.run_epochs(8)
+    assert reasons(world)["void audit: slot not owed"] > 0
+    by_cheat = world.peers[CHEAT].machine.key
+    assert all(by_cheat not in m.contacts for m in final(world).members.values())
+
+
+def test_asking_a_friend_instead_of_the_drawn_target_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets are drawn; an audit of others is void and its slot a no-show."""
+    world = quiet_world()
+    friend = world.peers[4].machine.key
+
+    def choose(plan: EpochPlan) -> None:
+        for slot in plan.slots:
+            if slot.targets != (friend,):
+                slot.targets = (friend,)
+
+    cheat_plans(monkeypatch, world, choose)
+    world.run_epochs(8)
+    assert reasons(world)["void audit: asked others than the drawn targets"] > 0
+
+
+def test_a_forged_opening_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A duty whose openings do not give the nonces of its audits earns nobody anything."""
+    world = quiet_world()
+    honest = Duty.encode
+    cheat = world.peers[CHEAT].machine.context
+
+    def forged(self: Duty) -> bytes:
+        if self.vrf_key == cheat.vrf_key:
+            openings = tuple(replace(o, salts=tuple(bytes(32) for _ in o.salts)) for o in self.openings)
+            return honest(replace(self, openings=openings))
+        return honest(self)
+
+    monkeypatch.setattr(Duty, "encode", forged)
+    world.run_epochs(8)
+    assert reasons(world)["void audit: forged opening"] > 0
+    assert final(world).members[cheat.key].void_audits > 0
+
+
+def test_a_reused_nonce_does_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nonce of another slot binds another question: the opening fails."""
+    world = quiet_world()
+    honest = Audit.encode
+    cheat = world.peers[CHEAT].machine.key
+    first: list[bytes] = []
+
+    def reused(self: Audit) -> bytes:
+        if self.challenger != cheat:
+            return honest(self)
+        first.append(self.asked[0].nonce)
+        asked = tuple(Asked(a.responder, first[0], None) for a in self.asked[:1])
+        return honest(replace(self, asked=asked + self.asked[1:]))
+
+    monkeypatch.setattr(Audit, "encode", reused)
+    world.run_epochs(9)
+    assert reasons(world).get("void audit: forged opening", 0) + final(world).members[cheat].void_audits > 0
+
+
+def test_a_receipt_for_another_request_is_rejected() -> None:
+    """A receipt moved into an audit of another nonce does not verify there."""
+    world = quiet_world()
+    world.run_epochs(5)
+    context = world.peers[0].machine.context
+    audits = [r for r in context.ledger.records() if r.kind == Kind.AUDIT and audit_of(r).asked[0].receipt is not None]
+    audit = audit_of(audits[0])
+    moved = replace(audit, asked=(replace(audit.asked[0], nonce=bytes(32)), *audit.asked[1:]))
+    cheat = world.peers[CHEAT]
+    record = make_record(
+        cheat.seed,
+        cheat.machine.key,
+        world.network.id,
+        epoch=audit.epoch,
+        seq=0,
+        prev=bytes(32),
+        kind=Kind.AUDIT,
+        payload=moved.encode(),
+    )
+    with pytest.raises(GossipReject, match="receipt's signature does not hold for this request"):
+        judge(record.data, Rules(world.network, world.network.id, 10))
+
+
+def test_a_proxy_gets_an_answer_that_does_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question forwarded under another name has another sampler key, hence another answer."""
+    world = quiet_world(slots_milli=1500)
+    proxy = world.peers[CHEAT]
+    honest = World._computed
+
+    def forwarded(self: World, peer: Peer, what: tuple[object, ...]) -> None:
+        # The proxy's "engine" is an honest peer, who answers the proxy as the requester.
+        if peer is proxy:
+            job = what[2]
+            own = Question(bytes(32), (1,), 1, 800, bytes(16), proxy.machine.key).sampler_key
+            what = (what[0], what[1], replace(job, sampler_key=own), what[3])  # type: ignore[type-var]
+        honest(self, peer, what)
+
+    monkeypatch.setattr(World, "_computed", forwarded)
+    world.run_epochs(14)
+    assert world.convicted(0) == {CHEAT}

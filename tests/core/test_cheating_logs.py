@@ -1,0 +1,144 @@
+"""Records that are dated back, said twice or not said at all. Each test runs a small network."""
+
+from dataclasses import replace
+
+import pytest
+
+from p2pverify.core import plans
+from p2pverify.core.challenger import Challenger
+from p2pverify.core.events import Publish
+from p2pverify.core.plans import EpochPlan, SlotPlan
+from p2pverify.core.records import Cut, Kind, make_record
+from p2pverify.core.state import State
+from tests.support.cheating import CHEAT, final, quiet_world, reasons
+
+
+def test_a_join_dated_back_makes_no_earlier_member() -> None:
+    """Membership begins with the certified cut that holds the join, whatever its header says."""
+    world = quiet_world()
+    world.crash(CHEAT)
+    world.run_epochs(6)
+    cheat = world.peers[CHEAT].machine.context
+    joined = make_record(
+        cheat.seed,
+        cheat.key,
+        world.network.id,
+        epoch=0,
+        seq=0,
+        prev=bytes(32),
+        kind=Kind.JOIN,
+        payload=_join(cheat.vrf_key),
+    )
+    world._carry_out(world.peers[CHEAT], Publish((joined.data,)))
+    world.run_epochs(2)
+    member = final(world).members[cheat.key]
+    assert member.active
+    assert member.joined_epoch >= 5  # the epoch that it was when the others cut
+
+
+def _join(vrf_key: bytes) -> bytes:
+    from p2pverify.core.records import Join
+
+    return Join(0, vrf_key).encode()
+
+
+def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key counts from its join on: it cannot have been ground against beacons that it had seen."""
+    world = quiet_world()
+    world.crash(CHEAT)
+    world.run_epochs(4)
+    old = final(world)
+    cheat = world.peers[CHEAT].machine.context
+
+    def anchored(context: object, epoch: int) -> State | None:
+        return old if context is cheat and epoch - old.epoch <= 5 else find(context, epoch)  # type: ignore[arg-type]
+
+    find = plans.find_anchor
+    monkeypatch.setattr("p2pverify.core.challenger.find_anchor", anchored)
+
+    def planned(context: object, epoch: int, anchor: State) -> EpochPlan | None:
+        plan = honest(context, epoch, anchor)  # type: ignore[arg-type]
+        if plan is None and context is cheat:
+            then = final(world).members.get(cheat.key)
+            if then is not None and then.active:
+                members = {**anchor.members, cheat.key: then}
+                return honest(context, epoch, replace(anchor, members=members))  # type: ignore[arg-type]
+        return plan
+
+    honest = plans.make_plan
+    monkeypatch.setattr("p2pverify.core.challenger.make_plan", planned)
+    world.restart(CHEAT)
+    cheat = world.peers[CHEAT].machine.context
+    world.run_epochs(7)
+    assert reasons(world)["duty: key was not a member's at the anchor"] > 0
+
+
+def test_two_audits_for_one_slot_convict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slot is said once: a second audit with another content convicts without a vote."""
+    world = quiet_world()
+    cheat = world.peers[CHEAT].machine.context
+    honest = Challenger._publish
+
+    def twice(self: Challenger, plan: EpochPlan, slot: SlotPlan, *rest: object) -> None:
+        honest(self, plan, slot, *rest)  # type: ignore[arg-type]
+        audit = self._audited.get((plan.epoch, slot.slot.index))
+        if self._context is cheat and audit is not None and not audit.differ:
+            cheat.write(Kind.AUDIT, replace(audit, differ=True).encode(), world.now)
+
+    monkeypatch.setattr(Challenger, "_publish", twice)
+    world.run_epochs(6)
+    assert world.convicted(0) == {CHEAT}
+    assert final(world).members[cheat.key].conviction == "two audits for one slot"
+
+
+def test_two_proposals_for_one_epoch_convict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proposer that offers two different cuts for one epoch and base convicts itself."""
+    world = quiet_world()
+    world.run_epochs(3)
+    cheat = world.peers[CHEAT].machine.context
+    latest = cheat.fold.latest
+    epoch = cheat.params.epoch_at(world.now)
+    for root in (b"a", b"b"):
+        moved = tuple(cheat.ledger.moved(latest.heads))
+        cut = Cut(epoch, latest.id, cheat.vrf_key, bytes(80), moved, root * 32, bytes(32))
+        world.peers[CHEAT].machine.context.write(Kind.CUT, cut.encode(), world.now)
+        for effect in cheat.effects:
+            world._carry_out(world.peers[CHEAT], effect)
+        cheat.effects.clear()
+    world.run_epochs(3)
+    assert world.convicted(0) == {CHEAT}
+
+
+def test_a_forked_log_costs_the_weight_but_does_not_convict() -> None:
+    """Two records with one number are proven by a conflict record: suspect and without weight, not convicted."""
+    world = quiet_world()
+    world.run_epochs(3)
+    cheat = world.peers[CHEAT]
+    head = cheat.machine.context.ledger.head(cheat.machine.key)
+    assert head is not None
+    forked = make_record(
+        cheat.seed,
+        cheat.machine.key,
+        world.network.id,
+        epoch=1,
+        seq=0,
+        prev=bytes(32),
+        kind=Kind.LEAVE,
+        payload=b"\x80",
+    )
+    world._carry_out(cheat, Publish((forked.data,)))
+    world.run_epochs(4)
+    member = final(world).members[cheat.machine.key]
+    assert member.fork_until > 0
+    assert not member.is_convicted
+    assert member.weight == 0
+
+
+def test_a_silent_peer_is_unavailable_but_never_convicted() -> None:
+    """No answer counts against availability, not against honesty."""
+    world = quiet_world(slots_milli=1500)
+    world.peers[CHEAT].silent = True
+    world.run_epochs(10)
+    member = final(world).members[world.peers[CHEAT].machine.key]
+    assert member.dissents == 0
+    assert sum(c.answered for c in member.contacts.values()) == 0

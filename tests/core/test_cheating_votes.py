@@ -1,0 +1,142 @@
+"""Votes that cheaters sign have no effect, and the reason is on record. Each test runs a small network."""
+
+import pytest
+
+from p2pverify.core import plans
+from p2pverify.core.audit import vote_commit
+from p2pverify.core.events import Computed, Publish
+from p2pverify.core.question import Question, output_digest
+from p2pverify.core.records import Commit, Kind, Vote, decode_commit, make_record
+from p2pverify.core.state import State
+from p2pverify.core.voter import Voter
+from tests.support.cheating import CHEAT, PEERS, counts, quiet_world, reasons
+from tests.support.world import Peer, World, always, tokens_of
+
+
+def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chosen question earns nobody an agreement once it is voted on, and its challenger a dissent."""
+    world = quiet_world(spot_check_permille=1000)
+    cheat = world.peers[CHEAT].machine
+    honest = plans.slot_question
+
+    def chosen(context: object, slot: object, prompt: tuple[int, ...], requester: bytes) -> Question:
+        if context is cheat.context and requester == cheat.key:
+            prompt = (*prompt, 7)
+        return honest(context, slot, prompt, requester)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("p2pverify.core.challenger.slot_question", chosen)
+    keep = World._computed
+
+    def computed(self: World, peer: Peer, what: tuple[object, ...]) -> None:
+        # The cheater's engine answers the question it chose, so that its own answer is right for it.
+        job = what[2]
+        if peer.name == CHEAT and job.prompt_seed is not None and job.tokens_max:  # type: ignore[attr-defined]
+            written = tokens_of(b"prompt" + job.prompt_seed, job.prompt_tokens)  # type: ignore[attr-defined]
+            key = repr(((*written, 7), job.temperature_milli, job.sampler_key)).encode()  # type: ignore[attr-defined]
+            peer.busy = False
+            self.running.discard(peer.name)
+            tokens = tokens_of(key, job.tokens_max)  # type: ignore[attr-defined]
+            self._handle(peer, Computed(job.job, written, tokens, "length", 0, 1, 1))  # type: ignore[attr-defined]
+            self._start_jobs()
+            return
+        keep(self, peer, what)
+
+    monkeypatch.setattr(World, "_computed", computed)
+    world.run_epochs(12)
+    assert counts(world, CHEAT)[1] > 0
+    assert all(counts(world, name)[1] == 0 for name in range(PEERS) if name != CHEAT)
+
+
+def test_a_copied_commit_opens_for_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The voter is inside its commit: another's bytes cannot be opened under one's own name."""
+    world = quiet_world(slots_milli=1500)
+    world.peers[4].lie = always
+    cheat = world.peers[CHEAT].machine.context
+    honest = Voter._commit
+
+    def copy(self: Voter, dispute: object, state: State, now_ms: int) -> None:
+        if self._context is not cheat:
+            honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
+            return
+        key = dispute.key  # type: ignore[attr-defined]
+        for record in cheat.ledger.records():
+            if record.kind != Kind.VOTE_COMMIT or key in self._committed or record.author == cheat.key:
+                continue
+            seen = decode_commit(record.payload)
+            if seen.dispute == key:
+                self._committed.add(key)
+                cheat.write(Kind.VOTE_COMMIT, Commit(key, state.id, seen.commit).encode(), now_ms)
+
+    monkeypatch.setattr(Voter, "_commit", copy)
+    world.run_epochs(9)
+    assert reasons(world)["vote: does not open the commit"] > 0
+    assert world.convicted(0) <= {4}
+
+
+def test_a_reveal_whose_commit_no_cut_holds_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a sealed answer there is nothing to open, however right the answer is."""
+    world = quiet_world(slots_milli=1500)
+    world.peers[4].lie = always
+    cheat = world.peers[CHEAT].machine.context
+    honest = Voter._vote
+
+    def never(self: Voter, dispute: object, state: State, now_ms: int) -> None:
+        if self._context is not cheat:
+            honest_commit(self, dispute, state, now_ms)  # type: ignore[arg-type]
+
+    def reveal(self: Voter, dispute: object, state: State, now_ms: int) -> None:
+        key = dispute.key  # type: ignore[attr-defined]
+        if self._context is not cheat:
+            honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
+        elif key not in self._voted and key.challenger != cheat.key:
+            self._voted.add(key)
+            vote = Vote(key, state.id, 0, output_digest(dispute.audit.question, (1,), "stop"), (bytes(32),))  # type: ignore[attr-defined]
+            cheat.write(Kind.VOTE, vote.encode(), now_ms)
+
+    honest_commit = Voter._commit
+    monkeypatch.setattr(Voter, "_commit", never)
+    monkeypatch.setattr(Voter, "_vote", reveal)
+    world.run_epochs(9)
+    assert reasons(world)["vote: no commit was counted"] > 0
+    assert counts(world, CHEAT)[1] == 0
+
+
+def test_a_commit_dated_back_is_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claimed epoch proves nothing: a commit counts only in cuts before the sealing is closed."""
+    world = quiet_world(slots_milli=1500)
+    world.peers[4].lie = always
+    cheat = world.peers[CHEAT].machine.context
+    honest = Voter._commit
+
+    def late(self: Voter, dispute: object, state: State, now_ms: int) -> None:
+        if self._context is not cheat:
+            honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
+
+    def vote(self: Voter, dispute: object, state: State, now_ms: int) -> None:
+        key = dispute.key  # type: ignore[attr-defined]
+        if self._context is not cheat:
+            honest_vote(self, dispute, state, now_ms)  # type: ignore[arg-type]
+        elif key not in self._committed and key.challenger != cheat.key:
+            self._committed.add(key)
+            sealed = vote_commit(world.network.id, key, cheat.key, 0, bytes(32), bytes(32))
+            head, last = cheat.ledger.head(cheat.key), cheat.ledger.last(cheat.key)
+            assert head is not None
+            assert last is not None
+            record = make_record(
+                cheat.seed,
+                cheat.key,
+                world.network.id,
+                epoch=max(key.epoch + 1, last.epoch),  # as if it had been made in time, as far as its log allows
+                seq=head[1] + 1,
+                prev=head[2],
+                kind=Kind.VOTE_COMMIT,
+                payload=Commit(key, state.id, sealed).encode(),
+            )
+            cheat.ledger.add(record)
+            world._carry_out(world.peers[CHEAT], Publish((record.data,)))
+
+    honest_vote = Voter._vote
+    monkeypatch.setattr(Voter, "_commit", late)
+    monkeypatch.setattr(Voter, "_vote", vote)
+    world.run_epochs(9)
+    assert reasons(world)["commit: after the sealing was closed"] > 0

@@ -1,0 +1,32 @@
+"""Who forks its log while it joins, before any certified cut holds it, must not stop the cuts of the others."""
+
+from p2pverify.core import sign, vrf
+from p2pverify.core.events import RecordsArrived
+from p2pverify.core.records import NO_PREV, Join, Kind, make_record
+from tests.support.world import World
+
+
+def test_a_fork_of_a_log_that_no_cut_holds_is_proven_in_the_cut_that_takes_it_in() -> None:
+    """Half of the members see one join first, half another one: they prove the fork, and cuts go on."""
+    world = World(7, seed=3, founders=6)
+    world.crash(6)  # it never runs: what it signs is made here
+    seed = world.identities[6]
+    key, join = sign.public_key(seed), Join(0, vrf.public_key(vrf.derive_seed(seed)))
+    world.run_epochs(2)
+    before = world.peers[0].machine.fold.latest.index
+    joins = [
+        make_record(
+            seed, key, world.network.id, epoch=epoch, seq=0, prev=NO_PREV, kind=Kind.JOIN, payload=join.encode()
+        )
+        for epoch in (0, 1)
+    ]
+    for peer in world.peers[:6]:  # each half holds one of them for the one that counts
+        for record in joins if peer.name < 3 else joins[::-1]:
+            world.post(0, peer.name, RecordsArrived((record.data,), key))
+    world.run_epochs(6)
+    for peer in world.peers[:6]:
+        latest = peer.machine.fold.latest
+        assert latest.members[key].forks == {0}
+        assert latest.index >= before + 4
+        accusers = {r.author for r in peer.machine.context.ledger.records() if r.kind == Kind.CONFLICT}
+        assert accusers

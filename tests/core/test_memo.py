@@ -1,0 +1,39 @@
+"""What decoders remember: equal results, bounded, and nothing of errors."""
+
+import pytest
+
+from p2pverify.core import memo
+from p2pverify.core.canon import encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.memo import REMEMBERED_BYTES_MAX, remembered
+from p2pverify.core.records import decode_cut_signature
+
+
+def test_small_payloads_are_read_once_and_large_ones_each_time() -> None:
+    """The newest few small ones are remembered, a large one never."""
+    read: list[bytes] = []
+
+    @remembered(2)
+    def size(payload: bytes, scale: int) -> int:
+        read.append(payload)
+        return scale * len(payload)
+
+    small, other, third = b"a", b"b", b"c"
+    large = bytes(REMEMBERED_BYTES_MAX + 1)
+    assert [size(small, 3), size(small, 3), size(small, 4), size(bytes(REMEMBERED_BYTES_MAX), 1)] == [3, 3, 4, 4096]
+    assert read == [small, small, bytes(REMEMBERED_BYTES_MAX)]
+    read.clear()
+    assert [size(payload, 1) for payload in (other, third, small, small, large, large)] == [1, 1, 1, 1, 4097, 4097]
+    assert read == [other, third, small, large, large]
+    read.clear()
+    memo.forget()
+    assert size(small, 1) == 1
+    assert read == [small]
+
+
+def test_an_error_is_found_each_time() -> None:
+    """What does not decode does not decode again, and what does is the same value."""
+    for _ in range(2):
+        with pytest.raises(DecodeError, match="cut: not 32 bytes"):
+            decode_cut_signature(encode([bytes(31)]))
+    assert decode_cut_signature(encode([bytes(32)])) is decode_cut_signature(encode([bytes(32)]))

@@ -1,0 +1,106 @@
+"""A memo that machines share changes what they cost, not what they do."""
+
+import pytest
+
+from p2pverify.core.canon import encode
+from p2pverify.core.errors import GossipIgnore, GossipReject
+from p2pverify.core.events import Event
+from p2pverify.core.ledger import Ledger
+from p2pverify.core.machine import Machine
+from p2pverify.core.records import NO_PREV, Kind, make_record
+from p2pverify.core.rules import Rules, judge
+from p2pverify.core.shared import Shared
+from tests.support.world import MANIFEST, Peer, World, always, make_network, seeds, share
+
+
+class Told(World):
+    """A world that remembers what all machines did, and hands them a memo if told so."""
+
+    def __init__(self, *, shared: Shared | None) -> None:
+        self.shared = shared
+        self.done: list[tuple[int, int, object]] = []
+        super().__init__(6, seed=17, cores=6, slots_milli=1500, spot_check_permille=100, conviction_odds=1000)
+
+    def _machine(self, seed: bytes) -> Machine:
+        return Machine(self.network, seed, 0, MANIFEST, 4096, shared=self.shared)
+
+    def _handle(self, peer: Peer, event: Event) -> None:
+        super()._handle(peer, event)
+        self.done.append((self.now, peer.name, event))
+
+    def _carry_out(self, peer: Peer, effect: object) -> None:
+        self.done.append((self.now, peer.name, effect))
+        super()._carry_out(peer, effect)
+
+
+def test_machines_with_a_memo_do_the_same() -> None:
+    """Two runs of one seed, with cheaters, a crash and a late joiner: the same effects at the same times."""
+    runs = []
+    for shared in (None, Shared()):
+        world = Told(shared=shared)
+        world.peers[1].lie = always
+        world.peers[2].lie = share(0.5)
+        world.run_epochs(5.3)
+        world.crash(3)
+        world.peers[3].disk.clear()
+        world.run_epochs(2)
+        world.restart(3)
+        world.run_epochs(4)
+        assert 1 in world.convicted(0)
+        runs.append(world)
+    alone, together = runs
+    assert len(alone.done) > 5000
+    assert alone.done == together.done
+    assert [p.machine.judged for p in alone.peers] == [p.machine.judged for p in together.peers]
+    assert [p.machine.statistics() for p in alone.peers] == [p.machine.statistics() for p in together.peers]
+    cut = alone.peers[0].machine.fold.latest.path[-4]
+    objects = [len({id(peer.machine.fold.state(cut)) for peer in world.peers}) for world in runs]
+    assert objects == [6, 1]  # shared indeed
+
+
+def test_a_judgement_is_remembered_and_the_clock_is_not() -> None:
+    """A record of the next epoch but one is ignored now and taken then; a forged one is rejected each time."""
+    network = make_network(seeds(1, "memo"))
+    (seed,) = seeds(1, "author")
+    author = Machine(network, seed, 0, MANIFEST, 64).key
+    made = make_record(seed, author, network.id, epoch=5, seq=0, prev=NO_PREV, kind=Kind.LEAVE, payload=encode([]))
+    forged = made.data.replace(made.signature, bytes(64))
+    shared = Shared()
+    for epoch, data, reason in (
+        (3, made.data, "dated in the future"),
+        (4, made.data, None),
+        (3, made.data, "dated in the future"),
+        (3, forged, "dated in the future"),
+        (4, forged, "bad signature"),
+        (4, forged, "bad signature"),
+        (4, b"\x00", "malformed record: record: not an array"),
+        (4, b"\x00", "malformed record: record: not an array"),
+    ):
+        rules = Rules(network, network.id, epoch)
+        for judged in (judge, shared.judge):
+            if reason is None:
+                assert judged(data, rules) == made
+                continue
+            with pytest.raises((GossipIgnore, GossipReject)) as refused:
+                judged(data, rules)
+            assert refused.value.reason == reason
+
+
+def test_a_ledger_holds_only_what_was_added_to_it() -> None:
+    """Ledgers that share the places of ids do not share records."""
+    network = make_network(seeds(1, "memo"))
+    (seed,) = seeds(1, "author")
+    author = Machine(network, seed, 0, MANIFEST, 64).key
+    rest = {"network": network.id, "epoch": 0, "kind": Kind.LEAVE, "payload": encode([])}
+    first = make_record(seed, author, seq=0, prev=NO_PREV, **rest)  # type: ignore[arg-type]
+    second = make_record(seed, author, seq=1, prev=first.id, **rest)  # type: ignore[arg-type]
+    shared = Shared()
+    one, two = Ledger(shared.records), Ledger(shared.records)
+    assert one.add(first) == [first]
+    assert one.add(second) == [first, second][1:]
+    assert first.id not in two
+    assert two.get(second.id) is None
+    assert two.lacks([(author, 1, second.id)]) == second.id
+    assert two.add(second) == []
+    assert two.add(first) == [first, second]
+    assert two.heads() == one.heads()

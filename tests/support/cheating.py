@@ -1,0 +1,43 @@
+"""A small quiet network with one cheater in it, and what the others see of it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from p2pverify.core import plans
+from p2pverify.core.plans import EpochPlan
+from p2pverify.core.state import State
+from tests.support.world import World
+
+PEERS = 5
+CHEAT = 2
+
+
+def quiet_world(seed: int = 7, **changes: int) -> World:
+    return World(PEERS, seed=seed, cores=PEERS, **{"slots_milli": 1000, **changes})  # type: ignore[arg-type]
+
+
+def final(world: World, observer: int = 0) -> State:
+    return world.peers[observer].machine.fold.latest
+
+
+def reasons(world: World) -> dict[str, int]:
+    return final(world).totals
+
+
+def counts(world: World, name: int) -> tuple[int, int]:
+    member = final(world).members[world.peers[name].machine.key]
+    return member.agreements, member.dissents
+
+
+def cheat_plans(monkeypatch: pytest.MonkeyPatch, world: World, change: Callable[[EpochPlan], None]) -> None:
+    """Let the cheater change its plans after drawing them honestly."""
+    honest = plans.make_plan
+
+    def planned(context: object, epoch: int, anchor: State) -> EpochPlan | None:
+        plan = honest(context, epoch, anchor)  # type: ignore[arg-type]
+        if plan is not None and context is world.peers[CHEAT].machine.context:
+            change(plan)
+        return plan
+
+    monkeypatch.setattr("p2pverify.core.challenger.make_plan", planned)
