@@ -1,14 +1,14 @@
 """The driver: the one loop around a machine. It turns calls from outside into events, and time into ticks.
 
-Judging and paging are answered on the spot; what an event entails goes to the outbox, which writes, answers
+Judging and sync requests are answered on the spot; what an event entails goes to the outbox, which writes, answers
 and publishes in order. Everything is bounded: beyond a limit strangers are told "busy", and nothing of theirs
 reaches the machine. The driver fulfils the network adapter's port `Inbox`.
 """
 
 import logging
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -29,18 +29,13 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.machine import Machine
 from p2pverify.core.question import RequestRefused, encode_refusal
+from p2pverify.core.sync import SyncSession
 from p2pverify.node import ports
+from p2pverify.node.catchup import CatchUp
+from p2pverify.node.clock import unix_ms
+from p2pverify.node.gate import Admitted, Gate
 from p2pverify.node.journal import Journal
-from p2pverify.node.messages import (
-    Frontier,
-    Page,
-    decode_batch,
-    decode_frontier,
-    decode_page,
-    encode_frontier,
-    encode_page,
-    next_page,
-)
+from p2pverify.node.messages import decode_batch
 from p2pverify.node.outbox import Outbox
 from p2pverify.node.ports import GossipVerdict
 from p2pverify.node.worker import Worker
@@ -51,11 +46,6 @@ if TYPE_CHECKING:
 TICKETS_MAX = 256
 TICK_MS_MAX = 5_000  # the wall clock may be set, and a laptop may have slept
 log = logging.getLogger(__name__)
-
-
-def unix_ms() -> int:
-    """The time in Unix milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -83,11 +73,14 @@ class Driver:
         self._silent = silent
         self._worker = Worker(engine)
         self._outbox = Outbox(journal, self._worker, clock=clock, respond=self._respond, feed=self._feed)
+        self._catchup = CatchUp(machine.context, self._take_slice, self._outbox.wait_room)
+        self._gate = Gate(machine)
         self._tickets = count(1)
         self._waiting: dict[int, _Waiter] = {}
         self._changed = trio.Event()
         self._finalised = trio.Event()
         self._listeners: list[Callable[[], None]] = []
+        self._excluded: frozenset[bytes] = frozenset()
         self._is_leaving = False
         self._counts: dict[str, int] = {}
 
@@ -101,11 +94,15 @@ class Driver:
 
     def load(self, records: Iterable[bytes], answers: Iterable[StoredAnswer]) -> int:
         """Take what was stored before; once, before `run`. Blocks. Returns how many records were taken."""
-        return self.machine.load(records, answers, self._clock())
+        taken = self.machine.load(records, answers, self._clock())
+        self._catchup.settle()
+        return taken
 
     async def run(self, network: ports.Network, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Drive the machine until cancelled. Raises the journal's error if something cannot be written."""
         self.machine.wake_silently(self._clock())  # loading may have taken long
+        self.on_final(partial(self._exclude_convicted, network))
+        self._exclude_convicted(network)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._worker.run, self._feed)
             nursery.start_soon(self._outbox.run, network)
@@ -129,7 +126,9 @@ class Driver:
     def statistics(self) -> dict[str, int]:
         return {
             **self._counts,
+            **self._gate.statistics(),
             **self._outbox.statistics(),
+            **self._catchup.statistics(),
             **self._worker.statistics(),
             "requests waiting": len(self._waiting),
         }
@@ -143,8 +142,13 @@ class Driver:
         except DecodeError as error:
             self._count(f"malformed gossip: {error.reason}")
             return GossipVerdict.REJECT
-        judged = self._take(records, source)
-        return GossipVerdict.IGNORE if judged is None else GossipVerdict(judged.verdict)
+        if not self._gate.affords(records, source, self._clock()):
+            return GossipVerdict.IGNORE
+        admitted = self._gate.admit(records)
+        judged = self._take(admitted, source) if admitted.records else None
+        if judged is None or (judged.verdict == "accept" and len(admitted.records) < len(records)):
+            return GossipVerdict.IGNORE  # what was not judged is not passed on
+        return GossipVerdict(judged.verdict)
 
     async def serve(self, request: bytes, source: bytes) -> bytes:
         """Answer one inference request; a refusal is an answer too."""
@@ -164,49 +168,49 @@ class Driver:
         finally:
             del self._waiting[ticket]
 
-    def sync_frontier(self) -> bytes:
-        """What this peer holds."""
-        context = self.machine.context
-        return encode_frontier(Frontier(context.network_id, context.ledger.heads()))
+    def is_member(self, peer: bytes) -> bool:
+        """Whether a peer is a member by the newest final cut, and not convicted."""
+        return self._gate.is_member(peer)
 
-    def sync_page(self, frontier: bytes) -> bytes:
-        """The first records that the holder of a frontier lacks. Raises DecodeError for a malformed one."""
-        context = self.machine.context
-        try:
-            theirs = decode_frontier(frontier)
-        except DecodeError:
-            self._count("malformed frontiers")
-            raise
-        if theirs.network != context.network_id:
-            self._count("frontiers of another network")
-            return encode_page(Page(False, ()))
-        return encode_page(next_page(context.ledger, theirs.heads))
+    def sync_answer(self, request: bytes) -> bytes:
+        """The answer to a neighbour's sync request. Raises RemoteProtocolError."""
+        return self._catchup.answer(request)
 
-    def take_page(self, page: bytes, source: bytes) -> bool:
-        """Take a page's records; True if there are more and these helped. Raises DecodeError."""
-        try:
-            found = decode_page(page)
-        except DecodeError:
-            self._count("malformed pages")
-            raise
-        if not found.records:
-            return False
-        judged = self._take(found.records, source)
-        if judged is not None and judged.verdict == "reject":
-            self._count("pages with a rejected record")
-        # A page is taken record by record: one that is refused says nothing of the others.
-        is_new = judged is not None and len(judged.reasons) < len(found.records)
-        return found.more and is_new
+    def sync_session(self, peer: bytes) -> SyncSession:
+        """A session that fetches what this peer lacks from a neighbour."""
+        return self._catchup.session(peer)
+
+    async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
+        """Take what a session brought. Each record is judged by itself: one that is refused says nothing of others."""
+        await self._catchup.take_records(records, source)
 
     # ------------------------------------------------------------ the loop
 
-    def _take(self, records: tuple[bytes, ...], source: bytes) -> Judged | None:
+    def _take(self, admitted: Admitted, source: bytes) -> Judged | None:
         """The machine's verdict on a batch, or None if it was not asked."""
         if self._outbox.is_full:
             self._count("batches dropped as busy")
             return None
-        effects = self._handle(RecordsArrived(records, source)) or ()
+        effects = self._handle(RecordsArrived(admitted.records, source)) or ()
+        self._gate.note(admitted)
         return next((effect for effect in effects if isinstance(effect, Judged)), None)
+
+    def _take_slice(self, records: tuple[bytes, ...], source: bytes) -> None:
+        """Records of a session; the outbox had room for them."""
+        admitted = self._gate.admit(records)
+        if not admitted.records:
+            return
+        effects = self._handle(RecordsArrived(admitted.records, source)) or ()
+        self._gate.note(admitted)
+        if any(isinstance(effect, Judged) and effect.verdict == "reject" for effect in effects):
+            self._count("sync slices with a rejected record")
+
+    def _exclude_convicted(self, network: ports.Network) -> None:
+        """Leave out of the mesh whom the newest final cut finds convicted."""
+        convicted = frozenset(k for k, member in self.machine.fold.latest.members.items() if member.is_convicted)
+        if convicted != self._excluded:
+            self._excluded = convicted
+            network.exclude(convicted)
 
     def _feed(self, event: Event) -> None:
         self._handle(event)

@@ -55,12 +55,18 @@ class Outbox:
         self._queue: deque[tuple[Effect, bool]] = deque()
         self._bytes = 0
         self._woken = trio.Event()
+        self._emptied = trio.Event()
         self._counts: dict[str, int] = {}
 
     @property
     def is_full(self) -> bool:
         """Whether the disk cannot keep up; then nothing more should be let in."""
         return len(self._queue) >= EFFECTS_MAX or self._bytes >= BYTES_MAX
+
+    async def wait_room(self) -> None:
+        """Wait until the outbox is not full."""
+        while self.is_full:
+            await self._emptied.wait()
 
     def put_nowait(self, effects: Sequence[Effect], *, received: bool = False) -> None:
         """Queue one ordered list of effects. `received`: its first Persist holds records of other peers."""
@@ -82,6 +88,8 @@ class Outbox:
                 batch = list(self._queue)
                 self._queue.clear()
                 self._bytes = 0
+                self._emptied.set()
+                self._emptied = trio.Event()
                 await self._persist(batch)
                 self._carry_out([effect for effect, _ in batch], network, nursery)
 

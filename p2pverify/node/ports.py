@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from p2pverify.core.sync import Step
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
@@ -80,20 +82,49 @@ class Inbox(Protocol):
         """Judge one gossip message (a batch of records) that the peer `source` forwarded. Never raises."""
         ...
 
+    def is_member(self, peer: bytes) -> bool:
+        """Whether a peer is a member by what is final here; members come first where there is not enough for all."""
+        ...
+
     async def serve(self, request: bytes, source: bytes) -> bytes:
         """Answer one inference request; errors are answers too. Never raises RemoteProtocolError."""
         ...
 
-    def sync_page(self, frontier: bytes) -> bytes:
-        """The records that the holder of this frontier lacks, one bounded page."""
+    def sync_answer(self, request: bytes) -> bytes:
+        """The answer to a neighbour's sync request. Raises RemoteProtocolError."""
         ...
 
-    def sync_frontier(self) -> bytes:
-        """What we hold, in the form that sync_page reads."""
+    def sync_session(self, peer: bytes) -> "SyncSession":
+        """A session that fetches what we lack from a neighbour; one at a time with each."""
         ...
 
-    def take_page(self, page: bytes, source: bytes) -> bool:
-        """Take records from a page; True if the source holds more that we lack."""
+    async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
+        """Judge the records that a session brought, and take those that deserve it. Waits while the disk is busy."""
+        ...
+
+
+class SyncSession(Protocol):
+    """One session, as `core.sync` describes it."""
+
+    def start(self) -> bytes:
+        """The first request."""
+        ...
+
+    def receive(self, data: bytes) -> Step:
+        """Read an answer. Raises RemoteProtocolError."""
+        ...
+
+    def end(self) -> None:
+        """The last records were taken."""
+        ...
+
+    def release(self) -> None:
+        """The session is over, however it ended."""
+        ...
+
+    @property
+    def taken(self) -> int:
+        """Records that came and were new, so far."""
         ...
 
 
@@ -114,6 +145,10 @@ class Network(Protocol):
 
     async def ask(self, peer: bytes, request: bytes) -> bytes:
         """One inference request and its response. Raises AskFailed. The caller sets the deadline."""
+        ...
+
+    def exclude(self, peers: frozenset[bytes]) -> None:
+        """Keep exactly these peers, whose conviction is final, out of the gossip mesh; what they send is still read."""
         ...
 
     def neighbours(self) -> Sequence[Neighbour]: ...

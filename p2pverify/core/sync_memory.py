@@ -1,0 +1,54 @@
+"""What is remembered of a neighbour from one sync session to the next, so that what led nowhere is not repeated.
+
+Bounded, and nothing in it is needed: a lost memory costs some requests. Times are counted in sessions, not by a clock.
+"""
+
+REFUSED_MAX = 4_096  # ids, in each of two generations
+GENERATION_SESSIONS = 4
+BACKOFF_MAX = 10
+
+
+class SyncMemory:
+    """One neighbour's: ids that it announced and did not deliver, or that were refused, and a cut unknown here."""
+
+    def __init__(self) -> None:
+        self.unknown_cut = bytes(32)
+        self._sessions = 0
+        self._alarms = 0
+        self._quiet_until = 0
+        self._refused: set[int] = set()
+        self._refused_before: set[int] = set()
+
+    def begin(self) -> None:
+        """A session begins; what was refused some sessions ago may be asked for again."""
+        self._sessions += 1
+        if self._sessions % GENERATION_SESSIONS == 0:
+            self._turn()
+
+    def refuse(self, record_id: bytes) -> None:
+        """Do not ask for a record for some time."""
+        if len(self._refused) >= REFUSED_MAX:
+            self._turn()
+        self._refused.add(_short(record_id))
+
+    def is_refused(self, record_id: bytes) -> bool:
+        """Whether it makes no sense to ask for a record now."""
+        short = _short(record_id)
+        return short in self._refused or short in self._refused_before
+
+    def _turn(self) -> None:
+        self._refused_before, self._refused = self._refused, set()
+
+    @property
+    def may_list(self) -> bool:
+        """Whether a cut that stays unknown is worth a comparison of all epochs."""
+        return self._sessions >= self._quiet_until
+
+    def listed(self, *, useful: bool) -> None:
+        """All epochs were compared; each time for nothing, the next comparison is twice as many sessions away."""
+        self._alarms = 0 if useful else min(self._alarms + 1, BACKOFF_MAX)
+        self._quiet_until = self._sessions + 2**self._alarms
+
+
+def _short(record_id: bytes) -> int:
+    return int.from_bytes(record_id[:8], "big")

@@ -1,0 +1,70 @@
+"""The node's side of sync: sessions over the machine's ledger, and records taken without holding up the loop.
+
+What a session brings is handed to the machine in slices, so that everything else has its turn between two of them;
+and while the disk cannot keep up, nothing more is taken. Streams are the network adapter's business.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.sync import SyncContext, SyncSession
+from p2pverify.core.sync_server import Sync
+
+SLICE_SECONDS = 0.01
+SLICE_RECORDS_MAX = 256
+
+Take = Callable[[tuple[bytes, ...], bytes], object]
+
+
+class CatchUp:
+    """Sync for one driver. `take` gives records to the machine, `wait_room` waits until the disk keeps up."""
+
+    def __init__(self, context: SyncContext, take: Take, wait_room: Callable[[], Awaitable[None]]) -> None:
+        self._sync = Sync(context)
+        self._take = take
+        self._wait_room = wait_room
+        self._slice = 8
+        self._counts: dict[str, int] = {}
+
+    def settle(self) -> None:
+        """Sort in what was loaded. Blocks."""
+        self._sync.index.settle()
+
+    def answer(self, request: bytes) -> bytes:
+        """The answer to a neighbour's request. Raises RemoteProtocolError."""
+        try:
+            answer = self._sync.answer(request)
+        except RemoteProtocolError:
+            self._count("sync requests refused")
+            raise
+        self._count("sync requests answered")
+        return answer
+
+    def session(self, peer: bytes) -> SyncSession:
+        """A new session with a neighbour."""
+        self._count("sync sessions")
+        return self._sync.session(peer)
+
+    async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
+        """Give all records to the machine, in their order, each slice in about SLICE_SECONDS."""
+        at = 0
+        while at < len(records):
+            await self._wait_room()
+            batch = tuple(records[at : at + self._slice])
+            begin = time.perf_counter()
+            self._take(batch, source)
+            spent = time.perf_counter() - begin
+            at += len(batch)
+            if len(batch) == self._slice:
+                fitting = int(self._slice * SLICE_SECONDS / max(spent, 1e-6))
+                self._slice = max(1, min(fitting, 2 * self._slice, SLICE_RECORDS_MAX))
+            await trio.lowlevel.checkpoint()
+
+    def statistics(self) -> dict[str, int]:
+        return {**self._counts, **self._sync.statistics()}
+
+    def _count(self, what: str) -> None:
+        self._counts[what] = self._counts.get(what, 0) + 1

@@ -1,0 +1,97 @@
+"""Peers for tests of sync: a ledger with records that mean nothing, and sessions between two of them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+from p2pverify.core import sign, sync
+from p2pverify.core.canon import encode
+from p2pverify.core.errors import GossipIgnore
+from p2pverify.core.ledger import Ledger
+from p2pverify.core.records import NO_PREV, Kind, Record, decode_record, make_record
+from p2pverify.core.sync_messages import AskFinal, Final, FinalCut, Request, decode_request
+from p2pverify.core.sync_server import Sync
+
+NETWORK = b"n" * 32
+SEEDS = sorted((bytes([n]) * 32 for n in range(1, 9)), key=sign.public_key)
+Answerer = Callable[[bytes], bytes]
+
+
+def chain(
+    seed: bytes, count: int, *, per_epoch: int = 10, size: int = 1, before: Iterable[Record] = ()
+) -> list[Record]:
+    """Records of one author, behind those that it wrote before."""
+    found = list(before)
+    for _ in range(count):
+        prev = found[-1].id if found else NO_PREV
+        epoch = len(found) // per_epoch
+        payload = encode([bytes(size)])
+        key = sign.public_key(seed)
+        found.append(
+            make_record(seed, key, NETWORK, epoch=epoch, seq=len(found), prev=prev, kind=Kind.LEAVE, payload=payload)
+        )
+    return found
+
+
+@dataclass
+class Peer:
+    """A ledger, no certified cut, and what sync needs beside."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    refuses: Callable[[Record], bool] = lambda record: False
+    network_id: bytes = NETWORK
+
+    def __post_init__(self) -> None:
+        self.fold = SimpleNamespace(
+            latest=SimpleNamespace(id=NETWORK, index=0, path=(NETWORK,)), is_certified=lambda cut: False
+        )
+        self.sync = Sync(self)
+        self.seen: list[Request] = []
+
+    def take(self, records: Iterable[bytes]) -> None:
+        for data in records:
+            record = decode_record(data)
+            if not self.refuses(record):
+                try:
+                    self.ledger.add(record)
+                except GossipIgnore:
+                    continue
+
+    def holding(self, *chains: list[Record]) -> "Peer":
+        for each in chains:
+            self.take(record.data for record in each)
+        return self
+
+    def answer(self, data: bytes) -> bytes:
+        self.seen.append(decode_request(data))
+        return self.sync.answer(data)
+
+    def fetch(self, answer: Answerer, peer: bytes = b"") -> sync.SyncSession:
+        """One session to its end."""
+        session = self.sync.session(peer)
+        request: bytes | None = session.start()
+        while request is not None:
+            step = session.receive(answer(request))
+            self.take(step.records)
+            request = step.request
+        session.end()
+        session.release()
+        assert not self.sync.statistics()["ids being fetched"]
+        return session
+
+    @property
+    def ids(self) -> set[bytes]:
+        return {record.id for record in self.ledger.records()}
+
+
+CUT = FinalCut(b"c" * 32, 9, b"l" * 32, b"v" * 32)
+
+
+def claiming(peer: Peer, cut: FinalCut = CUT) -> Answerer:
+    """The answers of a peer, which says that it has a certified cut."""
+
+    def answer(data: bytes) -> bytes:
+        found = peer.answer(data)
+        return Final(cut).encode() if isinstance(decode_request(data), AskFinal) else found
+
+    return answer
