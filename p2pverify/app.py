@@ -58,6 +58,7 @@ class NodeSettings:
     listen: str = "/ip4/127.0.0.1/tcp/0"
     bootstrap: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
+    mdns: bool = False
     engine: Literal["llama", "toy"] = "llama"
     weights: Path | None = None
     http: str = "127.0.0.1:0"
@@ -124,7 +125,14 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
         driver: Driver | None = None
         try:
             class_index, manifest = match_class(network, settings.manifests, engine.info)
-            machine = Machine(network, seed, class_index, manifest, engine.info.context_tokens)
+            machine = Machine(
+                network,
+                seed,
+                class_index,
+                manifest,
+                engine.info.context_tokens,
+                vocab_tokens=engine.info.vocab_tokens,
+            )
             journal = StoreJournal(store)
             driver = Driver(machine, journal, engine, silent=_is_silent(settings.cheat))
             _progress(settings, "reading records", 0, 1)
@@ -150,7 +158,9 @@ async def _run_services(
     from p2pverify.net.service import Mesh
 
     home, network = settings.home, settings.network
-    mesh = Mesh(seed, network.id, settings.listen, settings.bootstrap, driver, announce=settings.announce)
+    mesh = Mesh(
+        seed, network.id, settings.listen, settings.bootstrap, driver, announce=settings.announce, mdns=settings.mdns
+    )
     reports = NodeReports(driver, mesh, StoreJournal(store), engine.info)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)

@@ -33,6 +33,9 @@ EngineKind = Literal["llama", "toy"]
 @click.option("--bootstrap", multiple=True, metavar="ADDR", help="A peer to begin with; may be repeated.")
 @click.option("--listen", metavar="ADDR", help="Where others reach this node, as /ip4/0.0.0.0/tcp/4747.")
 @click.option("--announce", multiple=True, metavar="ADDR", help="Address to tell others, if not that of --listen.")
+@click.option(
+    "--mdns/--no-mdns", default=None, help="Whether to find peers of the local network (default: config.toml)."
+)
 @click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
 @click.option("--engine", type=click.Choice(["llama", "toy"]), help="Default: what the network's class needs.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights instead of the bundled model.")
@@ -42,6 +45,7 @@ def join(
     bootstrap: tuple[str, ...],
     listen: str | None,
     announce: tuple[str, ...],
+    mdns: bool | None,
     http: str | None,
     engine: EngineKind | None,
     weights: Path | None,
@@ -52,7 +56,7 @@ def join(
     NETWORK-FILE is needed at the first start; the home directory keeps a copy. Options come before config.toml.
     When the node is up a banner is shown, or one line of JSON if stdout is not a terminal.
     """
-    from p2pverify.node.config import load_config
+    from p2pverify.node.config import load_config, uses_mdns
 
     home = current_home()
     if prepare_home(home):
@@ -77,6 +81,7 @@ def join(
             listen=listen,
             bootstrap=peers,
             announce=told,
+            mdns=uses_mdns(listen, wanted=config.mdns) if mdns is None else mdns,
             engine=engine or _engine_kind(config, network),
             weights=weights or config.weights,
             http=http,

@@ -18,6 +18,7 @@ from p2pverify.core.gossip_types import (
     Deliver,
     Disconnect,
     Event,
+    Exclude,
     PeerConnected,
     PeerDisconnected,
     Publish,
@@ -34,7 +35,8 @@ from p2pverify.net.counters import Counters
 from p2pverify.net.framing import read_varint_frame, varint_frame
 from p2pverify.net.link import Link
 from p2pverify.net.negotiate import NotSupportedError
-from p2pverify.net.rpc_codec import decode_rpc, encode_rpc
+from p2pverify.net.pace import Pace
+from p2pverify.net.rpc_codec import Parts, RpcDecoder, encode_rpc
 from p2pverify.net.stream import Stream, StreamBrokenError
 from p2pverify.node.ports import GossipVerdict
 
@@ -84,6 +86,20 @@ class _Outgoing:
         return b"".join(batch)
 
 
+class _Frames:
+    """Frames of the RPCs that one event entails. What goes to several peers, an RPC or a message, is encoded once."""
+
+    def __init__(self) -> None:
+        self._frames: dict[int, tuple[Rpc, bytes]] = {}  # holds the RPC, so that its identity stays its own
+        self._parts: Parts = {}
+
+    def of(self, rpc: Rpc) -> bytes:
+        known = self._frames.get(id(rpc))
+        if known is None:
+            known = self._frames[id(rpc)] = (rpc, varint_frame(encode_rpc(rpc, self._parts)))
+        return known[1]
+
+
 class Gossip:
     """Drives one router on one topic.
 
@@ -106,6 +122,7 @@ class Gossip:
         self._judge = judge
         self._disconnect = disconnect
         self._changed = changed
+        self._decoder = RpcDecoder()
         self._outgoing: dict[bytes, _Outgoing] = {}
         self._woken = trio.Event()
         self._wakeup_ms = 0
@@ -113,6 +130,10 @@ class Gossip:
     def publish_nowait(self, data: bytes) -> None:
         """Hand one message to the router. Raises LocalProtocolError if it is beyond the router's limits."""
         self._handle(Publish(self._topic, data))
+
+    def exclude(self, peers: frozenset[bytes]) -> None:
+        """Keep exactly these peers out of our mesh. Raises LocalProtocolError if there are too many."""
+        self._handle(Exclude(peers))
 
     def mesh(self) -> frozenset[bytes]:
         return frozenset(self._router.mesh_peers(self._topic))
@@ -156,9 +177,12 @@ class Gossip:
         if outgoing is None or outgoing.link is not stream.link or outgoing.reading:
             raise RemoteProtocolError("a second gossip stream of one connection")
         outgoing.reading = True
+        pace = Pace()
         try:
             while (frame := await read_varint_frame(stream, RPC_BYTES_MAX)) is not None:
-                self._handle(RpcReceived(peer, decode_rpc(frame)))
+                if not await pace.keep(len(frame)):
+                    self._counters.count("gossip_paced")
+                self._handle(RpcReceived(peer, self._decoder.decode(frame)))
                 if not stream.link.subscribed.is_set():
                     stream.link.subscribed.set()
                     self._changed()
@@ -176,7 +200,7 @@ class Gossip:
         outgoing = self._outgoing[link.peer] = _Outgoing(link)
         failure = ""
         try:
-            self._handle(PeerConnected(link.peer, link.outbound))
+            self._handle(PeerConnected(link.peer, link.outbound, link.remote[0] if link.remote else ""))
             link.gossiping.set()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, stream, nursery.cancel_scope)
@@ -199,11 +223,12 @@ class Gossip:
     def _handle(self, event: Event) -> None:
         events: deque[Event] = deque((event,))
         now_ms = int(trio.current_time() * 1000)
+        frames = _Frames()
         while events:
             for effect in self._router.handle(events.popleft(), now_ms):
                 match effect:
                     case SendRpc(peer, rpc):
-                        self._send(peer, rpc)
+                        self._send(peer, frames.of(rpc))
                     case Deliver(_, data, message_id, source):
                         self._counters.count("gossip_delivered")
                         events.append(Verdict(message_id, self._judged(data, source)))
@@ -222,7 +247,7 @@ class Gossip:
             return "ignore"
         return VERDICT_WORDS[verdict]
 
-    def _send(self, peer: bytes, rpc: Rpc) -> None:
+    def _send(self, peer: bytes, frame: bytes) -> None:
         outgoing = self._outgoing.get(peer)
-        if outgoing is None or not outgoing.put_nowait(varint_frame(encode_rpc(rpc))):
+        if outgoing is None or not outgoing.put_nowait(frame):
             self._counters.count("gossip_rpcs_dropped")

@@ -5,8 +5,11 @@ are left aside: there an exception in a stream handler, or one malformed gossip 
 What remains is changed by subclassing, and by nothing else:
 
 - a write that was begun is finished even if its task is cancelled, as half a Noise message on the wire makes
-  the connection useless while it still looks connected; a write that a peer stalls ends the connection;
-- what a peer sends beyond its windows without our reading it ends the connection (the library only logs it).
+  the connection useless while it still looks connected; a write that fails, or that a peer stalls, ends the
+  connection (the library goes on with each frame that it has buffered, at 100 a second);
+- what a peer sends beyond its windows without our reading it ends the connection (the library only logs it);
+- a stream that is done with can be forgotten, with whatever was not read of it. The library keeps such streams for a
+  minute, which lets a peer that opens streams with one byte in each fill the memory.
 
 Streams and their errors are in `stream`, connections in `link`.
 """
@@ -80,13 +83,23 @@ class Muxer(Yamux):  # type: ignore[misc]  # the library is not followed by the 
     async def _write_frame(self, data: bytes) -> None:
         async with self._write_lock:
             deadline = trio.current_time() + self.write_seconds_max
-            with trio.CancelScope(shield=True, deadline=deadline) as scope:
-                self._write_scope = scope
-                await self.secured_conn.write(data)
-            self._write_scope = None
+            try:
+                with trio.CancelScope(shield=True, deadline=deadline) as scope:
+                    self._write_scope = scope
+                    await self.secured_conn.write(data)
+            except Exception:
+                await self._give_up()
+                raise
+            finally:
+                self._write_scope = None
             if scope.cancelled_caught:
-                await self.secured_conn.close()
+                await self._give_up()
                 raise MuxedStreamError("the peer does not read: the connection was closed")
+
+    async def _give_up(self) -> None:
+        """A write failed. The read loop, which would work off what it has buffered first, ends at once."""
+        self.event_shutting_down.set()
+        await self.secured_conn.close()
 
     def hurry(self) -> None:
         """Give present and future writes little time: the connection is about to close."""
@@ -101,8 +114,19 @@ class Muxer(Yamux):  # type: ignore[misc]  # the library is not followed by the 
         body: bytes = await super()._read_data_body(length)
         return body
 
+    async def forget(self, stream: YamuxStream) -> None:
+        """Drop a stream that is closed both ways, with whatever was not read of it."""
+        with trio.CancelScope(shield=True):
+            async with self.streams_lock:
+                if self.streams.get(stream.stream_id) is stream:
+                    self.stream_buffers.pop(stream.stream_id, None)
+                    self._finalize_stream_locked(stream, fully_closed=True)
+
     async def close_soon(self) -> None:
         """Say goodbye and close, within CLOSE_SECONDS_MAX and whatever the state; for use in cleanup."""
         self.hurry()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 2 * CLOSE_SECONDS_MAX):
-            await self.close()
+            if self.event_shutting_down.is_set():  # where `close` would leave readers of streams waiting
+                await self._cleanup_on_error()
+            else:
+                await self.close()

@@ -15,12 +15,12 @@ import trio
 from p2pverify.net import basics
 from p2pverify.net.address import Address, parse_address
 from p2pverify.net.counters import Counters
+from p2pverify.net.doors import INBOUND_PER_ADDRESS_MAX, HalfOpen, group_of
 from p2pverify.net.link import Link, StreamHandler
 from p2pverify.net.wire import UpgradeError, Upgrader, remote_of
 
 UPGRADE_SECONDS_MAX = 10.0
 DIAL_SECONDS_MAX = 15.0
-HALF_OPEN_MAX = 64
 OUTBOUND_RESERVE = 8  # connections that we may dial beyond peers_max, so that strangers cannot fill every place
 _BACKLOG = 128
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -41,7 +41,15 @@ class DialError(Exception):
 class Host:
     """One identity (32-byte seed), one listening address, many links."""
 
-    def __init__(self, identity_seed: bytes, listen: str, counters: Counters, *, peers_max: int = 64) -> None:
+    def __init__(
+        self,
+        identity_seed: bytes,
+        listen: str,
+        counters: Counters,
+        *,
+        peers_max: int = 64,
+        loopback_counts: bool = False,
+    ) -> None:
         self._upgrader = Upgrader(identity_seed)
         self.peer = self._upgrader.peer
         self._listen = parse_address(listen)
@@ -50,8 +58,8 @@ class Host:
         self._handlers: dict[str, StreamHandler] = {}
         self._links: dict[bytes, Link] = {}
         self._dialling: dict[bytes, trio.Event] = {}
-        self._half_open: dict[int, trio.CancelScope] = {}
-        self._half_open_next = 0
+        self._loopback_counts = loopback_counts
+        self._half_open = HalfOpen()
         self._fresh_send, self._fresh_receive = trio.open_memory_channel[Link](0)
         self.address = self._listen.with_peer(self.peer)
         basics.register(self, self._upgrader.public_key_protobuf)
@@ -143,12 +151,10 @@ class Host:
 
     async def _accept(self, stream: trio.SocketStream) -> None:
         """Upgrade an inbound connection. When too many are half open, the oldest makes room."""
-        if len(self._half_open) >= HALF_OPEN_MAX:
+        scope = trio.move_on_after(UPGRADE_SECONDS_MAX)
+        number, has_evicted = self._half_open.enter(self._group(remote_of(stream)), scope)
+        if has_evicted:
             self._counters.count("half_open_evicted")
-            self._half_open.pop(next(iter(self._half_open))).cancel()
-        number = self._half_open_next
-        self._half_open_next += 1
-        scope = self._half_open[number] = trio.move_on_after(UPGRADE_SECONDS_MAX)
         try:
             with scope:
                 await self._introduce(stream, outbound=False)
@@ -156,7 +162,7 @@ class Host:
             self._counters.count("handshakes_failed")
             log.debug("a handshake failed: %s", error)
         finally:
-            self._half_open.pop(number, None)
+            self._half_open.leave(number)
         if scope.cancelled_caught:
             self._counters.count("handshakes_timed_out")
 
@@ -198,12 +204,22 @@ class Host:
             if not link.outbound and not self.has_room:
                 self._counters.count("links_refused")
                 return "there are too many connections"
+            if not link.outbound and self._is_crowded(self._group(link.remote)):
+                self._counters.count("links_refused_by_address")
+                return "there are too many connections from one address"
         elif existing.outbound == link.outbound or link.outbound != (self.peer < link.peer):
             self._counters.count("links_doubled")
             return "there is a connection already"
         else:
             existing.close_nowait("replaced by another connection")
         return ""
+
+    def _group(self, remote: tuple[str, int] | None) -> str:
+        return group_of(remote, loopback_counts=self._loopback_counts)
+
+    def _is_crowded(self, group: str) -> bool:
+        inbound = sum(not link.outbound and self._group(link.remote) == group for link in self._links.values())
+        return group != "" and inbound >= INBOUND_PER_ADDRESS_MAX
 
     async def _run_link(
         self, link: Link, attend: Callable[[Link], Awaitable[None]], ended: Callable[[Link], None]

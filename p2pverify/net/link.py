@@ -11,7 +11,7 @@ import trio
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.net import negotiate
 from p2pverify.net.counters import Counters
-from p2pverify.net.harden import BaseLibp2pError, MuxedConnUnavailable, Muxer
+from p2pverify.net.harden import BaseLibp2pError, MuxedConnUnavailable, Muxer, YamuxStream
 from p2pverify.net.stream import Stream, StreamBrokenError
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
@@ -133,11 +133,12 @@ class Link:
             if self._inbound >= INBOUND_STREAMS_MAX:
                 self._counters.count("streams_refused")
                 await stream.reset()
+                await self._muxer.forget(muxed)
                 continue
             self._inbound += 1
-            nursery.start_soon(self._serve, stream)
+            nursery.start_soon(self._serve, stream, muxed)
 
-    async def _serve(self, stream: Stream) -> None:
+    async def _serve(self, stream: Stream, muxed: YamuxStream) -> None:
         try:
             async with stream:
                 with trio.fail_after(NEGOTIATE_SECONDS_MAX):
@@ -154,3 +155,4 @@ class Link:
             log.exception("a stream handler failed")
         finally:
             self._inbound -= 1
+            await self._muxer.forget(muxed)

@@ -1,8 +1,9 @@
-"""How a peer comes to know and reach the others: the exchange /p2pverify/peers/1, and the dialling.
+"""How a peer comes to know and reach the others: the exchange /p2pverify/peers/2, and the dialling.
 
 Right after connecting, and every few seconds, each side asks the other for its peer list. The first
-exchange also shows whether both mean the same network; a peer of another one is sent away. Addresses from
-others are hearsay: who answers there has to prove the key. Protocol page: protocol/streams.md.
+exchange also shows whether both mean the same network; a peer of another one is sent away. What others say of
+third peers is taken only with these peers' signatures, and who answers there has to prove the key. Protocol page:
+protocol/streams.md.
 """
 
 import logging
@@ -11,8 +12,10 @@ from collections.abc import Callable, Sequence
 import trio
 
 from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.peerid import peer_id
 from p2pverify.net.address import Address
+from p2pverify.net.addresses import OwnAddresses, SignedAddresses, seen_address, usable
 from p2pverify.net.book import Book, Target
 from p2pverify.net.counters import Counters
 from p2pverify.net.framing import read_frame, write_frame
@@ -22,13 +25,21 @@ from p2pverify.net.negotiate import NotSupportedError
 from p2pverify.net.peer_list import FRAME_BYTES_MAX, PeerList, decode_peer_list, encode_peer_list
 from p2pverify.net.stream import Stream, StreamBrokenError
 
-PROTOCOL = "/p2pverify/peers/1"
+PROTOCOL = "/p2pverify/peers/2"
 INTERVAL_S_MIN = 0.5  # doubling up to the maximum: peers that join together find each other soon
 INTERVAL_S_MAX = 10.0
 EXCHANGE_SECONDS_MAX = 20.0
 FAILURES_MAX = 2  # exchanges in a row, after which the connection counts as dead
 DIALS_MAX = 8
+HEARSAY_DIALS_MAX = 4  # of these: dead addresses of strangers do not hold up peers that we know
+#: Exchanges that a peer may begin, and signatures of third peers that we check for it.
+EXCHANGES = Rate(per_second=4, burst=20)
+POOL_OF_EXCHANGES = Rate(per_second=64, burst=512)
+STATEMENTS = Rate(per_second=16, burst=128)
+POOL_OF_STATEMENTS = Rate(per_second=256, burst=1024)
+KEYS_MAX = 256
 WRONG_NETWORK = "wrong network"
+MDNS = b"mdns"  # as a source, beside the keys of peers
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +52,23 @@ class Peers:
         host: Host,
         book: Book,
         network_id: bytes,
-        announce: Sequence[Address],
+        own: OwnAddresses,
         counters: Counters,
         *,
+        clock: Callable[[], int],
         changed: Callable[[], None],
     ) -> None:
         self._host = host
         self._book = book
         self._network_id = network_id
-        self._announce = announce
+        self._own = own
         self._counters = counters
+        self._clock = clock
         self._changed = changed
         self._woken = trio.Event()
+        self._dials = {True: 0, False: 0}  # under way, by whether they are hearsay
+        self._exchanges = Shares(EXCHANGES, POOL_OF_EXCHANGES, KEYS_MAX)
+        self._statements = Shares(STATEMENTS, POOL_OF_STATEMENTS, KEYS_MAX)
 
     def confirmed(self) -> tuple[Link, ...]:
         """The links to peers of our network."""
@@ -95,6 +111,9 @@ class Peers:
 
     async def answer(self, stream: Stream) -> None:
         """Serve one inbound stream of the exchange."""
+        if not self._exchanges.take(stream.peer, 1, self._clock()):
+            self._counters.count("peers_exchanges_refused")
+            raise RemoteProtocolError("too many exchanges of peer lists")
         with trio.fail_after(EXCHANGE_SECONDS_MAX):
             theirs = decode_peer_list(await read_frame(stream, FRAME_BYTES_MAX))
             await write_frame(stream, self._ours(stream.peer))
@@ -116,34 +135,46 @@ class Peers:
     async def run(self) -> None:
         """Dial whom the book has, for as long as there is room for more connections."""
         async with trio.open_nursery() as nursery:
-            dialling = trio.CapacityLimiter(DIALS_MAX)
             while True:
                 connected = {link.peer for link in self._host.links()}
-                if self._host.has_room:
-                    for target in self._book.due(trio.current_time(), connected):
+                for target in self._book.due(trio.current_time(), connected):
+                    if self._may_dial(hearsay=target.is_hearsay):
                         target.dialling = True
-                        nursery.start_soon(self._dial_target, target, dialling)
+                        self._dials[target.is_hearsay] += 1
+                        nursery.start_soon(self._dial_target, target, target.is_hearsay)
                 self._woken = trio.Event()
-                due_s = self._book.next_due_s(connected) if self._host.has_room else float("inf")
+                due_s = float("inf")
+                if self._may_dial(hearsay=False):
+                    due_s = self._book.next_due_s(connected, hearsay=self._may_dial(hearsay=True))
                 with trio.move_on_at(due_s):
                     await self._woken.wait()
                 await trio.lowlevel.checkpoint()
 
-    async def _dial_target(self, target: Target, dialling: trio.CapacityLimiter) -> None:
+    def hear(self, peer: bytes, addresses: Sequence[Address]) -> None:
+        """Somebody on the local network says where a peer listens; nobody signed it."""
+        self._book.hear(peer, addresses, None, trio.current_time(), source=MDNS)
+        self._woken.set()
+
+    def _may_dial(self, *, hearsay: bool) -> bool:
+        """Whether one more peer of this sort may be dialled now."""
+        is_free = sum(self._dials.values()) < DIALS_MAX and self._host.has_room
+        return is_free and not (hearsay and self._dials[True] >= HEARSAY_DIALS_MAX)
+
+    async def _dial_target(self, target: Target, is_hearsay: bool) -> None:  # what it counts under
         try:
-            async with dialling:
-                for address in tuple(target.addresses):
-                    try:
-                        link = await self._host.dial(address)
-                    except DialError as error:
-                        log.debug("cannot dial %s: %s", address, error)
-                        continue
-                    target.peer = link.peer
-                    return
+            for address in tuple(target.addresses):
+                try:
+                    link = await self._host.dial(address)
+                except DialError as error:
+                    log.debug("cannot dial %s: %s", address, error)
+                    continue
+                target.peer = link.peer
+                return
             self._counters.count("dials_failed")
             self._book.failed(target, trio.current_time())
         finally:
             target.dialling = False
+            self._dials[is_hearsay] -= 1
             self._woken.set()
 
     async def _exchange(self, link: Link) -> None:
@@ -154,10 +185,10 @@ class Peers:
         self._take(link, theirs)
 
     def _ours(self, reader: bytes) -> bytes:
-        others = ((link.peer, self._book.addresses(link.peer)) for link in self.confirmed() if link.peer != reader)
-        known = tuple((peer, _plain(addresses)) for peer, addresses in others if addresses)
-        own = self._announce or (self._host.address,)
-        return encode_peer_list(PeerList(self._network_id, tuple(own), known))
+        now_ms = self._clock()
+        known = (self._book.statement(link.peer) for link in self.confirmed() if link.peer != reader)
+        others = tuple(each for each in known if each is not None and each.is_current(now_ms))
+        return encode_peer_list(PeerList(self._network_id, self._own.statement(self._host.address), others))
 
     def _take(self, link: Link, theirs: PeerList) -> None:
         now_s = trio.current_time()
@@ -171,23 +202,43 @@ class Peers:
             )
             link.close_nowait(WRONG_NETWORK)
             return
-        own = [_seen_from_here(address, link) for address in theirs.own]
-        self._book.learn(link.peer, own, now_s, first_hand=True)
-        for peer, addresses in theirs.peers:
-            self._book.learn(peer, _plain(addresses), now_s, first_hand=False)
+        self._meet(link, theirs.own, now_s)
+        for statement in theirs.peers:
+            self._hear(link, statement, now_s)
+        self._book.forget_expired(self._clock())
         if not link.confirmed.is_set():
             link.confirmed.set()
             self._changed()
         self._woken.set()
 
+    def _meet(self, link: Link, own: SignedAddresses | None, now_s: float) -> None:
+        """Take the peer's word on itself. Not signed by it, it is a fault of the protocol."""
+        if own is None:
+            self._book.meet(link.peer, (), None, now_s)
+            return
+        known = self._book.statement(link.peer)
+        is_ours = own.peer == link.peer and own.network == self._network_id
+        if own != known and not (is_ours and own.is_signed()):
+            raise RemoteProtocolError("the peer's addresses are not signed by itself")
+        remote = None if link.remote is None else link.remote[0]
+        seen = seen_address(own.addresses, remote)
+        found = [*usable(own.addresses, remote), *([] if seen is None else [seen])]
+        self._book.meet(link.peer, found, own if own.is_current(self._clock()) else None, now_s)
 
-def _plain(addresses: Sequence[Address]) -> tuple[Address, ...]:
-    """Those that others can use: no names, no wildcards."""
-    return tuple(a for a in addresses if a.kind in ("ip4", "ip6") and not a.is_wildcard)
-
-
-def _seen_from_here(address: Address, link: Link) -> Address:
-    """Who listens on all interfaces is reached where the connection comes from."""
-    if address.is_wildcard and link.remote is not None:
-        return address.with_host(link.remote[0])
-    return address
+    def _hear(self, link: Link, statement: SignedAddresses, now_s: float) -> None:
+        """Take a third peer's signed word from a neighbour, if it is newer than what we have."""
+        now_ms = self._clock()
+        known = self._book.statement(statement.peer)
+        if statement.peer in (self._host.peer, link.peer) or (known is not None and statement.seq <= known.seq):
+            return
+        if statement.network != self._network_id or not statement.is_current(now_ms):
+            self._counters.count("addresses_not_current")
+            return
+        if not self._statements.take(link.peer, 1, now_ms):
+            self._counters.count("addresses_over_share")
+            return
+        if not statement.is_signed():
+            self._counters.count("addresses_unsigned")
+            return
+        found = usable(statement.addresses, None if link.remote is None else link.remote[0])
+        self._book.hear(statement.peer, found, statement, now_s, source=link.peer)

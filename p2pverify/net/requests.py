@@ -1,7 +1,7 @@
 """Inference requests, /p2pverify/ask/1: one frame each way, then both sides end the stream.
 
-The bytes inside are the node's business. Here are the limits: sizes, time, and how many requests are served
-at once. Protocol page: protocol/streams.md.
+The bytes inside are the node's business. Here are the limits: sizes, time, and whose requests are worked on when not
+all can be. Protocol page: protocol/streams.md.
 """
 
 import logging
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import trio
 
+from p2pverify.core.limits import Rate, Shares
 from p2pverify.net.counters import Counters
 from p2pverify.net.framing import FrameTooLargeError, read_frame, write_frame
 from p2pverify.net.link import Link
 from p2pverify.net.negotiate import NotSupportedError
 from p2pverify.net.stream import Stream, StreamBrokenError
+from p2pverify.net.turns import CrowdedError, Turns
 from p2pverify.node.ports import AskFailed
 
 PROTOCOL = "/p2pverify/ask/1"
@@ -23,6 +25,10 @@ ANSWERED = b"\x00"
 REFUSED = b"\x01"
 REFUSALS = frozenset({"busy", "failed", "timeout", "too-large", "unconfirmed"})
 _REASON_BYTES_MAX = 32
+#: Requests that a peer may make, and what the others leave.
+RATE = Rate(per_second=8, burst=32)
+POOL = Rate(per_second=64, burst=256)
+ASKERS_MAX = 256
 
 log = logging.getLogger(__name__)
 
@@ -33,31 +39,38 @@ class RequestLimits:
 
     request_bytes_max: int = 64 * 1024
     response_bytes_max: int = 256 * 1024
-    per_peer_max: int = 4
-    total_max: int = 32
+    per_peer_max: int = 4  # open
+    working_per_peer_max: int = 2
+    working_max: int = 8
+    waiting_max: int = 64
     confirm_seconds_max: float = 10.0
     read_seconds_max: float = 20.0
     serve_seconds_max: float = 300.0
 
 
 class Requests:
-    """Asks, and answers through `serve(request, source)`."""
+    """Asks, and answers through `serve(request, source)`; members come first where there is not room for all."""
 
     def __init__(
         self,
         serve: Callable[[bytes, bytes], Awaitable[bytes]],
+        is_member: Callable[[bytes], bool],
         limits: RequestLimits,
         counters: Counters,
     ) -> None:
         self._serve = serve
+        self._is_member = is_member
         self._limits = limits
         self._counters = counters
         self._open: Counter[bytes] = Counter()  # streams per peer, whatever they wait for
-        self._serving = 0
+        self._shares = Shares(RATE, POOL, ASKERS_MAX)
+        self._turns = Turns(limits.working_max, limits.working_per_peer_max, limits.waiting_max)
 
     async def answer(self, stream: Stream) -> None:
         """Serve one inbound stream."""
-        if self._open[stream.peer] >= self._limits.per_peer_max:
+        now_ms = int(trio.current_time() * 1000)
+        is_over = self._open[stream.peer] >= self._limits.per_peer_max
+        if is_over or not self._shares.take(stream.peer, 1, now_ms):
             await write_frame(stream, self._refusal("busy"))
             return
         self._open[stream.peer] += 1
@@ -78,19 +91,17 @@ class Requests:
                 request = await read_frame(stream, self._limits.request_bytes_max)
         except FrameTooLargeError:
             return self._refusal("too-large")
-        if self._serving >= self._limits.total_max:
-            return self._refusal("busy")
-        self._serving += 1
         try:
             with trio.fail_after(self._limits.serve_seconds_max):
-                response = await self._serve(request, stream.peer)
+                async with self._turns.place(stream.peer, is_member=self._is_member(stream.peer)):
+                    response = await self._serve(request, stream.peer)
+        except CrowdedError:
+            return self._refusal("busy")
         except trio.TooSlowError:
             return self._refusal("timeout")
         except Exception:  # a bug behind the port: the asker gets an answer, and we a trace
             log.exception("answering a request failed")
             return self._refusal("failed")
-        finally:
-            self._serving -= 1
         if len(response) > self._limits.response_bytes_max:
             log.error("a response of %d bytes is beyond the limit", len(response))
             return self._refusal("failed")

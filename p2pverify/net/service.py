@@ -6,7 +6,7 @@ Here the parts are put together and nothing more: `host` (connections), `peers` 
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,7 +16,8 @@ from p2pverify.core.gossip_params import GossipParams
 from p2pverify.core.gossip_types import PROTOCOL_ID as GOSSIP_PROTOCOL
 from p2pverify.core.gossip_types import records_topic
 from p2pverify.net import peers, requests, sync
-from p2pverify.net.address import parse_address
+from p2pverify.net.address import Address, parse_address
+from p2pverify.net.addresses import OwnAddresses
 from p2pverify.net.book import Book
 from p2pverify.net.counters import Counters
 from p2pverify.net.gossip import Gossip
@@ -24,12 +25,16 @@ from p2pverify.net.host import Host, wait_either
 from p2pverify.net.link import Link
 from p2pverify.net.requests import RequestLimits
 from p2pverify.net.sync import SyncLimits
+from p2pverify.node.clock import unix_ms
 from p2pverify.node.ports import AskFailed, Inbox, Neighbour, Network
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
+    from p2pverify.net.discovery.mdns import Mdns
+
 CONFIRM_SECONDS_MAX = 10.0
+GOSSIP_BATCH_MS = 50  # what each hop may add to the way of a message, so that one frame carries many
 
 
 class Mesh(Network):
@@ -37,8 +42,9 @@ class Mesh(Network):
 
     `identity_seed` and `network_id` are 32 bytes; `listen` is like "/ip4/127.0.0.1/tcp/0", where port 0
     chooses a free one; `bootstrap` are addresses with or without /p2p/PEER, DNS names allowed; `announce`
-    are the addresses to tell others instead of the one that we listen on. Raises DecodeError for addresses
-    that are none.
+    are the addresses to tell others instead of the one that we listen on; `mdns` says whether to find and be
+    found by peers of the local network, `loopback_counts` whether limits by address hold on loopback; `clock` gives
+    Unix ms. Raises DecodeError for addresses that are none.
     """
 
     def __init__(
@@ -50,34 +56,44 @@ class Mesh(Network):
         inbox: Inbox,
         *,
         announce: Sequence[str] = (),
+        mdns: bool = False,
+        clock: Callable[[], int] = unix_ms,
         peers_max: int = 64,
+        loopback_counts: bool = False,
         gossip: GossipParams | None = None,
         request_limits: RequestLimits | None = None,
         sync_limits: SyncLimits | None = None,
     ) -> None:
         dice = random.Random(os.urandom(16))  # noqa: S311  # jitter and mesh choices, nothing secret
         self._counters = Counters()
-        self._host = Host(identity_seed, listen, self._counters, peers_max=peers_max)
+        self._host = Host(identity_seed, listen, self._counters, peers_max=peers_max, loopback_counts=loopback_counts)
         self.peer = self._host.peer
-        self._announce = tuple(parse_address(text) for text in announce)
+        told = tuple(parse_address(text) for text in announce)
+        self._own = OwnAddresses(identity_seed, network_id, told, clock)
+        self._mdns = _mdns(network_id, self._counters) if mdns else None
         targets = [parse_address(text, allow_dns=True) for text in bootstrap]
         self._peers = peers.Peers(
             self._host,
             Book(self.peer, targets, dice),
             network_id,
-            self._announce,
+            self._own,
             self._counters,
+            clock=clock,
             changed=self._wake,
         )
+        params = gossip or GossipParams(batch_ms=GOSSIP_BATCH_MS)
+        self._excluded_max = params.excluded_max
         self._gossip = Gossip(
-            Router(gossip or GossipParams(), own=self.peer, seed=dice.getrandbits(64)),
+            Router(params, own=self.peer, seed=dice.getrandbits(64)),
             records_topic(network_id),
             self._counters,
             judge=inbox.judge,
             disconnect=self._disconnect,
             changed=self._wake,
         )
-        self._requests = requests.Requests(inbox.serve, request_limits or RequestLimits(), self._counters)
+        self._requests = requests.Requests(
+            inbox.serve, inbox.is_member, request_limits or RequestLimits(), self._counters
+        )
         self._sync = sync.Sync(inbox, sync_limits or SyncLimits(), self._counters)
         self._changed = trio.Event()
         self._host.handle(GOSSIP_PROTOCOL, self._gossip.listen)
@@ -93,11 +109,17 @@ class Mesh(Network):
             nursery.start_soon(self._host.run, listener, self._attend, self._ended)
             nursery.start_soon(self._peers.run)
             nursery.start_soon(self._sync.run, self._peers.confirmed)
+            if self._mdns is not None:
+                nursery.start_soon(self._mdns.run, self.peer, self._listening, self._peers.hear)
             task_status.started(list(self.addresses()))
 
     def publish_nowait(self, message: bytes) -> None:
         """Hand one gossip message to the router. Raises LocalProtocolError if it is too large."""
         self._gossip.publish_nowait(message)
+
+    def exclude(self, peers: frozenset[bytes]) -> None:
+        """Keep exactly these peers out of the gossip mesh; of too many, those with the lowest keys."""
+        self._gossip.exclude(frozenset(sorted(peers)[: self._excluded_max]))
 
     async def ask(self, peer: bytes, request: bytes) -> bytes:
         """One inference request (at most 64 KiB) and its response, dialling the peer if need be.
@@ -125,8 +147,7 @@ class Mesh(Network):
 
     def addresses(self) -> Sequence[str]:
         """Where others can dial us, with our peer id."""
-        own = self._announce or (self._host.address,)
-        return tuple(str(address.with_peer(self.peer)) for address in own)
+        return tuple(str(address.with_peer(self.peer)) for address in self._own_addresses())
 
     def statistics(self) -> dict[str, int]:
         """All counters; those of the router begin with `router_`."""
@@ -147,6 +168,12 @@ class Mesh(Network):
         """Wait until a peer is not connected."""
         while self._is_connected(peer):
             await self._changed.wait()
+
+    def _own_addresses(self) -> tuple[Address, ...]:
+        return self._own.addresses(self._host.address)
+
+    def _listening(self) -> tuple[Address, ...]:
+        return self._own.listening(self._host.address)
 
     def _ended(self, link: Link) -> None:
         self._peers.lost(link)
@@ -188,3 +215,9 @@ class Mesh(Network):
         if link.closed.is_set() or not link.confirmed.is_set():
             raise AskFailed("unreachable")
         return link
+
+
+def _mdns(network_id: bytes, counters: Counters) -> "Mdns":
+    from p2pverify.net.discovery.mdns import Mdns  # noqa: PLC0415 - a heavy import that most peers do without
+
+    return Mdns(network_id, counters)

@@ -1,7 +1,8 @@
 """From a TCP connection to a multiplexed, authenticated one: Noise (libp2p specs, noise) and Yamux only.
 
 Plaintext is not offered, so it cannot be negotiated. Everything that a stranger can do wrong before its key
-is known ends here, as UpgradeError.
+is known ends here, as UpgradeError. The handshake, the keys and the nonces are the library's; the messages after
+it are framed here, as the library's own session takes several tasks' turns and system calls for each.
 """
 
 from typing import Any
@@ -24,6 +25,8 @@ from p2pverify.net.harden import (
 NOISE = "/noise"
 YAMUX = "/yamux/1.0.0"
 RECEIVE_BYTES = 64 * 1024
+LENGTH_BYTES = 2  # before each Noise message
+PLAIN_BYTES_MAX = 65535 - 16  # in one Noise message, beside its tag
 
 
 class UpgradeError(Exception):
@@ -79,21 +82,51 @@ class Wire(IRawConnection):  # type: ignore[misc]  # the library is not followed
         return None
 
 
-class _SessionChannel:
-    """Negotiation inside a Noise session, which reads exact amounts by itself."""
+class Session:
+    """An established Noise session as Yamux reads and writes it; what one call writes is one system call's."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, wire: Wire, noise: Any) -> None:
+        self.wire = wire
+        self._noise = noise
+        self._plain = bytearray()
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Exactly n bytes; if None, what is there. Raises ConnectionClosedError at the end."""
+        plain = self._plain
+        while len(plain) < (1 if n is None else n):
+            size = int.from_bytes(await self.wire.read(LENGTH_BYTES), "big")
+            message = self._noise.decrypt(await self.wire.read(size))
+            if not message:  # costs its sender next to nothing, and nobody sends such
+                raise ConnectionClosedError("an empty Noise message", transport="tcp")
+            plain += message
+        chunk = bytes(plain if n is None else plain[:n])
+        del plain[: len(chunk)]
+        return chunk
 
     async def read_exact(self, size: int) -> bytes:
-        data: bytes = await self._session.read(size)
-        return data
+        return await self.read(size)
 
     async def write(self, data: bytes) -> None:
-        await self._session.write(data)
+        sealed: list[bytes] = []
+        for start in range(0, len(data), PLAIN_BYTES_MAX):
+            message = self._noise.encrypt(data[start : start + PLAIN_BYTES_MAX])
+            sealed += (len(message).to_bytes(LENGTH_BYTES, "big"), message)
+        await self.wire.write(b"".join(sealed))
 
     def has_buffered(self) -> bool:
-        return bool(self._session.low_watermark < self._session.high_watermark)
+        return bool(self._plain)
+
+    async def close(self) -> None:
+        await self.wire.close()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        return self.wire.remote
+
+    def get_transport_addresses(self) -> list[Any]:
+        return []
+
+    def get_connection_type(self) -> Any:
+        return None
 
 
 class Upgrader:
@@ -129,12 +162,13 @@ class Upgrader:
             raise
 
     async def _handshake(self, wire: Wire, expected: bytes | None) -> tuple[bytes, Muxer]:
-        session = await self._secure(wire, expected)
-        peer = peer_from_id_bytes(session.get_remote_peer().to_bytes())
+        secured = await self._secure(wire, expected)
+        peer = peer_from_id_bytes(secured.get_remote_peer().to_bytes())
         if expected not in (None, peer):
             raise UpgradeError("another peer answers at this address")
-        await self._agree(_SessionChannel(session), YAMUX, outbound=wire.is_initiator)
-        return peer, Muxer(session, session.get_remote_peer(), is_initiator=wire.is_initiator)
+        session = Session(wire, secured.conn.noise_state)
+        await self._agree(session, YAMUX, outbound=wire.is_initiator)
+        return peer, Muxer(session, secured.get_remote_peer(), is_initiator=wire.is_initiator)
 
     async def _secure(self, wire: Wire, expected: bytes | None) -> Any:
         await self._agree(wire, NOISE, outbound=wire.is_initiator)

@@ -30,6 +30,10 @@ TEMPLATE = """\
 # Peers to begin with, as printed by their 'p2pverify status': "/ip4/192.0.2.1/tcp/4747/p2p/12D3Koo..."
 # bootstrap = []
 
+# Whether peers of the local network find this node, and it them (mDNS). Never done by a node that listens on
+# loopback only.
+# mdns = true
+
 # Where the local API listens. Loopback only; port 0 takes a free one, which the file 'api' names.
 # http = "127.0.0.1:0"
 
@@ -52,6 +56,7 @@ class Config(BaseModel):
     listen: str = "/ip4/0.0.0.0/tcp/4747"
     announce: tuple[str, ...] = Field(default=(), max_length=ANNOUNCE_MAX)
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
+    mdns: bool = True
     http: str = "127.0.0.1:0"
     engine: Literal["llama", "toy"] = "llama"
     weights: Path | None = None
@@ -92,6 +97,15 @@ def check_address(text: str) -> str:
     if len(text) > ADDRESS_CHARS_MAX or not shaped or parts[3] != "tcp" or not parts[4].isdecimal():
         raise ValueError(f"{text[:80]!r} is not an address like /ip4/192.0.2.1/tcp/4747")
     return text
+
+
+def uses_mdns(listen: str, *, wanted: bool) -> bool:
+    """Whether a node that listens there looks for peers of the local network: not if that is loopback only."""
+    host = listen.split("/")[2]
+    try:
+        return wanted and not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return wanted
 
 
 def check_loopback(text: str) -> str:

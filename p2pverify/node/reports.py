@@ -158,19 +158,20 @@ class NodeReports(Reports):
         known, self._cuts = self._cuts, {}
         for index, cut_id in enumerate(path, start=first):
             record = self._machine.context.ledger.get(cut_id)
-            if index > 0 and record is not None:
-                self._cuts[cut_id] = known.get(cut_id) or _cut(cut_id, index, decode_cut(record.payload))
+            state = self._machine.fold.state(cut_id)
+            if index > 0 and record is not None and state is not None:
+                self._cuts[cut_id] = known.get(cut_id) or _cut(state, decode_cut(record.payload))
         return list(self._cuts.values())
 
 
-def _cut(cut_id: bytes, index: int, cut: Cut) -> dict[str, object]:
+def _cut(state: State, cut: Cut) -> dict[str, object]:
     return {
-        "cut": cut_id.hex(),
+        "cut": state.id.hex(),
         "epoch": cut.epoch,
-        "index": index,
+        "index": state.index,
         "ledger_root": cut.ledger_root.hex(),
         "view_root": cut.view_root.hex(),
-        "records": sum(seq + 1 for _, seq, _ in cut.heads),
+        "records": state.totals.get("records", 0),
     }
 
 

@@ -51,6 +51,8 @@ def read_toml(path: Path, *, size_max: int, missing: str) -> Mapping[str, Any]:
         raise FileError(path, f"is not UTF-8 (byte {error.start})", "save it as UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise FileError(path, f"is not TOML: {error}", "correct that line") from None
+    except ValueError:  # tomllib lets through what Python says of a number of thousands of digits
+        raise FileError(path, "holds a number that is too long", "correct that number") from None
     except RecursionError:
         raise FileError(path, "is nested too deeply", "check that it is the right file") from None
 

@@ -1,12 +1,13 @@
 """Peers for tests: a Mesh with a fake node behind it, and a bare host for those who do not keep to the rules."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import trio
 
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.sync import Step
 from p2pverify.net.address import parse_address
 from p2pverify.net.counters import Counters
 from p2pverify.net.framing import read_frame, write_frame
@@ -26,6 +27,40 @@ def seed_of(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
+def bytes_of(numbers: Iterable[int]) -> bytes:
+    return b"".join(number.to_bytes(2, "big") for number in sorted(numbers))
+
+
+def numbers_in(data: bytes) -> set[int]:
+    return {int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)}
+
+
+class FakeSession:
+    """Says which numbers it has, and is told others: a page at a time, each with a flag for whether there are more."""
+
+    def __init__(self, inbox: "FakeInbox") -> None:
+        self._inbox = inbox
+        self.taken = 0
+        self.ended = False
+
+    def start(self) -> bytes:
+        return bytes_of(self._inbox.records)
+
+    def receive(self, data: bytes) -> Step:
+        if len(data) % 2 != 1:
+            raise DecodeError("a page is a flag and pairs of bytes")
+        found = numbers_in(data[1:])
+        self.taken += len(found - self._inbox.records)
+        request = bytes_of(self._inbox.records | found) if data[0] else None
+        return Step(tuple(number.to_bytes(2, "big") for number in sorted(found)), request)
+
+    def end(self) -> None:
+        self.ended = True
+
+    def release(self) -> None:
+        """Nothing is claimed here."""
+
+
 @dataclass
 class FakeInbox:
     """A node that remembers what it hears. Its records are numbers; a page holds up to `page_size` of them."""
@@ -34,6 +69,7 @@ class FakeInbox:
     heard: list[bytes] = field(default_factory=list)
     records: set[int] = field(default_factory=set)
     page_size: int = 10
+    members: set[bytes] = field(default_factory=set)
     response: Callable[[bytes, bytes], Awaitable[bytes]] | None = None
     changed: trio.Event = field(default_factory=trio.Event)
 
@@ -44,26 +80,26 @@ class FakeInbox:
         self._wake()
         return self.verdict
 
+    def is_member(self, peer: bytes) -> bool:
+        return peer in self.members
+
     async def serve(self, request: bytes, source: bytes) -> bytes:
         return b"echo " + request if self.response is None else await self.response(request, source)
 
-    def sync_page(self, frontier: bytes) -> bytes:
-        if len(frontier) % 2:
+    def sync_answer(self, request: bytes) -> bytes:
+        if len(request) % 2:
             raise DecodeError("a frontier is pairs of bytes")
-        theirs = {int.from_bytes(frontier[at : at + 2], "big") for at in range(0, len(frontier), 2)}
-        missing = sorted(self.records - theirs)
+        missing = sorted(self.records - numbers_in(request))
         page = missing[: self.page_size]
-        return bytes([len(missing) > len(page)]) + b"".join(number.to_bytes(2, "big") for number in page)
+        return bytes([len(missing) > len(page)]) + bytes_of(page)
 
-    def sync_frontier(self) -> bytes:
-        return b"".join(number.to_bytes(2, "big") for number in sorted(self.records))
+    def sync_session(self, peer: bytes) -> "FakeSession":
+        return FakeSession(self)
 
-    def take_page(self, page: bytes, source: bytes) -> bool:
-        if len(page) % 2 != 1:
-            raise DecodeError("a page is a flag and pairs of bytes")
-        self.records |= {int.from_bytes(page[at : at + 2], "big") for at in range(1, len(page), 2)}
+    async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.records |= {int.from_bytes(record, "big") for record in records}
         self._wake()
-        return bool(page[0])
 
     async def wait_heard(self, message: bytes) -> None:
         while message not in self.heard:
@@ -140,7 +176,7 @@ async def introduce(stream: Stream) -> None:
 
 
 def list_of_nobody() -> bytes:
-    return encode_peer_list(PeerList(NETWORK, (), ()))
+    return encode_peer_list(PeerList(NETWORK, None, ()))
 
 
 async def assert_answers(nursery: trio.Nursery, peer: Peer) -> None:

@@ -4,14 +4,28 @@ import random
 
 from p2pverify.net import book
 from p2pverify.net.address import parse_address
+from p2pverify.net.addresses import EXPIRY_MS, SignedAddresses
 from p2pverify.net.book import Book
 
 OWN, LESSER, GREATER = b"\x05" * 32, b"\x01" * 32, b"\x09" * 32
 HERE, THERE = parse_address("/ip4/192.0.2.1/tcp/1"), parse_address("/ip4/192.0.2.2/tcp/2")
+SOURCE, OTHER = b"\x0a" * 32, b"\x0b" * 32
 
 
 def _book(*bootstrap):
     return Book(OWN, bootstrap, random.Random(1))
+
+
+def _statement(peer, address, seq):
+    return SignedAddresses(bytes(32), peer, seq, (address,), bytes(64))
+
+
+def _hear(addresses, peer, address=HERE, seq=1, now_s=0, source=SOURCE):
+    addresses.hear(peer, [address], _statement(peer, address, seq), now_s, source=source)
+
+
+def _number(number):
+    return number.to_bytes(32, "big")
 
 
 def test_bootstrap_is_due_at_once_and_kept_for_ever():
@@ -41,56 +55,120 @@ def test_delays_double():
 def test_the_lesser_key_dials_first():
     """Of two peers that hear of each other, one waits for the other."""
     addresses = _book()
-    addresses.learn(GREATER, [HERE], 0, first_hand=False)
-    addresses.learn(LESSER, [THERE], 0, first_hand=False)
+    _hear(addresses, GREATER)
+    _hear(addresses, LESSER)
     first, second = sorted(addresses._waiting(()), key=lambda target: target.due_s)
     assert (first.peer, second.peer) == (GREATER, LESSER)
 
 
-def test_first_hand_beats_hearsay():
-    """What a peer says of itself replaces hearsay, and later hearsay does not replace it."""
+def test_the_newer_word_counts():
+    """Of signed words the newer stands, whoever brings it; the unsigned only fills a gap."""
     addresses = _book()
-    addresses.learn(LESSER, [HERE], 0, first_hand=False)
-    addresses.learn(LESSER, [THERE], 0, first_hand=True)
-    addresses.learn(LESSER, [HERE], 0, first_hand=False)
+    addresses.hear(LESSER, [HERE], None, 0, source=SOURCE)
+    assert addresses.addresses(LESSER) == (HERE.with_peer(LESSER),)
+    _hear(addresses, LESSER, THERE, seq=5)
+    _hear(addresses, LESSER, HERE, seq=4)
+    addresses.hear(LESSER, [HERE], None, 0, source=SOURCE)
+    assert addresses.addresses(LESSER) == (THERE.with_peer(LESSER),)
+    assert addresses.statement(LESSER).seq == 5
+    _hear(addresses, LESSER, HERE, seq=6)
+    assert addresses.addresses(LESSER) == (HERE.with_peer(LESSER),)
+
+
+def test_a_peers_own_word_may_say_more_than_it_signed():
+    """Where its connection comes from is used, but what is passed on is what it signed."""
+    addresses = _book()
+    addresses.meet(LESSER, [HERE, THERE], _statement(LESSER, HERE, 5), 0)
+    assert addresses.addresses(LESSER) == (HERE.with_peer(LESSER), THERE.with_peer(LESSER))
+    assert addresses.statement(LESSER).addresses == (HERE,)
+    addresses.meet(LESSER, [THERE], _statement(LESSER, THERE, 4), 0)
+    assert addresses.statement(LESSER).seq == 5
     assert addresses.addresses(LESSER) == (THERE.with_peer(LESSER),)
 
 
 def test_a_bootstrap_address_is_not_overwritten():
     """What the operator configured stays beside what the peer says."""
     addresses = _book(HERE.with_peer(LESSER))
-    addresses.learn(LESSER, [THERE], 0, first_hand=True)
+    addresses.meet(LESSER, [THERE], _statement(LESSER, THERE, 1), 0)
     assert addresses.addresses(LESSER) == (THERE.with_peer(LESSER), HERE.with_peer(LESSER))
 
 
 def test_connected_peers_and_our_own_key_are_not_dialled():
     """Neither is due, whatever the time."""
     addresses = _book(HERE.with_peer(OWN), THERE.with_peer(LESSER))
-    addresses.learn(OWN, [THERE], 0, first_hand=False)
+    _hear(addresses, OWN)
     assert addresses.due(10**6, {LESSER}) == []
     assert addresses.next_due_s({LESSER}) == float("inf")
 
 
 def test_wrong_hearsay_is_forgotten():
-    """A peer that nobody answers for is dropped after some failures."""
+    """A peer that nobody answers for is dropped after some failures; one that we knew is tried for a day."""
     addresses = _book()
-    addresses.learn(LESSER, [HERE], 0, first_hand=False)
-    (target,) = addresses.due(10, ())
-    for _ in range(book.FAILURES_MAX):
-        addresses.failed(target, 10)
+    _hear(addresses, LESSER)
+    addresses.meet(GREATER, [THERE], None, 0)
+    for target in addresses.due(10, ()):
+        for _ in range(book.FAILURES_MAX):
+            addresses.failed(target, 10)
+    assert addresses.addresses(LESSER) == ()
+    assert addresses.addresses(GREATER)
+    (known,) = addresses.due(10 + book.DELAY_S_MAX_GONE, ())
+    addresses.failed(known, book.KEEP_S + 1)
     assert len(addresses) == 0
 
 
-def test_the_book_is_bounded():
-    """Strangers cannot fill it beyond the limit, and proven failures make room."""
+def test_expired_words_are_forgotten():
+    """With its signed word goes a peer that we know from nothing else."""
     addresses = _book()
-    for number in range(book.PEERS_MAX + 50):
-        addresses.learn(number.to_bytes(32, "big"), [HERE], 0, first_hand=False)
-    assert len(addresses) == book.PEERS_MAX
-    addresses.failed(addresses.due(10, ())[0], 10)
-    addresses.learn(GREATER, [HERE], 0, first_hand=False)
+    _hear(addresses, LESSER, seq=1000)
+    addresses.meet(GREATER, [THERE], _statement(GREATER, THERE, 1000), 0)
+    addresses.forget_expired(1000 + EXPIRY_MS - 1)
+    assert len(addresses) == 2
+    addresses.forget_expired(1000 + EXPIRY_MS)
+    assert addresses.addresses(LESSER) == ()
     assert addresses.addresses(GREATER)
+    assert addresses.statement(GREATER) is None
+
+
+def test_the_book_is_bounded():
+    """One source has its share, all together the whole, and proven failures make room."""
+    addresses = _book()
+    for number in range(book.PEERS_PER_SOURCE_MAX + 5):
+        _hear(addresses, _number(number))
+    assert len(addresses) == book.PEERS_PER_SOURCE_MAX
+    addresses.failed(addresses.due(10, ())[0], 10)
+    _hear(addresses, GREATER)
+    assert addresses.addresses(GREATER)
+    assert len(addresses) == book.PEERS_PER_SOURCE_MAX
+    for source in range(10):
+        for number in range(book.PEERS_PER_SOURCE_MAX):
+            _hear(addresses, _number(1000 * (source + 1) + number), source=_number(source))
     assert len(addresses) == book.PEERS_MAX
+
+
+def test_a_crowded_book_has_room_for_others():
+    """Who tells of many loses a place to somebody who tells of few, and neighbours of ours come before both."""
+    addresses = _book()
+    for number in range(book.PEERS_MAX):
+        _hear(addresses, _number(number), source=_number(number % 4))
+    _hear(addresses, GREATER, source=OTHER)
+    assert addresses.addresses(GREATER)
+    for number in range(1, 100):
+        addresses.meet(_number(10**6 + number), [HERE], None, 0)
+    assert addresses.addresses(GREATER)
+    assert addresses.addresses(_number(10**6 + 99))
+    assert len(addresses) == book.PEERS_MAX
+
+
+def test_who_told_us_of_many_is_taken_in_turn():
+    """The dials go round between sources, so that a hundred dead addresses of one do not hold up the others'."""
+    addresses = _book()
+    for number in range(100):
+        _hear(addresses, _number(number), source=SOURCE)
+    _hear(addresses, GREATER, source=OTHER)
+    first_two = [target.peer for target in addresses.due(10, ())[:2]]
+    assert GREATER in first_two
+    assert addresses.next_due_s(()) < 10
+    assert addresses.next_due_s((), hearsay=False) == float("inf")
 
 
 def test_a_connection_that_comes_to_nothing_counts_as_failed():

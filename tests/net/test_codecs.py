@@ -1,15 +1,12 @@
 """The bytes of frames, addresses, peer lists and gossip RPCs."""
 
 import math
-import re
-from pathlib import Path
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core import canon
 from p2pverify.core.errors import DecodeError, RemoteProtocolError
 from p2pverify.core.gossip_types import GossipMessage, Rpc
 from p2pverify.core.peerid import peer_id
@@ -17,10 +14,9 @@ from p2pverify.net import negotiate
 from p2pverify.net.address import Address, parse_address, peer_from_id_bytes, peer_id_bytes
 from p2pverify.net.framing import FrameTooLargeError, encode_varint, read_frame, read_varint_frame, varint_frame
 from p2pverify.net.harden import ID, Identify
-from p2pverify.net.peer_list import PeerList, decode_peer_list, encode_peer_list
-from p2pverify.net.rpc_codec import IDS_MAX, decode_rpc, encode_rpc
+from p2pverify.net.rpc_codec import IDS_MAX, RECENT_MAX, RpcDecoder, decode_rpc, encode_rpc
 from p2pverify.net.stream import StreamBrokenError
-from tests.net.peers import NETWORK, call, join, stranger
+from tests.net.peers import call, join, stranger
 
 KEY = bytes(range(32))
 
@@ -50,6 +46,28 @@ def test_rpc_remarks_signed_fields():
     for field in (b"\x0a\x01x", b"\x1a\x01x", b"\x2a\x01x", b"\x32\x01x"):
         body = b"\x22\x01t" + field
         assert decode_rpc(b"\x12" + bytes([len(body)]) + body).publish[0].extra_fields
+
+
+def test_rpc_of_messages_that_were_encoded_before():
+    """The bytes do not depend on what went to other peers."""
+    first, second = GossipMessage("a", b"first"), GossipMessage("a", b"second" * 100)
+    parts = {}
+    for rpc in (Rpc(publish=(first,)), Rpc(publish=(second, first), graft=("a",)), *RPCS):
+        assert encode_rpc(rpc, parts) == encode_rpc(rpc)
+
+
+def test_rpc_of_messages_that_came_before():
+    """A repeated message is the same object; one that differs in topic or signed fields is read anew."""
+    decoder = RpcDecoder()
+    once = encode_rpc(Rpc(publish=(GossipMessage("t", b"xy"),)))
+    known = decoder.decode(once).publish[0]
+    assert decoder.decode(once).publish[0] is known
+    assert decoder.decode(b"\x12\x0a" + once[2:] + b"\x0a\x01x").publish == (GossipMessage("t", b"xy", True),)
+    assert decoder.decode(encode_rpc(Rpc(publish=(GossipMessage("u", b"xy"),)))).publish == (GossipMessage("u", b"xy"),)
+    many = tuple(GossipMessage("t", number.to_bytes(2, "big")) for number in range(RECENT_MAX))
+    assert decoder.decode(encode_rpc(Rpc(publish=many))).publish == many
+    assert len(decoder._recent) == RECENT_MAX
+    assert decoder.decode(once).publish[0] is not known
 
 
 def test_rpc_limits():
@@ -133,45 +151,6 @@ def test_peer_ids_are_those_of_libp2p():
     assert peer_from_id_bytes(peer_id_bytes(KEY)) == KEY
     with pytest.raises(DecodeError):
         peer_from_id_bytes(b"\x12\x20" + KEY)
-
-
-def test_peer_list_round_trip():
-    """What is encoded reads back; more peers than a frame may hold are left out."""
-    known = (KEY, (parse_address("/ip4/192.0.2.1/tcp/1"),))
-    peers = PeerList(NETWORK, (parse_address("/ip4/0.0.0.0/tcp/4001"),), (known,) * 70)
-    assert decode_peer_list(encode_peer_list(peers)) == PeerList(NETWORK, peers.own, (known,) * 64)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        [],
-        [NETWORK, [], []][:2],
-        [b"short", [], []],
-        [NETWORK, ["/ip4/127.0.0.1/tcp/0"], []],
-        [NETWORK, ["/dns4/example.org/tcp/1"], []],
-        [NETWORK, [str(ADDRESSES[1])], []],
-        [NETWORK, ["/ip4/127.0.0.1/tcp/1"] * 5, []],
-        [NETWORK, [], [[KEY, []]] * 65],
-        [NETWORK, [], [[KEY]]],
-        [NETWORK, [], [[KEY[:31], []]]],
-        [NETWORK, [], [[KEY, [[[[[]]]]]]]],
-        {0: NETWORK},
-    ],
-)
-def test_peer_lists_that_are_none(value):
-    """Wrong shapes, sizes and addresses are each a DecodeError."""
-    with pytest.raises(DecodeError):
-        decode_peer_list(canon.encode(value))
-
-
-@given(st.binary(max_size=200))
-def test_peer_list_of_any_bytes(data):
-    """Whatever the bytes, a list or a DecodeError."""
-    try:
-        assert isinstance(decode_peer_list(data), PeerList)
-    except DecodeError:
-        return
 
 
 @given(st.integers(min_value=0, max_value=2**28 - 1))
@@ -273,15 +252,3 @@ async def test_identify_and_ping(nursery):
             for challenge in (b"a" * 32, b"b" * 32):
                 await stream.write(challenge)
                 assert await stream.read_exact(32) == challenge
-
-
-def test_the_example_of_the_protocol_page():
-    """The frame on protocol/streams.md is what we write, and reads as the page says."""
-    page = (Path(__file__).parents[2] / "protocol" / "streams.md").read_text()
-    frame = bytes.fromhex("".join(re.search(r"```hex\n(.*?)```", page, re.DOTALL)[1].split()))
-    assert int.from_bytes(frame[:4], "big") == len(frame) - 4
-    peers = decode_peer_list(frame[4:])
-    assert encode_peer_list(peers) == frame[4:]
-    assert peers.network_id.hex() in page
-    assert peers.own == (parse_address("/ip4/192.0.2.1/tcp/4001"),)
-    assert [key.hex() in page for key, _ in peers.peers] == [True]

@@ -224,3 +224,19 @@ async def test_simultaneous_dials_leave_one_connection(nursery):
                 await stream.write(b"p" * 32)
                 assert await stream.read_exact(32) == b"p" * 32
             assert len(one.links()) == len(other.links()) == 1
+
+
+async def test_the_excluded_are_left_out_of_the_mesh_and_still_heard(nursery):
+    """Excluded, bob is in no mesh of alice, and his messages arrive all the same; the last word counts."""
+    with trio.fail_after(20):
+        alice = await join(nursery, "alice")
+        bob = await join(nursery, "bob", alice.address)
+        await bob.mesh.wait_gossiping(alice.key)
+        await alice.mesh.wait_gossiping(bob.key)
+        alice.mesh.exclude(frozenset({bob.key}))
+        assert [(n.peer, n.in_mesh) for n in alice.mesh.neighbours()] == [(bob.key, False)]
+        bob.mesh.publish_nowait(b"evidence")
+        await alice.inbox.wait_heard(b"evidence")
+        assert alice.count("router_size_excluded") == 1
+        alice.mesh.exclude(frozenset())
+        assert alice.count("router_size_excluded") == 0

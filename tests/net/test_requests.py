@@ -1,5 +1,7 @@
 """Inference requests: answers, refusals, limits, and cancelling at any moment."""
 
+from contextlib import asynccontextmanager
+
 import pytest
 import trio
 
@@ -47,7 +49,7 @@ async def test_the_source_is_the_proven_key(nursery):
 
 async def test_many_requests_at_once(nursery):
     """More requests than streams of one reading window travel side by side."""
-    limits = RequestLimits(per_peer_max=100, total_max=100)
+    limits = RequestLimits(per_peer_max=100, waiting_max=100)
     with trio.fail_after(10):
         alice, bob = await _pair(nursery, request_limits=limits)
         answers = []
@@ -68,7 +70,7 @@ async def test_too_large_things_are_refused(nursery):
         assert await _reason(bob, alice.key, b"x" * 65537) == "too-large"
         assert await _reason(bob, alice.key) == "failed"
         link = await call(await stranger(nursery), alice)
-        async with await link.open_stream("/p2pverify/peers/1") as stream:
+        async with await link.open_stream("/p2pverify/peers/2") as stream:
             await write_frame(stream, list_of_nobody())
             await read_frame(stream, 65536)
         async with await link.open_stream(PROTOCOL) as stream:
@@ -132,7 +134,7 @@ async def test_reading_has_a_time_limit(nursery):
     with trio.fail_after(10):
         alice, _ = await _pair(nursery, request_limits=limits)
         link = await call(await stranger(nursery), alice)
-        async with await link.open_stream("/p2pverify/peers/1") as stream:
+        async with await link.open_stream("/p2pverify/peers/2") as stream:
             await write_frame(stream, list_of_nobody())
             await read_frame(stream, 65536)
         stream = await link.open_stream(PROTOCOL)
@@ -142,9 +144,44 @@ async def test_reading_has_a_time_limit(nursery):
         await assert_answers(nursery, alice)
 
 
-async def test_overload_is_answered_with_busy(nursery):
-    """Beyond the limit per peer, and beyond the total, requests are refused at once; then it goes on."""
-    limits = RequestLimits(per_peer_max=2, total_max=3)
+async def test_a_peer_that_asks_too_much_at_once_is_told_so(nursery):
+    """Beyond what one peer may have open, its requests are refused at once; the others' are served."""
+    limits = RequestLimits(per_peer_max=2, working_per_peer_max=1)
+    async with _held_up(nursery, limits) as (alice, bob, carol, held):
+        await _ask(nursery, bob, alice, b"bob 1")
+        while not held:
+            await alice.inbox.changed.wait()
+        await _ask(nursery, bob, alice, b"bob 2")
+        while alice.mesh._requests._turns.waiting < 1:
+            await trio.lowlevel.checkpoint()
+        assert await _reason(bob, alice.key) == "busy"
+        await _ask(nursery, carol, alice, b"carol 1")
+        while held != [b"bob 1", b"carol 1"]:
+            await alice.inbox.changed.wait()
+        assert alice.count("asks_refused_busy") == 1
+
+
+async def test_a_full_waiting_room_is_answered_with_busy(nursery):
+    """A stranger that finds no room is refused; a member takes the place of one that waits."""
+    limits = RequestLimits(working_max=1, waiting_max=1)
+    async with _held_up(nursery, limits) as (alice, bob, carol, held):
+        alice.inbox.members = {carol.key}
+        await _ask(nursery, bob, alice, b"bob 1")
+        while not held:
+            await alice.inbox.changed.wait()
+        answer = await _ask(nursery, bob, alice, b"bob 2")
+        while alice.mesh._requests._turns.waiting < 1:
+            await trio.lowlevel.checkpoint()
+        assert await _reason(bob, alice.key, b"bob 3") == "busy"
+        await _ask(nursery, carol, alice, b"carol 1")
+        assert await answer.receive() == "busy"
+        assert alice.count("asks_refused_busy") == 2
+    assert held[:2] == [b"bob 1", b"carol 1"]
+
+
+@asynccontextmanager
+async def _held_up(nursery, limits):
+    """Alice, who answers nothing before the block ends, two that ask her, and what she has begun to answer."""
     gate, held = trio.Event(), []
 
     async def hold(request, source):
@@ -156,23 +193,24 @@ async def test_overload_is_answered_with_busy(nursery):
     with trio.fail_after(10):
         alice, bob = await _pair(nursery, inbox=FakeInbox(response=hold), request_limits=limits)
         carol = await join(nursery, "carol", alice.address)
-        answers = []
-
-        async def ask(peer):
-            answers.append(await peer.mesh.ask(alice.key, b"?"))
-
-        async with trio.open_nursery() as inner:
-            for asker, total in ((bob, 1), (bob, 2), (carol, 3)):
-                inner.start_soon(ask, asker)
-                while len(held) < total:
-                    await alice.inbox.changed.wait()
-                if total == 2:
-                    assert await _reason(bob, alice.key) == "busy"
-            assert await _reason(carol, alice.key) == "busy"
-            gate.set()
-        assert answers == [b"done"] * 3
+        await carol.mesh.wait_connected(alice.key)
+        yield alice, bob, carol, held
+        gate.set()
         assert await bob.mesh.ask(alice.key, b"?") == b"done"
-        assert alice.count("asks_refused_busy") == 2
+
+
+async def _ask(nursery, peer, responder, request):
+    """Ask in the background; a channel with the answer, or with the reason why there is none."""
+    send, receive = trio.open_memory_channel(1)
+
+    async def ask():
+        try:
+            await send.send(await peer.mesh.ask(responder.key, request))
+        except AskFailed as failed:
+            await send.send(failed.reason)
+
+    nursery.start_soon(ask)
+    return receive
 
 
 async def test_asking_nobody_is_unreachable(nursery):
@@ -244,7 +282,7 @@ async def _ask_stranger(nursery, handler):
     with trio.fail_after(10):
         alice, _ = await _pair(nursery)
         mallory = await stranger(nursery)
-        mallory.handle("/p2pverify/peers/1", introduce)
+        mallory.handle("/p2pverify/peers/2", introduce)
         mallory.handle(PROTOCOL, handler)
         await call(mallory, alice)
         await alice.mesh.wait_connected(mallory.peer)

@@ -51,6 +51,7 @@ class FakeNetwork:
     messages: list[bytes] = field(default_factory=list)
     reply: Callable[[bytes, bytes], bytes | Exception | None] = lambda peer, request: b"response"
     peers: tuple[Neighbour, ...] = ()
+    excluded: list[frozenset[bytes]] = field(default_factory=list)
 
     def publish_nowait(self, message: bytes) -> None:
         self.trace.append("published")
@@ -65,6 +66,9 @@ class FakeNetwork:
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+    def exclude(self, peers: frozenset[bytes]) -> None:
+        self.excluded.append(peers)
 
     def neighbours(self) -> Sequence[Neighbour]:
         return self.peers

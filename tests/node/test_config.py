@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from p2pverify.node.config import TEMPLATE, Config, load_config
+from p2pverify.node.config import TEMPLATE, Config, load_config, uses_mdns
 from p2pverify.node.tomlfile import FileError
 
 
@@ -62,3 +62,20 @@ def test_faults_are_named(tmp_path, line, reason):
         load_config(path)
     assert reason in caught.value.reason
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("listen", "uses"),
+    [
+        ("/ip4/0.0.0.0/tcp/4747", True),
+        ("/ip6/::/tcp/1", True),
+        ("/ip4/192.0.2.1/tcp/1", True),
+        ("/ip4/127.0.0.1/tcp/1", False),
+        ("/ip4/127.0.0.9/tcp/1", False),
+        ("/ip6/::1/tcp/1", False),
+    ],
+)
+def test_mdns_is_for_the_local_network(listen, uses):
+    """By default it is on where other machines could connect, and never if it is not wanted."""
+    assert uses_mdns(listen, wanted=Config().mdns) is uses
+    assert not uses_mdns(listen, wanted=False)

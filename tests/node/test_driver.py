@@ -7,7 +7,6 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from p2pverify.core.canon import decode, encode
-from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import (
     AskFailed,
     Compute,
@@ -30,7 +29,7 @@ from p2pverify.core.events import (
 from p2pverify.core.records import NO_PREV, Kind, Record, make_record
 from p2pverify.node import ports
 from p2pverify.node.driver import TICKETS_MAX, Driver
-from p2pverify.node.messages import BATCH_RECORDS_MAX, Frontier, Page, encode_frontier, encode_page
+from p2pverify.node.messages import BATCH_RECORDS_MAX
 from p2pverify.node.outbox import EFFECTS_MAX
 from p2pverify.node.ports import GossipVerdict
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork, ScriptedMachine
@@ -260,7 +259,6 @@ async def test_beyond_its_limits_the_node_says_busy(autojump_clock, nursery):
     before = len(bench.machine.events)
     assert bench.driver.judge(encode([b"x"]), SOURCE) is GossipVerdict.IGNORE
     assert b"busy" in await bench.driver.serve(b"request", SOURCE)
-    assert bench.driver.take_page(encode_page(Page(True, (b"x",))), SOURCE) is False
     assert len(bench.machine.events) == before
     await nursery.start(bench.driver.run, bench.network)
     await wait_all_tasks_blocked()
@@ -336,34 +334,3 @@ async def test_final_cuts_are_told(autojump_clock, nursery):
     bench.driver.on_final(lambda: heard.append("final"))
     bench.driver.judge(encode([b"x"]), SOURCE)
     assert heard == ["final"]
-
-
-async def test_pages_and_frontiers_of_strangers_are_read_strictly():
-    """Malformed ones are refused and counted; a frontier of another network gets an empty page."""
-    bench = Bench(lambda event: [])
-    for data in (b"", b"\x80", encode(["p2pverify/frontier/2", NETWORK.id, []])):
-        with pytest.raises(DecodeError):
-            bench.driver.sync_page(data)
-        with pytest.raises(DecodeError):
-            bench.driver.take_page(data, SOURCE)
-    foreign = bench.driver.sync_page(encode_frontier(Frontier(b"n" * 32, ())))
-    assert foreign == encode_page(Page(False, ()))
-    counts = bench.driver.statistics()
-    assert (counts["malformed frontiers"], counts["malformed pages"]) == (3, 3)
-    assert counts["frontiers of another network"] == 1
-
-
-async def test_a_page_helps_only_if_something_was_new():
-    """More pages are asked for while they bring something new."""
-    bench = Bench(lambda event: [])
-    for judged, more, expected in (
-        (Judged("accept", ()), True, True),
-        (Judged("accept", ("known",)), True, True),
-        (Judged("ignore", ("known", "known")), True, False),
-        (Judged("reject", ("bad", "known")), True, False),
-        (Judged("accept", ()), False, False),
-    ):
-        bench.machine.script = lambda event, judged=judged: [judged] if isinstance(event, RecordsArrived) else []
-        assert bench.driver.take_page(encode_page(Page(more, (b"a", b"b"))), SOURCE) is expected
-    assert bench.driver.take_page(encode_page(Page(True, ())), SOURCE) is False
-    assert bench.driver.statistics()["pages with a rejected record"] == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from vectorgen import audits, diag, examples, folds, functions, membership, streams, votes
+from vectorgen import audits, diag, examples, folds, functions, gossip, membership, peer_lists, streams, sync, votes
 from vectorgen.case import Case
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
@@ -39,6 +39,7 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         (streams.DATA, diag.annotate(streams.DATA, "request")),
         (streams.ANSWER, diag.annotate(streams.ANSWER, "answer")),
     ]
+    found["sync.md"] = [(data, diag.annotate(data, rule)) for data, rule in sync.SHOWN]
     view = examples.first_view()
     found["view.md"] = [(view, diag.annotate(view, "view"))]
     early = membership.early_and_forged()
@@ -48,7 +49,7 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
 
 def write_vectors() -> None:
     cases: dict[Path, list[Case]] = {}
-    for module in (membership, audits, votes, streams, functions, folds):
+    for module in (membership, audits, votes, peer_lists, streams, sync, functions, folds, gossip):
         cases.update(module.cases())
     for path, found in cases.items():
         if path.suffix:

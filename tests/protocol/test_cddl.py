@@ -84,3 +84,20 @@ def test_streams_conform() -> None:
     assert all(_conforms("answer", data) != _conforms("refusal", data) for data in responses)
     assert not any(_conforms("answer", data) or _conforms("refusal", data) for data in requests)
     assert not any(_conforms("request", data) for data in responses)
+
+
+SYNC = {
+    "sync-request": ("sync-reconcile", "sync-fetch", "sync-ask-final", "sync-ask-digests", "sync-list"),
+    "sync-answer": ("sync-reconciled", "sync-records", "sync-final", "sync-digests", "sync-ids"),
+}
+
+
+@pytest.mark.parametrize("kind", SYNC)
+def test_sync_conforms(kind: str) -> None:
+    """Every valid request and answer of sync is exactly one of its kinds, and each kind is shown."""
+    found = [
+        [rule for rule in SYNC[kind] if _conforms(rule, data)]
+        for data in _inputs(f"{kind}/valid.json", kind.removeprefix("sync-"))
+    ]
+    assert all(len(rules) == 1 for rules in found)
+    assert {rules[0] for rules in found} == set(SYNC[kind])

@@ -40,13 +40,13 @@ class Book:
         return made
 
     def proposal(
-        self, seed: bytes, epoch: int, *, heads: tuple[Head, ...] | None = None, vrf_seed: bytes | None = None
+        self, seed: bytes, epoch: int, *, moved: tuple[Head, ...] | None = None, vrf_seed: bytes | None = None
     ) -> Cut:
         """A proposal on top of the newest certified cut, of all that is here; with true roots, if it would hold."""
         own = vrf_seed or vrf.derive_seed(seed)
         base = self.fold.latest
         proof = vrf.prove(own, draw.propose_alpha(self.network.id, epoch, base.beacon))
-        chosen = self.ledger.heads() if heads is None else heads
+        chosen = tuple(self.ledger.moved(base.heads)) if moved is None else moved
         empty = Cut(epoch, base.id, vrf.public_key(own), proof, chosen, bytes(32), bytes(32))
         return self.fold.propose(empty, sign.public_key(seed)) or empty
 

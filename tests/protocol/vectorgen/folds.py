@@ -92,13 +92,13 @@ def wrong_files(story: Story) -> list[Case]:
 def false_cuts(story: Story) -> list[Case]:
     """Cuts that honest members would not sign, signed by three of four all the same."""
     epoch, seed = story.state.epoch, story.honest[0]
-    base_heads = tuple(story.state.heads[author] for author in sorted(story.state.heads))
+    base = story.state.heads
     book = Book(story.network, story.records)
     true = book.proposal(seed, epoch + 1)
     later = book.proposal(seed, epoch + 2)
-    shorter = tuple(_shorter(book, head) for head in base_heads)
-    own = sign.public_key(seed)
-    beside = tuple(head if head[0] != own else _own_head(book, head) for head in base_heads)
+    shorter = tuple(_shorter(book, base[author]) for author in sorted(base))
+    unmoved = tuple(sorted([*true.moved[1:], base[true.moved[0][0]]]))
+    beside = tuple(head for head in true.moved if head[0] == sign.public_key(seed))
     rows: list[tuple[str, Cut, str]] = [
         ("another view root", replace(true, view_root=bytes(32)), "the view root is not what the records give"),
         ("another ledger root", replace(true, ledger_root=bytes(32)), "the ledger root is not that of the heads"),
@@ -109,13 +109,18 @@ def false_cuts(story: Story) -> list[Case]:
             "the cut is not of a later epoch than its base",
         ),
         (
+            "a head that is the base's",
+            book.proposal(seed, epoch + 1, moved=unmoved),
+            "a head of the cut has not moved",
+        ),
+        (
             "less than its base holds",
-            book.proposal(seed, epoch + 1, heads=shorter),
+            book.proposal(seed, epoch + 1, moved=shorter),
             "the cut does not contain its base",
         ),
         (
             "without the certificate of its base",
-            book.proposal(seed, epoch + 1, heads=beside),
+            book.proposal(seed, epoch + 1, moved=beside),
             "the base has no certificate inside the cut",
         ),
     ]
@@ -133,12 +138,6 @@ def false_cuts(story: Story) -> list[Case]:
 
 def _shorter(book: Book, head: Head) -> Head:
     return head[0], head[1] - 1, book.ledger.ancestor(head, head[1] - 1)
-
-
-def _own_head(book: Book, head: Head) -> Head:
-    found = book.ledger.head(head[0])
-    assert found is not None
-    return found
 
 
 def _signed(story: Story, comment: str, seed: bytes, cut: Cut, reason: str) -> Case:

@@ -305,8 +305,8 @@ def _no_peer_id(comment: str, text: str) -> Case:
 def roots() -> list[Case]:
     rows = {
         "no heads": (),
-        "the heads of the example's cut": CUT.heads,
-        "one head": CUT.heads[:1],
+        "the heads of the example's cut": CUT.moved,
+        "one head": CUT.moved[:1],
         "five heads": tuple((key, 3, sha256(key)) for key in CROWD[:5]),
     }
     return [

@@ -147,6 +147,25 @@ def _fork(book: Book, peer: Peer, seq: int, epoch: int) -> None:
     book.say(peer.seed, Kind.CONFLICT, Conflict(sides[0], sides[1]).encode(), epoch)
 
 
+def _two_seals(book: Book, peer: Peer, seq: int, epoch: int) -> None:
+    """The peer shows that Carol has sealed two answers in one dispute, under one number."""
+    signed = [
+        make_record(
+            CAROL.seed,
+            CAROL.key,
+            NETWORK_ID,
+            epoch=epoch,
+            seq=seq,
+            prev=bytes(31) + b"\1",
+            kind=Kind.VOTE_COMMIT,
+            payload=replace(COMMIT, commit=bytes([side]) * 32).encode(),
+        )
+        for side in (1, 2)
+    ]
+    found = sorted((Evidence(r.header, r.signature, r.payload) for r in signed), key=lambda side: side.id)
+    book.say(peer.seed, Kind.CONFLICT, Conflict(found[0], found[1]).encode(), epoch)
+
+
 def forks() -> list[Case]:
     book = _begun()
     _fork(book, BOB, 5, 11)
@@ -155,10 +174,14 @@ def forks() -> list[Case]:
     cuts.append(book.step(ALICE.seed, 14, SEEDS[:2]))
     _fork(book, BOB, 9, 15)
     cuts.append(book.step(BOB.seed, 16, SEEDS[:2]))
+    _two_seals(book, ALICE, 11, 17)
+    cuts.append(book.step(ALICE.seed, 18, SEEDS[:2]))
+    assert book.fold.latest.members[CAROL.key].is_convicted
     comments = [
         "a fork costs weight and standing",
         "a fork at one number counts once",
         "a fork at another number counts again",
+        "two claims on one slot under one number convict, and are a fork too",
     ]
     return _cut_by_cut(book, cuts, comments)
 
@@ -200,20 +223,20 @@ def crossed_signatures() -> list[Case]:
         one = book.proposal(BOB.seed, 11)
         if is_beyond:
             _join(book, EVE)
-        two = book.proposal(ALICE.seed, 11, heads=_without(book, DAVE))
+        two = book.proposal(ALICE.seed, 11, moved=_without(book, DAVE))
         first_id = book.certify(BOB.seed, one, [CAROL.seed]).id
         book.certify(ALICE.seed, two, [CAROL.seed])
         for peer in (ALICE, BOB):
             book.say(peer.seed, Kind.CUT_SIGNATURE, CutSignature(first_id).encode(), 11)
         assert book.fold.latest.id == first_id
-        made = book.step(BOB.seed, 12, SEEDS, heads=_without(book, EVE))
+        made = book.step(BOB.seed, 12, SEEDS, moved=_without(book, EVE))
         assert book.fold.latest.members[CAROL.key].is_convicted != is_beyond
         found.append(_case(book, comment, made.id))
     return found
 
 
 def _without(book: Book, peer: Peer) -> tuple[Head, ...]:
-    return tuple(head for head in book.ledger.heads() if head[0] != peer.key)
+    return tuple(head for head in book.ledger.moved(book.fold.latest.heads) if head[0] != peer.key)
 
 
 def changed_keys() -> list[Case]:
@@ -249,9 +272,13 @@ def crowds() -> list[Case]:
 
 
 def links() -> list[Case]:
-    """Dave's record number 5 names his number 0 as the one before it."""
+    """Dave's record number 5 names his number 0 as the one before it; another is dated before the one before it."""
     book = _begun()
     before = join(DAVE)
+    early = before.epoch - 1
+    back = make_record(
+        DAVE.seed, DAVE.key, NETWORK_ID, epoch=early, seq=1, prev=before.id, kind=Kind.LEAVE, payload=EMPTY
+    )
     wrong = make_record(DAVE.seed, DAVE.key, NETWORK_ID, epoch=9, seq=5, prev=before.id, kind=Kind.LEAVE, payload=EMPTY)
     newest = book.fold.latest.id
     return [
@@ -266,6 +293,18 @@ def links() -> list[Case]:
             newest,
             "a record before it is missing",
             records=[wrong, *book.order, before],
+        ),
+        book.case(
+            "a record dated before the one before it",
+            newest,
+            "dated before the record before it",
+            records=[*book.order, before, back],
+        ),
+        book.case(
+            "nor does that count if it came first and waited",
+            newest,
+            "a record before it is missing",
+            records=[back, *book.order, before],
         ),
     ]
 

@@ -122,8 +122,8 @@ def cuts() -> list[Case]:
     many = tuple(sorted((bytes([which // 256, which % 256]) + bytes(30), 3, bytes(32)) for which in range(700)))
     return [
         judged("the first cut, on top of the network itself", CUT_RECORD.data),
-        judged("no heads", record(BOB, Kind.CUT, replace(CUT, heads=()).encode(), epoch=10).data),
-        judged("700 heads", record(BOB, Kind.CUT, replace(CUT, heads=many).encode(), epoch=10).data),
+        judged("no heads", record(BOB, Kind.CUT, replace(CUT, moved=()).encode(), epoch=10).data),
+        judged("700 heads", record(BOB, Kind.CUT, replace(CUT, moved=many).encode(), epoch=10).data),
         judged(
             "another peer's VRF proof: whether it holds is seen only with the base",
             record(BOB, Kind.CUT, replace(CUT, proof=PROOF, vrf_key=ALICE.vrf_key).encode(), epoch=10).data,
@@ -203,7 +203,7 @@ def _pairs() -> list[tuple[str, Record, Record]]:
         (
             "two cuts of one epoch and base",
             CUT_RECORD,
-            record(BOB, Kind.CUT, replace(CUT, heads=()).encode(), epoch=10),
+            record(BOB, Kind.CUT, replace(CUT, moved=()).encode(), epoch=10),
         ),
     ]
 

@@ -1,0 +1,80 @@
+"""Shares of a scarce thing, by token buckets in integers. Pure: the time comes in, in milliseconds.
+
+Each key has a bucket that is its own, and what the others leave idle is in a pool for whoever comes. What is counted
+(signature checks, requests, bytes) and what happens to who has used up its share is left to the callers.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many tokens a second, and so many at once after a pause."""
+
+    per_second: int
+    burst: int
+
+
+class Bucket:
+    """One token bucket, full or empty at first. Its level is kept in thousandths: a rate per second times ms."""
+
+    __slots__ = ("_at_ms", "_level", "_rate")
+
+    def __init__(self, rate: Rate, now_ms: int, *, full: bool = True) -> None:
+        self._rate = rate
+        self._level = rate.burst * 1000 if full else 0
+        self._at_ms = now_ms
+
+    def level(self, now_ms: int) -> int:
+        """Whole tokens that are there. A clock that goes back adds none."""
+        elapsed_ms = max(0, now_ms - self._at_ms)
+        self._at_ms = now_ms
+        self._level = min(self._rate.burst * 1000, self._level + elapsed_ms * self._rate.per_second)
+        return self._level // 1000
+
+    def take(self, tokens: int, now_ms: int) -> bool:
+        """Take all of so many tokens, or none."""
+        if self.level(now_ms) < tokens:
+            return False
+        self._level -= tokens * 1000
+        return True
+
+    def wait_ms(self, tokens: int, now_ms: int) -> int:
+        """In how many ms so many tokens are there; of more than the burst, in how many it is full."""
+        self.level(now_ms)
+        missing = min(tokens, self._rate.burst) * 1000 - self._level
+        return max(0, -(-missing // self._rate.per_second))
+
+
+class Shares:
+    """A bucket per key, and a pool for what goes beyond.
+
+    Together all keys get at most `keys_max * own + pool`. A key begins with nothing of its own, so that coming back
+    under another name gains nothing. Beyond `keys_max` the key that was used least recently is forgotten.
+    """
+
+    def __init__(self, own: Rate, pool: Rate, keys_max: int) -> None:
+        self._own = own
+        self._pool_rate = pool
+        self._keys_max = keys_max
+        self._pool: Bucket | None = None
+        self._buckets: OrderedDict[bytes, Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, key: bytes, tokens: int, now_ms: int) -> bool:
+        """Take tokens from the key's own bucket, and what is missing from the pool; all or none."""
+        own = self._buckets.get(key)
+        if own is None:
+            if len(self._buckets) >= self._keys_max:
+                self._buckets.popitem(last=False)
+            own = self._buckets[key] = Bucket(self._own, now_ms, full=False)
+        self._buckets.move_to_end(key)
+        if self._pool is None:
+            self._pool = Bucket(self._pool_rate, now_ms)
+        there = min(tokens, own.level(now_ms))
+        if there < tokens and not self._pool.take(tokens - there, now_ms):
+            return False
+        return own.take(there, now_ms)

@@ -1,0 +1,1 @@
+"""Ways to find peers that nobody has told us of."""

@@ -1,0 +1,137 @@
+"""How much is held of authors that are no members, and that this keeps no cut from being made."""
+
+import pytest
+
+from p2pverify.core import sign, strangers, vrf
+from p2pverify.core.events import Judged, Publish, RecordsArrived, Tick
+from p2pverify.core.machine import Machine
+from p2pverify.core.peek import Claim, peek
+from p2pverify.core.records import NO_PREV, Cut, Head, Join, Kind, Record, make_record
+from p2pverify.core.strangers import Strangers
+from tests.support.world import MANIFEST, make_network, seeds
+
+IDENTITIES = seeds(4)
+NETWORK = make_network(IDENTITIES)
+NOW = NETWORK.params.epoch_start_ms(3)
+
+
+def _log(name: str, count: int, epoch: int = 3) -> list[Record]:
+    """A stranger's join and as many further records."""
+    (seed,) = seeds(1, name)
+    found: list[Record] = []
+    for seq in range(count):
+        kind = Kind.LEAVE if seq else Kind.JOIN
+        payload = b"\x80" if seq else Join(0, vrf.public_key(vrf.derive_seed(seed))).encode()
+        prev = found[-1].id if found else NO_PREV
+        key = sign.public_key(seed)
+        found.append(make_record(seed, key, NETWORK.id, epoch=epoch, seq=seq, prev=prev, kind=kind, payload=payload))
+    return found
+
+
+def _claim(record: Record) -> Claim:
+    claim = peek(record.data)
+    assert claim is not None
+    return claim
+
+
+class Bench:
+    """A machine and its table of strangers, used as a node does."""
+
+    def __init__(self) -> None:
+        self.machine = Machine(NETWORK, IDENTITIES[0], 0, MANIFEST, 64)
+        context = self.machine.context
+        self.table = Strangers(context.key, context.fold, context.ledger)
+
+    def take(self, record: Record) -> bool:
+        """Whether a record was let in, and is held or waits."""
+        claim = _claim(record)
+        if not self.table.admits(claim):
+            return False
+        effects = self.machine.handle(RecordsArrived((record.data,), b"s" * 32), NOW)
+        self.table.note(claim)
+        return any(isinstance(effect, Judged) and effect.verdict == "accept" for effect in effects)
+
+    @property
+    def held(self) -> int:
+        return self.table.statistics()["records of strangers"]
+
+
+def test_so_many_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound further ones are ignored, and those that are known go on."""
+    monkeypatch.setattr(strangers, "STRANGERS_MAX", 3)
+    bench = Bench()
+    logs = [_log(f"stranger {n}", 2) for n in range(5)]
+    assert [bench.take(log[0]) for log in logs] == [True, True, True, False, False]
+    assert [bench.take(log[1]) for log in logs] == [True, True, True, False, False]
+    assert bench.table.statistics() == {"strangers": 3, "records of strangers": 6}
+
+
+def test_so_many_records_of_a_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few are always there for each, further ones while the shared room lasts; large ones never."""
+    monkeypatch.setattr(strangers, "STRANGER_RECORDS_MAX", 2)
+    monkeypatch.setattr(strangers, "STRANGER_RECORDS_MAX_SHARED", 5)
+    monkeypatch.setattr(strangers, "SHARED_RECORDS_MAX", 4)
+    bench = Bench()
+    first, second, third = (_log(name, 8) for name in ("one", "two", "three"))
+    assert sum(bench.take(record) for record in first) == 5
+    assert sum(bench.take(record) for record in second) == 3
+    assert sum(bench.take(record) for record in third) == 2
+    monkeypatch.setattr(strangers, "STRANGER_RECORD_BYTES_MAX", 10)
+    assert not bench.take(_log("four", 1)[0])
+
+
+def test_records_that_wait_or_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for an earlier record counts; what was refused leaves no trace."""
+    monkeypatch.setattr(strangers, "STRANGERS_MAX", 1)
+    bench = Bench()
+    forged = make_record(
+        seeds(1, "forger")[0], sign.public_key(IDENTITIES[1])[:31] + b"x", NETWORK.id,
+        epoch=3, seq=0, prev=NO_PREV, kind=Kind.LEAVE, payload=b"\x80",
+    )  # fmt: skip
+    assert not bench.take(forged)
+    assert bench.held == 0
+    assert bench.take(_log("one", 3)[2])
+    assert bench.held == 1
+    assert not bench.take(_log("two", 1)[0])
+
+
+def test_members_are_no_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Founders, and this peer's own log, are let in however full it is."""
+    monkeypatch.setattr(strangers, "STRANGERS_MAX", 0)
+    bench = Bench()
+    other = Machine(NETWORK, IDENTITIES[1], 0, MANIFEST, 64)
+    own = Machine(NETWORK, IDENTITIES[0], 0, MANIFEST, 64)
+    for machine in (other, own):
+        published = [e for e in machine.handle(Tick(), NOW) if isinstance(e, Publish)]
+        assert published
+        assert all(bench.table.admits(claim) for e in published for data in e.records if (claim := peek(data)))
+
+
+def _cut(*moved: Head) -> Cut:
+    return Cut(3, NETWORK.id, bytes(32), bytes(80), tuple(moved), bytes(32), bytes(32))
+
+
+def test_what_a_member_proposes_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full table keeps nobody from getting hold of a cut: its heads come in, and what they stand on after them."""
+    monkeypatch.setattr(strangers, "STRANGERS_MAX", 1)
+    bench = Bench()
+    assert bench.take(_log("flood", 1)[0])
+    newcomer = _log("newcomer", 3)
+    assert not any(bench.take(record) for record in newcomer)
+    head = (newcomer[2].author, 2, newcomer[2].id)
+    bench.table.note_cut(newcomer[0].author, _cut(head))  # not by a member with weight
+    assert not bench.take(newcomer[2])
+    bench.table.note_cut(sign.public_key(IDENTITIES[1]), _cut(head))
+    assert [bench.take(record) for record in (newcomer[0], newcomer[1], newcomer[2])] == [False, False, True]
+    assert [bench.take(record) for record in (newcomer[0], newcomer[1])] == [True, True]
+    assert bench.machine.context.ledger.head(head[0]) == head
+
+
+def test_what_is_called_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that names ever more strangers has the oldest names forgotten."""
+    monkeypatch.setattr(strangers, "STRANGERS_MAX", 0)
+    monkeypatch.setattr(strangers, "CALLED_MAX", 2)
+    bench = Bench()
+    logs = [_log(f"called {n}", 1)[0] for n in range(3)]
+    bench.table.note_cut(sign.public_key(IDENTITIES[1]), _cut(*((log.author, 0, log.id) for log in logs)))
+    assert [bench.table.admits(_claim(log)) for log in logs] == [False, True, True]

@@ -1,0 +1,132 @@
+"""protocol/limits.md says what the code does: the bound of every table, and the counter that tells of it."""
+
+import ast
+import importlib
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pverify.core.limits import Rate
+from p2pverify.net import pace
+from p2pverify.node import gate
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "protocol" / "limits.md").read_text(encoding="utf-8")
+SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "p2pverify").rglob("*.py"))}
+LAYERS = ("core", "net", "node", "store", "api")
+ROW = re.compile(
+    r"^\| (?P<what>[^|]+) \| (?P<bound>[\d,]+) \| `(?P<code>[\w.]+)` \| [^|]+ \| (?P<counter>[^|]+) \|$", re.M
+)
+SHARE = re.compile(
+    r"^\| [^|]+ \| [^|]+ \| (?P<own>[^|]+) \| (?P<pool>[^|]+) \| `(?P<a>[\w.]+)`, `(?P<b>[\w.]+)` \| [^|]+ "
+    r"\| (?P<counter>[^|]+) \|$",
+    re.M,
+)
+
+#: What bounds one value and not how much is held: sizes and counts inside a record or message, of which other pages
+#: tell, and what no stranger can reach.
+OTHER = {
+    "core": {
+        "ANSWER_TOKENS_MAX", "ASKED_MAX", "BACKOFF_MAX", "BATCH_MAX", "CHUNK_IDS_MAX", "CLASSES_MAX", "DEPTH_MAX",
+        "DIGESTED_IDS_MAX", "DIGESTS_MAX", "EPOCHS_AHEAD_MAX", "EPOCH_MAX", "EVIDENCE_PAYLOAD_MAX",
+        "EXPIRY_EPOCHS_MAX", "FETCH_IDS_MAX", "FINGERPRINTS_MAX", "FOUNDERS_MAX", "HEADS_MAX", "INTRODUCTION_MAX",
+        "JUDGED_MAX", "LIST_IDS_MAX", "OPENINGS_MAX", "PROMPT_TOKENS_MAX", "PROVISIONAL_MAX", "RANGES_MAX",
+        "ROUNDS_MAX", "SEQ_MAX", "STATES_MAX", "TOKEN_MAX", "UINT_MAX", "WEIGHTED_MAX",
+    },
+    "net": set(),
+    "node": {"ADDRESS_CHARS_MAX", "ANNOUNCE_MAX", "BOOTSTRAP_MAX", "FINAL_LAG_MAX", "TAIL_RECORDS_MAX"},
+    "store": set(),
+    "api": {"AUDITS_MAX"},
+}  # fmt: skip
+
+
+def _look_up(path: str) -> Any:
+    """What a dotted name below p2pverify stands for; the field of a class by its default."""
+    parts = path.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(["p2pverify", *parts[:length]]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[length:]:
+            if is_dataclass(found) and isinstance(found, type):
+                found = next(field.default for field in fields(found) if field.name == name)
+            else:
+                found = getattr(found, name)
+        return found
+    raise AssertionError(f"there is no {path}")
+
+
+def _rows() -> list[dict[str, str]]:
+    return [match.groupdict() for match in ROW.finditer(PAGE)]
+
+
+def test_every_line_of_a_table_is_read() -> None:
+    """No row is passed over for its form."""
+    lines = [line for line in PAGE.splitlines() if line.startswith("| ") and "| code |" not in line]
+    assert len(lines) == len(_rows()) + len(list(SHARE.finditer(PAGE)))
+    assert len(_rows()) > 60
+
+
+@pytest.mark.parametrize("row", _rows(), ids=lambda row: row["code"])
+def test_bounds_are_those_of_the_code(row: dict[str, str]) -> None:
+    """The number on the page is the constant that it names."""
+    assert _look_up(row["code"]) == int(row["bound"].replace(",", ""))
+
+
+@pytest.mark.parametrize("row", [match.groupdict() for match in SHARE.finditer(PAGE)], ids=lambda row: row["b"])
+def test_shares_are_those_of_the_code(row: dict[str, str]) -> None:
+    """Own share and pool, a second and saved up."""
+    for text, name in ((row["own"], row["a"]), (row["pool"], row["b"])):
+        per_second, burst = (int(part.replace(",", "")) for part in text.split(" / "))
+        assert _look_up(name) == Rate(per_second, burst)
+
+
+def test_figures_in_the_text() -> None:
+    """The sums that the page names, and the pace of one neighbour."""
+    together = gate.NEIGHBOURS_MAX * gate.CHECKS.per_second
+    together += gate.POOL_OF_MEMBERS.per_second + gate.POOL_OF_STRANGERS.per_second
+    assert f"{together:,} checks a\nsecond" in PAGE
+    assert (pace.FRAMES.per_second, pace.BYTES.per_second) == (2000, 4 * 1024 * 1024)
+    assert f"{gate.CHECKS.per_second + gate.POOL_OF_STRANGERS.per_second:,} checks a second, without" in PAGE
+
+
+def test_counters_are_counted_somewhere() -> None:
+    """Each counter is a text of the code; one that ends with a star is how several begin."""
+    rows = [*_rows(), *(match.groupdict() for match in SHARE.finditer(PAGE))]
+    counters = {row["counter"].strip("`").rstrip("*") for row in rows} - {"-"}
+    texts = "".join(SOURCES.values())
+    assert len(counters) > 30
+    assert [counter for counter in sorted(counters) if f'"{counter}' not in texts] == []
+
+
+def _constants(layer: str) -> dict[str, str]:
+    """Names of a layer's modules that sound like a bound, and where they are."""
+    found = {}
+    for path, text in SOURCES.items():
+        if path.relative_to(ROOT / "p2pverify").parts[0] != layer:
+            continue
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name = node.targets[0].id
+                if name.endswith(("_MAX", "_KEPT")) and not name.startswith("_"):
+                    module = ".".join(path.relative_to(ROOT / "p2pverify").with_suffix("").parts)
+                    found[f"{module}.{name}"] = name
+    return found
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_bound_is_left_out(layer: str) -> None:
+    """Whatever the code calls a bound stands on the page, unless it is a size or a time, or listed above."""
+    on_page = {row["code"] for row in _rows()}
+    sizes = ("_BYTES_MAX", "_SECONDS_MAX", "_CHARS_MAX", "_S_MAX", "_MS_MAX")
+    left_out = {
+        path
+        for path, name in _constants(layer).items()
+        if path not in on_page and name not in OTHER[layer] and not name.endswith(sizes)
+    }
+    assert left_out == set()
+    assert OTHER[layer] <= set(_constants(layer).values())
