@@ -80,9 +80,9 @@ class _Server:
             self._scopes.add(scope)
             try:
                 await self._handler(await SocketStream.from_socket(raw))
-            except* Exception:  # noqa: BLE001 - strangers cause them, and the node must live on
+            except* Exception as group:  # noqa: BLE001 - strangers cause them, and the node must live on
                 end = "failed"
-                _log.debug("a connection to the API failed", exc_info=True)
+                _log.debug("a connection to the API failed: %r", group)
             finally:
                 self._scopes.discard(scope)
                 raw.close()

@@ -219,7 +219,9 @@ def _described(cursor: Cursor) -> Tensor:
 def _with_sizes(described: list[Tensor], data_size: int) -> tuple[Tensor, ...]:
     """Sizes follow from the offsets: a tensor ends where the next one begins."""
     offsets = sorted({tensor.offset for tensor in described})
-    if len(offsets) != len(described) or (offsets and offsets[-1] >= data_size):
+    if not described:
+        return ()
+    if len(offsets) != len(described) or offsets[-1] >= data_size:
         raise WeightsError("the GGUF file's tensors overlap or lie outside it")
     end_of = dict(zip(offsets, [*offsets[1:], data_size], strict=True))
     return tuple(

@@ -1,0 +1,71 @@
+"""The attack book: what strangers can do to a live node, and what has to be true afterwards.
+
+Each attack is a test against a whole node (`live`: app, libp2p, store, toy engine, local API) over real sockets, with
+an honest neighbour beside it. Each ends in `Live.survives`: the attack was counted under the names that the test
+gives; the neighbour's question is answered and its record arrives; `/v1/status` says so; connections, tasks and files
+are as before; nothing was logged as an error and nothing with a traceback. Attackers are in `enemy`. The one list of
+attacks is below, and `test_book` holds that it is complete.
+
+Handshake (`test_handshake`): before anybody has shown a key.
+  bytes that are no handshake             test_garbage_instead_of_a_handshake
+  plaintext and other security offers     test_plaintext_security_offers
+  garbage keys, another's signature       test_garbage_keys_in_the_handshake
+  half-open connection flood              test_half_open_connection_flood
+  handshakes that stop half way           test_handshakes_that_stop_half_way
+  more identities than places             test_more_identities_than_places
+  many connections of one key             test_many_connections_of_one_key
+
+Muxer (`test_muxer`): below the protocols.
+  malformed, truncated, oversized frames  test_garbage_for_the_muxer
+  stream flood                            test_stream_flood
+  streams that are never used             test_streams_that_are_never_used
+  bytes beyond the window                 test_bytes_that_nobody_reads
+  a peer that does not read               test_a_peer_that_does_not_read
+  cancellation in the middle of a write   test_cancellation_in_the_middle_of_a_write
+  streams that are reset half way         test_answers_that_the_asker_gives_up
+  a peer that vanishes                    test_a_peer_that_vanishes
+
+Frames (`test_frames`): of every protocol that the node speaks.
+  malformed, truncated, oversized, deep   test_malformed_frames
+  noise for identify and ping             test_noise_on_basic_protocols
+  stream negotiation                      test_malformed_stream_negotiation
+  gossip RPCs that are none               test_malformed_gossip
+  gossip that ends in a frame             test_truncated_gossip
+
+Gossip (`test_gossip`): well-formed frames with ill intent.
+  subscription flood                      test_subscription_flood
+  topics of any length                    test_topics_of_any_length
+  IHAVE spam                              test_ihave_spam
+  ids that are none                       test_offers_of_malformed_ids
+  IWANT spam                              test_iwant_spam
+  GRAFT flood                             test_graft_flood
+  control for unknown topics              test_control_for_topics_that_are_none
+  signed messages                         test_signed_messages
+  oversized messages                      test_a_message_larger_than_allowed
+  a second gossip stream                  test_a_second_gossip_stream
+  burst of 5,000 garbage messages         test_a_burst_of_garbage
+  burst of 5,000 equal messages           test_a_burst_of_one_message
+  burst of 5,000 good messages            test_a_burst_of_good_messages
+
+Records (`test_records`): inside good gossip.
+  wrong signatures, keys, payloads        test_wrong_records
+  unknown kinds, the far future           test_records_that_are_not_for_now
+  the far past                            test_records_of_the_far_past
+  forks                                   test_a_log_that_forks_everywhere
+  records without a beginning             test_records_without_those_before_them
+  replay of a whole old ledger            test_replay_of_a_whole_old_ledger
+  another network's ledger                test_the_ledger_of_another_network
+  malformed batches                       test_batches_that_are_none
+
+Requests (`test_requests`): by members and strangers.
+  forged, stale and malformed requests    test_wrong_requests
+  replay of a request                     test_replay_of_a_request
+  oversized requests                      test_a_request_larger_than_allowed
+  request flood                           test_request_flood
+  requests that never come                test_requests_that_are_never_sent
+  requests of strangers                   test_strangers_get_no_answers
+
+Local API (`test_api`): while the node takes part in its network.
+  requests that are none                  test_requests_that_are_none
+  all places taken                        test_connections_that_say_nothing
+"""

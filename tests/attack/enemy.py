@@ -1,0 +1,174 @@
+"""Those who attack: a raw TCP client, a stranger on our own connections bent to misbehave, and a confirmed neighbour.
+
+What they share with the victim is the transport only. Nobody here keeps to a protocol unless an attack needs it.
+"""
+
+import hashlib
+import struct
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from p2pverify.core.gossip_types import PROTOCOL_ID as GOSSIP
+from p2pverify.core.gossip_types import GossipMessage, Rpc, records_topic
+from p2pverify.net.address import parse_address
+from p2pverify.net.counters import Counters
+from p2pverify.net.framing import varint_frame
+from p2pverify.net.host import Host
+from p2pverify.net.link import Link
+from p2pverify.net.negotiate import encode_message
+from p2pverify.net.rpc_codec import encode_rpc
+from p2pverify.net.service import Mesh
+from p2pverify.net.stream import Stream, StreamBrokenError
+from p2pverify.node.messages import encode_batches
+from p2pverify.node.ports import GossipVerdict
+from tests.attack.live import Node, until
+from tests.net.peers import FakeInbox
+
+GREETING = encode_message("/multistream/1.0.0")
+LOCAL = "/ip4/127.0.0.1/tcp/0"
+
+DATA, WINDOW_UPDATE, PING, GO_AWAY = range(4)
+SYN, ACK, FIN, RST = 1, 2, 4, 8
+
+
+def muxer_frame(kind: int, flags: int, stream: int, length: int, body: bytes = b"") -> bytes:
+    """A frame of Yamux (hashicorp/yamux, spec.md), whether or not it makes sense."""
+    return struct.pack("!BBHII", 0, kind, flags, stream, length) + body
+
+
+async def raw(node: Node) -> trio.SocketStream:
+    """A TCP connection to the node, and nothing on it."""
+    address = parse_address(node.address)
+    return await trio.open_tcp_stream(address.host, address.port)
+
+
+async def drain(stream: trio.SocketStream) -> bytes:
+    """What the node says until it closes the connection."""
+    said = b""
+    try:
+        while chunk := await stream.receive_some():
+            said += chunk
+    except trio.BrokenResourceError:
+        pass
+    return said
+
+
+async def read_all(stream: Stream) -> bytes | None:
+    """What the node says until it ends the stream; None if it resets it."""
+    said = b""
+    try:
+        while chunk := await stream.read_some():
+            said += chunk
+    except StreamBrokenError:
+        return None
+    return said
+
+
+@dataclass
+class Stranger:
+    """One connection of somebody who speaks libp2p and none of our protocols."""
+
+    host: Host
+    link: Link
+
+    async def send_frames(self, data: bytes) -> None:
+        """Bytes straight to the other side's muxer."""
+        await self.link._muxer.secured_conn.write(data)
+
+    def stop_reading(self) -> None:
+        """Read nothing more from the connection, and keep it open."""
+
+        async def read_nothing(size: int | None = None) -> bytes:
+            await trio.sleep_forever()
+            return b""
+
+        self.link._muxer.secured_conn.wire.read = read_nothing
+
+
+async def connect(nursery: trio.Nursery, node: Node, name: str) -> Stranger:
+    """Connect as a stranger that takes the node's gossip stream and says nothing on it. Raises DialError."""
+    host = Host(hashlib.sha256(name.encode()).digest(), LOCAL, Counters())
+
+    async def swallow(stream: Stream) -> None:
+        while await stream.read_some():
+            pass
+
+    async def attend(link: Link) -> None:
+        await trio.sleep_forever()
+
+    host.handle(GOSSIP, swallow)
+    nursery.start_soon(host.run, host.listen(), attend, lambda link: None)
+    return Stranger(host, await host.dial(parse_address(node.address)))
+
+
+@asynccontextmanager
+async def stranger(node: Node, name: str = "mallory") -> AsyncIterator[Stranger]:
+    """A stranger for the length of the block."""
+    async with trio.open_nursery() as nursery:
+        yield await connect(nursery, node, name)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def insider(node: Node, name: str = "mallory") -> AsyncIterator[tuple[Mesh, Link]]:
+    """Join the node's network: it takes our requests and our sync streams, too."""
+    seed = hashlib.sha256(name.encode()).digest()
+    mesh = Mesh(seed, node.context.network_id, LOCAL, (node.address,), FakeInbox(GossipVerdict.IGNORE))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(mesh.run)
+        await mesh.wait_connected(node.key)
+        link = mesh._host.link(node.key)
+        assert link is not None
+        yield mesh, link
+        nursery.cancel_scope.cancel()
+
+
+class Gossiper:
+    """A stranger's gossip stream, and what can be said on it."""
+
+    def __init__(self, node: Node, who: Stranger, stream: Stream) -> None:
+        self.topic = records_topic(node.context.network_id)
+        self.stranger = who
+        self.stream = stream
+        self._node = node
+
+    encode = staticmethod(encode_rpc)
+
+    async def say(self, rpc: Rpc) -> None:
+        await self.stream.write(varint_frame(encode_rpc(rpc)))
+
+    async def publish(self, *messages: bytes) -> None:
+        """All of them in one frame."""
+        await self.say(Rpc(publish=tuple(GossipMessage(self.topic, message) for message in messages)))
+
+    async def publish_records(self, records: Iterable[bytes]) -> None:
+        """Records in batches, a frame each, as the protocol wants them."""
+        for message in encode_batches(records):
+            await self.publish(message)
+
+    async def join_mesh(self) -> None:
+        """Subscribe and be grafted, so that the node forwards what it takes."""
+        await self.say(Rpc(subscriptions=((True, self.topic),), graft=(self.topic,)))
+        await until(lambda: self.stranger.host.peer in self._node.mesh._gossip.mesh(), "mallory is in the mesh")
+
+    async def wait_shut_out(self) -> None:
+        """Wait until the node reads nothing more of us, or ends the connection."""
+        closed, count = self.stranger.link.closed, self._node.count
+        await until(lambda: closed.is_set() or count("net router_rpcs_graylisted") > 0, "mallory is shut out")
+
+    async def wait_end(self) -> None:
+        """Wait until the node has ended the stream."""
+        while await read_all(self.stream):
+            pass
+
+
+@asynccontextmanager
+async def gossiper(node: Node, name: str = "mallory") -> AsyncIterator[Gossiper]:
+    """A stranger's gossip stream; that the node breaks it is no fault here."""
+    async with stranger(node, name) as who:
+        stream = await who.link.open_stream(GOSSIP)
+        yield Gossiper(node, who, stream)
+        await stream.reset()

@@ -1,0 +1,255 @@
+"""A whole node under attack, an honest neighbour, and the one question asked after every attack: is it all still there?
+
+The victim is `app.run_node`, as `p2pverify join` runs it: libp2p on loopback, a database, the toy engine, the local
+API. The neighbour is another such node. Both sign, cut and gossip meanwhile; nothing of them is replaced.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+
+from p2pverify import app
+from p2pverify.core import sign
+from p2pverify.core.canon import encode, sha256
+from p2pverify.core.context import Context
+from p2pverify.core.question import Question, Request, decode_response, encode_request, sign_request
+from p2pverify.core.records import NO_PREV, Join, Kind, Record, make_record
+from p2pverify.core.vrf import derive_seed
+from p2pverify.core.vrf import public_key as vrf_key
+from p2pverify.engine.toy import ToyEngine
+from p2pverify.net.service import Mesh
+from p2pverify.node.driver import Driver, unix_ms
+from p2pverify.node.home import Home
+from p2pverify.node.messages import encode_batches
+from p2pverify.node.networkfile import new_network
+from p2pverify.node.reports import NodeReports
+from tests.api.fakes import request
+
+EPOCH_MS = 1000
+PAST_EPOCHS = 2000  # of the network when a test begins, so that there is a far past
+PATIENCE_S = 20.0
+LOOK_S = 0.005  # between two looks at a figure that nobody announces
+LINK_TASKS = 12  # what one more connection of an honest neighbour may keep busy
+
+
+async def until(holds: Callable[[], bool], what: str, seen: Callable[[], object] = str) -> None:
+    """Look until something holds; fails, saying what did not and what was seen instead, when patience ends."""
+    with trio.move_on_after(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110  # a counter announces nothing
+            await trio.sleep(LOOK_S)
+        return
+    raise AssertionError(f"in {PATIENCE_S:.0f} s it did not come to this: {what}; {seen()}")
+
+
+@dataclass
+class Node:
+    """A running node, and a view of its insides; everything that is changed goes in by its sockets."""
+
+    running: app.Running
+    driver: Driver
+    mesh: Mesh
+    reports: NodeReports
+
+    @property
+    def address(self) -> str:
+        return self.running.addresses[0]
+
+    @property
+    def key(self) -> bytes:
+        return self.mesh.peer
+
+    @property
+    def context(self) -> Context:
+        return self.driver.machine.context
+
+    @property
+    def epoch(self) -> int:
+        return self.context.params.epoch_at(unix_ms())
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """Everything that it speaks."""
+        return self.mesh._host.protocols
+
+    def count(self, name: str) -> int:
+        """A figure of `/metrics`; several, if the name ends with `*`."""
+        figures = self.reports.counters()
+        if name.endswith("*"):
+            return sum(number for key, number in figures.items() if key.startswith(name[:-1]))
+        return figures.get(name, 0)
+
+    def get(self, path: str) -> dict[str, object]:
+        """What the local API answers. Blocks."""
+        port = urlsplit(self.running.api).port
+        assert port is not None
+        reply = request(port, path)
+        assert reply.status == 200, reply.body
+        return json.loads(reply.body)
+
+
+class Author:
+    """A key that writes records: honest ones to see whether they spread, and others."""
+
+    def __init__(self, network_id: bytes, name: str) -> None:
+        self.seed = hashlib.sha256(name.encode()).digest()
+        self.key = sign.public_key(self.seed)
+        self._network_id = network_id
+        self.head: Record | None = None
+
+    def record(self, kind: Kind, payload: bytes, epoch: int, *, again: bool = False) -> Record:
+        """The author's next record, or another one with the number of the last (`again`): a fork."""
+        before = self.head
+        if again and before is not None:
+            seq, prev = before.seq, before.header.prev
+        else:
+            seq, prev = (0, NO_PREV) if before is None else (before.seq + 1, before.id)
+        made = make_record(
+            self.seed, self.key, self._network_id, epoch=epoch, seq=seq, prev=prev, kind=kind, payload=payload
+        )
+        self.head = made
+        return made
+
+    def join(self, epoch: int) -> Record:
+        return self.record(Kind.JOIN, Join(0, vrf_key(derive_seed(self.seed))).encode(), epoch)
+
+    def any(self, epoch: int) -> Record:
+        """A small record that is right by itself: the author joins, then signs cuts that nobody has seen."""
+        if self.head is None:
+            return self.join(epoch)
+        return self.record(Kind.CUT_SIGNATURE, encode([sha256(self.head.id)]), epoch)
+
+    def log(self, count: int, epoch: int) -> list[Record]:
+        """Many of these, dated evenly from the last one's epoch to this one: an epoch holds only so many."""
+        first = epoch if self.head is None else self.head.epoch
+        return [self.any(first + (epoch - first + 1) * place // count) for place in range(count)]
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What grows when something leaks."""
+
+    links: int
+    tasks: int
+    files: int
+
+
+class Live:
+    """The victim, its neighbour, and what was before the attack."""
+
+    def __init__(self, node: Node, neighbour: Node, caplog: pytest.LogCaptureFixture) -> None:
+        self.node = node
+        self.neighbour = neighbour
+        self._caplog = caplog
+        self._authors = 0
+        self._calm = Footprint(0, 0, 0)
+
+    async def settle(self) -> None:
+        """Wait until the two know each other, and remember what calm looks like."""
+        await self.neighbour.mesh.wait_gossiping(self.node.key)
+        await self.node.mesh.wait_gossiping(self.neighbour.key)
+        await self.is_well()
+        self._calm = self._footprint()
+
+    def new_author(self) -> Author:
+        self._authors += 1
+        return Author(self.node.context.network_id, f"author {self._authors}")
+
+    async def survives(self, *moved: str, logged: str = "") -> None:
+        """The attack is over, and counted under each name in `moved`; the node is well, and nothing is left of it."""
+        for name in moved:
+            await until(partial(self._has_counted, name), f"{name} is counted", self.node.reports.counters)
+        await self.is_well()
+        await until(self._is_calm, f"back to {self._calm}", self._footprint)
+        assert not list(self._complaints())
+        if logged:
+            assert logged in self._caplog.text
+
+    async def is_well(self) -> None:
+        """An honest neighbour's question is answered, its record arrives, and the local API says that it did."""
+        with trio.fail_after(PATIENCE_S):
+            await self.answers()
+            await self.spread(self.new_author().join(self.neighbour.epoch))
+            status = await trio.to_thread.run_sync(self.node.get, "/v1/status")
+        assert 0 < int(str(status["records"])) <= len(self.node.context.ledger)
+
+    async def spread(self, record: Record) -> None:
+        """The neighbour gossips a record, and the node takes it."""
+        for message in encode_batches([record.data]):
+            self.neighbour.mesh.publish_nowait(message)
+        await until(lambda: record.id in self.node.context.ledger, "a record of the neighbour arrives")
+
+    async def admit(self, author: Author) -> None:
+        """Let an author become a member: of members more is held than of strangers."""
+        await self.spread(author.join(self.neighbour.epoch))
+        members = self.node.driver.machine.fold
+        await until(lambda: author.key in members.latest.members, "the author is a member")
+
+    async def answers(self) -> None:
+        """The neighbour asks something, and gets a right answer."""
+        asker = self.neighbour.context
+        question = Question(asker.network.classes[0].manifest, (1, 2, 3), 4, 0, os.urandom(16), asker.key)
+        epoch = self.neighbour.epoch
+        asked = Request(asker.network_id, asker.key, self.node.key, question.id, os.urandom(32), epoch + 8)
+        data = encode_request(asked, question, sign_request(asker.seed, asked))
+        answer = decode_response(await self.neighbour.mesh.ask(self.node.key, data), asked)
+        assert 1 <= len(answer.tokens) <= 4
+
+    def _has_counted(self, name: str) -> bool:
+        return self.node.count(name) > 0
+
+    def _footprint(self) -> Footprint:
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        return Footprint(self.node.count("net links"), tasks, len(list(Path("/proc/self/fd").iterdir())))
+
+    def _is_calm(self) -> bool:
+        now, calm = self._footprint(), self._calm
+        return now.links <= calm.links and now.tasks <= calm.tasks + LINK_TASKS and now.files <= calm.files + 2
+
+    def _complaints(self) -> Iterator[str]:
+        """What our code should not have logged for anything that strangers do."""
+        for entry in self._caplog.records:
+            if entry.levelno >= logging.ERROR or entry.exc_info:
+                yield entry.getMessage()
+
+
+async def start_node(
+    nursery: trio.Nursery, home: Home, network: tuple, monkeypatch: pytest.MonkeyPatch, *bootstrap: str
+) -> Node:
+    """A node as the program starts it. Its parts are caught where `app` puts them together."""
+    caught: list[tuple[Driver, Mesh, NodeReports]] = []
+
+    class Caught(NodeReports):
+        def __init__(self, driver: Driver, mesh: Mesh, *others: object) -> None:
+            super().__init__(driver, mesh, *others)
+            caught.append((driver, mesh, self))
+
+    monkeypatch.setattr(app, "NodeReports", Caught)
+    settings = app.NodeSettings(home, *network, bootstrap=bootstrap, engine="toy")
+    running = await nursery.start(app.run_node, settings)
+    return Node(running, *caught[0])
+
+
+async def start_both(
+    nursery: trio.Nursery, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Live:
+    """The victim, which founded its network alone, and a neighbour that joined."""
+    homes = [Home(directory / name) for name in ("victim", "neighbour")]
+    for home in homes:
+        home.init()
+    founders = [sign.public_key(homes[0].load_identity())]
+    began = unix_ms() - PAST_EPOCHS * EPOCH_MS
+    network = new_network("attacked", founders, ToyEngine().info, genesis_ms=began, epoch_ms=EPOCH_MS)
+    node = await start_node(nursery, homes[0], network, monkeypatch)
+    neighbour = await start_node(nursery, homes[1], network, monkeypatch, node.address)
+    live = Live(node, neighbour, caplog)
+    await live.settle()
+    return live

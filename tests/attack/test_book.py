@@ -1,0 +1,30 @@
+"""The list of attacks is complete: what it names exists, and what exists is named, under its theme."""
+
+import ast
+import re
+from pathlib import Path
+
+import tests.attack
+
+HERE = Path(__file__).parent
+
+
+def test_the_list_is_complete() -> None:
+    """Every test of an attack stands in the book's list, once, and nothing else does."""
+    listed: dict[str, list[str]] = {}
+    theme = ""
+    for line in (tests.attack.__doc__ or "").splitlines():
+        if heading := re.match(r"[A-Z][\w ]+ \(`(test_\w+)`\)", line):
+            theme = heading[1]
+        elif entry := re.fullmatch(r"  \S.*?  +(test_\w+)", line):
+            listed.setdefault(theme, []).append(entry[1])
+    written = {
+        path.stem: [node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if _is_attack(node)]
+        for path in sorted(HERE.glob("test_*.py"))
+        if path.stem != Path(__file__).stem
+    }
+    assert listed == written
+
+
+def _is_attack(node: ast.stmt) -> bool:
+    return isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test_")

@@ -1,0 +1,285 @@
+"""The registry of decoders: how each is called with bytes, what it may raise, and how its value is written again."""
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from p2pverify import app
+from p2pverify.api import bind, gate
+from p2pverify.api.metrics import Counts
+from p2pverify.core import audit, canon, manifest, negentropy, network, peek, peerid, question, records, rules
+from p2pverify.core import sync_messages as sync
+from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
+from p2pverify.core.gossip_types import GossipMessage, Rpc
+from p2pverify.engine import errors as engine_errors
+from p2pverify.engine import gguf
+from p2pverify.net import address, framing, negotiate, peer_list, rpc_codec
+from p2pverify.net.discovery import mdns
+from p2pverify.net.stream import StreamBrokenError
+from p2pverify.node import config, journal, messages, networkfile, networktable
+from p2pverify.node.tomlfile import FileError
+from p2pverify.store import exportfile
+from p2pverify.store.errors import ExportError
+from tests.fuzz import seeds
+
+#: Where it must be said that a function is no decoder of outside bytes: which one tries it, or why nobody needs to.
+EXEMPT = {
+    "core.records.read_salts": "a part of decode_vote and decode_duty",
+    "engine.gguf.read_head": "parse_head with a file",
+    "engine.llamacpp.load": "loads a library",
+    "node.tomlfile.read_model": "a part of load_network and load_config",
+    "node.tomlfile.read_toml": "a part of load_network and load_config",
+}
+
+Read = Callable[[bytes], Any]
+NOTHING: Callable[[], list[bytes]] = lambda: [b""]  # noqa: E731  # the seeds of who has none
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """`write` gives the bytes of a value: those that were read if `is_canonical`, else some that read the same."""
+
+    read: Read
+    errors: type[Exception] | tuple[type[Exception], ...] = DecodeError
+    write: Callable[[Any], bytes] | None = None
+    is_canonical: bool = True
+    seeds: Callable[[], list[bytes]] = NOTHING
+
+    def check(self, data: bytes) -> bool:
+        """Try some bytes; True if they are valid. Raises whatever the decoder may not, and AssertionError."""
+        try:
+            value = self.read(data)
+        except self.errors:
+            return False
+        if self.write is not None:
+            again = self.write(value)
+            assert again == data if self.is_canonical else self.read(again) == value
+        return True
+
+
+class Channel:
+    """Bytes to read as from a stream, with nothing behind them; never waits."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read_some(self, size: int) -> bytes:
+        chunk, self._data = self._data[:size], self._data[size:]
+        return chunk
+
+    async def read_exact(self, size: int) -> bytes:
+        if len(self._data) < size:
+            raise StreamBrokenError("the stream ended in the middle")
+        return await self.read_some(size)
+
+    async def write(self, data: bytes) -> None:
+        return
+
+    def has_buffered(self) -> bool:
+        return bool(self._data)
+
+
+def _finish(running: Coroutine[Any, Any, Any]) -> Any:
+    """Run what never waits."""
+    try:
+        running.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits")
+
+
+def _streamed(reader: Callable[..., Coroutine[Any, Any, Any]], *more: object) -> Read:
+    return lambda data: _finish(reader(Channel(data), *more))
+
+
+def _filed(load: Callable[[Path], Any]) -> Read:
+    """A decoder of files; the file is in memory where the system has such a place."""
+    place = Path("/dev/shm")
+    directory = place if os.access(place, os.W_OK) else None
+
+    def read(data: bytes) -> Any:
+        with tempfile.NamedTemporaryFile(dir=directory) as file:
+            file.write(data)
+            file.flush()
+            return load(Path(file.name))
+
+    return read
+
+
+def _text(parse: Callable[[str], Any]) -> Read:
+    return lambda data: parse(data.decode("utf-8", "replace"))
+
+
+def _export(data: bytes) -> tuple[exportfile.ExportHeader, list[bytes]]:
+    header, found = exportfile.read_export(io.BytesIO(data))
+    return header, list(found)
+
+
+def _an_export() -> list[bytes]:
+    """A whole export of a few records."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "ledger"
+        definition = seeds.vectors("network-definition", "definition")[0][: exportfile.DEFINITION_BYTES_MAX]
+        held = [data for data in seeds.vectors("record", "record") if 0 < len(data) <= records.RECORD_BYTES_MAX]
+        exportfile.write_export(path, exportfile.ExportHeader(bytes(32), definition, bytes(32)), held[:3])
+        return [path.read_bytes()]
+
+
+def _rpc(data: bytes) -> Rpc:
+    """Without the marks of signed messages, which are never written."""
+    rpc = rpc_codec.decode_rpc(data)
+    return replace(rpc, publish=tuple(GossipMessage(each.topic, each.data) for each in rpc.publish))
+
+
+def _gated(data: bytes) -> None:
+    """A query, and a header of each name, as the gate sees them before any route."""
+    query, _, value = data.partition(b"\n")
+    port = gate.allowed_hosts(80)
+    stood = gate.Gate(_no_app, hosts=port, routes={"/": frozenset({"limit"})}, counts=Counts())
+    headers = [(b"host", b"localhost"), (b"content-length", value)]
+    stood._check({"type": "http", "path": "/", "query_string": query, "headers": headers})
+
+
+async def _no_app(*_: object) -> None:
+    raise AssertionError("nothing comes this far")
+
+
+_NETWORK = network.decode_network(seeds.vectors("record", "network")[0])
+_RULES = rules.Rules(_NETWORK, _NETWORK.id, 15)
+
+
+def _asked() -> question.Request:
+    for data in seeds.vectors("response", "request"):
+        try:
+            return question.decode_request(data)[0]
+        except question.RequestRefused:
+            continue
+    raise AssertionError("no vector holds a valid request")
+
+
+_REQUEST = _asked()
+_REFUSED = (DecodeError, question.RequestRefused)
+_BROKEN = (RemoteProtocolError, StreamBrokenError)
+
+
+def _payload(read: Read, kind: str) -> Decoder:
+    return Decoder(read, write=lambda value: value.encode(), seeds=seeds.of_payloads(kind))
+
+
+DECODERS: dict[str, Decoder] = {
+    "core.canon.decode": Decoder(
+        lambda data: canon.decode(data, size_max=1 << 20), write=canon.encode, seeds=seeds.of("canon")
+    ),
+    "core.records.decode_record": Decoder(
+        records.decode_record,
+        write=lambda record: canon.encode([record.header.to_value(), record.signature, record.payload]),
+        seeds=seeds.of("record", "record"),
+    ),
+    "core.records.decode_join": _payload(records.decode_join, "join"),
+    "core.records.decode_leave": Decoder(
+        records.decode_leave, write=lambda _: canon.encode([]), seeds=seeds.of_payloads("leave")
+    ),
+    "core.records.decode_commit": _payload(records.decode_commit, "vote-commit"),
+    "core.records.decode_vote": _payload(records.decode_vote, "vote"),
+    "core.records.decode_cut": _payload(records.decode_cut, "cut"),
+    "core.records.decode_cut_signature": _payload(records.decode_cut_signature, "cut-signature"),
+    "core.records.decode_conflict": _payload(records.decode_conflict, "conflict"),
+    "core.audit.decode_audit": _payload(lambda data: audit.decode_audit(data, bytes(32), bytes(32)), "audit"),
+    "core.audit.decode_duty": _payload(audit.decode_duty, "duty"),
+    "core.manifest.decode_manifest": _payload(manifest.decode_manifest, "manifest"),
+    "core.network.decode_network": Decoder(
+        network.decode_network,
+        write=lambda value: value.encode(),
+        seeds=seeds.of("network-definition", "definition"),
+    ),
+    "core.question.decode_request": Decoder(question.decode_request, _REFUSED, seeds=seeds.of("request", "request")),
+    "core.question.decode_response": Decoder(
+        lambda data: question.decode_response(data, _REQUEST), _REFUSED, seeds=seeds.of("response", "response")
+    ),
+    "core.rules.read_record": Decoder(
+        lambda data: rules.read_record(data, _RULES), (GossipIgnore, GossipReject), seeds=seeds.of("record", "record")
+    ),
+    "core.rules.judge": Decoder(
+        lambda data: rules.judge(data, _RULES), (GossipIgnore, GossipReject), seeds=seeds.of("audit", "record")
+    ),
+    "core.peek.peek": Decoder(peek.peek, (), seeds=seeds.of("record", "record")),
+    "core.peerid.key_of": Decoder(
+        lambda data: peerid.key_of(data.decode("latin-1")),
+        write=lambda key: peerid.peer_id(key).encode(),
+        seeds=lambda: [peerid.peer_id(_REQUEST.responder).encode(), *seeds.vectors("peerid", "text", is_text=True)],
+    ),
+    "core.negentropy.read_ranges": Decoder(negentropy.read_ranges, seeds=seeds.negentropy),
+    "core.sync_messages.decode_request": Decoder(
+        sync.decode_request, write=lambda value: value.encode(), seeds=seeds.of("sync-request", "request")
+    ),
+    "core.sync_messages.decode_answer": Decoder(
+        sync.decode_answer, write=lambda value: value.encode(), seeds=seeds.of("sync-answer", "answer")
+    ),
+    "node.messages.decode_batch": Decoder(
+        messages.decode_batch, write=canon.encode, seeds=lambda: [canon.encode([b"one", b"two"])]
+    ),
+    "node.journal.decode_output": Decoder(
+        lambda data: journal.decode_output(bytes(32), bytes(32), data),
+        write=journal.encode_output,
+        seeds=lambda: [canon.encode([[1, 2, 3], "stop"])],
+    ),
+    "node.networkfile.load_network": Decoder(
+        _filed(networkfile.load_network),
+        FileError,
+        seeds=lambda: [networkfile.dump_network(_NETWORK, ()).encode(), b"a = 1" + b"0" * 5000, b"a = " + b"[" * 5000],
+    ),
+    "node.config.load_config": Decoder(
+        _filed(config.load_config),
+        FileError,
+        seeds=lambda: [b'log_level = "info"\n', b'listen = ["/ip4/127.0.0.1/tcp/1"]\n'],
+    ),
+    "node.networktable.read_founder": Decoder(
+        _text(networktable.read_founder), ValueError, seeds=lambda: [peerid.peer_id(_REQUEST.responder).encode()]
+    ),
+    "net.address.parse_address": Decoder(
+        _text(lambda text: address.parse_address(text, allow_dns=True)),
+        write=lambda value: str(value).encode(),
+        is_canonical=False,
+        seeds=lambda: [b"/ip4/192.0.2.1/tcp/4001", b"/ip6/2001:db8::1/tcp/1", b"/dns4/a.example/tcp/4001"],
+    ),
+    "net.framing.read_frame": Decoder(_streamed(framing.read_frame, 1000), _BROKEN, seeds=lambda: [b"\0\0\0\x05hello"]),
+    "net.framing.read_varint_frame": Decoder(
+        _streamed(framing.read_varint_frame, 1000), _BROKEN, seeds=lambda: [b"\x05hello", b"\x80\x80\x80\x80\x01"]
+    ),
+    "net.negotiate.read_message": Decoder(
+        _streamed(negotiate.read_message), _BROKEN, seeds=lambda: [negotiate.encode_message("/a/1")]
+    ),
+    "net.negotiate.accept": Decoder(
+        _streamed(negotiate.accept, ("/a/1",)),
+        _BROKEN,
+        seeds=lambda: [negotiate.encode_message(negotiate.MULTISTREAM) + negotiate.encode_message("/a/1")],
+    ),
+    "net.negotiate.propose": Decoder(
+        _streamed(negotiate.propose, "/a/1"),
+        _BROKEN,
+        seeds=lambda: [negotiate.encode_message(negotiate.MULTISTREAM) + negotiate.encode_message("/a/1")],
+    ),
+    "net.rpc_codec.decode_rpc": Decoder(
+        _rpc,
+        write=rpc_codec.encode_rpc,
+        is_canonical=False,
+        seeds=seeds.of("gossip-frame", "rpc"),
+    ),
+    "net.peer_list.decode_peer_list": Decoder(
+        peer_list.decode_peer_list, write=peer_list.encode_peer_list, seeds=seeds.peer_list
+    ),
+    "net.discovery.mdns.decode_txt": Decoder(
+        mdns.decode_txt, seeds=lambda: [b"\x18dnsaddr=/ip4/192.0.2.1/tcp", b"\x00\x01a"]
+    ),
+    "store.exportfile.read_export": Decoder(_export, ExportError, seeds=_an_export),
+    "engine.gguf.parse_head": Decoder(
+        gguf.parse_head, engine_errors.WeightsError, seeds=lambda: [b"GGUF" + bytes([3, 0, 0, 0]) + bytes(16)]
+    ),
+    "api.bind.parse_bind": Decoder(_text(bind.parse_bind), bind.BindError, seeds=lambda: [b"127.0.0.1:0", b"[::1]:1"]),
+    "api.gate.Gate": Decoder(_gated, gate.RefusedError, seeds=lambda: [b"limit=10\n100", b"limit=%ff&a=b\n-1"]),
+    "app.parse_cheat": Decoder(_text(app.parse_cheat), app.NodeError, seeds=lambda: [b"canned@0.2", b"silent"]),
+}

@@ -1,0 +1,61 @@
+"""Bytes to begin with: what the vectors in `protocol/vectors` give to each decoder, valid and not."""
+
+import json
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.records import decode_record
+
+VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
+
+
+def vectors(folder: str, member: str = "", *, is_text: bool = False) -> list[bytes]:
+    """The inputs of a folder's vectors; `member` names the field of the input, if it has fields."""
+    found = []
+    for file in sorted((VECTORS / folder).glob("*.json")):
+        for case in json.loads(file.read_text(encoding="utf-8")):
+            given = case["input"].get(member) if member else case["input"]
+            if isinstance(given, str):
+                found.append(given.encode() if is_text else bytes.fromhex(given))
+    assert found, folder
+    return found
+
+
+def payloads(kind: str) -> list[bytes]:
+    """The payloads of the records in a kind's vectors."""
+    found = []
+    for data in vectors(kind, "record"):
+        try:
+            found.append(decode_record(data).payload)
+        except DecodeError:
+            continue
+    return found
+
+
+def negentropy() -> list[bytes]:
+    """The messages of whole sessions, and those that are none."""
+    file = VECTORS / "negentropy" / "sessions.json"
+    sessions = json.loads(file.read_text(encoding="utf-8"))
+    said = [bytes.fromhex(message) for session in sessions for message in session["expect"]["messages"]]
+    return said + vectors("negentropy", "message")
+
+
+def peer_list() -> list[bytes]:
+    """The frame that is the example on the page of streams, without its length."""
+    page = (VECTORS.parent / "streams.md").read_text(encoding="utf-8")
+    example = re.search(r"```hex\n(.*?)```", page, re.DOTALL)
+    assert example is not None
+    return [bytes.fromhex("".join(example[1].split()))[4:]]
+
+
+def of(folder: str, member: str = "") -> Callable[[], list[bytes]]:
+    """`vectors`, read when they are needed."""
+    return cache(lambda: vectors(folder, member))
+
+
+def of_payloads(kind: str) -> Callable[[], list[bytes]]:
+    """`payloads`, read when they are needed."""
+    return cache(lambda: payloads(kind))

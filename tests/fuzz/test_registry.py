@@ -1,0 +1,35 @@
+"""No decoder is forgotten: what looks like one is registered, or said to be none."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.fuzz.decoders import DECODERS, EXEMPT
+
+PACKAGE = Path(__file__).parents[2] / "p2pverify"
+LAYERS = ("core", "node", "net", "store", "engine", "api")
+NAME = re.compile(r"(decode|parse|read|load)(_\w+)?")
+
+
+def _functions() -> Iterator[str]:
+    files = [PACKAGE / "app.py", *(file for layer in LAYERS for file in sorted((PACKAGE / layer).rglob("*.py")))]
+    for file in files:
+        module = ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and NAME.fullmatch(node.name):
+                yield f"{module}.{node.name}"
+
+
+def test_every_decoder_is_registered() -> None:
+    """Each function of these layers that is named as a decoder is fuzzed, or exempt for a reason."""
+    found = set(_functions())
+    assert len(found) > 25
+    assert found - set(DECODERS) == set(EXEMPT)
+    assert all(EXEMPT.values())
+
+
+def test_every_decoder_has_something_to_begin_with() -> None:
+    """Of the seeds of each at least one is valid: mutations of it reach far into the decoder."""
+    barren = {name for name, decoder in DECODERS.items() if not any(decoder.check(data) for data in decoder.seeds())}
+    assert not barren
