@@ -1,0 +1,106 @@
+"""Peers of other implementations, each a process that is moved by commands and tells events, a line of JSON each.
+
+Commands: `dial` (address), `publish` (data, in hex), `vector` (file, place: publish the record of that case).
+Events: `listening` (address), `identified` (peer, protocols), `pinged` (peer), `mesh` (peers: all members of its
+mesh now), `message` (data, in hex), `gone` (peer: the connection has ended), `failed` (command, reason).
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import trio
+
+from tests.interop import javascript
+
+Event = dict[str, object]
+LINE_BYTES_MAX = 4 * 1024 * 1024
+
+
+class Other:
+    """One such process."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self._process = process
+        self._events: list[Event] = []
+        self._changed = trio.Event()
+        self.ended = False
+
+    @property
+    def address(self) -> str:
+        return str(self.all("listening")[0]["address"])
+
+    @property
+    def peer(self) -> str:
+        """Its peer id."""
+        return self.address.rpartition("/")[2]
+
+    async def say(self, command: str, **fields: object) -> None:
+        assert self._process.stdin is not None
+        await self._process.stdin.send_all(json.dumps({"command": command, **fields}).encode() + b"\n")
+
+    def all(self, event: str, **fields: object) -> list[Event]:
+        """The events of a name so far that have these fields."""
+        return [each for each in self._events if _matches(each, event, fields)]
+
+    async def wait(self, event: str, **fields: object) -> Event:
+        """The first event of a name that has these fields, as soon as it was told."""
+        await self._until(lambda: bool(self.all(event, **fields)))
+        return self.all(event, **fields)[0]
+
+    async def wait_mesh(self, *peers: str) -> None:
+        """Wait until its mesh has exactly these members."""
+        await self._until(lambda: self._mesh() == sorted(peers))
+
+    def _mesh(self) -> object:
+        told = self.all("mesh")
+        return told[-1]["peers"] if told else []
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            assert not self.ended, f"the process ended with {self._process.returncode}"
+            await self._changed.wait()
+
+    async def listen(self) -> None:
+        """Take events until the process ends."""
+        assert self._process.stdout is not None
+        buffer = b""
+        async for chunk in self._process.stdout:
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            assert len(buffer) < LINE_BYTES_MAX
+            self._events += map(json.loads, lines)
+            self._wake()
+        self.ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+def _matches(found: Event, event: str, fields: Event) -> bool:
+    return found["event"] == event and fields.items() <= found.items()
+
+
+@contextlib.asynccontextmanager
+async def started(implementation: str, topic: str, directory: Path) -> AsyncIterator[Other]:
+    """A peer of js-libp2p ("js") or py-libp2p ("py") that listens and is subscribed; ended on leaving."""
+    command = [sys.executable, "-m", "tests.interop.library_peer", topic]
+    if implementation == "js":
+        command = await trio.to_thread.run_sync(javascript.command, javascript.FOLDER / "peer.mjs", directory)
+        command.append(topic)
+    process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    other = Other(process)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other.listen)
+            await other.wait("listening")
+            yield other
+            nursery.cancel_scope.cancel()
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()

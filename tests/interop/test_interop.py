@@ -1,0 +1,97 @@
+"""js-libp2p and py-libp2p take part: records flow to them, from them and through them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pverify.core.gossip_types import records_topic
+from p2pverify.core.network import decode_network
+from p2pverify.core.peerid import key_of
+from p2pverify.core.records import decode_record
+from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.clock import unix_ms
+from p2pverify.node.messages import decode_batch
+from p2pverify.node.networkfile import new_network
+from p2pverify.node.ports import GossipVerdict
+from tests.interop.nodes import Node, keys_of
+from tests.interop.others import started
+from tests.support.world import MANIFEST
+
+VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
+PATIENCE_S = 40
+EPOCH_MS = 400
+RUBBISH = 40
+
+both = pytest.mark.parametrize("implementation", ["js", "py"])
+
+
+@both
+async def test_a_record_from_the_vectors_is_accepted(implementation, tmp_path, nursery):
+    """It publishes a valid record and we hold it; then an invalid one, and rubbish until our mesh is without it."""
+    valid, invalid = (VECTORS / "join" / f"{name}.json" for name in ("valid", "invalid"))
+    case = json.loads(valid.read_bytes())[0]
+    network = decode_network(bytes.fromhex(case["input"]["network"]))
+    now_ms = network.params.genesis_ms + case["input"]["epoch_now"] * network.params.epoch_ms
+    record = decode_record(bytes.fromhex(case["input"]["record"]))
+    with trio.fail_after(PATIENCE_S):
+        alice = Node("alice", network, MANIFEST, clock=lambda: now_ms)
+        await alice.listen(nursery)
+        await alice.begin(nursery)
+        async with started(implementation, records_topic(network.id), tmp_path) as other:
+            await other.say("dial", address=alice.address)
+            identified = await other.wait("identified", peer=alice.peer)
+            assert {"/meshsub/1.1.0", "/p2pverify/ask/1", "/ipfs/ping/1.0.0"} <= set(identified["protocols"])
+            await other.wait("pinged", peer=alice.peer)
+            await other.wait_mesh(alice.peer)
+            await other.say("vector", file=str(valid), place=0)
+            await alice.wait_until(lambda: alice.holds(record.id))
+            assert alice.ear.verdicts == [GossipVerdict.ACCEPT]
+
+            await other.say("vector", file=str(invalid), place=0)
+            await alice.wait_until(lambda: len(alice.ear.verdicts) == 2)
+            assert alice.ear.verdicts[-1] is GossipVerdict.REJECT
+            for number in range(RUBBISH):
+                await other.say("publish", data=f"rubbish {number}".encode().hex())
+            await other.wait_mesh()
+            rejected = alice.ear.verdicts.count(GossipVerdict.REJECT)
+            assert rejected == len(alice.ear.verdicts) - 1
+            assert alice.mesh.statistics()["router_verdicts_reject"] == rejected
+
+
+@both
+async def test_records_travel_through_it(implementation, tmp_path, nursery):
+    """Two of our nodes that nothing but the other peer connects certify cuts, so the records of both went both ways."""
+    founders = tuple(keys_of("alice", "bob"))
+    network, manifests = new_network(
+        "small",
+        founders,
+        ToyEngine().info,
+        genesis_ms=unix_ms() - EPOCH_MS,
+        epoch_ms=EPOCH_MS,
+        slots_milli=1000,
+        panel_size=1,
+        spot_check_permille=0,
+    )
+    with trio.fail_after(PATIENCE_S):
+        async with started(implementation, records_topic(network.id), tmp_path) as other:
+            alice = Node("alice", network, manifests[0])
+            bob = Node("bob", network, manifests[0], other.address)
+            for node in (alice, bob):
+                await node.listen(nursery)
+            await other.say("dial", address=alice.address)
+            await other.wait_mesh(*sorted((alice.peer, bob.peer)))
+            for node in (alice, bob):
+                await node.wait_greeted(key_of(other.peer))
+                await node.begin(nursery)
+            for node in (alice, bob):
+                await node.driver.wait_final(2)
+            for node in (alice, bob):
+                assert node.mesh.neighbours() == ()
+                assert [link.peer for link in node.mesh._host.links()] == [key_of(other.peer)]
+                assert set(founders) <= {author for author, _, _ in node.driver.machine.context.ledger.heads()}
+            heard = (
+                record for message in other.all("message") for record in decode_batch(bytes.fromhex(message["data"]))
+            )
+            assert set(founders) <= {decode_record(record).author for record in heard}
