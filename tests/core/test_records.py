@@ -197,3 +197,14 @@ def test_prev_and_number_go_together(seq: int, prev: bytes) -> None:
     value = Header(NETWORK, KEY, 5, seq, prev, Kind.LEAVE, sha256(b"")).to_value()
     with pytest.raises(DecodeError, match="prev is zero exactly for seq 0"):
         records.header_from_value(value)  # type: ignore[arg-type]  # a list of wire values
+
+
+@pytest.mark.parametrize("size", [0, 1, 23, 24, 255, 256, 4000, PAYLOAD_BYTES_MAX])
+def test_the_id_is_that_of_the_header(size: int) -> None:
+    """The header is found in a record's bytes whatever the length of its payload."""
+    rest = {"epoch": 300, "seq": 0, "prev": NO_PREV, "kind": Kind.LEAVE}
+    made = make_record(ALICE, KEY, NETWORK, payload=bytes(size), **rest)  # type: ignore[arg-type]
+    found = decode_record(made.data)
+    assert found == made
+    assert found.id == sha256(found.header.encode())
+    assert found.is_signed()

@@ -41,13 +41,23 @@ def test_valid_vectors(case: dict[str, Any]) -> None:
         assert sign.sign(seed, message) == signature
 
 
+@pytest.mark.parametrize("is_exact", [False, sign.is_exact()])
 @pytest.mark.parametrize("case", _cases("invalid.json", "speccheck.json"))
-def test_invalid_vectors(case: dict[str, Any]) -> None:
-    """Every invalid vector is refused, and its key is called invalid where the key is the reason."""
+def test_invalid_vectors(case: dict[str, Any], is_exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every invalid vector is refused, and its key is called invalid where the key is the reason. With a library that
+    multiplies by the cofactor, R is looked at apart.
+    """
+    monkeypatch.setattr(sign, "_IS_EXACT", is_exact)
     key, message, signature = _triple(case)
     assert case["expect"] is False
     assert not sign.verify(key, message, signature)
     assert sign.is_valid_key(key) is (case["reason"] not in KEY_FAULTS)
+
+
+def test_the_probe_of_the_library_is_a_vector() -> None:
+    """What the module asks the library at its start is the vector whose R has a part of order 8."""
+    probes = [p.values[0] for p in _cases("invalid.json") if str(p.id).startswith("R has a part of order 8")]
+    assert [_triple(case) for case in probes] == [sign._MIXED_ORDER_R]
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=300))
