@@ -28,7 +28,9 @@ class UnusableError(CliError):
 
 
 @click.command()
-@click.argument("scenario", default="default")
+@click.argument("scenario", required=False)
+@click.option("--simulate", is_flag=True, help="In one process and virtual time; by default the scenario 'mixed'.")
+@click.option("--epochs", type=click.IntRange(1, 10_000), metavar="E", help="With --simulate: for how many epochs.")
 @click.option("--peers", type=int, metavar="N", help="How many peers; more than the scenario's get longer epochs.")
 @click.option(
     "--cheat",
@@ -44,7 +46,9 @@ class UnusableError(CliError):
 @click.option("--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has only it.")
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Keep homes and logs in this directory.")
 def testnet(
-    scenario: str,
+    scenario: str | None,
+    simulate: bool,
+    epochs: int | None,
     peers: int | None,
     cheats: tuple[str, ...],
     seed: int | None,
@@ -58,8 +62,23 @@ def testnet(
 
     SCENARIO is a TOML file, or the name of one that comes with p2pverify. Exits with 0 only if every cheater is
     found out in a final view, no honest peer is convicted, and all honest peers have the same view.
+
+    With --simulate all peers are machines in this one process, in virtual time: hundreds of them, hostile ones
+    included, and the same run again for the same numbers.
     """
-    plan = _plan(scenario, peers, cheats, seed, timeout_s, epoch_ms, engine)
+    if simulate:
+        from p2pverify.cli import simulate as simulation
+
+        others = (timeout_s, epoch_ms, engine, keep)
+        if cheats or any(option is not None for option in others):
+            raise UnusableError(
+                "--simulate does not go with --cheat, --timeout, --epoch-ms, --engine or --keep",
+                "write them into a scenario",
+            )
+        return simulation.simulate(scenario, peers=peers, epochs=epochs, seed=seed, json_file=json_file)
+    if epochs is not None:
+        raise UnusableError("--epochs goes with --simulate", "a network of real processes ends with its verdict")
+    plan = _plan(scenario or "default", peers, cheats, seed, timeout_s, epoch_ms, engine)
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
     # Otherwise a mistyped path would be found only at the end.

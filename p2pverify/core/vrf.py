@@ -60,21 +60,20 @@ def verify(key: bytes, alpha: bytes, proof: bytes) -> bytes | None:
 
     RFC 9381 section 5.3 with validate_key (section 5.4.5), and with the key and Gamma of prime order.
     """
-    if not sign.is_valid_key(key) or not _is_well_formed(proof):
+    if not sign.is_valid_key(key) or not _has_form(proof):
         return None
     gamma, challenge, response = proof[:32], proof[32:48], proof[48:]
-    point = _hash_to_curve(key, alpha)
+    if not (_IS_STRICT or bindings.crypto_core_ed25519_is_valid_point(gamma)):
+        return None
     wide = challenge + bytes(16)
+    multiply, subtract = bindings.crypto_scalarmult_ed25519_noclamp, bindings.crypto_core_ed25519_sub
     try:
-        u = bindings.crypto_core_ed25519_sub(
-            bindings.crypto_scalarmult_ed25519_base_noclamp(response),
-            bindings.crypto_scalarmult_ed25519_noclamp(wide, key),
-        )
-        v = bindings.crypto_core_ed25519_sub(
-            bindings.crypto_scalarmult_ed25519_noclamp(response, point),
-            bindings.crypto_scalarmult_ed25519_noclamp(wide, gamma),
-        )
-    except PointError:  # c or s is zero, which no prover can make hold
+        gamma_part = multiply(wide, gamma)
+        key_part = multiply(wide, key)
+        point = _hash_to_curve(key, alpha)
+        u = subtract(bindings.crypto_scalarmult_ed25519_base_noclamp(response), key_part)
+        v = subtract(multiply(response, point), gamma_part)
+    except PointError:  # Gamma is not of prime order, or c or s is zero, which no prover can make hold
         return None
     if _challenge(key, point, gamma, u, v) != challenge:
         return None
@@ -100,12 +99,13 @@ def _expand(seed: bytes) -> tuple[bytes, bytes, bytes]:
     return scalar, hashed[32:], bindings.crypto_scalarmult_ed25519_base_noclamp(scalar)
 
 
+def _has_form(proof: bytes) -> bool:
+    """Whether a proof is well-formed, Gamma aside."""
+    return len(proof) == PROOF_SIZE and int.from_bytes(proof[48:], "little") < sign.GROUP_ORDER
+
+
 def _is_well_formed(proof: bytes) -> bool:
-    return (
-        len(proof) == PROOF_SIZE
-        and int.from_bytes(proof[48:], "little") < sign.GROUP_ORDER
-        and bindings.crypto_core_ed25519_is_valid_point(proof[:32])
-    )
+    return _has_form(proof) and bindings.crypto_core_ed25519_is_valid_point(proof[:32])
 
 
 def _hash_to_curve(key: bytes, alpha: bytes) -> bytes:
@@ -138,3 +138,23 @@ def _challenge(*points: bytes) -> bytes:
 
 def _beta(gamma: bytes) -> bytes:
     return hashlib.sha512(_SUITE + b"\x03" + _times_cofactor(gamma) + b"\x00").digest()
+
+
+def is_strict() -> bool:
+    """Whether the library multiplies only points of prime order, so that Gamma need not be checked before."""
+    mixed = bindings.crypto_core_ed25519_add(bindings.crypto_scalarmult_ed25519_base_noclamp(_ONE), _ORDER_2)
+    return not any(_multiplies(point) for point in (mixed, _ORDER_2, _IDENTITY))
+
+
+def _multiplies(point: bytes) -> bool:
+    try:
+        bindings.crypto_scalarmult_ed25519_noclamp(_ONE, point)
+    except PointError:
+        return False
+    return True
+
+
+_ONE: Final = (1).to_bytes(32, "little")
+_ORDER_2: Final = (_FIELD_PRIME - 1).to_bytes(32, "little")  # y is -1
+#: No point with a y below 19 has prime order, so this covers what is not canonical, too.
+_IS_STRICT = is_strict()

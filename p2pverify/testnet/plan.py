@@ -94,6 +94,8 @@ def make_plan(
     All peers share this machine's cores, and each adds its own audits to everybody's disputes. So with more peers
     than the scenario has, epochs and the timeout get longer in proportion, unless they are given.
     """
+    if scenario.actor:
+        raise PlanError("its hostile peers exist only in the simulated world", "play this scenario with --simulate")
     table = scenario.testnet
     count = table.peers if peers is None else peers
     if not PEERS_MIN <= count <= PEERS_MAX:

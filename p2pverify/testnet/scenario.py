@@ -23,6 +23,7 @@ SEED_MAX = 2**63 - 1
 TIMEOUT_S_MAX = 86_400.0
 HONEST_PPM = "honest_ppm"
 FAULTS_MAX = 64
+SIMULATED_MAX = 10_000
 _BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS if name != "genesis_ms"}
 _BOUNDS[HONEST_PPM] = (1, 999_998)
 
@@ -71,6 +72,48 @@ class FaultTable(_Table):
         return Fault(self.kind, self.epoch, round(1000 * self.seconds), self.peers)
 
 
+class ActorTable(_Table):
+    """`[[actor]]`: hostile peers of the simulated world; real testnets refuse them."""
+
+    kind: StrictStr
+    count: StrictInt = Field(default=1, ge=1, le=SIMULATED_MAX)
+    rate: float = Field(default=1.0, gt=0, le=1)
+    onset_epoch: StrictInt = Field(default=0, ge=0, le=10_000)
+    founders: bool = False
+
+
+class SimulationTable(_Table):
+    """`[simulation]`: the simulated world. Times in virtual milliseconds, chances in parts per million."""
+
+    peers: StrictInt = Field(default=100, ge=4, le=SIMULATED_MAX)
+    epochs: StrictInt = Field(default=40, ge=1, le=10_000)
+    founders: StrictInt = Field(default=12, ge=1, le=256)
+    members: StrictInt | None = Field(default=None, ge=1, le=SIMULATED_MAX)  # who takes part; by default everybody
+    leavers: StrictInt = Field(default=0, ge=0, le=SIMULATED_MAX)
+    joiners: StrictInt = Field(default=0, ge=0, le=SIMULATED_MAX)
+    dials: StrictInt = Field(default=4, ge=1, le=64)
+    latency_ms: tuple[StrictInt, StrictInt] = (10, 80)
+    jitter_ms: StrictInt = Field(default=30, ge=0, le=60_000)
+    loss_ppm: StrictInt = Field(default=0, ge=0, le=500_000)
+    duplicate_ppm: StrictInt = Field(default=0, ge=0, le=500_000)
+    skew_ms: StrictInt = Field(default=0, ge=0, le=600_000)
+    disk_ms: StrictInt = Field(default=15, ge=0, le=10_000)
+    derive_ms: StrictInt = Field(default=150, ge=0, le=600_000)
+    answer_ms: StrictInt = Field(default=150, ge=0, le=600_000)
+    quantum_ms: StrictInt = Field(default=20, ge=1, le=1_000)
+    heartbeat_ms: StrictInt = Field(default=700, ge=100, le=60_000)
+    degree: StrictInt = Field(default=6, ge=2, le=12)
+    batch_ms: StrictInt = Field(default=0, ge=0, le=10_000)
+    sync_ms: StrictInt = Field(default=2_000, ge=100, le=600_000)
+
+    @field_validator("latency_ms")
+    @classmethod
+    def _latency(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 0 <= value[0] <= value[1] <= 60_000:
+            raise ValueError("latency_ms is the least and the greatest, up to 60000")
+        return value
+
+
 class Scenario(_Table):
     """The whole file. `network` holds the rules that it names; the others have their usual values."""
 
@@ -78,6 +121,8 @@ class Scenario(_Table):
     network: dict[str, StrictInt] = {}
     cheat: tuple[CheatTable, ...] = Field(default=(), max_length=COUNT_MAX)
     fault: tuple[FaultTable, ...] = Field(default=(), max_length=FAULTS_MAX)
+    simulation: SimulationTable | None = None
+    actor: tuple[ActorTable, ...] = Field(default=(), max_length=COUNT_MAX)
 
     @field_validator("network")
     @classmethod

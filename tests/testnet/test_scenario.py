@@ -6,13 +6,29 @@ from p2pverify.node.tomlfile import FileError
 from p2pverify.testnet.kinds import Cheat
 from p2pverify.testnet.plan import PlanError, make_plan
 from p2pverify.testnet.scenario import load_scenario, scenario_names
+from p2pverify.testnet.world import plan_world
 
 
 def test_packaged_scenarios_make_plans():
-    """Every scenario that comes along can be played, and the default has eight peers and two cheaters."""
+    """Every scenario that comes along can be played, if not by processes then in the simulated world."""
     assert {"default", "toy"} <= set(scenario_names())
     for name in scenario_names():
-        assert make_plan(load_scenario(name)).peers
+        scenario = load_scenario(name)
+        assert scenario.actor or make_plan(scenario).peers
+
+
+def test_scenarios_of_the_simulated_world_make_plans():
+    """Those with hostile peers that no process plays are refused to real testnets, and can be simulated."""
+    names = [name for name in scenario_names() if load_scenario(name).actor]
+    assert {"mixed", "scale"} <= set(names)
+    for name in names:
+        with pytest.raises(PlanError, match="simulated"):
+            make_plan(load_scenario(name))
+        assert plan_world(load_scenario(name), name).actors
+
+
+def test_the_default_has_eight_peers_and_two_cheaters():
+    """As the README shows it."""
     plan = make_plan(load_scenario())
     assert len(plan.peers) == 8
     assert sorted(str(peer.cheat) for peer in plan.cheaters) == ["canned@0.333", "prune"]

@@ -1,0 +1,109 @@
+"""Catching up in the simulated world: what gossip lost, a peer fetches from one neighbour after the other.
+
+The sessions are those of `core.sync`, with their bytes. One at a time goes on at a peer, as long as its neighbour
+answers in time.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.sync import SyncSession
+from p2pverify.testnet.world import items
+
+if TYPE_CHECKING:
+    from p2pverify.testnet.world.peer import Peer
+    from p2pverify.testnet.world.world import World
+
+#: Rounds after which an answer that did not come is no longer waited for.
+PATIENCE_ROUNDS = 3
+
+
+@dataclass(slots=True)
+class _Round:
+    """A session in progress, and in which round of its peer something last came."""
+
+    key: bytes
+    session: SyncSession
+    heard: int
+
+
+class Catchup:
+    """The sessions of all peers."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._rounds: dict[int, _Round] = {}
+        self.sessions = self.frames = self.bytes = self.refused = 0
+
+    def start(self, peer: "Peer") -> None:
+        """Begin the rounds of a peer that was started."""
+        self._rounds.pop(peer.number, None)
+        late_ms = self._world.chance.below(self._world.plan.sync_ms)
+        self._world.schedule.post(self._world.now_ms + late_ms, peer.number, (items.SYNC, peer.life))
+
+    def begin(self, peer: "Peer") -> None:
+        """One more round: with the next neighbour in turn, unless the last session still goes on."""
+        world = self._world
+        world.schedule.post(world.now_ms + world.plan.sync_ms, peer.number, (items.SYNC, peer.life))
+        peer.sync_turn += 1
+        going = self._rounds.get(peer.number)
+        if going is not None:
+            if peer.sync_turn - going.heard < PATIENCE_ROUNDS:
+                return
+            self._end(peer)
+        if not peer.links:
+            return
+        keys = sorted(peer.links)
+        key = keys[peer.sync_turn % len(keys)]
+        session = peer.sync.session(key)
+        self._rounds[peer.number] = _Round(key, session, peer.sync_turn)
+        self.sessions += 1
+        self._send(peer, key, request=session.start())
+
+    def take(self, peer: "Peer", source: "Peer", frame: tuple[bool, bytes]) -> None:
+        """A frame that arrived: a request, or an answer to the last one."""
+        is_request, data = frame
+        if is_request:
+            if peer.actor.serves_sync(source.key, self._world.clock_ms):
+                try:
+                    self._send(peer, source.key, answer=peer.sync.answer(data))
+                except RemoteProtocolError:
+                    self.refused += 1
+            return
+        going = self._rounds.get(peer.number)
+        if going is None or going.key != source.key:
+            return
+        going.heard = peer.sync_turn
+        try:
+            step = going.session.receive(data)
+        except RemoteProtocolError:
+            self.refused += 1
+            self._end(peer)
+            return
+        if step.request is not None:
+            self._send(peer, source.key, request=step.request)
+        if step.records:
+            peer.take_records(step.records, source.key)
+        if step.request is None:
+            going.session.end()
+            self._end(peer)
+
+    def ended(self, peer: "Peer", key: bytes) -> None:
+        """The link to a neighbour ended."""
+        going = self._rounds.get(peer.number)
+        if going is not None and going.key == key:
+            self._end(peer)
+        peer.sync.forget(key)
+
+    def _end(self, peer: "Peer") -> None:
+        self._rounds.pop(peer.number).session.release()
+
+    def _send(self, peer: "Peer", key: bytes, *, request: bytes | None = None, answer: bytes | None = None) -> None:
+        link = peer.links.get(key)
+        data = request if request is not None else answer
+        if link is None or data is None:
+            return
+        self.frames += 1
+        self.bytes += len(data)
+        self._world.links.send_frame(link, peer.number, (request is not None, data))

@@ -1,0 +1,44 @@
+"""A disk that takes a moment, and forgets at a crash what it had not written yet."""
+
+from collections import deque
+
+from p2pverify.core.events import Persist, StoredAnswer
+
+
+class Disk:
+    """Records and answers in the order of writing. Times are virtual milliseconds."""
+
+    def __init__(self, write_ms: int) -> None:
+        self._write_ms = write_ms
+        self._records: list[bytes] = []
+        self._answers: list[StoredAnswer] = []
+        self._writing: deque[tuple[int, int, int]] = deque()  # done at, lengths before
+
+    def write(self, effect: Persist, now_ms: int) -> int:
+        """Take what a machine wants kept; returns when it is safe."""
+        self._settle(now_ms)
+        done_ms = now_ms + self._write_ms
+        if self._write_ms:
+            self._writing.append((done_ms, len(self._records), len(self._answers)))
+        self._records += [record.data for record in effect.records]
+        self._answers += effect.answers
+        return done_ms
+
+    def crash(self, now_ms: int) -> int:
+        """Forget what is not safe yet. Returns how many records were lost."""
+        self._settle(now_ms)
+        lost = 0
+        if self._writing:
+            _, records, answers = self._writing[0]
+            lost = len(self._records) - records
+            del self._records[records:], self._answers[answers:]
+            self._writing.clear()
+        return lost
+
+    def read(self) -> tuple[list[bytes], list[StoredAnswer]]:
+        """All that was kept."""
+        return list(self._records), list(self._answers)
+
+    def _settle(self, now_ms: int) -> None:
+        while self._writing and self._writing[0][0] <= now_ms:
+            self._writing.popleft()

@@ -1,0 +1,186 @@
+"""What lies between peers: links with latency, jitter, loss, duplication and reordering, and requests over them.
+
+Links are connections between two peers, each dialled by one of them; gossip frames and catching up travel on them.
+Requests go directly to anybody, as a node dials whom it asks. Nothing passes between the sides of a partition.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from p2pverify.core.events import Respond, Send
+from p2pverify.core.gossip_types import Rpc
+from p2pverify.testnet.world import items
+
+if TYPE_CHECKING:
+    from p2pverify.testnet.world.peer import Peer
+    from p2pverify.testnet.world.world import World
+
+MILLION = 1_000_000
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """A connection. `base_ms` is its latency without jitter."""
+
+    number: int
+    one: "Peer"
+    two: "Peer"
+    dialler: int
+    base_ms: int
+    is_open: bool = True
+
+    def other(self, number: int) -> "Peer":
+        return self.two if number == self.one.number else self.one
+
+
+class Links:
+    """All links of a world, and the chances on them."""
+
+    def __init__(self, world: "World") -> None:
+        plan = world.plan
+        self._world = world
+        self._jitter = max(1, plan.jitter_ms + 1)
+        self.loss_ppm = plan.loss_ppm
+        self.duplicate_ppm = plan.duplicate_ppm
+        self.sides: dict[int, int] = {}  # the side of a partition on which a peer stands; 0 if it is not named
+        self.opened = 0
+        self.frames = self.lost = self.duplicated = 0
+
+    # ------------------------------------------------------------ connections
+
+    def may_reach(self, one: int, two: int) -> bool:
+        """Whether no partition stands between two peers."""
+        return not self.sides or self.sides.get(one, 0) == self.sides.get(two, 0)
+
+    def open(self, dialler: "Peer", other: "Peer") -> bool:
+        """Connect two peers that run and are not connected; False if that cannot be."""
+        if dialler is other or other.key in dialler.links or dialler.key in other.links:
+            return False
+        if not (dialler.is_up and other.is_up and self.may_reach(dialler.number, other.number)):
+            return False
+        self.opened += 1
+        link = Link(self.opened, dialler, other, dialler.number, self._world.latency_ms(dialler.number, other.number))
+        # Both ends know each other from now on; their routers hear of it when the handshake is over.
+        dialler.links[other.key] = other.links[dialler.key] = link
+        at_ms = self._world.now_ms + 2 * link.base_ms
+        for end in (dialler, other):
+            self._world.schedule.post(at_ms, end.number, (items.UP, link))
+        return True
+
+    def close(self, link: Link, *, by: int | None = None) -> None:
+        """End a connection; `by` is the peer that ended it and knows."""
+        if not link.is_open:
+            return
+        link.is_open = False
+        for end in (link.one, link.two):
+            if end.number != by:
+                self._world.schedule.post(self._world.now_ms + link.base_ms, end.number, (items.DOWN, link))
+        self._world.redial(link)
+
+    def close_all(self, peer: "Peer") -> None:
+        """The connections of a peer that ended."""
+        for link in list(peer.links.values()):
+            self.close(link, by=peer.number)
+        peer.links.clear()
+
+    def split(self, sides: dict[int, int]) -> None:
+        """Let nothing pass between sides; an empty dict heals."""
+        self.sides = sides
+        if not sides:
+            return
+        for one in self._world.peers:
+            for link in list(one.links.values()):
+                if not self.may_reach(link.one.number, link.two.number):
+                    self.close(link)
+
+    # ------------------------------------------------------------ frames
+
+    def send_rpc(self, link: Link, sender: int, rpc: Rpc) -> None:
+        """Send a gossip frame, which may be lost, doubled, or overtaken by a later one.
+
+        What tells of subscriptions arrives: it is said once per connection, and a stream loses no beginning.
+        """
+        self.frames += 1
+        receiver, source = (link.two, link.one) if sender == link.one.number else (link.one, link.two)
+        bits = self._world.chance.bits()
+        late_ms = link.base_ms + (bits >> 48) % self._jitter
+        schedule = self._world.schedule
+        if (bits & 0xFFFFFF) * MILLION >> 24 < self.loss_ppm:
+            self.lost += 1
+            if not rpc.subscriptions:
+                return
+            rpc = Rpc(subscriptions=rpc.subscriptions)
+        schedule.post(schedule.now_ms + late_ms, receiver.number, (items.RPC, link, source.key, rpc))
+        if (bits >> 24 & 0xFFFFFF) * MILLION >> 24 < self.duplicate_ppm:
+            self.duplicated += 1
+            late_ms += 1 + self._world.chance.below(2 * self._jitter)
+            schedule.post(schedule.now_ms + late_ms, receiver.number, (items.RPC, link, source.key, rpc))
+
+    def send_frame(self, link: Link, sender: int, frame: Any) -> None:
+        """Send something on a stream that loses nothing but ends with its link."""
+        late_ms = link.base_ms + self._world.chance.below(self._jitter)
+        receiver = link.other(sender)
+        self._world.schedule.post(self._world.now_ms + late_ms, receiver.number, (items.SYNC_FRAME, link, frame))
+
+    def is_lost(self) -> bool:
+        """Whether a message of a request is lost."""
+        return self._world.chance.below(MILLION) < self.loss_ppm
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    asker: int
+    life: int
+    ask: int
+    responder: int
+
+
+class Requests:
+    """Requests in flight, and their responses."""
+
+    def __init__(self, world: "World", links: Links) -> None:
+        self._world = world
+        self._links = links
+        self._tickets: dict[int, _Ticket] = {}
+        self._last = 0
+
+    def send(self, asker: "Peer", effect: Send) -> None:
+        """Carry a request. One that is lost, or that nobody answers, fails at its deadline."""
+        world = self._world
+        post = world.schedule.post
+        other = world.by_key.get(effect.peer)
+        life = asker.life
+        if other is None or not other.is_up or not self._links.may_reach(asker.number, other.number):
+            late_ms = 40 if other is None else 2 * world.latency_ms(asker.number, other.number)
+            post(world.now_ms + late_ms, asker.number, (items.FAILED, life, effect.ask, "unreachable"))
+            return
+        post(effect.deadline_ms - asker.skew_ms, asker.number, (items.FAILED, life, effect.ask, "timeout"))
+        if self._links.is_lost():
+            return
+        self._last += 1
+        self._tickets[self._last] = _Ticket(asker.number, life, effect.ask, other.number)
+        at_ms = world.now_ms + world.latency_ms(asker.number, other.number)
+        post(at_ms, other.number, (items.REQUEST, other.life, self._last, effect.data, asker.key))
+
+    def respond(self, responder: "Peer", effect: Respond) -> None:
+        """Carry a response back, if its ticket is this peer's to answer."""
+        ticket = self._tickets.get(effect.ticket)
+        if ticket is None or ticket.responder != responder.number:
+            return
+        del self._tickets[effect.ticket]
+        world = self._world
+        if self._links.is_lost() or not self._links.may_reach(ticket.asker, responder.number):
+            return
+        at_ms = world.now_ms + world.latency_ms(ticket.asker, responder.number)
+        world.schedule.post(at_ms, ticket.asker, (items.RESPONSE, ticket.life, ticket.ask, effect.data))
+
+    def forget(self, peer: "Peer") -> None:
+        """Fail what was asked of a peer that ended; what it asked itself is dropped as of a former life."""
+        for number, ticket in list(self._tickets.items()):
+            if ticket.responder == peer.number:
+                del self._tickets[number]
+                at_ms = self._world.now_ms + self._world.latency_ms(ticket.asker, peer.number)
+                item = (items.FAILED, ticket.life, ticket.ask, "disconnected")
+                self._world.schedule.post(at_ms, ticket.asker, item)
+            elif ticket.asker == peer.number:
+                del self._tickets[number]

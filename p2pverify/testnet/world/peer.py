@@ -1,0 +1,368 @@
+"""One peer of the simulated world: an actor with its router, disk, engine and links.
+
+It turns items of the schedule into events and effects into items, as a node does with sockets, threads and files.
+When things arrive, and whether, is left to `links`; what they mean, to the machine and the router.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from struct import Struct
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from p2pverify.core import gossip_types as gossip
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.events import (
+    AskFailed,
+    Compute,
+    Computed,
+    ComputeFailed,
+    Effect,
+    Event,
+    Finalised,
+    Judged,
+    Leave,
+    Note,
+    Persist,
+    Publish,
+    RecordsArrived,
+    RequestArrived,
+    Respond,
+    ResponseArrived,
+    Send,
+    StoredAnswer,
+    Tick,
+)
+from p2pverify.core.gossip import Router
+from p2pverify.core.sync_server import Sync
+from p2pverify.node.messages import decode_batch, encode_batches
+from p2pverify.testnet.world.actor import Actor, Connect, HonestActor, PublishTo, RawRpc, WorldEffect
+from p2pverify.testnet.world.disk import Disk
+from p2pverify.testnet.world.engine import Engine, honest_answer, with_prompt
+from p2pverify.testnet.world.items import (
+    BEAT,
+    DOWN,
+    ENGINE,
+    FAILED,
+    LEAVE,
+    RELEASE,
+    REQUEST,
+    RESPONSE,
+    RPC,
+    SYNC,
+    SYNC_FRAME,
+    TICK,
+    UP,
+)
+from p2pverify.testnet.world.links import Link
+from p2pverify.testnet.world.schedule import Item
+
+if TYPE_CHECKING:
+    from p2pverify.testnet.world.world import World
+
+_DIGEST = Struct(">BII")
+_TICK, _BEAT = gossip.Tick(), Tick()
+
+
+class Peer:
+    """A peer by its number. `make` gives its actor anew at each start, as a process would be started."""
+
+    def __init__(self, world: "World", number: int, kind: str, make: Callable[[], Actor], *, skew_ms: int) -> None:
+        self._world = world
+        self._make = make
+        self.number = number
+        self.kind = kind
+        self.skew_ms = skew_ms
+        self.disk = Disk(world.plan.disk_ms)
+        self.links: dict[bytes, Link] = {}
+        self.is_up = False
+        self.life = 0
+        self.held: list[Item] | None = None  # what waits while the peer is paused
+        self.notes: dict[str, int] = {}
+        self.lost_records = 0
+        self.speaks_from_ms = 0
+        self._start_parts()
+        self.key = self.actor.key
+
+    def remake(self, make: Callable[[], Actor]) -> None:
+        """Be made of something else, before the first start."""
+        assert not self.is_up
+        self._make = make
+        self._start_parts()
+
+    def _start_parts(self) -> None:
+        plan = self._world.plan
+        self.actor = self._make()
+        self.is_plain = type(self.actor) is HonestActor
+        self.sync = Sync(self.actor.machine.context)
+        self.router = Router(self._world.gossip_params, own=self.actor.key, seed=plan.seed + self.life)
+        self.engine = Engine(plan.derive_ms, plan.answer_ms)
+        self._outbox: deque[tuple[int, Effect | WorldEffect]] = deque()
+        self._asks: set[int] = set()
+        self._tick_at = self._beat_at = -1
+        self._was_fed = True
+        self.sync_turn = 0
+
+    # ------------------------------------------------------------ life
+
+    def start(self, records: list[bytes], answers: list[StoredAnswer]) -> None:
+        """Begin, or begin again, with what a disk kept."""
+        assert not self.is_up
+        self.is_up = True
+        now = self._local_ms
+        self.actor.load(records, answers, now)
+        if self.speaks_from_ms > self._world.now_ms:
+            epoch_ms = self._world.network.params.epoch_ms
+            self.actor.machine.wake_silently(self.speaks_from_ms + self.skew_ms - epoch_ms)
+        self._route(gossip.Subscribe(self._world.topic))
+        self._feed(Tick())
+        self._wake()
+
+    def stop(self) -> None:
+        """End without a word, as a killed process does."""
+        self.is_up = False
+        self.life += 1
+        self.held = None
+        self.lost_records += self.disk.crash(self._world.now_ms)
+
+    def restart(self) -> None:
+        """A new process on the old disk."""
+        self._start_parts()
+        self.start(*self.disk.read())
+
+    @property
+    def _local_ms(self) -> int:
+        """This peer's own clock, which stands still once the world comes to rest."""
+        return self._world.clock_ms + self.skew_ms
+
+    # ------------------------------------------------------------ items
+
+    def take(self, items: list[Item], digests: list[bytes]) -> None:
+        """Handle what one slot holds for this peer, and note of each item what it was."""
+        if self.held is not None:
+            self.held += items
+            return
+        for item in items:
+            kind = item[0]
+            if kind == RPC:
+                link, source, rpc = item[1], item[2], item[3]
+                if link.is_open and self.is_up:
+                    digests.append(_rpc_digest(rpc, link.number))
+                    self._route(gossip.RpcReceived(source, rpc))
+            elif kind in _LINK_ITEMS:
+                digests.append(_DIGEST.pack(kind, item[1].number, 0))
+                self._take_link(kind, item)
+            elif self.is_up and item[1] == self.life:
+                self._take_own(kind, item, digests)
+        if self.is_up:
+            self._wake()
+
+    def _take_link(self, kind: int, item: Item) -> None:
+        link: Link = item[1]
+        other = link.other(self.number)
+        if kind == UP and link.is_open and self.is_up:
+            self.links[other.key] = link
+            self._route(gossip.PeerConnected(other.key, link.dialler == self.number, other.ip))
+        elif kind == DOWN and self.links.get(other.key) is link:
+            del self.links[other.key]
+            self._world.catchup.ended(self, other.key)
+            if self.is_up:
+                self._route(gossip.PeerDisconnected(other.key))
+        elif kind == SYNC_FRAME and link.is_open and self.is_up:
+            self._world.catchup.take(self, other, item[2])
+
+    def _take_own(self, kind: int, item: Item, digests: list[bytes]) -> None:
+        number = 0
+        if kind == TICK:
+            if self._tick_at != self._world.now_ms or self._world.is_resting:
+                return
+            self._feed(_BEAT)
+        elif kind == BEAT:
+            if self._beat_at != self._world.now_ms:
+                return
+            self._route(_TICK)
+        elif kind == RELEASE:
+            self._release()
+        elif kind == ENGINE:
+            number = item[2].job
+            self._computed(item[2], item[3])
+        elif kind == REQUEST:
+            number = crc32(item[3])
+            self._feed(RequestArrived(item[2], item[3], item[4]))
+        elif kind in (RESPONSE, FAILED):
+            number = item[2]
+            if number in self._asks:
+                self._asks.discard(number)
+                self._feed(ResponseArrived(number, item[3]) if kind == RESPONSE else AskFailed(number, item[3]))
+        elif kind == SYNC:
+            self._world.catchup.begin(self)
+        elif kind == LEAVE:
+            self._feed(Leave())
+        digests.append(_DIGEST.pack(kind, number & 0xFFFFFFFF, 0))
+
+    def _wake(self) -> None:
+        """Post the next ticks of machine and router, where they are not posted yet."""
+        world = self._world
+        now = world.now_ms
+        beat_at = world.slot_of(self.router.next_wakeup_ms())
+        if beat_at != self._beat_at or beat_at <= now:
+            self._beat_at = max(beat_at, now + world.plan.quantum_ms)
+            world.schedule.post(self._beat_at, self.number, (BEAT, self.life))
+        if world.is_resting or (self._tick_at > now and not self._was_fed):
+            return
+        self._was_fed = False
+        tick_at = world.slot_of(self.actor.next_wake_ms(self._local_ms) - self.skew_ms)
+        tick_at = max(tick_at, now + world.plan.quantum_ms)
+        if tick_at != self._tick_at:
+            self._tick_at = tick_at
+            world.schedule.post(tick_at, self.number, (TICK, self.life))
+
+    # ------------------------------------------------------------ gossip
+
+    def _route(self, event: gossip.Event) -> None:
+        """Give an event to the router and do what it wants; a verdict may follow from a message at once."""
+        world = self._world
+        for effect in self.router.handle(event, world.now_ms):
+            if type(effect) is gossip.SendRpc:
+                self._send(effect.peer, effect.rpc)
+            elif type(effect) is gossip.Deliver:
+                self._route(gossip.Verdict(effect.message_id, self._judge(effect.data, effect.source)))
+            elif type(effect) is gossip.Disconnect:
+                link = self.links.pop(effect.peer, None)
+                self._note(f"disconnected: {effect.reason}")
+                if link is not None:
+                    world.links.close(link, by=self.number)
+
+    def _send(self, peer: bytes, rpc: gossip.Rpc) -> None:
+        link = self.links.get(peer)
+        if link is None:
+            return
+        if not self.is_plain:
+            changed = self.actor.outgoing(peer, rpc, self._local_ms)
+            if changed is None:
+                return
+            rpc = changed
+        self._world.links.send_rpc(link, self.number, rpc)
+
+    def _judge(self, data: bytes, source: bytes) -> gossip.VerdictWord:
+        batches = self._world.batches
+        records = batches.get(data)
+        if records is None:
+            try:
+                records = batches.put(data, decode_batch(data))
+            except DecodeError:
+                return "reject"
+        judged = self._feed(RecordsArrived(records, source))
+        if judged is None:
+            return "ignore"
+        for reason in judged.reasons:
+            if judged.verdict == "reject":
+                self._note(f"rejected: {reason}")
+        return judged.verdict  # type: ignore[return-value]
+
+    def take_records(self, records: tuple[bytes, ...], source: bytes) -> Judged | None:
+        """Records that came by catching up."""
+        return self._feed(RecordsArrived(records, source))
+
+    # ------------------------------------------------------------ effects
+
+    def _feed(self, event: Event) -> Judged | None:
+        """Give an event to the actor and take its effects in order; returns the verdict on records."""
+        self._was_fed = True
+        judged: Judged | None = None
+        now_ms = self._world.now_ms
+        safe_ms = self._outbox[-1][0] if self._outbox else now_ms
+        for effect in self.actor.handle(event, self._local_ms):
+            kind = type(effect)
+            if kind is Judged:
+                judged = effect  # type: ignore[assignment]
+            elif kind is Persist:
+                safe_ms = max(safe_ms, self.disk.write(effect, now_ms))  # type: ignore[arg-type]
+            elif kind is Finalised:
+                self._world.finalised(self, effect)  # type: ignore[arg-type]
+            elif kind is Note:
+                self._note(effect.text.split(":")[0][:40])  # type: ignore[union-attr]
+            elif safe_ms <= now_ms:
+                self._carry_out(effect)
+            else:
+                if not self._outbox or self._outbox[-1][0] < safe_ms:
+                    self._world.schedule.post(safe_ms, self.number, (RELEASE, self.life))
+                self._outbox.append((safe_ms, effect))
+        return judged
+
+    def _release(self) -> None:
+        """Do what had to wait for the disk."""
+        while self._outbox and self._outbox[0][0] <= self._world.now_ms:
+            self._carry_out(self._outbox.popleft()[1])
+
+    def _carry_out(self, effect: Effect | WorldEffect) -> None:
+        world = self._world
+        match effect:
+            case Publish():
+                for data in encode_batches(effect.records):
+                    self._route(gossip.Publish(world.topic, data))
+            case Compute():
+                if self.engine.submit(effect, world.now_ms):
+                    self._next_job()
+                else:
+                    self._feed(ComputeFailed(effect.job, "too many jobs wait for the engine"))
+            case Send():
+                self._asks.add(effect.ask)
+                world.requests.send(self, effect)
+            case Respond():
+                world.requests.respond(self, effect)
+            case PublishTo() | RawRpc() | Connect():
+                self._misbehave(effect)
+
+    def _misbehave(self, effect: WorldEffect) -> None:
+        """What only hostile actors do: past their own router, and beyond the topology."""
+        world = self._world
+        match effect:
+            case PublishTo():
+                messages = [gossip.GossipMessage(world.topic, data) for data in encode_batches(effect.records)]
+                for key in effect.peers:
+                    for message in messages if key in self.links else ():
+                        world.links.send_rpc(self.links[key], self.number, gossip.Rpc(publish=(message,)))
+            case RawRpc():
+                if effect.peer in self.links:
+                    world.links.send_rpc(self.links[effect.peer], self.number, effect.rpc)
+            case Connect():
+                world.dial(self, effect.peer)
+
+    def _next_job(self) -> None:
+        found = self.engine.start()
+        if found is not None:
+            job, lasts_ms, since_ms = found
+            at_ms = self._world.now_ms + lasts_ms
+            self._world.schedule.post(at_ms, self.number, (ENGINE, self.life, job, since_ms))
+
+    def _computed(self, job: Compute, since_ms: int) -> None:
+        self.engine.is_busy = False
+        job = with_prompt(job)
+        tokens = honest_answer(job)
+        if not self.is_plain and job.tokens_max:
+            tokens = self.actor.answer(job, tokens, self._local_ms)
+        total_ms = self._world.now_ms - since_ms
+        self._next_job()
+        self._feed(Computed(job.job, job.prompt, tokens, "length", total_ms, 1, 1))
+
+    def _note(self, text: str) -> None:
+        self.notes[text] = self.notes.get(text, 0) + 1
+
+    # ------------------------------------------------------------ looking
+
+    @property
+    def ip(self) -> str:
+        return f"10.{self.number >> 16}.{self.number >> 8 & 255}.{self.number & 255}"
+
+
+_LINK_ITEMS = (UP, DOWN, SYNC_FRAME)
+
+
+def _rpc_digest(rpc: gossip.Rpc, link: int) -> bytes:
+    parts = [_DIGEST.pack(RPC, link, len(rpc.publish))]
+    parts += [message.key[1][:8] for message in rpc.publish]
+    if rpc.ihave or rpc.iwant or rpc.graft or rpc.prune or rpc.subscriptions:
+        asked = len(rpc.iwant) + sum(len(ids) for _, ids in rpc.ihave)
+        parts.append(_DIGEST.pack(len(rpc.ihave) & 255, asked, len(rpc.graft) << 16 | len(rpc.prune)))
+    return b"".join(parts)

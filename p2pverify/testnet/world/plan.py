@@ -1,0 +1,217 @@
+"""The plan of a simulation: all its numbers, and who is what. A run follows from it and from nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from p2pverify.core.network import Params
+from p2pverify.core.sign import public_key
+from p2pverify.node.networkfile import HONEST_PPM as HONEST_PPM_USUAL
+from p2pverify.node.networkfile import ParamsTable
+from p2pverify.testnet.faults import Fault
+from p2pverify.testnet.kinds import Fate
+from p2pverify.testnet.plan import PlanError
+from p2pverify.testnet.scenario import HONEST_PPM, SIMULATED_MAX, Scenario, SimulationTable
+
+GENESIS_MS = 1_000_000_000_000
+HONEST = "honest"
+MILLION = 1_000_000
+_DOMAIN = "p2pverify/world/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ActorPlan:
+    """Some hostile peers of one kind. `founders`: they are founders, which have weight from the start."""
+
+    kind: str
+    count: int = 1
+    rate_ppm: int = MILLION
+    onset_epoch: int = 0
+    founders: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorldPlan:
+    """A whole simulation. Times in virtual milliseconds, chances in parts per million.
+
+    `members` take part: they join, audit, and may earn weight. All other peers hold, check and pass on everything,
+    and sign nothing. `name` and the counts that were asked for make the command that replays the run.
+    """
+
+    name: str = "-"
+    seed: int = 1
+    peers: int = 8
+    epochs: int = 12
+    founders: int = 8
+    members: int = 8
+    actors: tuple[ActorPlan, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    leavers: int = 0
+    joiners: int = 0  # members that join late
+    rules: Mapping[str, int] = field(default_factory=dict)
+    honest_ppm: int = 1_000
+    dials: int = 4
+    latency_ms: tuple[int, int] = (10, 80)
+    jitter_ms: int = 30
+    loss_ppm: int = 0
+    duplicate_ppm: int = 0
+    skew_ms: int = 0
+    disk_ms: int = 15
+    derive_ms: int = 150
+    answer_ms: int = 150
+    quantum_ms: int = 20
+    heartbeat_ms: int = 700
+    degree: int = 6
+    batch_ms: int = 0
+    sync_ms: int = 2_000
+    redial_ms: int = 2_000
+
+    @property
+    def params(self) -> Params:
+        rules = dict(self.rules)
+        rules.setdefault("genesis_ms", GENESIS_MS)
+        return Params(**ParamsTable.model_validate(rules).model_dump())
+
+    @property
+    def command(self) -> str:
+        """The one command that plays this run again."""
+        counts = f"--peers {self.peers} --epochs {self.epochs} --seed {self.seed}"
+        return f"p2pverify testnet --simulate {self.name} {counts}"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One peer: its number, kind, and whether and from which epoch it takes part."""
+
+    number: int
+    seed: bytes
+    key: bytes
+    founder: bool
+    member: bool
+    actor: ActorPlan | None
+    joins_epoch: int
+    leaves_epoch: int | None
+
+    @property
+    def kind(self) -> str:
+        return HONEST if self.actor is None else self.actor.kind
+
+
+def plan_world(
+    scenario: Scenario, name: str, *, peers: int | None = None, epochs: int | None = None, seed: int | None = None
+) -> WorldPlan:
+    """The plan of a scenario. With another number of peers it is those that take no part who are more or fewer.
+
+    Cheaters of real testnets stand for hostile peers too: whose answers are wrong, and who is silent. Raises
+    PlanError.
+    """
+    table = scenario.simulation or SimulationTable(peers=scenario.testnet.peers, founders=scenario.testnet.peers)
+    count = table.peers if peers is None else peers
+    if not 4 <= count <= SIMULATED_MAX:
+        raise PlanError(f"{count} peers are not from 4 to {SIMULATED_MAX}", "choose another --peers")
+
+    founders = min(count, table.founders)
+    actors = [ActorPlan(a.kind, a.count, round(a.rate * MILLION), a.onset_epoch, a.founders) for a in scenario.actor]
+    for cheat in scenario.cheats:
+        kind = "silent" if cheat.fate is Fate.UNAVAILABLE else "wrong"
+        actors.append(ActorPlan(kind, cheat.count, round(cheat.rate * MILLION), 0, founders == count))
+    given = {key: value for key, value in scenario.network.items() if key != HONEST_PPM}
+    plan = WorldPlan(
+        name,
+        scenario.testnet.seed if seed is None else seed,
+        count,
+        table.epochs if epochs is None else epochs,
+        founders,
+        count if table.members is None else min(count, table.members),
+        tuple(actors),
+        scenario.faults,
+        table.leavers,
+        table.joiners,
+        given,
+        scenario.network.get(HONEST_PPM, HONEST_PPM_USUAL),
+        **{key: getattr(table, key) for key in _SAME_NAMES},
+    )
+    check(plan)
+    return plan
+
+
+_SAME_NAMES = (
+    "dials",
+    "latency_ms",
+    "jitter_ms",
+    "loss_ppm",
+    "duplicate_ppm",
+    "skew_ms",
+    "disk_ms",
+    "derive_ms",
+    "answer_ms",
+    "quantum_ms",
+    "heartbeat_ms",
+    "degree",
+    "batch_ms",
+    "sync_ms",
+)
+
+
+def check(plan: WorldPlan) -> None:
+    """Raise PlanError for numbers that do not fit each other."""
+    room = plan.members - plan.founders
+    hostile = sum(actor.count for actor in plan.actors)
+    of_founders = sum(actor.count for actor in plan.actors if actor.founders) if room else hostile
+    if 3 * of_founders >= plan.founders:
+        raise PlanError(
+            f"{of_founders} hostile founders among {plan.founders} are a third or more", "the promises hold below that"
+        )
+    if plan.members > plan.peers or room < hostile - of_founders:
+        raise PlanError(
+            f"{plan.founders} founders and {hostile - of_founders} hostile peers beside them do not fit into "
+            f"{plan.members} members of {plan.peers} peers",
+            "take more --peers, or a scenario with fewer hostile ones",
+        )
+
+
+def identities(plan: WorldPlan) -> list[Identity]:
+    """All peers. Founders come first in the draw; who is hostile, joins late or leaves follows from the seed."""
+    order = _order(plan, "role", range(plan.peers))
+    founders = set(order[: plan.founders])
+    members = set(order[: plan.members])
+    kinds: dict[int, ActorPlan] = {}
+    free = {True: list(order[: plan.founders]), False: list(order[plan.founders : plan.members])}
+    for actor in sorted(plan.actors, key=lambda a: (a.kind, a.rate_ppm, a.onset_epoch, a.founders)):
+        for _ in range(actor.count):
+            # Founders too where there are no other members: in a network that is all founders.
+            numbers = free[actor.founders or not free[False]]
+            kinds[numbers.pop()] = actor
+    others = [number for number in order[plan.founders : plan.members] if number not in kinds]
+    late = others[: plan.joiners]
+    leaving = others[plan.joiners : plan.joiners + plan.leavers]
+    found = []
+    for number in range(plan.peers):
+        seed = _derive(plan, "identity", number)
+        joins = 2 + _number(plan, "joins", number) % max(1, plan.epochs // 2) if number in late else 0
+        leaves = plan.epochs // 2 + _number(plan, "leaves", number) % max(1, plan.epochs // 3)
+        found.append(
+            Identity(
+                number,
+                seed,
+                public_key(seed),
+                number in founders,
+                number in members,
+                kinds.get(number),
+                joins,
+                leaves if number in leaving else None,
+            )
+        )
+    return found
+
+
+def _order(plan: WorldPlan, purpose: str, numbers: Sequence[int]) -> list[int]:
+    return sorted(numbers, key=lambda number: _derive(plan, purpose, number))
+
+
+def _derive(plan: WorldPlan, purpose: str, number: int) -> bytes:
+    return sha256(f"{_DOMAIN}/{purpose}/{plan.seed}/{number}".encode()).digest()
+
+
+def _number(plan: WorldPlan, purpose: str, number: int) -> int:
+    return int.from_bytes(_derive(plan, purpose, number)[:8], "big")

@@ -1,0 +1,348 @@
+"""The simulated world: thousands of machines with their routers in one process, in virtual time, from one seed.
+
+It owns the clock, the peers and what lies between them, and lets a plan's faults happen. What must hold is asked by
+`oracles`; what is told of a run, by `report`.
+"""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from zlib import crc32
+
+from p2pverify.core.events import Finalised
+from p2pverify.core.gossip_dice import Dice
+from p2pverify.core.gossip_params import GossipParams
+from p2pverify.core.gossip_types import records_topic
+from p2pverify.core.manifest import Manifest
+from p2pverify.core.network import DeterminismClass, Network
+from p2pverify.core.shared import Shared
+from p2pverify.testnet.faults import FaultKind, FaultPlan, plan_faults
+from p2pverify.testnet.world import items
+from p2pverify.testnet.world.actor import Actor, ActorArgs, Gang, HonestActor
+from p2pverify.testnet.world.batches import Batches
+from p2pverify.testnet.world.catchup import Catchup
+from p2pverify.testnet.world.links import Link, Links, Requests
+from p2pverify.testnet.world.oracles import Oracles
+from p2pverify.testnet.world.peer import Peer
+from p2pverify.testnet.world.plan import HONEST, Identity, WorldPlan, check, identities
+from p2pverify.testnet.world.schedule import Chance, Item, Schedule
+from p2pverify.testnet.world.trace import Trace
+
+MANIFEST = Manifest("world", bytes(32), bytes(32), bytes(32), "none", "Apache-2.0", "a simulation", None)
+CONTEXT_TOKENS = 4096
+START_MS = 3_000  # before genesis
+START_SPREAD_MS = 1_500
+REDIALS_MAX = 40
+NEVER_MS = 2**52
+
+
+class World:
+    """A seeded discrete-event run. Same plan, same run."""
+
+    def __init__(self, plan: WorldPlan) -> None:
+        check(plan)
+        self.plan = plan
+        params = plan.params
+        self.schedule = Schedule(params.genesis_ms - START_MS, plan.quantum_ms)
+        self.chance = Chance(f"p2pverify/world/1/{plan.seed}".encode())
+        self.trace = Trace()
+        self.batches = Batches()
+        self.shared = Shared()
+        self.identities = identities(plan)
+        self.network = _network(plan, self.identities)
+        self.topic = records_topic(self.network.id)
+        self.gossip_params = _gossip_params(plan)
+        self.is_resting = False
+        self._rested_ms = 0
+        self.gangs: dict[str, Gang] = {}
+        self.links = Links(self)
+        self.requests = Requests(self, self.links)
+        self.catchup = Catchup(self)
+        self.peers = [self._peer(identity) for identity in self.identities]
+        self.by_key = {peer.key: peer for peer in self.peers}
+        self.oracles = Oracles(self)
+        self._dials = self._topology()
+        names = [str(peer.number) for peer in self.peers]
+        self.faults = plan_faults(plan.faults, names, epoch_ms=params.epoch_ms, seed=plan.seed)
+        self._begin()
+
+    # ------------------------------------------------------------ making
+
+    def _peer(self, identity: Identity) -> Peer:
+        plan = self.plan
+        skew = self.chance.below(2 * plan.skew_ms + 1) - plan.skew_ms
+        args = self._args(identity)
+        peer = Peer(self, identity.number, identity.kind, partial(_make, identity.kind, args), skew_ms=skew)
+        if not identity.member:
+            peer.speaks_from_ms = NEVER_MS
+        elif identity.joins_epoch:
+            peer.speaks_from_ms = self.network.params.epoch_start_ms(identity.joins_epoch)
+        return peer
+
+    def forget_shared(self) -> None:
+        """Let each peer work out everything alone, as real ones do. Before the run begins."""
+        for identity in self.identities:
+            args = replace(self._args(identity), shared=Shared())
+            self.peers[identity.number].remake(partial(_make, identity.kind, args))
+
+    def _args(self, identity: Identity) -> ActorArgs:
+        gang = Gang()
+        actor = identity.actor
+        if actor is not None:
+            gang = self.gangs.setdefault(actor.kind, gang)
+            gang.keys.append(identity.key)
+            gang.seeds.append(identity.seed)
+        return ActorArgs(
+            network=self.network,
+            seed=identity.seed,
+            class_index=0,
+            manifest=MANIFEST,
+            context_tokens=CONTEXT_TOKENS,
+            dice=Dice(identity.seed + b"/actor"),
+            rate_ppm=0 if actor is None else actor.rate_ppm,
+            onset_epoch=0 if actor is None else actor.onset_epoch,
+            gang=gang,
+            everyone=tuple(sorted(i.key for i in self.identities)) if actor else (),
+            honest=tuple(sorted(i.key for i in self.identities if i.actor is None)) if actor else (),
+            shared=self.shared,
+        )
+
+    def _topology(self) -> list[list[int]]:
+        """Whom each peer dials: the one before it in a random ring, so that nobody is apart, and some others."""
+        count = len(self.peers)
+        ring = self.chance.shuffled(list(range(count)))
+        dials: list[list[int]] = [[] for _ in range(count)]
+        for place, number in enumerate(ring):
+            chosen = [ring[place - 1]]
+            while len(chosen) < min(self.plan.dials, count - 1):
+                other = self.chance.below(count)
+                if other != number and other not in chosen:
+                    chosen.append(other)
+            dials[number] = chosen
+        return dials
+
+    def _begin(self) -> None:
+        genesis_ms = self.network.params.genesis_ms
+        for peer in self.peers:
+            at_ms = self.now_ms + self.chance.below(START_SPREAD_MS)
+            self.schedule.post(at_ms, -1, (items.START, peer.number))
+            identity = self.identities[peer.number]
+            if identity.leaves_epoch is not None:
+                at_ms = self.network.params.epoch_start_ms(identity.leaves_epoch)
+                self.schedule.post(at_ms, peer.number, (items.LEAVE, 0))
+        for fault in self.faults:
+            self.schedule.post(genesis_ms + fault.begins_ms, -1, (items.FAULT, fault))
+            self.schedule.post(genesis_ms + fault.ends_ms, -1, (items.HEAL, fault))
+
+    # ------------------------------------------------------------ time
+
+    @property
+    def now_ms(self) -> int:
+        return self.schedule.now_ms
+
+    @property
+    def clock_ms(self) -> int:
+        """The time on an exact clock of a peer: it stands still while the world comes to rest."""
+        return self._rested_ms if self.is_resting else self.schedule.now_ms
+
+    @property
+    def epoch(self) -> int:
+        return self.network.params.epoch_at(self.clock_ms)
+
+    def slot_of(self, at_ms: int) -> int:
+        """The time of the slot in which something of a time is handled."""
+        quantum = self.plan.quantum_ms
+        return -(-at_ms // quantum) * quantum
+
+    def latency_ms(self, one: int, two: int) -> int:
+        """Between two peers, without jitter; the same both ways."""
+        low, high = self.plan.latency_ms
+        pair = crc32(b"%d/%d/%d" % (self.plan.seed, min(one, two), max(one, two)))
+        return low + pair % (high - low + 1)
+
+    def run(self, until_ms: int) -> None:
+        """Let everything happen until a virtual time."""
+        peers, pop, trace = self.peers, self.schedule.pop, self.trace
+        while (slot := pop(until_ms)) is not None:
+            for number, found in slot.items():
+                if number < 0:
+                    for item in found:
+                        self._happen(item)
+                    continue
+                digests: list[bytes] = []
+                peers[number].take(found, digests)
+                if digests:
+                    trace.add(self.schedule.now_ms, number, digests)
+
+    def run_epochs(self, epochs: int) -> None:
+        """Run until so many more epochs have begun; the first call begins with epoch 0."""
+        epoch = max(self.epoch, -1) + 1
+        self.run(self.network.params.epoch_start_ms(epoch + epochs - (self.epoch < 0)) - 1)
+
+    def play(self, progress: Callable[[int], None] | None = None) -> None:
+        """The whole plan: all its epochs, then rest."""
+        with _without_collection():
+            for epoch in range(self.plan.epochs):
+                self.run(self.network.params.epoch_start_ms(epoch + 1) - 1)
+                self.oracles.after_epoch(epoch)
+                if progress is not None:
+                    progress(epoch + 1)
+            self.rest()
+        self.oracles.at_rest()
+
+    # ------------------------------------------------------------ rest
+
+    def rest(self) -> None:
+        """Stop all clocks and all hostile peers, heal the network, and let what is known reach everybody.
+
+        Ends when all honest peers hold the same records; the oracles tell if that does not come about.
+        """
+        self._rested_ms = self.now_ms
+        self.is_resting = True
+        self.links.loss_ppm = self.links.duplicate_ppm = 0
+        self.links.split({})
+        for peer in self.peers:
+            if peer.held is not None:
+                self._resume(peer)
+            if peer.kind != HONEST and peer.is_up:
+                self._stop(peer)
+            elif peer.kind == HONEST and not peer.is_up:
+                self._start(peer)
+        for _ in range(self.oracles.rest_rounds_max):
+            self.run(self.now_ms + self.plan.sync_ms)
+            if self.oracles.is_equal():
+                return
+
+    # ------------------------------------------------------------ what happens to the world
+
+    def _happen(self, item: Item) -> None:
+        kind, what = item[0], item[1]
+        if kind == items.START:
+            self._start(self.peers[what])
+        elif kind == items.DIAL:
+            self._dial_again(item)
+        elif kind == items.FAULT:
+            self._break(what)
+        elif kind == items.HEAL:
+            self._heal(what)
+
+    def _break(self, fault: FaultPlan) -> None:
+        victims = [self.peers[int(name)] for name in fault.victims]
+        if self.is_resting:
+            return
+        if fault.kind is FaultKind.PARTITION:
+            self.links.split({peer.number: 1 for peer in victims})
+        for peer in victims:
+            if fault.kind is FaultKind.CRASH and peer.is_up:
+                self._stop(peer)
+            elif fault.kind is FaultKind.PAUSE and peer.is_up:
+                peer.held = []
+
+    def _heal(self, fault: FaultPlan) -> None:
+        if self.is_resting:
+            return
+        if fault.kind is FaultKind.PARTITION:
+            self.links.split({})
+        for name in fault.victims:
+            peer = self.peers[int(name)]
+            if fault.kind is FaultKind.CRASH and not peer.is_up:
+                self._start(peer)
+            elif fault.kind is FaultKind.PAUSE and peer.held is not None:
+                self._resume(peer)
+
+    def _stop(self, peer: Peer) -> None:
+        self.requests.forget(peer)
+        self.links.close_all(peer)
+        peer.stop()
+
+    def _resume(self, peer: Peer) -> None:
+        held, peer.held = peer.held or [], None
+        for item in held:
+            self.schedule.post(self.now_ms, peer.number, item)
+        self.schedule.post(self.now_ms, peer.number, (items.TICK, peer.life))
+
+    def _start(self, peer: Peer) -> None:
+        if peer.is_up:
+            return
+        if peer.life:
+            peer.restart()
+        else:
+            peer.start([], [])
+        self.catchup.start(peer)
+        for number in self._dials[peer.number]:
+            late_ms = self.chance.below(200)
+            self.schedule.post(self.now_ms + late_ms, -1, (items.DIAL, peer.number, number, 0))
+
+    # ------------------------------------------------------------ dialling
+
+    def dial(self, peer: Peer, key: bytes) -> None:
+        """A peer's own wish to be connected with another."""
+        other = self.by_key.get(key)
+        if other is not None:
+            self.links.open(peer, other)
+
+    def redial(self, link: Link) -> None:
+        """A connection ended; who dialled it tries again, as nodes do."""
+        other = link.other(link.dialler)
+        if other.number in self._dials[link.dialler]:
+            late_ms = self.plan.redial_ms + self.chance.below(self.plan.redial_ms)
+            self.schedule.post(self.now_ms + late_ms, -1, (items.DIAL, link.dialler, other.number, 1))
+
+    def _dial_again(self, item: Item) -> None:
+        _, dialler, number, tries = item
+        one, two = self.peers[dialler], self.peers[number]
+        if two.key in one.links or not one.is_up or self.links.open(one, two) or tries >= REDIALS_MAX:
+            return
+        late_ms = self.plan.redial_ms + self.chance.below(self.plan.redial_ms)
+        self.schedule.post(self.now_ms + late_ms, -1, (items.DIAL, dialler, number, tries + 1))
+
+    # ------------------------------------------------------------ what peers tell
+
+    def finalised(self, peer: Peer, effect: Finalised) -> None:
+        """A cut became final at a peer."""
+        self.oracles.finalised(peer, effect)
+
+    @property
+    def honest(self) -> list[Peer]:
+        return [peer for peer in self.peers if peer.kind == HONEST]
+
+
+def _make(kind: str, args: ActorArgs) -> Actor:
+    if kind == HONEST:
+        return HonestActor(args)
+    from p2pverify.testnet.world.personalities import make_actor  # noqa: PLC0415 - they import this package
+
+    return make_actor(kind, args)
+
+
+def _network(plan: WorldPlan, found: list[Identity]) -> Network:
+    founders = tuple(sorted(identity.key for identity in found if identity.founder))
+    rule = DeterminismClass("exact", MANIFEST.digest, "world", "any", plan.honest_ppm)
+    return Network("world", founders, (MANIFEST.digest,), (rule,), plan.params)
+
+
+def _gossip_params(plan: WorldPlan) -> GossipParams:
+    low = max(1, plan.degree * 2 // 3)
+    return GossipParams(
+        degree=plan.degree,
+        degree_low=low,
+        degree_high=2 * plan.degree,
+        degree_out=min(low - 1, plan.degree // 3),
+        degree_lazy=plan.degree,
+        heartbeat_ms=plan.heartbeat_ms,
+        batch_ms=plan.batch_ms,
+    )
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """A world makes hardly any cycles of garbage, and looking for them costs a third of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

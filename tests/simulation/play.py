@@ -1,0 +1,50 @@
+"""Plays simulations of a scenario, one after the other, and prints a line of JSON for each.
+
+python -m tests.simulation.play SCENARIO SEED [SEED ...] [--peers N] [--epochs E]
+"""
+
+import argparse
+import json
+from time import process_time
+
+from p2pverify.testnet.scenario import load_scenario
+from p2pverify.testnet.world import World, plan_world
+
+
+def main() -> None:
+    """Play them."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("scenario")
+    arguments.add_argument("seeds", type=int, nargs="+")
+    arguments.add_argument("--peers", type=int)
+    arguments.add_argument("--epochs", type=int)
+    chosen = arguments.parse_args()
+    scenario = load_scenario(chosen.scenario)
+    for seed in chosen.seeds:
+        began = process_time()
+        world = World(plan_world(scenario, chosen.scenario, peers=chosen.peers, epochs=chosen.epochs, seed=seed))
+        world.play()
+        statistics = [peer.router.statistics() for peer in world.peers]
+        share = len(world.peers) * world.plan.epochs
+        newest = world.oracles.newest
+        found = {
+            "seed": seed,
+            "command": world.plan.command,
+            "trace": world.trace.digest.hex(),
+            "broken": world.oracles.faults,
+            "cuts": 0 if newest is None else newest.index,
+            "records": len(world.honest[0].actor.machine.context.ledger),
+            "convicted": sorted(
+                identity.kind
+                for identity in world.identities
+                if newest is not None and identity.key in newest.members and newest.members[identity.key].is_convicted
+            ),
+            "messages": sum(count["messages_received"] for count in statistics) / share,
+            "new_messages": sum(count["messages_delivered"] for count in statistics) / share,
+            "cpu_seconds": round(process_time() - began, 2),
+        }
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Peers that answer, audit or vote wrongly, each by itself in a small world."""
+
+import itertools
+
+from p2pverify.core.audit import decode_audit
+from p2pverify.core.records import Kind
+from p2pverify.testnet.world.fates import FATES, audits_until_conviction, shows
+from p2pverify.testnet.world.personalities_challengers import LazyChallenger
+from tests.testnet.small_world import SmallWorld
+
+PEERS = 8
+BAD, CHEAT = 2, 7
+
+
+def play(kind: str, epochs: int, *, partner: str | None = None, count: int = PEERS, **options: int) -> SmallWorld:
+    """A world with one peer of a kind, perhaps beside one of another; what must hold of any world holds."""
+    kinds = {BAD: kind} if partner is None else {BAD: kind, CHEAT: partner}
+    return finish(SmallWorld(count, kinds, **options), epochs)  # type: ignore[arg-type]
+
+
+def finish(world: SmallWorld, epochs: int) -> SmallWorld:
+    world.run_epochs(epochs)
+    assert not set(world.convicted()) & set(world.honest)
+    assert len(world.views()) == 1
+    assert min(world.final(name).index for name in world.honest) >= epochs // 2
+    for name, kind in world.kinds.items():
+        assert shows(FATES[kind], world.final().members.get(world.keys[name])), (kind, world.final().totals)
+    return world
+
+
+def audits_of(world: SmallWorld, name: int) -> list[bytes]:
+    records = world.ledger(world.honest[0]).chain(world.keys[name])
+    return [record.payload for record in records if record.kind == Kind.AUDIT]
+
+
+def test_who_is_always_wrong_is_convicted_after_four_disputes() -> None:
+    world = play("always-wrong", 10)
+    member = world.member(BAD)
+    assert world.convicted() == {BAD: "lost disputes"}
+    assert (member.agreements, member.dissents, member.convicted_after) == (0, 4, 4)
+    assert audits_until_conviction(world.network, 0, 1_000_000, certainty_ppm=999_999) == 4
+
+
+def test_who_is_wrong_at_a_rate_is_convicted_within_the_tests_table() -> None:
+    world = play("wrong", 22, rate_ppm=500_000)
+    bound = audits_until_conviction(world.network, 0, 500_000, certainty_ppm=999_000)
+    assert bound is not None
+    assert world.convicted() == {BAD: "lost disputes"}
+    assert world.member(BAD).agreements > 0
+    assert 4 <= world.member(BAD).convicted_after <= bound
+
+
+def test_a_sleeper_has_nothing_from_its_good_time() -> None:
+    world = SmallWorld(PEERS, {BAD: "sleeper"}, onset_epoch=6)
+    world.run_epochs(6)
+    assert world.convicted() == {}
+    assert world.member(BAD).agreements > 4
+    finish(world, 8)
+    assert world.member(BAD).disputes_lost == 4
+
+
+def test_colluders_hide_what_they_find_but_not_what_others_find() -> None:
+    """Three of ten with one wrong answer; each audit of theirs agrees with them, or was not made."""
+    world = SmallWorld(10, {1: "colluders", 4: "colluders", 8: "colluders"}, slots_milli=1500, disputes_per_cut=4)
+    finish(world, 14)
+    assert world.convicted() == dict.fromkeys((1, 4, 8), "lost disputes")
+    found = [decode_audit(data, world.network.id, world.keys[n]) for n in (1, 4, 8) for data in audits_of(world, n)]
+    assert not any(audit.differ for audit in found)
+    dropped = [a for audit in found for a in audit.asked if a.receipt is None]
+    assert {world.by_key[a.responder] for a in dropped} <= set(world.honest)
+    assert dropped  # somebody answered, and "did not answer"
+    assert sum(world.member(n).no_shows for n in (1, 4, 8)) > 0
+
+
+def test_a_proxy_has_another_answer() -> None:
+    world = play("proxy", 12)
+    assert world.convicted() == {BAD: "lost disputes"}
+    assert world.member(BAD).agreements > 0  # its own audits are honest
+
+
+def test_a_silent_peer_is_unavailable_and_nothing_worse() -> None:
+    world = play("silent", 8)
+    member = world.member(BAD)
+    assert world.convicted() == {}
+    assert (member.dissents, sum(c.answered for c in member.contacts.values())) == (0, 0)
+    assert sum(c.asked for c in member.contacts.values()) > 3
+
+
+def test_a_withholder_protects_nobody() -> None:
+    """What it hides the others find. Its name stands beside the missing audits and the disputes it never opened."""
+    world = play("withholder", 11, partner="always-wrong", slots_milli=3_000)
+    member = world.member(BAD)
+    assert world.convicted() == {CHEAT: "lost disputes"}
+    assert member.no_shows + member.unopened > 0
+
+
+def test_a_withheld_duty_is_a_missed_one() -> None:
+    world = play("duty-withholder", 12, duty_epochs=3, anchor_window=2)
+    honest = [world.member(name).missed_duties for name in world.honest]
+    assert world.member(BAD).duties_met == 0
+    assert world.member(BAD).missed_duties >= 4
+    assert max(honest) == 0
+
+
+def test_a_slanderer_loses_the_disputes_that_it_opens() -> None:
+    world = play("slanderer", 12)
+    assert world.convicted() == {BAD: "lost disputes"}
+    assert all(world.member(name).dissents == 0 for name in world.honest)
+
+
+def test_who_never_opens_its_answer_opens_few_disputes() -> None:
+    """It cannot lose them; so each costs it the next ones, until its time is over."""
+    world = play("mute-slanderer", 20, slots_milli=2_000, dispute_epochs=8)
+    totals = world.final().totals
+    member = world.member(BAD)
+    assert world.convicted() == {}
+    assert (member.dissents, member.unopened > 0) == (0, True)
+    assert totals["disputes"] <= 12 < totals["lapsed disputes"]
+    assert all(world.member(name).dissents == 0 for name in world.honest)
+
+
+def test_a_lazy_challenger_agrees_with_whom_it_copies() -> None:
+    """It never answers a slot itself, and loses those disputes that it has a copied lie in."""
+    world = play("lazy-challenger", 14, partner="always-wrong", spot_check_permille=500)
+    actor = world.actors[BAD]
+    assert isinstance(actor, LazyChallenger)
+    assert actor.copied > 5
+    assert CHEAT in world.convicted()
+    audits = [decode_audit(data, world.network.id, world.keys[BAD]) for data in audits_of(world, BAD)]
+    solo = [audit for audit in audits if len(audit.asked) == 1]
+    assert solo
+    assert not any(audit.differ for audit in solo)
+
+
+def test_a_lazy_voters_seals_open_for_nobody() -> None:
+    world = play("lazy-voter", 12, partner="always-wrong")
+    assert CHEAT in world.convicted()
+    assert world.final().totals["vote: does not open the commit"] > 0
+    assert world.member(BAD).dissents == 0
+    votes = [r for r in world.ledger(0).chain(world.keys[BAD]) if r.kind == Kind.VOTE]
+    assert votes
+
+
+def test_a_lazy_voter_copies_the_opened_answer_of_a_spot_check() -> None:
+    """As the README says: spot checks are not blind."""
+    world = play("lazy-voter", 10, spot_check_permille=1000)
+    totals = world.final().totals
+    assert totals["decided disputes"] > 0
+    assert "vote: does not open the commit" not in totals
+    assert any(r.kind == Kind.VOTE for r in world.ledger(0).chain(world.keys[BAD]))
+
+
+def test_the_same_seed_plays_the_same_world() -> None:
+    worlds = [SmallWorld(5, {BAD: "wrong"}, rate_ppm=300_000, seed=seed) for seed in (5, 5, 6)]
+    for world in worlds:
+        world.run_epochs(5)
+    one, again, other = (world.final().id for world in worlds)
+    assert one == again != other
+
+
+def test_a_lie_is_the_same_before_and_after_a_restart() -> None:
+    """It follows from the question: a repeat gets the same answer from a peer that has lost its memory."""
+    world = SmallWorld(PEERS, {BAD: "colluders"}, rate_ppm=500_000)
+    world.run_epochs(6)
+    world.restart(BAD)
+    finish(world, 10)
+    keys = [bytes([n]) * 32 for n in range(64)]
+    one, two = world._actor(BAD), world._actor(BAD)
+    assert [one.lies(key) for key in keys] == [two.lies(key) for key in keys]  # type: ignore[attr-defined]
+    assert 16 < sum(one.lies(key) for key in keys) < 48  # type: ignore[attr-defined]
+
+
+def test_the_table_of_audits_is_that_of_the_design() -> None:
+    """Median and worst of 1,000, by the chain of the test itself."""
+    network = SmallWorld(2, {}).network
+    medians = [audits_until_conviction(network, 0, ppm) for ppm in (1_000_000, 500_000, 200_000, 100_000, 50_000)]
+    assert medians == [4, 7, 19, 37, 86]
+    assert audits_until_conviction(network, 0, 200_000, certainty_ppm=999_000) == 64
+    assert audits_until_conviction(network, 0, 20_000) is None
+    assert all(one < two for one, two in itertools.pairwise(medians) if one and two)
