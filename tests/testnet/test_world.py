@@ -1,5 +1,7 @@
 """The simulated world: what it promises of itself, and that its oracles see what is broken."""
 
+from pathlib import Path
+
 import pytest
 
 from p2pverify.core.events import Persist
@@ -10,6 +12,7 @@ from p2pverify.testnet.plan import PlanError
 from p2pverify.testnet.scenario import load_scenario
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan, plan_world
 from p2pverify.testnet.world.disk import Disk
+from p2pverify.testnet.world.fates import FATES
 from p2pverify.testnet.world.plan import HONEST
 from p2pverify.testnet.world.report import SCHEMA, WorldReport
 from p2pverify.testnet.world.schedule import Chance, Schedule
@@ -193,3 +196,10 @@ def test_plans_that_promise_nothing_are_refused(changes: dict[str, object], text
     """With a third of the weight hostile, or more of them than there are members."""
     with pytest.raises(PlanError, match=text):
         World(small(**changes))
+
+
+def test_the_page_tells_every_fate() -> None:
+    """What is expected of hostile peers stands in testnet/README.md in the words of the table that oracles read."""
+    page = (Path(__file__).parents[2] / "testnet" / "README.md").read_text(encoding="utf-8")
+    for kind, rule in FATES.items():
+        assert f"| `{kind}` | {rule.fate} | {rule.why} |" in page
