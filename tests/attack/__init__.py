@@ -57,6 +57,16 @@ Records (`test_records`): inside good gossip.
   another network's ledger                test_the_ledger_of_another_network
   malformed batches                       test_batches_that_are_none
 
+Sync (`test_sync`): by a neighbour from which the node fetches.
+  answers that are none                   test_answers_that_are_none
+  oversized answers                       test_an_answer_larger_than_allowed
+  records that never come                 test_records_that_are_announced_and_never_come
+  forged records                          test_records_with_wrong_signatures
+  reconciliation without end              test_a_reconciliation_without_end
+  a certified cut that is none            test_a_certified_cut_that_does_not_exist
+  replay of a stranger's log              test_replay_of_a_strangers_log_through_sync
+  answers that never come                 test_answers_that_never_come
+
 Requests (`test_requests`): by members and strangers.
   forged, stale and malformed requests    test_wrong_requests
   replay of a request                     test_replay_of_a_request

@@ -1,0 +1,211 @@
+"""Attacks by a neighbour from which the node fetches: it answers our sync sessions, and lies."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from p2pverify.core.context import Context
+from p2pverify.core.negentropy import FINGERPRINT, FINGERPRINT_BYTES
+from p2pverify.core.records import Record
+from p2pverify.core.strangers import STRANGER_RECORDS_MAX, STRANGER_RECORDS_MAX_SHARED
+from p2pverify.core.sync_messages import (
+    AskFinal,
+    Digests,
+    Fetch,
+    Final,
+    FinalCut,
+    Ids,
+    Reconcile,
+    Reconciled,
+    Records,
+    Request,
+    decode_request,
+)
+from p2pverify.core.sync_server import Sync
+from p2pverify.net.stream import Stream
+from p2pverify.net.sync import PROTOCOL
+from tests.attack.enemy import insider
+from tests.attack.live import PATIENCE_S, Author, Live, until
+
+Lie = Callable[[Request, bytes], bytes]
+
+
+def bent(record: Record) -> bytes:
+    """The record with another signature: the id stays."""
+    return record.data.replace(record.signature, os.urandom(64))
+
+
+class Liar:
+    """What a neighbour holds, and what it says of that; `lie` gets each request and the true answer."""
+
+    def __init__(self, live: Live, records: list[Record], lie: Lie) -> None:
+        self._context = Context(live.node.context.network, bytes(31) + b"l", 0)
+        self._sync = Sync(self._context)
+        for record in records:
+            self._context.ledger.add(record)
+        self._lie = lie
+        self.asked: list[Request] = []
+
+    def answer(self, data: bytes) -> bytes:
+        request = decode_request(data)
+        self.asked.append(request)
+        return self._lie(request, self._sync.answer(data))
+
+    async def wait_asked(self, kind: type[Request], times: int = 1) -> None:
+        """Wait until the node has asked so often for something."""
+        count = lambda: sum(isinstance(request, kind) for request in self.asked)  # noqa: E731
+        await until(lambda: count() >= times, f"{times} {kind.__name__}", lambda: len(self.asked))
+
+
+@asynccontextmanager
+async def lying(live: Live, records: list[Record], lie: Lie):
+    """A member of the network's mesh whose sync answers are lies."""
+    liar = Liar(live, records, lie)
+    async with insider(live.node) as (mesh, _):
+        mesh._sync._inbox.sync_answer = liar.answer
+        yield liar
+
+
+def noise(request: Request, answer: bytes) -> bytes:
+    return os.urandom(200)
+
+
+def another(request: Request, answer: bytes) -> bytes:
+    return Final(None).encode() if isinstance(request, Reconcile) else answer
+
+
+def unasked(request: Request, answer: bytes) -> bytes:
+    return Records((os.urandom(300),)).encode() if isinstance(request, Fetch) else answer
+
+
+def too_long(request: Request, answer: bytes) -> bytes:
+    return bytes(600_000)
+
+
+def false_roots(request: Request, answer: bytes) -> bytes:
+    return Ids((bytes(32),)).encode()
+
+
+@pytest.mark.parametrize("lie", [noise, another, unasked, false_roots])
+async def test_answers_that_are_none(live: Live, lie: Lie) -> None:
+    """Garbage, another request's answer, records and ids that nobody asked for: the session ends and is counted."""
+    records = live.new_author().log(20, live.node.epoch)
+    with trio.fail_after(PATIENCE_S):
+        async with lying(live, records, lie):
+            await until(lambda: live.node.count("net sync_malformed") > 0, "a lie is counted")
+    await live.survives("net sync_malformed")
+
+
+async def test_an_answer_larger_than_allowed(live: Live) -> None:
+    """The length alone ends the session; nothing of it is kept."""
+    with trio.fail_after(PATIENCE_S):
+        async with lying(live, [], too_long):
+            await until(lambda: live.node.count("net sync_malformed") > 0, "the length is counted")
+    await live.survives("net sync_malformed")
+
+
+async def test_records_that_are_announced_and_never_come(live: Live) -> None:
+    """Ids that are not delivered are asked for once, by the node and by its neighbour, and not in the next sessions."""
+    records = live.new_author().log(1500, live.node.epoch)
+
+    def nothing(request: Request, answer: bytes) -> bytes:
+        return Records(()).encode() if isinstance(request, Fetch) else answer
+
+    with trio.fail_after(PATIENCE_S):
+        async with lying(live, records, nothing) as liar:
+            await liar.wait_asked(AskFinal, 5)
+            wanted = [record_id for request in liar.asked if isinstance(request, Fetch) for record_id in request.ids]
+    assert len(set(wanted)) == 1500
+    assert len(wanted) <= 3000
+    await live.survives("net sync_sessions_done")
+
+
+async def test_records_with_wrong_signatures(live: Live) -> None:
+    """They are refused one by one; those of others in the same answer are taken."""
+    author, good = live.new_author(), live.new_author().join(live.node.epoch)
+    wrong = author.log(10, live.node.epoch)
+    answers = {record.id: bent(record) for record in wrong} | {good.id: good.data}
+
+    def forged(request: Request, answer: bytes) -> bytes:
+        return Records(tuple(answers[one] for one in request.ids)).encode() if isinstance(request, Fetch) else answer
+
+    with trio.fail_after(PATIENCE_S):
+        async with lying(live, [good, *wrong], forged):
+            await until(lambda: good.id in live.node.context.ledger, "the good record is taken")
+    assert all(record.id not in live.node.context.ledger for record in wrong)
+    await live.survives("judged bad signature")
+
+
+def fresh_fingerprints() -> Iterator[bytes]:
+    """Messages that say nothing but that the sets differ."""
+    while True:
+        yield b"\x61\x00\x00" + bytes([FINGERPRINT]) + os.urandom(FINGERPRINT_BYTES)
+
+
+async def test_a_reconciliation_without_end(live: Live) -> None:
+    """The session gives up after a number of rounds in which nothing was found, and the next neighbour has its turn."""
+    messages = fresh_fingerprints()
+
+    def endless(request: Request, answer: bytes) -> bytes:
+        return Reconciled(next(messages)).encode() if isinstance(request, Reconcile) else answer
+
+    with trio.fail_after(PATIENCE_S):
+        async with lying(live, [], endless) as liar:
+            await liar.wait_asked(Reconcile, 200)
+            await until(lambda: live.node.count("net sync_sessions_done") > 0, "the session ends")
+    await live.survives("net sync_sessions_done")
+
+
+async def test_a_certified_cut_that_does_not_exist(live: Live) -> None:
+    """It makes the node compare epochs and list ids, which lead to nothing, and back off."""
+    numbers = itertools.count(1)
+
+    def invented(request: Request, answer: bytes) -> bytes:
+        match request:
+            case Reconcile() | Fetch():
+                return answer
+        if type(request).__name__ == "AskFinal":
+            return Final(FinalCut(bytes(31) + b"c", 2**39, bytes(32), bytes(32))).encode()
+        if type(request).__name__ == "AskDigests":
+            return Digests(((next(numbers), os.urandom(32)),), False).encode()
+        return Ids(tuple(sorted(os.urandom(32) for _ in range(100)))).encode()
+
+    with trio.fail_after(2 * PATIENCE_S):
+        async with lying(live, [], invented) as liar:
+            await until(lambda: any(isinstance(r, Fetch) for r in liar.asked), "ids are listed and asked for")
+    await live.survives("net sync_sessions_done")
+
+
+async def test_replay_of_a_strangers_log_through_sync(live: Live) -> None:
+    """Of an author that is no member only so much is held, whoever delivers it, and the rest is refused."""
+    author: Author = live.new_author()
+    records = author.log(1000, live.node.epoch)
+    with trio.fail_after(PATIENCE_S):
+        async with lying(live, records, lambda request, answer: answer) as liar:
+            await liar.wait_asked(AskFinal, 3)
+    held = sum(record.id in live.node.context.ledger for record in records)
+    assert 0 < held <= STRANGER_RECORDS_MAX + STRANGER_RECORDS_MAX_SHARED
+    await live.survives("net sync_sessions_done")
+
+
+async def test_answers_that_never_come(live: Live) -> None:
+    """A neighbour that holds its answer back keeps one session waiting, and nobody else."""
+    asked = trio.Event()
+
+    async def hold(stream: Stream) -> None:
+        asked.set()
+        await trio.sleep_forever()
+
+    with trio.fail_after(PATIENCE_S):
+        async with insider(live.node) as (mesh, _):
+            mesh._host._handlers[PROTOCOL] = hold
+            await live.node.mesh.wait_connected(mesh.peer)
+            with trio.move_on_after(5):
+                await asked.wait()
+            assert asked.is_set()
+            await live.is_well()
+    await live.survives("net sync_failed")
