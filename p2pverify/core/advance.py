@@ -19,7 +19,7 @@ from p2pverify.core.records import (
 )
 from p2pverify.core.rules import audit_of, conflict_kind
 from p2pverify.core.score import cusum
-from p2pverify.core.state import MEMORY_EPOCHS, AuditNote, Member, State
+from p2pverify.core.state import MEMORY_EPOCHS, AuditNote, EarlyConflict, Member, State
 from p2pverify.core.step import Frame, Step, class_steps
 
 
@@ -47,6 +47,7 @@ def advance(
     for record in sorted(moves, key=lambda r: (r.author, r.seq)):
         _membership(step, record)
     # After the joins: who forks its log as it joins must not bind the members to two cuts.
+    _take_early_conflicts(step)
     for record in by_kind.get(Kind.CONFLICT, ()):
         _conflict(step, record)
     for record in by_kind.get(Kind.CUT, ()):
@@ -75,14 +76,35 @@ def _conflict(step: Step, record: Record) -> None:
     conflict = decode_conflict(record.payload)
     one, two = conflict.first, conflict.second
     accused = one.header.author
-    member = step.state.members.get(accused)
-    if member is None:
+    forks = frozenset((one.header.seq,)) if one.header.seq == two.header.seq else frozenset()
+    found = EarlyConflict(forks, conflict_kind(one, two) == "slot", step.state.epoch)
+    if accused in step.state.members:
+        _blame(step, accused, found)
         return
-    if conflict_kind(one, two) == "slot":
+    # A cut beside this one may hold the join as well: what both hold must count the same in whatever contains both.
+    early = step.state.early_conflicts.get(accused, EarlyConflict())
+    step.state.early_conflicts[accused] = EarlyConflict(
+        early.forks | found.forks, early.is_slot or found.is_slot, found.since
+    )
+
+
+def _take_early_conflicts(step: Step) -> None:
+    """Count what was proven of those that have joined since."""
+    early = step.state.early_conflicts
+    for accused in sorted(early):
+        if accused in step.state.members:
+            _blame(step, accused, early.pop(accused))
+
+
+def _blame(step: Step, accused: bytes, found: EarlyConflict) -> None:
+    """Convict for two claims on one slot, and take the weight for forks at numbers that are new."""
+    if found.is_slot:
         step.state.convict(accused, "two payloads for one slot")
-    if one.header.seq == two.header.seq and one.header.seq not in member.forks:
+    known = step.state.members[accused].forks
+    for seq in sorted(found.forks - known):
+        known |= {seq}
         until = step.state.epoch + step.network.params.fork_epochs
-        step.state.change(accused, fork_until=until, forks=member.forks | {one.header.seq})
+        step.state.change(accused, fork_until=until, forks=known)
         step.state.count("forks")
 
 
@@ -192,6 +214,7 @@ def _forget(step: Step) -> None:
     state.dissent_marks = {mark for mark in state.dissent_marks if mark[1] >= marks_from}
     cuts_from = state.epoch - min(MEMORY_EPOCHS, params.dispute_epochs + params.duty_epochs + params.anchor_window + 16)
     state.cuts = {key: cut for key, cut in state.cuts.items() if cut.epoch >= cuts_from}
+    state.early_conflicts = {key: one for key, one in state.early_conflicts.items() if one.since >= cuts_from}
     early = {key: since for key, since in state.early_signatures.items() if since >= cuts_from}
     state.early_signatures = {key: since for key, since in early.items() if key not in state.cuts}
     known = state.cuts.keys() | state.early_signatures.keys()

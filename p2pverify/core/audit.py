@@ -11,10 +11,10 @@ from p2pverify.core.memo import remembered
 from p2pverify.core.question import (
     Opening,
     Receipt,
-    Request,
     opening_nonce,
     receipt_fields,
     receipt_from_fields,
+    request_id,
     salted_digest,
 )
 from p2pverify.core.records import EPOCH_MAX, PAYLOAD_BYTES_MAX, DisputeKey, read_salts
@@ -107,8 +107,8 @@ def _asked(value: Value, network: bytes, challenger: bytes, question: bytes, exp
     salt = as_bytes(nonce, "nonce", size=32)
     if receipt is None:
         return Asked(key, salt, None)
-    request = Request(network, challenger, key, question, salt, expiry)
-    return Asked(key, salt, receipt_from_fields(receipt, network, key, request.id))
+    request = request_id(network, challenger, key, question, salt, expiry)
+    return Asked(key, salt, receipt_from_fields(receipt, network, key, request))
 
 
 @dataclass(frozen=True, slots=True)

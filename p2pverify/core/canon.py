@@ -9,6 +9,7 @@ What the values mean is left to the record modules, which take them apart with t
 """
 
 import hashlib
+from functools import lru_cache
 from typing import TypeAlias
 
 import cbor2
@@ -21,6 +22,7 @@ DEPTH_MAX = 16  # arrays and maps inside one another, the outermost counted
 UINT_MAX = 2**63 - 1  # of a field, so that a signed 64-bit integer holds it everywhere
 _CBOR_UINT_MAX = 2**64 - 1
 _OURS: dict[int, Value] = {0xF4: False, 0xF5: True, 0xF6: None}
+_SMALL = tuple(cbor2.dumps(number) for number in range(256))
 _OTHER = 0xFF  # stands for a first byte that is not there, or is the last of all
 _SHORTEST_MIN = {1: 24, 2: 1 << 8, 4: 1 << 16, 8: 1 << 32}  # the least number that needs so many bytes
 
@@ -47,6 +49,26 @@ def encode(value: object) -> bytes:
         return cbor2.dumps(value, canonical=True)
     except UnicodeEncodeError:
         raise LocalProtocolError("cannot encode text that is not valid Unicode") from None
+
+
+def encode_uint(number: int) -> bytes:
+    """As `encode`, and quickly for the small numbers that most fields hold."""
+    return _SMALL[number] if 0 <= number < 256 else encode(number)
+
+
+def encode_bytes(data: bytes) -> bytes:
+    """As `encode`, and quickly for keys, digests and what else is of less than 256 bytes."""
+    size = len(data)
+    return b"X%c%b" % (size, data) if 24 <= size < 256 else encode(data)
+
+
+@lru_cache(maxsize=4096)
+def begin_array(length: int, *items: str | bytes) -> bytes:
+    """How an array of `length` < 24 items begins, the first of which are these: for arrays that are written often.
+
+    The encodings of its other items are what follows.
+    """
+    return bytes([0x80 + length]) + b"".join(map(encode, items))
 
 
 def _check_encodable(value: object, depth_left: int) -> None:
@@ -173,6 +195,15 @@ def _read_array(data: bytes, at: int, length: int, depth_left: int) -> tuple[Val
         elif 0x80 <= first < 0x98 and depth_left:
             item, at = _read_array(data, at + 1, first - 0x80, depth_left - 1)
             items.append(item)
+            continue
+        elif first == 0x18:
+            if data[at + 1] >= 24:
+                items.append(data[at + 1])
+                at += 2
+                continue
+        elif first == 0x19 and at + 1 < last and data[at + 1]:
+            items.append(data[at + 1] << 8 | data[at + 2])
+            at += 3
             continue
         item, at = _read(data, at, depth_left)
         items.append(item)

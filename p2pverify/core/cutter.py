@@ -232,8 +232,9 @@ class Cutter:
         """What a proposal adds: all that is new of known authors, and a few that join. So free keys cannot fill a cut.
 
         Where there is not room for all, members with weight go first, whose signatures the cut needs, then those that
-        join, whom this peer took in by its last signature before others; of the others, those whose oldest record has
-        waited longest.
+        join: whom this peer took in by its last signature, then whom others did, the earliest first. So those whom two
+        halves took in apart have a place in every proposal once there is room for them, however many more keys join. Of
+        the others, those go first whose oldest record has waited longest.
         """
         moved = self._context.ledger.moved(latest.heads)
         weighted = [head for head in moved if (m := latest.members.get(head[0])) is not None and m.weight]
@@ -241,7 +242,8 @@ class Cutter:
         joining = [head for head in joining if self._join_of(head[0]) is not None]
         signed = None if self._last_signed is None else self._context.fold.state(self._last_signed[0])
         bound = latest.heads if signed is None else signed.heads
-        joining.sort(key=lambda head: (head[0] not in bound, self._lot(latest, head)))
+        since = self._taken_in(latest)
+        joining.sort(key=lambda head: (head[0] not in bound, since.get(head[0], epoch), self._lot(latest, head)))
         first = [*weighted, *joining[: new_authors_max(latest.epoch, epoch)]]
         taken = {head[0] for head in first}
         others = [h for h in moved if h[0] not in taken and (h[0] in latest.heads or h[0] in latest.members)]
@@ -249,6 +251,22 @@ class Cutter:
         if len(others) > room:
             others.sort(key=lambda head: (self._waits_since(latest, head), self._lot(latest, head)))
         return tuple(sorted([*first, *others[:room]][:HEADS_MAX]))
+
+    def _taken_in(self, latest: State) -> dict[bytes, int]:
+        """New authors in the proposals on the newest cut that members have signed, each with the epoch of the first.
+
+        Of a proposer one in each epoch: whoever may propose cannot put any number of keys before all others.
+        """
+        since: dict[bytes, int] = {}
+        seen: set[tuple[bytes, int]] = set()
+        for record in self._context.fold.signed_on(latest):
+            cut = decode_cut(record.payload)
+            if (record.author, cut.epoch) not in seen:
+                seen.add((record.author, cut.epoch))
+                for author, _, _ in cut.moved:
+                    if author not in latest.heads:
+                        since[author] = min(cut.epoch, since.get(author, cut.epoch))
+        return since
 
     def _waits_since(self, latest: State, head: Head) -> int:
         """The epoch of the first record of an author that the newest cut lacks."""

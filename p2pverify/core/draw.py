@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from p2pverify.core.canon import digest, encode, sha256
+from p2pverify.core.canon import begin_array, digest, encode, encode_bytes, encode_uint, sha256
 from p2pverify.core.network import Params
 
 DRAW = "p2pverify/draw/1"
@@ -23,19 +23,32 @@ _WHAT = {what: encode(what) for what in ("count", "at", "solo", "greedy", "promp
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One owed audit. `at_permille` is when in the first half of the epoch it is asked."""
+    """One owed audit. `drawn_from` stands for the output and the slot; the fold does not need what follows from it."""
 
     index: int
-    at_permille: int
     solo: bool
     greedy: bool
-    prompt_seed: bytes  # 16 B: the model writes the prompt from it
-    sample_seed: bytes  # 16 B: seed of the question
+    drawn_from: bytes
+
+    @property
+    def at_permille(self) -> int:
+        """When in the first half of the epoch it is asked."""
+        return _number(self.drawn_from, "at") % 500
+
+    @property
+    def prompt_seed(self) -> bytes:
+        """16 bytes: the model writes the prompt from them."""
+        return _bytes(self.drawn_from, "prompt")[:16]
+
+    @property
+    def sample_seed(self) -> bytes:
+        """16 bytes: the seed of the question."""
+        return _bytes(self.drawn_from, "sample")[:16]
 
 
 def duty_alpha(network: bytes, epoch: int, beacon: bytes) -> bytes:
     """VRF input of a peer's duty."""
-    return encode([DRAW, network, epoch, beacon])
+    return begin_array(4, DRAW, network) + encode_uint(epoch) + encode_bytes(beacon)
 
 
 def propose_alpha(network: bytes, epoch: int, beacon: bytes) -> bytes:
@@ -55,7 +68,7 @@ def first_beacon(network: bytes) -> bytes:
 def slots(beta: bytes, params: Params) -> tuple[Slot, ...]:
     """The slots that a VRF output gives: `slots_milli` / 1000 of them on average."""
     whole, rest = divmod(params.slots_milli, 1000)
-    extra = 1 if _number(_stem(beta, 0), "count") % 1000 < rest else 0
+    extra = 1 if rest and _number(_stem(beta, 0), "count") % 1000 < rest else 0
     return tuple(_slot(beta, index, params) for index in range(whole + extra))
 
 
@@ -63,17 +76,15 @@ def _slot(beta: bytes, index: int, params: Params) -> Slot:
     stem = _stem(beta, index)
     return Slot(
         index,
-        _number(stem, "at") % 500,
         _number(stem, "solo") % 2 == 0,
         _number(stem, "greedy") % 100 < params.greedy_percent,
-        _bytes(stem, "prompt")[:16],
-        _bytes(stem, "sample")[:16],
+        stem,
     )
 
 
 def _stem(beta: bytes, index: int) -> bytes:
     """All but the last item of [SLOT, beta, index, what], encoded once for all that is drawn of a slot."""
-    return encode([SLOT, beta, index, ""])[:-1]
+    return begin_array(4, SLOT) + encode_bytes(beta) + encode_uint(index)
 
 
 def _bytes(stem: bytes, what: str) -> bytes:
@@ -87,7 +98,8 @@ def _number(stem: bytes, what: str) -> int:
 def targets(beta: bytes, slot: Slot, candidates: Iterable[bytes], params: Params) -> tuple[bytes, ...]:
     """The asked peers of a slot: the candidates with the lowest hash of output, slot and peer."""
     count = 1 if slot.solo else params.panel_size
-    stem = encode([TARGET, beta, slot.index, bytes(32)])[:-32]  # the peer is the last item, of 32 bytes always
+    # The peer is the last item, of 32 bytes always.
+    stem = begin_array(4, TARGET) + encode_bytes(beta) + encode_uint(slot.index) + b"X "
     ranked = heapq.nsmallest(count, ((sha256(stem + peer), peer) for peer in candidates))
     return tuple(peer for _, peer in ranked)
 
@@ -102,7 +114,9 @@ def is_spot_check(beacon: bytes, challenger: bytes, epoch: int, slot: int, permi
 
     So a challenger that asks its friends questions of its own choice does not know when somebody derives them.
     """
-    return int.from_bytes(digest([SPOT, beacon, challenger, epoch, slot])[:8], "big") % 1000 < permille
+    start = begin_array(5, SPOT) + encode_bytes(beacon)
+    drawn = sha256(start + encode_bytes(challenger) + encode_uint(epoch) + encode_uint(slot))
+    return int.from_bytes(drawn[:8], "big") % 1000 < permille
 
 
 def proposal_rank(beta: bytes) -> bytes:

@@ -209,9 +209,13 @@ def _agree_all(step: Step, audit: Audit, opening: Opening | None, *, sampled: bo
 
 def credit(state: State, challenger: bytes, same: list[bytes]) -> None:
     """Credit towards weight: two other weighted members gave the same sampled answer."""
+    if len(same) < 3:
+        return
     weighted = [p for p in same if (m := state.members.get(p)) and m.weight and not m.is_convicted]
     for peer in same:
-        others = [other for other in weighted if other != peer]
+        others = len(weighted) - (peer in weighted)
         member = state.members.get(peer)
-        if member is not None and peer != challenger and len(others) >= 2:
+        if member is None or peer == challenger or others < 2:
+            continue
+        if challenger not in member.credits:
             state.change(peer, credits=member.credits | {challenger})

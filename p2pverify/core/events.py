@@ -142,10 +142,16 @@ class Compute:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict on a batch: `accept` (something was new), `ignore`, or `reject`, and each refusal's reason."""
+    """The verdict on a batch: `accept` (something was new), `ignore`, or `reject`, and each refusal's reason.
+
+    `refused` are the places of the refused records in the batch, in the order of the reasons, and `rejected` those of
+    them for which whoever sent them is to blame: so each of several messages that were judged as one has its verdict.
+    """
 
     verdict: str
     reasons: tuple[str, ...]
+    refused: tuple[int, ...] = ()
+    rejected: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,6 +293,18 @@ class Fold:
         self._certified[cut_id] = None
         return state
 
+    def signed_on(self, base: State) -> list[Record]:
+        """Proposals on a watched cut by members with weight there, which other such members signed; by epoch and id."""
+        found: list[Record] = []
+        for cut_id in self._on.get(base.id, ()):
+            record = self.ledger.get(cut_id)
+            if record is None or not base.weight_of((record.author,)):
+                continue
+            others = self._pending[cut_id].signers.keys() - {record.author}
+            if base.weight_of(others):
+                found.append(record)
+        return sorted(found, key=lambda record: (record.epoch, record.id))
+
     def _fits(self, state: State, signed: list[Head]) -> bool:
         """Whether a cut that stands on this one could hold one of these signatures: it lies on the branch that this
         one names."""

@@ -6,6 +6,7 @@ what it loses, sync repairs. Peer exchange is neither sent nor read. Equal seeds
 """
 
 from collections import Counter
+from collections.abc import Iterable
 
 from p2pverify.core.errors import LocalProtocolError
 from p2pverify.core.gossip_cache import NearFirst, Pending, PendingMessages, SeenCache
@@ -38,6 +39,7 @@ from p2pverify.core.gossip_types import (
     Tick,
     Unsubscribe,
     Verdict,
+    Verdicts,
     VerdictWord,
     topic_bytes,
 )
@@ -64,7 +66,7 @@ class Router:
         self._pending = PendingMessages(params)
         self._near_first = NearFirst(params) if params.score.delivery_weight else None
         self._lazy = lazy = LazyGossip(
-            params, dice, peers=peers, outbox=outbox, mesh=mesh, fanout=fanout, counts=counts, known=self._known
+            params, dice, peers=peers, outbox=outbox, mesh=mesh, fanout=fanout, counts=counts, lacking=self._lacking
         )
         self._control = Control(params, peers=peers, mesh=mesh, lazy=lazy, counts=counts, misbehaved=self._misbehaved)
 
@@ -83,11 +85,14 @@ class Router:
             self._rpc(event.peer, event.rpc)
         elif type(event) is Verdict:
             self._verdict(event.message_id, event.verdict)
+        elif type(event) is Verdicts:
+            for message_id, verdict in event.verdicts:
+                self._verdict(message_id, verdict)
         else:
             self._take(event, self._heartbeat_due_ms)
         due_ms = self._outbox.due_ms
         if due_ms is not None and due_ms <= self._now_ms:
-            sent = self._outbox.flush()
+            sent = self._outbox.flush(self._now_ms)
             self._counts["rpcs_sent"] += len(sent)
             self._effects += sent
         effects, self._effects = self._effects, []
@@ -282,42 +287,57 @@ class Router:
         if state.card.score < self._params.score.graylist_threshold:
             self._counts["rpcs_graylisted"] += 1
             return
-        for message in rpc.publish:
-            if peer in self._peers:
-                self._take_message(state, message)
+        if rpc.publish:
+            self._take_messages(state, rpc.publish)
         if (rpc.ihave or rpc.iwant or rpc.graft or rpc.prune) and peer in self._peers:
             self._control.take_the_rest(state, rpc, self._now_ms)
 
-    def _take_message(self, state: PeerState, message: GossipMessage) -> None:
-        counts, peer, topic = self._counts, state.peer, message.topic
-        counts["messages_received"] += 1
-        if topic not in self._mesh:
-            counts["messages_unsubscribed"] += 1
-            return
-        # StrictNoSign. The data may be good in itself, so its id stays unseen.
-        if message.extra_fields or len(message.data) > self._params.message_bytes_max:
-            self._invalid(peer, topic)
-            return
-        key = message.key
-        if self._lazy.promises:
-            self._lazy.promises.fulfil(key[1])
-        if self._outbox.due_ms is not None:
-            self._outbox.discard(peer, key)
-        verdict = self._seen.get(key)
-        if verdict is not None:
+    def _take_messages(self, state: PeerState, messages: Iterable[GossipMessage]) -> None:
+        """The messages of one RPC, until one of them ends the peer."""
+        counts, peer, promises, outbox = self._counts, state.peer, self._lazy.promises, self._outbox
+        ours: str | None = None  # the last topic that was found to be ours
+        for message in messages:
+            topic = message.topic
+            counts["messages_received"] += 1
+            if topic != ours:
+                if topic not in self._mesh:
+                    counts["messages_unsubscribed"] += 1
+                    continue
+                ours = topic
+            # StrictNoSign. The data may be good in itself, so its id stays unseen.
+            if message.extra_fields or len(message.data) > self._params.message_bytes_max:
+                self._invalid(peer, topic)
+                if peer not in self._peers:
+                    return
+                continue
+            key = message.key
+            if promises:
+                promises.fulfil(key[1])
+            if outbox.due_ms is not None:
+                outbox.discard(peer, key)
+            verdict = self._seen.get(key)
+            if verdict is None:
+                self._take_new(peer, message)
+                continue
             counts["messages_duplicate"] += 1
-            self._take_duplicate(peer, key, verdict)
-            return
-        entry = self._pending.get(key[1])
+            if verdict != "accept" or self._near_first is not None:
+                self._take_duplicate(peer, key, verdict)
+                if peer not in self._peers:
+                    return
+
+    def _take_new(self, peer: bytes, message: GossipMessage) -> None:
+        """A message on which there is no verdict yet; it may be that it is being judged."""
+        topic, mid = message.key
+        entry = self._pending.get(mid)
         if entry is not None:
-            counts["messages_duplicate"] += 1
+            self._counts["messages_duplicate"] += 1
             if entry.message.topic == topic:
                 entry.add_source(peer, self._params)
         elif self._pending.add(message, peer, self._now_ms):
-            counts["messages_delivered"] += 1
-            self._effects.append(Deliver(topic, message.data, key[1], peer))
+            self._counts["messages_delivered"] += 1
+            self._effects.append(Deliver(topic, message.data, mid, peer))
         else:
-            counts["messages_dropped"] += 1
+            self._counts["messages_dropped"] += 1
 
     def _take_duplicate(self, peer: bytes, key: MessageKey, verdict: VerdictWord) -> None:
         if verdict == "reject":
@@ -325,8 +345,9 @@ class Router:
         elif self._near_first is not None and self._near_first.first_of(peer, key, self._now_ms):
             self._scores.delivered_near_first(peer, key[0])
 
-    def _known(self, topic: str, mid: bytes) -> bool:
-        return self._seen.get((topic, mid)) is not None or self._pending.get(mid) is not None
+    def _lacking(self, topic: str, mids: Iterable[bytes]) -> list[bytes]:
+        """Those of the messages that are neither seen nor being judged."""
+        return [mid for mid in self._seen.unseen(topic, mids) if mid not in self._pending]
 
     def _verdict(self, mid: bytes, verdict: VerdictWord) -> None:
         entry = self._pending.pop(mid)

@@ -31,6 +31,11 @@ class SeenCache:
     def get(self, key: MessageKey) -> VerdictWord | None:
         return self._young.get(key) or self._old.get(key)
 
+    def unseen(self, topic: str, mids: Iterable[bytes]) -> list[bytes]:
+        """The ids of a topic of which no verdict is known, in their order."""
+        young, old = self._young, self._old
+        return [mid for mid in mids if (key := (topic, mid)) not in young and key not in old]
+
     def add(self, key: MessageKey, verdict: VerdictWord) -> None:
         """Remember a verdict; a later one takes the place of an earlier one."""
         self._old.pop(key, None)
@@ -70,12 +75,15 @@ class PendingMessages:
     def __init__(self, params: GossipParams) -> None:
         self._params = params
         self._entries: dict[bytes, Pending] = {}
-        self._by_source: Counter[bytes] = Counter()
+        self._by_source: dict[bytes, int] = {}
         self._bytes = 0
         self.get = self._entries.get
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __contains__(self, mid: bytes) -> bool:
+        return mid in self._entries
 
     @property
     def size_bytes(self) -> int:
@@ -86,14 +94,15 @@ class PendingMessages:
         mid = message.key[1]
         assert mid not in self._entries
         limits = self._params
+        of_source = self._by_source.get(source, 0)
         if (
             len(self._entries) >= limits.pending_max
-            or self._by_source[source] >= limits.pending_per_peer_max
+            or of_source >= limits.pending_per_peer_max
             or self._bytes + len(message.data) > limits.pending_bytes_max
         ):
             return False
         self._entries[mid] = Pending(message, now_ms + limits.pending_ms, {source: None})
-        self._by_source[source] += 1
+        self._by_source[source] = of_source + 1
         self._bytes += len(message.data)
         return True
 
@@ -102,9 +111,9 @@ class PendingMessages:
         if entry is None:
             return None
         first = next(iter(entry.sources))
-        self._by_source[first] -= 1
-        if not self._by_source[first]:
-            del self._by_source[first]
+        left = self._by_source.pop(first) - 1
+        if left:
+            self._by_source[first] = left
         self._bytes -= len(entry.message.data)
         return entry
 

@@ -5,7 +5,7 @@ that offered it; a broken one costs score. With a peer below the gossip threshol
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from p2pverify.core.gossip_cache import MessageCache, Promises
 from p2pverify.core.gossip_dice import Dice
@@ -16,9 +16,11 @@ from p2pverify.core.gossip_params import GossipParams
 from p2pverify.core.gossip_peers import PeerState, PeerTable
 from p2pverify.core.gossip_types import MESSAGE_ID_BYTES
 
+_LENGTHS = {MESSAGE_ID_BYTES}
+
 
 class LazyGossip:
-    """Owns the message cache and the promises. `known(topic, id)` tells what need not be asked for."""
+    """Owns the message cache and the promises. `lacking(topic, ids)` are those that are not here yet."""
 
     def __init__(
         self,
@@ -30,7 +32,7 @@ class LazyGossip:
         mesh: Mesh,
         fanout: Fanout,
         counts: Counter[str],
-        known: Callable[[str, bytes], bool],
+        lacking: Callable[[str, Iterable[bytes]], list[bytes]],
     ) -> None:
         self._params = params
         self._dice = dice
@@ -39,7 +41,7 @@ class LazyGossip:
         self._mesh = mesh
         self._fanout = fanout
         self._counts = counts
-        self._known = known
+        self._lacking = lacking
         self.mcache = MessageCache(params)
         self.promises = Promises(params)
 
@@ -52,13 +54,12 @@ class LazyGossip:
         if topic not in self._mesh:
             return True
         offered = dict.fromkeys(ids[: self._params.ihave_ids_max])
-        if any(len(mid) != MESSAGE_ID_BYTES for mid in offered):
+        if offered and set(map(len, offered)) != _LENGTHS:
             return False
         if state.card.score < self._params.score.gossip_threshold:
             self._counts["ihaves_ignored"] += 1
             return True
-        lacking = [mid for mid in offered if not self._known(topic, mid)]
-        wanted = [mid for mid in lacking if self.promises.wanted(mid, state.peer)]
+        wanted = [mid for mid in self._lacking(topic, offered) if self.promises.wanted(mid, state.peer)]
         room = min(self._params.ihave_ids_max - state.ihave_ids, self.promises.room(state.peer))
         # A random choice, so that nobody decides which ids fit.
         chosen = wanted if len(wanted) <= room else self._dice.sample(wanted, room)

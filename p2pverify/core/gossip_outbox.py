@@ -67,6 +67,7 @@ class Outbox:
         self._parts: dict[bytes, _Parts] = {}
         self._ready: list[SendRpc] = []
         self.due_ms: int | None = None
+        self._free_ms = 0  # when the pause after the last frames is over
 
     def subscription(self, peer: bytes, *, subscribe: bool, topic: str, now_ms: int) -> None:
         self._control(peer, now_ms).subscriptions.append((subscribe, topic))
@@ -123,10 +124,11 @@ class Outbox:
     def forget(self, peer: bytes) -> None:
         self._parts.pop(peer, None)
 
-    def flush(self) -> list[SendRpc]:
+    def flush(self, now_ms: int) -> list[SendRpc]:
         """Everything gathered, by peer in order of the key, as frames of at most rpc_bytes_max."""
         out, self._ready = self._ready, []
         self.due_ms = None
+        self._free_ms = now_ms + self._params.batch_ms
         if self._parts:
             limits = self._params
             shared: dict[tuple[MessageKey, ...], Rpc] = {}
@@ -152,7 +154,8 @@ class Outbox:
 
     def _open(self, peer: bytes, now_ms: int) -> _Parts:
         if self.due_ms is None:
-            self.due_ms = now_ms + self._params.batch_ms
+            at_rest = self._params.batch_at_rest
+            self.due_ms = now_ms + self._params.batch_ms if at_rest else max(now_ms, self._free_ms)
         parts = self._parts[peer] = _Parts()
         return parts
 

@@ -161,6 +161,7 @@ class GossipParams:
     rpc_messages_max: int = 512  # in a frame that we send
     rpc_control_max: int = 256  # subscriptions, GRAFTs and PRUNEs (each) that we read in a frame
     batch_ms: int = 0  # hold RPCs back so long to fill frames; 0 sends at the end of each event
+    batch_at_rest: bool = True  # if not, the first RPC after a pause leaves at once
 
     # Memory.
     peers_max: int = 256
@@ -180,7 +181,9 @@ class GossipParams:
     score: ScoreParams = ScoreParams()
 
     def __post_init__(self) -> None:
-        _require_natural(self, [name for name in self.__slots__ if name not in {"score", "flood_publish"}])
+        _require_natural(
+            self, [name for name in self.__slots__ if name not in {"score", "flood_publish", "batch_at_rest"}]
+        )
         rules = (
             (0 < self.degree_low <= self.degree <= self.degree_high, "needs 0 < D_lo <= D <= D_hi"),
             (self.degree_out < self.degree_low, "needs D_out < D_lo"),

@@ -1,12 +1,12 @@
 """The vocabulary of the gossip router: RPCs, events in, effects out. Data only.
 
 The RPC mirrors the protobuf of gossipsub v1.1 (libp2p specs, pubsub/gossipsub); its bytes are made and read
-in the network adapter.
+in the network adapter. Of what there is most, tuples are made, as they cost least.
 """
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 PROTOCOL_ID: Final = "/meshsub/1.1.0"
 MESSAGE_ID_BYTES: Final = 32
@@ -81,8 +81,7 @@ class PeerDisconnected:
     peer: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RpcReceived:
+class RpcReceived(NamedTuple):
     peer: bytes
     rpc: Rpc
 
@@ -121,6 +120,13 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdicts:
+    """The answers to several Delivers, by message id, in their order."""
+
+    verdicts: tuple[tuple[bytes, VerdictWord], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed; due at `Router.next_wakeup_ms()`, harmless at any other time."""
 
@@ -145,17 +151,15 @@ class Appraise:
 
 
 NetworkEvent = PeerConnected | PeerDisconnected | RpcReceived | RpcMalformed
-Event = NetworkEvent | Subscribe | Unsubscribe | Publish | Verdict | Exclude | Appraise | Tick
+Event = NetworkEvent | Subscribe | Unsubscribe | Publish | Verdict | Verdicts | Exclude | Appraise | Tick
 
 
-@dataclass(frozen=True, slots=True)
-class SendRpc:
+class SendRpc(NamedTuple):
     peer: bytes
     rpc: Rpc
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(NamedTuple):
     """Judge this message and answer with a Verdict; `source` is the peer that sent it first."""
 
     topic: str

@@ -14,17 +14,19 @@ from p2pverify.core.rules import Rules, judge
 SETTLE_EVERY = 2048
 
 OnRefusal = Callable[[int, GossipIgnore | GossipReject], None]
+Judge = Callable[[bytes, Rules], Record]
 
 
 def take_records(
-    fold: Fold, rules: Rules, records: Iterable[bytes], on_refusal: OnRefusal
+    fold: Fold, rules: Rules, records: Iterable[bytes], on_refusal: OnRefusal, judge_one: Judge = judge
 ) -> Iterator[tuple[int, Record, list[Record]]]:
     """Take records into a fold and its ledger. Yields each that was accepted with its number, from 1, and with those
-    that now have their whole prefix; afterwards the fold is settled.
+    that now have their whole prefix; afterwards the fold is settled. `judge_one` stands for `rules.judge` where much of
+    its work was done before.
     """
     for number, data in enumerate(records, start=1):
         try:
-            record = judge(data, rules)
+            record = judge_one(data, rules)
             added = fold.ledger.add(record)
         except (GossipIgnore, GossipReject) as refused:
             on_refusal(number, refused)

@@ -6,6 +6,7 @@ thousands at a time in a simulated world. It never waits and never looks at a cl
 
 from collections.abc import Iterable, Mapping
 
+from p2pverify.core.accuser import Accuser
 from p2pverify.core.canon import encode
 from p2pverify.core.challenger import Challenger
 from p2pverify.core.context import Context
@@ -32,16 +33,15 @@ from p2pverify.core.fold import Fold
 from p2pverify.core.loading import take_records
 from p2pverify.core.manifest import Manifest
 from p2pverify.core.network import Network
-from p2pverify.core.records import Conflict, Evidence, Join, Kind, Record
+from p2pverify.core.records import Join, Kind, Record
 from p2pverify.core.responder import Responder
-from p2pverify.core.rules import Rules, conflict_kind, judge
+from p2pverify.core.rules import Rules, judge
 from p2pverify.core.shared import Shared
 from p2pverify.core.state import State
 from p2pverify.core.voter import Voter
 
 BATCH_MAX = 4096
 PREPARE_AT_PERMILLE = 250
-EVIDENCE_PAYLOAD_MAX = 16_384
 
 
 class Machine:
@@ -71,7 +71,7 @@ class Machine:
         self.challenger = Challenger(context)
         self._voter = Voter(context, self.challenger, self.responder)
         self._cutter = Cutter(context)
-        self._accused: set[tuple[bytes, int]] = set()
+        self._accuser = Accuser(context)
         self._prepared_epoch = -1
         self._said: set[int] = set()
         self._rules = Rules(network, context.network_id, 0)
@@ -115,10 +115,12 @@ class Machine:
             self._count(f"stored record: {why.reason}")
 
         taken = 0
-        for _, _, added in take_records(self.fold, self._rules_at(now_ms), records, refused):
+        judge_one = judge if self._context.shared is None else self._context.shared.judge
+        for _, _, added in take_records(self.fold, self._rules_at(now_ms), records, refused, judge_one):
             taken += len(added)
             for found in added:
                 self._cutter.take(found, now_ms)
+                self._accuser.take(found, now_ms)
         for answer in answers:
             self.responder.remember(answer)
         self._settle()
@@ -168,25 +170,30 @@ class Machine:
     def _take_records(self, event: RecordsArrived, now_ms: int) -> None:
         """Judge a batch; its verdict is that of its worst record, then of its best."""
         context = self._context
-        rules, ledger, fold, cutter = self._rules_at(now_ms), context.ledger, context.fold, self._cutter
+        rules, ledger, fold = self._rules_at(now_ms), context.ledger, context.fold
+        cutter, accuser = self._cutter, self._accuser
         judge_one = judge if context.shared is None else context.shared.judge
         taken: list[Record] = []
         reasons: list[str] = []
-        rejected = False
-        for data in event.records[:BATCH_MAX]:
+        refused: list[int] = []
+        rejected: list[int] = []
+        for place, data in enumerate(event.records[:BATCH_MAX]):
             try:
                 record = judge_one(data, rules)
                 added = ledger.add(record)
-            except GossipIgnore as refused:
-                reasons.append(refused.reason)
-            except GossipReject as refused:
-                reasons.append(refused.reason)
-                rejected = True
+            except GossipIgnore as error:
+                reasons.append(error.reason)
+                refused.append(place)
+            except GossipReject as error:
+                reasons.append(error.reason)
+                refused.append(place)
+                rejected.append(place)
             else:
                 taken.append(record)
                 for found in added:
                     fold.take(found)
                     cutter.take(found, now_ms)
+                    accuser.take(found, now_ms)
         for reason in reasons:
             self._count(reason)
         if taken:
@@ -195,7 +202,7 @@ class Machine:
         if cutter.is_due or ledger.has_forks:
             self._is_due = True
         verdict = "reject" if rejected else "accept" if taken else "ignore"
-        context.effects.append(Judged(verdict, tuple(reasons)))
+        context.effects.append(Judged(verdict, tuple(reasons), tuple(refused), tuple(rejected)))
 
     def _rules_at(self, now_ms: int) -> Rules:
         epoch = max(0, self._context.params.epoch_at(now_ms))
@@ -228,18 +235,25 @@ class Machine:
         self._is_due = False
         if not context.may_write(now_ms):
             self._act_at_ms = max(context.quiet_until_ms, context.params.genesis_ms)
+            if self._act_at_ms <= now_ms:  # it has said enough in this epoch, or its clock went back behind its log
+                self._act_at_ms = context.params.epoch_start_ms(context.params.epoch_at(now_ms) + 1)
             return
         if not self._said:
             self._resume(now_ms)
         self._introduce(now_ms)
-        self._accuse(now_ms)
+        self._accuser.tick(now_ms)
         self.challenger.tick(now_ms)
         self._prepare(now_ms)
         self._voter.tick(now_ms)
         self._cutter.tick(now_ms)
         if context.fold.is_unsettled:
             self._settle()
-        times = [self.challenger.next_wake_ms(now_ms), self._cutter.next_wake_ms(now_ms), self._prepare_at_ms(now_ms)]
+        times = [
+            self.challenger.next_wake_ms(now_ms),
+            self._cutter.next_wake_ms(now_ms),
+            self._prepare_at_ms(now_ms),
+            self._accuser.next_wake_ms(),
+        ]
         self._act_at_ms = min(time for time in times if time is not None)
 
     def _prepare_at_ms(self, now_ms: int) -> int | None:
@@ -285,31 +299,6 @@ class Machine:
             context.is_leaving = True
             context.write(Kind.LEAVE, encode([]), now_ms)
 
-    def _accuse(self, now_ms: int) -> None:
-        """Publish the proof of a fork, unless an earlier one says as much."""
-        context = self._context
-        for one, two in context.ledger.take_forks():
-            sides = sorted((_evidence(one), _evidence(two)), key=lambda side: side.id)
-            if one.author == self.key or self._is_proven(*sides):
-                continue
-            self._accused.add((one.author, one.seq))
-            context.write(Kind.CONFLICT, Conflict(*sides).encode(), now_ms)
-            context.effects.append(Note("warning", f"peer {one.author.hex()[:16]} forked its log"))
-
-    def _is_proven(self, one: Evidence, two: Evidence) -> bool:
-        """Whether a fork needs no proof of ours: one proof at a lower number is enough for all that follow, except that
-        two claims on one slot convict; and keys that joined no cut yet concern those who sign cuts."""
-        latest = self._context.fold.latest
-        author, seq = one.header.author, one.header.seq
-        member = latest.members.get(author)
-        if member is None:
-            own = latest.members.get(self.key)
-            is_signer = own is not None and own.weight > 0
-            return not is_signer or any(peer == author for peer, _ in self._accused)
-        proven = latest.epoch <= member.fork_until and latest.is_forked(author, seq)
-        proven = proven or any(peer == author and number <= seq for peer, number in self._accused)
-        return proven and (member.is_convicted or conflict_kind(one, two) != "slot")
-
     def _prepare(self, now_ms: int) -> None:
         """Once per epoch, before cuts are proposed: answer what will probably be disputed."""
         at_ms = self._prepare_at_ms(now_ms)
@@ -325,8 +314,3 @@ class Machine:
             "final_index": self._context.fold.latest.index,
             "final_epoch": self._context.fold.latest.epoch,
         }
-
-
-def _evidence(record: Record) -> Evidence:
-    payload = record.payload if len(record.payload) <= EVIDENCE_PAYLOAD_MAX else None
-    return Evidence(record.header, record.signature, payload)

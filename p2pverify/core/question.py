@@ -7,7 +7,20 @@ without telling it to those who do not know it already.
 from dataclasses import dataclass
 
 from p2pverify.core import sign
-from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, decode, digest, encode
+from p2pverify.core.canon import (
+    Value,
+    as_array,
+    as_bytes,
+    as_text,
+    as_uint,
+    begin_array,
+    decode,
+    digest,
+    encode,
+    encode_bytes,
+    encode_uint,
+    sha256,
+)
 from p2pverify.core.errors import DecodeError
 
 QUESTION = "p2pverify/question/1"
@@ -87,7 +100,23 @@ class Request:
 
     @property
     def id(self) -> bytes:
-        return digest(self.to_value())
+        return request_id(self.network, self.requester, self.responder, self.question, self.nonce, self.expiry_epoch)
+
+
+def request_id(
+    network: bytes, requester: bytes, responder: bytes, question: bytes, nonce: bytes, expiry_epoch: int
+) -> bytes:
+    """The id of a `Request`: SHA-256 of its encoded value."""
+    return sha256(
+        b"%b%b%b%b%b"
+        % (
+            begin_array(7, REQUEST, network, requester),
+            encode_bytes(responder),
+            encode_bytes(question),
+            encode_bytes(nonce),
+            encode_uint(expiry_epoch),
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +146,35 @@ class Receipt:
             [self.queue_ms, self.first_token_ms, self.total_ms],
         ]
 
+    def signed_bytes(self) -> bytes:
+        """The encoded `signed_value`."""
+        return b"%b%b%b%b%b\x83%b%b%b" % (
+            begin_array(8, RECEIPT, self.network, self.responder),
+            encode_bytes(self.request),
+            encode_uint(self.class_index),
+            encode_bytes(self.salted),
+            encode_uint(self.token_count),
+            encode_uint(self.queue_ms),
+            encode_uint(self.first_token_ms),
+            encode_uint(self.total_ms),
+        )
+
     def is_signed(self) -> bool:
-        return sign.verify(self.responder, encode(self.signed_value()), self.signature)
+        return sign.verify(self.responder, self.signed_bytes(), self.signature)
 
 
 def salted_digest(request_id: bytes, responder: bytes, class_index: int, output: bytes) -> bytes:
     """What a receipt commits to: equal answers look unlike until the output is known."""
-    return digest([ANSWER, request_id, responder, class_index, output])
+    return sha256(
+        b"%b%b%b%b%b"
+        % (
+            begin_array(5, ANSWER),
+            encode_bytes(request_id),
+            encode_bytes(responder),
+            encode_uint(class_index),
+            encode_bytes(output),
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,19 +200,18 @@ def opening_nonce(
     which: int,
 ) -> bytes:
     """The nonce of the request to the `which`-th asked peer of a slot."""
-    return digest(
-        [
-            OPEN,
-            network,
-            challenger,
-            responder,
-            epoch,
-            opening.slot,
-            question,
-            opening.class_index,
-            opening.output,
-            opening.salts[which],
-        ]
+    return sha256(
+        b"%b%b%b%b%b%b%b%b"
+        % (
+            begin_array(10, OPEN, network, challenger),
+            encode_bytes(responder),
+            encode_uint(epoch),
+            encode_uint(opening.slot),
+            encode_bytes(question),
+            encode(None) if opening.class_index is None else encode_uint(opening.class_index),
+            encode_bytes(opening.output),
+            encode_bytes(opening.salts[which]),
+        )
     )
 
 

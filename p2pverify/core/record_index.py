@@ -13,6 +13,7 @@ from p2pverify.core.records import Record
 
 CHUNK_IDS_MAX = 128
 KNOWN_MAX = 4096
+STEP_IDS = 16
 _HALF = CHUNK_IDS_MAX // 2
 _MASK = (1 << 256) - 1
 
@@ -22,12 +23,29 @@ Key = tuple[int, bytes]  # epoch and id, or epoch and the beginning of an id
 class _Chunk:
     """Sorted ids of one epoch, at most CHUNK_IDS_MAX, and their sum as little-endian numbers."""
 
-    __slots__ = ("epoch", "ids", "total")
+    __slots__ = ("_steps", "epoch", "ids", "total")
 
     def __init__(self, epoch: int, ids: list[bytes]) -> None:
         self.epoch = epoch
         self.ids = ids
         self.total = _sum(ids)
+        self._steps: list[int] | None = None  # the sums before every STEP_IDS-th id, once they were asked for
+
+    def changed(self, by: int) -> None:
+        """Ids were put in or taken out; their sum is another one by so much."""
+        self.total += by
+        self._steps = None
+
+    def before(self, count: int) -> int:
+        """The sum of so many ids from the first one on."""
+        steps = self._steps
+        if steps is None:
+            steps = self._steps = [0]
+            for at in range(0, len(self.ids) - STEP_IDS + 1, STEP_IDS):
+                steps.append(steps[-1] + _sum(self.ids[at : at + STEP_IDS]))
+        step = min((count + STEP_IDS // 2) // STEP_IDS, len(steps) - 1)
+        at = step * STEP_IDS
+        return steps[step] + (_sum(self.ids[at:count]) if at <= count else -_sum(self.ids[count:at]))
 
 
 def _sum(ids: list[bytes]) -> int:
@@ -72,7 +90,7 @@ class RecordIndex:
         assert chunk.epoch == epoch
         assert chunk.ids[place] == record_id
         del chunk.ids[place]
-        chunk.total -= int.from_bytes(record_id, "little")
+        chunk.changed(-int.from_bytes(record_id, "little"))
         self._size -= 1
         self._counted = min(self._counted, at)
         if not chunk.ids:
@@ -110,11 +128,11 @@ class RecordIndex:
                 return
             chunk = following
         insort(chunk.ids, record_id)
-        chunk.total += int.from_bytes(record_id, "little")
+        chunk.changed(int.from_bytes(record_id, "little"))
         if len(chunk.ids) > CHUNK_IDS_MAX:
             self._chunks.insert(at + 1, _Chunk(epoch, chunk.ids[_HALF:]))
             chunk.ids = chunk.ids[:_HALF]
-            chunk.total -= self._chunks[at + 1].total
+            chunk.changed(-self._chunks[at + 1].total)
         self._counted = min(self._counted, at)
 
     def _chunk_of(self, key: Key) -> int:
@@ -187,11 +205,7 @@ class RecordIndex:
         if found is None:
             at = bisect_left(self._counts, position) - 1
             chunk = self._chunks[at]
-            inside = position - self._counts[at]
-            if inside <= len(chunk.ids) // 2:
-                found = self._sums[at] + _sum(chunk.ids[:inside])
-            else:
-                found = self._sums[at] + chunk.total - _sum(chunk.ids[inside:])
+            found = self._sums[at] + chunk.before(position - self._counts[at])
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
             self._known[position] = found

@@ -15,6 +15,7 @@ from functools import lru_cache
 from p2pverify.core import sign
 from p2pverify.core.canon import Value, as_array, as_bytes, as_uint, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.layout import header_bytes, split_record
 from p2pverify.core.memo import remembered
 
 DOMAIN = "p2pverify/1"
@@ -23,7 +24,6 @@ PAYLOAD_BYTES_MAX = 61_440
 EPOCH_MAX = 2**40
 SEQ_MAX = 2**40
 NO_PREV = bytes(32)
-_SIGNATURE_ENCODED = 66  # 64 bytes behind a first byte and their length
 
 
 class Kind(IntEnum):
@@ -91,16 +91,7 @@ class Record:
         return self.header.kind
 
     def is_signed(self) -> bool:
-        return sign.verify(self.header.author, _header_bytes(self.data, self.payload), self.signature)
-
-
-def _header_bytes(data: bytes, payload: bytes) -> bytes:
-    """The canonical header in the canonical bytes of a record: between the array's first byte, and the signature and
-    the payload, which are byte strings.
-    """
-    size = len(payload)
-    length = 0 if size < 24 else 1 if size < 256 else 2  # bytes of the payload's length behind its first byte
-    return data[1 : len(data) - size - 1 - length - _SIGNATURE_ENCODED]
+        return sign.verify(self.header.author, header_bytes(self.data, self.payload), self.signature)
 
 
 def make_record(
@@ -124,13 +115,19 @@ def make_record(
 
 def decode_record(data: bytes) -> Record:
     """Read one record strictly. Raises DecodeError; the signature is not checked here."""
-    top = as_array(decode(data, size_max=RECORD_BYTES_MAX, depth_max=4), "record", length=3)
-    header = header_from_value(top[0])
-    payload = as_bytes(top[2], "payload", size_max=PAYLOAD_BYTES_MAX)
+    signature: Value
+    parts = split_record(data)
+    if parts is not None and len(parts[2]) <= PAYLOAD_BYTES_MAX:
+        header, signature, payload = Header(*parts[0]), parts[1], parts[2]
+        _check_prev(header)
+    else:
+        top = as_array(decode(data, size_max=RECORD_BYTES_MAX, depth_max=4), "record", length=3)
+        header, signature = header_from_value(top[0]), top[1]
+        payload = as_bytes(top[2], "payload", size_max=PAYLOAD_BYTES_MAX)
     if sha256(payload) != header.body:
         raise DecodeError("the payload is not the one that was signed")
-    signature = as_bytes(top[1], "signature", size=64)
-    return Record(header, signature, payload, sha256(_header_bytes(data, payload)), data)
+    signature = as_bytes(signature, "signature", size=64)
+    return Record(header, signature, payload, sha256(header_bytes(data, payload)), data)
 
 
 def header_from_value(value: Value) -> Header:
@@ -147,9 +144,13 @@ def header_from_value(value: Value) -> Header:
         as_uint(top[6], "kind", 255),
         as_bytes(top[7], "body", size=32),
     )
+    _check_prev(header)
+    return header
+
+
+def _check_prev(header: Header) -> None:
     if (header.seq == 0) != (header.prev == NO_PREV):
         raise DecodeError("prev is zero exactly for seq 0")
-    return header
 
 
 # ---------------------------------------------------------------- payloads

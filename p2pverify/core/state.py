@@ -122,6 +122,16 @@ class AuditNote:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class EarlyConflict:
+    """What is proven of a key that has not joined: `forks` as a member's, whether it made two claims on one slot, and
+    the epoch of the newest proof."""
+
+    forks: frozenset[int] = frozenset()
+    is_slot: bool = False
+    since: int = 0
+
+
 @dataclass(slots=True)
 class State:
     """Everything a fold knows at a cut. `index` counts cuts on the path from the network (index 0)."""
@@ -141,6 +151,7 @@ class State:
     cut_authors: dict[tuple[bytes, int, bytes], bytes] = field(default_factory=dict)
     signatures: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
     early_signatures: dict[bytes, int] = field(default_factory=dict)  # of cuts that are not here; since which epoch
+    early_conflicts: dict[bytes, EarlyConflict] = field(default_factory=dict)  # by accused
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     admitted_epoch: int = -1
@@ -168,6 +179,7 @@ class State:
             dict(self.cut_authors),
             dict(self.signatures),
             dict(self.early_signatures),
+            dict(self.early_conflicts),
             dict(self.last_signed),
             dict(self.totals),
             self.admitted_epoch,

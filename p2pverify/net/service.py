@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from p2pverify.net.discovery.mdns import Mdns
 
 CONFIRM_SECONDS_MAX = 10.0
-GOSSIP_BATCH_MS = 50  # what each hop may add to the way of a message, so that one frame carries many
+GOSSIP_BATCH_MS = 100  # between two frames to one peer while there is much to say, so that each carries many
 
 
 class Mesh(Network):
@@ -81,7 +81,7 @@ class Mesh(Network):
             clock=clock,
             changed=self._wake,
         )
-        params = gossip or GossipParams(batch_ms=GOSSIP_BATCH_MS)
+        params = gossip or GossipParams(batch_ms=GOSSIP_BATCH_MS, batch_at_rest=False)
         self._excluded_max = params.excluded_max
         self._gossip = Gossip(
             Router(params, own=self.peer, seed=dice.getrandbits(64)),

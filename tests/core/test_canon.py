@@ -232,3 +232,15 @@ def test_fields_name_their_fault(check: Any, reason: str) -> None:
     with pytest.raises(DecodeError) as caught:
         check()
     assert caught.value.reason == reason
+
+
+@given(
+    st.integers(0, 2**64 - 1) | st.sampled_from([0, 23, 24, 255, 256]),
+    st.binary(max_size=40) | st.integers(0, 300).map(bytes),
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.binary(max_size=40), max_size=4),
+)
+def test_parts_are_written_as_the_whole(number: int, data: bytes, first: list[str | bytes]) -> None:
+    """What is put together from its parts has the bytes of the whole."""
+    whole = canon.encode([*first, number, data])
+    begin = canon.begin_array(len(first) + 2, *first)
+    assert begin + canon.encode_uint(number) + canon.encode_bytes(data) == whole

@@ -67,7 +67,7 @@ def test_averages() -> None:
 def test_targets_are_spread() -> None:
     """Over a thousand draws of one slot every candidate is asked about as often as every other."""
     counts = dict.fromkeys(CROWD, 0)
-    panel = draw.Slot(0, 0, solo=False, greedy=False, prompt_seed=bytes(16), sample_seed=bytes(16))
+    panel = draw.Slot(0, solo=False, greedy=False, drawn_from=b"")
     for beta in _betas(1000):
         for key in draw.targets(beta, panel, CROWD, PARAMS):
             counts[key] += 1
@@ -77,7 +77,7 @@ def test_targets_are_spread() -> None:
 def test_extremes() -> None:
     """No candidates give no targets, fewer than the panel give all, and rates of 0 and 100 percent are exact."""
     beta = sha256(b"beta") * 2
-    panel = draw.Slot(0, 0, solo=False, greedy=False, prompt_seed=bytes(16), sample_seed=bytes(16))
+    panel = draw.Slot(0, solo=False, greedy=False, drawn_from=b"")
     assert draw.targets(beta, panel, (), PARAMS) == ()
     assert set(draw.targets(beta, panel, CROWD[:2], PARAMS)) == set(CROWD[:2])
     assert not any(slot.greedy for slot in draw.slots(beta, replace(PARAMS, greedy_percent=0)))

@@ -16,6 +16,8 @@ from p2pverify.core.gossip_types import (
     SendRpc,
     Subscribe,
     Tick,
+    Verdict,
+    Verdicts,
     VerdictWord,
     message_id,
 )
@@ -217,6 +219,20 @@ def test_messages_to_one_peer_share_a_frame() -> None:
     assert b"3" not in bench.data_sent(BOB)
 
 
+def test_after_a_pause_the_first_message_does_not_wait() -> None:
+    """If so chosen, only a busy router holds messages back: what follows within the batch time leaves together."""
+    bench = Bench(replace(PARAMS, batch_ms=10, batch_at_rest=False))
+    bench.join(ALICE)
+    bench.now_ms += 50
+    bench(Publish(TOPIC, b"first"))
+    assert b"first" in bench.data_sent(ALICE)
+    bench.now_ms += 1
+    assert bench(Publish(TOPIC, b"second")) == bench(Publish(TOPIC, b"third")) == []
+    bench.now_ms = bench.router.next_wakeup_ms()
+    bench(Tick())
+    assert [len(rpc.publish) for rpc in bench.sent(ALICE)][-1] == 2
+
+
 def test_full_frames_do_not_wait() -> None:
     """Half a frame of data leaves before the batch time is over."""
     bench = Bench(replace(PARAMS, batch_ms=500))
@@ -286,3 +302,23 @@ def test_rules_of_other_topics_are_not_ours() -> None:
     assert (bench.stat("messages_unsubscribed"), bench.stat("faults_invalid"), bench.stat("size_promises")) == (1, 0, 1)
     bench.message(ALICE, b"m")
     assert (bench.delivered(), bench.stat("size_promises")) == ([b"m"], 0)
+
+
+def test_several_verdicts_are_as_one_after_the_other() -> None:
+    """The same is sent, remembered and counted, and the same senders are blamed."""
+    words: tuple[VerdictWord, ...] = ("accept", "reject", "ignore", "accept")
+    found = []
+    for at_once in (False, True):
+        bench = Bench(replace(PARAMS, batch_ms=20))
+        bench.join(ALICE, BOB, CAROL)
+        messages = [(message_id(bytes([n])), word) for n, word in enumerate(words)]
+        for n, source in enumerate((ALICE, ALICE, BOB, CAROL)):
+            bench.message(source, bytes([n]))
+        for verdicts in [tuple(messages)] if at_once else [(message,) for message in messages]:
+            bench(Verdicts(verdicts) if at_once else Verdict(*verdicts[0]))
+        bench.now_ms += 20
+        found.append((bench(Tick()), bench.router.statistics(), bench.router.scores()))
+    assert found[0] == found[1]
+    assert found[0][1]["verdicts_accept"] == 2
+    assert found[0][1]["faults_invalid"] == 1
+    assert any(isinstance(effect, SendRpc) and len(effect.rpc.publish) == 2 for effect in found[0][0])

@@ -167,7 +167,7 @@ def test_frames_keep_their_limits() -> None:
         outbox.ihave(ALICE, topic, ids, 0)
     for number in range(params.ihave_ids_max + 1):
         outbox.iwant(ALICE, mid(number), 0)
-    frames = [sent.rpc for sent in outbox.flush()]
+    frames = [sent.rpc for sent in outbox.flush(0)]
     whole = merge(frames)
     assert [message.data for message in whole.publish] == datas
     assert [topic for topic, _ in whole.ihave] == list("abcdefgh")
@@ -179,7 +179,7 @@ def test_frames_keep_their_limits() -> None:
         size += 34 * offered_and_wanted
         assert size <= params.rpc_bytes_max
         assert len(rpc.publish) <= 10
-    assert outbox.flush() == []
+    assert outbox.flush(0) == []
 
 
 def test_outbox_order_and_omissions() -> None:
@@ -193,7 +193,7 @@ def test_outbox_order_and_omissions() -> None:
     outbox.discard(ALICE, message.key)
     outbox.graft(b"c" * 32, "t", 0)
     outbox.forget(b"c" * 32)
-    assert outbox.flush() == [
+    assert outbox.flush(0) == [
         SendRpc(ALICE, Rpc(subscriptions=((True, "t"),))),
         SendRpc(BOB, Rpc(prune=(("t", 15),))),
     ]
@@ -207,7 +207,7 @@ def test_equal_frames_are_one_object(batch_ms: int) -> None:
     message = GossipMessage("t", b"0")
     assert outbox.spread(message, (ALICE, BOB, b"c" * 32), {BOB: None}, 0) == 2
     assert outbox.due_ms == batch_ms
-    one, other = outbox.flush()
+    one, other = outbox.flush(0)
     assert (one.peer, other.peer) == (ALICE, b"c" * 32)
     assert one.rpc is other.rpc
     assert one.rpc.publish[0] is message

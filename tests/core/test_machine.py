@@ -158,6 +158,23 @@ def test_a_batch_is_judged_by_its_worst_record() -> None:
     (judged,) = [e for e in effects if isinstance(e, Judged)]
     assert judged.verdict == "reject"
     assert any("malformed" in reason for reason in judged.reasons)
+    assert judged.refused == judged.rejected == (len(good),)
     again = fresh.handle(RecordsArrived(tuple(good), bytes(32)), world.now)
     (judged,) = [e for e in again if isinstance(e, Judged)]
     assert judged.verdict == "ignore"
+    assert (judged.refused, judged.rejected) == (tuple(range(len(good))), ())
+
+
+def test_a_clock_that_goes_back_behind_the_own_log_is_waited_for() -> None:
+    """Nothing is signed until the clock is where the log is, and the machine asks to be woken then."""
+    identity = seeds(1)[0]
+    network = make_network([identity])
+    machine = Machine(network, identity, 0, MANIFEST, 64)
+    params = network.params
+    machine.handle(Tick(), params.epoch_start_ms(3))
+    written = len(machine.context.ledger)
+    assert written > 0
+    assert machine.handle(Tick(), params.epoch_start_ms(1) + 7) == []
+    assert machine.next_wake_ms(params.epoch_start_ms(1) + 7) == params.epoch_start_ms(2)
+    assert len(machine.context.ledger) == written
+    assert machine.handle(Tick(), params.epoch_start_ms(5) - 1) != []  # its cut of epoch 4

@@ -193,3 +193,21 @@ def test_nonce_binds_the_challengers_answer() -> None:
         opening_nonce(NETWORK, ALICES, BOBS, 9, bytes(32), opening, 0),
     }
     assert len(nonces) == 8
+
+
+@given(st.binary(max_size=40), digests, st.integers(0, 2**63 - 1), st.integers(0, 31), st.integers(0, 2**32))
+def test_digests_and_signatures_are_over_the_whole_values(
+    key: bytes, nonce: bytes, expiry: int, class_index: int, milliseconds: int
+) -> None:
+    """However the bytes are put together, they are those of the arrays that the pages show."""
+    request = Request(NETWORK, ALICES, key, QUESTION.id, nonce, expiry)
+    assert request.id == sha256(encode(request.to_value()))
+    receipt = replace(_receipt(request=request), responder=key, class_index=class_index, queue_ms=milliseconds)
+    assert receipt.signed_bytes() == encode(receipt.signed_value())
+    answer = ["p2pverify/answer/1", request.id, key, class_index, nonce]
+    assert salted_digest(request.id, key, class_index, nonce) == sha256(encode(answer))
+    for opened in (None, class_index):
+        opening = Opening(3, opened, nonce, (QUESTION.id, key))
+        where = ["p2pverify/open/1", NETWORK, ALICES, key, expiry, 3, QUESTION.id, opened, nonce, key]
+        found = opening_nonce(NETWORK, ALICES, key, expiry, QUESTION.id, opening, 1)
+        assert found == sha256(encode(where))

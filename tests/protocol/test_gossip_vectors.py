@@ -121,7 +121,7 @@ def test_parameters_stand_on_the_page() -> None:
 def test_limits_stand_on_the_page() -> None:
     """The page names the parameters of the mesh and of lazy gossip, and their values."""
     rows, params = _rows(), GossipParams()
-    local = {"batch_ms", "rpc_messages_max", "flood_publish", "score"}
+    local = {"batch_ms", "batch_at_rest", "rpc_messages_max", "flood_publish", "score"}
     for name in set(GossipParams.__slots__) - local:
         assert rows.get(name) == str(getattr(params, name)), name
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.core.events import Persist
+from p2pverify.core.events import Judged, Persist
 from p2pverify.core.records import NO_PREV, Kind, make_record
 from p2pverify.core.sign import public_key
 from p2pverify.testnet.faults import Fault, FaultKind
@@ -13,6 +13,7 @@ from p2pverify.testnet.scenario import load_scenario
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan, plan_world
 from p2pverify.testnet.world.disk import Disk
 from p2pverify.testnet.world.fates import FATES
+from p2pverify.testnet.world.peer import message_verdicts
 from p2pverify.testnet.world.plan import HONEST
 from p2pverify.testnet.world.report import SCHEMA, WorldReport
 from p2pverify.testnet.world.schedule import Chance, Schedule
@@ -203,3 +204,16 @@ def test_the_page_tells_every_fate() -> None:
     page = (Path(__file__).parents[2] / "testnet" / "README.md").read_text(encoding="utf-8")
     for kind, rule in FATES.items():
         assert f"| `{kind}` | {rule.fate} | {rule.why} |" in page
+
+
+def test_messages_judged_as_one_have_each_its_verdict() -> None:
+    """What is no batch is rejected, alone or not; of a mixed message the worst record decides, then the best."""
+    ids = [bytes([n]) * 32 for n in range(5)]
+    messages = [(ids[0], 0), (ids[1], 2), (ids[2], 2), (ids[3], 4), (ids[4], 6)]
+    judged = Judged("reject", ("known", "malformed", "known", "known"), (1, 3, 4, 5), (3,))
+    words = dict(message_verdicts(messages, 7, judged))
+    assert [words[each] for each in ids] == ["accept", "reject", "reject", "ignore", "accept"]
+    words = dict(message_verdicts(messages, 7, Judged("accept", ())))
+    assert [words[each] for each in ids] == ["accept", "reject", "accept", "accept", "accept"]
+    words = dict(message_verdicts(messages[:2], 2, None))
+    assert list(words.values()) == ["ignore", "reject"]

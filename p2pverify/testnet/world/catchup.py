@@ -52,10 +52,16 @@ class Catchup:
             if peer.sync_turn - going.heard < PATIENCE_ROUNDS:
                 return
             self._end(peer)
-        if not peer.links:
-            return
-        keys = sorted(peer.links)
-        key = keys[peer.sync_turn % len(keys)]
+        if peer.links:
+            keys = sorted(peer.links)
+            self._open(peer, keys[peer.sync_turn % len(keys)])
+
+    def up(self, peer: "Peer", key: bytes) -> None:
+        """A new neighbour: ask it at once, as nodes do, unless a session with another goes on."""
+        if peer.number not in self._rounds:
+            self._open(peer, key)
+
+    def _open(self, peer: "Peer", key: bytes) -> None:
         session = peer.sync.session(key)
         self._rounds[peer.number] = _Round(key, session, peer.sync_turn)
         self.sessions += 1

@@ -5,8 +5,7 @@ When things arrive, and whether, is left to `links`; what they mean, to the mach
 """
 
 from collections import deque
-from collections.abc import Callable
-from struct import Struct
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -56,11 +55,12 @@ from p2pverify.testnet.world.items import (
 )
 from p2pverify.testnet.world.links import Link
 from p2pverify.testnet.world.schedule import Item
+from p2pverify.testnet.world.trace import item_digest, rpc_digest
 
 if TYPE_CHECKING:
     from p2pverify.testnet.world.world import World
 
-_DIGEST = Struct(">BII")
+MESSAGES_AT_ONCE = 256  # of as many records as a machine judges at once
 _TICK, _BEAT = gossip.Tick(), Tick()
 
 
@@ -97,6 +97,7 @@ class Peer:
         self.sync = Sync(self.actor.machine.context)
         self.router = Router(self._world.gossip_params, own=self.actor.key, seed=plan.seed + self.life)
         self.engine = Engine(plan.derive_ms, plan.answer_ms)
+        self._delivered: list[gossip.Deliver] = []  # to be judged before anything else happens
         self._outbox: deque[tuple[int, Effect | WorldEffect]] = deque()
         self._asks: set[int] = set()
         self._tick_at = self._beat_at = -1
@@ -147,13 +148,18 @@ class Peer:
             if kind == RPC:
                 link, source, rpc = item[1], item[2], item[3]
                 if link.is_open and self.is_up:
-                    digests.append(_rpc_digest(rpc, link.number))
+                    digests.append(rpc_digest(rpc, link.number))
                     self._route(gossip.RpcReceived(source, rpc))
-            elif kind in _LINK_ITEMS:
-                digests.append(_DIGEST.pack(kind, item[1].number, 0))
+                continue
+            if self._delivered:
+                self._judge()
+            if kind in _LINK_ITEMS:
+                digests.append(item_digest(kind, item[1].number))
                 self._take_link(kind, item)
             elif self.is_up and item[1] == self.life:
                 self._take_own(kind, item, digests)
+        if self._delivered:
+            self._judge()
         if self.is_up:
             self._wake()
 
@@ -163,6 +169,7 @@ class Peer:
         if kind == UP and link.is_open and self.is_up:
             self.links[other.key] = link
             self._route(gossip.PeerConnected(other.key, link.dialler == self.number, other.ip))
+            self._world.catchup.up(self, other.key)
         elif kind == DOWN and self.links.get(other.key) is link:
             del self.links[other.key]
             self._world.catchup.ended(self, other.key)
@@ -198,13 +205,20 @@ class Peer:
             self._world.catchup.begin(self)
         elif kind == LEAVE:
             self._feed(Leave())
-        digests.append(_DIGEST.pack(kind, number & 0xFFFFFFFF, 0))
+        digests.append(item_digest(kind, number))
 
     def _wake(self) -> None:
-        """Post the next ticks of machine and router, where they are not posted yet."""
+        """Post the next ticks of machine and router, where they are not posted yet.
+
+        What the router gathers for less than a slot it sends now: the next event is a slot away.
+        """
         world = self._world
         now = world.now_ms
-        beat_at = world.slot_of(self.router.next_wakeup_ms())
+        wakeup_ms = self.router.next_wakeup_ms()
+        if now < wakeup_ms < now + world.plan.quantum_ms:
+            self._route(_TICK, wakeup_ms)
+            wakeup_ms = self.router.next_wakeup_ms()
+        beat_at = world.slot_of(wakeup_ms)
         if beat_at != self._beat_at or beat_at <= now:
             self._beat_at = max(beat_at, now + world.plan.quantum_ms)
             world.schedule.post(self._beat_at, self.number, (BEAT, self.life))
@@ -219,14 +233,14 @@ class Peer:
 
     # ------------------------------------------------------------ gossip
 
-    def _route(self, event: gossip.Event) -> None:
-        """Give an event to the router and do what it wants; a verdict may follow from a message at once."""
+    def _route(self, event: gossip.Event, now_ms: int | None = None) -> None:
+        """Give an event to the router and do what it wants; messages wait until all of a slot have come."""
         world = self._world
-        for effect in self.router.handle(event, world.now_ms):
+        for effect in self.router.handle(event, world.now_ms if now_ms is None else now_ms):
             if type(effect) is gossip.SendRpc:
                 self._send(effect.peer, effect.rpc)
             elif type(effect) is gossip.Deliver:
-                self._route(gossip.Verdict(effect.message_id, self._judge(effect.data, effect.source)))
+                self._delivered.append(effect)
             elif type(effect) is gossip.Disconnect:
                 link = self.links.pop(effect.peer, None)
                 self._note(f"disconnected: {effect.reason}")
@@ -244,21 +258,28 @@ class Peer:
             rpc = changed
         self._world.links.send_rpc(link, self.number, rpc)
 
-    def _judge(self, data: bytes, source: bytes) -> gossip.VerdictWord:
+    def _judge(self) -> None:
+        """Judge the messages that have come, all at once, and tell the router the verdict on each."""
         batches = self._world.batches
-        records = batches.get(data)
-        if records is None:
-            try:
-                records = batches.put(data, decode_batch(data))
-            except DecodeError:
-                return "reject"
-        judged = self._feed(RecordsArrived(records, source))
-        if judged is None:
-            return "ignore"
-        for reason in judged.reasons:
-            if judged.verdict == "reject":
-                self._note(f"rejected: {reason}")
-        return judged.verdict  # type: ignore[return-value]
+        delivered, self._delivered = self._delivered[:MESSAGES_AT_ONCE], self._delivered[MESSAGES_AT_ONCE:]
+        messages: list[tuple[bytes, int]] = []  # id, and where its records begin; none: it is no batch
+        found: list[bytes] = []
+        for effect in delivered:
+            records = batches.get(effect.data)
+            if records is None:
+                try:
+                    records = batches.put(effect.data, decode_batch(effect.data))
+                except DecodeError:
+                    records = ()
+            messages.append((effect.message_id, len(found)))
+            found += records
+        judged = self._feed(RecordsArrived(tuple(found), delivered[0].source)) if found else None
+        self._route(gossip.Verdicts(tuple(message_verdicts(messages, len(found), judged))))
+        if judged is not None:
+            for place in judged.rejected:
+                self._note(f"rejected: {judged.reasons[judged.refused.index(place)]}")
+        if self._delivered:
+            self._judge()
 
     def take_records(self, records: tuple[bytes, ...], source: bytes) -> Judged | None:
         """Records that came by catching up."""
@@ -359,10 +380,20 @@ class Peer:
 _LINK_ITEMS = (UP, DOWN, SYNC_FRAME)
 
 
-def _rpc_digest(rpc: gossip.Rpc, link: int) -> bytes:
-    parts = [_DIGEST.pack(RPC, link, len(rpc.publish))]
-    parts += [message.key[1][:8] for message in rpc.publish]
-    if rpc.ihave or rpc.iwant or rpc.graft or rpc.prune or rpc.subscriptions:
-        asked = len(rpc.iwant) + sum(len(ids) for _, ids in rpc.ihave)
-        parts.append(_DIGEST.pack(len(rpc.ihave) & 255, asked, len(rpc.graft) << 16 | len(rpc.prune)))
-    return b"".join(parts)
+def message_verdicts(
+    messages: list[tuple[bytes, int]], count: int, judged: Judged | None
+) -> Iterator[tuple[bytes, gossip.VerdictWord]]:
+    """What each of several messages deserves, as if judged alone; `judged` is None if an actor took none of them."""
+    refused, rejected = (set(), set()) if judged is None else (set(judged.refused), set(judged.rejected))
+    ends = [begin for _, begin in messages[1:]] + [count]
+    for (message_id, begin), end in zip(messages, ends, strict=True):
+        if begin == end:
+            yield message_id, "reject"
+        elif judged is None:
+            yield message_id, "ignore"
+        elif not refused:
+            yield message_id, "accept"
+        elif not rejected.isdisjoint(range(begin, end)):
+            yield message_id, "reject"
+        else:
+            yield message_id, "ignore" if refused.issuperset(range(begin, end)) else "accept"

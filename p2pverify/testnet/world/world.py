@@ -210,6 +210,10 @@ class World:
                 self._stop(peer)
             elif peer.kind == HONEST and not peer.is_up:
                 self._start(peer)
+        # Who had none but hostile neighbours is alone now. A node knows more addresses than it dials here.
+        honest = self.honest
+        for place, peer in enumerate(honest):
+            self.schedule.post(self.now_ms, -1, (items.DIAL, peer.number, honest[place - 1].number, 0))
         for _ in range(self.oracles.rest_rounds_max):
             self.run(self.now_ms + self.plan.sync_ms)
             if self.oracles.is_equal():
@@ -328,9 +332,10 @@ def _gossip_params(plan: WorldPlan) -> GossipParams:
     return GossipParams(
         degree=plan.degree,
         degree_low=low,
-        degree_high=2 * plan.degree,
+        degree_high=plan.degree + 2,
         degree_out=min(low - 1, plan.degree // 3),
-        degree_lazy=plan.degree,
+        degree_score=min(4, plan.degree),
+        degree_lazy=max(1, plan.degree - 1),
         heartbeat_ms=plan.heartbeat_ms,
         batch_ms=plan.batch_ms,
     )

@@ -37,7 +37,7 @@ class Judge(FakeInbox):
 
 async def main(count: int, batch_ms: int | None) -> None:
     judge = Judge()
-    options = {} if batch_ms is None else {"gossip": GossipParams(batch_ms=batch_ms)}
+    options = {} if batch_ms is None else {"gossip": GossipParams(batch_ms=batch_ms, batch_at_rest=False)}
     peers: list[Peer] = []
     async with trio.open_nursery() as nursery:
         for number in range(PEERS):

@@ -1,0 +1,77 @@
+"""Where the parts of a record lie in its bytes: nearly every record can be taken apart without reading item by item.
+
+What does not look like a record here is left to the strict reader of `canon`, which says what is wrong with it. What
+the parts mean is left to `records`.
+"""
+
+#: The fields of a header behind its domain string, as they follow each other there.
+HeaderFields = tuple[bytes, bytes, int, int, bytes, int, bytes]
+
+_BYTES_32 = b"X "  # how a byte string of 32 begins, and one of 64
+_BYTES_64 = b"X@"
+_START = bytes.fromhex("83886b") + b"p2pverify/1" + _BYTES_32
+_NETWORK = len(_START)
+_AUTHOR = _NETWORK + 32 + 2
+_NUMBERS = _AUTHOR + 32
+_SIGNATURE_ENCODED = 66  # 64 bytes behind a first byte and their length
+
+
+def header_bytes(data: bytes, payload: bytes) -> bytes:
+    """The canonical header in the canonical bytes of a record: between the array's first byte, and the signature and
+    the payload, which are byte strings.
+    """
+    return data[1 : len(data) - len(payload) - len(_bytes_head(len(payload))) - _SIGNATURE_ENCODED]
+
+
+def split_record(data: bytes) -> tuple[HeaderFields, bytes, bytes] | None:
+    """Header, signature and payload of a record's canonical bytes. None says nothing: read them strictly.
+
+    What is found has the types, sizes and bounds of a header's fields; how large a payload may be is not looked at.
+    """
+    if len(data) > 0xFFFF or not data.startswith(_START) or data[_AUTHOR - 2 : _AUTHOR] != _BYTES_32:
+        return None
+    epoch, at = _uint(data, _NUMBERS)
+    seq, prev = _uint(data, at)
+    kind, body = _uint(data, prev + 34)
+    end = body + 34
+    at = end + _SIGNATURE_ENCODED
+    if at >= len(data) or epoch < 0 or seq < 0 or not 0 <= kind < 256:
+        return None
+    if (data[prev : prev + 2], data[body : body + 2], data[end : end + 2]) != (_BYTES_32, _BYTES_32, _BYTES_64):
+        return None
+    begin = at + (1 if data[at] < 0x58 else data[at] - 0x56)  # one byte, or the length in one or two more
+    if data[at:begin] != _bytes_head(len(data) - begin):
+        return None
+    header = (
+        data[_NETWORK : _AUTHOR - 2],
+        data[_AUTHOR:_NUMBERS],
+        epoch,
+        seq,
+        data[prev + 2 : prev + 34],
+        kind,
+        data[body + 2 : end],
+    )
+    return header, data[end + 2 : at], data[begin:]
+
+
+def _uint(data: bytes, at: int) -> tuple[int, int]:
+    """An unsigned integer below 2^32 in its shortest form, and where the next item begins; or -1."""
+    head = data[at : at + 3]
+    if len(head) == 3:
+        first = head[0]
+        if first < 24:
+            return first, at + 1
+        if first == 0x18 and head[1] >= 24:
+            return head[1], at + 2
+        if first == 0x19 and head[1]:
+            return head[1] << 8 | head[2], at + 3
+        if first == 0x1A and (head[1] or head[2]):
+            return int.from_bytes(data[at + 1 : at + 5], "big"), at + 5
+    return -1, at
+
+
+def _bytes_head(size: int) -> bytes:
+    """What stands before a byte string of `size` < 65,536 in canonical form."""
+    if size < 24:
+        return bytes((0x40 + max(size, 0),))
+    return bytes((0x58, size)) if size < 256 else b"Y" + size.to_bytes(2, "big")
