@@ -6,19 +6,23 @@ A run that breaks one is named with the command that plays it again.
 from tests.simulation.support import play_all
 
 SEEDS = range(1, 51)
-#: Kinds that are convicted in every run, by a proof; the others as far as their audits get in so few epochs.
+#: Kinds that a proof convicts, as a rule within a few epochs.
 PROVEN = {"equivocator", "hostile-proposer", "double-signer"}
+#: Kinds that lose disputes. In so few epochs only those who lie always have been asked often enough in most runs.
 BY_DISPUTE = {"always-wrong", "wrong", "sleeper", "colluders", "proxy", "slanderer"}
+#: Who copies what it cannot check loses with whom it copies.
+COPIERS = {"lazy-voter", "lazy-challenger"}
 
 
 def test_all_promises_hold_in_fifty_mixed_networks() -> None:
-    """The oracles find nothing, cuts advance, and cheaters of every kind are convicted in most runs."""
+    """The oracles find nothing, nobody is convicted who may not be, and cheaters are found."""
     results = play_all("mixed", list(SEEDS))
     assert [result["seed"] for result in results] == list(SEEDS)
     broken = [f"{result['broken']}; replay with: {result['command']}" for result in results if result["broken"]]
     assert not broken, "\n".join(broken)
     for result in results:
-        assert set(result["convicted"]) <= PROVEN | BY_DISPUTE | {"lazy-voter", "lazy-challenger"}, result["command"]
-    for kind in sorted(PROVEN | {"always-wrong"}):
-        often = sum(kind in result["convicted"] for result in results)
-        assert 2 * often > len(results), f"{kind} was convicted in {often} of {len(results)} runs"
+        assert set(result["convicted"]) <= PROVEN | BY_DISPUTE | COPIERS, result["command"]
+    often = {kind: sum(kind in result["convicted"] for result in results) for kind in sorted(PROVEN | BY_DISPUTE)}
+    assert all(10 * often[kind] >= 9 * len(results) for kind in PROVEN), often
+    assert all(2 * often[kind] > len(results) for kind in ("always-wrong", "sleeper")), often
+    assert all(often.values()), often
