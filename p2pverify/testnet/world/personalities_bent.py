@@ -15,7 +15,7 @@ from p2pverify.core.events import Effect, Event, Persist, Publish
 from p2pverify.core.gossip_types import Rpc
 from p2pverify.core.machine import Machine
 from p2pverify.core.records import NO_PREV, Kind, Record, make_record
-from p2pverify.testnet.world.actor import ActorArgs, HonestActor, PublishTo, WorldEffect
+from p2pverify.testnet.world.actor import ActorArgs, HonestActor, WorldEffect
 
 MILLION = 1_000_000
 #: Numbers of a personality's own requests; a machine counts its own from 1.
@@ -143,12 +143,6 @@ class BentActor(HonestActor):
         others = sorted((p for p in self.args.everyone if p != self.key), key=lambda p: sha256(self.key + p))
         middle = len(others) // 2
         return tuple(others[:middle]), tuple(others[middle:])
-
-    def to_all(self, *records: Record) -> PublishTo:
-        """To every other peer at once."""
-        return PublishTo(
-            tuple(record.data for record in records), tuple(p for p in self.args.everyone if p != self.key)
-        )
 
 
 def chance(*what: bytes, ppm: int) -> bool:
