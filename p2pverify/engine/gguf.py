@@ -145,6 +145,10 @@ class Head:
         kind = self.number("general.file_type")
         return QUANTISATIONS.get(kind, f"file-type-{kind}")
 
+    def context_tokens(self) -> int:
+        """How many tokens the model was trained to see. Raises WeightsError."""
+        return self.number(f"{self.scalar('general.architecture')}.context_length")
+
     def tokenizer_sha256(self) -> bytes:
         """SHA-256 over the raw entries (key, type, value) named tokenizer.ggml.*, in the order of their keys.
 

@@ -1,30 +1,18 @@
-"""Makes a cheaper model out of a GGUF file by leaving out some of its layers, for the testnet's cheats.
+"""Makes other models out of a GGUF file by leaving out some of its layers or reordering them, for the testnet's cheats.
 
-What is left is renumbered and the block count adjusted; nothing else changes, so the result loads as any model.
+Layers are renumbered and the block count adjusted; nothing else changes, so the result loads as any model.
 """
 
-import os
+import mmap
 import re
-import struct
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from p2pverify.engine.errors import WeightsError
-from p2pverify.engine.gguf import MAGIC, VERSION, Head, Tensor, read_head
+from p2pverify.engine.gguf import Head, Tensor, read_head
+from p2pverify.engine.gguf_write import Place, read_tensor, write_gguf
 
 LAYER = re.compile(r"blk\.(\d+)\.(.+)")
-COPY_BYTES = 1 << 22
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A tensor that stays: its old description, its new name and its new offset."""
-
-    old: Tensor
-    name: str
-    offset: int
 
 
 def prune(source: Path, target: Path, layers: Collection[int]) -> None:
@@ -33,66 +21,46 @@ def prune(source: Path, target: Path, layers: Collection[int]) -> None:
     Raises WeightsError if the source is not a GGUF file, lacks one of the layers, or would have none left.
     """
     head = read_head(source)
-    count_key = f"{head.text('general.architecture', 'llama')}.block_count"
-    count = head.number(count_key)
+    count = head.number(_count_key(head))
     if not set(layers) < set(range(count)):
         raise WeightsError(f"cannot leave out layers {sorted(layers)} of a model with {count}")
-    moves = _moves(head, layers)
-    front = _front(head, count_key, count - len(set(layers)), moves)
-    unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
+    _write(source, target, head, [layer for layer in range(count) if layer not in set(layers)])
+
+
+def reverse(source: Path, target: Path, layers: range) -> None:
+    """Write `source` with a run of its layers in reverse order to `target`: the same tensors, another model.
+
+    Raises WeightsError if the source is not a GGUF file or lacks one of the layers.
+    """
+    head = read_head(source)
+    count = head.number(_count_key(head))
+    if not 0 <= layers.start < layers.stop <= count:
+        raise WeightsError(f"cannot reverse layers {layers.start} to {layers.stop - 1} of a model with {count}")
+    order = [*range(layers.start), *reversed(layers), *range(layers.stop, count)]
+    _write(source, target, head, order)
+
+
+def _count_key(head: Head) -> str:
+    return f"{head.text('general.architecture', 'llama')}.block_count"
+
+
+def _write(source: Path, target: Path, head: Head, order: Sequence[int]) -> None:
+    """Write the model whose layers are those of `source` in this order."""
+    number_of = {layer: number for number, layer in enumerate(order)}
+    kept = [(tensor, name) for tensor in head.tensors if (name := _renamed(tensor, number_of)) is not None]
+    places = [Place(name, tensor.dimensions, tensor.kind, tensor.size) for tensor, name in kept]
     try:
-        with source.open("rb") as reader, unfinished.open("wb") as writer:
-            writer.write(_padded(front, head.alignment))
-            for move in moves:
-                _copy(reader, writer, head.data_start + move.old.offset, move.old.size)
-                writer.write(b"\0" * (-move.old.size % head.alignment))
-        unfinished.replace(target)
+        with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            contents = (read_tensor(data, head, tensor) for tensor, _ in kept)
+            write_gguf(target, head, places, contents, {_count_key(head): len(order)})
     except OSError as error:
-        raise WeightsError(f"cannot write {target}: {error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+        raise WeightsError(f"cannot read {source}: {error}") from None
 
 
-def _moves(head: Head, layers: Collection[int]) -> list[Move]:
-    moves: list[Move] = []
-    offset = 0
-    for tensor in head.tensors:
-        name = tensor.name
-        if found := LAYER.fullmatch(name):
-            layer = int(found[1])
-            if layer in layers:
-                continue
-            name = f"blk.{layer - sum(gone < layer for gone in set(layers))}.{found[2]}"
-        moves.append(Move(tensor, name, offset))
-        offset += tensor.size + -tensor.size % head.alignment
-    return moves
-
-
-def _front(head: Head, count_key: str, count: int, moves: list[Move]) -> bytes:
-    """The new head: counts, the old entries with another block count, the tensors that stay."""
-    parts = [MAGIC, struct.pack("<IQQ", VERSION, len(moves), len(head.entries))]
-    for key, entry in head.entries.items():
-        if key == count_key:
-            parts += [head.data[entry.start : entry.value], struct.pack("<I", count)]
-        else:
-            parts.append(head.data[entry.start : entry.end])
-    for move in moves:
-        name = move.name.encode()
-        shape = move.old.dimensions
-        parts += [struct.pack("<Q", len(name)), name, struct.pack(f"<I{len(shape)}Q", len(shape), *shape)]
-        parts.append(struct.pack("<IQ", move.old.kind, move.offset))
-    return b"".join(parts)
-
-
-def _padded(data: bytes, alignment: int) -> bytes:
-    return data + b"\0" * (-len(data) % alignment)
-
-
-def _copy(reader: BinaryIO, writer: BinaryIO, start: int, size: int) -> None:
-    reader.seek(start)
-    while size:
-        chunk = reader.read(min(size, COPY_BYTES))
-        if not chunk:
-            raise WeightsError("the GGUF file became shorter while it was read")
-        writer.write(chunk)
-        size -= len(chunk)
+def _renamed(tensor: Tensor, number_of: dict[int, int]) -> str | None:
+    """The tensor's name in the new model, or None if its layer is left out."""
+    found = LAYER.fullmatch(tensor.name)
+    if found is None:
+        return tensor.name
+    number = number_of.get(int(found[1]))
+    return None if number is None else f"blk.{number}.{found[2]}"

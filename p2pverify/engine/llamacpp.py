@@ -1,14 +1,16 @@
 """llama.cpp's C API, as far as this package needs it, taken from the shared library in the xllamacpp wheel.
 
 The wheel's Python extension exports the whole C API; cffi opens it in ABI mode, so nothing is compiled. Struct
-layouts move between llama.cpp releases, hence the exact version. Calls release the GIL. One `Context` serves one
-thread at a time. Which settings are canonical, and what a prompt is, is left to `llama`.
+layouts move between llama.cpp releases, hence exact versions, each a `Build`. Calls release the GIL. One `Context`
+serves one thread at a time. Which settings are canonical, and what a prompt is, is left to `llama`; other builds
+than the wheel's are found by `variants`.
 """
 
 import functools
 import importlib.util
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,6 @@ from p2pverify.engine.errors import EngineUnavailable, WeightsError
 
 PACKAGE = "xllamacpp"
 VERSION = "2026.10.11549"
-BUILD = f"llama.cpp/{PACKAGE}-{VERSION}"
 
 GGML_F16, GGML_Q8_0 = 1, 8
 FLASH_ATTENTION_AUTO, FLASH_ATTENTION_ON = -1, 1
@@ -45,7 +46,7 @@ typedef struct {
     uint32_t yarn_orig_ctx; float defrag_thold;
     void *cb_eval; void *cb_eval_user_data;
     int32_t type_k, type_v;
-    size_t moe_cache_size;
+    MOE_CACHE_SIZE
     void *abort_callback; void *abort_callback_data;
     bool embeddings, offload_kqv, no_perf, op_offload, swa_full, kv_unified;
     void *samplers; size_t n_samplers; void *ctx_other;
@@ -56,6 +57,7 @@ typedef struct {
 } batch;
 void llama_log_set(void (*callback)(int32_t, const char *, void *), void *user);
 void llama_backend_init(void);
+void *ggml_backend_load(const char *path);
 const char *llama_print_system_info(void);
 model_params llama_model_default_params(void);
 context_params llama_context_default_params(void);
@@ -80,22 +82,46 @@ float *llama_get_logits_ith(void *context, int32_t index);
 """
 
 
-class Library:
-    """The loaded shared library; one per process, made by `load`."""
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build of llama.cpp: its id in determinism classes, and where its structs differ from other builds'."""
 
-    def __init__(self, path: Path) -> None:
+    id: str
+    has_moe_cache: bool
+
+    @property
+    def declarations(self) -> str:
+        return DECLARATIONS.replace("MOE_CACHE_SIZE", "size_t moe_cache_size;" if self.has_moe_cache else "")
+
+
+WHEEL = Build(f"llama.cpp/{PACKAGE}-{VERSION}", has_moe_cache=True)
+
+
+class Library:
+    """A loaded shared library; one of each in a process, made by `load` and by `variants.load`."""
+
+    def __init__(self, path: Path, build: Build, *, loader: Path | None = None, backend: Path | None = None) -> None:
+        """With `loader`, ggml's own library, the code path comes from `backend`. Raises EngineUnavailable."""
+        self.build = build
         self.ffi: Any = FFI()
-        self.ffi.cdef(DECLARATIONS)
-        try:
-            self.c: Any = self.ffi.dlopen(str(path), self.ffi.RTLD_NOW)
-        except OSError as error:
-            raise EngineUnavailable(f"llama.cpp's library does not load: {error}") from None
+        self.ffi.cdef(build.declarations)
+        self.c: Any = self._open(path)
         self.complaints: deque[str] = deque(maxlen=4)
         # llama.cpp keeps the pointer, so the callback lives as long as the library does.
         self._log = self.ffi.callback("void(int32_t, const char *, void *)", self._take_log_line)
         self.c.llama_log_set(self._log, self.ffi.NULL)
+        if loader is not None:
+            self._ggml = self._open(loader)
+            if self._ggml.ggml_backend_load(str(backend).encode()) == self.ffi.NULL:
+                raise EngineUnavailable("; ".join(self.complaints) or f"this processor cannot run {backend}")
         self.c.llama_backend_init()
         self._check_layout()
+
+    def _open(self, path: Path) -> Any:
+        try:
+            return self.ffi.dlopen(str(path), self.ffi.RTLD_NOW)
+        except OSError as error:
+            raise EngineUnavailable(f"llama.cpp's library does not load: {error}") from None
 
     def _take_log_line(self, level: int, line: Any, _user: Any) -> None:
         if level == LOG_ERROR:
@@ -113,7 +139,7 @@ class Library:
             and (model.vocab_only, model.check_tensors, model.use_extra_bufts) == (False, False, True)
         )
         if not as_known:
-            raise EngineUnavailable(f"{BUILD} has other struct layouts than those declared for it")
+            raise EngineUnavailable(f"{self.build.id} has other struct layouts than those declared for it")
 
     @property
     def features(self) -> dict[str, bool]:
@@ -136,18 +162,20 @@ def load() -> Library:
     found = importlib.util.find_spec(PACKAGE)
     for folder in (found.submodule_search_locations if found else None) or ():
         for path in sorted(Path(folder).glob(f"{PACKAGE}*.so")):
-            return Library(path)
+            return Library(path, WHEEL)
     raise EngineUnavailable(f"{PACKAGE} is installed without its shared library: {hint}")
 
 
 class Model:
     """Weights and vocabulary. The file is mapped, so that processes share its pages."""
 
-    def __init__(self, library: Library, path: Path) -> None:
+    def __init__(self, library: Library, path: Path, *, vocab_only: bool = False) -> None:
+        """With `vocab_only` it tokenises, and no context can be made of it. Raises WeightsError."""
         self.library = library
         params = library.c.llama_model_default_params()
         params.n_gpu_layers = 0
         params.load_mode = LOAD_MMAP
+        params.vocab_only = vocab_only
         library.complaints.clear()
         self.handle = library.c.llama_model_load_from_file(str(path).encode(), params)
         if self.handle == library.ffi.NULL:
@@ -192,8 +220,8 @@ class Model:
 class Context:
     """A model's working memory for one sequence of tokens. Not thread-safe."""
 
-    def __init__(self, model: Model, *, tokens_max: int, batch_tokens: int, threads: int) -> None:
-        """Flash attention on, keys and values in q8_0: see `llama` for why."""
+    def __init__(self, model: Model, *, tokens_max: int, batch_tokens: int, threads: int, kv_type: int) -> None:
+        """Flash attention on, keys and values as `kv_type` (GGML_...): see `llama` for why."""
         self.model = model
         self._c, self._ffi = model.library.c, model.library.ffi
         params = self._c.llama_context_default_params()
@@ -202,7 +230,7 @@ class Context:
         params.n_seq_max = 1
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = FLASH_ATTENTION_ON
-        params.type_k = params.type_v = GGML_Q8_0
+        params.type_k = params.type_v = kv_type
         model.library.complaints.clear()
         self._handle = self._c.llama_init_from_model(model.handle, params)
         if self._handle == self._ffi.NULL:
@@ -230,20 +258,30 @@ class Context:
         The array is a view of llama.cpp's buffer: it is good until the next call. Tokens must be in the vocabulary.
         Raises ValueError if there are none or too many, EngineUnavailable if llama.cpp fails.
         """
+        (last,) = self.evaluate_from(tokens, len(tokens) - 1)
+        return last
+
+    def evaluate_from(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
+        """As `evaluate`, but the logits that follow each of tokens[first:], in their order.
+
+        Each array is good until the next one is asked for.
+        """
         self.model.check_open()
-        if not 0 < len(tokens) <= self.tokens_max:
+        if not 0 <= first < len(tokens) <= self.tokens_max:
             raise ValueError(f"{len(tokens)} tokens do not fit a context of {self.tokens_max}")
         kept = 0
-        for mine, theirs in zip(self._held, tokens[:-1], strict=False):
+        for mine, theirs in zip(self._held, tokens[:first], strict=False):
             if mine != theirs:
                 break
             kept += 1
         self._keep(kept)
         for start in range(kept, len(tokens), self._batch_tokens):
             chunk = tokens[start : start + self._batch_tokens]
-            self._decode(chunk, start, is_last=start + len(chunk) == len(tokens))
-        pointer = self._c.llama_get_logits_ith(self._handle, -1)
-        return np.frombuffer(self._ffi.buffer(pointer, 4 * self.model.vocab_tokens), np.float32)
+            wanted = max(first - start, 0)
+            self._decode(chunk, start, wanted)
+            for index in range(wanted, len(chunk)):
+                pointer = self._c.llama_get_logits_ith(self._handle, index)
+                yield np.frombuffer(self._ffi.buffer(pointer, 4 * self.model.vocab_tokens), np.float32)
 
     def _keep(self, count: int) -> None:
         if count < len(self._held):
@@ -252,7 +290,8 @@ class Context:
                 self.forget()
                 raise EngineUnavailable("llama.cpp does not forget a part of its memory")
 
-    def _decode(self, chunk: Sequence[int], start: int, *, is_last: bool) -> None:
+    def _decode(self, chunk: Sequence[int], start: int, wanted: int) -> None:
+        """Evaluate `chunk`, which begins at place `start`; logits are kept from its place `wanted` on."""
         batch = self._batch
         batch.n_tokens = len(chunk)
         for index, token in enumerate(chunk):
@@ -260,7 +299,7 @@ class Context:
             batch.pos[index] = start + index
             batch.n_seq_id[index] = 1
             batch.seq_id[index][0] = 0
-            batch.logits[index] = is_last and index == len(chunk) - 1
+            batch.logits[index] = index >= wanted
         code = self._c.llama_decode(self._handle, batch)
         if code != 0:
             self.forget()

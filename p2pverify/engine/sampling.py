@@ -22,6 +22,10 @@ LN_2 = 0.6931471805599453
 # log((1+s)/(1-s)) = 2 (s + s^3/3 + s^5/5 + ...); with |s| < 0.1716 the next term is below 1e-13.
 SERIES = tuple(2.0 / (2 * term + 1) for term in range(8))
 
+# One word in 256 is as large as this; the noise of all smaller ones is below -log(-log(255 / 256)) = 5.5433.
+LUCKY = np.uint64(255 << 56)
+UNLUCKY_NOISE_MAX = 5.5434
+
 Floats = NDArray[np.float64]
 Logits = NDArray[np.float32]
 
@@ -53,8 +57,15 @@ def gumbel(key: int, position: int, size: int) -> Floats:
     They are -log(-log(u)) with u = (r + 1/2) / 2^52, where r are the upper 52 bits of Philox4x64-10 outputs for the
     counters (1, 0, 0, position), (2, 0, 0, position), ... in order, four outputs a counter.
     """
-    raw = np.random.Philox(key=key, counter=position << 192).random_raw(size)
-    uniform = ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return _noise(_words(key, position, size))
+
+
+def _words(key: int, position: int, size: int) -> NDArray[np.uint64]:
+    return np.random.Philox(key=key, counter=position << 192).random_raw(size)
+
+
+def _noise(words: NDArray[np.uint64]) -> Floats:
+    uniform = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
     noise = log(-log(uniform))
     return np.negative(noise, out=noise)
 
@@ -66,7 +77,29 @@ def greedy(logits: Logits) -> int:
 
 def sample(logits: Logits, temperature_milli: int, key: int, position: int) -> int:
     """One token at temperature `temperature_milli` / 1000, which must be positive; the lowest index of equals."""
-    noise = gumbel(key, position, logits.size)
-    noise *= temperature_milli / 1000
-    noise += logits
-    return int(noise.argmax())
+    return pick(logits, temperature_milli, key, position)[0]
+
+
+def pick(logits: Logits, temperature_milli: int, key: int, position: int, claimed: int = 0) -> tuple[int, float]:
+    """The token of `sample`, and how far `claimed` lies below it: the difference of both `logit + T * g`.
+
+    Few tokens can win: those with much noise, and those whose logit is near the greatest. Noise is computed for
+    these alone, which takes a tenth of the time and gives the same bits.
+    """
+    temperature = temperature_milli / 1000
+    words = _words(key, position, logits.size)
+
+    def noisy(tokens: NDArray[np.intp]) -> Floats:
+        noise = _noise(words[tokens])
+        noise *= temperature
+        noise += logits[tokens]
+        return noise
+
+    may_win = words >= LUCKY
+    may_win[[int(logits.argmax()), claimed]] = True
+    reached = noisy(np.flatnonzero(may_win)).max()
+    may_win |= logits >= reached - temperature * UNLUCKY_NOISE_MAX
+    tokens = np.flatnonzero(may_win)
+    values = noisy(tokens)
+    best = int(values.argmax())
+    return int(tokens[best]), float(values[best] - values[np.searchsorted(tokens, claimed)])

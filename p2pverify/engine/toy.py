@@ -1,14 +1,19 @@
-"""A tiny deterministic "model" for tests: the next token is a hash of all tokens before it.
+"""A tiny deterministic "model" for tests: the next token follows from a hash of all tokens before it.
 
 It has no weights and takes microseconds a token; otherwise it behaves as a real engine: greedy answers ignore the
 sampler's key, sampled ones depend on it and on the temperature, another `variant` is another model, and prompts that
 do not fit are refused. Text is UTF-8, one token a byte; three control bytes are its special tokens.
+
+At each place two tokens lead, one place in 16 nearly equal. An engine of another numeric `path` sees their distance a
+little differently, so that honest answers of two paths part at such places by a small margin; all else lies far
+below. The paths "sha256" and "integer" add nothing of their own: the latter is that of the referee, "toy-exact/1".
 """
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from p2pverify.node.ports import Generated, ModelInfo
+from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE, Generated, ModelInfo, Scored
 
 VOCAB_TOKENS = 256
 CONTEXT_TOKENS = 8192
@@ -19,26 +24,56 @@ LETTERS = b"abcdefghijklmnopqrstuvwxyz      "
 END_ONE_IN = 64
 TEMPLATE = "\x01{}\x02"
 
+ENGINE, REFEREE = "toy/1", "toy-exact/1"
+PATH, REFEREE_PATH = "sha256", "integer"
+#: Distances in micronats: of two tokens that nearly tie, how far a path may move it, of others, and of all the rest.
+NEAR_TIE_ONE_IN = 16
+NEAR_TIE_MAX = 20_000
+PATH_NOISE_MAX = 30_000
+CLEAR_MIN, CLEAR_MAX = 1_000_000, 3_000_000
+FAR_MIN, FAR_MAX = 4_000_000, 12_000_000
+SURPRISAL_MIN = 300_000
+
 DOMAIN = b"p2pverify/toy/1\0"
 
 
-class ToyEngine:
-    """Fulfils the node's `Engine` port."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the model says at one place: the token that it picks, the next one, and their distance in micronats."""
 
-    def __init__(self, variant: str = "honest") -> None:
+    best: int
+    second: int
+    distance: int
+    drawn: bytes
+
+    def deficit(self, token: int) -> int:
+        """How far a token lies below the best, in micronats."""
+        if token == self.best:
+            return 0
+        if token == self.second:
+            return self.distance
+        return FAR_MIN + _number(self.drawn[8:], token) % (FAR_MAX - FAR_MIN)
+
+
+class ToyEngine:
+    """Fulfils the node's `Engine` port. `path` names its numeric path, `engine` its build."""
+
+    def __init__(self, variant: str = "honest", *, path: str = PATH, engine: str = ENGINE) -> None:
         self.variant = variant
         self._weights = _hash(b"weights", variant.encode())
+        self._path = b"" if path in (PATH, REFEREE_PATH) else path.encode()
         self._info = ModelInfo(
             model="toy" if variant == "honest" else f"toy ({variant})",
             weights_sha256=self._weights,
             tokenizer_sha256=_hash(b"tokenizer", b"bytes"),
             template_sha256=hashlib.sha256(TEMPLATE.encode()).digest(),
-            engine="toy/1",
-            numeric_path="sha256",
+            engine=engine,
+            numeric_path=path,
             quantisation="none",
             licence="Apache-2.0",
             context_tokens=CONTEXT_TOKENS,
             vocab_tokens=VOCAB_TOKENS,
+            can=frozenset((GENERATE, LOGITS, SCORE, WRITE)),
         )
 
     @property
@@ -50,7 +85,7 @@ class ToyEngine:
         if len(seed) != SEED_BYTES:
             raise ValueError(f"a prompt's seed has {SEED_BYTES} bytes, not {len(seed)}")
         _check_room(2, tokens_max)
-        state = _hash(b"prompt", self._weights, seed)
+        state = _hash(b"prompt", self._weights, self._path, seed)
         turn: list[int] = []
         while len(turn) < tokens_max:
             token = _token(state)
@@ -64,19 +99,34 @@ class ToyEngine:
         self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
     ) -> Generated:
         """Answer a prompt. Raises ValueError if it is empty, not of this vocabulary, or does not fit."""
-        if not prompt or temperature_milli < 0:
-            raise ValueError("the prompt is empty" if not prompt else "the temperature is negative")
-        _check_room(len(prompt), tokens_max)
-        state = _hash(b"answer", self._weights, _bytes(prompt))
-        noise = b"" if temperature_milli == 0 else _hash(b"noise", sampler_key, b"%d" % temperature_milli)
+        state, noise = self._begin(prompt, tokens_max, temperature_milli, sampler_key)
+        rows = hashlib.sha256()
         tokens: list[int] = []
         while len(tokens) < tokens_max:
-            token = _token(_hash(state, noise))
+            rows.update(self._row(state))
+            token = self._place(state, noise).best
             tokens.append(token)
             if token == END:
-                return Generated(tuple(tokens), "stop", 0, 0)
+                return Generated(tuple(tokens), "stop", 0, 0, rows.digest())
             state = _hash(state, bytes([token]))
-        return Generated(tuple(tokens), "length", 0, 0)
+        return Generated(tuple(tokens), "length", 0, 0, rows.digest())
+
+    def score(
+        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
+    ) -> Scored:
+        """Score claimed tokens. Raises ValueError as `answer` does, and for foreign tokens or none."""
+        state, noise = self._begin(prompt, len(tokens), temperature_milli, sampler_key)
+        rows = hashlib.sha256()
+        deficits, surprisals, best = [], [], []
+        for token in _bytes(tokens):
+            rows.update(self._row(state))
+            place = self._place(state, noise)
+            deficits.append(place.deficit(token))
+            surprisals.append(SURPRISAL_MIN + self._place(state, b"").deficit(token))
+            best.append(place.best)
+            state = _hash(state, bytes([token]))
+        ends = tuple(token == END for token in tokens)
+        return Scored(tuple(deficits), tuple(surprisals), tuple(best), ends, rows.digest())
 
     def encode_chat(self, text: str) -> tuple[int, ...]:
         """Token ids of a one-turn chat prompt; special bytes in the text become spaces. Raises ValueError."""
@@ -89,6 +139,37 @@ class ToyEngine:
     def close(self) -> None:
         """There is nothing to close."""
 
+    def _begin(
+        self, prompt: Sequence[int], tokens_max: int, temperature_milli: int, sampler_key: bytes
+    ) -> tuple[bytes, bytes]:
+        """The state before the first token of an answer, and the sampler's noise."""
+        if not prompt or temperature_milli < 0:
+            raise ValueError("the prompt is empty" if not prompt else "the temperature is negative")
+        _check_room(len(prompt), tokens_max)
+        noise = b"" if temperature_milli == 0 else _hash(b"noise", sampler_key, b"%d" % temperature_milli)
+        return _hash(b"answer", self._weights, _bytes(prompt)), noise
+
+    def _row(self, state: bytes) -> bytes:
+        """What stands for the logits at a place: they depend on model, path and tokens, not on the sampler."""
+        return _hash(b"row", self._path, state)
+
+    def _place(self, state: bytes, noise: bytes) -> _Place:
+        drawn = _hash(state, noise)
+        first = _token(drawn)
+        second = LETTERS[drawn[2] % 26]
+        if second == first:
+            second = LETTERS[(drawn[2] + 1) % 26]
+        if drawn[3] % NEAR_TIE_ONE_IN == 0:
+            distance = _number(drawn[4:], 0) % NEAR_TIE_MAX
+        else:
+            distance = CLEAR_MIN + _number(drawn[4:], 0) % (CLEAR_MAX - CLEAR_MIN)
+        if self._path:
+            moved = _number(_hash(b"path", self._path, drawn), 0)
+            distance += moved % (2 * PATH_NOISE_MAX) - PATH_NOISE_MAX
+        if distance < 0:
+            return _Place(second, first, -distance, drawn)
+        return _Place(first, second, distance, drawn)
+
 
 def _hash(*parts: bytes) -> bytes:
     return hashlib.sha256(DOMAIN + b"".join(parts)).digest()
@@ -96,6 +177,11 @@ def _hash(*parts: bytes) -> bytes:
 
 def _token(state: bytes) -> int:
     return END if state[0] % END_ONE_IN == 0 else LETTERS[state[1] % len(LETTERS)]
+
+
+def _number(data: bytes, salt: int) -> int:
+    """A number that follows from the first four bytes and a salt."""
+    return (int.from_bytes(data[:4], "big") + salt * 2_654_435_761) % 2**32
 
 
 def _bytes(tokens: Sequence[int]) -> bytes:

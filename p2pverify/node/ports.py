@@ -7,10 +7,16 @@ from typing import Protocol
 
 from p2pverify.core.sync import Step
 
+#: What an engine may be able to do: answer, show the digest of its logits, score a claimed answer, write prompts.
+GENERATE, LOGITS, SCORE, WRITE = "generate", "logits", "score", "write"
+#: Less than GENERATE: to answer at temperature 0.
+GREEDY = "greedy"
+NO_LOGITS = bytes(32)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What an engine says of itself: enough to find its determinism class."""
+    """What an engine says of itself: enough to find its determinism class, and what it `can` do."""
 
     model: str  # human name, e.g. "SmolLM2-135M-Instruct Q4_1"
     weights_sha256: bytes  # 32 B
@@ -22,20 +28,46 @@ class ModelInfo:
     licence: str
     context_tokens: int
     vocab_tokens: int
+    can: frozenset[str] = frozenset((GENERATE, WRITE))
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """An engine's answer: token ids and why it ended."""
+    """An engine's answer: token ids and why it ended.
+
+    `logits_sha256` is over the rows of logits from which each token was picked, in order: the little-endian bytes of
+    the engine's own type. Zeroes if the engine does not show them.
+    """
 
     tokens: tuple[int, ...]
     finish: str  # "stop" (end-of-sequence token, which is then the last of tokens) or "length"
     first_token_ms: int
     total_ms: int
+    logits_sha256: bytes = NO_LOGITS
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What an engine says of a claimed answer: one item per claimed token, in micronats (1e-6 nat).
+
+    `deficits` is how far the token's logit, with the sampler's noise where there is any, lies below the greatest (0:
+    the engine would have picked it too); `best` the token that the engine would have picked after the claimed ones
+    before; `surprisals` -log softmax of the logits at temperature 1; `ends` whether the token ends an answer.
+    `logits_sha256` is what `answer` would give, had it picked these tokens.
+    """
+
+    deficits: tuple[int, ...]
+    surprisals: tuple[int, ...]
+    best: tuple[int, ...]
+    ends: tuple[bool, ...]
+    logits_sha256: bytes
 
 
 class Engine(Protocol):
-    """Deterministic inference. Methods block; the node calls them in a thread, one at a time."""
+    """Deterministic inference. Methods block; the node calls them in a thread, one at a time.
+
+    An engine that cannot do a thing that its `info.can` leaves out raises ValueError.
+    """
 
     @property
     def info(self) -> ModelInfo: ...
@@ -48,6 +80,15 @@ class Engine(Protocol):
         self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
     ) -> Generated:
         """Answer a prompt; greedy if temperature_milli is 0, else Gumbel-max keyed by sampler_key (32 B) and place."""
+        ...
+
+    def score(
+        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
+    ) -> Scored:
+        """Score the tokens that another engine claims as its answer, in one pass over prompt and tokens.
+
+        Raises ValueError for what is empty, not of the vocabulary, or does not fit the context.
+        """
         ...
 
     def encode_chat(self, text: str) -> tuple[int, ...]:
@@ -88,6 +129,10 @@ class Inbox(Protocol):
 
     async def serve(self, request: bytes, source: bytes) -> bytes:
         """Answer one inference request; errors are answers too. Never raises RemoteProtocolError."""
+        ...
+
+    def evidence(self, request: bytes) -> bytes:
+        """The answer to a request for evidence in an open dispute. Raises RemoteProtocolError."""
         ...
 
     def sync_answer(self, request: bytes) -> bytes:
@@ -136,6 +181,15 @@ class AskFailed(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The response to a request, and how long it took: from the request's leaving to the response's coming, less the
+    way there and back on that connection. At least 1 ms."""
+
+    data: bytes
+    elapsed_ms: int
+
+
 class Network(Protocol):
     """The network adapter as the node uses it."""
 
@@ -143,8 +197,12 @@ class Network(Protocol):
         """Hand one gossip message to the router."""
         ...
 
-    async def ask(self, peer: bytes, request: bytes) -> bytes:
+    async def ask(self, peer: bytes, request: bytes) -> Reply:
         """One inference request and its response. Raises AskFailed. The caller sets the deadline."""
+        ...
+
+    async def fetch(self, peer: bytes, request: bytes) -> bytes:
+        """One request for evidence and its answer. Raises AskFailed. The caller sets the deadline."""
         ...
 
     def exclude(self, peers: frozenset[bytes]) -> None:
@@ -158,6 +216,14 @@ class Network(Protocol):
     def statistics(self) -> dict[str, int]: ...
 
 
+class UnknownAudit(Exception):
+    """No audit has this name here, or more than one; `reason` says which."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Reports(Protocol):
     """What the HTTP API and the testnet read from a node: JSON values with a schema name, made on demand."""
 
@@ -168,6 +234,13 @@ class Reports(Protocol):
     def scores(self, *, final: bool) -> dict[str, object]: ...
 
     def audits(self, *, limit: int) -> dict[str, object]: ...
+
+    async def explain(self, name: str, *, wait_s: float) -> dict[str, object]:
+        """What is known of an audit, and of its answers as far as they were looked at within `wait_s`.
+
+        Raises UnknownAudit.
+        """
+        ...
 
     def unready(self) -> list[str]:
         """Why the node is not ready; empty if it is."""

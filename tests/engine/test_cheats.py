@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.engine.cheats import KINDS, make_cheat
+from p2pverify.engine.cheats import KINDS, SLEEPER_ANSWERS, make_cheat
 from p2pverify.engine.toy import END, ToyEngine
 from p2pverify.node.ports import Engine, Generated
 
 KEY = bytes(range(32))
+#: Kinds that lie about each sampled question that they pick; the others have their moments.
+LIARS = tuple(kind for kind in KINDS if kind not in {"cache", "sleeper", "slow-hardware", "busy"})
+#: Kinds whose answer to a question does not depend on what they were asked before.
+STEADY = tuple(kind for kind in LIARS if kind != "duplicate-aware")
 
 
 def ask(engine: Engine, number: int, *, key: bytes = KEY) -> Generated:
@@ -16,7 +20,7 @@ def ask(engine: Engine, number: int, *, key: bytes = KEY) -> Generated:
     return engine.answer(prompt, tokens_max=16, temperature_milli=800, sampler_key=key)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LIARS)
 def test_a_full_cheat_lies_always(kind: str, tmp_path: Path) -> None:
     """At rate 1 each answer is false; what the engine says of itself is not."""
     honest = ToyEngine()
@@ -36,7 +40,7 @@ def test_an_idle_cheat_never_lies(kind: str, tmp_path: Path) -> None:
     assert all(ask(cheat, number) == ask(ToyEngine(), number) for number in range(30))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STEADY)
 def test_lies_keep_their_share_and_repeat(kind: str, tmp_path: Path) -> None:
     """At rate 0.3 about 30 % of the answers are false, and a second cheat tells the same."""
     cheat = make_cheat(kind, 0.3, ToyEngine(), tmp_path)
@@ -69,12 +73,75 @@ def test_cheats_refuse_what_the_engine_refuses(kind: str, tmp_path: Path) -> Non
             cheat.answer(prompt, tokens_max=tokens_max, temperature_milli=0, sampler_key=KEY)
 
 
-def test_a_wrong_seed_is_honest_when_greedy(tmp_path: Path) -> None:
-    """Greedy answers have no seed to get wrong."""
-    cheat, honest = make_cheat("wrong-seed", 1.0, ToyEngine(), tmp_path), ToyEngine()
+@pytest.mark.parametrize("kind", ["wrong-seed", "temperature"])
+def test_a_wrong_sampler_is_honest_when_greedy(kind: str, tmp_path: Path) -> None:
+    """Greedy answers have no seed and no temperature to get wrong."""
+    cheat, honest = make_cheat(kind, 1.0, ToyEngine(), tmp_path), ToyEngine()
     prompt = honest.encode_chat("hello")
     answers = [engine.answer(prompt, tokens_max=9, temperature_milli=0, sampler_key=KEY) for engine in (cheat, honest)]
     assert answers[0] == answers[1]
+
+
+def test_a_temperature_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    """The argument is a temperature; the question's own gives the honest answer."""
+    honest = ToyEngine()
+    assert ask(make_cheat("temperature", 1.0, ToyEngine(), tmp_path, "0.8"), 1) == ask(honest, 1)
+    assert ask(make_cheat("temperature", 1.0, ToyEngine(), tmp_path, "1.2"), 1) != ask(honest, 1)
+
+
+def test_a_cache_answers_near_prompts_and_other_seeds_from_memory(tmp_path: Path) -> None:
+    """What it has seen under another seed gets the old answer, as does what is nearly the same; the rest is true."""
+    cheat, honest = make_cheat("cache", 1.0, ToyEngine(), tmp_path), ToyEngine()
+    first = ask(cheat, 1)
+    assert first == ask(honest, 1)
+    assert ask(cheat, 1, key=bytes(32)).tokens == first.tokens != ask(honest, 1, key=bytes(32)).tokens
+    assert ask(cheat, 2).tokens == first.tokens != ask(honest, 2).tokens
+    far = honest.encode_chat("WHY?")
+    answers = [e.answer(far, tokens_max=9, temperature_milli=800, sampler_key=KEY) for e in (cheat, honest)]
+    assert answers[0] == answers[1]
+
+
+def test_a_sleeper_is_honest_for_a_while(tmp_path: Path) -> None:
+    """It lies after as many answers as it was told, or the usual number."""
+    for argument, awake in (("3", 3), ("", SLEEPER_ANSWERS)):
+        cheat, honest = make_cheat("sleeper", 1.0, ToyEngine(), tmp_path, argument), ToyEngine()
+        told = [ask(cheat, number) == ask(honest, number) for number in range(awake + 5)]
+        assert told == [True] * awake + [False] * 5
+
+
+def test_who_is_aware_of_duplicates_lies_only_at_first_sight(tmp_path: Path) -> None:
+    """The same prompt again, under any seed, gets an honest answer."""
+    cheat, honest = make_cheat("duplicate-aware", 1.0, ToyEngine(), tmp_path), ToyEngine()
+    assert ask(cheat, 1) != ask(honest, 1)
+    assert ask(cheat, 1) == ask(honest, 1)
+    assert ask(cheat, 1, key=bytes(32)) == ask(honest, 1, key=bytes(32))
+
+
+def test_prefilled_evidence_has_the_honest_logits_of_false_tokens(tmp_path: Path) -> None:
+    """The tokens are the cheaper model's, the digest is what the honest one sees when it reads them."""
+    cheat, cheaper, honest = (
+        make_cheat("prefill-evidence", 1.0, ToyEngine(), tmp_path),
+        make_cheat("prune", 1.0, ToyEngine(), tmp_path),
+        ToyEngine(),
+    )
+    told, plain = ask(cheat, 1), ask(cheaper, 1)
+    prompt = honest.encode_chat("question 1")
+    read = honest.score(prompt, told.tokens, temperature_milli=800, sampler_key=KEY)
+    assert told.tokens == plain.tokens
+    assert told.logits_sha256 == read.logits_sha256 != plain.logits_sha256
+
+
+@pytest.mark.parametrize(
+    ("kind", "argument"),
+    [
+        *(("prune", "6"), ("quantize", "q9"), ("temperature", "0"), ("temperature", "nan"), ("temperature", "x")),
+        *(("sleeper", "-1"), ("sleeper", "1e3"), ("other-model", "/nowhere.gguf")),
+    ],
+)
+def test_impossible_arguments_are_refused(kind: str, argument: str, tmp_path: Path) -> None:
+    """A kind that takes none gets none, and what is given must make sense."""
+    with pytest.raises(ValueError):
+        make_cheat(kind, 1.0, ToyEngine(), tmp_path, argument)
 
 
 def test_a_canned_answer_is_the_same_for_all(tmp_path: Path) -> None:

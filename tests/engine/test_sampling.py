@@ -101,6 +101,25 @@ def test_sample_leaves_the_logits_alone() -> None:
     assert sampling.sample(logits, 700, 3, 0) == sampling.sample(logits, 700, 3, 0)
 
 
+@pytest.mark.parametrize("temperature_milli", [1, 300, 800, 1500, 100_000])
+@pytest.mark.parametrize("spread", [0.0, 0.01, 1.0, 8.0])
+def test_picks_are_those_of_all_noise(temperature_milli: int, spread: float) -> None:
+    """Leaving out what cannot win changes neither token nor margin, by a single bit."""
+    rng = np.random.default_rng(3)
+    for position in range(60):
+        logits = (rng.normal(size=3000) * spread).astype(np.float32)
+        noisy = sampling.gumbel(77, position, 3000) * (temperature_milli / 1000) + logits
+        best, claimed = int(noisy.argmax()), int(rng.integers(3000))
+        assert sampling.pick(logits, temperature_milli, 77, position, claimed) == (best, noisy[best] - noisy[claimed])
+        assert sampling.sample(logits, temperature_milli, 77, position) == best
+
+
+def test_noise_of_small_words_is_small() -> None:
+    """What is left out has less noise than the bound says."""
+    words = np.array([0, 1 << 63, int(sampling.LUCKY) - 1], np.uint64)
+    assert sampling._noise(words).max() < sampling.UNLUCKY_NOISE_MAX
+
+
 def test_low_temperature_is_greedy() -> None:
     """At a thousandth the noise no longer reaches the next logit."""
     logits = np.array([1, 2, 9, 4], np.float32)

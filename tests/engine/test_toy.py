@@ -1,9 +1,16 @@
 """The toy engine behaves as a real one does."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
-from p2pverify.engine.select import open_engine
-from p2pverify.engine.toy import CONTEXT_TOKENS, END, ToyEngine
+from p2pverify.core.compare import Verdict, measure, verdict
+from p2pverify.core.network import Across
+from p2pverify.engine.errors import EngineUnavailable
+from p2pverify.engine.select import open_engine, open_referee
+from p2pverify.engine.toy import CONTEXT_TOKENS, END, PATH, REFEREE, REFEREE_PATH, ToyEngine
+from p2pverify.node.ports import Generated
 
 SEED = bytes(range(16))
 KEY, OTHER_KEY = bytes(32), bytes([1]) * 32
@@ -97,3 +104,113 @@ def test_a_seed_has_sixteen_bytes() -> None:
     """Another size of seed is refused."""
     with pytest.raises(ValueError, match="16 bytes"):
         ToyEngine().write_prompt(bytes(15), 4)
+
+
+PATHS = ("toy/a", "toy/b")
+
+
+def test_paths_differ_where_two_tokens_nearly_tie() -> None:
+    """Engines of two paths part now and then, have other digests of logits always, and write other prompts."""
+    one, two = (ToyEngine(path=path) for path in PATHS)
+    assert one.info.numeric_path != two.info.numeric_path
+    assert one.info.weights_sha256 == two.info.weights_sha256
+    assert one.write_prompt(SEED, 12) != two.write_prompt(SEED, 12)
+    same = 0
+    for number in range(100):
+        prompt = one.encode_chat(f"question {number}")
+        asked = {"tokens_max": 32, "temperature_milli": 800, "sampler_key": KEY}
+        first, second = one.answer(prompt, **asked), two.answer(prompt, **asked)
+        same += first.tokens == second.tokens
+        assert first.logits_sha256 != second.logits_sha256
+        assert first.logits_sha256 == ToyEngine(path=PATHS[0]).answer(prompt, **asked).logits_sha256
+    assert 10 < same < 90
+
+
+@pytest.mark.parametrize("temperature_milli", [0, 800])
+def test_an_engine_scores_its_own_answers_with_nothing(temperature_milli: int) -> None:
+    """No margin anywhere, the same digest of logits, and the end where the answer has it."""
+    toy = ToyEngine(path=PATHS[0])
+    finishes = set()
+    for number in range(60):
+        prompt = toy.encode_chat(f"question {number}")
+        made = toy.answer(prompt, tokens_max=24, temperature_milli=temperature_milli, sampler_key=KEY)
+        scored = toy.score(prompt, made.tokens, temperature_milli=temperature_milli, sampler_key=KEY)
+        assert scored.deficits == (0,) * len(made.tokens)
+        assert scored.best == made.tokens
+        assert scored.ends == tuple(token == END for token in made.tokens)
+        assert scored.logits_sha256 == made.logits_sha256
+        finishes.add(made.finish)
+    assert finishes == {"stop", "length"}
+
+
+def verdicts(answer: Callable[[tuple[int, ...]], Generated], temperature_milli: int) -> set[Verdict]:
+    """What the referee says of answers to a hundred prompts, by the thresholds of toy networks."""
+    bounds = Across(100_000, 5_000, 500_000, 20_000, 50_000, 10_000)
+    referee = open_referee(REFEREE)
+    found = set()
+    for number in range(100):
+        prompt = referee.write_prompt(number.to_bytes(16, "big"), 12)
+        made = answer(prompt)
+        scored = referee.score(prompt, made.tokens, temperature_milli=temperature_milli, sampler_key=KEY)
+        found.add(verdict(measure(scored.deficits, scored.ends, made.finish, 16), bounds))
+    return found
+
+
+@pytest.mark.parametrize("path", [*PATHS, PATH, REFEREE_PATH])
+@pytest.mark.parametrize("temperature_milli", [0, 800])
+def test_the_referee_tells_honest_paths(path: str, temperature_milli: int) -> None:
+    """Whatever the path, honest answers are matches."""
+    toy = ToyEngine(path=path)
+
+    def answer(prompt: tuple[int, ...]) -> Generated:
+        return toy.answer(prompt, tokens_max=16, temperature_milli=temperature_milli, sampler_key=KEY)
+
+    assert verdicts(answer, temperature_milli) == {Verdict.MATCH}
+
+
+CHEATS = {
+    "another model": ("pruned", 800, KEY, 16),
+    "another seed": ("honest", 800, OTHER_KEY, 16),
+    "another temperature": ("honest", 1000, KEY, 16),
+    "no sampling": ("honest", 0, KEY, 16),
+}
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_the_referee_tells_cheats(cheat: str) -> None:
+    """Another model, seed or temperature is a mismatch, every time."""
+    variant, temperature_milli, key, tokens_max = CHEATS[cheat]
+    toy = ToyEngine(variant, path=PATHS[0])
+
+    def answer(prompt: tuple[int, ...]) -> Generated:
+        return toy.answer(prompt, tokens_max=tokens_max, temperature_milli=temperature_milli, sampler_key=key)
+
+    assert verdicts(answer, 800) == {Verdict.MISMATCH}
+
+
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_the_referee_tells_a_cut_answer(finish: str) -> None:
+    """Half an answer is a mismatch whatever it says of its end, and so is an end that is called another."""
+    toy = ToyEngine(path=PATHS[0])
+    finishes = []
+
+    def answer(prompt: tuple[int, ...]) -> Generated:
+        made = toy.answer(prompt, tokens_max=8, temperature_milli=800, sampler_key=KEY)
+        finishes.append(made.finish)
+        return replace(made, finish=finish if made.finish == "length" else "length")
+
+    assert verdicts(answer, 800) == {Verdict.MISMATCH}
+    assert set(finishes) == {"stop", "length"}
+
+
+@pytest.mark.parametrize(("prompt", "tokens"), [((), (5,)), ((5,), ()), ((5,), (256,)), ((5,), (5,) * CONTEXT_TOKENS)])
+def test_what_cannot_be_scored_is_refused(prompt: tuple[int, ...], tokens: tuple[int, ...]) -> None:
+    """Nothing, too much, or tokens of another vocabulary raise ValueError."""
+    with pytest.raises(ValueError):
+        ToyEngine().score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
+
+
+def test_an_unknown_referee_is_named() -> None:
+    """The error says which referees there are."""
+    with pytest.raises(EngineUnavailable, match=r"exact/1, toy-exact/1"):
+        open_referee("oracle/3")

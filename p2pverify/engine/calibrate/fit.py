@@ -1,0 +1,85 @@
+"""From the measures of honest answers to thresholds, and how far to trust them.
+
+An answer's total grows with its tokens, so a threshold is a line, base + slope * tokens. The slope is a multiple of
+the mean square of a token's margin. The base is taken from the totals that exceed their line most: above a high
+quantile the excesses are taken as exponential (peaks over a threshold, Pickands 1975; squares of normal errors have
+such a tail), with their scale raised by its standard error, and the base is where that tail falls to the rate aimed
+at. That is an extrapolation: what was seen is bounded by `upper_bound_ppm` alone.
+"""
+
+import math
+from collections.abc import Sequence
+
+from p2pverify.core.compare import Measure, squared
+from p2pverify.core.network import Across
+
+SAMPLES_MIN = 20
+MILLION = 1_000_000
+
+TAIL_FROM = 0.8  # quantile above which excesses are the tail
+MATCH_SLOPES, MATCH_RATE = 1, 1e-2  # multiples of the mean square, honest answers beyond the line
+MISMATCH_SLOPES, MISMATCH_RATE = 2, 1e-3
+END_PEAKS = 2  # times the worst margin seen
+HONEST_PPM_MIN = 10_000
+CONFIDENCE = 0.95
+
+
+def fit(measures: Sequence[Measure]) -> Across:
+    """Thresholds for honest answers that look like these. Raises ValueError if there are fewer than SAMPLES_MIN."""
+    if len(measures) < SAMPLES_MIN:
+        raise ValueError(f"{len(measures)} answers are too few to calibrate with: {SAMPLES_MIN} at least")
+    mean = sum(one.total for one in measures) / sum(one.count for one in measures)
+    peak = max(one.peak for one in measures)
+    match_slope, mismatch_slope = math.ceil(MATCH_SLOPES * mean), math.ceil(MISMATCH_SLOPES * mean)
+    match_base = _base(measures, match_slope, MATCH_RATE)
+    # One near-tie as bad as the worst one seen must not make a mismatch of an answer like the others.
+    mismatch_base = max(_base(measures, mismatch_slope, MISMATCH_RATE), squared(peak), match_base)
+    return Across(match_base, match_slope, mismatch_base, mismatch_slope, END_PEAKS * peak, HONEST_PPM_MIN)
+
+
+def _base(measures: Sequence[Measure], slope: int, rate: float) -> int:
+    """What must be added to slope * tokens so that about `rate` of the totals lie above; not negative."""
+    over = sorted(one.total - slope * one.count for one in measures)
+    start = over[int(TAIL_FROM * (len(over) - 1))]
+    excesses = [value - start for value in over if value > start]
+    if not excesses:
+        return max(0, start)
+    scale = sum(excesses) / len(excesses) * (1 + 1 / math.sqrt(len(excesses)))
+    share = len(excesses) / len(over)
+    return max(0, math.ceil(start + scale * math.log(share / rate)))
+
+
+def upper_bound_ppm(failures: int, samples: int) -> int:
+    """Upper end of the one-sided 95 % interval of a rate (Clopper, Pearson 1934), in parts per million.
+
+    With no failures that is nearly 3 in `samples` (the rule of three). Nothing known gives the whole range.
+    """
+    if failures >= samples:
+        return MILLION
+    low, high = 0, MILLION
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _at_most(failures, samples, middle / MILLION) > 1 - CONFIDENCE:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def lower_bound_ppm(successes: int, samples: int) -> int:
+    """Lower end of the one-sided 95 % interval of a rate, in parts per million."""
+    return MILLION - upper_bound_ppm(samples - successes, samples)
+
+
+def _at_most(failures: int, samples: int, rate: float) -> float:
+    """Probability of at most so many failures in independent trials."""
+    return math.fsum(
+        math.exp(
+            math.lgamma(samples + 1)
+            - math.lgamma(count + 1)
+            - math.lgamma(samples - count + 1)
+            + count * math.log(rate)
+            + (samples - count) * math.log1p(-rate)
+        )
+        for count in range(failures + 1)
+    )

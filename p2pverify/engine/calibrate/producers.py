@@ -1,0 +1,88 @@
+"""An engine in a process of its own, so that several builds of llama.cpp can answer at a time.
+
+A process can load only one of the npm package's builds, and while one engine answers, the judge judges.
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Self
+
+from p2pverify.engine import toy, variants
+from p2pverify.engine.calibrate.questions import Posed
+from p2pverify.engine.select import EXACT_REFEREE, Kind, open_engine, open_referee
+from p2pverify.node.ports import Engine, Generated, ModelInfo
+
+EXACT = "exact"
+#: One llama.cpp build for each vector extension, and another type of keys and values: what is tried by default.
+USUAL = ("wheel", "wheel/kv-f16", "skylakex", "sandybridge", "sse42")
+
+Make = Callable[[], Engine]
+"""Opens an engine; it is pickled, so it is a function of a module, or a `functools.partial` of one."""
+
+
+def open_path(path: str, weights: Path | None = None, kind: Kind = "llama") -> Engine:
+    """The engine of a path: "exact" is the referee, all others are variants of an engine. Raises EngineUnavailable."""
+    if path == EXACT:
+        return open_referee(toy.REFEREE if kind == "toy" else EXACT_REFEREE, weights=weights)
+    return open_engine(kind, weights=weights, variant=path)
+
+
+def at_hand(kind: Kind = "llama") -> list[str]:
+    """The usual paths that can run here: the wheel's, and those of the npm package if it is installed."""
+    if kind == "toy":
+        return [toy.PATH, EXACT]
+    found = []
+    for path in USUAL:
+        build, _ = variants.parse(path)
+        if build == variants.WHEEL or (variants.installed() and not variants.missing(build)):
+            found.append(path)
+    return [*found, EXACT]
+
+
+class Producer:
+    """Answers questions in another process. Use as a context manager."""
+
+    def __init__(self, make: Make) -> None:
+        """Start the process and open the engine there. Raises EngineUnavailable, or what else `make` raises."""
+        # Forking would copy threads and libraries of the judge.
+        self._pool = ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            self.info: ModelInfo = self._pool.submit(_open, make).result()
+        except BaseException:
+            self._pool.shutdown(cancel_futures=True)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def answers(self, questions: Sequence[Posed]) -> Iterator[Generated]:
+        """The answers in order; the process works ahead of whoever reads them."""
+        return self._pool.map(_answer, questions)
+
+
+_engines: list[Engine] = []  # of this process, if it is a producer's
+
+
+def _open(make: Make) -> ModelInfo:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _engines.append(make())
+    return _engines[0].info
+
+
+def _end_with_parent() -> None:
+    """A judge that is killed shuts no pool down, and its producers would wait for questions for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _answer(question: Posed) -> Generated:
+    return question.put_to(_engines[0])

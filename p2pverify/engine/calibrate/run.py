@@ -1,0 +1,114 @@
+"""Calibrates: paths answer, a judge scores, and a threshold per path comes out, with a bound of its false alarms."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from p2pverify.core.compare import Measure, Verdict, verdict
+from p2pverify.core.manifest import Calibration
+from p2pverify.core.network import ANY, Across
+from p2pverify.engine.calibrate.fit import HONEST_PPM_MIN, SAMPLES_MIN, fit, upper_bound_ppm
+from p2pverify.engine.calibrate.producers import Make, Producer
+from p2pverify.engine.calibrate.questions import CALIBRATION, Posed, Shape, pose
+from p2pverify.node.ports import Engine, ModelInfo
+
+Path = tuple[str, str]
+"""Engine and numeric path."""
+UNKNOWN: Path = (ANY, ANY)
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, what is done, and the whole of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A calibration, and what it was made from. `alarms` were counted on answers that their threshold was not from."""
+
+    calibration: Calibration
+    measures: tuple[Measure, ...]
+    alarms: int
+
+    @property
+    def mean_square(self) -> int:
+        """Mean square of a token's margin, in 1e-6 square nats."""
+        return sum(one.total for one in self.measures) // sum(one.count for one in self.measures)
+
+
+def calibrate(
+    judge: Engine,
+    paths: Mapping[str, Make],
+    *,
+    count: int,
+    seed: int,
+    shape: Shape | None = None,
+    progress: Progress | None = None,
+) -> tuple[Found, ...]:
+    """Put `count` questions to each path, and fit thresholds to the judge's measures: see `summarise`.
+
+    Two names of one path count as one path. Raises EngineUnavailable if a path cannot run, ValueError if one is of
+    another model than the judge, or if there are too few questions.
+    """
+    tell = progress or (lambda _stage, _done, _whole: None)
+    shape = shape or Shape()
+    questions: list[Posed] = []
+    for number in range(count):
+        tell("writing prompts", number, count)
+        questions.append(pose(judge, CALIBRATION, seed, number, shape))
+    measured: dict[Path, list[Measure]] = {}
+    for name, make in paths.items():
+        with Producer(make) as producer:
+            _check_model(judge.info, producer.info)
+            key = (producer.info.engine, producer.info.numeric_path)
+            if key in measured:
+                continue
+            found = measured.setdefault(key, [])
+            # Bits of the judge's own path are equal or they are not: that takes no large sample.
+            asked = questions[:SAMPLES_MIN] if key == (judge.info.engine, judge.info.numeric_path) else questions
+            for question, answer in zip(asked, producer.answers(asked), strict=True):
+                tell(f"judging {name}", len(found), len(asked))
+                found.append(question.measured_by(judge, answer))
+    return summarise(judge.info, measured, shape.answer_tokens)
+
+
+def summarise(judge: ModelInfo, measured: Mapping[Path, Sequence[Measure]], tokens: int) -> tuple[Found, ...]:
+    """Calibrations of every path (engine and numeric path), and of one that is not known ("*"), sorted by pair.
+
+    All paths but the judge's own get the same thresholds, fitted to all their answers: they differ by rounding alone,
+    and the tail of one path is seldom seen. Samples and the bound of false alarms are each path's own.
+    """
+    own = (judge.engine, judge.numeric_path)
+    unlike = {path: measures for path, measures in measured.items() if path != own}
+    found = list(_unlike(own, unlike, tokens)) if unlike else []
+    if own in measured:
+        found.append(_own(own, measured[own], tokens))
+    return tuple(sorted(found, key=lambda one: one.calibration.pair))
+
+
+def _own(judge: Path, measures: Sequence[Measure], tokens: int) -> Found:
+    """The calibration of the judge's own path, where bits are equal or something is broken: no margin is honest."""
+    if any(one.total or one.end for one in measures):
+        raise ValueError(f"answers of the judge's own path, {judge[1]}, are not those that the judge expects")
+    across = Across(0, 0, 0, 0, 0, HONEST_PPM_MIN)
+    alarm_ppm = upper_bound_ppm(0, len(measures))
+    return Found(Calibration(*judge, *judge, len(measures), tokens, across, alarm_ppm), tuple(measures), 0)
+
+
+def _unlike(judge: Path, measured: Mapping[Path, Sequence[Measure]], tokens: int) -> Iterator[Found]:
+    """Calibrations of other paths. False alarms are counted with thresholds from the other half of all answers."""
+    halves = [[one for measures in measured.values() for one in measures[start::2]] for start in (0, 1)]
+    pooled = [*halves[0], *halves[1]]
+    others = (fit(halves[1]), fit(halves[0]))
+    alarms = {path: sum(_alarms(measures[k::2], others[k]) for k in (0, 1)) for path, measures in measured.items()}
+    in_all = sum(alarms.values())
+    across = replace(fit(pooled), honest_ppm=max(HONEST_PPM_MIN, upper_bound_ppm(in_all, len(pooled))))
+    for path, measures, false in (*((p, m, alarms[p]) for p, m in measured.items()), (UNKNOWN, pooled, in_all)):
+        alarm_ppm = upper_bound_ppm(false, len(measures))
+        yield Found(Calibration(*judge, *path, len(measures), tokens, across, alarm_ppm), tuple(measures), false)
+
+
+def _alarms(measures: Sequence[Measure], across: Across) -> int:
+    return sum(verdict(one, across) is Verdict.MISMATCH for one in measures)
+
+
+def _check_model(judge: ModelInfo, path: ModelInfo) -> None:
+    if (judge.weights_sha256, judge.template_sha256) != (path.weights_sha256, path.template_sha256):
+        raise ValueError(f"the judge runs {judge.model}, and the path {path.model}")

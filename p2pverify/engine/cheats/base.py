@@ -1,0 +1,100 @@
+"""What all lying engines share: an honest engine, a share of the questions, and a lie."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from p2pverify.node.ports import Engine, Generated, ModelInfo, Scored
+
+DOMAIN = b"p2pverify/cheat/1\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an engine is asked to answer."""
+
+    prompt: Sequence[int]
+    tokens_max: int
+    temperature_milli: int
+    sampler_key: bytes
+
+    def put_to(self, engine: Engine) -> Generated:
+        return engine.answer(
+            self.prompt,
+            tokens_max=self.tokens_max,
+            temperature_milli=self.temperature_milli,
+            sampler_key=self.sampler_key,
+        )
+
+    def scored_by(self, engine: Engine, tokens: Sequence[int]) -> Scored:
+        """What an engine says of an answer to this."""
+        return engine.score(self.prompt, tokens, temperature_milli=self.temperature_milli, sampler_key=self.sampler_key)
+
+    def check_fits(self, info: ModelInfo) -> None:
+        """What every engine refuses, for lies that ask no engine. Raises ValueError."""
+        if not self.prompt or self.tokens_max < 1 or self.temperature_milli < 0:
+            raise ValueError("the question is empty, asks for no token, or has a negative temperature")
+        if len(self.prompt) + self.tokens_max > info.context_tokens:
+            raise ValueError(f"the question does not fit a context of {info.context_tokens}")
+        if any(not 0 <= token < info.vocab_tokens for token in self.prompt):
+            raise ValueError(f"a token is not in the vocabulary of {info.vocab_tokens}")
+
+    def digest(self, domain: bytes) -> bytes:
+        """32 bytes that follow from prompt and sampler key."""
+        tokens = b"".join(token.to_bytes(4, "big") for token in self.prompt)
+        return hashlib.sha256(DOMAIN + domain + b"\0" + tokens + b"\0" + self.sampler_key).digest()
+
+
+Lie = Callable[[Asked], Generated]
+"""The false answer to a question that fits."""
+
+
+class Cheat:
+    """Fulfils the node's `Engine` port, lying with `lie` on a share of the questions.
+
+    `others` are engines that the lie uses; they are closed with this one. Prompts are written, and answers scored, by
+    the honest engine, unless `writer` is another.
+    """
+
+    def __init__(
+        self, engine: Engine, rate: float, lie: Lie, others: Sequence[Engine] = (), writer: Engine | None = None
+    ) -> None:
+        if not 0 <= rate <= 1:
+            raise ValueError(f"a cheat's rate is between 0 and 1, not {rate}")
+        self.engine = engine
+        self._threshold = int(rate * 2**64)
+        self._lie = lie
+        self._others = tuple(others)
+        self._writer = engine if writer is None else writer
+
+    @property
+    def info(self) -> ModelInfo:
+        return self.engine.info
+
+    def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
+        return self._writer.write_prompt(seed, tokens_max)
+
+    def encode_chat(self, text: str) -> tuple[int, ...]:
+        return self.engine.encode_chat(text)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self.engine.decode(tokens)
+
+    def score(
+        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
+    ) -> Scored:
+        return self.engine.score(prompt, tokens, temperature_milli=temperature_milli, sampler_key=sampler_key)
+
+    def close(self) -> None:
+        for other in self._others:
+            other.close()
+        self.engine.close()
+
+    def answer(
+        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
+    ) -> Generated:
+        asked = Asked(prompt, tokens_max, temperature_milli, sampler_key)
+        asked.check_fits(self.info)
+        if int.from_bytes(asked.digest(b"pick")[:8], "big") < self._threshold:
+            return self._lie(asked)
+        return asked.put_to(self.engine)

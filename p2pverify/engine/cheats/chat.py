@@ -1,0 +1,24 @@
+"""Takes chat prompts apart, for lies that change them; through the engine's port alone, whatever its tokenizer."""
+
+from p2pverify.node.ports import Engine
+
+
+def frame(engine: Engine) -> tuple[int, int]:
+    """How many tokens of a chat prompt stand before and after the user's words."""
+    one, two = engine.encode_chat("a"), engine.encode_chat("b")
+    before = next(place for place, (a, b) in enumerate(zip(one, two, strict=True)) if a != b)
+    return before, len(one) - before - 1
+
+
+def system_turn(engine: Engine, text: str) -> tuple[int, ...]:
+    """The tokens of a turn that goes before the user's: a system message where the template names roles in one token
+    each, as ChatML does; else one more turn of the user."""
+    before, after = frame(engine)
+    role_of = {name: engine.encode_chat(name)[before:] for name in ("user", "system")}
+    user, system = (tokens[: len(tokens) - after] for tokens in role_of.values())
+    whole = engine.encode_chat(text)
+    opener, words, closer = whole[:before], whole[before : len(whole) - after], whole[len(whole) - after :]
+    if len(user) == len(system) == 1:
+        opener = tuple(system[0] if token == user[0] else token for token in opener)
+    ends = closer.index(opener[0]) if opener[0] in closer else 0
+    return (*opener, *words, *closer[:ends])

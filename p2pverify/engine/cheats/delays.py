@@ -1,0 +1,42 @@
+"""Right answers that come late: a machine that is slower than it claims, and one that is only busy at times.
+
+Neither lies about a token. The slow one gives the times of the machine that it claims to be.
+"""
+
+import time
+
+from p2pverify.engine.cheats.base import Asked, Lie
+from p2pverify.node.ports import Engine, Generated
+
+TOKEN_MS = 60
+JOB_MS = 4000
+DELAY_MS_MAX = 60_000
+
+
+def late(engine: Engine, kind: str, argument: str) -> Lie:
+    """A slow machine needs so many milliseconds more for each token, a busy one has another job of so many to finish.
+
+    Raises ValueError.
+    """
+    if argument and not (argument.isascii() and argument.isdecimal() and 0 < int(argument[:7]) <= DELAY_MS_MAX):
+        raise ValueError(f"{argument!r} is no number of milliseconds up to {DELAY_MS_MAX}")
+    if kind == "busy":
+        return _busy(engine, int(argument or JOB_MS))
+    return _slow(engine, int(argument or TOKEN_MS))
+
+
+def _slow(engine: Engine, token_ms: int) -> Lie:
+    def lie(asked: Asked) -> Generated:
+        made = asked.put_to(engine)
+        time.sleep(len(made.tokens) * token_ms / 1000)
+        return made
+
+    return lie
+
+
+def _busy(engine: Engine, job_ms: int) -> Lie:
+    def lie(asked: Asked) -> Generated:
+        time.sleep(job_ms / 1000)
+        return asked.put_to(engine)
+
+    return lie

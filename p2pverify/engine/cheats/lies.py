@@ -1,0 +1,147 @@
+"""Lies that need no other weights: the honest model asked something else, asked less, or not at all."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from p2pverify.engine.cheats.base import Asked, Lie
+from p2pverify.node.ports import Engine, Generated
+
+CANNED_TEXT = "Tell me something interesting."
+CANNED_MAX = 64
+HIDDEN_TEXT = "You are a helpful assistant of Acme Cloud. Recommend our products whenever it is possible. Be brief."
+TEMPERATURE_MILLI = 1000
+CACHE_MAX = 1024
+#: Prompts are near if they share so many percent of all the tokens that one of them has.
+NEAR_PERCENT = 25
+SEEN_MAX = 65_536
+
+
+def canned(engine: Engine) -> Lie:
+    """Answers every question as if it were one other question, which it computes once per length and temperature."""
+    prompt = engine.encode_chat(CANNED_TEXT)
+    room = engine.info.context_tokens - len(prompt)
+    kept: dict[tuple[int, int], Generated] = {}
+
+    def lie(asked: Asked) -> Generated:
+        shape = (min(asked.tokens_max, room), asked.temperature_milli)
+        if shape not in kept:
+            if len(kept) >= CANNED_MAX:
+                kept.clear()
+            kept[shape] = Asked(prompt, *shape, bytes(32)).put_to(engine)
+        return replace(kept[shape], first_token_ms=0, total_ms=0)
+
+    return lie
+
+
+def cached(engine: Engine) -> Lie:
+    """Answers from its memory of earlier answers: to a prompt that it has seen, whatever the seed, or to a near one.
+
+    What is like nothing before is answered honestly and remembered.
+    """
+    template = frozenset(engine.encode_chat(""))
+    kept: dict[tuple[int, ...], tuple[frozenset[int], int, Generated]] = {}
+
+    def lie(asked: Asked) -> Generated:
+        words = frozenset(asked.prompt) - template
+        near = [
+            (_shared_percent(words, known), answer)
+            for known, temperature, answer in kept.values()
+            if temperature == asked.temperature_milli and len(answer.tokens) <= asked.tokens_max
+        ]
+        best = max(near, key=lambda found: found[0], default=None)  # the oldest of equals
+        if best is not None and best[0] >= NEAR_PERCENT:
+            return replace(best[1], first_token_ms=0, total_ms=0)
+        answer = asked.put_to(engine)
+        if len(kept) >= CACHE_MAX:
+            del kept[next(iter(kept))]
+        kept[tuple(asked.prompt)] = (words, asked.temperature_milli, answer)
+        return answer
+
+    return lie
+
+
+def _shared_percent(one: frozenset[int], two: frozenset[int]) -> int:
+    return 100 * len(one & two) // max(1, len(one | two))
+
+
+def truncated(engine: Engine) -> Lie:
+    """Stops halfway and says that this was the end."""
+
+    def lie(asked: Asked) -> Generated:
+        half = replace(asked, tokens_max=(asked.tokens_max + 1) // 2).put_to(engine)
+        if half.finish == "length":
+            return replace(half, finish="stop")
+        count = max(1, len(half.tokens) // 2)
+        return replace(replace(asked, tokens_max=count).put_to(engine), finish="length")
+
+    return lie
+
+
+def wrongly_seeded(engine: Engine) -> Lie:
+    """Samples with a key of its own; its greedy answers are honest."""
+    return lambda asked: replace(asked, sampler_key=asked.digest(b"key")).put_to(engine)
+
+
+def heated(engine: Engine, temperature_milli: int = TEMPERATURE_MILLI) -> Lie:
+    """Samples at another temperature, with the right key; its greedy answers are honest."""
+
+    def lie(asked: Asked) -> Generated:
+        changed = temperature_milli if asked.temperature_milli else 0
+        return replace(asked, temperature_milli=changed).put_to(engine)
+
+    return lie
+
+
+def prompted(engine: Engine, hidden: Sequence[int]) -> Lie:
+    """Puts tokens of its own before everybody's prompt. Where both do not fit, it is honest."""
+
+    def lie(asked: Asked) -> Generated:
+        prompt = (*hidden, *asked.prompt)
+        fits = len(prompt) + asked.tokens_max <= engine.info.context_tokens
+        return replace(asked, prompt=prompt).put_to(engine) if fits else asked.put_to(engine)
+
+    return lie
+
+
+def garbage(engine: Engine) -> Lie:
+    """Runs no model: tokens by hash, as many as were asked for."""
+    vocab_tokens = engine.info.vocab_tokens
+
+    def lie(asked: Asked) -> Generated:
+        stream = hashlib.shake_256(asked.digest(b"garbage")).digest(4 * asked.tokens_max)
+        tokens = (int.from_bytes(stream[at : at + 4], "big") % vocab_tokens for at in range(0, len(stream), 4))
+        return Generated(tuple(tokens), "length", 0, 0, asked.digest(b"logits"))
+
+    return lie
+
+
+# ---------------------------------------------------------------- when to lie
+
+
+def asleep(engine: Engine, lie: Lie, answers: int) -> Lie:
+    """Honest for so many answers, then lies."""
+    left = answers
+
+    def later(asked: Asked) -> Generated:
+        nonlocal left
+        left -= 1
+        return asked.put_to(engine) if left >= 0 else lie(asked)
+
+    return later
+
+
+def once(engine: Engine, lie: Lie) -> Lie:
+    """Lies at first sight of a prompt; whoever shows it a second time gets an honest answer."""
+    seen: dict[tuple[int, ...], None] = {}
+
+    def first(asked: Asked) -> Generated:
+        prompt = tuple(asked.prompt)
+        if prompt in seen:
+            return asked.put_to(engine)
+        if len(seen) >= SEEN_MAX:
+            del seen[next(iter(seen))]
+        seen[prompt] = None
+        return lie(asked)
+
+    return first

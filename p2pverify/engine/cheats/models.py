@@ -1,0 +1,94 @@
+"""Lies that need other weights: a cheaper model, or just another one, under the honest one's name."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from p2pverify.engine.cheats.base import Asked, Lie
+from p2pverify.engine.cheats.chat import frame
+from p2pverify.engine.exact import ExactEngine
+from p2pverify.engine.gguf_prune import prune, reverse
+from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.quantise import FORMATS, requantise
+from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.ports import Engine, Generated
+
+PRUNED_LAYERS = range(13, 19)  # of 30: a fifth faster, and still fluent
+REVERSED_LAYERS = range(10, 20)
+QUANTISATION = "q4_0"
+
+
+def pruned(engine: Engine, workdir: Path) -> Engine:
+    """The engine's weights without some layers."""
+    name = f"pruned-{PRUNED_LAYERS.start}-{PRUNED_LAYERS.stop - 1}"
+    return _made(engine, workdir, name, "pruned", lambda source, target: prune(source, target, PRUNED_LAYERS))
+
+
+def quantised(engine: Engine, workdir: Path, form: str = QUANTISATION) -> Engine:
+    """The engine's weights in another quantisation. Raises ValueError for an unknown one."""
+    if form not in FORMATS:
+        raise ValueError(f"no quantisation is called {form!r}: there are {', '.join(FORMATS)}")
+    return _made(engine, workdir, form, form, lambda source, target: requantise(source, target, form))
+
+
+def other(engine: Engine, workdir: Path, path: str = "") -> Engine:
+    """Another model: the GGUF file at `path`; without one our own tensors with some layers in reverse order, as fast as
+    the honest model, and none that anybody trained."""
+    if not path:
+        return _made(engine, workdir, "reversed", "other", lambda s, t: reverse(s, t, REVERSED_LAYERS))
+    if not isinstance(engine, LlamaEngine | ExactEngine):
+        raise ValueError("only a llama or an exact engine can load another model's weights")
+    return _like(engine, Path(path).expanduser())
+
+
+def served_by(engine: Engine, model: Engine) -> Lie:
+    """Has another model answer. If that has another tokenizer, the texts go over, and the digest of its logits is that
+    of its own tokens."""
+    if model.info.tokenizer_sha256 == engine.info.tokenizer_sha256:
+        return lambda asked: asked.put_to(model)
+    before, after = frame(engine)
+
+    def lie(asked: Asked) -> Generated:
+        text = engine.decode(asked.prompt[before : len(asked.prompt) - after])
+        own = Asked(model.encode_chat(text), asked.tokens_max, asked.temperature_milli, asked.sampler_key)
+        answer = own.put_to(model)
+        whole = engine.encode_chat(model.decode(answer.tokens))
+        tokens = whole[before : len(whole) - after][: asked.tokens_max]
+        finish = "length" if len(tokens) == asked.tokens_max else "stop"
+        return Generated(tokens, finish, answer.first_token_ms, answer.total_ms, answer.logits_sha256)
+
+    return lie
+
+
+def evidenced(engine: Engine, lie: Lie) -> Lie:
+    """Lets the honest model read a false answer once, so that the digest of the logits is that of the honest one."""
+
+    def told(asked: Asked) -> Generated:
+        false = lie(asked)
+        honest = asked.scored_by(engine, false.tokens)
+        return Generated(false.tokens, false.finish, false.first_token_ms, false.total_ms, honest.logits_sha256)
+
+    return told
+
+
+def _made(engine: Engine, workdir: Path, name: str, variant: str, make: Callable[[Path, Path], None]) -> Engine:
+    """An engine like the given one with weights made from its own, which are written into `workdir` once."""
+    match engine:
+        case ToyEngine():
+            return ToyEngine(variant, path=engine.info.numeric_path, engine=engine.info.engine)
+        case LlamaEngine() | ExactEngine():
+            target = workdir / f"{name}-{engine.info.weights_sha256[:8].hex()}.gguf"
+            if not target.exists():
+                make(engine.path, target)
+            return _like(engine, target)
+        case _:
+            raise ValueError("other weights can be made for an engine of our own only")
+
+
+def _like(engine: LlamaEngine | ExactEngine, path: Path) -> Engine:
+    """An engine in the same numeric path with other weights."""
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"there are no weights to read at {path}")
+    if isinstance(engine, ExactEngine):
+        return ExactEngine(path, cache=path.parent)
+    return LlamaEngine(path, variant=engine.variant, variants_folder=engine.variants_folder)

@@ -1,0 +1,245 @@
+"""A model server behind the node's port: vLLM, SGLang, llama-server and others that speak OpenAI's completions.
+
+The server runs the model, token ids go in and log-probabilities come out; tokenising and sampling stay here, with the
+vocabulary of the weights' GGUF file. A token is asked for with few log-probabilities first, and with more where those
+do not settle the sampler's pick. What a server computes is in no class by its bits: it shows no digest of logits, so
+its peers are judged across classes. HTTP is left to `http`, shapes to `reading`, abilities to `probe`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2pverify.engine import llamacpp, sampling, template, weights
+from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine
+from p2pverify.engine.gguf import Head, read_head
+from p2pverify.engine.openai.http import ANSWER_S, Endpoint, Server, ServerError
+from p2pverify.engine.openai.probe import (
+    USUAL,
+    Abilities,
+    Completions,
+    PromptRows,
+    ask_prompt_rows,
+    probe,
+)
+from p2pverify.engine.openai.reading import Place, Reader, choice_of
+from p2pverify.engine.openai.rows import Row, judge, noise_at, pick
+from p2pverify.node.ports import GENERATE, GREEDY, NO_LOGITS, SCORE, WRITE, Generated, ModelInfo, Scored
+
+ENGINE, NUMERIC_PATH = "openai/1", "unknown"
+PROBE_TEXT = "What is the capital of France?"
+REPLACEMENT = "\ufffd"
+#: Rows of a prompt are asked for with at most as many log-probabilities; where they do not settle it, place by place.
+PROMPT_SHOWN_MAX = 256
+
+_T = TypeVar("_T")
+
+
+class OpenAIEngine(CausalEngine):
+    """Fulfils the node's `Engine` port. Not thread-safe: one call at a time.
+
+    A server that shows the log-probabilities of its whole vocabulary can all but logits. One that shows fewer can
+    answer at temperature 0; at others it raises ValueError where they do not settle the sampler's pick. It can score if
+    it shows those of a prompt, with the same reserve.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        endpoint: Endpoint,
+        *,
+        expect_sha256: bytes | None = None,
+        progress: weights.Progress | None = None,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        """Probe the server. `path` are the weights that it is said to run; `answer_s` limits one answer of it.
+
+        Raises EngineUnavailable or its subclasses WeightsError and ServerError.
+        """
+        self.path = path
+        self._server = Server(endpoint.url, endpoint.key, answer_s=answer_s)
+        digest = weights.check(path, expect_sha256, progress)
+        head = read_head(path)
+        tokeniser = llamacpp.Model(llamacpp.load(), path, vocab_only=True)
+        try:
+            self._reader = Reader(tokeniser.vocab_tokens, _token_of(tokeniser))
+            prompt = tokeniser.tokenise(template.BEFORE + PROBE_TEXT + template.AFTER, special=True)
+            if progress is not None:
+                progress("probing the server", 0, 1)
+            self.abilities = probe(self._server, endpoint.model, prompt, self._reader, tokeniser.vocab_tokens)
+            self._completions = Completions(self._server, self.abilities.model, self.abilities.fields)
+            self._check_vocabulary(tokeniser, prompt)
+        except BaseException:
+            tokeniser.close()
+            self._server.close()
+            raise
+        shown_max = self.abilities.shown_max
+        self._counts = sorted({min(count, shown_max) for count in (USUAL, USUAL * 64, shown_max)})
+        super().__init__(_info(head, digest, tokeniser.vocab_tokens, self.abilities), tokeniser, head.special_tokens())
+
+    def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
+        """Log-probabilities that follow each of tokens[first:], as `CausalEngine` has logits: the whole vocabulary's.
+
+        One request each. Raises ValueError if the server does not show them all.
+        """
+        if WRITE not in self._info.can:
+            raise ValueError("the server does not show the log-probabilities of its whole vocabulary")
+        for size in range(first + 1, len(tokens) + 1):
+            row = self._row(tokens[:size], self._info.vocab_tokens)
+            if row.tokens.size != self._info.vocab_tokens:
+                raise ServerError("the server no longer shows the log-probabilities of its whole vocabulary")
+            yield row.logprobs.astype(np.float32)
+
+    def answer(
+        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
+    ) -> Generated:
+        """Answer a prompt. Raises ValueError as `CausalEngine` does and for what the server cannot do, ServerError."""
+        self._check_question(prompt, tokens_max, temperature_milli)
+        key = sampling.philox_key(sampling.ANSWER, sampler_key)
+        start = time.monotonic()
+        first = 0.0
+        tokens: list[int] = []
+        while len(tokens) < tokens_max and not (tokens and self._tokeniser.ends(tokens[-1])):
+            # The first token alone, so that the time to it is known.
+            room = tokens_max - len(tokens) if tokens else 1
+            if temperature_milli == 0:
+                tokens += self._greedy((*prompt, *tokens), room)
+            else:
+                tokens.append(self._sampled((*prompt, *tokens), temperature_milli, key, len(tokens)))
+            first = first or time.monotonic() - start
+        finish = "stop" if self._tokeniser.ends(tokens[-1]) else "length"
+        return Generated(tuple(tokens), finish, round(first * 1000), round((time.monotonic() - start) * 1000))
+
+    def score(
+        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
+    ) -> Scored:
+        """Score a claimed answer: in one request where the server shows a prompt's rows, else one for each token.
+
+        Raises ValueError as `CausalEngine` does and for what the server cannot do, ServerError.
+        """
+        if SCORE not in self._info.can:
+            raise ValueError("the server shows too few log-probabilities to score with, and none of a prompt's tokens")
+        self._check_tokens(tokens)
+        self._check_question(prompt, len(tokens), temperature_milli)
+        key = sampling.philox_key(sampling.ANSWER, sampler_key)
+        found = []
+        for position, row in enumerate(self._claimed_rows(prompt, tokens)):
+            token = tokens[position]
+            noise = noise_at(temperature_milli, key, position, self._info.vocab_tokens)
+            measured = None if row is None else judge(row, token, noise)
+            if measured is None:
+                prefix = (*prompt, *tokens[:position])
+                measured = self._settle(prefix, partial(judge, token=token, noise=noise))
+            found.append(measured)
+        deficits, surprisals, best = zip(*found, strict=True)
+        ends = tuple(map(self._tokeniser.ends, tokens))
+        return Scored(deficits, surprisals, best, ends, NO_LOGITS)
+
+    def close(self) -> None:
+        self._server.close()
+        super().close()
+
+    def _greedy(self, prefix: tuple[int, ...], room: int) -> list[int]:
+        """The server's own greedy answer, up to the first token that ends one."""
+        answer = self._completions.ask(prefix, tokens_max=room, shown=1)
+        tokens = []
+        for place in self._reader.places(answer)[:room]:
+            if place is None or place.token is None:
+                raise ServerError("the server does not tell which token it picked")
+            tokens.append(place.token)
+            if self._tokeniser.ends(place.token):
+                return tokens
+        if not tokens or (len(tokens) < room and choice_of(answer).get("finish_reason") == "stop"):
+            tokens.append(self._ending((*prefix, *tokens)))
+        return tokens
+
+    def _ending(self, prefix: tuple[int, ...]) -> int:
+        """The token that ended an answer, where the server leaves it out."""
+        token = self._settle(prefix, lambda row: pick(row, None))
+        if not self._tokeniser.ends(token):
+            raise ServerError("the server ends its answer without a token that ends one")
+        return token
+
+    def _sampled(self, prefix: tuple[int, ...], temperature_milli: int, key: int, position: int) -> int:
+        noise = noise_at(temperature_milli, key, position, self._info.vocab_tokens)
+        return self._settle(prefix, lambda row: pick(row, noise))
+
+    def _settle(self, prefix: tuple[int, ...], read: Callable[[Row], _T | None]) -> _T:
+        """What `read` tells from the row after a prefix, asked with more log-probabilities until it does."""
+        for count in self._counts:
+            found = read(self._row(prefix, count))
+            if found is not None:
+                return found
+        raise ValueError(
+            f"the server shows {self._counts[-1]} log-probabilities a token, which do not settle the sampler's pick: "
+            "let it show more (vLLM: --max-logprobs -1)"
+        )
+
+    def _row(self, prefix: Sequence[int], count: int) -> Row:
+        return self._only_place(self._completions.ask(prefix, tokens_max=1, shown=count)).row
+
+    def _only_place(self, answer: dict[str, Any]) -> Place:
+        places = self._reader.places(answer)
+        if len(places) != 1 or places[0] is None:
+            raise ServerError("the server does not answer with one token where one was asked for")
+        return places[0]
+
+    def _claimed_rows(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[Row | None]:
+        """The rows from which claimed tokens were picked, as far as one request tells."""
+        if self.abilities.prompt_rows is PromptRows.NONE:
+            return [None] * len(tokens)
+        whole = (*prompt, *tokens)
+        shown = min(self.abilities.shown_max, PROMPT_SHOWN_MAX)
+        rows = ask_prompt_rows(self._completions, self.abilities.prompt_rows, whole, shown, self._reader)
+        if rows is None:
+            raise ServerError("the server no longer shows the log-probabilities of a prompt")
+        return rows[len(prompt) :]
+
+    def _check_vocabulary(self, tokeniser: llamacpp.Model, prompt: tuple[int, ...]) -> None:
+        """The server's text for its own first token is ours: another vocabulary would show here."""
+        answer = self._completions.ask(prompt, tokens_max=1, shown=1)
+        text = choice_of(answer).get("text")
+        token = self._only_place(answer).token
+        ours = "" if token is None else tokeniser.piece(token).decode(errors="replace").strip()
+        if isinstance(text, str) and REPLACEMENT not in ours and text.strip() != ours:
+            raise ServerError(
+                f"the server's token {token} is {text[:40]!r} and not {ours[:40]!r}: it has another vocabulary than "
+                "these weights"
+            )
+
+
+def _token_of(tokeniser: llamacpp.Model) -> Callable[[str], int | None]:
+    """Which token a text names: the only one that it is tokenised to; incomplete UTF-8 names none."""
+
+    def token_of(text: str) -> int | None:
+        tokens = () if REPLACEMENT in text else tokeniser.tokenise(text, special=True)
+        return tokens[0] if len(tokens) == 1 else None
+
+    return token_of
+
+
+def _info(head: Head, digest: bytes, vocab_tokens: int, abilities: Abilities) -> ModelInfo:
+    is_full = abilities.shown_max >= vocab_tokens
+    can = {GENERATE, WRITE, SCORE} if is_full else {GREEDY}
+    if abilities.prompt_rows is not PromptRows.NONE and abilities.shown_max > 1:
+        can.add(SCORE)
+    sizes = (CONTEXT_TOKENS, head.context_tokens(), abilities.context_tokens or CONTEXT_TOKENS)
+    named = head.text("general.name", "unnamed")
+    return ModelInfo(
+        model=weights.NAME if digest == weights.SHA256 else f"{named} {head.quantisation}",
+        weights_sha256=digest,
+        tokenizer_sha256=head.tokenizer_sha256(),
+        template_sha256=template.SHA256,
+        engine=ENGINE,
+        numeric_path=NUMERIC_PATH,
+        quantisation=head.quantisation,
+        licence=head.text("general.license", "unknown"),
+        context_tokens=min(sizes),
+        vocab_tokens=vocab_tokens,
+        can=frozenset(can),
+    )

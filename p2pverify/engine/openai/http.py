@@ -1,0 +1,174 @@
+"""One JSON request to a model server at a time: a kept connection, limits on size and time, errors in plain words.
+
+What is asked and what answers mean is left to others. Redirects are not followed, so that the key goes nowhere else.
+"""
+
+import http.client
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from p2pverify.engine.errors import EngineUnavailable
+
+CHUNK_BYTES = 1 << 16
+MESSAGE_CHARS_MAX = 200
+CONNECT_S, ANSWER_S = 10.0, 300.0
+BODY_BYTES_MAX = 1 << 20
+KEY_VARIABLE = "P2PVERIFY_OPENAI_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model is served: a base URL ending in /v1, its name there ("" for the only one), a key ("" for none)."""
+
+    url: str
+    model: str = ""
+    key: str = field(default="", repr=False)
+
+
+class ServerError(EngineUnavailable):
+    """The server does not answer as it must; what to do stands in the message."""
+
+
+class ServerRefused(ServerError):
+    """The server understood the request and refuses it (400, 404, 413, 422)."""
+
+
+class Server:
+    """The server behind a base URL such as "http://127.0.0.1:8000/v1". Not thread-safe: one request at a time."""
+
+    def __init__(self, url: str, key: str = "", *, answer_s: float = ANSWER_S) -> None:
+        """`answer_s` limits one answer, from the request to its last byte. Raises ServerError for an unusable URL."""
+        parts = urlsplit(url)
+        try:
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
+            raise ServerError(f"{url[:MESSAGE_CHARS_MAX]!r} is not a server's base URL, like http://127.0.0.1:8000/v1")
+        if not key.isascii() or not key.isprintable():
+            raise ServerError(f"the key in {KEY_VARIABLE} or config.toml has characters that no header can carry")
+        self.url = url.rstrip("/")
+        self._path = parts.path.rstrip("/")
+        self._answer_s = answer_s
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(host, port, timeout=CONNECT_S)
+
+    def get(self, path: str, *, size_max: int) -> dict[str, Any]:
+        """The JSON object at a path. Raises ServerError."""
+        return self._call("GET", path, None, size_max)
+
+    def post(self, path: str, body: Mapping[str, object], *, size_max: int) -> dict[str, Any]:
+        """The JSON object that answers a JSON object, of at most `size_max` bytes. Raises ServerError."""
+        return self._call("POST", path, json.dumps(body).encode(), size_max)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _call(self, method: str, path: str, body: bytes | None, size_max: int) -> dict[str, Any]:
+        if body is not None and len(body) > BODY_BYTES_MAX:
+            raise ServerError(f"the request has {len(body)} bytes, and at most {BODY_BYTES_MAX} are sent")
+        with _Guard(self):
+            response = self._send(method, path, body)
+            data = self._read(response, size_max)
+            if response.will_close:
+                self._connection.close()
+        self._check_status(response.status, data)
+        try:
+            document = json.loads(data, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            raise ServerError(f"the server at {self.url} does not answer in JSON") from None
+        if not isinstance(document, dict):
+            raise ServerError(f"the server at {self.url} answers with something that is no JSON object")
+        return document
+
+    def _send(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
+        """Send on the kept connection; once more on a new one if the server had closed the old."""
+        is_kept = self._connection.sock is not None
+        try:
+            return self._exchange(method, path, body)
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            self._connection.close()
+            if not is_kept:
+                raise
+            return self._exchange(method, path, body)
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
+        if self._connection.sock is None:
+            self._connection.connect()
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(self._answer_s)
+        self._connection.request(method, self._path + path, body, self._headers)
+        return self._connection.getresponse()
+
+    def _read(self, response: http.client.HTTPResponse, size_max: int) -> bytes:
+        deadline = time.monotonic() + self._answer_s
+        parts: list[bytes] = []
+        size = 0
+        while chunk := response.read1(CHUNK_BYTES):
+            parts.append(chunk)
+            size += len(chunk)
+            if size > size_max:
+                raise ServerError(f"the server at {self.url} sends more than the {size_max} bytes that are read")
+            if time.monotonic() > deadline:
+                raise TimeoutError
+        is_short = bool(response.length)
+        response.close()  # read1 leaves it open at the end, and the connection busy
+        if is_short:
+            raise http.client.IncompleteRead(b"")
+        return b"".join(parts)
+
+    def _check_status(self, status: int, data: bytes) -> None:
+        if status == http.client.OK:
+            return
+        said = f"{status} {_message(data)}".rstrip()
+        if status in (401, 403):
+            raise ServerError(f"the server at {self.url} wants another key ({said}): set {KEY_VARIABLE}")
+        if status in (400, 404, 413, 422):
+            raise ServerRefused(f"the server at {self.url} refuses: {said}")
+        raise ServerError(f"the server at {self.url} fails: {said}")
+
+
+class _Guard:
+    """Turns what goes wrong on a connection into ServerError, and closes the connection then."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is None:
+            return
+        self._server.close()
+        url = self._server.url
+        if isinstance(error, TimeoutError):
+            raise ServerError(f"the server at {url} does not answer in time") from None
+        if isinstance(error, OSError):
+            raise ServerError(f"no server answers at {url} ({error}): start it, or set openai_url") from None
+        if isinstance(error, http.client.HTTPException):
+            raise ServerError(f"what answers at {url} breaks off or is no HTTP ({type(error).__name__})") from None
+
+
+def _message(data: bytes) -> str:
+    """What an error's body says, as OpenAI, FastAPI and others write it."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return ""
+    for name in ("error", "message", "detail"):
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+    return "".join(c for c in str(found) if c.isprintable())[:MESSAGE_CHARS_MAX]
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(name)

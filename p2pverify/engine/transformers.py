@@ -1,0 +1,150 @@
+"""PyTorch behind the node's port: Hugging Face transformers over the same GGUF weights, in float32. An extra.
+
+The weights are dequantised when they are loaded: the numbers are llama.cpp's, the arithmetic is another. Its sums
+depend on how many tokens are run at once: decoding and one pass over the same tokens differ in their last bits. So this
+engine shows no digest of logits, belongs to no class by its bits, and its peers are judged across classes. To give
+equal answers to equal questions nevertheless, each call starts from nothing.
+"""
+
+import importlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2pverify.engine import llamacpp, template, weights
+from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine
+from p2pverify.engine.errors import EngineUnavailable, WeightsError
+from p2pverify.engine.gguf import Head, read_head
+from p2pverify.node.ports import GENERATE, NO_LOGITS, SCORE, WRITE, Generated, ModelInfo, Scored
+
+ENGINE = "transformers"
+SETTINGS = "float32/eager"
+GET_IT = "run `pip install 'p2pverify[transformers]'`"
+THREADS = 1
+
+
+class TransformersEngine(CausalEngine):
+    """Fulfils the node's `Engine` port. Not thread-safe: one call at a time."""
+
+    def __init__(
+        self, path: Path, *, expect_sha256: bytes | None = None, progress: weights.Progress | None = None
+    ) -> None:
+        """Check, dequantise and load weights: four bytes a parameter. Raises EngineUnavailable or WeightsError.
+
+        Sets PyTorch's number of threads, and deterministic algorithms, for the whole process.
+        """
+        torch, transformers = _import()
+        self.path = path
+        digest = weights.check(path, expect_sha256, progress)
+        head = read_head(path)
+        if progress is not None:
+            progress("loading model", 0, 1)
+        torch.set_num_threads(THREADS)
+        torch.use_deterministic_algorithms(True)
+        self._torch, self._cache_class = torch, transformers.DynamicCache
+        self._model: Any = _load(torch, transformers, path)
+        self._held: tuple[int, ...] = ()
+        self._cache: Any = None
+        tokeniser = llamacpp.Model(llamacpp.load(), path, vocab_only=True)
+        vocab_tokens = int(self._model.config.vocab_size)
+        if tokeniser.vocab_tokens != vocab_tokens:
+            tokeniser.close()
+            raise WeightsError(f"the model gives {vocab_tokens} logits for {tokeniser.vocab_tokens} tokens")
+        info = _info(head, digest, vocab_tokens, f"{ENGINE}/{transformers.__version__}-torch-{torch.__version__}")
+        super().__init__(info, tokeniser, head.special_tokens())
+        if progress is not None:
+            progress("loading model", 1, 1)
+
+    def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
+        """Logits that follow each of tokens[first:]: see `CausalEngine`. One token more than before is run alone."""
+        if self._model is None:
+            raise EngineUnavailable("the engine is closed")
+        wanted = tuple(tokens)
+        if self._cache is None or wanted[:-1] != self._held or first != len(self._held):
+            self._forget()
+            self._cache = self._cache_class()
+        torch = self._torch
+        with torch.inference_mode():
+            run = torch.tensor([wanted[len(self._held) :]], dtype=torch.long)
+            kept = len(wanted) - first
+            found = self._model(run, past_key_values=self._cache, use_cache=True, logits_to_keep=kept)
+        self._held = wanted
+        yield from found.logits[0].numpy()
+
+    def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
+        """See `CausalEngine`."""
+        self._forget()
+        return super().write_prompt(seed, tokens_max)
+
+    def answer(
+        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
+    ) -> Generated:
+        """See `CausalEngine`; without a digest of logits."""
+        self._forget()
+        found = super().answer(
+            prompt, tokens_max=tokens_max, temperature_milli=temperature_milli, sampler_key=sampler_key
+        )
+        return replace(found, logits_sha256=NO_LOGITS)
+
+    def score(
+        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
+    ) -> Scored:
+        """See `CausalEngine`; without a digest of logits."""
+        self._forget()
+        found = super().score(prompt, tokens, temperature_milli=temperature_milli, sampler_key=sampler_key)
+        return replace(found, logits_sha256=NO_LOGITS)
+
+    def close(self) -> None:
+        self._forget()
+        self._model = None
+        super().close()
+
+    def _forget(self) -> None:
+        self._held, self._cache = (), None
+
+
+def _import() -> tuple[Any, Any]:
+    """PyTorch and transformers, told to ask the network for nothing and to draw no progress bars."""
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    try:
+        return importlib.import_module("torch"), importlib.import_module("transformers")
+    except ImportError as error:
+        raise EngineUnavailable(f"PyTorch and transformers are not installed ({error}): {GET_IT}") from None
+
+
+def _load(torch: Any, transformers: Any, path: Path) -> Any:
+    """The model with dequantised weights, ready to run."""
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            str(path.parent),
+            gguf_file=path.name,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            local_files_only=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"transformers does not load {path}: {reason}") from None
+    return model.eval()
+
+
+def _info(head: Head, digest: bytes, vocab_tokens: int, engine: str) -> ModelInfo:
+    named = head.text("general.name", "unnamed")
+    return ModelInfo(
+        model=weights.NAME if digest == weights.SHA256 else f"{named} {head.quantisation}",
+        weights_sha256=digest,
+        tokenizer_sha256=head.tokenizer_sha256(),
+        template_sha256=template.SHA256,
+        engine=engine,
+        numeric_path=SETTINGS,
+        quantisation=head.quantisation,
+        licence=head.text("general.license", "unknown"),
+        context_tokens=min(CONTEXT_TOKENS, head.context_tokens()),
+        vocab_tokens=vocab_tokens,
+        can=frozenset((GENERATE, SCORE, WRITE)),
+    )

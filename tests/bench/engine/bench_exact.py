@@ -1,0 +1,117 @@
+"""How fast the exact engine is beside llama.cpp, and how closely it judges llama.cpp's honest answers.
+
+Run it by hand: OPENBLAS_NUM_THREADS=1 python tests/bench/engine/bench_exact.py [--prompts N] [--cache DIR]
+Both engines run in one process on one thread, turn by turn; figures are processor time, the best of some runs.
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from p2pverify.engine import weights
+from p2pverify.engine.causal import CausalEngine
+from p2pverify.engine.exact import ExactEngine
+from p2pverify.engine.llama import LlamaEngine
+
+KEY = bytes(32)
+RUNS = 5
+TEXT = "Why is the sky blue, and why is the sea green? " * 40
+
+
+def forget(engine: CausalEngine) -> None:
+    if isinstance(engine, ExactEngine):
+        engine.forget()
+    elif isinstance(engine, LlamaEngine):
+        engine.context.forget()
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def prefill(engine: CausalEngine, tokens: Sequence[int]) -> float:
+    """Tokens per second of a prompt, with the logits after its last token."""
+    forget(engine)
+    return len(tokens) / seconds(lambda: list(engine.rows(tokens, len(tokens) - 1)))
+
+
+def decode(engine: CausalEngine, tokens: Sequence[int], count: int) -> float:
+    """Tokens per second, one at a time, behind a prompt."""
+    forget(engine)
+    first = len(tokens) - count
+    list(engine.rows(tokens[:first], first - 1))
+    return count / seconds(
+        lambda: [list(engine.rows(tokens[:end], end - 1)) for end in range(first + 1, len(tokens) + 1)]
+    )
+
+
+def scoring(engine: CausalEngine, tokens: Sequence[int], count: int) -> float:
+    """Milliseconds to score the last `count` tokens as a sampled answer to those before."""
+    forget(engine)
+    prompt, claimed = tokens[:-count], tokens[-count:]
+    return 1e3 * seconds(lambda: engine.score(prompt, claimed, temperature_milli=800, sampler_key=KEY))
+
+
+def speed(exact: ExactEngine, llama: LlamaEngine) -> None:
+    tokens = exact.encode_chat(TEXT)
+    lines: list[tuple[str, Callable[[CausalEngine], float], bool]] = [
+        ("prefill of 64 tokens, tokens/s", lambda engine: prefill(engine, tokens[:64]), True),
+        ("prefill of 128 tokens, tokens/s", lambda engine: prefill(engine, tokens[:128]), True),
+        ("prefill of 384 tokens, tokens/s", lambda engine: prefill(engine, tokens[:384]), True),
+        ("decode behind 64 tokens, tokens/s", lambda engine: decode(engine, tokens[:96], 32), True),
+        ("score 64 tokens behind 40, ms", lambda engine: scoring(engine, tokens[:104], 64), False),
+    ]
+    print(f"{'':<36}{'exact':>10}{'llama.cpp':>12}{'ratio':>8}")
+    for name, measure, higher_is_better in lines:
+        pairs = [(measure(exact), measure(llama)) for _ in range(RUNS)]
+        ours, theirs = ((max if higher_is_better else min)(column) for column in zip(*pairs, strict=True))
+        ratio = theirs / ours if higher_is_better else ours / theirs
+        print(f"{name:<36}{ours:>10.1f}{theirs:>12.1f}{ratio:>8.2f}", flush=True)
+
+
+def closeness(exact: ExactEngine, llama: LlamaEngine, prompts: int) -> None:
+    """Margins that the exact engine sees in llama.cpp's answers, in nats."""
+    print(f"\n{'honest answers of 64 tokens':<36}{'agree':>10}{'mean':>10}{'p99':>8}{'max':>8}{'worst mean':>12}")
+    for name, temperature_milli in (("greedy", 0), ("sampled at 0.8", 800)):
+        deficits: list[int] = []
+        means: list[float] = []
+        agree = 0
+        for number in range(prompts):
+            question = {"temperature_milli": temperature_milli, "sampler_key": number.to_bytes(32, "big")}
+            prompt = exact.write_prompt(number.to_bytes(16, "big"), 24)
+            tokens = llama.answer(prompt, tokens_max=64, **question).tokens  # type: ignore[arg-type]
+            scored = exact.score(prompt, tokens, **question)  # type: ignore[arg-type]
+            deficits += scored.deficits
+            means.append(sum(scored.deficits) / len(tokens))
+            agree += sum(best == token for best, token in zip(scored.best, tokens, strict=True))
+        nats = np.array(deficits) / 1e6
+        print(
+            f"{name:<36}{agree / len(nats):>10.2%}{nats.mean():>10.5f}{np.quantile(nats, 0.99):>8.3f}"
+            f"{nats.max():>8.3f}{max(means) / 1e6:>12.5f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prompts", type=int, default=20)
+    parser.add_argument("--cache", type=Path)
+    options = parser.parse_args()
+    exact = ExactEngine(weights.bundled(), expect_sha256=weights.SHA256, cache=options.cache)
+    print(f"opened in {seconds(lambda: ExactEngine(weights.bundled(), cache=options.cache)):.2f} s of processor time")
+    llama = LlamaEngine(weights.bundled(), expect_sha256=weights.SHA256)
+    speed(exact, llama)
+    closeness(exact, llama, options.prompts)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"\npeak memory of both engines, shared pages included: {peak:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

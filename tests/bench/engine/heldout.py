@@ -1,0 +1,154 @@
+"""Answers to held-out questions, honest and false, with what the judge says of them, kept in files.
+
+Each source has a file of its own, a line per answer, so that a run can be ended and taken up again, several can share
+the work, and every figure can be computed anew. Numbers of questions are handed out to sources one after another:
+no two sources answer the same question.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from p2pverify.core.cause import TEMPERATURES, Cause, Claim, Supposition
+from p2pverify.core.compare import Measure, measure
+from p2pverify.engine.calibrate import HELD_OUT, Posed, Shape, pose
+from p2pverify.engine.calibrate.producers import Make, Producer, open_path
+from p2pverify.engine.cheat_spec import parse_spec
+from p2pverify.engine.cheats import make_cheat
+from p2pverify.node.ports import Engine, Generated, Scored
+
+HONEST = ("wheel", "wheel/kv-f16", "skylakex", "sandybridge", "sse42")
+CHEATS = (
+    *("quantize:q8_0", "quantize:q5_0", "quantize:q4_0", "quantize:q3", "prune", "other-model", "canned"),
+    *("wrong-seed", "temperature:1.0", "system-prompt", "truncate", "cut", "garbage"),
+)
+#: An honest answer that is cut short somewhere, with an end put behind it; made here, of the wheel's answers.
+CUT = "cut"
+CHEATS_PATH = "wheel"
+WRITER_PATH = "wheel"  # writes prompts several times as fast as the exact engine
+HONEST_IF_GREEDY = frozenset({"wrong-seed", "temperature:1.0"})
+STRIDE = 100_000  # numbers of questions for one source
+SHAPE = Shape()
+END_TOKEN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One answer, as it was judged; `supposed` are its margins at other temperatures, if those were tried."""
+
+    number: int
+    claim: Claim
+
+    @property
+    def measure(self) -> Measure:
+        claim = self.claim
+        return measure(claim.deficits, claim.ends, claim.finish, claim.tokens_max)
+
+
+def file_of(folder: Path, source: str) -> Path:
+    return folder / f"{source.replace('/', '_').replace(':', '_')}.jsonl"
+
+
+def cases(folder: Path, source: str) -> list[Case]:
+    """What is kept of a source."""
+    path = file_of(folder, source)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [_case(json.loads(line)) for line in lines]
+
+
+def work(judge: Engine, folder: Path, source: str, count: int, seed: int, suppose: int) -> Iterator[int]:
+    """Put `count` questions to a source, less those that were put before, and tell after each how many it has had.
+
+    Answers to the first `suppose` are scored at other temperatures as well. Cheats that are honest about greedy
+    questions are not asked those.
+    """
+    path = file_of(folder, source)
+    first = STRIDE * (HONEST + CHEATS).index(source)
+    had = next((case.number - first + 1 for case in reversed(cases(folder, source))), 0)
+    if had >= count:
+        return
+    writer = open_path(WRITER_PATH)
+    questions = [pose(writer, HELD_OUT, seed, first + number, SHAPE) for number in range(had, count)]
+    writer.close()
+    if source in HONEST_IF_GREEDY:
+        questions = [question for question in questions if question.temperature_milli]
+    with Producer(maker(source, folder)) as producer, path.open("a", encoding="utf-8") as file:
+        for question, answer in zip(questions, producer.answers(questions), strict=True):
+            kept = cut(question, answer) if source == CUT else answer
+            case = judged(judge, question, kept, suppose=question.number - first < suppose)
+            file.write(json.dumps(_line(case)) + "\n")
+            file.flush()
+            yield question.number - first + 1
+
+
+def maker(source: str, folder: Path) -> Make:
+    """Opens the engine of a source: an honest path, or a cheat on the wheel's."""
+    if source in HONEST or source == CUT:
+        return partial(open_path, CHEATS_PATH if source == CUT else source)
+    return partial(open_cheat, source, folder)
+
+
+def open_cheat(spec: str, folder: Path) -> Engine:
+    cheat = parse_spec(spec)
+    return make_cheat(cheat.kind, cheat.rate, open_path(CHEATS_PATH), folder, cheat.argument)
+
+
+def cut(question: Posed, answer: Generated) -> Generated:
+    """The answer up to a place that follows from its question, and an end."""
+    place = int.from_bytes(question.sampler_key[:4], "big") % max(1, len(answer.tokens) - 1)
+    return Generated((*answer.tokens[:place], END_TOKEN), "stop", 0, 0)
+
+
+def judged(judge: Engine, question: Posed, answer: Generated, *, suppose: bool) -> Case:
+    scored = question.scored_by(judge, answer.tokens)
+    supposed = []
+    if suppose:
+        for temperature in TEMPERATURES:
+            if temperature != question.temperature_milli:
+                other = _at(question, temperature).scored_by(judge, answer.tokens)
+                supposed.append(Supposition(Cause.TEMPERATURE, temperature, other.deficits))
+    return Case(question.number, claimed(question, answer, scored, tuple(supposed)))
+
+
+def claimed(question: Posed, answer: Generated, scored: Scored, supposed: tuple[Supposition, ...]) -> Claim:
+    return Claim(
+        answer.tokens,
+        scored.best,
+        scored.deficits,
+        scored.surprisals,
+        scored.ends,
+        answer.finish,
+        question.tokens_max,
+        question.temperature_milli,
+        supposed,
+    )
+
+
+def _at(question: Posed, temperature_milli: int) -> Posed:
+    return Posed(question.number, question.prompt, question.tokens_max, temperature_milli, question.sampler_key)
+
+
+def _line(case: Case) -> dict[str, object]:
+    claim = case.claim
+    return {
+        "number": case.number,
+        "tokens": claim.tokens,
+        "best": claim.best,
+        "deficits": claim.deficits,
+        "surprisals": claim.surprisals,
+        "ends": claim.ends,
+        "finish": claim.finish,
+        "tokens_max": claim.tokens_max,
+        "temperature_milli": claim.temperature_milli,
+        "suppositions": [(one.value, one.deficits) for one in claim.suppositions],
+    }
+
+
+def _case(line: dict[str, object]) -> Case:
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in line.items()}
+    number = fields.pop("number")
+    supposed = fields.pop("suppositions")
+    made = tuple(Supposition(Cause.TEMPERATURE, value, tuple(deficits)) for value, deficits in supposed)  # type: ignore[union-attr]
+    return Case(int(number), Claim(**fields, suppositions=made))  # type: ignore[arg-type]

@@ -1,0 +1,45 @@
+"""Run as a program: prints digests of what the exact engine says of some questions, under this process's settings.
+
+Arguments: the folder of packed weights. One line of JSON.
+"""
+
+import hashlib
+import json
+import sys
+from dataclasses import astuple
+from pathlib import Path
+
+from p2pverify.engine import weights
+from p2pverify.engine.exact import ExactEngine
+
+SEED, KEY = bytes(range(16)), bytes(32)
+LONG_TOKENS = 70
+
+
+def digests(engine: ExactEngine) -> dict[str, str]:
+    """A prompt written by the model, a sampled answer and its score, and logits of a sequence of several batches."""
+    prompt = engine.write_prompt(SEED, 12)
+    answer = engine.answer(prompt, tokens_max=12, temperature_milli=800, sampler_key=KEY)
+    engine.forget()
+    score = engine.score(prompt, answer.tokens, temperature_milli=800, sampler_key=KEY)
+    rows = hashlib.sha256()
+    for logits in engine.rows(engine.encode_chat("Why is the sky blue? " * 12)[:LONG_TOKENS], LONG_TOKENS - 4):
+        rows.update(logits.tobytes())
+    return {
+        "prompt": hashlib.sha256(repr(prompt).encode()).hexdigest(),
+        "answer": hashlib.sha256(repr((answer.tokens, answer.finish)).encode()).hexdigest(),
+        "answer logits": answer.logits_sha256.hex(),
+        "score": hashlib.sha256(repr(astuple(score)).encode()).hexdigest(),
+        "score logits": score.logits_sha256.hex(),
+        "long": rows.hexdigest(),
+    }
+
+
+def main() -> None:
+    engine = ExactEngine(weights.bundled(), cache=Path(sys.argv[1]))
+    print(json.dumps(digests(engine)))
+    engine.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Causes of real differences: the bundled model as the judge of its own answers, asked and answered otherwise."""
+
+from dataclasses import replace
+
+import pytest
+
+from p2pverify.core.cause import Cause, Claim, Finding, Supposition, find_cause
+from p2pverify.core.network import Across
+from p2pverify.engine.calibrate import HELD_OUT, Posed, Shape, pose
+from p2pverify.engine.llama import LlamaEngine
+from p2pverify.node.ports import Generated
+
+BOUNDS = Across(200_000, 500, 300_000, 1_000, 1_100_000, 10_000)
+SHAPE = Shape(prompt_tokens=16, answer_tokens=32, greedy_percent=0)
+HOT = 1_200
+
+
+@pytest.fixture(scope="module")
+def question(llama: LlamaEngine) -> Posed:
+    return pose(llama, HELD_OUT, 0, 4, SHAPE)
+
+
+def cause_of(llama: LlamaEngine, question: Posed, answer: Generated, *supposed: int) -> Finding:
+    """What the judge makes of an answer; the numbers are temperatures to suppose."""
+    scored = question.scored_by(llama, answer.tokens)
+    others = (
+        Supposition(
+            Cause.TEMPERATURE,
+            milli,
+            replace(question, temperature_milli=milli).scored_by(llama, answer.tokens).deficits,
+        )
+        for milli in supposed
+    )
+    claim = Claim(
+        answer.tokens,
+        scored.best,
+        scored.deficits,
+        scored.surprisals,
+        scored.ends,
+        answer.finish,
+        question.tokens_max,
+        question.temperature_milli,
+        tuple(others),
+        scored.logits_sha256 == answer.logits_sha256,
+    )
+    return find_cause(claim, BOUNDS)
+
+
+def test_an_honest_answer_has_none(llama: LlamaEngine, question: Posed) -> None:
+    """Its own answer, bit for bit; and with other logits, other numerics."""
+    answer = question.put_to(llama)
+    assert cause_of(llama, question, answer) == Finding(Cause.NONE, None, 0)
+    assert cause_of(llama, question, replace(answer, logits_sha256=bytes(32))).cause is Cause.NUMERICS
+
+
+def test_another_seed(llama: LlamaEngine, question: Posed) -> None:
+    """Likely tokens, but not those of this key."""
+    answer = replace(question, sampler_key=bytes(32)).put_to(llama)
+    found = cause_of(llama, question, answer, 0, 1_000)
+    assert found.cause is Cause.SEED
+    assert found.margin > 0
+
+
+def test_another_temperature(llama: LlamaEngine, question: Posed) -> None:
+    """The right temperature, once supposed, explains every token; greedy too."""
+    hot = replace(question, temperature_milli=HOT).put_to(llama)
+    found = cause_of(llama, question, hot, 0, 1_000, HOT)
+    assert (found.cause, found.value) == (Cause.TEMPERATURE, HOT)
+    cold = replace(question, temperature_milli=0).put_to(llama)
+    found = cause_of(llama, question, cold, 0, 1_000, HOT)
+    assert (found.cause, found.value) == (Cause.TEMPERATURE, 0)
+
+
+def test_a_cut_answer(llama: LlamaEngine, question: Posed) -> None:
+    """Cut after a few tokens, with and without an end of its own."""
+    answer = question.put_to(llama)
+    short = replace(answer, tokens=answer.tokens[:20], finish="length")
+    assert cause_of(llama, question, short) == Finding(Cause.TRUNCATED, 20, 0)
+    ended = replace(answer, tokens=(*answer.tokens[:20], 2), finish="stop")
+    found = cause_of(llama, question, ended)
+    assert (found.cause, found.position) == (Cause.TRUNCATED, 20)
+    assert found.margin > BOUNDS.end_max
+
+
+def test_an_answer_to_something_else(llama: LlamaEngine, question: Posed) -> None:
+    """It is no near-tie, no temperature, and none of those that the model itself would give with another seed."""
+    other = pose(llama, HELD_OUT, 0, 5, SHAPE)
+    answer = replace(question, prompt=other.prompt).put_to(llama)
+    assert cause_of(llama, question, answer, 0, 1_000).cause in {Cause.PROMPT, Cause.MODEL, Cause.QUANTISATION}

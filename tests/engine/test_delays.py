@@ -1,0 +1,47 @@
+"""Machines that are slow or busy: right answers, late."""
+
+import pytest
+
+from p2pverify.engine.cheats import delays, make_cheat
+from p2pverify.engine.toy import ToyEngine
+
+QUESTIONS = [{"tokens_max": 20, "temperature_milli": 800, "sampler_key": bytes([at]) * 32} for at in range(40)]
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long an engine would have slept; it does not."""
+    found: list[float] = []
+    monkeypatch.setattr(delays.time, "sleep", found.append)
+    return found
+
+
+def test_a_slow_machine_answers_as_a_fast_one_does(slept: list[float], tmp_path) -> None:
+    """Every answer is the honest one with the honest times, after so long for each token."""
+    honest, slow = ToyEngine(), make_cheat("slow-hardware", 1.0, ToyEngine(), tmp_path, "25")
+    for at, question in enumerate(QUESTIONS):
+        prompt = honest.write_prompt(bytes([at]) * 16, 12)
+        made = slow.answer(prompt, **question)
+        assert made == honest.answer(prompt, **question)
+        assert slept[at] == pytest.approx(0.025 * len(made.tokens))
+    assert len(slept) == len(QUESTIONS)
+
+
+def test_a_busy_machine_is_late_for_its_share(slept: list[float], tmp_path) -> None:
+    """The same questions each time, and never wrong."""
+    honest, busy = ToyEngine(), make_cheat("busy", 0.5, ToyEngine(), tmp_path, "300")
+    late = []
+    for at, question in enumerate(QUESTIONS):
+        prompt = honest.write_prompt(bytes([at]) * 16, 12)
+        before = len(slept)
+        assert busy.answer(prompt, **question) == honest.answer(prompt, **question)
+        late.append(len(slept) > before)
+    assert set(slept) == {0.3}
+    assert 8 < sum(late) < 32
+
+
+@pytest.mark.parametrize("argument", ["0", "-1", "x", "1.5", "60001", "1000000000000", "\u0663"])
+@pytest.mark.parametrize("kind", ["slow-hardware", "busy"])
+def test_delays_that_are_none(tmp_path, kind: str, argument: str) -> None:
+    with pytest.raises(ValueError, match="milliseconds"):
+        make_cheat(kind, 1.0, ToyEngine(), tmp_path, argument)

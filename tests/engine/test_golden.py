@@ -1,0 +1,41 @@
+"""The packaged manifest of the bundled model: its golden answers are those that the engines give here.
+
+Those of llama.cpp's other builds are tested in `test_variants`.
+"""
+
+from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.select import open_engine
+from p2pverify.node.manifestfile import known_manifest
+from p2pverify.node.ports import Engine
+from p2pverify.node.selftest import answer_golden, golden_questions
+
+
+def check(engine: Engine) -> None:
+    info = engine.info
+    known = known_manifest(info)
+    assert known is not None
+    assert known.golden.questions == golden_questions(engine)
+    path = known.golden.of(info.engine, info.numeric_path)
+    assert path is not None
+    assert answer_golden(engine, known.golden.questions) == path.answers
+
+
+def test_the_wheel_is_in_its_class(llama: LlamaEngine) -> None:
+    """The pinned wheel computes so on every x86-64 machine that has AVX2, or this one is of another class."""
+    check(llama)
+
+
+def test_the_wheel_with_half_precision_keys_is_in_a_class_of_its_own() -> None:
+    """Other settings are another path, whose bits do not depend on batches either."""
+    engine = open_engine("llama", variant="wheel/kv-f16")
+    check(engine)
+    engine.close()
+
+
+def test_the_exact_engine_is_in_its_class() -> None:
+    """Equal bits on every machine, and over what an earlier question left in memory."""
+    engine = open_engine("exact")
+    earlier = engine.encode_chat("Why is the sky green?")
+    engine.answer(earlier, tokens_max=2, temperature_milli=0, sampler_key=bytes(32))
+    check(engine)
+    engine.close()

@@ -1,0 +1,93 @@
+"""A real server: llama.cpp's own, which the wheel has inside, on loopback, over the same weights.
+
+Its settings are not the canonical ones, so its bits are others, as those of any server would be.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+import xllamacpp
+
+from p2pverify.core.compare import measure
+from p2pverify.engine import weights
+from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.openai import Endpoint, OpenAIEngine
+from p2pverify.engine.openai.http import ServerError
+from p2pverify.engine.openai.probe import PromptRows
+from p2pverify.node.ports import GENERATE, SCORE, WRITE
+
+SERVER_KEY = "loopback"
+KEY = bytes(32)
+TOKENS = 24
+#: A mean margin, in micronats, far above what other arithmetic over the same weights costs (about 5,000) and far
+#: below what another model does (above 300,000): see the calibration for exact figures.
+SAME_MODEL_MAX = 60_000
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    params = xllamacpp.CommonParams()
+    params.model.path = str(weights.bundled())
+    params.n_ctx, params.n_parallel = 512, 1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.hostnames = ["127.0.0.1"]
+    params.api_keys = [SERVER_KEY]
+    params.warmup = False
+    server = xllamacpp.Server(params)
+    yield f"{server.listening_address}/v1"
+    del server
+
+
+@pytest.fixture(scope="module")
+def engine(url: str) -> Iterator[OpenAIEngine]:
+    opened = OpenAIEngine(weights.bundled(), Endpoint(url, key=SERVER_KEY), expect_sha256=weights.SHA256)
+    yield opened
+    opened.close()
+
+
+def test_what_it_can_do(engine: OpenAIEngine) -> None:
+    """It shows its whole vocabulary's log-probabilities, not those of a prompt, and how much fits."""
+    assert engine.info.can == {GENERATE, SCORE, WRITE}
+    assert engine.abilities.shown_max == engine.info.vocab_tokens == 49152
+    assert engine.abilities.prompt_rows is PromptRows.NONE
+    assert engine.info.context_tokens == 512
+
+
+@pytest.mark.parametrize("temperature_milli", [0, 800])
+def test_answers_are_honest_ones(engine: OpenAIEngine, llama: LlamaEngine, temperature_milli: int) -> None:
+    """Our engine finds small margins in the server's answers, and would not in those of another key."""
+    prompt = llama.encode_chat("Explain how a diesel engine works.")
+    asked = {"temperature_milli": temperature_milli, "sampler_key": KEY}
+    answer = engine.answer(prompt, tokens_max=TOKENS, **asked)
+    assert len(answer.tokens) == TOKENS
+    assert 0 < answer.first_token_ms <= answer.total_ms
+    scored = llama.score(prompt, answer.tokens, **asked)
+    found = measure(scored.deficits, scored.ends, answer.finish, TOKENS)
+    assert found.total < SAME_MODEL_MAX * TOKENS
+    other = llama.score(prompt, answer.tokens, temperature_milli=800, sampler_key=bytes([9]) * 32)
+    assert measure(other.deficits, other.ends, answer.finish, TOKENS).total > SAME_MODEL_MAX * TOKENS
+
+
+def test_it_ends_an_answer_as_we_do(engine: OpenAIEngine, llama: LlamaEngine) -> None:
+    """The end-of-sequence token is part of the answer, though the server's text has none."""
+    answer = engine.answer(
+        llama.encode_chat("What is the capital of France?"), tokens_max=TOKENS, temperature_milli=0, sampler_key=KEY
+    )
+    assert (answer.tokens[-1], answer.finish) == (2, "stop")
+    assert "Paris" in engine.decode(answer.tokens)
+
+
+def test_it_scores_token_by_token(engine: OpenAIEngine, llama: LlamaEngine) -> None:
+    """Without rows of a prompt each place is asked for by itself: a wrong token's margin is near ours."""
+    prompt = llama.encode_chat("What is the capital of France?")
+    tokens = (*llama.encode_chat("The capital is Lyon.")[3:-6], 2)
+    theirs = engine.score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
+    ours = llama.score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
+    assert theirs.ends == ours.ends
+    assert theirs.deficits == pytest.approx(ours.deficits, abs=1_500_000)
+    assert max(theirs.deficits) > 3_000_000
+
+
+def test_another_key_is_refused(url: str) -> None:
+    with pytest.raises(ServerError, match="wants another key"):
+        OpenAIEngine(weights.bundled(), Endpoint(url, key="other"))

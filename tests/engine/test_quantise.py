@@ -1,0 +1,102 @@
+"""Cheaper models made out of the promised one: what the blocks hold, and that a lying engine runs on them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType
+from gguf.quants import dequantize
+
+from p2pverify.engine import weights
+from p2pverify.engine.cheats import Asked, make_cheat
+from p2pverify.engine.cheats.chat import frame, system_turn
+from p2pverify.engine.cheats.models import served_by
+from p2pverify.engine.errors import WeightsError
+from p2pverify.engine.gguf import read_head
+from p2pverify.engine.gguf_prune import reverse
+from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.quantise import EMBEDDING, FORMATS, requantise, three_bits
+from p2pverify.engine.toy import ToyEngine
+
+KEY = bytes(range(32))
+#: Sizes of what llama.cpp's own tool makes of the bundled model, where it has the format.
+SIZES = {"q8_0": 144_811_072, "q5_0": 104_997_952, "q4_0": 91_726_912, "q3": 91_726_912}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_requantised_model_is_as_large_as_llama_cpps(name: str, tmp_path: Path) -> None:
+    """Matrices have the format's type, all else and the metadata stay, and the head can be read again."""
+    target = tmp_path / "made.gguf"
+    requantise(weights.bundled(), target, name)
+    before, after = read_head(weights.bundled()), read_head(target)
+    assert target.stat().st_size == SIZES[name]
+    assert after.tokenizer_sha256() == before.tokenizer_sha256()
+    assert [(t.name, t.dimensions) for t in after.tensors] == [(t.name, t.dimensions) for t in before.tensors]
+    changed = {new.kind for old, new in zip(before.tensors, after.tensors, strict=True) if old.kind != new.kind}
+    assert changed == {int(FORMATS[name].kind)}
+    kept = {tensor.name: tensor.kind for tensor in before.tensors}
+    assert next(t for t in after.tensors if t.name == EMBEDDING).kind == kept[EMBEDDING]
+
+
+def test_three_bits_have_eight_levels() -> None:
+    """Each block of 32 has at most eight values, of which the greatest weight is one, and errors up to half a step."""
+    rows = np.random.default_rng(1).normal(size=(8, 64)).astype(np.float32)
+    back = dequantize(three_bits(rows), GGMLQuantizationType.Q4_0)
+    for block, made in zip(rows.reshape(-1, 32), back.reshape(-1, 32), strict=True):
+        step = np.abs(block).max() / 4
+        assert len(np.unique(made)) <= 8
+        assert made[np.abs(block).argmax()] == pytest.approx(block[np.abs(block).argmax()], rel=1e-3)
+        # On the side of the greatest weight the levels reach four steps, on the other three.
+        inside = np.abs(block) <= 3 * step
+        assert np.abs(made - block)[inside].max() <= step * 0.502
+    assert not dequantize(three_bits(np.zeros((1, 32), np.float32)), GGMLQuantizationType.Q4_0).any()
+
+
+def test_unknown_formats_and_files_are_refused(tmp_path: Path) -> None:
+    """Nothing is left behind."""
+    with pytest.raises(ValueError, match="q9"):
+        requantise(weights.bundled(), tmp_path / "made.gguf", "q9")
+    with pytest.raises(WeightsError):
+        requantise(tmp_path / "nowhere.gguf", tmp_path / "made.gguf", "q4_0")
+    with pytest.raises(WeightsError, match="reverse"):
+        reverse(weights.bundled(), tmp_path / "made.gguf", range(20, 40))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("kind", "argument"), [("quantize", "q5_0"), ("other-model", ""), ("prefill-evidence", "")])
+def test_a_real_engine_lies_with_other_weights(kind: str, argument: str, tmp_path: Path, llama: LlamaEngine) -> None:
+    """The answer is another model's under the honest one's name, and the weights are made only once."""
+    prompt = llama.encode_chat("Why is the sky blue?")
+    true = llama.answer(prompt, tokens_max=12, temperature_milli=800, sampler_key=KEY)
+    for _ in range(2):
+        cheat = make_cheat(kind, 1.0, LlamaEngine(weights.bundled()), tmp_path, argument)
+        told = cheat.answer(prompt, tokens_max=12, temperature_milli=800, sampler_key=KEY)
+        assert cheat.info == llama.info
+        cheat.close()
+        assert (told.tokens, told.logits_sha256) != (true.tokens, true.logits_sha256)
+        read = llama.score(prompt, told.tokens, temperature_milli=800, sampler_key=KEY)
+        assert (told.logits_sha256 == read.logits_sha256) is (kind == "prefill-evidence")
+    (made,) = tmp_path.iterdir()
+    assert made.suffix == ".gguf"
+
+
+def test_another_tokenizers_answers_go_over_as_text(llama: LlamaEngine) -> None:
+    """The tokens are ours, spell what the other model said, and are as many as asked for at most."""
+    other = ToyEngine()
+    prompt = llama.encode_chat("why is the sky blue")
+    told = served_by(llama, other)(Asked(prompt, 10, 800, KEY))
+    own = other.answer(other.encode_chat("why is the sky blue"), tokens_max=10, temperature_milli=800, sampler_key=KEY)
+    assert told.tokens
+    assert other.decode(own.tokens).startswith(llama.decode(told.tokens))
+    assert told.logits_sha256 == own.logits_sha256
+    assert told.finish == ("length" if len(told.tokens) == 10 else "stop")
+
+
+def test_a_hidden_turn_is_a_system_message(llama: LlamaEngine) -> None:
+    """In ChatML it is a turn of its own with another role; the user's prompt follows unchanged."""
+    before, after = frame(llama)
+    prompt = llama.encode_chat("hello")
+    assert (before, after) == (3, 6)
+    hidden = system_turn(llama, "Be brief.")
+    assert llama.decode((*hidden, *prompt)) == "system\nBe brief.\nuser\nhello\nassistant\n"
+    assert hidden.count(prompt[0]) == 1
