@@ -8,9 +8,10 @@ for is decided in the fold.
 from dataclasses import dataclass
 
 from p2pverify.core.canon import digest
+from p2pverify.core.conflict import Conflict, Evidence, decode_conflict
 from p2pverify.core.context import Context
 from p2pverify.core.events import Note
-from p2pverify.core.records import Conflict, Evidence, Kind, Record, decode_conflict
+from p2pverify.core.records import Kind, Record
 from p2pverify.core.rules import conflict_kind
 
 EVIDENCE_PAYLOAD_MAX = 16_384

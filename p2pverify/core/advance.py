@@ -5,20 +5,21 @@ matter. Duties, disputes and weights have modules of their own.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from p2pverify.core import disputes, duties, weights
+from p2pverify.core import disputes, duties, stages, weights
+from p2pverify.core.conflict import decode_conflict
 from p2pverify.core.network import Network
 from p2pverify.core.records import (
     Head,
     Kind,
     Record,
-    decode_conflict,
     decode_cut,
     decode_cut_signature,
     decode_join,
 )
 from p2pverify.core.rules import audit_of, conflict_kind
-from p2pverify.core.score import cusum
+from p2pverify.core.score import add_evidence
 from p2pverify.core.state import MEMORY_EPOCHS, AuditNote, EarlyConflict, Member, State
 from p2pverify.core.step import Frame, Step, class_steps
 
@@ -59,9 +60,10 @@ def advance(
     opened = [found for record in by_kind.get(Kind.DUTY, ()) for found in duties.take_duty(step, record)]
     duties.count_missed(step)
     disputes.open_disputes(step, opened)
+    stages.draw(step)
     for record in by_kind.get(Kind.VOTE_COMMIT, ()):
         disputes.take_commit(step, record)
-    disputes.close_sealing(step)
+    stages.close_sealing(step)
     for record in by_kind.get(Kind.VOTE, ()):
         disputes.take_vote(step, record)
     disputes.decide(step)
@@ -118,11 +120,16 @@ def _membership(step: Step, record: Record) -> None:
         return
     join = decode_join(record.payload)
     step.state.members.setdefault(record.author, member)
+    contacts = member.contacts
+    if (join.class_index, join.hardware) != (member.class_index, member.hardware):  # what was measured was another's
+        contacts = {peer: replace(contact, windows=()) for peer, contact in contacts.items()}
     step.state.change(
         record.author,
         active=True,
         class_index=join.class_index,
         vrf_key=join.vrf_key,
+        hardware=join.hardware,
+        contacts=contacts,
         joined_epoch=step.state.epoch,
         joined_index=step.state.index,
     )
@@ -178,12 +185,11 @@ def _audit(step: Step, record: Record) -> None:
 
 def _test(step: Step) -> None:
     """The sequential test, once per step and peer, so that the order inside a step does not matter."""
-    for peer in sorted(set(step.agreements) | set(step.dissents)):
+    for peer in sorted(step.evidence):
         member = step.state.members[peer]
-        steps = step.steps[member.class_index]
-        value = cusum(member.cusum, step.dissents.get(peer, 0), step.agreements.get(peer, 0), steps)
+        value = add_evidence(member.cusum, step.evidence[peer])
         step.state.change(peer, cusum=value)
-        if value >= steps.threshold:
+        if value >= step.steps[member.class_index].threshold:
             step.state.convict(peer, "lost disputes")
 
 

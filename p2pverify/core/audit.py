@@ -6,6 +6,7 @@ An audit is published closed: whether the answers differ can be seen, what they 
 from dataclasses import dataclass
 
 from p2pverify.core.canon import Value, as_array, as_bool, as_bytes, as_uint, decode, digest, encode
+from p2pverify.core.compare import SEALED, Measures, measures_value, read_measures
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.memo import remembered
 from p2pverify.core.question import (
@@ -17,27 +18,35 @@ from p2pverify.core.question import (
     request_id,
     salted_digest,
 )
-from p2pverify.core.records import EPOCH_MAX, PAYLOAD_BYTES_MAX, DisputeKey, read_salts
+from p2pverify.core.records import ASKED_MAX, EPOCH_MAX, PAYLOAD_BYTES_MAX, DisputeKey, read_salts
 
 VOTE = "p2pverify/vote/1"
 #: What a voter answers if the question does not follow from the slot.
 UNDERIVABLE = digest(["p2pverify/underivable/1"])
-ASKED_MAX = 31
+ELAPSED_MS_MAX = 2**32 - 1
 OPENINGS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One asked peer of a slot: the nonce of its request, and its receipt if it answered."""
+    """One asked peer of a slot: the nonce of its request, and its receipt if it answered.
+
+    `elapsed_ms` is how long the challenger waited for it, less the round trip; 0 without a receipt.
+    """
 
     responder: bytes
     nonce: bytes
     receipt: Receipt | None
+    elapsed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A challenger's bundle for a slot. `anchor` is the cut whose members were drawn from."""
+    """A challenger's bundle for a slot. `anchor` is the cut whose members were drawn from.
+
+    `sealed` commits to what the challenger's referee says of the receipts, in a slot that asks across classes; in a
+    slot within a class it is None. `differ` says whether the answers differ, or any of them is a mismatch.
+    """
 
     challenger: bytes
     epoch: int
@@ -47,14 +56,28 @@ class Audit:
     expiry_epoch: int
     differ: bool
     asked: tuple[Asked, ...]
+    sealed: bytes | None = None
+
+    @property
+    def is_across(self) -> bool:
+        return self.sealed is not None
+
+    @property
+    def parties(self) -> frozenset[bytes]:
+        """Those whose answers a dispute about it would judge."""
+        return frozenset({self.challenger, *(a.responder for a in self.asked if a.receipt is not None)})
 
     @property
     def key(self) -> DisputeKey:
         return DisputeKey(self.challenger, self.epoch, self.slot)
 
     def encode(self) -> bytes:
-        asked = [[a.responder, a.nonce, None if a.receipt is None else receipt_fields(a.receipt)] for a in self.asked]
-        return encode([self.epoch, self.slot, self.anchor, self.question, self.expiry_epoch, self.differ, asked])
+        asked = [
+            [a.responder, a.nonce, None if a.receipt is None else receipt_fields(a.receipt), a.elapsed_ms]
+            for a in self.asked
+        ]
+        head = [self.epoch, self.slot, self.anchor, self.question, self.expiry_epoch, self.differ, self.sealed]
+        return encode([*head, asked])
 
     def matches(self, receipt: Receipt, output: bytes) -> bool:
         """Whether a receipt of this audit is for an output."""
@@ -75,11 +98,11 @@ class Audit:
 @remembered(4096)
 def decode_audit(payload: bytes, network: bytes, challenger: bytes) -> Audit:
     """Read an audit's payload. Raises DecodeError; receipts' signatures are not checked here."""
-    top = as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), "audit", length=7)
+    top = as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), "audit", length=8)
     epoch = as_uint(top[0], "epoch", EPOCH_MAX)
     question = as_bytes(top[3], "question", size=32)
     expiry = as_uint(top[4], "expiry epoch")
-    items = as_array(top[6], "asked", length_max=ASKED_MAX)
+    items = as_array(top[7], "asked", length_max=ASKED_MAX)
     asked = [_asked(item, network, challenger, question, expiry) for item in items]
     responders = [a.responder for a in asked]
     if not asked or len(set(responders)) != len(responders):
@@ -98,17 +121,21 @@ def decode_audit(payload: bytes, network: bytes, challenger: bytes) -> Audit:
         expiry,
         as_bool(top[5], "differ"),
         tuple(asked),
+        None if top[6] is None else as_bytes(top[6], "sealed measures", size=32),
     )
 
 
 def _asked(value: Value, network: bytes, challenger: bytes, question: bytes, expiry: int) -> Asked:
-    responder, nonce, receipt = as_array(value, "asked peer", length=3)
+    responder, nonce, receipt, elapsed = as_array(value, "asked peer", length=4)
     key = as_bytes(responder, "responder", size=32)
     salt = as_bytes(nonce, "nonce", size=32)
+    elapsed_ms = as_uint(elapsed, "elapsed_ms", ELAPSED_MS_MAX)
     if receipt is None:
+        if elapsed_ms:
+            raise DecodeError("a time without a receipt")
         return Asked(key, salt, None)
     request = request_id(network, challenger, key, question, salt, expiry)
-    return Asked(key, salt, receipt_from_fields(receipt, network, key, request))
+    return Asked(key, salt, receipt_from_fields(receipt, network, key, request), elapsed_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +150,7 @@ class Duty:
     openings: tuple[Opening, ...]
 
     def encode(self) -> bytes:
-        openings = [[o.slot, o.class_index, o.output, list(o.salts)] for o in self.openings]
+        openings = [[o.slot, o.class_index, o.output, list(o.salts), measures_value(o.measures)] for o in self.openings]
         return encode([self.epoch, self.anchor, self.beacon, self.vrf_key, self.proof, openings])
 
 
@@ -146,17 +173,31 @@ def decode_duty(payload: bytes) -> Duty:
 
 
 def _opening(value: Value) -> Opening:
-    slot, index, output, salts = as_array(value, "opening", length=4)
+    slot, index, output, salts, measures = as_array(value, "opening", length=5)
     return Opening(
         as_uint(slot, "slot", 255),
         None if index is None else as_uint(index, "class", 31),
         as_bytes(output, "output", size=32),
         read_salts(salts),
+        read_measures(measures, ASKED_MAX),
     )
 
 
+def sealed_measures(
+    network: bytes, slot: DisputeKey, question: bytes, measures: Measures, salts: tuple[bytes, ...]
+) -> bytes:
+    """What a challenger commits to in an audit across classes: useless to anybody else, for the salts are its own."""
+    return digest([SEALED, network, *slot.to_value(), question, measures_value(measures), list(salts)])
+
+
 def vote_commit(
-    network: bytes, dispute: DisputeKey, voter: bytes, class_index: int, output: bytes, salt: bytes
+    network: bytes,
+    dispute: DisputeKey,
+    voter: bytes,
+    class_index: int,
+    output: bytes,
+    salt: bytes,
+    shown: bytes | None = None,
 ) -> bytes:
     """What a voter commits to: useless to anybody else, since the voter is inside."""
-    return digest([VOTE, network, dispute.to_value(), voter, class_index, output, salt])
+    return digest([VOTE, network, dispute.to_value(), voter, class_index, output, shown, salt])

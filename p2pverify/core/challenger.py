@@ -1,38 +1,66 @@
-"""Issuing owed audits: draw, answer first, ask, publish the audit, and reveal the duty after the epoch."""
+"""Issuing owed audits: draw, answer first, ask, publish the audit, and reveal the duty after the epoch.
 
-from p2pverify.core.audit import Asked, Audit, Duty, decode_duty
+In a slot across classes the challenger does not answer: it has the referee measure what it was answered, keeps the
+answers as evidence, and seals the measures into the audit.
+"""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from p2pverify.core import across, referee
+from p2pverify.core.asking import Answers, Asker
+from p2pverify.core.audit import Audit, Duty, decode_duty, sealed_measures
+from p2pverify.core.compare import Measures, Verdict
 from p2pverify.core.context import Context, JobDone
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.events import AskFailed, Computed, ComputeFailed, Note, ResponseArrived
-from p2pverify.core.plans import EpochPlan, SlotPlan, find_anchor, make_plan, slot_opening, slot_question
-from p2pverify.core.question import (
-    Question,
-    Receipt,
-    Request,
-    RequestRefused,
-    decode_response,
-    encode_request,
-    opening_nonce,
-    output_digest,
-    sign_request,
+from p2pverify.core.events import Computed, ComputeFailed, Note, Persist, StoredEvidence
+from p2pverify.core.evidence import EvidenceBox, Output
+from p2pverify.core.plans import (
+    EpochPlan,
+    SlotPlan,
+    across_opening,
+    find_anchor,
+    make_plan,
+    slot_opening,
+    slot_question,
 )
-from p2pverify.core.records import Kind
+from p2pverify.core.question import Opening, Question, output_digest
+from p2pverify.core.records import DisputeKey, Kind
 from p2pverify.core.rules import audit_of
 
 PRIORITY = 2
-EXPIRY_EPOCHS = 4
-PLANS_KEPT = 64
+#: Evidence is kept for so many epochs more than its dispute can last.
+EVIDENCE_EPOCHS = 4
+HABITS_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """How an owed question was asked: how long after it was due, as prompt and own answer take their time, and with how
+    many tokens of prompt."""
+
+    lag_ms: int
+    prompt_tokens: int
 
 
 class Challenger:
-    """This peer's side as a challenger. Plans are functions of keys and records, so a restart finds them again."""
+    """This peer's side as a challenger. Plans are functions of keys and records, so a restart finds them again.
+
+    `habits` are those of the newest questions, apart for slots within the class and across classes.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._plans: dict[int, EpochPlan] = {}
         self._duties_done: set[int] = set()
         self._audited: dict[tuple[int, int], Audit] = {}
-        self.answers: dict[str, int] = {}
+        self._asker = Asker(context)
+        self.habits = {across: deque[Habit](maxlen=HABITS_KEPT) for across in (False, True)}
+        self.evidence = EvidenceBox()
+
+    @property
+    def answers(self) -> dict[str, int]:
+        """How often those asked gave an answer, and why not."""
+        return self._asker.answers
 
     def resume(self) -> None:
         """Find in the own log what was already said."""
@@ -50,6 +78,7 @@ class Challenger:
         epoch = context.params.epoch_at(now_ms)
         self._plan(epoch, now_ms)
         self._recover(epoch)
+        self._asker.tick(now_ms)
         for planned in sorted(self._plans):
             plan = self._plans[planned]
             for slot in plan.slots:
@@ -61,6 +90,8 @@ class Challenger:
         """When the next slot is due or the next epoch begins."""
         params = self._context.params
         due = [s.due_ms for p in self._plans.values() for s in p.slots if not s.is_started]
+        asking = self._asker.next_wake_ms()
+        due += [] if asking is None else [asking]
         return min([*(d for d in due if d > now_ms), params.epoch_start_ms(params.epoch_at(now_ms) + 1)])
 
     def opening(self, epoch: int, slot: int) -> SlotPlan | None:
@@ -107,128 +138,166 @@ class Challenger:
                 slot.is_done = known is None
                 if known is not None:
                     slot.differ = known.differ
-                    self._answer_again(plan, slot)
+                    self._answer_again(plan, slot, known)
         for planned in [p for p in self._plans if p < oldest]:
             del self._plans[planned]
         for key in [k for k in self._audited if k[0] < oldest]:
             del self._audited[key]
-
-    def _answer_again(self, plan: EpochPlan, slot: SlotPlan) -> None:
-        def answered(event: Computed | ComputeFailed, _now_ms: int) -> None:
-            if isinstance(event, Computed):
-                question = slot_question(self._context, slot.slot, event.prompt, self._context.key)
-                output = output_digest(question.id, event.tokens, event.finish)
-                slot.opening = slot_opening(self._context, plan.epoch, slot.slot.index, slot.targets, output)
-            slot.is_done = True
-
-        self._compute(slot, answered)
+        self.evidence.drop_before(self._oldest_evidence(epoch))
 
     # ------------------------------------------------------------ one slot
 
-    def _compute(self, slot: SlotPlan, done: JobDone) -> None:
-        params = self._context.params
+    def _start(self, plan: EpochPlan, slot: SlotPlan) -> None:
+        slot.is_started = True
+
+        def derived(event: Computed | ComputeFailed, now_ms: int) -> None:
+            if isinstance(event, ComputeFailed):
+                self._give_up(slot, event.reason)
+                return
+            habit = Habit(now_ms - slot.due_ms, len(event.prompt))
+            self.habits[slot.panel.is_across].append(habit)
+            question = slot_question(self._context, slot.slot, event.prompt, self._context.key)
+            opening = self._opening(plan, slot, question, event)
+
+            def answered(answers: Answers, later_ms: int) -> None:
+                self._answered(plan, slot, opening, answers, later_ms)
+
+            self._asker.ask(plan.epoch, slot.panel, question, opening, now_ms, answered)
+
+        self._derive(slot, derived)
+
+    def _derive(self, slot: SlotPlan, done: JobDone) -> None:
+        """Have the prompt written; within the class this peer answers first, across classes not at all."""
+        if slot.panel.is_across:
+            referee.write_prompt(self._context, slot.slot, done, priority=PRIORITY)
+            return
         question = slot_question(self._context, slot.slot, (0,), self._context.key)
         self._context.compute(
             done,
             priority=PRIORITY,
             prompt_seed=slot.slot.prompt_seed,
-            tokens_max=params.answer_tokens,
+            prompt_tokens=slot.slot.prompt_tokens(self._context.params),
+            tokens_max=question.tokens_max,
             temperature_milli=question.temperature_milli,
             sampler_key=question.sampler_key,
         )
 
-    def _start(self, plan: EpochPlan, slot: SlotPlan) -> None:
-        slot.is_started = True
+    def _opening(self, plan: EpochPlan, slot: SlotPlan, question: Question, event: Computed) -> Opening:
+        """What opens the nonces of a slot."""
+        if slot.panel.is_across:
+            return across_opening(self._context, plan.epoch, slot.slot.index, slot.targets)
+        output = output_digest(question.id, event.tokens, event.finish, event.logits)
+        return slot_opening(self._context, plan.epoch, slot.slot.index, slot.targets, output)
 
-        def answered(event: Computed | ComputeFailed, now_ms: int) -> None:
-            if isinstance(event, ComputeFailed):
-                slot.is_done = True
-                self._context.effects.append(Note("warning", f"slot not audited: {event.reason}"))
+    def _answered(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
+        """All have answered: audit the answers, across classes once the referee has measured them."""
+        if not slot.panel.is_across:
+            self._publish(plan, slot, opening, answers, now_ms)
+            return
+        self._keep(plan, slot, answers)
+
+        def measured(measures: Measures | None, _work: bytes, later_ms: int) -> None:
+            if measures is None:
+                self._give_up(slot, "the referee could not score the answers")
             else:
-                self._ask(plan, slot, event, now_ms)
+                self._publish(plan, slot, replace(opening, measures=measures), answers, later_ms)
 
-        self._compute(slot, answered)
+        outputs = [answers.outputs.get(target) for target in slot.targets]
+        referee.measure_all(self._context, answers.question, outputs, now_ms, measured, priority=PRIORITY)
 
-    def _ask(self, plan: EpochPlan, slot: SlotPlan, event: Computed, now_ms: int) -> None:
-        context = self._context
-        question = slot_question(context, slot.slot, event.prompt, context.key)
-        output = output_digest(question.id, event.tokens, event.finish)
-        slot.opening = slot_opening(context, plan.epoch, slot.slot.index, slot.targets, output)
-        expiry = context.params.epoch_at(now_ms) + EXPIRY_EPOCHS
-        receipts: dict[bytes, Receipt | None] = {}
-        nonces: dict[bytes, bytes] = {}
-        for which, target in enumerate(slot.targets):
-            nonces[target] = opening_nonce(
-                context.network_id, context.key, target, plan.epoch, question.id, slot.opening, which
-            )
-            self._send(question, target, nonces[target], expiry, now_ms, (plan, slot, receipts, nonces))
+    def _keep(self, plan: EpochPlan, slot: SlotPlan, answers: Answers) -> None:
+        """Keep the answers as evidence, on disk before the audit is published."""
+        found = tuple(
+            StoredEvidence(plan.epoch, slot.slot.index, target, output.tokens, output.finish, output.logits)
+            for target, output in sorted(answers.outputs.items())
+        )
+        for one in found:
+            self.evidence.keep(one)
+        if found:
+            oldest = max(0, self._oldest_evidence(plan.epoch))
+            self._context.effects.append(Persist(evidence=found, evidence_from=oldest))
 
-    def _send(
-        self,
-        question: Question,
-        target: bytes,
-        nonce: bytes,
-        expiry: int,
-        now_ms: int,
-        audit: tuple[EpochPlan, SlotPlan, dict[bytes, Receipt | None], dict[bytes, bytes]],
-    ) -> None:
-        context = self._context
-        request = Request(context.network_id, context.key, target, question.id, nonce, expiry)
-        data = encode_request(request, question, sign_request(context.seed, request))
-        plan, slot, receipts, nonces = audit
+    def _give_up(self, slot: SlotPlan, reason: str) -> None:
+        slot.is_done = True
+        self._context.effects.append(Note("warning", f"slot not audited: {reason}"))
 
-        def responded(event: ResponseArrived | AskFailed, later_ms: int) -> None:
-            receipts[target] = self._read(request, event)
-            if len(receipts) == len(slot.targets):
-                self._publish(plan, slot, question, expiry, receipts, nonces, later_ms)
-
-        context.send(target, data, now_ms + context.params.deadline_ms, responded)
-
-    def _read(self, request: Request, event: ResponseArrived | AskFailed) -> Receipt | None:
-        """A receipt, or None: no answer, a refusal and a malformed answer are all none, and counted apart."""
-        if isinstance(event, AskFailed):
-            self._count(f"no answer: {event.reason}")
-            return None
-        try:
-            answer = decode_response(event.data, request)
-        except RequestRefused as refused:
-            self._count(f"refused: {refused.code}")
-            return None
-        except DecodeError:
-            self._count("malformed answer")
-            return None
-        if answer.receipt.class_index != self._context.class_index:
-            self._count("receipt of another class")
-            return None
-        self._count("answered")
-        return answer.receipt
-
-    def _count(self, what: str) -> None:
-        self.answers[what] = self.answers.get(what, 0) + 1
-
-    def _publish(
-        self,
-        plan: EpochPlan,
-        slot: SlotPlan,
-        question: Question,
-        expiry: int,
-        receipts: dict[bytes, Receipt | None],
-        nonces: dict[bytes, bytes],
-        now_ms: int,
-    ) -> None:
+    def _publish(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
         context = self._context
         slot.is_done = True
+        slot.opening = opening
         key = (plan.epoch, slot.slot.index)
         if key in self._audited or plan.epoch in self._duties_done or not context.may_write(now_ms):
             return
-        assert slot.opening is not None
-        asked = tuple(Asked(target, nonces[target], receipts[target]) for target in slot.targets)
-        audit = Audit(context.key, plan.epoch, slot.slot.index, plan.anchor, question.id, expiry, False, asked)
-        output = slot.opening.output
-        slot.differ = not all(audit.matches(a.receipt, output) for a in asked if a.receipt is not None)
-        audit = Audit(context.key, plan.epoch, slot.slot.index, plan.anchor, question.id, expiry, slot.differ, asked)
+        question = answers.question.id
+        sealed = None
+        if slot.panel.is_across:
+            name = DisputeKey(context.key, *key)
+            sealed = sealed_measures(context.network_id, name, question, opening.measures, opening.salts)
+        audit = Audit(context.key, *key, plan.anchor, question, answers.expiry, False, answers.asked, sealed)
+        slot.differ = self._differs(audit, opening)
+        audit = replace(audit, differ=slot.differ)
         self._audited[key] = audit
+        if audit.differ and not audit.is_across:
+            self._keep(plan, slot, answers)  # nobody needs it to vote, but it shows people what was answered
         context.write(Kind.AUDIT, audit.encode(), now_ms)
+
+    def _differs(self, audit: Audit, opening: Opening) -> bool:
+        """Whether an answer differs from this peer's own, or the referee finds it to be a mismatch."""
+        if audit.is_across:
+            judged = across.verdicts(self._context.network, audit, opening.measures)
+            return any(verdict is Verdict.MISMATCH for _, _, verdict in judged)
+        return not all(audit.matches(a.receipt, opening.output) for a in audit.asked if a.receipt is not None)
+
+    # ------------------------------------------------------------ after a restart
+
+    def _answer_again(self, plan: EpochPlan, slot: SlotPlan, audit: Audit) -> None:
+        """Find the opening of an audit that an earlier process published."""
+
+        def derived(event: Computed | ComputeFailed, now_ms: int) -> None:
+            if isinstance(event, ComputeFailed):
+                slot.is_done = True
+                return
+            question = slot_question(self._context, slot.slot, event.prompt, self._context.key)
+            opening = self._opening(plan, slot, question, event)
+            if slot.panel.is_across:
+                self._measure_again(slot, opening, question, audit, now_ms)
+            else:
+                slot.opening = opening
+                slot.is_done = True
+
+        self._derive(slot, derived)
+
+    def _measure_again(self, slot: SlotPlan, opening: Opening, question: Question, audit: Audit, now_ms: int) -> None:
+        kept = self.evidence.of(audit.epoch, audit.slot)
+        outputs = [None if a.receipt is None else kept.get(a.responder) for a in audit.asked]
+
+        def measured(measures: Measures | None, _work: bytes, _now_ms: int) -> None:
+            slot.is_done = True
+            context = self._context
+            if measures is not None and across.is_sealed_in(audit, context.network_id, measures, opening.salts):
+                slot.opening = replace(opening, measures=measures)
+            else:
+                context.effects.append(
+                    Note("warning", "an audit cannot be opened: its evidence is gone, or measures anew")
+                )
+
+        referee.measure_all(self._context, question, outputs, now_ms, measured, priority=PRIORITY)
+
+    # ------------------------------------------------------------ evidence
+
+    def find_evidence(self, key: DisputeKey, which: int, *, is_open: bool) -> Output | None:
+        """What an asked peer of an own slot answered; only if the audit is in dispute, or is bound to be."""
+        audit = self._audited.get((key.epoch, key.slot))
+        if audit is None or which >= len(audit.asked):
+            return None
+        if not (is_open or (audit.differ and key.epoch in self._duties_done)):
+            return None
+        return self.evidence.of(key.epoch, key.slot).get(audit.asked[which].responder)
+
+    def _oldest_evidence(self, epoch: int) -> int:
+        """The first epoch of whose slots somebody may still ask for evidence."""
+        params = self._context.params
+        return epoch - params.dispute_epochs - params.duty_epochs - EVIDENCE_EPOCHS
 
     # ------------------------------------------------------------ reveal
 

@@ -6,14 +6,18 @@ from hashlib import blake2b
 from p2pverify.core import sign, vrf
 from p2pverify.core.canon import encode
 from p2pverify.core.events import (
+    OWN,
     AskFailed,
     Compute,
     Computed,
     ComputeFailed,
     Effect,
+    Fetch,
     Persist,
     Publish,
     ResponseArrived,
+    Score,
+    Scored,
     Send,
 )
 from p2pverify.core.fold import Fold
@@ -23,6 +27,7 @@ from p2pverify.core.records import NO_PREV, Kind, Record, make_record
 from p2pverify.core.shared import Shared
 
 JobDone = Callable[[Computed | ComputeFailed, int], None]
+ScoreDone = Callable[[Scored | ComputeFailed, int], None]
 AskDone = Callable[[ResponseArrived | AskFailed, int], None]
 SECRET = b"p2pverify/secret"
 #: After so many records in an epoch a peer waits for the next. One pass may begin below and end above, but never
@@ -49,6 +54,7 @@ class Context:
         self.quiet_until_ms = 0
         self.is_leaving = False
         self._jobs: dict[int, JobDone] = {}
+        self._scores: dict[int, ScoreDone] = {}
         self._asks: dict[int, AskDone] = {}
         self._last_id = 0
 
@@ -102,12 +108,14 @@ class Context:
         *,
         priority: int,
         prompt_seed: bytes | None = None,
+        prompt_tokens: int = 0,
         prompt: tuple[int, ...] = (),
         tokens_max: int = 0,
         temperature_milli: int = 0,
         sampler_key: bytes = bytes(32),
+        role: str = OWN,
     ) -> None:
-        """Give the engine a job; `done` is called with its outcome."""
+        """Give an engine a job; `done` is called with its outcome."""
         self._last_id += 1
         self._jobs[self._last_id] = done
         self.effects.append(
@@ -115,13 +123,29 @@ class Context:
                 self._last_id,
                 priority,
                 prompt_seed,
-                self.params.prompt_tokens,
+                prompt_tokens,
                 prompt,
                 tokens_max,
                 temperature_milli,
                 sampler_key,
+                role,
             )
         )
+
+    def score(
+        self,
+        done: ScoreDone,
+        *,
+        priority: int,
+        prompt: tuple[int, ...],
+        tokens: tuple[int, ...],
+        temperature_milli: int,
+        sampler_key: bytes,
+    ) -> None:
+        """Have the referee score claimed tokens; `done` is called with the outcome."""
+        self._last_id += 1
+        self._scores[self._last_id] = done
+        self.effects.append(Score(self._last_id, priority, prompt, tokens, temperature_milli, sampler_key))
 
     def send(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
         """Send a request; `done` is called with its outcome."""
@@ -129,10 +153,21 @@ class Context:
         self._asks[self._last_id] = done
         self.effects.append(Send(self._last_id, peer, data, deadline_ms))
 
-    def job_done(self, event: Computed | ComputeFailed, now_ms: int) -> None:
-        done = self._jobs.pop(event.job, None)
-        if done is not None:
-            done(event, now_ms)
+    def fetch(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
+        """Ask a peer for evidence; `done` is called with its outcome."""
+        self._last_id += 1
+        self._asks[self._last_id] = done
+        self.effects.append(Fetch(self._last_id, peer, data, deadline_ms))
+
+    def job_done(self, event: Computed | Scored | ComputeFailed, now_ms: int) -> None:
+        if not isinstance(event, Scored):
+            done = self._jobs.pop(event.job, None)
+            if done is not None:
+                done(event, now_ms)
+        if not isinstance(event, Computed):
+            scored = self._scores.pop(event.job, None)
+            if scored is not None:
+                scored(event, now_ms)
 
     def ask_done(self, event: ResponseArrived | AskFailed, now_ms: int) -> None:
         done = self._asks.pop(event.ask, None)
@@ -140,4 +175,4 @@ class Context:
             done(event, now_ms)
 
     def statistics(self) -> dict[str, int]:
-        return {"jobs": len(self._jobs), "asks": len(self._asks)}
+        return {"jobs": len(self._jobs) + len(self._scores), "asks": len(self._asks)}

@@ -1,8 +1,8 @@
 """Proposing and signing cuts: how a set of records becomes final.
 
 A member signs a cut if it holds all of it, if the cut stands on the newest certified cut, contains every cut that the
-member signed before, its record and those signatures included (branches of logs aside that it proves to be forked), and
-if its own fold gives the proposed view.
+member signed before, its record and those signatures included (branches of logs aside that it proves to be forked), if
+it leaves out nothing that all could have (`omissions`), and if its own fold gives the proposed view.
 """
 
 import itertools
@@ -14,6 +14,7 @@ from p2pverify.core import draw, vrf
 from p2pverify.core.canon import sha256
 from p2pverify.core.context import Context
 from p2pverify.core.fold import new_authors_max
+from p2pverify.core.omissions import Omissions
 from p2pverify.core.records import (
     HEADS_MAX,
     Cut,
@@ -73,6 +74,7 @@ class Cutter:
         self._not_before_epoch = 0
         self._proofs: dict[bytes, bytes] = {}
         self._awaited: set[bytes] = set()  # records that proposals hold and we do not
+        self._omissions = Omissions(context.ledger)
         self._retry_ms = 0
         #: Whether something came that `tick` should look at now.
         self.is_due = False
@@ -127,6 +129,7 @@ class Cutter:
         for old in [e for e in self._proposals if e < epoch - EPOCHS_KEPT]:
             del self._proposals[old]
         if self._has_weight:
+            self._omissions.look(epoch, context.fold.latest)
             self._awaited.clear()
             self._propose(epoch, now_ms)
             self._sign(epoch, now_ms)
@@ -304,13 +307,15 @@ class Cutter:
         return self._context.params.epoch_ms * SIGN_WAIT_PERMILLE // 1000
 
     def _may_sign(self, cut_id: bytes, latest: State) -> bool:
-        """Whether a cut on the newest one holds, and contains what this peer has signed before."""
+        """Whether a cut on the newest one holds, leaves nothing out, and contains what this peer has signed before."""
         fold = self._context.fold
         state = fold.state(cut_id)
         if state is None:
             lacking = None if fold.fault(cut_id) is not None else fold.lacks(cut_id)
             if lacking is not None:
                 self._awaited.add(lacking)
+            return False
+        if self._omissions.are_in(state.epoch, state, latest):
             return False
         if self._last_signed is None:
             return True

@@ -1,23 +1,24 @@
 """Disputes: a wider, blind vote on the same question.
 
 A dispute opens with the cut that first holds an audit with differing answers and its duty. Then members seal their
-answers: until a cut of the path holds those of two thirds of the electorate, or for `SEAL_CUTS` cuts. Only when a
-certified cut has closed the sealing do they open them. More than half of the electorate decides.
+answers, and only when a certified cut has closed the sealing do they open them. Who of a large electorate, when the
+sealing closes, and what decides, is said by `stages`; here is what opens, what counts, and what follows.
 """
 
 from dataclasses import replace
 
-from p2pverify.core import draw
+from p2pverify.core import across, draw, stages
 from p2pverify.core.audit import UNDERIVABLE, Audit, vote_commit
+from p2pverify.core.committee import EVERYONE
+from p2pverify.core.compare import Verdict, verdict_digest
 from p2pverify.core.duties import Opened, credit
-from p2pverify.core.question import Opening
-from p2pverify.core.records import DisputeKey, Record, Vote, decode_commit, decode_vote
-from p2pverify.core.state import Dispute, State
+from p2pverify.core.panels import voting_classes
+from p2pverify.core.question import NO_OUTPUT, Opening
+from p2pverify.core.records import Commit, Record, Vote, decode_commit, decode_vote
+from p2pverify.core.state import Answer, Dispute, Sealed, State
 from p2pverify.core.step import Step
 
-#: For at most so many cuts after the opening, answers can be sealed.
-SEAL_CUTS = 3
-#: An undecided dispute older than so many cuts no longer keeps others from being opened.
+#: An undecided dispute that has been in one stage for more cuts no longer keeps others from being opened.
 PENDING_CUTS = 6
 #: A challenger whose own answer stays sealed for so many cuts after the sealing was closed opens no other dispute.
 OPENING_CUTS = 3
@@ -34,7 +35,7 @@ def open_disputes(step: Step, opened: list[Opened]) -> None:
     silent = _silent(state)
     admitted = 0
     for audit, duty_seq, sampled in sorted(opened, key=lambda o: _rank(o[0])):
-        participants = _participants(audit)
+        participants = audit.parties
         convicted = any(state.members[p].is_convicted for p in participants if p in state.members)
         refused = convicted or audit.challenger in silent or participants & busy
         if refused or admitted == step.network.params.disputes_per_cut:
@@ -42,9 +43,10 @@ def open_disputes(step: Step, opened: list[Opened]) -> None:
             continue
         admitted += 1
         busy |= participants
-        class_index = state.members[audit.challenger].class_index
-        electorate = frozenset(p for p, m in state.members.items() if m.may_vote(class_index, state.epoch))
-        state.disputes[audit.key] = Dispute(audit, state.index, state.epoch, duty_seq, electorate, sampled)
+        own = state.members[audit.challenger].class_index
+        electorate = state.electorate(voting_classes(step.network, own, is_across=audit.is_across))
+        opened_here = Dispute(audit, state.index, state.epoch, duty_seq, electorate, sampled)
+        state.disputes[audit.key] = stages.begin(opened_here)
         state.count("disputes")
 
 
@@ -52,17 +54,35 @@ def _saturated(step: Step) -> set[bytes]:
     """Peers whom losing their open disputes would convict."""
     pending: dict[bytes, int] = {}
     for dispute in step.state.disputes.values():
-        if dispute.decision is None and step.state.index - dispute.opened_index <= PENDING_CUTS:
-            for peer in _participants(dispute.audit):
-                pending[peer] = pending.get(peer, 0) + 1
-    found = set()
-    for peer, count in pending.items():
+        if dispute.decision is None and step.state.index - dispute.stage_index <= PENDING_CUTS:
+            for peer, up in _stakes(step, dispute.audit).items():
+                pending[peer] = pending.get(peer, 0) + up
+    members = step.state.members
+    return {
+        peer
+        for peer, up in pending.items()
+        if members[peer].cusum + up >= step.steps[members[peer].class_index].threshold
+    }
+
+
+def _stakes(step: Step, audit: Audit) -> dict[bytes, int]:
+    """What each participant would lose with a dispute, in the units of the test."""
+    found = {}
+    for peer in sorted(audit.parties):
         member = step.state.members.get(peer)
         if member is not None:
-            steps = step.steps[member.class_index]
-            if member.cusum + count * steps.up >= steps.threshold:
-                found.add(peer)
+            judged_as = _judged_as(audit, peer)
+            found[peer] = step.test_of(member, judged_as).up
     return found
+
+
+def _judged_as(audit: Audit, peer: bytes) -> int | None:
+    """As a member of which class an answer is judged across classes; None for what is judged by digests."""
+    if audit.is_across:
+        for asked in audit.asked:
+            if asked.responder == peer and asked.receipt is not None:
+                return asked.receipt.class_index
+    return None
 
 
 def _silent(state: State) -> set[bytes]:
@@ -70,15 +90,10 @@ def _silent(state: State) -> set[bytes]:
     return {
         key.challenger
         for key, dispute in state.disputes.items()
-        if dispute.sealed_index >= 0
-        and state.index - dispute.sealed_index > OPENING_CUTS
+        if dispute.closed_index >= 0
+        and state.index - dispute.closed_index > OPENING_CUTS
         and key.challenger not in dispute.votes
     }
-
-
-def _participants(audit: Audit) -> set[bytes]:
-    """Those whose answers a dispute is about."""
-    return {audit.challenger} | {a.responder for a in audit.asked if a.receipt is not None}
 
 
 def _rank(audit: Audit) -> bytes:
@@ -86,37 +101,38 @@ def _rank(audit: Audit) -> bytes:
 
 
 def take_commit(step: Step, record: Record) -> None:
-    """Count a sealed answer, if it is of the electorate and the sealing is not closed."""
+    """Count a sealed answer, if its author has a turn and the sealing is not closed."""
     state = step.state
     commit = decode_commit(record.payload)
     dispute = state.disputes.get(commit.dispute)
     if dispute is None:
         return
+    stage = EVERYONE if commit.lot is None else commit.lot.stage
     known = dispute.commits.get(record.author)
     if known is not None:
-        if known[0] != commit.commit:
+        if known.stage == stage and known.commit != commit.commit:
             state.convict(record.author, "two commits for one dispute")
         return
-    refused = refuse_commit(step, dispute, record.author, commit.certificate)
+    refused = refuse_commit(step, dispute, record.author, commit)
     if refused is not None:
         state.count(f"commit: {refused}")
         return
-    commits = {**dispute.commits, record.author: (commit.commit, record.seq)}
-    state.disputes[dispute.key] = replace(dispute, commits=commits)
+    sealed = Sealed(commit.commit, record.seq, stage)
+    state.disputes[dispute.key] = stages.count_commit(step, dispute, record.author, sealed, commit.lot)
 
 
-def refuse_commit(step: Step, dispute: Dispute, voter: bytes, certificate: bytes) -> str | None:
+def refuse_commit(step: Step, dispute: Dispute, voter: bytes, commit: Commit) -> str | None:
     """Why a commit counts for nothing, or None."""
     if voter not in dispute.electorate:
         return "not of the electorate"
     if dispute.sealed_index >= 0:
         return "after the sealing was closed"
-    if not step.is_certified(certificate):
+    if not step.is_certified(commit.certificate):
         return "certificate is not one here"
-    cited = step.frame.state_of(certificate)
+    cited = step.frame.state_of(commit.certificate)
     if cited is None or dispute.key not in cited.disputes:
         return "certificate does not hold the dispute"
-    return None
+    return stages.refuse_lot(step, dispute, voter, commit.lot)
 
 
 def take_vote(step: Step, record: Record) -> None:
@@ -128,15 +144,16 @@ def take_vote(step: Step, record: Record) -> None:
         return
     known = dispute.votes.get(record.author)
     if known is not None:
-        if known != vote.output:
+        if known.output != vote.output:
             state.convict(record.author, "two votes for one dispute")
         return
     refused = refuse_vote(step, dispute, record.author, vote)
     if refused is not None:
         state.count(f"vote: {refused}")
         return
-    votes = {**dispute.votes, record.author: vote.output}
-    state.disputes[dispute.key] = replace(dispute, votes=votes)
+    votes = {**dispute.votes, record.author: Answer(vote.output, vote.shown)}
+    measures = {**dispute.measures, vote.output: vote.measures} if vote.measures else dispute.measures
+    state.disputes[dispute.key] = replace(dispute, votes=votes, measures=measures)
 
 
 def refuse_vote(step: Step, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
@@ -144,53 +161,67 @@ def refuse_vote(step: Step, dispute: Dispute, voter: bytes, vote: Vote) -> str |
     if not step.is_certified(vote.certificate):
         return "certificate is not one here"
     cited = step.frame.state_of(vote.certificate)
-    if cited is None or not is_sealed(cited, dispute.key):
+    then = None if cited is None else cited.disputes.get(dispute.key)
+    if cited is None or then is None or then.closed_index < 0:
         return "certificate is before the sealing was closed"
-    if vote.class_index != step.state.members[dispute.audit.challenger].class_index:
-        return "another class"
+    refused = refuse_answer(step, dispute, voter, vote)
+    if refused is not None:
+        return refused
     if voter == dispute.audit.challenger:
-        opening = Opening(dispute.audit.slot, vote.class_index, vote.output, vote.salts)
-        return None if dispute.audit.opens(step.network_id, opening) else "forged opening"
+        return None if vote.shown is None else "shows work without need"
     sealed = dispute.commits.get(voter)
     if sealed is None:
         return "no commit was counted"
     head = cited.heads.get(voter)
-    if head is None or head[1] < sealed[1]:
+    if head is None or head[1] < sealed.seq:
         return "certificate does not hold the commit"
-    opened = vote_commit(step.network_id, dispute.key, voter, vote.class_index, vote.output, vote.salts[0])
-    return None if opened == sealed[0] else "does not open the commit"
+    if not stages.may_open(then, voter):
+        return "certificate gives it no turn"
+    if (vote.shown is not None) != stages.is_informed(dispute, sealed.stage):
+        return "shows work without need" if vote.shown is not None else "shows no work"
+    said = (vote.class_index, vote.output, vote.salts[0], vote.shown)
+    opened = vote_commit(step.network_id, dispute.key, voter, *said)
+    return None if opened == sealed.commit else "does not open the commit"
 
 
-def is_sealed(state: State, key: DisputeKey) -> bool:
-    """Whether a dispute's sealing is closed at a state, so that answers may be opened."""
-    dispute = state.disputes.get(key)
-    return dispute is not None and dispute.sealed_index >= 0
-
-
-def close_sealing(step: Step) -> None:
-    """Close the sealing of disputes for which enough answers are sealed, or time is over."""
-    state = step.state
-    for key, dispute in sorted(state.disputes.items(), key=lambda item: item[0].sort_key()):
-        age = state.index - dispute.opened_index
-        if dispute.sealed_index >= 0 or age == 0:
-            continue
-        sealed = len(dispute.commits) + 1  # the challenger's answer is in its nonces
-        if age >= SEAL_CUTS or 3 * sealed >= 2 * len(dispute.electorate):
-            state.disputes[key] = replace(dispute, sealed_index=state.index)
+def refuse_answer(step: Step, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
+    """Why what a vote says counts for nothing, or None. What a challenger says is in its nonces, and in its audit."""
+    audit = dispute.audit
+    if not dispute.is_across:
+        if vote.class_index != step.state.members[audit.challenger].class_index:
+            return "another class"
+        if vote.measures:
+            return "measures in a dispute within a class"
+        opening = Opening(audit.slot, vote.class_index, vote.output, vote.salts)
+        is_open = voter != audit.challenger or audit.opens(step.network_id, opening)
+        return None if is_open else "forged opening"
+    if vote.output == UNDERIVABLE and voter != audit.challenger:
+        return "measures of what cannot be derived" if vote.measures else None
+    if not across.fits(audit, vote.measures):
+        return "measures do not fit the receipts"
+    if vote.output != verdict_digest(audit.question, vote.measures):
+        return "not the digest of its measures"
+    if voter != audit.challenger:
+        return None
+    opening = Opening(audit.slot, None, NO_OUTPUT, vote.salts)
+    is_open = audit.opens(step.network_id, opening)
+    if is_open and across.is_sealed_in(audit, step.network_id, vote.measures, vote.salts):
+        return None
+    return "forged opening"
 
 
 def decide(step: Step) -> None:
-    """Decide what more than half of the electorate agrees on, settle, and close what is too old."""
+    """Decide what enough agree on, settle, and close what is too old."""
     state = step.state
     for key in sorted(state.disputes, key=lambda k: k.sort_key()):
         dispute = state.disputes[key]
         if dispute.decision is None:
-            dispute = _tally(dispute)
+            dispute = stages.tally(step, dispute)
             if dispute.decision is not None:
                 state.count("decided disputes")
                 _credit_winners(step, dispute)
         if dispute.decision is not None:
-            dispute = _settle(step, dispute)
+            dispute = (_settle_across if dispute.is_across else _settle)(step, dispute)
         if state.epoch > dispute.opened_epoch + step.network.params.dispute_epochs:
             _close(step, dispute)
             del state.disputes[key]
@@ -198,15 +229,17 @@ def decide(step: Step) -> None:
             state.disputes[key] = dispute
 
 
-def _tally(dispute: Dispute) -> Dispute:
-    counts: dict[bytes, int] = {}
-    for voter, output in dispute.votes.items():
-        if voter in dispute.electorate:
-            counts[output] = counts.get(output, 0) + 1
-    for output in sorted(counts):
-        if 2 * counts[output] > len(dispute.electorate):
-            return replace(dispute, decision=output)
-    return dispute
+def _losers(dispute: Dispute) -> set[bytes]:
+    """Who voted for something else than was decided, or has copied it."""
+    return {
+        voter
+        for voter, vote in dispute.votes.items()
+        if vote.output != dispute.decision or stages.has_copied(dispute, voter)
+    }
+
+
+def _winners(dispute: Dispute) -> set[bytes]:
+    return set(dispute.votes) - _losers(dispute)
 
 
 def _settle(step: Step, dispute: Dispute) -> Dispute:
@@ -214,9 +247,7 @@ def _settle(step: Step, dispute: Dispute) -> Dispute:
     decision = dispute.decision
     assert decision is not None
     audit = dispute.audit
-    answers = dict(dispute.votes)
-    right = {voter for voter, output in answers.items() if output == decision}
-    wrong = set(answers) - right
+    right, wrong = _winners(dispute), _losers(dispute)
     if decision == UNDERIVABLE:
         wrong.add(audit.challenger)
         right.discard(audit.challenger)
@@ -232,14 +263,41 @@ def _settle(step: Step, dispute: Dispute) -> Dispute:
     return replace(dispute, settled=dispute.settled | wrong | right)
 
 
+def _settle_across(step: Step, dispute: Dispute) -> Dispute:
+    """The verdicts of the measures that were decided on, once each, and a dissent for who voted otherwise.
+
+    A right vote is no agreement here: it shows that a peer runs the referee, not which model it serves.
+    """
+    decision, audit = dispute.decision, dispute.audit
+    wrong = _losers(dispute)
+    judged = [one for one in _judge(step, dispute) if one[0] not in dispute.settled]
+    if decision == UNDERIVABLE:
+        wrong.add(audit.challenger)
+    across.settle(step, audit, judged)
+    for peer in sorted(wrong):
+        step.dissent(peer, audit.epoch)  # once, however often it is said: later openings are settled when they come
+    return replace(dispute, settled=dispute.settled | {peer for peer, _, _ in judged})
+
+
+def _judge(step: Step, dispute: Dispute) -> list[tuple[bytes, int, Verdict]]:
+    """The verdicts of a decision across classes."""
+    if dispute.decision in (None, UNDERIVABLE):
+        return []
+    return across.verdicts(step.network, dispute.audit, dispute.measures[dispute.decision])
+
+
 def _credit_winners(step: Step, dispute: Dispute) -> None:
     if not dispute.sampled or dispute.decision in (None, UNDERIVABLE):
         return
     audit, decision = dispute.audit, dispute.decision
     assert decision is not None
-    same = [voter for voter in sorted(dispute.votes) if dispute.votes[voter] == decision]
-    same += [a.responder for a in audit.asked if a.receipt is not None and audit.matches(a.receipt, decision)]
-    credit(step.state, audit.challenger, sorted(set(same)))
+    same = _winners(dispute)
+    if dispute.is_across:
+        right = sorted(peer for peer, _, found in _judge(step, dispute) if found is Verdict.MATCH)
+        credit(step.state, audit.challenger, sorted(same.union(right)), right)
+        return
+    same |= {a.responder for a in audit.asked if a.receipt is not None and audit.matches(a.receipt, decision)}
+    credit(step.state, audit.challenger, sorted(same))
 
 
 def _close(step: Step, dispute: Dispute) -> None:
@@ -247,7 +305,7 @@ def _close(step: Step, dispute: Dispute) -> None:
     state = step.state
     if dispute.decision is None:
         state.count("undecided disputes")
-    sealed = set(dispute.commits) | {dispute.audit.challenger}
+    sealed = {voter for voter in dispute.commits if stages.may_open(dispute, voter)} | {dispute.audit.challenger}
     for peer in sorted(sealed - set(dispute.votes)):
         member = state.members.get(peer)
         if member is not None:

@@ -18,7 +18,9 @@ TARGET = "p2pverify/target/1"
 BEACON = "p2pverify/beacon/1"
 DISPUTE = "p2pverify/dispute/1"
 SPOT = "p2pverify/spot/1"
-_WHAT = {what: encode(what) for what in ("count", "at", "solo", "greedy", "prompt", "sample")}
+_DRAWN = ("count", "at", "solo", "greedy", "across", "prompt", "sample", "size", "length", "heat")
+_WHAT = {what: encode(what) for what in _DRAWN}
+_HEAT_STEP = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,28 @@ class Slot:
     index: int
     solo: bool
     greedy: bool
+    across: bool  # it asks members of other classes, if there are any whom a referee can judge
     drawn_from: bytes
 
     @property
     def at_permille(self) -> int:
-        """When in the first half of the epoch it is asked."""
-        return _number(self.drawn_from, "at") % 500
+        """When in the epoch it is asked: at any time, as clients ask."""
+        return _number(self.drawn_from, "at") % 1000
+
+    def prompt_tokens(self, params: Params) -> int:
+        """How long a prompt the model writes at most."""
+        return params.prompt_tokens - _number(self.drawn_from, "size") % (params.prompt_spread + 1)
+
+    def answer_tokens(self, params: Params) -> int:
+        """How many tokens are asked for at most."""
+        return params.answer_tokens - _number(self.drawn_from, "length") % (params.answer_spread + 1)
+
+    def temperature_milli(self, params: Params) -> int:
+        """The temperature times 1000: 0 if the slot is greedy, else one of few, as clients choose them."""
+        if self.greedy:
+            return 0
+        steps = params.temperature_spread // _HEAT_STEP + 1
+        return params.temperature_milli - _HEAT_STEP * (_number(self.drawn_from, "heat") % steps)
 
     @property
     def prompt_seed(self) -> bytes:
@@ -78,6 +96,7 @@ def _slot(beta: bytes, index: int, params: Params) -> Slot:
         index,
         _number(stem, "solo") % 2 == 0,
         _number(stem, "greedy") % 100 < params.greedy_percent,
+        _number(stem, "across") % 100 < params.across_percent,
         stem,
     )
 

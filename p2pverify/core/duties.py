@@ -4,12 +4,15 @@ The duty record reveals the VRF output; from it and the members of the cited cut
 slots with the drawn targets count, so friends cannot vouch for friends.
 """
 
-from p2pverify.core import draw
-from p2pverify.core.audit import Audit, Duty, decode_duty
-from p2pverify.core.question import Opening
+from p2pverify.core import across, draw
+from p2pverify.core.audit import Asked, Audit, Duty, decode_duty
+from p2pverify.core.compare import Verdict
+from p2pverify.core.hardware import Window, observe, sample
+from p2pverify.core.panels import Panel, make_panel
+from p2pverify.core.question import NO_OUTPUT, Opening
 from p2pverify.core.records import DisputeKey, Record
 from p2pverify.core.rules import vrf_output
-from p2pverify.core.state import Contact, DutyNote, State
+from p2pverify.core.state import Contact, DutyNote, Member, State
 from p2pverify.core.step import Step
 
 #: An audit that opens a dispute, the number of its duty record, and whether its question was sampled.
@@ -42,11 +45,10 @@ def take_duty(step: Step, record: Record) -> list[Opened]:
         slots_owed=member.slots_owed + len(owed),
         duties_met=member.duties_met + 1,
     )
-    candidates = anchor.candidates(record.author, member.class_index)
     opened: list[Opened] = []
     for slot in owed:
-        targets = draw.targets(beta, slot, candidates, step.network.params)
-        opened += _take_slot(step, record, duty, slot, targets, openings.get(slot.index))
+        panel = make_panel(step.network, anchor, record.author, beta, slot)
+        opened += _take_slot(step, record, duty, slot, panel, openings.get(slot.index))
     for index in sorted(state.audits.get((record.author, duty.epoch), {})):
         if index >= len(owed):
             _void(step, DisputeKey(record.author, duty.epoch, index), "slot not owed")
@@ -110,19 +112,19 @@ def _take_slot(
     record: Record,
     duty: Duty,
     slot: draw.Slot,
-    targets: tuple[bytes, ...],
+    panel: Panel,
     opening: Opening | None,
 ) -> list[Opened]:
     state = step.state
     key = DisputeKey(record.author, duty.epoch, slot.index)
     note = state.audits.get((record.author, duty.epoch), {}).get(slot.index)
     if note is None or note.seq >= record.seq:
-        if targets:
+        if panel.targets:
             member = state.members[record.author]
             state.change(record.author, no_shows=member.no_shows + 1)
         return []
     audit = note.audit
-    refused = refuse_audit(audit, duty, targets, state)
+    refused = refuse_audit(audit, duty, panel)
     if refused is not None:
         _void(step, key, refused)
         return []
@@ -134,19 +136,20 @@ def _take_slot(
     chosen = draw.is_spot_check(state.beacon, key.challenger, key.epoch, key.slot, permille)
     if audit.differ or (chosen and is_blameless(step, audit, opening)):
         return [(audit, record.seq, sampled)]
-    _agree_all(step, audit, opening, sampled=sampled)
+    _settle_undisputed(step, audit, opening, sampled=sampled)
     return []
 
 
-def refuse_audit(audit: Audit, duty: Duty, targets: tuple[bytes, ...], state: State) -> str | None:
+def refuse_audit(audit: Audit, duty: Duty, panel: Panel) -> str | None:
     """Why an audit of an owed slot counts for nothing, or None."""
     if audit.anchor != duty.anchor:
         return "audit and duty cite different cuts"
-    if tuple(asked.responder for asked in audit.asked) != targets:
+    if tuple(asked.responder for asked in audit.asked) != panel.targets:
         return "asked others than the drawn targets"
-    member = state.members[audit.challenger]
-    for asked in audit.asked:
-        if asked.receipt is not None and asked.receipt.class_index != member.class_index:
+    if audit.is_across != panel.is_across:
+        return "sealed as the slot is not"
+    for asked, class_index in zip(audit.asked, panel.classes, strict=True):
+        if asked.receipt is not None and asked.receipt.class_index != class_index:
             return "receipt of another class"
     return None
 
@@ -165,40 +168,71 @@ def _count_contacts(state: State, audit: Audit) -> None:
             continue
         before = member.contacts.get(audit.challenger, Contact(0, 0))
         answered = 0 if asked.receipt is None else 1
-        contact = Contact(before.asked + 1, before.answered + answered)
+        contact = Contact(before.asked + 1, before.answered + answered, _timed(member, before.windows, audit, asked))
         state.change(asked.responder, contacts={**member.contacts, audit.challenger: contact})
 
 
+def _timed(member: Member, windows: tuple[Window, ...], audit: Audit, asked: Asked) -> tuple[Window, ...]:
+    """What the challenger knows of the speed of a peer that claims some hardware, after this answer."""
+    receipt = asked.receipt
+    if receipt is None or not member.hardware or audit.epoch < member.joined_epoch:
+        return windows
+    found = sample(asked.elapsed_ms, receipt.token_count, receipt.first_token_ms, receipt.total_ms)
+    return windows if found is None else observe(windows, audit.epoch, found)
+
+
 def is_blameless(step: Step, audit: Audit, opening: Opening | None) -> bool:
-    """Whether an undisputed audit shows equal answers, as it says."""
-    return opening is not None and opening.class_index is not None and find_fault(step, audit, opening) is None
+    """Whether an undisputed audit shows equal answers, or none that is a mismatch, as it says."""
+    return opening is not None and not _abstained(audit, opening) and find_fault(step, audit, opening) is None
+
+
+def _abstained(audit: Audit, opening: Opening) -> bool:
+    return opening.class_index is None and not audit.is_across
 
 
 def find_fault(step: Step, audit: Audit, opening: Opening) -> str | None:
-    """Why an undisputed audit does not show equal answers, or None."""
-    if opening.class_index != step.state.members[audit.challenger].class_index:
+    """Why an undisputed audit does not show what it says, or None."""
+    own = None if audit.is_across else step.state.members[audit.challenger].class_index
+    if opening.class_index != own or not audit.opens(step.network_id, opening):
         return "forged opening"
-    if not audit.opens(step.network_id, opening):
-        return "forged opening"
+    if audit.is_across:
+        return find_fault_across(step, audit, opening)
+    if opening.measures:
+        return "measures in a slot within a class"
     receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
     if not all(audit.matches(receipt, opening.output) for receipt in receipts):
         return "called different answers equal"
     return None
 
 
-def _agree_all(step: Step, audit: Audit, opening: Opening | None, *, sampled: bool) -> None:
-    """An undisputed slot: every answer in it was an agreement, if the opening shows that they are equal."""
+def find_fault_across(step: Step, audit: Audit, opening: Opening) -> str | None:
+    if opening.output != NO_OUTPUT:
+        return "forged opening"
+    if not across.fits(audit, opening.measures):
+        return "measures do not fit the receipts"
+    if not across.is_sealed_in(audit, step.network_id, opening.measures, opening.salts):
+        return "measures are not those that were sealed"
+    judged = across.verdicts(step.network, audit, opening.measures)
+    return "called a mismatch a match" if any(found is Verdict.MISMATCH for _, _, found in judged) else None
+
+
+def _settle_undisputed(step: Step, audit: Audit, opening: Opening | None, *, sampled: bool) -> None:
+    """An undisputed slot: every answer in it was an agreement, if the opening shows that they are equal. Where a
+    referee judged them, each verdict counts; but nobody earns weight by the challenger's word alone."""
     state = step.state
     member = state.members[audit.challenger]
     if opening is None:
         state.change(audit.challenger, unopened=member.unopened + 1)
         return
-    if opening.class_index is None:
+    if _abstained(audit, opening):
         state.count("abstained")
         return
     fault = find_fault(step, audit, opening)
     if fault is not None:
         _void(step, audit.key, fault)
+        return
+    if audit.is_across:
+        across.settle(step, audit, across.verdicts(step.network, audit, opening.measures))
         return
     same = [asked.responder for asked in audit.asked if asked.receipt is not None] + [audit.challenger]
     for peer in same:
@@ -207,12 +241,16 @@ def _agree_all(step: Step, audit: Audit, opening: Opening | None, *, sampled: bo
         credit(state, audit.challenger, same)
 
 
-def credit(state: State, challenger: bytes, same: list[bytes]) -> None:
-    """Credit towards weight: two other weighted members gave the same sampled answer."""
+def credit(state: State, challenger: bytes, same: list[bytes], right: list[bytes] | None = None) -> None:
+    """Credit towards weight: two other weighted members gave the same sampled answer.
+
+    Across classes no two answers are the same: there `same` have the same verdict of the `right` answers, and only
+    who gave such an answer gets credit.
+    """
     if len(same) < 3:
         return
     weighted = [p for p in same if (m := state.members.get(p)) and m.weight and not m.is_convicted]
-    for peer in same:
+    for peer in same if right is None else right:
         others = len(weighted) - (peer in weighted)
         member = state.members.get(peer)
         if member is None or peer == challenger or others < 2:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from p2pverify.core.records import Record
 
+OWN, REFEREE = "own", "referee"
+
 # ---------------------------------------------------------------- events
 
 
@@ -35,7 +37,9 @@ class RequestArrived:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """The engine finished a job. `prompt` are the token ids that were answered or written."""
+    """The engine finished a job. `prompt` are the token ids that were answered or written, `logits` the digest of the
+    answer's logits, zeroes if the engine has none.
+    """
 
     job: int
     prompt: tuple[int, ...]
@@ -44,11 +48,24 @@ class Computed:
     queue_ms: int
     first_token_ms: int
     total_ms: int
+    logits: bytes = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The referee scored a claimed answer: how far each token lies below its best in micronats, and which end it.
+
+    Without items there was a token that the model does not know.
+    """
+
+    job: int
+    deficits: tuple[int, ...]
+    ends: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeFailed:
-    """The engine could not do a job."""
+    """An engine could not do a job, be it to answer or to score."""
 
     job: int
     reason: str
@@ -56,15 +73,18 @@ class ComputeFailed:
 
 @dataclass(frozen=True, slots=True)
 class ResponseArrived:
-    """The response to a sent request."""
+    """The response to a sent request, or the evidence that was fetched. `elapsed_ms`: from the request's leaving to
+    the response's coming, less what the way there and back takes.
+    """
 
     ask: int
     data: bytes
+    elapsed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AskFailed:
-    """A sent request got no response."""
+    """A sent request got no response, or there was no evidence to fetch."""
 
     ask: int
     reason: str
@@ -75,7 +95,7 @@ class Leave:
     """The operator wants to leave the network."""
 
 
-Event = Tick | RecordsArrived | RequestArrived | Computed | ComputeFailed | ResponseArrived | AskFailed | Leave
+Event = Tick | RecordsArrived | RequestArrived | Computed | Scored | ComputeFailed | ResponseArrived | AskFailed | Leave
 
 # ---------------------------------------------------------------- effects
 
@@ -88,14 +108,29 @@ class StoredAnswer:
     question: bytes
     tokens: tuple[int, ...]
     finish: str
+    logits: bytes = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvidence:
+    """What a challenger must remember of an answer in an across slot before its audit is published."""
+
+    epoch: int
+    slot: int
+    responder: bytes
+    tokens: tuple[int, ...]
+    finish: str
+    logits: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Write to disk; what follows in the list waits for it."""
+    """Write to disk; what follows in the list waits for it. Evidence of epochs before `evidence_from` may go."""
 
     records: tuple[Record, ...] = ()
     answers: tuple[StoredAnswer, ...] = ()
+    evidence: tuple[StoredEvidence, ...] = ()
+    evidence_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +159,20 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Compute:
-    """A job for the engine: write a prompt from a seed if there is one, then answer if `tokens_max` > 0.
+class Fetch:
+    """Ask a peer for evidence in a dispute, and give up at a deadline."""
 
-    Lower `priority` goes first.
+    ask: int
+    peer: bytes
+    data: bytes
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """A job for an engine: write a prompt from a seed if there is one, then answer if `tokens_max` > 0.
+
+    Lower `priority` goes first. `role` says which engine: this peer's "own", or the network's "referee".
     """
 
     job: int
@@ -136,6 +181,19 @@ class Compute:
     prompt_tokens: int
     prompt: tuple[int, ...]
     tokens_max: int
+    temperature_milli: int
+    sampler_key: bytes
+    role: str = OWN
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A job for the referee: how well the claimed tokens follow from the prompt."""
+
+    job: int
+    priority: int
+    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]
     temperature_milli: int
     sampler_key: bytes
 
@@ -170,4 +228,4 @@ class Note:
     text: str
 
 
-Effect = Persist | Publish | Respond | Send | Compute | Judged | Finalised | Note
+Effect = Persist | Publish | Respond | Send | Fetch | Compute | Score | Judged | Finalised | Note

@@ -179,6 +179,10 @@ class Ledger:
         found, self._forks = self._forks, {}
         return list(found.values())
 
+    def is_forked(self, author: bytes) -> bool:
+        """Whether more than one branch of an author's log is held."""
+        return bool(self._beside.get(author))
+
     def follow(self, heads: Mapping[bytes, Head]) -> None:
         """Make the branches that a certified cut names their authors' chains. All its heads must be here."""
         for author in sorted(self._beside):

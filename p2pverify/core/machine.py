@@ -26,9 +26,12 @@ from p2pverify.core.events import (
     RecordsArrived,
     RequestArrived,
     ResponseArrived,
+    Scored,
     StoredAnswer,
+    StoredEvidence,
     Tick,
 )
+from p2pverify.core.evidence import decode_evidence_request, encode_evidence
 from p2pverify.core.fold import Fold
 from p2pverify.core.loading import take_records
 from p2pverify.core.manifest import Manifest
@@ -46,7 +49,7 @@ PREPARE_AT_PERMILLE = 250
 
 class Machine:
     """One peer. `manifest` is the model it serves, `context_tokens` the most its engine can hold, `vocab_tokens` how
-    many tokens it knows (None: any).
+    many tokens it knows (None: any), `hardware` what it claims to run on (see `core.hardware`).
 
     `shared` is the memo of all machines of this process and network; the effects are the same without.
     """
@@ -63,10 +66,12 @@ class Machine:
         context_tokens: int,
         *,
         vocab_tokens: int | None = None,
+        hardware: str = "",
         shared: Shared | None = None,
     ) -> None:
         self._context = context = self.context_type(network, seed, class_index, shared)
         self._manifest = manifest
+        self._hardware = hardware
         self.responder = Responder(context, context_tokens, vocab_tokens)
         self.challenger = Challenger(context)
         self._voter = Voter(context, self.challenger, self.responder)
@@ -105,7 +110,13 @@ class Machine:
 
     # ------------------------------------------------------------ start
 
-    def load(self, records: Iterable[bytes], answers: Iterable[StoredAnswer], now_ms: int) -> int:
+    def load(
+        self,
+        records: Iterable[bytes],
+        answers: Iterable[StoredAnswer],
+        now_ms: int,
+        evidence: Iterable[StoredEvidence] = (),
+    ) -> int:
         """Take what was stored before, then stay silent for an epoch. Returns how many records were taken.
 
         Stored records were verified before they were written, and are verified again: the disk is outside too.
@@ -123,6 +134,8 @@ class Machine:
                 self._accuser.take(found, now_ms)
         for answer in answers:
             self.responder.remember(answer)
+        for kept in evidence:
+            self.challenger.evidence.keep(kept)
         self._settle()
         self._context.effects.clear()  # what became final before this start is no news
         self.wake_silently(now_ms)
@@ -144,7 +157,7 @@ class Machine:
                 self._take_records(event, now_ms)
             case RequestArrived():
                 self.responder.take(event.ticket, event.data, event.source, now_ms)
-            case Computed() | ComputeFailed():
+            case Computed() | Scored() | ComputeFailed():
                 context.job_done(event, now_ms)
                 self._is_due = True
             case ResponseArrived() | AskFailed():
@@ -164,6 +177,16 @@ class Machine:
     def next_wake_ms(self, now_ms: int) -> int:
         """When to send the next Tick at the latest."""
         return max(self._act_at_ms, now_ms + 1)
+
+    def evidence(self, request: bytes) -> bytes:
+        """The answer to a request for the evidence of a dispute. Raises RemoteProtocolError if it is none."""
+        key, which = decode_evidence_request(request)
+        dispute = self._context.fold.latest.disputes.get(key)
+        if key.challenger == self.key:
+            found = self.challenger.find_evidence(key, which, is_open=dispute is not None)
+        else:
+            found = None if dispute is None else self.responder.find_evidence(dispute.audit, which)
+        return encode_evidence(found)
 
     # ------------------------------------------------------------ records
 
@@ -253,6 +276,7 @@ class Machine:
             self._cutter.next_wake_ms(now_ms),
             self._prepare_at_ms(now_ms),
             self._accuser.next_wake_ms(),
+            self._voter.next_wake_ms(now_ms),
         ]
         self._act_at_ms = min(time for time in times if time is not None)
 
@@ -261,7 +285,7 @@ class Machine:
         params = self._context.params
         epoch = params.epoch_at(now_ms)
         member = self._context.fold.latest.members.get(self.key)
-        if member is None or not member.may_vote(self._context.class_index, epoch):
+        if member is None or not member.may_vote(epoch):
             return None
         at_ms = params.epoch_start_ms(epoch) + params.epoch_ms * PREPARE_AT_PERMILLE // 1000
         return at_ms if epoch > self._prepared_epoch else at_ms + params.epoch_ms
@@ -281,7 +305,8 @@ class Machine:
         context = self._context
         if context.is_leaving:
             return
-        payloads: Mapping[Kind, bytes] = {Kind.JOIN: Join(context.class_index, context.vrf_key).encode()}
+        join = Join(context.class_index, context.vrf_key, self._hardware)
+        payloads: Mapping[Kind, bytes] = {Kind.JOIN: join.encode()}
         if self.key in self.network.founders:
             payloads = {
                 Kind.NETWORK: self.network.encode(),
@@ -304,7 +329,7 @@ class Machine:
         at_ms = self._prepare_at_ms(now_ms)
         if at_ms is not None and now_ms >= at_ms:
             self._prepared_epoch = self._context.params.epoch_at(now_ms)
-            self._voter.prepare(self.provisional(now_ms))
+            self._voter.prepare(self.provisional(now_ms), now_ms)
 
     def statistics(self) -> dict[str, int]:
         return {

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from p2pverify.core import draw, vrf
 from p2pverify.core.context import Context
-from p2pverify.core.question import Opening, Question
+from p2pverify.core.panels import Panel, make_panel
+from p2pverify.core.question import NO_OUTPUT, Opening, Question
 from p2pverify.core.state import State
 
 
@@ -13,12 +14,16 @@ class SlotPlan:
     """One owed slot and how far it is."""
 
     slot: draw.Slot
-    targets: tuple[bytes, ...]
+    panel: Panel
     due_ms: int
     is_started: bool = False
     is_done: bool = False
     opening: Opening | None = None
     differ: bool = False
+
+    @property
+    def targets(self) -> tuple[bytes, ...]:
+        return self.panel.targets
 
 
 @dataclass(slots=True)
@@ -60,12 +65,12 @@ def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
     params = context.params
     proof = vrf.prove(context.vrf_seed, draw.duty_alpha(context.network_id, epoch, anchor.beacon))
     beta = vrf.proof_to_beta(proof)
-    candidates = anchor.candidates(context.key, member.class_index)
     plan = EpochPlan(epoch, anchor.id, anchor.beacon, beta, proof)
     for slot in draw.slots(beta, params):
         due = params.epoch_start_ms(epoch) + slot.at_permille * params.epoch_ms // 1000
-        targets = draw.targets(beta, slot, candidates, params)
-        plan.slots.append(SlotPlan(slot, targets, due, is_started=not targets, is_done=not targets))
+        panel = make_panel(context.network, anchor, context.key, beta, slot)
+        is_idle = not panel.targets
+        plan.slots.append(SlotPlan(slot, panel, due, is_started=is_idle, is_done=is_idle))
     return plan
 
 
@@ -75,14 +80,22 @@ def slot_question(context: Context, slot: draw.Slot, prompt: tuple[int, ...], re
     return Question(
         context.network.classes[context.class_index].manifest,
         prompt,
-        params.answer_tokens,
-        0 if slot.greedy else params.temperature_milli,
+        slot.answer_tokens(params),
+        slot.temperature_milli(params),
         slot.sample_seed,
         requester,
     )
 
 
 def slot_opening(context: Context, epoch: int, slot: int, targets: tuple[bytes, ...], output: bytes) -> Opening:
-    """The opening of an own slot; its salts can be derived again after a restart."""
-    salts = tuple(context.secret("salt", epoch, slot, target) for target in targets)
-    return Opening(slot, context.class_index, output, salts)
+    """The opening of an own slot within its class; its salts can be derived again after a restart."""
+    return Opening(slot, context.class_index, output, _salts(context, epoch, slot, targets))
+
+
+def across_opening(context: Context, epoch: int, slot: int, targets: tuple[bytes, ...]) -> Opening:
+    """The opening of an own slot across classes, in which this peer gives no answer; its measures come later."""
+    return Opening(slot, None, NO_OUTPUT, _salts(context, epoch, slot, targets))
+
+
+def _salts(context: Context, epoch: int, slot: int, targets: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return tuple(context.secret("salt", epoch, slot, target) for target in targets)

@@ -21,22 +21,24 @@ from p2pverify.core.canon import (
     encode_uint,
     sha256,
 )
+from p2pverify.core.compare import Measures
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.network import ANSWER_TOKENS_MAX
 
 QUESTION = "p2pverify/question/1"
 REQUEST = "p2pverify/request/1"
 RECEIPT = "p2pverify/receipt/1"
-OUTPUT = "p2pverify/output/1"
+OUTPUT = "p2pverify/output/2"
 ANSWER = "p2pverify/answer/1"
 OPEN = "p2pverify/open/1"
 SAMPLER = "p2pverify/sampler/1"
 
 PROMPT_TOKENS_MAX = 4096
-ANSWER_TOKENS_MAX = 1024
 TOKEN_MAX = 2**31 - 1
 REQUEST_BYTES_MAX = 65_536
 RESPONSE_BYTES_MAX = 32_768
 FINISHES = ("stop", "length")
+NO_OUTPUT = bytes(32)  # of a challenger that gives no answer of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,13 @@ class Question:
         return digest([SAMPLER, self.seed, self.requester])
 
 
-def output_digest(question_id: bytes, tokens: tuple[int, ...], finish: str) -> bytes:
-    """Digest of an answer: token ids and the reason of its end, never text."""
-    return digest([OUTPUT, question_id, list(tokens), finish])
+def output_digest(question_id: bytes, tokens: tuple[int, ...], finish: str, logits: bytes) -> bytes:
+    """Digest of an answer: token ids, the reason of its end, and what shows how they came about; never text.
+
+    `logits` is the SHA-256 of the rows of logits from which each token was picked, one after the other, in the little-
+    endian bytes of the engine's own type; zeroes if the engine does not show them.
+    """
+    return digest([OUTPUT, question_id, list(tokens), finish, logits])
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +187,15 @@ def salted_digest(request_id: bytes, responder: bytes, class_index: int, output:
 class Opening:
     """What opens a challenger's nonces: its own answer, fixed before the receipts were signed.
 
-    `class_index` is None if the challenger abstained; then `output` is 32 zero bytes. One salt per asked peer.
+    `class_index` is None if the challenger gave none; then `output` is 32 zero bytes. One salt per asked peer. In a
+    slot that asks across classes the challenger gives none, and `measures` are what its referee says of the receipts.
     """
 
     slot: int
     class_index: int | None
     output: bytes
     salts: tuple[bytes, ...]
+    measures: Measures = ()
 
 
 def opening_nonce(
@@ -282,15 +290,16 @@ def _question(value: Value) -> Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response that holds an answer."""
+    """A response that holds an answer; `logits` as in `output_digest`."""
 
     tokens: tuple[int, ...]
     finish: str
+    logits: bytes
     receipt: Receipt
 
 
 def encode_answer(answer: Answer) -> bytes:
-    return encode(["ok", list(answer.tokens), answer.finish, receipt_fields(answer.receipt)])
+    return encode(["ok", list(answer.tokens), answer.finish, answer.logits, receipt_fields(answer.receipt)])
 
 
 def encode_refusal(refused: RequestRefused) -> bytes:
@@ -331,19 +340,20 @@ def decode_response(data: bytes, request: Request) -> Answer:
     top = as_array(decode(data, size_max=RESPONSE_BYTES_MAX), "response")
     if len(top) == 3 and top[0] == "error":
         raise RequestRefused(as_text(top[1], "code", 64), as_text(top[2], "detail", 512))
-    if len(top) != 4 or top[0] != "ok":
+    if len(top) != 5 or top[0] != "ok":
         raise DecodeError("not a response")
     tokens = as_array(top[1], "tokens", length_max=ANSWER_TOKENS_MAX)
     ids = tuple(as_uint(token, "token", TOKEN_MAX) for token in tokens)
     finish = as_text(top[2], "finish", 8)
     if finish not in FINISHES:
         raise DecodeError("unknown finish")
-    receipt = receipt_from_fields(top[3], request.network, request.responder, request.id)
+    logits = as_bytes(top[3], "logits digest", size=32)
+    receipt = receipt_from_fields(top[4], request.network, request.responder, request.id)
     if receipt.token_count != len(ids):
         raise DecodeError("the receipt counts other tokens")
-    output = output_digest(request.question, ids, finish)
+    output = output_digest(request.question, ids, finish, logits)
     if receipt.salted != salted_digest(request.id, request.responder, receipt.class_index, output):
         raise DecodeError("the receipt is for another answer")
     if not receipt.is_signed():
         raise DecodeError("the receipt's signature does not hold")
-    return Answer(ids, finish, receipt)
+    return Answer(ids, finish, logits, receipt)

@@ -13,8 +13,10 @@ from enum import IntEnum
 from functools import lru_cache
 
 from p2pverify.core import sign
-from p2pverify.core.canon import Value, as_array, as_bytes, as_uint, decode, encode, sha256
+from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, decode, encode, sha256
+from p2pverify.core.compare import Measures, measures_value, read_measures
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.hardware import CLAIM_CHARS_MAX, check_claim
 from p2pverify.core.layout import header_bytes, split_record
 from p2pverify.core.memo import remembered
 
@@ -23,6 +25,8 @@ RECORD_BYTES_MAX = 65_536
 PAYLOAD_BYTES_MAX = 61_440
 EPOCH_MAX = 2**40
 SEQ_MAX = 2**40
+ASKED_MAX = 31
+STAGE_MAX = 2  # of a dispute, in which a committee votes
 NO_PREV = bytes(32)
 
 
@@ -159,13 +163,14 @@ def _check_prev(header: Header) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The author takes part in a class, with this VRF key."""
+    """The author takes part in a class, with this VRF key, and claims to run on this hardware; "" claims none."""
 
     class_index: int
     vrf_key: bytes
+    hardware: str = ""
 
     def encode(self) -> bytes:
-        return encode([self.class_index, self.vrf_key])
+        return encode([self.class_index, self.vrf_key, self.hardware])
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +189,33 @@ class DisputeKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Lot:
+    """By what its owner volunteers for a committee: the VRF proof over the dispute, the stage, and that beacon."""
+
+    stage: int
+    beacon: bytes
+    vrf_key: bytes
+    proof: bytes
+
+    def to_value(self) -> list[object]:
+        return [self.stage, self.beacon, self.vrf_key, self.proof]
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
-    """A voter's sealed answer to a disputed question. `certificate` holds the audit and the duty."""
+    """A voter's sealed answer to a disputed question. `certificate` holds the audit and the duty.
+
+    `lot` is there where a committee votes.
+    """
 
     dispute: DisputeKey
     certificate: bytes
     commit: bytes
+    lot: Lot | None = None
 
     def encode(self) -> bytes:
-        return encode([self.dispute.to_value(), self.certificate, self.commit])
+        lot = None if self.lot is None else self.lot.to_value()
+        return encode([self.dispute.to_value(), self.certificate, self.commit, lot])
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +223,8 @@ class Vote:
     """The opening of a commit, or of the challenger's nonces: then with one salt per asked peer.
 
     `certificate` holds what is opened. A vote of `UNDERIVABLE` says that the question does not follow from the slot.
+    In a dispute across classes `output` is otherwise the digest of `measures`. `shown` is by what whoever sealed after
+    others had opened shows that it did not copy them.
     """
 
     dispute: DisputeKey
@@ -207,9 +232,12 @@ class Vote:
     class_index: int
     output: bytes
     salts: tuple[bytes, ...]
+    measures: Measures = ()
+    shown: bytes | None = None
 
     def encode(self) -> bytes:
-        return encode([self.dispute.to_value(), self.certificate, self.class_index, self.output, list(self.salts)])
+        said = [self.class_index, self.output, list(self.salts), measures_value(self.measures), self.shown]
+        return encode([self.dispute.to_value(), self.certificate, *said])
 
 
 Head = tuple[bytes, int, bytes]  # author, seq, record id
@@ -255,76 +283,50 @@ class CutSignature:
         return encode([self.cut])
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One side of a conflict: a signed header, and its payload where the kind's meaning matters."""
-
-    header: Header
-    signature: bytes
-    payload: bytes | None
-
-    def to_value(self) -> list[object]:
-        return [self.header.to_value(), self.signature, self.payload]
-
-    @property
-    def id(self) -> bytes:
-        return sha256(self.header.encode())
-
-    def is_signed(self) -> bool:
-        return sign.verify(self.header.author, self.header.encode(), self.signature)
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Two records of one author that cannot both stand; `first` has the lower id."""
-
-    first: Evidence
-    second: Evidence
-
-    def encode(self) -> bytes:
-        return encode([self.first.to_value(), self.second.to_value()])
-
-
 HEADS_MAX = 700  # a cut fits into one record; who finds no room waits for the next one
 
 
 def decode_join(payload: bytes) -> Join:
-    index, key = _fields(payload, "join", 2)
-    found = Join(as_uint(index, "class", 31), as_bytes(key, "VRF key", size=32))
+    index, key, hardware = read_fields(payload, "join", 3)
+    claim = check_claim(as_text(hardware, "hardware", CLAIM_CHARS_MAX))
+    found = Join(as_uint(index, "class", 31), as_bytes(key, "VRF key", size=32), claim)
     if not sign.is_valid_key(found.vrf_key):
         raise DecodeError("the VRF key is not a valid point")
     return found
 
 
 def decode_leave(payload: bytes) -> None:
-    _fields(payload, "leave", 0)
+    read_fields(payload, "leave", 0)
 
 
 @remembered(4096)
 def decode_commit(payload: bytes) -> Commit:
-    key, certificate, commit = _fields(payload, "vote-commit", 3)
+    key, certificate, commit, lot = read_fields(payload, "vote-commit", 4)
     return Commit(
         dispute_from_value(key),
         as_bytes(certificate, "certificate", size=32),
         as_bytes(commit, "commit", size=32),
+        None if lot is None else _lot(lot),
     )
 
 
 @remembered(4096)
 def decode_vote(payload: bytes) -> Vote:
-    key, certificate, index, output, salts = _fields(payload, "vote", 5)
+    key, certificate, index, output, salts, measures, shown = read_fields(payload, "vote", 7)
     return Vote(
         dispute_from_value(key),
         as_bytes(certificate, "certificate", size=32),
         as_uint(index, "class", 31),
         as_bytes(output, "output", size=32),
         read_salts(salts),
+        read_measures(measures, ASKED_MAX),
+        None if shown is None else as_bytes(shown, "shown", size=32),
     )
 
 
 @lru_cache(maxsize=64)
 def decode_cut(payload: bytes) -> Cut:
-    epoch, base, key, proof, heads, ledger_root, view_root = _fields(payload, "cut", 7)
+    epoch, base, key, proof, heads, ledger_root, view_root = read_fields(payload, "cut", 7)
     found = tuple(_head(item) for item in as_array(heads, "heads", length_max=HEADS_MAX))
     authors = [head[0] for head in found]
     if authors != sorted(set(authors)):
@@ -342,20 +344,21 @@ def decode_cut(payload: bytes) -> Cut:
 
 @remembered(4096)
 def decode_cut_signature(payload: bytes) -> CutSignature:
-    (cut,) = _fields(payload, "cut-signature", 1)
+    (cut,) = read_fields(payload, "cut-signature", 1)
     return CutSignature(as_bytes(cut, "cut", size=32))
 
 
-def decode_conflict(payload: bytes) -> Conflict:
-    """Two signed headers of one author and network, in order of their ids."""
-    one, two = _fields(payload, "conflict", 2)
-    found = Conflict(_evidence(one), _evidence(two))
-    first, second = found.first.header, found.second.header
-    if (first.network, first.author) != (second.network, second.author):
-        raise DecodeError("the two sides are not of one author")
-    if found.first.id >= found.second.id:
-        raise DecodeError("the two sides are equal or out of order")
-    return found
+def _lot(value: Value) -> Lot:
+    number, beacon, key, proof = as_array(value, "lot", length=4)
+    stage = as_uint(number, "stage", STAGE_MAX)
+    if stage == 0:
+        raise DecodeError("stages count from 1")
+    return Lot(
+        stage,
+        as_bytes(beacon, "beacon", size=32),
+        as_bytes(key, "VRF key", size=32),
+        as_bytes(proof, "VRF proof", size=80),
+    )
 
 
 def dispute_from_value(value: Value) -> DisputeKey:
@@ -368,11 +371,12 @@ def dispute_from_value(value: Value) -> DisputeKey:
 
 
 def read_salts(value: Value) -> tuple[bytes, ...]:
-    salts = as_array(value, "salts", length_max=31)
+    salts = as_array(value, "salts", length_max=ASKED_MAX)
     return tuple(as_bytes(salt, "salt", size=32) for salt in salts)
 
 
-def _fields(payload: bytes, name: str, count: int) -> Sequence[Value]:
+def read_fields(payload: bytes, name: str, count: int) -> Sequence[Value]:
+    """The items of a payload that is an array of `count`. Raises DecodeError."""
     return as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), name, length=count)
 
 
@@ -383,15 +387,3 @@ def _head(value: Value) -> Head:
         as_uint(seq, "seq", SEQ_MAX),
         as_bytes(record, "head id", size=32),
     )
-
-
-def _evidence(value: Value) -> Evidence:
-    header, signature, payload = as_array(value, "evidence", length=3)
-    found = Evidence(
-        header_from_value(header),
-        as_bytes(signature, "signature", size=64),
-        None if payload is None else as_bytes(payload, "payload", size_max=PAYLOAD_BYTES_MAX),
-    )
-    if found.payload is not None and sha256(found.payload) != found.header.body:
-        raise DecodeError("the payload is not the one that was signed")
-    return found

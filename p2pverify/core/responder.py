@@ -4,9 +4,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from p2pverify.core import sign
+from p2pverify.core.audit import Audit
 from p2pverify.core.canon import encode
 from p2pverify.core.context import Context
 from p2pverify.core.events import Computed, ComputeFailed, Persist, Respond, StoredAnswer
+from p2pverify.core.evidence import Output
 from p2pverify.core.question import (
     Answer,
     Question,
@@ -16,7 +18,6 @@ from p2pverify.core.question import (
     decode_request,
     encode_answer,
     encode_refusal,
-    output_digest,
     salted_digest,
 )
 
@@ -25,8 +26,6 @@ ANSWERS_KEPT = 4096
 WAITING_MAX = 64
 EXPIRY_EPOCHS_MAX = 64
 PRIORITY = 0
-
-Output = tuple[tuple[int, ...], str]
 
 
 class Responder:
@@ -47,12 +46,19 @@ class Responder:
 
     def remember(self, answer: StoredAnswer) -> None:
         """Take an answer that was stored before."""
-        self._keep((answer.requester, answer.question), (answer.tokens, answer.finish))
+        self._keep((answer.requester, answer.question), Output(answer.tokens, answer.finish, answer.logits))
 
-    def known_output(self, requester: bytes, question: bytes) -> bytes | None:
-        """The output digest of a question that was answered before."""
-        known = self._known((requester, question))
-        return None if known is None else output_digest(question, *known)
+    def known_output(self, requester: bytes, question: bytes) -> Output | None:
+        """The answer to a question that was answered before."""
+        return self._known((requester, question))
+
+    def find_evidence(self, audit: Audit, which: int) -> Output | None:
+        """The answer that this peer gave in an audit."""
+        asked = audit.asked[which] if which < len(audit.asked) else None
+        if asked is None or asked.receipt is None or asked.responder != self._context.key:
+            return None
+        known = self._known((audit.challenger, audit.question))
+        return known if known is not None and known.is_of(asked.receipt, audit.question) else None
 
     def take(self, ticket: int, data: bytes, source: bytes, now_ms: int) -> None:
         """Answer a request now or later; a refusal is an answer too."""
@@ -103,7 +109,7 @@ class Responder:
             if done is None:
                 self.refuse(ticket, RequestRefused("engine", "the engine could not answer this question"))
             else:
-                self._respond(ticket, request, (done.tokens, done.finish), done)
+                self._respond(ticket, request, Output(done.tokens, done.finish, done.logits), done)
 
         waiting = self._waiting.get(key)
         if waiting is not None:
@@ -128,8 +134,8 @@ class Responder:
             for answered in waiting:
                 answered(None)
             return
-        self._keep(key, (event.tokens, event.finish))
-        stored = StoredAnswer(key[0], key[1], event.tokens, event.finish)
+        self._keep(key, Output(event.tokens, event.finish, event.logits))
+        stored = StoredAnswer(key[0], key[1], event.tokens, event.finish, event.logits)
         self._context.effects.append(Persist(answers=(stored,)))
         for answered in waiting:
             answered(event)
@@ -155,10 +161,7 @@ class Responder:
 
     def _respond(self, ticket: int, request: Request, output: Output, done: Computed | None) -> None:
         context = self._context
-        tokens, finish = output
-        salted = salted_digest(
-            request.id, context.key, context.class_index, output_digest(request.question, tokens, finish)
-        )
+        salted = salted_digest(request.id, context.key, context.class_index, output.digest(request.question))
         times = (done.queue_ms, done.first_token_ms, done.total_ms) if done else (0, 0, 0)
         unsigned = Receipt(
             context.network_id,
@@ -166,7 +169,7 @@ class Responder:
             request.id,
             context.class_index,
             salted,
-            len(tokens),
+            len(output.tokens),
             *times,
             bytes(64),
         )
@@ -177,9 +180,11 @@ class Responder:
             request.id,
             context.class_index,
             salted,
-            len(tokens),
+            len(output.tokens),
             *times,
             signature,
         )
         self.served += 1
-        context.effects.append(Respond(ticket, encode_answer(Answer(tokens, finish, receipt))))
+        context.effects.append(
+            Respond(ticket, encode_answer(Answer(output.tokens, output.finish, output.logits, receipt)))
+        )

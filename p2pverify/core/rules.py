@@ -12,17 +12,19 @@ from functools import lru_cache
 from p2pverify.core import vrf
 from p2pverify.core.audit import Audit, decode_audit, decode_duty
 from p2pverify.core.canon import sha256
+from p2pverify.core.committee import lot_alpha
+from p2pverify.core.conflict import Evidence, decode_conflict
 from p2pverify.core.draw import duty_alpha
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.manifest import decode_manifest
 from p2pverify.core.network import Network, decode_network
 from p2pverify.core.records import (
     RECORD_BYTES_MAX,
-    Evidence,
+    DisputeKey,
     Kind,
+    Lot,
     Record,
     decode_commit,
-    decode_conflict,
     decode_cut,
     decode_cut_signature,
     decode_join,
@@ -136,29 +138,32 @@ def _check_duty(record: Record, rules: Rules) -> None:
         raise GossipReject("VRF proof does not hold")
 
 
-def _check_commit(record: Record, _rules: Rules) -> None:
+def _after_slot(epoch: int, record: Record) -> None:
+    # [REJECT] The disputed slot is of an epoch before the record's.
+    if epoch >= record.epoch:
+        raise GossipReject("vote on a slot of its own or a later epoch")
+
+
+def _check_commit(record: Record, rules: Rules) -> None:
     commit = decode_commit(record.payload)
+    _after_slot(commit.dispute.epoch, record)
     # [REJECT] A challenger votes by its opening, never by a commit.
     if commit.dispute.challenger == record.author:
         raise GossipReject("a challenger committed in its own dispute")
-    _after_slot(commit.dispute.epoch, record)
+    # [REJECT] The lot's VRF proof holds for its key, and for the dispute, the stage and the beacon that it names.
+    if commit.lot is not None and lot_output(rules.network_id, commit.dispute, commit.lot) is None:
+        raise GossipReject("lot does not hold")
 
 
 def _check_vote(record: Record, rules: Rules) -> None:
     vote = decode_vote(record.payload)
+    _after_slot(vote.dispute.epoch, record)
     # [REJECT] The answer is of a class in the network file.
     if vote.class_index >= len(rules.network.classes):
         raise GossipReject("no such class")
     # [REJECT] A voter's opening has one salt.
     if vote.dispute.challenger != record.author and len(vote.salts) != 1:
         raise GossipReject("a vote opens one commit")
-    _after_slot(vote.dispute.epoch, record)
-
-
-def _after_slot(epoch: int, record: Record) -> None:
-    # [REJECT] The disputed slot is of an epoch before the record's.
-    if epoch >= record.epoch:
-        raise GossipReject("vote on a slot of its own or a later epoch")
 
 
 def _check_cut(record: Record, _rules: Rules) -> None:
@@ -194,8 +199,8 @@ def conflict_kind(one: Evidence, two: Evidence) -> str | None:
 
 
 def _claim(side: Evidence) -> tuple[object, bytes] | None:
-    """What a key may say only once, and what it said: an audit or duty per slot, a commit or vote per dispute, a cut
-    per epoch and base.
+    """What a key may say only once, and what it said: an audit or duty per slot, a commit per stage of a dispute, a
+    vote per dispute, a cut per epoch and base.
 
     The certificate that a commit or vote cites is no part of what it says: a repeat may cite a later one. None where
     the kind has no such slot, or the payload is missing.
@@ -210,7 +215,8 @@ def _claim(side: Evidence) -> tuple[object, bytes] | None:
             return decode_duty(payload).epoch, header.body
         case Kind.VOTE_COMMIT:
             commit = decode_commit(payload)
-            return (header.kind, commit.dispute), commit.commit
+            stage = None if commit.lot is None else commit.lot.stage
+            return (header.kind, commit.dispute, stage), commit.commit
         case Kind.VOTE:
             vote = decode_vote(payload)
             return (header.kind, vote.dispute), vote.output
@@ -230,6 +236,11 @@ def audit_of(record: Record) -> Audit:
 def vrf_output(key: bytes, alpha: bytes, proof: bytes) -> bytes | None:
     """The output of a VRF proof if it verifies; remembered, since judgement, fold and signing ask again."""
     return vrf.verify(key, alpha, proof)
+
+
+def lot_output(network_id: bytes, dispute: DisputeKey, lot: Lot) -> bytes | None:
+    """The output of a lot for a committee, if its proof verifies."""
+    return vrf_output(lot.vrf_key, lot_alpha(network_id, dispute, lot.stage, lot.beacon), lot.proof)
 
 
 def vrf_holds(key: bytes, alpha: bytes, proof: bytes) -> bool:

@@ -22,8 +22,13 @@ class Standing(StrEnum):
 
 
 def cusum(before: int, dissents: int, agreements: int, steps: TestSteps) -> int:
+    """The test after some dissents and agreements of one kind."""
+    return add_evidence(before, dissents * steps.up - agreements * steps.down)
+
+
+def add_evidence(before: int, evidence: int) -> int:
     """One step of the test: floor 0 after the sum, in favour of the accused."""
-    return max(0, before + dissents * steps.up - agreements * steps.down)
+    return max(0, before + evidence)
 
 
 def interval_ppm(agreements: int, dissents: int) -> tuple[int, int]:
@@ -57,8 +62,8 @@ def availability_ppm(member: Member, weighted: frozenset[bytes]) -> int | None:
     return shares[(len(shares) - 1) // 2]
 
 
-def standing(member: Member, steps: TestSteps, availability: int | None, epoch: int) -> Standing:
-    """The standing of a member; rules from the strongest to the weakest.
+def standing(member: Member, suspect_at: int, availability: int | None, epoch: int) -> Standing:
+    """The standing of a member; rules from the strongest to the weakest. `suspect_at` is the step up of one dissent.
 
     Who does not answer is not trusted, but never suspect: that word is about honesty.
     """
@@ -66,7 +71,7 @@ def standing(member: Member, steps: TestSteps, availability: int | None, epoch: 
         return Standing.CONVICTED
     if not member.active:
         return Standing.GONE if member.joined_index else Standing.NEWCOMER
-    if member.cusum >= steps.up or epoch <= member.fork_until:
+    if member.cusum >= suspect_at or epoch <= member.fork_until:
         return Standing.SUSPECT
     if member.audits == 0:
         return Standing.NEWCOMER

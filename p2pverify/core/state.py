@@ -10,7 +10,10 @@ from operator import attrgetter
 from typing import Any
 
 from p2pverify.core.audit import Audit
+from p2pverify.core.committee import EVERYONE
+from p2pverify.core.compare import Measures
 from p2pverify.core.draw import first_beacon
+from p2pverify.core.hardware import Window
 from p2pverify.core.ledger import ledger_root
 from p2pverify.core.network import Network
 from p2pverify.core.records import Cut, DisputeKey, Head
@@ -21,10 +24,11 @@ MEMORY_EPOCHS = 320
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """How often one challenger asked a peer, and how often it got an answer."""
+    """How often one challenger asked a peer, how often it got an answer, and how fast those were."""
 
     asked: int
     answered: int
+    windows: tuple[Window, ...] = ()
 
 
 @dataclass(slots=True)
@@ -38,11 +42,13 @@ class Member:
     active: bool = False
     class_index: int = 0
     vrf_key: bytes = bytes(32)
+    hardware: str = ""
     joined_epoch: int = 0
     joined_index: int = 0
     weight: int = 0
     agreements: int = 0
     dissents: int = 0
+    inconclusive: int = 0
     disputes_lost: int = 0
     no_shows: int = 0
     missed_duties: int = 0
@@ -69,24 +75,41 @@ class Member:
         """Judged answers."""
         return self.agreements + self.dissents
 
-    def may_vote(self, class_index: int, epoch: int) -> bool:
-        """Whether the peer belongs to the electorate of a class."""
-        return (
-            self.active
-            and self.weight > 0
-            and self.class_index == class_index
-            and not self.is_convicted
-            and epoch > self.fork_until
-        )
+    def may_vote(self, epoch: int) -> bool:
+        """Whether the peer belongs to an electorate: that of its class, and those across classes."""
+        return self.active and self.weight > 0 and not self.is_convicted and epoch > self.fork_until
 
 
 _fields_of: Callable[[Member], tuple[Any, ...]] = attrgetter(*(each.name for each in fields(Member)))
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """A counted commit: the seal, the number of its record, and the stage of the dispute in which it was made."""
+
+    commit: bytes
+    seq: int
+    stage: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An opened answer. `shown` is there if others had opened theirs before it was sealed."""
+
+    output: bytes
+    shown: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Dispute:
     """An open or decided dispute. `opened_index` is the path index of the cut that first held audit and duty,
-    `sealed_index` that of the cut that closed the sealing, or -1.
+    `closed_index` that of the cut that first closed a sealing, or -1. `measures` are those that votes across classes
+    give, by the digest that is voted on; `shown` is the work by which most came to the decision.
+
+    The rest is of the stage that it is in, which began at `stage_index`. `sealed_index` is that of the cut that closed
+    its sealing, or -1. For a committee: the beacon of the cut after the beginning (empty before), of how many `voters`
+    the lots are drawn, the `lots` of those who sealed, and the `seats` once the sealing is closed. `heard` had a seat
+    in an earlier stage.
     """
 
     audit: Audit
@@ -95,15 +118,29 @@ class Dispute:
     duty_seq: int
     electorate: frozenset[bytes]
     sampled: bool
-    sealed_index: int = -1
-    commits: Mapping[bytes, tuple[bytes, int]] = field(default_factory=dict)  # voter -> commit, seq
-    votes: Mapping[bytes, bytes] = field(default_factory=dict)  # voter -> output digest
+    closed_index: int = -1
+    commits: Mapping[bytes, Sealed] = field(default_factory=dict)  # by voter
+    votes: Mapping[bytes, Answer] = field(default_factory=dict)  # by voter
     settled: frozenset[bytes] = frozenset()
     decision: bytes | None = None
+    shown: Mapping[int, bytes] = field(default_factory=dict)  # by stage
+    measures: Mapping[bytes, Measures] = field(default_factory=dict)
+    stage: int = EVERYONE
+    stage_index: int = 0
+    sealed_index: int = -1
+    beacon: bytes = b""
+    voters: int = 0
+    lots: Mapping[bytes, bytes] = field(default_factory=dict)  # voter -> VRF output
+    seats: frozenset[bytes] = frozenset()
+    heard: frozenset[bytes] = frozenset()
 
     @property
     def key(self) -> DisputeKey:
         return self.audit.key
+
+    @property
+    def is_across(self) -> bool:
+        return self.audit.is_across
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +196,8 @@ class State:
     changed: set[bytes] = field(default_factory=set)
     _ledger_root: bytes = b""
     _total_weight: int = -1
-    _by_class: dict[int, list[bytes]] = field(default_factory=dict)
+    _by_classes: dict[tuple[int, ...], list[bytes]] = field(default_factory=dict)
+    _voters: dict[int, int] = field(default_factory=dict)
 
     def successor(self, cut_id: bytes, epoch: int, heads: dict[bytes, Head]) -> "State":
         """A copy to build the next state in."""
@@ -190,7 +228,7 @@ class State:
         """The same state under the id of its cut: nothing else in it depends on the id."""
         return replace(self, id=cut_id, path=(*self.path[:-1], cut_id))
 
-    # Worked out when first asked for; so these four are for a state that is computed, not for one in progress.
+    # Worked out when first asked for; so these five are for a state that is computed, not for one in progress.
 
     @property
     def total_weight(self) -> int:
@@ -213,16 +251,27 @@ class State:
     def weight_of(self, peers: Iterable[bytes]) -> int:
         return sum(self.members[p].weight for p in peers if p in self.members)
 
-    def candidates(self, challenger: bytes, class_index: int) -> list[bytes]:
-        """Whom a challenger's slots may ask: members of the class that are not convicted, sorted."""
-        known = self._by_class.get(class_index)
+    def candidates(self, challenger: bytes, classes: tuple[int, ...]) -> list[bytes]:
+        """Whom a challenger's slots may ask: members of the classes that are not convicted, sorted."""
+        known = self._by_classes.get(classes)
         if known is None:
-            known = self._by_class[class_index] = sorted(
-                peer
-                for peer, m in self.members.items()
-                if m.active and m.class_index == class_index and not m.is_convicted
+            known = self._by_classes[classes] = sorted(
+                peer for peer, m in self.members.items() if m.active and m.class_index in classes and not m.is_convicted
             )
         return [peer for peer in known if peer != challenger]
+
+    def voters_in(self, class_index: int) -> int:
+        """How many members of a class may vote."""
+        known = self._voters.get(class_index)
+        if known is None:
+            known = self._voters[class_index] = len(self.electorate((class_index,)))
+        return known
+
+    def electorate(self, classes: tuple[int, ...]) -> frozenset[bytes]:
+        """The members of the classes that may vote, in a state that may still be in progress."""
+        return frozenset(
+            peer for peer, m in self.members.items() if m.class_index in classes and m.may_vote(self.epoch)
+        )
 
     def change(self, peer: bytes, **changes: object) -> None:
         """Change a member in this state alone: its first change makes it a copy of its own."""

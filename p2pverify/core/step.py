@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from p2pverify.core.network import Network, TestSteps, test_steps
 from p2pverify.core.records import Head
-from p2pverify.core.state import State
+from p2pverify.core.state import Member, State
 
 #: How many cuts back on the path a base may lie.
 NEAR_CUTS = 64
@@ -26,7 +26,8 @@ class Frame:
 
 @dataclass(slots=True)
 class Step:
-    """A step in progress: the state under construction, and each peer's agreements and dissents in it."""
+    """A step in progress: the state under construction, and the sum of what each peer's agreements and dissents in it
+    weigh in the sequential test, in 1/1024 nat."""
 
     network: Network
     network_id: bytes
@@ -34,29 +35,42 @@ class Step:
     state: State
     frame: Frame
     steps: tuple[TestSteps, ...]
-    agreements: dict[bytes, int] = field(default_factory=dict)
-    dissents: dict[bytes, int] = field(default_factory=dict)
+    evidence: dict[bytes, int] = field(default_factory=dict)
     _shares: dict[tuple[bytes, int], bool] = field(default_factory=dict)
     _inside: dict[bytes, bool] = field(default_factory=dict)
 
-    def agree(self, peer: bytes, epoch: int) -> None:
+    def test_of(self, member: Member, across: int | None) -> TestSteps:
+        """The steps of an observation: of the member's class, or of an answer that was judged across classes as one of
+        the class `across`."""
+        if across is None:
+            return self.steps[member.class_index]
+        return across_steps(self.network, across)
+
+    def agree(self, peer: bytes, epoch: int, *, across: int | None = None) -> None:
+        """An agreement, within the peer's class or as an answer of the class `across`."""
         member = self.state.members.get(peer)
         if member is None:
             return
-        self.agreements[peer] = self.agreements.get(peer, 0) + 1
+        self.evidence[peer] = self.evidence.get(peer, 0) - self.test_of(member, across).down
         self.state.change(
             peer,
             agreements=member.agreements + 1,
             last_audit_epoch=max(member.last_audit_epoch, epoch),
         )
 
-    def dissent(self, peer: bytes, epoch: int) -> None:
+    def abstain(self, peer: bytes) -> None:
+        """An answer that could not be told from a right nor from a wrong one: shown, and of no weight."""
+        member = self.state.members.get(peer)
+        if member is not None:
+            self.state.change(peer, inconclusive=member.inconclusive + 1)
+
+    def dissent(self, peer: bytes, epoch: int, *, across: int | None = None) -> None:
         """At most one per accused and epoch of the slot; further ones count for nothing."""
         member = self.state.members.get(peer)
         if member is None or (peer, epoch) in self.state.dissent_marks:
             return
         self.state.dissent_marks.add((peer, epoch))
-        self.dissents[peer] = self.dissents.get(peer, 0) + 1
+        self.evidence[peer] = self.evidence.get(peer, 0) + self.test_of(member, across).up
         self.state.change(
             peer,
             dissents=member.dissents + 1,
@@ -153,3 +167,11 @@ class Step:
 def class_steps(network: Network) -> tuple[TestSteps, ...]:
     p = network.params
     return tuple(test_steps(c.honest_ppm, p.cheat_ppm, p.conviction_odds) for c in network.classes)
+
+
+def across_steps(network: Network, class_index: int) -> TestSteps:
+    """The steps of answers of a class that a referee judges. Raises ValueError for a class of which it judges none."""
+    p, bounds = network.params, network.classes[class_index].across
+    if bounds is None:
+        raise ValueError("answers of this class are never judged across classes")
+    return test_steps(bounds.honest_ppm, p.cheat_ppm, p.conviction_odds)

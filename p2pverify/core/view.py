@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from p2pverify.core.canon import digest
+from p2pverify.core.hardware import Claimant, Speed, speeds
 from p2pverify.core.network import Network, TestSteps
 from p2pverify.core.score import Standing, availability_ppm, interval_ppm, standing
 from p2pverify.core.state import Dispute, Member, State
-from p2pverify.core.step import class_steps
+from p2pverify.core.step import across_steps, class_steps
 
 DOMAIN = "p2pverify/view/1"
 
@@ -24,6 +25,7 @@ class Score:
     audits: int
     agreements: int
     dissents: int
+    inconclusive: int
     challengers: int
     last_audit_epoch: int
     availability_ppm: int | None
@@ -35,19 +37,38 @@ class Score:
     convicted_epoch: int | None
     convicted_after: int | None
     conviction: str
+    speed: Speed | None  # None if it claims no hardware; it decides nothing
 
 
 def scores(network: Network, state: State) -> tuple[Score, ...]:
     """All members of a state, sorted by key."""
     weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
     steps = class_steps(network)
+    speed_of = _speeds(state, weighted)
     return tuple(
-        _score(network, state, peer, m, steps[m.class_index], weighted) for peer, m in sorted(state.members.items())
+        _score(network, state, peer, m, steps[m.class_index], weighted, speed_of.get(peer))
+        for peer, m in sorted(state.members.items())
     )
 
 
+def _speeds(state: State, weighted: frozenset[bytes]) -> dict[bytes, Speed]:
+    claimants = {}
+    for peer, member in state.members.items():
+        if member.hardware:
+            windows = tuple(c.windows for asker, c in sorted(member.contacts.items()) if asker in weighted)
+            counts = member.active and peer in weighted and not member.is_convicted
+            claimants[peer] = Claimant(member.class_index, member.hardware, windows, counts)
+    return speeds(claimants) if claimants else {}
+
+
 def _score(
-    network: Network, state: State, peer: bytes, member: Member, steps: TestSteps, weighted: frozenset[bytes]
+    network: Network,
+    state: State,
+    peer: bytes,
+    member: Member,
+    steps: TestSteps,
+    weighted: frozenset[bytes],
+    speed: Speed | None,
 ) -> Score:
     low, high = interval_ppm(member.agreements, member.dissents)
     available = availability_ppm(member, weighted)
@@ -55,13 +76,14 @@ def _score(
     return Score(
         peer,
         network.classes[member.class_index].name,
-        standing(member, steps, available, state.epoch),
+        standing(member, _suspect_at(network, member.class_index, steps), available, state.epoch),
         member.weight,
         low,
         high,
         member.audits,
         member.agreements,
         member.dissents,
+        member.inconclusive,
         len(member.contacts),
         member.last_audit_epoch,
         available,
@@ -73,7 +95,14 @@ def _score(
         member.convicted_epoch if convicted else None,
         member.convicted_after if convicted else None,
         member.conviction,
+        speed,
     )
+
+
+def _suspect_at(network: Network, class_index: int, steps: TestSteps) -> int:
+    """The least that a dissent weighs, be it within the class or across."""
+    is_judged = network.classes[class_index].across is not None
+    return min(steps.up, across_steps(network, class_index).up) if is_judged else steps.up
 
 
 def view_value(network: Network, state: State) -> list[object]:
@@ -105,14 +134,23 @@ def _score_row(score: Score, member: Member) -> list[object]:
         member.active,
         str(score.standing),
         score.weight,
-        [score.low_ppm, score.high_ppm, score.agreements, score.dissents, score.cusum],
+        [score.low_ppm, score.high_ppm, score.agreements, score.dissents, score.inconclusive, score.cusum],
         [score.challengers, score.availability_ppm, len(member.credits)],
         [score.slots_owed, score.no_shows, score.unopened],
         [member.duties_met, member.missed_duties, member.void_audits],
         [score.last_audit_epoch + 1, member.fork_until + 1, member.convicted_epoch + 1],
         score.convicted_after,
         score.conviction,
+        _speed_value(score.speed),
     ]
+
+
+def _speed_value(speed: Speed | None) -> list[object]:
+    if speed is None:
+        return []
+    typical = speed.typical
+    times = [] if typical is None else [typical.token_us, typical.first_ms, typical.step_us]
+    return [speed.claim, str(speed.fit), speed.challengers, times]
 
 
 def _dispute_row(dispute: Dispute) -> list[object]:
@@ -121,7 +159,8 @@ def _dispute_row(dispute: Dispute) -> list[object]:
         dispute.opened_epoch,
         dispute.sealed_index + 1,
         sorted(dispute.electorate),
-        [[voter, *dispute.commits[voter]] for voter in sorted(dispute.commits)],
-        [[voter, dispute.votes[voter]] for voter in sorted(dispute.votes)],
+        [dispute.stage, dispute.stage_index, dispute.voters, sorted(dispute.lots), sorted(dispute.seats)],
+        [[voter, sealed.commit, sealed.seq, sealed.stage] for voter, sealed in sorted(dispute.commits.items())],
+        [[voter, vote.output, vote.shown] for voter, vote in sorted(dispute.votes.items())],
         dispute.decision,
     ]

@@ -1,30 +1,43 @@
 """Voting in disputes: derive the question, answer it, seal the answer, and open it when all are sealed.
 
-The challenger of a dispute has sealed its answer in its nonces already; it opens those instead.
+In a dispute across classes nobody answers: voters fetch the disputed answers, have the referee measure them, and vote
+on the measures. The challenger of a dispute has sealed its answer or its measures already; it opens those instead.
+Where a committee votes, only who is drawn for it does anything.
 """
 
 from dataclasses import dataclass
 
-from p2pverify.core import draw
+from p2pverify.core import committee, draw, referee, stages, vrf
 from p2pverify.core.audit import UNDERIVABLE, decode_duty, vote_commit
+from p2pverify.core.canon import digest
 from p2pverify.core.challenger import Challenger
+from p2pverify.core.committee import EVERYONE
+from p2pverify.core.compare import Measures, verdict_digest
 from p2pverify.core.context import Context
 from p2pverify.core.events import Computed, ComputeFailed, Note
+from p2pverify.core.evidence import Output
+from p2pverify.core.fetching import Fetcher, Outputs
 from p2pverify.core.plans import slot_question
-from p2pverify.core.question import output_digest
-from p2pverify.core.records import Commit, DisputeKey, Kind, Vote, decode_commit, decode_vote
+from p2pverify.core.question import Question
+from p2pverify.core.records import Commit, DisputeKey, Kind, Lot, Vote, decode_commit, decode_vote
 from p2pverify.core.responder import Responder
 from p2pverify.core.state import Dispute, State
-from p2pverify.core.vrf import proof_to_beta
 
 PRIORITY = 1
+#: What failed is tried again after this share of an epoch.
+RETRY_PERMILLE = 500
+
+
+_Turn = tuple[DisputeKey, int, bytes]  # a stage of a dispute, and the beacon of its committee
 
 
 @dataclass(slots=True)
 class _Work:
-    """What this peer knows of a disputed question."""
+    """What this peer knows of a disputed question; `digest` is of what nobody publishes of it."""
 
     output: bytes | None = None
+    measures: Measures = ()
+    digest: bytes = b""
 
 
 class Voter:
@@ -34,24 +47,31 @@ class Voter:
         self._context = context
         self._challenger = challenger
         self._responder = responder
+        self._fetcher = Fetcher(context, responder)
         self._work: dict[DisputeKey, _Work] = {}
-        self._committed: set[DisputeKey] = set()
+        self._retry_at: dict[DisputeKey, int] = {}
+        self._lots: dict[_Turn, Lot | None] = {}
+        self._committed: set[_Turn] = set()
         self._voted: set[DisputeKey] = set()
 
     def resume(self) -> None:
         """Find in the own log where this peer has committed or voted."""
         for record in self._context.ledger.chain(self._context.key):
             if record.kind == Kind.VOTE_COMMIT:
-                self._committed.add(decode_commit(record.payload).dispute)
+                commit = decode_commit(record.payload)
+                stage, beacon = (EVERYONE, b"") if commit.lot is None else (commit.lot.stage, commit.lot.beacon)
+                self._committed.add((commit.dispute, stage, beacon))
             elif record.kind == Kind.VOTE:
                 self._voted.add(decode_vote(record.payload).dispute)
 
-    def prepare(self, provisional: State) -> None:
+    def prepare(self, provisional: State, now_ms: int) -> None:
         """Answer ahead what will probably be disputed, so that the answer is there when the cut is."""
         for key in sorted(provisional.disputes, key=lambda k: k.sort_key()):
             dispute = provisional.disputes[key]
-            if dispute.opened_index > self._context.fold.latest.index:
-                self._answer(dispute)
+            is_new = dispute.opened_index > self._context.fold.latest.index
+            can_check = dispute.audit.differ or not dispute.is_across  # the evidence of spot checks is not shown yet
+            if is_new and can_check and dispute.stage == EVERYONE and self._context.key in dispute.electorate:
+                self._answer(dispute, now_ms)
 
     def tick(self, now_ms: int) -> None:
         """Commit and vote on what the newest certified cut holds."""
@@ -62,67 +82,114 @@ class Voter:
         for key in sorted(state.disputes, key=lambda k: k.sort_key()):
             dispute = state.disputes[key]
             if key.challenger == context.key:
-                if dispute.sealed_index >= 0:
+                if stages.may_open(dispute, context.key):
                     self._open_own(dispute, state, now_ms)
-            elif dispute.sealed_index < 0:
+            elif dispute.sealed_index < 0 and context.key not in dispute.commits:
                 self._commit(dispute, state, now_ms)
             else:
                 self._vote(dispute, state, now_ms)
-        for key in [k for k in self._work if k.epoch < state.epoch - context.params.dispute_epochs - 16]:
-            del self._work[key]
+        oldest = state.epoch - context.params.dispute_epochs - 16
+        for key in [k for k in (*self._work, *self._retry_at) if k.epoch < oldest]:
+            self._work.pop(key, None)
+            self._retry_at.pop(key, None)
+        for turn in [t for t in self._lots if t[0].epoch < oldest]:
+            del self._lots[turn]
+
+    def next_wake_ms(self, now_ms: int) -> int | None:
+        """When to try again what failed."""
+        return min((at for at in self._retry_at.values() if at > now_ms), default=None)
 
     # ------------------------------------------------------------ answers
 
-    def _answer(self, dispute: Dispute) -> _Work:
-        """Start or look up this peer's own answer to a disputed question."""
-        work = self._work.get(dispute.key)
+    def _answer(self, dispute: Dispute, now_ms: int) -> _Work:
+        """Start or look up what this peer has to say on a dispute."""
+        key = dispute.key
+        work = self._work.get(key)
         if work is not None:
             return work
-        work = self._work[dispute.key] = _Work()
+        if now_ms < self._retry_at.get(key, now_ms):
+            return _Work()
+        work = self._work[key] = _Work()
         slot = self._slot(dispute)
-        if slot is None or dispute.key.challenger == self._context.key:
+        if slot is None or key.challenger == self._context.key:
             return work
 
-        def derived(event: Computed | ComputeFailed, _now_ms: int) -> None:
+        def derived(event: Computed | ComputeFailed, later_ms: int) -> None:
             if isinstance(event, ComputeFailed):
-                self._failed(dispute.key, event)
+                self._failed(key, event.reason, later_ms)
                 return
-            question = slot_question(self._context, slot, event.prompt, dispute.key.challenger)
+            question = slot_question(self._context, slot, event.prompt, key.challenger)
             if question.id != dispute.audit.question:
-                work.output = UNDERIVABLE
-                return
-            known = self._responder.known_output(question.requester, question.id)
-            if known is not None:
-                work.output = known
-                return
-            self._context.compute(
-                answered,
-                priority=PRIORITY - 1,  # the engine still holds the prompt it has just written
-                prompt=question.prompt,
-                tokens_max=question.tokens_max,
-                temperature_milli=question.temperature_milli,
-                sampler_key=question.sampler_key,
-            )
-
-        def answered(event: Computed | ComputeFailed, _now_ms: int) -> None:
-            if isinstance(event, ComputeFailed):
-                self._failed(dispute.key, event)
+                work.output, work.digest = UNDERIVABLE, digest([question.id])
+            elif dispute.is_across:
+                self._measure(dispute, question, work, later_ms)
             else:
-                work.output = output_digest(dispute.audit.question, event.tokens, event.finish)
+                self._compute(dispute, question, work)
 
-        self._context.compute(derived, priority=PRIORITY, prompt_seed=slot.prompt_seed)
+        if dispute.is_across:
+            referee.write_prompt(self._context, slot, derived, priority=PRIORITY)
+        else:
+            size = slot.prompt_tokens(self._context.params)
+            self._context.compute(derived, priority=PRIORITY, prompt_seed=slot.prompt_seed, prompt_tokens=size)
         return work
 
-    def _failed(self, key: DisputeKey, event: ComputeFailed) -> None:
+    def _compute(self, dispute: Dispute, question: Question, work: _Work) -> None:
+        """Answer the question, unless this peer has answered it before."""
+
+        def found(output: Output) -> None:
+            work.output = output.digest(question.id)
+            work.digest = digest([question.id, list(output.tokens), output.finish, output.logits])
+
+        known = self._responder.known_output(question.requester, question.id)
+        if known is not None:
+            found(known)
+            return
+
+        def answered(event: Computed | ComputeFailed, later_ms: int) -> None:
+            if isinstance(event, ComputeFailed):
+                self._failed(dispute.key, event.reason, later_ms)
+            else:
+                found(Output(event.tokens, event.finish, event.logits))
+
+        self._context.compute(
+            answered,
+            priority=PRIORITY - 1,  # the engine still holds the prompt it has just written
+            prompt=question.prompt,
+            tokens_max=question.tokens_max,
+            temperature_milli=question.temperature_milli,
+            sampler_key=question.sampler_key,
+        )
+
+    def _measure(self, dispute: Dispute, question: Question, work: _Work, now_ms: int) -> None:
+        """Fetch the disputed answers and have the referee measure them."""
+
+        def fetched(outputs: Outputs | None, later_ms: int) -> None:
+            if outputs is None:
+                self._failed(dispute.key, "the disputed answers cannot be had", later_ms)
+            else:
+                referee.measure_all(self._context, question, outputs, later_ms, measured, priority=PRIORITY - 1)
+
+        def measured(measures: Measures | None, scored: bytes, later_ms: int) -> None:
+            if measures is None:
+                self._failed(dispute.key, "the referee could not score the answers", later_ms)
+            else:
+                work.measures, work.digest = measures, scored
+                work.output = verdict_digest(question.id, measures)
+
+        self._fetcher.fetch(dispute.audit, now_ms, fetched)
+
+    def _failed(self, key: DisputeKey, reason: str, now_ms: int) -> None:
+        """What could not be checked is no vote; it is tried again a little later."""
         self._work.pop(key, None)
-        self._context.effects.append(Note("warning", f"cannot vote: {event.reason}"))
+        self._retry_at[key] = now_ms + self._context.params.epoch_ms * RETRY_PERMILLE // 1000
+        self._context.effects.append(Note("warning", f"cannot vote: {reason}"))
 
     def _slot(self, dispute: Dispute) -> draw.Slot | None:
         """The disputed slot, derived from the challenger's duty."""
         for record in self._context.ledger.chain_from(dispute.key.challenger, dispute.duty_seq):
             if record.kind != Kind.DUTY:
                 return None
-            slots = draw.slots(proof_to_beta(decode_duty(record.payload).proof), self._context.params)
+            slots = draw.slots(vrf.proof_to_beta(decode_duty(record.payload).proof), self._context.params)
             return slots[dispute.key.slot] if dispute.key.slot < len(slots) else None
         return None
 
@@ -130,24 +197,48 @@ class Voter:
 
     def _commit(self, dispute: Dispute, state: State, now_ms: int) -> None:
         context, key = self._context, dispute.key
-        if key in self._committed or context.key not in dispute.electorate:
+        turn = (key, dispute.stage, dispute.beacon)
+        lot = self._lot(dispute, turn)
+        if turn in self._committed or context.key not in dispute.electorate:
             return
-        output = self._answer(dispute).output
-        if output is None:
+        if dispute.stage != EVERYONE and lot is None:
             return
-        self._committed.add(key)
-        sealed = vote_commit(context.network_id, key, context.key, context.class_index, output, self._salt(key))
-        context.write(Kind.VOTE_COMMIT, Commit(key, state.id, sealed).encode(), now_ms)
+        work = self._answer(dispute, now_ms)
+        if work.output is None:
+            return
+        self._committed.add(turn)
+        shown = self._shown(dispute, dispute.stage, work)
+        said = (context.class_index, work.output, self._salt(key), shown)
+        sealed = vote_commit(context.network_id, key, context.key, *said)
+        context.write(Kind.VOTE_COMMIT, Commit(key, state.id, sealed, lot).encode(), now_ms)
+
+    def _lot(self, dispute: Dispute, turn: _Turn) -> Lot | None:
+        """This peer's lot for the committee that votes now, or None if it was not drawn."""
+        context, stage = self._context, dispute.stage
+        if not dispute.beacon or context.key in dispute.audit.parties:
+            return None
+        if turn not in self._lots:
+            alpha = committee.lot_alpha(context.network_id, dispute.key, stage, dispute.beacon)
+            proof = vrf.prove(context.vrf_seed, alpha)
+            is_drawn = committee.is_drawn(vrf.proof_to_beta(proof), stage, dispute.voters)
+            self._lots[turn] = Lot(stage, dispute.beacon, context.vrf_key, proof) if is_drawn else None
+        return self._lots[turn]
+
+    def _shown(self, dispute: Dispute, stage: int, work: _Work) -> bytes | None:
+        if not stages.is_informed(dispute, stage):
+            return None
+        return committee.shown_work(self._context.network_id, dispute.key, stage, work.digest)
 
     def _vote(self, dispute: Dispute, state: State, now_ms: int) -> None:
         context, key = self._context, dispute.key
-        if key in self._voted or context.key not in dispute.commits:
+        if key in self._voted or context.key not in dispute.commits or not stages.may_open(dispute, context.key):
             return
-        output = self._answer(dispute).output  # known, or found again after a restart
-        if output is None:
+        work = self._answer(dispute, now_ms)  # known, or found again after a restart
+        if work.output is None:
             return
         self._voted.add(key)
-        vote = Vote(key, state.id, context.class_index, output, (self._salt(key),))
+        shown = self._shown(dispute, dispute.commits[context.key].stage, work)
+        vote = Vote(key, state.id, context.class_index, work.output, (self._salt(key),), work.measures, shown)
         context.write(Kind.VOTE, vote.encode(), now_ms)
 
     def _open_own(self, dispute: Dispute, state: State, now_ms: int) -> None:
@@ -157,7 +248,8 @@ class Voter:
             return
         self._voted.add(key)
         opening = plan.opening
-        vote = Vote(key, state.id, self._context.class_index, opening.output, opening.salts)
+        output = verdict_digest(dispute.audit.question, opening.measures) if dispute.is_across else opening.output
+        vote = Vote(key, state.id, self._context.class_index, output, opening.salts, opening.measures)
         self._context.write(Kind.VOTE, vote.encode(), now_ms)
 
     def _salt(self, key: DisputeKey) -> bytes:

@@ -6,6 +6,7 @@ import pytest
 
 from p2pverify.core.audit import Asked, Audit, Duty
 from p2pverify.core.errors import GossipReject
+from p2pverify.core.panels import Panel
 from p2pverify.core.plans import EpochPlan, SlotPlan
 from p2pverify.core.question import Question
 from p2pverify.core.records import Kind, make_record
@@ -17,11 +18,11 @@ from tests.support.world import Peer, World
 def test_an_audit_that_was_not_owed_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slot beyond those drawn is void, though its receipts are real and its opening holds."""
     world = quiet_world()
-    friend = world.peers[4].machine.key
+    asked = Panel((world.peers[4].machine.key,), (0,), is_across=False)
 
     def invent(plan: EpochPlan) -> None:
         plan.slots = [
-            SlotPlan(replace(plan.slots[0].slot, index=9), (friend,), plan.slots[0].due_ms) if plan.slots else None,  # type: ignore[list-item]
+            SlotPlan(replace(plan.slots[0].slot, index=9), asked, plan.slots[0].due_ms) if plan.slots else None,  # type: ignore[list-item]
         ]
 
     cheat_plans(monkeypatch, world, invent)
@@ -39,7 +40,7 @@ def test_asking_a_friend_instead_of_the_drawn_target_counts_for_nothing(monkeypa
     def choose(plan: EpochPlan) -> None:
         for slot in plan.slots:
             if slot.targets != (friend,):
-                slot.targets = (friend,)
+                slot.panel = Panel((friend,), (0,), is_across=False)
 
     cheat_plans(monkeypatch, world, choose)
     world.run_epochs(8)
@@ -88,10 +89,11 @@ def test_a_receipt_for_another_request_is_rejected() -> None:
     world = quiet_world()
     world.run_epochs(5)
     context = world.peers[0].machine.context
-    audits = [r for r in context.ledger.records() if r.kind == Kind.AUDIT and audit_of(r).asked[0].receipt is not None]
-    audit = audit_of(audits[0])
-    moved = replace(audit, asked=(replace(audit.asked[0], nonce=bytes(32)), *audit.asked[1:]))
     cheat = world.peers[CHEAT]
+    audits = (audit_of(r) for r in context.ledger.records() if r.kind == Kind.AUDIT)
+    others = (a for a in audits if cheat.machine.key not in [asked.responder for asked in a.asked])
+    audit = next(a for a in others if a.asked[0].receipt is not None)
+    moved = replace(audit, asked=(replace(audit.asked[0], nonce=bytes(32)), *audit.asked[1:]))
     record = make_record(
         cheat.seed,
         cheat.machine.key,

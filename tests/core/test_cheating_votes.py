@@ -90,7 +90,7 @@ def test_a_reveal_whose_commit_no_cut_holds_counts_for_nothing(monkeypatch: pyte
             honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
         elif key not in self._voted and key.challenger != cheat.key:
             self._voted.add(key)
-            vote = Vote(key, state.id, 0, output_digest(dispute.audit.question, (1,), "stop"), (bytes(32),))  # type: ignore[attr-defined]
+            vote = Vote(key, state.id, 0, output_digest(dispute.audit.question, (1,), "stop", bytes(32)), (bytes(32),))  # type: ignore[attr-defined]
             cheat.write(Kind.VOTE, vote.encode(), now_ms)
 
     honest_commit = Voter._commit

@@ -10,7 +10,11 @@ from p2pverify.core.canon import sha256
 from p2pverify.core.network import PARAM_BOUNDS, Params
 
 PARAMS = replace(
-    Params(**{name: low for name, low, _ in PARAM_BOUNDS}), slots_milli=2500, panel_size=3, greedy_percent=25
+    Params(**{name: low for name, low, _ in PARAM_BOUNDS}),
+    slots_milli=2500,
+    panel_size=3,
+    greedy_percent=25,
+    across_percent=30,
 )
 CROWD = tuple(sorted(sha256(bytes([number])) for number in range(30)))
 
@@ -50,7 +54,7 @@ def test_number_of_slots(beta: bytes, slots_milli: int) -> None:
     found = draw.slots(beta, replace(PARAMS, slots_milli=slots_milli))
     assert slots_milli // 1000 <= len(found) <= -(-slots_milli // 1000)
     assert [slot.index for slot in found] == list(range(len(found)))
-    assert all(0 <= slot.at_permille < 500 for slot in found)
+    assert all(0 <= slot.at_permille < 1000 for slot in found)
     assert all(len(slot.prompt_seed) == len(slot.sample_seed) == 16 for slot in found)
 
 
@@ -61,13 +65,14 @@ def test_averages() -> None:
     assert abs(len(every) / 1000 - 2.5) < 0.06
     assert abs(sum(slot.solo for slot in every) / len(every) - 0.5) < 0.05
     assert abs(sum(slot.greedy for slot in every) / len(every) - 0.25) < 0.04
+    assert abs(sum(slot.across for slot in every) / len(every) - 0.3) < 0.04
     assert len({slot.prompt_seed for slot in every}) == len({slot.sample_seed for slot in every}) == len(every)
 
 
 def test_targets_are_spread() -> None:
     """Over a thousand draws of one slot every candidate is asked about as often as every other."""
     counts = dict.fromkeys(CROWD, 0)
-    panel = draw.Slot(0, solo=False, greedy=False, drawn_from=b"")
+    panel = draw.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
     for beta in _betas(1000):
         for key in draw.targets(beta, panel, CROWD, PARAMS):
             counts[key] += 1
@@ -77,11 +82,13 @@ def test_targets_are_spread() -> None:
 def test_extremes() -> None:
     """No candidates give no targets, fewer than the panel give all, and rates of 0 and 100 percent are exact."""
     beta = sha256(b"beta") * 2
-    panel = draw.Slot(0, solo=False, greedy=False, drawn_from=b"")
+    panel = draw.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
     assert draw.targets(beta, panel, (), PARAMS) == ()
     assert set(draw.targets(beta, panel, CROWD[:2], PARAMS)) == set(CROWD[:2])
     assert not any(slot.greedy for slot in draw.slots(beta, replace(PARAMS, greedy_percent=0)))
     assert all(slot.greedy for slot in draw.slots(beta, replace(PARAMS, greedy_percent=100)))
+    assert not any(slot.across for slot in draw.slots(beta, replace(PARAMS, across_percent=0)))
+    assert all(slot.across for slot in draw.slots(beta, replace(PARAMS, across_percent=100)))
 
 
 def test_spot_checks_come_at_their_rate() -> None:
@@ -116,3 +123,32 @@ def test_beacons_chain() -> None:
         draw.next_beacon(draw.next_beacon(first, bytes(64)), bytes(64)),
     }
     assert len(beacons) == 5
+
+
+SHAPES = {
+    "prompt_tokens": 32,
+    "prompt_spread": 24,
+    "answer_tokens": 64,
+    "answer_spread": 32,
+    "temperature_milli": 800,
+    "temperature_spread": 350,
+}
+
+
+def test_questions_have_many_shapes() -> None:
+    """Lengths and temperatures fill their ranges evenly, and each by itself; without ranges there is one shape."""
+    params = replace(PARAMS, **SHAPES)
+    found = [slot for beta in _betas(2000) for slot in draw.slots(beta, params)]
+    sizes = [slot.prompt_tokens(params) for slot in found]
+    lengths = [slot.answer_tokens(params) for slot in found]
+    heats = [slot.temperature_milli(params) for slot in found]
+    assert (min(sizes), max(sizes), len(set(sizes))) == (8, 32, 25)
+    assert (min(lengths), max(lengths), len(set(lengths))) == (32, 64, 33)
+    assert set(heats) == {0, 500, 600, 700, 800}
+    assert all((heat == 0) is slot.greedy for heat, slot in zip(heats, found, strict=True))
+    assert abs(sum(sizes) / len(sizes) - 20) < 0.5
+    assert abs(sum(lengths) / len(lengths) - 48) < 0.7
+    assert len(set(zip(sizes, lengths, strict=True))) > 700
+    plain = replace(params, prompt_spread=0, answer_spread=0, temperature_spread=0)
+    assert {(slot.prompt_tokens(plain), slot.answer_tokens(plain)) for slot in found} == {(32, 64)}
+    assert {slot.temperature_milli(plain) for slot in found} == {0, 800}

@@ -1,9 +1,11 @@
 """The machine as a whole: its one door, in virtual time."""
 
+from dataclasses import replace
+
 import pytest
 
 from p2pverify.core.canon import encode
-from p2pverify.core.events import Judged, Leave, RecordsArrived, RequestArrived, Respond, Tick
+from p2pverify.core.events import Compute, Computed, Judged, Leave, RecordsArrived, RequestArrived, Respond, Tick
 from p2pverify.core.machine import Machine
 from p2pverify.core.question import (
     Question,
@@ -14,7 +16,7 @@ from p2pverify.core.question import (
     sign_request,
 )
 from p2pverify.core.records import Kind
-from tests.support.world import MANIFEST, World, make_network, seeds
+from tests.support.world import MANIFEST, Peer, World, make_network, seeds
 
 
 def request_to(machine: Machine, asker: bytes, asker_key: bytes, **changes: object) -> tuple[Request, bytes]:
@@ -111,6 +113,23 @@ def test_a_peer_that_left_joins_again_when_it_is_started_again() -> None:
     assert again.active
     assert again.joined_epoch > member.joined_epoch
     assert again.agreements >= member.agreements
+
+
+class OtherNumerics(World):
+    """One peer serves another quantisation: the tokens are the same, the logits are not."""
+
+    def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
+        made = super()._answer(peer, job, since)
+        return replace(made, logits=b"\x08" * 32) if peer.name == 1 else made
+
+
+def test_equal_tokens_from_other_logits_are_other_answers_in_a_class() -> None:
+    """Within a class the digest of the logits counts: who serves another quantisation is convicted like any cheater."""
+    world = OtherNumerics(5, seed=17, cores=5, slots_milli=1500)
+    assert world.run_until(lambda: world.convicted(0) == {1}, epochs_max=20)
+    state = world.peers[0].machine.fold.latest
+    assert state.members[world.peers[1].machine.key].convicted_after >= 4
+    assert all(state.members[p.machine.key].dissents == 0 for p in world.peers if p.name != 1)
 
 
 def test_nothing_is_signed_before_genesis_or_in_the_first_epoch_after_a_start() -> None:

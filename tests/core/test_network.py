@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from p2pverify.core.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.network import (
+    ACROSS_BOUNDS,
+    ANY,
     CLASSES_MAX,
     FOUNDERS_MAX,
     NETWORK_BYTES_MAX,
     PARAM_BOUNDS,
+    Across,
     DeterminismClass,
     Network,
     Params,
@@ -25,8 +28,18 @@ CLASS = DeterminismClass("avx2", MANIFEST, "engine 1", "x86-64", 1_000)
 NETWORK = Network("test", (sha256(b"founder"),), (MANIFEST,), (CLASS,), PARAMS)
 
 keys = st.sets(st.binary(min_size=32, max_size=32), min_size=1, max_size=5).map(lambda found: tuple(sorted(found)))
+#: Ranges reach down from these, and leave something of them.
+RANGES = {"prompt_spread": "prompt_tokens", "answer_spread": "answer_tokens", "temperature_spread": "temperature_milli"}
+
+
+def consistent(numbers: Params) -> Params:
+    """The numbers, with those made smaller or larger that do not fit to others."""
+    spreads = {name: min(getattr(numbers, name), max(0, getattr(numbers, most) - 1)) for name, most in RANGES.items()}
+    return replace(numbers, cheat_ppm=max(numbers.cheat_ppm, 1001), **spreads)
+
+
 params = st.tuples(*(st.integers(low, high) for _, low, high in PARAM_BOUNDS)).map(
-    lambda numbers: replace(Params(*numbers), cheat_ppm=max(numbers[15], 1001))
+    lambda numbers: consistent(Params(*numbers))
 )
 
 
@@ -43,6 +56,8 @@ def test_round_trip(name: str, founders: tuple[bytes, ...], numbers: Params) -> 
 def test_bounds(name: str, low: int, high: int) -> None:
     """Both ends of each range are taken, and one beyond is refused by name."""
     others = {"cheat_ppm": 2_000} if name != "cheat_ppm" else {}
+    if name in RANGES:
+        others[RANGES[name]] = high + 1
     for value in (low, high):
         rate = replace(CLASS, honest_ppm=1)
         numbers = replace(PARAMS, **{**others, name: max(value, 2) if name == "cheat_ppm" else value})
@@ -52,6 +67,56 @@ def test_bounds(name: str, low: int, high: int) -> None:
         decode_network(replace(NETWORK, params=replace(PARAMS, **{name: high + 1})).encode())
     with pytest.raises(DecodeError, match=rf"^{name}"):
         decode_network(replace(NETWORK, params=replace(PARAMS, **{name: low - 1})).encode())
+
+
+ACROSS = Across(250_000, 20_000, 500_000, 40_000, 2_000_000, 10_000)
+JUDGED = replace(NETWORK, classes=(replace(CLASS, across=ACROSS),), referee="exact/1")
+UNKNOWN = DeterminismClass("any", MANIFEST, ANY, ANY, 1_000, ACROSS)
+
+
+@given(st.tuples(*(st.integers(0, high) for _, high in ACROSS_BOUNDS)))
+@settings(deadline=None, max_examples=100)
+def test_thresholds_are_read_back(numbers: tuple[int, ...]) -> None:
+    """Whatever they are, if a match is no mismatch and an honest peer may be wrong at all."""
+    low, slope, high, steep, end, honest = numbers
+    across = Across(min(low, high), min(slope, steep), max(low, high), max(slope, steep), end, max(honest % 1000, 1))
+    network = replace(JUDGED, classes=(replace(CLASS, across=across), UNKNOWN), params=PARAMS)
+    assert decode_network(network.encode()) == network
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"classes": (replace(CLASS, across=replace(ACROSS, match_base=500_001)),)}, "would be a mismatch as well"),
+        ({"classes": (replace(CLASS, across=replace(ACROSS, match_slope=40_001)),)}, "would be a mismatch as well"),
+        ({"classes": (replace(CLASS, across=replace(ACROSS, end_max=2**32 - 1)),)}, "end_max: above"),
+        ({"classes": (replace(CLASS, across=replace(ACROSS, honest_ppm=0)),)}, "nothing is certain"),
+        ({"classes": (replace(CLASS, across=replace(ACROSS, honest_ppm=100_000)),)}, "below cheat_ppm"),
+        ({"referee": ""}, "there is no referee"),
+        ({"classes": (replace(UNKNOWN, numeric_path="x86-64"),)}, "both unknown or both known"),
+        ({"classes": (replace(UNKNOWN, engine="engine 1"),)}, "both unknown or both known"),
+        ({"classes": (replace(UNKNOWN, across=None),)}, "or not at all"),
+        ({"classes": (UNKNOWN, replace(UNKNOWN, name="another"))}, "two classes of unknown engine"),
+    ],
+)
+def test_referees_that_make_no_sense(changes: dict[str, object], reason: str) -> None:
+    """Thresholds, the referee and the class of unknown engine must fit together."""
+    with pytest.raises(DecodeError, match=reason):
+        decode_network(replace(JUDGED, **changes).encode())  # type: ignore[arg-type]  # field names
+
+
+def test_thresholds_stand_in_wire_order() -> None:
+    """Their limits name the fields of the thresholds, in their order."""
+    assert [name for name, _ in ACROSS_BOUNDS] == list(Across.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_range_leaves_something(name: str) -> None:
+    """It reaches down to one, and not to nothing; where there is no range the number may be anything."""
+    numbers = replace(PARAMS, **{RANGES[name]: 7, name: 6})
+    assert decode_network(replace(NETWORK, params=numbers).encode()).params == numbers
+    with pytest.raises(DecodeError, match=rf"^{name} leaves nothing$"):
+        decode_network(replace(NETWORK, params=replace(numbers, **{name: 7})).encode())
 
 
 def test_params_stand_in_wire_order() -> None:
@@ -86,8 +151,11 @@ def test_mutated_definitions(data: st.DataObject) -> None:
 def test_largest_definition() -> None:
     """As many founders and classes as allowed fit into the limit of bytes, and one more of either does not pass."""
     founders = tuple(number.to_bytes(32, "big") for number in range(FOUNDERS_MAX))
-    classes = tuple(replace(CLASS, name=f"class {number}") for number in range(CLASSES_MAX))
-    network = replace(NETWORK, founders=founders, classes=classes)
+    widest = Across(*(high for _, high in ACROSS_BOUNDS[:5]), 99_999)
+    longest = replace(CLASS, engine="e" * 128, numeric_path="p" * 128, across=widest)
+    classes = tuple(replace(longest, name=f"class {number}" + "n" * 50) for number in range(CLASSES_MAX))
+    manifests = tuple(sorted((MANIFEST, *(sha256(b"%d" % n) for n in range(CLASSES_MAX - 1)))))
+    network = replace(JUDGED, founders=founders, manifests=manifests, classes=classes, referee="r" * 128)
     assert len(network.encode()) <= NETWORK_BYTES_MAX
     assert decode_network(network.encode()) == network
     for more in (

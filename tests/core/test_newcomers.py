@@ -1,14 +1,13 @@
 """Halves that took in different newcomers, and proofs that come before those whom they are about."""
 
 from p2pverify.core import sign, vrf
+from p2pverify.core.conflict import Conflict, Evidence
 from p2pverify.core.events import RecordsArrived
 from p2pverify.core.fold import NEW_AUTHORS_MAX, new_authors_max
 from p2pverify.core.machine import Machine
 from p2pverify.core.records import (
     NO_PREV,
-    Conflict,
     Cut,
-    Evidence,
     Head,
     Join,
     Kind,

@@ -1,6 +1,7 @@
 """Peeking at a record says what decoding it would say, and nothing about bytes that are none."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core import sign
 from p2pverify.core.peek import Claim, peek
-from p2pverify.core.records import NO_PREV, Kind, decode_record, make_record
+from p2pverify.core.records import NO_PREV, DisputeKey, Kind, decode_commit, decode_record, make_record
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 SEED = bytes(range(32))
@@ -70,3 +71,32 @@ def test_records_cut_and_bent(place: int, inserted: bytes) -> None:
     """Cut short or with bytes put in anywhere, a claim or nothing."""
     for data in (DATA[:place], DATA[:place] + inserted + DATA[place:], DATA[:place] + inserted):
         assert peek(data) is None or isinstance(peek(data), Claim)
+
+
+def test_a_lot_costs_what_its_proof_does() -> None:
+    """A commit with a lot is as dear as a duty, one without is a signature; at any epoch, number and slot."""
+    cases = json.loads((VECTORS / "vote-commit" / "valid.json").read_text(encoding="utf-8"))
+    duty = json.loads((VECTORS / "duty" / "valid.json").read_text(encoding="utf-8"))[0]
+    dear = peek(bytes.fromhex(duty["input"]["record"]))
+    assert dear is not None
+    seen = set()
+    for case in cases:
+        given_record = decode_record(bytes.fromhex(case["input"]["record"]))
+        commit = decode_commit(given_record.payload)
+        for epoch, slot in ((given_record.epoch, commit.dispute.slot), (2**40, 255)):
+            where = DisputeKey(commit.dispute.challenger, epoch - 1, slot)
+            record = make_record(
+                SEED,
+                sign.public_key(SEED),
+                bytes(32),
+                epoch=epoch,
+                seq=2**40,
+                prev=b"p" * 32,
+                kind=Kind.VOTE_COMMIT,
+                payload=replace(commit, dispute=where).encode(),
+            )
+            claim = peek(record.data)
+            assert claim is not None
+            assert claim.checks == (1 if commit.lot is None else dear.checks)
+            seen.add(commit.lot is None)
+    assert seen == {True, False}

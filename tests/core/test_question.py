@@ -37,6 +37,7 @@ NETWORK = sha256(b"network")
 QUESTION = Question(sha256(b"model"), (1, 2, 3), 16, 800, bytes(16), ALICES)
 REQUEST = Request(NETWORK, ALICES, BOBS, QUESTION.id, sha256(b"nonce"), 9)
 TOKENS = (7, 8, 9)
+LOGITS = sha256(b"logits")
 
 digests = st.binary(min_size=32, max_size=32)
 questions = st.builds(
@@ -51,7 +52,7 @@ questions = st.builds(
 
 
 def _receipt(tokens: tuple[int, ...] = TOKENS, finish: str = "stop", request: Request = REQUEST) -> Receipt:
-    output = output_digest(request.question, tokens, finish)
+    output = output_digest(request.question, tokens, finish, LOGITS)
     fields = (NETWORK, BOBS, request.id, 0, salted_digest(request.id, BOBS, 0, output), len(tokens), 1, 2, 3)
     unsigned = Receipt(*fields, bytes(64))
     return Receipt(*fields, sign.sign(BOB, encode(unsigned.signed_value())))
@@ -98,7 +99,7 @@ def test_request_size_limit() -> None:
 
 def test_response_round_trip() -> None:
     """An answer is read back with its receipt, and a refusal with its code."""
-    answer = Answer(TOKENS, "stop", _receipt())
+    answer = Answer(TOKENS, "stop", LOGITS, _receipt())
     assert decode_response(encode_answer(answer), REQUEST) == answer
     with pytest.raises(RequestRefused, match=r"^busy: later$"):
         decode_response(encode_refusal(RequestRefused("busy", "later")), REQUEST)
@@ -108,7 +109,7 @@ def test_response_round_trip() -> None:
 @settings(deadline=None, max_examples=300)
 def test_mutated_responses(data: st.DataObject) -> None:
     """Any change to an answer's bytes makes it invalid."""
-    good = encode_answer(Answer(TOKENS, "stop", _receipt()))
+    good = encode_answer(Answer(TOKENS, "stop", LOGITS, _receipt()))
     at = data.draw(st.integers(0, len(good) - 1))
     mutated = good[:at] + data.draw(st.binary(max_size=2)) + good[at + data.draw(st.integers(0, 2)) :]
     if mutated != good:
@@ -133,7 +134,7 @@ def test_receipt_is_for_one_request(request_changes: dict[str, bytes | int]) -> 
     other = replace(REQUEST, **request_changes)  # type: ignore[arg-type]  # field names
     assert other.id != REQUEST.id
     with pytest.raises(DecodeError):
-        decode_response(encode_answer(Answer(TOKENS, "stop", _receipt())), other)
+        decode_response(encode_answer(Answer(TOKENS, "stop", LOGITS, _receipt())), other)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_question_id_binds_every_field(changes: dict[str, object]) -> None:
     """A question that differs in any field has another id, and so has any answer to it."""
     other = replace(QUESTION, **changes)  # type: ignore[arg-type]  # field names
     assert other.id != QUESTION.id
-    assert output_digest(other.id, TOKENS, "stop") != output_digest(QUESTION.id, TOKENS, "stop")
+    assert output_digest(other.id, TOKENS, "stop", LOGITS) != output_digest(QUESTION.id, TOKENS, "stop", LOGITS)
 
 
 def test_sampler_key_depends_on_seed_and_requester() -> None:
@@ -164,7 +165,7 @@ def test_sampler_key_depends_on_seed_and_requester() -> None:
 
 def test_salted_digests_hide_equal_answers() -> None:
     """Two peers with one answer to one question sign unlike digests, and so does one peer asked twice."""
-    output = output_digest(QUESTION.id, TOKENS, "stop")
+    output = output_digest(QUESTION.id, TOKENS, "stop", LOGITS)
     twice = replace(REQUEST, nonce=bytes(32))
     found = {
         salted_digest(REQUEST.id, BOBS, 0, output),
@@ -177,7 +178,7 @@ def test_salted_digests_hide_equal_answers() -> None:
 
 def test_nonce_binds_the_challengers_answer() -> None:
     """Another class, output, salt, slot, responder or question would have made another nonce."""
-    output = output_digest(QUESTION.id, TOKENS, "stop")
+    output = output_digest(QUESTION.id, TOKENS, "stop", LOGITS)
     opening = Opening(3, 0, output, (sha256(b"salt"),))
     where = (NETWORK, ALICES, BOBS, 9, QUESTION.id)
     others = [

@@ -8,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.core import records, sign, vrf
+from p2pverify.core.audit import Asked, Audit, Duty, decode_audit, decode_duty
 from p2pverify.core.canon import encode, sha256
+from p2pverify.core.compare import TOTAL_MAX, Measure
+from p2pverify.core.conflict import Conflict, Evidence, decode_conflict
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.network import ANSWER_TOKENS_MAX, PARAM_BOUNDS
+from p2pverify.core.question import Opening, Receipt
 from p2pverify.core.records import (
     EPOCH_MAX,
     HEADS_MAX,
@@ -17,15 +22,15 @@ from p2pverify.core.records import (
     PAYLOAD_BYTES_MAX,
     RECORD_BYTES_MAX,
     SEQ_MAX,
+    STAGE_MAX,
     Commit,
-    Conflict,
     Cut,
     CutSignature,
     DisputeKey,
-    Evidence,
     Header,
     Join,
     Kind,
+    Lot,
     Record,
     Vote,
     decode_record,
@@ -43,8 +48,12 @@ salts = st.lists(digests, max_size=31).map(tuple)
 heads = st.dictionaries(digests, st.tuples(st.integers(0, SEQ_MAX), digests), max_size=6).map(
     lambda found: tuple((author, *found[author]) for author in sorted(found))
 )
-commits = st.builds(Commit, disputes, digests, digests)
-votes = st.builds(Vote, disputes, digests, st.integers(0, 31), digests, salts)
+uint32s = st.integers(0, 2**32 - 1)
+measured = st.builds(Measure, st.integers(0, ANSWER_TOKENS_MAX), st.integers(0, TOTAL_MAX), uint32s, uint32s)
+measures = st.lists(st.none() | measured, max_size=31).map(tuple)
+lots = st.none() | st.builds(Lot, st.integers(1, STAGE_MAX), digests, digests, st.binary(min_size=80, max_size=80))
+commits = st.builds(Commit, disputes, digests, digests, lots)
+votes = st.builds(Vote, disputes, digests, st.integers(0, 31), digests, salts, measures, st.none() | digests)
 cuts = st.builds(Cut, epochs, digests, digests, st.binary(min_size=80, max_size=80), heads, digests, digests)
 CODECS: list[tuple[Any, Any]] = [
     (commits, records.decode_commit),
@@ -124,7 +133,7 @@ def test_mutated_records(data: st.DataObject) -> None:
 @settings(deadline=None, max_examples=300)
 def test_any_bytes(data: bytes) -> None:
     """Strangers' bytes raise DecodeError from every decoder, and nothing else."""
-    decoders = [decode_record, records.decode_join, records.decode_leave, records.decode_conflict]
+    decoders = [decode_record, records.decode_join, records.decode_leave, decode_conflict]
     for decoder in [*decoders, *(decoder for _, decoder in CODECS)]:
         with contextlib.suppress(DecodeError):
             decoder(data)
@@ -153,6 +162,26 @@ def test_largest_cut_fits() -> None:
     assert records.decode_cut(cut.encode()) == cut
 
 
+def test_what_a_full_panel_says_fits() -> None:
+    """Audit, duty and vote of the largest panel, with as many slots as a contract can ask for, fit into a record."""
+    bounds = {name: high for name, _, high in PARAM_BOUNDS}
+    size = bounds["panel_size"]
+    slots = -(-bounds["slots_milli"] // 1000)
+    worst = Measure(ANSWER_TOKENS_MAX, TOTAL_MAX, 2**32 - 1, 2**32 - 1)
+    receipt = Receipt(NETWORK, KEY, NETWORK, 31, NETWORK, ANSWER_TOKENS_MAX, 2**32, 2**32, 2**32, bytes(64))
+    asked = tuple(Asked(bytes([which]) * 32, bytes([which]) * 32, receipt, 2**32 - 1) for which in range(size))
+    audit = Audit(KEY, EPOCH_MAX, 255, NETWORK, NETWORK, 2**63 - 1, True, asked, NETWORK)
+    salts = (bytes(32),) * size
+    openings = tuple(Opening(slot, 31, NETWORK, salts, (worst,) * size) for slot in range(slots))
+    duty = Duty(EPOCH_MAX, NETWORK, NETWORK, KEY, bytes(80), openings)
+    vote = Vote(DisputeKey(KEY, EPOCH_MAX, 255), NETWORK, 31, NETWORK, salts, (worst,) * size, NETWORK)
+    assert decode_duty(duty.encode()) == duty
+    assert records.decode_vote(vote.encode()) == vote
+    sizes = [len(each.encode()) for each in (audit, duty, vote)]
+    assert max(sizes) <= PAYLOAD_BYTES_MAX
+    assert len(decode_audit(audit.encode(), NETWORK, KEY).asked) == size
+
+
 def test_join_needs_a_valid_point() -> None:
     """A VRF key of small order is refused, a real one is taken."""
     key = vrf.public_key(vrf.derive_seed(ALICE))
@@ -175,20 +204,20 @@ def test_conflict_round_trip() -> None:
     """A conflict is read back with both sides signed, and only in the order of their ids."""
     one, two = sorted((_record(b"\x80"), _record(b"\x81\x00")), key=lambda found: found.id)
     conflict = Conflict(_side(one, None), _side(two, two.payload))
-    found = records.decode_conflict(conflict.encode())
+    found = decode_conflict(conflict.encode())
     assert found == conflict
     assert found.first.is_signed()
     assert found.second.is_signed()
     assert (found.first.id, found.second.id) == (one.id, two.id)
     with pytest.raises(DecodeError, match="equal or out of order"):
-        records.decode_conflict(Conflict(conflict.second, conflict.first).encode())
+        decode_conflict(Conflict(conflict.second, conflict.first).encode())
 
 
 def test_conflict_payloads_are_those_signed() -> None:
     """A side with a payload of another digest is refused."""
     one, two = sorted((_record(b"\x80"), _record(b"\x81\x00")), key=lambda found: found.id)
     with pytest.raises(DecodeError, match="not the one that was signed"):
-        records.decode_conflict(Conflict(_side(one, b"other"), _side(two, None)).encode())
+        decode_conflict(Conflict(_side(one, b"other"), _side(two, None)).encode())
 
 
 @pytest.mark.parametrize(("seq", "prev"), [(0, sha256(b"before")), (1, NO_PREV)])

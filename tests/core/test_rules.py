@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from p2pverify.core import rules, sign
 from p2pverify.core.audit import decode_audit, decode_duty
 from p2pverify.core.canon import encode, sha256
+from p2pverify.core.conflict import Evidence
 from p2pverify.core.draw import duty_alpha
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.network import decode_network
 from p2pverify.core.records import (
     NO_PREV,
-    Evidence,
     Kind,
     Record,
     decode_commit,

@@ -164,12 +164,12 @@ def test_availability_is_a_median_of_weighted_challengers() -> None:
 def test_standings(changes: dict[str, int], availability: int | None, expected: Standing) -> None:
     """The first rule that holds decides, from convicted down to probation."""
     member = replace(Member(active=True, joined_epoch=1, joined_index=1), **changes)  # type: ignore[arg-type]  # field names
-    assert standing(member, USUAL, availability, 7) is expected
+    assert standing(member, USUAL.up, availability, 7) is expected
 
 
 def test_silence_bars_trust_but_makes_nobody_suspect() -> None:
     """A peer that answers a quarter of its challengers is on probation, however often it was right."""
     asked = {bytes([number]): Contact(4, 1) for number in range(3)}
     member = Member(active=True, weight=1, joined_epoch=1, joined_index=1, agreements=40, contacts=asked)
-    assert standing(member, USUAL, 250_000, 7) is Standing.PROBATION
-    assert standing(member, USUAL, 1_000_000, 7) is Standing.TRUSTED
+    assert standing(member, USUAL.up, 250_000, 7) is Standing.PROBATION
+    assert standing(member, USUAL.up, 1_000_000, 7) is Standing.TRUSTED

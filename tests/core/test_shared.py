@@ -21,7 +21,7 @@ class Told(World):
         self.done: list[tuple[int, int, object]] = []
         super().__init__(6, seed=17, cores=6, slots_milli=1500, spot_check_permille=100, conviction_odds=1000)
 
-    def _machine(self, seed: bytes) -> Machine:
+    def _machine(self, seed: bytes, name: int = 0) -> Machine:
         return Machine(self.network, seed, 0, MANIFEST, 4096, shared=self.shared)
 
     def _handle(self, peer: Peer, event: Event) -> None:

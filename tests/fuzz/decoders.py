@@ -11,26 +11,60 @@ from typing import Any
 from p2pverify import app
 from p2pverify.api import bind, gate
 from p2pverify.api.metrics import Counts
-from p2pverify.core import audit, canon, manifest, negentropy, network, peek, peerid, question, records, rules
+from p2pverify.core import (
+    audit,
+    canary,
+    canon,
+    conflict,
+    evidence,
+    manifest,
+    negentropy,
+    network,
+    peek,
+    peerid,
+    question,
+    records,
+    rules,
+)
 from p2pverify.core import sync_messages as sync
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
 from p2pverify.core.gossip_types import GossipMessage, Rpc
+from p2pverify.engine import cheat_spec, gguf, variants
 from p2pverify.engine import errors as engine_errors
-from p2pverify.engine import gguf
 from p2pverify.net import address, framing, negotiate, peer_list, rpc_codec
 from p2pverify.net.discovery import mdns
 from p2pverify.net.stream import StreamBrokenError
-from p2pverify.node import config, journal, messages, networkfile, networktable
+from p2pverify.node import (
+    canaries,
+    config,
+    corpus,
+    journal,
+    manifestfile,
+    manifesttable,
+    messages,
+    networkfile,
+    networktable,
+)
 from p2pverify.node.tomlfile import FileError
 from p2pverify.store import exportfile
 from p2pverify.store.errors import ExportError
 from tests.fuzz import seeds
+from tests.support.canaries import TRIGGER
 
 #: Where it must be said that a function is no decoder of outside bytes: which one tries it, or why nobody needs to.
 EXEMPT = {
+    "core.compare.read_measures": "a part of decode_vote and decode_duty",
+    "core.golden.read_golden": "a part of decode_manifest",
+    "core.network.read_across": "a part of decode_network and decode_manifest",
+    "core.records.read_fields": "how decoders of payloads begin",
     "core.records.read_salts": "a part of decode_vote and decode_duty",
+    "engine.exact.blocks.read": "of weights whose digest was checked",
+    "engine.exact.loading.load": "of weights whose digest was checked",
+    "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",
     "engine.gguf.read_head": "parse_head with a file",
+    "engine.gguf_write.read_tensor": "of weights whose head was read",
     "engine.llamacpp.load": "loads a library",
+    "engine.variants.load": "loads a library",
     "node.tomlfile.read_model": "a part of load_network and load_config",
     "node.tomlfile.read_toml": "a part of load_network and load_config",
 }
@@ -149,6 +183,7 @@ async def _no_app(*_: object) -> None:
 
 
 _NETWORK = network.decode_network(seeds.vectors("record", "network")[0])
+_MANIFEST = manifest.decode_manifest(records.decode_record(seeds.vectors("manifest", "record")[0]).payload)
 _RULES = rules.Rules(_NETWORK, _NETWORK.id, 15)
 
 
@@ -187,7 +222,7 @@ DECODERS: dict[str, Decoder] = {
     "core.records.decode_vote": _payload(records.decode_vote, "vote"),
     "core.records.decode_cut": _payload(records.decode_cut, "cut"),
     "core.records.decode_cut_signature": _payload(records.decode_cut_signature, "cut-signature"),
-    "core.records.decode_conflict": _payload(records.decode_conflict, "conflict"),
+    "core.conflict.decode_conflict": _payload(conflict.decode_conflict, "conflict"),
     "core.audit.decode_audit": _payload(lambda data: audit.decode_audit(data, bytes(32), bytes(32)), "audit"),
     "core.audit.decode_duty": _payload(audit.decode_duty, "duty"),
     "core.manifest.decode_manifest": _payload(manifest.decode_manifest, "manifest"),
@@ -225,12 +260,44 @@ DECODERS: dict[str, Decoder] = {
     "node.journal.decode_output": Decoder(
         lambda data: journal.decode_output(bytes(32), bytes(32), data),
         write=journal.encode_output,
-        seeds=lambda: [canon.encode([[1, 2, 3], "stop"])],
+        seeds=lambda: [canon.encode([[1, 2, 3], "stop", bytes(32)])],
+    ),
+    "node.journal.decode_stored_evidence": Decoder(
+        lambda data: journal.decode_stored_evidence(3, 0, bytes(32), data),
+        write=journal.encode_output,
+        seeds=lambda: [canon.encode([[1, 2, 3], "stop", bytes(32)])],
+    ),
+    "core.evidence.decode_evidence_request": Decoder(
+        evidence.decode_evidence_request,
+        write=lambda value: evidence.encode_evidence_request(*value),
+        seeds=seeds.of("evidence-request", "request"),
+    ),
+    "core.evidence.decode_evidence": Decoder(
+        evidence.decode_evidence, write=evidence.encode_evidence, seeds=seeds.of("evidence", "evidence")
+    ),
+    "core.canary.decode_canary_evidence": Decoder(
+        canary.decode_canary_evidence,
+        write=lambda value: value.encode(),
+        seeds=seeds.of("canary-evidence", "evidence"),
+    ),
+    "core.canary.decode_secrets": Decoder(
+        canary.decode_secrets, write=canary.encode_secrets, seeds=lambda: [canary.encode_secrets([TRIGGER])]
+    ),
+    "node.canaries.load_evidence": Decoder(
+        _filed(canaries.load_evidence), FileError, seeds=seeds.of("canary-evidence", "evidence")
+    ),
+    "node.canaries.load_secrets": Decoder(
+        _filed(canaries.load_secrets), FileError, seeds=lambda: [canary.encode_secrets([TRIGGER])]
     ),
     "node.networkfile.load_network": Decoder(
         _filed(networkfile.load_network),
         FileError,
         seeds=lambda: [networkfile.dump_network(_NETWORK, ()).encode(), b"a = 1" + b"0" * 5000, b"a = " + b"[" * 5000],
+    ),
+    "node.manifestfile.load_manifest": Decoder(
+        _filed(manifestfile.load_manifest),
+        FileError,
+        seeds=lambda: ["\n".join(manifesttable.manifest_lines(_MANIFEST)).encode(), b"canary = [[[["],
     ),
     "node.config.load_config": Decoder(
         _filed(config.load_config),
@@ -276,10 +343,26 @@ DECODERS: dict[str, Decoder] = {
         mdns.decode_txt, seeds=lambda: [b"\x18dnsaddr=/ip4/192.0.2.1/tcp", b"\x00\x01a"]
     ),
     "store.exportfile.read_export": Decoder(_export, ExportError, seeds=_an_export),
+    "engine.variants.parse": Decoder(
+        _text(variants.parse),
+        engine_errors.EngineUnavailable,
+        seeds=lambda: [b"sse42", b"wheel/kv-f16", b""],
+    ),
     "engine.gguf.parse_head": Decoder(
         gguf.parse_head, engine_errors.WeightsError, seeds=lambda: [b"GGUF" + bytes([3, 0, 0, 0]) + bytes(16)]
     ),
     "api.bind.parse_bind": Decoder(_text(bind.parse_bind), bind.BindError, seeds=lambda: [b"127.0.0.1:0", b"[::1]:1"]),
     "api.gate.Gate": Decoder(_gated, gate.RefusedError, seeds=lambda: [b"limit=10\n100", b"limit=%ff&a=b\n-1"]),
+    "engine.cheat_spec.parse_spec": Decoder(
+        _text(cheat_spec.parse_spec), ValueError, seeds=lambda: [b"quantize:q4_0@0.3", b"prune"]
+    ),
+    "node.corpus.read_corpus": Decoder(
+        _filed(corpus.read_corpus), FileError, seeds=lambda: [b"# questions\nWhy is the sky blue?\n"]
+    ),
+    "node.corpus.read_replay": Decoder(
+        _filed(corpus.read_replay),
+        FileError,
+        seeds=lambda: [b'{"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 9, "temperature": 0.8}\n'],
+    ),
     "app.parse_cheat": Decoder(_text(app.parse_cheat), app.NodeError, seeds=lambda: [b"canned@0.2", b"silent"]),
 }

@@ -11,7 +11,25 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from vectorgen import audits, diag, examples, folds, functions, gossip, membership, peer_lists, streams, sync, votes
+from vectorgen import (
+    audits,
+    canaries,
+    committees,
+    crossed,
+    diag,
+    evidence,
+    examples,
+    folds,
+    functions,
+    gossip,
+    manifests,
+    membership,
+    peer_lists,
+    speed,
+    streams,
+    sync,
+    votes,
+)
 from vectorgen.case import Case
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
@@ -23,7 +41,7 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
     """For each page: the bytes of its examples, and the same in diagnostic notation."""
     records = {
         "network.md": membership.network_record(),
-        "manifest.md": membership.manifest_record(),
+        "manifest.md": manifests.manifest_record(),
         "join.md": examples.join(examples.CAROL),
         "leave.md": membership.leave_record(),
         "audit.md": examples.AUDIT_RECORD,
@@ -39,6 +57,14 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         (streams.DATA, diag.annotate(streams.DATA, "request")),
         (streams.ANSWER, diag.annotate(streams.ANSWER, "answer")),
     ]
+    found["evidence.md"] = [
+        (evidence.ASKS, diag.annotate(evidence.ASKS, "evidence-request")),
+        (evidence.SHOWN, diag.annotate(evidence.SHOWN, "claimed-answer")),
+    ]
+    found["canary.md"] = [
+        (canaries.HIDDEN, diag.annotate(canaries.HIDDEN, "hidden-prompt")),
+        (canaries.EVIDENCE, diag.annotate(canaries.EVIDENCE, "canary-evidence")),
+    ]
     found["sync.md"] = [(data, diag.annotate(data, rule)) for data, rule in sync.SHOWN]
     view = examples.first_view()
     found["view.md"] = [(view, diag.annotate(view, "view"))]
@@ -49,7 +75,23 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
 
 def write_vectors() -> None:
     cases: dict[Path, list[Case]] = {}
-    for module in (membership, audits, votes, peer_lists, streams, sync, functions, folds, gossip):
+    for module in (
+        membership,
+        manifests,
+        audits,
+        votes,
+        peer_lists,
+        streams,
+        evidence,
+        canaries,
+        sync,
+        speed,
+        functions,
+        crossed,
+        committees,
+        folds,
+        gossip,
+    ):
         cases.update(module.cases())
     for path, found in cases.items():
         if path.suffix:

@@ -31,7 +31,7 @@ RECORD_PAGES = (
     "cut-signature",
     "conflict",
 )
-GRAMMAR_PAGES = (*RECORD_PAGES, "request", "view", "README")
+GRAMMAR_PAGES = (*RECORD_PAGES, "request", "evidence", "canary", "view", "README")
 
 
 def _page(name: str) -> str:
@@ -182,12 +182,12 @@ def _constants(node: ast.AST) -> set[str]:
     return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
 
 
-@pytest.mark.parametrize("module", ["advance.py", "duties.py", "disputes.py", "fold.py"])
+@pytest.mark.parametrize("module", ["across.py", "advance.py", "duties.py", "disputes.py", "fold.py", "stages.py"])
 def test_texts_of_the_fold_stand_on_pages(module: str) -> None:
     """Whatever text the fold counts, refuses or convicts by stands on a page, since it is part of the view."""
     pages = " ".join(" ".join(_page(path.stem).split()) for path in PROTOCOL.glob("*.md"))
     texts = _texts(module)
-    assert len(texts) >= 3
+    assert texts
     assert [text for text in sorted(texts) if f"`{text}`" not in pages] == []
 
 

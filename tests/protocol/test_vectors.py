@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core import audit, draw, question, records
+from p2pverify.core import audit, compare, draw, question, records
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.ledger import ledger_root
+from p2pverify.core.network import Across, decode_network
 from p2pverify.core.network import TestSteps as Steps
-from p2pverify.core.network import decode_network
 from p2pverify.core.network import test_steps as steps_of
 from p2pverify.core.peerid import key_of, peer_id
 from p2pverify.core.rules import Rules, judge
@@ -145,8 +145,11 @@ def test_slots(case: dict[str, Any]) -> None:
     assert len(found) == len(case["expect"])
     for slot, expected in zip(found, case["expect"], strict=True):
         assert [key.hex() for key in draw.targets(beta, slot, reversed(candidates), params)] == expected["targets"]
-        assert [slot.index, slot.at_permille, slot.solo, slot.greedy] == [
-            expected[name] for name in ("index", "at_permille", "solo", "greedy")
+        assert [slot.index, slot.at_permille, slot.solo, slot.greedy, slot.across] == [
+            expected[name] for name in ("index", "at_permille", "solo", "greedy", "across")
+        ]
+        assert [slot.prompt_tokens(params), slot.answer_tokens(params), slot.temperature_milli(params)] == [
+            expected[name] for name in ("prompt_tokens", "answer_tokens", "temperature_milli")
         ]
         assert slot.prompt_seed.hex() == expected["prompt_seed"]
         assert slot.sample_seed.hex() == expected["sample_seed"]
@@ -190,7 +193,7 @@ def _digest(a: dict[str, Any]) -> Any:
             )
             return {"id": asked.id.hex(), "sampler_key": asked.sampler_key.hex()}
         case "output_digest":
-            return question.output_digest(a["question"], tuple(a["tokens"]), a["finish"])
+            return question.output_digest(a["question"], tuple(a["tokens"]), a["finish"], a["logits"])
         case "request":
             names = ("network", "requester", "responder", "question", "nonce", "expiry_epoch")
             return question.Request(*(a[name] for name in names)).id
@@ -213,6 +216,28 @@ def test_digests(case: dict[str, Any]) -> None:
     """Each beacon, VRF input, rank, id, nonce and commit is the one that the vector names."""
     found = _compute(_arguments(case))
     assert (found.hex() if isinstance(found, bytes) else found) == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("compare/measure.json"))
+def test_measures(case: dict[str, Any]) -> None:
+    """Margins, ends and the length that was asked for give this measure."""
+    given = case["input"]
+    found = compare.measure(given["deficits"], given["ends"], given["finish"], given["tokens_max"])
+    assert found.to_value() == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("compare/verdict.json"))
+def test_verdicts(case: dict[str, Any]) -> None:
+    """A measure and a class's thresholds give this verdict."""
+    given = case["input"]
+    assert compare.verdict(compare.Measure(*given["measure"]), Across(**given["across"])) == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("compare/digest.json"))
+def test_digests_of_measures(case: dict[str, Any]) -> None:
+    """What is voted on is this digest of the measures."""
+    found = compare.read_measures(case["input"]["measures"], 31)
+    assert compare.verdict_digest(_bytes(case, "question"), found).hex() == case["expect"]
 
 
 @pytest.mark.parametrize("case", _load("score/steps.json"))

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 
 from p2pverify.core import sign
 from p2pverify.core.events import (
+    REFEREE,
     AskFailed,
     Compute,
     Computed,
     Event,
+    Fetch,
     Finalised,
     Judged,
     Note,
@@ -26,12 +28,15 @@ from p2pverify.core.events import (
     RequestArrived,
     Respond,
     ResponseArrived,
+    Score,
     Send,
+    StoredEvidence,
     Tick,
 )
 from p2pverify.core.machine import Machine
 from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import DeterminismClass, Network, Params
+from p2pverify.core.network import ANY, DeterminismClass, Network, Params
+from p2pverify.testnet.world.engine import ACROSS, as_path, logits_of, score
 
 MANIFEST = Manifest("world", bytes(32), bytes(32), bytes(32), "none", "Apache-2.0", "a test", None)
 
@@ -58,6 +63,7 @@ def params(**changes: int) -> Params:
         "conviction_odds": 1_000_000,
         "weight_changes_per_cut": 1,
         "admission_epochs": 4,
+        "across_percent": 25,
     }
     return Params(**{**values, **changes})
 
@@ -68,11 +74,23 @@ def seeds(count: int, salt: str = "world") -> list[bytes]:
     return sorted(found, key=sign.public_key)
 
 
-def make_network(identities: list[bytes], *, founders: int | None = None, **changes: int) -> Network:
-    """A network of one exact class, founded by the first identities."""
+def make_network(
+    identities: list[bytes], *, founders: int | None = None, classes: int = 1, unknown: bool = False, **changes: int
+) -> Network:
+    """A network founded by the first identities: of one exact class, or of several that a referee judges across; the
+    last of those may be that of unknown paths.
+    """
     keys = [sign.public_key(seed) for seed in identities]
-    rule = DeterminismClass("exact", MANIFEST.digest, "toy", "any", 1_000)
-    return Network("world", tuple(sorted(keys[:founders])), (MANIFEST.digest,), (rule,), params(**changes))
+    rules = (DeterminismClass("exact", MANIFEST.digest, "toy", "any", 1_000),)
+    if classes > 1:
+        rules = tuple(
+            DeterminismClass(f"path-{n}", MANIFEST.digest, "toy", f"path {n}", 1_000, ACROSS) for n in range(classes)
+        )
+    if unknown:
+        rules = (*rules[:-1], DeterminismClass("any", MANIFEST.digest, ANY, ANY, 1_000, ACROSS))
+    referee = "toy-exact/1" if classes > 1 else ""
+    made = (tuple(sorted(keys[:founders])), (MANIFEST.digest,), rules, params(**changes), referee)
+    return Network("world", *made)
 
 
 @dataclass(frozen=True)
@@ -82,6 +100,7 @@ class Costs:
     derive: int = 230
     answer_after_derive: int = 320
     answer: int = 480
+    score: int = 230
     overhead_permille: int = 100
 
 
@@ -110,10 +129,13 @@ class Peer:
     machine: Machine
     lie: Lie | None = None
     silent: bool = False
+    path: int = 0
+    withholds: bool = False  # serves no evidence
     is_up: bool = True
     disk: list[bytes] = field(default_factory=list)
     answers: list[object] = field(default_factory=list)
-    queue: list[tuple[int, int, int, Compute]] = field(default_factory=list)
+    evidence: list[StoredEvidence] = field(default_factory=list)
+    queue: list[tuple[int, int, int, Compute | Score]] = field(default_factory=list)
     busy: bool = False
     cached: tuple[int, ...] = ()
     finals: list[bytes] = field(default_factory=list)
@@ -131,6 +153,8 @@ class World:
         cores: int = 2,
         costs: Costs | None = None,
         founders: int | None = None,
+        classes: int = 1,
+        unknown: bool = False,
         latency_ms: tuple[int, int] = (2, 40),
         loss: float = 0.0,
         start_before_ms: int = 3_000,
@@ -138,7 +162,8 @@ class World:
     ) -> None:
         self.dice = random.Random(seed)
         self.identities = seeds(count, f"world-{seed}")
-        self.network = make_network(self.identities, founders=founders, **changes)
+        self.network = make_network(self.identities, founders=founders, classes=classes, unknown=unknown, **changes)
+        self.classes = classes
         self.costs = costs or Costs()
         self.cores = cores
         self.running: set[int] = set()
@@ -149,13 +174,19 @@ class World:
         self._order = itertools.count()
         self._tickets: dict[tuple[int, int], tuple[int, int]] = {}
         self.busy_ms = 0
-        self.peers = [Peer(n, seed_, self._machine(seed_)) for n, seed_ in enumerate(self.identities)]
+        self.peers = [
+            Peer(n, seed_, self._machine(seed_, n), path=self.class_of(n)) for n, seed_ in enumerate(self.identities)
+        ]
         self.by_key = {peer.machine.key: peer for peer in self.peers}
         for peer in self.peers:
             self.post(self.dice.randrange(1500), peer.name, "start")
 
-    def _machine(self, seed: bytes) -> Machine:
-        return Machine(self.network, seed, 0, MANIFEST, 4096)
+    def class_of(self, name: int) -> int:
+        """The class that a peer says it is of, by its name."""
+        return name % self.classes
+
+    def _machine(self, seed: bytes, name: int = 0) -> Machine:
+        return Machine(self.network, seed, self.class_of(name), MANIFEST, 4096)
 
     # ------------------------------------------------------------ time
 
@@ -183,7 +214,7 @@ class World:
 
     def _dispatch(self, peer: Peer, what: object) -> None:
         if what == "start":
-            peer.machine.load(peer.disk, peer.answers, self.now)  # type: ignore[arg-type]
+            peer.machine.load(peer.disk, peer.answers, self.now, peer.evidence)  # type: ignore[arg-type]
             self._handle(peer, Tick())
             self.post(500 + self.dice.randrange(500), peer.name, "sync")
         elif what == "tick":
@@ -211,6 +242,7 @@ class World:
             case Persist():
                 peer.disk += [record.data for record in effect.records]
                 peer.answers += effect.answers
+                peer.evidence = [e for e in peer.evidence if e.epoch >= effect.evidence_from] + [*effect.evidence]
             case Publish():
                 for other in self.peers:
                     if other is not peer:
@@ -220,7 +252,9 @@ class World:
             case Respond():
                 asker, ask = self._tickets.pop((peer.name, effect.ticket))
                 self.post(self._latency(), asker, ResponseArrived(ask, effect.data))
-            case Compute():
+            case Fetch():
+                self._fetch(peer, effect)
+            case Compute() | Score():
                 heapq.heappush(peer.queue, (effect.priority, next(self._order), self.now, effect))
                 self._start_jobs()
             case Finalised():
@@ -250,6 +284,15 @@ class World:
         self._tickets[target.name, ticket] = (peer.name, effect.ask)
         self.post(self._latency(), target.name, RequestArrived(ticket, effect.data, peer.machine.key))
 
+    def _fetch(self, peer: Peer, effect: Fetch) -> None:
+        """Evidence is served at once, from what is in memory."""
+        target = self.by_key[effect.peer]
+        if target.silent or target.withholds or not target.is_up or not self.is_linked(peer, target):
+            self.post(5, peer.name, AskFailed(effect.ask, "unreachable"))
+        else:
+            data = target.machine.evidence(effect.data)
+            self.post(2 * self._latency(), peer.name, ResponseArrived(effect.ask, data))
+
     def _sync(self, peer: Peer) -> None:
         other = self.dice.choice([p for p in self.peers if p is not peer])
         if not (peer.is_up and other.is_up and self.is_linked(peer, other)):
@@ -275,9 +318,11 @@ class World:
             slowdown = max(1.0, len(self.running) / self.cores)
             self.post(int(cost * slowdown), peer.name, ("computed", peer.machine, job, since))
 
-    def _cost(self, peer: Peer, job: Compute) -> int:
+    def _cost(self, peer: Peer, job: Compute | Score) -> int:
         """An answer is cheaper while the engine still holds its prompt."""
         c = self.costs
+        if isinstance(job, Score):
+            return c.score + c.score * c.overhead_permille // 1000
         held = job.prompt_seed is not None or job.prompt == peer.cached
         cost = c.derive if job.prompt_seed is not None else 0
         if job.tokens_max:
@@ -286,20 +331,31 @@ class World:
 
     def _computed(self, peer: Peer, what: tuple[object, ...]) -> None:
         _, machine, job, since = what
-        assert isinstance(job, Compute)
         peer.busy = False
         self.running.discard(peer.name)
         if machine is peer.machine:
-            prompt = job.prompt
-            if job.prompt_seed is not None:
-                prompt = tokens_of(b"prompt" + job.prompt_seed, job_prompt_tokens(job))
-            peer.cached = prompt
-            key = repr((prompt, job.temperature_milli, job.sampler_key)).encode()
-            lies = peer.lie is not None and peer.lie(key, self.dice)
-            tokens = tokens_of((b"lie%d" % peer.name if lies else b"") + key, job.tokens_max)
-            done = Computed(job.job, prompt, tokens, "length", self.now - since, 1, 1)  # type: ignore[operator]
-            self._handle(peer, done)
+            assert isinstance(since, int)
+            if isinstance(job, Score):
+                exact = tokens_of(key_of(job.prompt, job), len(job.tokens))
+                self._handle(peer, score(job, exact))
+            else:
+                assert isinstance(job, Compute)
+                self._handle(peer, self._answer(peer, job, since))
         self._start_jobs()
+
+    def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
+        prompt = job.prompt
+        if job.prompt_seed is not None:
+            writer = b"" if job.role == REFEREE or not peer.path else b"path %d" % peer.path
+            prompt = tokens_of(b"prompt" + writer + job.prompt_seed, job_prompt_tokens(job))
+        peer.cached = prompt
+        key = key_of(prompt, job)
+        lies = peer.lie is not None and peer.lie(key, self.dice)
+        if lies:
+            tokens = tokens_of(b"lie%d" % peer.name + key, job.tokens_max)
+        else:
+            tokens = as_path(tokens_of(key, job.tokens_max), peer.path)
+        return Computed(job.job, prompt, tokens, "length", self.now - since, 1, 1, logits_of(tokens, peer.path))
 
     # ------------------------------------------------------------ faults
 
@@ -311,7 +367,7 @@ class World:
     def restart(self, name: int) -> None:
         """Start again from what was on disk."""
         peer = self.peers[name]
-        peer.machine = self._machine(peer.seed)
+        peer.machine = self._machine(peer.seed, name)
         peer.is_up = True
         self.by_key[peer.machine.key] = peer
         self.post(0, name, "start")
@@ -322,6 +378,11 @@ class World:
         """Names of those convicted in an observer's final view."""
         members = self.peers[observer].machine.fold.latest.members
         return {self.by_key[key].name for key, m in members.items() if m.is_convicted}
+
+
+def key_of(prompt: tuple[int, ...], job: Compute | Score) -> bytes:
+    """What an answer depends on."""
+    return repr((prompt, job.temperature_milli, job.sampler_key)).encode()
 
 
 def tokens_of(data: bytes, count: int) -> tuple[int, ...]:

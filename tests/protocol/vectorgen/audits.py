@@ -12,6 +12,7 @@ from p2pverify.core.records import Kind
 from p2pverify.core.vrf import prove
 from vectorgen.case import Case, changed, forged, judged, reject, said
 from vectorgen.examples import (
+    ACROSS_AUDIT,
     AGREED,
     ALICE,
     AUDIT_RECORD,
@@ -23,6 +24,7 @@ from vectorgen.examples import (
     DUTY,
     DUTY_RECORD,
     EPOCH,
+    MEASURES,
     NETWORK_ID,
     PANEL_SLOT,
     audit_of,
@@ -46,7 +48,8 @@ def _receipt(audit: Audit, which: int) -> Receipt:
 
 def audits() -> list[Case]:
     silent = audit_of(PANEL_SLOT, silent=BOB)
-    nobody = replace(DISPUTED, asked=tuple(replace(a, receipt=None) for a in DISPUTED.asked))
+    nobody = replace(DISPUTED, asked=tuple(replace(a, receipt=None, elapsed_ms=0) for a in DISPUTED.asked))
+    across = record(ALICE, Kind.AUDIT, ACROSS_AUDIT.encode(), epoch=EPOCH)
     later = record(ALICE, Kind.AUDIT, DISPUTED.encode(), epoch=EPOCH + 1)
     return [
         judged("a panel of two whose answers differ", AUDIT_RECORD.data),
@@ -54,6 +57,14 @@ def audits() -> list[Case]:
         judged("one of two did not answer", record(ALICE, Kind.AUDIT, silent.encode(), epoch=EPOCH).data),
         judged("nobody answered", record(ALICE, Kind.AUDIT, nobody.encode(), epoch=EPOCH).data),
         judged("published an epoch later", later.data),
+        judged(
+            "across classes: what the referee says is sealed",
+            across.data,
+        ),
+        judged(
+            "sealed with anything at all: only the opening shows what",
+            record(ALICE, Kind.AUDIT, replace(ACROSS_AUDIT, sealed=bytes(32)).encode(), epoch=EPOCH).data,
+        ),
         judged(
             "differing answers called equal: only the opening shows that",
             record(ALICE, Kind.AUDIT, audit_of(PANEL_SLOT, liar=CAROL, differ=False).encode()).data,
@@ -71,32 +82,42 @@ def audits() -> list[Case]:
 
 def _malformed_audits() -> list[Case]:
     good = _value(DISPUTED.encode())
-    one, two = good[6]
+    one, two = good[7]
+    no_receipt = [two[0], two[1], None, 0]
     bad: list[tuple[str, object, str]] = [
-        ("six items", good[:6], "audit: not 7 items"),
+        ("seven items", good[:7], "audit: not 8 items"),
         ("slot 256", changed(good, 1, 256), "slot: above 255"),
         ("an anchor that is a number", changed(good, 2, 11), "anchor: not a byte string"),
         ("differ as a number", changed(good, 5, 1), "differ: not a boolean"),
-        ("nobody asked", changed(good, 6, []), "asked peers are none or repeat"),
-        ("one peer asked twice", changed(good, 6, [one, one]), "asked peers are none or repeat"),
-        ("32 peers asked", changed(good, 6, [one] * 32), "asked: more than 31 items"),
+        ("nobody asked", changed(good, 7, []), "asked peers are none or repeat"),
+        ("one peer asked twice", changed(good, 7, [one, one]), "asked peers are none or repeat"),
+        ("32 peers asked", changed(good, 7, [one] * 32), "asked: more than 31 items"),
         (
             "the challenger among the asked",
-            changed(good, 6, [one, [ALICE.key, two[1], None]]),
+            changed(good, 7, [one, [ALICE.key, two[1], None, 0]]),
             "a challenger asked itself",
         ),
-        ("one nonce for both", changed(good, 6, [one, [two[0], one[1], None]]), "a nonce is used twice"),
-        ("a nonce of 16 bytes", changed(good, 6, [[one[0], one[1][:16], None]]), "nonce: not 32 bytes"),
+        ("one nonce for both", changed(good, 7, [one, [two[0], one[1], None, 0]]), "a nonce is used twice"),
+        ("a nonce of 16 bytes", changed(good, 7, [[one[0], one[1][:16], None, 0]]), "nonce: not 32 bytes"),
         (
             "a receipt of four items",
-            changed(good, 6, [[one[0], one[1], one[2][:4]]]),
+            changed(good, 7, [changed(one, 2, one[2][:4])]),
             "receipt: not 5 items",
         ),
         (
             "1,025 tokens",
-            changed(good, 6, [[one[0], one[1], changed(one[2], 2, 1025)]]),
+            changed(good, 7, [changed(one, 2, changed(one[2], 2, 1025))]),
             "token count: above 1024",
         ),
+        (
+            "a measured time without a receipt",
+            changed(good, 7, [changed(no_receipt, 3, 7)]),
+            "a time without a receipt",
+        ),
+        ("no measured time", changed(good, 7, [one[:3]]), "asked peer: not 4 items"),
+        ("a measured time of 2^32 ms", changed(good, 7, [changed(one, 3, 2**32)]), "elapsed_ms: above 4294967295"),
+        ("sealed measures as a boolean", changed(good, 6, False), "sealed measures: not a byte string"),
+        ("31 bytes of sealed measures", changed(good, 6, bytes(31)), "sealed measures: not 32 bytes"),
     ]
     return [
         reject(comment, said(ALICE, Kind.AUDIT, value), f"malformed audit: {reason}") for comment, value, reason in bad
@@ -145,6 +166,10 @@ def duties() -> list[Case]:
             record(ALICE, Kind.DUTY, replace(DUTY, openings=(abstained,)).encode()).data,
         ),
         judged(
+            "what the referee said in a slot across classes",
+            record(ALICE, Kind.DUTY, replace(DUTY, openings=(replace(abstained, measures=MEASURES),)).encode()).data,
+        ),
+        judged(
             "any key and beacon for which the proof holds: whose they are is not judged here",
             record(ALICE, Kind.DUTY, _elsewhere().encode()).data,
         ),
@@ -188,7 +213,11 @@ def _malformed_duties() -> list[Case]:
         ("openings out of order", changed(good, 5, [two, one]), "openings are not sorted by distinct slots"),
         ("one slot opened twice", changed(good, 5, [one, one]), "openings are not sorted by distinct slots"),
         ("65 openings", changed(good, 5, [one] * 65), "openings: more than 64 items"),
-        ("an opening without salts", changed(good, 5, [one[:3]]), "opening: not 4 items"),
+        ("an opening without measures", changed(good, 5, [one[:4]]), "opening: not 5 items"),
+        ("a measure of three items", changed(good, 5, [changed(one, 4, [[4, 0, 0]])]), "measure: not 4 items"),
+        ("a measure of 1,025 tokens", changed(good, 5, [changed(one, 4, [[1025, 0, 0, 0]])]), "count: above 1024"),
+        ("an end of 2^32", changed(good, 5, [changed(one, 4, [[4, 0, 0, 2**32]])]), "end: above 4294967295"),
+        ("32 measures", changed(good, 5, [changed(one, 4, [None] * 32)]), "measures: more than 31 items"),
         ("a salt of 31 bytes", changed(good, 5, [changed(one, 3, [bytes(31)])]), "salt: not 32 bytes"),
         ("class 32", changed(good, 5, [changed(one, 1, 32)]), "class: above 31"),
     ]

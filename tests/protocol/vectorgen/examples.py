@@ -4,15 +4,16 @@ Three founders join; Bob's cut makes that final; Alice owes slots in epoch 12, d
 one of them Carol's answer differs, so that there is a dispute to vote on. All keys are test keys.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2pverify.core import draw, sign, vrf
-from p2pverify.core.audit import Asked, Audit, Duty, vote_commit
+from p2pverify.core.audit import Asked, Audit, Duty, sealed_measures, vote_commit
 from p2pverify.core.canon import encode, sha256
+from p2pverify.core.compare import Measure
 from p2pverify.core.fold import Fold
 from p2pverify.core.ledger import Ledger
 from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import DeterminismClass, Network, Params
+from p2pverify.core.network import ANY, Across, DeterminismClass, Network, Params
 from p2pverify.core.question import (
     Opening,
     Question,
@@ -76,13 +77,22 @@ MANIFEST = Manifest(
     None,
 )
 
+ACROSS = Across(
+    match_base=250_000,
+    match_slope=20_000,
+    mismatch_base=500_000,
+    mismatch_slope=40_000,
+    end_max=2_000_000,
+    honest_ppm=10_000,
+)
 NETWORK = Network(
     "example",
     tuple(sorted(peer.key for peer in PEERS)),
     (MANIFEST.digest,),
     (
-        DeterminismClass("example-avx2", MANIFEST.digest, "llama.cpp 9637", "x86-64 avx2, one thread", 1_000),
+        DeterminismClass("example-avx2", MANIFEST.digest, "llama.cpp 9637", "x86-64 avx2, one thread", 1_000, ACROSS),
         DeterminismClass("example-cuda", MANIFEST.digest, "llama.cpp 9637", "cuda sm_90", 10_000),
+        DeterminismClass("example-any", MANIFEST.digest, ANY, ANY, 1_000, ACROSS),
     ),
     Params(
         genesis_ms=1_767_225_600_000,
@@ -104,7 +114,9 @@ NETWORK = Network(
         conviction_odds=1_000_000,
         weight_changes_per_cut=1,
         admission_epochs=8,
+        across_percent=25,
     ),
+    "exact/1",
 )
 NETWORK_ID = NETWORK.id
 
@@ -176,6 +188,7 @@ SLOTS = draw.slots(BETA, NETWORK.params)
 CANDIDATES = tuple(sorted(peer.key for peer in (BOB, CAROL)))
 RIGHT = (101, 102, 103, 104)
 WRONG = (101, 102, 999)
+LOGITS = sha256(b"rows of logits")
 
 
 def peer_of(key: bytes) -> Peer:
@@ -194,7 +207,7 @@ def salt(*parts: object) -> bytes:
 
 
 def opening_of(slot: draw.Slot, targets: tuple[bytes, ...]) -> Opening:
-    output = output_digest(question_of(slot).id, RIGHT, "stop")
+    output = output_digest(question_of(slot).id, RIGHT, "stop", LOGITS)
     return Opening(slot.index, 0, output, tuple(salt(slot.index, target) for target in targets))
 
 
@@ -202,7 +215,7 @@ def receipt(
     peer: Peer, request: Request, tokens: tuple[int, ...], *, class_index: int = 0, finish: str = "stop"
 ) -> Receipt:
     """A signed receipt for an answer."""
-    output = output_digest(request.question, tokens, finish)
+    output = output_digest(request.question, tokens, finish, LOGITS)
     salted = salted_digest(request.id, peer.key, class_index, output)
     fields = (NETWORK_ID, peer.key, request.id, class_index, salted, len(tokens), 3, 41, 187)
     unsigned = Receipt(*fields, bytes(64))
@@ -221,7 +234,7 @@ def audit_of(
         nonce = opening_nonce(NETWORK_ID, ALICE.key, key, EPOCH, question.id, opening, which)
         request = Request(NETWORK_ID, ALICE.key, key, question.id, nonce, EPOCH + 4)
         answer = receipt(peer, request, WRONG if peer is liar else RIGHT)
-        asked.append(Asked(key, nonce, None if peer is silent else answer))
+        asked.append(Asked(key, nonce, None) if peer is silent else Asked(key, nonce, answer, 190))
     lied = liar is not None and liar.key in targets
     shown = lied if differ is None else differ
     return Audit(ALICE.key, EPOCH, slot.index, CUT_RECORD.id, question.id, EPOCH + 4, shown, tuple(asked))
@@ -231,6 +244,14 @@ PANEL_SLOT = next(slot for slot in SLOTS if not slot.solo)
 SOLO_SLOT = next(slot for slot in SLOTS if slot.solo)
 AGREED = audit_of(SOLO_SLOT)
 DISPUTED = audit_of(PANEL_SLOT, liar=CAROL)
+#: Of a right answer, and of one that is none of the model's.
+MEASURES = (Measure(4, 1_830, 1_700, 410), Measure(3, 5_120_400, 5_119_000, 12_300))
+ACROSS_AUDIT = replace(
+    DISPUTED,
+    sealed=sealed_measures(
+        NETWORK_ID, DISPUTED.key, DISPUTED.question, MEASURES, tuple(salt(0, a.responder) for a in DISPUTED.asked)
+    ),
+)
 AUDIT_RECORD = record(ALICE, Kind.AUDIT, DISPUTED.encode(), epoch=EPOCH, seq=3)
 DUTY = Duty(
     EPOCH,

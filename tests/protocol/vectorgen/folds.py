@@ -151,4 +151,5 @@ def cases() -> dict[Path, list[Case]]:
     return {
         Path("fold"): [*told(story), *handmade.valid_and_invalid(), *wrong_files(story), *false_cuts(story)],
         Path("fold/disputes.json"): handmade.disputes(),
+        Path("fold/forks.json"): handmade.forks_and_missed(),
     }

@@ -25,6 +25,7 @@ from vectorgen.examples import (
     DISPUTE,
     DISPUTED,
     EPOCH,
+    LOGITS,
     NETWORK,
     NETWORK_ID,
     OUTPUT,
@@ -36,6 +37,14 @@ from vectorgen.examples import (
 )
 from vectorgen.streams import REQUEST
 
+SHAPES = {
+    "prompt_tokens": 32,
+    "prompt_spread": 24,
+    "answer_tokens": 64,
+    "answer_spread": 32,
+    "temperature_milli": 800,
+    "temperature_spread": 300,
+}
 CROWD = tuple(sorted(sha256(bytes([number])) for number in range(40)))
 
 
@@ -51,6 +60,10 @@ def _draw(comment: str, beta: bytes, candidates: Sequence[bytes], **changes: int
             "at_permille": slot.at_permille,
             "solo": slot.solo,
             "greedy": slot.greedy,
+            "across": slot.across,
+            "prompt_tokens": slot.prompt_tokens(network.params),
+            "answer_tokens": slot.answer_tokens(network.params),
+            "temperature_milli": slot.temperature_milli(network.params),
             "prompt_seed": slot.prompt_seed.hex(),
             "sample_seed": slot.sample_seed.hex(),
             "targets": [key.hex() for key in draw.targets(beta, slot, candidates, network.params)],
@@ -74,6 +87,9 @@ def draws() -> list[Case]:
         _draw("half a slot on average: none", sha256(b"1") * 2, CROWD, slots_milli=500),
         _draw("half a slot on average: one", sha256(b"0") * 2, CROWD, slots_milli=500),
         _draw("all greedy", sha256(b"greedy") * 2, CROWD, greedy_percent=100, slots_milli=3000),
+        _draw("all across", sha256(b"across") * 2, CROWD, across_percent=100, slots_milli=3000),
+        _draw("questions of many shapes", sha256(b"shapes") * 2, CROWD, slots_milli=8000, greedy_percent=20, **SHAPES),
+        _draw("none across", sha256(b"across") * 2, CROWD, across_percent=0, slots_milli=3000),
     ]
 
 
@@ -155,15 +171,16 @@ def _nonce(comment: str, class_index: int | None, output: bytes) -> Case:
     return case(comment, inputs, opening_nonce(NETWORK_ID, ALICE.key, BOB.key, EPOCH, question, opening, 0).hex())
 
 
-def _output(comment: str, tokens: tuple[int, ...], finish: str) -> Case:
+def _output(comment: str, tokens: tuple[int, ...], finish: str, logits: bytes = LOGITS) -> Case:
     question = question_of(PANEL_SLOT).id
     inputs: dict[str, object] = {
         "function": "output_digest",
         "question": question.hex(),
         "tokens": list(tokens),
         "finish": finish,
+        "logits": logits.hex(),
     }
-    return case(comment, inputs, output_digest(question, tokens, finish).hex())
+    return case(comment, inputs, output_digest(question, tokens, finish, logits).hex())
 
 
 def digests() -> list[Case]:
@@ -204,6 +221,8 @@ def digests() -> list[Case]:
         _output("four tokens, then the end", RIGHT, "stop"),
         _output("the same tokens, cut off", RIGHT, "length"),
         _output("no token", (), "stop"),
+        _output("the same tokens from other logits", RIGHT, "stop", sha256(b"other rows")),
+        _output("the same of an engine that shows no logits", RIGHT, "stop", bytes(32)),
         case("id of a request", request, REQUEST.id.hex()),
         case("a receipt's salted digest", salted, salted_digest(REQUEST.id, BOB.key, 0, OUTPUT).hex()),
         case(

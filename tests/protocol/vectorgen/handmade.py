@@ -6,10 +6,9 @@ They all begin with the three founders of the examples and their first cut.
 from dataclasses import replace
 
 from p2pverify.core.canon import encode
+from p2pverify.core.conflict import Conflict, Evidence
 from p2pverify.core.records import (
-    Conflict,
     CutSignature,
-    Evidence,
     Head,
     Join,
     Kind,
@@ -314,13 +313,15 @@ def valid_and_invalid() -> list[Case]:
     return [
         first(),
         comings_and_goings(),
-        *forks(),
-        *missed(),
         *crossed_signatures(),
         *changed_keys(),
         *crowds(),
         *links(),
     ]
+
+
+def forks_and_missed() -> list[Case]:
+    return [*forks(), *missed()]
 
 
 def disputes() -> list[Case]:

@@ -1,11 +1,10 @@
-"""Cases of the envelope, the network definition, the manifest, join and leave."""
+"""Cases of the envelope, the network definition, join and leave."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from p2pverify.core.canon import encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.manifest import Manifest
 from p2pverify.core.network import Network, decode_network
 from p2pverify.core.records import EPOCH_MAX, NO_PREV, Join, Kind, Record, decode_record
 from vectorgen.case import Case, changed, enveloped, forged, ignore, judged, reject, said
@@ -16,7 +15,6 @@ from vectorgen.examples import (
     CUT_RECORD,
     DAVE,
     EPOCH,
-    MANIFEST,
     NETWORK,
     join,
     record,
@@ -137,10 +135,6 @@ def network_record() -> Record:
     return record(ALICE, Kind.NETWORK, NETWORK.encode(), epoch=9, seq=1, prev=join(ALICE).id)
 
 
-def manifest_record() -> Record:
-    return record(ALICE, Kind.MANIFEST, MANIFEST.encode(), epoch=9, seq=2, prev=network_record().id)
-
-
 def leave_record() -> Record:
     return record(CAROL, Kind.LEAVE, EMPTY, epoch=EPOCH)
 
@@ -159,19 +153,24 @@ def network_records() -> list[Case]:
     ]
 
 
+SPREADS = {"prompt_spread": NETWORK.params.prompt_tokens - 1, "answer_spread": NETWORK.params.answer_tokens - 1}
+
+
 def definitions() -> list[Case]:
     """The definition by itself, as a network file becomes one."""
     good = NETWORK.to_value()
     one = replace(NETWORK, founders=NETWORK.founders[:1], classes=NETWORK.classes[:1])
     params = list(good[5])  # type: ignore[call-overload]
     cls = list(good[4][0])  # type: ignore[index]
-    found = [_definition("three founders, two classes", NETWORK.encode())]
+    found = [_definition("three founders, three classes", NETWORK.encode())]
+    alone = replace(NETWORK, classes=(replace(NETWORK.classes[0], across=None),), referee="")
+    found.append(_definition("no referee", alone.encode()))
     found.append(_definition("one founder, one class", one.encode()))
-    edge = replace(NETWORK, params=replace(NETWORK.params, epoch_ms=200, anchor_window=0))
+    edge = replace(NETWORK, params=replace(NETWORK.params, epoch_ms=200, anchor_window=0, **SPREADS))
     found.append(_definition("parameters at the ends of their ranges", edge.encode()))
     bad: list[tuple[str, object, str]] = [
         ("another domain", changed(good, 0, "p2pverify/network/2"), "not a network definition"),
-        ("five items", good[:5], "network: not 6 items"),
+        ("six items", good[:6], "network: not 7 items"),
         ("a name of 65 bytes", changed(good, 1, "x" * 65), "name: longer than 64 bytes"),
         ("no founders", changed(good, 2, []), "a network needs founders and a class"),
         ("founders out of order", changed(good, 2, good[2][::-1]), "founders are not sorted and distinct"),  # type: ignore[index]
@@ -194,7 +193,18 @@ def definitions() -> list[Case]:
             changed(good, 4, [changed(cls, 4, 100_000)]),
             "honest_ppm must be below cheat_ppm",
         ),
-        ("18 parameters", changed(good, 5, params[:18]), "params: not 19 items"),
+        ("22 parameters", changed(good, 5, params[:22]), "params: not 23 items"),
+        (
+            "prompts of no tokens",
+            changed(good, 5, changed(params, 20, NETWORK.params.prompt_tokens)),
+            "prompt_spread leaves nothing",
+        ),
+        (
+            "sampled questions at temperature 0",
+            changed(good, 5, changed(params, 22, NETWORK.params.temperature_milli)),
+            "temperature_spread leaves nothing",
+        ),
+        *_wrong_referees(good, cls),
         ("an epoch of 199 ms", changed(good, 5, changed(params, 1, 199)), "epoch_ms is below 200"),
         ("a panel of 32", changed(good, 5, changed(params, 3, 32)), "panel_size: above 31"),
         (
@@ -204,6 +214,58 @@ def definitions() -> list[Case]:
         ),
     ]
     return found + [_definition(comment, encode(value), reason) for comment, value, reason in bad]
+
+
+def _wrong_referees(good: list[object], cls: list[object]) -> list[tuple[str, object, str]]:
+    """What makes no sense of a referee and of the classes whose answers it judges."""
+    across = list(cls[5])  # type: ignore[call-overload]
+    both = [cls, changed(changed(cls, 0, "other"), 2, "*")]
+    any_path = changed(changed(cls, 2, "*"), 3, "*")
+    return [
+        ("a referee of 129 bytes", changed(good, 6, "x" * 129), "referee: longer than 128 bytes"),
+        (
+            "a class that is judged across, and no referee",
+            changed(good, 6, ""),
+            "a class is judged across classes, and there is no referee",
+        ),
+        ("a class of five items", changed(good, 4, [cls[:5]]), "class: not 6 items"),
+        ("five thresholds", changed(good, 4, [changed(cls, 5, across[:5])]), "across: not 6 items"),
+        (
+            "an end that may be missing",
+            changed(good, 4, [changed(cls, 5, changed(across, 4, 2**32 - 1))]),
+            "end_max: above 4294967294",
+        ),
+        (
+            "a match that is a mismatch as well",
+            changed(good, 4, [changed(cls, 5, changed(across, 0, across[2] + 1))]),
+            "what matches would be a mismatch as well",
+        ),
+        (
+            "a referee that is never wrong",
+            changed(good, 4, [changed(cls, 5, changed(across, 5, 0))]),
+            "honest_ppm is 0: nothing is certain",
+        ),
+        (
+            "a referee that is wrong too often",
+            changed(good, 4, [changed(cls, 5, changed(across, 5, 100_000))]),
+            "honest_ppm must be below cheat_ppm",
+        ),
+        (
+            "an unknown engine of a known path",
+            changed(good, 4, both),
+            "engine and numeric path are both unknown or both known",
+        ),
+        (
+            "an unknown path that nobody judges",
+            changed(good, 4, [changed(any_path, 5, None)]),
+            "a class of unknown engine is judged across classes or not at all",
+        ),
+        (
+            "two classes of unknown path for one model",
+            changed(good, 4, [any_path, changed(any_path, 0, "other")]),
+            "a manifest has two classes of unknown engine",
+        ),
+    ]
 
 
 def _definition(comment: str, data: bytes, reason: str | None = None) -> Case:
@@ -225,71 +287,28 @@ def _definition(comment: str, data: bytes, reason: str | None = None) -> Case:
     }
 
 
-def manifests() -> list[Case]:
-    value = MANIFEST
-    said_first = manifest_record()
-    plain = [*_manifest_value(value)]
-    bad: list[tuple[str, object, str]] = [
-        ("another domain", changed(plain, 0, "p2pverify/network/1"), "not a manifest"),
-        ("eight items", plain[:8], "manifest: not 9 items"),
-        ("a model name of 129 bytes", changed(plain, 1, "x" * 129), "model: longer than 128 bytes"),
-        ("a weights digest of 20 bytes", changed(plain, 2, bytes(20)), "weights: not 32 bytes"),
-        ("a licence that is a byte string", changed(plain, 6, b"MIT"), "licence: not text"),
-        ("a parent that is text", changed(plain, 8, "x"), "parent: not a byte string"),
-    ]
-    other = replace(value, parent=value.digest)
-    cases = [
-        judged("the listed model, by a founder", said_first.data),
-        judged("by a peer that is no founder", record(DAVE, Kind.MANIFEST, value.encode()).data),
-        judged(
-            "a version with a parent, in a network that lists it",
-            record(ALICE, Kind.MANIFEST, other.encode(), network=_network_of(other).id).data,
-            network=_network_of(other),
-        ),
-        ignore(
-            "a model that the network does not list",
-            record(ALICE, Kind.MANIFEST, other.encode()),
-            "manifest is not in the network file",
-        ),
-        reject(
-            "4,097 bytes",
-            record(ALICE, Kind.MANIFEST, bytes(4097)),
-            "malformed manifest: too long",
-        ),
-        reject("signature of another message", forged(said_first), "bad signature"),
-    ]
-    return cases + [
-        reject(comment, said(ALICE, Kind.MANIFEST, wrong), f"malformed manifest: {reason}")
-        for comment, wrong, reason in bad
-    ]
-
-
-def _manifest_value(manifest: Manifest) -> list[object]:
-    m = manifest
-    texts = [m.quantisation, m.licence, m.provenance]
-    return ["p2pverify/manifest/1", m.model, m.weights, m.tokenizer, m.template, *texts, m.parent]
-
-
-def _network_of(manifest: Manifest) -> Network:
-    cls = replace(NETWORK.classes[0], manifest=manifest.digest)
-    return replace(NETWORK, manifests=(manifest.digest,), classes=(cls,))
+CLAIM_FAULT = "hardware: not 1 to 64 lower-case letters, digits and ' ._+/-' between them"
 
 
 def joins() -> list[Case]:
     key = CAROL.vrf_key
     high_bit = key[:31] + bytes([key[31] ^ 0x80])
     bad: list[tuple[str, object, str]] = [
-        ("one item", [0], "malformed join: join: not 2 items"),
-        ("three items", [0, key, 0], "malformed join: join: not 2 items"),
-        ("a class by name", ["example-avx2", key], "malformed join: class: not an unsigned integer"),
-        ("class 32", [32, key], "malformed join: class: above 31"),
-        ("a VRF key of 33 bytes", [0, key + b"\0"], "malformed join: VRF key: not 32 bytes"),
-        ("a VRF key of small order", [0, SMALL_ORDER], "malformed join: the VRF key is not a valid point"),
-        ("the identity as VRF key", [0, b"\1" + bytes(31)], "malformed join: the VRF key is not a valid point"),
-        ("a class that the network lacks", [2, key], "no such class"),
+        ("two items", [0, key], "malformed join: join: not 3 items"),
+        ("four items", [0, key, "", 0], "malformed join: join: not 3 items"),
+        ("a class by name", ["example-avx2", key, ""], "malformed join: class: not an unsigned integer"),
+        ("class 32", [32, key, ""], "malformed join: class: above 31"),
+        ("a VRF key of 33 bytes", [0, key + b"\0", ""], "malformed join: VRF key: not 32 bytes"),
+        ("a VRF key of small order", [0, SMALL_ORDER, ""], "malformed join: the VRF key is not a valid point"),
+        ("the identity as VRF key", [0, b"\1" + bytes(31), ""], "malformed join: the VRF key is not a valid point"),
+        ("a class that the network lacks", [3, key, ""], "no such class"),
+        ("hardware in capitals", [0, key, "Testbox"], f"malformed join: {CLAIM_FAULT}"),
+        ("hardware of 65 bytes", [0, key, "x" * 65], "malformed join: hardware: longer than 64 bytes"),
+        ("hardware as a number", [0, key, 4090], "malformed join: hardware: not text"),
     ]
     return [
         judged("a founder, first record of its log", join(CAROL).data),
+        judged("with a claim of hardware", record(CAROL, Kind.JOIN, Join(0, key, "rtx 4090").encode()).data),
         judged("the other class", record(CAROL, Kind.JOIN, Join(1, key).encode()).data),
         judged("a peer that is no founder", record(DAVE, Kind.JOIN, Join(0, DAVE.vrf_key).encode()).data),
         judged("another point as VRF key", record(CAROL, Kind.JOIN, Join(0, high_bit).encode()).data),
@@ -320,7 +339,6 @@ def cases() -> dict[Path, list[Case]]:
     return {
         Path("record"): envelope(),
         Path("network"): network_records(),
-        Path("manifest"): manifests(),
         Path("join"): joins(),
         Path("leave"): leaves(),
         Path("network-definition"): definitions(),

@@ -23,6 +23,7 @@ from vectorgen.examples import (
     ALICE,
     BOB,
     DISPUTED,
+    LOGITS,
     MANIFEST,
     NETWORK_ID,
     PANEL_SLOT,
@@ -43,7 +44,7 @@ def signed(request: Request = REQUEST, question: Question = QUESTION, peer: Peer
 
 
 DATA = signed()
-ANSWER = encode_answer(Answer(RIGHT, "stop", receipt(BOB, REQUEST, RIGHT)))
+ANSWER = encode_answer(Answer(RIGHT, "stop", LOGITS, receipt(BOB, REQUEST, RIGHT)))
 
 
 def _request(comment: str, data: bytes, reason: str | None = None) -> Case:
@@ -143,7 +144,7 @@ def _response(comment: str, data: bytes, expect: str = "answer", reason: str | N
 
 def _says(tokens: tuple[int, ...], finish: str = "stop", class_index: int = 0) -> bytes:
     made = receipt(BOB, REQUEST, tokens, class_index=class_index, finish=finish)
-    return encode_answer(Answer(tokens, finish, made))
+    return encode_answer(Answer(tokens, finish, LOGITS, made))
 
 
 def responses() -> list[Case]:
@@ -163,9 +164,12 @@ def responses() -> list[Case]:
         ),
         ("other tokens than the receipt's", changed(value, 1, [*RIGHT[:3], 9]), "the receipt is for another answer"),
         ("another finish than the receipt's", changed(value, 2, "length"), "the receipt is for another answer"),
+        ("other logits than the receipt's", changed(value, 3, bytes(32)), "the receipt is for another answer"),
+        ("a logits digest of 31 bytes", changed(value, 3, bytes(31)), "logits digest: not 32 bytes"),
+        ("without a logits digest", [*value[:3], value[4]], "not a response"),
         ("a refusal whose code is a byte string", ["error", b"busy", ""], "code: not text"),
     ]
-    unsigned = encode_answer(Answer(RIGHT, "stop", replace(good, total_ms=1)))
+    unsigned = encode_answer(Answer(RIGHT, "stop", LOGITS, replace(good, total_ms=1)))
     elsewhere = receipt(BOB, replace(REQUEST, nonce=bytes(32)), RIGHT)
     return [
         _response("four tokens, then the end", ANSWER),
@@ -178,7 +182,7 @@ def responses() -> list[Case]:
         *[_response(comment, encode(wrong), "invalid", reason) for comment, wrong, reason in bad],
         _response(
             "a receipt for another request",
-            encode_answer(Answer(RIGHT, "stop", elsewhere)),
+            encode_answer(Answer(RIGHT, "stop", LOGITS, elsewhere)),
             "invalid",
             "the receipt is for another answer",
         ),

@@ -4,13 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from p2pverify.core import vrf
 from p2pverify.core.audit import UNDERIVABLE
 from p2pverify.core.canon import decode, encode
-from p2pverify.core.records import Conflict, CutSignature, Evidence, Kind, Record
+from p2pverify.core.committee import lot_alpha
+from p2pverify.core.compare import verdict_digest
+from p2pverify.core.conflict import Conflict, Evidence
+from p2pverify.core.records import CutSignature, Kind, Lot, Record
 from vectorgen.case import Case, changed, forged, judged, reject, said
 from vectorgen.examples import (
     ALICE,
     AUDIT_RECORD,
+    BEACON,
     BOB,
     CAROL,
     COMMIT,
@@ -24,6 +29,8 @@ from vectorgen.examples import (
     DUTY,
     DUTY_RECORD,
     EPOCH,
+    MEASURES,
+    NETWORK_ID,
     PANEL_SLOT,
     PROOF,
     VOTE,
@@ -35,24 +42,42 @@ from vectorgen.examples import (
     salt,
 )
 
+VERDICT = verdict_digest(DISPUTED.question, MEASURES)
+
 
 def _value(payload: bytes) -> Any:
     return decode(payload, size_max=65_536)
 
 
+LOT = Lot(1, BEACON, BOB.vrf_key, vrf.prove(BOB.vrf_seed, lot_alpha(NETWORK_ID, DISPUTE, 1, BEACON)))
+
+
+def _drawn(lot: Lot) -> Record:
+    return record(BOB, Kind.VOTE_COMMIT, replace(COMMIT, lot=lot).encode())
+
+
 def commits() -> list[Case]:
     good = _value(COMMIT.encode())
     bad: list[tuple[str, object, str]] = [
-        ("two items", good[:2], "vote-commit: not 3 items"),
+        ("three items", good[:3], "vote-commit: not 4 items"),
         ("a dispute of two items", changed(good, 0, good[0][:2]), "dispute: not 3 items"),
         ("slot 256", changed(good, 0, changed(good[0], 2, 256)), "slot: above 255"),
         ("a commit of 20 bytes", changed(good, 2, bytes(20)), "commit: not 32 bytes"),
         ("a certificate that is null", changed(good, 1, None), "certificate: not a byte string"),
+        ("a lot of three items", changed(good, 3, LOT.to_value()[:3]), "lot: not 4 items"),
+        ("a lot for stage 0", changed(good, 3, changed(LOT.to_value(), 0, 0)), "stages count from 1"),
+        ("a lot for stage 3", changed(good, 3, changed(LOT.to_value(), 0, 3)), "stage: above 2"),
+        (
+            "a lot whose proof has 79 bytes",
+            changed(good, 3, changed(LOT.to_value(), 3, bytes(79))),
+            "VRF proof: not 80 bytes",
+        ),
     ]
     early = record(BOB, Kind.VOTE_COMMIT, COMMIT.encode(), epoch=EPOCH)
     own = record(ALICE, Kind.VOTE_COMMIT, COMMIT.encode())
     return [
         judged("Bob seals his answer", COMMIT_RECORD.data),
+        judged("with a lot for a committee", _drawn(LOT).data),
         judged("a peer outside of the electorate", record(DAVE, Kind.VOTE_COMMIT, COMMIT.encode()).data),
         judged(
             "on a slot that nobody knows",
@@ -64,6 +89,9 @@ def commits() -> list[Case]:
         ],
         reject("by the challenger", own, "a challenger committed in its own dispute"),
         reject("in the slot's own epoch", early, "vote on a slot of its own or a later epoch"),
+        reject("a lot for stage 1, called one for stage 2", _drawn(replace(LOT, stage=2)), "lot does not hold"),
+        reject("a lot by another beacon", _drawn(replace(LOT, beacon=bytes(32))), "lot does not hold"),
+        reject("a lot by another key", _drawn(replace(LOT, vrf_key=ALICE.vrf_key)), "lot does not hold"),
         reject("signature of another message", forged(COMMIT_RECORD), "bad signature"),
     ]
 
@@ -71,12 +99,15 @@ def commits() -> list[Case]:
 def votes() -> list[Case]:
     good = _value(VOTE.encode())
     bad: list[tuple[str, object, str]] = [
-        ("four items", good[:4], "vote: not 5 items"),
+        ("six items", good[:6], "vote: not 7 items"),
         ("class 32", changed(good, 2, 32), "class: above 31"),
         ("a class that is null", changed(good, 2, None), "class: not an unsigned integer"),
         ("an output of 33 bytes", changed(good, 3, bytes(33)), "output: not 32 bytes"),
         ("a salt that is text", changed(good, 4, ["salt"]), "salt: not a byte string"),
         ("32 salts", changed(good, 4, [bytes(32)] * 32), "salts: more than 31 items"),
+        ("32 measures", changed(good, 5, [None] * 32), "measures: more than 31 items"),
+        ("a measure of three items", changed(good, 5, [[4, 0, 0]]), "measure: not 4 items"),
+        ("measures that are null", changed(good, 5, None), "measures: not an array"),
     ]
     targets = tuple(asked.responder for asked in DISPUTED.asked)
     opening = opening_of(PANEL_SLOT, targets)
@@ -85,6 +116,14 @@ def votes() -> list[Case]:
     return [
         judged("Bob opens his commit", VOTE_RECORD.data),
         judged("the challenger opens its nonces, one salt each", record(ALICE, Kind.VOTE, own.encode()).data),
+        judged(
+            "across classes: the digest of what the referee says",
+            record(BOB, Kind.VOTE, replace(VOTE, output=VERDICT, measures=MEASURES).encode()).data,
+        ),
+        judged(
+            "the same with measures of which it is no digest: only the fold can see that",
+            record(BOB, Kind.VOTE, replace(VOTE, measures=MEASURES[::-1]).encode()).data,
+        ),
         judged(
             "the question does not follow from the slot",
             record(BOB, Kind.VOTE, replace(VOTE, output=UNDERIVABLE).encode()).data,
@@ -96,7 +135,7 @@ def votes() -> list[Case]:
         *[reject(comment, said(BOB, Kind.VOTE, value), f"malformed vote: {reason}") for comment, value, reason in bad],
         reject(
             "a class that the network lacks",
-            record(BOB, Kind.VOTE, replace(VOTE, class_index=2).encode()),
+            record(BOB, Kind.VOTE, replace(VOTE, class_index=3).encode()),
             "no such class",
         ),
         reject("no salt", record(BOB, Kind.VOTE, replace(VOTE, salts=()).encode()), "a vote opens one commit"),
@@ -291,7 +330,7 @@ def _malformed_conflicts() -> list[Case]:
         reject(
             "a side with a payload that is no audit",
             _accuse(AUDIT_RECORD, unread),
-            "malformed conflict: audit: not 7 items",
+            "malformed conflict: audit: not 8 items",
         ),
     ]
 

@@ -1,0 +1,320 @@
+"""Slots across classes, from the draw to the conviction: machines of several classes in virtual time."""
+
+from dataclasses import replace
+
+import pytest
+
+from p2pverify.core.audit import Audit, Duty, decode_duty
+from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.events import REFEREE, Compute, ComputeFailed, Persist, Score
+from p2pverify.core.evidence import (
+    NO_EVIDENCE,
+    EvidenceBox,
+    Output,
+    StoredEvidence,
+    decode_evidence,
+    decode_evidence_request,
+    encode_evidence,
+    encode_evidence_request,
+)
+from p2pverify.core.records import DisputeKey, Kind, decode_vote
+from p2pverify.core.rules import audit_of
+from p2pverify.core.state import Member
+from p2pverify.core.voter import PRIORITY as VOTER_PRIORITY
+from tests.support.world import Peer, World, always
+
+CHEATER = 1
+
+
+def audits_of(world: World) -> list[Audit]:
+    records = world.peers[0].machine.context.ledger.records()
+    return [audit_of(record) for record in records if record.kind == Kind.AUDIT]
+
+
+def members_of(world: World) -> list[Member]:
+    """What the first peer's final view says of each, by name."""
+    state = world.peers[0].machine.fold.latest
+    return [state.members[peer.machine.key] for peer in world.peers]
+
+
+def convicted_by_all(world: World) -> set[int]:
+    """Who is convicted in everybody's view; fails if the views differ."""
+    views = [world.convicted(peer.name) for peer in world.peers]
+    assert all(view == views[0] for view in views)
+    return views[0]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_honest_peers_of_other_classes_agree(classes: int) -> None:
+    """Answers that differ by near ties are matches: nobody dissents, and nothing is void or stays sealed."""
+    world = World(6, seed=3, cores=6, classes=classes, slots_milli=1500)
+    world.run_epochs(12)
+    across = [audit for audit in audits_of(world) if audit.is_across]
+    assert len(across) > 10
+    assert not any(audit.differ for audit in audits_of(world))
+    # With two members in each class nobody can be outvoted in class, so all slots ask across.
+    assert all(audit.is_across for audit in audits_of(world)) is (classes == 3)
+    for member in members_of(world):
+        assert (member.dissents, member.void_audits, member.unopened) == (0, 0, 0)
+        assert member.agreements > 10
+
+
+def test_a_cheater_whom_only_other_classes_ask_is_convicted() -> None:
+    """Seven lost disputes across classes, judged by a referee, convict the cheater and nobody else."""
+    world = World(6, seed=3, cores=6, classes=3, slots_milli=1500)
+    world.peers[CHEATER].lie = always
+    assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
+    world.run_epochs(1)
+    assert convicted_by_all(world) == {CHEATER}
+    members = members_of(world)
+    assert members[CHEATER].convicted_after == 7
+    assert all(member.dissents == 0 for member in members if not member.is_convicted)
+    assert all(audit.is_across for audit in audits_of(world))
+
+
+class Withholding(World):
+    """Challengers do not serve the evidence of their own audits."""
+
+    def _fetch(self, peer: Peer, effect) -> None:
+        target = self.by_key[effect.peer]
+        key, _ = decode_evidence_request(effect.data)
+        if key.challenger == target.machine.key:
+            target.withholds = True
+        super()._fetch(peer, effect)
+        target.withholds = False
+
+
+def test_evidence_comes_from_the_responder_where_the_challenger_has_none() -> None:
+    """The accused may clear or convict itself with what it signed; the challenger cannot stop it."""
+    world = Withholding(6, seed=3, cores=6, classes=3, slots_milli=1500)
+    world.peers[CHEATER].lie = always
+    assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
+
+
+def test_what_nobody_serves_is_voted_on_by_nobody() -> None:
+    """Without evidence voters do not commit; the dispute is undecided and counts for no one."""
+    world = World(6, seed=3, cores=6, classes=3, slots_milli=1500, dispute_epochs=4)
+    world.peers[CHEATER].lie = always
+    for peer in world.peers:
+        peer.withholds = True
+    world.run_epochs(16)
+    totals = world.peers[0].machine.fold.latest.totals
+    assert totals["undecided disputes"] > 0
+    assert "decided disputes" not in totals
+    assert all(member.dissents == 0 for member in members_of(world))
+    assert any("cannot be had" in note for peer in world.peers for note in peer.notes)
+
+
+class Forging(World):
+    """Whoever is asked for evidence serves another answer, except the one who gave it."""
+
+    def _fetch(self, peer: Peer, effect) -> None:
+        target = self.by_key[effect.peer]
+        key, _ = decode_evidence_request(effect.data)
+        if key.challenger == target.machine.key:
+            forged = encode_evidence(Output((1,) * 16, "length", bytes(32)))
+            real, target.machine.evidence = target.machine.evidence, lambda _data: forged  # type: ignore[method-assign]
+            super()._fetch(peer, effect)
+            target.machine.evidence = real  # type: ignore[method-assign]
+        else:
+            super()._fetch(peer, effect)
+
+
+def test_forged_evidence_is_seen_and_asked_for_elsewhere() -> None:
+    """Evidence is what the receipt was given for, or none."""
+    world = Forging(6, seed=3, cores=6, classes=3, slots_milli=1500)
+    world.peers[CHEATER].lie = always
+    assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
+    votes = [decode_vote(r.payload) for r in world.peers[0].machine.context.ledger.records() if r.kind == Kind.VOTE]
+    assert all(vote.measures for vote in votes)
+    assert all(member.dissents == 0 for member in members_of(world) if not member.is_convicted)
+
+
+class Lying(World):
+    """The cheater answers with tokens that are not of the vocabulary, or with too few of them."""
+
+    tokens: tuple[int, ...] = ()
+
+    def _answer(self, peer: Peer, job: Compute, since: int):
+        made = super()._answer(peer, job, since)
+        if peer.name == CHEATER and job.tokens_max and job.role != REFEREE:
+            return replace(made, tokens=self.tokens or made.tokens[:3])
+        return made
+
+
+@pytest.mark.parametrize("tokens", [(999,) * 16, (), (7,) * 20], ids=["foreign", "truncated", "too long"])
+def test_what_no_honest_engine_says_is_a_mismatch(tokens: tuple[int, ...]) -> None:
+    """Answers that cannot be scored, or do not end as they should, convict like wrong ones."""
+    world = Lying(6, seed=3, cores=6, classes=3, slots_milli=1500)
+    world.tokens = tokens
+    assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
+
+
+class Tracing(World):
+    """Notes for each peer what it writes down, in order."""
+
+    def __init__(self, *args, **options) -> None:
+        self.written: dict[int, list[object]] = {}
+        super().__init__(*args, **options)
+
+    def _carry_out(self, peer: Peer, effect: object) -> None:
+        if isinstance(effect, Persist):
+            self.written.setdefault(peer.name, []).extend((*effect.evidence, *effect.records))
+        super()._carry_out(peer, effect)
+
+
+def test_evidence_is_written_before_the_audit_that_rests_on_it() -> None:
+    """Persist before publish: every receipt of an own audit across classes has its answer on disk already."""
+    world = Tracing(6, seed=3, cores=6, classes=3, slots_milli=1500)
+    world.run_epochs(6)
+    checked = 0
+    for peer in world.peers:
+        kept: set[tuple[int, int, bytes]] = set()
+        for item in world.written[peer.name]:
+            if isinstance(item, StoredEvidence):
+                kept.add((item.epoch, item.slot, item.responder))
+            elif item.kind == Kind.AUDIT and item.author == peer.machine.key:
+                audit = audit_of(item)
+                receipts = {(audit.epoch, audit.slot, a.responder) for a in audit.asked if a.receipt is not None}
+                assert receipts <= kept
+                checked += len(receipts)
+    assert checked > 20
+
+
+@pytest.mark.parametrize("keeps_evidence", [True, False])
+def test_a_restarted_challenger_opens_its_audits_with_the_evidence_on_disk(*, keeps_evidence: bool) -> None:
+    """A challenger that crashed after its audit measures again what it kept; without it the audit stays sealed."""
+    world = World(6, seed=5, cores=6, classes=3, slots_milli=1000)
+    challenger = world.peers[0]
+    key = challenger.machine.key
+
+    def audited() -> list[Audit]:
+        return [audit for audit in audits_of(world) if audit.challenger == key]
+
+    def revealed() -> list[Duty]:
+        chain = world.peers[2].machine.context.ledger.chain(key)
+        return [decode_duty(record.payload) for record in chain if record.kind == Kind.DUTY]
+
+    def is_between() -> bool:
+        """It has audited, and not yet revealed that it had to."""
+        found = audited()
+        return len(found) > 1 and found[-1].epoch not in {duty.epoch for duty in revealed()}
+
+    assert world.run_until(is_between, epochs_max=24)
+    last = audited()[-1]
+    assert any(asked.receipt is not None for asked in last.asked)
+    world.crash(0)
+    if not keeps_evidence:
+        challenger.evidence.clear()
+    world.restart(0)
+    world.run_epochs(6)
+    (duty,) = [duty for duty in revealed() if duty.epoch == last.epoch]
+    opened = [opening for opening in duty.openings if opening.slot == last.slot]
+    assert bool(opened) is keeps_evidence
+    assert all(None not in opening.measures for opening in opened)
+    assert any("cannot be opened" in note for note in challenger.notes) is not keeps_evidence
+    assert members_of(world)[0].unopened == (0 if keeps_evidence else 1)
+
+
+class Blind(World):
+    """One peer's referee cannot be opened."""
+
+    def _answer(self, peer: Peer, job: Compute, since: int):
+        if peer.name == 0 and job.role == REFEREE:
+            return ComputeFailed(job.job, "this node has no referee")
+        return super()._answer(peer, job, since)
+
+
+def test_a_peer_without_a_referee_neither_audits_nor_votes_across() -> None:
+    """It says so, answers what it is asked, and the others judge without it."""
+    world = Blind(6, seed=3, cores=6, classes=3, slots_milli=1500)
+    world.peers[CHEATER].lie = always
+    assert world.run_until(lambda: world.convicted(2) == {CHEATER}, epochs_max=24)
+    blind = world.peers[0]
+    said = list(world.peers[2].machine.context.ledger.chain(blind.machine.key))
+    assert {Kind.AUDIT, Kind.VOTE_COMMIT, Kind.VOTE}.isdisjoint(record.kind for record in said)
+    assert any("slot not audited: this node has no referee" in note for note in blind.notes)
+    member = world.peers[2].machine.fold.latest.members[blind.machine.key]
+    assert member.agreements > 0
+    assert member.dissents == 0
+
+
+def test_evidence_is_served_for_disputed_audits_alone() -> None:
+    """An undisputed audit's answers are shown to nobody, nor what is not there; a malformed request is a fault."""
+    world = World(6, seed=3, cores=6, classes=3, slots_milli=1500)
+    world.peers[CHEATER].lie = always
+    world.run_until(lambda: bool(world.peers[0].machine.fold.latest.disputes), epochs_max=24)
+    shown = 0
+    disputes = world.peers[0].machine.fold.latest.disputes
+    for audit in audits_of(world):
+        machine = world.by_key[audit.challenger].machine
+        for which, asked in enumerate(audit.asked):
+            data = machine.evidence(encode_evidence_request(audit.key, which))
+            output = decode_evidence(data)
+            if not audit.differ:
+                assert output is None
+            elif audit.key in disputes and asked.receipt is not None:
+                assert output is not None
+                assert output.is_of(asked.receipt, audit.question)
+                own = world.by_key[asked.responder].machine.evidence(encode_evidence_request(audit.key, which))
+                assert own == data
+                shown += 1
+    assert shown > 0
+    machine = world.peers[0].machine
+    key = next(iter(disputes))
+    assert machine.evidence(encode_evidence_request(key, 30)) == NO_EVIDENCE
+    assert machine.evidence(encode_evidence_request(DisputeKey(bytes(32), 1, 0), 0)) == NO_EVIDENCE
+    for malformed in (b"", b"\x00", encode_evidence_request(key, 31), b"\x80" * 300):
+        with pytest.raises(RemoteProtocolError):
+            machine.evidence(malformed)
+
+
+def test_old_evidence_is_forgotten() -> None:
+    """A box drops whole slots: those before an epoch, and the oldest when there are too many."""
+    box = EvidenceBox()
+    for epoch in range(4):
+        for peer in range(3):
+            box.keep(StoredEvidence(epoch, 0, bytes([peer]), (1,), "length", bytes(32)))
+            box.keep(StoredEvidence(epoch, 0, bytes([peer]), (2,), "length", bytes(32)))
+    assert len(box) == 12
+    assert box.of(1, 0)[b"\x02"] == Output((2,), "length", bytes(32))
+    box.drop_before(2)
+    assert len(box) == 6
+    assert box.of(1, 0) == {}
+    assert len(box.of(2, 0)) == 3
+
+
+def test_members_of_other_classes_leave_a_dispute_in_class_alone() -> None:
+    """Whoever is not of the electorate neither derives nor answers what is disputed in another class."""
+    deriving: set[int] = set()
+
+    class Listening(World):
+        def _carry_out(self, peer: Peer, effect: object) -> None:
+            if isinstance(effect, Compute) and effect.priority == VOTER_PRIORITY:
+                deriving.add(peer.path)
+            super()._carry_out(peer, effect)
+
+    world = Listening(8, seed=9, cores=8, classes=2, slots_milli=1500, across_percent=0)
+    world.peers[CHEATER].lie = always
+    assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
+    assert not any(audit.is_across for audit in audits_of(world))
+    authors = {r.author for r in world.peers[0].machine.context.ledger.records() if r.kind == Kind.VOTE}
+    assert {world.by_key[author].path for author in authors} == {1}
+    assert deriving == {1}
+
+
+def test_scoring_asks_the_referee_with_the_question_as_it_was() -> None:
+    """Score jobs carry prompt, temperature and sampler key of the question, and the tokens as they were claimed."""
+
+    jobs: list[Score] = []
+
+    class Listening(World):
+        def _carry_out(self, peer: Peer, effect: object) -> None:
+            if isinstance(effect, Score):
+                jobs.append(effect)
+            super()._carry_out(peer, effect)
+
+    world = Listening(6, seed=3, cores=6, classes=3, slots_milli=1500, greedy_percent=50)
+    world.run_epochs(6)
+    assert {job.temperature_milli for job in jobs} == {0, 800}
+    assert all(len(job.prompt) == 12 and len(job.tokens) == 16 and len(job.sampler_key) == 32 for job in jobs)

@@ -1,0 +1,154 @@
+"""Causes: each from the traces that it leaves, and none that is told from too little."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pverify.core.cause import Cause, Claim, Finding, Supposition, find_cause
+from p2pverify.core.compare import Verdict, measure, verdict
+from p2pverify.core.network import Across
+
+BOUNDS = Across(200_000, 500, 300_000, 1_000, 1_000_000, 10_000)
+COUNT = 64
+HALF = 693_147  # surprisal of a token with a probability of one half, in micronats
+CERTAIN = 1_000
+
+
+def claim(margins: dict[int, int], *, surprisal: int = HALF, temperature_milli: int = 800, count: int = COUNT) -> Claim:
+    """An answer of `count` tokens, ended by its length, which is off by these margins at these places."""
+    return Claim(
+        tokens=tuple(range(count)),
+        best=tuple(1_000 + place if place in margins else place for place in range(count)),
+        deficits=tuple(margins.get(place, 0) for place in range(count)),
+        surprisals=(surprisal,) * count,
+        ends=(False,) * count,
+        finish="length",
+        tokens_max=count,
+        temperature_milli=temperature_milli,
+    )
+
+
+def every(step: int, margin: int, start: int = 0) -> dict[int, int]:
+    return dict.fromkeys(range(start, COUNT, step), margin)
+
+
+def test_no_difference_has_no_cause() -> None:
+    """Equal tokens, and equal logits as far as they can be compared."""
+    assert find_cause(claim({}), BOUNDS) == Finding(Cause.NONE, None, 0)
+    assert find_cause(replace(claim({}), same_logits=True), BOUNDS).cause is Cause.NONE
+
+
+def test_equal_tokens_of_other_logits_are_other_numerics() -> None:
+    """Q8_0 for Q4_1 often gives the same tokens; the digest of the logits tells."""
+    assert find_cause(replace(claim({}), same_logits=False), BOUNDS) == Finding(Cause.NUMERICS, None, 0)
+
+
+def test_small_margins_are_near_ties() -> None:
+    """What is no mismatch needs no other explanation; the first place and its margin are told."""
+    assert find_cause(claim({7: 120_000, 30: 200_000}), BOUNDS) == Finding(Cause.NEAR_TIE, 7, 120_000)
+
+
+def test_an_answer_without_its_end_is_truncated() -> None:
+    """Every token is right, but there are too few of them, and no token ends it."""
+    short = replace(claim({}, count=32), tokens_max=COUNT)
+    for finish in ("stop", "length"):
+        assert find_cause(replace(short, finish=finish), BOUNDS) == Finding(Cause.TRUNCATED, 32, 0)
+
+
+def test_an_end_where_none_belongs_is_truncated() -> None:
+    """The end itself is the only token that is off."""
+    ended = replace(claim({31: 9_000_000}, count=32), tokens_max=COUNT, finish="stop", ends=(False,) * 31 + (True,))
+    assert find_cause(ended, BOUNDS) == Finding(Cause.TRUNCATED, 31, 9_000_000)
+
+
+@pytest.mark.parametrize("cause", [Cause.TEMPERATURE, Cause.PROMPT])
+def test_a_supposition_that_explains_everything_wins(cause: Cause) -> None:
+    """The best of those under which the answer would be no mismatch, with its value."""
+    off = claim(every(8, 600_000))
+    poor, good, better = (
+        Supposition(Cause.TEMPERATURE, 900, off.deficits),
+        Supposition(Cause.TEMPERATURE, 700, (90_000,) * COUNT),
+        Supposition(cause, 1_000, (10_000,) * COUNT),
+    )
+    assert find_cause(replace(off, suppositions=(poor, good, better)), BOUNDS) == Finding(cause, 0, 600_000, 1_000)
+    assert find_cause(replace(off, suppositions=(poor,)), BOUNDS).cause is Cause.QUANTISATION
+
+
+def test_agreement_by_chance_is_a_wrong_seed() -> None:
+    """Half of the tokens have a probability of one half, and half of them agree: the noise was another."""
+    assert find_cause(claim(every(2, 1_500_000)), BOUNDS).cause is Cause.SEED
+    assert find_cause(claim(every(2, 1_500_000), temperature_milli=0), BOUNDS).cause is Cause.MODEL
+
+
+def test_unlikely_tokens_under_other_noise_are_no_wrong_seed() -> None:
+    """A model finds its own samples likely. If only the beginning is unlikely, the prompt was another."""
+    strange = claim(every(1, 5_000_000), surprisal=4_000_000)
+    assert find_cause(strange, BOUNDS).cause is Cause.MODEL
+    off = claim(every(2, 1_500_000))
+    front = replace(off, surprisals=(3_000_000,) * 8 + (HALF,) * 56)
+    assert find_cause(replace(front, best=tuple(range(1_000, 1_064))), BOUNDS).cause is Cause.PROMPT
+
+
+def test_size_and_number_of_margins_tell_models_quantisations_and_prompts() -> None:
+    """Far off everywhere: another model. A little off, often: a quantisation. Few, but far: a hidden prompt."""
+    assert find_cause(claim(every(3, 1_800_000), surprisal=2 * HALF), BOUNDS).cause is Cause.MODEL
+    assert find_cause(claim(every(7, 700_000)), BOUNDS).cause is Cause.QUANTISATION
+    assert find_cause(claim({20: 2_100_000, 41: 1_500_000}), BOUNDS).cause is Cause.PROMPT
+
+
+def test_an_answer_to_something_else_is_off_at_its_beginning() -> None:
+    """Soon it goes on by itself; or a single token is less likely than any coarser weights would make it."""
+    beginning = dict.fromkeys(range(0, 8, 2), 3_500_000)
+    assert find_cause(claim(beginning), BOUNDS).cause is Cause.PROMPT
+    assert find_cause(claim({**every(7, 700_000), 30: 9_000_000}), BOUNDS).cause is Cause.PROMPT
+
+
+def test_a_few_tokens_tell_nothing() -> None:
+    """Whoever answers in a dozen tokens cannot be told from others who do."""
+    assert find_cause(claim({0: 3_000_000}, count=12), BOUNDS).cause is Cause.UNKNOWN
+
+
+def test_certain_tokens_tell_no_seed() -> None:
+    """Where every token is all but certain, agreement is no evidence of the seed, nor is its lack."""
+    assert find_cause(claim(every(2, 1_500_000), surprisal=CERTAIN), BOUNDS).cause is not Cause.SEED
+
+
+numbers = st.integers(0, 40_000_000)
+
+
+@st.composite
+def claims(draw: st.DrawFn) -> Claim:
+    count = draw(st.integers(1, 24))
+    tokens, best = (draw(st.lists(st.integers(0, 3), min_size=count, max_size=count)) for _ in range(2))
+    deficits = [0 if a == b else draw(numbers) for a, b in zip(tokens, best, strict=True)]
+    supposed = draw(st.lists(st.lists(numbers, min_size=count, max_size=count), max_size=3))
+    return Claim(
+        tuple(tokens),
+        tuple(best),
+        tuple(deficits),
+        tuple(draw(st.lists(numbers, min_size=count, max_size=count))),
+        tuple(draw(st.lists(st.booleans(), min_size=count, max_size=count))),
+        draw(st.sampled_from(("stop", "length"))),
+        draw(st.integers(1, 24)),
+        draw(st.sampled_from((0, 800))),
+        tuple(Supposition(Cause.TEMPERATURE, 1_000, tuple(one)) for one in supposed),
+        draw(st.sampled_from((None, True, False))),
+    )
+
+
+@given(claims())
+@settings(deadline=None, max_examples=300)
+def test_every_answer_has_one_cause(asked: Claim) -> None:
+    """Whatever an engine says, there is an answer; and what is no mismatch is never called a lie."""
+    found = find_cause(asked, BOUNDS)
+    assert found == find_cause(asked, BOUNDS)
+    outcome = verdict(measure(asked.deficits, asked.ends, asked.finish, asked.tokens_max), BOUNDS)
+    if outcome is not Verdict.MISMATCH:
+        assert found.cause in {Cause.NONE, Cause.NEAR_TIE, Cause.NUMERICS}
+    else:
+        assert found.cause not in {Cause.NONE, Cause.NEAR_TIE, Cause.NUMERICS}
+    first = next((at for at, (a, b) in enumerate(zip(asked.tokens, asked.best, strict=True)) if a != b), None)
+    assert found.position == first or (first is None and found.cause is Cause.TRUNCATED)
+    assert found.margin == (0 if first is None else asked.deficits[first])

@@ -1,0 +1,123 @@
+"""A machine before a committee: it works if it is drawn, says so once, and opens what it sealed if it has a seat."""
+
+from collections import Counter
+
+from p2pverify.core import sign, stages
+from p2pverify.core.committee import COMMITTEES
+from p2pverify.core.events import (
+    Compute,
+    Computed,
+    Event,
+    Fetch,
+    Publish,
+    ResponseArrived,
+    Score,
+    Scored,
+    Tick,
+)
+from p2pverify.core.evidence import Output, encode_evidence
+from p2pverify.core.machine import Machine
+from p2pverify.core.records import Kind, Record, decode_commit, decode_record, decode_vote
+from tests.support.across import COUNT
+from tests.support.hearing import Hearing
+from tests.support.world import MANIFEST
+
+VOTERS = 40
+#: What every responder of the hearing has answered.
+ANSWER = Output(tuple(range(COUNT)), "length", bytes(32))
+
+
+class Seat:
+    """The machine of one voter that holds the records of a hearing; its referee finds great margins everywhere."""
+
+    def __init__(self, hearing: Hearing, seed: bytes) -> None:
+        self.hearing = hearing
+        story = hearing.story
+        self.machine = Machine(story.network, seed, story.class_of(seed), MANIFEST, 4096)
+        self.said: list[Record] = []
+        self.work: Counter[str] = Counter()
+        self.machine.load([record.data for record in story.book.order], (), self.now_ms)
+        params = story.network.params
+        self.quiet_ms = params.epoch_ms  # after its start it looks for its own past
+        self.run()
+
+    @property
+    def now_ms(self) -> int:
+        return self.hearing.story.network.params.epoch_start_ms(self.hearing.epoch)
+
+    def run(self) -> None:
+        """Let it do what it has to do now."""
+        self._handle(Tick())
+
+    def _handle(self, event: Event) -> None:
+        at_ms = self.now_ms + self.quiet_ms
+        waiting = [event]
+        while waiting:
+            for effect in self.machine.handle(waiting.pop(0), at_ms):
+                answer = self._answer(effect)
+                if answer is not None:
+                    waiting.append(answer)
+                if isinstance(effect, Publish):
+                    self.said += [decode_record(data) for data in effect.records]
+
+    def _answer(self, effect: object) -> Event | None:
+        slotted = self.hearing.slotted
+        match effect:
+            case Compute() if effect.prompt_seed == slotted.slot.prompt_seed:
+                self.work["prompt"] += 1
+                return Computed(effect.job, slotted.question.prompt, (), "length", 0, 0, 0)
+            case Fetch():
+                self.work["fetch"] += 1
+                return ResponseArrived(effect.ask, encode_evidence(ANSWER))
+            case Score():
+                self.work["score"] += 1
+                return Scored(effect.job, (3_000_000,) * COUNT, (False,) * COUNT)
+            case _:
+                return None
+
+    def records(self, kind: Kind) -> list[Record]:
+        return [record for record in self.said if record.kind == kind]
+
+
+def test_who_is_not_drawn_does_nothing() -> None:
+    """It neither writes the prompt, nor fetches, nor scores, nor seals."""
+    hearing = Hearing(VOTERS)
+    hearing.cut()
+    idle = set(hearing.story.seeds) - set(hearing.drawn())
+    for seed in sorted(idle)[:4]:
+        seat = Seat(hearing, seed)
+        assert seat.work == {}
+        assert seat.records(Kind.VOTE_COMMIT) == []
+
+
+def test_who_is_drawn_seals_once_and_opens_its_seat() -> None:
+    """Its lot holds; a new start seals nothing anew; and what it opens is what it sealed."""
+    hearing = Hearing(VOTERS, answer_tokens=COUNT)
+    hearing.cut()
+    drawn = hearing.drawn()
+    one = drawn[0]
+    seat = Seat(hearing, one)
+    receipts = len(hearing.slotted.panel.targets)
+    assert seat.work == {"prompt": 1, "fetch": receipts, "score": receipts}
+    (sealed,) = seat.records(Kind.VOTE_COMMIT)
+    lot = decode_commit(sealed.payload).lot
+    assert lot == hearing.lot(one)
+    hearing.epoch += 1  # it was silent for an epoch after its start
+    for record in seat.said:
+        hearing.story.book.take(record)
+    again = Seat(hearing, one)
+    assert again.records(Kind.VOTE_COMMIT) == []
+    others = drawn[1 : COMMITTEES[1].seats]
+    hearing.seal(others, hearing.right)
+    hearing.cut(stages.SEAL_CUTS + 1)
+    assert sign.public_key(one) in hearing.dispute.seats
+    opener = Seat(hearing, one)
+    (opened,) = opener.records(Kind.VOTE)
+    vote = decode_vote(opened.payload)
+    assert (vote.shown, len(vote.measures)) == (None, receipts)
+    for record in opener.said:
+        if record.kind == Kind.VOTE:
+            hearing.story.book.take(record)
+    hearing.epoch += 1
+    hearing.cut()
+    assert sign.public_key(one) in hearing.dispute.votes

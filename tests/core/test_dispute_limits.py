@@ -1,0 +1,84 @@
+"""How many disputes one cut opens, and into how many one peer can be drawn."""
+
+from dataclasses import replace
+
+from p2pverify.core import disputes
+from p2pverify.core.committee import EVERYONE
+from p2pverify.core.compare import Measures
+from p2pverify.core.sign import public_key
+from p2pverify.core.state import State
+from p2pverify.core.step import Frame, Step, class_steps
+from tests.support.across import BAD, CUT_EPOCH, Slotted, Story
+
+MEMBERS = "aaabbb" * 5
+
+
+def slots(story: Story, count: int, *, apart: bool) -> list[Slotted]:
+    """One slot each of some challengers; nobody takes part in two of them, if they are to be apart."""
+    found: list[Slotted] = []
+    seen: set[bytes] = set()
+    for seed in story.seeds:
+        for slotted in story.slots(seed):
+            parties = {public_key(seed), *slotted.panel.targets}
+            if slotted.panel.targets and not (apart and parties & seen) and len(found) < count:
+                found.append(slotted)
+                seen |= parties
+                break
+    assert len(found) == count
+    return found
+
+
+def open_all(story: Story, chosen: list[Slotted]) -> State:
+    """All of them disputed, in one cut."""
+    for slotted in chosen:
+        measures: Measures = (BAD,) * len(slotted.panel.targets)
+        story.publish(story.audit(slotted, measures, differ=True))
+    return story.cut(CUT_EPOCH + 2)
+
+
+def test_a_cut_opens_so_many() -> None:
+    """Of six disputes without a peer in common a cut opens as many as the contract says; the rest lapse."""
+    story = Story(MEMBERS, panel_size=1, disputes_per_cut=4)
+    state = open_all(story, slots(story, 6, apart=True))
+    assert (len(state.disputes), state.totals["disputes"], state.totals["lapsed disputes"]) == (4, 4, 2)
+
+
+def test_which_open_is_nobodys_choice() -> None:
+    """Those whose names have the lowest digests."""
+    story = Story(MEMBERS, panel_size=1, disputes_per_cut=2)
+    chosen = slots(story, 6, apart=True)
+    ranked = sorted((story.audit(each, (BAD,)) for each in chosen), key=disputes._rank)
+    assert set(open_all(story, chosen).disputes) == {audit.key for audit in ranked[:2]}
+
+
+def test_nobody_is_in_two_that_open_at_once() -> None:
+    """Six challengers ask one another: no two of the disputes that open have a peer in common."""
+    story = Story("aaabbb", panel_size=2, disputes_per_cut=64)
+    state = open_all(story, slots(story, 6, apart=False))
+    parties = [dispute.audit.parties for dispute in state.disputes.values()]
+    assert 1 <= len(parties) <= 3
+    assert sum(len(each) for each in parties) == len(set().union(*parties))
+    assert state.totals["lapsed disputes"] == 6 - len(parties)
+
+
+def test_who_could_lose_all_of_it_is_left_alone() -> None:
+    """A peer whose open disputes would convict it takes part in no more, until some are old."""
+    story = Story("ab" * 4, panel_size=1, disputes_per_cut=64)
+    state = open_all(story, slots(story, 4, apart=True))
+    (first, *_) = (state.disputes[key] for key in sorted(state.disputes, key=lambda k: k.sort_key()))
+    accused = next(iter(first.audit.parties - {first.audit.challenger}))
+    following = state.successor(bytes(32), state.epoch + 1, state.heads)
+    frame = Frame(story.book.fold.state, story.book.ledger.extends)
+    step = Step(story.network, story.network.id, state, following, frame, class_steps(story.network))
+    assert accused not in disputes._saturated(step)
+    up = disputes._stakes(step, first.audit)[accused]
+    threshold = step.steps[step.state.members[accused].class_index].threshold
+    step.state.change(accused, cusum=threshold - up - 1)
+    assert accused not in disputes._saturated(step)
+    step.state.change(accused, cusum=threshold - up)
+    assert accused in disputes._saturated(step)
+    step.state.index = first.stage_index + disputes.PENDING_CUTS + 1
+    assert accused not in disputes._saturated(step)
+    moved = replace(first, stage=EVERYONE, stage_index=step.state.index)
+    step.state.disputes[first.key] = moved
+    assert accused in disputes._saturated(step)

@@ -1,0 +1,113 @@
+"""Whom a slot asks: within the class, or across classes where a referee can judge."""
+
+from dataclasses import replace
+
+import pytest
+
+from p2pverify.core import draw, sign
+from p2pverify.core.canon import sha256
+from p2pverify.core.manifest import Manifest
+from p2pverify.core.network import Network
+from p2pverify.core.panels import IN_CLASS_MIN, Panel, make_panel, voting_classes
+from p2pverify.core.state import Member, State, genesis
+from tests.support.across import classes, identities
+from tests.support.world import MANIFEST, params
+
+BETA = sha256(b"beta") * 2
+INSIDE = draw.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
+ACROSS = replace(INSIDE, across=True)
+
+
+def network(names: str = "ab", *, judged: str | None = None) -> Network:
+    """Classes by letters; of those in `judged` (by default all) a referee judges the answers."""
+    shown = names if judged is None else judged
+    kinds = tuple(kind if kind.name in shown else replace(kind, across=None) for kind in classes(names))
+    return Network(
+        "panels", (sign.public_key(bytes(32)),), (MANIFEST.digest,), kinds, params(panel_size=31), "toy-exact/1"
+    )
+
+
+def anchor(made: Network, members: str, *, idle: str = "") -> tuple[State, list[bytes]]:
+    """A state with members of the classes named by letters; those of `idle` classes have no weight."""
+    names = [kind.name for kind in made.classes]
+    keys = [sign.public_key(seed) for seed in identities(len(members))]
+    state = genesis(made).successor(bytes(32), 5, {})
+    state.members = {
+        key: Member(active=True, class_index=names.index(letter), weight=0 if letter in idle else 1)
+        for key, letter in zip(keys, members, strict=True)
+    }
+    return state, keys
+
+
+def asked(made: Network, members: str, slot: draw.Slot, *, challenger: int = 0, idle: str = "") -> tuple[str, Panel]:
+    """The classes of those whom a slot asks, in letters, and the panel."""
+    state, keys = anchor(made, members, idle=idle)
+    panel = make_panel(made, state, keys[challenger], BETA, slot)
+    assert keys[challenger] not in panel.targets
+    assert panel.classes == tuple(state.members[key].class_index for key in panel.targets)
+    return "".join(sorted(made.classes[index].name for index in panel.classes)), panel
+
+
+def test_the_draw_decides_where_both_are_possible() -> None:
+    """A slot within the class asks all others of it, one across all of the other classes."""
+    found, panel = asked(network(), "aaabb", INSIDE)
+    assert (found, panel.is_across) == ("aa", False)
+    found, panel = asked(network(), "aaabb", ACROSS)
+    assert (found, panel.is_across) == ("bb", True)
+
+
+@pytest.mark.parametrize("weighted", range(IN_CLASS_MIN + 2))
+def test_a_class_without_voters_enough_asks_across(weighted: int) -> None:
+    """Below three members with weight a class could not outvote one liar, however many others it has."""
+    made = network()
+    state, keys = anchor(made, "aaaaabb")
+    for number, key in enumerate(keys[:5]):
+        state.members[key].weight = int(number < weighted)
+    assert make_panel(made, state, keys[4], BETA, INSIDE).is_across == (weighted < IN_CLASS_MIN)
+
+
+@pytest.mark.parametrize(("names", "judged"), [("ab", ""), ("ab", "a"), ("a", None)])
+def test_without_anybody_to_judge_it_asks_within(names: str, judged: str | None) -> None:
+    """Where there is no other class, or none whose answers a referee judges, every slot is within the class."""
+    for slot in (INSIDE, ACROSS):
+        found, panel = asked(network(names, judged=judged), "a" * 2 + "b" * 2 * ("b" in names), slot)
+        assert (found, panel.is_across) == ("a", False)
+
+
+def test_a_peer_of_unknown_class_is_judged_across_alone() -> None:
+    """It asks everybody but itself, those like it too; and others ask it across."""
+    made = network("ab*")
+    found, panel = asked(made, "*abb*", INSIDE)
+    assert (found, panel.is_across) == ("*abb", True)
+    assert asked(made, "aaa*b", ACROSS)[0] == "*b"
+    assert asked(made, "aaa*b", INSIDE)[0] == "aa"
+
+
+def test_a_peer_of_unknown_class_with_nobody_to_judge_asks_nobody() -> None:
+    """Its answers are comparable to nobody's, so it owes nothing."""
+    found, panel = asked(network("a*", judged="*"), "*aaa", INSIDE)
+    assert (found, panel) == ("", Panel((), (), is_across=False))
+
+
+def test_only_members_of_the_same_model_are_asked() -> None:
+    """A class of another manifest is no candidate, and does not vote."""
+    made = network("abc")
+    other = replace(made.classes[2], manifest=Manifest(**{**_fields(), "model": "other"}).digest)
+    made = replace(made, classes=(*made.classes[:2], other))
+    assert asked(made, "abbcc", ACROSS)[0] == "bb"
+    assert voting_classes(made, 0, is_across=True) == (0, 1)
+    assert voting_classes(made, 2, is_across=True) == (2,)
+    assert voting_classes(made, 0, is_across=False) == (0,)
+
+
+def _fields() -> dict[str, object]:
+    return {name: getattr(MANIFEST, name) for name in MANIFEST.__dataclass_fields__}
+
+
+def test_the_convicted_and_those_who_left_are_not_asked() -> None:
+    """Candidates are active members that nobody has convicted, across as within."""
+    made = network()
+    state, keys = anchor(made, "aaabbbb")
+    state.members[keys[3]].active = False
+    state.members[keys[4]].convicted_epoch = 2
+    assert set(make_panel(made, state, keys[0], BETA, ACROSS).targets) == set(keys[5:])

@@ -1,0 +1,87 @@
+"""Canaries as vectors, grammar and page say it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pycddl  # type: ignore[import-untyped]  # it has no stubs
+import pytest
+
+from p2pverify.core.canary import decode_canary_evidence, encode_secrets, judge_evidence, prompt_commitment
+from p2pverify.core.canon import decode, encode, sha256
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.manifest import decode_manifest
+from p2pverify.core.network import decode_network
+from tests.support.canaries import TRIGGER
+
+PROTOCOL = Path(__file__).parents[2] / "protocol"
+PAGE = (PROTOCOL / "canary.md").read_text(encoding="utf-8")
+
+
+def _cases(name: str) -> list[Any]:
+    found: list[Any] = json.loads((PROTOCOL / "vectors/canary-evidence" / name).read_text(encoding="utf-8"))
+    return found
+
+
+ALL = [*_cases("valid.json"), *_cases("invalid.json")]
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["comment"]) for case in ALL])
+def test_evidence(case: dict[str, Any]) -> None:
+    """It shows what the vector says, or proves nothing for the reason that the vector names."""
+    given = {name: bytes.fromhex(text) for name, text in case["input"].items()}
+    network, manifest = decode_network(given["network"]), decode_manifest(given["manifest"])
+    try:
+        evidence = decode_canary_evidence(given["evidence"])
+        assert evidence.encode() == given["evidence"]
+        found: tuple[str, str | None] = (judge_evidence(network, (manifest,), evidence).verdict, None)
+    except DecodeError as error:
+        found = ("invalid", error.reason)
+    assert found == (case["expect"], case["reason"])
+
+
+def test_the_vectors_have_all_outcomes() -> None:
+    """None is left out, and the reasons on the page are those of vectors."""
+    assert {case["expect"] for case in ALL} == {"match", "mismatch", "cannot tell", "invalid"}
+    section = " ".join(PAGE.split("## Evidence", 1)[1].split("## What it cannot show", 1)[0].split())
+    reasons = set(re.findall(r"`((?:the|not) [^`]+)`", section))
+    assert len(reasons) == 8
+    assert reasons <= {case["reason"] for case in ALL}
+
+
+def _conforms(rule: str, data: bytes) -> bool:
+    grammar = (PROTOCOL / "p2pverify.cddl").read_text(encoding="utf-8")
+    try:
+        pycddl.Schema(f"start = {rule}\n{grammar}").validate_cbor(data)
+    except pycddl.ValidationError:
+        return False
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        return False  # so the validator ends where a list is missing
+    return True
+
+
+def test_the_grammar_describes_them() -> None:
+    """Evidence, secrets, and what is hashed; with an item replaced none of them conforms."""
+    prompt = encode(["p2pverify/canary-prompt/1", TRIGGER.salt, list(TRIGGER.prompt), TRIGGER.tokens_max])
+    reply = TRIGGER.replies[0]
+    answer = encode(["p2pverify/canary-answer/1", TRIGGER.commitment, *reply.to_value()])
+    assert sha256(prompt) == TRIGGER.commitment == prompt_commitment(TRIGGER.salt, TRIGGER.prompt, TRIGGER.tokens_max)
+    assert sha256(answer) == reply.commitment(TRIGGER.commitment)
+    written = {"hidden-prompt": prompt, "hidden-answer": answer, "canary-secrets": encode_secrets([TRIGGER])}
+    written["canary-evidence"] = bytes.fromhex(ALL[0]["input"]["evidence"])
+    for rule, data in written.items():
+        assert _conforms(rule, data), rule
+        items = decode(data, size_max=65_536)
+        assert isinstance(items, list)
+        for at in range(len(items)):
+            assert not _conforms(rule, encode([*items[:at], {}, *items[at + 1 :]])), (rule, at)
+
+
+def test_the_page_shows_a_prompt_and_the_first_vector() -> None:
+    """The examples are what is hashed for the vectors' trigger, and evidence of the right answer."""
+    hidden, evidence = (bytes.fromhex(block) for block in re.findall(r"```hex\n(.*?)\n```", PAGE, re.DOTALL))
+    assert sha256(hidden) == TRIGGER.commitment
+    assert evidence.hex() == ALL[0]["input"]["evidence"]

@@ -1,0 +1,62 @@
+"""Vectors of committees: who is drawn, who sits, and what late voters show."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pverify.core import committee, vrf
+from p2pverify.core.audit import vote_commit
+from p2pverify.core.records import DisputeKey
+
+VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "committee"
+
+
+def _load(name: str) -> list[Any]:
+    cases = json.loads((VECTORS / f"{name}.json").read_text(encoding="utf-8"))
+    return [pytest.param(case, id=case["comment"]) for case in cases]
+
+
+def _bytes(case: dict[str, Any], name: str) -> bytes:
+    return bytes.fromhex(case["input"][name])
+
+
+def _dispute(case: dict[str, Any]) -> DisputeKey:
+    return DisputeKey(_bytes(case, "challenger"), case["input"]["epoch"], case["input"]["slot"])
+
+
+@pytest.mark.parametrize("case", _load("lots"))
+def test_lots(case: dict[str, Any]) -> None:
+    """A proof over this input has this output, which is drawn or not."""
+    given, expected = case["input"], case["expect"]
+    alpha = committee.lot_alpha(_bytes(case, "network"), _dispute(case), given["stage"], _bytes(case, "beacon"))
+    assert alpha.hex() == expected["alpha"]
+    output = vrf.verify(_bytes(case, "vrf_key"), alpha, _bytes(case, "proof"))
+    assert output is not None
+    assert output.hex() == expected["output"]
+    assert committee.is_drawn(output, given["stage"], given["voters"]) == expected["drawn"]
+
+
+@pytest.mark.parametrize("case", _load("bars"))
+def test_bars(case: dict[str, Any]) -> None:
+    """An output beside the bar is on this side of it."""
+    assert committee.is_drawn(_bytes(case, "output"), case["input"]["stage"], case["input"]["voters"]) == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("seats"))
+def test_seats(case: dict[str, Any]) -> None:
+    """These of the volunteers sit."""
+    lots = {bytes.fromhex(voter): bytes.fromhex(output) for voter, output in case["input"]["lots"]}
+    found = committee.take_seats(lots, case["input"]["stage"])
+    assert sorted(voter.hex() for voter in found) == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("shown"))
+def test_shown_work(case: dict[str, Any]) -> None:
+    """What is shown of a work, and the seal that holds it."""
+    given, key, network = case["input"], _dispute(case), _bytes(case, "network")
+    shown = committee.shown_work(network, key, given["stage"], _bytes(case, "work"))
+    assert shown.hex() == case["expect"]["shown"]
+    said = (given["class"], _bytes(case, "output"), _bytes(case, "salt"), shown)
+    assert vote_commit(network, key, _bytes(case, "voter"), *said).hex() == case["expect"]["commit"]

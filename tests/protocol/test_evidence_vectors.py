@@ -1,0 +1,97 @@
+"""Evidence as vectors, grammar and page say it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pycddl  # type: ignore[import-untyped]  # it has no stubs
+import pytest
+
+from p2pverify.core.canon import decode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.evidence import decode_evidence, decode_evidence_request, encode_evidence, encode_evidence_request
+from p2pverify.core.question import receipt_from_fields
+
+PROTOCOL = Path(__file__).parents[2] / "protocol"
+NETWORK = bytes(32)  # of receipts; evidence does not depend on it
+
+
+def _cases(name: str) -> list[Any]:
+    paths = sorted((PROTOCOL / "vectors" / name).glob("*.json"))
+    return [case for path in paths for case in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _params(name: str) -> list[Any]:
+    return [pytest.param(case, id=case["comment"]) for case in _cases(name)]
+
+
+@pytest.mark.parametrize("case", _params("evidence-request"))
+def test_requests(case: dict[str, Any]) -> None:
+    """A request is read and written again to the same bytes, or refused for the reason that the vector names."""
+    data = bytes.fromhex(case["input"]["request"])
+    try:
+        assert encode_evidence_request(*decode_evidence_request(data)) == data
+        found: tuple[str, str | None] = ("accept", None)
+    except DecodeError as error:
+        found = ("reset", error.reason)
+    assert found == (case["expect"], case["reason"])
+
+
+@pytest.mark.parametrize("case", _params("evidence"))
+def test_evidence(case: dict[str, Any]) -> None:
+    """What is shown is the answer that a receipt was given for, another, none, or malformed."""
+    given = {name: bytes.fromhex(text) for name, text in case["input"].items()}
+    fields = decode(given["receipt"], size_max=1024)
+    receipt = receipt_from_fields(fields, NETWORK, given["responder"], given["request_id"])
+    try:
+        output = decode_evidence(given["evidence"])
+        assert encode_evidence(output) == given["evidence"]
+        found = "none" if output is None else "fits" if output.is_of(receipt, given["question"]) else "other"
+        reason = "the receipt is for another answer" if found == "other" else None
+    except DecodeError as error:
+        found, reason = "invalid", error.reason
+    assert (found, reason) == (case["expect"], case["reason"])
+
+
+def test_both_have_all_outcomes() -> None:
+    """The vectors leave no outcome out."""
+    assert {case["expect"] for case in _cases("evidence-request")} == {"accept", "reset"}
+    assert {case["expect"] for case in _cases("evidence")} == {"fits", "none", "other", "invalid"}
+
+
+def _conforms(rule: str, data: bytes) -> bool:
+    grammar = (PROTOCOL / "p2pverify.cddl").read_text(encoding="utf-8")
+    try:
+        pycddl.Schema(f"start = {rule}\n{grammar}").validate_cbor(data)
+    except pycddl.ValidationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "rule"),
+    [("evidence-request", "request", "evidence-request"), ("evidence", "evidence", "claimed-answer")],
+)
+def test_the_grammar_describes_them(name: str, item: str, rule: str) -> None:
+    """All that is well-formed conforms, and of what is not the grammar refuses most by itself."""
+    shown = [c for c in _cases(name) if c["expect"] != "none"]  # of which nothing can be said
+    good = [bytes.fromhex(c["input"][item]) for c in shown if c["expect"] not in {"reset", "invalid"}]
+    bad = [bytes.fromhex(c["input"][item]) for c in shown if c["expect"] in {"reset", "invalid"}]
+    assert good
+    assert all(_conforms(rule, data) for data in good)
+    assert sum(not _conforms(rule, data) for data in bad) > len(bad) // 2
+
+
+def test_the_page_shows_the_first_of_each() -> None:
+    """The page's examples are the first valid vectors."""
+    page = (PROTOCOL / "evidence.md").read_text(encoding="utf-8")
+    request, shown = (bytes.fromhex(block) for block in re.findall(r"```hex\n(.*?)\n```", page, re.DOTALL))
+    assert request.hex() == _cases("evidence-request")[-_valid("evidence-request")]["input"]["request"]
+    assert shown.hex() == _cases("evidence")[-_valid("evidence")]["input"]["evidence"]
+    assert decode_evidence_request(request)[0].epoch == 12
+
+
+def _valid(name: str) -> int:
+    """How many cases are in the file of valid ones, which comes last."""
+    return len(json.loads((PROTOCOL / "vectors" / name / "valid.json").read_text(encoding="utf-8")))

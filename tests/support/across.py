@@ -1,0 +1,259 @@
+"""A small network of several classes, whose records are written by hand: audits across classes and votes on them.
+
+Measures are whatever a test says: nobody computes anything here.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from p2pverify.core import draw, sign, vrf
+from p2pverify.core.audit import Asked, Audit, Duty, sealed_measures, vote_commit
+from p2pverify.core.canon import sha256
+from p2pverify.core.compare import END_MISSING, Measure, Measures, verdict_digest
+from p2pverify.core.network import ANY, Across, DeterminismClass, Network
+from p2pverify.core.panels import Panel, make_panel
+from p2pverify.core.question import (
+    NO_OUTPUT,
+    Opening,
+    Question,
+    Receipt,
+    Request,
+    opening_nonce,
+    output_digest,
+    salted_digest,
+)
+from p2pverify.core.records import Commit, DisputeKey, Join, Kind, Record, Vote
+from p2pverify.core.state import Member, State
+from tests.support.book import Book
+from tests.support.world import MANIFEST, params
+
+BOUNDS = Across(
+    match_base=250_000,
+    match_slope=20_000,
+    mismatch_base=500_000,
+    mismatch_slope=40_000,
+    end_max=2_000_000,
+    honest_ppm=10_000,
+)
+COUNT = 8
+#: A right answer, one that cannot be told, one of another model, and one that was cut short.
+GOOD = Measure(COUNT, 30_000, 30_000, 0)
+UNSURE = Measure(COUNT, 500_000, 300_000, 0)
+BAD = Measure(COUNT, 9_000_000, 4_000_000, 0)
+SHORT = Measure(COUNT, 0, 0, END_MISSING)
+CUT_EPOCH = 10
+
+
+def identities(count: int) -> list[bytes]:
+    found = [hashlib.sha256(f"across/{number}".encode()).digest() for number in range(count)]
+    return sorted(found, key=sign.public_key)
+
+
+def classes(names: str, *, judged: bool = True) -> tuple[DeterminismClass, ...]:
+    """A class for each letter, and one of unknown path for '*'."""
+    return tuple(
+        DeterminismClass(
+            name,
+            MANIFEST.digest,
+            ANY if name == ANY else "toy/1",
+            ANY if name == ANY else f"toy/{name}",
+            1_000,
+            BOUNDS if judged else None,
+        )
+        for name in names
+    )
+
+
+@dataclass(frozen=True)
+class Slotted:
+    """A slot of a challenger in an epoch, whom it asks, and its question."""
+
+    challenger: bytes  # identity seed
+    epoch: int
+    slot: draw.Slot
+    panel: Panel
+    question: Question
+
+    @property
+    def key(self) -> DisputeKey:
+        return DisputeKey(sign.public_key(self.challenger), self.epoch, self.slot.index)
+
+
+class Story:
+    """Peers of the classes that `members` names, one letter each; the first cut, of epoch 10, holds their joins.
+
+    All are founders, unless `founders` says how many are. Each cut is signed by all founders.
+    """
+
+    def __init__(self, members: str = "aaabbb", *, founders: int | None = None, **changes: int) -> None:
+        self.seeds = identities(len(members))
+        names = "".join(sorted(set(members), key=members.index))
+        self.founders = self.seeds[:founders]
+        numbers = {"slots_milli": 8_000, "panel_size": 3, "across_percent": 100, **changes}
+        self.network = Network(
+            "across",
+            tuple(sign.public_key(seed) for seed in self.founders),
+            (MANIFEST.digest,),
+            classes(names),
+            params(**numbers),
+            "toy-exact/1",
+        )
+        self.book = Book(self.network)
+        for seed, name in zip(self.seeds, members, strict=True):
+            join = Join(names.index(name), vrf.public_key(vrf.derive_seed(seed)))
+            self.book.say(seed, Kind.JOIN, join.encode(), 9)
+        self.anchor = self.cut(CUT_EPOCH)
+
+    def cut(self, epoch: int, proposer: int = 0) -> State:
+        self.book.step(self.founders[proposer], epoch, self.founders)
+        return self.latest
+
+    @property
+    def latest(self) -> State:
+        return self.book.fold.latest
+
+    def member(self, seed: bytes) -> Member:
+        return self.latest.members[sign.public_key(seed)]
+
+    def seed_of(self, key: bytes) -> bytes:
+        return next(seed for seed in self.seeds if sign.public_key(seed) == key)
+
+    # ------------------------------------------------------------ slots
+
+    def slots(self, challenger: bytes, epoch: int = CUT_EPOCH + 1) -> list[Slotted]:
+        """All slots that a peer owes in an epoch."""
+        beta = vrf.proof_to_beta(self._proof(challenger, epoch))
+        key = sign.public_key(challenger)
+        found = []
+        for slot in draw.slots(beta, self.network.params):
+            panel = make_panel(self.network, self.anchor, key, beta, slot)
+            temperature = 0 if slot.greedy else self.network.params.temperature_milli
+            question = Question(MANIFEST.digest, (1, 2, 3), COUNT, temperature, slot.sample_seed, key)
+            found.append(Slotted(challenger, epoch, slot, panel, question))
+        return found
+
+    def panel_slot(self, challenger: bytes, *, is_across: bool = True) -> Slotted:
+        """The first slot of a peer that asks several at once."""
+        return next(
+            each
+            for each in self.slots(challenger)
+            if len(each.panel.targets) == self.network.params.panel_size and each.panel.is_across == is_across
+        )
+
+    def _proof(self, challenger: bytes, epoch: int) -> bytes:
+        alpha = draw.duty_alpha(self.network.id, epoch, self.anchor.beacon)
+        return vrf.prove(vrf.derive_seed(challenger), alpha)
+
+    def opening(self, slotted: Slotted, measures: Measures = ()) -> Opening:
+        salts = tuple(sha256(target + bytes([slotted.slot.index])) for target in slotted.panel.targets)
+        return Opening(slotted.slot.index, None, NO_OUTPUT, salts, measures)
+
+    def audit(
+        self,
+        slotted: Slotted,
+        measures: Measures,
+        *,
+        differ: bool = False,
+        silent: Iterable[int] = (),
+        **changes: object,
+    ) -> Audit:
+        """The audit of a slot, whose challenger seals these measures."""
+        key, question = sign.public_key(slotted.challenger), slotted.question.id
+        opening = self.opening(slotted)
+        asked = []
+        for which, target in enumerate(slotted.panel.targets):
+            nonce = opening_nonce(self.network.id, key, target, slotted.epoch, question, opening, which)
+            request = Request(self.network.id, key, target, question, nonce, slotted.epoch + 4)
+            receipt = None if which in silent else self._receipt(request, slotted.panel.classes[which])
+            asked.append(Asked(target, nonce, receipt, 0 if receipt is None else 25))
+        sealed = sealed_measures(self.network.id, slotted.key, question, measures, opening.salts)
+        audit = Audit(
+            key,
+            slotted.epoch,
+            slotted.slot.index,
+            self.anchor.id,
+            question,
+            slotted.epoch + 4,
+            differ,
+            tuple(asked),
+            sealed,
+        )
+        return replace(audit, **changes)  # type: ignore[arg-type]  # field names
+
+    def _receipt(self, request: Request, class_index: int) -> Receipt:
+        output = output_digest(request.question, tuple(range(COUNT)), "length", bytes(32))
+        salted = salted_digest(request.id, request.responder, class_index, output)
+        unsigned = Receipt(
+            self.network.id, request.responder, request.id, class_index, salted, COUNT, 1, 2, 3, bytes(64)
+        )
+        return replace(unsigned, signature=sign.sign(self.seed_of(request.responder), unsigned.signed_bytes()))
+
+    def publish(self, audit: Audit, openings: Iterable[Opening] = ()) -> None:
+        """The audit, and the duty that owed it."""
+        seed = self.seed_of(audit.challenger)
+        vrf_key = vrf.public_key(vrf.derive_seed(seed))
+        duty = Duty(
+            audit.epoch, self.anchor.id, self.anchor.beacon, vrf_key, self._proof(seed, audit.epoch), tuple(openings)
+        )
+        self.book.say(seed, Kind.AUDIT, audit.encode(), audit.epoch)
+        self.book.say(seed, Kind.DUTY, duty.encode(), audit.epoch + 1)
+
+    # ------------------------------------------------------------ disputes
+
+    def undisputed(self, slotted: Slotted, measures: Measures, **changes: object) -> State:
+        """A slot that its challenger calls undisputed, in a cut."""
+        self.publish(self.audit(slotted, measures), [replace(self.opening(slotted, measures), **changes)])  # type: ignore[arg-type]
+        return self.cut(CUT_EPOCH + 2)
+
+    def disputed(self, slotted: Slotted, sealed: Measures, **changes: object) -> State:
+        """A slot that its challenger disputes, in a cut."""
+        self.publish(self.audit(slotted, sealed, differ=True, **changes))  # type: ignore[arg-type]
+        state = self.cut(CUT_EPOCH + 2)
+        assert slotted.key in state.disputes
+        return state
+
+    def vote_output(self, slotted: Slotted, measures: Measures) -> bytes:
+        return verdict_digest(slotted.question.id, measures)
+
+    def seal(self, slotted: Slotted, votes: Mapping[bytes, bytes], epoch: int = CUT_EPOCH + 3) -> State:
+        """Each voter, by its seed, seals its output; a cut holds that."""
+        opened = self.latest.id
+        for seed, output in votes.items():
+            made = vote_commit(
+                self.network.id, slotted.key, sign.public_key(seed), self.class_of(seed), output, _salt(seed)
+            )
+            self.book.say(seed, Kind.VOTE_COMMIT, Commit(slotted.key, opened, made).encode(), epoch)
+        return self.cut(epoch)
+
+    def class_of(self, seed: bytes) -> int:
+        return self.anchor.members[sign.public_key(seed)].class_index
+
+    def vote(
+        self, slotted: Slotted, seed: bytes, output: bytes, measures: Measures, epoch: int = CUT_EPOCH + 4
+    ) -> Record:
+        """A voter opens what it sealed."""
+        vote = Vote(slotted.key, self.latest.id, self.class_of(seed), output, (_salt(seed),), measures)
+        return self.book.say(seed, Kind.VOTE, vote.encode(), epoch)
+
+    def open_own(self, slotted: Slotted, measures: Measures, epoch: int = CUT_EPOCH + 4, **changes: object) -> Record:
+        """The challenger opens what its audit sealed."""
+        seed = slotted.challenger
+        salts = self.opening(slotted).salts
+        output = self.vote_output(slotted, measures)
+        vote = Vote(slotted.key, self.latest.id, self.class_of(seed), output, salts, measures)
+        return self.book.say(seed, Kind.VOTE, replace(vote, **changes).encode(), epoch)  # type: ignore[arg-type]
+
+    def decide(self, slotted: Slotted, sealed: Measures, votes: Mapping[bytes, Measures], **changes: object) -> State:
+        """A whole dispute: the audit, the seals, and the votes of these voters and of the challenger."""
+        self.disputed(slotted, sealed, **changes)
+        outputs = {seed: self.vote_output(slotted, measures) for seed, measures in votes.items()}
+        self.seal(slotted, outputs)
+        for seed, measures in votes.items():
+            self.vote(slotted, seed, outputs[seed], measures)
+        self.open_own(slotted, sealed)
+        return self.cut(CUT_EPOCH + 4)
+
+
+def _salt(seed: bytes) -> bytes:
+    return sha256(b"salt" + seed)

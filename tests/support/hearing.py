@@ -1,0 +1,143 @@
+"""A dispute before a large electorate, cut by cut: who is drawn for its committees, what they seal, and what they open.
+
+Records are written by hand, and certified by all; nobody computes an answer.
+"""
+
+from collections.abc import Iterable
+
+from p2pverify.core import committee, sign, stages, vrf
+from p2pverify.core.audit import vote_commit
+from p2pverify.core.canon import sha256
+from p2pverify.core.committee import EVERYONE
+from p2pverify.core.compare import Measures
+from p2pverify.core.records import Commit, Kind, Lot, Vote
+from p2pverify.core.state import Dispute, State
+from tests.support.across import BAD, CUT_EPOCH, GOOD, Slotted, Story
+
+#: Of which the measures of right and of wrong votes are digests.
+WORK = sha256(b"what the referee finds")
+
+
+class Hearing:
+    """A dispute across two classes, opened by the first of so many founders over two wrong answers."""
+
+    def __init__(self, voters: int, **changes: int) -> None:
+        self.story = Story("ab" * (voters // 2) + "a" * (voters % 2), panel_size=2, **changes)
+        self.challenger = self.story.seeds[0]
+        self.slotted: Slotted = self.story.panel_slot(self.challenger)
+        count = len(self.slotted.panel.targets)
+        self.right: Measures = (BAD,) * count
+        self.wrong: Measures = (GOOD,) * count
+        self.epoch = CUT_EPOCH + 2
+        self.story.disputed(self.slotted, self.right)
+
+    # ------------------------------------------------------------ looking
+
+    @property
+    def state(self) -> State:
+        return self.story.latest
+
+    @property
+    def dispute(self) -> Dispute:
+        return self.state.disputes[self.slotted.key]
+
+    @property
+    def parties(self) -> set[bytes]:
+        """Seeds of the challenger and of those whose answers are disputed."""
+        return {seed for seed in self.story.seeds if sign.public_key(seed) in self.dispute.audit.parties}
+
+    def lot(self, seed: bytes, *, stage: int | None = None, beacon: bytes | None = None) -> Lot:
+        """A voter's lot for the committee that is drawn now, low or not."""
+        where = self.dispute.stage if stage is None else stage
+        chosen = self.dispute.beacon if beacon is None else beacon
+        own = vrf.derive_seed(seed)
+        alpha = committee.lot_alpha(self.story.network.id, self.slotted.key, where, chosen)
+        return Lot(where, chosen, vrf.public_key(own), vrf.prove(own, alpha))
+
+    def drawn(self) -> list[bytes]:
+        """Seeds of those whose lots are low enough, the lowest first."""
+        dispute = self.dispute
+        free = [seed for seed in self.story.seeds if sign.public_key(seed) in stages.voters(dispute)]
+        lots = {seed: vrf.proof_to_beta(self.lot(seed).proof) for seed in free}
+        low = [seed for seed in free if committee.is_drawn(lots[seed], dispute.stage, dispute.voters)]
+        return sorted(low, key=lots.__getitem__)
+
+    def dissents(self) -> set[bytes]:
+        """Seeds of those that have lost."""
+        return {seed for seed in self.story.seeds if self.story.member(seed).dissents}
+
+    # ------------------------------------------------------------ going on
+
+    def cut(self, count: int = 1) -> State:
+        for _ in range(count):
+            self.epoch += 1
+            self.story.cut(self.epoch)
+        return self.state
+
+    def seal(self, seeds: Iterable[bytes], measures: Measures, *, work: bytes = WORK, lot: Lot | None = None) -> None:
+        """Seal measures, in the stage that the dispute is in; `lot` replaces everybody's own."""
+        dispute = self.dispute
+        for seed in seeds:
+            own = None if dispute.stage == EVERYONE else self.lot(seed) if lot is None else lot
+            made = self._commit(seed, measures, dispute.stage, work)
+            self._say(seed, Kind.VOTE_COMMIT, Commit(self.slotted.key, self.state.id, made, own).encode())
+
+    def _commit(self, seed: bytes, measures: Measures, stage: int, work: bytes) -> bytes:
+        said = (
+            self.story.class_of(seed),
+            self.story.vote_output(self.slotted, measures),
+            _salt(seed),
+            self._shown(stage, work),
+        )
+        return vote_commit(self.story.network.id, self.slotted.key, sign.public_key(seed), *said)
+
+    def open(self, seeds: Iterable[bytes], measures: Measures, *, work: bytes = WORK, stage: int | None = None) -> None:
+        """Open measures that were sealed in the stage that the dispute is in, or in another."""
+        for seed in seeds:
+            vote = Vote(
+                self.slotted.key,
+                self.state.id,
+                self.story.class_of(seed),
+                self.story.vote_output(self.slotted, measures),
+                (_salt(seed),),
+                measures,
+                self._shown(self.dispute.stage if stage is None else stage, work),
+            )
+            self._say(seed, Kind.VOTE, vote.encode())
+
+    def open_challenger(self) -> None:
+        self.story.open_own(self.slotted, self.right, self.epoch + 1)
+
+    def _shown(self, stage: int, work: bytes) -> bytes | None:
+        if not stages.is_informed(self.dispute, stage):
+            return None
+        return committee.shown_work(self.story.network.id, self.slotted.key, stage, work)
+
+    def _say(self, seed: bytes, kind: Kind, payload: bytes) -> None:
+        self.story.book.say(seed, kind, payload, self.epoch + 1)
+
+    # ------------------------------------------------------------ whole stages
+
+    def sit(self, measures: Measures, *, wrong: int = 0, absent: int = 0) -> list[bytes]:
+        """A committee from its beginning until its answers are opened; returns its seats, the lowest lot first.
+
+        The first `wrong` of them give the wrong measures, the last `absent` do not open.
+        """
+        self.cut()
+        drawn = self.drawn()
+        seats = drawn[: committee.COMMITTEES[self.dispute.stage].seats]
+        liars = set(seats[:wrong])
+        other = self.wrong if measures == self.right else self.right
+        self.seal([seed for seed in drawn if seed not in liars], measures)
+        self.seal(seats[:wrong], other)
+        self.cut(stages.SEAL_CUTS)
+        assert {sign.public_key(seed) for seed in seats} == self.dispute.seats
+        opening = seats[: len(seats) - absent]
+        self.open([seed for seed in opening if seed not in liars], measures)
+        self.open(seats[:wrong], other)
+        self.cut()
+        return seats
+
+
+def _salt(seed: bytes) -> bytes:
+    return sha256(b"hearing" + seed)

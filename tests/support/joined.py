@@ -1,0 +1,35 @@
+"""A node as its own process, as `p2pverify join` starts it."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cli.transcript import PROGRAM, environment
+
+HOPELESS_S = 240
+
+
+@contextmanager
+def joined(home: Path, network: Path, *options: str) -> Iterator[str]:
+    """Run a node of a network on loopback; gives the address where others dial it."""
+    command = [*PROGRAM, "join", str(network), "--listen", "/ip4/127.0.0.1/tcp/0", "--http", "127.0.0.1:0", *options]
+    log = home.with_name(f"{home.name}.log")
+    with log.open("w") as errors:
+        node = subprocess.Popen(
+            command, env=environment(home), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        try:
+            assert node.stdout is not None
+            first = node.stdout.readline()
+            assert first, log.read_text()
+            yield json.loads(first)["addresses"][0]
+        finally:
+            node.send_signal(signal.SIGINT)
+            try:
+                node.communicate(timeout=HOPELESS_S)
+            finally:
+                node.kill()
+                node.wait()
