@@ -16,23 +16,28 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.events import StoredAnswer
+from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
 from p2pverify.core.manifest import Manifest
 from p2pverify.core.network import Network
 from p2pverify.core.peerid import peer_id
 from p2pverify.core.sign import public_key
+from p2pverify.engine.cheat_spec import CheatSpec, parse_spec
 from p2pverify.node.classes import expected_weights, match_class
+from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.home import Home
-from p2pverify.node.journal import Kept, decode_output, encode_output
-from p2pverify.node.ports import Engine
+from p2pverify.node.journal import Kept, decode_output, decode_stored_evidence, encode_output
+from p2pverify.node.ports import GENERATE, GREEDY, Engine, ModelInfo
 from p2pverify.node.reports import NodeReports
+from p2pverify.node.selftest import run_selftest
 from p2pverify.store.sqlite import Store
-from p2pverify.store.writes import PutAnswer, PutRecord, Write
+from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, Write
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+
+    from p2pverify.engine.openai import Endpoint
 
 SILENT = "silent"
 Progress = Callable[[str, int, int], None]
@@ -50,7 +55,7 @@ class NodeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """All that a node is started with. `cheat` is "KIND" or "KIND@RATE", for testnets only."""
+    """All that a node is started with. `cheat` is KIND[:ARGUMENT][@RATE], for testnets only."""
 
     home: Home
     network: Network
@@ -59,9 +64,14 @@ class NodeSettings:
     bootstrap: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     mdns: bool = False
-    engine: Literal["llama", "toy"] = "llama"
+    engine: Literal["llama", "exact", "openai", "transformers", "toy"] = "llama"
+    variant: str = ""  # of the engine: another numeric path of the same kind
+    llama_variants: Path | None = None
+    endpoint: "Endpoint | None" = None  # of the engine "openai"
     weights: Path | None = None
     http: str = "127.0.0.1:0"
+    hardware: str = ""
+    cover: CoverPlan = NO_COVER
     cheat: str | None = None
     on_progress: Progress | None = None
 
@@ -81,13 +91,22 @@ class StoreJournal:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def persist(self, records: Sequence[Kept], answers: Sequence[StoredAnswer]) -> None:
+    async def persist(
+        self,
+        records: Sequence[Kept],
+        answers: Sequence[StoredAnswer],
+        evidence: Sequence[StoredEvidence] = (),
+        evidence_from: int = 0,
+    ) -> None:
         writes: list[Write] = [
             PutRecord(r.id, r.author, r.seq, r.kind, r.epoch, r.data, received=kept.received)
             for kept in records
             for r in (kept.record,)
         ]
         writes += [PutAnswer(a.requester, a.question, encode_output(a)) for a in answers]
+        writes += [PutEvidence(e.epoch, e.slot, e.responder, encode_output(e)) for e in evidence]
+        if evidence_from > 0:
+            writes.append(DropEvidence(evidence_from))
         await self._store.append(writes)
 
     def statistics(self) -> dict[str, int]:
@@ -100,6 +119,56 @@ class StoreJournal:
                 yield decode_output(requester, question, data)
             except DecodeError as error:
                 log.warning("a stored answer is left out: %s", error.reason)
+
+    def evidence(self) -> Iterator[StoredEvidence]:
+        """What own slots across classes were answered. Damaged ones are left out: others may have them. Blocks."""
+        for epoch, slot, responder, data in self._store.load_evidence():
+            try:
+                yield decode_stored_evidence(epoch, slot, responder, data)
+            except DecodeError as error:
+                log.warning("stored evidence is left out: %s", error.reason)
+
+
+class Engines:
+    """A node's engines: its `own` (which may cheat), the `honest` one inside it, and the network's referee.
+
+    Opening blocks. The referee is opened by `open_referee`, when it is first needed; a node whose own engine is the
+    referee has one engine for both. Raises EngineUnavailable, ClassError.
+    """
+
+    def __init__(self, settings: NodeSettings) -> None:
+        from p2pverify.engine.select import open_engine
+
+        self._settings = settings
+        self.honest = open_engine(
+            settings.engine,
+            weights=settings.weights,
+            variant=settings.variant,
+            variants=settings.llama_variants,
+            endpoint=settings.endpoint,
+            expect_sha256=expected_weights(settings.network, settings.manifests, settings.engine),
+            progress=settings.on_progress,
+        )
+        self.own = _lying(self.honest, settings)
+        self._referee: Engine | None = None
+
+    def open_referee(self) -> Engine:
+        """The engine that judges across classes. Raises EngineUnavailable."""
+        from p2pverify.engine.select import open_referee
+
+        if self.honest.info.engine == self._settings.network.referee:
+            return self.honest
+        self._referee = open_referee(
+            self._settings.network.referee,
+            weights=self._settings.weights,
+            expect_sha256=self.honest.info.weights_sha256,
+        )
+        return self._referee
+
+    def close(self) -> None:
+        self.own.close()
+        if self._referee is not None:
+            self._referee.close()
 
 
 async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]" = trio.TASK_STATUS_IGNORED) -> None:
@@ -121,10 +190,17 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
     home, network = settings.home, settings.network
     seed = home.load_identity()
     with _opened(home.database_path, network.id, public_key(seed)) as store:
-        engine = await trio.to_thread.run_sync(_open_engine, settings)
+        engines = await trio.to_thread.run_sync(Engines, settings)
+        engine = engines.own
         driver: Driver | None = None
         try:
-            class_index, manifest = match_class(network, settings.manifests, engine.info)
+            goldens = [manifest.golden for manifest in settings.manifests if manifest.golden.questions]
+            if goldens:
+                _progress(settings, "answering golden questions", 0, 1)
+            tested = await trio.to_thread.run_sync(run_selftest, engines.honest, goldens)
+            class_index, manifest = match_class(network, settings.manifests, engine.info, tested)
+            log.info("this machine computes in class %s", network.classes[class_index].name)
+            _check_abilities(network, engine.info)
             machine = Machine(
                 network,
                 seed,
@@ -132,18 +208,33 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 manifest,
                 engine.info.context_tokens,
                 vocab_tokens=engine.info.vocab_tokens,
+                hardware=settings.hardware,
             )
             journal = StoreJournal(store)
-            driver = Driver(machine, journal, engine, silent=_is_silent(settings.cheat))
+            open_referee = engines.open_referee if network.referee else None
+            driver = Driver(machine, journal, engine, open_referee=open_referee, silent=_is_silent(settings.cheat))
             _progress(settings, "reading records", 0, 1)
-            taken = await trio.to_thread.run_sync(driver.load, store.load_records(), journal.answers())
+            taken = await trio.to_thread.run_sync(
+                driver.load, store.load_records(), journal.answers(), journal.evidence()
+            )
             _progress(settings, "reading records", taken, taken)
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
             await _run_services(settings, seed, store, driver, engine, task_status)
         finally:
             # A job that goes on in its thread keeps the engine; it ends with the process.
             if driver is None or not driver.is_engine_busy:
-                engine.close()
+                engines.close()
+
+
+def _check_abilities(network: Network, info: ModelInfo) -> None:
+    """Raises NodeError for an engine that cannot answer what others will ask of it."""
+    asks_greedy = network.params.temperature_milli == 0 or network.params.greedy_percent == 100
+    if GENERATE not in info.can and not (GREEDY in info.can and asks_greedy):
+        raise NodeError(
+            f"{info.engine} cannot answer at the temperatures of network {network.name!r}",
+            "let the server show more log-probabilities, or choose another engine; 'p2pverify model selftest' says "
+            "what an engine can do",
+        )
 
 
 async def _run_services(
@@ -161,7 +252,8 @@ async def _run_services(
     mesh = Mesh(
         seed, network.id, settings.listen, settings.bootstrap, driver, announce=settings.announce, mdns=settings.mdns
     )
-    reports = NodeReports(driver, mesh, StoreJournal(store), engine.info)
+    cover = Cover(driver, settings.cover)
+    reports = NodeReports(driver, mesh, StoreJournal(store), engine.info, cover)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:
@@ -169,6 +261,8 @@ async def _run_services(
             async with trio.open_nursery() as running:
                 stop = await running.start(_watch_signals)
                 await running.start(driver.run, mesh)
+                running.start_soon(cover.run, mesh)
+                running.start_soon(reports.run)
                 url = await running.start(
                     partial(
                         serve,
@@ -208,43 +302,34 @@ async def _watch_signals(*, task_status: "TaskStatus[trio.Event]" = trio.TASK_ST
             stop.set()
 
 
-def _open_engine(settings: NodeSettings) -> Engine:
-    """Load the engine, and wrap it if it shall cheat. Blocks."""
-    from p2pverify.engine.select import open_engine
-
-    expected = expected_weights(settings.network, settings.manifests, settings.engine)
-    engine = open_engine(
-        settings.engine, weights=settings.weights, expect_sha256=expected, progress=settings.on_progress
-    )
+def _lying(engine: Engine, settings: NodeSettings) -> Engine:
+    """The engine, wrapped if it shall cheat."""
     if settings.cheat is None or _is_silent(settings.cheat):
         return engine
     from p2pverify.engine.cheats import make_cheat
 
-    kind, rate = parse_cheat(settings.cheat)
+    spec = parse_cheat(settings.cheat)
     workdir = settings.home.path / "cheat"
     workdir.mkdir(exist_ok=True)
-    return make_cheat(kind, rate, engine, workdir)
+    return make_cheat(spec.kind, spec.rate, engine, workdir, spec.argument)
 
 
-def parse_cheat(text: str) -> tuple[str, float]:
-    """ "KIND" or "KIND@RATE" with a rate above 0 and at most 1. Raises NodeError."""
+def parse_cheat(text: str) -> CheatSpec:
+    """Read KIND[:ARGUMENT][@RATE]. Raises NodeError."""
     from p2pverify.engine.cheats import KINDS
 
-    kind, at, rate_text = text.partition("@")
-    kinds = (*KINDS, SILENT)
-    if kind not in kinds:
-        raise NodeError(f"there is no cheat {kind!r}", f"choose one of {', '.join(kinds)}")
     try:
-        rate = float(rate_text) if at else 1.0
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate <= 1:
-        raise NodeError(f"{rate_text!r} is no rate", "give a share above 0 and at most 1, such as 0.3")
-    return kind, rate
+        spec = parse_spec(text)
+    except ValueError as error:
+        raise NodeError(str(error), "or give a share above 0 and at most 1, such as 0.3") from None
+    kinds = (*KINDS, SILENT)
+    if spec.kind not in kinds:
+        raise NodeError(f"there is no cheat {spec.kind!r}", f"choose one of {', '.join(kinds)}")
+    return spec
 
 
 def _is_silent(cheat: str | None) -> bool:
-    return cheat is not None and parse_cheat(cheat)[0] == SILENT
+    return cheat is not None and parse_cheat(cheat).kind == SILENT
 
 
 def _progress(settings: NodeSettings, what: str, done: int, total: int) -> None:

@@ -11,13 +11,17 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from p2pverify.app import NodeError, NodeSettings, Running, parse_cheat, run_node
+from p2pverify.app import Engines, NodeError, NodeSettings, Running, parse_cheat, run_node
 from p2pverify.core import sign
+from p2pverify.core.network import Across
 from p2pverify.core.peerid import peer_id
-from p2pverify.engine.toy import ToyEngine
+from p2pverify.engine.cheat_spec import CheatSpec
+from p2pverify.engine.errors import EngineUnavailable
+from p2pverify.engine.toy import REFEREE, REFEREE_PATH, ToyEngine
 from p2pverify.node.classes import ClassError
 from p2pverify.node.home import Home, HomeError
-from p2pverify.node.networkfile import new_network
+from p2pverify.node.networkfile import manifest_of, new_network
+from p2pverify.node.selftest import golden_path, make_golden
 from p2pverify.store.errors import StoreError
 
 
@@ -80,6 +84,36 @@ async def test_an_engine_of_no_class_is_refused(settings):
         await run_node(replace(settings, network=network))
 
 
+async def test_the_self_test_finds_the_class(settings):
+    """A node answers golden questions before it joins: it is of the class that answers so, or of that of all others."""
+    here, there = ToyEngine(path="toy/a"), ToyEngine(path="toy/b")
+    golden = make_golden(here)
+    golden = golden.merged([golden_path(there, golden.questions)])
+    network, manifests = new_network(
+        "open",
+        [sign.public_key(settings.home.load_identity())],
+        here.info,
+        epoch_ms=300,
+        known=replace(manifest_of(here.info), golden=golden),
+        others=[(there.info.engine, there.info.numeric_path)],
+        unknown=True,
+        referee="toy-exact/1",
+        across=Across(1, 1, 2, 2, 3, 10_000),
+    )
+    names = {}
+    with trio.fail_after(60):
+        for number, variant in enumerate(("toy/a", "toy/b", "toy/c")):
+            home = Home(settings.home.path.with_name(f"home{number}"))
+            home.init()
+            async with trio.open_nursery() as node:
+                running = await node.start(
+                    run_node, NodeSettings(home, network, manifests, engine="toy", variant=variant)
+                )
+                names[variant] = (await get(running.api, "/v1/status"))["class"]
+                node.cancel_scope.cancel()
+    assert names == {"toy/a": "toy", "toy/b": "toy-2", "toy/c": "any"}
+
+
 async def test_another_network_needs_another_home(settings):
     """The database of one network is not opened for another."""
     with trio.fail_after(30):
@@ -111,8 +145,9 @@ async def test_cheats_are_read_strictly(settings, text):
 
 def test_cheats_have_a_rate():
     """Without a rate a cheat always cheats."""
-    assert parse_cheat("silent") == ("silent", 1.0)
-    assert parse_cheat("canned@0.25") == ("canned", 0.25)
+    assert parse_cheat("silent") == CheatSpec("silent")
+    assert parse_cheat("canned@0.25") == CheatSpec("canned", "", 0.25)
+    assert parse_cheat("quantize:q4_0@0.5") == CheatSpec("quantize", "q4_0", 0.5)
 
 
 async def test_a_cheat_claims_to_be_honest(settings):
@@ -123,3 +158,37 @@ async def test_a_cheat_claims_to_be_honest(settings):
                 running = await node.start(run_node, replace(settings, cheat=cheat))
                 assert (await get(running.api, "/v1/status"))["class"] == "toy"
                 node.cancel_scope.cancel()
+
+
+def judged_by(settings: NodeSettings, referee: str, **changes: object) -> Engines:
+    """The engines of a node in a network with a referee."""
+    return Engines(replace(settings, network=replace(settings.network, referee=referee), **changes))
+
+
+def test_the_referee_is_another_engine_and_honest(settings):
+    """It is opened by need, over the same model, and does not lie where the node's own engine does."""
+    engines = judged_by(settings, REFEREE, variant="toy/a", cheat="garbage")
+    referee = engines.open_referee()
+    assert (referee.info.engine, referee.info.numeric_path) == (REFEREE, REFEREE_PATH)
+    assert referee.info.weights_sha256 == engines.honest.info.weights_sha256
+    question = {"tokens_max": 8, "temperature_milli": 0, "sampler_key": bytes(32)}
+    prompt = referee.write_prompt(bytes(16), 8)
+    assert referee.answer(prompt, **question).tokens == ToyEngine().answer(prompt, **question).tokens
+    assert engines.own.answer(prompt, **question).tokens != referee.answer(prompt, **question).tokens
+    engines.close()
+
+
+def test_a_node_that_serves_with_the_referee_has_one_engine(settings):
+    """Its memory is needed once, also if it lies as a responder."""
+    engines = judged_by(settings, REFEREE, variant=REFEREE_PATH, cheat="garbage")
+    assert engines.open_referee() is engines.honest
+    assert engines.own is not engines.honest
+    engines.close()
+
+
+def test_a_referee_that_there_is_not_is_an_error_of_its_own(settings):
+    """The node can serve without it; only what needs the referee fails."""
+    engines = judged_by(settings, "oracle/3")
+    with pytest.raises(EngineUnavailable, match="no referee 'oracle/3'"):
+        engines.open_referee()
+    engines.close()

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from pydantic import BeforeValidator, Field
@@ -19,16 +19,19 @@ from starlette.responses import Response
 from p2pverify import __version__
 from p2pverify.api.gate import error_document
 from p2pverify.api.metrics import CONTENT_TYPE, render
-from p2pverify.node.ports import Reports
+from p2pverify.node.ports import Reports, UnknownAudit
 
 AUDITS_DEFAULT = 100
 AUDITS_MAX = 1000
+NAME_CHARS_MAX = 100
+EXPLAIN_WAIT_S = 5.0  # less than what a silent connection is given
 #: The paths, and the names that their queries may use.
 ROUTES: dict[str, frozenset[str]] = {
     "/v1/status": frozenset(),
     "/v1/peers": frozenset(),
     "/v1/scores": frozenset({"view"}),
     "/v1/audits": frozenset({"limit"}),
+    "/v1/audit": frozenset({"id"}),
     "/v1/leave": frozenset(),
     "/livez": frozenset(),
     "/readyz": frozenset(),
@@ -78,6 +81,14 @@ def _add_reports(app: FastAPI, reports: Reports) -> None:
     async def audits(limit: Limit = AUDITS_DEFAULT) -> Response:
         """The newest audits and the disputes."""
         return _json(reports.audits(limit=limit))
+
+    @app.get("/v1/audit")
+    async def audit(name: Annotated[str, Query(alias="id", max_length=NAME_CHARS_MAX)]) -> Response:
+        """One audit, explained as far as it is by now: ask again until it is complete."""
+        try:
+            return _json(await reports.explain(name, wait_s=EXPLAIN_WAIT_S))
+        except UnknownAudit as unknown:
+            return _error(404, "no_such_audit", unknown.reason)
 
 
 def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> None:

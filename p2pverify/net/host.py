@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
@@ -17,6 +18,7 @@ from p2pverify.net.address import Address, parse_address
 from p2pverify.net.counters import Counters
 from p2pverify.net.doors import INBOUND_PER_ADDRESS_MAX, HalfOpen, group_of
 from p2pverify.net.link import Link, StreamHandler
+from p2pverify.net.roundtrip import RoundTrips, tcp_round_trip
 from p2pverify.net.wire import UpgradeError, Upgrader, remote_of
 
 UPGRADE_SECONDS_MAX = 10.0
@@ -172,7 +174,16 @@ class Host:
             keep_alive(stream)
             remote = remote_of(stream)
             peer, muxer = await self._upgrader.upgrade(stream, outbound=outbound, expected=expected)
-            link = Link(peer, muxer, self._handlers, self._counters, outbound=outbound, remote=remote)
+            round_trips = RoundTrips(partial(tcp_round_trip, stream))
+            link = Link(
+                peer,
+                muxer,
+                self._handlers,
+                self._counters,
+                outbound=outbound,
+                remote=remote,
+                round_trips=round_trips,
+            )
             await self._fresh_send.send(link)
         except BaseException:
             await trio.aclose_forcefully(stream)

@@ -12,6 +12,7 @@ from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.net import negotiate
 from p2pverify.net.counters import Counters
 from p2pverify.net.harden import BaseLibp2pError, MuxedConnUnavailable, Muxer, YamuxStream
+from p2pverify.net.roundtrip import RoundTrips
 from p2pverify.net.stream import Stream, StreamBrokenError
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
@@ -34,6 +35,7 @@ class Link:
         *,
         outbound: bool,
         remote: tuple[str, int] | None,
+        round_trips: RoundTrips | None = None,
     ) -> None:
         self.peer = peer
         self.outbound = outbound
@@ -44,6 +46,7 @@ class Link:
         self.ready = trio.Event()
         self.closed = trio.Event()
         self.close_reason = ""
+        self.round_trips = round_trips or RoundTrips()
         self._muxer = muxer
         self._handlers = handlers
         self._counters = counters
@@ -92,8 +95,10 @@ class Link:
             raise StreamBrokenError(f"cannot open: {error}") from error
         stream = Stream(muxed, self)
         try:
+            began = trio.current_time()
             with trio.fail_after(NEGOTIATE_SECONDS_MAX):
                 await negotiate.propose(stream, protocol)
+            self.round_trips.note(trio.current_time() - began)
         except trio.TooSlowError:
             await stream.reset()
             raise StreamBrokenError("the peer does not answer") from None

@@ -7,6 +7,7 @@ Here the parts are put together and nothing more: `host` (connections), `peers` 
 import os
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -26,7 +27,7 @@ from p2pverify.net.link import Link
 from p2pverify.net.requests import RequestLimits
 from p2pverify.net.sync import SyncLimits
 from p2pverify.node.clock import unix_ms
-from p2pverify.node.ports import AskFailed, Inbox, Neighbour, Network
+from p2pverify.node.ports import AskFailed, Inbox, Neighbour, Network, Reply
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -94,11 +95,19 @@ class Mesh(Network):
         self._requests = requests.Requests(
             inbox.serve, inbox.is_member, request_limits or RequestLimits(), self._counters
         )
+        self._evidence = requests.Requests(
+            partial(_evidence, inbox),
+            inbox.is_member,
+            requests.evidence_limits(request_limits or RequestLimits()),
+            self._counters,
+            speech=requests.EVIDENCE,
+        )
         self._sync = sync.Sync(inbox, sync_limits or SyncLimits(), self._counters)
         self._changed = trio.Event()
         self._host.handle(GOSSIP_PROTOCOL, self._gossip.listen)
         self._host.handle(peers.PROTOCOL, self._peers.answer)
         self._host.handle(requests.PROTOCOL, self._requests.answer)
+        self._host.handle(requests.EVIDENCE_PROTOCOL, self._evidence.answer)
         self._host.handle(sync.PROTOCOL, self._sync.answer)
 
     async def run(self, *, task_status: "TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED) -> None:
@@ -121,21 +130,17 @@ class Mesh(Network):
         """Keep exactly these peers out of the gossip mesh; of too many, those with the lowest keys."""
         self._gossip.exclude(frozenset(sorted(peers)[: self._excluded_max]))
 
-    async def ask(self, peer: bytes, request: bytes) -> bytes:
+    async def ask(self, peer: bytes, request: bytes) -> Reply:
         """One inference request (at most 64 KiB) and its response, dialling the peer if need be.
 
         Raises AskFailed: unreachable, reset, too-large, malformed, or what the other side says, which is
         busy, timeout, failed, too-large or unconfirmed. The caller sets the deadline; cancelling is safe.
         """
-        link = await self._reach(peer)
-        try:
-            return await self._requests.ask(link, request)
-        except AskFailed as error:
-            # Of two simultaneous connections one is closed. What travelled on it is asked again on the other.
-            successor = self._host.link(peer)
-            if error.reason != "reset" or successor is None or successor is link:
-                raise
-            return await self._requests.ask(await self._reach(peer), request)
+        return await self._ask(self._requests, peer, request)
+
+    async def fetch(self, peer: bytes, request: bytes) -> bytes:
+        """One request for the evidence of a dispute and its answer; otherwise as `ask`."""
+        return (await self._ask(self._evidence, peer, request)).data
 
     def neighbours(self) -> Sequence[Neighbour]:
         """The connected peers that have shown to be of our network, by key."""
@@ -206,6 +211,17 @@ class Mesh(Network):
                 nursery.start_soon(self._sync.fetch, link)
                 nursery.start_soon(self._peers.keep_up, link)
 
+    async def _ask(self, through: requests.Requests, peer: bytes, request: bytes) -> Reply:
+        link = await self._reach(peer)
+        try:
+            return await through.ask(link, request)
+        except AskFailed as error:
+            # Of two simultaneous connections one is closed. What travelled on it is asked again on the other.
+            successor = self._host.link(peer)
+            if error.reason != "reset" or successor is None or successor is link:
+                raise
+            return await through.ask(await self._reach(peer), request)
+
     async def _reach(self, peer: bytes) -> Link:
         link = self._host.link(peer) or await self._peers.dial(peer)
         if link is None:
@@ -215,6 +231,10 @@ class Mesh(Network):
         if link.closed.is_set() or not link.confirmed.is_set():
             raise AskFailed("unreachable")
         return link
+
+
+async def _evidence(inbox: Inbox, request: bytes, _source: bytes) -> bytes:
+    return inbox.evidence(request)
 
 
 def _mdns(network_id: bytes, counters: Counters) -> "Mdns":

@@ -1,17 +1,34 @@
 """The newest audits and the disputes, told for people. What they count for is decided in the fold, not here."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Sequence
 
-from p2pverify.core.audit import UNDERIVABLE, Audit, Duty, decode_duty
+from p2pverify.core import across
+from p2pverify.core.audit import Audit, Duty, decode_duty
+from p2pverify.core.compare import Verdict
 from p2pverify.core.context import Context
+from p2pverify.core.network import DeterminismClass
 from p2pverify.core.peerid import peer_id
+from p2pverify.core.question import Opening
 from p2pverify.core.records import DisputeKey, Kind
 from p2pverify.core.rules import audit_of
 from p2pverify.core.state import Dispute, State
+from p2pverify.node.ports import UnknownAudit
+from p2pverify.node.votes import short_dispute
 
 AUDITS_KEPT = 2048
 TAIL_RECORDS_MAX = 512  # of an author's log, looked at when it is first seen
 CLOSED_KEPT = 4096
+DISPUTES_KEPT = 256  # whole, with their votes, after the fold has dropped them
+#: How peer ids of Ed25519 keys begin, and how many characters after that a short name has.
+_ID_START, _SHORT_CHARS = "12D3KooW", 8
+_NAME = re.compile(r"e(\d{1,13})-(\d{1,3})-([1-9A-HJ-NP-Za-km-z]{1,64})", re.ASCII)
+_LISTED = 5
+
+
+def audit_name(key: DisputeKey) -> str:
+    """A short name of an audit: epoch, slot, and how its challenger's peer id goes on after what all have."""
+    return f"e{key.epoch}-{key.slot}-{peer_id(key.challenger)[len(_ID_START) :][:_SHORT_CHARS]}"
 
 
 class AuditLog:
@@ -23,26 +40,75 @@ class AuditLog:
         self._audits: dict[DisputeKey, Audit] = {}
         self._duties: dict[tuple[bytes, int], tuple[Duty, int]] = {}
         self._outcomes: dict[DisputeKey, str] = {}
+        self._disputes: dict[DisputeKey, Dispute] = {}
 
     def note_final(self) -> None:
         """Remember how the disputes of the newest final state stand; a later state may have dropped them."""
         for key, dispute in self._context.fold.latest.disputes.items():
             self._outcomes.pop(key, None)
             self._outcomes[key] = "undecided" if dispute.decision is None else "decided"
+            self._disputes.pop(key, None)
+            self._disputes[key] = dispute
         while len(self._outcomes) > CLOSED_KEPT:
             del self._outcomes[next(iter(self._outcomes))]
+        while len(self._disputes) > DISPUTES_KEPT:
+            del self._disputes[next(iter(self._disputes))]
 
     def audits(self, limit: int) -> list[dict[str, object]]:
         """The newest audits first."""
         self._catch_up()
         newest = sorted(self._audits.values(), key=lambda audit: audit.key.sort_key(), reverse=True)
-        return [self._audit(audit) for audit in newest[:limit]]
+        return [self.told(audit) for audit in newest[:limit]]
 
     def disputes(self) -> list[dict[str, object]]:
         """The disputes of the newest final state, newest first."""
         state = self._context.fold.latest
         keys = sorted(state.disputes, key=lambda key: key.sort_key(), reverse=True)
-        return [_dispute(state.disputes[key]) for key in keys]
+        network = self._context.network
+        return [{"id": audit_name(key), **short_dispute(network, state.disputes[key])} for key in keys]
+
+    def find(self, name: str) -> Audit:
+        """The audit of a name. The challenger's peer id may be shorter, or whole. Raises UnknownAudit."""
+        found = _NAME.fullmatch(name)
+        if found is None:
+            raise UnknownAudit("an audit is named like e12-3-SP57aGZQ: epoch, slot, challenger; 'audits' lists them")
+        self._catch_up()
+        epoch, slot, challenger = int(found[1]), int(found[2]), found[3]
+        ids = (challenger, _ID_START + challenger)
+        fitting = [
+            audit
+            for key, audit in self._audits.items()
+            if (key.epoch, key.slot) == (epoch, slot) and peer_id(key.challenger).startswith(ids)
+        ]
+        if not fitting:
+            raise UnknownAudit(f"this node knows no audit {name}: it keeps the newest {AUDITS_KEPT}")
+        if len(fitting) > 1:
+            names = sorted(f"e{epoch}-{slot}-{peer_id(audit.challenger)}" for audit in fitting)
+            raise UnknownAudit(f"{name} can be any of {', '.join(names[:_LISTED])}")
+        return fitting[0]
+
+    def duty(self, audit: Audit) -> Duty | None:
+        """The duty record that opens an audit, if it is here."""
+        return self._duties.get((audit.challenger, audit.epoch), (None, 0))[0]
+
+    def dispute(self, key: DisputeKey) -> Dispute | None:
+        """The dispute of an audit as the newest final state has it, or the last that had it."""
+        return self._context.fold.latest.disputes.get(key) or self._disputes.get(key)
+
+    def told(self, audit: Audit) -> dict[str, object]:
+        """What is said of an audit in a list."""
+        return {
+            "id": audit_name(audit.key),
+            "challenger": peer_id(audit.challenger),
+            "epoch": audit.epoch,
+            "slot": audit.slot,
+            "across": audit.is_across,
+            "differ": audit.differ,
+            "asked": [
+                {"peer_id": peer_id(asked.responder), "answered": asked.receipt is not None} for asked in audit.asked
+            ],
+            "status": self._status(audit, self._context.fold.latest),
+        }
 
     # ------------------------------------------------------------ the index
 
@@ -65,18 +131,6 @@ class AuditLog:
             oldest = min(key.epoch for key in self._audits)
             self._duties = {key: found for key, found in self._duties.items() if key[1] >= oldest}
 
-    def _audit(self, audit: Audit) -> dict[str, object]:
-        return {
-            "challenger": peer_id(audit.challenger),
-            "epoch": audit.epoch,
-            "slot": audit.slot,
-            "differ": audit.differ,
-            "asked": [
-                {"peer_id": peer_id(asked.responder), "answered": asked.receipt is not None} for asked in audit.asked
-            ],
-            "status": self._status(audit, self._context.fold.latest),
-        }
-
     def _status(self, audit: Audit, state: State) -> str:
         dispute = state.disputes.get(audit.key)
         if dispute is not None:
@@ -89,42 +143,34 @@ class AuditLog:
             return "unanswered"
         if audit.differ or audit.key in self._outcomes:  # a spot check has an outcome without a difference
             return self._outcomes.get(audit.key, "closed")
-        return "agreed" if _agrees(self._context.network_id, audit, duty) else "void"
+        opening = next((opening for opening in duty.openings if opening.slot == audit.slot), None)
+        if opening is None or not audit.opens(self._context.network_id, opening):
+            return "void"
+        return self._status_across(audit, opening) if audit.is_across else _status_within(audit, opening)
+
+    def _status_across(self, audit: Audit, opening: Opening) -> str:
+        """What the sealed measures of an undisputed audit say."""
+        context = self._context
+        measures = opening.measures
+        fits = opening.class_index is None and across.fits(audit, measures)
+        if not fits or not across.is_sealed_in(audit, context.network_id, measures, opening.salts):
+            return "void"
+        classes = context.network.classes
+        for asked in audit.asked:
+            if asked.receipt is not None and not _is_judged(classes, asked.receipt.class_index):
+                return "void"
+        found = {verdict for _, _, verdict in across.verdicts(context.network, audit, measures)}
+        if Verdict.MISMATCH in found:
+            return "void"
+        return "inconclusive" if Verdict.INCONCLUSIVE in found else "agreed"
 
 
-def _agrees(network_id: bytes, audit: Audit, duty: Duty) -> bool:
-    """Whether the duty opens the audit and shows that its answers are equal."""
-    for opening in duty.openings:
-        if opening.slot == audit.slot and opening.class_index is not None:
-            receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
-            equal = all(audit.matches(receipt, opening.output) for receipt in receipts)
-            return equal and audit.opens(network_id, opening)
-    return False
+def _is_judged(classes: Sequence[DeterminismClass], index: int) -> bool:
+    return index < len(classes) and classes[index].across is not None
 
 
-def _dispute(dispute: Dispute) -> dict[str, object]:
-    decision = dispute.decision
-    return {
-        "challenger": peer_id(dispute.key.challenger),
-        "epoch": dispute.key.epoch,
-        "slot": dispute.key.slot,
-        "status": "open" if decision is None else "decided",
-        "opened_epoch": dispute.opened_epoch,
-        "electorate": len(dispute.electorate),
-        "commits": len(dispute.commits),
-        "votes": len(dispute.votes),
-        "decision": None if decision is None else decision.hex(),
-        "losers": [] if decision is None else [peer_id(peer) for peer in sorted(set(_losers(dispute)))],
-    }
-
-
-def _losers(dispute: Dispute) -> Iterator[bytes]:
-    decision = dispute.decision
-    assert decision is not None
-    yield from (voter for voter, output in dispute.votes.items() if output != decision)
-    if decision == UNDERIVABLE:
-        yield dispute.audit.challenger
-        return
-    for asked in dispute.audit.asked:
-        if asked.receipt is not None and not dispute.audit.matches(asked.receipt, decision):
-            yield asked.responder
+def _status_within(audit: Audit, opening: Opening) -> str:
+    """Whether the answers of an undisputed audit are equal to the challenger's."""
+    receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
+    equal = opening.class_index is not None and all(audit.matches(receipt, opening.output) for receipt in receipts)
+    return "agreed" if equal else "void"

@@ -9,12 +9,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.hardware import check_claim
 from p2pverify.node.tomlfile import read_model
 
 CONFIG_BYTES_MAX = 65_536
 ADDRESS_CHARS_MAX = 160
 BOOTSTRAP_MAX = 64
 ANNOUNCE_MAX = 4
+COVER_PER_EPOCH_MAX = 16
 
 #: What `init` writes: all keys with their defaults, commented out.
 TEMPLATE = """\
@@ -37,11 +40,35 @@ TEMPLATE = """\
 # Where the local API listens. Loopback only; port 0 takes a free one, which the file 'api' names.
 # http = "127.0.0.1:0"
 
-# "llama" runs a language model; "toy" computes nonsense quickly, for trying things out.
+# "llama" runs a language model; "exact" runs it in integers, slowly, with the same bits on every machine; "toy"
+# computes nonsense quickly, for trying things out. "openai" has it run by a server that speaks OpenAI's completions
+# with token ids and logprobs (vLLM, SGLang, llama-server); "transformers" by PyTorch, if that extra is installed. Both
+# need the same weights here, and are judged across classes.
 # engine = "llama"
+
+# Which numeric path of the engine: "" is the usual one. For "llama" it is a build, such as "haswell" or "skylakex", of
+# the npm package @node-llama-cpp/linux-x64, in the folder that llama_variants names.
+# variant = ""
+# llama_variants = "/path/to/folder"
+
+# The server of the engine "openai": its base URL, and the model's name there, "" if it has one only. Its key, if it
+# wants one, comes from the environment: P2PVERIFY_OPENAI_KEY.
+# openai_url = "http://127.0.0.1:8000/v1"
+# openai_model = ""
 
 # The model's weights (GGUF). Without it the bundled model is used.
 # weights = "/path/to/model.gguf"
+
+# What this node claims to run on, in lower case, such as "ryzen 7950x" or "rtx 4090". Others hold its speed against
+# that of peers with the same claim; it has no part in the score. A new claim counts after a leave and a new join.
+# hardware = ""
+
+# How many questions per epoch to ask of others as cover, so that they cannot tell the owed ones: with prompts of the
+# file 'corpus' (text, one a line) and of 'replay' (own earlier chat requests, a JSON object a line, sent again to
+# others), or else written by the model. What comes back is forgotten. Others work for it, as this node for theirs.
+# cover_per_epoch = 0.0
+# corpus = "/path/to/prompts.txt"
+# replay = "/path/to/requests.jsonl"
 
 # "debug", "info", "warning" or "error".
 # log_level = "info"
@@ -58,8 +85,16 @@ class Config(BaseModel):
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
     mdns: bool = True
     http: str = "127.0.0.1:0"
-    engine: Literal["llama", "toy"] = "llama"
+    engine: Literal["llama", "exact", "openai", "transformers", "toy"] = "llama"
+    variant: str = ""
+    llama_variants: Path | None = None
+    openai_url: str = "http://127.0.0.1:8000/v1"
+    openai_model: str = ""
     weights: Path | None = None
+    hardware: str = ""
+    cover_per_epoch: float = Field(default=0.0, ge=0, le=COVER_PER_EPOCH_MAX)
+    corpus: Path | None = None
+    replay: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("listen")
@@ -77,9 +112,17 @@ class Config(BaseModel):
     def _http(cls, value: str) -> str:
         return check_loopback(value)
 
-    @field_validator("weights")
+    @field_validator("hardware")
     @classmethod
-    def _weights(cls, value: Path | None) -> Path | None:
+    def _hardware(cls, value: str) -> str:
+        try:
+            return check_claim(value)
+        except DecodeError as error:
+            raise ValueError(error.reason) from None
+
+    @field_validator("weights", "llama_variants", "corpus", "replay")
+    @classmethod
+    def _path(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser()
 
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import (
+    OWN,
     Effect,
     Event,
     Finalised,
@@ -25,8 +26,10 @@ from p2pverify.core.events import (
     RecordsArrived,
     RequestArrived,
     StoredAnswer,
+    StoredEvidence,
     Tick,
 )
+from p2pverify.core.evidence import NO_EVIDENCE
 from p2pverify.core.machine import Machine
 from p2pverify.core.question import RequestRefused, encode_refusal
 from p2pverify.core.sync import SyncSession
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 TICKETS_MAX = 256
 TICK_MS_MAX = 5_000  # the wall clock may be set, and a laptop may have slept
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +61,10 @@ class _Waiter:
 
 
 class Driver:
-    """Runs one machine. `silent` is a cheat for testnets: requests are never answered."""
+    """Runs one machine. `open_referee` gives the engine that judges across classes, when it is first needed.
+
+    `silent` is a cheat for testnets: requests are never answered.
+    """
 
     def __init__(
         self,
@@ -65,13 +72,14 @@ class Driver:
         journal: Journal,
         engine: ports.Engine,
         *,
+        open_referee: Callable[[], ports.Engine] | None = None,
         clock: Callable[[], int] = unix_ms,
         silent: bool = False,
     ) -> None:
         self.machine = machine
         self._clock = clock
         self._silent = silent
-        self._worker = Worker(engine)
+        self._worker = Worker(engine, open_referee)
         self._outbox = Outbox(journal, self._worker, clock=clock, respond=self._respond, feed=self._feed)
         self._catchup = CatchUp(machine.context, self._take_slice, self._outbox.wait_room)
         self._gate = Gate(machine)
@@ -86,15 +94,20 @@ class Driver:
 
     @property
     def is_engine_busy(self) -> bool:
-        """Whether a thread is still inside the engine, so that it must not be closed."""
+        """Whether a thread is still inside an engine, so that it must not be closed."""
         return self._worker.is_busy
 
     def now_ms(self) -> int:
         return self._clock()
 
-    def load(self, records: Iterable[bytes], answers: Iterable[StoredAnswer]) -> int:
+    def load(
+        self,
+        records: Iterable[bytes],
+        answers: Iterable[StoredAnswer],
+        evidence: Iterable[StoredEvidence] = (),
+    ) -> int:
         """Take what was stored before; once, before `run`. Blocks. Returns how many records were taken."""
-        taken = self.machine.load(records, answers, self._clock())
+        taken = self.machine.load(records, answers, self._clock(), evidence)
         self._catchup.settle()
         return taken
 
@@ -108,6 +121,13 @@ class Driver:
             nursery.start_soon(self._outbox.run, network)
             nursery.start_soon(self._tick)
             task_status.started()
+
+    async def use_engine(self, do: Callable[[ports.Engine], _T], *, priority: int, role: str = OWN) -> _T:
+        """Have something done with this peer's engine or the referee, in its turn.
+
+        Raises EngineBusy, RefereeUnavailable, and what `do` raises.
+        """
+        return await self._worker.call(do, priority=priority, role=role)
 
     def leave(self) -> None:
         """Leave the network for good: as soon as this peer may sign, it says so."""
@@ -171,6 +191,12 @@ class Driver:
     def is_member(self, peer: bytes) -> bool:
         """Whether a peer is a member by the newest final cut, and not convicted."""
         return self._gate.is_member(peer)
+
+    def evidence(self, request: bytes) -> bytes:
+        """The answer to a request for the evidence of a dispute. Raises RemoteProtocolError."""
+        answer = self.machine.evidence(request)
+        self._count("evidence served" if answer != NO_EVIDENCE else "evidence not had")
+        return answer
 
     def sync_answer(self, request: bytes) -> bytes:
         """The answer to a neighbour's sync request. Raises RemoteProtocolError."""

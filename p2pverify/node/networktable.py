@@ -1,5 +1,6 @@
 """The keys of a network file, as pydantic reads them. What they mean together is checked in `networkfile`."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
@@ -18,6 +19,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.network import PARAM_BOUNDS
 from p2pverify.core.peerid import key_of
 from p2pverify.core.sign import is_valid_key
+from p2pverify.node.manifesttable import AcrossTable, ManifestTable, check_digest, check_text
 
 HONEST_PPM = 1000  # of a class in which equal inputs give equal bits
 _BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS}
@@ -43,7 +45,22 @@ DEFAULTS = {
     "conviction_odds": 1_000_000,
     "weight_changes_per_cut": 1,
     "admission_epochs": 4,
+    "across_percent": 25,
+    "prompt_spread": 0,
+    "answer_spread": 0,
+    "temperature_spread": 0,
 }
+
+
+def usual_spreads(params: Mapping[str, int]) -> dict[str, int]:
+    """How much questions vary in a network that says nothing of it: as those of clients do."""
+    chosen = {**DEFAULTS, **params}
+    spreads = {
+        "prompt_spread": chosen["prompt_tokens"] // 2,
+        "answer_spread": chosen["answer_tokens"] // 2,
+        "temperature_spread": 3 * chosen["temperature_milli"] // 8,
+    }
+    return {name: spread for name, spread in spreads.items() if name not in params}
 
 
 class _Table(BaseModel):
@@ -69,37 +86,15 @@ else:
     ParamsTable = create_model("ParamsTable", __base__=_Table, **_FIELDS)
 
 
-class ManifestTable(_Table):
-    """A model, described by digests (64 hex digits)."""
-
-    model: StrictStr
-    weights: StrictStr
-    tokenizer: StrictStr
-    template: StrictStr
-    quantisation: StrictStr
-    licence: StrictStr
-    provenance: StrictStr = ""
-    parent: StrictStr | None = None
-
-    @field_validator("weights", "tokenizer", "template", "parent")
-    @classmethod
-    def _digest(cls, value: str | None) -> str | None:
-        return None if value is None else check_digest(value)
-
-    @field_validator("model", "quantisation", "licence", "provenance")
-    @classmethod
-    def _text(cls, value: str) -> str:
-        return check_text(value)
-
-
 class ClassTable(_Table):
-    """A determinism class. `manifest` is a manifest's digest."""
+    """A determinism class. `manifest` is a manifest's digest; `across` is absent if no referee judges its answers."""
 
     name: StrictStr
     manifest: StrictStr
     engine: StrictStr
     numeric_path: StrictStr
     honest_ppm: Annotated[StrictInt, Field(ge=1, le=999_998)] = HONEST_PPM
+    across: AcrossTable | None = None
 
     @field_validator("manifest")
     @classmethod
@@ -118,11 +113,12 @@ class NetworkTable(_Table):
     name: StrictStr
     founders: tuple[StrictStr, ...]
     manifests: tuple[StrictStr, ...] = ()
+    referee: StrictStr = ""
     params: ParamsTable
     manifest: tuple[ManifestTable, ...] = ()
     classes: tuple[ClassTable, ...] = Field(alias="class")
 
-    @field_validator("name")
+    @field_validator("name", "referee")
     @classmethod
     def _text(cls, value: str) -> str:
         return check_text(value)
@@ -138,20 +134,6 @@ class NetworkTable(_Table):
     @classmethod
     def _digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(check_digest(digest) for digest in value)
-
-
-def check_digest(text: str) -> str:
-    """64 hex digits in lower case, or ValueError."""
-    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
-        raise ValueError(f"{text[:80]!r} is not a SHA-256 digest in 64 lower-case hex digits")
-    return text
-
-
-def check_text(text: str) -> str:
-    """One line that is safe to show on a terminal, or ValueError."""
-    if not text.isprintable():
-        raise ValueError(f"{text[:80]!r} holds control characters")
-    return text
 
 
 def read_founder(text: str) -> bytes:

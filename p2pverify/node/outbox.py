@@ -16,12 +16,16 @@ from p2pverify.core.events import (
     Computed,
     ComputeFailed,
     Effect,
+    Fetch,
     Persist,
     Publish,
     Respond,
     ResponseArrived,
+    Score,
+    Scored,
     Send,
     StoredAnswer,
+    StoredEvidence,
 )
 from p2pverify.node import ports
 from p2pverify.node.journal import Journal, Kept
@@ -32,7 +36,7 @@ EFFECTS_MAX = 4096
 BYTES_MAX = 32 * 1024 * 1024
 log = logging.getLogger(__name__)
 
-Outcome = Computed | ComputeFailed | ResponseArrived | AskFailed
+Outcome = Computed | Scored | ComputeFailed | ResponseArrived | AskFailed
 
 
 class Outbox:
@@ -96,12 +100,16 @@ class Outbox:
     async def _persist(self, batch: Sequence[tuple[Effect, bool]]) -> None:
         records: list[Kept] = []
         answers: list[StoredAnswer] = []
+        evidence: list[StoredEvidence] = []
+        evidence_from = 0
         for effect, received in batch:
             if isinstance(effect, Persist):
                 records += [Kept(record, received) for record in effect.records]
                 answers += effect.answers
-        if records or answers:
-            await self._journal.persist(records, answers)
+                evidence += effect.evidence
+                evidence_from = max(evidence_from, effect.evidence_from)
+        if records or answers or evidence:
+            await self._journal.persist(records, answers, evidence, evidence_from)
             self._count("commits")
             self._count("records persisted", len(records))
 
@@ -114,9 +122,9 @@ class Outbox:
                     self._respond(effect.ticket, effect.data)
                 case Publish():
                     published += effect.records
-                case Send():
+                case Send() | Fetch():
                     nursery.start_soon(self._ask, effect, network)
-                case Compute():
+                case Compute() | Score():
                     if not self._worker.submit_nowait(effect):
                         self._feed(ComputeFailed(effect.job, "too many jobs wait for the engine"))
                 case _:
@@ -126,11 +134,15 @@ class Outbox:
             self._count("messages published")
         self._count("records published", len(published))
 
-    async def _ask(self, send: Send, network: ports.Network) -> None:
+    async def _ask(self, send: Send | Fetch, network: ports.Network) -> None:
         outcome: Outcome = AskFailed(send.ask, "timeout")
         with trio.move_on_after(max(0, send.deadline_ms - self._clock()) / 1000):
             try:
-                outcome = ResponseArrived(send.ask, await network.ask(send.peer, send.data))
+                if isinstance(send, Fetch):
+                    outcome = ResponseArrived(send.ask, await network.fetch(send.peer, send.data))
+                else:
+                    reply = await network.ask(send.peer, send.data)
+                    outcome = ResponseArrived(send.ask, reply.data, reply.elapsed_ms)
             except ports.AskFailed as failed:
                 outcome = AskFailed(send.ask, failed.reason)
             except Exception:

@@ -1,16 +1,25 @@
 """What a node tells about itself: JSON values with a schema name, made on demand. Nothing here decides anything."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import trio
 
 from p2pverify.core import view
+from p2pverify.core.hardware import Fit, Speed, median
 from p2pverify.core.peerid import peer_id
 from p2pverify.core.records import Cut, decode_cut
 from p2pverify.core.state import State
 from p2pverify.node import ports
 from p2pverify.node.auditlog import AuditLog
+from p2pverify.node.cover import Cover
 from p2pverify.node.driver import Driver
+from p2pverify.node.explain import Explainer
 from p2pverify.node.journal import Journal
 from p2pverify.node.ports import ModelInfo, Reports
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
 RECENT_CUTS = 32
 FINAL_LAG_MAX = 3  # epochs without a new final cut after which a node says that it is not ready
@@ -25,14 +34,17 @@ class NodeReports(Reports):
         network: ports.Network,
         journal: Journal,
         info: ModelInfo,
+        cover: Cover | None = None,
     ) -> None:
         self._driver = driver
         self._machine = driver.machine
         self._network = network
         self._journal = journal
         self._info = info
+        self._cover = cover
         self._started_ms = driver.now_ms()
         self._log = AuditLog(self._machine.context)
+        self._explainer = Explainer(driver, network, self._log)
         self._cuts: dict[bytes, dict[str, object]] = {}
         self._standings: tuple[bytes, Mapping[bytes, str]] = (b"", {})
         driver.on_final(self._log.note_final)
@@ -81,13 +93,15 @@ class NodeReports(Reports):
         machine = self._machine
         state = machine.fold.latest if final else machine.provisional(self._driver.now_ms())
         is_cut = final and state.index > 0
+        found = view.scores(machine.network, state)
         return {
             "schema": "p2pverify/scores/1",
             "network": machine.context.network_id.hex(),
             "final": final,
             "cut": state.id.hex() if is_cut else None,
             "epoch": state.epoch,
-            "scores": [_score(score) for score in view.scores(machine.network, state)],
+            "scores": [_score(score) for score in found],
+            "hardware": _hardware(found),
         }
 
     def audits(self, *, limit: int) -> dict[str, object]:
@@ -96,6 +110,13 @@ class NodeReports(Reports):
             "audits": self._log.audits(limit),
             "disputes": self._log.disputes(),
         }
+
+    async def explain(self, name: str, *, wait_s: float) -> dict[str, object]:
+        return await self._explainer.explain(name, wait_s=wait_s)
+
+    async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Work on the explanations that are asked for until cancelled."""
+        await self._explainer.run(task_status=task_status)
 
     def unready(self) -> list[str]:
         machine = self._machine
@@ -124,6 +145,7 @@ class NodeReports(Reports):
             "judged": machine.judged,
             "refused": machine.responder.refused,
             "asked": machine.challenger.answers,
+            "cover": {} if self._cover is None else self._cover.statistics(),
             "driver": self._driver.statistics(),
             "store": self._journal.statistics(),
             "net": self._network.statistics(),
@@ -198,6 +220,43 @@ def _score(score: view.Score) -> dict[str, object]:
         "convicted_epoch": score.convicted_epoch,
         "convicted_after_audits": score.convicted_after,
         "conviction": score.conviction,
+        "hardware": None if score.speed is None else _speed(score.speed),
+    }
+
+
+def _hardware(scores: Iterable[view.Score]) -> list[dict[str, object]]:
+    """What is known of the speed of each hardware that peers of a class claim: the least, median and greatest of those
+    whose speed challengers know."""
+    groups: dict[tuple[str, str], list[Speed]] = {}
+    for score in scores:
+        if score.speed is not None:
+            groups.setdefault((score.class_name, score.speed.claim), []).append(score.speed)
+    found = []
+    for (class_name, claim), speeds in sorted(groups.items()):
+        known = [speed.typical for speed in speeds if speed.typical is not None]
+        first, step = [each.first_ms for each in known], [each.step_us for each in known if each.step_us]
+        entry: dict[str, object] = {"class": class_name, "claim": claim, "peers": len(speeds), "measured": len(known)}
+        entry |= {str(fit): sum(s.fit is fit for s in speeds) for fit in (Fit.CONSISTENT, Fit.INCONSISTENT)}
+        entry["first_token_ms"] = [min(first), median(first), max(first)] if first else None
+        entry["tokens_per_s"] = [_per_second(us) for us in (max(step), median(step), min(step))] if step else None
+        found.append(entry)
+    return found
+
+
+def _per_second(microseconds: int) -> float:
+    return round(1e6 / microseconds, 1)
+
+
+def _speed(speed: Speed) -> dict[str, object]:
+    """Milliseconds to the first token, and tokens a second from there on, as challengers measured them."""
+    typical = speed.typical
+    return {
+        "claim": speed.claim,
+        "fit": str(speed.fit),
+        "challengers": speed.challengers,
+        "token_ms": None if typical is None else typical.token_us / 1000,
+        "first_token_ms": None if typical is None else typical.first_ms,
+        "tokens_per_s": _per_second(typical.step_us) if typical is not None and typical.step_us else None,
     }
 
 

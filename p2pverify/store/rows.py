@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from p2pverify.core.errors import LocalProtocolError
-from p2pverify.store.writes import PutAnswer, PutRecord, PutState, Write
+from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, PutState, Write
 
 _PUT_RECORD = """
     INSERT INTO records (id, author, seq, kind, epoch, bytes, added) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -18,6 +18,10 @@ _PUT_OWN = "INSERT INTO own_log (seq, id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _PUT_ANSWER = """
     INSERT INTO answers (requester, question, response, added) VALUES (?, ?, ?, ?)
     ON CONFLICT (requester, question) DO NOTHING"""
+_PUT_EVIDENCE = """
+    INSERT INTO evidence (epoch, slot, responder, answer) VALUES (?, ?, ?, ?)
+    ON CONFLICT (epoch, slot, responder) DO NOTHING"""
+_DROP_EVIDENCE = "DELETE FROM evidence WHERE epoch < ?"
 _PUT_STATE = """
     INSERT INTO state (key, value) VALUES (?, ?)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value"""
@@ -38,7 +42,7 @@ def refusal(database: sqlite3.Connection, own: bytes, writes: Iterable[Write]) -
 
 
 def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write]) -> tuple[int, int]:
-    """Insert the writes of one append, in order; returns how many records and how many answers are new."""
+    """Insert the writes of one append, in order by kind; returns how many records and how many answers are new."""
     added_s = int(time.time())
     records = [write for write in writes if isinstance(write, PutRecord)]
     answers = [write for write in writes if isinstance(write, PutAnswer)]
@@ -51,6 +55,11 @@ def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write]) -> tu
     if answers:
         rows_of_answers = [(a.requester, a.question, a.response, added_s) for a in answers]
         answers_new = database.executemany(_PUT_ANSWER, rows_of_answers).rowcount
+    evidence = [write for write in writes if isinstance(write, PutEvidence)]
+    if evidence:
+        database.executemany(_PUT_EVIDENCE, [(e.epoch, e.slot, e.responder, e.answer) for e in evidence])
+    for drop in (write for write in writes if isinstance(write, DropEvidence)):
+        database.execute(_DROP_EVIDENCE, (drop.before_epoch,))
     if states:
         database.executemany(_PUT_STATE, [(s.key, s.value) for s in states])
     return records_new, answers_new

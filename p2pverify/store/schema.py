@@ -15,7 +15,7 @@ from pathlib import Path
 from p2pverify.store.errors import RESTORE_HINT, StoreError
 
 APPLICATION_ID = 0x70327076  # "p2pv", in the file's header at byte 68
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 5.0
 WAL_BYTES_MAX = 64 << 20  # what stays of the write-ahead log after a checkpoint
 
@@ -30,6 +30,10 @@ _TABLES = (
     """CREATE TABLE answers (
         place INTEGER PRIMARY KEY, requester BLOB NOT NULL, question BLOB NOT NULL, response BLOB NOT NULL,
         added INTEGER NOT NULL, UNIQUE (requester, question)) STRICT""",
+    # What the asked peers of our slots across classes answered; it may go once no dispute can ask for it.
+    """CREATE TABLE evidence (
+        epoch INTEGER NOT NULL, slot INTEGER NOT NULL, responder BLOB NOT NULL, answer BLOB NOT NULL,
+        PRIMARY KEY (epoch, slot, responder)) STRICT, WITHOUT ROWID""",
     "CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
 )
 _APPEND_ONLY = ("identity", "records", "own_log", "answers")

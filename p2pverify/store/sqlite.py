@@ -1,4 +1,4 @@
-"""The store: append-only records, answers and small state in one SQLite file, behind one batching writer.
+"""The store: append-only records and answers, evidence and small state in one SQLite file, behind one batching writer.
 
 Writers queue; one task takes what has gathered and commits it in one transaction in a thread. An `append`
 that returned is on disk: it survives a killed process and a power cut (see `schema` for the price). Reads use
@@ -139,6 +139,14 @@ class Store:
             "SELECT place, requester, question, response FROM answers WHERE place > ? ORDER BY place LIMIT ?"
         ):
             yield row[1], row[2], row[3]
+
+    def load_evidence(self) -> list[tuple[int, int, bytes, bytes]]:
+        """All (epoch, slot, responder, answer) that were not forgotten, in this order. Blocks."""
+        with translated(self.path):
+            rows = self._reader.execute(
+                "SELECT epoch, slot, responder, answer FROM evidence ORDER BY epoch, slot, responder"
+            )
+            return rows.fetchall()
 
     def get_answer(self, requester: bytes, question: bytes) -> bytes | None:
         """The stored response to a requester's question; one indexed look-up."""

@@ -50,7 +50,24 @@ class PutState:
     value: bytes
 
 
-Write: TypeAlias = PutRecord | PutAnswer | PutState
+@dataclass(frozen=True, slots=True)
+class PutEvidence:
+    """Keep what an asked peer of one of our slots answered. The first one stands."""
+
+    epoch: int
+    slot: int
+    responder: bytes  # 32 B
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DropEvidence:
+    """Forget the evidence of epochs before this one."""
+
+    before_epoch: int
+
+
+Write: TypeAlias = PutRecord | PutAnswer | PutState | PutEvidence | DropEvidence
 
 
 def check_write(write: Write) -> None:
@@ -67,6 +84,12 @@ def check_write(write: Write) -> None:
         _require(len(write.requester) == 32, "requester is not 32 bytes")
         _require(0 < len(write.question) <= QUESTION_BYTES_MAX, "question is empty or too long to store")
         _require(len(write.response) <= DATA_BYTES_MAX, "response is too long to store")
+    elif isinstance(write, PutEvidence):
+        _require(len(write.responder) == 32, "responder is not 32 bytes")
+        _require(all(0 <= number <= UINT_MAX for number in (write.epoch, write.slot)), "a slot is out of range")
+        _require(len(write.answer) <= DATA_BYTES_MAX, "answer is too long to store")
+    elif isinstance(write, DropEvidence):
+        _require(0 <= write.before_epoch <= UINT_MAX, "an epoch is out of range")
     else:
         _require(0 < len(write.key) <= KEY_BYTES_MAX and write.key.isascii(), "not a name of a state")
         _require(len(write.value) <= DATA_BYTES_MAX, "state is too long to store")

@@ -4,6 +4,8 @@ import http.client
 import json
 from dataclasses import dataclass, field
 
+from p2pverify.node.ports import UnknownAudit
+
 TOKEN = "5e" * 32
 
 
@@ -28,6 +30,11 @@ class FakeReports:
 
     def audits(self, *, limit: int) -> dict[str, object]:
         return {"schema": "p2pverify/audits/1", "audits": [limit], "disputes": []}
+
+    async def explain(self, name: str, *, wait_s: float) -> dict[str, object]:
+        if name != "e3-1-alice":
+            raise UnknownAudit(f"this node knows no audit {name}")
+        return {"schema": "p2pverify/audit/1", "id": name, "complete": False}
 
     def unready(self) -> list[str]:
         return list(self.reasons)

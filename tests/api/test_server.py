@@ -58,6 +58,7 @@ async def running(reports: FakeReports | None = None) -> AsyncIterator[Server]:
         ("/v1/scores?view=final", {"schema": "p2pverify/scores/1", "final": True, "scores": []}),
         ("/v1/scores?view=provisional", {"schema": "p2pverify/scores/1", "final": False, "scores": []}),
         ("/v1/audits", {"schema": "p2pverify/audits/1", "audits": [100], "disputes": []}),
+        ("/v1/audit?id=e3-1-alice", {"schema": "p2pverify/audit/1", "id": "e3-1-alice", "complete": False}),
         ("/v1/audits?limit=1000", {"schema": "p2pverify/audits/1", "audits": [1000], "disputes": []}),
         ("/livez", {"schema": "p2pverify/live/1", "live": True}),
         ("/readyz", {"schema": "p2pverify/ready/1", "ready": True, "reasons": []}),
@@ -89,6 +90,8 @@ async def test_an_unready_node_says_why() -> None:
         ("/v1/scores?view=latest", "view"),
         ("/v1/scores?view=", "view"),
         ("/v1/scores?final=1", "'final'"),
+        ("/v1/audit", "id"),
+        ("/v1/audit?id=" + "e" * 101, "id"),
         ("/v1/audits?limit=0", "limit"),
         ("/v1/audits?limit=1001", "limit"),
         ("/v1/audits?limit=-1", "limit"),
@@ -113,6 +116,14 @@ async def test_a_malformed_query_is_refused_with_its_fault(path: str, named: str
         document = reply.json()
         assert (document["schema"], document["error"]) == ("p2pverify/error/1", "bad_query")
         assert named in str(document["message"])
+
+
+async def test_an_unknown_audit_is_not_found() -> None:
+    """A name that no audit has gets a 404 that says so."""
+    async with running() as server:
+        reply = await server.ask("/v1/audit?id=e9-9-bob")
+        assert (reply.status, reply.json()["error"]) == (404, "no_such_audit")
+        assert "e9-9-bob" in str(reply.json()["message"])
 
 
 async def test_leave_needs_the_token() -> None:

@@ -75,6 +75,13 @@ Requests (`test_requests`): by members and strangers.
   requests that never come                test_requests_that_are_never_sent
   requests of strangers                   test_strangers_get_no_answers
 
+Evidence (`test_evidence`): what a node shows of disputes.
+  malformed requests                      test_malformed_requests_for_evidence
+  evidence of what is not disputed        test_evidence_of_what_is_not_disputed
+  oversized requests                      test_a_request_for_evidence_larger_than_allowed
+  flood                                   test_evidence_flood
+  requests of strangers                   test_strangers_get_no_evidence
+
 Local API (`test_api`): while the node takes part in its network.
   requests that are none                  test_requests_that_are_none
   all places taken                        test_connections_that_say_nothing

@@ -40,7 +40,13 @@ FRAMES = {
     "not in shortest form": framed(b"\x98\x00"),
     "right shape and wrong types": framed(b"\x83\xf6\xf6\xf6"),
 }
-FAULTS = ("net streams_malformed", "net streams_broken", "net asks_refused_too-large", "refused malformed")
+FAULTS = (
+    "net streams_malformed",
+    "net streams_broken",
+    "net asks_refused_too-large",
+    "net evidence_refused_too-large",
+    "refused malformed",
+)
 
 
 @pytest.mark.parametrize("name", FRAMES)

@@ -76,7 +76,7 @@ async def test_wrong_requests(live: Live, name: str) -> None:
     asked = question(live)
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (mesh, _):
-            answer = await mesh.ask(live.node.key, make(live, asked))
+            answer = (await mesh.ask(live.node.key, make(live, asked))).data
             with pytest.raises(RequestRefused) as caught:
                 decode_response(answer, request(live, asked))
             assert caught.value.code == code
@@ -90,7 +90,7 @@ async def test_replay_of_a_request(live: Live) -> None:
     data = encode_request(made, asked, sign_request(SEED, made))
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (mesh, _):
-            answers = [await mesh.ask(live.node.key, data) for _ in range(20)]
+            answers = [(await mesh.ask(live.node.key, data)).data for _ in range(20)]
     assert len({decode_response(answer, made).tokens for answer in answers}) == 1
     await live.survives()
 

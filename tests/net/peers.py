@@ -71,6 +71,7 @@ class FakeInbox:
     page_size: int = 10
     members: set[bytes] = field(default_factory=set)
     response: Callable[[bytes, bytes], Awaitable[bytes]] | None = None
+    shown: bytes = b"evidence"
     changed: trio.Event = field(default_factory=trio.Event)
 
     def judge(self, message: bytes, source: bytes) -> GossipVerdict:
@@ -85,6 +86,11 @@ class FakeInbox:
 
     async def serve(self, request: bytes, source: bytes) -> bytes:
         return b"echo " + request if self.response is None else await self.response(request, source)
+
+    def evidence(self, request: bytes) -> bytes:
+        if request == b"malformed":
+            raise DecodeError("not a request for evidence")
+        return self.shown + request
 
     def sync_answer(self, request: bytes) -> bytes:
         if len(request) % 2:
@@ -182,5 +188,5 @@ def list_of_nobody() -> bytes:
 async def assert_answers(nursery: trio.Nursery, peer: Peer) -> None:
     """The peer still takes new connections and answers requests."""
     visitor = await join(nursery, "visitor", peer.address)
-    assert await visitor.mesh.ask(peer.key, b"still there?") == b"echo still there?"
+    assert (await visitor.mesh.ask(peer.key, b"still there?")).data == b"echo still there?"
     await visitor.leave()

@@ -131,7 +131,7 @@ async def test_a_killed_peer_is_noticed_and_redialled(nursery):
         await alice.mesh.wait_disconnected(key)
         second = await _spawn(first.address.partition("/p2p/")[0])
         await alice.mesh.wait_connected(key)
-        assert await alice.mesh.ask(key, b"you again?") == b"echo you again?"
+        assert (await alice.mesh.ask(key, b"you again?")).data == b"echo you again?"
         await second.kill()
 
 
@@ -203,7 +203,7 @@ async def test_a_full_peer_refuses_and_stays_reachable_for_its_own(nursery):
         carol = await join(nursery, "carol", alice.address)
         while not alice.count("links_refused"):
             await trio.lowlevel.checkpoint()
-        assert await bob.mesh.ask(alice.key, b"?") == b"echo ?"
+        assert (await bob.mesh.ask(alice.key, b"?")).data == b"echo ?"
         assert carol.mesh.neighbours() == ()
 
 

@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from p2pverify.core.limits import Rate
+from p2pverify.net import requests
 from p2pverify.net.framing import read_frame, write_frame
-from p2pverify.net.requests import PROTOCOL, RequestLimits
+from p2pverify.net.requests import EVIDENCE_PROTOCOL, PROTOCOL, RequestLimits
 from p2pverify.net.stream import StreamBrokenError
 from p2pverify.node.ports import AskFailed
 from tests.net.peers import FakeInbox, assert_answers, call, introduce, join, list_of_nobody, stranger
@@ -29,11 +31,11 @@ async def test_a_request_gets_its_answer(nursery):
     """Both sides can ask, and sizes up to the limits pass."""
     with trio.fail_after(10):
         alice, bob = await _pair(nursery)
-        assert await bob.mesh.ask(alice.key, b"question") == b"echo question"
-        assert await alice.mesh.ask(bob.key, b"") == b"echo "
-        assert await alice.mesh.ask(bob.key, b"q" * 65536) == b"echo " + b"q" * 65536
+        assert (await bob.mesh.ask(alice.key, b"question")).data == b"echo question"
+        assert (await alice.mesh.ask(bob.key, b"")).data == b"echo "
+        assert (await alice.mesh.ask(bob.key, b"q" * 65536)).data == b"echo " + b"q" * 65536
         bob.inbox.response = _constant(b"a" * 256 * 1024)
-        assert await alice.mesh.ask(bob.key, b"?") == b"a" * 256 * 1024
+        assert (await alice.mesh.ask(bob.key, b"?")).data == b"a" * 256 * 1024
 
 
 async def test_the_source_is_the_proven_key(nursery):
@@ -44,7 +46,7 @@ async def test_the_source_is_the_proven_key(nursery):
 
     with trio.fail_after(10):
         alice, bob = await _pair(nursery, inbox=FakeInbox(response=who))
-        assert await bob.mesh.ask(alice.key, b"who am I?") == bob.key
+        assert (await bob.mesh.ask(alice.key, b"who am I?")).data == bob.key
 
 
 async def test_many_requests_at_once(nursery):
@@ -55,7 +57,7 @@ async def test_many_requests_at_once(nursery):
         answers = []
 
         async def ask(number):
-            answers.append(await bob.mesh.ask(alice.key, b"%d" % number * 1000))
+            answers.append((await bob.mesh.ask(alice.key, b"%d" % number * 1000)).data)
 
         async with trio.open_nursery() as inner:
             for number in range(50):
@@ -116,7 +118,7 @@ async def test_a_handler_that_raises_is_an_answer(nursery, caplog):
         alice, bob = await _pair(nursery, inbox=FakeInbox(response=_broken))
         assert await _reason(bob, alice.key) == "failed"
         alice.inbox.response = None
-        assert await bob.mesh.ask(alice.key, b"now?") == b"echo now?"
+        assert (await bob.mesh.ask(alice.key, b"now?")).data == b"echo now?"
     assert "a bug of the node" in caplog.text
 
 
@@ -196,7 +198,7 @@ async def _held_up(nursery, limits):
         await carol.mesh.wait_connected(alice.key)
         yield alice, bob, carol, held
         gate.set()
-        assert await bob.mesh.ask(alice.key, b"?") == b"done"
+        assert (await bob.mesh.ask(alice.key, b"?")).data == b"done"
 
 
 async def _ask(nursery, peer, responder, request):
@@ -205,7 +207,7 @@ async def _ask(nursery, peer, responder, request):
 
     async def ask():
         try:
-            await send.send(await peer.mesh.ask(responder.key, request))
+            await send.send((await peer.mesh.ask(responder.key, request)).data)
         except AskFailed as failed:
             await send.send(failed.reason)
 
@@ -228,7 +230,7 @@ async def test_asking_dials_by_known_address(nursery):
     with trio.fail_after(10):
         carol = await join(nursery, "carol")
         alice = await join(nursery, "alice", carol.address)
-        assert await alice.mesh.ask(carol.key, b"hi") == b"echo hi"
+        assert (await alice.mesh.ask(carol.key, b"hi")).data == b"echo hi"
 
 
 @pytest.mark.parametrize("size", [1, 65536])
@@ -243,8 +245,8 @@ async def test_cancelled_requests_leave_the_link_usable(nursery, size):
         with trio.move_on_after(0.05):
             await bob.mesh.ask(alice.key, b"x" * size)
         alice.inbox.response = None
-        assert await bob.mesh.ask(alice.key, b"after") == b"echo after"
-        assert await alice.mesh.ask(bob.key, b"after") == b"echo after"
+        assert (await bob.mesh.ask(alice.key, b"after")).data == b"echo after"
+        assert (await alice.mesh.ask(bob.key, b"after")).data == b"echo after"
         assert bob.count("links_opened") == 1
 
 
@@ -259,6 +261,44 @@ async def test_requests_of_other_networks_are_not_served(nursery):
             await write_frame(stream, b"let me in")
             assert await read_frame(stream, 100) == b"\x01unconfirmed"
     assert alice.count("asks_answered") == 0
+
+
+async def test_evidence_travels_beside_requests(nursery):
+    """The same shape on a protocol of its own, with smaller frames; what is no request for it resets the stream."""
+    with trio.fail_after(10):
+        alice, bob = await _pair(nursery)
+        assert await bob.mesh.fetch(alice.key, b" of what?") == b"evidence of what?"
+        for request, reason in ((b"malformed", "reset"), (b"q" * 257, "too-large")):
+            with pytest.raises(AskFailed) as caught:
+                await bob.mesh.fetch(alice.key, request)
+            assert caught.value.reason == reason
+        alice.inbox.shown = bytes(8192)
+        with pytest.raises(AskFailed) as caught:
+            await bob.mesh.fetch(alice.key, b"more than fits")
+        assert caught.value.reason == "failed"
+        assert (await bob.mesh.ask(alice.key, b"still there?")).data == b"echo still there?"
+    assert alice.count("evidence_answered") == 1
+    assert (bob.count("evidence_succeeded"), bob.count("evidence_failed")) == (1, 2)
+
+
+async def test_evidence_is_neither_for_other_networks_nor_without_end(nursery, monkeypatch):
+    """Who has not shown to be of our network gets none, and who asks too often has to wait."""
+    monkeypatch.setattr(requests, "RATE", Rate(per_second=1, burst=2))
+    monkeypatch.setattr(requests, "POOL", Rate(per_second=1, burst=2))
+    with trio.fail_after(20):
+        alice, bob = await _pair(nursery, request_limits=RequestLimits(confirm_seconds_max=0.05))
+        mallory = await stranger(nursery)
+        link = await call(mallory, alice)
+        async with await link.open_stream(EVIDENCE_PROTOCOL) as stream:
+            await write_frame(stream, b"let me in")
+            assert await read_frame(stream, 100) == b"\x01unconfirmed"
+        reasons = set()
+        while "busy" not in reasons:
+            try:
+                await bob.mesh.fetch(alice.key, b"again")
+            except AskFailed as failed:
+                reasons.add(failed.reason)
+    assert reasons == {"busy"}
 
 
 def _constant(data):

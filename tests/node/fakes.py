@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import trio
 
-from p2pverify.core.events import Effect, Event, StoredAnswer
+from p2pverify.core.events import Effect, Event, StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
 from p2pverify.core.network import Network
 from p2pverify.node import ports
 from p2pverify.node.journal import Kept
-from p2pverify.node.ports import Generated, ModelInfo, Neighbour
+from p2pverify.node.ports import Generated, ModelInfo, Neighbour, Reply, Scored
 from tests.support.world import MANIFEST
 
 
@@ -25,8 +25,15 @@ class FakeJournal:
     writing: trio.Event = field(default_factory=trio.Event)
     kept: list[Kept] = field(default_factory=list)
     answers: list[StoredAnswer] = field(default_factory=list)
+    evidence: list[StoredEvidence] = field(default_factory=list)
 
-    async def persist(self, records: Sequence[Kept], answers: Sequence[StoredAnswer]) -> None:
+    async def persist(
+        self,
+        records: Sequence[Kept],
+        answers: Sequence[StoredAnswer],
+        evidence: Sequence[StoredEvidence] = (),
+        evidence_from: int = 0,
+    ) -> None:
         self.trace.append(f"writing {len(records)}+{len(answers)}")
         self.writing.set()
         if self.gate is not None:
@@ -37,6 +44,7 @@ class FakeJournal:
             raise self.error
         self.kept += records
         self.answers += answers
+        self.evidence = [*(e for e in self.evidence if e.epoch >= evidence_from), *evidence]
         self.trace.append("written")
 
     def statistics(self) -> dict[str, int]:
@@ -57,7 +65,7 @@ class FakeNetwork:
         self.trace.append("published")
         self.messages.append(message)
 
-    async def ask(self, peer: bytes, request: bytes) -> bytes:
+    async def ask(self, peer: bytes, request: bytes) -> Reply:
         self.trace.append("asked")
         await trio.lowlevel.checkpoint()
         reply = self.reply(peer, request)
@@ -65,7 +73,10 @@ class FakeNetwork:
             await trio.sleep_forever()
         if isinstance(reply, Exception):
             raise reply
-        return reply
+        return Reply(reply, 1)
+
+    async def fetch(self, peer: bytes, request: bytes) -> bytes:
+        return (await self.ask(peer, request)).data
 
     def exclude(self, peers: frozenset[bytes]) -> None:
         self.excluded.append(peers)
@@ -115,6 +126,17 @@ class FakeEngine:
         key = sampler_key if temperature_milli else b""
         made = hashlib.sha256(repr(tuple(prompt)).encode() + key).digest()
         return Generated(tuple(made[:tokens_max]), "length", 1, 2)
+
+    def score(
+        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
+    ) -> Scored:
+        """The margin of a token is how far it lies from the one that would be picked."""
+        self.jobs.append(f"score {prompt[0]}")
+        picked = self.answer(
+            prompt, tokens_max=len(tokens), temperature_milli=temperature_milli, sampler_key=sampler_key
+        ).tokens
+        deficits = tuple(abs(token - best) for token, best in zip(tokens, picked, strict=True))
+        return Scored(deficits, deficits, picked, (False,) * len(picked), bytes(32))
 
     def encode_chat(self, text: str) -> tuple[int, ...]:
         return tuple(text.encode())

@@ -13,6 +13,7 @@ from p2pverify.core.events import (
     Computed,
     Effect,
     Event,
+    Fetch,
     Finalised,
     Judged,
     Leave,
@@ -24,6 +25,7 @@ from p2pverify.core.events import (
     ResponseArrived,
     Send,
     StoredAnswer,
+    StoredEvidence,
     Tick,
 )
 from p2pverify.core.records import NO_PREV, Kind, Record, make_record
@@ -187,7 +189,7 @@ async def test_publishing_fills_messages_up_to_their_limits(autojump_clock, nurs
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (b"yes", ResponseArrived(7, b"yes")),
+        (b"yes", ResponseArrived(7, b"yes", 1)),
         (ports.AskFailed("unreachable"), AskFailed(7, "unreachable")),
         (RuntimeError("a bug"), AskFailed(7, "failed")),
         (None, AskFailed(7, "timeout")),
@@ -203,6 +205,39 @@ async def test_every_request_sent_ends_in_one_event(autojump_clock, nursery, rep
     await bench.driver.serve(b"request", SOURCE)
     with trio.fail_after(10):
         assert await bench.machine.wait_events(type(expected)) == [expected]
+    nursery.cancel_scope.cancel()
+
+
+async def test_evidence_is_fetched_and_its_failure_is_one_too(autojump_clock, nursery):
+    """A Fetch ends in one event, as a request does, and says nothing of time."""
+    bench = Bench(lambda event: [])
+    replies = iter((b"evidence", ports.AskFailed("unreachable")))
+    bench.network.reply = lambda peer, request: next(replies)
+    deadline_ms = bench.driver.now_ms() + 3_000
+    first, second = (Fetch(number, SOURCE, b"which", deadline_ms) for number in (7, 8))
+    bench.machine.script = on_request(first, second, Respond(1, b""))
+    await nursery.start(bench.driver.run, bench.network)
+    await bench.driver.serve(b"request", SOURCE)
+    with trio.fail_after(10):
+        (came,) = await bench.machine.wait_events(ResponseArrived)
+        (failed,) = await bench.machine.wait_events(AskFailed)
+    assert isinstance(came, ResponseArrived)
+    assert (came.data, came.elapsed_ms) == (b"evidence", 0)
+    assert isinstance(failed, AskFailed)
+    assert failed.reason == "unreachable"
+    assert {came.ask, failed.ask} == {7, 8}
+    nursery.cancel_scope.cancel()
+
+
+async def test_evidence_is_kept_until_it_is_too_old(autojump_clock, nursery):
+    """Evidence is written before what follows it, and forgotten as far as the newest write says."""
+    old, new = (StoredEvidence(epoch, 0, SOURCE, (1,), "length", bytes(32)) for epoch in (1, 9))
+    bench = Bench(lambda event: [])
+    await nursery.start(bench.driver.run, bench.network)
+    for ticket, one, oldest in ((1, old, 0), (2, new, 5)):
+        bench.machine.script = on_request(Persist(evidence=(one,), evidence_from=oldest), Respond(ticket, b""))
+        await bench.driver.serve(b"request", SOURCE)
+    assert bench.journal.evidence == [new]
     nursery.cancel_scope.cancel()
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -14,6 +15,7 @@ from p2pverify.core import sign
 from p2pverify.core.machine import Machine
 from p2pverify.core.network import Network
 from p2pverify.core.records import Kind, decode_record
+from p2pverify.core.rules import audit_of
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.net.service import Mesh
 from p2pverify.net.sync import SyncLimits
@@ -66,7 +68,7 @@ async def running(name: str, made: tuple[Network, tuple], directory: Path, *boot
     store = Store.open(directory / f"{name}.db", network.id, sign.public_key(seed))
     try:
         index, manifest = match_class(network, manifests, engine.info)
-        machine = Machine(network, seed, index, manifest, engine.info.context_tokens)
+        machine = Machine(network, seed, index, manifest, engine.info.context_tokens, hardware="testbox")
         journal = StoreJournal(store)
         driver = Driver(machine, journal, engine)
         driver.load(store.load_records(), journal.answers())
@@ -124,6 +126,7 @@ def check_reports(alice: Node, bob: Node) -> None:
     scores = bob.reports.scores(final=True)
     assert len(scores["scores"]) == 2
     assert scores["cut"] == status["final"]["cut"]
+    check_speed(bob, scores)
     assert bob.reports.scores(final=False)["cut"] is None
     audits = bob.reports.audits(limit=100)["audits"]
     assert audits
@@ -134,6 +137,18 @@ def check_reports(alice: Node, bob: Node) -> None:
     assert counters["judged accepted"] > 0
     assert 0 < counters["driver records persisted"] <= counters["store records_added"]  # counted a moment later
     assert all(type(value) is int for value in counters.values())
+
+
+def check_speed(node: Node, scores: dict[str, Any]) -> None:
+    """Every answer that was audited has a time, and the claims of two peers are too few to judge by."""
+    records = node.driver.machine.context.ledger.records()
+    asked = [one for record in records if record.kind == Kind.AUDIT for one in audit_of(record).asked]
+    assert any(one.receipt is not None for one in asked)
+    assert all((one.receipt is not None) is (one.elapsed_ms > 0) for one in asked)
+    assert {score["hardware"]["claim"] for score in scores["scores"]} == {"testbox"}
+    assert {score["hardware"]["fit"] for score in scores["scores"]} == {"too few"}
+    (group,) = scores["hardware"]
+    assert (group["claim"], group["peers"], group["consistent"], group["inconsistent"]) == ("testbox", 2, 0, 0)
 
 
 async def test_a_latecomer_gets_everything_by_catching_up(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core import sign
 from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import PARAM_BOUNDS, DeterminismClass, Network, Params
+from p2pverify.core.network import ANY, PARAM_BOUNDS, Across, DeterminismClass, Network, Params
 from p2pverify.core.peerid import peer_id
 from p2pverify.node.networkfile import NETWORK_FILE_BYTES_MAX, dump_network, load_network, new_network
 from p2pverify.node.tomlfile import FileError
@@ -23,6 +23,14 @@ digests = st.binary(min_size=32, max_size=32)
 manifests = st.builds(Manifest, text, digests, digests, digests, text, text, text, st.one_of(st.none(), digests))
 
 
+across = st.builds(
+    lambda low, flat, more, steeper, end, honest: Across(low, flat, low + more, flat + steeper, end, honest),
+    *[st.integers(0, 2**31)] * 4,
+    st.integers(0, 2**32 - 2),
+    st.integers(1, 499_999),
+)
+
+
 @st.composite
 def networks(draw):
     inline = draw(st.lists(manifests, max_size=2, unique_by=lambda m: m.digest))
@@ -30,13 +38,25 @@ def networks(draw):
     listed = sorted({m.digest for m in inline} | set(absent))
     numbers = {name: draw(st.integers(low, high)) for name, low, high in PARAM_BOUNDS}
     numbers["cheat_ppm"] = 500_000
+    for spread, most in (
+        ("prompt", "prompt_tokens"),
+        ("answer", "answer_tokens"),
+        ("temperature", "temperature_milli"),
+    ):
+        numbers[f"{spread}_spread"] = min(numbers[f"{spread}_spread"], max(0, numbers[most] - 1))
     names = draw(st.lists(text, min_size=1, max_size=3, unique=True))
+    referee = draw(text)
+    judged = st.none() | across if referee else st.none()
     classes = tuple(
-        DeterminismClass(name, draw(st.sampled_from(listed)), draw(text), draw(text), draw(st.integers(1, 499_999)))
+        DeterminismClass(
+            name, draw(st.sampled_from(listed)), draw(text), draw(text), draw(st.integers(1, 499_999)), draw(judged)
+        )
         for name in names
     )
+    if referee:
+        classes = (*classes, DeterminismClass("of no known class", listed[0], ANY, ANY, 1, draw(across)))
     founders = tuple(sorted(draw(st.sets(st.sampled_from(KEYS), min_size=1))))
-    network = Network(draw(text), founders, tuple(listed), classes, Params(**numbers))
+    network = Network(draw(text), founders, tuple(listed), classes, Params(**numbers), referee)
     return network, tuple(sorted(inline, key=lambda m: m.digest))
 
 

@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Sequence
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from p2pverify.core.events import Compute, Computed, ComputeFailed
+from p2pverify.core.events import REFEREE, Compute, Computed, ComputeFailed, Score, Scored
 from p2pverify.node import worker as module
 from p2pverify.node.ports import Generated
-from p2pverify.node.worker import Worker
+from p2pverify.node.worker import EngineBusy, Worker
 from tests.node.fakes import FakeEngine
 
 
@@ -84,6 +85,84 @@ async def test_a_prompt_is_written_and_answered_in_one_job(nursery):
     nursery.cancel_scope.cancel()
 
 
+def score_job(number: int, tokens: tuple[int, ...]) -> Score:
+    return Score(number, 0, (5, 6), tokens, 0, bytes(32))
+
+
+async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
+    """Jobs of its role go to it, all others to the own engine."""
+    own, referee, opened = FakeEngine(), FakeEngine(), []
+
+    def open_referee() -> FakeEngine:
+        opened.append(threading.get_ident())
+        return referee
+
+    worker = Worker(own, open_referee)
+    worker.submit_nowait(job(1))
+    worker.submit_nowait(Compute(2, 1, b"s" * 16, 5, (), 0, 0, bytes(32), REFEREE))
+    worker.submit_nowait(score_job(3, (1, 2, 3)))
+    assert not opened
+    found = {event.job: event for event in await done(worker, nursery, 3)}
+    assert len(opened) == 1
+    assert opened[0] != threading.get_ident()
+    assert own.jobs == ["answer 1"]
+    assert sorted(referee.jobs) == ["answer 5", "score 5", "write"]
+    written, scored = found[2], found[3]
+    assert isinstance(written, Computed)
+    assert written.prompt == referee.write_prompt(b"s" * 16, 5)
+    assert isinstance(scored, Scored)
+    best = referee.answer((5, 6), tokens_max=3, temperature_milli=0, sampler_key=bytes(32)).tokens
+    assert scored.deficits == tuple(abs(token - want) for token, want in zip((1, 2, 3), best, strict=True))
+    assert scored.ends == (False,) * 3
+    nursery.cancel_scope.cancel()
+
+
+async def test_foreign_tokens_are_no_failure_of_the_referee(nursery):
+    """What is not of the vocabulary cannot be scored by anybody: there are no margins, and the engine is not asked."""
+    referee = FakeEngine()
+    worker = Worker(FakeEngine(), lambda: referee)
+    worker.submit_nowait(score_job(1, (1, referee.info.vocab_tokens)))
+    worker.submit_nowait(score_job(2, (1, 2)))
+    assert await done(worker, nursery, 2) == [Scored(1, (), ()), Scored(2, *_margins(referee))]
+    assert referee.jobs.count("score 5") == 2  # the second job's, and this test's own
+    nursery.cancel_scope.cancel()
+
+
+def _margins(engine: FakeEngine) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    scored = engine.score((5, 6), (1, 2), temperature_milli=0, sampler_key=bytes(32))
+    return scored.deficits, scored.ends
+
+
+async def test_a_referee_that_cannot_be_opened_fails_its_jobs_and_is_said_once(nursery, caplog):
+    """Each job says what to do; the node says it once, and goes on with its own engine."""
+    tries = []
+
+    def open_referee() -> FakeEngine:
+        tries.append(1)
+        raise OSError("the weights are gone: put them back")
+
+    worker = Worker(FakeEngine(), open_referee)
+    for event in (score_job(1, (1,)), Compute(2, 0, b"s" * 16, 5, (), 0, 0, bytes(32), REFEREE), job(3)):
+        worker.submit_nowait(event)
+    first, second, third = await done(worker, nursery, 3)
+    assert isinstance(first, ComputeFailed)
+    assert "put them back" in first.reason
+    assert second == ComputeFailed(2, first.reason)
+    assert isinstance(third, Computed)
+    assert len(tries) == 1
+    assert caplog.text.count("put them back") == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_without_a_referee_its_jobs_fail(nursery):
+    """A node of a network without a referee has none."""
+    worker = Worker(FakeEngine())
+    worker.submit_nowait(score_job(1, (1,)))
+    (failed,) = await done(worker, nursery, 1)
+    assert failed == ComputeFailed(1, module.NO_REFEREE)
+    nursery.cancel_scope.cancel()
+
+
 async def test_too_many_jobs_are_refused(monkeypatch):
     """The queue is bounded."""
     monkeypatch.setattr(module, "JOBS_MAX", 2)
@@ -106,3 +185,44 @@ async def test_a_cancelled_worker_leaves_its_thread_and_says_so():
     with trio.fail_after(5):
         while worker.is_busy:
             await trio.lowlevel.checkpoint()
+
+
+async def test_what_the_node_asks_of_its_engine_waits_its_turn(nursery):
+    """It comes after the urgent jobs, with its result, or with what it raised; the machine hears nothing of it."""
+    engine = GatedEngine()
+    worker = Worker(engine)
+    fed: list[object] = []
+    results: list[object] = []
+
+    async def call(do):
+        try:
+            results.append(await worker.call(do, priority=3))
+        except ValueError as error:
+            results.append(str(error))
+
+    def fail(_engine):
+        raise ValueError("no such thing")
+
+    nursery.start_soon(worker.run, fed.append)
+    assert worker.submit_nowait(job(1))
+    await wait_all_tasks_blocked()
+    nursery.start_soon(call, lambda own: own.encode_chat("hi"))
+    nursery.start_soon(call, fail)
+    await wait_all_tasks_blocked()
+    assert worker.submit_nowait(job(2))
+    engine.gate.set()
+    with trio.fail_after(10):
+        while len(results) < 2 or len(fed) < 2:
+            await trio.lowlevel.checkpoint()
+    assert set(results) == {(104, 105), "no such thing"}
+    assert [event.job for event in fed] == [1, 2]
+    assert engine.jobs[:2] == ["answer 1", "answer 2"]
+    nursery.cancel_scope.cancel()
+
+
+async def test_too_much_is_refused_to_the_node_as_well(monkeypatch):
+    monkeypatch.setattr(module, "JOBS_MAX", 1)
+    worker = Worker(FakeEngine())
+    assert worker.submit_nowait(job(1))
+    with pytest.raises(EngineBusy):
+        await worker.call(lambda engine: engine.info, priority=3)

@@ -13,7 +13,7 @@ import trio.testing
 from p2pverify.core.errors import LocalProtocolError
 from p2pverify.store.errors import StoreError
 from p2pverify.store.sqlite import BATCH_WRITES_MAX, QUEUE_MAX, Store
-from p2pverify.store.writes import PutAnswer, PutRecord, PutState, Write
+from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, PutState, Write
 
 NETWORK = bytes([7]) * 32
 ALICE = bytes([1]) * 32
@@ -69,6 +69,17 @@ async def test_records_come_back_in_order(path: Path) -> None:
     """Records of many pages are read in the order in which they were stored, also after reopening."""
     records = await fill(path, 1500)
     assert reopened(path) == [r.data for r in records]
+
+
+async def test_evidence_comes_back_until_it_is_dropped(path: Path) -> None:
+    """The first answer of a peer in a slot stands; whole epochs are forgotten, and only those before the one named."""
+    async with running(path) as store:
+        await store.append([PutEvidence(epoch, 0, peer, b"a") for epoch in (3, 2) for peer in (BOB, ALICE)])
+        await store.append([PutEvidence(3, 0, BOB, b"another"), PutEvidence(3, 1, BOB, b"b")])
+        assert [row[:2] for row in store.load_evidence()] == [(2, 0), (2, 0), (3, 0), (3, 0), (3, 1)]
+        await store.append([DropEvidence(3)])
+    with closing(Store.open(path, NETWORK, ALICE)) as store:
+        assert store.load_evidence() == [(3, 0, ALICE, b"a"), (3, 0, BOB, b"a"), (3, 1, BOB, b"b")]
 
 
 async def test_answers_and_state_come_back(path: Path) -> None:
@@ -221,6 +232,10 @@ async def test_stopping_finishes_the_commit_that_has_begun(path: Path) -> None:
         PutAnswer(BOB, b"q", bytes(2**20 + 1)),
         PutState("", b"x"),
         PutState("clé", b"x"),
+        PutEvidence(1, 0, b"short", b"x"),
+        PutEvidence(-1, 0, BOB, b"x"),
+        PutEvidence(1, 0, BOB, bytes((1 << 20) + 1)),
+        DropEvidence(-1),
     ],
 )
 async def test_field_out_of_range_is_the_callers_fault(path: Path, write: Write) -> None:

@@ -1,0 +1,50 @@
+"""How long the way to a peer and back takes on one connection: the least of what was seen lately.
+
+The system's own figure for the TCP connection counts where there is one, since a peer that is slow to answer small
+questions, so as to seem far away, cannot slow its kernel's acknowledgements without slowing all that it sends.
+"""
+
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable
+
+import trio
+from trio import socket
+
+RECENT = 16
+_INFO_BYTES = 152
+_MIN_RTT_AT = 148  # tcpi_min_rtt of Linux's struct tcp_info, in microseconds
+_UNKNOWN_US = 0xFFFF_FFFF
+
+
+class RoundTrips:
+    """The round trips of one connection, in seconds. `system` tells the system's figure, or None."""
+
+    def __init__(self, system: Callable[[], float | None] = lambda: None) -> None:
+        self._system = system
+        self._recent: deque[float] = deque(maxlen=RECENT)
+
+    def note(self, seconds: float) -> None:
+        """One small question and its answer took so long."""
+        self._recent.append(max(0.0, seconds))
+
+    @property
+    def least(self) -> float:
+        """The least that is known, 0 if nothing is: then nobody's time is made shorter."""
+        known = self._system()
+        return min([*self._recent, *([] if known is None else [known])], default=0.0)
+
+
+def tcp_round_trip(connection: trio.SocketStream) -> float | None:
+    """The least round trip of a TCP connection in seconds, None where the system does not tell."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+    except OSError:
+        return None
+    if len(info) < _INFO_BYTES:
+        return None
+    (microseconds,) = struct.unpack_from("=I", info, _MIN_RTT_AT)
+    return None if microseconds in (0, _UNKNOWN_US) else microseconds / 1e6

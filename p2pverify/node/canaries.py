@@ -1,0 +1,115 @@
+"""Canaries on a machine: triggers that an engine writes and answers, and the files that hold them.
+
+What the bytes mean, and what evidence shows, is left to `core.canary`.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from p2pverify.core.canary import (
+    CANARY_EVIDENCE_BYTES_MAX,
+    CANARY_SECRETS_BYTES_MAX,
+    NO_LOGITS,
+    CanaryEvidence,
+    CanaryReply,
+    Trigger,
+    decode_canary_evidence,
+    decode_secrets,
+    encode_secrets,
+)
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.manifest import Manifest
+from p2pverify.node.home import atomic_file
+from p2pverify.node.ports import SCORE, Engine
+from p2pverify.node.tomlfile import FileError
+
+_GREEDY_KEY = bytes(32)  # of a sampler that has nothing to draw
+
+
+def make_trigger(engine: Engine, *, prompt_tokens: int, tokens_max: int) -> Trigger:
+    """A new secret prompt, without answers: the model writes it from a seed that is forgotten. Blocks."""
+    prompt = engine.write_prompt(os.urandom(16), prompt_tokens)
+    return Trigger(os.urandom(32), prompt, tokens_max, ())
+
+
+def answer_trigger(engine: Engine, trigger: Trigger) -> Trigger:
+    """The trigger with this engine's answer as well. Blocks for seconds.
+
+    Logits are committed to only if one pass over the answer gives them too: others may be different next time.
+    Raises ValueError if another answer of the same path is there already, or the vocabulary is another.
+    """
+    made = engine.answer(trigger.prompt, tokens_max=trigger.tokens_max, temperature_milli=0, sampler_key=_GREEDY_KEY)
+    logits = made.logits_sha256
+    if SCORE in engine.info.can:
+        scored = engine.score(trigger.prompt, made.tokens, temperature_milli=0, sampler_key=_GREEDY_KEY)
+        logits = logits if scored.logits_sha256 == logits else NO_LOGITS
+    path = (engine.info.engine, engine.info.numeric_path)
+    before = trigger.reply(*path)
+    if before is not None:
+        if (before.tokens, before.finish, before.logits) != (made.tokens, made.finish, logits):
+            raise ValueError(f"this machine does not give the answers of {' '.join(path)}")
+        return trigger
+    replies = (*trigger.replies, CanaryReply(*path, os.urandom(32), made.tokens, made.finish, logits))
+    return replace(trigger, replies=tuple(sorted(replies, key=lambda r: (r.engine, r.numeric_path))))
+
+
+def committed(manifest: Manifest, triggers: Sequence[Trigger]) -> Manifest:
+    """The manifest with the commitments of these triggers, in place of older ones of the same."""
+    by_prompt = {canary.prompt: canary for canary in manifest.canaries}
+    by_prompt |= {trigger.commitment: trigger.canary() for trigger in triggers}
+    return replace(manifest, canaries=tuple(by_prompt[prompt] for prompt in sorted(by_prompt)))
+
+
+# ---------------------------------------------------------------- files
+
+
+def load_secrets(path: Path) -> tuple[Trigger, ...]:
+    """The triggers in a file that only its owner may read. Raises FileError."""
+    data = _read(path, CANARY_SECRETS_BYTES_MAX, "make it with 'p2pverify model canary new', or get one", private=True)
+    try:
+        return decode_secrets(data)
+    except DecodeError as error:
+        raise FileError(path, error.reason, "get the file anew, or restore it") from None
+
+
+def save_secrets(path: Path, triggers: Sequence[Trigger]) -> None:
+    """Write triggers, whole or not at all, to a file of mode 0600. Raises ValueError if they are too many, OSError."""
+    data = encode_secrets(triggers)
+    try:
+        decode_secrets(data)
+    except DecodeError as error:
+        raise ValueError(error.reason) from None
+    with atomic_file(path, mode=0o600) as file:
+        file.write(data)
+
+
+def load_evidence(path: Path) -> CanaryEvidence:
+    """Evidence as somebody wrote it; nothing of it is verified yet. Raises FileError."""
+    data = _read(path, CANARY_EVIDENCE_BYTES_MAX, "'p2pverify model canary ask' writes such files")
+    try:
+        return decode_canary_evidence(data)
+    except DecodeError as error:
+        raise FileError(path, error.reason, "get the file anew") from None
+
+
+def save_evidence(path: Path, evidence: CanaryEvidence) -> None:
+    """Write evidence, whole or not at all. Raises OSError."""
+    with atomic_file(path, mode=0o644) as file:
+        file.write(evidence.encode())
+
+
+def _read(path: Path, size_max: int, missing: str, *, private: bool = False) -> bytes:
+    try:
+        with path.open("rb") as file:
+            if private and os.fstat(file.fileno()).st_mode & 0o077:
+                raise FileError(path, "can be read or written by other users", f"run 'chmod 600 {path}'")
+            data = file.read(size_max + 1)
+    except FileNotFoundError:
+        raise FileError(path, "there is no such file", missing) from None
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror})", "check its path and permissions") from None
+    if len(data) > size_max:
+        raise FileError(path, f"is longer than {size_max} bytes", "check that it is the right file")
+    return data

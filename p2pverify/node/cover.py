@@ -1,0 +1,208 @@
+"""Cover requests: questions that look like the owed ones, so that being asked says little about being tested.
+
+They are drawn like the slots of a duty, with a random number in the place of the VRF output: the same peers, shapes
+and times. Only their nonces open to nothing, so they are never owed, scored or gossiped, and what comes back is counted
+and forgotten. Their prompts are the operator's (`corpus`), or written by the model from a random seed.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import trio
+
+from p2pverify.core import draw
+from p2pverify.core.asking import EXPIRY_EPOCHS, SPREAD_PERMILLE
+from p2pverify.core.challenger import Habit
+from p2pverify.core.context import Context
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.network import Params
+from p2pverify.core.panels import Panel, make_panel
+from p2pverify.core.plans import find_anchor, slot_question
+from p2pverify.core.question import Question, Request, RequestRefused, decode_response, encode_request, sign_request
+from p2pverify.node import ports
+from p2pverify.node.corpus import Prompt
+from p2pverify.node.driver import Driver
+from p2pverify.node.worker import EngineBusy
+
+PRIORITY = 3  # behind all that is owed
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CoverPlan:
+    """How much cover an operator wants: requests' slots per epoch, and prompts for them; with none the model writes."""
+
+    per_epoch: float = 0.0
+    prompts: tuple[Prompt, ...] = ()
+
+
+NO_COVER = CoverPlan()
+
+
+class Cover:
+    """Sends cover for one node. `dice` decides all that a slot of a duty leaves to the VRF and to secrets."""
+
+    def __init__(self, driver: Driver, plan: CoverPlan, *, dice: random.Random | None = None) -> None:
+        self._driver = driver
+        self._context: Context = driver.machine.context
+        self._plan = plan
+        self._dice = dice or random.SystemRandom()
+        self._fitting: list[tuple[Prompt, tuple[int, ...]]] = []
+        self._frame_tokens = 0  # of a prompt without text
+        self._counts: dict[str, int] = {}
+
+    def statistics(self) -> dict[str, int]:
+        return dict(self._counts)
+
+    async def run(self, network: ports.Network) -> None:
+        """Send cover until cancelled."""
+        if not self._plan.per_epoch:
+            return
+        if self._plan.prompts and not await self._encode():
+            return
+        async with trio.open_nursery() as nursery:
+            while True:
+                epoch = self._context.params.epoch_at(self._driver.now_ms())
+                for slot, panel in self._draw(epoch):
+                    nursery.start_soon(self._play, epoch, slot, panel, network)
+                await self._wait_until(self._context.params.epoch_start_ms(epoch + 1))
+
+    # ------------------------------------------------------------ drawing
+
+    def _draw(self, epoch: int) -> list[tuple[draw.Slot, Panel]]:
+        """Slots as a duty has them, though nobody owes these. None while this peer is no member that may write."""
+        context = self._context
+        if context.is_leaving or not context.may_write(self._driver.now_ms()):
+            return []
+        anchor = find_anchor(context, epoch)
+        member = None if anchor is None else anchor.members.get(context.key)
+        if anchor is None or member is None or not member.active or member.is_convicted:
+            return []
+        beta = self._dice.randbytes(64)
+        params = replace(context.params, slots_milli=round(1000 * self._plan.per_epoch))
+        slots = draw.slots(beta, params)
+        panels = [make_panel(context.network, anchor, context.key, beta, slot) for slot in slots]
+        return [(slot, panel) for slot, panel in zip(slots, panels, strict=True) if panel.targets]
+
+    # ------------------------------------------------------------ one slot
+
+    async def _play(self, epoch: int, slot: draw.Slot, panel: Panel, network: ports.Network) -> None:
+        params = self._context.params
+        due_ms = params.epoch_start_ms(epoch) + slot.at_permille * params.epoch_ms // 1000
+        await self._wait_until(due_ms)
+        habits = self._driver.machine.challenger.habits[panel.is_across]
+        habit = self._dice.choice(habits) if habits else None
+        question = await self._question(slot, habit)
+        if question is None:
+            return
+        if habit is not None:  # an owed question is asked once it was answered here, so late; and no sooner is this one
+            await self._wait_until(due_ms + habit.lag_ms)
+        expiry = params.epoch_at(self._driver.now_ms()) + EXPIRY_EPOCHS
+        async with trio.open_nursery() as nursery:
+            for target in panel.targets:
+                delay_ms = 0 if len(panel.targets) == 1 else self._dice.randrange(_spread_ms(params))
+                nursery.start_soon(self._ask, question, target, expiry, delay_ms, network)
+
+    async def _question(self, slot: draw.Slot, habit: Habit | None) -> Question | None:
+        """A slot's question with a prompt of the operator's, else with one that the model writes."""
+        context = self._context
+        if self._fitting:
+            prompt, tokens = self._choose(slot, habit)
+            question = slot_question(context, slot, tokens, context.key)
+            return replace(
+                question,
+                tokens_max=question.tokens_max if prompt.tokens_max is None else prompt.tokens_max,
+                temperature_milli=(
+                    question.temperature_milli if prompt.temperature_milli is None else prompt.temperature_milli
+                ),
+            )
+        write: Callable[[ports.Engine], Sequence[int]] = partial(
+            _write, self._dice.randbytes(16), slot.prompt_tokens(context.params)
+        )
+        try:
+            tokens = tuple(await self._driver.use_engine(write, priority=PRIORITY))
+        except (EngineBusy, ValueError) as error:
+            self._count(f"not written: {type(error).__name__}")
+            return None
+        return slot_question(context, slot, tokens, context.key)
+
+    def _choose(self, slot: draw.Slot, habit: Habit | None) -> tuple[Prompt, tuple[int, ...]]:
+        """A prompt of the operator's by chance; if it comes without parameters, one that is as long as an owed one."""
+        first = self._dice.choice(self._fitting)
+        if first[0].tokens_max is not None:
+            return first
+        size = slot.prompt_tokens(self._context.params) + self._frame_tokens if habit is None else habit.prompt_tokens
+        away = [(abs(len(each[1]) - size), each) for each in self._fitting if each[0].tokens_max is None]
+        nearest = min(far for far, _ in away)
+        return self._dice.choice([each for far, each in away if far == nearest])
+
+    async def _ask(self, question: Question, target: bytes, expiry: int, delay_ms: int, network: ports.Network) -> None:
+        context = self._context
+        await self._wait_until(self._driver.now_ms() + delay_ms)
+        nonce = self._dice.randbytes(32)
+        request = Request(context.network_id, context.key, target, question.id, nonce, expiry)
+        data = encode_request(request, question, sign_request(context.seed, request))
+        self._count("asked")
+        outcome = "no answer: timeout"
+        with trio.move_on_after(context.params.deadline_ms / 1000):
+            outcome = await _outcome(network, request, data)
+        self._count(outcome)
+
+    # ------------------------------------------------------------ helpers
+
+    async def _encode(self) -> bool:
+        """Turn the operator's prompts into tokens, and keep those that fit; False if none does."""
+        params = self._context.params
+
+        def encode(engine: ports.Engine) -> None:
+            context_tokens = engine.info.context_tokens
+            self._frame_tokens = len(engine.encode_chat(""))
+            for prompt in self._plan.prompts:
+                tokens = engine.encode_chat(prompt.text)
+                room = params.prompt_tokens + self._frame_tokens
+                if prompt.tokens_max is not None:
+                    room = context_tokens - prompt.tokens_max
+                if len(tokens) <= min(room, context_tokens - params.answer_tokens):
+                    self._fitting.append((prompt, tokens))
+
+        try:
+            await self._driver.use_engine(encode, priority=PRIORITY)
+        except (EngineBusy, ValueError) as error:
+            log.warning("no cover: the prompts cannot be encoded: %s", error)
+            return False
+        left_out = len(self._plan.prompts) - len(self._fitting)
+        if left_out:
+            log.warning("%d prompts for cover are longer than this network's, and left out", left_out)
+        return bool(self._fitting)
+
+    async def _wait_until(self, at_ms: int) -> None:
+        """Wait for a time of the node's clock."""
+        await trio.sleep(max(0, at_ms - self._driver.now_ms()) / 1000)
+
+    def _count(self, what: str) -> None:
+        self._counts[what] = self._counts.get(what, 0) + 1
+
+
+async def _outcome(network: ports.Network, request: Request, data: bytes) -> str:
+    """What became of a request, in words; the answer itself is of no use."""
+    try:
+        reply = await network.ask(request.responder, data)
+        decode_response(reply.data, request)
+    except ports.AskFailed as failed:
+        return f"no answer: {failed.reason}"
+    except RequestRefused as refused:
+        return f"refused: {refused.code}"
+    except DecodeError:
+        return "malformed answer"
+    return "answered"
+
+
+def _write(seed: bytes, tokens_max: int, engine: ports.Engine) -> Sequence[int]:
+    return engine.write_prompt(seed, tokens_max)
+
+
+def _spread_ms(params: Params) -> int:
+    return params.epoch_ms * SPREAD_PERMILLE // 1000 + 1

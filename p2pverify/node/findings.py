@@ -1,0 +1,280 @@
+"""What an explanation of an audit has found so far, and how an engine judges one claimed answer.
+
+Where answers and engines come from is left to `explain`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import isqrt
+
+import trio
+
+from p2pverify.core.audit import Asked, Audit
+from p2pverify.core.cause import TEMPERATURES, Cause, Claim, Supposition, find_cause
+from p2pverify.core.cause import Finding as Likeliest
+from p2pverify.core.compare import MICRO, Measure, Verdict, malformed, measure, verdict
+from p2pverify.core.evidence import Output
+from p2pverify.core.network import Across, Network
+from p2pverify.core.peerid import peer_id
+from p2pverify.core.question import Question
+from p2pverify.core.state import State
+from p2pverify.node.ports import Engine, Scored
+
+#: What parts near ties from other causes where a class has no thresholds: those of the packaged model, rounded up.
+USUAL = Across(200_000, 500, 300_000, 1_000, 1_100_000, 10_000)
+
+
+@dataclass(slots=True)
+class Texts:
+    """A claimed answer and the expected one: what both begin with, and how each goes on."""
+
+    common: str
+    claimed: str
+    expected: str
+    claimed_token: str
+    expected_token: str
+
+
+@dataclass(slots=True)
+class Finding:
+    """What is known of one asked peer's answer. `expected` are the tokens that the judge would have picked: its own
+    answer within a class, and across classes its pick after the claimed tokens before."""
+
+    output: Output | None = None
+    missing: str | None = None
+    verdict: Verdict | None = None
+    measure: Measure | None = None
+    scored: Scored | None = None
+    expected: tuple[int, ...] = ()
+    texts: Texts | None = None
+    claim: Claim | None = None
+    cause: Likeliest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An answer to be judged; `own` is the judge's own where it has given one."""
+
+    question: Question
+    output: Output
+    own: Output | None
+
+
+@dataclass(slots=True)
+class Explanation:
+    """Grows while it is worked on. `at` is the final cut from which it was begun."""
+
+    audit: Audit
+    at: bytes
+    role: str = ""
+    engine: str = ""
+    question: Question | None = None
+    prompt: str = ""
+    own: Output | None = None
+    own_output: bytes | None = None
+    answers: dict[bytes, Finding] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    done: trio.Event = field(default_factory=trio.Event)
+
+    def class_index(self, state: State) -> int | None:
+        """The class within which was asked, or the challenger's."""
+        receipts = [asked.receipt for asked in self.audit.asked if asked.receipt is not None]
+        if receipts and not self.audit.is_across:
+            return receipts[0].class_index
+        member = state.members.get(self.audit.challenger)
+        return None if member is None else member.class_index
+
+    def judge_digest(self, asked: Asked, finding: Finding) -> None:
+        """Within a class a receipt alone shows whether the answer is this node's own."""
+        if self.own_output is not None and asked.receipt is not None:
+            equal = self.audit.matches(asked.receipt, self.own_output)
+            finding.verdict = Verdict.MATCH if equal else Verdict.MISMATCH
+
+    def judge_measure(self, network: Network, audit: Audit, asked: Asked, finding: Finding) -> None:
+        """Across classes the measure decides, by the thresholds of the class that the answer is from."""
+        bounds = bounds_of(network, asked)
+        if audit.is_across and finding.measure is not None and bounds is not None:
+            finding.verdict = verdict(finding.measure, bounds)
+
+    def worth_supposing(self, finding: Finding) -> list[int]:
+        """Temperatures under which a mismatch is worth another look."""
+        if finding.verdict is not Verdict.MISMATCH or finding.claim is None or not any(finding.claim.deficits):
+            return []
+        return [milli for milli in TEMPERATURES if milli != finding.claim.temperature_milli]
+
+    def find_cause(self, network: Network, asked: Asked, finding: Finding) -> None:
+        if finding.claim is not None:
+            finding.cause = find_cause(finding.claim, bounds_of(network, asked) or USUAL)
+
+    def to_document(self, network: Network, audit: Audit) -> dict[str, object]:
+        """JSON values; margins in nats are left to readers: here they are micronats."""
+        question = self.question
+        return {
+            "complete": self.done.is_set(),
+            "notes": list(self.notes),
+            "judge": {"role": self.role, "engine": self.engine} if self.engine else None,
+            "question": question
+            and {
+                "id": question.id.hex(),
+                "prompt": self.prompt,
+                "prompt_tokens": len(question.prompt),
+                "tokens_max": question.tokens_max,
+                "temperature_milli": question.temperature_milli,
+            },
+            "answers": [
+                _answer(network, asked, self.answers.get(asked.responder), is_across=audit.is_across)
+                for asked in audit.asked
+            ],
+        }
+
+
+def bounds_of(network: Network, asked: Asked) -> Across | None:
+    """The thresholds of the class that an answer is from."""
+    index = -1 if asked.receipt is None else asked.receipt.class_index
+    return network.classes[index].across if 0 <= index < len(network.classes) else None
+
+
+# ---------------------------------------------------------------- with an engine, in its thread
+
+
+def judge_answer(judged: Judged, finding: Finding, engine: Engine) -> None:
+    """Score a claimed answer, and read it. Raises ValueError as an engine does; the measure is there even then."""
+    question, output = judged.question, judged.output
+    tokens = output.tokens
+    vocabulary = engine.info.vocab_tokens
+    if not 0 < len(tokens) <= question.tokens_max or any(not 0 <= token < vocabulary for token in tokens):
+        finding.measure = malformed(len(tokens))
+        raise ValueError("no engine can have given this answer: it is empty, too long, or has unknown tokens")
+    scored = _score(judged, engine, question.temperature_milli)
+    finding.scored = scored
+    finding.measure = measure(scored.deficits, scored.ends, output.finish, question.tokens_max)
+    finding.expected = scored.best if judged.own is None else judged.own.tokens
+    finding.texts = _read(engine, tokens, finding.expected)
+    finding.claim = Claim(
+        tokens,
+        scored.best,
+        scored.deficits,
+        scored.surprisals,
+        scored.ends,
+        output.finish,
+        question.tokens_max,
+        question.temperature_milli,
+        (),
+        None if judged.own is None else scored.logits_sha256 == output.logits,
+    )
+
+
+def suppose(judged: Judged, finding: Finding, temperature_milli: int, engine: Engine) -> None:
+    """Score the answer as if it had been asked for at another temperature."""
+    assert finding.claim is not None
+    deficits = _score(judged, engine, temperature_milli).deficits
+    made = Supposition(Cause.TEMPERATURE, temperature_milli, deficits)
+    finding.claim = replace(finding.claim, suppositions=(*finding.claim.suppositions, made))
+
+
+def _score(judged: Judged, engine: Engine, temperature_milli: int) -> Scored:
+    question = judged.question
+    return engine.score(
+        question.prompt,
+        judged.output.tokens,
+        temperature_milli=temperature_milli,
+        sampler_key=question.sampler_key,
+    )
+
+
+def _read(engine: Engine, claimed: Sequence[int], expected: Sequence[int]) -> Texts:
+    place = first_difference(claimed, expected)
+    if place is None:
+        return Texts(engine.decode(claimed), "", "", "", "")
+    return Texts(
+        engine.decode(claimed[:place]),
+        engine.decode(claimed[place:]),
+        engine.decode(expected[place:]),
+        engine.decode(claimed[place : place + 1]),
+        engine.decode(expected[place : place + 1]),
+    )
+
+
+def first_difference(claimed: Sequence[int], expected: Sequence[int]) -> int | None:
+    """The first place where two answers differ, be it that one of them ends there; None if they are equal."""
+    if tuple(claimed) == tuple(expected):
+        return None
+    pairs = zip(claimed, expected, strict=False)
+    short = min(len(claimed), len(expected))
+    return next((place for place, (one, other) in enumerate(pairs) if one != other), short)
+
+
+# ---------------------------------------------------------------- documents
+
+
+def _answer(network: Network, asked: Asked, finding: Finding | None, *, is_across: bool) -> dict[str, object]:
+    receipt = asked.receipt
+    index = None if receipt is None else receipt.class_index
+    found = finding or Finding()
+    return {
+        "peer_id": peer_id(asked.responder),
+        "class": network.classes[index].name if index is not None and index < len(network.classes) else None,
+        "answered": receipt is not None,
+        "elapsed_ms": asked.elapsed_ms,
+        "missing": found.missing,
+        "verdict": found.verdict and str(found.verdict),
+        **_output(found),
+        "measure": found.measure and _measure(found.measure, bounds_of(network, asked) if is_across else None),
+        "cause": found.cause
+        and {
+            "cause": str(found.cause.cause),
+            "value": found.cause.value,
+        },
+    }
+
+
+def _output(found: Finding) -> dict[str, object]:
+    output, texts = found.output, found.texts
+    if output is None:
+        return {"answer": None, "difference": None, "margins": []}
+    place = first_difference(output.tokens, found.expected) if found.expected else None
+    answer = {
+        "finish": output.finish,
+        "tokens": list(output.tokens),
+        "expected": list(found.expected),
+        "text": texts and texts.common + texts.claimed,
+    }
+    return {
+        "answer": answer,
+        "difference": None if place is None or texts is None else _difference(found, output, place, texts),
+        "margins": [] if found.scored is None else list(found.scored.deficits),
+    }
+
+
+def _difference(found: Finding, output: Output, place: int, texts: Texts) -> dict[str, object]:
+    """The first place where claimed and expected answer differ; a token is None where an answer is over."""
+    scored = found.scored
+    claimed = output.tokens[place] if place < len(output.tokens) else None
+    expected = found.expected[place] if place < len(found.expected) else None
+    return {
+        "position": place,
+        "claimed": claimed,
+        "claimed_text": texts.claimed_token,
+        "expected": expected,
+        "expected_text": texts.expected_token,
+        "margin": scored.deficits[place] if scored is not None and claimed is not None else None,
+        "common": texts.common,
+        "claimed_rest": texts.claimed,
+        "expected_rest": texts.expected,
+    }
+
+
+def _measure(found: Measure, bounds: Across | None) -> dict[str, object]:
+    limits = bounds and {
+        "match": bounds.match_base + bounds.match_slope * found.count,
+        "mismatch": bounds.mismatch_base + bounds.mismatch_slope * found.count,
+        "end": bounds.end_max,
+        "alone": alone(bounds, found.count),
+    }
+    return {"count": found.count, "total": found.total, "peak": found.peak, "end": found.end, "limits": limits}
+
+
+def alone(bounds: Across, count: int) -> int:
+    """The margin in micronats with which one token alone makes a mismatch, leaving the cap aside."""
+    total = bounds.mismatch_base + bounds.mismatch_slope * count
+    return isqrt(total * MICRO)

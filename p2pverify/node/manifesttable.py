@@ -1,0 +1,240 @@
+"""Manifests in network files and in files of their own: keys as pydantic reads them, and the lines to write.
+
+Whether the whole makes a manifest is judged by the core's own decoder.
+"""
+
+import json
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator
+
+from p2pverify.core.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion
+from p2pverify.core.manifest import Calibration, Canary, CanaryAnswer, Manifest
+from p2pverify.core.network import ACROSS_BOUNDS, Across
+
+Count = Annotated[StrictInt, Field(ge=0)]
+
+
+def check_digest(text: str) -> str:
+    """64 hex digits in lower case, or ValueError."""
+    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+        raise ValueError(f"{text[:80]!r} is not a SHA-256 digest in 64 lower-case hex digits")
+    return text
+
+
+def check_text(text: str) -> str:
+    """One line that is safe to show on a terminal, or ValueError."""
+    if not text.isprintable():
+        raise ValueError(f"{text[:80]!r} holds control characters")
+    return text
+
+
+def toml_text(text: str) -> str:
+    """A TOML basic string: JSON's escapes, and that of DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _PathTable(_Table):
+    engine: StrictStr
+    numeric_path: StrictStr
+
+    @field_validator("engine", "numeric_path")
+    @classmethod
+    def _text(cls, value: str) -> str:
+        return check_text(value)
+
+
+class GoldenQuestionTable(_Table):
+    """A golden question; `sampler_key` in 64 hex digits."""
+
+    prompt: tuple[Count, ...]
+    tokens_max: Count
+    temperature_milli: Count
+    sampler_key: StrictStr
+
+    @field_validator("sampler_key")
+    @classmethod
+    def _digest(cls, value: str) -> str:
+        return check_digest(value)
+
+
+class GoldenPathTable(_PathTable):
+    """The answers of one path: for each question the digest of its tokens and that of its logits."""
+
+    answers: tuple[tuple[StrictStr, StrictStr], ...]
+
+    @field_validator("answers")
+    @classmethod
+    def _digests(cls, value: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        return tuple((check_digest(tokens), check_digest(logits)) for tokens, logits in value)
+
+
+class AcrossTable(_Table):
+    """Thresholds of the referee's judgement: see `core.network.Across`."""
+
+    match_base: Count
+    match_slope: Count
+    mismatch_base: Count
+    mismatch_slope: Count
+    end_max: Count
+    honest_ppm: Count
+
+    def across(self) -> Across:
+        return Across(**self.model_dump())
+
+
+class CalibrationTable(_PathTable):
+    """What honest answers of a path look like to a judge."""
+
+    judge_engine: StrictStr
+    judge_path: StrictStr
+    samples: Count
+    tokens: Count
+    across: AcrossTable
+    alarm_ppm: Count
+
+    @field_validator("judge_engine", "judge_path")
+    @classmethod
+    def _judge(cls, value: str) -> str:
+        return check_text(value)
+
+
+class CanaryAnswerTable(_PathTable):
+    """A salted hash in 64 hex digits."""
+
+    answer: StrictStr
+
+    @field_validator("answer")
+    @classmethod
+    def _digest(cls, value: str) -> str:
+        return check_digest(value)
+
+
+class CanaryTable(_Table):
+    """A commitment to a secret prompt and its answers."""
+
+    prompt: StrictStr
+    tokens_max: Count
+    answers: tuple[CanaryAnswerTable, ...]
+
+    @field_validator("prompt")
+    @classmethod
+    def _digest(cls, value: str) -> str:
+        return check_digest(value)
+
+
+class ManifestTable(_Table):
+    """A model, described by digests (64 hex digits)."""
+
+    model: StrictStr
+    weights: StrictStr
+    tokenizer: StrictStr
+    template: StrictStr
+    quantisation: StrictStr
+    licence: StrictStr
+    provenance: StrictStr = ""
+    parent: StrictStr | None = None
+    golden_question: tuple[GoldenQuestionTable, ...] = ()
+    golden_path: tuple[GoldenPathTable, ...] = ()
+    calibration: tuple[CalibrationTable, ...] = ()
+    canary: tuple[CanaryTable, ...] = ()
+
+    @field_validator("weights", "tokenizer", "template", "parent")
+    @classmethod
+    def _digest(cls, value: str | None) -> str | None:
+        return None if value is None else check_digest(value)
+
+    @field_validator("model", "quantisation", "licence", "provenance")
+    @classmethod
+    def _text(cls, value: str) -> str:
+        return check_text(value)
+
+    def manifest(self) -> Manifest:
+        """The manifest, in the order of the file: not judged yet."""
+        return Manifest(
+            self.model,
+            bytes.fromhex(self.weights),
+            bytes.fromhex(self.tokenizer),
+            bytes.fromhex(self.template),
+            self.quantisation,
+            self.licence,
+            self.provenance,
+            None if self.parent is None else bytes.fromhex(self.parent),
+            Golden(tuple(map(_question, self.golden_question)), tuple(map(_path, self.golden_path))),
+            tuple(map(_calibration, self.calibration)),
+            tuple(map(_canary, self.canary)),
+        )
+
+
+def _question(table: GoldenQuestionTable) -> GoldenQuestion:
+    key = bytes.fromhex(table.sampler_key)
+    return GoldenQuestion(table.prompt, table.tokens_max, table.temperature_milli, key)
+
+
+def _path(table: GoldenPathTable) -> GoldenPath:
+    answers = (GoldenAnswer(bytes.fromhex(tokens), bytes.fromhex(logits)) for tokens, logits in table.answers)
+    return GoldenPath(table.engine, table.numeric_path, tuple(answers))
+
+
+def _calibration(table: CalibrationTable) -> Calibration:
+    return Calibration(
+        table.judge_engine,
+        table.judge_path,
+        table.engine,
+        table.numeric_path,
+        table.samples,
+        table.tokens,
+        table.across.across(),
+        table.alarm_ppm,
+    )
+
+
+def _canary(table: CanaryTable) -> Canary:
+    answers = tuple(CanaryAnswer(a.engine, a.numeric_path, bytes.fromhex(a.answer)) for a in table.answers)
+    return Canary(bytes.fromhex(table.prompt), table.tokens_max, answers)
+
+
+# ---------------------------------------------------------------- writing
+
+
+def manifest_lines(manifest: Manifest, inside: str = "") -> list[str]:
+    """The lines of a manifest's tables, whose names begin with `inside`."""
+    lines = [f"model = {toml_text(manifest.model)}"]
+    lines += [f'{name} = "{getattr(manifest, name).hex()}"' for name in ("weights", "tokenizer", "template")]
+    lines += [f"{name} = {toml_text(getattr(manifest, name))}" for name in ("quantisation", "licence", "provenance")]
+    if manifest.parent is not None:
+        lines.append(f'parent = "{manifest.parent.hex()}"')
+    for question in manifest.golden.questions:
+        lines += ["", f"[[{inside}golden_question]]", f"prompt = {list(question.prompt)}"]
+        lines += [f"tokens_max = {question.tokens_max}", f"temperature_milli = {question.temperature_milli}"]
+        lines.append(f'sampler_key = "{question.sampler_key.hex()}"')
+    for path in manifest.golden.paths:
+        lines += ["", f"[[{inside}golden_path]]", *_path_lines(path.engine, path.numeric_path), "answers = ["]
+        lines += [f'  ["{answer.tokens.hex()}", "{answer.logits.hex()}"],' for answer in path.answers] + ["]"]
+    for calibration in manifest.calibrations:
+        lines += ["", f"[[{inside}calibration]]", f"judge_engine = {toml_text(calibration.judge_engine)}"]
+        lines.append(f"judge_path = {toml_text(calibration.judge_path)}")
+        lines += _path_lines(calibration.engine, calibration.numeric_path)
+        lines += [f"{name} = {getattr(calibration, name)}" for name in ("samples", "tokens", "alarm_ppm")]
+        lines.append(f"across = {across_text(calibration.across)}")
+    for canary in manifest.canaries:
+        lines += ["", f"[[{inside}canary]]", f'prompt = "{canary.prompt.hex()}"', f"tokens_max = {canary.tokens_max}"]
+        lines.append("answers = [")
+        for answer in canary.answers:
+            where = ", ".join(_path_lines(answer.engine, answer.numeric_path))
+            lines.append(f'  {{ {where}, answer = "{answer.answer.hex()}" }},')
+        lines.append("]")
+    return lines
+
+
+def across_text(across: Across) -> str:
+    """The thresholds as an inline table."""
+    return "{ " + ", ".join(f"{name} = {getattr(across, name)}" for name, _ in ACROSS_BOUNDS) + " }"
+
+
+def _path_lines(engine: str, numeric_path: str) -> list[str]:
+    return [f"engine = {toml_text(engine)}", f"numeric_path = {toml_text(numeric_path)}"]

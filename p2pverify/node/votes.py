@@ -1,0 +1,110 @@
+"""A dispute told for people: what was voted for, by whom, and who lost. What it counts for is decided in the fold."""
+
+from collections.abc import Iterator
+
+from p2pverify.core import across, stages
+from p2pverify.core.audit import UNDERIVABLE, Audit
+from p2pverify.core.committee import EVERYONE
+from p2pverify.core.compare import Measures, Verdict
+from p2pverify.core.network import Network
+from p2pverify.core.peerid import peer_id
+from p2pverify.core.state import Dispute, State
+
+
+def short_dispute(network: Network, dispute: Dispute) -> dict[str, object]:
+    """One line of a list."""
+    decision = dispute.decision
+    return {
+        "challenger": peer_id(dispute.key.challenger),
+        "epoch": dispute.key.epoch,
+        "slot": dispute.key.slot,
+        "status": "open" if decision is None else "decided",
+        "opened_epoch": dispute.opened_epoch,
+        "electorate": len(dispute.electorate),
+        "commits": len(dispute.commits),
+        "votes": len(dispute.votes),
+        "decision": None if decision is None else decision.hex(),
+        "losers": [peer_id(peer) for peer in losers(network, dispute)],
+    }
+
+
+def whole_dispute(network: Network, state: State, dispute: Dispute, own: bytes | None) -> dict[str, object]:
+    """All of a dispute. `own` is the output that this node would vote for, None if it does not know."""
+    outputs = sorted({vote.output for vote in dispute.votes.values()} | {dispute.decision or b""} - {b""})
+    return {
+        **short_dispute(network, dispute),
+        "stage": "everyone" if dispute.stage == EVERYONE else f"committee {dispute.stage}",
+        "outputs": [_output(network, dispute, output, own) for output in outputs],
+        "voters": [_voter(network, state, dispute, peer) for peer in _voters(dispute)],
+    }
+
+
+def losers(network: Network, dispute: Dispute) -> list[bytes]:
+    """Whom a decision goes against, sorted: voters, asked peers, or the challenger; nobody before there is one."""
+    return [] if dispute.decision is None else sorted(set(_losers(network, dispute, dispute.decision)))
+
+
+def _losers(network: Network, dispute: Dispute, decision: bytes) -> Iterator[bytes]:
+    for voter, vote in dispute.votes.items():
+        if vote.output != decision or stages.has_copied(dispute, voter):
+            yield voter
+    if decision == UNDERIVABLE:
+        yield dispute.audit.challenger
+        return
+    for peer, verdict in verdicts_by(network, dispute, decision).items():
+        if verdict is Verdict.MISMATCH:
+            yield peer
+
+
+def verdicts_by(network: Network, dispute: Dispute, output: bytes) -> dict[bytes, Verdict]:
+    """What an output says of each asked peer that gave an answer."""
+    audit = dispute.audit
+    if output == UNDERIVABLE:
+        return {}
+    if audit.is_across:
+        return _judged(network, audit, dispute.measures.get(output, ()))
+    return {
+        asked.responder: Verdict.MATCH if audit.matches(asked.receipt, output) else Verdict.MISMATCH
+        for asked in audit.asked
+        if asked.receipt is not None
+    }
+
+
+def _judged(network: Network, audit: Audit, measures: Measures) -> dict[bytes, Verdict]:
+    if not across.fits(audit, measures):
+        return {}
+    return {peer: verdict for peer, _, verdict in across.verdicts(network, audit, measures)}
+
+
+def _output(network: Network, dispute: Dispute, output: bytes, own: bytes | None) -> dict[str, object]:
+    votes = sum(vote.output == output for vote in dispute.votes.values())
+    return {
+        "output": output.hex(),
+        "votes": votes,
+        "decided": output == dispute.decision,
+        "underivable": output == UNDERIVABLE,
+        "own": None if own is None else output == own,
+        "verdicts": {peer_id(peer): str(found) for peer, found in verdicts_by(network, dispute, output).items()},
+    }
+
+
+def _voters(dispute: Dispute) -> list[bytes]:
+    """The challenger first, then those who took part, then the rest of the electorate."""
+    took_part = dispute.votes.keys() | dispute.commits.keys()
+    others = (dispute.electorate | took_part) - {dispute.key.challenger}
+    return [dispute.key.challenger, *sorted(others & took_part), *sorted(others - took_part)]
+
+
+def _voter(network: Network, state: State, dispute: Dispute, peer: bytes) -> dict[str, object]:
+    member, vote = state.members.get(peer), dispute.votes.get(peer)
+    lost = dispute.decision is not None and vote is not None
+    return {
+        "peer_id": peer_id(peer),
+        "class": None if member is None else network.classes[member.class_index].name,
+        "challenger": peer == dispute.key.challenger,
+        "asked": any(asked.responder == peer for asked in dispute.audit.asked),
+        "sealed": peer in dispute.commits or peer == dispute.key.challenger,
+        "seat": None if dispute.stage == EVERYONE else peer in dispute.seats or peer in dispute.heard,
+        "output": None if vote is None else vote.output.hex(),
+        "lost": lost and vote is not None and (vote.output != dispute.decision or stages.has_copied(dispute, peer)),
+    }

@@ -1,0 +1,240 @@
+"""Cover requests: they look like the owed ones, and nothing comes of them."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pverify.core import draw
+from p2pverify.core.asking import EXPIRY_EPOCHS, SPREAD_PERMILLE
+from p2pverify.core.plans import make_plan
+from p2pverify.core.question import Question, Request, RequestRefused, decode_request, encode_refusal
+from p2pverify.node import corpus
+from p2pverify.node.corpus import Prompt, read_corpus, read_replay
+from p2pverify.node.cover import Cover, CoverPlan
+from p2pverify.node.driver import Driver
+from p2pverify.node.ports import AskFailed, Neighbour, Reply
+from p2pverify.node.tomlfile import FileError
+from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
+from tests.support.world import World
+
+PROMPTS = tuple(Prompt(text) for text in ("why?", "how is it?", "what else is there to say of it?"))
+SPREADS = {"answer_tokens": 24, "answer_spread": 8, "prompt_tokens": 40, "prompt_spread": 20, "temperature_spread": 300}
+EPOCHS = 4
+
+
+class Asked(FakeNetwork):
+    """Takes requests, and gives to each what a test chose."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.requests: list[tuple[int, bytes, Request, Question]] = []
+        self.clock = lambda: 0
+        self.outcome: Exception | bytes | None = AskFailed("unreachable")
+
+    async def ask(self, peer: bytes, request: bytes) -> Reply:
+        self.requests.append((self.clock(), peer, *decode_request(request)))
+        await trio.lowlevel.checkpoint()
+        if self.outcome is None:
+            await trio.sleep_forever()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return Reply(self.outcome, 1)
+
+    def neighbours(self) -> tuple[Neighbour, ...]:
+        return ()
+
+
+class InlineDriver(Driver):
+    """Its engine takes no time: a virtual clock does not wait for threads."""
+
+    async def use_engine(self, do, *, priority):
+        await trio.lowlevel.checkpoint()
+        return do(self.worker_engine)
+
+    def __init__(self, machine, journal, engine, *, clock) -> None:
+        super().__init__(machine, journal, engine, clock=clock)
+        self.worker_engine = engine
+
+
+class Bench:
+    """One member of a network that has run for a while, its worker, and nothing else that would act."""
+
+    def __init__(self, **rules: int) -> None:
+        self.world = World(5, slots_milli=2000, **{**SPREADS, **rules})
+        self.world.run_epochs(6)
+        self.machine = self.world.peers[0].machine
+        self.journal = FakeJournal([])
+        self.network = Asked()
+        self.driver = InlineDriver(self.machine, self.journal, FakeEngine(), clock=self.now_ms)
+        self.network.clock = self.now_ms
+
+    def now_ms(self) -> int:
+        return self.world.now + round(1000 * trio.current_time())
+
+    async def play(self, plan: CoverPlan, epochs: int = EPOCHS, seed: int = 1) -> Cover:
+        cover = Cover(self.driver, plan, dice=random.Random(seed))
+        with trio.move_on_after(epochs * self.world.network.params.epoch_ms / 1000):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(cover.run, self.network)
+        return cover
+
+
+async def test_cover_has_the_shape_of_what_is_owed(autojump_clock) -> None:
+    """Questions within the contract's ranges, to drawn members, at drawn times; each nonce and each panel its own."""
+    bench = Bench()
+    before = bench.machine.context.ledger.statistics()
+    cover = await bench.play(CoverPlan(6.0, PROMPTS))
+    params, context = bench.world.network.params, bench.machine.context
+    requests = bench.network.requests
+    assert len(requests) == cover.statistics()["asked"] > 4 * EPOCHS
+    texts = {tuple(prompt.text.encode()) for prompt in PROMPTS}
+    members = set(context.fold.latest.members) - {context.key}
+    for at_ms, peer, request, question in requests:
+        assert peer == request.responder
+        assert peer in members
+        assert (request.network, request.requester) == (context.network_id, context.key)
+        assert question.manifest == bench.world.network.classes[0].manifest
+        assert question.prompt in texts
+        assert 16 <= question.tokens_max <= 24
+        assert question.temperature_milli in {0, 500, 600, 700, 800}
+        assert 0 <= request.expiry_epoch - params.epoch_at(at_ms) <= EXPIRY_EPOCHS
+    assert len({request.nonce for _, _, request, _ in requests}) == len(requests)
+    asked = Counter(request.question for _, _, request, _ in requests)
+    assert set(asked.values()) == {1, params.panel_size}
+    for question, count in asked.items():
+        times = [at_ms for at_ms, _, request, _ in requests if request.question == question]
+        assert (len(set(times)) > 1) is (count > 1)
+        assert max(times) - min(times) <= params.epoch_ms * SPREAD_PERMILLE // 1000
+    assert bench.machine.context.ledger.statistics() == before
+    assert bench.journal.trace == []
+    assert cover.statistics()["no answer: unreachable"] == len(requests)
+
+
+async def test_cover_is_drawn_as_duties_are(autojump_clock) -> None:
+    """From one and the same number a duty and cover have the same slots, peers and questions, but for the prompt."""
+    bench = Bench()
+    context, params = bench.machine.context, bench.world.network.params
+    epoch = params.epoch_at(bench.world.now)
+    cover = Cover(bench.driver, CoverPlan(params.slots_milli / 1000, PROMPTS), dice=random.Random(5))
+    found = cover._draw(epoch)
+    anchor = context.fold.state(context.fold.latest.path[-1])
+    assert anchor is not None
+    plan = make_plan(context, epoch, anchor)
+    assert plan is not None
+    beta = random.Random(5).randbytes(64)
+    assert [slot for slot, _ in found] == list(draw.slots(beta, params))
+    owed = {(len(planned.targets), planned.panel.is_across) for planned in plan.slots}
+    assert owed <= {(1, False), (params.panel_size, False)}
+    assert {(len(panel.targets), panel.is_across) for _, panel in found} <= {(1, False), (params.panel_size, False)}
+
+
+async def test_the_model_writes_where_there_is_no_corpus(autojump_clock) -> None:
+    """Prompts of the engine, from seeds that never come twice, as long as the slot says."""
+    bench = Bench()
+    await bench.play(CoverPlan(4.0))
+    prompts = {question.id: question.prompt for _, _, _, question in bench.network.requests}
+    assert len(prompts) > EPOCHS
+    assert len(set(prompts.values())) == len(prompts)
+    assert all(20 <= len(prompt) <= 40 for prompt in prompts.values())
+
+
+async def test_a_replayed_request_keeps_its_parameters(autojump_clock) -> None:
+    bench = Bench()
+    await bench.play(CoverPlan(4.0, (Prompt("asked before", 99, 1300),)))
+    found = {(q.prompt, q.tokens_max, q.temperature_milli) for _, _, _, q in bench.network.requests}
+    assert found == {(tuple(b"asked before"), 99, 1300)}
+
+
+async def test_prompts_beyond_the_contract_are_left_out(autojump_clock, caplog) -> None:
+    bench = Bench()
+    await bench.play(CoverPlan(4.0, (*PROMPTS, Prompt("x" * 41), Prompt("y" * 500, 64))))
+    assert {bytes(q.prompt)[:1] for _, _, _, q in bench.network.requests} == {b"w", b"h"}
+    assert "2 prompts for cover are longer" in caplog.text
+    bench = Bench()
+    assert (await bench.play(CoverPlan(4.0, (Prompt("x" * 41),)))).statistics() == {}
+    assert bench.network.requests == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counted"),
+    [
+        (AskFailed("busy"), "no answer: busy"),
+        (encode_refusal(RequestRefused("unknown-model", "another model")), "refused: unknown-model"),
+        (b"\x00", "malformed answer"),
+        (None, "no answer: timeout"),
+    ],
+)
+async def test_whatever_comes_back_is_counted_and_forgotten(autojump_clock, outcome, counted) -> None:
+    bench = Bench()
+    bench.network.outcome = outcome
+    cover = await bench.play(CoverPlan(3.0, PROMPTS), epochs=EPOCHS + 3)
+    found = cover.statistics()
+    assert set(found) == {"asked", counted}
+    assert 0 < found[counted] <= found["asked"] == len(bench.network.requests)
+    assert bench.journal.trace == []
+
+
+async def test_no_cover_unless_wanted_nor_from_who_is_no_member(autojump_clock) -> None:
+    bench = Bench()
+    await bench.play(CoverPlan(0.0, PROMPTS))
+    assert bench.network.requests == []
+    bench.machine.context.quiet_until_ms = bench.world.now + 10**9
+    await bench.play(CoverPlan(4.0, PROMPTS))
+    assert bench.network.requests == []
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_corpus_is_a_prompt_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text("# mine\n\n  Why? \nHow so?\n", encoding="utf-8")
+    assert read_corpus(path) == (Prompt("Why?"), Prompt("How so?"))
+
+
+def test_a_replay_is_a_log_of_chat_requests(tmp_path: Path) -> None:
+    """One user turn each; others are passed over, and what is too much is cut down to what a question may be."""
+    requests = [
+        {"model": "any", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 40, "temperature": 0.7},
+        {"messages": [{"role": "user", "content": "How so?"}]},
+        {"messages": [{"role": "user", "content": "Much."}], "max_tokens": 10**6, "temperature": 0},
+        {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]},
+        {"messages": [{"role": "system", "content": "Be brief."}]},
+        {"messages": [{"role": "user", "content": "Hot."}], "temperature": 3},
+        ["no request"],
+    ]
+    path = tmp_path / "requests.jsonl"
+    path.write_text("\n".join(json.dumps(each) for each in requests) + "\n\n", encoding="utf-8")
+    assert read_replay(path) == (Prompt("Why?", 40, 700), Prompt("How so?"), Prompt("Much.", 1024, 0))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "no prompt"),
+        (b"# nothing\n", "no prompt"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"x" * (corpus.LINE_CHARS_MAX + 1), "characters"),
+        (b"why?\n" * (corpus.PROMPTS_KEPT + 1), "prompts"),
+        (b"\n" * (corpus.FILE_BYTES_MAX + 1), "bytes"),
+    ],
+)
+def test_corpora_that_are_refused(tmp_path: Path, data: bytes, reason: str) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_bytes(data)
+    with pytest.raises(FileError, match=reason):
+        read_corpus(path)
+    with pytest.raises(FileError, match="cannot be read"):
+        read_corpus(tmp_path / "absent.txt")
+
+
+@pytest.mark.parametrize("line", ["why?", "{", "[" * 100_000])
+def test_a_replay_that_is_no_json_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "requests.jsonl"
+    path.write_text(f'{{"messages": []}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(FileError, match="line 2 is not JSON"):
+        read_replay(path)

@@ -1,0 +1,248 @@
+"""Explaining audits of a world of toy engines: within a class and across, with a liar, and what cannot be had."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from p2pverify.core.events import REFEREE, Compute, Computed, Score, Scored
+from p2pverify.core.evidence import decode_evidence_request
+from p2pverify.core.peerid import peer_id
+from p2pverify.engine.toy import PATH, REFEREE_PATH, ToyEngine
+from p2pverify.engine.toy import REFEREE as REFEREE_ID
+from p2pverify.node.auditlog import AuditLog
+from p2pverify.node.driver import Driver
+from p2pverify.node.ports import AskFailed, UnknownAudit
+from p2pverify.node.reports import NodeReports
+from tests.node.fakes import FakeJournal, FakeNetwork
+from tests.support.world import Peer, World
+
+LIAR = 2
+PATIENCE_S = 60
+
+
+def engine_of(world: World, name: int) -> ToyEngine:
+    path = world.class_of(name)
+    return ToyEngine(path=PATH if not path else f"path-{path}")
+
+
+def referee() -> ToyEngine:
+    return ToyEngine(path=REFEREE_PATH, engine=REFEREE_ID)
+
+
+class ToyWorld(World):
+    """A world whose peers run toy engines. The liar answers with another model, when it is asked."""
+
+    def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
+        engine = referee() if job.role == REFEREE else engine_of(self, peer.name)
+        prompt = job.prompt
+        if job.prompt_seed is not None:
+            prompt = engine.write_prompt(job.prompt_seed, job.prompt_tokens)
+        elif peer.name == LIAR:
+            engine = ToyEngine("lies")
+        if not job.tokens_max:
+            return Computed(job.job, prompt, (), "length", 1, 1, 1)
+        made = engine.answer(
+            prompt,
+            tokens_max=job.tokens_max,
+            temperature_milli=job.temperature_milli,
+            sampler_key=job.sampler_key,
+        )
+        return Computed(job.job, prompt, made.tokens, made.finish, self.now - since, 1, 1, made.logits_sha256)
+
+    def _computed(self, peer: Peer, what: tuple[object, ...]) -> None:
+        job = what[2]
+        if not isinstance(job, Score):
+            super()._computed(peer, what)
+            return
+        peer.busy = False
+        self.running.discard(peer.name)
+        found = referee().score(
+            job.prompt, job.tokens, temperature_milli=job.temperature_milli, sampler_key=job.sampler_key
+        )
+        if what[1] is peer.machine:
+            self._handle(peer, Scored(job.job, found.deficits, found.ends))
+        self._start_jobs()
+
+
+def world_of(classes: int) -> ToyWorld:
+    return ToyWorld(6, seed=11, cores=6, classes=classes, slots_milli=2000, disputes_per_cut=4, spot_check_permille=0)
+
+
+@asynccontextmanager
+async def node(world: World, name: int = 0, *, withholds: bool = False) -> AsyncIterator[NodeReports]:
+    """A peer of the world as a node: its reports work, and it can fetch from the others."""
+
+    def reply(peer: bytes, request: bytes) -> bytes | Exception:
+        decode_evidence_request(request)
+        return AskFailed("unreachable") if withholds else world.by_key[peer].machine.evidence(request)
+
+    network = FakeNetwork(reply=reply)
+    journal = FakeJournal()
+    machine = world.peers[name].machine
+    driver = Driver(machine, journal, engine_of(world, name), open_referee=referee, clock=lambda: world.now)
+    reports = NodeReports(driver, network, journal, engine_of(world, name).info)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(driver.run, network)
+        await nursery.start(reports.run)
+        yield reports
+        nursery.cancel_scope.cancel()
+
+
+async def explained(reports: NodeReports, name: str) -> dict[str, object]:
+    found = await reports.explain(name, wait_s=PATIENCE_S)
+    assert found["complete"] is True
+    return found
+
+
+def disputed(world: World, *, across: bool, observer: int = 0) -> list[str]:
+    """Audits in dispute in which the liar gave an answer to somebody else than the observer."""
+    reports = NodeReports(
+        Driver(world.peers[observer].machine, FakeJournal(), ToyEngine()),
+        FakeNetwork(),
+        FakeJournal(),
+        ToyEngine().info,
+    )
+    liar, own = peer_id(world.peers[LIAR].machine.key), peer_id(world.peers[observer].machine.key)
+    return [
+        audit["id"]
+        for audit in reports.audits(limit=1000)["audits"]
+        if audit["across"] == across
+        and audit["status"] in ("disputed", "decided")
+        and audit["challenger"] not in (liar, own)
+        and {"peer_id": liar, "answered": True} in audit["asked"]
+    ]
+
+
+async def test_a_lie_within_a_class():
+    """The claimed text stands beside the node's own; both part at once, far apart, and the liar lost the vote."""
+    world = world_of(1)
+    assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=12)
+    world.run_epochs(3)
+    liar = peer_id(world.peers[LIAR].machine.key)
+    name = disputed(world, across=False)[-1]
+    async with node(world) as reports:
+        found = await explained(reports, name)
+    assert found["notes"] == []
+    assert found["judge"] == {"role": "own", "engine": "toy/1"}
+    by_peer = {answer["peer_id"]: answer for answer in found["answers"]}
+    lie = by_peer.pop(liar)
+    assert lie["verdict"] == "mismatch"
+    assert lie["difference"]["position"] < 8
+    assert lie["difference"]["margin"] == lie["margins"][lie["difference"]["position"]] > 1_000_000
+    assert lie["difference"]["claimed_rest"] != lie["difference"]["expected_rest"]
+    assert lie["cause"]["cause"] in ("other model", "other prompt", "wrong seed")
+    for answer in by_peer.values():
+        assert (answer["verdict"], answer["difference"], answer["cause"]["cause"]) == ("match", None, "none")
+        assert not any(answer["margins"])
+    dispute = found["dispute"]
+    assert dispute["status"] == "decided"
+    assert dispute["losers"] == [liar]
+    decided = next(output for output in dispute["outputs"] if output["decided"])
+    assert decided["own"] is True
+    assert decided["verdicts"][liar] == "mismatch"
+    assert {voter["peer_id"] for voter in dispute["voters"] if voter["lost"]} <= {liar}
+    assert sum(voter["output"] == decided["output"] for voter in dispute["voters"]) == decided["votes"] >= 4
+
+
+async def test_a_lie_across_classes():
+    """The referee judges every answer by the thresholds of its class; honest numerics match, the liar's does not."""
+    world = world_of(2)
+    assert world.run_until(lambda: bool(disputed(world, across=True)), epochs_max=12)
+    world.run_epochs(4)
+    liar = peer_id(world.peers[LIAR].machine.key)
+    async with node(world, 1) as reports:
+        found = await explained(reports, disputed(world, across=True, observer=1)[-1])
+    assert found["notes"] == []
+    assert found["judge"] == {"role": "referee", "engine": "toy-exact/1"}
+    by_peer = {answer["peer_id"]: answer for answer in found["answers"]}
+    assert by_peer[liar]["verdict"] == "mismatch"
+    assert by_peer[liar]["measure"]["total"] > by_peer[liar]["measure"]["limits"]["mismatch"]
+    assert all(answer["verdict"] == "match" for peer, answer in by_peer.items() if peer != liar)
+    dispute = found["dispute"]
+    assert dispute["losers"] == [liar]
+    decided = next(output for output in dispute["outputs"] if output["decided"])
+    assert decided["own"] is True
+    assert decided["verdicts"] == {peer: answer["verdict"] for peer, answer in by_peer.items()}
+
+
+async def test_a_challenger_has_what_it_was_answered():
+    """Within a class it keeps answers that differ: it can show them though nobody else does."""
+    world = world_of(1)
+    by_id = {peer_id(peer.machine.key): peer.name for peer in world.peers}
+    assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=12)
+    async with node(world) as reports:
+        audits = {audit["id"]: audit["challenger"] for audit in reports.audits(limit=1000)["audits"]}
+    name = disputed(world, across=False)[-1]
+    async with node(world, by_id[audits[name]], withholds=True) as reports:
+        found = await explained(reports, name)
+    assert found["notes"] == []
+    lie = next(answer for answer in found["answers"] if answer["verdict"] == "mismatch")
+    assert lie["answer"]["tokens"] != lie["answer"]["expected"]
+
+
+async def test_what_cannot_be_had_is_said():
+    """Without evidence a mismatch is still seen from the receipt; in another class the question cannot be had."""
+    world = world_of(1)
+    assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=12)
+    liar = peer_id(world.peers[LIAR].machine.key)
+    name = disputed(world, across=False)[-1]
+    async with node(world, withholds=True) as reports:
+        found = await explained(reports, name)
+    lie = next(answer for answer in found["answers"] if answer["peer_id"] == liar)
+    assert (lie["verdict"], lie["answer"], lie["margins"]) == ("mismatch", None, [])
+    assert "cannot be had" in lie["missing"]
+    assert len(found["notes"]) == 1
+
+    world = world_of(2)
+    assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=20)
+    async with node(world, 1) as reports:
+        within = disputed(world, across=False, observer=1)[-1]
+        found = await explained(reports, within)
+    assert "only nodes of the same class" in found["notes"][0]
+    assert found["question"] is None
+
+
+async def test_a_slot_is_a_secret_until_its_duty_is_out():
+    """An audit whose duty is not here says so; once the duty came, it is explained."""
+    world = world_of(1)
+    log = AuditLog(world.peers[0].machine.context)
+
+    def fresh() -> list[str]:
+        """Audits of the epoch that has not ended."""
+        epoch = world.network.params.epoch_at(world.now)
+        return [each["id"] for each in log.audits(100) if each["epoch"] == epoch and not each["differ"]]
+
+    assert world.run_until(lambda: bool(fresh()), epochs_max=12)
+    waiting = fresh()[0]
+    async with node(world) as reports:
+        found = await explained(reports, waiting)
+        assert "duty" in found["notes"][0]
+    world.run_epochs(4)
+    async with node(world) as reports:
+        found = await explained(reports, waiting)
+    assert found["notes"] == []
+    assert found["status"] == "agreed"
+
+
+async def test_names():
+    """Names are short, whole peer ids do as well, and what is no name, or nobody's, is refused with a reason."""
+    world = world_of(1)
+    world.run_epochs(4)
+    async with node(world) as reports:
+        audits = reports.audits(limit=1000)["audits"]
+        audit = audits[0]
+        places = [(each["epoch"], each["slot"]) for each in audits]
+        epoch, slot = next(place for place in places if places.count(place) > 1)
+        shared = f"e{epoch}-{slot}-12D3KooW"
+        head = f"e{audit['epoch']}-{audit['slot']}-"
+        challenger = audit["challenger"]
+        assert audit["id"] == head + challenger[8:16]
+        for name in (audit["id"], head + challenger, head + challenger[:20]):
+            assert (await reports.explain(name, wait_s=0))["id"] == audit["id"]
+        with pytest.raises(UnknownAudit, match="can be any of"):
+            await reports.explain(shared, wait_s=0)
+        for wrong in ("", "x", head, f"e999-0-{challenger}", "e1-1-0OIl", head + challenger + "\n"):
+            with pytest.raises(UnknownAudit):
+                await reports.explain(wrong, wait_s=0)

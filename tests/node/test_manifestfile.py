@@ -1,0 +1,61 @@
+"""Manifest files: round trips, errors that name the place, and the ones that come with p2pverify."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.manifestfile import describes, known_manifest, load_manifest, save_manifest
+from p2pverify.node.networkfile import manifest_of
+from p2pverify.node.tomlfile import FileError
+from p2pverify.resources import resource
+from tests.support.manifests import manifests
+
+
+@given(manifests)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_is_written_is_read_back(tmp_path_factory, manifest):
+    """Every manifest survives its text."""
+    path = tmp_path_factory.mktemp("m") / "m.toml"
+    save_manifest(path, manifest)
+    assert load_manifest(path) == manifest
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("golden_questions = []", "did you mean 'golden_question'"),
+        ('[[golden_path]]\nengine = "e"\nnumeric_path = "p"\nanswers = [["00", "00"]]', r"golden_path\[1\].answers"),
+        ('[[golden_path]]\nengine = "e"\nnumeric_path = "\\u001b"\nanswers = []', "control characters"),
+        ('[[golden_path]]\nengine = "e"\nnumeric_path = "p"\nanswers = []', "without questions prove nothing"),
+        ('[[canary]]\nprompt = "no"\ntokens_max = 1\nanswers = []', r"canary\[1\].prompt"),
+        ("calibration = 5", "calibration"),
+    ],
+)
+def test_faults_are_named(tmp_path, line, named):
+    """The key that is wrong stands in the message."""
+    path = tmp_path / "m.toml"
+    save_manifest(path, manifest_of(ToyEngine().info))
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(FileError, match=named):
+        load_manifest(path)
+
+
+def test_an_absent_file_says_how_it_is_made(tmp_path):
+    """The hint is a command."""
+    with pytest.raises(FileError, match="model selftest --manifest"):
+        load_manifest(tmp_path / "m.toml")
+
+
+def test_packaged_manifests_are_well_formed():
+    """Each can be loaded, and proves at least two classes."""
+    paths = sorted((resource("testnet") / "manifests").glob("*.toml"))
+    assert paths
+    for path in paths:
+        assert len(load_manifest(path).golden.distinct()) >= 2
+
+
+def test_a_manifest_is_found_by_the_model_and_not_by_its_name():
+    """The toy has none."""
+    info = ToyEngine().info
+    assert known_manifest(info) is None
+    assert describes(manifest_of(info), info)
