@@ -14,6 +14,7 @@ from p2pverify.testnet.reading import CutReading, ScoreReading, Scores, Status
 CONVICTED = "convicted"
 SUSPECT = "suspect"
 AVAILABILITY_MIN = 0.5
+TIMED = (Fate.INCONSISTENT, Fate.CONSISTENT)  # of peers whose answers are right
 
 #: cut -> name of a peer -> the final scores that it showed at that cut
 ScoresAt = Mapping[str, Mapping[str, Scores]]
@@ -27,6 +28,7 @@ class Judgement:
     scores: Mapping[str, ScoreReading]  # by name, at the judged cut
     convicted: tuple[str, ...]
     unavailable: tuple[str, ...]
+    timed: tuple[str, ...]  # whose speed is found to fit their hardware, or not to, as it should be
     missed: tuple[str, ...]
     honest_convicted: tuple[str, ...]
     views_agree: bool
@@ -51,7 +53,7 @@ def judge(plan: Plan, statuses: Mapping[str, Status], scores_at: ScoresAt) -> Ju
         seen = [name for name in honest if name in statuses and statuses[name].recent_cuts]
         reason = f"no certified cut that all honest peers have; {len(seen)} of {len(honest)} have one at all"
         expected = tuple(peer.name for peer in plan.cheaters)
-        return Judgement(None, {}, (), (), expected, (), agree, (reason,))
+        return Judgement(None, {}, (), (), (), expected, (), agree, (reason,))
     at, view = found
     scores = {peer.name: score for peer in plan.peers if (score := view.of(peer.peer_id)) is not None}
     convicted = tuple(p.name for p in plan.cheaters if _is_convicted(scores.get(p.name)))
@@ -60,10 +62,12 @@ def judge(plan: Plan, statuses: Mapping[str, Status], scores_at: ScoresAt) -> Ju
         for p in plan.expected(Fate.UNAVAILABLE)
         if p.name not in convicted and _is_unavailable(scores.get(p.name))
     )
-    missed = tuple(p.name for p in plan.cheaters if p.name not in (*convicted, *unavailable))
-    wronged = tuple(p.name for p in plan.honest if _is_convicted(scores.get(p.name)))
+    timed = tuple(p.name for p in plan.cheaters if _is_timed(p, scores.get(p.name)))
+    missed = tuple(p.name for p in plan.cheaters if p.name not in (*convicted, *unavailable, *timed))
+    upright = (*plan.honest, *(p for fate in TIMED for p in plan.expected(fate)))
+    wronged = tuple(p.name for p in upright if _is_convicted(scores.get(p.name)))
     missing = [_not_yet(peer, scores.get(peer.name)) for peer in plan.cheaters if peer.name in missed]
-    missing += [f"{name} is honest, and convicted" for name in wronged]
+    missing += [f"{name} answers honestly, and is convicted" for name in wronged]
     if at.epoch < plan.calm_epoch:
         missing.append(
             f"the newest common cut is of epoch {at.epoch}, and the last fault ends before {plan.calm_epoch}"
@@ -72,7 +76,7 @@ def judge(plan: Plan, statuses: Mapping[str, Status], scores_at: ScoresAt) -> Ju
         missing.append("the views of honest peers differ at a common cut")
     if not plan.cheaters:
         missing += _too_early(plan, at, scores)
-    return Judgement(at, scores, convicted, unavailable, missed, wronged, agree, tuple(missing))
+    return Judgement(at, scores, convicted, unavailable, timed, missed, wronged, agree, tuple(missing))
 
 
 def _judged_cut(
@@ -114,10 +118,20 @@ def _is_unavailable(score: ScoreReading | None) -> bool:
     return score.availability is not None and score.availability < AVAILABILITY_MIN
 
 
+def _is_timed(peer: PeerPlan, score: ScoreReading | None) -> bool:
+    """Whether a peer whose speed is in question is found as it should be, and is not convicted."""
+    if peer.cheat is None or peer.cheat.fate not in TIMED or score is None or score.hardware is None:
+        return False
+    return score.hardware.fit == str(peer.cheat.fate) and not _is_convicted(score)
+
+
 def _not_yet(peer: PeerPlan, score: ScoreReading | None) -> str:
     assert peer.cheat is not None
     if score is None:
         return f"{peer.name} ({peer.cheat}) is not a member yet"
+    if peer.cheat.fate in TIMED:
+        fit = "no hardware" if score.hardware is None else score.hardware.fit
+        return f"{peer.name} ({peer.cheat}) is not {peer.cheat.fate}: {fit} after {score.audits} audits"
     return (
         f"{peer.name} ({peer.cheat}) is not {peer.cheat.fate}: "
         f"{score.standing} after {score.audits} audits and {score.lost} lost disputes"

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from p2pverify.core.network import Across
 from p2pverify.core.peerid import peer_id
 from p2pverify.core.sign import public_key
 from p2pverify.node.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.networkfile import ParamsTable
 from p2pverify.testnet.faults import FaultPlan, plan_faults
 from p2pverify.testnet.kinds import Cheat, Fate
-from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineKind, Scenario
+from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineKind, PathTable, Scenario
 
 _DOMAIN = "p2pverify/testnet/1"
 
@@ -37,6 +38,7 @@ class PeerPlan:
     key: bytes
     peer_id: str
     cheat: Cheat | None
+    path: PathTable
 
     @property
     def is_honest(self) -> bool:
@@ -56,6 +58,14 @@ class Plan:
     peers: tuple[PeerPlan, ...]
     warnings: tuple[str, ...] = ()
     faults: tuple[FaultPlan, ...] = ()
+    hardware: str = ""  # what all claim to run on
+    referee: str = ""
+    across: Across | None = None
+
+    @property
+    def has_paths(self) -> bool:
+        """Whether peers run on numeric paths of several classes."""
+        return len({peer.path for peer in self.peers}) > 1
 
     @property
     def honest(self) -> tuple[PeerPlan, ...]:
@@ -108,7 +118,8 @@ def make_plan(
     rules = ParamsTable(genesis_ms=0, **given).model_dump(exclude={"genesis_ms"})
     crowd = max(1.0, count / table.peers)
     rules["epoch_ms"] = round(rules["epoch_ms"] * crowd) if epoch_ms is None else epoch_ms
-    members = _peers(number, count, secrets)
+    paths = _paths(scenario, table.engine if engine is None else engine, count)
+    members = _peers(number, secrets, paths)
     names = [peer.name for peer in members]
     try:
         faults = plan_faults(scenario.faults, names, epoch_ms=rules["epoch_ms"], seed=number)
@@ -124,6 +135,9 @@ def make_plan(
         members,
         warnings,
         faults,
+        table.hardware,
+        table.referee,
+        None if scenario.across is None else scenario.across.across(),
     )
 
 
@@ -139,14 +153,22 @@ def _check_share(cheaters: int, peers: int) -> tuple[str, ...]:
     return ()
 
 
-def _peers(seed: int, count: int, secrets: Sequence[Cheat]) -> tuple[PeerPlan, ...]:
-    order = sorted(range(count), key=lambda index: _derive(seed, "cheat", index))
+def _paths(scenario: Scenario, engine: EngineKind, count: int) -> list[PathTable]:
+    """Who runs on what: in the order of the scenario, and again from its beginning if there are more peers."""
+    if engine != scenario.testnet.engine or not scenario.path:
+        return [PathTable(engine=engine)] * count
+    given = [path.model_copy(update={"count": 1}) for path in scenario.path for _ in range(path.count)]
+    return [given[index % len(given)] for index in range(count)]
+
+
+def _peers(seed: int, secrets: Sequence[Cheat], paths: Sequence[PathTable]) -> tuple[PeerPlan, ...]:
+    order = sorted(range(len(paths)), key=lambda index: _derive(seed, "cheat", index))
     cheat_of = dict(zip(order, secrets, strict=False))
     found = []
-    for index in range(count):
+    for index, path in enumerate(paths):
         identity = _derive(seed, "identity", index)
         key = public_key(identity)
-        found.append(PeerPlan(f"peer{index + 1}", identity, key, peer_id(key), cheat_of.get(index)))
+        found.append(PeerPlan(f"peer{index + 1}", identity, key, peer_id(key), cheat_of.get(index), path))
     return tuple(found)
 
 

@@ -47,6 +47,14 @@ class Status(_Document):
         return self.recent_cuts[-1] if self.recent_cuts else None
 
 
+class HardwareReading(_Document):
+    """What a peer claims to run on, and whether its speed fits."""
+
+    claim: str
+    fit: str
+    token_ms: float | None
+
+
 class ScoreReading(_Document):
     """One peer in a view. Rates are shares of 1."""
 
@@ -60,6 +68,7 @@ class ScoreReading(_Document):
     availability: float | None
     convicted_after_audits: int | None
     disputes_lost: int | None = None
+    hardware: HardwareReading | None = None
 
     @property
     def lost(self) -> int:

@@ -40,6 +40,7 @@ class Report:
             "peers": [self._peer(peer) for peer in self.plan.peers],
             "cheaters_convicted": list(judged.convicted),
             "unavailable": list(judged.unavailable),
+            "speed_as_expected": list(judged.timed),
             "cheaters_missed": list(judged.missed),
             "honest_convicted": list(judged.honest_convicted),
             "views_agree": judged.at is not None and judged.views_agree,
@@ -64,7 +65,7 @@ class Report:
         return {
             "name": peer.name,
             "peer_id": peer.peer_id,
-            "cheat": None if peer.cheat is None else peer.cheat.argument,
+            "cheat": None if peer.cheat is None else str(peer.cheat.spec),
             "standing": None if score is None else score.standing,
             "low": None if score is None else score.low,
             "high": None if score is None else score.high,
@@ -72,6 +73,7 @@ class Report:
             "challengers": 0 if score is None else score.challengers,
             "disputes_lost": 0 if score is None else score.lost,
             "convicted_after_audits": None if score is None else score.convicted_after_audits,
+            "hardware": None if score is None or score.hardware is None else score.hardware.model_dump(),
             "records": None if status is None else status.records,
             "cut": None if own is None else own.cut,
             "ledger_root": None if own is None else own.ledger_root,
@@ -88,6 +90,8 @@ class Report:
                 lines.append(f"{peer.name} ({peer.cheat}): convicted after {score.convicted_after_audits} audits")
             elif score is not None and peer.name in judged.unavailable:
                 lines.append(f"{peer.name} ({peer.cheat}): unavailable, as it does not answer")
+            elif score is not None and score.hardware is not None and peer.name in judged.timed:
+                lines.append(f"{peer.name} ({peer.cheat}): speed {score.hardware.fit} with {score.hardware.claim}")
         if plan.faults:
             lines.append("survived: " if self.passes else "faults: ")
             lines[-1] += "; ".join(str(fault) for fault in plan.faults)

@@ -20,17 +20,16 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from p2pverify.core.network import Network
-from p2pverify.engine.select import open_engine
 from p2pverify.node.home import Home, atomic_file
 from p2pverify.node.networkfile import dump_network, new_network
 from p2pverify.node.ports import ModelInfo
+from p2pverify.testnet.classes import Classes, find_classes
 from p2pverify.testnet.faults import FaultKind
 from p2pverify.testnet.nemesis import Nemesis
 from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
 from p2pverify.testnet.processes import Fleet, free_ports, open_fleet
 from p2pverify.testnet.relay import Relays
 from p2pverify.testnet.report import Report
-from p2pverify.testnet.scenario import EngineKind
 from p2pverify.testnet.stage import Stage
 from p2pverify.testnet.watch import Watch
 
@@ -39,7 +38,8 @@ if TYPE_CHECKING:
 
 _BOOTSTRAP_PEERS = 3
 # How long a forked peer needs until it takes part, alone on a core (measured), and a margin.
-_START_MS = {"llama": 650, "toy": 150}
+_START_MS = {"llama": 650, "exact": 2500, "toy": 150}
+_SELFTEST_MS = 15_000  # of the slowest path that is known, beside others
 _START_MARGIN_MS = 1000
 
 
@@ -124,11 +124,11 @@ class Testnet:
         arguments += ["--listen", f"/ip4/{self._hosts[name]}/tcp/{self._ports[name]}", "--http", "127.0.0.1:0"]
         if self.relays is not None:
             arguments += ["--announce", self.address(peer).removesuffix(f"/p2p/{peer.peer_id}")]
-        arguments += ["--engine", self.plan.engine]
+        arguments += ["--engine", peer.path.engine, "--variant", peer.path.variant]
         for other in others:
             arguments += ["--bootstrap", self.address(other)]
         if peer.cheat is not None:
-            arguments += ["--cheat", peer.cheat.argument]
+            arguments += ["--cheat", str(peer.cheat.spec)]
         return arguments
 
 
@@ -145,9 +145,9 @@ async def open_testnet(
     stage.enter("loading model and code")
     async with open_fleet(directory / "spawner.log", remove=directory if remove else None) as fleet:
         # The model is read here while the spawner imports, each on a core of its own.
-        info = await trio.to_thread.run_sync(_model_info, plan.engine)
+        classes = await trio.to_thread.run_sync(find_classes, plan)
         await fleet.wait_loaded()
-        testnet = Testnet(plan, directory, fleet, _write_files(plan, directory, info), info)
+        testnet = Testnet(plan, directory, fleet, _write_files(plan, directory, classes), classes.info)
         async with trio.open_nursery() as relaying:
             if testnet.relays is not None:
                 for peer in plan.peers:
@@ -167,14 +167,6 @@ async def open_testnet(
             relaying.cancel_scope.cancel()
 
 
-def _model_info(kind: EngineKind) -> ModelInfo:
-    engine = open_engine(kind)
-    try:
-        return engine.info
-    finally:
-        engine.close()
-
-
 async def _start_all(testnet: Testnet, stage: Stage) -> None:
     peers = testnet.plan.peers
     stage.enter("starting peers", len(peers))
@@ -189,17 +181,23 @@ async def _start_all(testnet: Testnet, stage: Stage) -> None:
     stage.enter("running")
 
 
-def _write_files(plan: Plan, directory: Path, info: ModelInfo) -> Network:
+def _write_files(plan: Plan, directory: Path, classes: Classes) -> Network:
     """The network file, whose epoch 0 begins when all peers should be up, and a home with an identity for each."""
     cores = len(os.sched_getaffinity(0))
-    start_ms = _START_MS[plan.engine] * math.ceil(len(plan.peers) / cores) + _START_MARGIN_MS
+    start_ms = math.ceil(sum(_START_MS[peer.path.engine] for peer in plan.peers) / cores) + _START_MARGIN_MS
+    if classes.known is not None:
+        start_ms += _SELFTEST_MS
     rules: dict[str, Any] = {**plan.rules, "genesis_ms": time_ns() // 1_000_000 + start_ms}
     try:
         network, manifests = new_network(
             f"testnet-{plan.seed}",
             [peer.key for peer in plan.peers],
-            info,
+            classes.info,
             honest_ppm=plan.honest_ppm,
+            known=classes.known,
+            others=classes.others,
+            referee=plan.referee,
+            across=plan.across,
             **rules,
         )
     except ValueError as error:
@@ -211,6 +209,8 @@ def _write_files(plan: Plan, directory: Path, info: ModelInfo) -> Network:
         home.path.mkdir(mode=0o700)
         with atomic_file(home.identity_path, mode=0o600) as file:
             file.write(f"{peer.seed.hex()}\n".encode())
+        if plan.hardware:
+            home.config_path.write_text(f'hardware = "{plan.hardware}"\n', encoding="utf-8")
     return network
 
 

@@ -10,7 +10,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator, model_validator
 
-from p2pverify.core.network import PARAM_BOUNDS
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.hardware import check_claim
+from p2pverify.core.network import CLASSES_MAX, PARAM_BOUNDS
+from p2pverify.node.manifesttable import AcrossTable
 from p2pverify.node.tomlfile import FileError, read_model
 from p2pverify.resources import resource
 from p2pverify.testnet.faults import Fault, FaultKind
@@ -27,7 +30,8 @@ SIMULATED_MAX = 10_000
 _BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS if name != "genesis_ms"}
 _BOUNDS[HONEST_PPM] = (1, 999_998)
 
-EngineKind = Literal["llama", "toy"]
+EngineKind = Literal["llama", "exact", "toy"]
+PATHS_MAX = 32
 
 
 class _Table(BaseModel):
@@ -41,7 +45,17 @@ class TestnetTable(_Table):
     seed: StrictInt = Field(default=1, ge=0, le=SEED_MAX)
     timeout_s: float = Field(default=180, gt=0, le=TIMEOUT_S_MAX)
     engine: EngineKind = "llama"
+    referee: StrictStr = ""  # the engine id of who judges across classes
     epochs_without_cheaters: StrictInt = Field(default=12, ge=1, le=10_000)
+    hardware: StrictStr = ""  # what all peers claim to run on
+
+    @field_validator("hardware")
+    @classmethod
+    def _hardware(cls, value: str) -> str:
+        try:
+            return check_claim(value)
+        except DecodeError as error:
+            raise ValueError(error.reason) from None
 
 
 class CheatTable(_Table):
@@ -57,7 +71,16 @@ class CheatTable(_Table):
         return self
 
     def cheat(self) -> Cheat:
-        return Cheat(self.kind, self.rate, self.count)
+        kind, _, argument = self.kind.partition(":")
+        return Cheat(kind, self.rate, self.count, argument)
+
+
+class PathTable(_Table):
+    """`[[path]]`: how many peers run which engine, in which of its variants."""
+
+    engine: EngineKind = "llama"
+    variant: StrictStr = Field(default="", max_length=64)
+    count: StrictInt = Field(default=1, ge=1, le=PEERS_MAX)
 
 
 class FaultTable(_Table):
@@ -91,6 +114,7 @@ class SimulationTable(_Table):
     members: StrictInt | None = Field(default=None, ge=1, le=SIMULATED_MAX)  # who takes part; by default everybody
     leavers: StrictInt = Field(default=0, ge=0, le=SIMULATED_MAX)
     joiners: StrictInt = Field(default=0, ge=0, le=SIMULATED_MAX)
+    classes: StrictInt = Field(default=1, ge=1, le=CLASSES_MAX)
     dials: StrictInt = Field(default=4, ge=1, le=64)
     latency_ms: tuple[StrictInt, StrictInt] = (10, 80)
     jitter_ms: StrictInt = Field(default=30, ge=0, le=60_000)
@@ -119,6 +143,8 @@ class Scenario(_Table):
 
     testnet: TestnetTable = TestnetTable()
     network: dict[str, StrictInt] = {}
+    path: tuple[PathTable, ...] = Field(default=(), max_length=PATHS_MAX)
+    across: AcrossTable | None = None  # how the referee judges, where nothing is calibrated
     cheat: tuple[CheatTable, ...] = Field(default=(), max_length=COUNT_MAX)
     fault: tuple[FaultTable, ...] = Field(default=(), max_length=FAULTS_MAX)
     simulation: SimulationTable | None = None

@@ -109,6 +109,35 @@ def test_silence_is_unavailability(standing, availability, caught):
     assert (found.unavailable, found.missed) == (((liar,), ()) if caught else ((), (liar,)))
 
 
+@pytest.mark.parametrize(
+    ("kind", "standing", "fit", "found_out"),
+    [
+        ("slow-hardware", "trusted", "inconsistent", True),
+        ("slow-hardware", "trusted", "too few", False),
+        ("slow-hardware", "trusted", "consistent", False),
+        ("slow-hardware", "trusted", None, False),
+        ("slow-hardware", "convicted", "inconsistent", False),
+        ("busy", "trusted", "consistent", True),
+        ("busy", "trusted", "inconsistent", False),
+        ("busy", "convicted", "consistent", False),
+    ],
+)
+def test_speed_is_found_out_and_convicts_nobody(kind, standing, fit, found_out):
+    """A slow machine is found inconsistent with its claim and a busy one is not; neither may be convicted."""
+    plan = toy_plan(kind)
+    late, (a, b, c) = names(plan)
+    hardware = None if fit is None else {"claim": "testbox", "fit": fit, "token_ms": 1.5}
+    changed = [
+        score(p.peer_id, standing, hardware=hardware) if p.name == late else score(p.peer_id) for p in plan.peers
+    ]
+    at = view_at(plan, cut(3))
+    shown = {cut(3).cut: {a: at.model_copy(update={"scores": tuple(changed)})}}
+    found = judge(plan, dict.fromkeys((a, b, c), status(cut(3))), shown)
+    assert found.passes is found_out
+    assert found.timed == ((late,) if found_out else ())
+    assert found.is_lost is (standing == "convicted")
+
+
 def test_without_cheaters_it_waits_for_audits():
     """A run in which nobody cheats is judged once it has gone on for some epochs and everybody was audited."""
     plan = toy_plan()
@@ -133,6 +162,7 @@ PEER_FIELDS = {
     "challengers": int,
     "disputes_lost": int,
     "convicted_after_audits": int | None,
+    "hardware": dict | None,
     "records": int | None,
     "cut": str | None,
     "ledger_root": str | None,
@@ -149,6 +179,7 @@ FIELDS = {
     "peers": list,
     "cheaters_convicted": list,
     "unavailable": list,
+    "speed_as_expected": list,
     "cheaters_missed": list,
     "honest_convicted": list,
     "views_agree": bool,

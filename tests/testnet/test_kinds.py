@@ -1,4 +1,4 @@
-"""`--cheat KIND[@RATE][*COUNT]`: what it means and what is refused."""
+"""`--cheat KIND[:ARGUMENT][@RATE][*COUNT]`: what it means and what is refused."""
 
 import pytest
 
@@ -8,18 +8,21 @@ from p2pverify.testnet.kinds import KINDS, Cheat, Fate, parse_cheat, parse_cheat
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "rate", "count"),
+    ("text", "cheat"),
     [
-        ("prune", "prune", 1, 1),
-        ("canned@0.333", "canned", 0.333, 1),
-        ("canned@.5", "canned", 0.5, 1),
-        ("wrong-seed*3", "wrong-seed", 1, 3),
-        ("garbage@1*2", "garbage", 1, 2),
+        ("prune", Cheat("prune")),
+        ("canned@0.333", Cheat("canned", 0.333)),
+        ("canned@.5", Cheat("canned", 0.5)),
+        ("wrong-seed*3", Cheat("wrong-seed", 1, 3)),
+        ("garbage@1*2", Cheat("garbage", 1, 2)),
+        ("quantize:q4_0@0.5*2", Cheat("quantize", 0.5, 2, "q4_0")),
+        ("other-model:/tmp/a.gguf", Cheat("other-model", argument="/tmp/a.gguf")),
+        ("temperature:1.2*2", Cheat("temperature", 1, 2, "1.2")),
     ],
 )
-def test_what_a_cheat_means(text, kind, rate, count):
-    """The rate is 1 and the count is 1 unless they are given."""
-    assert parse_cheat(text) == Cheat(kind, rate, count)
+def test_what_a_cheat_means(text, cheat):
+    """The rate is 1 and the count is 1 unless they are given, and only some kinds take an argument."""
+    assert parse_cheat(text) == cheat
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,9 @@ def test_what_a_cheat_means(text, kind, rate, count):
         "prune ",
         "prune@0.5\n",
         "prune@٣",
+        "prune:6",
+        "quantize:",
+        "quantize:a b",
         "x" * 1000,
     ],
 )
@@ -48,7 +54,7 @@ def test_what_is_no_cheat(text):
     """Unknown kinds, rates that are no share and counts out of range are refused with a short sentence."""
     with pytest.raises(ValueError) as caught:
         parse_cheat(text)
-    assert 10 < len(str(caught.value)) < 200
+    assert 10 < len(str(caught.value)) < 320
 
 
 def test_none_stands_alone():
@@ -62,8 +68,9 @@ def test_none_stands_alone():
 def test_a_peer_understands_what_it_is_told():
     """Every kind is one that engines or the node know, and the argument reads back to the same."""
     assert set(KINDS) == {*cheats.KINDS, SILENT}
-    for kind in KINDS:
-        assert parse_cheat(Cheat(kind, 0.333, 2).argument) == Cheat(kind, 0.333)
+    for kind in KINDS.values():
+        told = Cheat(kind.name, 0.333, 2, "x" if kind.takes else "")
+        assert parse_cheat(str(told.spec)) == Cheat(kind.name, 0.333, 1, told.argument)
 
 
 def test_only_silence_is_no_lie():

@@ -3,7 +3,7 @@
 import itertools
 
 from p2pverify.core.audit import decode_audit
-from p2pverify.core.records import Kind
+from p2pverify.core.records import Kind, decode_cut_signature
 from p2pverify.testnet.world.fates import FATES, audits_until_conviction, shows
 from p2pverify.testnet.world.personalities_challengers import LazyChallenger
 from tests.testnet.small_world import SmallWorld
@@ -16,6 +16,15 @@ def play(kind: str, epochs: int, *, partner: str | None = None, count: int = PEE
     """A world with one peer of a kind, perhaps beside one of another; what must hold of any world holds."""
     kinds = {BAD: kind} if partner is None else {BAD: kind, CHEAT: partner}
     return finish(SmallWorld(count, kinds, **options), epochs)  # type: ignore[arg-type]
+
+
+def play_gang(kind: str, epochs: int) -> SmallWorld:
+    """Two of a kind, of which not both come to the same end."""
+    world = SmallWorld(PEERS, {BAD: kind, CHEAT: kind})
+    world.run_epochs(epochs)
+    assert not set(world.convicted()) & set(world.honest)
+    assert len(world.views()) == 1
+    return world
 
 
 def finish(world: SmallWorld, epochs: int) -> SmallWorld:
@@ -70,6 +79,42 @@ def test_colluders_hide_what_they_find_but_not_what_others_find() -> None:
     assert {world.by_key[a.responder] for a in dropped} <= set(world.honest)
     assert dropped  # somebody answered, and "did not answer"
     assert sum(world.member(n).no_shows for n in (1, 4, 8)) > 0
+
+
+def test_who_is_aware_of_duplicates_meets_the_challengers_own_answer() -> None:
+    """It lies only where no friend was asked the same, and is compared all the same; its votes are honest."""
+    world = play("duplicate-aware", 12, partner="duplicate-aware")
+    assert set(world.convicted()) == {BAD, CHEAT}
+    assert world.member(BAD).dissents == 4
+
+
+def test_a_copier_is_right_only_where_its_friend_was_asked_too() -> None:
+    """One of the gang runs the model and is honest; the other guesses most answers, and is convicted."""
+    world = play_gang("copier", 12)
+    runner, copier = sorted((BAD, CHEAT), key=lambda name: world.keys[name])
+    assert world.convicted() == {copier: "lost disputes"}
+    assert world.member(runner).dissents == 0
+
+
+def test_colluders_that_sign_no_conviction_are_convicted_while_they_are_few() -> None:
+    """Two of eight keep no cut from being certified; they sign those that do not harm them."""
+    world = play("stalling-colluders", 14, partner="stalling-colluders")
+    assert set(world.convicted()) == {BAD, CHEAT}
+    signed = {
+        decode_cut_signature(record.payload).cut
+        for name in (BAD, CHEAT)
+        for record in world.ledger(world.honest[0]).chain(world.keys[name])
+        if record.kind == Kind.CUT_SIGNATURE
+    }
+    harmful = [
+        state.id
+        for cut_id in world.final().path
+        if (state := world.actors[world.honest[0]].machine.fold.state(cut_id)) is not None
+        and any(member.is_convicted for member in state.members.values())
+    ]
+    assert signed
+    assert harmful
+    assert not signed & set(harmful)
 
 
 def test_a_proxy_has_another_answer() -> None:

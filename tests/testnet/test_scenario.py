@@ -105,3 +105,32 @@ def test_how_many_may_cheat():
     assert make_plan(load_scenario(), peers=12, cheats=prune[4]).warnings == ()
     with pytest.raises(PlanError, match="not from 2 to 64"):
         make_plan(load_scenario(), peers=65)
+
+
+def test_peers_take_paths_in_turn():
+    """As many as the scenario says of each, from the beginning again if there are more; another engine has no paths."""
+    plan = make_plan(load_scenario("paths"))
+    paths = [(peer.path.engine, peer.path.variant) for peer in plan.peers]
+    assert [paths.count(path) for path in dict.fromkeys(paths)] == [2, 2, 2, 2]
+    assert len(plan.cheaters) == 2
+    assert (plan.referee, plan.has_paths) == ("exact/1", True)
+    more = make_plan(load_scenario("paths"), peers=10)
+    assert [more.peers[index].path for index in (8, 9)] == [plan.peers[index].path for index in (0, 1)]
+    toys = make_plan(load_scenario("paths"), engine="toy")
+    assert ({peer.path.engine for peer in toys.peers}, toys.has_paths) == ({"toy"}, False)
+
+
+def test_paths_and_thresholds_are_checked(tmp_path):
+    """Unknown engines, variants that are no text, and thresholds that are incomplete are named."""
+    path = tmp_path / "bad.toml"
+    for text, named in (
+        ('[[path]]\nengine = "gpt"', "path[1].engine"),
+        ("[[path]]\nvariant = 5", "path[1].variant"),
+        ("[[path]]\ncount = 0", "path[1].count"),
+        ("[across]\nmatch_base = 1", "across.match_slope"),
+        ("[across]\nmatch_base = -1", "across.match_base"),
+    ):
+        path.write_text(text)
+        with pytest.raises(FileError) as caught:
+            load_scenario(str(path))
+        assert named in str(caught.value)

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from p2pverify.core.events import Compute, Effect, Event, StoredAnswer
+from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.events import Compute, Effect, Event, StoredAnswer, StoredEvidence
 from p2pverify.core.gossip_dice import Dice
 from p2pverify.core.gossip_types import Rpc
 from p2pverify.core.machine import Machine
@@ -78,11 +79,18 @@ class ActorArgs:
     everyone: tuple[bytes, ...] = ()
     honest: tuple[bytes, ...] = ()
     shared: Shared | None = None
+    hardware: str = ""
 
     def machine(self) -> Machine:
         """A new machine of this identity, which has seen nothing."""
         return Machine(
-            self.network, self.seed, self.class_index, self.manifest, self.context_tokens, shared=self.shared
+            self.network,
+            self.seed,
+            self.class_index,
+            self.manifest,
+            self.context_tokens,
+            hardware=self.hardware,
+            shared=self.shared,
         )
 
 
@@ -91,8 +99,16 @@ class Actor(Protocol):
 
     key: bytes
     machine: Machine
+    #: How many times as long as others its engine needs for an answer.
+    slowness: int
 
-    def load(self, records: Iterable[bytes], answers: Iterable[StoredAnswer], now_ms: int) -> int:
+    def load(
+        self,
+        records: Iterable[bytes],
+        answers: Iterable[StoredAnswer],
+        now_ms: int,
+        evidence: Iterable[StoredEvidence] = (),
+    ) -> int:
         """Take what a disk kept; called once, before anything else."""
         ...
 
@@ -108,6 +124,10 @@ class Actor(Protocol):
         """The tokens that its engine says, given those that an honest one would say."""
         ...
 
+    def evidence(self, request: bytes, now_ms: int) -> bytes | None:
+        """What it shows who asks for the evidence of a dispute; None is silence."""
+        ...
+
     def outgoing(self, peer: bytes, rpc: Rpc, now_ms: int) -> Rpc | None:
         """What becomes of an RPC that its router sends; None drops it."""
         ...
@@ -120,13 +140,21 @@ class Actor(Protocol):
 class HonestActor:
     """The machine as it is. Hostile actors may extend it and bend one thing."""
 
+    slowness = 1
+
     def __init__(self, args: ActorArgs) -> None:
         self.args = args
         self.machine = args.machine()
         self.key = self.machine.key
 
-    def load(self, records: Iterable[bytes], answers: Iterable[StoredAnswer], now_ms: int) -> int:
-        return self.machine.load(records, answers, now_ms)
+    def load(
+        self,
+        records: Iterable[bytes],
+        answers: Iterable[StoredAnswer],
+        now_ms: int,
+        evidence: Iterable[StoredEvidence] = (),
+    ) -> int:
+        return self.machine.load(records, answers, now_ms, evidence)
 
     def handle(self, event: Event, now_ms: int) -> list[Effect | WorldEffect]:
         return [*self.machine.handle(event, now_ms)]
@@ -136,6 +164,12 @@ class HonestActor:
 
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:  # noqa: ARG002
         return honest
+
+    def evidence(self, request: bytes, now_ms: int) -> bytes | None:  # noqa: ARG002
+        try:
+            return self.machine.evidence(request)
+        except RemoteProtocolError:
+            return None
 
     def outgoing(self, peer: bytes, rpc: Rpc, now_ms: int) -> Rpc | None:  # noqa: ARG002
         return rpc

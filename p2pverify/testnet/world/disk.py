@@ -2,26 +2,28 @@
 
 from collections import deque
 
-from p2pverify.core.events import Persist, StoredAnswer
+from p2pverify.core.events import Persist, StoredAnswer, StoredEvidence
 
 
 class Disk:
-    """Records and answers in the order of writing. Times are virtual milliseconds."""
+    """Records, answers and evidence in the order of writing. Times are virtual milliseconds."""
 
     def __init__(self, write_ms: int) -> None:
         self._write_ms = write_ms
         self._records: list[bytes] = []
         self._answers: list[StoredAnswer] = []
-        self._writing: deque[tuple[int, int, int]] = deque()  # done at, lengths before
+        self._evidence: list[StoredEvidence] = []
+        self._writing: deque[tuple[int, int, int, int]] = deque()  # done at, lengths before
 
     def write(self, effect: Persist, now_ms: int) -> int:
         """Take what a machine wants kept; returns when it is safe."""
         self._settle(now_ms)
         done_ms = now_ms + self._write_ms
         if self._write_ms:
-            self._writing.append((done_ms, len(self._records), len(self._answers)))
+            self._writing.append((done_ms, len(self._records), len(self._answers), len(self._evidence)))
         self._records += [record.data for record in effect.records]
         self._answers += effect.answers
+        self._evidence += effect.evidence
         return done_ms
 
     def crash(self, now_ms: int) -> int:
@@ -29,15 +31,15 @@ class Disk:
         self._settle(now_ms)
         lost = 0
         if self._writing:
-            _, records, answers = self._writing[0]
+            _, records, answers, evidence = self._writing[0]
             lost = len(self._records) - records
-            del self._records[records:], self._answers[answers:]
+            del self._records[records:], self._answers[answers:], self._evidence[evidence:]
             self._writing.clear()
         return lost
 
-    def read(self) -> tuple[list[bytes], list[StoredAnswer]]:
+    def read(self) -> tuple[list[bytes], list[StoredAnswer], list[StoredEvidence]]:
         """All that was kept."""
-        return list(self._records), list(self._answers)
+        return list(self._records), list(self._answers), list(self._evidence)
 
     def _settle(self, now_ms: int) -> None:
         while self._writing and self._writing[0][0] <= now_ms:

@@ -1,16 +1,27 @@
-"""A model of an inference engine in virtual time: one job at a time, answers that are hashes.
+"""A model of inference in virtual time: one job at a time, answers that are hashes.
 
-Equal questions have equal answers, as in one determinism class. What a hostile peer makes of them is its actor's.
+Equal questions have equal answers in one class. In another class a sixteenth of the tokens nearly tie, and half of
+those come out the other way; the referee sees a small margin there and large ones in what is no honest answer. What a
+hostile peer makes of answers is its actor's.
 """
 
 import heapq
 from dataclasses import replace
-from hashlib import shake_256
+from hashlib import sha256, shake_256
 
 from p2pverify.core.canon import encode
-from p2pverify.core.events import Compute
+from p2pverify.core.events import REFEREE, Compute, Score, Scored
+from p2pverify.core.network import Across
 
 QUEUE_MAX = 256
+NEAR_TIE_BYTES = 16  # of 256
+NEAR_TIE_MICRONATS = 20_000
+FAR_MICRONATS = 5_000_000
+#: Thresholds between the two, for the classes of worlds.
+ACROSS = Across(100_000, 5_000, 500_000, 20_000, 50_000, 10_000)
+REFEREE_ID = "world-exact/1"
+
+Job = Compute | Score
 
 
 class Engine:
@@ -19,11 +30,11 @@ class Engine:
     def __init__(self, derive_ms: int, answer_ms: int) -> None:
         self._derive_ms = derive_ms
         self._answer_ms = answer_ms
-        self._queue: list[tuple[int, int, int, Compute]] = []
+        self._queue: list[tuple[int, int, int, Job]] = []
         self._posted = 0
         self.is_busy = False
 
-    def submit(self, job: Compute, now_ms: int) -> bool:
+    def submit(self, job: Job, now_ms: int) -> bool:
         """Queue a job, lower priority first; False if there is no room."""
         if len(self._queue) >= QUEUE_MAX:
             return False
@@ -31,27 +42,68 @@ class Engine:
         heapq.heappush(self._queue, (job.priority, self._posted, now_ms, job))
         return True
 
-    def start(self) -> tuple[Compute, int, int] | None:
+    def start(self) -> tuple[Job, int, int] | None:
         """Take the next job, unless one is running: the job, how long it takes, and when it was queued."""
         if self.is_busy or not self._queue:
             return None
         _, _, since_ms, job = heapq.heappop(self._queue)
         self.is_busy = True
+        if isinstance(job, Score):
+            return job, self._derive_ms, since_ms
         lasts_ms = self._derive_ms if job.prompt_seed is not None else 0
         return job, lasts_ms + (self._answer_ms if job.tokens_max else 0), since_ms
 
 
-def with_prompt(job: Compute) -> Compute:
-    """The job with the prompt that the model writes from its seed, if it has one."""
+def with_prompt(job: Compute, path: int = 0) -> Compute:
+    """The job with the prompt that the model writes from its seed, if it has one; the referee's path is 0."""
     if job.prompt_seed is None:
         return job
-    return replace(job, prompt=_tokens(["prompt", job.prompt_seed], job.prompt_tokens))
+    drawn: list[object] = ["prompt", job.prompt_seed]
+    if path and job.role != REFEREE:
+        drawn.append(path)
+    return replace(job, prompt=_tokens(drawn, job.prompt_tokens))
 
 
-def honest_answer(job: Compute) -> tuple[int, ...]:
-    """What an honest engine says to a job whose prompt is known."""
+def honest_answer(job: Compute | Score, path: int = 0) -> tuple[int, ...]:
+    """What an honest engine of a numeric path says to a job whose prompt is known; to a Score, as many tokens."""
     key = job.sampler_key if job.temperature_milli else b""
-    return _tokens(["answer", bytes(job.prompt), job.temperature_milli, key], job.tokens_max)
+    count = len(job.tokens) if isinstance(job, Score) else job.tokens_max
+    return as_path(_tokens(["answer", bytes(job.prompt), job.temperature_milli, key], count), path)
+
+
+def as_path(exact: tuple[int, ...], path: int) -> tuple[int, ...]:
+    """What the engine of a path says where the referee says `exact`; path 0 says the same."""
+    if not path:
+        return exact
+    ties, flips = _stream("ties", exact), _stream(f"path {path}", exact)
+    return tuple(
+        token ^ 1 if tie < NEAR_TIE_BYTES and flip % 2 else token
+        for token, tie, flip in zip(exact, ties, flips, strict=True)
+    )
+
+
+def logits_of(tokens: tuple[int, ...], path: int) -> bytes:
+    """What stands for the digest of an answer's logits."""
+    return sha256(encode(["logits", path, list(tokens)])).digest()
+
+
+def score(job: Score, exact: tuple[int, ...]) -> Scored:
+    """What the referee says of claimed tokens where it says `exact` itself. No answer of a world ends by itself."""
+    if any(token > 255 for token in job.tokens):
+        return Scored(job.job, (), ())
+    deficits = tuple(
+        0
+        if claimed == token
+        else NEAR_TIE_MICRONATS
+        if tie < NEAR_TIE_BYTES and claimed == token ^ 1
+        else FAR_MICRONATS
+        for claimed, token, tie in zip(job.tokens, exact, _stream("ties", exact), strict=True)
+    )
+    return Scored(job.job, deficits, (False,) * len(deficits))
+
+
+def _stream(what: str, tokens: tuple[int, ...]) -> bytes:
+    return shake_256(encode([what, bytes(tokens)])).digest(len(tokens))
 
 
 def _tokens(value: list[object], count: int) -> tuple[int, ...]:

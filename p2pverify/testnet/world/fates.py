@@ -5,18 +5,14 @@ Whatever the kind, no honest peer may ever be convicted and final views must agr
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
-
-import numpy as np
 
 from p2pverify.core.network import Network, test_steps
 from p2pverify.core.state import Member
+from p2pverify.testnet.conviction import Chances, audits_for, drifts_up
 
-Fate = Literal["convicted", "forked", "unavailable", "shirks", "kept out", "harmless"]
+Fate = Literal["convicted", "forked", "unavailable", "shirks", "kept out", "harmless", "inconsistent"]
 MILLION = 1_000_000
-#: Beyond so many answers nobody waits for a conviction.
-ANSWERS_MAX = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +55,26 @@ FATES: Mapping[str, FateRule] = {
         "They can hide what they find themselves, but not what others find, and are outvoted while honest members are "
         "more than half of the electorate.",
         "scenario",
+    ),
+    "stalling-colluders": _by_dissent(
+        "With less than a third of the weight they cannot keep the cut from being certified that convicts them.",
+        "scenario",
+    ),
+    "duplicate-aware": FateRule(
+        "convicted",
+        "The challenger answers each question itself before it asks, so that one who asks only once compares as well.",
+        by="dissent",
+        must_convict=True,
+        may_convict=True,
+        rate="scenario",
+    ),
+    "copier": FateRule(
+        "convicted",
+        "A friend's answer helps only where the same challenger put the same question to both; any other question has "
+        "another sampler key. The friend that runs the model does nothing wrong.",
+        by="dissent",
+        may_convict=True,
+        rate="always",
     ),
     "proxy": _by_dissent(
         "A question forwarded under its own name has another sampler key, and so another answer. It would not show in "
@@ -161,25 +177,13 @@ FATES: Mapping[str, FateRule] = {
         "kept out",
         "Whoever forwards what is rejected, or promises what never comes, is dropped by its neighbours' routers.",
     ),
+    "slow-hardware": FateRule(
+        "inconsistent",
+        "Challengers measure how long answers take, and hold that against others that claim the same hardware. It is "
+        "shown beside the score and decides nothing.",
+    ),
     "silent": FateRule("unavailable", "No answer counts against availability, never against honesty."),
 }
-
-
-@lru_cache(maxsize=64)
-def _chances(up: int, down: int, threshold: int, rate_ppm: int) -> tuple[float, ...]:
-    """The chance of being convicted after so many judged answers, from 0 on: the chain of the CUSUM test."""
-    rate = rate_ppm / MILLION
-    below = np.zeros(threshold)
-    below[0] = 1.0
-    found = [0.0]
-    while found[-1] < 1 - 1e-4 and len(found) <= ANSWERS_MAX:
-        after = np.zeros(threshold)
-        after[: threshold - down] += (1 - rate) * below[down:]
-        after[0] += (1 - rate) * below[: min(down, threshold)].sum()
-        after[up:] += rate * below[: max(0, threshold - up)]
-        found.append(1 - float(after.sum()))
-        below = after
-    return tuple(found)
 
 
 def audits_until_conviction(
@@ -191,10 +195,8 @@ def audits_until_conviction(
     """
     params = network.params
     steps = test_steps(network.classes[class_index].honest_ppm, params.cheat_ppm, params.conviction_odds)
-    if rate_ppm * steps.up <= (MILLION - rate_ppm) * steps.down:
-        return None
-    chances = _chances(steps.up, steps.down, steps.threshold, rate_ppm)
-    return next((count for count, chance in enumerate(chances) if chance * MILLION >= certainty_ppm), None)
+    chances = Chances(rate_ppm / MILLION, 1 - rate_ppm / MILLION)
+    return audits_for(steps, chances, certainty_ppm / MILLION) if drifts_up(steps, chances) else None
 
 
 def shows(rule: FateRule, member: Member | None) -> bool:

@@ -2,7 +2,7 @@
 
 The members that follow the kind: RPC (link, key of its sender, RPC); UP and DOWN (link); SYNC_FRAME (link, frame);
 for all others the life of the peer that they are meant for, then ENGINE (job, queued at), REQUEST (ticket, bytes,
-requester), RESPONSE (ask, bytes), FAILED (ask, reason).
+requester), EVIDENCE (ticket, bytes), RESPONSE (ask, bytes, how long it took), FAILED (ask, reason).
 """
 
 RPC = 0
@@ -18,6 +18,7 @@ FAILED = 9
 SYNC = 10
 SYNC_FRAME = 11
 LEAVE = 12
+EVIDENCE = 13
 
 #: Of the world, not of a peer: (kind, what is met, ...).
 DIAL = 20

@@ -7,7 +7,7 @@ Requests go directly to anybody, as a node dials whom it asks. Nothing passes be
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from p2pverify.core.events import Respond, Send
+from p2pverify.core.events import Fetch, Respond, Send
 from p2pverify.core.gossip_types import Rpc
 from p2pverify.testnet.world import items
 
@@ -133,6 +133,7 @@ class _Ticket:
     life: int
     ask: int
     responder: int
+    sent_ms: int
 
 
 class Requests:
@@ -144,8 +145,8 @@ class Requests:
         self._tickets: dict[int, _Ticket] = {}
         self._last = 0
 
-    def send(self, asker: "Peer", effect: Send) -> None:
-        """Carry a request. One that is lost, or that nobody answers, fails at its deadline."""
+    def send(self, asker: "Peer", effect: Send | Fetch) -> None:
+        """Carry a request, for an answer or for evidence. What is lost, or not answered, fails at its deadline."""
         world = self._world
         post = world.schedule.post
         other = world.by_key.get(effect.peer)
@@ -158,9 +159,12 @@ class Requests:
         if self._links.is_lost():
             return
         self._last += 1
-        self._tickets[self._last] = _Ticket(asker.number, life, effect.ask, other.number)
+        self._tickets[self._last] = _Ticket(asker.number, life, effect.ask, other.number, world.now_ms)
         at_ms = world.now_ms + world.latency_ms(asker.number, other.number)
-        post(at_ms, other.number, (items.REQUEST, other.life, self._last, effect.data, asker.key))
+        if isinstance(effect, Fetch):
+            post(at_ms, other.number, (items.EVIDENCE, other.life, self._last, effect.data))
+        else:
+            post(at_ms, other.number, (items.REQUEST, other.life, self._last, effect.data, asker.key))
 
     def respond(self, responder: "Peer", effect: Respond) -> None:
         """Carry a response back, if its ticket is this peer's to answer."""
@@ -171,8 +175,10 @@ class Requests:
         world = self._world
         if self._links.is_lost() or not self._links.may_reach(ticket.asker, responder.number):
             return
-        at_ms = world.now_ms + world.latency_ms(ticket.asker, responder.number)
-        world.schedule.post(at_ms, ticket.asker, (items.RESPONSE, ticket.life, ticket.ask, effect.data))
+        latency_ms = world.latency_ms(ticket.asker, responder.number)
+        elapsed_ms = max(1, world.now_ms - ticket.sent_ms - latency_ms)
+        item = (items.RESPONSE, ticket.life, ticket.ask, effect.data, elapsed_ms)
+        world.schedule.post(world.now_ms + latency_ms, ticket.asker, item)
 
     def forget(self, peer: "Peer") -> None:
         """Fail what was asked of a peer that ended; what it asked itself is dropped as of a former life."""

@@ -183,7 +183,7 @@ class Oracles:
             why = None
             if member is None:
                 continue  # no cut holds it: nothing that it says counts
-            if rule.by == "dissent" and not member.is_convicted:
+            if rule.by == "dissent" and rule.must_convict and not member.is_convicted:
                 why = self._beyond_audits(identity.kind, identity.actor.rate_ppm, member.audits - audits)
             elif rule.must_fork and identity.key not in forked:
                 continue  # the other branch reached nobody

@@ -5,7 +5,7 @@ When things arrive, and whether, is left to `links`; what they mean, to the mach
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -18,6 +18,7 @@ from p2pverify.core.events import (
     ComputeFailed,
     Effect,
     Event,
+    Fetch,
     Finalised,
     Judged,
     Leave,
@@ -28,20 +29,24 @@ from p2pverify.core.events import (
     RequestArrived,
     Respond,
     ResponseArrived,
+    Score,
     Send,
     StoredAnswer,
+    StoredEvidence,
     Tick,
 )
 from p2pverify.core.gossip import Router
 from p2pverify.core.sync_server import Sync
 from p2pverify.node.messages import decode_batch, encode_batches
 from p2pverify.testnet.world.actor import Actor, Connect, HonestActor, PublishTo, RawRpc, WorldEffect
+from p2pverify.testnet.world.batches import message_verdicts
 from p2pverify.testnet.world.disk import Disk
-from p2pverify.testnet.world.engine import Engine, honest_answer, with_prompt
+from p2pverify.testnet.world.engine import Engine, Job, honest_answer, logits_of, score, with_prompt
 from p2pverify.testnet.world.items import (
     BEAT,
     DOWN,
     ENGINE,
+    EVIDENCE,
     FAILED,
     LEAVE,
     RELEASE,
@@ -96,7 +101,7 @@ class Peer:
         self.is_plain = type(self.actor) is HonestActor
         self.sync = Sync(self.actor.machine.context)
         self.router = Router(self._world.gossip_params, own=self.actor.key, seed=plan.seed + self.life)
-        self.engine = Engine(plan.derive_ms, plan.answer_ms)
+        self.engine = Engine(plan.derive_ms, plan.answer_ms * self.actor.slowness)
         self._delivered: list[gossip.Deliver] = []  # to be judged before anything else happens
         self._outbox: deque[tuple[int, Effect | WorldEffect]] = deque()
         self._asks: set[int] = set()
@@ -106,12 +111,12 @@ class Peer:
 
     # ------------------------------------------------------------ life
 
-    def start(self, records: list[bytes], answers: list[StoredAnswer]) -> None:
+    def start(self, records: list[bytes], answers: list[StoredAnswer], evidence: list[StoredEvidence]) -> None:
         """Begin, or begin again, with what a disk kept."""
         assert not self.is_up
         self.is_up = True
         now = self._local_ms
-        self.actor.load(records, answers, now)
+        self.actor.load(records, answers, now, evidence)
         if self.speaks_from_ms > self._world.now_ms:
             epoch_ms = self._world.network.params.epoch_ms
             self.actor.machine.wake_silently(self.speaks_from_ms + self.skew_ms - epoch_ms)
@@ -193,19 +198,29 @@ class Peer:
         elif kind == ENGINE:
             number = item[2].job
             self._computed(item[2], item[3])
-        elif kind == REQUEST:
-            number = crc32(item[3])
-            self._feed(RequestArrived(item[2], item[3], item[4]))
-        elif kind in (RESPONSE, FAILED):
-            number = item[2]
-            if number in self._asks:
-                self._asks.discard(number)
-                self._feed(ResponseArrived(number, item[3]) if kind == RESPONSE else AskFailed(number, item[3]))
+        elif kind in _MESSAGES:
+            number = self._take_message(kind, item)
         elif kind == SYNC:
             self._world.catchup.begin(self)
         elif kind == LEAVE:
             self._feed(Leave())
         digests.append(item_digest(kind, number))
+
+    def _take_message(self, kind: int, item: Item) -> int:
+        """Requests of others, and what came of own ones; returns a number that tells which."""
+        if kind == REQUEST:
+            self._feed(RequestArrived(item[2], item[3], item[4]))
+            return crc32(item[3])
+        if kind == EVIDENCE:
+            shown = self.actor.evidence(item[3], self._local_ms)
+            if shown is not None:
+                self._world.requests.respond(self, Respond(item[2], shown))
+            return crc32(item[3])
+        ask: int = item[2]
+        if ask in self._asks:
+            self._asks.discard(ask)
+            self._feed(ResponseArrived(ask, item[3], item[4]) if kind == RESPONSE else AskFailed(ask, item[3]))
+        return ask
 
     def _wake(self) -> None:
         """Post the next ticks of machine and router, where they are not posted yet.
@@ -322,12 +337,12 @@ class Peer:
             case Publish():
                 for data in encode_batches(effect.records):
                     self._route(gossip.Publish(world.topic, data))
-            case Compute():
+            case Compute() | Score():
                 if self.engine.submit(effect, world.now_ms):
                     self._next_job()
                 else:
                     self._feed(ComputeFailed(effect.job, "too many jobs wait for the engine"))
-            case Send():
+            case Send() | Fetch():
                 self._asks.add(effect.ask)
                 world.requests.send(self, effect)
             case Respond():
@@ -357,20 +372,23 @@ class Peer:
             at_ms = self._world.now_ms + lasts_ms
             self._world.schedule.post(at_ms, self.number, (ENGINE, self.life, job, since_ms))
 
-    def _computed(self, job: Compute, since_ms: int) -> None:
+    def _computed(self, job: Job, since_ms: int) -> None:
         self.engine.is_busy = False
-        job = with_prompt(job)
-        tokens = honest_answer(job)
-        if not self.is_plain and job.tokens_max:
-            tokens = self.actor.answer(job, tokens, self._local_ms)
         total_ms = self._world.now_ms - since_ms
         self._next_job()
-        self._feed(Computed(job.job, job.prompt, tokens, "length", total_ms, 1, 1))
+        if isinstance(job, Score):
+            self._feed(score(job, honest_answer(job)))
+            return
+        path = self.actor.machine.context.class_index
+        job = with_prompt(job, path)
+        tokens = honest_answer(job, path)
+        if not self.is_plain and job.tokens_max:
+            tokens = self.actor.answer(job, tokens, self._local_ms)
+        times = (total_ms, 1, 1)
+        self._feed(Computed(job.job, job.prompt, tokens, "length", *times, logits_of(tokens, path)))
 
     def _note(self, text: str) -> None:
         self.notes[text] = self.notes.get(text, 0) + 1
-
-    # ------------------------------------------------------------ looking
 
     @property
     def ip(self) -> str:
@@ -378,22 +396,4 @@ class Peer:
 
 
 _LINK_ITEMS = (UP, DOWN, SYNC_FRAME)
-
-
-def message_verdicts(
-    messages: list[tuple[bytes, int]], count: int, judged: Judged | None
-) -> Iterator[tuple[bytes, gossip.VerdictWord]]:
-    """What each of several messages deserves, as if judged alone; `judged` is None if an actor took none of them."""
-    refused, rejected = (set(), set()) if judged is None else (set(judged.refused), set(judged.rejected))
-    ends = [begin for _, begin in messages[1:]] + [count]
-    for (message_id, begin), end in zip(messages, ends, strict=True):
-        if begin == end:
-            yield message_id, "reject"
-        elif judged is None:
-            yield message_id, "ignore"
-        elif not refused:
-            yield message_id, "accept"
-        elif not rejected.isdisjoint(range(begin, end)):
-            yield message_id, "reject"
-        else:
-            yield message_id, "ignore" if refused.issuperset(range(begin, end)) else "accept"
+_MESSAGES = (REQUEST, EVIDENCE, RESPONSE, FAILED)

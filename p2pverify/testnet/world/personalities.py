@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from p2pverify.testnet.world import personalities_answers as answers
 from p2pverify.testnet.world import personalities_challengers as challengers
 from p2pverify.testnet.world import personalities_cuts as cuts
+from p2pverify.testnet.world import personalities_gangs as gangs
 from p2pverify.testnet.world import personalities_gossip as gossip
 from p2pverify.testnet.world import personalities_identity as identity
 from p2pverify.testnet.world import personalities_records as records
@@ -17,8 +18,12 @@ KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
     "wrong": answers.Wrong,
     "sleeper": answers.Wrong,
     "colluders": answers.Colluder,
+    "stalling-colluders": gangs.StallingColluder,
+    "duplicate-aware": gangs.DuplicateAware,
+    "copier": gangs.Copier,
     "proxy": answers.Proxy,
     "silent": answers.Silent,
+    "slow-hardware": answers.Slow,
     "withholder": challengers.Withholder,
     "duty-withholder": challengers.DutyWithholder,
     "slanderer": challengers.Slanderer,

@@ -89,7 +89,9 @@ class Colluder(Wrong):
         if not self.lies(slot_question(self.context, plan.slot, (0,), self.key).sampler_key):
             return payload
         asked = tuple(
-            a if a.receipt is not None and audit.matches(a.receipt, plan.opening.output) else replace(a, receipt=None)
+            a
+            if a.receipt is not None and audit.matches(a.receipt, plan.opening.output)
+            else replace(a, receipt=None, elapsed_ms=0)
             for a in audit.asked
         )
         if all(a.receipt is None for a in asked):
@@ -106,6 +108,12 @@ class Colluder(Wrong):
             if plan is not None and plan.opening is not None:
                 known[slot] = plan.opening
         return replace(duty, openings=tuple(known[slot] for slot in sorted(known))).encode()
+
+
+class Slow(BentActor):
+    """Runs on a slower machine than it claims, and is honest in all else."""
+
+    slowness = 4
 
 
 class Silent(BentActor):

@@ -94,6 +94,7 @@ class HostileProposer(BentActor):
     """
 
     FINAL_TURN = 6
+    LEFT_OUT_MAX = 16
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
@@ -170,8 +171,11 @@ class HostileProposer(BentActor):
         """Two cuts for one epoch and base; the second beside the first in the log, for the other half."""
         moved = self._moved(latest)
         one = self._cut(epoch, latest, moved)
-        two = self._cut(epoch, latest, [head for head in moved if head[0] == self.key or head[0] in latest.heads][1:])
-        if one is None or two is None or one == two:
+        others = [head for head in moved if head[0] != self.key][: self.LEFT_OUT_MAX]
+        # Without some of them the base would have no certificate inside the cut.
+        fewer = (self._cut(epoch, latest, [head for head in moved if head != left_out]) for left_out in others)
+        two = next((cut for cut in fewer if cut is not None), None)
+        if one is None or two is None:
             return ()
         self._sign(self.context.write_dated(Kind.CUT, one.encode(), epoch), epoch)
         second = self.context.write_dated(Kind.CUT, two.encode(), epoch)

@@ -129,7 +129,7 @@ class Backdater(BentActor):
             dispute = state.disputes[key]
             if key in self._late or key.challenger == self.key or not dispute.votes:
                 continue
-            counts = sorted(dispute.votes.values())
+            counts = sorted(vote.output for vote in dispute.votes.values())
             output = max(counts, key=counts.count)
             self._late[key] = output
             salt = context.secret("vote", *key.to_value())

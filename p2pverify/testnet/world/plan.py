@@ -50,6 +50,7 @@ class WorldPlan:
     joiners: int = 0  # members that join late
     rules: Mapping[str, int] = field(default_factory=dict)
     honest_ppm: int = 1_000
+    classes: int = 1  # of the members, by their numbers; several are judged across by a referee
     dials: int = 4
     latency_ms: tuple[int, int] = (10, 80)
     jitter_ms: int = 30
@@ -65,6 +66,9 @@ class WorldPlan:
     batch_ms: int = 0
     sync_ms: int = 2_000
     redial_ms: int = 2_000
+    hardware: str = ""  # what all members claim to run on
+    #: Whether a third of the weight or more may be hostile: then the promises about cuts do not hold.
+    beyond_third: bool = False
 
     @property
     def params(self) -> Params:
@@ -136,6 +140,7 @@ def plan_world(
 
 
 _SAME_NAMES = (
+    "classes",
     "dials",
     "latency_ms",
     "jitter_ms",
@@ -158,7 +163,7 @@ def check(plan: WorldPlan) -> None:
     room = plan.members - plan.founders
     hostile = sum(actor.count for actor in plan.actors)
     of_founders = sum(actor.count for actor in plan.actors if actor.founders) if room else hostile
-    if 3 * of_founders >= plan.founders:
+    if 3 * of_founders >= plan.founders and not plan.beyond_third:
         raise PlanError(
             f"{of_founders} hostile founders among {plan.founders} are a third or more", "the promises hold below that"
         )

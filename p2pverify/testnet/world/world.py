@@ -23,6 +23,7 @@ from p2pverify.testnet.world import items
 from p2pverify.testnet.world.actor import Actor, ActorArgs, Gang, HonestActor
 from p2pverify.testnet.world.batches import Batches
 from p2pverify.testnet.world.catchup import Catchup
+from p2pverify.testnet.world.engine import ACROSS, REFEREE_ID
 from p2pverify.testnet.world.links import Link, Links, Requests
 from p2pverify.testnet.world.oracles import Oracles
 from p2pverify.testnet.world.peer import Peer
@@ -97,7 +98,7 @@ class World:
         return ActorArgs(
             network=self.network,
             seed=identity.seed,
-            class_index=0,
+            class_index=identity.number % self.plan.classes,
             manifest=MANIFEST,
             context_tokens=CONTEXT_TOKENS,
             dice=Dice(identity.seed + b"/actor"),
@@ -107,6 +108,7 @@ class World:
             everyone=tuple(sorted(i.key for i in self.identities)) if actor else (),
             honest=tuple(sorted(i.key for i in self.identities if i.actor is None)) if actor else (),
             shared=self.shared,
+            hardware=self.plan.hardware,
         )
 
     def _topology(self) -> list[list[int]]:
@@ -181,14 +183,14 @@ class World:
         epoch = max(self.epoch, -1) + 1
         self.run(self.network.params.epoch_start_ms(epoch + epochs - (self.epoch < 0)) - 1)
 
-    def play(self, progress: Callable[[int], None] | None = None) -> None:
-        """The whole plan: all its epochs, then rest."""
+    def play(self, progress: Callable[[int], bool | None] | None = None) -> None:
+        """The whole plan: all its epochs, then rest. A `progress` that says True has seen enough epochs."""
         with _without_collection():
             for epoch in range(self.plan.epochs):
                 self.run(self.network.params.epoch_start_ms(epoch + 1) - 1)
                 self.oracles.after_epoch(epoch)
-                if progress is not None:
-                    progress(epoch + 1)
+                if progress is not None and progress(epoch + 1):
+                    break
             self.rest()
         self.oracles.at_rest()
 
@@ -273,7 +275,7 @@ class World:
         if peer.life:
             peer.restart()
         else:
-            peer.start([], [])
+            peer.start([], [], [])
         self.catchup.start(peer)
         for number in self._dials[peer.number]:
             late_ms = self.chance.below(200)
@@ -323,8 +325,12 @@ def _make(kind: str, args: ActorArgs) -> Actor:
 
 def _network(plan: WorldPlan, found: list[Identity]) -> Network:
     founders = tuple(sorted(identity.key for identity in found if identity.founder))
-    rule = DeterminismClass("exact", MANIFEST.digest, "world", "any", plan.honest_ppm)
-    return Network("world", founders, (MANIFEST.digest,), (rule,), plan.params)
+    if plan.classes == 1:
+        rule = DeterminismClass("exact", MANIFEST.digest, "world", "any", plan.honest_ppm)
+        return Network("world", founders, (MANIFEST.digest,), (rule,), plan.params)
+    names = [f"path-{number}" for number in range(plan.classes)]
+    rules = tuple(DeterminismClass(n, MANIFEST.digest, "world", n, plan.honest_ppm, ACROSS) for n in names)
+    return Network("world", founders, (MANIFEST.digest,), rules, plan.params, REFEREE_ID)
 
 
 def _gossip_params(plan: WorldPlan) -> GossipParams:

@@ -1,0 +1,45 @@
+"""The determinism classes of a testnet: one for every numeric path that its peers may run on.
+
+Of a language model they come from the manifest that is packaged with it, since one process cannot load all builds of
+llama.cpp; which of them a peer is of it finds out by its self-test. Toy engines are asked directly.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.core.manifest import Manifest
+from p2pverify.engine.select import open_engine
+from p2pverify.node.manifestfile import known_manifest
+from p2pverify.node.ports import ModelInfo
+from p2pverify.testnet.plan import Plan
+from p2pverify.testnet.scenario import PathTable
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The first class's engine, engine and numeric path of the others, and what is known of the model."""
+
+    info: ModelInfo
+    others: tuple[tuple[str, str], ...] = ()
+    known: Manifest | None = None
+
+
+def find_classes(plan: Plan) -> Classes:
+    """The classes of a plan. Opens an engine, which blocks. Raises EngineUnavailable."""
+    paths = list(dict.fromkeys(peer.path for peer in plan.peers))
+    if all(path.engine == "toy" for path in paths):
+        infos = [_info(path) for path in paths]
+        return Classes(infos[0], tuple((info.engine, info.numeric_path) for info in infos[1:]))
+    info = _info(PathTable(engine="llama") if plan.has_paths else paths[0])
+    known = known_manifest(info) if plan.has_paths else None
+    if known is None:
+        return Classes(info)
+    others = known.golden.beside(info.engine, info.numeric_path)
+    return Classes(info, others, known)
+
+
+def _info(path: PathTable) -> ModelInfo:
+    engine = open_engine(path.engine, variant=path.variant)
+    try:
+        return engine.info
+    finally:
+        engine.close()

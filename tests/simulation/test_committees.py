@@ -1,0 +1,60 @@
+"""A simulated network whose electorate is too large to vote as a whole: committees decide, and decide the same."""
+
+from collections import Counter
+
+from p2pverify.core.committee import COMMITTEES, EVERYONE
+from p2pverify.core.records import DisputeKey, Kind, decode_commit
+from p2pverify.core.state import State
+from p2pverify.testnet.world import World
+from p2pverify.testnet.world.plan import ActorPlan, WorldPlan
+
+VOTERS = 40
+LIARS = 2
+EPOCHS = 13
+
+
+def play() -> World:
+    """Two of forty founders answer everything wrong; everybody's engine is honest about what it votes."""
+    actors = (ActorPlan("always-wrong", LIARS, founders=True),)
+    plan = WorldPlan("-", 3, VOTERS, EPOCHS, VOTERS, VOTERS, actors, rules={"spot_check_permille": 0})
+    world = World(plan)
+    world.play()
+    return world
+
+
+def answers_by_dispute(world: World) -> dict[DisputeKey, Counter[int]]:
+    """How many sealed an answer in each dispute, by stage."""
+    found: dict[DisputeKey, Counter[int]] = {}
+    for record in world.honest[0].actor.machine.context.ledger.records():
+        if record.kind == Kind.VOTE_COMMIT:
+            commit = decode_commit(record.payload)
+            stage = EVERYONE if commit.lot is None else commit.lot.stage
+            found.setdefault(commit.dispute, Counter())[stage] += 1
+    return found
+
+
+def test_committees_decide_for_a_large_electorate() -> None:
+    """The liars lose all that is decided, nobody else loses anything, and cuts are nested, as without committees.
+
+    But a dispute costs half as many answers, or fewer, unless the other liar sits in the committee.
+    """
+    world = play()
+    assert world.oracles.faults == []
+    state: State = world.honest[0].actor.machine.fold.latest
+    liars = {identity.key for identity in world.identities if identity.actor is not None}
+    assert {peer for peer, member in state.members.items() if member.dissents} == liars
+    decided = [dispute for dispute in state.disputes.values() if dispute.decision is not None]
+    assert len(decided) >= 6
+    answers = answers_by_dispute(world)
+    quick = [dispute for dispute in decided if dispute.stage == 1]
+    assert 2 * len(quick) > len(decided)
+    seats = COMMITTEES[1].seats
+    for dispute in decided:
+        sealed = answers[dispute.key]
+        assert seats <= sealed[1] <= 30  # two seats in so many voters on average: eighteen
+        if dispute in quick:
+            assert not sealed[EVERYONE]
+            assert seats <= len(dispute.votes) <= seats + 1
+        else:
+            assert dispute.heard & liars
+    assert 4 * sum(answers[dispute.key].total() for dispute in decided) < 3 * VOTERS * len(decided)

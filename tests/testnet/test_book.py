@@ -1,0 +1,238 @@
+"""The cheat book with toy engines: what stands in it, and that its rows follow from what was measured."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from p2pverify.cli.main import main
+from p2pverify.core.compare import measure
+from p2pverify.core.network import Across
+from p2pverify.core.network import test_steps as steps_of
+from p2pverify.engine.calibrate.questions import CALIBRATION, pose
+from p2pverify.engine.cheat_spec import parse_spec
+from p2pverify.engine.cheats import KINDS as ENGINE_KINDS
+from p2pverify.engine.toy import ToyEngine
+from p2pverify.testnet.book import answers, work
+from p2pverify.testnet.book.answers import Judged, Outcome, Subject
+from p2pverify.testnet.book.book import play_book
+from p2pverify.testnet.book.entries import NUMERIC, RATES, SIMULATED, Numeric, Simulated
+from p2pverify.testnet.book.plans import TOY_BOUNDS, make_plan
+from p2pverify.testnet.book.report import HEADERS, SCHEMA, TABLE_RATES, document, faults, rows, summary
+from p2pverify.testnet.book.rows import honest_row, numeric_row
+from p2pverify.testnet.book.trials import MarginPool, play, play_honest
+from p2pverify.testnet.book.worlds import play_world
+from p2pverify.testnet.world.fates import FATES
+from p2pverify.testnet.world.personalities import KINDS as WORLD_KINDS
+
+ACROSS = steps_of(10_000, 100_000, 1_000_000)
+#: Kinds that the issue's book asks for.
+WANTED = {
+    *("prune", "quantize:q5_0", "quantize:q4_0", "quantize:q3", "quantize:q8_0", "other-model", "canned", "cache"),
+    *("truncate", "wrong-seed", "temperature", "system-prompt", "sleeper", "duplicate-aware", "colluders"),
+    *("prefill-evidence", "copier", "lazy-challenger", "lazy-voter", "withholder", "slanderer", "equivocator"),
+    *("sybils", "proxy", "silent"),
+}
+
+
+def test_every_known_cheat_stands_in_the_book():
+    """Engine's lies and what bends the protocol; each simulated kind has its fate."""
+    named = {entry.kind for entry in (*NUMERIC, *SIMULATED)}
+    assert named >= WANTED
+    engines = {parse_spec(entry.kind).kind for entry in NUMERIC} - {"rented"}
+    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy"} == set(ENGINE_KINDS)
+    assert {entry.kind for entry in SIMULATED} <= set(WORLD_KINDS) & set(FATES)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A small book with toys."""
+    plan = make_plan(tmp_path_factory.mktemp("book"), engine="toy", seed=3, quick=True)
+    chosen = [entry for entry in NUMERIC if entry.kind in {"prune", "wrong-seed", "rented", "quantize:q8_0"}]
+    return replace(
+        plan,
+        bench=replace(plan.bench, questions=20),
+        numeric=tuple(chosen),
+        simulated=(Simulated("wrong", peers=7, epochs=12), Simulated("silent", peers=7, epochs=12)),
+        trials=50,
+        processes=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def book(small):
+    seen = []
+    found = play_book(small, lambda what, done, whole: seen.append((what, done, whole)))
+    assert [done for _, done, _ in seen] == list(range(1, seen[-1][2] + 1))
+    return found
+
+
+def test_what_a_small_book_finds(book):
+    """Lies are dissents in class and across, a rented machine is neither, the honest are left alone."""
+    table = {(row.entry.kind, row.by, row.rate): row for row in book.numeric}
+    assert len(table) == len(book.numeric) == 4 * 2 * len(RATES)
+    for by, audits in (("class", 4), ("across", 7)):
+        prune = table["prune", by, 1.0]
+        assert (prune.found, prune.asked, prune.measured.missed) == (20, 20, 0)
+        assert set(prune.measured.audits) == {audits}
+        rented = table["rented", by, 1.0]
+        assert (rented.found, rented.measured.missed, rented.measured.mean) == (0, 50, None)
+        seeded = table["wrong-seed", by, 1.0]
+        greedy = sum(question.temperature_milli == 0 for question in work.prepare(book.plan.bench).questions)
+        assert 0 < greedy < 10
+        assert seeded.found == seeded.asked == 20 - greedy
+        assert seeded.expected > prune.expected
+    assert [row.path for row in book.honest] == list(book.plan.paths)
+    assert all((row.found, row.convicted) == (0, 0) for row in book.honest)
+    wrong, silent = book.simulated
+    assert (wrong.convicted, wrong.honest_convicted, wrong.broken) == (1, 0, ())
+    assert (silent.convicted, silent.shown) == (0, 1)
+
+
+def test_how_the_book_is_told(book):
+    """One row a cheat, rate and way to judge it; the document has its schema and is JSON; nothing is broken."""
+    table = rows(book)
+    assert len(table) == 4 * 2 * len(TABLE_RATES) + 2 + 3
+    assert {len(row) for row in table} == {len(HEADERS)}
+    told = summary(book)
+    assert "rented: Its answers are right." in told
+    assert told.endswith("verdict: pass")
+    found = json.loads(json.dumps(document(book)))
+    assert (found["schema"], found["verdict"], found["faults"]) == (SCHEMA, "pass", [])
+    assert len(found["numeric"]) == len(book.numeric)
+
+
+def test_what_does_not_come_out_as_it_must_is_said(book):
+    """A promise that is not kept, a miss, a convicted honest peer: each is a fault."""
+    assert not faults(book)
+    lame = replace(book.numeric[0], found=3)
+    assert "prune is found (class) in 3 of 20" in faults(replace(book, numeric=(lame,)))[0]
+    wronged = replace(book.honest[0], convicted=1)
+    assert "honest peers on" in faults(replace(book, honest=(wronged,)))[0]
+    broken = replace(book.simulated[0], broken=("views differ",), honest_convicted=2)
+    assert len(faults(replace(book, simulated=(broken,)))) == 2
+
+
+def test_the_same_seed_gives_the_same_book(small, book):
+    """Whatever process came first."""
+    again = play_book(replace(small, processes=1, simulated=()))
+    assert again.numeric == book.numeric
+    assert again.honest == book.honest
+
+
+def test_questions_are_not_those_of_calibration(small):
+    """Their purpose goes into every hash, so no seed makes them meet."""
+    writer = ToyEngine()
+    asked = answers.ask_all(small.bench, writer)
+    calibrated = [pose(writer, CALIBRATION, small.bench.seed, n, small.bench.shape) for n in range(len(asked))]
+    assert not {q.prompt for q in asked} & {q.prompt for q in calibrated}
+    assert not {q.sampler_key for q in asked} & {q.sampler_key for q in calibrated}
+
+
+def test_another_numeric_path_is_a_dissent_in_class_only(small):
+    """Its near ties fall otherwise: other digests, small margins."""
+    bench = replace(small.bench, questions=60)
+    found = work.judge(bench, Subject("toy/b"), work.prepare(bench)).judged
+    assert any(not one.same for one in found)
+    assert any(one.measure.total for one in found)
+    assert all(one.across(TOY_BOUNDS) is Outcome.AGREEMENT for one in found)
+
+
+# ---------------------------------------------------------------- worlds
+
+
+def test_who_blocks_cuts_is_convicted_provisionally():
+    """Forty of a hundred, on a small scale: no honest peer is convicted, cuts stay nested, nothing more is final."""
+    entry = Simulated("stalling-colluders", 20, 8, 1.0, 9, founders=True)
+    assert entry.is_blocking
+    found = play_world(entry, 1)
+    assert (found.convicted, found.provisional, found.honest_convicted) == (0, 8, 0)
+    assert found.broken == ()
+    assert 4 <= found.cuts < 9
+
+
+def test_a_slow_machine_is_told_apart():
+    """Its speed does not fit what it claims, and that of no honest peer is doubted; it is not convicted for it."""
+    found = play_world(next(entry for entry in SIMULATED if entry.kind == "slow-hardware"), 1)
+    assert (found.shown, found.convicted, found.honest_convicted, found.broken) == (1, 0, 0, ())
+
+
+def test_a_liar_among_several_classes_is_convicted():
+    """Too few are of one class: its answers are judged across classes too."""
+    found = play_world(Simulated("wrong", peers=14, epochs=24, classes=4), 1)
+    assert (found.convicted, found.honest_convicted, found.broken) == (1, 0, ())
+
+
+# ---------------------------------------------------------------- plays
+
+
+def test_plays_miss_nobody_who_always_lies():
+    """Seven dissents convict across classes, whatever the draw; honest answers alone never do."""
+    lies, honest = [Outcome.DISSENT], [Outcome.AGREEMENT]
+    sure = play(ACROSS, lies, honest, 1.0, seed=1, trials=20)
+    assert (sure.mean, sure.missed, sure.quantile(0.5)) == (7, 0, 7)
+    none = play(ACROSS, honest, honest, 1.0, seed=1, trials=5, audits_max=500)
+    assert (none.mean, none.missed, none.trials, none.quantile(0.5)) == (None, 5, 5, None)
+
+
+def test_plays_at_a_rate_have_the_expected_mean():
+    """What is measured over plays is near the exact chain's mean."""
+    entry = Numeric("prune", "")
+    outcomes = [Outcome.DISSENT] * 99 + [Outcome.NOTHING], [Outcome.AGREEMENT]
+    row = numeric_row(entry, "across", 0.2, outcomes, [True] * 100, ACROSS, seed=1, trials=1_500)
+    assert row.expected == pytest.approx(38.1, abs=0.1)
+    assert row.measured.mean == pytest.approx(row.expected, rel=0.05)
+    assert (row.fate, row.found, row.unclear, row.asked) == ("convicted", 99, 1, 100)
+
+
+def judged(*margins: int) -> Judged:
+    """An answer with these margins."""
+    return Judged(False, False, measure(margins, [False] * len(margins), "length", len(margins)), margins)
+
+
+#: A match up to a mean square of 0.01, a mismatch above 0.02 square nats a token, or if the end is 0.05 nat off.
+BOUNDS = Across(0, 10_000, 0, 20_000, 50_000, 10_000)
+
+
+def test_answers_put_together_keep_length_and_stretches():
+    """New answers have the margins of old ones: where those are all small so is their sum, and ends stay."""
+    small = MarginPool([judged(*[50_000] * 64), judged(*[90_000] * 16)], BOUNDS, 1)
+    assert {small.draw() for _ in range(200)} == {Outcome.AGREEMENT}
+    large = MarginPool([judged(*[150_000] * 64)], BOUNDS, 1)
+    assert {large.draw() for _ in range(50)} == {Outcome.DISSENT}
+    fine = judged(*[0] * 8)
+    ended = MarginPool([replace(fine, measure=replace(fine.measure, end=60_000))], BOUNDS, 1)
+    assert ended.draw() is Outcome.DISSENT
+    mixed = MarginPool([judged(*[0] * 32, *[200_000] * 32)], BOUNDS, 1)
+    assert len({mixed.draw() for _ in range(200)}) > 1
+
+
+def test_honest_peers_are_convicted_only_by_alarms():
+    """As many as the test allows convict nobody; a path that is misjudged all the time is seen."""
+    fine = MarginPool([judged(*[1_000] * 8)], BOUNDS, 2)
+    assert play_honest(fine, ACROSS, 3, 500) == (0, 0)
+    bad = MarginPool([judged(*[900_000] * 8)], BOUNDS, 2)
+    assert play_honest(bad, ACROSS, 3, 100) == (300, 3)
+
+
+def test_an_honest_row_counts_what_was_measured(monkeypatch):
+    """Answers, mismatches, the mean margin, and the plays."""
+    monkeypatch.setattr("p2pverify.testnet.book.rows.HONEST_AUDITS", 100)
+    answers_given = [judged(*[1_000] * 8)] * 3 + [judged(*[900_000] * 8)]
+    row = honest_row("x", answers_given, BOUNDS, ACROSS, seed=1)
+    assert (row.path, row.asked, row.found, row.unclear, row.mean_micronats) == ("x", 4, 1, 0, 225_750)
+    assert row.alarms > 0
+
+
+# ---------------------------------------------------------------- the command
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--book", "toy"], ["--book", "--simulate"], ["--book", "--peers", "9"], ["--quick"]]
+)
+def test_what_does_not_go_with_the_book(capsys, arguments):
+    """A usage error that says so."""
+    with pytest.raises(SystemExit) as ended:
+        main.main(args=["testnet", *arguments])
+    assert ended.value.code == 2
+    assert "--book" in capsys.readouterr().err

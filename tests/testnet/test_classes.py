@@ -1,0 +1,47 @@
+"""The classes of a testnet: what its network file says of the numeric paths that peers run on."""
+
+from p2pverify.engine import toy
+from p2pverify.node.manifestfile import known_manifest
+from p2pverify.node.networkfile import new_network
+from p2pverify.testnet.classes import find_classes
+from p2pverify.testnet.plan import make_plan
+from p2pverify.testnet.scenario import load_scenario
+
+
+def test_paths_of_a_real_model_come_from_its_manifest():
+    """A class for each of the four kinds of path, every one with golden answers and judged by the referee."""
+    plan = make_plan(load_scenario("paths"))
+    classes = find_classes(plan)
+    assert classes.known == known_manifest(classes.info)
+    network, (manifest,) = new_network(
+        "n",
+        [peer.key for peer in plan.peers],
+        classes.info,
+        known=classes.known,
+        others=classes.others,
+        referee=plan.referee,
+        across=plan.across,
+        genesis_ms=1,
+        **plan.rules,
+    )
+    kinds = {c.numeric_path.partition("/")[0] for c in network.classes}
+    assert {"x86-64-avx2", "x86-64-avx512", "x86-64-sse3", "integer"} <= kinds
+    proofs = [manifest.golden.of(c.engine, c.numeric_path) for c in network.classes]
+    assert len({proof.answers for proof in proofs}) == len(network.classes)
+    assert all(c.across is not None for c in network.classes)
+
+
+def test_toys_are_asked_directly():
+    """Their paths are the network's classes, without golden answers."""
+    plan = make_plan(load_scenario("toy-paths"))
+    classes = find_classes(plan)
+    assert classes.known is None
+    assert {(classes.info.engine, classes.info.numeric_path), *classes.others} == {
+        (toy.REFEREE if peer.path.variant == toy.REFEREE_PATH else toy.ENGINE, peer.path.variant) for peer in plan.peers
+    }
+
+
+def test_a_testnet_on_one_path_has_one_class():
+    """And needs no self-test, which would cost its start seconds."""
+    classes = find_classes(make_plan(load_scenario("toy")))
+    assert (classes.others, classes.known) == ((), None)

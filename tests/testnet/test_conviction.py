@@ -1,0 +1,70 @@
+"""The chain of the sequential test against its table, against plays of the test itself, and at its edges."""
+
+import numpy as np
+import pytest
+
+from p2pverify.core.network import test_steps as steps_of
+from p2pverify.testnet.conviction import Chances, audits_for, convicted_within, drifts_up, lies_at, mean_audits
+
+EXACT = steps_of(1_000, 100_000, 1_000_000)
+ACROSS = steps_of(10_000, 100_000, 1_000_000)
+ALWAYS, NEVER = Chances(1, 0), Chances(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "table"),
+    [
+        (EXACT, {1: 4, 0.5: 8.0, 0.2: 20.0, 0.1: 41.5, 0.05: 101.8}),
+        (ACROSS, {1: 7, 0.5: 14.0, 0.2: 37.6, 0.1: 95.4, 0.05: 414.4}),
+    ],
+)
+def test_expected_audits_are_those_of_the_design(steps, table):
+    """In a class in which equal inputs give equal bits, and across classes, where no honest answer is ever wrong."""
+    for rate, audits in table.items():
+        assert mean_audits(steps, lies_at(rate, ALWAYS, NEVER)) == pytest.approx(audits, abs=0.05)
+
+
+def test_honest_mismatches_bring_conviction_nearer():
+    """With the honest rate that the test allows, conviction comes earlier; an honest peer hardly ever is convicted."""
+    honest = Chances(0.01, 0.99)
+    assert mean_audits(ACROSS, lies_at(0.1, ALWAYS, honest)) == pytest.approx(83.7, abs=0.1)
+    assert convicted_within(ACROSS, honest, 4_000) == pytest.approx(1.2e-4, rel=0.1)
+    assert not drifts_up(ACROSS, honest)
+    assert mean_audits(ACROSS, honest) is None
+
+
+def test_audits_that_count_for_nothing_only_delay():
+    """Half of the audits inconclusive: twice as many are needed."""
+    clear, unclear = Chances(0.2, 0.8), Chances(0.1, 0.4)
+    assert mean_audits(ACROSS, unclear) == pytest.approx(2 * mean_audits(ACROSS, clear), rel=1e-4)
+
+
+def test_certainty_takes_longer_than_the_mean():
+    """The number of audits for a chance of conviction is where the chain has it."""
+    chances = Chances(0.2, 0.8)
+    for certainty in (0.5, 0.999):
+        audits = audits_for(ACROSS, chances, certainty)
+        assert convicted_within(ACROSS, chances, audits) >= certainty > convicted_within(ACROSS, chances, audits - 1)
+    assert audits_for(ACROSS, NEVER, 0.5) is None
+
+
+def test_the_chain_is_what_plays_of_the_test_give():
+    """The mean of many plays, drawn another way, lies within four of its standard errors."""
+    random = np.random.default_rng(5)
+    audits = []
+    for _ in range(2_000):
+        total = count = 0
+        while total < ACROSS.threshold:
+            draw = random.random()
+            total = max(0, total + ACROSS.up if draw < 0.3 else total - ACROSS.down if draw < 0.9 else total)
+            count += 1
+        audits.append(count)
+    error = np.std(audits) / np.sqrt(len(audits))
+    assert abs(np.mean(audits) - mean_audits(ACROSS, Chances(0.3, 0.6))) < 4 * error
+
+
+@pytest.mark.parametrize("chances", [(-0.1, 0.5), (0.6, 0.5)])
+def test_impossible_chances_are_refused(chances):
+    """They are shares of one."""
+    with pytest.raises(ValueError, match="chances"):
+        Chances(*chances)
