@@ -5,10 +5,11 @@ ready. Starting and stopping it is left to `app`.
 """
 
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from p2pverify.core.manifest import Manifest
     from p2pverify.core.network import Network
     from p2pverify.node.config import Config
+    from p2pverify.node.cover import CoverPlan
 
-EngineKind = Literal["llama", "toy"]
+EngineKind = Literal["llama", "exact", "openai", "transformers", "toy"]
 
 
 @click.command()
@@ -37,9 +39,10 @@ EngineKind = Literal["llama", "toy"]
     "--mdns/--no-mdns", default=None, help="Whether to find peers of the local network (default: config.toml)."
 )
 @click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
-@click.option("--engine", type=click.Choice(["llama", "toy"]), help="Default: what the network's class needs.")
+@click.option("--engine", type=click.Choice(get_args(EngineKind)), help="Default: what the network's class needs.")
+@click.option("--variant", metavar="NAME", help="Another numeric path of the engine: see config.toml.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights instead of the bundled model.")
-@click.option("--cheat", metavar="KIND[@RATE]", hidden=True, help="Lie, for testnets.")
+@click.option("--cheat", metavar="KIND[:ARG][@RATE]", hidden=True, help="Lie, for testnets.")
 def join(
     network_file: Path | None,
     bootstrap: tuple[str, ...],
@@ -48,6 +51,7 @@ def join(
     mdns: bool | None,
     http: str | None,
     engine: EngineKind | None,
+    variant: str | None,
     weights: Path | None,
     cheat: str | None,
 ) -> None:
@@ -68,6 +72,7 @@ def join(
     http = _checked_loopback(http or config.http)
 
     from p2pverify.app import NodeSettings, parse_cheat
+    from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
 
     if cheat is not None:
         parse_cheat(cheat)
@@ -83,12 +88,29 @@ def join(
             announce=told,
             mdns=uses_mdns(listen, wanted=config.mdns) if mdns is None else mdns,
             engine=engine or _engine_kind(config, network),
+            variant=config.variant if variant is None else variant,
+            llama_variants=config.llama_variants,
+            endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
             weights=weights or config.weights,
             http=http,
+            hardware=config.hardware,
+            cover=_cover(config),
             cheat=cheat,
             on_progress=progress,
         )
         _run(settings, progress)
+
+
+def _cover(config: "Config") -> "CoverPlan":
+    """The cover that config.toml asks for. Raises FileError."""
+    from p2pverify.node.corpus import read_corpus, read_replay
+    from p2pverify.node.cover import CoverPlan
+
+    if not config.cover_per_epoch:
+        return CoverPlan()
+    corpus = () if config.corpus is None else read_corpus(config.corpus)
+    replay = () if config.replay is None else read_replay(config.replay)
+    return CoverPlan(config.cover_per_epoch, (*corpus, *replay))
 
 
 def _adopt_network(home: Home, path: Path | None) -> "tuple[Network, tuple[Manifest, ...]]":
@@ -123,7 +145,7 @@ def _engine_kind(config: "Config", network: "Network") -> EngineKind:
     """The kind in config.toml if it is set there, else the only one that serves a class of the network."""
     from p2pverify.node.classes import ENGINE_PREFIXES
 
-    kinds: tuple[EngineKind, ...] = ("llama", "toy")
+    kinds: tuple[EngineKind, ...] = ("llama", "exact", "toy")
     able = [k for k in kinds if any(c.engine.startswith(ENGINE_PREFIXES[k]) for c in network.classes)]
     return config.engine if "engine" in config.model_fields_set or len(able) != 1 else able[0]
 

@@ -5,6 +5,7 @@ stand here so that `--help` and completion import none of them.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scores": ("p2pverify.cli.read:scores", "Show every peer's score, interval and standing."),
     "status": ("p2pverify.cli.read:status", "Show how the running node is doing."),
     "peers": ("p2pverify.cli.read:peers", "Show the peers that the node is connected with."),
-    "audits": ("p2pverify.cli.read:audits", "Show the newest audits and the disputes."),
+    "audits": ("p2pverify.cli.audits:audits", "Show the newest audits and the disputes, or explain one."),
     "wait": ("p2pverify.cli.wait:wait", "Wait until the node answers, or is ready."),
     "leave": ("p2pverify.cli.wait:leave", "Leave the network for good."),
     "init": ("p2pverify.cli.init:init", "Make a home directory with a new identity."),
+    "model": ("p2pverify.cli.model:model", "Test what this machine makes of a model."),
     "network": ("p2pverify.cli.network:network", "Write or show a network file."),
     "ledger": ("p2pverify.cli.ledger:ledger", "Export the records, or verify an export offline."),
     "config": ("p2pverify.cli.config:config", "Show the settings of this home."),
@@ -104,4 +106,5 @@ def _accept_home(command: click.Command) -> None:
 @click.pass_context
 def main(ctx: click.Context, home: str | None) -> None:
     """Peers that verify each other's AI inference: join a network, run a testnet, read scores."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy is not loaded yet; engines have one thread a peer
     ctx.obj = Home.find(home)

@@ -19,7 +19,7 @@ from p2pverify.core.network import PARAM_BOUNDS
 
 if TYPE_CHECKING:
     from p2pverify.core.manifest import Manifest
-    from p2pverify.core.network import Network
+    from p2pverify.core.network import Across, Network
     from p2pverify.node.ports import ModelInfo
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -44,6 +44,14 @@ def _rules(function: _Function) -> _Function:
 @click.option("--founder", "founders", multiple=True, metavar="PEER_ID", help="Instead of this home's peer.")
 @click.option("--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True)
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights instead of the bundled model.")
+@click.option(
+    "--manifest",
+    "manifest_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What was measured of the model, by 'p2pverify model'; by default what comes with p2pverify.",
+)
+@click.option("--across", is_flag=True, help="Admit peers of other numeric paths too; the exact engine is the referee.")
 @click.option("-o", "--output", default=_FILE, show_default=True, metavar="FILE", help="'-' is stdout.")
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @_rules
@@ -52,6 +60,8 @@ def new(
     founders: tuple[str, ...],
     engine: str,
     weights: Path | None,
+    manifest_file: Path | None,
+    across: bool,
     output: str,
     force: bool,
     **rules: int | None,
@@ -59,17 +69,24 @@ def new(
     """Write a network file: one model, its class, the founders and the rules.
 
     Without --founder this home's peer is the only founder. Rules that are not given have their usual values.
+
+    The class is that of this machine, and its golden answers are computed now. With --across there is a class for every
+    path with known golden answers, and one for peers of none of these.
     """
     from p2pverify.node.networkfile import dump_network, new_network
+    from p2pverify.node.networktable import usual_spreads
 
     target = None if output == "-" else Path(output)
     if target is not None and target.exists() and not force:
         raise CliError(f"{target} exists already", "name another file with -o, or replace it with --force")
     keys = _founders(founders)
-    info = _model_info(engine, weights)
+    info, known = _measured(engine, weights, manifest_file)
     given: dict[str, Any] = {rule: value for rule, value in rules.items() if value is not None}
+    given |= usual_spreads(given)
     try:
-        made, manifests = new_network(name, keys, info, **given)
+        made, manifests = new_network(
+            name, keys, info, known=known, **(_open_to_all(info, known) if across else {}), **given
+        )
     except ValueError as error:
         raise CliError(f"these rules make no network: {error}", "'p2pverify network new --help'") from None
     text = dump_network(made, manifests)
@@ -114,12 +131,14 @@ def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, An
                 "step_down": steps.down,
                 "threshold": steps.threshold,
                 "dissents_to_convict": -(-steps.threshold // steps.up),
+                "across": _across(made, kind.across),
             }
         )
     return {
         "schema": "p2pverify/network-show/1",
         "network": made.id.hex(),
         "name": made.name,
+        "referee": made.referee or None,
         "founders": [peer_id(key) for key in made.founders],
         "rules": {name: getattr(made.params, name) for name, _, _ in PARAM_BOUNDS},
         "classes": classes,
@@ -127,6 +146,22 @@ def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, An
             {"manifest": m.digest.hex(), "model": m.model, "weights": m.weights.hex(), "licence": m.licence}
             for m in manifests
         ],
+    }
+
+
+def _across(made: "Network", across: "Across | None") -> dict[str, int] | None:
+    """How the referee judges answers of a class: thresholds, and the sequential test of its verdicts."""
+    from p2pverify.core.network import ACROSS_BOUNDS, test_steps
+
+    if across is None:
+        return None
+    steps = test_steps(across.honest_ppm, made.params.cheat_ppm, made.params.conviction_odds)
+    return {
+        **{name: getattr(across, name) for name, _ in ACROSS_BOUNDS},
+        "step_up": steps.up,
+        "step_down": steps.down,
+        "threshold": steps.threshold,
+        "dissents_to_convict": -(-steps.threshold // steps.up),
     }
 
 
@@ -142,11 +177,19 @@ def _text(document: dict[str, Any]) -> str:
         "threshold",
         "dissents_to_convict",
     )
+    judged = ("match_base", "match_slope", "mismatch_base", "mismatch_slope", "end_max", "honest_ppm")
+    across_headers = ("JUDGED ACROSS", "MATCH", "PER TOKEN", "MISMATCH", "PER TOKEN", "END", "HONEST PPM", "DISSENTS")
+    across_rows = [
+        [kind["name"], *(kind["across"][field] for field in (*judged, "dissents_to_convict"))]
+        for kind in document["classes"]
+        if kind["across"] is not None
+    ]
     models = [(m["model"], m["licence"], m["weights"]) for m in document["manifests"]]
     parts = [
-        pairs([("network", document["network"]), ("name", document["name"])]),
+        pairs([("network", document["network"]), ("name", document["name"]), ("referee", document["referee"])]),
         table(("FOUNDER",), [(founder,) for founder in document["founders"]]),
         table(headers, [[kind[field] for field in fields] for kind in document["classes"]]),
+        *([table(across_headers, across_rows)] if across_rows else []),
         table(("MODEL", "LICENCE", "WEIGHTS"), models),
         table(("RULE", "VALUE"), document["rules"].items()),
     ]
@@ -167,13 +210,36 @@ def _founders(texts: tuple[str, ...]) -> list[bytes]:
     return [own_key(home)]
 
 
-def _model_info(kind: str, weights: Path | None) -> "ModelInfo":
-    """What the model says of itself; it is loaded for that."""
+def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "tuple[ModelInfo, Manifest]":
+    """What the model says of itself and what is known of it, with this machine's golden answers."""
+    from p2pverify.cli.model import add_answers, starting_manifest
     from p2pverify.engine.select import open_engine
+    from p2pverify.node.selftest import run_selftest
 
     with Progress() as progress:
         engine = open_engine("toy" if kind == "toy" else "llama", weights=weights, progress=progress)
-    try:
-        return engine.info
-    finally:
-        engine.close()
+        try:
+            known = starting_manifest(engine, manifest_file, must_exist=True)
+            if kind != "toy":  # which answers at once
+                progress("answering golden questions", 0, 1)
+            return engine.info, add_answers(known, engine.info, run_selftest(engine, [known.golden]), replace=False)
+        finally:
+            engine.close()
+
+
+def _open_to_all(info: "ModelInfo", known: "Manifest") -> dict[str, Any]:
+    """What `new_network` is told to admit every path. Raises CliError if nobody has measured how to judge them."""
+    from p2pverify.core.network import ANY
+    from p2pverify.engine.select import referee_of
+
+    referee = referee_of(info)
+    if not any((c.judge_engine, c.engine) == (referee, ANY) for c in known.calibrations):
+        raise CliError(
+            f"no manifest says how {referee} is to judge answers of unknown paths",
+            "measure that with 'p2pverify model calibrate --manifest FILE', and give FILE to --manifest",
+        )
+    return {
+        "referee": referee,
+        "unknown": True,
+        "others": known.golden.beside(info.engine, info.numeric_path),
+    }

@@ -1,10 +1,10 @@
-"""Commands that read a running node over its local API: `status`, `peers`, `scores`, `audits`.
+"""Commands that read a running node over its local API: `status`, `peers`, `scores`.
 
 Each shows one document of the API, with `--json` unchanged and otherwise as plain aligned text. Nothing here
 computes: what a figure means is left to the node.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 import click
@@ -12,6 +12,7 @@ import click
 from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.table import cell, pairs, percent, table
+from p2pverify.cli.values import documents, items, mapping
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
 _HASH_CHARS = 16
@@ -26,7 +27,7 @@ def status(as_json: bool) -> None:
         click.echo(answer.text)
         return
     document = answer.document
-    final = _mapping(document.get("final"))
+    final = mapping(document.get("final"))
     rows: list[tuple[str, object]] = [
         ("peer", document.get("peer_id")),
         ("network", _named(document.get("network_name"), document.get("network"))),
@@ -41,8 +42,8 @@ def status(as_json: bool) -> None:
         ("view root", final.get("view_root")),
         ("ready", document.get("ready")),
     ]
-    rows += [("  because", reason) for reason in _list(document.get("reasons"))]
-    rows += [("address", address) for address in _list(document.get("addresses"))]
+    rows += [("  because", reason) for reason in items(document.get("reasons"))]
+    rows += [("address", address) for address in items(document.get("addresses"))]
     click.echo(pairs(rows))
 
 
@@ -62,15 +63,16 @@ def peers(as_json: bool) -> None:
             peer.get("in_mesh"),
             peer.get("address"),
         )
-        for peer in _documents(answer.document.get("peers"))
+        for peer in documents(answer.document.get("peers"))
     ]
     click.echo(table(("PEER", "STANDING", "DIRECTION", "MESH", "ADDRESS"), rows) if rows else "no peers")
 
 
 @click.command()
 @click.option("--provisional", is_flag=True, help="Fold what the node holds, certified or not.")
+@click.option("--hardware", is_flag=True, help="Show the hardware that peers claim, and whether their speed fits.")
 @_json_option
-def scores(provisional: bool, as_json: bool) -> None:
+def scores(provisional: bool, hardware: bool, as_json: bool) -> None:
     """Show every peer's score: the 95 % interval of its agreement rate, what it rests on, its standing."""
     query = urlencode({"view": "provisional" if provisional else "final"})
     answer = client.get(current_home(), f"/v1/scores?{query}", "p2pverify/scores/1")
@@ -78,13 +80,16 @@ def scores(provisional: bool, as_json: bool) -> None:
         click.echo(answer.text)
         return
     document = answer.document
-    found = _documents(document.get("scores"))
+    found = documents(document.get("scores"))
     if document.get("final") is True:
         click.echo(f"final view of cut {_short(document.get('cut'))}, epoch {cell(document.get('epoch'))}")
     else:
         click.echo(f"provisional view, epoch {cell(document.get('epoch'))}: it can still change")
     if not found:
         click.echo("no scores yet")
+        return
+    if hardware:
+        _show_hardware(found, documents(document.get("hardware")))
         return
     headers = ("PEER", "STANDING", "WEIGHT", "LOW", "HIGH", "AUDITS", "DISSENTS", "BY", "NO-SHOWS", "LAST")
     rows = [
@@ -105,61 +110,46 @@ def scores(provisional: bool, as_json: bool) -> None:
     click.echo(table(headers, rows))
 
 
-@click.command()
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many audits.")
-@_json_option
-def audits(limit: int, as_json: bool) -> None:
-    """Show the newest audits, newest first, and the disputes."""
-    answer = client.get(current_home(), f"/v1/audits?{urlencode({'limit': limit})}", "p2pverify/audits/1")
-    if as_json:
-        click.echo(answer.text)
+def _show_hardware(scores: Sequence[Mapping[str, object]], groups: Sequence[Mapping[str, object]]) -> None:
+    """The peers with a claim, and for each claim the least, median and greatest speed."""
+    peers = [(score, mapping(score.get("hardware"))) for score in scores if score.get("hardware")]
+    if not peers:
+        click.echo("no peer claims any hardware")
         return
-    document = answer.document
+    headers = ("PEER", "STANDING", "HARDWARE", "FIT", "BY", "FIRST MS", "TOKENS/S", "MS/TOKEN")
     rows = [
         (
-            audit.get("challenger"),
-            audit.get("epoch"),
-            audit.get("slot"),
-            audit.get("status"),
-            _asked(audit.get("asked")),
+            score.get("peer_id"),
+            score.get("standing"),
+            speed.get("claim"),
+            speed.get("fit"),
+            speed.get("challengers"),
+            speed.get("first_token_ms"),
+            speed.get("tokens_per_s"),
+            speed.get("token_ms"),
         )
-        for audit in _documents(document.get("audits"))
+        for score, speed in peers
     ]
-    click.echo(table(("CHALLENGER", "EPOCH", "SLOT", "STATUS", "ANSWERED"), rows) if rows else "no audits yet")
-    disputes = [
+    click.echo(table(headers, rows))
+    columns = ("HARDWARE", "CLASS", "PEERS", "CONSISTENT", "INCONSISTENT", "FIRST MS", "TOKENS/S")
+    summary = [
         (
-            dispute.get("challenger"),
-            dispute.get("epoch"),
-            dispute.get("slot"),
-            dispute.get("status"),
-            dispute.get("electorate"),
-            dispute.get("commits"),
-            dispute.get("votes"),
-            len(_list(dispute.get("losers"))),
+            group.get("claim"),
+            group.get("class"),
+            group.get("peers"),
+            group.get("consistent"),
+            group.get("inconsistent"),
+            _range(group.get("first_token_ms")),
+            _range(group.get("tokens_per_s")),
         )
-        for dispute in _documents(document.get("disputes"))
+        for group in groups
     ]
-    if disputes:
-        headers = ("DISPUTE OF", "EPOCH", "SLOT", "STATUS", "ELECTORATE", "COMMITS", "VOTES", "LOSERS")
-        click.echo("\n" + table(headers, disputes))
+    click.echo()
+    click.echo(table(columns, summary))
 
 
-def _asked(value: object) -> str:
-    """Answers of a panel as "2 of 3"."""
-    asked = _documents(value)
-    return f"{sum(item.get('answered') is True for item in asked)} of {len(asked)}"
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _documents(value: object) -> list[dict[str, object]]:
-    return [item for item in _list(value) if isinstance(item, dict)]
+def _range(value: object) -> str | None:
+    return " - ".join(str(each) for each in items(value)) or None
 
 
 def _short(value: object) -> str:

@@ -30,13 +30,15 @@ class UnusableError(CliError):
 @click.command()
 @click.argument("scenario", required=False)
 @click.option("--simulate", is_flag=True, help="In one process and virtual time; by default the scenario 'mixed'.")
+@click.option("--book", is_flag=True, help="Every known cheat in turn, and one table of what became of it.")
+@click.option("--quick", is_flag=True, help="With --book: few answers to each, and no crowds.")
 @click.option("--epochs", type=click.IntRange(1, 10_000), metavar="E", help="With --simulate: for how many epochs.")
 @click.option("--peers", type=int, metavar="N", help="How many peers; more than the scenario's get longer epochs.")
 @click.option(
     "--cheat",
     "cheats",
     multiple=True,
-    metavar="KIND[@RATE][*COUNT]",
+    metavar="KIND[:ARG][@RATE][*COUNT]",
     help="Who cheats, instead of the scenario's cheaters; may be repeated. 'none' for nobody.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="S", help="Chooses identities and cheaters.")
@@ -48,6 +50,8 @@ class UnusableError(CliError):
 def testnet(
     scenario: str | None,
     simulate: bool,
+    book: bool,
+    quick: bool,
     epochs: int | None,
     peers: int | None,
     cheats: tuple[str, ...],
@@ -65,7 +69,19 @@ def testnet(
 
     With --simulate all peers are machines in this one process, in virtual time: hundreds of them, hostile ones
     included, and the same run again for the same numbers.
+
+    With --book every known way to cheat is tried: lies of an engine with the real model, what bends the protocol in
+    the simulated world. It takes half an hour on two cores, with --quick some minutes.
     """
+    if book:
+        from p2pverify.cli import book as cheat_book
+
+        given = (scenario, epochs, peers, timeout_s, epoch_ms, keep)
+        if simulate or cheats or any(option is not None for option in given):
+            raise UnusableError("--book goes with --quick, --seed, --engine and --json alone", "leave the others out")
+        return cheat_book.play(engine=engine, seed=seed, quick=quick, json_file=json_file)
+    if quick:
+        raise UnusableError("--quick goes with --book", "give both, or none")
     if simulate:
         from p2pverify.cli import simulate as simulation
 

@@ -45,12 +45,13 @@ STATUS = {
 AUDITS = {
     "schema": "p2pverify/audits/1",
     "audits": [
-        {"challenger": "alice", "epoch": 3, "slot": 1, "differ": True, "status": "disputed",
+        {"id": "e3-1-alice", "challenger": "alice", "epoch": 3, "slot": 1, "across": True, "differ": True,
+         "status": "disputed",
          "asked": [{"peer_id": "bob", "answered": True}, {"peer_id": "carol", "answered": False}]},
     ],
     "disputes": [
-        {"challenger": "alice", "epoch": 3, "slot": 1, "status": "decided", "electorate": 8, "commits": 8,
-         "votes": 7, "decision": ROOT, "losers": ["bob"]},
+        {"id": "e3-1-alice", "challenger": "alice", "epoch": 3, "slot": 1, "status": "decided", "electorate": 8,
+         "commits": 8, "votes": 7, "decision": ROOT, "losers": ["bob"]},
     ],
 }  # fmt: skip
 
@@ -80,6 +81,28 @@ def test_scores_are_an_aligned_table(home: Home) -> None:
     assert len(header) == len(alice) == len(bob)
 
 
+def test_hardware_is_a_table_of_peers_and_one_of_claims(home: Home) -> None:
+    """Peers without a claim are left out; if nobody has one, that is said."""
+    speed = {"claim": "rtx \x1b[31m4090", "fit": "inconsistent", "challengers": 4, "token_ms": 35.4}
+    speed |= {"first_token_ms": 210, "tokens_per_s": 28.2}
+    group = {"class": "avx2", "claim": "rtx 4090", "peers": 5, "measured": 4, "consistent": 3, "inconsistent": 1}
+    group |= {"first_token_ms": [110, 120, 210], "tokens_per_s": [28.2, 81.0, 90.5]}
+    peers = [{**SCORES["scores"][0], "hardware": speed}, {**SCORES["scores"][1], "hardware": None}]
+    document = {**SCORES, "scores": peers, "hardware": [group]}
+    with fake_api(home, {"/v1/scores?view=final": body(document)}):
+        done = run(home.path, "scores", "--hardware")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, header, alice, _, claims, line = done.stdout.splitlines()
+    assert header.split() == ["PEER", "STANDING", "HARDWARE", "FIT", "BY", "FIRST", "MS", "TOKENS/S", "MS/TOKEN"]
+    assert alice.split()[-5:] == ["inconsistent", "4", "210", "28.2", "35.4"]
+    assert "\x1b" not in done.stdout
+    assert "bob" not in done.stdout
+    assert claims.split()[:3] == ["HARDWARE", "CLASS", "PEERS"]
+    assert "110 - 120 - 210" in line
+    with fake_api(home, {"/v1/scores?view=final": body(SCORES)}):
+        assert "no peer claims any hardware" in run(home.path, "scores", "--hardware").stdout
+
+
 def test_provisional_scores_are_asked_for_and_marked(home: Home) -> None:
     """--provisional asks for the other view and says that it can change."""
     document = {**SCORES, "final": False, "cut": None, "scores": []}
@@ -107,8 +130,8 @@ def test_audits_and_disputes_are_two_tables(home: Home) -> None:
     with fake_api(home, {"/v1/audits?limit=5": body(AUDITS)}):
         done = run(home.path, "audits", "--limit", "5")
     audits, disputes = done.stdout.split("\n\n")
-    assert audits.splitlines()[1].split() == ["alice", "3", "1", "disputed", "1", "of", "2"]
-    assert disputes.splitlines()[1].split() == ["alice", "3", "1", "decided", "8", "8", "7", "1"]
+    assert audits.splitlines()[1].split() == ["e3-1-alice", "across", "disputed", "1", "of", "2"]
+    assert disputes.splitlines()[1].split() == ["e3-1-alice", "decided", "8", "8", "7", "1"]
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,14 @@ import trio
 from p2pverify.app import StoreJournal
 from p2pverify.core import vrf
 from p2pverify.core.audit import decode_duty
+from p2pverify.core.conflict import decode_conflict
 from p2pverify.core.draw import duty_alpha
-from p2pverify.core.events import StoredAnswer
+from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
 from p2pverify.core.negentropy import Initiator, Responder
 from p2pverify.core.network import Network, decode_network
 from p2pverify.core.record_index import RecordIndex
-from p2pverify.core.records import Kind, Record, decode_conflict, decode_record
+from p2pverify.core.records import Kind, Record, decode_record
 from p2pverify.core.rules import audit_of
 from p2pverify.core.shared import Shared
 from p2pverify.core.sign import public_key
@@ -48,7 +49,7 @@ DIFFERENCE = 100
 class _SharedWorld(World):
     """Machines that judge each record once for all."""
 
-    def _machine(self, seed: bytes) -> Machine:
+    def _machine(self, seed: bytes, name: int = 0) -> Machine:
         self.shared = getattr(self, "shared", None) or Shared()
         return Machine(self.network, seed, 0, MANIFEST, 4096, shared=self.shared)
 
@@ -135,8 +136,14 @@ class _Journal(StoreJournal):
         self.full = trio.Event()
         self._missing = count
 
-    async def persist(self, records: Sequence[Kept], answers: Sequence[StoredAnswer]) -> None:
-        await super().persist(records, answers)
+    async def persist(
+        self,
+        records: Sequence[Kept],
+        answers: Sequence[StoredAnswer],
+        evidence: Sequence[StoredEvidence] = (),
+        evidence_from: int = 0,
+    ) -> None:
+        await super().persist(records, answers, evidence, evidence_from)
         self._missing -= len(records)
         if self._missing <= 0:
             self.full.set()

@@ -1,0 +1,172 @@
+"""Requests as a responder sees them: owed challenges and cover from the real machines, ordinary ones from a model of
+clients. Prompts of challenges are written by the bundled model; time is virtual.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import trio
+from trio.testing import MockClock
+
+from p2pverify.core.asking import EXPIRY_EPOCHS
+from p2pverify.core.events import Compute, Computed, Send
+from p2pverify.core.question import Question, Request, decode_request
+from p2pverify.node.corpus import Prompt
+from p2pverify.node.cover import Cover, CoverPlan
+from p2pverify.node.driver import Driver
+from p2pverify.node.ports import AskFailed, Engine, Reply
+from tests.node.fakes import FakeJournal, FakeNetwork
+from tests.support.world import MANIFEST, Costs, Peer, World
+
+PEERS = 6
+BLOCK_EPOCHS = 4
+RULES = {
+    "epoch_ms": 20_000,
+    "slots_milli": 2000,
+    "panel_size": 3,
+    "greedy_percent": 20,
+    "prompt_tokens": 32,
+    "prompt_spread": 16,
+    "answer_tokens": 64,
+    "answer_spread": 32,
+    "temperature_milli": 800,
+    "temperature_spread": 300,
+}
+#: What clients of such APIs send who choose for themselves: an assumption, and not measured.
+FREE_TEMPERATURES = (0, 0, 200, 500, 700, 700, 700, 800, 1000, 1000)
+FREE_LENGTHS = (16, 32, 50, 64, 100, 128, 150, 200, 256, 256, 500, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request at one responder."""
+
+    at_ms: int
+    responder: bytes
+    request: Request
+    question: Question
+    expires_in: int
+    text: str
+
+
+class Recorded(World):
+    """A network whose prompts a real model writes, and whose requests are noted as they leave."""
+
+    def __init__(self, engine: Engine, seed: int) -> None:
+        self.engine = engine
+        self.sent: list[tuple[int, bytes]] = []
+        self._prompts: dict[tuple[bytes, int], tuple[int, ...]] = {}
+        super().__init__(PEERS, seed=seed, cores=PEERS, costs=Costs(), **RULES)
+
+    def _send(self, peer: Peer, effect: Send) -> None:
+        self.sent.append((self.now, effect.data))
+        super()._send(peer, effect)
+
+    def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
+        if job.prompt_seed is None:
+            return super()._answer(peer, job, since)
+        key = (job.prompt_seed, job.prompt_tokens)
+        if key not in self._prompts:
+            self._prompts[key] = self.engine.write_prompt(*key)
+        made = super()._answer(peer, replace(job, prompt_seed=None, prompt=self._prompts[key]), since)
+        return replace(made, prompt=self._prompts[key])
+
+
+class _Driver(Driver):
+    """Its engine takes no virtual time."""
+
+    def __init__(self, machine, engine, clock) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(machine, FakeJournal([]), engine, clock=clock)
+        self.whole_engine = engine
+
+    async def use_engine(self, do, *, priority):  # type: ignore[no-untyped-def]
+        await trio.lowlevel.checkpoint()
+        return do(self.whole_engine)
+
+
+class _Listening(FakeNetwork):
+    """Notes what is asked, and answers nothing."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        super().__init__([])
+        self.sent: list[tuple[int, bytes]] = []
+        self._clock = clock
+
+    async def ask(self, peer: bytes, request: bytes) -> Reply:
+        self.sent.append((self._clock(), request))
+        await trio.lowlevel.checkpoint()
+        raise AskFailed("unreachable")
+
+
+def record(engine: Engine, blocks: int, prompts: Sequence[Prompt], seed: int) -> dict[str, list[Seen]]:
+    """Challenges of so many blocks of epochs, and cover of the same epochs: of a corpus, and written by the model."""
+    world = Recorded(engine, seed)
+    world.run_epochs(BLOCK_EPOCHS)
+    plans = {"corpus": CoverPlan(2.0, tuple(prompts)), "model": CoverPlan(2.0)}
+    found: dict[str, list[Seen]] = {"challenge": [], **{name: [] for name in plans}}
+    for block in range(blocks):
+        world.sent.clear()
+        world.run_epochs(BLOCK_EPOCHS)
+        found["challenge"] += [_seen(world, at_ms, data) for at_ms, data in world.sent]
+        for name, plan in plans.items():
+            for peer in world.peers:
+                dice = random.Random(f"{name}/{seed}/{block}/{peer.name}")
+                found[name] += [_seen(world, at_ms, data) for at_ms, data in _cover(world, peer, plan, dice)]
+    return found
+
+
+def _cover(world: Recorded, peer: Peer, plan: CoverPlan, dice: random.Random) -> list[tuple[int, bytes]]:
+    """What a peer sends as cover in the epochs that follow, as if it were those that have just passed."""
+    start = world.now
+
+    def clock() -> int:
+        return start + round(1000 * trio.current_time())
+
+    async def play() -> list[tuple[int, bytes]]:
+        network = _Listening(clock)
+        cover = Cover(_Driver(peer.machine, world.engine, clock), plan, dice=dice)
+        begin = trio.current_time()
+        with trio.move_on_after(BLOCK_EPOCHS * world.network.params.epoch_ms / 1000):
+            await cover.run(network)
+        return [(at_ms - round(1000 * begin), data) for at_ms, data in network.sent]
+
+    return trio.run(play, clock=MockClock(autojump_threshold=0))
+
+
+def _seen(world: Recorded, at_ms: int, data: bytes) -> Seen:
+    request, question = decode_request(data)
+    expires_in = request.expiry_epoch - world.network.params.epoch_at(at_ms)
+    return Seen(at_ms, request.responder, request, question, expires_in, world.engine.decode(question.prompt))
+
+
+def ordinary(
+    engine: Engine, like: Sequence[Seen], prompts: Sequence[str], count: int, seed: int, *, free: bool
+) -> list[Seen]:
+    """Requests of clients on the nodes of the same peers: human prompts, at any time, each to one peer.
+
+    Lengths and temperatures are those that the contract draws, as a client does that takes the network's usual ones;
+    if `free`, those that users of such APIs choose.
+    """
+    dice = random.Random(f"ordinary/{seed}/{free}")
+    requesters = sorted({seen.request.requester for seen in like})
+    first, last = min(seen.at_ms for seen in like), max(seen.at_ms for seen in like)
+    found = []
+    chosen = dice.sample(list(prompts), min(count, len(prompts)))
+    for text in chosen:
+        asker, responder = dice.sample(requesters, 2)
+        most, heat = _shape(dice, free=free)
+        question = Question(MANIFEST.digest, engine.encode_chat(text), most, heat, dice.randbytes(16), asker)
+        request = Request(like[0].request.network, asker, responder, question.id, dice.randbytes(32), 0)
+        shown = engine.decode(question.prompt)
+        found.append(Seen(dice.randrange(first, last), responder, request, question, EXPIRY_EPOCHS, shown))
+    return found
+
+
+def _shape(dice: random.Random, *, free: bool) -> tuple[int, int]:
+    """The most tokens and the temperature times 1000 that a client asks for."""
+    if free:
+        return dice.choice(FREE_LENGTHS), dice.choice(FREE_TEMPERATURES)
+    most = RULES["answer_tokens"] - dice.randrange(RULES["answer_spread"] + 1)
+    heat = RULES["temperature_milli"] - 100 * dice.randrange(RULES["temperature_spread"] // 100 + 1)
+    return most, 0 if dice.random() < RULES["greedy_percent"] / 100 else heat

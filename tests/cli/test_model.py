@@ -1,0 +1,119 @@
+"""`model selftest`, and the networks that follow from what it finds out."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from p2pverify.core.manifest import Calibration
+from p2pverify.core.network import ANY, Across
+from p2pverify.engine import toy
+from p2pverify.node.home import Home
+from p2pverify.node.manifestfile import load_manifest, save_manifest
+from p2pverify.node.networkfile import load_network
+from tests.cli.transcript import run
+
+ACROSS = Across(1, 2, 3, 4, 5, 10_000)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """A manifest file that two paths have added their golden answers to."""
+    path = tmp_path / "toy.toml"
+    for variant in ("toy/a", "toy/b"):
+        done = run(tmp_path, "model", "selftest", "--engine", "toy", "--variant", variant, "--manifest", str(path))
+        assert done.returncode == 0, done.stderr
+    assert [found.numeric_path for found in load_manifest(path).golden.paths] == ["toy/a", "toy/b"]
+    return path
+
+
+def calibrated(path: Path) -> None:
+    """Say how unknown paths are judged."""
+    found = load_manifest(path)
+    unknown = Calibration(toy.REFEREE, toy.REFEREE_PATH, ANY, ANY, 9, 99, ACROSS, 1_000)
+    save_manifest(path, replace(found, calibrations=(unknown,)))
+
+
+def new_network(tmp_path: Path, manifest: Path, *options: str) -> Path:
+    target = tmp_path / "n.toml"
+    done = run(
+        tmp_path / "home", "network", "new", "--engine", "toy", "--manifest", str(manifest), "-o", str(target), *options
+    )
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def test_a_class_is_shown_with_its_reason(tmp_path: Path, manifest: Path) -> None:
+    """Once a path's answers are known, the machine is in its class, and the digests stand side by side."""
+    done = run(tmp_path, "model", "selftest", "--engine", "toy", "--variant", "toy/b", "--manifest", str(manifest))
+    assert "class         toy/b: 4 of 4 golden answers are equal" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("toy/b ")]
+    assert len(rows) == 1 + 4
+    assert all(wanted == got for _, _, *digests in rows[1:] for wanted, got in [(digests[:2], digests[2:])])
+    unknown = run(tmp_path, "model", "selftest", "--engine", "toy")
+    assert (unknown.returncode, "class         none: " in unknown.stdout) == (0, True)
+
+
+def test_the_document_has_what_the_text_has(tmp_path: Path, manifest: Path) -> None:
+    """One JSON document on stdout, and nothing else."""
+    arguments = ("model", "selftest", "--engine", "toy", "--variant", "toy/a", "--manifest", str(manifest), "--json")
+    document = json.loads(run(tmp_path, *arguments).stdout)
+    assert document["schema"] == "p2pverify/selftest/1"
+    assert (document["class"], document["engine"], document["network"]) == ("toy/a", toy.ENGINE, None)
+    assert document["can"] == ["generate", "logits", "score", "write"]
+    ours, other = document["classes"]
+    assert (ours["is_ours"], ours["wanted"] == ours["got"]) == (True, True)
+    assert (other["is_ours"], other["wanted"] == other["got"]) == (False, False)
+
+
+def test_a_network_has_the_class_of_its_founder(tmp_path: Path, manifest: Path) -> None:
+    """Its golden answers are in the file, which says who else is of the class: ends with 5 if nobody is."""
+    network_file = new_network(tmp_path, manifest)
+    network, (found,) = load_network(network_file)
+    assert [c.numeric_path for c in network.classes] == [toy.PATH]
+    assert {path.numeric_path for path in found.golden.paths} == {toy.PATH, "toy/a", "toy/b"}
+    codes = {}
+    for variant in (toy.PATH, "toy/a"):
+        arguments = ("model", "selftest", "--engine", "toy", "--variant", variant, "--network", str(network_file))
+        codes[variant] = run(tmp_path, *arguments).returncode
+    assert codes == {toy.PATH: 0, "toy/a": 5}
+
+
+def test_a_network_for_all_paths(tmp_path: Path, manifest: Path) -> None:
+    """It has a class for each known path and one for others, all judged by the referee as the manifest says."""
+    refused = run(
+        tmp_path / "home", "network", "new", "--engine", "toy", "--manifest", str(manifest), "--across", "-o", "-"
+    )
+    assert refused.returncode == 1
+    assert "model calibrate --manifest" in refused.stderr
+    calibrated(manifest)
+    network_file = new_network(tmp_path, manifest, "--across")
+    network, _ = load_network(network_file)
+    assert network.referee == toy.REFEREE
+    assert [c.numeric_path for c in network.classes] == [toy.PATH, "toy/a", "toy/b", ANY]
+    assert [c.name for c in network.classes] == ["toy", "toy-2", "toy-3", "any"]
+    assert {c.across for c in network.classes} == {ACROSS}
+    stranger = run(
+        tmp_path, "model", "selftest", "--engine", "toy", "--variant", "toy/z", "--network", str(network_file)
+    )
+    assert stranger.returncode == 0
+    assert "class         any: for this model on any machine" in stranger.stdout
+
+
+def test_wrong_golden_answers_and_other_models_are_refused(tmp_path: Path, manifest: Path) -> None:
+    """Nobody founds a network on answers that the founder does not give, or on another model's manifest."""
+    found = load_manifest(manifest)
+    here = run(tmp_path, "model", "selftest", "--engine", "toy", "--manifest", str(manifest))
+    assert here.returncode == 0
+    answers = {path.numeric_path: path for path in load_manifest(manifest).golden.paths}
+    forged = replace(answers[toy.PATH], answers=answers["toy/a"].answers)
+    save_manifest(manifest, replace(found, golden=found.golden.merged([forged])))
+    done = run(tmp_path / "home", "network", "new", "--engine", "toy", "--manifest", str(manifest), "-o", "-")
+    assert done.returncode == 1
+    assert "does not give the golden answers" in done.stderr
+    save_manifest(manifest, replace(found, weights=b"\1" * 32))
+    done = run(tmp_path, "model", "selftest", "--engine", "toy", "--manifest", str(manifest))
+    assert done.returncode == 1
+    assert "describes another model" in done.stderr
+    assert not Home(tmp_path).identity_path.exists()
