@@ -1,0 +1,26 @@
+"""The fifty networks are played beside the other tests, which leave a core idle most of the time."""
+
+import pytest
+
+from tests.simulation.support import Run, start_all
+
+SCENARIO, SEEDS = "mixed", tuple(range(1, 51))
+_RUNS: pytest.StashKey[list[Run]] = pytest.StashKey()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start as soon as it is known that somebody will ask for them."""
+    wanted = any("fifty_networks" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        session.config.stash[_RUNS] = start_all(SCENARIO, SEEDS)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    for run in session.config.stash.get(_RUNS, []):
+        run.stop()
+
+
+@pytest.fixture
+def fifty_networks(request: pytest.FixtureRequest) -> list[Run]:
+    """The processes that play the seeds of the scenario `mixed`, some of them each."""
+    return request.config.stash[_RUNS]
