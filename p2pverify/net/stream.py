@@ -16,6 +16,7 @@ from p2pverify.net.harden import BaseLibp2pError, MuxedStreamEOF
 READ_BYTES = 64 * 1024
 WINDOW_BATCH_BYTES = 64 * 1024  # a quarter of the window that a peer starts with
 CLOSE_SECONDS_MAX = 3.0
+CLOSE_BYTES_MAX = 256 * 1024  # the window that a peer starts with
 RESET_SECONDS_MAX = 1.0
 FRAME_DATA_BYTES_MAX = 64 * 1024 - 12
 _DATA_HEADER = struct.Struct("!BBHII")  # of Yamux: version 0, type 0 (data), flags, stream id, length
@@ -108,11 +109,18 @@ class Stream:
                 return
 
     async def close(self) -> None:
-        """End our side and see the peer end its own; reset if it does not in CLOSE_SECONDS_MAX."""
+        """End our side and see the peer end its own; reset if it does not in CLOSE_SECONDS_MAX.
+
+        What the peer still sends is dropped: a reset now could overtake the bytes that we ended with.
+        """
+        left = CLOSE_BYTES_MAX
         with trio.move_on_after(CLOSE_SECONDS_MAX):
             await self.finish()
-            if not await self.read_some():
-                return
+            while left > 0:
+                chunk = await self.read_some()
+                if not chunk:
+                    return
+                left -= len(chunk)
         await self.reset()
 
     async def __aenter__(self) -> Self:

@@ -5,6 +5,7 @@ import trio.testing
 
 from p2pverify.net.framing import write_frame
 from p2pverify.net.requests import RequestLimits
+from p2pverify.net.stream import Stream
 from tests.net.peers import FakeInbox, call, introduce, join, stranger
 
 
@@ -14,6 +15,29 @@ async def test_leaving_does_not_wait_for_a_peer_that_does_not_read(nursery):
         alice, _ = await _stalled(nursery)
         with trio.fail_after(3):
             await alice.leave()
+
+
+async def test_last_words_arrive_though_nobody_listened(nursery):
+    """What a handler says before it leaves is read, and no reset follows, even if it read nothing of what was sent."""
+    left = trio.Event()
+
+    async def refuse(stream):
+        await stream.write(b"no")
+        left.set()
+
+    with trio.fail_after(15):
+        alice, mallory = await stranger(nursery), await stranger(nursery, "mallory 2")
+        alice.handle("/test/refuse/1", refuse)
+        alice.handle("/test/greet/1", Stream.finish)
+        link = await mallory.dial(alice.address.with_peer(alice.peer))
+        async with await link.open_stream("/test/refuse/1") as stream:
+            await stream.write(b"x" * 1000)
+            await left.wait()
+            for _ in range(3):  # by then all that was said of the first stream has come, too
+                async with await link.open_stream("/test/greet/1"):
+                    pass
+            assert await stream.read_exact(2) == b"no"
+            assert await stream.read_some() == b""
 
 
 async def _stalled(nursery):

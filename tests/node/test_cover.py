@@ -152,7 +152,9 @@ async def test_a_replayed_request_keeps_its_parameters(autojump_clock) -> None:
 async def test_prompts_beyond_the_contract_are_left_out(autojump_clock, caplog) -> None:
     bench = Bench()
     await bench.play(CoverPlan(4.0, (*PROMPTS, Prompt("x" * 41), Prompt("y" * 500, 64))))
-    assert {bytes(q.prompt)[:1] for _, _, _, q in bench.network.requests} == {b"w", b"h"}
+    asked = {bytes(q.prompt) for _, _, _, q in bench.network.requests}
+    assert asked
+    assert asked <= {prompt.text.encode() for prompt in PROMPTS}
     assert "2 prompts for cover are longer" in caplog.text
     bench = Bench()
     assert (await bench.play(CoverPlan(4.0, (Prompt("x" * 41),)))).statistics() == {}
