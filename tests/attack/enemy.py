@@ -75,8 +75,9 @@ class Stranger:
     link: Link
 
     async def send_frames(self, data: bytes) -> None:
-        """Bytes straight to the other side's muxer."""
-        await self.link._muxer.secured_conn.write(data)
+        """Bytes straight to the other side's muxer, between the frames of our own."""
+        async with self.link._muxer._write_lock:
+            await self.link._muxer.secured_conn.write(data)
 
     def stop_reading(self) -> None:
         """Read nothing more from the connection, and keep it open."""
