@@ -38,6 +38,14 @@ class Across:
     end_max: int
     honest_ppm: int
 
+    def match_total(self, count: int) -> int:
+        """The greatest total of a match of so many tokens."""
+        return self.match_base + self.match_slope * count
+
+    def mismatch_total(self, count: int) -> int:
+        """The total of so many tokens above which they are a mismatch."""
+        return self.mismatch_base + self.mismatch_slope * count
+
 
 @dataclass(frozen=True, slots=True)
 class DeterminismClass:
