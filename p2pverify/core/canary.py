@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 from p2pverify.core.canon import Value, as_array, as_bool, as_bytes, as_text, as_uint, decode, digest, encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.golden import GOLDEN_ANSWER_TOKENS_MAX, GOLDEN_PATHS_MAX, GOLDEN_PROMPT_TOKENS_MAX, TOKEN_MAX
+from p2pverify.core.golden import GOLDEN_ANSWER_TOKENS_MAX, GOLDEN_PATHS_MAX, GOLDEN_PROMPT_TOKENS_MAX
 from p2pverify.core.manifest import CANARIES_MAX, Canary, CanaryAnswer, Manifest
 from p2pverify.core.network import DeterminismClass, Network
 from p2pverify.core.question import (
     FINISHES,
+    NO_LOGITS,
     REQUEST_BYTES_MAX,
     RESPONSE_BYTES_MAX,
+    TOKEN_MAX,
     Answer,
     Question,
     Request,
@@ -30,7 +32,6 @@ SECRETS = "p2pverify/canary-secrets/1"
 EVIDENCE = "p2pverify/canary-evidence/1"
 CANARY_SECRETS_BYTES_MAX = 4_194_304
 CANARY_EVIDENCE_BYTES_MAX = 102_400
-NO_LOGITS = bytes(32)
 
 MATCH, MISMATCH, CANNOT_TELL = "match", "mismatch", "cannot tell"
 

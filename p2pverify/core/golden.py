@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, digest
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.network import TEMPERATURE_MILLI_MAX
+from p2pverify.core.question import TOKEN_MAX
 
 DOMAIN = "p2pverify/golden/1"
 GOLDEN_QUESTIONS_MAX = 8
 GOLDEN_PATHS_MAX = 64
 GOLDEN_PROMPT_TOKENS_MAX = 256
 GOLDEN_ANSWER_TOKENS_MAX = 256
-TOKEN_MAX = 2**31 - 1
-TEMPERATURE_MILLI_MAX = 2000
 
 
 @dataclass(frozen=True, slots=True)

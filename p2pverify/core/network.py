@@ -16,6 +16,7 @@ NETWORK_BYTES_MAX = 32_768
 FOUNDERS_MAX = 256
 CLASSES_MAX = 32
 ANSWER_TOKENS_MAX = 1024
+TEMPERATURE_MILLI_MAX = 2000
 #: Engine and numeric path of the class of those whose class is unknown: never compared by digest.
 ANY = "*"
 THRESHOLD_MAX = 2**32 - 1
@@ -126,7 +127,7 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("panel_size", 1, 31),
     ("prompt_tokens", 1, 256),
     ("answer_tokens", 1, ANSWER_TOKENS_MAX),
-    ("temperature_milli", 0, 2000),
+    ("temperature_milli", 0, TEMPERATURE_MILLI_MAX),
     ("greedy_percent", 0, 100),
     ("anchor_lag", 1, 64),
     ("anchor_window", 0, 64),
@@ -142,7 +143,7 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("across_percent", 0, 100),
     ("prompt_spread", 0, 255),
     ("answer_spread", 0, ANSWER_TOKENS_MAX - 1),
-    ("temperature_spread", 0, 1999),
+    ("temperature_spread", 0, TEMPERATURE_MILLI_MAX - 1),
 )
 
 

@@ -23,7 +23,7 @@ from p2pverify.core.canon import (
 )
 from p2pverify.core.compare import Measures
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import ANSWER_TOKENS_MAX
+from p2pverify.core.network import ANSWER_TOKENS_MAX, TEMPERATURE_MILLI_MAX
 
 QUESTION = "p2pverify/question/1"
 REQUEST = "p2pverify/request/1"
@@ -39,6 +39,7 @@ REQUEST_BYTES_MAX = 65_536
 RESPONSE_BYTES_MAX = 32_768
 FINISHES = ("stop", "length")
 NO_OUTPUT = bytes(32)  # of a challenger that gives no answer of its own
+NO_LOGITS = bytes(32)  # of an engine that does not show them, or not the same again
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +283,7 @@ def _question(value: Value) -> Question:
         as_bytes(top[1], "manifest", size=32),
         tuple(as_uint(token, "token", TOKEN_MAX) for token in prompt),
         as_uint(top[3], "tokens_max", ANSWER_TOKENS_MAX),
-        as_uint(top[4], "temperature_milli", 2000),
+        as_uint(top[4], "temperature_milli", TEMPERATURE_MILLI_MAX),
         as_bytes(top[5], "seed", size=16),
         as_bytes(top[6], "requester", size=32),
     )
