@@ -7,7 +7,18 @@ them is left to `node.canaries` and `net.visit`, what canaries cannot show to pr
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pverify.core.canon import Value, as_array, as_bool, as_bytes, as_text, as_uint, decode, digest, encode
+from p2pverify.core.canon import (
+    Value,
+    as_array,
+    as_bool,
+    as_bytes,
+    as_text,
+    as_uint,
+    check_sorted,
+    decode,
+    digest,
+    encode,
+)
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.golden import GOLDEN_ANSWER_TOKENS_MAX, GOLDEN_PATHS_MAX, GOLDEN_PROMPT_TOKENS_MAX
 from p2pverify.core.manifest import CANARIES_MAX, Canary, CanaryAnswer, Manifest
@@ -282,9 +293,7 @@ def _trigger(value: Value) -> Trigger:
     )
     if not read.prompt or not read.tokens_max:
         raise DecodeError("a trigger asks for nothing")
-    names = [(reply.engine, reply.numeric_path) for reply in read.replies]
-    if names != sorted(set(names)):
-        raise DecodeError("a trigger's replies are not sorted and distinct")
+    check_sorted([(reply.engine, reply.numeric_path) for reply in read.replies], "a trigger's replies")
     return read
 
 

@@ -7,7 +7,7 @@ processor is called. Running the questions is left to `node.selftest`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, digest
+from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, digest
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.network import TEMPERATURE_MILLI_MAX
 from p2pverify.core.question import TOKEN_MAX
@@ -98,9 +98,7 @@ def read_golden(value: Value) -> Golden:
         tuple(_question(item) for item in as_array(questions, "golden questions", length_max=GOLDEN_QUESTIONS_MAX)),
         tuple(_path(item) for item in as_array(paths, "golden paths", length_max=GOLDEN_PATHS_MAX)),
     )
-    names = [(path.engine, path.numeric_path) for path in read.paths]
-    if names != sorted(set(names)):
-        raise DecodeError("golden paths are not sorted and distinct")
+    check_sorted([(path.engine, path.numeric_path) for path in read.paths], "golden paths")
     if any(len(path.answers) != len(read.questions) for path in read.paths):
         raise DecodeError("a golden path does not answer every question")
     if read.paths and not read.questions:

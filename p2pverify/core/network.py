@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
 
-from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, decode, digest, encode
+from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, decode, digest, encode
 from p2pverify.core.errors import DecodeError
 
 DOMAIN = "p2pverify/network/1"
@@ -234,8 +234,7 @@ def decode_network(data: bytes) -> Network:
 
 def _keys(value: Value, name: str, length_max: int) -> tuple[bytes, ...]:
     keys = tuple(as_bytes(item, name, size=32) for item in as_array(value, name, length_max=length_max))
-    if list(keys) != sorted(set(keys)):
-        raise DecodeError(f"{name} are not sorted and distinct")
+    check_sorted(keys, name)
     return keys
 
 
