@@ -24,17 +24,17 @@ from p2pverify.core.golden import GOLDEN_ANSWER_TOKENS_MAX, GOLDEN_PATHS_MAX, GO
 from p2pverify.core.manifest import CANARIES_MAX, Canary, CanaryAnswer, Manifest
 from p2pverify.core.network import DeterminismClass, Network
 from p2pverify.core.question import (
-    FINISHES,
     NO_LOGITS,
     REQUEST_BYTES_MAX,
     RESPONSE_BYTES_MAX,
-    TOKEN_MAX,
     Answer,
     Question,
     Request,
     RequestRefused,
     decode_request,
     decode_response,
+    read_finish,
+    read_tokens,
 )
 
 PROMPT = "p2pverify/canary-prompt/1"
@@ -283,10 +283,9 @@ def decode_canary_evidence(data: bytes) -> CanaryEvidence:
 
 def _trigger(value: Value) -> Trigger:
     salt, prompt, tokens_max, replies, is_spent = as_array(value, "trigger", length=5)
-    tokens = as_array(prompt, "trigger's prompt", length_max=GOLDEN_PROMPT_TOKENS_MAX)
     read = Trigger(
         as_bytes(salt, "salt", size=32),
-        tuple(as_uint(token, "token", TOKEN_MAX) for token in tokens),
+        read_tokens(prompt, "trigger's prompt", GOLDEN_PROMPT_TOKENS_MAX),
         as_uint(tokens_max, "tokens_max", GOLDEN_ANSWER_TOKENS_MAX),
         tuple(_reply(item) for item in as_array(replies, "replies", length_max=GOLDEN_PATHS_MAX)),
         as_bool(is_spent, "spent"),
@@ -299,15 +298,11 @@ def _trigger(value: Value) -> Trigger:
 
 def _reply(value: Value) -> CanaryReply:
     engine, numeric_path, salt, tokens, finish, logits = as_array(value, "reply", length=6)
-    ids = as_array(tokens, "tokens", length_max=GOLDEN_ANSWER_TOKENS_MAX)
-    read = CanaryReply(
+    return CanaryReply(
         as_text(engine, "engine", 128),
         as_text(numeric_path, "numeric path", 128),
         as_bytes(salt, "salt", size=32),
-        tuple(as_uint(token, "token", TOKEN_MAX) for token in ids),
-        as_text(finish, "finish", 8),
+        read_tokens(tokens, "tokens", GOLDEN_ANSWER_TOKENS_MAX),
+        read_finish(finish),
         as_bytes(logits, "logits digest", size=32),
     )
-    if read.finish not in FINISHES:
-        raise DecodeError("unknown finish")
-    return read

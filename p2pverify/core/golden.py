@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, digest
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.network import TEMPERATURE_MILLI_MAX
-from p2pverify.core.question import TOKEN_MAX
+from p2pverify.core.question import read_tokens
 
 DOMAIN = "p2pverify/golden/1"
 GOLDEN_QUESTIONS_MAX = 8
@@ -108,9 +108,8 @@ def read_golden(value: Value) -> Golden:
 
 def _question(value: Value) -> GoldenQuestion:
     prompt, tokens_max, temperature, key = as_array(value, "golden question", length=4)
-    tokens = as_array(prompt, "golden prompt", length_max=GOLDEN_PROMPT_TOKENS_MAX)
     read = GoldenQuestion(
-        tuple(as_uint(token, "token", TOKEN_MAX) for token in tokens),
+        read_tokens(prompt, "golden prompt", GOLDEN_PROMPT_TOKENS_MAX),
         as_uint(tokens_max, "tokens_max", GOLDEN_ANSWER_TOKENS_MAX),
         as_uint(temperature, "temperature_milli", TEMPERATURE_MILLI_MAX),
         as_bytes(key, "sampler key", size=32),

@@ -289,6 +289,19 @@ def _question(value: Value) -> Question:
     )
 
 
+def read_tokens(value: Value, name: str, length_max: int) -> tuple[int, ...]:
+    """Read decoded token ids. Raises DecodeError."""
+    return tuple(as_uint(token, "token", TOKEN_MAX) for token in as_array(value, name, length_max=length_max))
+
+
+def read_finish(value: Value) -> str:
+    """Read the decoded reason of an answer's end. Raises DecodeError."""
+    finish = as_text(value, "finish", 8)
+    if finish not in FINISHES:
+        raise DecodeError("unknown finish")
+    return finish
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A response that holds an answer; `logits` as in `output_digest`."""
@@ -343,11 +356,8 @@ def decode_response(data: bytes, request: Request) -> Answer:
         raise RequestRefused(as_text(top[1], "code", 64), as_text(top[2], "detail", 512))
     if len(top) != 5 or top[0] != "ok":
         raise DecodeError("not a response")
-    tokens = as_array(top[1], "tokens", length_max=ANSWER_TOKENS_MAX)
-    ids = tuple(as_uint(token, "token", TOKEN_MAX) for token in tokens)
-    finish = as_text(top[2], "finish", 8)
-    if finish not in FINISHES:
-        raise DecodeError("unknown finish")
+    ids = read_tokens(top[1], "tokens", ANSWER_TOKENS_MAX)
+    finish = read_finish(top[2])
     logits = as_bytes(top[3], "logits digest", size=32)
     receipt = receipt_from_fields(top[4], request.network, request.responder, request.id)
     if receipt.token_count != len(ids):
