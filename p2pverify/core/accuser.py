@@ -128,9 +128,10 @@ class Accuser:
     def _turn_ms(self, charge: _Charge, suspect: _Suspect, now_ms: int) -> int:
         """When this peer would accuse; who has no weight looks again in an epoch."""
         params, key = self._context.params, self._context.key
-        ranked = sorted(self._weighted(charge[0]), key=lambda peer: digest([charge[0], suspect.seq, peer]))
-        if key not in ranked:
+        weighted = self._weighted(charge[0])
+        if key not in weighted:
             return now_ms + params.epoch_ms
+        ranked = sorted(weighted, key=lambda peer: digest([charge[0], suspect.seq, peer]))
         at_ms = suspect.since_ms
         proof = self._proofs.get(charge)
         if proof is not None and proof.seq <= suspect.seq:

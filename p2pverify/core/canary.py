@@ -7,13 +7,24 @@ them is left to `node.canaries` and `net.visit`, what canaries cannot show to pr
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pverify.core.canon import Value, as_array, as_bool, as_bytes, as_text, as_uint, decode, digest, encode
+from p2pverify.core.canon import (
+    Value,
+    as_array,
+    as_bool,
+    as_bytes,
+    as_text,
+    as_uint,
+    check_sorted,
+    decode,
+    digest,
+    encode,
+)
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.golden import GOLDEN_ANSWER_TOKENS_MAX, GOLDEN_PATHS_MAX, GOLDEN_PROMPT_TOKENS_MAX, TOKEN_MAX
+from p2pverify.core.golden import GOLDEN_ANSWER_TOKENS_MAX, GOLDEN_PATHS_MAX, GOLDEN_PROMPT_TOKENS_MAX
 from p2pverify.core.manifest import CANARIES_MAX, Canary, CanaryAnswer, Manifest
 from p2pverify.core.network import DeterminismClass, Network
 from p2pverify.core.question import (
-    FINISHES,
+    NO_LOGITS,
     REQUEST_BYTES_MAX,
     RESPONSE_BYTES_MAX,
     Answer,
@@ -22,6 +33,8 @@ from p2pverify.core.question import (
     RequestRefused,
     decode_request,
     decode_response,
+    read_finish,
+    read_tokens,
 )
 
 PROMPT = "p2pverify/canary-prompt/1"
@@ -30,7 +43,6 @@ SECRETS = "p2pverify/canary-secrets/1"
 EVIDENCE = "p2pverify/canary-evidence/1"
 CANARY_SECRETS_BYTES_MAX = 4_194_304
 CANARY_EVIDENCE_BYTES_MAX = 102_400
-NO_LOGITS = bytes(32)
 
 MATCH, MISMATCH, CANNOT_TELL = "match", "mismatch", "cannot tell"
 
@@ -271,33 +283,26 @@ def decode_canary_evidence(data: bytes) -> CanaryEvidence:
 
 def _trigger(value: Value) -> Trigger:
     salt, prompt, tokens_max, replies, is_spent = as_array(value, "trigger", length=5)
-    tokens = as_array(prompt, "trigger's prompt", length_max=GOLDEN_PROMPT_TOKENS_MAX)
     read = Trigger(
         as_bytes(salt, "salt", size=32),
-        tuple(as_uint(token, "token", TOKEN_MAX) for token in tokens),
+        read_tokens(prompt, "trigger's prompt", GOLDEN_PROMPT_TOKENS_MAX),
         as_uint(tokens_max, "tokens_max", GOLDEN_ANSWER_TOKENS_MAX),
         tuple(_reply(item) for item in as_array(replies, "replies", length_max=GOLDEN_PATHS_MAX)),
         as_bool(is_spent, "spent"),
     )
     if not read.prompt or not read.tokens_max:
         raise DecodeError("a trigger asks for nothing")
-    names = [(reply.engine, reply.numeric_path) for reply in read.replies]
-    if names != sorted(set(names)):
-        raise DecodeError("a trigger's replies are not sorted and distinct")
+    check_sorted([(reply.engine, reply.numeric_path) for reply in read.replies], "a trigger's replies")
     return read
 
 
 def _reply(value: Value) -> CanaryReply:
     engine, numeric_path, salt, tokens, finish, logits = as_array(value, "reply", length=6)
-    ids = as_array(tokens, "tokens", length_max=GOLDEN_ANSWER_TOKENS_MAX)
-    read = CanaryReply(
+    return CanaryReply(
         as_text(engine, "engine", 128),
         as_text(numeric_path, "numeric path", 128),
         as_bytes(salt, "salt", size=32),
-        tuple(as_uint(token, "token", TOKEN_MAX) for token in ids),
-        as_text(finish, "finish", 8),
+        read_tokens(tokens, "tokens", GOLDEN_ANSWER_TOKENS_MAX),
+        read_finish(finish),
         as_bytes(logits, "logits digest", size=32),
     )
-    if read.finish not in FINISHES:
-        raise DecodeError("unknown finish")
-    return read

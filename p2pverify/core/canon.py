@@ -9,14 +9,17 @@ What the values mean is left to the record modules, which take them apart with t
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import cbor2
 
 from p2pverify.core.errors import DecodeError, LocalProtocolError
 
 Value: TypeAlias = bool | int | bytes | str | list["Value"] | dict[int, "Value"] | None
+
+_Key = TypeVar("_Key", bytes, tuple[str, ...])
 
 DEPTH_MAX = 16  # arrays and maps inside one another, the outermost counted
 UINT_MAX = 2**63 - 1  # of a field, so that a signed 64-bit integer holds it everywhere
@@ -272,3 +275,9 @@ def as_array(value: Value, name: str, *, length: int | None = None, length_max: 
     if length_max is not None and len(value) > length_max:
         raise DecodeError(f"{name}: more than {length_max} items")
     return value
+
+
+def check_sorted(keys: Sequence[_Key], name: str) -> None:
+    """DecodeError naming the items, unless each key is greater than the one before."""
+    if list(keys) != sorted(set(keys)):
+        raise DecodeError(f"{name} are not sorted and distinct")

@@ -123,7 +123,7 @@ def _cause(claim: Claim, bounds: Across) -> tuple[Cause, int | None]:
 
 def _fits(deficits: Sequence[int], bounds: Across) -> bool:
     """Whether these margins are no mismatch."""
-    return sum(map(squared, deficits)) <= bounds.mismatch_base + bounds.mismatch_slope * len(deficits)
+    return sum(map(squared, deficits)) <= bounds.mismatch_total(len(deficits))
 
 
 def _is_noise_unrelated(claim: Claim) -> bool:

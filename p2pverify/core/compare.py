@@ -90,9 +90,9 @@ def malformed(count: int) -> Measure:
 
 def verdict(found: Measure, bounds: Across) -> Verdict:
     """Whether an answer is one that an honest peer of a class gives. The bounds grow with the number of tokens."""
-    if found.end > bounds.end_max or found.total > bounds.mismatch_base + bounds.mismatch_slope * found.count:
+    if found.end > bounds.end_max or found.total > bounds.mismatch_total(found.count):
         return Verdict.MISMATCH
-    if found.total <= bounds.match_base + bounds.match_slope * found.count:
+    if found.total <= bounds.match_total(found.count):
         return Verdict.MATCH
     return Verdict.INCONCLUSIVE
 

@@ -209,13 +209,16 @@ class Cutter:
 
     def _standing(self, epoch: int, latest: State) -> Iterator[_Seen]:
         """Proposals of an epoch on the newest cut whose proposer has weight there and whose proof holds."""
+        alpha = draw.propose_alpha(self._context.network_id, epoch, latest.beacon)
         for seen in self._proposals.get(epoch, {}).values():
-            author, cut = seen.record.author, seen.cut
+            author = seen.record.author
             member = latest.members.get(author)
-            if cut.base != latest.id or member is None or not member.weight:
+            if member is None or not member.weight:
                 continue
-            alpha = draw.propose_alpha(self._context.network_id, cut.epoch, latest.beacon)
-            if cut.vrf_key == self._vrf_key(author, latest) and vrf_holds(cut.vrf_key, alpha, cut.proof):
+            cut = seen.cut
+            if cut.base != latest.id or cut.vrf_key != self._vrf_key(author, latest):
+                continue
+            if vrf_holds(cut.vrf_key, alpha, cut.proof):
                 yield seen
 
     def _vrf_key(self, author: bytes, latest: State) -> bytes | None:

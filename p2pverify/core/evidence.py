@@ -7,11 +7,10 @@ keeps as a challenger; who asks whom, and what becomes of it, is left to `voter`
 
 from dataclasses import dataclass
 
-from p2pverify.core.canon import as_array, as_bytes, as_text, as_uint, decode, encode
-from p2pverify.core.errors import DecodeError
+from p2pverify.core.canon import as_array, as_bytes, as_uint, decode, encode
 from p2pverify.core.events import StoredEvidence
 from p2pverify.core.network import ANSWER_TOKENS_MAX
-from p2pverify.core.question import FINISHES, TOKEN_MAX, Receipt, output_digest, salted_digest
+from p2pverify.core.question import Receipt, output_digest, read_finish, read_tokens, salted_digest
 from p2pverify.core.records import ASKED_MAX, DisputeKey, dispute_from_value
 
 EVIDENCE_REQUEST_BYTES_MAX = 256
@@ -59,12 +58,10 @@ def decode_evidence(data: bytes) -> Output | None:
     if not top:
         return None
     tokens, finish, logits = as_array(top, "evidence", length=3)
-    ids = as_array(tokens, "tokens", length_max=ANSWER_TOKENS_MAX)
-    text = as_text(finish, "finish", 8)
-    if text not in FINISHES:
-        raise DecodeError("unknown finish")
     return Output(
-        tuple(as_uint(token, "token", TOKEN_MAX) for token in ids), text, as_bytes(logits, "logits digest", size=32)
+        read_tokens(tokens, "tokens", ANSWER_TOKENS_MAX),
+        read_finish(finish),
+        as_bytes(logits, "logits digest", size=32),
     )
 
 

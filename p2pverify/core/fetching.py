@@ -53,11 +53,10 @@ class Fetcher:
 
     def _find(self, audit: Audit, which: int, now_ms: int, came: Callable[[Output | None, int], None]) -> None:
         asked = audit.asked[which]
-        if asked.responder == self._context.key:
-            known = self._responder.known_output(audit.challenger, audit.question)
-            if known is not None and _fits(known, asked, audit):
-                came(known, now_ms)
-                return
+        own = self._responder.find_evidence(audit, which)
+        if own is not None:
+            came(own, now_ms)
+            return
         sources = [peer for peer in (audit.challenger, asked.responder) if peer != self._context.key]
         data = encode_evidence_request(audit.key, which)
 

@@ -7,16 +7,16 @@ processor is called. Running the questions is left to `node.selftest`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, digest
+from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, digest
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.network import TEMPERATURE_MILLI_MAX
+from p2pverify.core.question import read_tokens
 
 DOMAIN = "p2pverify/golden/1"
 GOLDEN_QUESTIONS_MAX = 8
 GOLDEN_PATHS_MAX = 64
 GOLDEN_PROMPT_TOKENS_MAX = 256
 GOLDEN_ANSWER_TOKENS_MAX = 256
-TOKEN_MAX = 2**31 - 1
-TEMPERATURE_MILLI_MAX = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,7 @@ def read_golden(value: Value) -> Golden:
         tuple(_question(item) for item in as_array(questions, "golden questions", length_max=GOLDEN_QUESTIONS_MAX)),
         tuple(_path(item) for item in as_array(paths, "golden paths", length_max=GOLDEN_PATHS_MAX)),
     )
-    names = [(path.engine, path.numeric_path) for path in read.paths]
-    if names != sorted(set(names)):
-        raise DecodeError("golden paths are not sorted and distinct")
+    check_sorted([(path.engine, path.numeric_path) for path in read.paths], "golden paths")
     if any(len(path.answers) != len(read.questions) for path in read.paths):
         raise DecodeError("a golden path does not answer every question")
     if read.paths and not read.questions:
@@ -110,9 +108,8 @@ def read_golden(value: Value) -> Golden:
 
 def _question(value: Value) -> GoldenQuestion:
     prompt, tokens_max, temperature, key = as_array(value, "golden question", length=4)
-    tokens = as_array(prompt, "golden prompt", length_max=GOLDEN_PROMPT_TOKENS_MAX)
     read = GoldenQuestion(
-        tuple(as_uint(token, "token", TOKEN_MAX) for token in tokens),
+        read_tokens(prompt, "golden prompt", GOLDEN_PROMPT_TOKENS_MAX),
         as_uint(tokens_max, "tokens_max", GOLDEN_ANSWER_TOKENS_MAX),
         as_uint(temperature, "temperature_milli", TEMPERATURE_MILLI_MAX),
         as_bytes(key, "sampler key", size=32),

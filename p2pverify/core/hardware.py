@@ -15,7 +15,6 @@ from p2pverify.core.errors import DecodeError
 
 CLAIM_CHARS_MAX = 64
 _CLAIM = re.compile(r"[a-z0-9]([a-z0-9 ._+/-]*[a-z0-9])?")
-ELAPSED_MS_MAX = 2**32 - 1
 #: Samples are kept by the window of their epoch: the newest, and the one before it.
 WINDOW_EPOCHS = 128
 WINDOWS_KEPT = 2

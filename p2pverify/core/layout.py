@@ -7,12 +7,13 @@ the parts mean is left to `records`.
 #: The fields of a header behind its domain string, as they follow each other there.
 HeaderFields = tuple[bytes, bytes, int, int, bytes, int, bytes]
 
-_BYTES_32 = b"X "  # how a byte string of 32 begins, and one of 64
+BYTES_32 = b"X "  # how a byte string of 32 begins, and one of 64
 _BYTES_64 = b"X@"
-_START = bytes.fromhex("83886b") + b"p2pverify/1" + _BYTES_32
-_NETWORK = len(_START)
-_AUTHOR = _NETWORK + 32 + 2
-_NUMBERS = _AUTHOR + 32
+#: How a record begins, and where its author and then its numbers stand.
+START = bytes.fromhex("83886b") + b"p2pverify/1" + BYTES_32
+_NETWORK = len(START)
+AUTHOR = _NETWORK + 32 + 2
+NUMBERS = AUTHOR + 32
 _SIGNATURE_ENCODED = 66  # 64 bytes behind a first byte and their length
 
 
@@ -28,23 +29,23 @@ def split_record(data: bytes) -> tuple[HeaderFields, bytes, bytes] | None:
 
     What is found has the types, sizes and bounds of a header's fields; how large a payload may be is not looked at.
     """
-    if len(data) > 0xFFFF or not data.startswith(_START) or data[_AUTHOR - 2 : _AUTHOR] != _BYTES_32:
+    if len(data) > 0xFFFF or not data.startswith(START) or data[AUTHOR - 2 : AUTHOR] != BYTES_32:
         return None
-    epoch, at = _uint(data, _NUMBERS)
+    epoch, at = _uint(data, NUMBERS)
     seq, prev = _uint(data, at)
     kind, body = _uint(data, prev + 34)
     end = body + 34
     at = end + _SIGNATURE_ENCODED
     if at >= len(data) or epoch < 0 or seq < 0 or not 0 <= kind < 256:
         return None
-    if (data[prev : prev + 2], data[body : body + 2], data[end : end + 2]) != (_BYTES_32, _BYTES_32, _BYTES_64):
+    if (data[prev : prev + 2], data[body : body + 2], data[end : end + 2]) != (BYTES_32, BYTES_32, _BYTES_64):
         return None
     begin = at + (1 if data[at] < 0x58 else data[at] - 0x56)  # one byte, or the length in one or two more
     if data[at:begin] != _bytes_head(len(data) - begin):
         return None
     header = (
-        data[_NETWORK : _AUTHOR - 2],
-        data[_AUTHOR:_NUMBERS],
+        data[_NETWORK : AUTHOR - 2],
+        data[AUTHOR:NUMBERS],
         epoch,
         seq,
         data[prev + 2 : prev + 34],

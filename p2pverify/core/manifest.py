@@ -7,7 +7,7 @@ engine, and canaries commit to answers that the publisher keeps secret. What fol
 
 from dataclasses import dataclass
 
-from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, decode, encode, sha256
+from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.golden import GOLDEN_ANSWER_TOKENS_MAX, GOLDEN_PATHS_MAX, NO_GOLDEN, Golden, read_golden
 from p2pverify.core.network import Across, across_value, read_across
@@ -125,12 +125,8 @@ def decode_manifest(data: bytes) -> Manifest:
         tuple(_calibration(item) for item in as_array(top[10], "calibrations", length_max=CALIBRATIONS_MAX)),
         tuple(_canary(item) for item in as_array(top[11], "canaries", length_max=CANARIES_MAX)),
     )
-    pairs = [calibration.pair for calibration in found.calibrations]
-    if pairs != sorted(set(pairs)):
-        raise DecodeError("calibrations are not sorted and distinct")
-    prompts = [canary.prompt for canary in found.canaries]
-    if prompts != sorted(set(prompts)):
-        raise DecodeError("canaries are not sorted and distinct")
+    check_sorted([calibration.pair for calibration in found.calibrations], "calibrations")
+    check_sorted([canary.prompt for canary in found.canaries], "canaries")
     return found
 
 
@@ -161,9 +157,7 @@ def _canary(value: Value) -> Canary:
                 as_text(engine, "engine", 128), as_text(path, "numeric path", 128), as_bytes(answer, "answer", size=32)
             )
         )
-    names = [(answer.engine, answer.numeric_path) for answer in read]
-    if names != sorted(set(names)):
-        raise DecodeError("a canary's answers are not sorted and distinct")
+    check_sorted([(answer.engine, answer.numeric_path) for answer in read], "a canary's answers")
     return Canary(
         as_bytes(prompt, "canary prompt", size=32),
         as_uint(tokens_max, "tokens_max", GOLDEN_ANSWER_TOKENS_MAX),

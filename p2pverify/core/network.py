@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
 
-from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, decode, digest, encode
+from p2pverify.core.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, decode, digest, encode
 from p2pverify.core.errors import DecodeError
 
 DOMAIN = "p2pverify/network/1"
@@ -16,6 +16,7 @@ NETWORK_BYTES_MAX = 32_768
 FOUNDERS_MAX = 256
 CLASSES_MAX = 32
 ANSWER_TOKENS_MAX = 1024
+TEMPERATURE_MILLI_MAX = 2000
 #: Engine and numeric path of the class of those whose class is unknown: never compared by digest.
 ANY = "*"
 THRESHOLD_MAX = 2**32 - 1
@@ -37,6 +38,14 @@ class Across:
     mismatch_slope: int
     end_max: int
     honest_ppm: int
+
+    def match_total(self, count: int) -> int:
+        """The greatest total of a match of so many tokens."""
+        return self.match_base + self.match_slope * count
+
+    def mismatch_total(self, count: int) -> int:
+        """The total of so many tokens above which they are a mismatch."""
+        return self.mismatch_base + self.mismatch_slope * count
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +127,7 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("panel_size", 1, 31),
     ("prompt_tokens", 1, 256),
     ("answer_tokens", 1, ANSWER_TOKENS_MAX),
-    ("temperature_milli", 0, 2000),
+    ("temperature_milli", 0, TEMPERATURE_MILLI_MAX),
     ("greedy_percent", 0, 100),
     ("anchor_lag", 1, 64),
     ("anchor_window", 0, 64),
@@ -134,7 +143,7 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("across_percent", 0, 100),
     ("prompt_spread", 0, 255),
     ("answer_spread", 0, ANSWER_TOKENS_MAX - 1),
-    ("temperature_spread", 0, 1999),
+    ("temperature_spread", 0, TEMPERATURE_MILLI_MAX - 1),
 )
 
 
@@ -225,8 +234,7 @@ def decode_network(data: bytes) -> Network:
 
 def _keys(value: Value, name: str, length_max: int) -> tuple[bytes, ...]:
     keys = tuple(as_bytes(item, name, size=32) for item in as_array(value, name, length_max=length_max))
-    if list(keys) != sorted(set(keys)):
-        raise DecodeError(f"{name} are not sorted and distinct")
+    check_sorted(keys, name)
     return keys
 
 

@@ -25,8 +25,9 @@ class Panel:
 def make_panel(network: Network, anchor: State, challenger: bytes, beta: bytes, slot: draw.Slot) -> Panel:
     """The panel of a member's slot, drawn from the members at the anchor."""
     own = anchor.members[challenger].class_index
-    others = anchor.candidates(challenger, judged_classes(network, own))
-    is_across = bool(others) and (slot.across or not can_compare(network, anchor, own))
+    wants_others = slot.across or not can_compare(network, anchor, own)
+    others = anchor.candidates(challenger, judged_classes(network, own)) if wants_others else []
+    is_across = bool(others)
     candidates = others if is_across else anchor.candidates(challenger, compared_classes(network, own))
     targets = draw.targets(beta, slot, candidates, network.params)
     return Panel(targets, tuple(anchor.members[peer].class_index for peer in targets), is_across)

@@ -7,12 +7,9 @@ a record is left to `rules`, which says what is wrong with it.
 from dataclasses import dataclass
 
 from p2pverify.core.canon import sha256
+from p2pverify.core.layout import AUTHOR, BYTES_32, NUMBERS, START
 from p2pverify.core.records import Kind
 
-_START = bytes.fromhex("83886b") + b"p2pverify/1" + b"\x58\x20"
-_AUTHOR = len(_START) + 32 + 2
-_NUMBERS = _AUTHOR + 32
-_KEY_HEAD = b"\x58\x20"
 _RECEIPT_BYTES = 240  # about what an audit spends on each peer that it asked
 _SEAL_BYTES_MAX = 400  # a commit without a lot for a committee
 _VRF_CHECKS = 6  # a VRF proof costs as much as so many signatures (measured: 0.48 ms against 0.08)
@@ -53,18 +50,18 @@ class Claim:
 
 def peek(data: bytes) -> Claim | None:
     """The claim of a record's bytes, or None if they do not begin like one."""
-    if not data.startswith(_START) or data[_AUTHOR - 2 : _AUTHOR] != _KEY_HEAD:
+    if not data.startswith(START) or data[AUTHOR - 2 : AUTHOR] != BYTES_32:
         return None
-    at = _NUMBERS
+    at = NUMBERS
     for _ in range(2):  # epoch and seq
         at = _after_uint(data, at)
     prev_at = at + 2
     kind_at = prev_at + 32
     end = _after_uint(data, kind_at) + 34
-    if data[at:prev_at] != _KEY_HEAD or end > len(data):
+    if data[at:prev_at] != BYTES_32 or end > len(data):
         return None
     kind = data[kind_at] if data[kind_at] < 24 else data[kind_at + 1]
-    return Claim(data[_AUTHOR:_NUMBERS], kind, data[prev_at:kind_at], data[1:end], len(data))
+    return Claim(data[AUTHOR:NUMBERS], kind, data[prev_at:kind_at], data[1:end], len(data))
 
 
 def _after_uint(data: bytes, at: int) -> int:

@@ -23,7 +23,7 @@ from p2pverify.core.canon import (
 )
 from p2pverify.core.compare import Measures
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import ANSWER_TOKENS_MAX
+from p2pverify.core.network import ANSWER_TOKENS_MAX, TEMPERATURE_MILLI_MAX
 
 QUESTION = "p2pverify/question/1"
 REQUEST = "p2pverify/request/1"
@@ -39,6 +39,7 @@ REQUEST_BYTES_MAX = 65_536
 RESPONSE_BYTES_MAX = 32_768
 FINISHES = ("stop", "length")
 NO_OUTPUT = bytes(32)  # of a challenger that gives no answer of its own
+NO_LOGITS = bytes(32)  # of an engine that does not show them, or not the same again
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,10 +283,23 @@ def _question(value: Value) -> Question:
         as_bytes(top[1], "manifest", size=32),
         tuple(as_uint(token, "token", TOKEN_MAX) for token in prompt),
         as_uint(top[3], "tokens_max", ANSWER_TOKENS_MAX),
-        as_uint(top[4], "temperature_milli", 2000),
+        as_uint(top[4], "temperature_milli", TEMPERATURE_MILLI_MAX),
         as_bytes(top[5], "seed", size=16),
         as_bytes(top[6], "requester", size=32),
     )
+
+
+def read_tokens(value: Value, name: str, length_max: int) -> tuple[int, ...]:
+    """Read decoded token ids. Raises DecodeError."""
+    return tuple(as_uint(token, "token", TOKEN_MAX) for token in as_array(value, name, length_max=length_max))
+
+
+def read_finish(value: Value) -> str:
+    """Read the decoded reason of an answer's end. Raises DecodeError."""
+    finish = as_text(value, "finish", 8)
+    if finish not in FINISHES:
+        raise DecodeError("unknown finish")
+    return finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,11 +356,8 @@ def decode_response(data: bytes, request: Request) -> Answer:
         raise RequestRefused(as_text(top[1], "code", 64), as_text(top[2], "detail", 512))
     if len(top) != 5 or top[0] != "ok":
         raise DecodeError("not a response")
-    tokens = as_array(top[1], "tokens", length_max=ANSWER_TOKENS_MAX)
-    ids = tuple(as_uint(token, "token", TOKEN_MAX) for token in tokens)
-    finish = as_text(top[2], "finish", 8)
-    if finish not in FINISHES:
-        raise DecodeError("unknown finish")
+    ids = read_tokens(top[1], "tokens", ANSWER_TOKENS_MAX)
+    finish = read_finish(top[2])
     logits = as_bytes(top[3], "logits digest", size=32)
     receipt = receipt_from_fields(top[4], request.network, request.responder, request.id)
     if receipt.token_count != len(ids):

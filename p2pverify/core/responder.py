@@ -2,10 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from p2pverify.core import sign
 from p2pverify.core.audit import Audit
-from p2pverify.core.canon import encode
 from p2pverify.core.context import Context
 from p2pverify.core.events import Computed, ComputeFailed, Persist, Respond, StoredAnswer
 from p2pverify.core.evidence import Output
@@ -50,14 +50,15 @@ class Responder:
 
     def known_output(self, requester: bytes, question: bytes) -> Output | None:
         """The answer to a question that was answered before."""
-        return self._known((requester, question))
+        answers = self._answers.get(requester)
+        return None if answers is None else answers.get(question)
 
     def find_evidence(self, audit: Audit, which: int) -> Output | None:
         """The answer that this peer gave in an audit."""
         asked = audit.asked[which] if which < len(audit.asked) else None
         if asked is None or asked.receipt is None or asked.responder != self._context.key:
             return None
-        known = self._known((audit.challenger, audit.question))
+        known = self.known_output(audit.challenger, audit.question)
         return known if known is not None and known.is_of(asked.receipt, audit.question) else None
 
     def take(self, ticket: int, data: bytes, source: bytes, now_ms: int) -> None:
@@ -68,7 +69,7 @@ class Responder:
         except RequestRefused as refused:
             self.refuse(ticket, refused)
             return
-        known = self._known((request.requester, request.question))
+        known = self.known_output(request.requester, request.question)
         if known is not None:
             self._respond(ticket, request, known, None)
             return
@@ -140,11 +141,6 @@ class Responder:
         for answered in waiting:
             answered(event)
 
-    def _known(self, key: tuple[bytes, bytes]) -> Output | None:
-        requester, question = key
-        answers = self._answers.get(requester)
-        return None if answers is None else answers.get(question)
-
     def _keep(self, key: tuple[bytes, bytes], output: Output) -> None:
         """Remember an answer; when there are too many, the oldest of the requester with the most has to go."""
         requester, question = key
@@ -173,17 +169,7 @@ class Responder:
             *times,
             bytes(64),
         )
-        signature = sign.sign(context.seed, encode(unsigned.signed_value()))
-        receipt = Receipt(
-            context.network_id,
-            context.key,
-            request.id,
-            context.class_index,
-            salted,
-            len(output.tokens),
-            *times,
-            signature,
-        )
+        receipt = replace(unsigned, signature=sign.sign(context.seed, unsigned.signed_bytes()))
         self.served += 1
         context.effects.append(
             Respond(ticket, encode_answer(Answer(output.tokens, output.finish, output.logits, receipt)))

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from math import isqrt
 
+from p2pverify.core.hardware import median
 from p2pverify.core.network import TestSteps
 from p2pverify.core.state import Member
 
@@ -52,14 +53,12 @@ def interval_ppm(agreements: int, dissents: int) -> tuple[int, int]:
 
 def availability_ppm(member: Member, weighted: frozenset[bytes]) -> int | None:
     """Median over distinct weighted challengers of the share of requests that were answered; None if none asked."""
-    shares = sorted(
+    shares = [
         contact.answered * MILLION // contact.asked
         for challenger, contact in member.contacts.items()
         if challenger in weighted and contact.asked
-    )
-    if not shares:
-        return None
-    return shares[(len(shares) - 1) // 2]
+    ]
+    return median(shares) if shares else None
 
 
 def standing(member: Member, suspect_at: int, availability: int | None, epoch: int) -> Standing:

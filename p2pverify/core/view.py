@@ -55,7 +55,7 @@ def _speeds(state: State, weighted: frozenset[bytes]) -> dict[bytes, Speed]:
     claimants = {}
     for peer, member in state.members.items():
         if member.hardware:
-            windows = tuple(c.windows for asker, c in sorted(member.contacts.items()) if asker in weighted)
+            windows = tuple(c.windows for asker, c in member.contacts.items() if asker in weighted)
             counts = member.active and peer in weighted and not member.is_convicted
             claimants[peer] = Claimant(member.class_index, member.hardware, windows, counts)
     return speeds(claimants) if claimants else {}

@@ -198,9 +198,9 @@ class Voter:
     def _commit(self, dispute: Dispute, state: State, now_ms: int) -> None:
         context, key = self._context, dispute.key
         turn = (key, dispute.stage, dispute.beacon)
-        lot = self._lot(dispute, turn)
         if turn in self._committed or context.key not in dispute.electorate:
             return
+        lot = self._lot(dispute, turn)
         if dispute.stage != EVERYONE and lot is None:
             return
         work = self._answer(dispute, now_ms)

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from p2pverify.core.question import NO_LOGITS
 from p2pverify.engine import llamacpp, template, weights
 from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine
 from p2pverify.engine.errors import EngineUnavailable, WeightsError
 from p2pverify.engine.gguf import Head, read_head
-from p2pverify.node.ports import GENERATE, NO_LOGITS, SCORE, WRITE, Generated, ModelInfo, Scored
+from p2pverify.node.ports import GENERATE, SCORE, WRITE, Generated, ModelInfo, Scored
 
 ENGINE = "transformers"
 SETTINGS = "float32/eager"

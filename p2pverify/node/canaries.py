@@ -11,7 +11,6 @@ from pathlib import Path
 from p2pverify.core.canary import (
     CANARY_EVIDENCE_BYTES_MAX,
     CANARY_SECRETS_BYTES_MAX,
-    NO_LOGITS,
     CanaryEvidence,
     CanaryReply,
     Trigger,
@@ -21,6 +20,7 @@ from p2pverify.core.canary import (
 )
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.manifest import Manifest
+from p2pverify.core.question import NO_LOGITS
 from p2pverify.node.home import atomic_file
 from p2pverify.node.ports import SCORE, Engine
 from p2pverify.node.tomlfile import FileError

@@ -266,8 +266,8 @@ def _difference(found: Finding, output: Output, place: int, texts: Texts) -> dic
 
 def _measure(found: Measure, bounds: Across | None) -> dict[str, object]:
     limits = bounds and {
-        "match": bounds.match_base + bounds.match_slope * found.count,
-        "mismatch": bounds.mismatch_base + bounds.mismatch_slope * found.count,
+        "match": bounds.match_total(found.count),
+        "mismatch": bounds.mismatch_total(found.count),
         "end": bounds.end_max,
         "alone": alone(bounds, found.count),
     }
@@ -276,5 +276,4 @@ def _measure(found: Measure, bounds: Across | None) -> dict[str, object]:
 
 def alone(bounds: Across, count: int) -> int:
     """The margin in micronats with which one token alone makes a mismatch, leaving the cap aside."""
-    total = bounds.mismatch_base + bounds.mismatch_slope * count
-    return isqrt(total * MICRO)
+    return isqrt(bounds.mismatch_total(count) * MICRO)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from p2pverify.core.question import NO_LOGITS
 from p2pverify.core.sync import Step
 
 #: What an engine may be able to do: answer, show the digest of its logits, score a claimed answer, write prompts.
 GENERATE, LOGITS, SCORE, WRITE = "generate", "logits", "score", "write"
 #: Less than GENERATE: to answer at temperature 0.
 GREEDY = "greedy"
-NO_LOGITS = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)

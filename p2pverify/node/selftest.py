@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from p2pverify.core.canon import sha256
 from p2pverify.core.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion, golden_answer
-from p2pverify.node.ports import GENERATE, NO_LOGITS, SCORE, Engine, Generated
+from p2pverify.core.question import NO_LOGITS
+from p2pverify.node.ports import GENERATE, SCORE, Engine, Generated
 
 _LONG = "Explain how a diesel engine works, and compare it with a petrol engine in terms of efficiency, cost and noise."
 #: What a new manifest asks: text and temperature in thousandths. Paths that are close can agree for dozens of tokens:

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from p2pverify.core.question import NO_LOGITS
 from p2pverify.engine import weights
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.llama import LlamaEngine
 from p2pverify.engine.openai import Endpoint, OpenAIEngine
 from p2pverify.engine.openai.http import ServerError
 from p2pverify.engine.openai.probe import PromptRows
-from p2pverify.node.ports import GENERATE, GREEDY, NO_LOGITS, SCORE, WRITE
+from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE
 from tests.support.completions import KEY as SERVER_KEY
 from tests.support.completions import MODEL, Dialect, Model, serve
 

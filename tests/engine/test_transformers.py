@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from p2pverify.core.compare import measure
+from p2pverify.core.question import NO_LOGITS
 from p2pverify.engine import weights
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.llama import LlamaEngine
 from p2pverify.engine.select import open_engine
 from p2pverify.engine.transformers import TransformersEngine
-from p2pverify.node.ports import GENERATE, NO_LOGITS, SCORE, WRITE
+from p2pverify.node.ports import GENERATE, SCORE, WRITE
 
 KEY = bytes(32)
 TOKENS = 24

@@ -56,6 +56,8 @@ EXEMPT = {
     "core.compare.read_measures": "a part of decode_vote and decode_duty",
     "core.golden.read_golden": "a part of decode_manifest",
     "core.network.read_across": "a part of decode_network and decode_manifest",
+    "core.question.read_finish": "a part of whatever reads an answer",
+    "core.question.read_tokens": "a part of whatever reads an answer or a prompt",
     "core.records.read_fields": "how decoders of payloads begin",
     "core.records.read_salts": "a part of decode_vote and decode_duty",
     "engine.exact.blocks.read": "of weights whose digest was checked",

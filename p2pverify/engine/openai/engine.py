@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from p2pverify.core.question import NO_LOGITS
 from p2pverify.engine import llamacpp, sampling, template, weights
 from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine
 from p2pverify.engine.gguf import Head, read_head
@@ -29,7 +30,7 @@ from p2pverify.engine.openai.probe import (
 )
 from p2pverify.engine.openai.reading import Place, Reader, choice_of
 from p2pverify.engine.openai.rows import Row, judge, noise_at, pick
-from p2pverify.node.ports import GENERATE, GREEDY, NO_LOGITS, SCORE, WRITE, Generated, ModelInfo, Scored
+from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE, Generated, ModelInfo, Scored
 
 ENGINE, NUMERIC_PATH = "openai/1", "unknown"
 PROBE_TEXT = "What is the capital of France?"
