@@ -18,11 +18,17 @@ def late(engine: Engine, kind: str, argument: str) -> Lie:
 
     Raises ValueError.
     """
-    if argument and not (argument.isascii() and argument.isdecimal() and 0 < int(argument[:7]) <= DELAY_MS_MAX):
-        raise ValueError(f"{argument!r} is no number of milliseconds up to {DELAY_MS_MAX}")
     if kind == "busy":
-        return _busy(engine, int(argument or JOB_MS))
-    return _slow(engine, int(argument or TOKEN_MS))
+        return _busy(engine, _milliseconds(argument) or JOB_MS)
+    return _slow(engine, _milliseconds(argument) or TOKEN_MS)
+
+
+def _milliseconds(argument: str) -> int:
+    """0 if there is no argument."""
+    is_number = argument.isascii() and argument.isdecimal() and len(argument) < 7
+    if argument and not (is_number and 0 < int(argument) <= DELAY_MS_MAX):
+        raise ValueError(f"{argument!r} is no number of milliseconds up to {DELAY_MS_MAX}")
+    return int(argument or 0)
 
 
 def _slow(engine: Engine, token_ms: int) -> Lie:
