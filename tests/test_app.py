@@ -21,6 +21,7 @@ from p2pverify.engine.toy import REFEREE, REFEREE_PATH, ToyEngine
 from p2pverify.node.classes import ClassError
 from p2pverify.node.home import Home, HomeError
 from p2pverify.node.networkfile import manifest_of, new_network
+from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE
 from p2pverify.node.selftest import golden_path, make_golden
 from p2pverify.store.errors import StoreError
 
@@ -82,6 +83,29 @@ async def test_an_engine_of_no_class_is_refused(settings):
     network = replace(settings.network, classes=(rules,))
     with pytest.raises(ClassError, match="is of no class"):
         await run_node(replace(settings, network=network))
+
+
+@pytest.mark.parametrize(
+    ("can", "greedy_percent", "is_enough"),
+    [({GENERATE, WRITE}, 0, True), ({GREEDY}, 100, True), ({GREEDY}, 99, False), ({SCORE}, 100, False)],
+)
+async def test_an_engine_that_cannot_answer_as_the_network_asks_is_refused(
+    settings, monkeypatch, can, greedy_percent, is_enough
+):
+    """What a server lets an engine do must be enough: greedy answers alone are, where nothing else is asked."""
+    info = replace(ToyEngine().info, can=frozenset(can))
+    monkeypatch.setattr(ToyEngine, "info", property(lambda _: info))
+    params = replace(settings.network.params, greedy_percent=greedy_percent)
+    settings = replace(settings, network=replace(settings.network, params=params))
+    with trio.fail_after(30):
+        if not is_enough:
+            with pytest.raises(NodeError, match="cannot answer at the temperatures of network 'lonely'") as caught:
+                await run_node(settings)
+            assert "model selftest" in caught.value.hint
+            return
+        async with trio.open_nursery() as node:
+            await node.start(run_node, settings)
+            node.cancel_scope.cancel()
 
 
 async def test_the_self_test_finds_the_class(settings):

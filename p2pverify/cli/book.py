@@ -25,6 +25,7 @@ class UnusableError(CliError):
 def play(*, engine: str | None, seed: int | None, quick: bool, json_file: str | None) -> int:
     """Play the book and tell what came of it."""
     from p2pverify.engine.errors import EngineUnavailable
+    from p2pverify.engine.select import Kind
     from p2pverify.testnet.book.book import play_book
     from p2pverify.testnet.book.plans import NoThresholdsError, make_plan
     from p2pverify.testnet.book.report import HEADERS, document, faults, rows, summary
@@ -35,7 +36,8 @@ def play(*, engine: str | None, seed: int | None, quick: bool, json_file: str | 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with TemporaryDirectory(prefix="p2pverify-book-") as workdir, Progress() as progress:
         try:
-            plan = make_plan(Path(workdir), engine=engine or "llama", seed=1 if seed is None else seed, quick=quick)
+            kind: Kind = "toy" if engine == "toy" else "llama"
+            plan = make_plan(Path(workdir), engine=kind, seed=1 if seed is None else seed, quick=quick)
             book = play_book(plan, progress)
         except NoThresholdsError as error:
             raise CliError(error.reason, error.hint) from None

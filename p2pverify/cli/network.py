@@ -230,9 +230,9 @@ def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "t
 def _open_to_all(info: "ModelInfo", known: "Manifest") -> dict[str, Any]:
     """What `new_network` is told to admit every path. Raises CliError if nobody has measured how to judge them."""
     from p2pverify.core.network import ANY
-    from p2pverify.engine.select import referee_of
+    from p2pverify.engine.select import referee_for
 
-    referee = referee_of(info)
+    referee = referee_for(info.engine)
     if not any((c.judge_engine, c.engine) == (referee, ANY) for c in known.calibrations):
         raise CliError(
             f"no manifest says how {referee} is to judge answers of unknown paths",

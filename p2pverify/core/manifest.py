@@ -106,6 +106,12 @@ class Manifest:
     def digest(self) -> bytes:
         return sha256(self.encode())
 
+    def bounds(self, judge_engine: str) -> dict[tuple[str, str], Across]:
+        """What a judge's calibrations say, by the engine and numeric path of the answers."""
+        return {
+            (one.engine, one.numeric_path): one.across for one in self.calibrations if one.judge_engine == judge_engine
+        }
+
 
 def decode_manifest(data: bytes) -> Manifest:
     """Read a canonical manifest. Raises DecodeError."""

@@ -8,11 +8,13 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p2pverify.engine import llamacpp, margins, sampling, template
+from p2pverify.engine.errors import WeightsError
 from p2pverify.node.ports import Generated, ModelInfo, Scored
 
 CONTEXT_TOKENS = 1024
@@ -142,6 +144,15 @@ class CausalEngine(ABC):
             raise ValueError("at least one token must be asked for")
         if used + tokens_max > self._info.context_tokens:
             raise ValueError(f"{used} tokens and {tokens_max} more do not fit a context of {self._info.context_tokens}")
+
+
+def open_tokeniser(path: Path, vocab_tokens: int) -> llamacpp.Model:
+    """The vocabulary of a GGUF file, to be used with a model of so many logits. Raises WeightsError."""
+    tokeniser = llamacpp.Model(llamacpp.load(), path, vocab_only=True)
+    if tokeniser.vocab_tokens != vocab_tokens:
+        tokeniser.close()
+        raise WeightsError(f"the model gives {vocab_tokens} logits for {tokeniser.vocab_tokens} tokens")
+    return tokeniser
 
 
 def _ms(seconds: float) -> int:

@@ -18,6 +18,7 @@ class CheatSpec:
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 1:
             raise ValueError(f"the rate {self.rate:g} is not a share above 0 and up to 1")
+        _match(str(self))  # a peer is told in this form, whoever made the spec
 
     @property
     def name(self) -> str:
@@ -30,8 +31,12 @@ class CheatSpec:
 
 def parse_spec(text: str) -> CheatSpec:
     """Read `KIND[:ARGUMENT][@RATE]`. Raises ValueError with a sentence."""
+    kind, argument, rate = _match(text).groups()
+    return CheatSpec(kind, argument or "", 1.0 if rate is None else float(rate))
+
+
+def _match(text: str) -> re.Match[str]:
     found = _FORM.fullmatch(text) if len(text) <= _CHARS_MAX and text.isascii() else None
     if found is None:
         raise ValueError(f"{text[:64]!r} is not KIND[:ARGUMENT][@RATE], for example quantize:q4_0@0.3")
-    kind, argument, rate = found.groups()
-    return CheatSpec(kind, argument or "", 1.0 if rate is None else float(rate))
+    return found

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.engine import llamacpp, template, variants, weights
+from p2pverify.engine import llamacpp, variants, weights
 from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine
 from p2pverify.engine.errors import EngineUnavailable
-from p2pverify.engine.gguf import Head, read_head
+from p2pverify.engine.gguf import read_head
+from p2pverify.engine.modelinfo import model_info
 from p2pverify.engine.variants import CANONICAL, WHEEL, Settings
-from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE, ModelInfo
+from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE
 
 THREADS = 1
 
@@ -69,7 +70,15 @@ class LlamaEngine(CausalEngine):
         model = llamacpp.Model(library, path)
         context_tokens = min(CONTEXT_TOKENS, model.trained_tokens)
         try:
-            info = _info(head, digest, library, settings, model.vocab_tokens, context_tokens)
+            info = model_info(
+                head,
+                digest,
+                engine=library.build.id,
+                numeric_path=numeric_path(library.features, platform.machine(), settings),
+                context_tokens=context_tokens,
+                vocab_tokens=model.vocab_tokens,
+                can=(GENERATE, LOGITS, SCORE, WRITE),
+            )
             self.context = llamacpp.Context(
                 model,
                 tokens_max=context_tokens,
@@ -91,27 +100,3 @@ class LlamaEngine(CausalEngine):
     def close(self) -> None:
         self.context.close()
         super().close()
-
-
-def _info(
-    head: Head,
-    digest: bytes,
-    library: llamacpp.Library,
-    settings: Settings,
-    vocab_tokens: int,
-    context_tokens: int,
-) -> ModelInfo:
-    named = head.text("general.name", "unnamed")
-    return ModelInfo(
-        model=weights.NAME if digest == weights.SHA256 else f"{named} {head.quantisation}",
-        weights_sha256=digest,
-        tokenizer_sha256=head.tokenizer_sha256(),
-        template_sha256=template.SHA256,
-        engine=library.build.id,
-        numeric_path=numeric_path(library.features, platform.machine(), settings),
-        quantisation=head.quantisation,
-        licence=head.text("general.license", "unknown"),
-        context_tokens=context_tokens,
-        vocab_tokens=vocab_tokens,
-        can=frozenset((GENERATE, LOGITS, SCORE, WRITE)),
-    )

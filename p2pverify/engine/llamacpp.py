@@ -252,28 +252,17 @@ class Context:
         self._held.clear()
         self._c.llama_memory_seq_rm(self._memory, 0, 0, -1)
 
-    def evaluate(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """Logits (vocab_tokens,) that follow `tokens`, a whole sequence; a prefix that is held is not run again.
-
-        The array is a view of llama.cpp's buffer: it is good until the next call. Tokens must be in the vocabulary.
-        Raises ValueError if there are none or too many, EngineUnavailable if llama.cpp fails.
-        """
-        (last,) = self.evaluate_from(tokens, len(tokens) - 1)
-        return last
-
     def evaluate_from(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
-        """As `evaluate`, but the logits that follow each of tokens[first:], in their order.
+        """Logits (vocab_tokens,) that follow each of tokens[first:], in order; a prefix that is held is not run again.
 
-        Each array is good until the next one is asked for.
+        `tokens` is a whole sequence, all in the vocabulary. Each array is a view of llama.cpp's buffer: it is good
+        until the next one is asked for. Raises ValueError if there are none or too many, EngineUnavailable if
+        llama.cpp fails.
         """
         self.model.check_open()
         if not 0 <= first < len(tokens) <= self.tokens_max:
             raise ValueError(f"{len(tokens)} tokens do not fit a context of {self.tokens_max}")
-        kept = 0
-        for mine, theirs in zip(self._held, tokens[:first], strict=False):
-            if mine != theirs:
-                break
-            kept += 1
+        kept = common_prefix(self._held, tokens[:first])
         self._keep(kept)
         for start in range(kept, len(tokens), self._batch_tokens):
             chunk = tokens[start : start + self._batch_tokens]
@@ -311,3 +300,11 @@ class Context:
             self._c.llama_batch_free(self._batch)
             self._c.llama_free(self._handle)
             self._handle = self._ffi.NULL
+
+
+def common_prefix(held: Sequence[int], tokens: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    for place, (mine, theirs) in enumerate(zip(held, tokens, strict=False)):
+        if mine != theirs:
+            return place
+    return min(len(held), len(tokens))

@@ -34,7 +34,7 @@ def exp(x: Floats) -> Floats:
     x -= part
     np.multiply(power, LN_2_LOW, out=part)
     x -= part
-    total = _polynomial(x, EXP_SERIES)
+    total = polynomial(x, EXP_SERIES)
     power += EXPONENT_BIAS
     bits = power.astype(np.int64)
     bits <<= 52
@@ -73,7 +73,7 @@ def _rotation(angles: Floats) -> tuple[Floats, Floats]:
     """Cosine and sine of angles from 0 to 1."""
     small = angles * 2.0**-HALVINGS
     square = small * small
-    cos, sin = _polynomial(square, COS_SERIES), _polynomial(square, SIN_SERIES) * small
+    cos, sin = polynomial(square, COS_SERIES), polynomial(square, SIN_SERIES) * small
     for _ in range(HALVINGS):
         cos, sin = _compose(cos, sin, cos, sin)
     return cos, sin
@@ -83,7 +83,8 @@ def _compose(cos: Floats, sin: Floats, other_cos: Floats, other_sin: Floats) -> 
     return cos * other_cos - sin * other_sin, cos * other_sin + sin * other_cos
 
 
-def _polynomial(x: Floats, factors: tuple[float, ...]) -> Floats:
+def polynomial(x: Floats, factors: tuple[float, ...]) -> Floats:
+    """The sum of factors[i] * x^i by Horner's rule: the order of operations is part of the result."""
     total = np.full_like(x, factors[-1])
     for factor in reversed(factors[:-1]):
         total *= x

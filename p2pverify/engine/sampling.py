@@ -14,6 +14,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from p2pverify.engine.portable import polynomial
+
 ANSWER = b"p2pverify/sampler/answer/1\0"
 PROMPT = b"p2pverify/sampler/prompt/1\0"
 
@@ -41,11 +43,7 @@ def log(x: Floats) -> Floats:
     exponent = (bits - SQRT_HALF_BITS) >> 52
     mantissa = (bits - (exponent << 52)).view(np.float64)  # in [sqrt(1/2), sqrt(2))
     s = (mantissa - 1.0) / (mantissa + 1.0)
-    square = s * s
-    total = np.full_like(s, SERIES[-1])
-    for factor in reversed(SERIES[:-1]):
-        total *= square
-        total += factor
+    total = polynomial(s * s, SERIES)
     total *= s
     total += exponent * LN_2
     return total

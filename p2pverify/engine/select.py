@@ -9,7 +9,7 @@ from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.llama import LlamaEngine
 from p2pverify.engine.openai import Endpoint, OpenAIEngine
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.node.ports import Engine, ModelInfo
+from p2pverify.node.ports import Engine
 
 Kind = Literal["llama", "exact", "openai", "transformers", "toy"]
 #: Referees by the engine id that a network file names.
@@ -71,9 +71,9 @@ def open_referee(
     raise EngineUnavailable(f"this p2pverify has no referee {referee!r}, only {known}: install one that has it")
 
 
-def referee_of(info: ModelInfo) -> str:
-    """The engine id of the referee for a model."""
-    return toy.REFEREE if info.engine.startswith("toy") else EXACT_REFEREE
+def referee_for(engine: str) -> str:
+    """The engine id of the referee between engines of a kind or id."""
+    return toy.REFEREE if engine.startswith("toy") else EXACT_REFEREE
 
 
 def _toy(path: str) -> ToyEngine:

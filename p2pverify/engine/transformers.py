@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pverify.core.question import NO_LOGITS
-from p2pverify.engine import llamacpp, template, weights
-from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine
+from p2pverify.engine import weights
+from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
 from p2pverify.engine.errors import EngineUnavailable, WeightsError
-from p2pverify.engine.gguf import Head, read_head
-from p2pverify.node.ports import GENERATE, SCORE, WRITE, Generated, ModelInfo, Scored
+from p2pverify.engine.gguf import read_head
+from p2pverify.engine.modelinfo import model_info
+from p2pverify.node.ports import GENERATE, SCORE, WRITE, Generated, Scored
 
 ENGINE = "transformers"
 SETTINGS = "float32/eager"
@@ -40,7 +41,6 @@ class TransformersEngine(CausalEngine):
         Sets PyTorch's number of threads, and deterministic algorithms, for the whole process.
         """
         torch, transformers = _import()
-        self.path = path
         digest = weights.check(path, expect_sha256, progress)
         head = read_head(path)
         if progress is not None:
@@ -51,13 +51,16 @@ class TransformersEngine(CausalEngine):
         self._model: Any = _load(torch, transformers, path)
         self._held: tuple[int, ...] = ()
         self._cache: Any = None
-        tokeniser = llamacpp.Model(llamacpp.load(), path, vocab_only=True)
-        vocab_tokens = int(self._model.config.vocab_size)
-        if tokeniser.vocab_tokens != vocab_tokens:
-            tokeniser.close()
-            raise WeightsError(f"the model gives {vocab_tokens} logits for {tokeniser.vocab_tokens} tokens")
-        info = _info(head, digest, vocab_tokens, f"{ENGINE}/{transformers.__version__}-torch-{torch.__version__}")
-        super().__init__(info, tokeniser, head.special_tokens())
+        info = model_info(
+            head,
+            digest,
+            engine=f"{ENGINE}/{transformers.__version__}-torch-{torch.__version__}",
+            numeric_path=SETTINGS,
+            context_tokens=min(CONTEXT_TOKENS, head.context_tokens()),
+            vocab_tokens=int(self._model.config.vocab_size),
+            can=(GENERATE, SCORE, WRITE),
+        )
+        super().__init__(info, open_tokeniser(path, info.vocab_tokens), head.special_tokens())
         if progress is not None:
             progress("loading model", 1, 1)
 
@@ -132,20 +135,3 @@ def _load(torch: Any, transformers: Any, path: Path) -> Any:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"transformers does not load {path}: {reason}") from None
     return model.eval()
-
-
-def _info(head: Head, digest: bytes, vocab_tokens: int, engine: str) -> ModelInfo:
-    named = head.text("general.name", "unnamed")
-    return ModelInfo(
-        model=weights.NAME if digest == weights.SHA256 else f"{named} {head.quantisation}",
-        weights_sha256=digest,
-        tokenizer_sha256=head.tokenizer_sha256(),
-        template_sha256=template.SHA256,
-        engine=engine,
-        numeric_path=SETTINGS,
-        quantisation=head.quantisation,
-        licence=head.text("general.license", "unknown"),
-        context_tokens=min(CONTEXT_TOKENS, head.context_tokens()),
-        vocab_tokens=vocab_tokens,
-        can=frozenset((GENERATE, SCORE, WRITE)),
-    )

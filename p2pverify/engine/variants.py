@@ -125,7 +125,8 @@ def processor() -> frozenset[str]:
 def machine() -> str:
     """This machine in a line: its architecture, and which of the instructions that matter here it has."""
     matters = dict.fromkeys(need for needs in BUILDS.values() for need in needs)
-    has = [name for name in matters if name in processor()]
+    here = processor()
+    has = [name for name in matters if name in here]
     return " ".join([platform.machine(), *has])
 
 

@@ -175,7 +175,7 @@ def _across_of(manifest: Manifest, referee: str, path: tuple[str, str], usual: A
     """How the referee judges answers of a path: as calibrated for it, else for unknown paths, else as usual."""
     if not referee:
         return None
-    calibrated = {(c.engine, c.numeric_path): c.across for c in manifest.calibrations if c.judge_engine == referee}
+    calibrated = manifest.bounds(referee)
     return calibrated.get(path) or calibrated.get((ANY, ANY)) or usual
 
 

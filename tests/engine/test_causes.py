@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.cause import Cause, Claim, Finding, Supposition, find_cause
+from p2pverify.core.cause import Cause, Finding, find_cause
 from p2pverify.core.network import Across
 from p2pverify.engine.calibrate import HELD_OUT, Posed, Shape, pose
 from p2pverify.engine.llama import LlamaEngine
 from p2pverify.node.ports import Generated
+from tests.support.claims import claim_of
 
 BOUNDS = Across(200_000, 500, 300_000, 1_000, 1_100_000, 10_000)
 SHAPE = Shape(prompt_tokens=16, answer_tokens=32, greedy_percent=0)
@@ -22,28 +23,7 @@ def question(llama: LlamaEngine) -> Posed:
 
 def cause_of(llama: LlamaEngine, question: Posed, answer: Generated, *supposed: int) -> Finding:
     """What the judge makes of an answer; the numbers are temperatures to suppose."""
-    scored = question.scored_by(llama, answer.tokens)
-    others = (
-        Supposition(
-            Cause.TEMPERATURE,
-            milli,
-            replace(question, temperature_milli=milli).scored_by(llama, answer.tokens).deficits,
-        )
-        for milli in supposed
-    )
-    claim = Claim(
-        answer.tokens,
-        scored.best,
-        scored.deficits,
-        scored.surprisals,
-        scored.ends,
-        answer.finish,
-        question.tokens_max,
-        question.temperature_milli,
-        tuple(others),
-        scored.logits_sha256 == answer.logits_sha256,
-    )
-    return find_cause(claim, BOUNDS)
+    return find_cause(claim_of(llama, question, answer, supposed, in_class=True), BOUNDS)
 
 
 def test_an_honest_answer_has_none(llama: LlamaEngine, question: Posed) -> None:

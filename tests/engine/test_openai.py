@@ -60,6 +60,8 @@ def test_abilities_are_found_by_asking(
     """Each dialect is told from its answers; the greedy answer is the model's in all of them."""
     with serve(model, dialect) as url:
         engine = open_engine(url)
+        sent = dialect.requests
+        assert not [body for place, body in enumerate(sent) if body in sent[:place]]
         assert (engine.abilities.shown_max, engine.abilities.prompt_rows) == (shown_max, prompt_rows)
         assert engine.info.can == can
         assert engine.info.weights_sha256 == weights.SHA256

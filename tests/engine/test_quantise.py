@@ -8,7 +8,8 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
 from p2pverify.engine import weights
-from p2pverify.engine.cheats import Asked, make_cheat
+from p2pverify.engine.asked import Asked
+from p2pverify.engine.cheats import make_cheat
 from p2pverify.engine.cheats.chat import frame, system_turn
 from p2pverify.engine.cheats.models import served_by
 from p2pverify.engine.errors import WeightsError

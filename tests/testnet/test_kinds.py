@@ -73,6 +73,15 @@ def test_a_peer_understands_what_it_is_told():
         assert parse_cheat(str(told.spec)) == Cheat(kind.name, 0.333, 1, told.argument)
 
 
+@pytest.mark.parametrize(
+    ("argument", "rate"), [("a b", 1.0), ("q4_0@0.3", 1.0), ("ä", 1.0), ("x" * 256, 1.0), ("q4_0", 1e-5)]
+)
+def test_what_a_peer_would_not_understand(argument, rate):
+    """It is refused here, and not by a peer that was started with it."""
+    with pytest.raises(ValueError, match="is not KIND"):
+        Cheat("quantize", rate, argument=argument)
+
+
 def test_only_silence_is_no_lie():
     """No answer counts against availability, everything else against honesty."""
     assert {kind.name for kind in KINDS.values() if kind.fate is Fate.UNAVAILABLE} == {"silent"}

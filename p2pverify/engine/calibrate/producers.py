@@ -13,7 +13,7 @@ from typing import Self
 
 from p2pverify.engine import toy, variants
 from p2pverify.engine.calibrate.questions import Posed
-from p2pverify.engine.select import EXACT_REFEREE, Kind, open_engine, open_referee
+from p2pverify.engine.select import Kind, open_engine, open_referee, referee_for
 from p2pverify.node.ports import Engine, Generated, ModelInfo
 
 EXACT = "exact"
@@ -27,7 +27,7 @@ Make = Callable[[], Engine]
 def open_path(path: str, weights: Path | None = None, kind: Kind = "llama") -> Engine:
     """The engine of a path: "exact" is the referee, all others are variants of an engine. Raises EngineUnavailable."""
     if path == EXACT:
-        return open_referee(toy.REFEREE if kind == "toy" else EXACT_REFEREE, weights=weights)
+        return open_referee(referee_for(kind), weights=weights)
     return open_engine(kind, weights=weights, variant=path)
 
 

@@ -5,10 +5,10 @@ the same, whatever their seeds.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pverify.core.compare import Measure, measure
+from p2pverify.engine.asked import Asked
 from p2pverify.node.ports import Engine, Generated, Scored
 
 CALIBRATION = "calibration"
@@ -27,31 +27,18 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Posed:
-    """One question, ready to be put to an engine."""
+class Posed(Asked):
+    """A question with its number."""
 
     number: int
-    prompt: tuple[int, ...]
-    tokens_max: int
-    temperature_milli: int
-    sampler_key: bytes
 
-    def put_to(self, engine: Engine) -> Generated:
-        return engine.answer(
-            self.prompt,
-            tokens_max=self.tokens_max,
-            temperature_milli=self.temperature_milli,
-            sampler_key=self.sampler_key,
-        )
-
-    def scored_by(self, engine: Engine, tokens: Sequence[int]) -> Scored:
-        """What an engine says of an answer of at least one token."""
-        return engine.score(self.prompt, tokens, temperature_milli=self.temperature_milli, sampler_key=self.sampler_key)
+    def measure_of(self, answer: Generated, scored: Scored) -> Measure:
+        """The measure of an answer with these scores."""
+        return measure(scored.deficits, scored.ends, answer.finish, self.tokens_max)
 
     def measured_by(self, engine: Engine, answer: Generated) -> Measure:
         """The measure of an answer, with `engine` as the judge."""
-        scored = self.scored_by(engine, answer.tokens)
-        return measure(scored.deficits, scored.ends, answer.finish, self.tokens_max)
+        return self.measure_of(answer, self.scored_by(engine, answer.tokens))
 
 
 def pose(writer: Engine, purpose: str, seed: int, number: int, shape: Shape) -> Posed:
@@ -62,9 +49,9 @@ def pose(writer: Engine, purpose: str, seed: int, number: int, shape: Shape) -> 
 
     greedy = int.from_bytes(drawn("greedy")[:8], "big") % 100 < shape.greedy_percent
     return Posed(
-        number,
         writer.write_prompt(drawn("prompt")[:16], shape.prompt_tokens),
         shape.answer_tokens,
         0 if greedy else shape.temperature_milli,
         drawn("key"),
+        number,
     )

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from p2pverify.engine.cheats import delays, lies, models
-from p2pverify.engine.cheats.base import Asked, Cheat, Lie
+from p2pverify.engine.cheats.base import Cheat, Lie
 from p2pverify.engine.cheats.chat import system_turn
 from p2pverify.node.ports import Engine
 
-__all__ = ["KINDS", "Asked", "Cheat", "Lie", "make_cheat"]
+__all__ = ["KINDS", "Cheat", "Lie", "make_cheat"]
 
 KINDS = (
     *("prune", "quantize", "other-model", "canned", "cache", "truncate", "wrong-seed", "temperature"),

@@ -2,51 +2,31 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from p2pverify.engine.asked import Asked
 from p2pverify.node.ports import Engine, Generated, ModelInfo, Scored
 
 DOMAIN = b"p2pverify/cheat/1\0"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What an engine is asked to answer."""
-
-    prompt: Sequence[int]
-    tokens_max: int
-    temperature_milli: int
-    sampler_key: bytes
-
-    def put_to(self, engine: Engine) -> Generated:
-        return engine.answer(
-            self.prompt,
-            tokens_max=self.tokens_max,
-            temperature_milli=self.temperature_milli,
-            sampler_key=self.sampler_key,
-        )
-
-    def scored_by(self, engine: Engine, tokens: Sequence[int]) -> Scored:
-        """What an engine says of an answer to this."""
-        return engine.score(self.prompt, tokens, temperature_milli=self.temperature_milli, sampler_key=self.sampler_key)
-
-    def check_fits(self, info: ModelInfo) -> None:
-        """What every engine refuses, for lies that ask no engine. Raises ValueError."""
-        if not self.prompt or self.tokens_max < 1 or self.temperature_milli < 0:
-            raise ValueError("the question is empty, asks for no token, or has a negative temperature")
-        if len(self.prompt) + self.tokens_max > info.context_tokens:
-            raise ValueError(f"the question does not fit a context of {info.context_tokens}")
-        if any(not 0 <= token < info.vocab_tokens for token in self.prompt):
-            raise ValueError(f"a token is not in the vocabulary of {info.vocab_tokens}")
-
-    def digest(self, domain: bytes) -> bytes:
-        """32 bytes that follow from prompt and sampler key."""
-        tokens = b"".join(token.to_bytes(4, "big") for token in self.prompt)
-        return hashlib.sha256(DOMAIN + domain + b"\0" + tokens + b"\0" + self.sampler_key).digest()
-
-
 Lie = Callable[[Asked], Generated]
 """The false answer to a question that fits."""
+
+
+def check_fits(asked: Asked, info: ModelInfo) -> None:
+    """What every engine refuses, for lies that ask no engine. Raises ValueError."""
+    if not asked.prompt or asked.tokens_max < 1 or asked.temperature_milli < 0:
+        raise ValueError("the question is empty, asks for no token, or has a negative temperature")
+    if len(asked.prompt) + asked.tokens_max > info.context_tokens:
+        raise ValueError(f"the question does not fit a context of {info.context_tokens}")
+    if any(not 0 <= token < info.vocab_tokens for token in asked.prompt):
+        raise ValueError(f"a token is not in the vocabulary of {info.vocab_tokens}")
+
+
+def digest_of(asked: Asked, domain: bytes) -> bytes:
+    """32 bytes that follow from prompt and sampler key."""
+    tokens = b"".join(token.to_bytes(4, "big") for token in asked.prompt)
+    return hashlib.sha256(DOMAIN + domain + b"\0" + tokens + b"\0" + asked.sampler_key).digest()
 
 
 class Cheat:
@@ -94,7 +74,7 @@ class Cheat:
         self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
     ) -> Generated:
         asked = Asked(prompt, tokens_max, temperature_milli, sampler_key)
-        asked.check_fits(self.info)
-        if int.from_bytes(asked.digest(b"pick")[:8], "big") < self._threshold:
+        check_fits(asked, self.info)
+        if int.from_bytes(digest_of(asked, b"pick")[:8], "big") < self._threshold:
             return self._lie(asked)
         return asked.put_to(self.engine)

@@ -5,7 +5,8 @@ Neither lies about a token. The slow one gives the times of the machine that it 
 
 import time
 
-from p2pverify.engine.cheats.base import Asked, Lie
+from p2pverify.engine.asked import Asked
+from p2pverify.engine.cheats.base import Lie
 from p2pverify.node.ports import Engine, Generated
 
 TOKEN_MS = 60
@@ -18,11 +19,17 @@ def late(engine: Engine, kind: str, argument: str) -> Lie:
 
     Raises ValueError.
     """
-    if argument and not (argument.isascii() and argument.isdecimal() and 0 < int(argument[:7]) <= DELAY_MS_MAX):
-        raise ValueError(f"{argument!r} is no number of milliseconds up to {DELAY_MS_MAX}")
     if kind == "busy":
-        return _busy(engine, int(argument or JOB_MS))
-    return _slow(engine, int(argument or TOKEN_MS))
+        return _busy(engine, _milliseconds(argument) or JOB_MS)
+    return _slow(engine, _milliseconds(argument) or TOKEN_MS)
+
+
+def _milliseconds(argument: str) -> int:
+    """0 if there is no argument."""
+    is_number = argument.isascii() and argument.isdecimal() and len(argument) < 7
+    if argument and not (is_number and 0 < int(argument) <= DELAY_MS_MAX):
+        raise ValueError(f"{argument!r} is no number of milliseconds up to {DELAY_MS_MAX}")
+    return int(argument or 0)
 
 
 def _slow(engine: Engine, token_ms: int) -> Lie:

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from p2pverify.engine.cheats.base import Asked, Lie
+from p2pverify.engine.asked import Asked
+from p2pverify.engine.cheats.base import Lie, digest_of
 from p2pverify.node.ports import Engine, Generated
 
 CANNED_TEXT = "Tell me something interesting."
@@ -80,7 +81,7 @@ def truncated(engine: Engine) -> Lie:
 
 def wrongly_seeded(engine: Engine) -> Lie:
     """Samples with a key of its own; its greedy answers are honest."""
-    return lambda asked: replace(asked, sampler_key=asked.digest(b"key")).put_to(engine)
+    return lambda asked: replace(asked, sampler_key=digest_of(asked, b"key")).put_to(engine)
 
 
 def heated(engine: Engine, temperature_milli: int = TEMPERATURE_MILLI) -> Lie:
@@ -109,9 +110,9 @@ def garbage(engine: Engine) -> Lie:
     vocab_tokens = engine.info.vocab_tokens
 
     def lie(asked: Asked) -> Generated:
-        stream = hashlib.shake_256(asked.digest(b"garbage")).digest(4 * asked.tokens_max)
+        stream = hashlib.shake_256(digest_of(asked, b"garbage")).digest(4 * asked.tokens_max)
         tokens = (int.from_bytes(stream[at : at + 4], "big") % vocab_tokens for at in range(0, len(stream), 4))
-        return Generated(tuple(tokens), "length", 0, 0, asked.digest(b"logits"))
+        return Generated(tuple(tokens), "length", 0, 0, digest_of(asked, b"logits"))
 
     return lie
 

@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from p2pverify.engine.cheats.base import Asked, Lie
+from p2pverify.engine.asked import Asked
+from p2pverify.engine.cheats.base import Lie
 from p2pverify.engine.cheats.chat import frame
 from p2pverify.engine.exact import ExactEngine
 from p2pverify.engine.gguf_prune import prune, reverse

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.engine import llamacpp, template, weights
-from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine
-from p2pverify.engine.errors import EngineUnavailable, WeightsError
+from p2pverify.engine import weights
+from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
+from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.exact import loading
-from p2pverify.engine.exact.model import Model, Weights
-from p2pverify.engine.gguf import Head, read_head
-from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE, ModelInfo
+from p2pverify.engine.exact.model import Model
+from p2pverify.engine.gguf import read_head
+from p2pverify.engine.llamacpp import common_prefix
+from p2pverify.engine.modelinfo import model_info
+from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE
 
 ENGINE, NUMERIC_PATH = "exact/1", "integer"
 
@@ -35,20 +37,23 @@ class ExactEngine(CausalEngine):
 
         The first time takes seconds. Raises EngineUnavailable or its subclass WeightsError.
         """
-        self.path = path
         digest = weights.check(path, expect_sha256, progress)
         head = read_head(path)
         loaded = loading.load(path, head, digest, cache or loading.default_cache(), progress)
-        info = _info(head, digest, loaded)
+        info = model_info(
+            head,
+            digest,
+            engine=ENGINE,
+            numeric_path=NUMERIC_PATH,
+            context_tokens=min(CONTEXT_TOKENS, loaded.shape.context_tokens),
+            vocab_tokens=loaded.output.outputs,
+            can=(GENERATE, LOGITS, SCORE, WRITE),
+        )
         special = head.special_tokens()
         self.path = path
         self._model: Model | None = Model(loaded)
         self._held: list[int] = []
-        tokeniser = llamacpp.Model(llamacpp.load(), path, vocab_only=True)
-        if tokeniser.vocab_tokens != info.vocab_tokens:
-            tokeniser.close()
-            raise WeightsError(f"the model gives {info.vocab_tokens} logits for {tokeniser.vocab_tokens} tokens")
-        super().__init__(info, tokeniser, special)
+        super().__init__(info, open_tokeniser(path, info.vocab_tokens), special)
 
     def forget(self) -> None:
         """Drop the keys and values in memory, so that the next call starts from nothing."""
@@ -58,11 +63,7 @@ class ExactEngine(CausalEngine):
         """Logits that follow each of tokens[first:]: see `CausalEngine`."""
         if self._model is None:
             raise EngineUnavailable("the engine is closed")
-        kept = 0
-        for mine, theirs in zip(self._held, tokens[:first], strict=False):
-            if mine != theirs:
-                break
-            kept += 1
+        kept = common_prefix(self._held, tokens[:first])
         del self._held[kept:]
         hidden = self._model.forward(tokens[kept:], kept)
         self._held += tokens[kept:]
@@ -71,20 +72,3 @@ class ExactEngine(CausalEngine):
     def close(self) -> None:
         self._model = None
         super().close()
-
-
-def _info(head: Head, digest: bytes, loaded: Weights) -> ModelInfo:
-    named = head.text("general.name", "unnamed")
-    return ModelInfo(
-        model=weights.NAME if digest == weights.SHA256 else f"{named} {head.quantisation}",
-        weights_sha256=digest,
-        tokenizer_sha256=head.tokenizer_sha256(),
-        template_sha256=template.SHA256,
-        engine=ENGINE,
-        numeric_path=NUMERIC_PATH,
-        quantisation=head.quantisation,
-        licence=head.text("general.license", "unknown"),
-        context_tokens=min(CONTEXT_TOKENS, loaded.shape.context_tokens),
-        vocab_tokens=loaded.output.outputs,
-        can=frozenset((GENERATE, LOGITS, SCORE, WRITE)),
-    )

@@ -54,8 +54,7 @@ class Linear:
         """
         rows = len(x)
         tiles, blocks, _, width = self.numbers.shape
-        largest = np.abs(x).max(axis=1, keepdims=True)
-        largest[largest == 0] = 1.0
+        largest = largest_of(x)
         whole = np.rint(x * (self.activation_max / largest)).reshape(rows, blocks, BLOCK)
         by_block = np.ascontiguousarray(whole.transpose(1, 0, 2), np.float32)
         sums = whole.sum(axis=2)
@@ -75,6 +74,13 @@ class Linear:
         numbers = self.numbers[tile, :, :, place].astype(np.float64)
         entries = numbers * self.scales[tile, :, None, place] + self.minima[tile, :, None, place]
         return entries.ravel() * UNIT
+
+
+def largest_of(x: Floats) -> Floats:
+    """The greatest magnitude in each row (rows, 1), to divide by: 1 where all are 0."""
+    largest: Floats = np.abs(x).max(axis=1, keepdims=True)
+    largest[largest == 0] = 1.0
+    return largest
 
 
 def pack(matrices: list[Blocks]) -> Linear:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.engine.exact.linear import Linear
+from p2pverify.engine.exact.linear import Linear, largest_of
 from p2pverify.engine.portable import exp, rotations
 
 SQUARE_BITS = 21
@@ -112,8 +112,7 @@ class Model:
         return matrix.apply(x, self._scratch)
 
     def _norm(self, x: Floats, factors: Floats) -> Floats:
-        largest = np.abs(x).max(axis=1, keepdims=True)
-        largest[largest == 0] = 1.0
+        largest = largest_of(x)
         whole = np.rint(x * (2.0**SQUARE_BITS / largest))
         whole *= whole
         unit = largest * 2.0**-SQUARE_BITS

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from p2pverify.core.question import NO_LOGITS
 from p2pverify.engine import llamacpp, sampling, template, weights
 from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine
 from p2pverify.engine.gguf import Head, read_head
+from p2pverify.engine.modelinfo import model_info
 from p2pverify.engine.openai.http import ANSWER_S, Endpoint, Server, ServerError
 from p2pverify.engine.openai.probe import (
     USUAL,
@@ -28,7 +29,7 @@ from p2pverify.engine.openai.probe import (
     ask_prompt_rows,
     probe,
 )
-from p2pverify.engine.openai.reading import Place, Reader, choice_of
+from p2pverify.engine.openai.reading import Reader, choice_of
 from p2pverify.engine.openai.rows import Row, judge, noise_at, pick
 from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE, Generated, ModelInfo, Scored
 
@@ -62,7 +63,6 @@ class OpenAIEngine(CausalEngine):
 
         Raises EngineUnavailable or its subclasses WeightsError and ServerError.
         """
-        self.path = path
         self._server = Server(endpoint.url, endpoint.key, answer_s=answer_s)
         digest = weights.check(path, expect_sha256, progress)
         head = read_head(path)
@@ -74,7 +74,7 @@ class OpenAIEngine(CausalEngine):
                 progress("probing the server", 0, 1)
             self.abilities = probe(self._server, endpoint.model, prompt, self._reader, tokeniser.vocab_tokens)
             self._completions = Completions(self._server, self.abilities.model, self.abilities.fields)
-            self._check_vocabulary(tokeniser, prompt)
+            self._check_vocabulary(tokeniser)
         except BaseException:
             tokeniser.close()
             self._server.close()
@@ -182,13 +182,10 @@ class OpenAIEngine(CausalEngine):
         )
 
     def _row(self, prefix: Sequence[int], count: int) -> Row:
-        return self._only_place(self._completions.ask(prefix, tokens_max=1, shown=count)).row
-
-    def _only_place(self, answer: dict[str, Any]) -> Place:
-        places = self._reader.places(answer)
+        places = self._reader.places(self._completions.ask(prefix, tokens_max=1, shown=count))
         if len(places) != 1 or places[0] is None:
             raise ServerError("the server does not answer with one token where one was asked for")
-        return places[0]
+        return places[0].row
 
     def _claimed_rows(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[Row | None]:
         """The rows from which claimed tokens were picked, as far as one request tells."""
@@ -201,13 +198,11 @@ class OpenAIEngine(CausalEngine):
             raise ServerError("the server no longer shows the log-probabilities of a prompt")
         return rows[len(prompt) :]
 
-    def _check_vocabulary(self, tokeniser: llamacpp.Model, prompt: tuple[int, ...]) -> None:
+    def _check_vocabulary(self, tokeniser: llamacpp.Model) -> None:
         """The server's text for its own first token is ours: another vocabulary would show here."""
-        answer = self._completions.ask(prompt, tokens_max=1, shown=1)
-        text = choice_of(answer).get("text")
-        token = self._only_place(answer).token
-        ours = "" if token is None else tokeniser.piece(token).decode(errors="replace").strip()
-        if isinstance(text, str) and REPLACEMENT not in ours and text.strip() != ours:
+        token, text = self.abilities.token, self.abilities.text
+        ours = tokeniser.piece(token).decode(errors="replace").strip()
+        if text is not None and REPLACEMENT not in ours and text.strip() != ours:
             raise ServerError(
                 f"the server's token {token} is {text[:40]!r} and not {ours[:40]!r}: it has another vocabulary than "
                 "these weights"
@@ -230,17 +225,12 @@ def _info(head: Head, digest: bytes, vocab_tokens: int, abilities: Abilities) ->
     if abilities.prompt_rows is not PromptRows.NONE and abilities.shown_max > 1:
         can.add(SCORE)
     sizes = (CONTEXT_TOKENS, head.context_tokens(), abilities.context_tokens or CONTEXT_TOKENS)
-    named = head.text("general.name", "unnamed")
-    return ModelInfo(
-        model=weights.NAME if digest == weights.SHA256 else f"{named} {head.quantisation}",
-        weights_sha256=digest,
-        tokenizer_sha256=head.tokenizer_sha256(),
-        template_sha256=template.SHA256,
+    return model_info(
+        head,
+        digest,
         engine=ENGINE,
         numeric_path=NUMERIC_PATH,
-        quantisation=head.quantisation,
-        licence=head.text("general.license", "unknown"),
         context_tokens=min(sizes),
         vocab_tokens=vocab_tokens,
-        can=frozenset(can),
+        can=can,
     )

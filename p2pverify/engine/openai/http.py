@@ -6,9 +6,9 @@ What is asked and what answers mean is left to others. Redirects are not followe
 import http.client
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,7 +75,7 @@ class Server:
     def _call(self, method: str, path: str, body: bytes | None, size_max: int) -> dict[str, Any]:
         if body is not None and len(body) > BODY_BYTES_MAX:
             raise ServerError(f"the request has {len(body)} bytes, and at most {BODY_BYTES_MAX} are sent")
-        with _Guard(self):
+        with self._guarded():
             response = self._send(method, path, body)
             data = self._read(response, size_max)
             if response.will_close:
@@ -88,6 +88,22 @@ class Server:
         if not isinstance(document, dict):
             raise ServerError(f"the server at {self.url} answers with something that is no JSON object")
         return document
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turns what goes wrong on the connection into ServerError, and closes the connection then."""
+        try:
+            yield
+        except BaseException as error:
+            self.close()
+            if isinstance(error, TimeoutError):
+                raise ServerError(f"the server at {self.url} does not answer in time") from None
+            if isinstance(error, OSError):
+                raise ServerError(f"no server answers at {self.url} ({error}): start it, or set openai_url") from None
+            if isinstance(error, http.client.HTTPException):
+                what = type(error).__name__
+                raise ServerError(f"what answers at {self.url} breaks off or is no HTTP ({what})") from None
+            raise
 
     def _send(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
         """Send on the kept connection; once more on a new one if the server had closed the old."""
@@ -134,28 +150,6 @@ class Server:
         if status in (400, 404, 413, 422):
             raise ServerRefused(f"the server at {self.url} refuses: {said}")
         raise ServerError(f"the server at {self.url} fails: {said}")
-
-
-class _Guard:
-    """Turns what goes wrong on a connection into ServerError, and closes the connection then."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if error is None:
-            return
-        self._server.close()
-        url = self._server.url
-        if isinstance(error, TimeoutError):
-            raise ServerError(f"the server at {url} does not answer in time") from None
-        if isinstance(error, OSError):
-            raise ServerError(f"no server answers at {url} ({error}): start it, or set openai_url") from None
-        if isinstance(error, http.client.HTTPException):
-            raise ServerError(f"what answers at {url} breaks off or is no HTTP ({type(error).__name__})") from None
 
 
 def _message(data: bytes) -> str:

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from p2pverify.engine.openai.http import MESSAGE_CHARS_MAX, Server, ServerError, ServerRefused
-from p2pverify.engine.openai.reading import Reader, prompt_tokens
+from p2pverify.engine.openai.reading import Reader, choice_of, prompt_tokens
 from p2pverify.engine.openai.rows import Row
 
 ANSWER_BYTES = 1 << 16
@@ -33,13 +33,18 @@ class PromptRows(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What probing found: `shown_max` log-probabilities a place, `context_tokens` 0 if not told."""
+    """What probing found: `shown_max` log-probabilities a place, `context_tokens` 0 if not told.
+
+    `token` is the first that the server answered with, `text` what the server calls it, if it does.
+    """
 
     model: str
     fields: Mapping[str, object]
     shown_max: int
     prompt_rows: PromptRows
     context_tokens: int
+    token: int
+    text: str | None
 
 
 class Completions:
@@ -83,13 +88,15 @@ class Completions:
 def probe(server: Server, wanted: str, prompt: Sequence[int], reader: Reader, vocab_tokens: int) -> Abilities:
     """Ask a server what it can do, with a prompt of a few tokens. Raises ServerError, which says what is missing."""
     model, context_tokens = _choose_model(server, wanted)
-    fields, completions = _first_answer(server, model, prompt, reader)
+    fields, completions, token, text = _first_answer(server, model, prompt, reader)
     return Abilities(
         model=model,
         fields=fields,
         shown_max=_shown_max(completions, prompt, reader, vocab_tokens),
         prompt_rows=_prompt_rows(completions, prompt, reader),
         context_tokens=context_tokens,
+        token=token,
+        text=text,
     )
 
 
@@ -110,8 +117,8 @@ def _choose_model(server: Server, wanted: str) -> tuple[str, int]:
 
 def _first_answer(
     server: Server, model: str, prompt: Sequence[int], reader: Reader
-) -> tuple[Mapping[str, object], Completions]:
-    """One token after a prompt of token ids, asked with and without fields of others than OpenAI."""
+) -> tuple[Mapping[str, object], Completions, int, str | None]:
+    """One token after a prompt of token ids, and its text, asked with and without fields of others than OpenAI."""
     refused: ServerRefused | None = None
     for fields in (NAMED_BY_ID, {}):
         completions = Completions(server, model, fields)
@@ -128,7 +135,8 @@ def _first_answer(
         places = reader.places(answer)
         if len(places) != 1 or places[0] is None or places[0].token is None:
             raise ServerError(f"the server at {server.url} does not tell which token it picked")
-        return fields, completions
+        text = choice_of(answer).get("text")
+        return fields, completions, places[0].token, text if isinstance(text, str) else None
     raise ServerError(f"{refused}; token ids as a prompt of /completions, and logprobs, are needed")
 
 

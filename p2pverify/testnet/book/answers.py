@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from p2pverify.core.compare import Measure, Verdict, measure, verdict
+from p2pverify.core.compare import Measure, Verdict, verdict
 from p2pverify.core.network import Across
-from p2pverify.engine.calibrate.producers import EXACT
+from p2pverify.engine.calibrate.producers import open_path
 from p2pverify.engine.calibrate.questions import Posed, Shape, pose
 from p2pverify.engine.cheat_spec import CheatSpec
 from p2pverify.engine.cheats import make_cheat
-from p2pverify.engine.select import open_engine, open_referee
+from p2pverify.engine.select import Kind, referee_for
 from p2pverify.node.ports import Engine, Generated, ModelInfo
 
 PURPOSE = "cheat book"
@@ -33,20 +33,19 @@ class Outcome(StrEnum):
 class Bench:
     """What answers are made with. `engine` is "llama" or "toy"; `workdir` is for the weights of cheats."""
 
-    engine: str
-    referee: str
+    engine: Kind
     workdir: Path
     seed: int
     questions: int
     shape: Shape
 
+    @property
+    def referee(self) -> str:
+        return referee_for(self.engine)
+
     def open(self, variant: str = "") -> Engine:
         """An honest engine, by default in the usual numeric path; "exact" is the referee's own."""
-        if variant == EXACT:
-            return open_referee(self.referee)
-        if self.engine == "toy":
-            return open_engine("toy", variant=variant)
-        return open_engine("llama", variant=variant)
+        return open_path(variant, kind=self.engine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +115,8 @@ def judge_all(
 def judge(referee: Engine, question: Posed, told: Generated, right: Generated) -> Judged:
     """Judge one answer."""
     scored = question.scored_by(referee, told.tokens)
-    found = measure(scored.deficits, scored.ends, told.finish, question.tokens_max)
     same = _digested(told) == _digested(right)
-    return Judged(question.temperature_milli == 0, same, found, scored.deficits)
+    return Judged(question.temperature_milli == 0, same, question.measure_of(told, scored), scored.deficits)
 
 
 def _digested(answer: Generated) -> tuple[object, ...]:

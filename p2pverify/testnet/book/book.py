@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from p2pverify.core.network import Across, TestSteps, test_steps
+from p2pverify.core.network import Across, TestSteps
 from p2pverify.engine.calibrate.producers import Producer
 from p2pverify.engine.calibrate.run import UNKNOWN, Path
 from p2pverify.engine.cheat_spec import parse_spec
@@ -24,7 +24,7 @@ from p2pverify.testnet.book.rows import (
     simulated_row,
 )
 from p2pverify.testnet.book.trials import TRIALS
-from p2pverify.testnet.book.worlds import HONEST_PPM, RULES, Played, play_world
+from p2pverify.testnet.book.worlds import HONEST_PPM, Played, play_world, steps_for
 
 Progress = Callable[[str, int, int], None]
 RENTED = "rented"  # whose answers are those of an honest engine, on another machine
@@ -153,8 +153,8 @@ class _Playing:
         across = tuple([one.across(bounds) for one in found.judged] for found in (lies, honest))
         are_lies = [not (entry.sampled and one.greedy) for one in lies.judged]
         ways: tuple[tuple[By, Sequence[list[Outcome]], TestSteps], ...] = (
-            ("class", in_class, test_steps(HONEST_PPM, RULES["cheat_ppm"], RULES["conviction_odds"])),
-            ("across", across, _across_steps(bounds)),
+            ("class", in_class, steps_for(HONEST_PPM)),
+            ("across", across, steps_for(bounds.honest_ppm)),
         )
         return [
             numeric_row(
@@ -166,13 +166,9 @@ class _Playing:
 
     def _honest(self, path: str, found: work.Witnessed) -> HonestRow:
         bounds = self._bounds(found)
-        return honest_row(path, found.judged, bounds, _across_steps(bounds), seed=self._plan.bench.seed)
+        return honest_row(path, found.judged, bounds, steps_for(bounds.honest_ppm), seed=self._plan.bench.seed)
 
     def _count(self, what: str) -> None:
         self._done += 1
         if self._progress is not None:
             self._progress(what, self._done, self._all)
-
-
-def _across_steps(bounds: Across) -> TestSteps:
-    return test_steps(bounds.honest_ppm, RULES["cheat_ppm"], RULES["conviction_odds"])

@@ -4,11 +4,13 @@ Those of `NUMERIC` are lies of an engine, played with real answers. Those of `SI
 played in the simulated world; what must become of them is in `world.fates`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from p2pverify.testnet.world.fates import FATES
 
 RATES = (1.0, 0.5, 0.2, 0.1, 0.05)
+#: So many peers are a crowd, which is played in its own way.
+CROWD_PEERS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Simulated:
     """A way to bend the protocol: how many of how many peers do it, at which rate, for how long it is played, and
     in how many determinism classes: with one judged by digests, with more also across classes.
 
-    `founders`: the hostile ones have weight from the start. `same_as` names what is meant under another name.
+    `founders`: the hostile ones have weight from the start.
     """
 
     kind: str
@@ -43,7 +45,11 @@ class Simulated:
     founders: bool = False
     onset_epoch: int = 0
     classes: int = 1
-    why: str = field(default="")
+    why: str = ""
+
+    @property
+    def is_crowd(self) -> bool:
+        return self.peers >= CROWD_PEERS
 
     @property
     def is_blocking(self) -> bool:

@@ -9,7 +9,7 @@ from p2pverify.engine import toy
 from p2pverify.engine.calibrate.producers import EXACT, at_hand
 from p2pverify.engine.calibrate.questions import Shape
 from p2pverify.engine.calibrate.run import UNKNOWN
-from p2pverify.engine.select import EXACT_REFEREE, open_referee
+from p2pverify.engine.select import Kind
 from p2pverify.node.manifestfile import known_manifest
 from p2pverify.testnet.book.answers import Bench
 from p2pverify.testnet.book.book import BookPlan
@@ -32,14 +32,11 @@ class NoThresholdsError(Exception):
     hint = "measure it with 'p2pverify model calibrate'"
 
 
-def make_plan(workdir: Path, *, engine: str = "llama", seed: int = 1, quick: bool = False) -> BookPlan:
-    """The plan of a book. Opens the referee, which takes seconds. Raises EngineUnavailable, WeightsError or
-    NoThresholdsError.
-    """
+def make_plan(workdir: Path, *, engine: Kind = "llama", seed: int = 1, quick: bool = False) -> BookPlan:
+    """The plan of a book. Opens the engine. Raises EngineUnavailable, WeightsError or NoThresholdsError."""
     is_toy = engine == "toy"
     bench = Bench(
         engine,
-        toy.REFEREE if is_toy else EXACT_REFEREE,
         workdir,
         seed,
         QUICK_QUESTIONS if quick else QUESTIONS,
@@ -48,8 +45,8 @@ def make_plan(workdir: Path, *, engine: str = "llama", seed: int = 1, quick: boo
     plan = BookPlan(
         bench,
         TOY_PATHS if is_toy else tuple(at_hand()),
-        {UNKNOWN: TOY_BOUNDS} if is_toy else _bounds(),
-        processes=max(1, min(PROCESSES_MAX, cpu_count() or 1)),
+        {UNKNOWN: TOY_BOUNDS} if is_toy else _bounds(bench),
+        processes=min(PROCESSES_MAX, cpu_count() or 1),
     )
     if not quick:
         return plan
@@ -60,19 +57,14 @@ def _short(entries: tuple[Simulated, ...]) -> tuple[Simulated, ...]:
     return tuple(entry for entry in entries if entry.epochs <= QUICK_EPOCHS)
 
 
-def _bounds() -> dict[tuple[str, str], Across]:
+def _bounds(bench: Bench) -> dict[tuple[str, str], Across]:
     """What the manifest that comes with the model says of the referee's judgement, by path."""
-    referee = open_referee(EXACT_REFEREE)
+    engine = bench.open()
     try:
-        info = referee.info
+        manifest = known_manifest(engine.info)
     finally:
-        referee.close()
-    manifest = known_manifest(info)
-    found = {
-        (one.engine, one.numeric_path): one.across
-        for one in (manifest.calibrations if manifest is not None else ())
-        if (one.judge_engine, one.judge_path) == (info.engine, info.numeric_path)
-    }
+        engine.close()
+    found = {} if manifest is None else manifest.bounds(bench.referee)
     if UNKNOWN not in found:
         raise NoThresholdsError
     return found

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from p2pverify.core.score import interval_ppm
 from p2pverify.testnet.book.book import Book
-from p2pverify.testnet.book.entries import CROWDS
 from p2pverify.testnet.book.rows import CONVICTED, HonestRow, NumericRow, SimulatedRow
 from p2pverify.testnet.world.fates import MILLION
 
@@ -86,6 +85,7 @@ def _short(value: float | None) -> str | None:
 
 def notes(book: Book) -> list[str]:
     """Why what is not caught is not, once each, and what else is to be known."""
+    # What is not caught stands first.
     found = {row.entry.kind: row.entry.why for row in book.numeric if row.fate != CONVICTED and row.entry.why}
     found |= {row.entry.kind: row.entry.why for row in book.numeric if row.entry.why}
     found |= {name_of(row): row.entry.reason for row in book.simulated if row.fate != CONVICTED or row.entry.why}
@@ -148,7 +148,7 @@ def _simulated_faults(book: Book) -> Iterator[str]:
         if row.honest_convicted:
             yield f"{name_of(row)}: {row.honest_convicted} honest peers are convicted"
         found = row.provisional if row.entry.is_blocking else row.convicted
-        if row.entry in CROWDS and found < row.hostile:
+        if row.entry.is_crowd and found < row.hostile:
             yield f"{name_of(row)} at rate {row.entry.rate:g}: {found} of {row.hostile} are convicted"
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from p2pverify.core.network import Across, TestSteps, test_steps
+from p2pverify.core.network import Across, TestSteps
 from p2pverify.testnet.book.answers import Judged, Outcome
 from p2pverify.testnet.book.entries import Numeric, Simulated
 from p2pverify.testnet.book.trials import HONEST_AUDITS, HONEST_PEERS, Convictions, MarginPool, play, play_honest
-from p2pverify.testnet.book.worlds import HONEST_PPM, RULES, Played
+from p2pverify.testnet.book.worlds import HONEST_PPM, Played, steps_for
 from p2pverify.testnet.conviction import Chances, lies_at, mean_audits
 from p2pverify.testnet.world.fates import FATES, MILLION
 
@@ -133,8 +133,7 @@ def simulated_row(entry: Simulated, played: Sequence[Played]) -> SimulatedRow:
     expected = None
     if rule.by == "dissent" and entry.classes == 1:
         rate = rule.rate_ppm(round(entry.rate * MILLION)) / MILLION
-        steps = test_steps(HONEST_PPM, RULES["cheat_ppm"], RULES["conviction_odds"])
-        expected = mean_audits(steps, Chances(rate, 1 - rate))
+        expected = mean_audits(steps_for(HONEST_PPM), Chances(rate, 1 - rate))
     return SimulatedRow(
         entry,
         rule.fate,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from p2pverify.core.hardware import Fit
+from p2pverify.core.network import TestSteps, test_steps
 from p2pverify.core.state import State
 from p2pverify.core.view import scores
 from p2pverify.testnet.book.entries import Simulated
@@ -33,7 +34,6 @@ RULES = {
 }
 HONEST_PPM = 1000
 #: A crowd has audits enough, and each of its disputes is a vote of many.
-CROWD_PEERS = 50
 CROWD_RULES = {**RULES, "slots_milli": 500, "disputes_per_cut": 2}
 #: For so long a crowd is played after its conviction: later cuts must contain the earlier ones.
 CROWD_EPOCHS = 3
@@ -61,8 +61,6 @@ class Played:
 
 def plan_of(entry: Simulated, seed: int) -> WorldPlan:
     """The plan of one world. All honest peers are founders; hostile ones are beside them, unless they are too."""
-    crowd = entry.peers >= CROWD_PEERS
-    rules = CROWD_RULES if crowd else RULES
     actor = ActorPlan(entry.kind, entry.hostile, round(entry.rate * MILLION), entry.onset_epoch, entry.founders)
     return WorldPlan(
         name=f"book-{entry.kind}",
@@ -72,7 +70,7 @@ def plan_of(entry: Simulated, seed: int) -> WorldPlan:
         founders=entry.peers if entry.founders else entry.peers - entry.hostile,
         members=entry.peers,
         actors=(actor,),
-        rules=rules,
+        rules=CROWD_RULES if entry.is_crowd else RULES,
         honest_ppm=HONEST_PPM,
         quantum_ms=200,
         heartbeat_ms=5_000,
@@ -83,6 +81,11 @@ def plan_of(entry: Simulated, seed: int) -> WorldPlan:
         hardware="one machine",
         beyond_third=entry.is_blocking,
     )
+
+
+def steps_for(honest_ppm: int) -> TestSteps:
+    """The test in these worlds, of peers whose honest answers are dissents at this rate."""
+    return test_steps(honest_ppm, RULES["cheat_ppm"], RULES["conviction_odds"])
 
 
 def play_world(entry: Simulated, seed: int) -> Played:
@@ -99,7 +102,7 @@ def play_world(entry: Simulated, seed: int) -> Played:
             before.update((key, member.audits) for key in keys if (member := observer.fold.latest.members.get(key)))
         state = observer.provisional(world.clock_ms) if entry.is_blocking else observer.fold.latest
         epochs_over += _convicted(state, keys) == len(keys)
-        return entry.peers >= CROWD_PEERS and epochs_over > CROWD_EPOCHS
+        return entry.is_crowd and epochs_over > CROWD_EPOCHS
 
     world.play(is_over)
     observer = world.honest[0].actor.machine

@@ -81,9 +81,9 @@ class ActorArgs:
     shared: Shared | None = None
     hardware: str = ""
 
-    def machine(self) -> Machine:
+    def machine(self, kind: type[Machine] = Machine) -> Machine:
         """A new machine of this identity, which has seen nothing."""
-        return Machine(
+        return kind(
             self.network,
             self.seed,
             self.class_index,

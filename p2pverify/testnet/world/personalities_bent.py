@@ -72,15 +72,7 @@ class BentActor(HonestActor):
 
     def __init__(self, args: ActorArgs) -> None:
         self.args = args
-        self.machine = BentMachine(
-            args.network,
-            args.seed,
-            args.class_index,
-            args.manifest,
-            args.context_tokens,
-            hardware=args.hardware,
-            shared=args.shared,
-        )
+        self.machine = args.machine(BentMachine)
         self.key = self.machine.key
         context = self.machine.context
         assert isinstance(context, BentContext)

@@ -17,7 +17,8 @@ from p2pverify.engine.calibrate import HELD_OUT, Posed, Shape, pose
 from p2pverify.engine.calibrate.producers import Make, Producer, open_path
 from p2pverify.engine.cheat_spec import parse_spec
 from p2pverify.engine.cheats import make_cheat
-from p2pverify.node.ports import Engine, Generated, Scored
+from p2pverify.node.ports import Engine, Generated
+from tests.support.claims import claim_of
 
 HONEST = ("wheel", "wheel/kv-f16", "skylakex", "sandybridge", "sse42")
 CHEATS = (
@@ -102,32 +103,8 @@ def cut(question: Posed, answer: Generated) -> Generated:
 
 
 def judged(judge: Engine, question: Posed, answer: Generated, *, suppose: bool) -> Case:
-    scored = question.scored_by(judge, answer.tokens)
-    supposed = []
-    if suppose:
-        for temperature in TEMPERATURES:
-            if temperature != question.temperature_milli:
-                other = _at(question, temperature).scored_by(judge, answer.tokens)
-                supposed.append(Supposition(Cause.TEMPERATURE, temperature, other.deficits))
-    return Case(question.number, claimed(question, answer, scored, tuple(supposed)))
-
-
-def claimed(question: Posed, answer: Generated, scored: Scored, supposed: tuple[Supposition, ...]) -> Claim:
-    return Claim(
-        answer.tokens,
-        scored.best,
-        scored.deficits,
-        scored.surprisals,
-        scored.ends,
-        answer.finish,
-        question.tokens_max,
-        question.temperature_milli,
-        supposed,
-    )
-
-
-def _at(question: Posed, temperature_milli: int) -> Posed:
-    return Posed(question.number, question.prompt, question.tokens_max, temperature_milli, question.sampler_key)
+    others = [milli for milli in TEMPERATURES if milli != question.temperature_milli] if suppose else []
+    return Case(question.number, claim_of(judge, question, answer, others))
 
 
 def _line(case: Case) -> dict[str, object]:

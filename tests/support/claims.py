@@ -1,0 +1,30 @@
+"""Answers as a judge sees them, ready for `core.cause`."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from p2pverify.core.cause import Cause, Claim, Supposition
+from p2pverify.engine.asked import Asked
+from p2pverify.node.ports import Engine, Generated
+
+
+def claim_of(
+    judge: Engine, question: Asked, answer: Generated, temperatures: Iterable[int] = (), *, in_class: bool = False
+) -> Claim:
+    """An answer scored by a judge, and once more at each of the temperatures; `in_class` compares logits too."""
+    scored = question.scored_by(judge, answer.tokens)
+    others = (
+        (milli, replace(question, temperature_milli=milli).scored_by(judge, answer.tokens)) for milli in temperatures
+    )
+    return Claim(
+        answer.tokens,
+        scored.best,
+        scored.deficits,
+        scored.surprisals,
+        scored.ends,
+        answer.finish,
+        question.tokens_max,
+        question.temperature_milli,
+        tuple(Supposition(Cause.TEMPERATURE, milli, other.deficits) for milli, other in others),
+        scored.logits_sha256 == answer.logits_sha256 if in_class else None,
+    )
