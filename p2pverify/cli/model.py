@@ -78,7 +78,7 @@ def selftest(
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
     from p2pverify.engine.select import open_engine
     from p2pverify.node.classes import choose_class, judge_classes
-    from p2pverify.node.manifestfile import save_manifest
+    from p2pverify.node.manifestfile import describes, save_manifest
     from p2pverify.node.networkfile import load_network
     from p2pverify.node.selftest import run_selftest
 
@@ -94,7 +94,7 @@ def selftest(
                 manifests = (kept,)
             classes = _known_classes(kept) if network is None else network.classes
             progress("answering golden questions", 0, 1)
-            tested = run_selftest(opened, [manifest.golden for manifest in manifests])
+            tested = run_selftest(opened, [manifest.golden for manifest in manifests if describes(manifest, info)])
         finally:
             opened.close()
     candidates = judge_classes(classes, manifests, info, tested)

@@ -11,8 +11,9 @@ from p2pverify.core.network import ANY, Across
 from p2pverify.engine import toy
 from p2pverify.node.home import Home
 from p2pverify.node.manifestfile import load_manifest, save_manifest
-from p2pverify.node.networkfile import load_network
+from p2pverify.node.networkfile import dump_network, load_network
 from tests.cli.transcript import run
+from tests.support.golden import beside_another_model
 
 ACROSS = Across(1, 2, 3, 4, 5, 10_000)
 
@@ -78,6 +79,19 @@ def test_a_network_has_the_class_of_its_founder(tmp_path: Path, manifest: Path) 
         arguments = ("model", "selftest", "--engine", "toy", "--variant", variant, "--network", str(network_file))
         codes[variant] = run(tmp_path, *arguments).returncode
     assert codes == {toy.PATH: 0, "toy/a": 5}
+
+
+def test_a_network_of_several_models(tmp_path: Path, manifest: Path) -> None:
+    """Golden questions of another model, which this engine's vocabulary cannot even say, are not asked."""
+    network_file = new_network(tmp_path, manifest)
+    network, manifests = beside_another_model(*load_network(network_file))
+    network_file.write_text(dump_network(network, manifests), encoding="utf-8")
+    done = run(tmp_path, "model", "selftest", "--engine", "toy", "--network", str(network_file), "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["class"] == "toy"
+    reasons = {found["name"]: (found["is_ours"], found["reason"]) for found in document["classes"]}
+    assert reasons["large"] == (False, "another model")
 
 
 def test_a_network_for_all_paths(tmp_path: Path, manifest: Path) -> None:
