@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pverify.core.canon import sha256
-from p2pverify.core.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion, golden_answer
+from p2pverify.core.golden import Golden, GoldenAnswer, GoldenQuestion, golden_answer
 from p2pverify.node.ports import GENERATE, NO_LOGITS, SCORE, Engine, Generated
 
 _LONG = "Explain how a diesel engine works, and compare it with a petrol engine in terms of efficiency, cost and noise."
@@ -59,17 +59,6 @@ def _is_steady(engine: Engine, question: GoldenQuestion, made: Generated) -> boo
         sampler_key=question.sampler_key,
     )
     return scored.logits_sha256 == made.logits_sha256
-
-
-def golden_path(engine: Engine, questions: Sequence[GoldenQuestion]) -> GoldenPath:
-    """The engine's own entry in a manifest's golden vectors."""
-    return GoldenPath(engine.info.engine, engine.info.numeric_path, answer_golden(engine, questions))
-
-
-def make_golden(engine: Engine) -> Golden:
-    """Golden vectors with this engine's path alone."""
-    questions = golden_questions(engine)
-    return Golden(questions, (golden_path(engine, questions),))
 
 
 @dataclass(frozen=True, slots=True)
