@@ -186,15 +186,16 @@ class Explainer:
 
     async def _look_at(self, explanation: Explanation, question: Question, which: int, asked: Asked) -> None:
         """One asked peer's answer. What it lacks is noted with it."""
-        audit = explanation.audit
         finding = explanation.answers[asked.responder] = Finding()
         explanation.judge_digest(asked, finding)
         try:
             output = await self._find(explanation, question, which, asked)
             finding.output = output
             judge = Judged(question, output, explanation.own)
-            await self._use(partial(judge_answer, judge, finding), explanation.role)
-            explanation.judge_measure(self._context.network, audit, asked, finding)
+            try:
+                await self._use(partial(judge_answer, judge, finding), explanation.role)
+            finally:  # what no engine can score has a measure all the same
+                explanation.judge_measure(self._context.network, asked, finding)
             for milli in explanation.worth_supposing(finding):
                 await self._use(partial(suppose, judge, finding, milli), explanation.role)
             explanation.find_cause(self._context.network, asked, finding)

@@ -90,10 +90,10 @@ class Explanation:
             equal = self.audit.matches(asked.receipt, self.own_output)
             finding.verdict = Verdict.MATCH if equal else Verdict.MISMATCH
 
-    def judge_measure(self, network: Network, audit: Audit, asked: Asked, finding: Finding) -> None:
+    def judge_measure(self, network: Network, asked: Asked, finding: Finding) -> None:
         """Across classes the measure decides, by the thresholds of the class that the answer is from."""
         bounds = bounds_of(network, asked)
-        if audit.is_across and finding.measure is not None and bounds is not None:
+        if self.audit.is_across and finding.measure is not None and bounds is not None:
             finding.verdict = verdict(finding.measure, bounds)
 
     def worth_supposing(self, finding: Finding) -> list[int]:
