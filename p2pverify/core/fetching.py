@@ -55,7 +55,7 @@ class Fetcher:
         asked = audit.asked[which]
         if asked.responder == self._context.key:
             known = self._responder.known_output(audit.challenger, audit.question)
-            if known is not None and _fits(known, asked, audit):
+            if known is not None and fits(known, asked, audit):
                 came(known, now_ms)
                 return
         sources = [peer for peer in (audit.challenger, asked.responder) if peer != self._context.key]
@@ -70,7 +70,7 @@ class Fetcher:
 
         def answered(event: ResponseArrived | AskFailed, later_ms: int) -> None:
             output = _read(event)
-            if output is not None and _fits(output, asked, audit):
+            if output is not None and fits(output, asked, audit):
                 came(output, later_ms)
             else:
                 ask_next(later_ms)
@@ -87,5 +87,6 @@ def _read(event: ResponseArrived | AskFailed) -> Output | None:
         return None
 
 
-def _fits(output: Output, asked: Asked, audit: Audit) -> bool:
+def fits(output: Output, asked: Asked, audit: Audit) -> bool:
+    """Whether an output is the answer for which an audit has a receipt."""
     return asked.receipt is not None and output.is_of(asked.receipt, audit.question)

@@ -106,7 +106,7 @@ class Explanation:
         if finding.claim is not None:
             finding.cause = find_cause(finding.claim, bounds_of(network, asked) or USUAL)
 
-    def to_document(self, network: Network, audit: Audit) -> dict[str, object]:
+    def to_document(self, network: Network) -> dict[str, object]:
         """JSON values; margins in nats are left to readers: here they are micronats."""
         question = self.question
         return {
@@ -122,8 +122,8 @@ class Explanation:
                 "temperature_milli": question.temperature_milli,
             },
             "answers": [
-                _answer(network, asked, self.answers.get(asked.responder), is_across=audit.is_across)
-                for asked in audit.asked
+                _answer(network, asked, self.answers.get(asked.responder), is_across=self.audit.is_across)
+                for asked in self.audit.asked
             ],
         }
 
