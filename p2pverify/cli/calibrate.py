@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from p2pverify.core.network import Across
     from p2pverify.engine.calibrate import Found
     from p2pverify.engine.calibrate.producers import Make
-    from p2pverify.engine.select import Kind
+    from p2pverify.node.kinds import EngineKind
     from p2pverify.node.ports import Engine
 
 PROMPTS = 100
@@ -51,7 +51,7 @@ _UNITS = "MEAN is of a token's squared margin, WORST the greatest sum of those i
 @click.option("-o", "--output", metavar="FILE", help="Write the JSON document there; '-' is stdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def calibrate(
-    engine: "Kind",
+    engine: "EngineKind",
     judge: str,
     paths: str | None,
     prompts: int,

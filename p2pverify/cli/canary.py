@@ -18,7 +18,7 @@ from p2pverify.cli.table import table
 if TYPE_CHECKING:
     from p2pverify.core.canary import Trigger
     from p2pverify.core.manifest import Manifest
-    from p2pverify.engine.select import Kind
+    from p2pverify.node.kinds import EngineKind
 
 _LIST_SCHEMA = "p2pverify/canaries/1"
 _HASH_CHARS = 16
@@ -53,7 +53,7 @@ def new(
     tokens: int,
     prompt_tokens: int,
     merge: bool,
-    engine: "Kind",
+    engine: "EngineKind",
     variant: str,
     weights: Path | None,
 ) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -17,11 +17,11 @@ from p2pverify.cli.canary import canary
 from p2pverify.cli.errors import CliError, NotVerifiedError
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs, table
+from p2pverify.node.kinds import EngineKind
 
 if TYPE_CHECKING:
     from p2pverify.core.manifest import Manifest
     from p2pverify.core.network import DeterminismClass, Network
-    from p2pverify.engine.select import Kind
     from p2pverify.node.classes import Candidate
     from p2pverify.node.ports import Engine, ModelInfo
     from p2pverify.node.selftest import Answered
@@ -51,7 +51,7 @@ model.add_command(canary)
 )
 @click.option(
     "--engine",
-    type=click.Choice(["llama", "exact", "openai", "transformers", "toy"]),
+    type=click.Choice(get_args(EngineKind)),
     default="llama",
     show_default=True,
 )
@@ -63,7 +63,7 @@ model.add_command(canary)
 def selftest(
     network_file: Path | None,
     manifest_file: Path | None,
-    engine: "Kind",
+    engine: EngineKind,
     openai_url: str | None,
     openai_model: str,
     variant: str,
