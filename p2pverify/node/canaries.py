@@ -20,9 +20,11 @@ from p2pverify.core.canary import (
     encode_secrets,
 )
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.golden import GoldenQuestion
 from p2pverify.core.manifest import Manifest
 from p2pverify.node.home import atomic_file
-from p2pverify.node.ports import SCORE, Engine
+from p2pverify.node.ports import Engine
+from p2pverify.node.selftest import answer_question, is_steady
 from p2pverify.node.tomlfile import FileError, read_bytes
 
 _GREEDY_KEY = bytes(32)  # of a sampler that has nothing to draw
@@ -40,11 +42,9 @@ def answer_trigger(engine: Engine, trigger: Trigger) -> Trigger:
     Logits are committed to only if one pass over the answer gives them too: others may be different next time.
     Raises ValueError if another answer of the same path is there already, or the vocabulary is another.
     """
-    made = engine.answer(trigger.prompt, tokens_max=trigger.tokens_max, temperature_milli=0, sampler_key=_GREEDY_KEY)
-    logits = made.logits_sha256
-    if SCORE in engine.info.can:
-        scored = engine.score(trigger.prompt, made.tokens, temperature_milli=0, sampler_key=_GREEDY_KEY)
-        logits = logits if scored.logits_sha256 == logits else NO_LOGITS
+    question = GoldenQuestion(trigger.prompt, trigger.tokens_max, 0, _GREEDY_KEY)
+    made = answer_question(engine, question)
+    logits = made.logits_sha256 if is_steady(engine, question, made) else NO_LOGITS
     path = (engine.info.engine, engine.info.numeric_path)
     before = trigger.reply(*path)
     if before is not None:
