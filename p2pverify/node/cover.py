@@ -7,18 +7,16 @@ and forgotten. Their prompts are the operator's (`corpus`), or written by the mo
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import trio
 
 from p2pverify.core import draw
-from p2pverify.core.asking import EXPIRY_EPOCHS, SPREAD_PERMILLE
+from p2pverify.core.asking import EXPIRY_EPOCHS, spread_ms
 from p2pverify.core.challenger import Habit
 from p2pverify.core.context import Context
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import Params
 from p2pverify.core.panels import Panel, make_panel
 from p2pverify.core.plans import find_anchor, slot_question
 from p2pverify.core.question import Question, Request, RequestRefused, decode_response, encode_request, sign_request
@@ -91,7 +89,7 @@ class Cover:
 
     async def _play(self, epoch: int, slot: draw.Slot, panel: Panel, network: ports.Network) -> None:
         params = self._context.params
-        due_ms = params.epoch_start_ms(epoch) + slot.at_permille * params.epoch_ms // 1000
+        due_ms = slot.due_ms(epoch, params)
         await self._wait_until(due_ms)
         habits = self._driver.machine.challenger.habits[panel.is_across]
         habit = self._dice.choice(habits) if habits else None
@@ -103,7 +101,7 @@ class Cover:
         expiry = params.epoch_at(self._driver.now_ms()) + EXPIRY_EPOCHS
         async with trio.open_nursery() as nursery:
             for target in panel.targets:
-                delay_ms = 0 if len(panel.targets) == 1 else self._dice.randrange(_spread_ms(params))
+                delay_ms = 0 if len(panel.targets) == 1 else self._dice.randrange(spread_ms(params) + 1)
                 nursery.start_soon(self._ask, question, target, expiry, delay_ms, network)
 
     async def _question(self, slot: draw.Slot, habit: Habit | None) -> Question | None:
@@ -119,9 +117,11 @@ class Cover:
                     question.temperature_milli if prompt.temperature_milli is None else prompt.temperature_milli
                 ),
             )
-        write: Callable[[ports.Engine], Sequence[int]] = partial(
-            _write, self._dice.randbytes(16), slot.prompt_tokens(context.params)
-        )
+        seed, size = self._dice.randbytes(16), slot.prompt_tokens(context.params)
+
+        def write(engine: ports.Engine) -> Sequence[int]:
+            return engine.write_prompt(seed, size)
+
         try:
             tokens = tuple(await self._driver.use_engine(write, priority=PRIORITY))
         except (EngineBusy, ValueError) as error:
@@ -198,11 +198,3 @@ async def _outcome(network: ports.Network, request: Request, data: bytes) -> str
     except DecodeError:
         return "malformed answer"
     return "answered"
-
-
-def _write(seed: bytes, tokens_max: int, engine: ports.Engine) -> Sequence[int]:
-    return engine.write_prompt(seed, tokens_max)
-
-
-def _spread_ms(params: Params) -> int:
-    return params.epoch_ms * SPREAD_PERMILLE // 1000 + 1
