@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import trio
 
@@ -26,6 +27,7 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.worker import EngineBusy
 
 PRIORITY = 3  # behind all that is owed
+ENCODED_AT_ONCE = 256  # prompts: what is owed waits for so many at most
 log = logging.getLogger(__name__)
 
 
@@ -155,28 +157,30 @@ class Cover:
 
     async def _encode(self) -> bool:
         """Turn the operator's prompts into tokens, and keep those that fit; False if none does."""
-        params = self._context.params
-
-        def encode(engine: ports.Engine) -> None:
-            context_tokens = engine.info.context_tokens
-            self._frame_tokens = len(engine.encode_chat(""))
-            for prompt in self._plan.prompts:
-                tokens = engine.encode_chat(prompt.text)
-                room = params.prompt_tokens + self._frame_tokens
-                if prompt.tokens_max is not None:
-                    room = context_tokens - prompt.tokens_max
-                if len(tokens) <= min(room, context_tokens - params.answer_tokens):
-                    self._fitting.append((prompt, tokens))
-
+        prompts = self._plan.prompts
         try:
-            await self._driver.use_engine(encode, priority=PRIORITY)
+            for first in range(0, len(prompts), ENCODED_AT_ONCE):
+                encode = partial(self._fit, prompts[first : first + ENCODED_AT_ONCE])
+                await self._driver.use_engine(encode, priority=PRIORITY)
         except (EngineBusy, ValueError) as error:
             log.warning("no cover: the prompts cannot be encoded: %s", error)
             return False
-        left_out = len(self._plan.prompts) - len(self._fitting)
+        left_out = len(prompts) - len(self._fitting)
         if left_out:
             log.warning("%d prompts for cover are longer than this network's, and left out", left_out)
         return bool(self._fitting)
+
+    def _fit(self, prompts: Sequence[Prompt], engine: ports.Engine) -> None:
+        """Keep those of these prompts that fit the contract and the engine, in its thread."""
+        params, context_tokens = self._context.params, engine.info.context_tokens
+        self._frame_tokens = len(engine.encode_chat(""))
+        for prompt in prompts:
+            tokens = engine.encode_chat(prompt.text)
+            room = params.prompt_tokens + self._frame_tokens
+            if prompt.tokens_max is not None:
+                room = context_tokens - prompt.tokens_max
+            if len(tokens) <= min(room, context_tokens - params.answer_tokens):
+                self._fitting.append((prompt, tokens))
 
     async def _wait_until(self, at_ms: int) -> None:
         """Wait for a time of the node's clock."""
