@@ -15,6 +15,7 @@ import click
 from p2pverify.cli.calibrate import calibrate
 from p2pverify.cli.canary import canary
 from p2pverify.cli.errors import CliError, NotVerifiedError
+from p2pverify.cli.manifest import starting_manifest
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs, table
 from p2pverify.node.kinds import EngineKind
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from p2pverify.core.manifest import Manifest
     from p2pverify.core.network import DeterminismClass, Network
     from p2pverify.node.classes import Candidate
-    from p2pverify.node.ports import Engine, ModelInfo
+    from p2pverify.node.ports import ModelInfo
     from p2pverify.node.selftest import Answered
 
 _DIGEST_CHARS = 12
@@ -110,28 +111,6 @@ def selftest(
             f"this machine is of no class of network {network.name}",
             "choose another engine, --variant or --weights, or join another network",
         )
-
-
-def starting_manifest(engine: "Engine", path: Path | None, *, must_exist: bool = False) -> "Manifest":
-    """The file's manifest, else the one that comes with p2pverify, else a new one; with golden questions."""
-    from dataclasses import replace
-
-    from p2pverify.core.golden import Golden
-    from p2pverify.node.manifestfile import describes, known_manifest, load_manifest
-    from p2pverify.node.networkfile import manifest_of
-    from p2pverify.node.selftest import golden_questions
-
-    if path is None:
-        kept = known_manifest(engine.info) or manifest_of(engine.info)
-    elif must_exist or path.exists():
-        kept = load_manifest(path)
-        if not describes(kept, engine.info):
-            raise CliError(f"{path} describes another model: {kept.model}", "name another file with --manifest")
-    else:
-        kept = manifest_of(engine.info)
-    if kept.golden.questions:
-        return kept
-    return replace(kept, golden=Golden(golden_questions(engine)))
 
 
 def _known_classes(manifest: "Manifest") -> "tuple[DeterminismClass, ...]":

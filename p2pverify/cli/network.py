@@ -13,6 +13,7 @@ import click
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.init import own_key, prepare_home
+from p2pverify.cli.manifest import starting_manifest
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs, table
 from p2pverify.core.network import ACROSS_BOUNDS, PARAM_BOUNDS
@@ -211,7 +212,7 @@ def _founders(texts: tuple[str, ...]) -> list[bytes]:
 
 def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "tuple[ModelInfo, Manifest]":
     """What the model says of itself and what is known of it, with this machine's golden answers."""
-    from p2pverify.cli.model import add_answers, starting_manifest
+    from p2pverify.cli.model import add_answers
     from p2pverify.engine.select import open_engine
     from p2pverify.node.selftest import run_selftest
 
