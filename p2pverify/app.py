@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -28,6 +28,8 @@ from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.home import Home
 from p2pverify.node.journal import Kept, decode_output, decode_stored_evidence, encode_output
+from p2pverify.node.kinds import EngineKind
+from p2pverify.node.manifestfile import describes
 from p2pverify.node.ports import GENERATE, GREEDY, Engine, ModelInfo
 from p2pverify.node.reports import NodeReports
 from p2pverify.node.selftest import run_selftest
@@ -64,7 +66,7 @@ class NodeSettings:
     bootstrap: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     mdns: bool = False
-    engine: Literal["llama", "exact", "openai", "transformers", "toy"] = "llama"
+    engine: EngineKind = "llama"
     variant: str = ""  # of the engine: another numeric path of the same kind
     llama_variants: Path | None = None
     endpoint: "Endpoint | None" = None  # of the engine "openai"
@@ -194,7 +196,8 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
         engine = engines.own
         driver: Driver | None = None
         try:
-            goldens = [manifest.golden for manifest in settings.manifests if manifest.golden.questions]
+            own = [manifest for manifest in settings.manifests if describes(manifest, engines.honest.info)]
+            goldens = [manifest.golden for manifest in own if manifest.golden.questions]
             if goldens:
                 _progress(settings, "answering golden questions", 0, 1)
             tested = await trio.to_thread.run_sync(run_selftest, engines.honest, goldens)

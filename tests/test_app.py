@@ -22,8 +22,8 @@ from p2pverify.node.classes import ClassError
 from p2pverify.node.home import Home, HomeError
 from p2pverify.node.networkfile import manifest_of, new_network
 from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE
-from p2pverify.node.selftest import golden_path, make_golden
 from p2pverify.store.errors import StoreError
+from tests.support.golden import beside_another_model, golden_path, make_golden
 
 
 @pytest.fixture
@@ -136,6 +136,16 @@ async def test_the_self_test_finds_the_class(settings):
                 names[variant] = (await get(running.api, "/v1/status"))["class"]
                 node.cancel_scope.cancel()
     assert names == {"toy/a": "toy", "toy/b": "toy-2", "toy/c": "any"}
+
+
+async def test_the_self_test_leaves_other_models_alone(settings):
+    """Golden questions of another model in the network file are not of this engine's vocabulary, and not asked."""
+    network, manifests = beside_another_model(settings.network, settings.manifests)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as node:
+            running = await node.start(run_node, replace(settings, network=network, manifests=manifests))
+            assert (await get(running.api, "/v1/status"))["class"] == "toy"
+            node.cancel_scope.cancel()
 
 
 async def test_another_network_needs_another_home(settings):

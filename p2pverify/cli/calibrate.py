@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from p2pverify.cli.errors import CliError
+from p2pverify.cli.manifest import manifest_from
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import table
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from p2pverify.core.network import Across
     from p2pverify.engine.calibrate import Found
     from p2pverify.engine.calibrate.producers import Make
-    from p2pverify.engine.select import Kind
-    from p2pverify.node.ports import Engine
+    from p2pverify.node.kinds import EngineKind
 
 PROMPTS = 100
 _HEADERS = ("ENGINE", "NUMERIC PATH", "ANSWERS", "MEAN", "WORST", "FALSE ALARMS", "AT MOST PPM")
@@ -51,7 +51,7 @@ _UNITS = "MEAN is of a token's squared margin, WORST the greatest sum of those i
 @click.option("-o", "--output", metavar="FILE", help="Write the JSON document there; '-' is stdout.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def calibrate(
-    engine: "Kind",
+    engine: "EngineKind",
     judge: str,
     paths: str | None,
     prompts: int,
@@ -83,7 +83,7 @@ def calibrate(
         progress("opening the judge", 0, 1)
         opened = producers.open_path(judge, weights, engine)
         try:
-            kept = None if manifest_file is None else _manifest(manifest_file, opened)
+            kept = None if manifest_file is None else manifest_from(manifest_file, opened.info)
             shape = Shape(answer_tokens=tokens)
             found = measure_paths(opened, makes, count=prompts, seed=seed, shape=shape, progress=progress)
         except ValueError as error:
@@ -99,19 +99,6 @@ def calibrate(
         with atomic_file(target, mode=0o644) as file:
             file.write(text.encode() + b"\n")
     click.echo(text if as_json or output == "-" else _text(found))
-
-
-def _manifest(path: Path, engine: "Engine") -> "Manifest":
-    """The file's manifest, else the one that comes with p2pverify for the judge's model, else a new one."""
-    from p2pverify.node.manifestfile import describes, known_manifest, load_manifest
-    from p2pverify.node.networkfile import manifest_of
-
-    if not path.exists():
-        return known_manifest(engine.info) or manifest_of(engine.info)
-    kept = load_manifest(path)
-    if not describes(kept, engine.info):
-        raise CliError(f"{path} describes another model: {kept.model}", "name another file with --manifest")
-    return kept
 
 
 def _keep(path: Path, manifest: "Manifest", found: "Sequence[Found]") -> None:

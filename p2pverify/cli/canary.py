@@ -12,13 +12,14 @@ import click
 from p2pverify.cli.canary_ask import ask, choose_fresh, json_option, network_option, print_finding, with_spent
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError, NotVerifiedError
+from p2pverify.cli.manifest import starting_manifest
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import table
 
 if TYPE_CHECKING:
     from p2pverify.core.canary import Trigger
     from p2pverify.core.manifest import Manifest
-    from p2pverify.engine.select import Kind
+    from p2pverify.node.kinds import EngineKind
 
 _LIST_SCHEMA = "p2pverify/canaries/1"
 _HASH_CHARS = 16
@@ -53,7 +54,7 @@ def new(
     tokens: int,
     prompt_tokens: int,
     merge: bool,
-    engine: "Kind",
+    engine: "EngineKind",
     variant: str,
     weights: Path | None,
 ) -> None:
@@ -62,7 +63,6 @@ def new(
     The model writes the prompts and answers them greedily. SECRETS is readable by its owner only; who has it can
     test peers, and who is tested with it can learn from it. 'network new --manifest' takes the manifest.
     """
-    from p2pverify.cli.model import starting_manifest
     from p2pverify.engine.select import open_engine
     from p2pverify.node.canaries import answer_trigger, load_secrets, make_trigger
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60.0
 _SCHEMA = "p2pverify/canary/1"
-_EXPIRY_EPOCHS = 4
 _SPENT = "the trigger is spent all the same"
 _file = click.Path(path_type=Path)
 network_option = click.option(
@@ -107,6 +106,7 @@ class _Exchange:
         seed: bytes,
         target: "Address",
     ) -> None:
+        from p2pverify.core.asking import EXPIRY_EPOCHS
         from p2pverify.core.question import Request, encode_request, sign_request
         from p2pverify.core.sign import public_key
         from p2pverify.node.clock import unix_ms
@@ -114,7 +114,7 @@ class _Exchange:
         assert target.peer is not None
         requester = public_key(seed)
         question = trigger.question(manifest.digest, os.urandom(16), requester)
-        expiry = network.params.epoch_at(unix_ms()) + _EXPIRY_EPOCHS
+        expiry = network.params.epoch_at(unix_ms()) + EXPIRY_EPOCHS
         request = Request(network.id, requester, target.peer, question.id, os.urandom(32), expiry)
         self.request = encode_request(request, question, sign_request(seed, request))
         self._network_id = network.id

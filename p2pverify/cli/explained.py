@@ -5,14 +5,15 @@ All of it comes from the node; here it is only laid out. Text in answers is from
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from math import isqrt
 
 from p2pverify.cli import plot
 from p2pverify.cli.plot import escape, nats
 from p2pverify.cli.table import cell, table
 from p2pverify.cli.values import documents, items, kind, mapping, number, text
+from p2pverify.core.compare import CAP_MICRONATS, END_MISSING, MICRO
 
-_CAP_MICRONATS = 2_000_000  # what one margin counts for at most
-_END_MISSING = 2**32 - 1
+_MARGIN_MAX = isqrt(CAP_MICRONATS * MICRO)  # a greater one counts for no more
 _NAME_CHARS = 16  # of a peer id in a table: enough to find it in others
 _CLASS_CHARS = 18
 _NAME = 12  # columns of what stands before a value
@@ -107,7 +108,7 @@ def _measured(measure: Mapping[str, object]) -> Iterator[tuple[str, object]]:
         match, mismatch = (number(limits.get(name)) or 0 for name in ("match", "mismatch"))
         yield "bounds", f"match up to {nats(match)} square nats, mismatch above {nats(mismatch)}"
     if end:
-        yield "end", "not where the answer must end" if end == _END_MISSING else f"{nats(end)} nats below the best"
+        yield "end", "not where the answer must end" if end == END_MISSING else f"{nats(end)} nats below the best"
 
 
 def _difference(difference: Mapping[str, object], width: int, judge: str) -> Iterator[str]:
@@ -131,7 +132,7 @@ def _token(difference: Mapping[str, object], name: str) -> str:
 
 def _plot(margins: list[int], measure: Mapping[str, object], mark: int | None, width: int) -> Iterator[str]:
     limit = number(mapping(measure.get("limits")).get("alone"))
-    limit = limit if limit is not None and limit <= _CAP_MICRONATS else None
+    limit = limit if limit is not None and limit <= _MARGIN_MAX else None
     plain = not _can_print(plot.BLOCKS + plot.LINE)
     yield "margin of each token, in nats (log scale)"
     yield from plot.plot_margins(margins, width, limit=limit, mark=mark, plain=plain)

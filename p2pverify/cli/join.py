@@ -9,7 +9,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -19,6 +19,7 @@ from p2pverify.cli.init import prepare_home
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs
 from p2pverify.node.home import Home, atomic_file
+from p2pverify.node.kinds import EngineKind
 
 if TYPE_CHECKING:
     from p2pverify.app import NodeSettings, Running
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from p2pverify.core.network import Network
     from p2pverify.node.config import Config
     from p2pverify.node.cover import CoverPlan
-
-EngineKind = Literal["llama", "exact", "openai", "transformers", "toy"]
 
 
 @click.command()

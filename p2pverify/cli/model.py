@@ -8,22 +8,23 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from p2pverify.cli.calibrate import calibrate
 from p2pverify.cli.canary import canary
 from p2pverify.cli.errors import CliError, NotVerifiedError
+from p2pverify.cli.manifest import starting_manifest
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs, table
+from p2pverify.node.kinds import EngineKind
 
 if TYPE_CHECKING:
     from p2pverify.core.manifest import Manifest
     from p2pverify.core.network import DeterminismClass, Network
-    from p2pverify.engine.select import Kind
     from p2pverify.node.classes import Candidate
-    from p2pverify.node.ports import Engine, ModelInfo
+    from p2pverify.node.ports import ModelInfo
     from p2pverify.node.selftest import Answered
 
 _DIGEST_CHARS = 12
@@ -51,7 +52,7 @@ model.add_command(canary)
 )
 @click.option(
     "--engine",
-    type=click.Choice(["llama", "exact", "openai", "transformers", "toy"]),
+    type=click.Choice(get_args(EngineKind)),
     default="llama",
     show_default=True,
 )
@@ -63,7 +64,7 @@ model.add_command(canary)
 def selftest(
     network_file: Path | None,
     manifest_file: Path | None,
-    engine: "Kind",
+    engine: EngineKind,
     openai_url: str | None,
     openai_model: str,
     variant: str,
@@ -78,7 +79,7 @@ def selftest(
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
     from p2pverify.engine.select import open_engine
     from p2pverify.node.classes import choose_class, judge_classes
-    from p2pverify.node.manifestfile import save_manifest
+    from p2pverify.node.manifestfile import describes, save_manifest
     from p2pverify.node.networkfile import load_network
     from p2pverify.node.selftest import run_selftest
 
@@ -94,7 +95,7 @@ def selftest(
                 manifests = (kept,)
             classes = _known_classes(kept) if network is None else network.classes
             progress("answering golden questions", 0, 1)
-            tested = run_selftest(opened, [manifest.golden for manifest in manifests])
+            tested = run_selftest(opened, [manifest.golden for manifest in manifests if describes(manifest, info)])
         finally:
             opened.close()
     candidates = judge_classes(classes, manifests, info, tested)
@@ -110,28 +111,6 @@ def selftest(
             f"this machine is of no class of network {network.name}",
             "choose another engine, --variant or --weights, or join another network",
         )
-
-
-def starting_manifest(engine: "Engine", path: Path | None, *, must_exist: bool = False) -> "Manifest":
-    """The file's manifest, else the one that comes with p2pverify, else a new one; with golden questions."""
-    from dataclasses import replace
-
-    from p2pverify.core.golden import Golden
-    from p2pverify.node.manifestfile import describes, known_manifest, load_manifest
-    from p2pverify.node.networkfile import manifest_of
-    from p2pverify.node.selftest import golden_questions
-
-    if path is None:
-        kept = known_manifest(engine.info) or manifest_of(engine.info)
-    elif must_exist or path.exists():
-        kept = load_manifest(path)
-        if not describes(kept, engine.info):
-            raise CliError(f"{path} describes another model: {kept.model}", "name another file with --manifest")
-    else:
-        kept = manifest_of(engine.info)
-    if kept.golden.questions:
-        return kept
-    return replace(kept, golden=Golden(golden_questions(engine)))
 
 
 def _known_classes(manifest: "Manifest") -> "tuple[DeterminismClass, ...]":

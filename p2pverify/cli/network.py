@@ -13,13 +13,14 @@ import click
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.init import own_key, prepare_home
+from p2pverify.cli.manifest import starting_manifest
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs, table
-from p2pverify.core.network import PARAM_BOUNDS
+from p2pverify.core.network import ACROSS_BOUNDS, PARAM_BOUNDS
 
 if TYPE_CHECKING:
     from p2pverify.core.manifest import Manifest
-    from p2pverify.core.network import Across, Network
+    from p2pverify.core.network import Across, Network, Params
     from p2pverify.node.ports import ModelInfo
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -114,26 +115,20 @@ def show(file: Path, as_json: bool) -> None:
 
 def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, Any]:
     """A network as a JSON document, with what follows from its rules."""
-    from p2pverify.core.network import test_steps
     from p2pverify.core.peerid import peer_id
 
-    classes = []
-    for kind in made.classes:
-        steps = test_steps(kind.honest_ppm, made.params.cheat_ppm, made.params.conviction_odds)
-        classes.append(
-            {
-                "name": kind.name,
-                "manifest": kind.manifest.hex(),
-                "engine": kind.engine,
-                "numeric_path": kind.numeric_path,
-                "honest_ppm": kind.honest_ppm,
-                "step_up": steps.up,
-                "step_down": steps.down,
-                "threshold": steps.threshold,
-                "dissents_to_convict": -(-steps.threshold // steps.up),
-                "across": _across(made, kind.across),
-            }
-        )
+    classes = [
+        {
+            "name": kind.name,
+            "manifest": kind.manifest.hex(),
+            "engine": kind.engine,
+            "numeric_path": kind.numeric_path,
+            "honest_ppm": kind.honest_ppm,
+            **_test(kind.honest_ppm, made.params),
+            "across": _across(made, kind.across),
+        }
+        for kind in made.classes
+    ]
     return {
         "schema": "p2pverify/network-show/1",
         "network": made.id.hex(),
@@ -151,13 +146,18 @@ def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, An
 
 def _across(made: "Network", across: "Across | None") -> dict[str, int] | None:
     """How the referee judges answers of a class: thresholds, and the sequential test of its verdicts."""
-    from p2pverify.core.network import ACROSS_BOUNDS, test_steps
-
     if across is None:
         return None
-    steps = test_steps(across.honest_ppm, made.params.cheat_ppm, made.params.conviction_odds)
+    thresholds = {name: getattr(across, name) for name, _ in ACROSS_BOUNDS}
+    return {**thresholds, **_test(across.honest_ppm, made.params)}
+
+
+def _test(honest_ppm: int, params: "Params") -> dict[str, int]:
+    """The sequential test of a class whose honest peers dissent so often."""
+    from p2pverify.core.network import test_steps
+
+    steps = test_steps(honest_ppm, params.cheat_ppm, params.conviction_odds)
     return {
-        **{name: getattr(across, name) for name, _ in ACROSS_BOUNDS},
         "step_up": steps.up,
         "step_down": steps.down,
         "threshold": steps.threshold,
@@ -177,7 +177,7 @@ def _text(document: dict[str, Any]) -> str:
         "threshold",
         "dissents_to_convict",
     )
-    judged = ("match_base", "match_slope", "mismatch_base", "mismatch_slope", "end_max", "honest_ppm")
+    judged = tuple(name for name, _ in ACROSS_BOUNDS)
     across_headers = ("JUDGED ACROSS", "MATCH", "PER TOKEN", "MISMATCH", "PER TOKEN", "END", "HONEST PPM", "DISSENTS")
     across_rows = [
         [kind["name"], *(kind["across"][field] for field in (*judged, "dissents_to_convict"))]
@@ -212,7 +212,7 @@ def _founders(texts: tuple[str, ...]) -> list[bytes]:
 
 def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "tuple[ModelInfo, Manifest]":
     """What the model says of itself and what is known of it, with this machine's golden answers."""
-    from p2pverify.cli.model import add_answers, starting_manifest
+    from p2pverify.cli.model import add_answers
     from p2pverify.engine.select import open_engine
     from p2pverify.node.selftest import run_selftest
 

@@ -8,12 +8,13 @@ from math import log10
 
 from rich.cells import cell_len, chop_cells
 
+from p2pverify.core.compare import MICRO
+
 BLOCKS, LINE, ASCII_BLOCKS, ASCII_LINE = " ▁▂▃▄▅▆▇█", "┄", " ...::||#", "-"
 _LEVELS = 8  # of a row
 _LOWEST = 3  # log10 of the micronats at the foot of the lowest row
 _ROWS = ("0.001", "0.01", "0.1", "1")  # nats at the foot of each
 _LABEL = 7
-_MICRO = 1_000_000
 
 
 def escape(text: str) -> str:
@@ -76,7 +77,7 @@ def plot_margins(
 
 def nats(micronats: int) -> str:
     """A margin, with as many digits as it deserves."""
-    return f"{micronats / _MICRO:.3g}"
+    return f"{micronats / MICRO:.3g}"
 
 
 def _height(margin: int) -> int:

@@ -4,22 +4,14 @@ Exit codes: 0 they held, 1 they did not, 2 a scenario or numbers that make no si
 left to `p2pverify.testnet.world`.
 """
 
-import json
-from pathlib import Path
-
 import click
 
-from p2pverify.cli.errors import ERROR, OK, USAGE, CliError, report
+from p2pverify.cli.errors import ERROR, OK, report
+from p2pverify.cli.output import UnusableError, check_target, write_json
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import table
 
 DEFAULT = "mixed"
-
-
-class UnusableError(CliError):
-    """The scenario or the options make no simulation."""
-
-    exit_code = USAGE
 
 
 def simulate(
@@ -33,8 +25,7 @@ def simulate(
     from p2pverify.testnet.world.report import HEADERS, WorldReport
 
     name = scenario or DEFAULT
-    if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
-        raise UnusableError(f"{json_file}: its directory does not exist", "make it, or write elsewhere")
+    check_target(json_file)
     try:
         plan = plan_world(load_scenario(name), name, peers=peers, epochs=epochs, seed=seed)
         world = World(plan)
@@ -46,13 +37,7 @@ def simulate(
     to_stderr = json_file == "-"
     click.echo(table(HEADERS, found.rows()), err=to_stderr)
     click.echo(found.summary(), err=to_stderr)
-    if json_file == "-":
-        click.echo(json.dumps(found.document()))
-    elif json_file is not None:
-        from p2pverify.node.home import atomic_file
-
-        with atomic_file(Path(json_file), mode=0o644) as file:
-            file.write(json.dumps(found.document(), indent=1).encode() + b"\n")
+    write_json(json_file, found.document())
     if found.passes:
         return OK
     report("the simulation broke a promise", f"it is played again by: {plan.command}")

@@ -4,7 +4,6 @@ Exit codes: 0 the verdict is "pass", 1 it is not or the run broke down, 2 a scen
 testnet, 130 interrupted. What happens in between is left to `p2pverify.testnet`.
 """
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -12,19 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from p2pverify.cli.errors import ERROR, INTERRUPTED, OK, USAGE, CliError, report
+from p2pverify.cli.errors import ERROR, INTERRUPTED, OK, CliError, report
+from p2pverify.cli.output import UnusableError, check_target, write_json
 
 if TYPE_CHECKING:
     from p2pverify.testnet.plan import Plan
     from p2pverify.testnet.report import Report
 
 _SIGNALLED = 128
-
-
-class UnusableError(CliError):
-    """The scenario or the options make no testnet."""
-
-    exit_code = USAGE
 
 
 @click.command()
@@ -97,9 +91,7 @@ def testnet(
     plan = _plan(scenario or "default", peers, cheats, seed, timeout_s, epoch_ms, engine)
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
-    # Otherwise a mistyped path would be found only at the end.
-    if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
-        raise UnusableError(f"{json_file}: its directory does not exist", "make it, or write elsewhere")
+    check_target(json_file)
     found, number = _play(plan, keep, live=sys.stdout.isatty() and json_file != "-")
     if number is not None:
         return INTERRUPTED if number == signal.SIGINT else _SIGNALLED + number
@@ -206,13 +198,7 @@ async def _run(plan: "Plan", directory: Path, live: bool, remove: bool) -> "tupl
 
 def _tell(found: "Report", json_file: str | None) -> int:
     click.echo(found.summary(), err=json_file == "-")
-    if json_file == "-":
-        click.echo(json.dumps(found.document()))
-    elif json_file is not None:
-        from p2pverify.node.home import atomic_file
-
-        with atomic_file(Path(json_file), mode=0o644) as file:
-            file.write(json.dumps(found.document(), indent=1).encode() + b"\n")
+    write_json(json_file, found.document())
     if found.passes:
         return OK
     report("the testnet did not come to its verdict", "'--keep DIR' keeps every peer's home and log")

@@ -12,6 +12,7 @@ from p2pverify.core.context import Context
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, ResponseArrived
 from p2pverify.core.evidence import Output
+from p2pverify.core.network import Params
 from p2pverify.core.panels import Panel
 from p2pverify.core.question import (
     Opening,
@@ -29,6 +30,11 @@ EXPIRY_EPOCHS = 4
 #: Those of a panel are asked at times of their own, within so much of an epoch: who hears of a question twice shall not
 #: know by the time that it was one.
 SPREAD_PERMILLE = 250
+
+
+def spread_ms(params: Params) -> int:
+    """How long one of a panel waits at most before it is asked."""
+    return params.epoch_ms * SPREAD_PERMILLE // 1000
 
 
 @dataclass(slots=True)
@@ -102,7 +108,7 @@ class Asker:
         if len(panel.targets) == 1:
             return 0
         drawn = int.from_bytes(self._context.secret("spread", epoch, slot, target)[:8], "big")
-        return drawn % (self._context.params.epoch_ms * SPREAD_PERMILLE // 1000 + 1)
+        return drawn % (spread_ms(self._context.params) + 1)
 
     def _send(
         self,

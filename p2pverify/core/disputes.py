@@ -231,11 +231,7 @@ def decide(step: Step) -> None:
 
 def _losers(dispute: Dispute) -> set[bytes]:
     """Who voted for something else than was decided, or has copied it."""
-    return {
-        voter
-        for voter, vote in dispute.votes.items()
-        if vote.output != dispute.decision or stages.has_copied(dispute, voter)
-    }
+    return {voter for voter in dispute.votes if stages.has_lost(dispute, voter)}
 
 
 def _winners(dispute: Dispute) -> set[bytes]:

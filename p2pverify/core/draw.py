@@ -38,6 +38,10 @@ class Slot:
         """When in the epoch it is asked: at any time, as clients ask."""
         return _number(self.drawn_from, "at") % 1000
 
+    def due_ms(self, epoch: int, params: Params) -> int:
+        """When it is asked, in Unix time."""
+        return params.epoch_start_ms(epoch) + self.at_permille * params.epoch_ms // 1000
+
     def prompt_tokens(self, params: Params) -> int:
         """How long a prompt the model writes at most."""
         return params.prompt_tokens - _number(self.drawn_from, "size") % (params.prompt_spread + 1)

@@ -8,6 +8,7 @@ from p2pverify.core import across, draw
 from p2pverify.core.audit import Asked, Audit, Duty, decode_duty
 from p2pverify.core.compare import Verdict
 from p2pverify.core.hardware import Window, observe, sample
+from p2pverify.core.network import Network
 from p2pverify.core.panels import Panel, make_panel
 from p2pverify.core.question import NO_OUTPUT, Opening
 from p2pverify.core.records import DisputeKey, Record
@@ -183,20 +184,25 @@ def _timed(member: Member, windows: tuple[Window, ...], audit: Audit, asked: Ask
 
 def is_blameless(step: Step, audit: Audit, opening: Opening | None) -> bool:
     """Whether an undisputed audit shows equal answers, or none that is a mismatch, as it says."""
-    return opening is not None and not _abstained(audit, opening) and find_fault(step, audit, opening) is None
+    return opening is not None and not _abstained(audit, opening) and _fault(step, audit, opening) is None
 
 
 def _abstained(audit: Audit, opening: Opening) -> bool:
     return opening.class_index is None and not audit.is_across
 
 
-def find_fault(step: Step, audit: Audit, opening: Opening) -> str | None:
-    """Why an undisputed audit does not show what it says, or None."""
-    own = None if audit.is_across else step.state.members[audit.challenger].class_index
-    if opening.class_index != own or not audit.opens(step.network_id, opening):
+def _fault(step: Step, audit: Audit, opening: Opening) -> str | None:
+    class_index = step.state.members[audit.challenger].class_index
+    return find_fault(step.network, step.network_id, class_index, audit, opening)
+
+
+def find_fault(network: Network, network_id: bytes, class_index: int, audit: Audit, opening: Opening) -> str | None:
+    """Why an undisputed audit does not show what it says, or None. `class_index` is that of its challenger."""
+    own = None if audit.is_across else class_index
+    if opening.class_index != own or not audit.opens(network_id, opening):
         return "forged opening"
     if audit.is_across:
-        return find_fault_across(step, audit, opening)
+        return find_fault_across(network, network_id, audit, opening)
     if opening.measures:
         return "measures in a slot within a class"
     receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
@@ -205,14 +211,14 @@ def find_fault(step: Step, audit: Audit, opening: Opening) -> str | None:
     return None
 
 
-def find_fault_across(step: Step, audit: Audit, opening: Opening) -> str | None:
+def find_fault_across(network: Network, network_id: bytes, audit: Audit, opening: Opening) -> str | None:
     if opening.output != NO_OUTPUT:
         return "forged opening"
     if not across.fits(audit, opening.measures):
         return "measures do not fit the receipts"
-    if not across.is_sealed_in(audit, step.network_id, opening.measures, opening.salts):
+    if not across.is_sealed_in(audit, network_id, opening.measures, opening.salts):
         return "measures are not those that were sealed"
-    judged = across.verdicts(step.network, audit, opening.measures)
+    judged = across.verdicts(network, audit, opening.measures)
     return "called a mismatch a match" if any(found is Verdict.MISMATCH for _, _, found in judged) else None
 
 
@@ -227,7 +233,7 @@ def _settle_undisputed(step: Step, audit: Audit, opening: Opening | None, *, sam
     if _abstained(audit, opening):
         state.count("abstained")
         return
-    fault = find_fault(step, audit, opening)
+    fault = _fault(step, audit, opening)
     if fault is not None:
         _void(step, audit.key, fault)
         return

@@ -69,7 +69,7 @@ class Fetcher:
 
         def answered(event: ResponseArrived | AskFailed, later_ms: int) -> None:
             output = _read(event)
-            if output is not None and _fits(output, asked, audit):
+            if output is not None and fits(output, asked, audit):
                 came(output, later_ms)
             else:
                 ask_next(later_ms)
@@ -86,5 +86,6 @@ def _read(event: ResponseArrived | AskFailed) -> Output | None:
         return None
 
 
-def _fits(output: Output, asked: Asked, audit: Audit) -> bool:
+def fits(output: Output, asked: Asked, audit: Audit) -> bool:
+    """Whether an output is the answer for which an audit has a receipt."""
     return asked.receipt is not None and output.is_of(asked.receipt, audit.question)

@@ -67,10 +67,9 @@ def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
     beta = vrf.proof_to_beta(proof)
     plan = EpochPlan(epoch, anchor.id, anchor.beacon, beta, proof)
     for slot in draw.slots(beta, params):
-        due = params.epoch_start_ms(epoch) + slot.at_permille * params.epoch_ms // 1000
         panel = make_panel(context.network, anchor, context.key, beta, slot)
         is_idle = not panel.targets
-        plan.slots.append(SlotPlan(slot, panel, due, is_started=is_idle, is_done=is_idle))
+        plan.slots.append(SlotPlan(slot, panel, slot.due_ms(epoch, params), is_started=is_idle, is_done=is_idle))
     return plan
 
 

@@ -168,6 +168,11 @@ def has_copied(dispute: Dispute, voter: bytes) -> bool:
     return dispute.shown.get(dispute.commits[voter].stage, shown) != shown
 
 
+def has_lost(dispute: Dispute, voter: bytes) -> bool:
+    """Whether a voter voted for something else than was decided, or has copied that."""
+    return dispute.votes[voter].output != dispute.decision or has_copied(dispute, voter)
+
+
 def _go_on(state: State, dispute: Dispute, counts: list[int]) -> Dispute:
     """The next stage, if the committee can decide nothing any more."""
     is_open = dispute.seats and state.index - dispute.sealed_index < SEAT_CUTS

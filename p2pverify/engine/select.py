@@ -1,7 +1,7 @@
 """Opens an engine by its kind, and the referee of a network by its id; the only place that knows them all."""
 
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import assert_never
 
 from p2pverify.engine import toy
 from p2pverify.engine import weights as model_weights
@@ -9,16 +9,16 @@ from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.llama import LlamaEngine
 from p2pverify.engine.openai import Endpoint, OpenAIEngine
 from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.kinds import EngineKind
 from p2pverify.node.ports import Engine
 
-Kind = Literal["llama", "exact", "openai", "transformers", "toy"]
 #: Referees by the engine id that a network file names.
 EXACT_REFEREE = "exact/1"
 REFEREES = (EXACT_REFEREE, toy.REFEREE)
 
 
 def open_engine(
-    kind: Kind,
+    kind: EngineKind,
     *,
     weights: Path | None = None,
     variant: str = "",

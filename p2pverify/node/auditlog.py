@@ -7,9 +7,10 @@ from p2pverify.core import across
 from p2pverify.core.audit import Audit, Duty, decode_duty
 from p2pverify.core.compare import Verdict
 from p2pverify.core.context import Context
+from p2pverify.core.duties import find_fault
 from p2pverify.core.network import DeterminismClass
 from p2pverify.core.peerid import peer_id
-from p2pverify.core.question import Opening
+from p2pverify.core.question import Opening, Receipt
 from p2pverify.core.records import DisputeKey, Kind
 from p2pverify.core.rules import audit_of
 from p2pverify.core.state import Dispute, State
@@ -144,24 +145,20 @@ class AuditLog:
         if audit.differ or audit.key in self._outcomes:  # a spot check has an outcome without a difference
             return self._outcomes.get(audit.key, "closed")
         opening = next((opening for opening in duty.openings if opening.slot == audit.slot), None)
-        if opening is None or not audit.opens(self._context.network_id, opening):
-            return "void"
-        return self._status_across(audit, opening) if audit.is_across else _status_within(audit, opening)
+        return "void" if opening is None else self._status_opened(audit, opening, state)
 
-    def _status_across(self, audit: Audit, opening: Opening) -> str:
-        """What the sealed measures of an undisputed audit say."""
-        context = self._context
-        measures = opening.measures
-        fits = opening.class_index is None and across.fits(audit, measures)
-        if not fits or not across.is_sealed_in(audit, context.network_id, measures, opening.salts):
+    def _status_opened(self, audit: Audit, opening: Opening, state: State) -> str:
+        """What the opening of an undisputed audit shows, by the rules of the fold."""
+        context, network = self._context, self._context.network
+        receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
+        if audit.is_across and not all(_is_judged(network.classes, receipt.class_index) for receipt in receipts):
             return "void"
-        classes = context.network.classes
-        for asked in audit.asked:
-            if asked.receipt is not None and not _is_judged(classes, asked.receipt.class_index):
-                return "void"
-        found = {verdict for _, _, verdict in across.verdicts(context.network, audit, measures)}
-        if Verdict.MISMATCH in found:
+        class_index = _class_when_asked(state, audit, receipts)
+        if find_fault(network, context.network_id, class_index, audit, opening) is not None:
             return "void"
+        if not audit.is_across:
+            return "agreed"
+        found = {verdict for _, _, verdict in across.verdicts(network, audit, opening.measures)}
         return "inconclusive" if Verdict.INCONCLUSIVE in found else "agreed"
 
 
@@ -169,8 +166,9 @@ def _is_judged(classes: Sequence[DeterminismClass], index: int) -> bool:
     return index < len(classes) and classes[index].across is not None
 
 
-def _status_within(audit: Audit, opening: Opening) -> str:
-    """Whether the answers of an undisputed audit are equal to the challenger's."""
-    receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
-    equal = opening.class_index is not None and all(audit.matches(receipt, opening.output) for receipt in receipts)
-    return "agreed" if equal else "void"
+def _class_when_asked(state: State, audit: Audit, receipts: Sequence[Receipt]) -> int:
+    """The challenger's class at the time of an audit; who has joined anew since then may be of another."""
+    member = state.members.get(audit.challenger)
+    if member is not None and member.joined_epoch <= audit.epoch:
+        return member.class_index
+    return receipts[0].class_index

@@ -19,11 +19,13 @@ from p2pverify.core.canary import (
     encode_secrets,
 )
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.golden import GoldenQuestion
 from p2pverify.core.manifest import Manifest
 from p2pverify.core.question import NO_LOGITS
 from p2pverify.node.home import atomic_file
-from p2pverify.node.ports import SCORE, Engine
-from p2pverify.node.tomlfile import FileError
+from p2pverify.node.ports import Engine
+from p2pverify.node.selftest import answer_question, is_steady
+from p2pverify.node.tomlfile import FileError, read_bytes
 
 _GREEDY_KEY = bytes(32)  # of a sampler that has nothing to draw
 
@@ -40,11 +42,9 @@ def answer_trigger(engine: Engine, trigger: Trigger) -> Trigger:
     Logits are committed to only if one pass over the answer gives them too: others may be different next time.
     Raises ValueError if another answer of the same path is there already, or the vocabulary is another.
     """
-    made = engine.answer(trigger.prompt, tokens_max=trigger.tokens_max, temperature_milli=0, sampler_key=_GREEDY_KEY)
-    logits = made.logits_sha256
-    if SCORE in engine.info.can:
-        scored = engine.score(trigger.prompt, made.tokens, temperature_milli=0, sampler_key=_GREEDY_KEY)
-        logits = logits if scored.logits_sha256 == logits else NO_LOGITS
+    question = GoldenQuestion(trigger.prompt, trigger.tokens_max, 0, _GREEDY_KEY)
+    made = answer_question(engine, question)
+    logits = made.logits_sha256 if is_steady(engine, question, made) else NO_LOGITS
     path = (engine.info.engine, engine.info.numeric_path)
     before = trigger.reply(*path)
     if before is not None:
@@ -67,7 +67,8 @@ def committed(manifest: Manifest, triggers: Sequence[Trigger]) -> Manifest:
 
 def load_secrets(path: Path) -> tuple[Trigger, ...]:
     """The triggers in a file that only its owner may read. Raises FileError."""
-    data = _read(path, CANARY_SECRETS_BYTES_MAX, "make it with 'p2pverify model canary new', or get one", private=True)
+    missing = "make it with 'p2pverify model canary new', or get one"
+    data = read_bytes(path, size_max=CANARY_SECRETS_BYTES_MAX, missing=missing, private=True)
     try:
         return decode_secrets(data)
     except DecodeError as error:
@@ -87,7 +88,8 @@ def save_secrets(path: Path, triggers: Sequence[Trigger]) -> None:
 
 def load_evidence(path: Path) -> CanaryEvidence:
     """Evidence as somebody wrote it; nothing of it is verified yet. Raises FileError."""
-    data = _read(path, CANARY_EVIDENCE_BYTES_MAX, "'p2pverify model canary ask' writes such files")
+    missing = "'p2pverify model canary ask' writes such files"
+    data = read_bytes(path, size_max=CANARY_EVIDENCE_BYTES_MAX, missing=missing)
     try:
         return decode_canary_evidence(data)
     except DecodeError as error:
@@ -98,18 +100,3 @@ def save_evidence(path: Path, evidence: CanaryEvidence) -> None:
     """Write evidence, whole or not at all. Raises OSError."""
     with atomic_file(path, mode=0o644) as file:
         file.write(evidence.encode())
-
-
-def _read(path: Path, size_max: int, missing: str, *, private: bool = False) -> bytes:
-    try:
-        with path.open("rb") as file:
-            if private and os.fstat(file.fileno()).st_mode & 0o077:
-                raise FileError(path, "can be read or written by other users", f"run 'chmod 600 {path}'")
-            data = file.read(size_max + 1)
-    except FileNotFoundError:
-        raise FileError(path, "there is no such file", missing) from None
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror})", "check its path and permissions") from None
-    if len(data) > size_max:
-        raise FileError(path, f"is longer than {size_max} bytes", "check that it is the right file")
-    return data

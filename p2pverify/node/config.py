@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.hardware import check_claim
+from p2pverify.node.kinds import EngineKind
 from p2pverify.node.tomlfile import read_model
 
 CONFIG_BYTES_MAX = 65_536
@@ -85,7 +86,7 @@ class Config(BaseModel):
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
     mdns: bool = True
     http: str = "127.0.0.1:0"
-    engine: Literal["llama", "exact", "openai", "transformers", "toy"] = "llama"
+    engine: EngineKind = "llama"
     variant: str = ""
     llama_variants: Path | None = None
     openai_url: str = "http://127.0.0.1:8000/v1"

@@ -7,18 +7,17 @@ and forgotten. Their prompts are the operator's (`corpus`), or written by the mo
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import trio
 
 from p2pverify.core import draw
-from p2pverify.core.asking import EXPIRY_EPOCHS, SPREAD_PERMILLE
+from p2pverify.core.asking import EXPIRY_EPOCHS, spread_ms
 from p2pverify.core.challenger import Habit
 from p2pverify.core.context import Context
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import Params
 from p2pverify.core.panels import Panel, make_panel
 from p2pverify.core.plans import find_anchor, slot_question
 from p2pverify.core.question import Question, Request, RequestRefused, decode_response, encode_request, sign_request
@@ -28,6 +27,7 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.worker import EngineBusy
 
 PRIORITY = 3  # behind all that is owed
+ENCODED_AT_ONCE = 256  # prompts: what is owed waits for so many at most
 log = logging.getLogger(__name__)
 
 
@@ -91,7 +91,7 @@ class Cover:
 
     async def _play(self, epoch: int, slot: draw.Slot, panel: Panel, network: ports.Network) -> None:
         params = self._context.params
-        due_ms = params.epoch_start_ms(epoch) + slot.at_permille * params.epoch_ms // 1000
+        due_ms = slot.due_ms(epoch, params)
         await self._wait_until(due_ms)
         habits = self._driver.machine.challenger.habits[panel.is_across]
         habit = self._dice.choice(habits) if habits else None
@@ -103,7 +103,7 @@ class Cover:
         expiry = params.epoch_at(self._driver.now_ms()) + EXPIRY_EPOCHS
         async with trio.open_nursery() as nursery:
             for target in panel.targets:
-                delay_ms = 0 if len(panel.targets) == 1 else self._dice.randrange(_spread_ms(params))
+                delay_ms = 0 if len(panel.targets) == 1 else self._dice.randrange(spread_ms(params) + 1)
                 nursery.start_soon(self._ask, question, target, expiry, delay_ms, network)
 
     async def _question(self, slot: draw.Slot, habit: Habit | None) -> Question | None:
@@ -119,9 +119,11 @@ class Cover:
                     question.temperature_milli if prompt.temperature_milli is None else prompt.temperature_milli
                 ),
             )
-        write: Callable[[ports.Engine], Sequence[int]] = partial(
-            _write, self._dice.randbytes(16), slot.prompt_tokens(context.params)
-        )
+        seed, size = self._dice.randbytes(16), slot.prompt_tokens(context.params)
+
+        def write(engine: ports.Engine) -> Sequence[int]:
+            return engine.write_prompt(seed, size)
+
         try:
             tokens = tuple(await self._driver.use_engine(write, priority=PRIORITY))
         except (EngineBusy, ValueError) as error:
@@ -155,28 +157,30 @@ class Cover:
 
     async def _encode(self) -> bool:
         """Turn the operator's prompts into tokens, and keep those that fit; False if none does."""
-        params = self._context.params
-
-        def encode(engine: ports.Engine) -> None:
-            context_tokens = engine.info.context_tokens
-            self._frame_tokens = len(engine.encode_chat(""))
-            for prompt in self._plan.prompts:
-                tokens = engine.encode_chat(prompt.text)
-                room = params.prompt_tokens + self._frame_tokens
-                if prompt.tokens_max is not None:
-                    room = context_tokens - prompt.tokens_max
-                if len(tokens) <= min(room, context_tokens - params.answer_tokens):
-                    self._fitting.append((prompt, tokens))
-
+        prompts = self._plan.prompts
         try:
-            await self._driver.use_engine(encode, priority=PRIORITY)
+            for first in range(0, len(prompts), ENCODED_AT_ONCE):
+                encode = partial(self._fit, prompts[first : first + ENCODED_AT_ONCE])
+                await self._driver.use_engine(encode, priority=PRIORITY)
         except (EngineBusy, ValueError) as error:
             log.warning("no cover: the prompts cannot be encoded: %s", error)
             return False
-        left_out = len(self._plan.prompts) - len(self._fitting)
+        left_out = len(prompts) - len(self._fitting)
         if left_out:
             log.warning("%d prompts for cover are longer than this network's, and left out", left_out)
         return bool(self._fitting)
+
+    def _fit(self, prompts: Sequence[Prompt], engine: ports.Engine) -> None:
+        """Keep those of these prompts that fit the contract and the engine, in its thread."""
+        params, context_tokens = self._context.params, engine.info.context_tokens
+        self._frame_tokens = len(engine.encode_chat(""))
+        for prompt in prompts:
+            tokens = engine.encode_chat(prompt.text)
+            room = params.prompt_tokens + self._frame_tokens
+            if prompt.tokens_max is not None:
+                room = context_tokens - prompt.tokens_max
+            if len(tokens) <= min(room, context_tokens - params.answer_tokens):
+                self._fitting.append((prompt, tokens))
 
     async def _wait_until(self, at_ms: int) -> None:
         """Wait for a time of the node's clock."""
@@ -198,11 +202,3 @@ async def _outcome(network: ports.Network, request: Request, data: bytes) -> str
     except DecodeError:
         return "malformed answer"
     return "answered"
-
-
-def _write(seed: bytes, tokens_max: int, engine: ports.Engine) -> Sequence[int]:
-    return engine.write_prompt(seed, tokens_max)
-
-
-def _spread_ms(params: Params) -> int:
-    return params.epoch_ms * SPREAD_PERMILLE // 1000 + 1

@@ -19,12 +19,13 @@ from p2pverify.core.compare import verdict_digest
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import OWN, REFEREE
 from p2pverify.core.evidence import Output, decode_evidence, encode_evidence_request
+from p2pverify.core.fetching import fits
 from p2pverify.core.peerid import peer_id
 from p2pverify.core.plans import slot_question
 from p2pverify.core.question import Question
 from p2pverify.core.records import DisputeKey
 from p2pverify.node import ports
-from p2pverify.node.auditlog import AuditLog, audit_name
+from p2pverify.node.auditlog import AuditLog
 from p2pverify.node.driver import Driver
 from p2pverify.node.findings import Explanation, Finding, Judged, judge_answer, suppose
 from p2pverify.node.votes import whole_dispute
@@ -69,8 +70,7 @@ class Explainer:
         return {
             "schema": "p2pverify/audit/1",
             **self._log.told(audit),
-            "id": audit_name(audit.key),
-            **found.to_document(network, audit),
+            **found.to_document(network),
             "dispute": None if dispute is None else whole_dispute(network, state, dispute, found.own_output),
         }
 
@@ -186,15 +186,16 @@ class Explainer:
 
     async def _look_at(self, explanation: Explanation, question: Question, which: int, asked: Asked) -> None:
         """One asked peer's answer. What it lacks is noted with it."""
-        audit = explanation.audit
         finding = explanation.answers[asked.responder] = Finding()
         explanation.judge_digest(asked, finding)
         try:
-            output = await self._find(explanation, question, which, asked)
+            output = await self._find(explanation, which, asked)
             finding.output = output
             judge = Judged(question, output, explanation.own)
-            await self._use(partial(judge_answer, judge, finding), explanation.role)
-            explanation.judge_measure(self._context.network, audit, asked, finding)
+            try:
+                await self._use(partial(judge_answer, judge, finding), explanation.role)
+            finally:  # what no engine can score has a measure all the same
+                explanation.judge_measure(self._context.network, asked, finding)
             for milli in explanation.worth_supposing(finding):
                 await self._use(partial(suppose, judge, finding, milli), explanation.role)
             explanation.find_cause(self._context.network, asked, finding)
@@ -204,7 +205,7 @@ class Explainer:
 
     # ------------------------------------------------------------ answers
 
-    async def _find(self, explanation: Explanation, question: Question, which: int, asked: Asked) -> Output:
+    async def _find(self, explanation: Explanation, which: int, asked: Asked) -> Output:
         """The answer for which a receipt was given. Raises _CannotSay."""
         audit, machine = explanation.audit, self._machine
         known: list[Output | None] = [explanation.own]
@@ -213,12 +214,12 @@ class Explainer:
         if asked.responder == machine.key:
             known.append(machine.responder.known_output(audit.challenger, audit.question))
         for output in known:
-            if output is not None and _is_of(output, asked, question):
+            if output is not None and fits(output, asked, audit):
                 return output
         for source in (audit.challenger, asked.responder):
             if source != machine.key:
                 output = await self._fetch(source, encode_evidence_request(audit.key, which))
-                if output is not None and _is_of(output, asked, question):
+                if output is not None and fits(output, asked, audit):
                     return output
         raise _CannotSay(
             "its answer cannot be had: challenger and responder show it only while the audit is in dispute,"
@@ -242,7 +243,3 @@ class Explainer:
             raise _CannotSay("the engine has too much to do") from None
         except (RefereeUnavailable, ValueError) as error:
             raise _CannotSay(str(error)) from None
-
-
-def _is_of(output: Output, asked: Asked, question: Question) -> bool:
-    return asked.receipt is not None and output.is_of(asked.receipt, question.id)

@@ -90,10 +90,10 @@ class Explanation:
             equal = self.audit.matches(asked.receipt, self.own_output)
             finding.verdict = Verdict.MATCH if equal else Verdict.MISMATCH
 
-    def judge_measure(self, network: Network, audit: Audit, asked: Asked, finding: Finding) -> None:
+    def judge_measure(self, network: Network, asked: Asked, finding: Finding) -> None:
         """Across classes the measure decides, by the thresholds of the class that the answer is from."""
         bounds = bounds_of(network, asked)
-        if audit.is_across and finding.measure is not None and bounds is not None:
+        if self.audit.is_across and finding.measure is not None and bounds is not None:
             finding.verdict = verdict(finding.measure, bounds)
 
     def worth_supposing(self, finding: Finding) -> list[int]:
@@ -106,7 +106,7 @@ class Explanation:
         if finding.claim is not None:
             finding.cause = find_cause(finding.claim, bounds_of(network, asked) or USUAL)
 
-    def to_document(self, network: Network, audit: Audit) -> dict[str, object]:
+    def to_document(self, network: Network) -> dict[str, object]:
         """JSON values; margins in nats are left to readers: here they are micronats."""
         question = self.question
         return {
@@ -122,8 +122,8 @@ class Explanation:
                 "temperature_milli": question.temperature_milli,
             },
             "answers": [
-                _answer(network, asked, self.answers.get(asked.responder), is_across=audit.is_across)
-                for asked in audit.asked
+                _answer(network, asked, self.answers.get(asked.responder), is_across=self.audit.is_across)
+                for asked in self.audit.asked
             ],
         }
 

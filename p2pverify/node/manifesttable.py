@@ -6,7 +6,7 @@ Whether the whole makes a manifest is judged by the core's own decoder.
 import json
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from p2pverify.core.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion
 from p2pverify.core.manifest import Calibration, Canary, CanaryAnswer, Manifest
@@ -29,51 +29,42 @@ def check_text(text: str) -> str:
     return text
 
 
+Digest = Annotated[StrictStr, AfterValidator(check_digest)]
+Line = Annotated[StrictStr, AfterValidator(check_text)]
+
+
 def toml_text(text: str) -> str:
     """A TOML basic string: JSON's escapes, and that of DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
+    """A table in which every key is known."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _PathTable(_Table):
-    engine: StrictStr
-    numeric_path: StrictStr
-
-    @field_validator("engine", "numeric_path")
-    @classmethod
-    def _text(cls, value: str) -> str:
-        return check_text(value)
+class _PathTable(Table):
+    engine: Line
+    numeric_path: Line
 
 
-class GoldenQuestionTable(_Table):
+class GoldenQuestionTable(Table):
     """A golden question; `sampler_key` in 64 hex digits."""
 
     prompt: tuple[Count, ...]
     tokens_max: Count
     temperature_milli: Count
-    sampler_key: StrictStr
-
-    @field_validator("sampler_key")
-    @classmethod
-    def _digest(cls, value: str) -> str:
-        return check_digest(value)
+    sampler_key: Digest
 
 
 class GoldenPathTable(_PathTable):
     """The answers of one path: for each question the digest of its tokens and that of its logits."""
 
-    answers: tuple[tuple[StrictStr, StrictStr], ...]
-
-    @field_validator("answers")
-    @classmethod
-    def _digests(cls, value: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-        return tuple((check_digest(tokens), check_digest(logits)) for tokens, logits in value)
+    answers: tuple[tuple[Digest, Digest], ...]
 
 
-class AcrossTable(_Table):
+class AcrossTable(Table):
     """Thresholds of the referee's judgement: see `core.network.Across`."""
 
     match_base: Count
@@ -90,68 +81,43 @@ class AcrossTable(_Table):
 class CalibrationTable(_PathTable):
     """What honest answers of a path look like to a judge."""
 
-    judge_engine: StrictStr
-    judge_path: StrictStr
+    judge_engine: Line
+    judge_path: Line
     samples: Count
     tokens: Count
     across: AcrossTable
     alarm_ppm: Count
 
-    @field_validator("judge_engine", "judge_path")
-    @classmethod
-    def _judge(cls, value: str) -> str:
-        return check_text(value)
-
 
 class CanaryAnswerTable(_PathTable):
     """A salted hash in 64 hex digits."""
 
-    answer: StrictStr
-
-    @field_validator("answer")
-    @classmethod
-    def _digest(cls, value: str) -> str:
-        return check_digest(value)
+    answer: Digest
 
 
-class CanaryTable(_Table):
+class CanaryTable(Table):
     """A commitment to a secret prompt and its answers."""
 
-    prompt: StrictStr
+    prompt: Digest
     tokens_max: Count
     answers: tuple[CanaryAnswerTable, ...]
 
-    @field_validator("prompt")
-    @classmethod
-    def _digest(cls, value: str) -> str:
-        return check_digest(value)
 
-
-class ManifestTable(_Table):
+class ManifestTable(Table):
     """A model, described by digests (64 hex digits)."""
 
-    model: StrictStr
-    weights: StrictStr
-    tokenizer: StrictStr
-    template: StrictStr
-    quantisation: StrictStr
-    licence: StrictStr
-    provenance: StrictStr = ""
-    parent: StrictStr | None = None
+    model: Line
+    weights: Digest
+    tokenizer: Digest
+    template: Digest
+    quantisation: Line
+    licence: Line
+    provenance: Line = ""
+    parent: Digest | None = None
     golden_question: tuple[GoldenQuestionTable, ...] = ()
     golden_path: tuple[GoldenPathTable, ...] = ()
     calibration: tuple[CalibrationTable, ...] = ()
     canary: tuple[CanaryTable, ...] = ()
-
-    @field_validator("weights", "tokenizer", "template", "parent")
-    @classmethod
-    def _digest(cls, value: str | None) -> str | None:
-        return None if value is None else check_digest(value)
-
-    @field_validator("model", "quantisation", "licence", "provenance")
-    @classmethod
-    def _text(cls, value: str) -> str:
-        return check_text(value)
 
     def manifest(self) -> Manifest:
         """The manifest, in the order of the file: not judged yet."""

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     StrictInt,
     StrictStr,
@@ -19,7 +17,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.network import PARAM_BOUNDS
 from p2pverify.core.peerid import key_of
 from p2pverify.core.sign import is_valid_key
-from p2pverify.node.manifesttable import AcrossTable, ManifestTable, check_digest, check_text
+from p2pverify.node.manifesttable import AcrossTable, Digest, Line, ManifestTable, Table
 
 HONEST_PPM = 1000  # of a class in which equal inputs give equal bits
 _BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS}
@@ -63,10 +61,6 @@ def usual_spreads(params: Mapping[str, int]) -> dict[str, int]:
     return {name: spread for name, spread in spreads.items() if name not in params}
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def _in_bounds(value: int, info: ValidationInfo) -> int:
     low, high = _BOUNDS[str(info.field_name)]
     if not low <= value <= high:
@@ -79,49 +73,34 @@ _FIELDS: dict[str, Any] = {
 }
 if TYPE_CHECKING:
 
-    class ParamsTable(_Table):
+    class ParamsTable(Table):
         def __init__(self, **values: int) -> None: ...
 else:
     #: The rules in numbers: the fields of `core.network.Params`, where their units and meanings stand.
-    ParamsTable = create_model("ParamsTable", __base__=_Table, **_FIELDS)
+    ParamsTable = create_model("ParamsTable", __base__=Table, **_FIELDS)
 
 
-class ClassTable(_Table):
+class ClassTable(Table):
     """A determinism class. `manifest` is a manifest's digest; `across` is absent if no referee judges its answers."""
 
-    name: StrictStr
-    manifest: StrictStr
-    engine: StrictStr
-    numeric_path: StrictStr
+    name: Line
+    manifest: Digest
+    engine: Line
+    numeric_path: Line
     honest_ppm: Annotated[StrictInt, Field(ge=1, le=999_998)] = HONEST_PPM
     across: AcrossTable | None = None
 
-    @field_validator("manifest")
-    @classmethod
-    def _digest(cls, value: str) -> str:
-        return check_digest(value)
 
-    @field_validator("name", "engine", "numeric_path")
-    @classmethod
-    def _text(cls, value: str) -> str:
-        return check_text(value)
-
-
-class NetworkTable(_Table):
+class NetworkTable(Table):
     """The whole file. `manifests` lists digests of manifests that are not in the file."""
 
-    name: StrictStr
+    name: Line
     founders: tuple[StrictStr, ...]
-    manifests: tuple[StrictStr, ...] = ()
-    referee: StrictStr = ""
+    manifests: tuple[Digest, ...] = ()
+    referee: Line = ""
     params: ParamsTable
     manifest: tuple[ManifestTable, ...] = ()
     classes: tuple[ClassTable, ...] = Field(alias="class")
-
-    @field_validator("name", "referee")
-    @classmethod
-    def _text(cls, value: str) -> str:
-        return check_text(value)
 
     @field_validator("founders")
     @classmethod
@@ -129,11 +108,6 @@ class NetworkTable(_Table):
         for founder in value:
             read_founder(founder)
         return value
-
-    @field_validator("manifests")
-    @classmethod
-    def _digests(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(check_digest(digest) for digest in value)
 
 
 def read_founder(text: str) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pverify.core.canon import sha256
-from p2pverify.core.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion, golden_answer
+from p2pverify.core.golden import Golden, GoldenAnswer, GoldenQuestion, golden_answer
 from p2pverify.core.question import NO_LOGITS
 from p2pverify.node.ports import GENERATE, SCORE, Engine, Generated
 
@@ -35,21 +35,23 @@ def golden_questions(engine: Engine) -> tuple[GoldenQuestion, ...]:
 
 def answer_golden(engine: Engine, questions: Sequence[GoldenQuestion]) -> tuple[GoldenAnswer, ...]:
     """What the engine answers. Blocks for seconds. Raises ValueError for questions of another vocabulary."""
-    made = [
-        engine.answer(
-            question.prompt,
-            tokens_max=question.tokens_max,
-            temperature_milli=question.temperature_milli,
-            sampler_key=question.sampler_key,
-        )
-        for question in questions
-    ]
+    made = [answer_question(engine, question) for question in questions]
     longest = max(range(len(questions)), key=lambda index: len(questions[index].prompt), default=None)
-    is_steady = longest is None or _is_steady(engine, questions[longest], made[longest])
-    return tuple(golden_answer(one.tokens, one.finish, one.logits_sha256 if is_steady else NO_LOGITS) for one in made)
+    are_equal = longest is None or is_steady(engine, questions[longest], made[longest])
+    return tuple(golden_answer(one.tokens, one.finish, one.logits_sha256 if are_equal else NO_LOGITS) for one in made)
 
 
-def _is_steady(engine: Engine, question: GoldenQuestion, made: Generated) -> bool:
+def answer_question(engine: Engine, question: GoldenQuestion) -> Generated:
+    """One answer. Blocks. Raises ValueError for a question of another vocabulary."""
+    return engine.answer(
+        question.prompt,
+        tokens_max=question.tokens_max,
+        temperature_milli=question.temperature_milli,
+        sampler_key=question.sampler_key,
+    )
+
+
+def is_steady(engine: Engine, question: GoldenQuestion, made: Generated) -> bool:
     """Whether one pass over the answer gives the logits from which it was picked, where the engine can tell."""
     if SCORE not in engine.info.can:
         return True
@@ -60,17 +62,6 @@ def _is_steady(engine: Engine, question: GoldenQuestion, made: Generated) -> boo
         sampler_key=question.sampler_key,
     )
     return scored.logits_sha256 == made.logits_sha256
-
-
-def golden_path(engine: Engine, questions: Sequence[GoldenQuestion]) -> GoldenPath:
-    """The engine's own entry in a manifest's golden vectors."""
-    return GoldenPath(engine.info.engine, engine.info.numeric_path, answer_golden(engine, questions))
-
-
-def make_golden(engine: Engine) -> Golden:
-    """Golden vectors with this engine's path alone."""
-    questions = golden_questions(engine)
-    return Golden(questions, (golden_path(engine, questions),))
 
 
 @dataclass(frozen=True, slots=True)

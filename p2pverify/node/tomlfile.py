@@ -1,9 +1,10 @@
-"""Reading TOML that people write: limits, and errors that name the file, the place and what to do.
+"""Reading files that people name, TOML above all: limits, and errors that name the file, the place and what to do.
 
 The models that say which keys there are stand in `config` and `networkfile`.
 """
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,15 +37,7 @@ def read_model(path: Path, model: type[_Model], *, size_max: int, missing: str) 
 
 def read_toml(path: Path, *, size_max: int, missing: str) -> Mapping[str, Any]:
     """The table in a TOML file of at most `size_max` bytes. Raises FileError."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(size_max + 1)
-    except FileNotFoundError:
-        raise FileError(path, "there is no such file", missing) from None
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror})", "check its path and permissions") from None
-    if len(data) > size_max:
-        raise FileError(path, f"is longer than {size_max} bytes", "check that it is the right file")
+    data = read_bytes(path, size_max=size_max, missing=missing)
     try:
         return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
@@ -55,6 +48,22 @@ def read_toml(path: Path, *, size_max: int, missing: str) -> Mapping[str, Any]:
         raise FileError(path, "holds a number that is too long", "correct that number") from None
     except RecursionError:
         raise FileError(path, "is nested too deeply", "check that it is the right file") from None
+
+
+def read_bytes(path: Path, *, size_max: int, missing: str, private: bool = False) -> bytes:
+    """A file of at most `size_max` bytes, and if it is `private` of its owner alone. Raises FileError."""
+    try:
+        with path.open("rb") as file:
+            if private and os.fstat(file.fileno()).st_mode & 0o077:
+                raise FileError(path, "can be read or written by other users", f"run 'chmod 600 {path}'")
+            data = file.read(size_max + 1)
+    except FileNotFoundError:
+        raise FileError(path, "there is no such file", missing) from None
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror})", "check its path and permissions") from None
+    if len(data) > size_max:
+        raise FileError(path, f"is longer than {size_max} bytes", "check that it is the right file")
+    return data
 
 
 def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> FileError:

@@ -45,9 +45,7 @@ def losers(network: Network, dispute: Dispute) -> list[bytes]:
 
 
 def _losers(network: Network, dispute: Dispute, decision: bytes) -> Iterator[bytes]:
-    for voter, vote in dispute.votes.items():
-        if vote.output != decision or stages.has_copied(dispute, voter):
-            yield voter
+    yield from (voter for voter in dispute.votes if stages.has_lost(dispute, voter))
     if decision == UNDERIVABLE:
         yield dispute.audit.challenger
         return
@@ -97,7 +95,7 @@ def _voters(dispute: Dispute) -> list[bytes]:
 
 def _voter(network: Network, state: State, dispute: Dispute, peer: bytes) -> dict[str, object]:
     member, vote = state.members.get(peer), dispute.votes.get(peer)
-    lost = dispute.decision is not None and vote is not None
+    is_judged = dispute.decision is not None and vote is not None
     return {
         "peer_id": peer_id(peer),
         "class": None if member is None else network.classes[member.class_index].name,
@@ -106,5 +104,5 @@ def _voter(network: Network, state: State, dispute: Dispute, peer: bytes) -> dic
         "sealed": peer in dispute.commits or peer == dispute.key.challenger,
         "seat": None if dispute.stage == EVERYONE else peer in dispute.seats or peer in dispute.heard,
         "output": None if vote is None else vote.output.hex(),
-        "lost": lost and vote is not None and (vote.output != dispute.decision or stages.has_copied(dispute, peer)),
+        "lost": is_judged and stages.has_lost(dispute, peer),
     }

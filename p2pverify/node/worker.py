@@ -145,7 +145,7 @@ class Worker:
             if job.is_given_up:
                 return None
             try:
-                job.result = job.do(self._get_referee() if job.role == REFEREE else self._engine)
+                job.result = job.do(self._engine_of(job.role))
             except Exception as error:  # noqa: BLE001  # it is raised again for who called
                 job.error = error
             return None
@@ -158,7 +158,7 @@ class Worker:
             return ComputeFailed(job.job, f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX])
 
     def _compute(self, job: Compute, queue_ms: int) -> Computed:
-        engine = self._get_referee() if job.role == REFEREE else self._engine
+        engine = self._engine_of(job.role)
         prompt = job.prompt
         if job.prompt_seed is not None:
             prompt = engine.write_prompt(job.prompt_seed, job.prompt_tokens)
@@ -181,6 +181,9 @@ class Worker:
             job.prompt, job.tokens, temperature_milli=job.temperature_milli, sampler_key=job.sampler_key
         )
         return Scored(job.job, scored.deficits, scored.ends)
+
+    def _engine_of(self, role: str) -> Engine:
+        return self._get_referee() if role == REFEREE else self._engine
 
     def _get_referee(self) -> Engine:
         """Open the referee at its first job; what failed once is said once, and not tried again."""

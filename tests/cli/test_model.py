@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from p2pverify.cli.manifest import manifest_from, starting_manifest
 from p2pverify.core.manifest import Calibration
 from p2pverify.core.network import ANY, Across
 from p2pverify.engine import toy
+from p2pverify.node import manifestfile
 from p2pverify.node.home import Home
 from p2pverify.node.manifestfile import load_manifest, save_manifest
-from p2pverify.node.networkfile import load_network
+from p2pverify.node.networkfile import dump_network, load_network, manifest_of
+from p2pverify.node.tomlfile import FileError
 from tests.cli.transcript import run
+from tests.support.golden import beside_another_model, make_golden
 
 ACROSS = Across(1, 2, 3, 4, 5, 10_000)
 
@@ -80,6 +84,19 @@ def test_a_network_has_the_class_of_its_founder(tmp_path: Path, manifest: Path) 
     assert codes == {toy.PATH: 0, "toy/a": 5}
 
 
+def test_a_network_of_several_models(tmp_path: Path, manifest: Path) -> None:
+    """Golden questions of another model, which this engine's vocabulary cannot even say, are not asked."""
+    network_file = new_network(tmp_path, manifest)
+    network, manifests = beside_another_model(*load_network(network_file))
+    network_file.write_text(dump_network(network, manifests), encoding="utf-8")
+    done = run(tmp_path, "model", "selftest", "--engine", "toy", "--network", str(network_file), "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["class"] == "toy"
+    reasons = {found["name"]: (found["is_ours"], found["reason"]) for found in document["classes"]}
+    assert reasons["large"] == (False, "another model")
+
+
 def test_a_network_for_all_paths(tmp_path: Path, manifest: Path) -> None:
     """It has a class for each known path and one for others, all judged by the referee as the manifest says."""
     refused = run(
@@ -99,6 +116,20 @@ def test_a_network_for_all_paths(tmp_path: Path, manifest: Path) -> None:
     )
     assert stranger.returncode == 0
     assert "class         any: for this model on any machine" in stranger.stdout
+
+
+def test_what_a_new_file_begins_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes with p2pverify for the model, whoever makes the file; a bare manifest only where nothing does."""
+    engine, absent = toy.ToyEngine(), tmp_path / "absent.toml"
+    assert starting_manifest(engine, absent).golden.paths == ()
+    assert starting_manifest(engine, absent).golden.questions
+    unknown = Calibration(toy.REFEREE, toy.REFEREE_PATH, ANY, ANY, 9, 99, ACROSS, 1_000)
+    packaged = replace(manifest_of(engine.info), golden=make_golden(engine), calibrations=(unknown,))
+    monkeypatch.setattr(manifestfile, "known_manifest", lambda info: packaged)
+    assert starting_manifest(engine, absent) == manifest_from(absent, engine.info) == packaged
+    assert starting_manifest(engine, None) == packaged
+    with pytest.raises(FileError, match="there is no such file"):
+        starting_manifest(engine, absent, must_exist=True)
 
 
 def test_wrong_golden_answers_and_other_models_are_refused(tmp_path: Path, manifest: Path) -> None:

@@ -67,6 +67,7 @@ EXEMPT = {
     "engine.gguf_write.read_tensor": "of weights whose head was read",
     "engine.llamacpp.load": "loads a library",
     "engine.variants.load": "loads a library",
+    "node.tomlfile.read_bytes": "decodes nothing: who calls it does",
     "node.tomlfile.read_model": "a part of load_network and load_config",
     "node.tomlfile.read_toml": "a part of load_network and load_config",
 }

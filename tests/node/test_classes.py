@@ -12,7 +12,8 @@ from p2pverify.node import selftest
 from p2pverify.node.classes import ClassError, choose_class, judge_classes, match_class
 from p2pverify.node.networkfile import manifest_of, new_network
 from p2pverify.node.ports import GENERATE, WRITE
-from p2pverify.node.selftest import Answered, make_golden, run_selftest
+from p2pverify.node.selftest import Answered, run_selftest
+from tests.support.golden import golden_path, make_golden
 
 ACROSS = Across(1, 1, 2, 2, 3, 10_000)
 FOUNDERS = [sign.public_key(bytes(32))]
@@ -22,7 +23,7 @@ HERE, THERE = ToyEngine(path="toy/a"), ToyEngine(path="toy/b")
 def paths_of(*engines):
     """A network with a class for each engine, golden answers of all, and a class for everybody else."""
     golden = make_golden(engines[0])
-    golden = golden.merged([selftest.golden_path(engine, golden.questions) for engine in engines[1:]])
+    golden = golden.merged([golden_path(engine, golden.questions) for engine in engines[1:]])
     names = [(engine.info.engine, engine.info.numeric_path) for engine in engines[1:]]
     return new_network(
         "n",

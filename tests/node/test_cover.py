@@ -14,7 +14,7 @@ from p2pverify.core.plans import make_plan
 from p2pverify.core.question import Question, Request, RequestRefused, decode_request, encode_refusal
 from p2pverify.node import corpus
 from p2pverify.node.corpus import Prompt, read_corpus, read_replay
-from p2pverify.node.cover import Cover, CoverPlan
+from p2pverify.node.cover import ENCODED_AT_ONCE, Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import AskFailed, Neighbour, Reply
 from p2pverify.node.tomlfile import FileError
@@ -53,11 +53,13 @@ class InlineDriver(Driver):
 
     async def use_engine(self, do, *, priority):
         await trio.lowlevel.checkpoint()
+        self.jobs += 1
         return do(self.worker_engine)
 
     def __init__(self, machine, journal, engine, *, clock) -> None:
         super().__init__(machine, journal, engine, clock=clock)
         self.worker_engine = engine
+        self.jobs = 0
 
 
 class Bench:
@@ -159,6 +161,15 @@ async def test_prompts_beyond_the_contract_are_left_out(autojump_clock, caplog) 
     bench = Bench()
     assert (await bench.play(CoverPlan(4.0, (Prompt("x" * 41),)))).statistics() == {}
     assert bench.network.requests == []
+
+
+async def test_a_large_corpus_does_not_hold_the_engine(autojump_clock) -> None:
+    """It is encoded in jobs of a bounded size, between which the engine can do what is owed; all of it is used."""
+    bench = Bench()
+    prompts = tuple(Prompt(f"why {number}?") for number in range(2 * ENCODED_AT_ONCE + 1))
+    cover = await bench.play(CoverPlan(1.0, prompts), epochs=1)
+    assert bench.driver.jobs == 3
+    assert tuple(prompt for prompt, _ in cover._fitting) == prompts
 
 
 @pytest.mark.parametrize(

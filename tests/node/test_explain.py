@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
@@ -9,7 +10,7 @@ import trio
 from p2pverify.core.events import REFEREE, Compute, Computed, Score, Scored
 from p2pverify.core.evidence import decode_evidence_request
 from p2pverify.core.peerid import peer_id
-from p2pverify.engine.toy import PATH, REFEREE_PATH, ToyEngine
+from p2pverify.engine.toy import PATH, REFEREE_PATH, VOCAB_TOKENS, ToyEngine
 from p2pverify.engine.toy import REFEREE as REFEREE_ID
 from p2pverify.node.auditlog import AuditLog
 from p2pverify.node.driver import Driver
@@ -58,16 +59,31 @@ class ToyWorld(World):
             return
         peer.busy = False
         self.running.discard(peer.name)
+        if what[1] is peer.machine:
+            self._handle(peer, self._score(job))
+        self._start_jobs()
+
+    def _score(self, job: Score) -> Scored:
+        if any(token >= VOCAB_TOKENS for token in job.tokens):
+            return Scored(job.job, (), ())  # as the node's worker says it
         found = referee().score(
             job.prompt, job.tokens, temperature_milli=job.temperature_milli, sampler_key=job.sampler_key
         )
-        if what[1] is peer.machine:
-            self._handle(peer, Scored(job.job, found.deficits, found.ends))
-        self._start_jobs()
+        return Scored(job.job, found.deficits, found.ends)
 
 
-def world_of(classes: int) -> ToyWorld:
-    return ToyWorld(6, seed=11, cores=6, classes=classes, slots_milli=2000, disputes_per_cut=4, spot_check_permille=0)
+class BabblingWorld(ToyWorld):
+    """The liar's tokens are of no vocabulary."""
+
+    def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
+        made = super()._answer(peer, job, since)
+        if peer.name != LIAR or job.prompt_seed is not None:
+            return made
+        return replace(made, tokens=tuple(token + VOCAB_TOKENS for token in made.tokens))
+
+
+def world_of(classes: int, kind: type[ToyWorld] = ToyWorld) -> ToyWorld:
+    return kind(6, seed=11, cores=6, classes=classes, slots_milli=2000, disputes_per_cut=4, spot_check_permille=0)
 
 
 @asynccontextmanager
@@ -165,6 +181,19 @@ async def test_a_lie_across_classes():
     decided = next(output for output in dispute["outputs"] if output["decided"])
     assert decided["own"] is True
     assert decided["verdicts"] == {peer: answer["verdict"] for peer, answer in by_peer.items()}
+
+
+async def test_a_malformed_answer_across_classes():
+    """No engine can score it, and that alone makes it a mismatch."""
+    world = world_of(2, BabblingWorld)
+    assert world.run_until(lambda: bool(disputed(world, across=True, observer=1)), epochs_max=12)
+    liar = peer_id(world.peers[LIAR].machine.key)
+    async with node(world, 1) as reports:
+        found = await explained(reports, disputed(world, across=True, observer=1)[-1])
+    lie = next(answer for answer in found["answers"] if answer["peer_id"] == liar)
+    assert "unknown tokens" in lie["missing"]
+    assert lie["measure"]["end"] > lie["measure"]["limits"]["end"]
+    assert (lie["verdict"], lie["cause"], lie["margins"]) == ("mismatch", None, [])
 
 
 async def test_a_challenger_has_what_it_was_answered():

@@ -13,7 +13,8 @@ from typing import Self
 
 from p2pverify.engine import toy, variants
 from p2pverify.engine.calibrate.questions import Posed
-from p2pverify.engine.select import Kind, open_engine, open_referee, referee_for
+from p2pverify.engine.select import open_engine, open_referee, referee_for
+from p2pverify.node.kinds import EngineKind
 from p2pverify.node.ports import Engine, Generated, ModelInfo
 
 EXACT = "exact"
@@ -24,14 +25,14 @@ Make = Callable[[], Engine]
 """Opens an engine; it is pickled, so it is a function of a module, or a `functools.partial` of one."""
 
 
-def open_path(path: str, weights: Path | None = None, kind: Kind = "llama") -> Engine:
+def open_path(path: str, weights: Path | None = None, kind: EngineKind = "llama") -> Engine:
     """The engine of a path: "exact" is the referee, all others are variants of an engine. Raises EngineUnavailable."""
     if path == EXACT:
         return open_referee(referee_for(kind), weights=weights)
     return open_engine(kind, weights=weights, variant=path)
 
 
-def at_hand(kind: Kind = "llama") -> list[str]:
+def at_hand(kind: EngineKind = "llama") -> list[str]:
     """The usual paths that can run here: the wheel's, and those of the npm package if it is installed."""
     if kind == "toy":
         return [toy.PATH, EXACT]

@@ -15,7 +15,8 @@ from p2pverify.engine.calibrate.producers import open_path
 from p2pverify.engine.calibrate.questions import Posed, Shape, pose
 from p2pverify.engine.cheat_spec import CheatSpec
 from p2pverify.engine.cheats import make_cheat
-from p2pverify.engine.select import Kind, referee_for
+from p2pverify.engine.select import referee_for
+from p2pverify.node.kinds import EngineKind
 from p2pverify.node.ports import Engine, Generated, ModelInfo
 
 PURPOSE = "cheat book"
@@ -33,7 +34,7 @@ class Outcome(StrEnum):
 class Bench:
     """What answers are made with. `engine` is "llama" or "toy"; `workdir` is for the weights of cheats."""
 
-    engine: Kind
+    engine: EngineKind
     workdir: Path
     seed: int
     questions: int

@@ -9,7 +9,7 @@ from p2pverify.engine import toy
 from p2pverify.engine.calibrate.producers import EXACT, at_hand
 from p2pverify.engine.calibrate.questions import Shape
 from p2pverify.engine.calibrate.run import UNKNOWN
-from p2pverify.engine.select import Kind
+from p2pverify.node.kinds import EngineKind
 from p2pverify.node.manifestfile import known_manifest
 from p2pverify.testnet.book.answers import Bench
 from p2pverify.testnet.book.book import BookPlan
@@ -32,7 +32,7 @@ class NoThresholdsError(Exception):
     hint = "measure it with 'p2pverify model calibrate'"
 
 
-def make_plan(workdir: Path, *, engine: Kind = "llama", seed: int = 1, quick: bool = False) -> BookPlan:
+def make_plan(workdir: Path, *, engine: EngineKind = "llama", seed: int = 1, quick: bool = False) -> BookPlan:
     """The plan of a book. Opens the engine. Raises EngineUnavailable, WeightsError or NoThresholdsError."""
     is_toy = engine == "toy"
     bench = Bench(

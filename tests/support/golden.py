@@ -1,0 +1,34 @@
+"""Golden vectors as an engine makes them, and those of a model that no toy can answer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from p2pverify.core.golden import Golden, GoldenPath, GoldenQuestion
+from p2pverify.core.manifest import Manifest
+from p2pverify.core.network import DeterminismClass, Network
+from p2pverify.engine import toy
+from p2pverify.node.networkfile import manifest_of
+from p2pverify.node.ports import Engine
+from p2pverify.node.selftest import answer_golden, golden_questions
+
+
+def golden_path(engine: Engine, questions: Sequence[GoldenQuestion]) -> GoldenPath:
+    """The engine's own entry in a manifest's golden vectors."""
+    return GoldenPath(engine.info.engine, engine.info.numeric_path, answer_golden(engine, questions))
+
+
+def make_golden(engine: Engine) -> Golden:
+    """Golden vectors with this engine's path alone."""
+    questions = golden_questions(engine)
+    return Golden(questions, (golden_path(engine, questions),))
+
+
+def beside_another_model(network: Network, manifests: Sequence[Manifest]) -> tuple[Network, tuple[Manifest, ...]]:
+    """The network with a class "large" of another model first, whose golden questions are not of a toy's vocabulary."""
+    question = GoldenQuestion((toy.VOCAB_TOKENS,), 8, 0, bytes(32))
+    info = replace(toy.ToyEngine().info, model="large", weights_sha256=b"\1" * 32, tokenizer_sha256=b"\2" * 32)
+    other = replace(manifest_of(info), golden=Golden((question,)))
+    found = DeterminismClass("large", other.digest, "llama.cpp/any", "avx2", network.classes[0].honest_ppm)
+    digests = tuple(sorted((*network.manifests, other.digest)))
+    made = replace(network, manifests=digests, classes=(found, *network.classes))
+    return made, tuple(sorted((*manifests, other), key=lambda manifest: manifest.digest))
