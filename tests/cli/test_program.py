@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -110,6 +111,15 @@ def test_a_closed_pipe_is_not_an_error_message(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (errors.BROKEN_PIPE, "")
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A shell has what it runs in the background ignore SIGINT, and children inherit that unless we handle it."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_an_interrupt_ends_without_a_traceback(tmp_path: Path) -> None:
     """Ctrl-C while waiting gives exit code 130 and no word."""
     home = Home(tmp_path / "home")
