@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from enum import StrEnum
 
-from p2pverify.core.compare import END_MISSING, MICRO, measure, squared
+from p2pverify.core.compare import END_MISSING, MICRO, measure, total_of
 from p2pverify.core.network import Across
 
 _ROUGH = Context(prec=12)
@@ -111,7 +111,7 @@ def _cause(claim: Claim, bounds: Across) -> tuple[Cause, int | None]:
         if any(claim.deficits):
             return (Cause.NEAR_TIE if _fits(claim.deficits, bounds) else Cause.UNKNOWN), None
         return (Cause.NUMERICS if claim.same_logits is False else Cause.NONE), None
-    likeliest = min(claim.suppositions, key=lambda one: sum(map(squared, one.deficits)), default=None)
+    likeliest = min(claim.suppositions, key=lambda one: total_of(one.deficits), default=None)
     if likeliest is not None and _fits(likeliest.deficits, bounds):
         return likeliest.cause, likeliest.value
     if len(claim.tokens) < TOKENS_MIN:
@@ -123,7 +123,7 @@ def _cause(claim: Claim, bounds: Across) -> tuple[Cause, int | None]:
 
 def _fits(deficits: Sequence[int], bounds: Across) -> bool:
     """Whether these margins are no mismatch."""
-    return sum(map(squared, deficits)) <= bounds.mismatch_total(len(deficits))
+    return total_of(deficits) <= bounds.mismatch_total(len(deficits))
 
 
 def _is_noise_unrelated(claim: Claim) -> bool:

@@ -6,9 +6,10 @@ honest numerics leave small ones, another model large ones. Margins are in micro
 all who score an answer get equal measures. How margins come about is left to the engines; in one class digests are
 compared, and nothing here is needed.
 
-The statistic is the sum of their squares. Rounding errors are about normal, so the squares of the margins that they
-leave have a short, exponential tail; the sum of the margins themselves grows with every near-tie, of which an honest
-answer has many, and so parts a slightly other temperature less well (`protocol/compare.md` has the figures).
+The statistic is the sum of their squares, of which the greatest counts half. Rounding errors are about normal, so the
+squares of the margins that they leave have a short, exponential tail; the sum of the margins themselves grows with
+every near-tie, of which an honest answer has many. But now and then one honest token is far off, alone, where those
+of another model are off in company (`protocol/compare.md` has the figures).
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a referee says of one answer: the sum of the capped squares of the margins of its `count` tokens, in 1e-6
+    """What a referee says of one answer: the total of the margins of its `count` tokens (see `total_of`), in 1e-6
     square nats, and in micronats the largest margin, and that of its end (0: it ended by its length; END_MISSING: it
     did not end as it should).
     """
@@ -64,13 +65,18 @@ def measure(deficits: Sequence[int], ends: Sequence[bool], finish: str, tokens_m
     `finish` the reason that the answer gives for its end.
     """
     peak = max(deficits, default=0)
-    total = sum(map(squared, deficits))
     end = _end(deficits, ends, finish, tokens_max)
-    return Measure(len(deficits), total, min(peak, PEAK_MAX), end)
+    return Measure(len(deficits), total_of(deficits), min(peak, PEAK_MAX), end)
+
+
+def total_of(deficits: Sequence[int]) -> int:
+    """The sum of the squares of margins, of which the greatest counts half, rounded down."""
+    squares = [squared(deficit) for deficit in deficits]
+    return sum(squares) - (max(squares, default=0) + 1) // 2
 
 
 def squared(deficit: int) -> int:
-    """What a margin in micronats adds to the total of a measure: its square in 1e-6 square nats, up to the cap."""
+    """What a margin in micronats counts for: its square in 1e-6 square nats, up to the cap."""
     return min(deficit * deficit // MICRO, CAP_MICRONATS)
 
 

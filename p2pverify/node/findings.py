@@ -276,4 +276,4 @@ def _measure(found: Measure, bounds: Across | None) -> dict[str, object]:
 
 def alone(bounds: Across, count: int) -> int:
     """The margin in micronats with which one token alone makes a mismatch, leaving the cap aside."""
-    return isqrt(bounds.mismatch_total(count) * MICRO)
+    return isqrt(2 * bounds.mismatch_total(count) * MICRO)  # the greatest margin counts half

@@ -19,6 +19,7 @@ from p2pverify.core.compare import (
     measures_value,
     read_measures,
     squared,
+    total_of,
     verdict,
     verdict_digest,
 )
@@ -39,11 +40,12 @@ def bounds(draw: st.DrawFn) -> Across:
 
 
 def test_a_measure_counts_sums_squares_and_caps() -> None:
-    """Each margin counts with its square in 1e-6 square nats, up to the cap; the peak is the largest as it is."""
+    """Each margin counts with its square in 1e-6 square nats, up to the cap, and the greatest of them with half of it."""
     deficits = (0, 999, 300_000, 500_000, 2_000_001)
     assert [squared(deficit) for deficit in deficits] == [0, 0, 90_000, 250_000, CAP_MICRONATS]
-    assert measure(deficits, [False] * 5, "length", 5) == Measure(5, 340_000 + CAP_MICRONATS, 2_000_001, 0)
-    assert measure((2**40,), [False], "length", 1) == Measure(1, CAP_MICRONATS, PEAK_MAX, 0)
+    assert measure(deficits, [False] * 5, "length", 5) == Measure(5, 340_000 + CAP_MICRONATS // 2, 2_000_001, 0)
+    assert measure((2**40,), [False], "length", 1) == Measure(1, CAP_MICRONATS // 2, PEAK_MAX, 0)
+    assert [total_of(deficits) for deficits in ((), (0,), (3_000,), (3_000, 3_000))] == [0, 0, 4, 13]
 
 
 @pytest.mark.parametrize(

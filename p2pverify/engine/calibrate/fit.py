@@ -10,7 +10,7 @@ at. That is an extrapolation: what was seen is bounded by `upper_bound_ppm` alon
 import math
 from collections.abc import Sequence
 
-from p2pverify.core.compare import Measure, squared
+from p2pverify.core.compare import Measure, total_of
 from p2pverify.core.network import Across
 
 SAMPLES_MIN = 20
@@ -33,7 +33,7 @@ def fit(measures: Sequence[Measure]) -> Across:
     match_slope, mismatch_slope = math.ceil(MATCH_SLOPES * mean), math.ceil(MISMATCH_SLOPES * mean)
     match_base = _base(measures, match_slope, MATCH_RATE)
     # One near-tie as bad as the worst one seen must not make a mismatch of an answer like the others.
-    mismatch_base = max(_base(measures, mismatch_slope, MISMATCH_RATE), squared(peak), match_base)
+    mismatch_base = max(_base(measures, mismatch_slope, MISMATCH_RATE), total_of([peak]), match_base)
     return Across(match_base, match_slope, mismatch_base, mismatch_slope, END_PEAKS * peak, HONEST_PPM_MIN)
 
 

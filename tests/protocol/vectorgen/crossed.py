@@ -20,6 +20,7 @@ def measures() -> list[Case]:
     rows: list[tuple[str, tuple[int, ...], list[bool], str, int]] = [
         ("ended by its length", (0, 150_000, 0), [False] * 3, "length", 3),
         ("ended by a token, whose margin is the end's", (0, 150_000, 70_000), [False, False, True], "stop", 9),
+        ("the greatest square counts half, rounded down", (3_000, 3_000), [False] * 2, "length", 2),
         ("each square is rounded down", (999, 1_000, 1_999), [False] * 3, "length", 3),
         ("each square counts up to the cap, the peak is not capped", (2_000_001, 1_999_999), [False] * 2, "length", 2),
         ("no margin is shown above 2^32 - 1", (2**32, 0), [False] * 2, "length", 2),
