@@ -40,7 +40,7 @@ def bounds(draw: st.DrawFn) -> Across:
 
 
 def test_a_measure_counts_sums_squares_and_caps() -> None:
-    """Each margin counts with its square in 1e-6 square nats, up to the cap, and the greatest of them with half of it."""
+    """Each margin counts with its square in 1e-6 square nats, up to the cap; the greatest counts half."""
     deficits = (0, 999, 300_000, 500_000, 2_000_001)
     assert [squared(deficit) for deficit in deficits] == [0, 0, 90_000, 250_000, CAP_MICRONATS]
     assert measure(deficits, [False] * 5, "length", 5) == Measure(5, 340_000 + CAP_MICRONATS // 2, 2_000_001, 0)
