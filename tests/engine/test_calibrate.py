@@ -201,12 +201,12 @@ def test_the_tail_is_an_exponential_one() -> None:
     totals = [round(-scale * log(1 - (place + 0.5) / count)) for place in range(count)]
     across = fit([measured(total, peak=0) for total in totals])
     line = across.mismatch_base + 64 * across.mismatch_slope
-    assert line == pytest.approx(scale * log(1_000), rel=0.05)
-    assert across.match_base + 64 * across.match_slope == pytest.approx(scale * log(100), rel=0.05)
+    assert line == pytest.approx(scale * log(1_000), rel=0.08)  # the scale is raised by a tenth, its standard error
+    assert across.match_base + 64 * across.match_slope == pytest.approx(scale * log(100), rel=0.08)
 
 
 def test_one_near_tie_makes_no_mismatch() -> None:
-    """However small the totals are, the worst single margin seen is allowed to come again."""
+    """However small the other totals are, the worst one of a hundred is allowed to come again."""
     answers = [measured(1_000 + place, peak=0) for place in range(99)] + [Measure(64, 80_000, 400_000, 0)]
     across = fit(answers)
     assert verdict(Measure(64, 80_000, 400_000, 400_000), across) is not Verdict.MISMATCH

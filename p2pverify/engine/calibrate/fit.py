@@ -4,22 +4,24 @@ An answer's total grows with its tokens, so a threshold is a line, base + slope 
 the mean square of a token's margin. The base is taken from the totals that exceed their line most: above a high
 quantile the excesses are taken as exponential (peaks over a threshold, Pickands 1975; squares of normal errors have
 such a tail), with their scale raised by its standard error, and the base is where that tail falls to the rate aimed
-at. That is an extrapolation: what was seen is bounded by `upper_bound_ppm` alone.
+at, or higher if more than that share of the answers lie above. That is an extrapolation: what was seen is bounded by
+`upper_bound_ppm` alone.
 """
 
 import math
 from collections.abc import Sequence
 
-from p2pverify.core.compare import Measure, total_of
+from p2pverify.core.compare import Measure
 from p2pverify.core.network import Across
 
 SAMPLES_MIN = 20
 MILLION = 1_000_000
 
-TAIL_FROM = 0.8  # quantile above which excesses are the tail
+TAIL_FROM = 0.95  # quantile above which excesses are the tail
+TAIL_MIN = 10  # excesses, if there are so many answers
 MATCH_SLOPES, MATCH_RATE = 1, 1e-2  # multiples of the mean square, honest answers beyond the line
 MISMATCH_SLOPES, MISMATCH_RATE = 2, 1e-3
-END_PEAKS = 2  # times the worst margin seen
+END_PEAKS = 2  # times the worst margin that is not rarer than mismatches
 HONEST_PPM_MIN = 10_000
 CONFIDENCE = 0.95
 
@@ -29,24 +31,29 @@ def fit(measures: Sequence[Measure]) -> Across:
     if len(measures) < SAMPLES_MIN:
         raise ValueError(f"{len(measures)} answers are too few to calibrate with: {SAMPLES_MIN} at least")
     mean = sum(one.total for one in measures) / sum(one.count for one in measures)
-    peak = max(one.peak for one in measures)
+    peak = _not_rarer(sorted(one.peak for one in measures), MISMATCH_RATE)
     match_slope, mismatch_slope = math.ceil(MATCH_SLOPES * mean), math.ceil(MISMATCH_SLOPES * mean)
     match_base = _base(measures, match_slope, MATCH_RATE)
-    # One near-tie as bad as the worst one seen must not make a mismatch of an answer like the others.
-    mismatch_base = max(_base(measures, mismatch_slope, MISMATCH_RATE), total_of([peak]), match_base)
+    mismatch_base = max(_base(measures, mismatch_slope, MISMATCH_RATE), match_base)
     return Across(match_base, match_slope, mismatch_base, mismatch_slope, END_PEAKS * peak, HONEST_PPM_MIN)
 
 
 def _base(measures: Sequence[Measure], slope: int, rate: float) -> int:
     """What must be added to slope * tokens so that about `rate` of the totals lie above; not negative."""
     over = sorted(one.total - slope * one.count for one in measures)
-    start = over[int(TAIL_FROM * (len(over) - 1))]
+    seen = max(0, _not_rarer(over, rate))
+    start = over[max(0, min(int(TAIL_FROM * (len(over) - 1)), len(over) - 1 - TAIL_MIN))]
     excesses = [value - start for value in over if value > start]
     if not excesses:
-        return max(0, start)
+        return seen
     scale = sum(excesses) / len(excesses) * (1 + 1 / math.sqrt(len(excesses)))
     share = len(excesses) / len(over)
-    return max(0, math.ceil(start + scale * math.log(share / rate)))
+    return max(seen, math.ceil(start + scale * math.log(share / rate)))
+
+
+def _not_rarer(ordered: Sequence[int], rate: float) -> int:
+    """The least of these that no more than a share `rate` of them exceed."""
+    return ordered[-1 - int(rate * len(ordered))]
 
 
 def upper_bound_ppm(failures: int, samples: int) -> int:
