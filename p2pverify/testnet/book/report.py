@@ -41,12 +41,13 @@ def _numeric(row: NumericRow) -> Sequence[object]:
 
 def _simulated(row: SimulatedRow) -> Sequence[object]:
     mean = sum(row.audits) / len(row.audits) if row.audits else None
+    blocking = row.entry.is_blocking
     return (
         name_of(row),
         f"{row.entry.rate:g}",
         "simulated",
-        row.fate,
-        f"{row.shown}/{row.hostile}",
+        "provisional" if blocking else row.fate,
+        f"{row.provisional if blocking else row.shown}/{row.hostile}",
         _short(row.expected),
         _short(mean),
         f"{row.audits[0]}-{row.audits[-1]}" if row.audits else None,
