@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pycddl  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 
 from p2pverify.core.canary import decode_canary_evidence, encode_secrets, judge_evidence, prompt_commitment
@@ -14,6 +13,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.manifest import decode_manifest
 from p2pverify.core.network import decode_network
 from tests.support.canaries import TRIGGER
+from tests.support.grammar import conforms
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
 PAGE = (PROTOCOL / "canary.md").read_text(encoding="utf-8")
@@ -50,19 +50,6 @@ def test_the_vectors_have_all_outcomes() -> None:
     assert reasons <= {case["reason"] for case in ALL}
 
 
-def _conforms(rule: str, data: bytes) -> bool:
-    grammar = (PROTOCOL / "p2pverify.cddl").read_text(encoding="utf-8")
-    try:
-        pycddl.Schema(f"start = {rule}\n{grammar}").validate_cbor(data)
-    except pycddl.ValidationError:
-        return False
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        return False  # so the validator ends where a list is missing
-    return True
-
-
 def test_the_grammar_describes_them() -> None:
     """Evidence, secrets, and what is hashed; with an item replaced none of them conforms."""
     prompt = encode(["p2pverify/canary-prompt/1", TRIGGER.salt, list(TRIGGER.prompt), TRIGGER.tokens_max])
@@ -73,11 +60,11 @@ def test_the_grammar_describes_them() -> None:
     written = {"hidden-prompt": prompt, "hidden-answer": answer, "canary-secrets": encode_secrets([TRIGGER])}
     written["canary-evidence"] = bytes.fromhex(ALL[0]["input"]["evidence"])
     for rule, data in written.items():
-        assert _conforms(rule, data), rule
+        assert conforms(rule, data), rule
         items = decode(data, size_max=65_536)
         assert isinstance(items, list)
         for at in range(len(items)):
-            assert not _conforms(rule, encode([*items[:at], {}, *items[at + 1 :]])), (rule, at)
+            assert not conforms(rule, encode([*items[:at], {}, *items[at + 1 :]])), (rule, at)
 
 
 def test_the_page_shows_a_prompt_and_the_first_vector() -> None:

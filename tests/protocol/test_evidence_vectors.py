@@ -5,13 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pycddl  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 
 from p2pverify.core.canon import decode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.evidence import decode_evidence, decode_evidence_request, encode_evidence, encode_evidence_request
 from p2pverify.core.question import receipt_from_fields
+from tests.support.grammar import conforms
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
 NETWORK = bytes(32)  # of receipts; evidence does not depend on it
@@ -60,15 +60,6 @@ def test_both_have_all_outcomes() -> None:
     assert {case["expect"] for case in _cases("evidence")} == {"fits", "none", "other", "invalid"}
 
 
-def _conforms(rule: str, data: bytes) -> bool:
-    grammar = (PROTOCOL / "p2pverify.cddl").read_text(encoding="utf-8")
-    try:
-        pycddl.Schema(f"start = {rule}\n{grammar}").validate_cbor(data)
-    except pycddl.ValidationError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize(
     ("name", "item", "rule"),
     [("evidence-request", "request", "evidence-request"), ("evidence", "evidence", "claimed-answer")],
@@ -79,8 +70,8 @@ def test_the_grammar_describes_them(name: str, item: str, rule: str) -> None:
     good = [bytes.fromhex(c["input"][item]) for c in shown if c["expect"] not in {"reset", "invalid"}]
     bad = [bytes.fromhex(c["input"][item]) for c in shown if c["expect"] in {"reset", "invalid"}]
     assert good
-    assert all(_conforms(rule, data) for data in good)
-    assert sum(not _conforms(rule, data) for data in bad) > len(bad) // 2
+    assert all(conforms(rule, data) for data in good)
+    assert sum(not conforms(rule, data) for data in bad) > len(bad) // 2
 
 
 def test_the_page_shows_the_first_of_each() -> None:
