@@ -143,6 +143,10 @@ class Driver:
         while self.machine.fold.latest.index < index:
             await self._finalised.wait()
 
+    def engine_statistics(self) -> dict[str, int]:
+        """How far the engine is behind: `Worker.statistics`."""
+        return self._worker.statistics()
+
     def statistics(self) -> dict[str, int]:
         return {
             **self._counts,

@@ -74,6 +74,7 @@ class NodeReports(Reports):
             "final": final and {key: value for key, value in final.items() if key != "records"},
             "recent_cuts": recent,
             "quiet": self._is_quiet(),
+            "jobs": {name.replace(" ", "_"): number for name, number in self._driver.engine_statistics().items()},
         }
 
     def peers(self) -> dict[str, object]:

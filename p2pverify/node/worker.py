@@ -75,6 +75,8 @@ class Worker:
         self._limiter = trio.CapacityLimiter(1)
         self._done = 0
         self._failed = 0
+        self._late = 0
+        self._dropped = 0
         self._busy_ms = 0
 
     @property
@@ -85,6 +87,7 @@ class Worker:
     def submit_nowait(self, job: Job) -> bool:
         """Queue a job; False if too many wait."""
         if len(self._heap) >= JOBS_MAX:
+            self._dropped += 1
             return False
         self._arrivals += 1
         heappush(self._heap, _Entry(job.priority, self._arrivals, job, trio.current_time()))
@@ -132,10 +135,15 @@ class Worker:
                 feed(event)
 
     def statistics(self) -> dict[str, int]:
+        """Figures of the jobs until now. Late is what was done after its deadline, dropped what was never begun."""
+        oldest = min((entry.arrived_s for entry in self._heap), default=None)
         return {
+            "jobs waiting": len(self._heap),
+            "oldest waiting ms": 0 if oldest is None else _ms(trio.current_time() - oldest),
             "jobs done": self._done,
             "jobs failed": self._failed,
-            "jobs waiting": len(self._heap),
+            "jobs late": self._late,
+            "jobs dropped": self._dropped,
             "engine busy ms": self._busy_ms,
         }
 
