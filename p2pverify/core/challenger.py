@@ -8,12 +8,13 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from p2pverify.core import across, referee
-from p2pverify.core.asking import Answers, Asker
+from p2pverify.core.asking import Answers, Asker, spread_ms
 from p2pverify.core.audit import Audit, Duty, decode_duty, sealed_measures
 from p2pverify.core.compare import Measures, Verdict
 from p2pverify.core.context import Context, JobDone
 from p2pverify.core.events import Computed, ComputeFailed, Note, Persist, StoredEvidence
 from p2pverify.core.evidence import EvidenceBox, Output
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.plans import (
     EpochPlan,
     SlotPlan,
@@ -27,7 +28,6 @@ from p2pverify.core.question import Opening, Question, output_digest
 from p2pverify.core.records import DisputeKey, Kind
 from p2pverify.core.rules import audit_of
 
-PRIORITY = 2
 #: Evidence is kept for so many epochs more than its dispute can last.
 EVIDENCE_EPOCHS = 4
 HABITS_KEPT = 64
@@ -152,7 +152,7 @@ class Challenger:
 
         def derived(event: Computed | ComputeFailed, now_ms: int) -> None:
             if isinstance(event, ComputeFailed):
-                self._give_up(slot, event.reason)
+                self._give_up(slot, event)
                 return
             habit = Habit(now_ms - slot.due_ms, len(event.prompt))
             self.habits[slot.panel.is_across].append(habit)
@@ -164,17 +164,29 @@ class Challenger:
 
             self._asker.ask(plan.epoch, slot.panel, question, opening, now_ms, answered)
 
-        self._derive(slot, derived)
+        self._derive(slot, self._ask_until_ms(plan, slot), derived)
 
-    def _derive(self, slot: SlotPlan, done: JobDone) -> None:
+    def _reveal_ms(self, epoch: int) -> int:
+        """When the duty of an epoch is published at the latest; an audit must be out by then."""
+        return self._context.params.epoch_start_ms(epoch + self._context.params.duty_epochs // 2 + 1)
+
+    def _ask_until_ms(self, plan: EpochPlan, slot: SlotPlan) -> int:
+        """When the question must be ready to be asked: so early that all who are asked have their whole time until the
+        duty is out; but an epoch after it was due where the duty leaves less."""
+        params, reveal_ms = self._context.params, self._reveal_ms(plan.epoch)
+        unhurried_ms = reveal_ms - params.deadline_ms - spread_ms(params)
+        return min(reveal_ms, max(unhurried_ms, slot.due_ms + params.epoch_ms))
+
+    def _derive(self, slot: SlotPlan, deadline_ms: int, done: JobDone) -> None:
         """Have the prompt written; within the class this peer answers first, across classes not at all."""
         if slot.panel.is_across:
-            referee.write_prompt(self._context, slot.slot, done, priority=PRIORITY)
+            referee.write_prompt(self._context, slot.slot, done, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
             return
         question = slot_question(self._context, slot.slot, (0,), self._context.key)
         self._context.compute(
             done,
-            priority=PRIORITY,
+            purpose=Purpose.AUDIT,
+            deadline_ms=deadline_ms,
             prompt_seed=slot.slot.prompt_seed,
             prompt_tokens=slot.slot.prompt_tokens(self._context.params),
             tokens_max=question.tokens_max,
@@ -196,14 +208,15 @@ class Challenger:
             return
         self._keep(plan, slot, answers)
 
-        def measured(measures: Measures | None, _work: bytes, later_ms: int) -> None:
-            if measures is None:
-                self._give_up(slot, "the referee could not score the answers")
+        def measured(measures: Measures | ComputeFailed, _work: bytes, later_ms: int) -> None:
+            if isinstance(measures, ComputeFailed):
+                self._give_up(slot, measures)
             else:
                 self._publish(plan, slot, replace(opening, measures=measures), answers, later_ms)
 
         outputs = [answers.outputs.get(target) for target in slot.targets]
-        referee.measure_all(self._context, answers.question, outputs, now_ms, measured, priority=PRIORITY)
+        wanted = (self._context, answers.question, outputs, now_ms, measured)
+        referee.measure_all(*wanted, purpose=Purpose.AUDIT, deadline_ms=self._reveal_ms(plan.epoch))
 
     def _keep(self, plan: EpochPlan, slot: SlotPlan, answers: Answers) -> None:
         """Keep the answers as evidence, on disk before the audit is published."""
@@ -217,9 +230,13 @@ class Challenger:
             oldest = max(0, self._oldest_evidence(plan.epoch))
             self._context.effects.append(Persist(evidence=found, evidence_from=oldest))
 
-    def _give_up(self, slot: SlotPlan, reason: str) -> None:
+    def _give_up(self, slot: SlotPlan, failed: ComputeFailed) -> None:
         slot.is_done = True
-        self._context.effects.append(Note("warning", f"slot not audited: {reason}"))
+        self._note_failed("slot not audited", failed)
+
+    def _note_failed(self, what: str, failed: ComputeFailed) -> None:
+        if not failed.is_dropped:  # who drops jobs tells of them, of many at once
+            self._context.effects.append(Note("warning", f"{what}: {failed.reason}"))
 
     def _publish(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
         context = self._context
@@ -256,6 +273,7 @@ class Challenger:
         def derived(event: Computed | ComputeFailed, now_ms: int) -> None:
             if isinstance(event, ComputeFailed):
                 slot.is_done = True
+                self._note_failed("an audit cannot be opened", event)
                 return
             question = slot_question(self._context, slot.slot, event.prompt, self._context.key)
             opening = self._opening(plan, slot, question, event)
@@ -265,23 +283,30 @@ class Challenger:
                 slot.opening = opening
                 slot.is_done = True
 
-        self._derive(slot, derived)
+        self._derive(slot, self._open_until_ms(audit), derived)
+
+    def _open_until_ms(self, audit: Audit) -> int:
+        """When an opening is of no use any more: with its dispute, or with that of somebody's spot check."""
+        params = self._context.params
+        return params.epoch_start_ms(audit.epoch + params.duty_epochs + params.dispute_epochs)
 
     def _measure_again(self, slot: SlotPlan, opening: Opening, question: Question, audit: Audit, now_ms: int) -> None:
         kept = self.evidence.of(audit.epoch, audit.slot)
         outputs = [None if a.receipt is None else kept.get(a.responder) for a in audit.asked]
 
-        def measured(measures: Measures | None, _work: bytes, _now_ms: int) -> None:
+        def measured(measures: Measures | ComputeFailed, _work: bytes, _now_ms: int) -> None:
             slot.is_done = True
             context = self._context
-            if measures is not None and across.is_sealed_in(audit, context.network_id, measures, opening.salts):
+            if isinstance(measures, ComputeFailed):
+                self._note_failed("an audit cannot be opened", measures)
+            elif across.is_sealed_in(audit, context.network_id, measures, opening.salts):
                 slot.opening = replace(opening, measures=measures)
             else:
-                context.effects.append(
-                    Note("warning", "an audit cannot be opened: its evidence is gone, or measures anew")
-                )
+                text = "an audit cannot be opened: its evidence is gone, or measures anew"
+                context.effects.append(Note("warning", text))
 
-        referee.measure_all(self._context, question, outputs, now_ms, measured, priority=PRIORITY)
+        wanted = (self._context, question, outputs, now_ms, measured)
+        referee.measure_all(*wanted, purpose=Purpose.AUDIT, deadline_ms=self._open_until_ms(audit))
 
     # ------------------------------------------------------------ evidence
 

@@ -21,6 +21,7 @@ from p2pverify.core.events import (
     Send,
 )
 from p2pverify.core.fold import Fold
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.ledger import Ledger
 from p2pverify.core.network import Network
 from p2pverify.core.records import NO_PREV, Kind, Record, make_record
@@ -106,7 +107,8 @@ class Context:
         self,
         done: JobDone,
         *,
-        priority: int,
+        purpose: Purpose,
+        deadline_ms: int,
         prompt_seed: bytes | None = None,
         prompt_tokens: int = 0,
         prompt: tuple[int, ...] = (),
@@ -121,7 +123,8 @@ class Context:
         self.effects.append(
             Compute(
                 self._last_id,
-                priority,
+                purpose,
+                deadline_ms,
                 prompt_seed,
                 prompt_tokens,
                 prompt,
@@ -136,7 +139,8 @@ class Context:
         self,
         done: ScoreDone,
         *,
-        priority: int,
+        purpose: Purpose,
+        deadline_ms: int,
         prompt: tuple[int, ...],
         tokens: tuple[int, ...],
         temperature_milli: int,
@@ -145,7 +149,8 @@ class Context:
         """Have the referee score claimed tokens; `done` is called with the outcome."""
         self._last_id += 1
         self._scores[self._last_id] = done
-        self.effects.append(Score(self._last_id, priority, prompt, tokens, temperature_milli, sampler_key))
+        job = Score(self._last_id, purpose, deadline_ms, prompt, tokens, temperature_milli, sampler_key)
+        self.effects.append(job)
 
     def send(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
         """Send a request; `done` is called with its outcome."""

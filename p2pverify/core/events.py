@@ -6,6 +6,7 @@ effect fails, those after it must not be carried out.
 
 from dataclasses import dataclass
 
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.records import Record
 
 OWN, REFEREE = "own", "referee"
@@ -65,10 +66,13 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class ComputeFailed:
-    """An engine could not do a job, be it to answer or to score."""
+    """An engine could not do a job, be it to answer or to score. `is_dropped`: it was not even begun, as it would have
+    ended too late or too many waited; so nothing is wrong with the engine.
+    """
 
     job: int
     reason: str
+    is_dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +176,12 @@ class Fetch:
 class Compute:
     """A job for an engine: write a prompt from a seed if there is one, then answer if `tokens_max` > 0.
 
-    Lower `priority` goes first. `role` says which engine: this peer's "own", or the network's "referee".
+    What ends after `deadline_ms` is of no use. `role` says which engine: this peer's "own", or the network's "referee".
     """
 
     job: int
-    priority: int
+    purpose: Purpose
+    deadline_ms: int
     prompt_seed: bytes | None
     prompt_tokens: int
     prompt: tuple[int, ...]
@@ -191,7 +196,8 @@ class Score:
     """A job for the referee: how well the claimed tokens follow from the prompt."""
 
     job: int
-    priority: int
+    purpose: Purpose
+    deadline_ms: int
     prompt: tuple[int, ...]
     tokens: tuple[int, ...]
     temperature_milli: int

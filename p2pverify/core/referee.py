@@ -12,16 +12,17 @@ from p2pverify.core.compare import Measure, Measures, malformed, measure
 from p2pverify.core.context import Context, JobDone
 from p2pverify.core.events import REFEREE, ComputeFailed, Scored
 from p2pverify.core.evidence import Output
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.question import Question
 
-Measured = Callable[[Measures | None, bytes, int], None]
-"""Takes the measures, or None if the referee failed; a digest that only who scored the answers knows; and the time."""
+Measured = Callable[[Measures | ComputeFailed, bytes, int], None]
+"""Takes the measures, or why there are none; a digest that only who scored the answers knows; and the time."""
 
 
-def write_prompt(context: Context, slot: draw.Slot, done: JobDone, *, priority: int) -> None:
+def write_prompt(context: Context, slot: draw.Slot, done: JobDone, *, purpose: Purpose, deadline_ms: int) -> None:
     """Have the referee write the prompt of a slot across classes."""
-    size = slot.prompt_tokens(context.params)
-    context.compute(done, priority=priority, prompt_seed=slot.prompt_seed, prompt_tokens=size, role=REFEREE)
+    size, seed = slot.prompt_tokens(context.params), slot.prompt_seed
+    context.compute(done, purpose=purpose, deadline_ms=deadline_ms, prompt_seed=seed, prompt_tokens=size, role=REFEREE)
 
 
 def measure_all(
@@ -31,7 +32,8 @@ def measure_all(
     now_ms: int,
     done: Measured,
     *,
-    priority: int,
+    purpose: Purpose,
+    deadline_ms: int,
 ) -> None:
     """Measure answers to a question; None stays None. `done` is called once, at once if there is nothing to score."""
     found: list[Measure | None] = [None] * len(outputs)
@@ -47,7 +49,7 @@ def measure_all(
                 return
             if isinstance(event, ComputeFailed):
                 waiting.clear()
-                done(None, b"", later_ms)
+                done(event, b"", later_ms)
                 return
             waiting.discard(which)
             found[which] = _measure(event, output, question)
@@ -57,7 +59,8 @@ def measure_all(
 
         context.score(
             scored,
-            priority=priority,
+            purpose=purpose,
+            deadline_ms=deadline_ms,
             prompt=question.prompt,
             tokens=output.tokens,
             temperature_milli=question.temperature_milli,

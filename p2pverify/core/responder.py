@@ -9,6 +9,7 @@ from p2pverify.core.audit import Audit
 from p2pverify.core.context import Context
 from p2pverify.core.events import Computed, ComputeFailed, Persist, Respond, StoredAnswer
 from p2pverify.core.evidence import Output
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.question import (
     Answer,
     Question,
@@ -25,7 +26,6 @@ from p2pverify.core.question import (
 ANSWERS_KEPT = 4096
 WAITING_MAX = 64
 EXPIRY_EPOCHS_MAX = 64
-PRIORITY = 0
 
 
 class Responder:
@@ -40,7 +40,7 @@ class Responder:
         self._vocab_tokens = vocab_tokens
         self._answers: dict[bytes, OrderedDict[bytes, Output]] = {}  # by requester and question
         self._kept = 0
-        self._waiting: dict[tuple[bytes, bytes], list[Callable[[Computed | None], None]]] = {}
+        self._waiting: dict[tuple[bytes, bytes], list[Callable[[Computed | ComputeFailed], None]]] = {}
         self.served = 0
         self.refused: dict[str, int] = {}
 
@@ -73,7 +73,7 @@ class Responder:
         if known is not None:
             self._respond(ticket, request, known, None)
             return
-        self._compute(ticket, request, question)
+        self._compute(ticket, request, question, now_ms)
 
     def refuse(self, ticket: int, refused: RequestRefused) -> None:
         self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
@@ -103,14 +103,16 @@ class Responder:
         if len(self._waiting) >= WAITING_MAX:
             raise RequestRefused("busy", "too many questions wait for this peer's engine")
 
-    def _compute(self, ticket: int, request: Request, question: Question) -> None:
-        key = (request.requester, request.question)
+    def _compute(self, ticket: int, request: Request, question: Question, now_ms: int) -> None:
+        key, params = (request.requester, request.question), self._context.params
 
-        def answered(done: Computed | None) -> None:
-            if done is None:
-                self.refuse(ticket, RequestRefused("engine", "the engine could not answer this question"))
-            else:
+        def answered(done: Computed | ComputeFailed) -> None:
+            if isinstance(done, Computed):
                 self._respond(ticket, request, Output(done.tokens, done.finish, done.logits), done)
+            elif done.is_dropped:
+                self.refuse(ticket, RequestRefused("busy", "this peer has no time for the question; ask again later"))
+            else:
+                self.refuse(ticket, RequestRefused("engine", "the engine could not answer this question"))
 
         waiting = self._waiting.get(key)
         if waiting is not None:
@@ -122,7 +124,8 @@ class Responder:
         self._waiting[key] = [answered]
         self._context.compute(
             lambda event, _now: self._computed(key, event),
-            priority=PRIORITY,
+            purpose=Purpose.REQUEST,
+            deadline_ms=min(now_ms + params.deadline_ms, params.epoch_start_ms(request.expiry_epoch + 1)),
             prompt=question.prompt,
             tokens_max=question.tokens_max,
             temperature_milli=question.temperature_milli,
@@ -131,13 +134,10 @@ class Responder:
 
     def _computed(self, key: tuple[bytes, bytes], event: Computed | ComputeFailed) -> None:
         waiting = self._waiting.pop(key)
-        if isinstance(event, ComputeFailed):
-            for answered in waiting:
-                answered(None)
-            return
-        self._keep(key, Output(event.tokens, event.finish, event.logits))
-        stored = StoredAnswer(key[0], key[1], event.tokens, event.finish, event.logits)
-        self._context.effects.append(Persist(answers=(stored,)))
+        if isinstance(event, Computed):
+            self._keep(key, Output(event.tokens, event.finish, event.logits))
+            stored = StoredAnswer(key[0], key[1], event.tokens, event.finish, event.logits)
+            self._context.effects.append(Persist(answers=(stored,)))
         for answered in waiting:
             answered(event)
 

@@ -76,18 +76,20 @@ def close_sealing(step: Step) -> None:
     """
     state = step.state
     for key, dispute in sorted(state.disputes.items(), key=lambda item: item[0].sort_key()):
-        age = state.index - dispute.stage_index
-        if dispute.sealed_index >= 0 or age == 0:
+        if dispute.sealed_index >= 0 or state.index == dispute.stage_index:
             continue
-        if dispute.stage == EVERYONE:
-            sealed = len(dispute.commits) + 1  # the challenger's answer is in its nonces
-            if age < SEAL_CUTS and 3 * sealed < 2 * len(dispute.electorate):
-                continue
-        elif age <= SEAL_CUTS:
+        sealed = len(dispute.commits) + 1  # the challenger's answer is in its nonces
+        is_enough = dispute.stage == EVERYONE and 3 * sealed >= 2 * len(dispute.electorate)
+        if state.index < last_sealing_index(dispute) and not is_enough:
             continue
         seats = frozenset() if dispute.stage == EVERYONE else committee.take_seats(dispute.lots, dispute.stage)
         first = state.index if dispute.closed_index < 0 else dispute.closed_index
         state.disputes[key] = replace(dispute, sealed_index=state.index, closed_index=first, seats=seats)
+
+
+def last_sealing_index(dispute: Dispute) -> int:
+    """The path index of the cut that closes the sealing at the latest. A committee's lots take a cut to be drawn."""
+    return dispute.stage_index + SEAL_CUTS + (dispute.stage != EVERYONE)
 
 
 def may_open(dispute: Dispute, voter: bytes) -> bool:

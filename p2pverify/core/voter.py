@@ -13,17 +13,17 @@ from p2pverify.core.canon import digest
 from p2pverify.core.challenger import Challenger
 from p2pverify.core.committee import EVERYONE
 from p2pverify.core.compare import Measures, verdict_digest
-from p2pverify.core.context import Context
+from p2pverify.core.context import Context, JobDone
 from p2pverify.core.events import Computed, ComputeFailed, Note
 from p2pverify.core.evidence import Output
 from p2pverify.core.fetching import Fetcher, Outputs
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.plans import slot_question
 from p2pverify.core.question import Question
 from p2pverify.core.records import Commit, DisputeKey, Kind, Lot, Vote, decode_commit, decode_vote
 from p2pverify.core.responder import Responder
 from p2pverify.core.state import Dispute, State
 
-PRIORITY = 1
 #: What failed is tried again after this share of an epoch.
 RETRY_PERMILLE = 500
 
@@ -114,75 +114,81 @@ class Voter:
         if slot is None or key.challenger == self._context.key:
             return work
 
+        deadline_ms = self._deadline_ms(dispute, now_ms)
+        known = self._responder.known_output(key.challenger, dispute.audit.question)
+
         def derived(event: Computed | ComputeFailed, later_ms: int) -> None:
             if isinstance(event, ComputeFailed):
-                self._failed(key, event.reason, later_ms)
+                self._failed(key, event, later_ms)
                 return
             question = slot_question(self._context, slot, event.prompt, key.challenger)
             if question.id != dispute.audit.question:
                 work.output, work.digest = UNDERIVABLE, digest([question.id])
             elif dispute.is_across:
-                self._measure(dispute, question, work, later_ms)
+                self._measure(dispute, question, work, deadline_ms, later_ms)
             else:
-                self._compute(dispute, question, work)
+                output = Output(event.tokens, event.finish, event.logits) if known is None else known
+                work.output = output.digest(question.id)
+                work.digest = digest([question.id, list(output.tokens), output.finish, output.logits])
 
         if dispute.is_across:
-            referee.write_prompt(self._context, slot, derived, priority=PRIORITY)
+            referee.write_prompt(self._context, slot, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
         else:
-            size = slot.prompt_tokens(self._context.params)
-            self._context.compute(derived, priority=PRIORITY, prompt_seed=slot.prompt_seed, prompt_tokens=size)
+            self._derive(slot, key.challenger, derived, deadline_ms, is_known=known is not None)
         return work
 
-    def _compute(self, dispute: Dispute, question: Question, work: _Work) -> None:
-        """Answer the question, unless this peer has answered it before."""
+    def _deadline_ms(self, dispute: Dispute, now_ms: int) -> int:
+        """The end of the epoch whose cut may be the last to count a vote. There is one cut in an epoch at most; if they
+        stand still there is more time, and what was dropped is tried again."""
+        params, latest = self._context.params, self._context.fold.latest
+        if self._context.key in dispute.commits:  # it was sealed before a restart, and can be opened to the end
+            return params.epoch_start_ms(dispute.opened_epoch + params.dispute_epochs + 1)
+        cuts = max(1, stages.last_sealing_index(dispute) - latest.index)
+        return params.epoch_start_ms(max(latest.epoch + 1, params.epoch_at(now_ms)) + cuts)
 
-        def found(output: Output) -> None:
-            work.output = output.digest(question.id)
-            work.digest = digest([question.id, list(output.tokens), output.finish, output.logits])
-
-        known = self._responder.known_output(question.requester, question.id)
-        if known is not None:
-            found(known)
-            return
-
-        def answered(event: Computed | ComputeFailed, later_ms: int) -> None:
-            if isinstance(event, ComputeFailed):
-                self._failed(dispute.key, event.reason, later_ms)
-            else:
-                found(Output(event.tokens, event.finish, event.logits))
-
+    def _derive(self, slot: draw.Slot, challenger: bytes, done: JobDone, deadline_ms: int, *, is_known: bool) -> None:
+        """Have the question derived and answered in one go, while the engine holds its prompt; what this peer has
+        answered before is only derived."""
+        question = slot_question(self._context, slot, (0,), challenger)
         self._context.compute(
-            answered,
-            priority=PRIORITY - 1,  # the engine still holds the prompt it has just written
-            prompt=question.prompt,
-            tokens_max=question.tokens_max,
+            done,
+            purpose=Purpose.VOTE,
+            deadline_ms=deadline_ms,
+            prompt_seed=slot.prompt_seed,
+            prompt_tokens=slot.prompt_tokens(self._context.params),
+            tokens_max=0 if is_known else question.tokens_max,
             temperature_milli=question.temperature_milli,
             sampler_key=question.sampler_key,
         )
 
-    def _measure(self, dispute: Dispute, question: Question, work: _Work, now_ms: int) -> None:
+    def _measure(self, dispute: Dispute, question: Question, work: _Work, deadline_ms: int, now_ms: int) -> None:
         """Fetch the disputed answers and have the referee measure them."""
+        context = self._context
 
         def fetched(outputs: Outputs | None, later_ms: int) -> None:
             if outputs is None:
                 self._failed(dispute.key, "the disputed answers cannot be had", later_ms)
-            else:
-                referee.measure_all(self._context, question, outputs, later_ms, measured, priority=PRIORITY - 1)
+                return
+            wanted = (context, question, outputs, later_ms, measured)
+            referee.measure_all(*wanted, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
 
-        def measured(measures: Measures | None, scored: bytes, later_ms: int) -> None:
-            if measures is None:
-                self._failed(dispute.key, "the referee could not score the answers", later_ms)
+        def measured(measures: Measures | ComputeFailed, scored: bytes, later_ms: int) -> None:
+            if isinstance(measures, ComputeFailed):
+                self._failed(dispute.key, measures, later_ms)
             else:
                 work.measures, work.digest = measures, scored
                 work.output = verdict_digest(question.id, measures)
 
         self._fetcher.fetch(dispute.audit, now_ms, fetched)
 
-    def _failed(self, key: DisputeKey, reason: str, now_ms: int) -> None:
-        """What could not be checked is no vote; it is tried again a little later."""
+    def _failed(self, key: DisputeKey, why: ComputeFailed | str, now_ms: int) -> None:
+        """What could not be checked is no vote; it is tried again a little later. Who drops jobs tells of them."""
         self._work.pop(key, None)
         self._retry_at[key] = now_ms + self._context.params.epoch_ms * RETRY_PERMILLE // 1000
-        self._context.effects.append(Note("warning", f"cannot vote: {reason}"))
+        if isinstance(why, str):
+            self._context.effects.append(Note("warning", f"cannot vote: {why}"))
+        elif not why.is_dropped:
+            self._context.effects.append(Note("warning", f"cannot vote: {why.reason}"))
 
     def _slot(self, dispute: Dispute) -> draw.Slot | None:
         """The disputed slot, derived from the challenger's duty."""

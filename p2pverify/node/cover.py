@@ -26,7 +26,6 @@ from p2pverify.node.corpus import Prompt
 from p2pverify.node.driver import Driver
 from p2pverify.node.worker import EngineBusy
 
-PRIORITY = 3  # behind all that is owed
 ENCODED_AT_ONCE = 256  # prompts: what is owed waits for so many at most
 log = logging.getLogger(__name__)
 
@@ -125,8 +124,9 @@ class Cover:
             return engine.write_prompt(seed, size)
 
         try:
-            tokens = tuple(await self._driver.use_engine(write, priority=PRIORITY))
-        except (EngineBusy, ValueError) as error:
+            with trio.fail_after(context.params.epoch_ms / 1000):
+                tokens = tuple(await self._driver.use_engine(write))
+        except (EngineBusy, ValueError, trio.TooSlowError) as error:
             self._count(f"not written: {type(error).__name__}")
             return None
         return slot_question(context, slot, tokens, context.key)
@@ -161,7 +161,7 @@ class Cover:
         try:
             for first in range(0, len(prompts), ENCODED_AT_ONCE):
                 encode = partial(self._fit, prompts[first : first + ENCODED_AT_ONCE])
-                await self._driver.use_engine(encode, priority=PRIORITY)
+                await self._driver.use_engine(encode)
         except (EngineBusy, ValueError) as error:
             log.warning("no cover: the prompts cannot be encoded: %s", error)
             return False

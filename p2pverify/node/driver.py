@@ -79,7 +79,7 @@ class Driver:
         self.machine = machine
         self._clock = clock
         self._silent = silent
-        self._worker = Worker(engine, open_referee)
+        self._worker = Worker(engine, open_referee, clock=clock)
         self._outbox = Outbox(journal, self._worker, clock=clock, respond=self._respond, feed=self._feed)
         self._catchup = CatchUp(machine.context, self._take_slice, self._outbox.wait_room)
         self._gate = Gate(machine)
@@ -122,12 +122,12 @@ class Driver:
             nursery.start_soon(self._tick)
             task_status.started()
 
-    async def use_engine(self, do: Callable[[ports.Engine], _T], *, priority: int, role: str = OWN) -> _T:
-        """Have something done with this peer's engine or the referee, in its turn.
+    async def use_engine(self, do: Callable[[ports.Engine], _T], *, role: str = OWN) -> _T:
+        """Have something done with this peer's engine or the referee, when nothing else waits for it.
 
         Raises EngineBusy, RefereeUnavailable, and what `do` raises.
         """
-        return await self._worker.call(do, priority=priority, role=role)
+        return await self._worker.call(do, role=role)
 
     def leave(self) -> None:
         """Leave the network for good: as soon as this peer may sign, it says so."""

@@ -1,7 +1,7 @@
 """Explaining an audit: what was asked and answered, and what this node's engine, or the referee, makes of it.
 
 Only audits can be explained: their prompts follow from the draw, and were written by a model. It takes an engine's
-time, so it goes on in the background, at the lowest priority and for a limited time; who asks meanwhile sees what is
+time, so it goes on in the background, when nothing else waits and for a limited time; who asks meanwhile sees what is
 known so far. What cannot be had is said, and is no error. Nothing here counts for anybody.
 """
 
@@ -34,7 +34,6 @@ from p2pverify.node.worker import EngineBusy, RefereeUnavailable
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
-PRIORITY = 9  # after all that the machine and cover want
 DEADLINE_S = 120
 FETCH_S = 5
 WAITING_MAX = 8
@@ -238,7 +237,7 @@ class Explainer:
     async def _use(self, do: Callable[[ports.Engine], _T], role: str) -> _T:
         """Raises _CannotSay."""
         try:
-            return await self._driver.use_engine(do, priority=PRIORITY, role=role)
+            return await self._driver.use_engine(do, role=role)
         except EngineBusy:
             raise _CannotSay("the engine has too much to do") from None
         except (RefereeUnavailable, ValueError) as error:

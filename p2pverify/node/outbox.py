@@ -125,8 +125,9 @@ class Outbox:
                 case Send() | Fetch():
                     nursery.start_soon(self._ask, effect, network)
                 case Compute() | Score():
-                    if not self._worker.submit_nowait(effect):
-                        self._feed(ComputeFailed(effect.job, "too many jobs wait for the engine"))
+                    refused = self._worker.submit_nowait(effect)
+                    if refused is not None:
+                        self._feed(refused)
                 case _:
                     pass  # Persist is done, the rest is the driver's
         for message in encode_batches(published):

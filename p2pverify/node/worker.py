@@ -1,22 +1,31 @@
-"""The engine worker: one job at a time in one thread, the most urgent first, then in order of arrival.
+"""The engine worker: one job at a time in one thread, in the order of `core.jobs`.
 
-Jobs come from the machine's `Compute` and `Score` effects and end as `Computed`, `Scored` or `ComputeFailed`. Own
-engine and referee share the thread; the referee is opened with its first job. What an answer is for, and what becomes
-of it, the worker does not know.
+Jobs come from the machine's `Compute` and `Score` effects and end as `Computed`, `Scored` or `ComputeFailed`; one that
+by what such jobs took until now would end too late is dropped. Own engine and referee share the thread; the referee is
+opened with its first job. What becomes of an answer, the worker does not know.
 """
 
 import logging
-from collections.abc import Callable
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from time import monotonic_ns
 from typing import TypeVar, cast
 
 import trio
 
+from p2pverify.core.costs import Costs
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, Score, Scored
+from p2pverify.core.jobs import Entry, Purpose, Queue
+from p2pverify.node.clock import unix_ms
 from p2pverify.node.ports import Engine, Generated
 
-JOBS_MAX = 1024
+TOO_LATE = "it would have been done too late"
+TOO_MANY = "too many jobs wait for the engine"
+SAY_EVERY_S = 60
+#: What is dropped: whose jobs have deadlines.
+NAMES = {Purpose.REQUEST: "requests", Purpose.VOTE: "votes", Purpose.AUDIT: "audits"}
 _REASON_CHARS_MAX = 200
 NO_REFEREE = "this node has no referee: it cannot judge across classes"
 log = logging.getLogger(__name__)
@@ -30,7 +39,6 @@ class _Call:
     """What the node itself asks of its engine, beside the machine's jobs."""
 
     do: Callable[[Engine], object]
-    priority: int
     role: str = OWN
     is_given_up: bool = False
     done: trio.Event = field(default_factory=trio.Event)
@@ -39,14 +47,6 @@ class _Call:
 
 
 Job = Compute | Score | _Call
-
-
-@dataclass(order=True, slots=True)
-class _Entry:
-    priority: int
-    arrival: int
-    job: Job = field(compare=False)
-    arrived_s: float = field(compare=False)
 
 
 class EngineBusy(Exception):
@@ -58,50 +58,57 @@ class RefereeUnavailable(Exception):
 
 
 class Worker:
-    """A bounded priority queue before a peer's own engine and its referee.
+    """A bounded queue before a peer's own engine and its referee.
 
     `open_referee` blocks and is called in the thread, once. Who calls it off keeps what it returned: the worker closes
-    neither engine.
+    neither engine. `clock` is that of the jobs' deadlines.
     """
 
-    def __init__(self, engine: Engine, open_referee: Callable[[], Engine] | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        open_referee: Callable[[], Engine] | None = None,
+        *,
+        clock: Callable[[], int] = unix_ms,
+    ) -> None:
         self._engine = engine
         self._open_referee = open_referee
+        self._clock = clock
         self._referee: Engine | None = None
         self._why_no_referee = NO_REFEREE
-        self._heap: list[_Entry] = []
-        self._arrivals = 0
+        self._costs = Costs()
+        self._queue: Queue[Job] = Queue(self._estimate, self._doubt)
         self._woken = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
-        self._done = 0
-        self._failed = 0
-        self._late = 0
-        self._dropped = 0
+        self._counts = dict.fromkeys(("done", "failed", "late", "dropped"), 0)
         self._busy_ms = 0
+        self._drops = _Drops()
 
     @property
     def is_busy(self) -> bool:
         """Whether a thread is inside the engine, perhaps one that a cancelled `run` left behind."""
         return self._limiter.borrowed_tokens > 0
 
-    def submit_nowait(self, job: Job) -> bool:
-        """Queue a job; False if too many wait."""
-        if len(self._heap) >= JOBS_MAX:
-            self._dropped += 1
-            return False
-        self._arrivals += 1
-        heappush(self._heap, _Entry(job.priority, self._arrivals, job, trio.current_time()))
-        self._woken.set()
-        return True
+    def submit_nowait(self, job: Compute | Score) -> ComputeFailed | None:
+        """Queue a job; its failure if too many of its purpose wait."""
+        now_ms = _now_ms()
+        left_ms = job.deadline_ms - self._clock()  # from here on a clock counts that nobody sets
+        if self._queue.push(job, job.purpose, now_ms + left_ms, now_ms):
+            self._woken.set()
+            return None
+        self._counts["dropped"] += 1
+        self._drops.note([job.purpose])
+        return ComputeFailed(job.job, TOO_MANY, is_dropped=True)
 
-    async def call(self, do: Callable[[Engine], _T], *, priority: int, role: str = OWN) -> _T:
-        """Have something done with an engine, in its turn. Raises EngineBusy, RefereeUnavailable, and what `do` raises.
+    async def call(self, do: Callable[[Engine], _T], *, role: str = OWN) -> _T:
+        """Have something done with an engine when nothing else waits for it.
 
-        Who is cancelled before its turn has nothing done.
+        Raises EngineBusy, RefereeUnavailable, and what `do` raises. Who is cancelled before its turn has nothing done.
         """
-        asked = _Call(do, priority, role)
-        if not self.submit_nowait(asked):
+        asked = _Call(do, role)
+        if not self._queue.push(asked, Purpose.SPARE, None, _now_ms()):
             raise EngineBusy
+        self._woken.set()
         try:
             await asked.done.wait()
         finally:
@@ -113,37 +120,55 @@ class Worker:
     async def run(self, feed: Callable[[Outcome], None]) -> None:
         """Do jobs until cancelled; a cancelled run leaves the last job's thread to end by itself."""
         while True:
-            while not self._heap:
+            entry, dropped = self._queue.pop(_now_ms())
+            self._drop(dropped, feed)
+            if entry is not None:
+                await self._work(entry, feed)
+            elif not self._queue:
                 self._woken = trio.Event()
                 await self._woken.wait()
-            entry = heappop(self._heap)
-            queue_ms = _ms(trio.current_time() - entry.arrived_s)
-            began = trio.current_time()
-            event = await trio.to_thread.run_sync(
-                self._do,
-                entry.job,
-                queue_ms,
-                limiter=self._limiter,
-                abandon_on_cancel=True,  # type: ignore[call-arg]  # the installed stubs are of an older trio
-            )
-            self._busy_ms += _ms(trio.current_time() - began)
-            self._done += 1
-            self._failed += isinstance(event, ComputeFailed)
-            if isinstance(entry.job, _Call):
-                entry.job.done.set()
-            elif event is not None:
-                feed(event)
+
+    async def _work(self, entry: Entry[Job], feed: Callable[[Outcome], None]) -> None:
+        began_ms = _now_ms()
+        event = await trio.to_thread.run_sync(
+            self._do,
+            entry.job,
+            began_ms - entry.since_ms,
+            limiter=self._limiter,
+            abandon_on_cancel=True,  # type: ignore[call-arg]  # the installed stubs are of an older trio
+        )
+        ended_ms = _now_ms()
+        self._queue.charge(entry, ended_ms - began_ms)
+        self._busy_ms += ended_ms - began_ms
+        self._counts["done"] += 1
+        self._counts["failed"] += isinstance(event, ComputeFailed)
+        self._counts["late"] += entry.deadline_ms is not None and ended_ms > entry.deadline_ms
+        if isinstance(entry.job, _Call):
+            entry.job.done.set()
+        elif event is not None:
+            feed(event)
+
+    def _drop(self, entries: list[Entry[Job]], feed: Callable[[Outcome], None]) -> None:
+        self._counts["dropped"] += len(entries)
+        self._drops.note([entry.purpose for entry in entries])
+        for entry in entries:
+            assert not isinstance(entry.job, _Call)  # they have no deadline
+            feed(ComputeFailed(entry.job.job, TOO_LATE, is_dropped=True))
+
+    def _estimate(self, job: Job) -> int:
+        return 0 if isinstance(job, _Call) else self._costs.estimate(job)
+
+    def _doubt(self, job: Job) -> None:
+        if not isinstance(job, _Call):
+            self._costs.doubt(job)
 
     def statistics(self) -> dict[str, int]:
-        """Figures of the jobs until now. Late is what was done after its deadline, dropped what was never begun."""
-        oldest = min((entry.arrived_s for entry in self._heap), default=None)
+        """Figures of the jobs until now. Late is what ended after its deadline, dropped what was never begun."""
         return {
-            "jobs waiting": len(self._heap),
-            "oldest waiting ms": 0 if oldest is None else _ms(trio.current_time() - oldest),
-            "jobs done": self._done,
-            "jobs failed": self._failed,
-            "jobs late": self._late,
-            "jobs dropped": self._dropped,
+            "jobs waiting": len(self._queue),
+            "oldest waiting ms": self._queue.oldest_ms(_now_ms()),
+            **{f"jobs {what}": number for what, number in self._counts.items()},
+            **self._drops.statistics(),
             "engine busy ms": self._busy_ms,
         }
 
@@ -167,6 +192,7 @@ class Worker:
 
     def _compute(self, job: Compute, queue_ms: int) -> Computed:
         engine = self._engine_of(job.role)
+        began_ns = monotonic_ns()
         prompt = job.prompt
         if job.prompt_seed is not None:
             prompt = engine.write_prompt(job.prompt_seed, job.prompt_tokens)
@@ -178,6 +204,7 @@ class Worker:
                 temperature_milli=job.temperature_milli,
                 sampler_key=job.sampler_key,
             )
+        self._costs.learn(job, _ms_since(began_ns), made.first_token_ms, made.total_ms)
         times = (queue_ms, made.first_token_ms, made.total_ms)
         return Computed(job.job, tuple(prompt), made.tokens, made.finish, *times, made.logits_sha256)
 
@@ -185,9 +212,11 @@ class Worker:
         referee = self._get_referee()
         if any(not 0 <= token < referee.info.vocab_tokens for token in job.tokens):
             return Scored(job.job, (), ())  # a stranger claims it, and all referees say the same of it
+        began_ns = monotonic_ns()
         scored = referee.score(
             job.prompt, job.tokens, temperature_milli=job.temperature_milli, sampler_key=job.sampler_key
         )
+        self._costs.learn(job, _ms_since(began_ns))
         return Scored(job.job, scored.deficits, scored.ends)
 
     def _engine_of(self, role: str) -> Engine:
@@ -208,5 +237,39 @@ class Worker:
         return self._referee
 
 
-def _ms(seconds: float) -> int:
-    return max(0, round(seconds * 1000))
+class _Drops:
+    """Counts what was dropped, and says so in the log at most once in `SAY_EVERY_S`."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(NAMES, 0)
+        self._unsaid: Counter[Purpose] = Counter()
+        self._said_s = -math.inf
+
+    def note(self, purposes: Sequence[Purpose]) -> None:
+        """So many jobs were dropped, of these purposes."""
+        for purpose in purposes:
+            self._counts[purpose] += 1
+            self._unsaid[purpose] += 1
+        now_s = trio.current_time()
+        if not purposes or now_s < self._said_s + SAY_EVERY_S:
+            return
+        self._said_s = now_s
+        what = ", ".join(f"{name}: {self._unsaid[each]}" for each, name in NAMES.items() if self._unsaid[each])
+        self._unsaid.clear()
+        log.warning(
+            "this machine is behind: jobs for the engine were dropped, as they would have ended too late (%s);"
+            " give it less to do besides, or take a network with longer epochs",
+            what,
+        )
+
+    def statistics(self) -> dict[str, int]:
+        return {f"dropped {name}": self._counts[purpose] for purpose, name in NAMES.items()}
+
+
+def _now_ms() -> int:
+    """Of a clock that nobody sets."""
+    return round(trio.current_time() * 1000)
+
+
+def _ms_since(began_ns: int) -> int:
+    return (monotonic_ns() - began_ns) // 1_000_000

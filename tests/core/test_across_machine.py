@@ -17,10 +17,10 @@ from p2pverify.core.evidence import (
     encode_evidence,
     encode_evidence_request,
 )
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.records import DisputeKey, Kind, decode_vote
 from p2pverify.core.rules import audit_of
 from p2pverify.core.state import Member
-from p2pverify.core.voter import PRIORITY as VOTER_PRIORITY
 from tests.support.world import Peer, World, always
 
 CHEATER = 1
@@ -290,7 +290,7 @@ def test_members_of_other_classes_leave_a_dispute_in_class_alone() -> None:
 
     class Listening(World):
         def _carry_out(self, peer: Peer, effect: object) -> None:
-            if isinstance(effect, Compute) and effect.priority == VOTER_PRIORITY:
+            if isinstance(effect, Compute) and effect.purpose is Purpose.VOTE:
                 deriving.add(peer.path)
             super()._carry_out(peer, effect)
 

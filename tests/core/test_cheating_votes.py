@@ -5,6 +5,7 @@ import pytest
 from p2pverify.core import plans
 from p2pverify.core.audit import vote_commit
 from p2pverify.core.events import Computed, Publish
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.question import Question, output_digest
 from p2pverify.core.records import Commit, Kind, Vote, decode_commit, make_record
 from p2pverify.core.state import State
@@ -30,7 +31,7 @@ def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: py
     def computed(self: World, peer: Peer, what: tuple[object, ...]) -> None:
         # The cheater's engine answers the question it chose, so that its own answer is right for it.
         job = what[2]
-        if peer.name == CHEAT and job.prompt_seed is not None and job.tokens_max:  # type: ignore[attr-defined]
+        if peer.name == CHEAT and job.purpose is Purpose.AUDIT:  # type: ignore[attr-defined]
             written = tokens_of(b"prompt" + job.prompt_seed, job.prompt_tokens)  # type: ignore[attr-defined]
             key = repr(((*written, 7), job.temperature_milli, job.sampler_key)).encode()  # type: ignore[attr-defined]
             peer.busy = False

@@ -51,7 +51,7 @@ class Asked(FakeNetwork):
 class InlineDriver(Driver):
     """Its engine takes no time: a virtual clock does not wait for threads."""
 
-    async def use_engine(self, do, *, priority):
+    async def use_engine(self, do):
         await trio.lowlevel.checkpoint()
         self.jobs += 1
         return do(self.worker_engine)

@@ -28,6 +28,7 @@ from p2pverify.core.events import (
     StoredEvidence,
     Tick,
 )
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.records import NO_PREV, Kind, Record, make_record
 from p2pverify.node import ports
 from p2pverify.node.driver import TICKETS_MAX, Driver
@@ -243,7 +244,7 @@ async def test_evidence_is_kept_until_it_is_too_old(autojump_clock, nursery):
 
 async def test_jobs_reach_the_engine_and_come_back(nursery):
     """A job is done in the engine's thread and its outcome becomes an event."""
-    job = Compute(3, 0, b"seed" * 4, 5, (), 4, 0, bytes(32))
+    job = Compute(3, Purpose.AUDIT, 2**53, b"seed" * 4, 5, (), 4, 0, bytes(32))
     bench = Bench(on_request(job, Respond(1, b"")))
     await nursery.start(bench.driver.run, bench.network)
     await bench.driver.serve(b"request", SOURCE)

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from p2pverify.core.events import REFEREE, Compute, Computed, ComputeFailed, Score, Scored
+from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, Score, Scored
+from p2pverify.core.jobs import Purpose
 from p2pverify.node import worker as module
 from p2pverify.node.ports import Generated
 from p2pverify.node.worker import EngineBusy, Worker
@@ -30,12 +32,29 @@ class GatedEngine(FakeEngine):
         )
 
 
-def job(number: int, *, priority: int = 0, prompt: tuple[int, ...] = (), tokens_max: int = 3) -> Compute:
-    return Compute(number, priority, None, 5, prompt or (number,), tokens_max, 0, bytes(32))
+FOREVER_MS = 2**53
 
 
-async def done(worker: Worker, nursery: trio.Nursery, count: int) -> list[Computed | ComputeFailed]:
-    """The outcomes of so many jobs, in order."""
+def job(
+    number: int,
+    purpose: Purpose = Purpose.AUDIT,
+    *,
+    prompt: tuple[int, ...] = (),
+    tokens_max: int = 3,
+    deadline_ms: int = FOREVER_MS,
+) -> Compute:
+    return Compute(number, purpose, deadline_ms, None, 5, prompt or (number,), tokens_max, 0, bytes(32))
+
+
+def written(number: int, *, tokens_max: int = 0, role: str = OWN) -> Compute:
+    """A job whose prompt the engine writes."""
+    return Compute(number, Purpose.AUDIT, FOREVER_MS, b"s" * 16, 5, (), tokens_max, 0, bytes(32), role)
+
+
+async def done(worker: Worker, nursery: trio.Nursery, count: int, *jobs: Compute) -> list[Computed | ComputeFailed]:
+    """The outcomes of so many jobs, in order: of those that wait, and of these."""
+    for each in jobs:
+        worker.submit_nowait(each)
     found: list[Computed | ComputeFailed] = []
     enough = trio.Event()
 
@@ -50,12 +69,16 @@ async def done(worker: Worker, nursery: trio.Nursery, count: int) -> list[Comput
     return found
 
 
-async def test_urgent_jobs_go_first_and_equals_in_order(nursery):
-    """Waiting jobs are sorted by priority, then by arrival."""
+async def test_jobs_go_in_the_order_of_the_queue(nursery):
+    """Of each kind the earliest deadline first."""
     worker = Worker(FakeEngine())
-    for number, priority in ((1, 2), (2, 1), (3, 0), (4, 1), (5, 0)):
-        assert worker.submit_nowait(job(number, priority=priority))
-    assert [event.job for event in await done(worker, nursery, 5)] == [3, 5, 2, 4, 1]
+    jobs = ((1, Purpose.AUDIT, 3), (2, Purpose.AUDIT, 2), (3, Purpose.VOTE, 4), (4, Purpose.VOTE, 1))
+    for number, purpose, later in jobs:
+        assert worker.submit_nowait(job(number, purpose, deadline_ms=FOREVER_MS + later)) is None
+    order = [event.job for event in await done(worker, nursery, 4)]
+    assert order[0] == 4
+    assert order.index(4) < order.index(3)
+    assert order.index(2) < order.index(1)
     nursery.cancel_scope.cancel()
 
 
@@ -75,8 +98,8 @@ async def test_a_prompt_is_written_and_answered_in_one_job(nursery):
     """With a seed the prompt comes from the engine; without tokens to make there is no answer."""
     engine = FakeEngine()
     worker = Worker(engine)
-    worker.submit_nowait(Compute(1, 0, b"s" * 16, 5, (), 3, 0, bytes(32)))
-    worker.submit_nowait(Compute(2, 0, b"s" * 16, 5, (), 0, 0, bytes(32)))
+    worker.submit_nowait(written(1, tokens_max=3))
+    worker.submit_nowait(written(2))
     both, only_prompt = await done(worker, nursery, 2)
     assert isinstance(both, Computed)
     assert isinstance(only_prompt, Computed)
@@ -86,7 +109,7 @@ async def test_a_prompt_is_written_and_answered_in_one_job(nursery):
 
 
 def score_job(number: int, tokens: tuple[int, ...]) -> Score:
-    return Score(number, 0, (5, 6), tokens, 0, bytes(32))
+    return Score(number, Purpose.AUDIT, FOREVER_MS, (5, 6), tokens, 0, bytes(32))
 
 
 async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
@@ -99,7 +122,7 @@ async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
 
     worker = Worker(own, open_referee)
     worker.submit_nowait(job(1))
-    worker.submit_nowait(Compute(2, 1, b"s" * 16, 5, (), 0, 0, bytes(32), REFEREE))
+    worker.submit_nowait(written(2, role=REFEREE))
     worker.submit_nowait(score_job(3, (1, 2, 3)))
     assert not opened
     found = {event.job: event for event in await done(worker, nursery, 3)}
@@ -107,9 +130,9 @@ async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
     assert opened[0] != threading.get_ident()
     assert own.jobs == ["answer 1"]
     assert sorted(referee.jobs) == ["answer 5", "score 5", "write"]
-    written, scored = found[2], found[3]
-    assert isinstance(written, Computed)
-    assert written.prompt == referee.write_prompt(b"s" * 16, 5)
+    prompt, scored = found[2], found[3]
+    assert isinstance(prompt, Computed)
+    assert prompt.prompt == referee.write_prompt(b"s" * 16, 5)
     assert isinstance(scored, Scored)
     best = referee.answer((5, 6), tokens_max=3, temperature_milli=0, sampler_key=bytes(32)).tokens
     assert scored.deficits == tuple(abs(token - want) for token, want in zip((1, 2, 3), best, strict=True))
@@ -142,7 +165,7 @@ async def test_a_referee_that_cannot_be_opened_fails_its_jobs_and_is_said_once(n
         raise OSError("the weights are gone: put them back")
 
     worker = Worker(FakeEngine(), open_referee)
-    for event in (score_job(1, (1,)), Compute(2, 0, b"s" * 16, 5, (), 0, 0, bytes(32), REFEREE), job(3)):
+    for event in (score_job(1, (1,)), written(2, role=REFEREE), job(3)):
         worker.submit_nowait(event)
     first, second, third = await done(worker, nursery, 3)
     assert isinstance(first, ComputeFailed)
@@ -164,10 +187,13 @@ async def test_without_a_referee_its_jobs_fail(nursery):
 
 
 async def test_too_many_jobs_are_refused(monkeypatch):
-    """The queue is bounded."""
-    monkeypatch.setattr(module, "JOBS_MAX", 2)
+    """The queue is bounded, for each kind of work."""
+    monkeypatch.setattr("p2pverify.core.jobs.WAITING_MAX", 2)
     worker = Worker(FakeEngine())
-    assert [worker.submit_nowait(job(n)) for n in range(3)] == [True, True, False]
+    dropped = ComputeFailed(2, module.TOO_MANY, is_dropped=True)
+    assert [worker.submit_nowait(job(n)) for n in range(3)] == [None, None, dropped]
+    assert worker.submit_nowait(job(3, Purpose.VOTE)) is None
+    assert worker.statistics()["jobs dropped"] == worker.statistics()["dropped audits"] == 1
 
 
 async def test_a_cancelled_worker_leaves_its_thread_and_says_so():
@@ -196,7 +222,7 @@ async def test_what_the_node_asks_of_its_engine_waits_its_turn(nursery):
 
     async def call(do):
         try:
-            results.append(await worker.call(do, priority=3))
+            results.append(await worker.call(do))
         except ValueError as error:
             results.append(str(error))
 
@@ -204,12 +230,12 @@ async def test_what_the_node_asks_of_its_engine_waits_its_turn(nursery):
         raise ValueError("no such thing")
 
     nursery.start_soon(worker.run, fed.append)
-    assert worker.submit_nowait(job(1))
+    worker.submit_nowait(job(1))
     await wait_all_tasks_blocked()
     nursery.start_soon(call, lambda own: own.encode_chat("hi"))
     nursery.start_soon(call, fail)
     await wait_all_tasks_blocked()
-    assert worker.submit_nowait(job(2))
+    worker.submit_nowait(job(2))
     engine.gate.set()
     with trio.fail_after(10):
         while len(results) < 2 or len(fed) < 2:
@@ -221,8 +247,63 @@ async def test_what_the_node_asks_of_its_engine_waits_its_turn(nursery):
 
 
 async def test_too_much_is_refused_to_the_node_as_well(monkeypatch):
-    monkeypatch.setattr(module, "JOBS_MAX", 1)
+    monkeypatch.setattr("p2pverify.core.jobs.WAITING_MAX", 0)
     worker = Worker(FakeEngine())
-    assert worker.submit_nowait(job(1))
     with pytest.raises(EngineBusy):
-        await worker.call(lambda engine: engine.info, priority=3)
+        await worker.call(lambda engine: engine.info)
+
+
+class TimedEngine(FakeEngine):
+    """Says of each answer that it took ten seconds a token, and takes none."""
+
+    def answer(
+        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
+    ) -> Generated:
+        made = super().answer(
+            prompt, tokens_max=tokens_max, temperature_milli=temperature_milli, sampler_key=sampler_key
+        )
+        return replace(made, first_token_ms=0, total_ms=10_000 * tokens_max)
+
+
+async def test_what_cannot_end_in_time_is_dropped_counted_and_logged_at_once(nursery, caplog):
+    """By what jobs took until now. Each job has its outcome; the log has a line for all that were dropped."""
+    now_ms = 1_000_000_000
+    engine = TimedEngine()
+    worker = Worker(engine, clock=lambda: now_ms)
+    async with trio.open_nursery() as first:
+        assert isinstance((await done(worker, first, 1, job(1)))[0], Computed)
+        first.cancel_scope.cancel()
+    for number in (2, 3):
+        worker.submit_nowait(job(number, Purpose.VOTE, deadline_ms=now_ms - number))
+    worker.submit_nowait(job(4, Purpose.REQUEST, deadline_ms=now_ms + 20_000))
+    worker.submit_nowait(job(5, deadline_ms=now_ms + 20_000, tokens_max=1))
+    found = {event.job: event for event in await done(worker, nursery, 4)}
+    assert found == {number: ComputeFailed(number, module.TOO_LATE, is_dropped=True) for number in (2, 3, 4)} | {
+        5: found[5]
+    }
+    assert isinstance(found[5], Computed)
+    assert engine.jobs == ["answer 1", "answer 5"]
+    figures = worker.statistics()
+    assert (figures["jobs done"], figures["jobs failed"], figures["jobs late"], figures["jobs dropped"]) == (2, 0, 0, 3)
+    assert (figures["dropped requests"], figures["dropped votes"], figures["dropped audits"]) == (1, 2, 0)
+    assert caplog.text.count("this machine is behind") == 1
+    assert "requests: 1, votes: 2" in caplog.text
+    nursery.cancel_scope.cancel()
+
+
+async def test_age_and_lateness_are_shown(nursery, mock_clock):
+    """How long the oldest job has waited, and how many ended after their deadline, by a clock that nobody sets."""
+    engine = GatedEngine()
+    worker = Worker(engine, clock=lambda: 0)
+    worker.submit_nowait(job(1, deadline_ms=500))
+    nursery.start_soon(worker.run, lambda event: None)
+    await wait_all_tasks_blocked()
+    worker.submit_nowait(job(2))
+    mock_clock.jump(7)
+    assert (worker.statistics()["jobs waiting"], worker.statistics()["oldest waiting ms"]) == (1, 7000)
+    engine.gate.set()
+    while worker.statistics()["jobs done"] < 2:
+        await trio.lowlevel.checkpoint()
+    figures = worker.statistics()
+    assert (figures["jobs late"], figures["jobs waiting"], figures["oldest waiting ms"]) == (1, 0, 0)
+    nursery.cancel_scope.cancel()

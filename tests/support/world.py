@@ -17,6 +17,7 @@ from p2pverify.core.events import (
     AskFailed,
     Compute,
     Computed,
+    ComputeFailed,
     Event,
     Fetch,
     Finalised,
@@ -33,6 +34,7 @@ from p2pverify.core.events import (
     StoredEvidence,
     Tick,
 )
+from p2pverify.core.jobs import Queue
 from p2pverify.core.machine import Machine
 from p2pverify.core.manifest import Manifest
 from p2pverify.core.network import ANY, DeterminismClass, Network, Params
@@ -135,7 +137,7 @@ class Peer:
     disk: list[bytes] = field(default_factory=list)
     answers: list[object] = field(default_factory=list)
     evidence: list[StoredEvidence] = field(default_factory=list)
-    queue: list[tuple[int, int, int, Compute | Score]] = field(default_factory=list)
+    queue: Queue[Compute | Score] = field(default_factory=lambda: Queue(lambda _: 0))
     busy: bool = False
     cached: tuple[int, ...] = ()
     finals: list[bytes] = field(default_factory=list)
@@ -255,7 +257,7 @@ class World:
             case Fetch():
                 self._fetch(peer, effect)
             case Compute() | Score():
-                heapq.heappush(peer.queue, (effect.priority, next(self._order), self.now, effect))
+                assert peer.queue.push(effect, effect.purpose, effect.deadline_ms, self.now)
                 self._start_jobs()
             case Finalised():
                 peer.finals.append(effect.cut)
@@ -310,13 +312,19 @@ class World:
         for peer in self.peers:
             if peer.busy or not peer.queue or not peer.is_up:
                 continue
-            _, _, since, job = heapq.heappop(peer.queue)
+            entry, dropped = peer.queue.pop(self.now)
+            for late in dropped:
+                self.post(0, peer.name, ComputeFailed(late.job.job, "too late", is_dropped=True))
+            if entry is None:
+                continue
             peer.busy = True
             self.running.add(peer.name)
-            cost = self._cost(peer, job)
+            cost = self._cost(peer, entry.job)
             self.busy_ms += cost
             slowdown = max(1.0, len(self.running) / self.cores)
-            self.post(int(cost * slowdown), peer.name, ("computed", peer.machine, job, since))
+            lasts = int(cost * slowdown)
+            peer.queue.charge(entry, lasts)
+            self.post(lasts, peer.name, ("computed", peer.machine, entry.job, entry.since_ms))
 
     def _cost(self, peer: Peer, job: Compute | Score) -> int:
         """An answer is cheaper while the engine still holds its prompt."""

@@ -1,19 +1,18 @@
-"""A model of inference in virtual time: one job at a time, answers that are hashes.
+"""A model of inference in virtual time: one job at a time, in a node's order, and answers that are hashes.
 
 Equal questions have equal answers in one class. In another class a sixteenth of the tokens nearly tie, and half of
 those come out the other way; the referee sees a small margin there and large ones in what is no honest answer. What a
 hostile peer makes of answers is its actor's.
 """
 
-import heapq
 from dataclasses import replace
 from hashlib import sha256, shake_256
 
 from p2pverify.core.canon import encode
 from p2pverify.core.events import REFEREE, Compute, Score, Scored
+from p2pverify.core.jobs import Entry, Queue
 from p2pverify.core.network import Across
 
-QUEUE_MAX = 256
 NEAR_TIE_BYTES = 16  # of 256
 NEAR_TIE_MICRONATS = 20_000
 FAR_MICRONATS = 5_000_000
@@ -25,33 +24,46 @@ Job = Compute | Score
 
 
 class Engine:
-    """The queue of one peer's engine. `derive_ms` is for writing a prompt, `answer_ms` for an answer."""
+    """The queue of one peer's engine. `derive_ms` is for writing a prompt, `answer_ms` for an answer.
+
+    What a job takes is known before; in all else it is a node's.
+    """
 
     def __init__(self, derive_ms: int, answer_ms: int) -> None:
         self._derive_ms = derive_ms
         self._answer_ms = answer_ms
-        self._queue: list[tuple[int, int, int, Job]] = []
-        self._posted = 0
-        self.is_busy = False
+        self._queue: Queue[Job] = Queue(self.lasts_ms)
+        self._running: Entry[Job] | None = None
+        self.done = 0
+        self.dropped = 0
 
     def submit(self, job: Job, now_ms: int) -> bool:
-        """Queue a job, lower priority first; False if there is no room."""
-        if len(self._queue) >= QUEUE_MAX:
-            return False
-        self._posted += 1
-        heapq.heappush(self._queue, (job.priority, self._posted, now_ms, job))
-        return True
+        """Queue a job; False if there is no room."""
+        has_room = self._queue.push(job, job.purpose, job.deadline_ms, now_ms)
+        self.dropped += not has_room
+        return has_room
 
-    def start(self) -> tuple[Job, int, int] | None:
-        """Take the next job, unless one is running: the job, how long it takes, and when it was queued."""
-        if self.is_busy or not self._queue:
-            return None
-        _, _, since_ms, job = heapq.heappop(self._queue)
-        self.is_busy = True
+    def start(self, now_ms: int) -> tuple[Entry[Job] | None, list[Entry[Job]]]:
+        """Take the next job, unless one is running, and those that were dropped on the way to it."""
+        if self._running is not None:
+            return None, []
+        self._running, dropped = self._queue.pop(now_ms)
+        self.dropped += len(dropped)
+        return self._running, dropped
+
+    def finish(self) -> None:
+        """The job that was running is done."""
+        assert self._running is not None
+        self._queue.charge(self._running, self.lasts_ms(self._running.job))
+        self._running = None
+        self.done += 1
+
+    def lasts_ms(self, job: Job) -> int:
+        """How long a job takes."""
         if isinstance(job, Score):
-            return job, self._derive_ms, since_ms
+            return self._derive_ms
         lasts_ms = self._derive_ms if job.prompt_seed is not None else 0
-        return job, lasts_ms + (self._answer_ms if job.tokens_max else 0), since_ms
+        return lasts_ms + (self._answer_ms if job.tokens_max else 0)
 
 
 def with_prompt(job: Compute, path: int = 0) -> Compute:

@@ -338,10 +338,10 @@ class Peer:
                 for data in encode_batches(effect.records):
                     self._route(gossip.Publish(world.topic, data))
             case Compute() | Score():
-                if self.engine.submit(effect, world.now_ms):
+                if self.engine.submit(effect, self._local_ms):
                     self._next_job()
                 else:
-                    self._feed(ComputeFailed(effect.job, "too many jobs wait for the engine"))
+                    self._feed(ComputeFailed(effect.job, "too many jobs wait", is_dropped=True))
             case Send() | Fetch():
                 self._asks.add(effect.ask)
                 world.requests.send(self, effect)
@@ -366,15 +366,16 @@ class Peer:
                 world.dial(self, effect.peer)
 
     def _next_job(self) -> None:
-        found = self.engine.start()
-        if found is not None:
-            job, lasts_ms, since_ms = found
-            at_ms = self._world.now_ms + lasts_ms
-            self._world.schedule.post(at_ms, self.number, (ENGINE, self.life, job, since_ms))
+        entry, dropped = self.engine.start(self._local_ms)
+        if entry is not None:
+            at_ms = self._world.now_ms + self.engine.lasts_ms(entry.job)
+            self._world.schedule.post(at_ms, self.number, (ENGINE, self.life, entry.job, entry.since_ms))
+        for each in dropped:
+            self._feed(ComputeFailed(each.job.job, "too late", is_dropped=True))
 
     def _computed(self, job: Job, since_ms: int) -> None:
-        self.engine.is_busy = False
-        total_ms = self._world.now_ms - since_ms
+        self.engine.finish()
+        total_ms = self._local_ms - since_ms
         self._next_job()
         if isinstance(job, Score):
             self._feed(score(job, honest_answer(job)))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from p2pverify.core.audit import decode_audit
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, Compute, Computed, ComputeFailed, Effect, Event, ResponseArrived, Send
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.plans import find_anchor, make_plan, slot_question
 from p2pverify.core.question import (
     Question,
@@ -52,7 +53,7 @@ class Slanderer(BentActor):
     """
 
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
-        own_slot = job.prompt_seed is not None and job.tokens_max > 0
+        own_slot = job.purpose is Purpose.AUDIT and job.tokens_max > 0
         awake = self.epoch(now_ms) >= self.args.onset_epoch
         if awake and own_slot and chance(self.key, job.sampler_key, ppm=self.args.rate_ppm):
             return false_tokens(honest, self.key + job.sampler_key)
@@ -86,7 +87,7 @@ class LazyChallenger(BentActor):
         self.copied = 0
 
     def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
-        if isinstance(effect, Compute) and effect.prompt_seed is not None and effect.tokens_max > 0:
+        if isinstance(effect, Compute) and effect.purpose is Purpose.AUDIT and effect.tokens_max > 0:
             self._deriving[effect.job] = effect
             return (replace(effect, tokens_max=0),)
         return (effect,)

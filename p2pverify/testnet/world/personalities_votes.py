@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from p2pverify.core.audit import decode_duty, vote_commit
 from p2pverify.core.events import Compute, Effect
+from p2pverify.core.jobs import Purpose
 from p2pverify.core.records import Commit, DisputeKey, Kind, Record, Vote, decode_commit, decode_vote
 from p2pverify.core.state import Dispute
 from p2pverify.testnet.world.actor import ActorArgs, WorldEffect
@@ -26,7 +27,7 @@ class LazyVoter(BentActor):
         self._opened: set[DisputeKey] = set()
 
     def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
-        derives = isinstance(effect, Compute) and effect.prompt_seed is not None and not effect.tokens_max
+        derives = isinstance(effect, Compute) and effect.purpose is Purpose.VOTE
         return () if derives else (effect,)
 
     def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:

@@ -80,7 +80,7 @@ class _Driver(Driver):
         super().__init__(machine, FakeJournal([]), engine, clock=clock)
         self.whole_engine = engine
 
-    async def use_engine(self, do, *, priority):  # type: ignore[no-untyped-def]
+    async def use_engine(self, do):  # type: ignore[no-untyped-def]
         await trio.lowlevel.checkpoint()
         return do(self.whole_engine)
 

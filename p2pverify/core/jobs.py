@@ -1,0 +1,120 @@
+"""The queue before an engine: which job comes next, and which come too late to be begun.
+
+Three kinds of work are owed: answers to requests, votes, and own audits. While all of them wait, they have a half, a
+third and a sixth of the engine's time; what one kind does not need, the others have in the same proportion. Requests
+have most because an audit makes others answer: a peer that audits more than it answers makes all of them late. Within
+votes and audits the earliest deadline goes first; requests go in the order of arrival, because whoever asks chooses
+when a request expires. What nobody is owed goes when nothing else waits.
+
+Why audits are never starved: let C be the time of the longest job. While audits wait, one is begun within 8 C, however
+much else arrives. For a kind that begins to wait is given no credit for the time in which it did not wait, so audits
+are behind the other kinds by their own last job at most. To catch up with that, answers take 3 C, votes 2 C, and each
+of them C more with the job that takes it ahead; and one job may be running. A job that cannot be done by its deadline
+takes no time: it is dropped when its turn comes, and the next of its kind has the turn.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from heapq import heappop, heappush
+from typing import Generic, TypeVar
+
+#: Jobs of one purpose that wait. Strangers can make a peer queue answers and votes, and neither takes an audit's room.
+WAITING_MAX = 256
+
+_T = TypeVar("_T")
+
+
+class Purpose(IntEnum):
+    """What a job is for."""
+
+    REQUEST = 0
+    VOTE = 1
+    AUDIT = 2
+    SPARE = 3  # what nobody is owed: cover, explanations
+
+
+#: Sixths of the engine's time that the owed kinds have.
+SHARES = {Purpose.REQUEST: 3, Purpose.VOTE: 2, Purpose.AUDIT: 1}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry(Generic[_T]):
+    """A job in the queue. Times are of the caller's clock, in ms; without a deadline it is never too late."""
+
+    job: _T
+    purpose: Purpose
+    since_ms: int
+    deadline_ms: int | None
+
+
+class Queue(Generic[_T]):
+    """Jobs that wait for one engine, which does one at a time. `estimate` says how many ms a job will take, and
+    `doubt` is told if by that a job could never have been done in time.
+    """
+
+    def __init__(self, estimate: Callable[[_T], int], doubt: Callable[[_T], None] = lambda _: None) -> None:
+        self._estimate = estimate
+        self._doubt = doubt
+        self._waiting: dict[Purpose, list[tuple[int, int, Entry[_T]]]] = {purpose: [] for purpose in Purpose}
+        self._used = dict.fromkeys(SHARES, 0)  # ms of the engine's time, divided by the share
+        self._level = 0  # what the kind that had its turn last had used before
+        self._arrivals = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def push(self, job: _T, purpose: Purpose, deadline_ms: int | None, now_ms: int) -> bool:
+        """Queue a job; False if too many of its purpose wait."""
+        waiting = self._waiting[purpose]
+        if len(waiting) >= WAITING_MAX:
+            return False
+        if not waiting and purpose in SHARES:
+            self._used[purpose] = max(self._used[purpose], self._level)
+        self._arrivals += 1
+        rank = self._arrivals if deadline_ms is None or purpose is Purpose.REQUEST else deadline_ms
+        heappush(waiting, (rank, self._arrivals, Entry(job, purpose, now_ms, deadline_ms)))
+        return True
+
+    def pop(self, now_ms: int) -> tuple[Entry[_T] | None, list[Entry[_T]]]:
+        """The job to begin now, if there is one, and those that were dropped because they would end too late.
+
+        Once it is done, `charge` says what it took.
+        """
+        dropped: list[Entry[_T]] = []
+        while (purpose := self._next_purpose()) is not None:
+            entry = heappop(self._waiting[purpose])[2]
+            if not self._is_in_time(entry, now_ms):
+                dropped.append(entry)
+                continue
+            self._level = self._used.get(purpose, self._level)
+            return entry, dropped
+        return None, dropped
+
+    def charge(self, entry: Entry[_T], took_ms: int) -> None:
+        """Say what a job took of the engine's time."""
+        if entry.purpose in SHARES:
+            self._used[entry.purpose] += took_ms * sum(SHARES.values()) // SHARES[entry.purpose]
+
+    def clear(self) -> None:
+        """Forget all jobs that wait."""
+        for waiting in self._waiting.values():
+            waiting.clear()
+
+    def oldest_ms(self, now_ms: int) -> int:
+        """For how long the job that waits longest has waited; 0 if none does."""
+        return max((now_ms - entry.since_ms for each in self._waiting.values() for _, _, entry in each), default=0)
+
+    def _is_in_time(self, entry: Entry[_T], now_ms: int) -> bool:
+        if entry.deadline_ms is None:
+            return True
+        cost_ms = self._estimate(entry.job)
+        if 0 < entry.deadline_ms - entry.since_ms < cost_ms:
+            self._doubt(entry.job)
+        return now_ms + cost_ms <= entry.deadline_ms
+
+    def _next_purpose(self) -> Purpose | None:
+        owed = [purpose for purpose in SHARES if self._waiting[purpose]]
+        if owed:
+            return min(owed, key=lambda purpose: (self._used[purpose], purpose))
+        return Purpose.SPARE if self._waiting[Purpose.SPARE] else None
