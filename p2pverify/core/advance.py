@@ -20,7 +20,7 @@ from p2pverify.core.records import (
 )
 from p2pverify.core.rules import audit_of, conflict_kind
 from p2pverify.core.score import add_evidence
-from p2pverify.core.state import MEMORY_EPOCHS, AuditNote, EarlyConflict, Member, State
+from p2pverify.core.state import MEMORY_CUTS, AuditNote, EarlyConflict, Member, State
 from p2pverify.core.step import Frame, Step, class_steps
 
 
@@ -79,7 +79,7 @@ def _conflict(step: Step, record: Record) -> None:
     one, two = conflict.first, conflict.second
     accused = one.header.author
     forks = frozenset((one.header.seq,)) if one.header.seq == two.header.seq else frozenset()
-    found = EarlyConflict(forks, conflict_kind(one, two) == "slot", step.state.epoch)
+    found = EarlyConflict(forks, conflict_kind(one, two) == "slot", step.state.index)
     if accused in step.state.members:
         _blame(step, accused, found)
         return
@@ -139,6 +139,7 @@ def _cut(step: Step, record: Record) -> None:
     """Remember a proposal. Two different ones for one epoch and base convict their author."""
     cut = decode_cut(record.payload)
     step.state.cuts[record.id] = cut
+    step.state.noted[record.id] = step.state.index
     key = (record.author, cut.epoch, cut.base)
     other = step.state.cut_authors.setdefault(key, record.id)
     if other != record.id and step.state.cuts.get(other) != cut:
@@ -153,7 +154,7 @@ def _cut_signature(step: Step, record: Record) -> None:
         return
     state.signatures[cut_id] = state.signatures.get(cut_id, frozenset()) | {record.author}
     if cut_id not in state.cuts:
-        state.early_signatures.setdefault(cut_id, state.epoch)  # the cut itself may come with a later one
+        state.noted.setdefault(cut_id, state.index)  # the cut itself may come with a later one
         return
     before = state.last_signed.get(record.author)
     state.last_signed[record.author] = cut_id
@@ -211,19 +212,21 @@ def _carry_convictions(step: Step) -> None:
 
 
 def _forget(step: Step) -> None:
-    """Drop what is beyond every deadline, so that a step's cost does not grow with the ledger."""
+    """Drop what is beyond every deadline, so that a step's cost does not grow with the ledger.
+
+    Audits and duties go by the epoch of their slot, after which they would come too late. All else goes by the number
+    of cuts since it came in: a cut must hold its base's certificate, however many epochs ago the base was made.
+    """
     state, params = step.state, step.network.params
     oldest = state.epoch - params.duty_epochs - 2
     state.audits = {key: slots for key, slots in state.audits.items() if key[1] >= oldest}
     state.duties = {key: note for key, note in state.duties.items() if key[1] >= oldest}
-    marks_from = state.epoch - params.duty_epochs - params.dispute_epochs - 2
-    state.dissent_marks = {mark for mark in state.dissent_marks if mark[1] >= marks_from}
-    cuts_from = state.epoch - min(MEMORY_EPOCHS, params.dispute_epochs + params.duty_epochs + params.anchor_window + 16)
-    state.cuts = {key: cut for key, cut in state.cuts.items() if cut.epoch >= cuts_from}
+    marks_from = state.index - params.duty_epochs - params.dispute_epochs - 2
+    state.dissent_marks = {mark: at for mark, at in state.dissent_marks.items() if at >= marks_from}
+    cuts_from = state.index - min(MEMORY_CUTS, params.dispute_epochs + params.duty_epochs + params.anchor_window + 16)
     state.early_conflicts = {key: one for key, one in state.early_conflicts.items() if one.since >= cuts_from}
-    early = {key: since for key, since in state.early_signatures.items() if since >= cuts_from}
-    state.early_signatures = {key: since for key, since in early.items() if key not in state.cuts}
-    known = state.cuts.keys() | state.early_signatures.keys()
-    state.signatures = {key: signed for key, signed in state.signatures.items() if key in known}
+    state.noted = noted = {key: at for key, at in state.noted.items() if at >= cuts_from}
+    state.cuts = {key: cut for key, cut in state.cuts.items() if key in noted}
+    state.signatures = {key: signed for key, signed in state.signatures.items() if key in noted}
     state.last_signed = {peer: key for peer, key in state.last_signed.items() if key in state.cuts}
     state.cut_authors = {key: cut for key, cut in state.cut_authors.items() if cut in state.cuts}

@@ -6,7 +6,7 @@ it leaves out nothing that all could have (`omissions`), and if its own fold giv
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -181,7 +181,7 @@ class Cutter:
         if not self._may_propose(epoch) or now_ms < self._retry_ms:
             return
         at_ms, proof = self._propose_at(epoch)
-        if now_ms < at_ms or self._is_outbid(epoch, latest, proof):
+        if now_ms < at_ms or not self._shows_more(latest, context.ledger.head) or self._is_outbid(epoch, latest, proof):
             return
         self._retry_ms = now_ms + self._wait_ms  # if the records do not give a cut that holds, later ones may
         moved = self._moved(latest, epoch)
@@ -285,6 +285,26 @@ class Cutter:
 
     # ------------------------------------------------------------ signing
 
+    def _shows_more(self, latest: State, head_of: Callable[[bytes], Head | None], cut_id: bytes = b"") -> bool:
+        """Whether a cut with these heads may become certified where the one that this peer signed last did not: it
+        shows something new of a member whose signature that one lacks, if only the proposal itself.
+
+        So members without a quorum sign once and wait, instead of signing a cut in every epoch. They cannot wait for
+        each other: of the cuts that they signed last, the smallest lacks a record of each member that did not sign it.
+        """
+        fold, ledger = self._context.fold, self._context.ledger
+        if self._last_signed is None:
+            return True
+        signed_id = self._last_signed[0]
+        signed, before = ledger.get(signed_id), fold.state(signed_id)
+        if signed is None or before is None or decode_cut(signed.payload).base != latest.id:
+            return True
+        signers, proposal = fold.signers(signed_id), ledger.get(cut_id)
+        lacking = [peer for peer, member in latest.members.items() if member.weight and peer not in signers]
+        if proposal is not None and proposal.author in lacking:
+            return True
+        return any(head_of(peer) != before.heads.get(peer) for peer in lacking)
+
     def _sign(self, epoch: int, now_ms: int) -> None:
         context = self._context
         latest = context.fold.latest
@@ -318,7 +338,7 @@ class Cutter:
             if lacking is not None:
                 self._awaited.add(lacking)
             return False
-        if self._omissions.are_in(state.epoch, state, latest):
+        if self._omissions.are_in(state.epoch, state, latest) or not self._shows_more(latest, state.heads.get, cut_id):
             return False
         if self._last_signed is None:
             return True

@@ -301,8 +301,10 @@ def _close(step: Step, dispute: Dispute) -> None:
     state = step.state
     if dispute.decision is None:
         state.count("undecided disputes")
-    sealed = {voter for voter in dispute.commits if stages.may_open(dispute, voter)} | {dispute.audit.challenger}
-    for peer in sorted(sealed - set(dispute.votes)):
+    if state.index - max(dispute.closed_index, dispute.sealed_index) < 2:
+        return  # there was no certified cut in between: nobody could open anything
+    sealed = {*dispute.commits, dispute.audit.challenger}
+    for peer in sorted(peer for peer in sealed - set(dispute.votes) if stages.may_open(dispute, peer)):
         member = state.members.get(peer)
         if member is not None:
             state.change(peer, unopened=member.unopened + 1)

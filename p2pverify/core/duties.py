@@ -4,6 +4,8 @@ The duty record reveals the VRF output; from it and the members of the cited cut
 slots with the drawn targets count, so friends cannot vouch for friends.
 """
 
+from itertools import islice
+
 from p2pverify.core import across, draw
 from p2pverify.core.audit import Asked, Audit, Duty, decode_duty
 from p2pverify.core.compare import Verdict
@@ -15,6 +17,9 @@ from p2pverify.core.records import DisputeKey, Record
 from p2pverify.core.rules import vrf_output
 from p2pverify.core.state import Contact, DutyNote, Member, State
 from p2pverify.core.step import Step
+
+#: Other members with weight that must have given the same answer, for it to count towards weight.
+CREDIT_OTHERS = 2
 
 #: An audit that opens a dispute, the number of its duty record, and whether its question was sampled.
 Opened = tuple[Audit, int, bool]
@@ -248,18 +253,18 @@ def _settle_undisputed(step: Step, audit: Audit, opening: Opening | None, *, sam
 
 
 def credit(state: State, challenger: bytes, same: list[bytes], right: list[bytes] | None = None) -> None:
-    """Credit towards weight: two other weighted members gave the same sampled answer.
+    """Credit towards weight: two other weighted members gave the same sampled answer, or the only one that there is.
 
     Across classes no two answers are the same: there `same` have the same verdict of the `right` answers, and only
     who gave such an answer gets credit.
     """
-    if len(same) < 3:
-        return
-    weighted = [p for p in same if (m := state.members.get(p)) and m.weight and not m.is_convicted]
+    weighted = (peer for peer, m in state.members.items() if m.weight and not m.is_convicted)
+    some = frozenset(islice(weighted, CREDIT_OTHERS + 1))
+    agreeing = {p for p in same if (m := state.members.get(p)) and m.weight and not m.is_convicted}
     for peer in same if right is None else right:
-        others = len(weighted) - (peer in weighted)
+        needed = min(CREDIT_OTHERS, max(1, len(some - {peer})))
         member = state.members.get(peer)
-        if member is None or peer == challenger or others < 2:
+        if member is None or peer == challenger or len(agreeing - {peer}) < needed:
             continue
         if challenger not in member.credits:
             state.change(peer, credits=member.credits | {challenger})

@@ -305,6 +305,11 @@ class Fold:
                 found.append(record)
         return sorted(found, key=lambda record: (record.epoch, record.id))
 
+    def signers(self, cut_id: bytes) -> frozenset[bytes]:
+        """Who has signed a cut that is not certified here."""
+        pending = self._pending.get(cut_id)
+        return frozenset() if pending is None else frozenset(pending.signers)
+
     def _fits(self, state: State, signed: list[Head]) -> bool:
         """Whether a cut that stands on this one could hold one of these signatures: it lies on the branch that this
         one names."""

@@ -18,8 +18,8 @@ from p2pverify.core.ledger import ledger_root
 from p2pverify.core.network import Network
 from p2pverify.core.records import Cut, DisputeKey, Head
 
-#: For how many epochs a state remembers cuts, signatures and marks: beyond every deadline of the contract.
-MEMORY_EPOCHS = 320
+#: For how many cuts a state remembers cuts, signatures and marks at most: beyond every deadline of the contract.
+MEMORY_CUTS = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +162,20 @@ class AuditNote:
 @dataclass(frozen=True, slots=True)
 class EarlyConflict:
     """What is proven of a key that has not joined: `forks` as a member's, whether it made two claims on one slot, and
-    the epoch of the newest proof."""
+    the index of the cut that brought the newest proof."""
 
     forks: frozenset[int] = frozenset()
     is_slot: bool = False
-    since: int = 0
+    since: int = 0  # index
 
 
 @dataclass(slots=True)
 class State:
-    """Everything a fold knows at a cut. `index` counts cuts on the path from the network (index 0)."""
+    """Everything a fold knows at a cut. `index` counts cuts on the path from the network (index 0).
+
+    What the state remembers for a while is forgotten by index, never by epoch: a pause of any length, in which no cut
+    is certified, makes it forget nothing.
+    """
 
     id: bytes
     epoch: int
@@ -183,11 +187,11 @@ class State:
     audits: dict[tuple[bytes, int], Mapping[int, AuditNote]] = field(default_factory=dict)  # by slot
     duties: dict[tuple[bytes, int], DutyNote] = field(default_factory=dict)
     disputes: dict[DisputeKey, Dispute] = field(default_factory=dict)
-    dissent_marks: set[tuple[bytes, int]] = field(default_factory=set)
+    dissent_marks: dict[tuple[bytes, int], int] = field(default_factory=dict)  # peer, epoch of the slot -> index
     cuts: dict[bytes, Cut] = field(default_factory=dict)
     cut_authors: dict[tuple[bytes, int, bytes], bytes] = field(default_factory=dict)
     signatures: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
-    early_signatures: dict[bytes, int] = field(default_factory=dict)  # of cuts that are not here; since which epoch
+    noted: dict[bytes, int] = field(default_factory=dict)  # cut -> index at which it, or a signature of it, came in
     early_conflicts: dict[bytes, EarlyConflict] = field(default_factory=dict)  # by accused
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
@@ -207,16 +211,16 @@ class State:
             self.index + 1,
             self.beacon,
             heads,
-            (*self.path, cut_id)[-MEMORY_EPOCHS:],
+            (*self.path, cut_id)[-MEMORY_CUTS:],
             dict(self.members),
             dict(self.audits),
             dict(self.duties),
             dict(self.disputes),
-            set(self.dissent_marks),
+            dict(self.dissent_marks),
             dict(self.cuts),
             dict(self.cut_authors),
             dict(self.signatures),
-            dict(self.early_signatures),
+            dict(self.noted),
             dict(self.early_conflicts),
             dict(self.last_signed),
             dict(self.totals),

@@ -69,7 +69,7 @@ class Step:
         member = self.state.members.get(peer)
         if member is None or (peer, epoch) in self.state.dissent_marks:
             return
-        self.state.dissent_marks.add((peer, epoch))
+        self.state.dissent_marks[peer, epoch] = self.state.index
         self.evidence[peer] = self.evidence.get(peer, 0) + self.test_of(member, across).up
         self.state.change(
             peer,

@@ -33,53 +33,55 @@ def _tell(machines: list[Machine], records: list[Record], now_ms: int) -> None:
         machine.handle(RecordsArrived(tuple(record.data for record in records), bytes(32)), now_ms)
 
 
-def test_halves_that_took_in_different_newcomers_meet_however_many_more_join() -> None:
-    """Two and a half times as many keys as a cut takes, split between the halves, and then a crowd known to all: those
-    that either half took in go before the crowd, so there is soon a cut with both."""
-    room = Room(6, "newcomers")
-    network_id = room.network.id
+def _split(room: Room, newcomers: int) -> tuple[list[list[Machine]], list[list[bytes]]]:
+    """Quarters of a room that hear nothing of each other any more, and the newcomers that each of them heard of."""
+    quarters = [room.machines[at : at + 2] for at in range(0, 8, 2)]
+    crowds = [seeds(newcomers, f"quarter {number}") for number in range(4)]
+    for quarter, crowd in zip(quarters, crowds, strict=True):
+        _tell(quarter, [_join(room.network.id, seed) for seed in crowd], room.now)
+    room.talk(quarters, 1)
+    return quarters, crowds
+
+
+def test_parts_that_took_in_different_newcomers_meet_however_many_more_join() -> None:
+    """Four times as many keys as a cut takes, split between the quarters, and then a crowd known to all: those that any
+    quarter took in go before the crowd, so there is soon a cut with all of them."""
+    room = Room(8, "newcomers")
     room.talk([room.machines], 1)
-    halves = [room.machines[:3], room.machines[3:]]
-    split = [seeds(20, "left"), seeds(20, "right")]
-    for half, crowd in zip(halves, split, strict=True):
-        _tell(half, [_join(network_id, seed) for seed in crowd], room.now)
-    room.talk(halves, 2)
+    _, crowds = _split(room, NEW_AUTHORS_MAX)
     before = room.machines[0].fold.latest
     assert len({machine.fold.latest.id for machine in room.machines}) == 1
-    assert all(sign.public_key(seed) not in before.heads for crowd in split for seed in crowd)
+    assert all(sign.public_key(seed) not in before.heads for crowd in crowds for seed in crowd)
     for number in range(6):  # in each epoch more join than a cut has new room for
         crowd = seeds(2 * NEW_AUTHORS_MAX, f"crowd {number}")
-        _tell(room.machines, [_join(network_id, seed) for seed in crowd], room.now)
+        _tell(room.machines, [_join(room.network.id, seed) for seed in crowd], room.now)
         room.talk([room.machines], 1)
     states = [machine.fold.latest for machine in room.machines]
     assert min(state.epoch for state in states) > before.epoch + 4
-    assert all(sign.public_key(seed) in state.members for state in states for crowd in split for seed in crowd)
+    assert all(sign.public_key(seed) in state.members for state in states for crowd in crowds for seed in crowd)
 
 
-def test_proposals_of_the_halves_hold_the_newcomers_of_both_before_all_others() -> None:
-    """As long as there is no cut with room for all, each half adds those of the other, never more of the crowd."""
-    room = Room(6, "order")
-    network_id = room.network.id
+def test_proposals_of_the_parts_hold_the_newcomers_of_all_before_all_others() -> None:
+    """As long as there is no cut with room for all, each quarter adds those of the others, never more of the crowd."""
+    room = Room(8, "order")
     room.talk([room.machines], 1)
-    halves = [room.machines[:3], room.machines[3:]]
-    split = [seeds(80, "left"), seeds(80, "right")]
-    for half, crowd in zip(halves, split, strict=True):
-        _tell(half, [_join(network_id, seed) for seed in crowd], room.now)
-    room.talk(halves, 3)
-    taken = [_newcomers(half[0]) for half in halves]
-    assert [len(found) for found in taken] == [3 * NEW_AUTHORS_MAX] * 2  # more together than the next one has room for
+    quarters, _ = _split(room, 80)
+    taken = [_newcomers(quarter[0]) for quarter in quarters]
+    assert [len(found) for found in taken] == [NEW_AUTHORS_MAX] * 4  # more together than the next one has room for
     before = room.machines[0].fold.latest
-    _tell(room.machines, [_join(network_id, seed) for seed in seeds(40, "crowd")], room.now)
+    crowd = seeds(40, "crowd")
+    _tell(room.machines, [_join(room.network.id, seed) for seed in crowd], room.now)
     room.talk([room.machines], 4)
     latest = room.machines[0].fold.latest
     assert latest.epoch > before.epoch
     first = [decode_cut(r.payload) for m in room.machines for r in m.context.ledger.chain(m.key) if r.kind == Kind.CUT]
-    first = [cut for cut in first if cut.base == before.id and cut.epoch > before.epoch + 3]
+    first = [cut for cut in first if cut.base == before.id and cut.epoch > before.epoch + 1]
     assert first
+    all_taken = frozenset().union(*taken)
     for cut in first:
         new = {head[0] for head in cut.moved} - before.heads.keys()
         assert len(new) <= new_authors_max(before.epoch, cut.epoch)
-        assert new <= taken[0] | taken[1] or taken[0] | taken[1] <= new
+        assert new <= all_taken or all_taken <= new
 
 
 def _newcomers(machine: Machine) -> set[bytes]:

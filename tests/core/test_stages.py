@@ -169,6 +169,20 @@ def test_what_stays_undecided_counts_for_nobody(stage: int) -> None:
     assert {key for key, member in members.items() if member.unopened} - {hearing.slotted.key.challenger} >= unopened
 
 
+def test_nobody_is_shown_as_unopened_who_had_no_cut_to_open_in(hearing: Hearing) -> None:
+    """The sealing was closed, and then no cut was certified until the dispute was over."""
+    for _ in range(stages.SEAL_CUTS):
+        hearing.cut()
+        hearing.seal(hearing.drawn(), hearing.right)
+    while hearing.dispute.sealed_index < 0:
+        hearing.cut()
+    hearing.epoch += hearing.story.network.params.dispute_epochs
+    hearing.cut()
+    assert hearing.slotted.key not in hearing.state.disputes
+    assert hearing.state.totals["undecided disputes"] == 1
+    assert not any(member.unopened for member in hearing.state.members.values())
+
+
 # ---------------------------------------------------------------- refusals
 
 

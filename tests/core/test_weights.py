@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.canon import digest
+from p2pverify.core.duties import credit
 from p2pverify.core.records import HEADS_MAX, Head
 from p2pverify.core.state import Contact, Member, State, genesis
 from p2pverify.core.step import Frame, Step, class_steps
@@ -92,6 +93,74 @@ def test_admissions_are_capped() -> None:
     state.epoch += 1
     admitted(state)
     assert sum(state.members[key].weight for key in crowd) == 2
+
+
+def test_who_leaves_gives_weight_back() -> None:
+    """One in a cut, as the cap says, in the order of keys; a founder that has not joined yet keeps its own."""
+    state = state_of(9)
+    gone = [(number).to_bytes(32, "big") for number in (2, 5)]
+    for peer in gone:
+        state.change(peer, active=False, joined_index=1)
+    state.change((7).to_bytes(32, "big"), founder=True, active=False, joined_index=0)
+    for expected in ([0, 1], [0, 0]):
+        assert not admitted(state)
+        assert [state.members[peer].weight for peer in gone] == expected
+    assert admitted(state)
+    assert sum(member.weight for member in state.members.values()) == 8
+
+
+@pytest.mark.parametrize("how", [{"active": False}, {"convicted_epoch": 3}, {"fork_until": 30}])
+def test_the_last_one_with_weight_keeps_it(how: dict[str, object]) -> None:
+    """Whatever it did: with no weight at all, no cut could be certified, or any could."""
+    state = state_of(2, active=False)
+    first, last = (number.to_bytes(32, "big") for number in range(2))
+    for peer in (first, last):
+        state.change(peer, joined_index=1, **how)
+    for _ in range(3):
+        admitted(state)
+        assert (state.members[first].weight, state.members[last].weight) == (0, 1)
+
+
+def test_a_founder_that_left_does_not_get_its_weight_back_with_the_end_of_a_penalty() -> None:
+    """Weight that was taken for a fork comes back to a member alone."""
+    state = state_of(3, active=False)
+    founder = (1).to_bytes(32, "big")
+    state.change(founder, founder=True, weight=0, fork_until=19, joined_index=1, active=False)
+    admitted(state)
+    assert not state.members[founder].weight
+    state.change(founder, active=True)
+    admitted(state)
+    assert state.members[founder].weight == 1
+
+
+@pytest.mark.parametrize(
+    ("weighted", "answers", "earned"), [(1, 9, False), (1, 10, True), (2, 4, False), (2, 5, True), (3, 1, True)]
+)
+def test_while_few_have_weight_ten_answers_are_needed(weighted: int, answers: int, earned: bool) -> None:
+    """In all, to members with weight; to others any number counts for nothing."""
+    keys = [number.to_bytes(32, "big") for number in range(weighted)]
+    contacts = {key: Contact(answers, answers) for key in keys} | {bytes([9] * 32): Contact(99, 99)}
+    assert admitted(state_of(weighted, contacts=contacts)) == earned
+
+
+@pytest.mark.parametrize(
+    ("weighted", "same", "credited"),
+    [
+        ("f", "fx", "x"),  # a lone founder's word
+        ("f", "xy", ""),  # strangers among themselves
+        ("fg", "fx", ""),  # the other one could have said no
+        ("fg", "fgx", "gx"),
+        ("fg", "fg", "g"),
+        ("fgh", "fgx", "x"),
+        ("fgh", "fxy", ""),
+    ],
+)
+def test_credit_needs_two_others_or_all_that_there_are(weighted: str, same: str, credited: str) -> None:
+    """`same` gave one answer in a slot of the founder f; the peers are named by letters."""
+    state = genesis(NETWORK).successor(bytes(32), 20, {})
+    state.members = {name.encode(): Member(active=True, weight=int(name in weighted)) for name in "fghxy"}
+    credit(state, b"f", [name.encode() for name in same])
+    assert "".join(peer.decode() for peer, m in sorted(state.members.items()) if b"f" in m.credits) == credited
 
 
 def test_taking_weight_comes_before_giving_it() -> None:

@@ -96,6 +96,15 @@ def comings_and_goings() -> Case:
     return _case(book, "joins and leaves apply in the order of a log; who has left has no audits", made.id)
 
 
+def pause() -> Case:
+    """All were away for a thousand epochs between two cuts."""
+    book = _begun()
+    _join(book, DAVE)
+    book.step(BOB.seed, 12, SEEDS)
+    made = book.step(BOB.seed, 1012, SEEDS)
+    return _case(book, "a cut stands on a base a thousand epochs before it", made.id)
+
+
 def _opened() -> tuple[Book, Record]:
     """Alice's audit opens a dispute in the cut of epoch 13."""
     book = _begun()
@@ -313,6 +322,7 @@ def valid_and_invalid() -> list[Case]:
     return [
         first(),
         comings_and_goings(),
+        pause(),
         *crossed_signatures(),
         *changed_keys(),
         *crowds(),
