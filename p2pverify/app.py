@@ -6,7 +6,7 @@ this; they ask the running node over its API.
 
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
 from p2pverify.core.manifest import Manifest
 from p2pverify.core.network import Network
@@ -27,14 +25,14 @@ from p2pverify.node.classes import expected_weights, match_class
 from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.home import Home
-from p2pverify.node.journal import Kept, decode_output, decode_stored_evidence, encode_output
 from p2pverify.node.kinds import EngineKind
 from p2pverify.node.manifestfile import describes
 from p2pverify.node.ports import GENERATE, GREEDY, Engine, ModelInfo
+from p2pverify.node.proof import home_key
 from p2pverify.node.reports import NodeReports
 from p2pverify.node.selftest import run_selftest
+from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
-from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, Write
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -87,50 +85,6 @@ class Running:
     addresses: tuple[str, ...]
 
 
-class StoreJournal:
-    """The node's journal in the database."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def persist(
-        self,
-        records: Sequence[Kept],
-        answers: Sequence[StoredAnswer],
-        evidence: Sequence[StoredEvidence] = (),
-        evidence_from: int = 0,
-    ) -> None:
-        writes: list[Write] = [
-            PutRecord(r.id, r.author, r.seq, r.kind, r.epoch, r.data, received=kept.received)
-            for kept in records
-            for r in (kept.record,)
-        ]
-        writes += [PutAnswer(a.requester, a.question, encode_output(a)) for a in answers]
-        writes += [PutEvidence(e.epoch, e.slot, e.responder, encode_output(e)) for e in evidence]
-        if evidence_from > 0:
-            writes.append(DropEvidence(evidence_from))
-        await self._store.append(writes)
-
-    def statistics(self) -> dict[str, int]:
-        return self._store.statistics()
-
-    def answers(self) -> Iterator[StoredAnswer]:
-        """What was answered before. Damaged ones are left out, so that they are answered anew. Blocks."""
-        for requester, question, data in self._store.load_answers():
-            try:
-                yield decode_output(requester, question, data)
-            except DecodeError as error:
-                log.warning("a stored answer is left out: %s", error.reason)
-
-    def evidence(self) -> Iterator[StoredEvidence]:
-        """What own slots across classes were answered. Damaged ones are left out: others may have them. Blocks."""
-        for epoch, slot, responder, data in self._store.load_evidence():
-            try:
-                yield decode_stored_evidence(epoch, slot, responder, data)
-            except DecodeError as error:
-                log.warning("stored evidence is left out: %s", error.reason)
-
-
 class Engines:
     """A node's engines: its `own` (which may cheat), the `honest` one inside it, and the network's referee.
 
@@ -174,12 +128,13 @@ class Engines:
 
 
 async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]" = trio.TASK_STATUS_IGNORED) -> None:
-    """Run a node until SIGINT or SIGTERM, or until cancelled; started when its API answers.
+    """Run a node until SIGINT, SIGTERM, SIGHUP or SIGQUIT, or until cancelled; started when its API answers.
 
     Raises an exception with `reason` and `hint` (NodeError, HomeError, StoreError, ...) if it cannot go on.
     """
     try:
         with settings.home.lock():
+            settings.home.clear_api()  # left by a node that was killed
             await _run_locked(settings, task_status)
     except BaseException as error:
         explained = _explain(error)
@@ -213,16 +168,14 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 vocab_tokens=engine.info.vocab_tokens,
                 hardware=settings.hardware,
             )
-            journal = StoreJournal(store)
+            journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None
             driver = Driver(machine, journal, engine, open_referee=open_referee, silent=_is_silent(settings.cheat))
             _progress(settings, "reading records", 0, 1)
-            taken = await trio.to_thread.run_sync(
-                driver.load, store.load_records(), journal.answers(), journal.evidence()
-            )
+            taken = await trio.to_thread.run_sync(journal.load_into, driver)
             _progress(settings, "reading records", taken, taken)
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
-            await _run_services(settings, seed, store, driver, engine, task_status)
+            await _run_services(settings, seed, store, journal, driver, engine, task_status)
         finally:
             # A job that goes on in its thread keeps the engine; it ends with the process.
             if driver is None or not driver.is_engine_busy:
@@ -244,6 +197,7 @@ async def _run_services(
     settings: NodeSettings,
     seed: bytes,
     store: Store,
+    journal: StoreJournal,
     driver: Driver,
     engine: Engine,
     task_status: "TaskStatus[Running]",
@@ -256,7 +210,8 @@ async def _run_services(
         seed, network.id, settings.listen, settings.bootstrap, driver, announce=settings.announce, mdns=settings.mdns
     )
     cover = Cover(driver, settings.cover)
-    reports = NodeReports(driver, mesh, StoreJournal(store), engine.info, cover)
+    token = home.ensure_token()
+    reports = NodeReports(driver, mesh, journal, engine.info, cover)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:
@@ -271,7 +226,8 @@ async def _run_services(
                         serve,
                         reports,
                         bind=settings.http,
-                        token=home.ensure_token(),
+                        token=token,
+                        home_key=home_key(token, seed),
                         on_leave=driver.leave,
                     )
                 )
@@ -296,9 +252,12 @@ def _opened(path: Path, network_id: bytes, own: bytes) -> Iterator[Store]:
 
 
 async def _watch_signals(*, task_status: "TaskStatus[trio.Event]" = trio.TASK_STATUS_IGNORED) -> None:
-    """Set the event, with which this is started, when the process is told to end."""
+    """Set the event, with which this is started, when the process is told to end, by whatever signal means that."""
     stop = trio.Event()
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    ending = [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup asks
+        ending.append(signal.SIGHUP)
+    with trio.open_signal_receiver(*ending) as signals:
         task_status.started(stop)
         async for number in signals:
             log.info("%s: shutting down", signal.Signals(number).name)

@@ -66,6 +66,44 @@ async def test_a_node_starts_serves_and_stops(settings, nursery):
         assert settings.home.read_api() is None
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+async def test_every_signal_that_means_the_end_ends_cleanly(settings, number):
+    """Also that of a terminal that is closed: no `api` file is left."""
+    with trio.fail_after(30):
+        async with trio.open_nursery() as node:
+            await node.start(run_node, settings)
+            os.kill(os.getpid(), number)
+    assert settings.home.read_api() is None
+
+
+async def test_a_hangup_that_is_ignored_stays_ignored(settings):
+    """As `nohup` asks for."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with trio.fail_after(30):
+            async with trio.open_nursery() as node:
+                running: Running = await node.start(run_node, settings)
+                os.kill(os.getpid(), signal.SIGHUP)
+                assert (await get(running.api, "/livez"))["live"]
+                assert settings.home.read_api() == running.api
+                os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+async def test_an_api_file_of_a_killed_node_does_not_last(settings):
+    """It is gone as soon as a node holds the home, long before that one has an API of its own."""
+    settings.home.write_api("http://127.0.0.1:9")
+    seen: list[str | None] = []
+    settings = replace(settings, on_progress=lambda *_: seen.append(settings.home.read_api()))
+    with trio.fail_after(30):
+        async with trio.open_nursery() as node:
+            await node.start(run_node, settings)
+            node.cancel_scope.cancel()
+    assert seen
+    assert set(seen) == {None}
+
+
 async def test_progress_is_told(settings):
     """Loading tells how far it is."""
     told: list[str] = []

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from p2pverify.api.metrics import Counts
+from p2pverify.node.proof import NONCE_HEADER, PROOF_HEADER, answer
 
 _BODY_BYTES_MAX = 4096
 _QUERY_BYTES_MAX = 512
@@ -24,6 +25,8 @@ _HEADERS = [
     # a few readers a second would fill the places that there are.
     (b"connection", b"close"),
 ]
+
+_NONCE, _PROOF = NONCE_HEADER.lower().encode(), PROOF_HEADER.lower().encode()
 
 _log = logging.getLogger("p2pverify.api")
 
@@ -53,7 +56,10 @@ def allowed_hosts(port: int) -> frozenset[bytes]:
 
 
 class Gate:
-    """ASGI middleware around the routes: `routes` are their paths and the names that a query may use."""
+    """ASGI middleware around the routes: `routes` are their paths and the names that a query may use.
+
+    With `home_key` it proves to whoever asks that this is the node of a home.
+    """
 
     def __init__(
         self,
@@ -62,8 +68,10 @@ class Gate:
         hosts: frozenset[bytes],
         routes: Mapping[str, frozenset[str]],
         counts: Counts,
+        home_key: bytes,
     ) -> None:
         self._app = app
+        self._home_key = home_key
         self._hosts = hosts
         self._routes = routes
         self._counts = counts
@@ -76,12 +84,13 @@ class Gate:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 0
+        own_headers = [*_HEADERS, *_proof(scope, self._home_key)]
 
         async def send_counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+                message = {**message, "headers": [*message.get("headers", ()), *own_headers]}
             await send(message)
 
         try:
@@ -115,6 +124,13 @@ class Gate:
         unknown = set(names) - self._routes.get(scope["path"], frozenset(names))
         if unknown:
             raise RefusedError(400, "bad_query", f"there is no parameter {min(unknown)[:40]!r}")
+
+
+def _proof(scope: Scope, home_key: bytes) -> list[tuple[bytes, bytes]]:
+    """The header that shows of which home this node is, if the request asks for it."""
+    nonces = [value for name, value in scope["headers"] if name == _NONCE]
+    proof = answer(home_key, nonces[0]) if len(nonces) == 1 else None
+    return [] if proof is None else [(_PROOF, proof)]
 
 
 def _query_names(query: bytes) -> list[str]:

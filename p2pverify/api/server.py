@@ -28,6 +28,7 @@ async def serve(
     *,
     bind: str,
     token: str,
+    home_key: bytes,
     on_leave: Callable[[], None],
     task_status: "TaskStatus[str]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -40,7 +41,7 @@ async def serve(
     registry = new_registry(reports, counts)
     app = new_app(reports, registry, token=token, on_leave=on_leave)
     listener, bound = open_listener(parse_bind(bind))
-    gate = Gate(app, hosts=allowed_hosts(bound.port), routes=ROUTES, counts=counts)
+    gate = Gate(app, hosts=allowed_hosts(bound.port), routes=ROUTES, counts=counts, home_key=home_key)
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(serve_connections, listener, gate, counts))
         task_status.started(bound.url)

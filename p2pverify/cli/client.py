@@ -1,16 +1,19 @@
 """The command line's client of the local API: the standard library, one request, one JSON document.
 
-Whatever answers at the address in the home's `api` file is a stranger until it has shown the right schema:
-the node may have died and another program may have its port.
+Whatever answers at the address in the home's `api` file is a stranger until it has proven that it is this home's node
+and shown the right schema: the node may have died, and another program or node may have its port.
 """
 
+import hmac
 import http.client
 import json
+import os
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from p2pverify.cli.errors import CliError, NotRunningError
+from p2pverify.node import proof
 from p2pverify.node.home import Home
 
 TIMEOUT_S = 5.0
@@ -34,10 +37,11 @@ def get(home: Home, path: str, schema: str, *, timeout_s: float = TIMEOUT_S) -> 
 
 
 def post(home: Home, path: str, schema: str) -> Answer:
-    """Change something, with the home's token. Raises as `get` does."""
+    """Change something, with the home's token, which only this home's node is shown. Raises as `get` does."""
     token = home.read_token()
     if token is None:
         raise NotRunningError(f"{home.path} has no token: no node was ever started there")
+    get(home, "/livez", "p2pverify/live/1")
     return _ask(home, "POST", path, schema, token=token)
 
 
@@ -47,15 +51,21 @@ def _ask(
     url = home.read_api()
     if url is None:
         raise NotRunningError(f"no node is running in {home.path}")
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    nonce = os.urandom(proof.NONCE_BYTES)
+    headers = {proof.NONCE_HEADER: nonce.hex()}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
     try:
-        status, body = _exchange(url, method, path, headers, timeout_s)
+        status, shown, body = _exchange(url, method, path, headers, timeout_s)
     except TimeoutError:
         raise NotRunningError(f"nothing answers at {url} within {timeout_s:g} s") from None
     except OSError as error:
         raise NotRunningError(f"no node answers at {url} ({error.strerror or error})") from None
     except (http.client.HTTPException, ValueError):
         raise NotRunningError(f"what answers at {url} is not a p2pverify node") from None
+    key = home.key()
+    if key is None or not hmac.compare_digest(shown.encode(), proof.prove(key, nonce).hex().encode()):
+        raise NotRunningError(f"what answers at {url} is not the node of {home.path}")
     try:
         text = body.decode()
         document = json.loads(text)
@@ -69,8 +79,8 @@ def _ask(
     return Answer(status, document, text)
 
 
-def _exchange(url: str, method: str, path: str, headers: dict[str, str], timeout_s: float) -> tuple[int, bytes]:
-    """Status and body of one request. Raises OSError, HTTPException or ValueError; never waits for longer."""
+def _exchange(url: str, method: str, path: str, headers: dict[str, str], timeout_s: float) -> tuple[int, str, bytes]:
+    """Status, proof and body of one request. Raises OSError, HTTPException or ValueError; never waits for longer."""
     parts = urlsplit(url)
     if parts.scheme != "http" or parts.hostname is None or parts.port is None:
         raise ValueError("not the URL of a local API")
@@ -86,6 +96,6 @@ def _exchange(url: str, method: str, path: str, headers: dict[str, str], timeout
                 raise ValueError("the answer is too long")
             if time.monotonic() > deadline:
                 raise TimeoutError
-        return response.status, bytes(body)
+        return response.status, response.headers.get(proof.PROOF_HEADER, ""), bytes(body)
     finally:
         connection.close()

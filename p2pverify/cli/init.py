@@ -20,12 +20,11 @@ def init() -> None:
 
 
 def prepare_home(home: Home) -> bool:
-    """Make what is missing of a home; True if its identity is new. Raises HomeError."""
-    is_new = home.init()
-    if not home.config_path.exists():
-        from p2pverify.node.config import TEMPLATE
+    """Make what is missing of a home; True if its identity is new. Raises HomeError, also for a damaged identity."""
+    from p2pverify.node.config import TEMPLATE
 
-        home.config_path.write_text(TEMPLATE, encoding="utf-8")
+    is_new = home.init(TEMPLATE)
+    home.load_identity()
     return is_new
 
 

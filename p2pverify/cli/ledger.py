@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from p2pverify.cli.checkup import AFTER_DAMAGE, check
+
 if TYPE_CHECKING:
     from p2pverify.core.verify import Verified
 
 SCHEMA = "p2pverify/ledger-verification/1"
+_NAMED_MAX = 20
 
 
 @click.group()
@@ -17,16 +20,23 @@ def ledger() -> None:
     """Export the records, or recompute a view from an export, offline."""
 
 
+ledger.add_command(check)
+
+
 @ledger.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--cut", "cut_text", metavar="ID", help="Export up to this certified cut (default: the newest).")
 def export(file: Path, cut_text: str | None) -> None:
-    """Write this node's records to FILE. Reads the database; the node may run or not."""
+    """Write this node's records to FILE. Reads the database; the node may run or not.
+
+    Stored records that are damaged are named and left out; then it ends with exit code 5.
+    """
     from p2pverify.cli.context import current_home
-    from p2pverify.cli.errors import CliError
-    from p2pverify.core import sign
+    from p2pverify.cli.errors import CliError, NotVerifiedError, report
+    from p2pverify.cli.init import own_key
     from p2pverify.node.networkfile import load_network
     from p2pverify.store.errors import ExportError, StoreError
+    from p2pverify.store.inspection import name_damage
     from p2pverify.store.snapshot import export_database
 
     home = current_home()
@@ -37,14 +47,23 @@ def export(file: Path, cut_text: str | None) -> None:
     except ValueError:
         raise click.UsageError("--cut takes the hexadecimal id of a cut, as 'p2pverify status' shows it") from None
     network, _ = load_network(home.network_path)
+    own = own_key(home)
     try:
-        summary = export_database(home.database_path, network, sign.public_key(home.load_identity()), file, cut)
+        summary, damaged = export_database(home.database_path, network, own, file, cut)
     except StoreError as error:
         raise CliError(error.reason, error.hint) from None
     except ExportError as error:
         raise CliError(error.reason, "choose another place for the file") from None
     click.echo(f"{summary.records} records, {summary.size} bytes -> {file}")
     click.echo(f"check it with: p2pverify ledger verify {file}")
+    if damaged:
+        count = len(damaged)
+        for each in damaged[:_NAMED_MAX]:
+            report(f"{name_damage(each, own)}; it is not in the export, nor what follows it")
+        raise NotVerifiedError(
+            f"{count} stored record{'s are' if count > 1 else ' is'} damaged: the export holds what is left",
+            AFTER_DAMAGE,
+        )
 
 
 @ledger.command("verify")

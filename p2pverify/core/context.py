@@ -53,6 +53,8 @@ class Context:
         self.fold = Fold(network, self.ledger, shared)
         self.effects: list[Effect] = []
         self.quiet_until_ms = 0
+        self.signed_before = 0  # own records with lower numbers were signed, as the disk says
+        self.cannot_store = ""  # why nothing can be written to disk at the moment
         self.is_leaving = False
         self._jobs: dict[int, JobDone] = {}
         self._scores: dict[int, ScoreDone] = {}
@@ -64,15 +66,23 @@ class Context:
     def may_write(self, now_ms: int) -> bool:
         """Whether this peer may sign records: not before genesis, nor while it still looks for its own past.
 
-        Nor once it has said in an epoch so much that others might not take more, or while its clock is behind its log.
+        Nor once it has said in an epoch so much that others might not take more, or while its clock is behind its log;
+        nor while one of its own records is missing here, or while the disk takes nothing.
         """
-        if not self._is_awake(now_ms):
+        if not self._is_awake(now_ms) or self.own_missing is not None or self.cannot_store:
             return False
         last, epoch = self.ledger.last(self.key), self.params.epoch_at(now_ms)
         if last is None or last.epoch < epoch:
             return True
         first = self.ledger.at(self.key, last.seq + 1 - OWN_RECORDS_PER_EPOCH_MAX)
         return last.epoch == epoch and (first is None or first.epoch < epoch)
+
+    @property
+    def own_missing(self) -> int | None:
+        """The number of the first own record that was signed before and is not here: it must not be signed anew."""
+        head = self.ledger.head(self.key)
+        held = 0 if head is None else head[1] + 1
+        return held if held < self.signed_before else None
 
     def _is_awake(self, now_ms: int) -> bool:
         return now_ms >= self.quiet_until_ms and self.params.epoch_at(now_ms) >= 0

@@ -14,6 +14,9 @@ from p2pverify.core.rules import Rules, judge
 SETTLE_EVERY = 2048
 
 OnRefusal = Callable[[int, GossipIgnore | GossipReject], None]
+Outcome = Record | GossipIgnore | GossipReject
+#: Is told what became of each record, accepted or refused, before the next one is taken from the source.
+OnOutcome = Callable[[Outcome], None]
 Judge = Callable[[bytes, Rules], Record]
 
 

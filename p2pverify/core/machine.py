@@ -33,12 +33,12 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.evidence import decode_evidence_request, encode_evidence
 from p2pverify.core.fold import Fold
-from p2pverify.core.loading import take_records
+from p2pverify.core.loading import OnOutcome, take_records
 from p2pverify.core.manifest import Manifest
 from p2pverify.core.network import Network
 from p2pverify.core.records import Join, Kind, Record
 from p2pverify.core.responder import Responder
-from p2pverify.core.rules import Rules, judge
+from p2pverify.core.rules import FAR_FUTURE, Rules, judge
 from p2pverify.core.shared import Shared
 from p2pverify.core.state import State
 from p2pverify.core.voter import Voter
@@ -116,18 +116,25 @@ class Machine:
         answers: Iterable[StoredAnswer],
         now_ms: int,
         evidence: Iterable[StoredEvidence] = (),
+        on_outcome: OnOutcome | None = None,
     ) -> int:
         """Take what was stored before, then stay silent for an epoch. Returns how many records were taken.
 
-        Stored records were verified before they were written, and are verified again: the disk is outside too.
+        Stored records were verified before they were written, and are verified again: the disk is outside too. Only
+        the clock is not asked again, since it may have been set back. `on_outcome` is told of each record.
         """
 
         def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
             self._count(f"stored record: {why.reason}")
+            if on_outcome is not None:
+                on_outcome(why)
 
         taken = 0
+        rules = Rules(self.network, self._context.network_id, FAR_FUTURE)
         judge_one = judge if self._context.shared is None else self._context.shared.judge
-        for _, _, added in take_records(self.fold, self._rules_at(now_ms), records, refused, judge_one):
+        for _, record, added in take_records(self.fold, rules, records, refused, judge_one):
+            if on_outcome is not None:
+                on_outcome(record)
             taken += len(added)
             for found in added:
                 self._cutter.take(found, now_ms)
@@ -140,6 +147,10 @@ class Machine:
         self._context.effects.clear()  # what became final before this start is no news
         self.wake_silently(now_ms)
         return taken
+
+    def expect_own(self, number: int) -> None:
+        """Own records with lower numbers were signed before: until all of them are here, nothing is signed."""
+        self._context.signed_before = number
 
     def wake_silently(self, now_ms: int) -> None:
         """Sign nothing until an epoch has passed, in which neighbours may show us our own later records."""

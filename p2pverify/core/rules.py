@@ -35,6 +35,8 @@ from p2pverify.core.records import (
 
 #: How far ahead of our clock a record may date itself, in epochs.
 EPOCHS_AHEAD_MAX = 1
+#: An epoch by which no record is dated in the future: for records that were judged by the clock when they came.
+FAR_FUTURE = 2**41
 
 
 @dataclass(frozen=True, slots=True)

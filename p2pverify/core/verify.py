@@ -13,10 +13,8 @@ from p2pverify.core.ledger import Ledger
 from p2pverify.core.loading import take_records
 from p2pverify.core.network import Network, decode_network
 from p2pverify.core.records import Cut, Kind, Record, decode_cut, decode_cut_signature
-from p2pverify.core.rules import Rules
+from p2pverify.core.rules import FAR_FUTURE, Rules
 from p2pverify.core.view import Score, scores
-
-FAR_FUTURE = 2**41
 
 
 class VerificationFailed(Exception):

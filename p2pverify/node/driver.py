@@ -30,6 +30,7 @@ from p2pverify.core.events import (
     Tick,
 )
 from p2pverify.core.evidence import NO_EVIDENCE
+from p2pverify.core.loading import OnOutcome
 from p2pverify.core.machine import Machine
 from p2pverify.core.question import RequestRefused, encode_refusal
 from p2pverify.core.sync import SyncSession
@@ -80,7 +81,9 @@ class Driver:
         self._clock = clock
         self._silent = silent
         self._worker = Worker(engine, open_referee, clock=clock)
-        self._outbox = Outbox(journal, self._worker, clock=clock, respond=self._respond, feed=self._feed)
+        self._outbox = Outbox(
+            journal, self._worker, clock=clock, respond=self._respond, feed=self._feed, stalled=self._note_stalled
+        )
         self._catchup = CatchUp(machine.context, self._take_slice, self._outbox.wait_room)
         self._gate = Gate(machine)
         self._tickets = count(1)
@@ -105,9 +108,13 @@ class Driver:
         records: Iterable[bytes],
         answers: Iterable[StoredAnswer],
         evidence: Iterable[StoredEvidence] = (),
+        on_outcome: OnOutcome | None = None,
     ) -> int:
-        """Take what was stored before; once, before `run`. Blocks. Returns how many records were taken."""
-        taken = self.machine.load(records, answers, self._clock(), evidence)
+        """Take what was stored before; once, before `run`. Blocks. Returns how many records were taken.
+
+        `on_outcome` is told what became of each record before the next one is asked for.
+        """
+        taken = self.machine.load(records, answers, self._clock(), evidence, on_outcome)
         self._catchup.settle()
         return taken
 
@@ -241,6 +248,13 @@ class Driver:
         if convicted != self._excluded:
             self._excluded = convicted
             network.exclude(convicted)
+
+    def _note_stalled(self, why: str) -> None:
+        """The disk takes nothing, or takes what is written again: then there is something to do."""
+        self.machine.context.cannot_store = why
+        if not why:
+            self._handle(Tick())
+            self._changed.set()
 
     def _feed(self, event: Event) -> None:
         self._handle(event)

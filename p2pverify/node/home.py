@@ -6,6 +6,7 @@ Every command imports this module, so it needs little more than the standard lib
 `network.toml` mean, and what the database holds, is left to others.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -18,11 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from p2pverify.node.proof import home_key
+
 ENVIRONMENT = "P2PVERIFY_HOME"
 SEED_BYTES = 32
 TOKEN_BYTES = 32
 _FILE_BYTES_MAX = 4096  # of identity.key, token, api and node.lock
 _ARGV_CHARS_MAX = 300
+_RESTORE_IDENTITY = "restore it from a copy of this home, or move it away to begin as a new peer"
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)  # of file systems without hard links
 
 
 class HomeError(Exception):
@@ -82,21 +87,44 @@ class Home:
         """Whether the directory has an identity."""
         return self.identity_path.exists()
 
-    def init(self) -> bool:
-        """Make the directory (0700) and an identity if they are missing; True if the identity is new.
+    def init(self, config: str = "") -> bool:
+        """Make the directory (0700), config.toml with this text, and an identity, as far as they are missing or empty;
+        True if the identity is new.
 
-        An identity that is there is never replaced. Raises HomeError.
+        An identity that is there is never replaced, and none is made beside the records of an earlier one. What this
+        makes is taken back if it cannot be finished. Raises HomeError.
         """
         with _translated(self.path):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _create_private(self.identity_path, os.urandom(SEED_BYTES).hex())
+            made = [each for each in (self.path, *self.path.parents) if not each.exists()]
+        is_config_new = False
+        try:
+            with _translated(self.path):
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.is_initialised() and self.database_path.exists():
+                raise HomeError(
+                    f"{self.identity_path} is missing, and {self.database_path} holds the records of its peer",
+                    "put identity.key back from a copy of this home, or begin as a new peer in another home",
+                )
+            with _translated(self.config_path):
+                if config and not (self.config_path.exists() and self.config_path.stat().st_size > 0):
+                    is_config_new = True
+                    with atomic_file(self.config_path, mode=0o644) as file:
+                        file.write(config.encode())
+            return _create_private(self.identity_path, os.urandom(SEED_BYTES).hex())
+        except BaseException:
+            with suppress(OSError):
+                if is_config_new:
+                    self.config_path.unlink(missing_ok=True)
+                for directory in made:
+                    directory.rmdir()
+            raise
 
     def load_identity(self) -> bytes:
         """The identity's 32-byte seed. Raises HomeError if it is missing, readable by others or damaged."""
         text = _read_private(self.identity_path)
         if text is None:
             raise HomeError(f"{self.path} has no identity", "run 'p2pverify init' first, or name another --home")
-        return _from_hex(text, SEED_BYTES, self.identity_path, "restore it from a backup of the home directory")
+        return _from_hex(text, SEED_BYTES, self.identity_path, _RESTORE_IDENTITY)
 
     def ensure_token(self) -> str:
         """The local API's bearer token (64 hex digits), made on first use."""
@@ -112,6 +140,11 @@ class Home:
         if text is None:
             return None
         return _from_hex(text, TOKEN_BYTES, self.token_path, "delete it and restart the node").hex()
+
+    def key(self) -> bytes | None:
+        """With what the node of this home proves that it is (see `proof`), or None before the first start."""
+        token = self.read_token()
+        return None if token is None else home_key(token, self.load_identity())
 
     def write_api(self, url: str) -> None:
         """Say where the running node's API listens. Readers see the old URL or the new one, whole."""
@@ -150,12 +183,13 @@ class Home:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise self._held(os.pread(handle, _FILE_BYTES_MAX, 0)) from None
+            with suppress(OSError):  # what it says is a courtesy, also on a full disk; the kernel has the lock
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, _describe_process(), 0)
             try:
                 yield
             finally:
-                with suppress(OSError):  # what it says is a courtesy; closing is what unlocks
+                with suppress(OSError):
                     os.ftruncate(handle, 0)
         finally:
             os.close(handle)
@@ -173,10 +207,10 @@ class Home:
 
 
 @contextmanager
-def atomic_file(path: Path, *, mode: int) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, mode: int, replace: bool = True) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` when the block ends, complete and on disk; on an error, never.
 
-    `mode` is narrowed by the umask. Raises OSError.
+    `mode` is narrowed by the umask. Raises OSError; FileExistsError if it shall not replace what is there.
     """
     unfinished = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
@@ -185,29 +219,45 @@ def atomic_file(path: Path, *, mode: int) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        unfinished.rename(path)
+        if replace:
+            unfinished.rename(path)
+        else:
+            _name(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    try:
+        _sync_directory(path.parent)
+    except OSError:
+        if not replace:
+            path.unlink()
+        raise
+
+
+def _name(unfinished: Path, path: Path) -> None:
+    """Give a file its name if nothing has that name. Raises OSError, FileExistsError among them."""
+    try:
+        os.link(unfinished, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        unfinished.rename(path)
+    else:
+        unfinished.unlink()
 
 
 def _create_private(path: Path, text: str) -> bool:
-    """Create a 0600 file with one line; False if a file of that name is there already."""
+    """Create a 0600 file with one line, whole or not at all; False if there is one of that name already."""
     with _translated(path):
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
+        if path.exists():
             return False
         try:
-            with os.fdopen(handle, "wb") as file:
+            with atomic_file(path, mode=0o600, replace=False) as file:
                 file.write(f"{text}\n".encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        _sync_directory(path.parent)
+        except FileExistsError:
+            return False
     return True
 
 
@@ -267,4 +317,7 @@ def _translated(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise HomeError(f"{path.parent} does not exist", "run 'p2pverify init' first") from error
     except OSError as error:
-        raise HomeError(f"{path} cannot be used ({error.strerror})", "check its owner, mode and disk") from error
+        hint = "check its owner, mode and disk"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "free some space and try again"
+        raise HomeError(f"{path} cannot be used ({error.strerror})", hint) from error

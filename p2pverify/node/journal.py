@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from p2pverify.core.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.evidence import Output, decode_evidence, encode_evidence
 from p2pverify.core.records import Record
+
+_MARK = b"\x01"  # before a digest; no canonical array begins so
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,15 @@ class Kept:
 
     record: Record
     received: bool
+
+
+class JournalStalled(Exception):
+    """The disk takes nothing at the moment; the same may be tried again. `reason` says why, `hint` what to do."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"{reason}: {hint}")
+        self.reason = reason
+        self.hint = hint
 
 
 class Journal(Protocol):
@@ -31,7 +43,8 @@ class Journal(Protocol):
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
     ) -> None:
-        """Keep all or nothing; on return it is on disk. Raises the adapter's error if it cannot.
+        """Keep all or nothing; on return it is on disk. Raises JournalStalled if the disk takes nothing at the moment,
+        and the adapter's error if it never will.
 
         Evidence of epochs before `evidence_from` is forgotten.
         """
@@ -41,23 +54,41 @@ class Journal(Protocol):
 
 
 def encode_output(answer: StoredAnswer | StoredEvidence) -> bytes:
-    """Bytes of an answer's tokens, finish and logits digest, beside which the rest is stored."""
-    return encode_evidence(Output(answer.tokens, answer.finish, answer.logits))
+    """Bytes of an answer's tokens, finish and logits digest, beside which the rest is stored.
+
+    They begin with a digest over all of it, because nobody has signed it: a changed token would be another answer.
+    """
+    data = encode_evidence(Output(answer.tokens, answer.finish, answer.logits))
+    return _MARK + _digest(_place(answer), data) + data
 
 
 def decode_output(requester: bytes, question: bytes, data: bytes) -> StoredAnswer:
     """Read a stored answer. Raises DecodeError: the disk is outside too."""
-    output = _output(data)
+    output = _output([requester, question], data)
     return StoredAnswer(requester, question, output.tokens, output.finish, output.logits)
 
 
 def decode_stored_evidence(epoch: int, slot: int, responder: bytes, data: bytes) -> StoredEvidence:
     """Read stored evidence. Raises DecodeError."""
-    output = _output(data)
+    output = _output([epoch, slot, responder], data)
     return StoredEvidence(epoch, slot, responder, output.tokens, output.finish, output.logits)
 
 
-def _output(data: bytes) -> Output:
+def _place(answer: StoredAnswer | StoredEvidence) -> list[object]:
+    if isinstance(answer, StoredAnswer):
+        return [answer.requester, answer.question]
+    return [answer.epoch, answer.slot, answer.responder]
+
+
+def _digest(place: list[object], data: bytes) -> bytes:
+    return sha256(encode([*place, data]))
+
+
+def _output(place: list[object], data: bytes) -> Output:
+    if data.startswith(_MARK):  # without it an earlier version wrote it, and no digest
+        digest, data = data[1:33], data[33:]
+        if digest != _digest(place, data):
+            raise DecodeError("it is not what was written")
     output = decode_evidence(data)
     if output is None:
         raise DecodeError("a stored answer is empty")

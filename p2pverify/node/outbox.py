@@ -28,12 +28,13 @@ from p2pverify.core.events import (
     StoredEvidence,
 )
 from p2pverify.node import ports
-from p2pverify.node.journal import Journal, Kept
+from p2pverify.node.journal import Journal, JournalStalled, Kept
 from p2pverify.node.messages import encode_batches
 from p2pverify.node.worker import Worker
 
 EFFECTS_MAX = 4096
 BYTES_MAX = 32 * 1024 * 1024
+RETRY_S = 1.0  # between two tries to write to a disk that takes nothing
 log = logging.getLogger(__name__)
 
 Outcome = Computed | Scored | ComputeFailed | ResponseArrived | AskFailed
@@ -50,12 +51,16 @@ class Outbox:
         clock: Callable[[], int],
         respond: Callable[[int, bytes], None],
         feed: Callable[[Outcome], None],
+        stalled: Callable[[str], None],
     ) -> None:
+        """`stalled` is told why nothing can be written at the moment, and "" once it can again."""
         self._journal = journal
         self._worker = worker
         self._clock = clock
         self._respond = respond
         self._feed = feed
+        self._on_stalled = stalled
+        self._is_stalled = False
         self._queue: deque[tuple[Effect, bool]] = deque()
         self._bytes = 0
         self._woken = trio.Event()
@@ -65,7 +70,7 @@ class Outbox:
     @property
     def is_full(self) -> bool:
         """Whether the disk cannot keep up; then nothing more should be let in."""
-        return len(self._queue) >= EFFECTS_MAX or self._bytes >= BYTES_MAX
+        return self._is_stalled or len(self._queue) >= EFFECTS_MAX or self._bytes >= BYTES_MAX
 
     async def wait_room(self) -> None:
         """Wait until the outbox is not full."""
@@ -83,7 +88,10 @@ class Outbox:
             self._woken.set()
 
     async def run(self, network: ports.Network) -> None:
-        """Carry out effects until cancelled. Raises the journal's error, and then does nothing more."""
+        """Carry out effects until cancelled. Raises the journal's error, and then does nothing more.
+
+        While the disk takes nothing, the same batch is tried again and again, and all others wait behind it.
+        """
         async with trio.open_nursery() as nursery:
             while True:
                 while not self._queue:
@@ -109,9 +117,37 @@ class Outbox:
                 evidence += effect.evidence
                 evidence_from = max(evidence_from, effect.evidence_from)
         if records or answers or evidence:
-            await self._journal.persist(records, answers, evidence, evidence_from)
+            while True:
+                if await self._is_kept(records, answers, evidence, evidence_from):
+                    break
+                await trio.sleep(RETRY_S)
             self._count("commits")
             self._count("records persisted", len(records))
+
+    async def _is_kept(
+        self,
+        records: Sequence[Kept],
+        answers: Sequence[StoredAnswer],
+        evidence: Sequence[StoredEvidence],
+        evidence_from: int,
+    ) -> bool:
+        """Whether the journal has kept these; if not, it may do so later."""
+        try:
+            await self._journal.persist(records, answers, evidence, evidence_from)
+        except JournalStalled as stalled:
+            self._count("commits tried in vain")
+            if not self._is_stalled:
+                log.warning("%s: nothing is signed or answered meanwhile; %s", stalled.reason, stalled.hint)
+                self._is_stalled = True
+                self._on_stalled(f"{stalled.reason}; {stalled.hint}")
+            return False
+        if self._is_stalled:
+            log.warning("the disk takes what is written again")
+            self._is_stalled = False
+            self._on_stalled("")
+            self._emptied.set()
+            self._emptied = trio.Event()
+        return True
 
     def _carry_out(self, effects: Sequence[Effect], network: ports.Network, nursery: trio.Nursery) -> None:
         """All but the writing, which is done. Published records travel together, after the replies."""

@@ -128,6 +128,13 @@ class NodeReports(Reports):
             reasons.append(f"the network begins in {-self._ms_since_genesis() // 1000 + 1} s")
         elif self._is_quiet():
             reasons.append("silent for an epoch after the start")
+        missing = context.own_missing
+        if missing is not None:
+            reasons.append(
+                f"own record number {missing} is missing on disk: silent until other peers have sent it back"
+            )
+        if context.cannot_store:
+            reasons.append(context.cannot_store)
         if not self._network.neighbours() and context.network.founders != (machine.key,):
             reasons.append("no neighbours")
         if epoch - latest.epoch > FINAL_LAG_MAX:

@@ -49,12 +49,9 @@ RESTORE_HINT = (
     "the records come back from other peers, and a copy of the home directory brings back the rest"
 )
 
+DISK_FULL = "the disk or the quota is full"
 _BY_CODE = {
-    sqlite3.SQLITE_FULL: (
-        "the disk or the quota is full",
-        "free some space; writing goes on by itself",
-        False,
-    ),
+    sqlite3.SQLITE_FULL: (DISK_FULL, "free some space", False),
     sqlite3.SQLITE_BUSY: ("the database is locked", "end the other program that has {path} open", False),
     sqlite3.SQLITE_LOCKED: ("the database is locked", "end the other program that has {path} open", False),
     sqlite3.SQLITE_CORRUPT: ("the database is damaged", RESTORE_HINT, True),
@@ -66,6 +63,13 @@ _BY_CODE = {
         "check that {path} is a file and that its directory exists and is writable",
         True,
     ),
+    # A quota and a limit on a file's size are met here; what was to be written was taken back.
+    sqlite3.SQLITE_IOERR_WRITE: (
+        "the disk takes nothing more",
+        "free some space, or check the disk under {path}",
+        False,
+    ),
+    sqlite3.SQLITE_IOERR_SHMSIZE: (DISK_FULL, "free some space", False),
     sqlite3.SQLITE_IOERR: (
         "the disk failed to read or write",
         "check the disk under {path}, then start again",
@@ -74,20 +78,29 @@ _BY_CODE = {
 }
 
 
-def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
-    """The StoreError that says what a sqlite3 error means to whoever runs the node."""
+def from_sqlite(error: sqlite3.Error, path: Path, *, then: str = " and try again") -> StoreError:
+    """The StoreError that says what a sqlite3 error means to whoever runs the node.
+
+    `then` follows the hint of an error that is not fatal.
+    """
     code = getattr(error, "sqlite_errorcode", None)
-    known = _BY_CODE.get(code & 0xFF) if isinstance(code, int) else None
+    known = _BY_CODE.get(code, _BY_CODE.get(code & 0xFF)) if isinstance(code, int) else None
     if known is None:
         return StoreError(f"the database failed ({error})", f"check {path}, then start again")
     reason, hint, fatal = known
-    return StoreError(reason, hint.format(path=path), fatal=fatal)
+    return StoreError(reason, hint.format(path=path) + ("" if fatal else then), fatal=fatal)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether a sqlite3 error says that the file is not as it was written."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def from_os(error: OSError, path: Path) -> StoreError:
     """The StoreError for a file operation that the system refused."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError("the disk or the quota is full", "free some space and try again", fatal=False)
+        return StoreError(DISK_FULL, "free some space and try again", fatal=False)
     return StoreError(f"{path} cannot be used ({error.strerror})", "check the path and its permissions")
 
 

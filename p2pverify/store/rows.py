@@ -7,17 +7,30 @@ behind and its neighbours in the batch go through.
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from p2pverify.core.errors import LocalProtocolError
+from p2pverify.core.records import Record
+from p2pverify.store.inspection import Row
 from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, PutState, Write
 
 _PUT_RECORD = """
     INSERT INTO records (id, author, seq, kind, epoch, bytes, added) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
+# Takes the place of a row without being an UPDATE or a DELETE, which the tables' triggers refuse.
+_REPLACE_RECORD = """
+    INSERT OR REPLACE INTO records (place, id, author, seq, kind, epoch, bytes, added)
+    VALUES ((SELECT place FROM records WHERE id = ?1), ?1, ?2, ?3, ?4, ?5, ?6, ?7)"""
+_REPLACE_PLACE = """
+    INSERT OR REPLACE INTO records (place, id, author, seq, kind, epoch, bytes, added)
+    SELECT place, ?, ?, ?, ?, ?, bytes, added FROM records WHERE place = ?"""
 _PUT_OWN = "INSERT INTO own_log (seq, id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _PUT_ANSWER = """
     INSERT INTO answers (requester, question, response, added) VALUES (?, ?, ?, ?)
     ON CONFLICT (requester, question) DO NOTHING"""
+_REPLACE_ANSWER = """
+    INSERT OR REPLACE INTO answers (place, requester, question, response, added)
+    VALUES ((SELECT place FROM answers WHERE requester = ?1 AND question = ?2), ?1, ?2, ?3, ?4)"""
 _PUT_EVIDENCE = """
     INSERT INTO evidence (epoch, slot, responder, answer) VALUES (?, ?, ?, ?)
     ON CONFLICT (epoch, slot, responder) DO NOTHING"""
@@ -25,6 +38,28 @@ _DROP_EVIDENCE = "DELETE FROM evidence WHERE epoch < ?"
 _PUT_STATE = """
     INSERT INTO state (key, value) VALUES (?, ?)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value"""
+
+
+@dataclass(slots=True)
+class Damaged:
+    """Rows that are not what was written: a later write of the same id, or (requester, question), replaces them."""
+
+    records: set[bytes] = field(default_factory=set)
+    answers: set[tuple[bytes, bytes]] = field(default_factory=set)
+
+    def forget(self, writes: Iterable[Write]) -> None:
+        """These were written and are on disk."""
+        if self.records or self.answers:
+            self.records.difference_update(write.id for write in writes if isinstance(write, PutRecord))
+            self.answers.difference_update(
+                (write.requester, write.question) for write in writes if isinstance(write, PutAnswer)
+            )
+
+
+def rewrite_row(database: sqlite3.Connection, row: Row, record: Record) -> None:
+    """Put the columns of a row right; its place and its bytes stay."""
+    described = (record.id, record.author, record.seq, int(record.kind), record.epoch)
+    database.execute(_REPLACE_PLACE, (*described, row.place))
 
 
 def refusal(database: sqlite3.Connection, own: bytes, writes: Iterable[Write]) -> LocalProtocolError | None:
@@ -41,7 +76,7 @@ def refusal(database: sqlite3.Connection, own: bytes, writes: Iterable[Write]) -
     return None
 
 
-def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write]) -> tuple[int, int]:
+def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damaged: Damaged) -> tuple[int, int]:
     """Insert the writes of one append, in order by kind; returns how many records and how many answers are new."""
     added_s = int(time.time())
     records = [write for write in writes if isinstance(write, PutRecord)]
@@ -50,10 +85,14 @@ def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write]) -> tu
     records_new = answers_new = 0
     if records:
         rows = [(r.id, r.author, r.seq, int(r.kind), r.epoch, r.data, added_s) for r in records]
+        for row in (row for row in rows if row[0] in damaged.records):
+            database.execute(_REPLACE_RECORD, row)
         records_new = database.executemany(_PUT_RECORD, rows).rowcount
         database.executemany(_PUT_OWN, [(r.seq, r.id) for r in records if r.author == own])
     if answers:
         rows_of_answers = [(a.requester, a.question, a.response, added_s) for a in answers]
+        for row_of_answer in (row for row in rows_of_answers if row[:2] in damaged.answers):
+            database.execute(_REPLACE_ANSWER, row_of_answer)
         answers_new = database.executemany(_PUT_ANSWER, rows_of_answers).rowcount
     evidence = [write for write in writes if isinstance(write, PutEvidence)]
     if evidence:

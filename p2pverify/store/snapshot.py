@@ -7,37 +7,47 @@ from p2pverify.core.fold import Fold
 from p2pverify.core.ledger import Ledger
 from p2pverify.core.loading import take_records
 from p2pverify.core.network import Network
-from p2pverify.core.rules import Rules
-from p2pverify.core.verify import FAR_FUTURE
-from p2pverify.store.errors import StoreError
+from p2pverify.core.rules import FAR_FUTURE, Rules
+from p2pverify.store import schema
+from p2pverify.store.errors import StoreError, translated
 from p2pverify.store.exportfile import ExportHeader, ExportSummary, write_export
-from p2pverify.store.sqlite import Store
+from p2pverify.store.inspection import Damage, Inspection, name_damage
+from p2pverify.store.reading import stored_rows, reading
+
+_AFTER_DAMAGE = (
+    "'p2pverify ledger check' names all; a running node fetches them again, or ask another peer for an export"
+)
 
 
-def export_database(database: Path, network: Network, own: bytes, file: Path, cut_id: bytes | None) -> ExportSummary:
-    """Export up to a certified cut, or to the newest. Raises StoreError, ExportError."""
-    store = Store.open(database, network.id, own)
-    try:
-        stored = list(store.load_records())
-    finally:
-        store.close()
-    ledger, fold = _fold(network, stored)
+def export_database(
+    database: Path, network: Network, own: bytes, file: Path, cut_id: bytes | None
+) -> tuple[ExportSummary, list[Damage]]:
+    """Export up to a certified cut, or to the newest. Returns what was written, and which stored records are damaged
+    and therefore left out. Raises StoreError, ExportError.
+    """
+    with translated(database), reading(database) as connection:
+        schema.check(connection, database, network.id, None)
+        found = Inspection(stored_rows(connection), own, ())
+        ledger, fold = _fold(network, found)
+    damaged = found.damaged
     if fold.latest is fold.genesis:
+        if damaged:
+            raise StoreError(f"nothing final is left: {name_damage(damaged[0], own)}", _AFTER_DAMAGE)
         raise StoreError("nothing is final yet", "wait for the first certified cut: 'p2pverify status' shows it")
     chosen = fold.latest.id if cut_id is None else cut_id
     if not fold.is_certified(chosen) or chosen == network.id:
         raise StoreError("this node knows no certificate for that cut", "'p2pverify status --json' lists recent cuts")
     records = [record.data for record in ledger.records()]
-    return write_export(file, ExportHeader(network.id, network.encode(), chosen), records)
+    return write_export(file, ExportHeader(network.id, network.encode(), chosen), records), damaged
 
 
-def _fold(network: Network, stored: list[bytes]) -> tuple[Ledger, Fold]:
+def _fold(network: Network, found: Inspection) -> tuple[Ledger, Fold]:
     ledger = Ledger()
     fold = Fold(network, ledger)
-    for _ in take_records(fold, Rules(network, network.id, FAR_FUTURE), stored, _leave_out):
-        pass
+
+    def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
+        found.take_outcome(why)
+
+    for _, record, _ in take_records(fold, Rules(network, network.id, FAR_FUTURE), found.records(), refused):
+        found.take_outcome(record)
     return ledger, fold
-
-
-def _leave_out(_number: int, _refused: GossipIgnore | GossipReject) -> None:
-    """An export holds what counts; what the database holds beside it is its own affair."""

@@ -8,7 +8,7 @@ What the bytes mean, and whether a record deserves to be kept, is left to the co
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from p2pverify.core.errors import LocalProtocolError
+from p2pverify.core.records import Record
 from p2pverify.store import schema
 from p2pverify.store.errors import StoreError, from_sqlite, translated
-from p2pverify.store.rows import put, refusal
+from p2pverify.store.inspection import Inspection, Row
+from p2pverify.store.rows import Damaged, put, refusal, rewrite_row
 from p2pverify.store.writes import Write, check_write
 
 if TYPE_CHECKING:
@@ -62,12 +64,13 @@ class Store:
         self._send, self._receive = trio.open_memory_channel[_Append](QUEUE_MAX)
         self._limiter = trio.CapacityLimiter(1)
         self._counters = _Counters()
+        self._damaged = Damaged()
 
     @classmethod
     def open(cls, path: Path, network_id: bytes, own: bytes) -> "Store":
         """Open the database of a network (id, 32 B) and an identity (public key, 32 B), or make it. Blocks.
 
-        An existing file is checked page by page first (about a second per GB). Raises StoreError.
+        An existing file is checked page by page first (about 12 seconds per GB). Raises StoreError.
         """
         path = Path(path)
         with translated(path):
@@ -75,7 +78,9 @@ class Store:
                 schema.create(path, network_id, own)
             writer = schema.connect(path, "rw")
             try:
-                schema.check(writer, path, network_id, own)
+                indexes = schema.check(writer, path, network_id, own)
+                if indexes:
+                    schema.mend_indexes(writer, path, indexes)
                 schema.tune(writer)
                 reader = schema.connect(path, "ro")
             except BaseException:
@@ -130,8 +135,45 @@ class Store:
 
     def load_records(self) -> Iterator[bytes]:
         """All records as they travel, in the order they were stored. Blocks; holds no lock between pages."""
-        for row in self._pages("SELECT place, bytes FROM records WHERE place > ? ORDER BY place LIMIT ?"):
-            yield row[1]
+        return (row.data for row in self.load_rows())
+
+    def load_rows(self) -> Iterator[Row]:
+        """All records with what the other columns say of them, in the order they were stored. Blocks."""
+        for row in self._pages(
+            "SELECT place, id, author, seq, kind, epoch, bytes FROM records WHERE place > ? ORDER BY place LIMIT ?"
+        ):
+            yield Row(*row)
+
+    def load_own_log(self) -> list[tuple[int, bytes]]:
+        """Number and id of all own records, by number. Blocks."""
+        with translated(self.path):
+            return self._reader.execute("SELECT seq, id FROM own_log ORDER BY seq").fetchall()
+
+    def inspect(self) -> Inspection:
+        """A reading of all records that finds what is damaged."""
+        return Inspection(self.load_rows(), self._own, self.load_own_log())
+
+    def allow_replacing(self, records: Iterable[bytes], answers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Damaged rows, which a later append with the same id, or (requester, question), replaces. Before `run`."""
+        self._damaged.records.update(records)
+        self._damaged.answers.update(answers)
+
+    def is_damaged(self, record_id: bytes) -> bool:
+        """Whether the row of a record is damaged and not yet replaced."""
+        return record_id in self._damaged.records
+
+    def describe_anew(self, rows: Iterable[tuple[Row, Record]]) -> None:
+        """Write the columns beside whole records again, from what the records say. Blocks; before `run`."""
+        with translated(self.path):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                for row, record in rows:
+                    rewrite_row(self._writer, row, record)
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
 
     def load_answers(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         """All (requester, question, response), in the order they were stored. Blocks."""
@@ -173,6 +215,8 @@ class Store:
             "answers": self._value("SELECT max(place) FROM answers", ()) or 0,
             "records_added": counters.records_added,
             "answers_added": counters.answers_added,
+            "records_damaged": len(self._damaged.records),
+            "answers_damaged": len(self._damaged.answers),
             "batches": counters.batches,
             "appends": counters.appends,
             "writes": counters.writes,
@@ -201,7 +245,7 @@ class Store:
         try:
             added = self._transact(batch)
         except sqlite3.Error as error:
-            failure = from_sqlite(error, self.path)
+            failure = from_sqlite(error, self.path, then="; writing goes on by itself")
             for pending in batch:
                 pending.error = failure.copy()
             counters.failed += len(batch)
@@ -229,7 +273,7 @@ class Store:
             for pending in batch:
                 pending.error = refusal(self._writer, self._own, pending.writes)
                 if pending.error is None:
-                    more_records, more_answers = put(self._writer, self._own, pending.writes)
+                    more_records, more_answers = put(self._writer, self._own, pending.writes, self._damaged)
                     records += more_records
                     answers += more_answers
             self._writer.execute("COMMIT")
@@ -237,6 +281,9 @@ class Store:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
             raise
+        for pending in batch:
+            if pending.error is None:
+                self._damaged.forget(pending.writes)
         return records, answers
 
     def _refuse_rest(self, batch: Sequence[_Append]) -> None:

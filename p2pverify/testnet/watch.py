@@ -29,6 +29,7 @@ class Watch:
         self.silent: set[str] = set()  # peers whose API did not answer the last time
         self._scores_at: dict[str, dict[str, Scores]] = {}
         self._home_of = home_of
+        self._peer_ids = {peer.name: peer.peer_id for peer in plan.peers}
         self._limiter = trio.CapacityLimiter(8)
         self._changed = trio.Event()
         self._readings = 0
@@ -82,6 +83,8 @@ class Watch:
 
     async def _read(self, name: str, url: str) -> None:
         status = await trio.to_thread.run_sync(fetch, url, "/v1/status", Status, limiter=self._limiter)
+        if status.peer_id != self._peer_ids[name]:
+            raise ReadError(f"{url} belongs to another peer by now")
         self.statuses[name] = status
         seen = self.final.get(name)
         if status.newest is not None and (seen is None or seen.cut != status.newest.cut):

@@ -15,8 +15,10 @@ from p2pverify.api import bind as api_bind
 from p2pverify.api import connections, gate
 from p2pverify.api.bind import BindError
 from p2pverify.api.server import serve
+from p2pverify.node.proof import NONCE_BYTES, NONCE_HEADER, PROOF_HEADER, prove
 from tests.api.fakes import TOKEN, FakeReports, Reply, request
 
+HOME_KEY = bytes(range(32))
 BEARER = (("Authorization", f"Bearer {TOKEN}"),)
 
 
@@ -44,9 +46,23 @@ async def running(reports: FakeReports | None = None) -> AsyncIterator[Server]:
         async with trio.open_nursery() as nursery:
             chosen = reports or FakeReports()
             left: list[bool] = []
-            run = partial(serve, chosen, bind="127.0.0.1:0", token=TOKEN, on_leave=lambda: left.append(True))
+            run = partial(
+                serve, chosen, bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, on_leave=lambda: left.append(True)
+            )
             yield Server(await nursery.start(run), chosen, left)
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("path", ["/livez", "/v1/status", "/metrics", "/nowhere", "/v1/audits?limit=x", "/v1/leave"])
+async def test_every_answer_proves_of_which_home_it_is(path: str) -> None:
+    """A nonce comes back as its HMAC under the home's key; without one, or with something else, there is no proof."""
+    nonce = bytes(range(NONCE_BYTES))
+    async with running() as server:
+        reply = await server.ask(path, headers=((NONCE_HEADER, nonce.hex()),))
+        assert reply.headers[PROOF_HEADER.lower()] == prove(HOME_KEY, nonce).hex()
+        for others in ((), (nonce.hex()[1:],), ("g" * 64,), ("\xff" * 64,), (nonce.hex(), nonce.hex())):
+            reply = await server.ask(path, headers=tuple((NONCE_HEADER, each) for each in others))
+            assert PROOF_HEADER.lower() not in reply.headers
 
 
 @pytest.mark.parametrize(
@@ -338,7 +354,7 @@ async def test_every_route_is_described() -> None:
 async def test_only_loopback_is_served(bind: str) -> None:
     """An address that others could reach, or that is none, is refused with what to do."""
     with pytest.raises(BindError) as caught:
-        await serve(FakeReports(), bind=bind, token=TOKEN, on_leave=lambda: None)
+        await serve(FakeReports(), bind=bind, token=TOKEN, home_key=HOME_KEY, on_leave=lambda: None)
     assert "127.0.0.1" in caught.value.hint
 
 
@@ -346,7 +362,9 @@ async def test_a_port_in_use_is_named() -> None:
     """A second server on one port gets a sentence, not an exception group."""
     async with running() as server:
         with pytest.raises(BindError, match=str(server.port)):
-            await serve(FakeReports(), bind=f"127.0.0.1:{server.port}", token=TOKEN, on_leave=lambda: None)
+            await serve(
+                FakeReports(), bind=f"127.0.0.1:{server.port}", token=TOKEN, home_key=HOME_KEY, on_leave=lambda: None
+            )
 
 
 async def test_the_port_is_free_after_shutdown() -> None:
@@ -361,7 +379,7 @@ async def test_a_cancelled_start_ends() -> None:
     """Cancelling before the server has started ends it too."""
     with trio.fail_after(10), trio.CancelScope() as scope:
         scope.cancel()
-        await serve(FakeReports(), bind="127.0.0.1:0", token=TOKEN, on_leave=lambda: None)
+        await serve(FakeReports(), bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, on_leave=lambda: None)
     assert scope.cancelled_caught
 
 

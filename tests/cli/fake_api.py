@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from p2pverify.node import proof
 from p2pverify.node.home import Home
 
 
@@ -22,7 +23,11 @@ class FakeApi:
 @contextmanager
 def fake_api(home: Home, bodies: dict[str, tuple[int, bytes]]) -> Iterator[FakeApi]:
     """Serve `bodies` on a free port that the home's `api` file names."""
-    state = FakeApi(bodies)
+    state = FakeApi({"/livez": (200, b'{"schema":"p2pverify/live/1","live":true}'), **bodies})
+    home.init()
+    home.ensure_token()
+    key = home.key()
+    assert key is not None
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -31,6 +36,8 @@ def fake_api(home: Home, bodies: dict[str, tuple[int, bytes]]) -> Iterator[FakeA
             status, body = state.bodies[self.path]
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            nonce = bytes.fromhex(self.headers[proof.NONCE_HEADER])
+            self.send_header(proof.PROOF_HEADER, proof.prove(key, nonce).hex())
             self.end_headers()
             self.wfile.write(body)
 
@@ -42,7 +49,6 @@ def fake_api(home: Home, bodies: dict[str, tuple[int, bytes]]) -> Iterator[FakeA
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        home.init()
         home.write_api(f"http://127.0.0.1:{server.server_port}")
         try:
             yield state

@@ -1,6 +1,7 @@
 """Reading commands against an API that says what a test wants: tables, JSON, and answers that are none."""
 
 import json
+import shutil
 import socket
 from pathlib import Path
 
@@ -182,7 +183,7 @@ def test_leave_sends_the_token(home: Home) -> None:
         refusal = {"schema": "p2pverify/error/1", "error": "wrong_token", "message": "not the token"}
         api.bodies["/v1/leave"] = body(refusal, 403)
         refused = run(home.path, "leave")
-    assert api.requests == [("POST", "/v1/leave", f"Bearer {token}")] * 2
+    assert api.requests == [("GET", "/livez", None), ("POST", "/v1/leave", f"Bearer {token}")] * 2
     assert (refused.returncode, refused.stderr.splitlines()[0]) == (
         1,
         "p2pverify: the node refused: not the token",
@@ -216,6 +217,38 @@ def test_whatever_else_answers_is_no_node(home: Home, answer: bytes) -> None:
     said, hint = done.stderr.splitlines()
     assert said.startswith("p2pverify: ")
     assert hint == "hint: start it with 'p2pverify join'"
+
+
+@pytest.mark.parametrize("command", [("status",), ("peers", "--json"), ("scores",), ("audits",), ("leave", "--yes")])
+def test_the_node_of_another_home_is_not_shown(home: Home, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """After a kill another node may have the port that the `api` file names: it gets no token, and is not this one."""
+    home.init()
+    home.ensure_token()
+    other = Home(tmp_path / "other")
+    bodies = {"/v1/status": body(STATUS), "/v1/scores?view=final": body(SCORES)}
+    with fake_api(other, bodies) as api:
+        api.bodies |= {path: body({"schema": f"p2pverify/{path[4:9]}/1"}) for path in ("/v1/peers", "/v1/leave")}
+        api.bodies["/v1/audits?limit=20"] = body(AUDITS)
+        home.write_api(str(other.read_api()))
+        done = run(home.path, *command)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"is not the node of {home.path}" in done.stderr
+    assert all(token is None for _, _, token in api.requests)
+
+
+@pytest.mark.parametrize("changed", ["token_path", "identity_path"])
+def test_the_token_and_the_identity_make_the_node_of_a_home(home: Home, tmp_path: Path, changed: str) -> None:
+    """A copied home with another identity, or with another token, is another home."""
+    other = Home(tmp_path / "other")
+    with fake_api(other, {"/v1/status": body(STATUS)}):
+        shutil.copytree(other.path, home.path, dirs_exist_ok=True)
+        assert run(home.path, "status").returncode == 0
+        getattr(home, changed).unlink()
+        home.init()
+        home.ensure_token()
+        done = run(home.path, "status")
+    assert done.returncode == 3
+    assert "is not the node of" in done.stderr
 
 
 def test_a_stale_api_file_means_no_node(home: Home) -> None:

@@ -73,6 +73,7 @@ EXEMPT = {
 }
 
 Read = Callable[[bytes], Any]
+_STORED = canon.encode([[1, 2, 3], "stop", bytes(32)])
 NOTHING: Callable[[], list[bytes]] = lambda: [b""]  # noqa: E731  # the seeds of who has none
 
 
@@ -176,7 +177,7 @@ def _gated(data: bytes) -> None:
     """A query, and a header of each name, as the gate sees them before any route."""
     query, _, value = data.partition(b"\n")
     port = gate.allowed_hosts(80)
-    stood = gate.Gate(_no_app, hosts=port, routes={"/": frozenset({"limit"})}, counts=Counts())
+    stood = gate.Gate(_no_app, hosts=port, routes={"/": frozenset({"limit"})}, counts=Counts(), home_key=bytes(32))
     headers = [(b"host", b"localhost"), (b"content-length", value)]
     stood._check({"type": "http", "path": "/", "query_string": query, "headers": headers})
 
@@ -263,12 +264,14 @@ DECODERS: dict[str, Decoder] = {
     "node.journal.decode_output": Decoder(
         lambda data: journal.decode_output(bytes(32), bytes(32), data),
         write=journal.encode_output,
-        seeds=lambda: [canon.encode([[1, 2, 3], "stop", bytes(32)])],
+        is_canonical=False,  # earlier versions wrote no digest
+        seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
     ),
     "node.journal.decode_stored_evidence": Decoder(
         lambda data: journal.decode_stored_evidence(3, 0, bytes(32), data),
         write=journal.encode_output,
-        seeds=lambda: [canon.encode([[1, 2, 3], "stop", bytes(32)])],
+        is_canonical=False,  # earlier versions wrote no digest
+        seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
     ),
     "core.evidence.decode_evidence_request": Decoder(
         evidence.decode_evidence_request,

@@ -32,6 +32,7 @@ from p2pverify.core.jobs import Purpose
 from p2pverify.core.records import NO_PREV, Kind, Record, make_record
 from p2pverify.node import ports
 from p2pverify.node.driver import TICKETS_MAX, Driver
+from p2pverify.node.journal import JournalStalled
 from p2pverify.node.messages import BATCH_RECORDS_MAX
 from p2pverify.node.outbox import EFFECTS_MAX
 from p2pverify.node.ports import GossipVerdict
@@ -146,6 +147,35 @@ async def test_a_failed_write_ends_the_node_and_nothing_more_is_done(autojump_cl
             nursery.start_soon(ask)
     assert not answered
     assert bench.trace == ["writing 1+0"]
+
+
+async def test_a_full_disk_is_waited_for(autojump_clock, nursery):
+    """Nothing leaves before it is written, nothing more is let in or signed, and all goes on once there is room."""
+    one = record(SEEDS[0])
+    bench = Bench(on_request(Persist((one,)), Respond(1, b"answer"), Publish((one.data,))))
+    bench.journal.error = JournalStalled("the disk is full", "free some space; writing goes on by itself")
+    answered: list[bytes] = []
+
+    async def ask() -> None:
+        answered.append(await bench.driver.serve(b"request", SOURCE))
+
+    await nursery.start(bench.driver.run, bench.network)
+    nursery.start_soon(ask)
+    await trio.sleep(60)
+    context = bench.machine.context
+    assert context.cannot_store == "the disk is full; free some space; writing goes on by itself"
+    assert not context.may_write(NETWORK.params.epoch_start_ms(100))
+    assert not answered
+    assert b"busy" in await bench.driver.serve(b"another", SOURCE)
+    assert bench.driver.judge(encode([record(SEEDS[1]).data]), SOURCE) is GossipVerdict.IGNORE
+    assert set(bench.trace) == {"writing 1+0"}
+    assert bench.driver.statistics()["commits tried in vain"] > 10
+    bench.journal.error = None
+    await trio.sleep(5)
+    assert answered == [b"answer"]
+    assert bench.trace[-2:] == ["written", "published"]
+    assert context.may_write(NETWORK.params.epoch_start_ms(100))
+    nursery.cancel_scope.cancel()
 
 
 async def test_own_records_from_others_are_marked(autojump_clock, nursery):

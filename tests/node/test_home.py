@@ -1,5 +1,6 @@
 """The home directory keeps secrets to itself and lets one process in."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -235,3 +236,93 @@ def test_import_stays_light() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
     assert found.stdout.strip() == b"[]"
+
+
+class FullDisk:
+    """Lets so many calls that make bytes durable succeed, and then none."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def fsync(self, handle: int) -> None:
+        if self.left == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.left -= 1
+
+
+def test_init_makes_a_whole_home_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the disk becomes full, nothing is left behind, and the next init makes all of it."""
+    made = Home(tmp_path / "some" / "where")
+    calls = 0
+    while True:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", FullDisk(calls).fsync)
+            try:
+                assert made.init("# config\n")
+                break
+            except HomeError as error:
+                said = str(error)
+        assert "No space left" in said
+        assert "free some space" in said
+        assert list(tmp_path.iterdir()) == []
+        calls += 1
+    assert calls >= 2
+    assert made.config_path.read_text() == "# config\n"
+    assert len(made.load_identity()) == 32
+    assert sorted(each.name for each in made.path.iterdir()) == ["config.toml", "identity.key"]
+
+
+def test_a_failed_init_leaves_alone_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory of before stays with what was in it; an empty config.toml is as good as none."""
+    made = Home(tmp_path / "home")
+    made.path.mkdir()
+    (made.path / "mine").write_text("mine")
+    made.config_path.write_text("")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", FullDisk(0).fsync)
+        with pytest.raises(HomeError):
+            made.init("# config\n")
+    assert (made.path / "mine").read_text() == "mine"
+    assert not made.identity_path.exists()
+    assert made.init("# config\n")
+    assert made.config_path.read_text() == "# config\n"
+    assert not made.init("# another\n")
+    assert made.config_path.read_text() == "# config\n"
+
+
+def test_no_identity_is_made_beside_the_records_of_another(tmp_path: Path) -> None:
+    """If identity.key was lost, a new one would only be a stranger to the database."""
+    made = Home(tmp_path / "home")
+    made.path.mkdir()
+    made.database_path.write_bytes(b"whatever")
+    with pytest.raises(HomeError, match=r"identity\.key is missing.*put identity\.key back"):
+        made.init()
+    assert not made.identity_path.exists()
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_file_systems_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """There a private file is made by renaming, and still replaces nothing."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refuse)
+    made = Home(tmp_path / "home")
+    assert made.init()
+    seed = made.load_identity()
+    assert not made.init()
+    assert made.load_identity() == seed
+
+
+def test_the_lock_holds_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the lock's file says is a courtesy; the kernel has the lock."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    made = Home(tmp_path / "home")
+    made.init()
+    monkeypatch.setattr(os, "pwrite", full)
+    with made.lock(), pytest.raises(HomeError, match="in use"), made.lock():
+        pass

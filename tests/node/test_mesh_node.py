@@ -1,9 +1,10 @@
 """Nodes with real sockets, real databases and a toy engine, all in one process."""
 
 import hashlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from p2pverify.node.classes import match_class
 from p2pverify.node.driver import Driver, unix_ms
 from p2pverify.node.networkfile import new_network
 from p2pverify.node.reports import NodeReports
+from p2pverify.store.checkup import check_up
 from p2pverify.store.sqlite import Store
 
 LOCAL = "/ip4/127.0.0.1/tcp/0"
@@ -69,9 +71,9 @@ async def running(name: str, made: tuple[Network, tuple], directory: Path, *boot
     try:
         index, manifest = match_class(network, manifests, engine.info)
         machine = Machine(network, seed, index, manifest, engine.info.context_tokens, hardware="testbox")
-        journal = StoreJournal(store)
+        journal = StoreJournal(store, machine.key)
         driver = Driver(machine, journal, engine)
-        driver.load(store.load_records(), journal.answers())
+        journal.load_into(driver)
         mesh = Mesh(seed, network.id, LOCAL, bootstrap, driver, sync_limits=SyncLimits(interval_s=0.3))
         reports = NodeReports(driver, mesh, journal, engine.info)
         async with trio.open_nursery() as nursery:
@@ -176,3 +178,47 @@ async def test_a_latecomer_gets_everything_by_catching_up(tmp_path):
 def test_time_is_in_unix_milliseconds():
     """The default clock is the wall clock, in milliseconds."""
     assert abs(unix_ms() - time.time() * 1000) < 60_000
+
+
+def damage_records(path: Path, *ids: bytes) -> None:
+    """Flip one bit of each of these stored records."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        (text,) = database.execute("SELECT sql FROM sqlite_master WHERE name = 'records_no_update'").fetchone()
+        database.execute("DROP TRIGGER records_no_update")
+        for record_id in ids:
+            data = bytearray(database.execute("SELECT bytes FROM records WHERE id = ?", (record_id,)).fetchone()[0])
+            data[-3] ^= 1
+            database.execute("UPDATE records SET bytes = ? WHERE id = ?", (bytes(data), record_id))
+        database.execute(text)
+
+
+async def test_what_was_damaged_on_disk_comes_back_from_neighbours(tmp_path):
+    """Bob signs nothing over an own record that he cannot read, however long that takes, and goes on once he has it."""
+    made = network_of("alice", "bob")
+    with trio.fail_after(PATIENCE_S):
+        async with running("alice", made, tmp_path) as alice:
+            async with running("bob", made, tmp_path, alice.address) as bob:
+                await alice.driver.wait_final(4)
+                await bob.driver.wait_final(4)
+                own, other = bob.driver.machine.key, alice.driver.machine.key
+                said = [record.id for record in bob.driver.machine.context.ledger.chain(own)]
+                heard = [record.id for record in bob.driver.machine.context.ledger.chain(other)]
+            damage_records(tmp_path / "bob.db", said[3], said[5], heard[2])
+            async with running("bob", made, tmp_path) as bob:
+                context = bob.driver.machine.context
+                assert context.own_missing == 3
+                assert not context.may_write(unix_ms() + 100 * EPOCH_MS)
+                assert "own record number 3 is missing" in str(bob.reports.unready())
+                assert bob.reports.counters()["store records_damaged"] == 3
+            async with running("bob", made, tmp_path, alice.address) as bob:
+                context = bob.driver.machine.context
+                await bob.driver.wait_final(alice.driver.machine.fold.latest.index + 3)
+                await alice.driver.wait_final(bob.driver.machine.fold.latest.index)
+                assert context.own_missing is None
+                assert context.ledger.statistics()["forked"] == 0
+                assert bob.reports.counters()["store records_damaged"] == 0
+                chain = [record.id for record in context.ledger.chain(own)]
+                assert chain[: len(said)] == said
+                assert len(chain) > len(said)
+                assert alice.driver.machine.fold.latest.members[own].fork_until == -1
+        assert check_up(tmp_path / "bob.db", made[0].id, own).faults == ()

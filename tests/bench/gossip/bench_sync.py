@@ -132,7 +132,7 @@ class _Journal(StoreJournal):
     """The node's journal, which says when all records are on disk."""
 
     def __init__(self, store: Store, count: int) -> None:
-        super().__init__(store)
+        super().__init__(store, bytes(32))
         self.full = trio.Event()
         self._missing = count
 

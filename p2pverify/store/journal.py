@@ -1,0 +1,130 @@
+"""The node's journal over the database: what it writes, what it reads at its start, and what it finds damaged there."""
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from p2pverify.core.errors import DecodeError, LocalProtocolError
+from p2pverify.core.events import StoredAnswer, StoredEvidence
+from p2pverify.core.loading import Outcome
+from p2pverify.node.driver import Driver
+from p2pverify.node.journal import JournalStalled, Kept, decode_output, decode_stored_evidence, encode_output
+from p2pverify.store.errors import StoreError
+from p2pverify.store.inspection import Damage, Inspection, name_damage
+from p2pverify.store.sqlite import Store
+from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, Write
+
+NAMED_MAX = 20
+log = logging.getLogger(__name__)
+
+
+class StoreJournal:
+    """One node's journal. `own` is its public key."""
+
+    def __init__(self, store: Store, own: bytes) -> None:
+        self._store = store
+        self._own = own
+        self._inspection: Inspection | None = None
+        self._bad_answers: list[tuple[bytes, bytes]] = []
+
+    async def persist(
+        self,
+        records: Sequence[Kept],
+        answers: Sequence[StoredAnswer],
+        evidence: Sequence[StoredEvidence] = (),
+        evidence_from: int = 0,
+    ) -> None:
+        """As the port says. Raises StoreError, also for an own record with a number that was used before."""
+        writes: list[Write] = [
+            PutRecord(r.id, r.author, r.seq, r.kind, r.epoch, r.data, received=kept.received)
+            for kept in records
+            for r in (kept.record,)
+        ]
+        writes += [PutAnswer(a.requester, a.question, encode_output(a)) for a in answers]
+        writes += [PutEvidence(e.epoch, e.slot, e.responder, encode_output(e)) for e in evidence]
+        if evidence_from > 0:
+            writes.append(DropEvidence(evidence_from))
+        mended = [kept.record for kept in records if self._store.is_damaged(kept.record.id)]
+        try:
+            await self._store.append(writes)
+        except StoreError as error:
+            if error.fatal:
+                raise
+            raise JournalStalled(error.reason, error.hint) from error
+        except LocalProtocolError as error:
+            raise StoreError(
+                f"this peer would sign a second record with one number ({error.reason})",
+                "look with 'p2pverify ledger check'; if another copy of this home has run, use the home that ran last",
+            ) from error
+        for record in mended:
+            log.warning("record %s has come back and is whole again", record.id.hex()[:16])
+
+    def statistics(self) -> dict[str, int]:
+        return self._store.statistics()
+
+    def load_into(self, driver: Driver) -> int:
+        """Give a node what was stored, and say what is damaged. Blocks. Returns how many records were taken."""
+        taken = driver.load(self.records(), self.answers(), self.evidence(), self.take_outcome)
+        driver.machine.expect_own(self.end_loading())
+        return taken
+
+    def records(self) -> Iterator[bytes]:
+        """All stored records; `take_outcome` is told what became of each before the next is taken. Blocks."""
+        self._inspection = self._store.inspect()
+        return self._inspection.records()
+
+    def take_outcome(self, outcome: Outcome) -> None:
+        """Note whether the record that was refused, or taken, is the one that was written."""
+        assert self._inspection is not None
+        self._inspection.take_outcome(outcome)
+
+    def answers(self) -> Iterator[StoredAnswer]:
+        """What was answered before. Damaged ones are left out, so that they are answered anew. Blocks."""
+        for requester, question, data in self._store.load_answers():
+            try:
+                yield decode_output(requester, question, data)
+            except DecodeError:
+                self._bad_answers.append((requester, question))
+
+    def evidence(self) -> Iterator[StoredEvidence]:
+        """What own slots across classes were answered. Damaged ones are left out: others may have them. Blocks."""
+        for epoch, slot, responder, data in self._store.load_evidence():
+            try:
+                yield decode_stored_evidence(epoch, slot, responder, data)
+            except DecodeError as error:
+                log.warning("stored evidence of slot %d of epoch %d is left out: %s", slot, epoch, error.reason)
+
+    def end_loading(self) -> int:
+        """Name what is damaged, and let it be replaced. Returns the number below which own records were signed.
+
+        Blocks; before the store runs.
+        """
+        found = self._inspection
+        assert found is not None
+        for damage in found.damaged[:NAMED_MAX]:
+            log.warning("%s; %s", name_damage(damage, self._own), self._what_follows(damage))
+        if len(found.damaged) > NAMED_MAX:
+            log.warning("%d more stored records are damaged", len(found.damaged) - NAMED_MAX)
+        self._name_missing(found)
+        if found.misdescribed:
+            log.warning("%d stored records had wrong columns beside them, now put right", len(found.misdescribed))
+            self._store.describe_anew(found.misdescribed)
+        if self._bad_answers:
+            log.warning("%d stored answers are damaged; they are answered anew if asked for", len(self._bad_answers))
+        self._store.allow_replacing((damage.id for damage in found.damaged), self._bad_answers)
+        return found.signed_before
+
+    def _what_follows(self, damage: Damage) -> str:
+        if damage.author == self._own:
+            return "this peer signs nothing until it has come back from other peers"
+        return "it is fetched again from other peers"
+
+    def _name_missing(self, found: Inspection) -> None:
+        named = {damage.seq for damage in found.damaged if damage.author == self._own}
+        gone = [seq for seq in found.own_holes if seq not in named]
+        if gone:
+            log.warning(
+                "%d own records are missing, the first with number %d; this peer signs nothing until they have come "
+                "back from other peers",
+                len(gone),
+                gone[0],
+            )

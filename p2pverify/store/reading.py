@@ -1,0 +1,73 @@
+"""Reading a node's database beside the node, which may run meanwhile; nothing is written to it.
+
+A database on a read-only medium is read too. SQLite cannot share a write-ahead log there, so a database whose log
+holds something is copied first.
+"""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from p2pverify.store import schema
+from p2pverify.store.errors import RESTORE_HINT, StoreError, translated
+from p2pverify.store.inspection import Row
+
+_ROWS = "SELECT place, id, author, seq, kind, epoch, bytes FROM records ORDER BY place"
+
+
+@contextmanager
+def reading(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to an existing database, wherever it lies. Raises sqlite3.Error, OSError."""
+    try:
+        connection = schema.connect(database, "rw")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        with _reading_unshared(database) as unshared:
+            yield unshared
+        return
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _reading_unshared(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection where SQLite can make no files beside the database."""
+    log = Path(f"{database}-wal")
+    with TemporaryDirectory(prefix="p2pverify-") as directory:
+        if log.exists() and log.stat().st_size > 0:
+            copy = Path(directory) / database.name
+            shutil.copyfile(database, copy)
+            shutil.copyfile(log, f"{copy}-wal")
+            connection = schema.connect(copy, "rw")
+        else:
+            connection = schema.connect(database, "ro", immutable=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def stored_rows(connection: sqlite3.Connection) -> Iterator[Row]:
+    """All stored records in the order in which they came. Raises sqlite3.Error."""
+    return (Row(*row) for row in connection.execute(_ROWS))
+
+
+def owner_of(database: Path) -> tuple[bytes, bytes] | None:
+    """The network id and the public key that a database was made for; None if there is no database yet.
+
+    Raises StoreError for a file that is no database of this version.
+    """
+    if not database.exists():
+        return None
+    with translated(database), reading(database) as connection:
+        schema.check_kind(connection, database)
+        found = schema.owner(connection)
+    if not all(len(part) == 32 for part in found):
+        raise StoreError(f"{database} does not say of which network it is", RESTORE_HINT.format(path=database))
+    return found

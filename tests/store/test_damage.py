@@ -1,0 +1,310 @@
+"""What is damaged on disk is found, named, left out, and replaced by whoever has it; nothing else is ever replaced."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pverify.core import sign
+from p2pverify.core.canon import encode
+from p2pverify.core.errors import DecodeError, GossipIgnore
+from p2pverify.core.events import StoredAnswer, StoredEvidence
+from p2pverify.core.records import NO_PREV, Kind, Record, make_record
+from p2pverify.node.journal import Kept, decode_output, decode_stored_evidence, encode_output
+from p2pverify.store import schema
+from p2pverify.store.checkup import check_up
+from p2pverify.store.errors import StoreError
+from p2pverify.store.inspection import Inspection, Row
+from p2pverify.store.journal import StoreJournal
+from p2pverify.store.sqlite import Store
+
+NETWORK = bytes([7]) * 32
+SEEDS = (bytes([1]) * 32, bytes([2]) * 32)
+ALICE, BOB = (sign.public_key(seed) for seed in SEEDS)
+ANSWER = StoredAnswer(BOB, bytes(32), (5, 6, 7), "stop", bytes(32))
+EVIDENCE = StoredEvidence(3, 0, BOB, (5, 6, 7), "stop", bytes(32))
+REFUSED = GossipIgnore("for whatever reason")
+
+
+def log_of(seed: bytes, count: int) -> list[Record]:
+    """A log of leaves."""
+    records: list[Record] = []
+    for seq in range(count):
+        prev = records[-1].id if records else NO_PREV
+        records.append(
+            make_record(
+                seed, sign.public_key(seed), NETWORK, epoch=1, seq=seq, prev=prev, kind=Kind.LEAVE, payload=encode([])
+            )
+        )
+    return records
+
+
+ALICES, BOBS = log_of(SEEDS[0], 6), log_of(SEEDS[1], 6)
+STORED = [record for pair in zip(ALICES, BOBS, strict=True) for record in pair]
+
+
+@asynccontextmanager
+async def running(path: Path) -> AsyncIterator[tuple[Store, StoreJournal, int]]:
+    """A store that was read as a node reads it at its start; with its journal, and the first free own number."""
+    with closing(Store.open(path, NETWORK, ALICE)) as store:
+        journal = StoreJournal(store, ALICE)
+        for _ in journal.records():
+            journal.take_outcome(REFUSED)  # so that each row is held against itself
+        list(journal.answers())
+        list(journal.evidence())
+        free = journal.end_loading()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(store.run)
+            yield store, journal, free
+            nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A database with six records of each, an answer and evidence."""
+    made = tmp_path / "node.db"
+    async with running(made) as (_, journal, _):
+        await journal.persist([Kept(r, r.author != ALICE) for r in STORED], [ANSWER], [EVIDENCE])
+    return made
+
+
+def change(path: Path, *statements: tuple[str, tuple[object, ...]]) -> None:
+    """Change a database as no program of ours does."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            database.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            database.execute(*statement)
+        for _, text in triggers:
+            database.execute(text)
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8 % len(data)] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def damage(path: Path, *records: Record, bit: int = 9) -> None:
+    change(path, *(("UPDATE records SET bytes = ? WHERE id = ?", (flipped(r.data, bit), r.id)) for r in records))
+
+
+def names(directory: Path) -> list[str]:
+    return [each.name for each in directory.iterdir()]
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def change_index(path: Path) -> bytes:
+    """Flip a bit of an id in the index of the records; returns what the file holds then."""
+    index = "sqlite_autoindex_records_1"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        root = database.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (index,)).fetchone()[0]
+        size = database.execute("PRAGMA page_size").fetchone()[0]
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(path.read_bytes())
+    at = data.index(BOBS[2].id, (root - 1) * size, root * size)
+    data[at + 31] ^= 1
+    path.write_bytes(data)
+    return bytes(data)
+
+
+def stored(path: Path) -> list[bytes]:
+    with closing(Store.open(path, NETWORK, ALICE)) as store:
+        return list(store.load_records())
+
+
+def kinds(path: Path) -> list[str]:
+    return [fault.kind for fault in check_up(path, NETWORK, ALICE).faults]
+
+
+def inspect(rows: list[Row], own_log: list[tuple[int, bytes]]) -> Inspection:
+    found = Inspection(rows, ALICE, own_log)
+    for _ in found.records():
+        found.take_outcome(REFUSED)
+    return found
+
+
+def row(record: Record, **changes: object) -> Row:
+    values: dict[str, object] = {
+        "place": record.seq + 1,
+        "id": record.id,
+        "author": record.author,
+        "seq": record.seq,
+        "kind": record.kind,
+        "epoch": record.epoch,
+        "data": record.data,
+    }
+    return Row(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@given(bit=st.integers(0, 8 * len(ALICES[2].data) - 1))
+def test_any_flipped_bit_of_a_record_is_found(bit: int) -> None:
+    """Whichever bit it is: the record is named by its columns, and its number stays used."""
+    rows = [row(r, data=flipped(r.data, bit)) if r.seq == 2 else row(r) for r in ALICES]
+    found = inspect(rows, [])
+    named = [(each.id, each.author, each.seq) for each in found.damaged]
+    if named:
+        assert named == [(ALICES[2].id, ALICE, 2)]
+    else:  # no bit may be changed without being found
+        pytest.fail(f"bit {bit} does not matter")
+    assert found.signed_before == 6
+    assert found.own_holes == [2]
+
+
+@given(place=st.integers(0, 5), bit=st.integers(0, 62), table=st.sampled_from(["own_log", "row", "id", "log id"]))
+def test_one_wrong_column_invents_no_own_record(place: int, bit: int, table: str) -> None:
+    """The numbers that were used are told by two tables: if one column of one is wrong, the other is believed."""
+    rows, own_log = [row(r) for r in ALICES], [(r.seq, r.id) for r in ALICES]
+    if table == "row":
+        rows[place] = row(ALICES[place], seq=place ^ 1 << bit)
+    elif table == "id":
+        rows[place] = row(ALICES[place], id=flipped(ALICES[place].id, bit))
+    elif table == "log id":
+        own_log[place] = (place, flipped(ALICES[place].id, bit))
+    else:
+        own_log[place] = (place ^ 1 << bit, ALICES[place].id)
+    found = inspect(rows, own_log)
+    assert (found.signed_before, found.own_holes, found.damaged) == (6, [], [])
+    assert len(found.misdescribed) == (table in ("row", "id"))
+
+
+@given(lost=st.sets(st.integers(0, 5)))
+def test_own_records_that_are_gone_are_missed(lost: set[int]) -> None:
+    """Own numbers stay used if the rows are gone, as long as the own log's table has them."""
+    found = inspect([row(r) for r in ALICES if r.seq not in lost], [(r.seq, r.id) for r in ALICES])
+    assert (found.signed_before, found.own_holes) == (6, sorted(lost))
+
+
+async def test_damaged_records_are_named_and_replaced_in_their_place(path: Path, caplog) -> None:
+    """Other bytes with the same id are taken for those that are damaged, and for no others; the order stays."""
+    damage(path, ALICES[1], BOBS[4])
+    async with running(path) as (store, journal, free):
+        assert free == 6
+        said = [r.getMessage() for r in caplog.records if "is damaged on disk" in r.getMessage()]
+        assert [text.split(" (")[0] for text in said] == [f"record {r.id.hex()[:16]}" for r in (ALICES[1], BOBS[4])]
+        assert "number 1 of this peer" in said[0]
+        assert "signs nothing" in said[0]
+        assert "fetched again" in said[1]
+        assert store.statistics()["records_damaged"] == 2
+        forged = Record(BOBS[3].header, BOBS[3].signature, BOBS[3].payload, BOBS[3].id, b"other bytes")
+        await journal.persist([Kept(BOBS[4], True), Kept(forged, True)], [])
+        assert store.statistics()["records_damaged"] == 1
+        await journal.persist([Kept(ALICES[1], True)], [])
+        assert store.statistics()["records_damaged"] == 0
+    assert stored(path) == [record.data for record in STORED]
+    assert kinds(path) == []
+
+
+async def test_columns_beside_a_whole_record_are_put_right(path: Path) -> None:
+    """The record itself says what they were; an index that disagreed is made anew."""
+    change(path, ("UPDATE records SET seq = 77, epoch = 9 WHERE id = ?", (BOBS[2].id,)))
+    change(path, ("UPDATE records SET id = ? WHERE id = ?", (bytes(32), ALICES[3].id)))
+    assert kinds(path) == ["record", "record"]
+    async with running(path) as (_, _, free):
+        assert free == 6
+    assert kinds(path) == []
+    assert stored(path) == [record.data for record in STORED]
+
+
+async def test_damaged_answers_are_left_out_and_answered_anew(path: Path) -> None:
+    """A stored answer carries a digest, for nobody signed it: a wrong token is no answer, and the right one is kept."""
+    wrong = encode_output(StoredAnswer(BOB, bytes(32), (5, 6, 8), "stop", bytes(32)))
+    right = encode_output(ANSWER)
+    mixed = right[:33] + wrong[33:]
+    change(path, ("UPDATE answers SET response = ?", (mixed,)), ("UPDATE evidence SET answer = ?", (mixed,)))
+    assert kinds(path) == ["answer", "evidence"]
+    async with running(path) as (_, journal, _):
+        assert list(journal.answers()) == []
+        assert list(journal.evidence()) == []
+        await journal.persist([], [ANSWER])
+    async with running(path) as (_, journal, _):
+        assert list(journal.answers()) == [ANSWER]
+        await journal.persist([], [StoredAnswer(BOB, bytes(32), (1,), "stop", bytes(32))])  # the first stands
+        assert list(journal.answers()) == [ANSWER]
+
+
+@given(bit=st.integers(0, 8 * len(encode_output(ANSWER)) - 1))
+def test_any_flipped_bit_of_an_answer_is_found(bit: int) -> None:
+    """Of a stored answer, or of what a peer answered in a slot; and neither is taken for that of another place."""
+    with pytest.raises(DecodeError):
+        decode_output(BOB, bytes(32), flipped(encode_output(ANSWER), bit))
+    with pytest.raises(DecodeError):
+        decode_stored_evidence(3, 0, BOB, flipped(encode_output(EVIDENCE), bit))
+    with pytest.raises(DecodeError):
+        decode_output(ALICE, bytes(32), encode_output(ANSWER))
+    with pytest.raises(DecodeError):
+        decode_stored_evidence(3, 1, BOB, encode_output(EVIDENCE))
+
+
+async def test_an_index_that_disagrees_is_made_anew(path: Path, caplog) -> None:
+    """It follows from its table, so the node goes on; a check that changes nothing only names it."""
+    changed = change_index(path)
+    assert set(kinds(path)) == {"file"}
+    assert content(path) == changed
+    assert stored(path) == [record.data for record in STORED]
+    assert any("made anew" in record.getMessage() for record in caplog.records)
+    assert kinds(path) == []
+
+
+async def test_rows_that_are_gone_are_named(path: Path) -> None:
+    """A record that others follow, and an own one that is the last."""
+    change(path, ("DELETE FROM records WHERE id IN (?, ?)", (BOBS[1].id, ALICES[5].id)))
+    faults = check_up(path, NETWORK, ALICE).faults
+    assert [(f.kind, f.record, f.author, f.number) for f in faults] == [
+        ("missing", BOBS[1].id, BOB, 1),
+        ("missing", ALICES[5].id, ALICE, 5),
+    ]
+
+
+def _page_of_garbage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-4096:] = b"\x5a" * 4096
+    path.write_bytes(data)
+
+
+def _cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _another_table(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE own_log ADD COLUMN more TEXT")
+
+
+@pytest.mark.parametrize("spoil", [_page_of_garbage, _cut_short, _another_table])
+async def test_a_file_that_is_damaged_as_such_is_not_opened(path: Path, spoil: Callable[[Path], None]) -> None:
+    """A check names what is wrong with it, and a node does not start upon it."""
+    spoil(path)
+    assert "file" in kinds(path)
+    with pytest.raises(StoreError, match="the database is damaged"):
+        Store.open(path, NETWORK, ALICE)
+
+
+async def test_a_check_asks_whose_the_database_is(path: Path) -> None:
+    """One of another peer or network is no damage, and an error of its own."""
+    with pytest.raises(StoreError, match="belongs to network"):
+        check_up(path, bytes(32), ALICE)
+    with pytest.raises(StoreError, match="belongs to peer"):
+        check_up(path, NETWORK, BOB)
+
+
+async def test_a_check_reads_beside_a_running_node(path: Path) -> None:
+    """What the node wrote a moment ago is read too, and nothing is left behind."""
+    more = log_of(SEEDS[1], 8)[6:]
+    async with running(path) as (_, journal, _):
+        await journal.persist([Kept(record, True) for record in more], [])
+        found = check_up(path, None, ALICE)
+    assert (found.records, found.own_records, found.answers, found.evidence, found.faults) == (14, 6, 1, 1, ())
+    assert names(path.parent) == [path.name]
+    assert schema.SCHEMA_VERSION == 2  # a home of before has answers without a digest, and is read as before
+    assert decode_output(BOB, bytes(32), encode_output(ANSWER)[33:]) == ANSWER
