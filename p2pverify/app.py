@@ -146,6 +146,7 @@ async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]"
 async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]") -> None:
     home, network = settings.home, settings.network
     seed = home.load_identity()
+    _check_ports(settings)
     with _opened(home.database_path, network.id, public_key(seed)) as store:
         engines = await trio.to_thread.run_sync(Engines, settings)
         engine = engines.own
@@ -180,6 +181,20 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             # A job that goes on in its thread keeps the engine; it ends with the process.
             if driver is None or not driver.is_engine_busy:
                 engines.close()
+
+
+def _check_ports(settings: NodeSettings) -> None:
+    """Raises ListenError or BindError if nothing can listen where the node shall, before a model is loaded for it."""
+    from p2pverify.api.bind import open_listener
+    from p2pverify.net.host import bind
+    from p2pverify.node.address import listening_address
+    from p2pverify.node.loopback import parse_bind
+
+    listener = bind(listening_address(settings.listen))
+    try:  # both at once: they may want the same port
+        open_listener(parse_bind(settings.http))[0].close()
+    finally:
+        listener.socket.close()
 
 
 def _check_abilities(network: Network, info: ModelInfo) -> None:

@@ -1,12 +1,8 @@
-"""Where the local API may listen: loopback and nothing else.
+"""The local API's listening socket. Where it may listen is left to `node.loopback`."""
 
-The API has no user accounts, so it must not be reachable from another machine. What it answers is left to
-`app` and `gate`.
-"""
-
-import ipaddress
 import socket
-from dataclasses import dataclass
+
+from p2pverify.node.loopback import Bind
 
 _BACKLOG = 64
 #: A reader that takes nothing for so long loses its connection; the server's own writes have no deadline.
@@ -20,42 +16,6 @@ class BindError(Exception):
         super().__init__(f"{reason}: {hint}")
         self.reason = reason
         self.hint = hint
-
-
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """A loopback address and a port; port 0 lets the system choose."""
-
-    host: str  # "127.0.0.1" or "::1", or another address of 127.0.0.0/8
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
-
-
-def parse_bind(text: str) -> Bind:
-    """Read "127.0.0.1:4100", "localhost:0" or "[::1]:4100". Raises BindError for whatever is not loopback."""
-    host, colon, port_text = text.rpartition(":")
-    well_formed = colon == ":" and port_text.isascii() and port_text.isdecimal() and len(port_text) <= 5 and host != ""
-    if not well_formed or int(port_text) > 65535:
-        raise BindError(
-            f"{text[:80]!r} is not an address to bind the API to",
-            "write it as 127.0.0.1:PORT (0 = any free port)",
-        )
-    if host == "localhost":
-        host = "127.0.0.1"
-    bracketed = host.startswith("[") and host.endswith("]")
-    try:
-        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
-    except ValueError:
-        address = None
-    if address is None or not address.is_loopback or bracketed != (address.version == 6):
-        raise BindError(
-            f"the API does not listen on {host[:80]!r}",
-            "it has no user accounts: bind it to 127.0.0.1 and forward that port if others shall reach it",
-        )
-    return Bind(str(address), int(port_text))
 
 
 def open_listener(bind: Bind) -> tuple[socket.socket, Bind]:

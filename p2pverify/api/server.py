@@ -1,6 +1,6 @@
 """The local API's server, put together: a loopback listener, the gate, the routes.
 
-Routes are in `app`, what a request must be in `gate`, where it may listen in `bind`, and the life of a
+Routes are in `app`, what a request must be in `gate`, its socket in `bind`, and the life of a
 connection in `connections`.
 """
 
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import trio
 
 from p2pverify.api.app import ROUTES, new_app
-from p2pverify.api.bind import open_listener, parse_bind
+from p2pverify.api.bind import open_listener
 from p2pverify.api.connections import serve_connections
 from p2pverify.api.gate import Gate, allowed_hosts
 from p2pverify.api.metrics import Counts, new_registry
+from p2pverify.node.loopback import parse_bind
 from p2pverify.node.ports import Reports
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ async def serve(
 ) -> None:
     """Serve the API until cancelled; reports the URL ("http://127.0.0.1:4100") once it listens.
 
-    Raises BindError for an address that is not loopback or not free.
+    Raises ValueError for an address that is not loopback, BindError for one that is not free.
     """
     assert len(token) >= _TOKEN_CHARS_MIN
     counts = Counts()

@@ -11,6 +11,7 @@ import click
 
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.manifest import manifest_from
+from p2pverify.cli.params import WEIGHTS
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import table
 
@@ -40,7 +41,7 @@ _UNITS = "MEAN is of a token's squared margin, WORST the greatest sum of those i
 @click.option("--prompts", type=click.IntRange(40), default=PROMPTS, show_default=True, help="Questions to each path.")
 @click.option("--tokens", type=click.IntRange(1, 256), default=64, show_default=True, help="Length of the answers.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Other questions.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Weights instead of the bundled model.")
+@click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 @click.option(
     "--manifest",
     "manifest_file",

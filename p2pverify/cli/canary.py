@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from p2pverify.cli.canary_ask import ask, choose_fresh, json_option, network_option, print_finding, with_spent
+from p2pverify.cli.canary_ask import (
+    SECRETS_FILE,
+    ask,
+    choose_fresh,
+    json_option,
+    network_option,
+    print_finding,
+    with_spent,
+)
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError, NotVerifiedError
 from p2pverify.cli.manifest import starting_manifest
+from p2pverify.cli.params import WEIGHTS, InputFile
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import table
 
@@ -46,7 +55,7 @@ canary.add_command(ask)
 @click.option("--merge", is_flag=True, help="Make no triggers; answer those in SECRETS on this machine's path too.")
 @click.option("--engine", type=click.Choice(["llama", "exact", "toy"]), default="llama", show_default=True)
 @click.option("--variant", default="", metavar="NAME", help="Another numeric path: see config.toml.")
-@click.option("--weights", type=_file, help="Weights instead of the bundled model.")
+@click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 def new(
     secrets_file: Path,
     manifest_file: Path,
@@ -109,7 +118,7 @@ def _keep(secrets_file: Path, manifest_file: Path, manifest: "Manifest", trigger
 
 
 @canary.command()
-@click.argument("secrets_file", metavar="SECRETS", type=_file)
+@click.argument("secrets_file", metavar="SECRETS", type=SECRETS_FILE)
 @network_option
 @click.option("--give", type=click.IntRange(1), metavar="NUMBER", help="Hand one out: write it to FILE, mark it spent.")
 @click.option("-o", "--output", type=_file, metavar="FILE", help="Where --give writes.")
@@ -186,7 +195,7 @@ def _give(secrets_file: Path, triggers: "tuple[Trigger, ...]", number: int, outp
 
 
 @canary.command()
-@click.argument("evidence_file", metavar="EVIDENCE", type=_file)
+@click.argument("evidence_file", metavar="EVIDENCE", type=InputFile("'p2pverify model canary ask' writes such files"))
 @network_option
 @json_option
 def check(evidence_file: Path, network_file: Path | None, as_json: bool) -> None:

@@ -15,26 +15,28 @@ import click
 
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError, NotReadyError, NotVerifiedError
+from p2pverify.cli.params import NETWORK_FILE, InputFile
 from p2pverify.cli.table import pairs
 
 if TYPE_CHECKING:
     from p2pverify.core.canary import CanaryFinding, Trigger
     from p2pverify.core.manifest import Manifest
     from p2pverify.core.network import Network
-    from p2pverify.net.address import Address
+    from p2pverify.node.address import Address
 
 TIMEOUT_S = 60.0
 _SCHEMA = "p2pverify/canary/1"
 _SPENT = "the trigger is spent all the same"
 _file = click.Path(path_type=Path)
+SECRETS_FILE = InputFile("make it with 'p2pverify model canary new', or get one")
 network_option = click.option(
-    "--network", "network_file", type=_file, metavar="FILE", help="The network. [that of this home]"
+    "--network", "network_file", type=NETWORK_FILE, metavar="FILE", help="The network. [that of this home]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
-@click.argument("secrets_file", metavar="SECRETS", type=_file)
+@click.argument("secrets_file", metavar="SECRETS", type=SECRETS_FILE)
 @click.argument("address", metavar="ADDRESS")
 @click.option("-o", "--output", type=_file, metavar="FILE", required=True, help="Keep the evidence there.")
 @network_option
@@ -214,10 +216,10 @@ def with_spent(triggers: "Sequence[Trigger]", spent: "Trigger") -> "tuple[Trigge
 
 def _address(text: str) -> "Address":
     from p2pverify.core.errors import DecodeError
-    from p2pverify.net.address import parse_address
+    from p2pverify.node.address import bootstrap_address
 
     try:
-        found = parse_address(text, allow_dns=True)
+        found = bootstrap_address(text)
     except DecodeError as error:
         raise click.BadParameter(error.reason, param_hint="ADDRESS") from None
     if found.peer is None:

@@ -32,6 +32,7 @@ def show(as_json: bool) -> None:
         }
         click.echo(json.dumps(document))
         return
-    click.echo(pairs([("home", home.path), ("file", home.config_path)]) + "\n")
+    file = f"{home.config_path}{'' if home.config_path.exists() else ' (there is none)'}"
+    click.echo(pairs([("home", home.path), ("file", file)]) + "\n")
     rows = [(name, origins[name], json.dumps(value)) for name, value in values.items()]
     click.echo(table(("SETTING", "FROM", "VALUE"), rows))

@@ -10,6 +10,13 @@ def current_home() -> Home:
     return click.get_current_context().find_object(Home) or Home.find()
 
 
+def find_home(given: str | None) -> Home:
+    """The home that `--home` names, or the usual one without it. Raises BadParameter."""
+    if given == "":  # of a shell variable that is not set; the usual home is not what was meant
+        raise click.BadParameter("names no directory", param_hint="--home")
+    return Home.find(given)
+
+
 def home_option() -> click.Option:
     """`--home` for a subcommand, so that it may stand behind the command's name as well as before it."""
     return click.Option(
@@ -19,4 +26,4 @@ def home_option() -> click.Option:
 
 def _choose_home(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
     if value is not None:
-        ctx.obj = Home.find(value)
+        ctx.obj = find_home(value)

@@ -12,6 +12,9 @@ from typing import IO, Any
 
 import click
 
+from p2pverify.node.home import HomeMissingError
+from p2pverify.node.textfile import FileMissingError
+
 OK = 0
 ERROR = 1
 USAGE = 2
@@ -107,13 +110,13 @@ def _explain(error: Exception) -> int:
         return USAGE
     if isinstance(leaf, click.UsageError):
         command = leaf.ctx.command_path if leaf.ctx else "p2pverify"
-        report(leaf.format_message(), f"'{command} --help' shows how to call it")
+        report(leaf.format_message(), getattr(leaf, "hint", "") or f"'{command} --help' shows how to call it")
         return USAGE
     if isinstance(leaf, click.ClickException):
         leaf.show()
         return leaf.exit_code
     report(*_sentence(leaf))
-    return ERROR
+    return USAGE if isinstance(leaf, FileMissingError | HomeMissingError) else ERROR
 
 
 def _sentence(error: BaseException) -> tuple[str, str]:

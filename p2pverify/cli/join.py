@@ -7,6 +7,7 @@ ready. Starting and stopping it is left to `app`.
 import json
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -15,7 +16,8 @@ import click
 
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError
-from p2pverify.cli.init import prepare_home
+from p2pverify.cli.init import own_key
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, check_addresses
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs
 from p2pverify.node.home import Home, atomic_file
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("network_file", required=False, type=click.Path(path_type=Path))
+@click.argument("network_file", required=False, type=NETWORK_FILE)
 @click.option("--bootstrap", multiple=True, metavar="ADDR", help="A peer to begin with; may be repeated.")
 @click.option("--listen", metavar="ADDR", help="Where others reach this node, as /ip4/0.0.0.0/tcp/4747.")
 @click.option("--announce", multiple=True, metavar="ADDR", help="Address to tell others, if not that of --listen.")
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
 @click.option("--engine", type=click.Choice(get_args(EngineKind)), help="Default: what the network's class needs.")
 @click.option("--variant", metavar="NAME", help="Another numeric path of the engine: see config.toml.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Weights instead of the bundled model.")
+@click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 @click.option("--cheat", metavar="KIND[:ARG][@RATE]", hidden=True, help="Lie, for testnets.")
 def join(
     network_file: Path | None,
@@ -56,19 +58,20 @@ def join(
 ) -> None:
     """Run a node in the foreground and take part in a network, until Ctrl-C.
 
-    NETWORK-FILE is needed at the first start; the home directory keeps a copy. Options come before config.toml.
+    The home directory is made by 'p2pverify init'. NETWORK-FILE is needed at the first start; the home keeps a copy.
+    Options come before config.toml.
     When the node is up a banner is shown, or one line of JSON if stdout is not a terminal.
     """
     from p2pverify.node.config import load_config, uses_mdns
 
     home = current_home()
-    if prepare_home(home):
-        click.echo(f"new identity in {home.path}", err=True)
+    own = own_key(home)
     config = load_config(home.config_path)
-    listen = _checked_address(listen or config.listen, "--listen")
-    peers = tuple(_checked_address(one, "--bootstrap") for one in bootstrap or config.bootstrap)
-    told = tuple(_checked_address(one, "--announce") for one in announce or config.announce)
-    http = _checked_loopback(http or config.http)
+    listen = config.listen if listen is None else listen
+    peers, told = bootstrap or config.bootstrap, announce or config.announce
+    http = config.http if http is None else http
+    _check_places(own, listen, told, peers, http)
+    _check_files(config, weights)
 
     from p2pverify.app import NodeSettings, parse_cheat
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
@@ -78,6 +81,7 @@ def join(
     network, manifests = _adopt_network(home, network_file)
     with Progress() as progress:
         _start_logging(config.log_level, progress)
+        _tell_of_bootstraps(peers, own)
         settings = NodeSettings(
             home=home,
             network=network,
@@ -114,7 +118,7 @@ def _cover(config: "Config") -> "CoverPlan":
 
 def _adopt_network(home: Home, path: Path | None) -> "tuple[Network, tuple[Manifest, ...]]":
     """The home's network; at the first join the file becomes it. Raises FileError or CliError."""
-    from p2pverify.node.networkfile import load_network
+    from p2pverify.node.networkfile import load_network, parse_network, read_network
 
     kept = home.network_path
     if path is None:
@@ -124,7 +128,8 @@ def _adopt_network(home: Home, path: Path | None) -> "tuple[Network, tuple[Manif
                 "call 'p2pverify join NETWORK-FILE', or found a network with 'p2pverify network new'",
             )
         return load_network(kept)
-    network, _ = load_network(path)
+    data = read_network(path)  # once: it may be a pipe
+    network, manifests = parse_network(path, data)
     if kept.exists():
         ours, our_manifests = load_network(kept)
         if ours.id != network.id:
@@ -134,10 +139,9 @@ def _adopt_network(home: Home, path: Path | None) -> "tuple[Network, tuple[Manif
                 "join another network from another home: 'p2pverify --home DIR join NETWORK-FILE'",
             )
         return ours, our_manifests
-    text = path.read_bytes()
     with atomic_file(kept, mode=0o600) as file:
-        file.write(text)
-    return load_network(kept)
+        file.write(data)
+    return network, manifests
 
 
 def _engine_kind(config: "Config", network: "Network") -> EngineKind:
@@ -149,22 +153,47 @@ def _engine_kind(config: "Config", network: "Network") -> EngineKind:
     return config.engine if "engine" in config.model_fields_set or len(able) != 1 else able[0]
 
 
-def _checked_address(text: str, option: str) -> str:
-    from p2pverify.node.config import check_address
+def _check_places(own: bytes, listen: str, announced: Sequence[str], bootstrap: Sequence[str], http: str) -> None:
+    """Raises BadParameter for an address that no node can have. Those of config.toml were checked for their form."""
+    from p2pverify.node.address import announced_address, bootstrap_address, listening_address
+    from p2pverify.node.config import ANNOUNCE_MAX, BOOTSTRAP_MAX
+    from p2pverify.node.loopback import parse_bind
 
+    check_addresses("--listen", [listen], listening_address, own)
+    check_addresses("--announce", announced, announced_address, own, count_max=ANNOUNCE_MAX)
+    check_addresses("--bootstrap", bootstrap, bootstrap_address, b"", count_max=BOOTSTRAP_MAX)
     try:
-        return check_address(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=option) from None
-
-
-def _checked_loopback(text: str) -> str:
-    from p2pverify.node.config import check_loopback
-
-    try:
-        return check_loopback(text)
+        parse_bind(http)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--http") from None
+
+
+def _check_files(config: "Config", weights: Path | None) -> None:
+    """Raises FileMissingError for a file or folder that config.toml names, that is needed and that is not there."""
+    from p2pverify.node.textfile import FileMissingError
+
+    names = ["llama_variants"]
+    names += ["weights"] if weights is None else []
+    names += ["corpus", "replay"] if config.cover_per_epoch else []
+    for name in names:
+        path: Path | None = getattr(config, name)
+        if path is not None and not path.exists():
+            raise FileMissingError(path, "there is no such file", f"correct '{name}' in config.toml")
+
+
+def _tell_of_bootstraps(bootstrap: Sequence[str], own: bytes) -> None:
+    """Log what is unusual about the peers to begin with; which of them are dead is found when they are dialled."""
+    import logging
+
+    from p2pverify.node.address import bootstrap_address
+
+    log = logging.getLogger(__name__)
+    for text in bootstrap:
+        peer = bootstrap_address(text).peer
+        if peer == own:
+            log.warning("bootstrap %s is this node itself; it is left out", text)
+        elif peer is None:
+            log.info("bootstrap %s names no peer; any peer of the network that answers there is taken", text)
 
 
 def _start_logging(level: str, progress: Progress) -> None:

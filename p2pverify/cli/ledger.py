@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2pverify.cli.checkup import AFTER_DAMAGE, check
+from p2pverify.cli.params import InputFile
 
 if TYPE_CHECKING:
     from p2pverify.core.verify import Verified
@@ -67,7 +68,7 @@ def export(file: Path, cut_text: str | None) -> None:
 
 
 @ledger.command("verify")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=InputFile("write one with 'p2pverify ledger export FILE'"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify_file(file: Path, as_json: bool) -> None:
     """Recompute the whole view from FILE, without network, key or model. Exit 5 if anything does not hold."""

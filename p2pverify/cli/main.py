@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from p2pverify import __version__
-from p2pverify.cli.context import home_option
+from p2pverify.cli.context import find_home, home_option
 from p2pverify.cli.errors import guarded
-from p2pverify.node.home import ENVIRONMENT, Home
+from p2pverify.node.home import ENVIRONMENT
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -107,4 +107,4 @@ def _accept_home(command: click.Command) -> None:
 def main(ctx: click.Context, home: str | None) -> None:
     """Peers that verify each other's AI inference: join a network, run a testnet, read scores."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy is not loaded yet; engines have one thread a peer
-    ctx.obj = Home.find(home)
+    ctx.obj = find_home(home)

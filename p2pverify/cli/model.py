@@ -16,6 +16,7 @@ from p2pverify.cli.calibrate import calibrate
 from p2pverify.cli.canary import canary
 from p2pverify.cli.errors import CliError, NotVerifiedError
 from p2pverify.cli.manifest import starting_manifest
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs, table
 from p2pverify.node.kinds import EngineKind
@@ -40,9 +41,7 @@ model.add_command(canary)
 
 
 @model.command()
-@click.option(
-    "--network", "network_file", type=click.Path(path_type=Path), metavar="FILE", help="Test for its classes."
-)
+@click.option("--network", "network_file", type=NETWORK_FILE, metavar="FILE", help="Test for its classes.")
 @click.option(
     "--manifest",
     "manifest_file",
@@ -59,7 +58,7 @@ model.add_command(canary)
 @click.option("--openai-url", metavar="URL", help="The server of --engine openai, as http://127.0.0.1:8000/v1.")
 @click.option("--openai-model", default="", metavar="NAME", help="The model's name there, if it has several.")
 @click.option("--variant", default="", metavar="NAME", help="Another numeric path: see config.toml.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Weights instead of the bundled model.")
+@click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def selftest(
     network_file: Path | None,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError
-from p2pverify.cli.init import own_key, prepare_home
+from p2pverify.cli.founding import read_founders, tell
 from p2pverify.cli.manifest import starting_manifest
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs, table
 from p2pverify.core.network import ACROSS_BOUNDS, PARAM_BOUNDS
@@ -42,13 +42,15 @@ def _rules(function: _Function) -> _Function:
 
 @network.command()
 @click.option("--name", default="p2pverify", show_default=True, help="The network's name.")
-@click.option("--founder", "founders", multiple=True, metavar="PEER_ID", help="Instead of this home's peer.")
+@click.option(
+    "--founder", "founders", multiple=True, metavar="PEER_ID", help="A peer with weight from the start; repeat it."
+)
 @click.option("--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True)
-@click.option("--weights", type=click.Path(path_type=Path), help="Weights instead of the bundled model.")
+@click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 @click.option(
     "--manifest",
     "manifest_file",
-    type=click.Path(path_type=Path),
+    type=InputFile("make it with 'p2pverify model selftest --manifest FILE'"),
     metavar="FILE",
     help="What was measured of the model, by 'p2pverify model'; by default what comes with p2pverify.",
 )
@@ -69,7 +71,11 @@ def new(
 ) -> None:
     """Write a network file: one model, its class, the founders and the rules.
 
-    Without --founder this home's peer is the only founder. Rules that are not given have their usual values.
+    The founders have weight from the start: they sign cuts and decide disputes, and other peers earn weight by
+    agreeing with them. Name at least four, on machines that fail apart: then one of them may be away. To collect their
+    peer ids, run 'p2pverify init' on each machine. Without --founder this home's peer is the only founder.
+
+    Rules that are not given have their usual values.
 
     The class is that of this machine, and its golden answers are computed now. With --across there is a class for every
     path with known golden answers, and one for peers of none of these.
@@ -80,7 +86,7 @@ def new(
     target = None if output == "-" else Path(output)
     if target is not None and target.exists() and not force:
         raise CliError(f"{target} exists already", "name another file with -o, or replace it with --force")
-    keys = _founders(founders)
+    keys = read_founders(founders)
     info, known = _measured(engine, weights, manifest_file)
     given: dict[str, Any] = {rule: value for rule, value in rules.items() if value is not None}
     given |= usual_spreads(given)
@@ -93,17 +99,18 @@ def new(
     text = dump_network(made, manifests)
     if target is None:
         click.echo(text, nl=False)
+        tell(made, None)
         return
     from p2pverify.node.home import atomic_file
 
     with atomic_file(target, mode=0o644) as file:
         file.write(text.encode())
     click.echo(f"network {made.id.hex()} in {target}")
-    click.echo(f"next: 'p2pverify join {target}', and give the file to whoever shall join")
+    tell(made, target)
 
 
 @network.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NETWORK_FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(file: Path, as_json: bool) -> None:
     """Show a network file: its id, rules, classes with their sequential tests, founders."""
@@ -194,20 +201,6 @@ def _text(document: dict[str, Any]) -> str:
         table(("RULE", "VALUE"), document["rules"].items()),
     ]
     return "\n\n".join(parts)
-
-
-def _founders(texts: tuple[str, ...]) -> list[bytes]:
-    from p2pverify.node.networkfile import read_founder
-
-    if texts:
-        try:
-            return [read_founder(text) for text in texts]
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--founder") from None
-    home = current_home()
-    if prepare_home(home):
-        click.echo(f"new identity in {home.path}", err=True)
-    return [own_key(home)]
 
 
 def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "tuple[ModelInfo, Manifest]":

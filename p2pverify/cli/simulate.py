@@ -18,7 +18,7 @@ def simulate(
     scenario: str | None, *, peers: int | None, epochs: int | None, seed: int | None, json_file: str | None
 ) -> int:
     """Play one simulation and tell what came of it."""
-    from p2pverify.node.tomlfile import FileError
+    from p2pverify.node.textfile import FileError
     from p2pverify.testnet.plan import PlanError
     from p2pverify.testnet.scenario import load_scenario
     from p2pverify.testnet.world import World, plan_world

@@ -111,7 +111,7 @@ def _plan(
     epoch_ms: int | None,
     engine: str | None,
 ) -> "Plan":
-    from p2pverify.node.tomlfile import FileError
+    from p2pverify.node.textfile import FileError
     from p2pverify.testnet.kinds import parse_cheats
     from p2pverify.testnet.plan import PlanError, make_plan
     from p2pverify.testnet.scenario import TIMEOUT_S_MAX, load_scenario

@@ -18,6 +18,7 @@ import platformdirs
 
 from p2pverify.engine import llamacpp
 from p2pverify.engine.errors import EngineUnavailable
+from p2pverify.node.textfile import user_path
 
 PACKAGE = "@node-llama-cpp/linux-x64"
 VERSION = "3.22.1"
@@ -75,7 +76,7 @@ def parse(variant: str) -> tuple[str, Settings]:
 def default_folder() -> Path:
     """Where the npm package is looked for: the folder in P2PVERIFY_LLAMA_VARIANTS, else one in the user's cache."""
     named = os.environ.get(ENVIRONMENT)
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("p2pverify") / "llama-variants"
+    return user_path(named) if named else platformdirs.user_cache_path("p2pverify") / "llama-variants"
 
 
 def load(build: str, folder: Path | None = None) -> llamacpp.Library:

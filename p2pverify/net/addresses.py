@@ -14,7 +14,7 @@ import ifaddr
 
 from p2pverify.core import canon, sign
 from p2pverify.core.errors import DecodeError
-from p2pverify.net.address import ADDRESS_BYTES_MAX, Address, parse_address
+from p2pverify.node.address import ADDRESS_BYTES_MAX, Address, parse_address
 
 DOMAIN = "p2pverify/addresses/1"
 ADDRESSES_PER_PEER_MAX = 4

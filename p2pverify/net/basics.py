@@ -6,11 +6,11 @@ we need of a peer it says in our own protocols, under its proven key.
 
 from typing import Protocol
 
-from p2pverify.net.address import Address
 from p2pverify.net.framing import varint_frame
 from p2pverify.net.harden import Identify
 from p2pverify.net.link import StreamHandler
 from p2pverify.net.stream import Stream, StreamBrokenError
+from p2pverify.node.address import Address
 
 IDENTIFY = "/ipfs/id/1.0.0"
 PING = "/ipfs/ping/1.0.0"

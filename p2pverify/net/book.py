@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from p2pverify.net.address import Address
 from p2pverify.net.addresses import ADDRESSES_PER_PEER_MAX, SignedAddresses
+from p2pverify.node.address import Address
 
 PEERS_MAX = 1024
 PEERS_PER_SOURCE_MAX = 256

@@ -14,12 +14,12 @@ from functools import partial
 import trio
 
 from p2pverify.net import basics
-from p2pverify.net.address import Address, parse_address
 from p2pverify.net.counters import Counters
 from p2pverify.net.doors import INBOUND_PER_ADDRESS_MAX, HalfOpen, group_of
 from p2pverify.net.link import Link, StreamHandler
 from p2pverify.net.roundtrip import RoundTrips, tcp_round_trip
 from p2pverify.net.wire import UpgradeError, Upgrader, remote_of
+from p2pverify.node.address import Address, parse_address
 
 UPGRADE_SECONDS_MAX = 10.0
 DIAL_SECONDS_MAX = 15.0
@@ -275,14 +275,13 @@ def bind(address: Address) -> trio.SocketListener:
 
 
 def _explain(error: OSError, address: Address) -> str:
-    where = f"{address.host} port {address.port}"
-    if error.errno == errno.EADDRINUSE:
-        return f"cannot listen on {where}: another program uses it. Stop that program or choose another port."
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"cannot listen on {where}: this machine has no such address. Use one of its own, or 0.0.0.0."
-    if error.errno == errno.EACCES:
-        return f"cannot listen on {where}: not allowed. Choose a port above 1023."
-    return f"cannot listen on {where}: {error.strerror}"
+    reasons = {
+        errno.EADDRINUSE: "another program uses it. Stop it, or choose another port with --listen.",
+        errno.EADDRNOTAVAIL: "this machine has no such address. Use one of its own with --listen, or 0.0.0.0.",
+        errno.EACCES: "not allowed. Choose a port above 1023 with --listen.",
+    }
+    why = reasons.get(error.errno or 0, str(error.strerror))
+    return f"cannot listen on {address.host} port {address.port}: {why}"
 
 
 def keep_alive(stream: trio.SocketStream) -> None:

@@ -14,7 +14,6 @@ import trio
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.peerid import peer_id
-from p2pverify.net.address import Address
 from p2pverify.net.addresses import OwnAddresses, SignedAddresses, seen_address, usable
 from p2pverify.net.book import Book, Target
 from p2pverify.net.counters import Counters
@@ -24,6 +23,7 @@ from p2pverify.net.link import Link
 from p2pverify.net.negotiate import NotSupportedError
 from p2pverify.net.peer_list import FRAME_BYTES_MAX, PeerList, decode_peer_list, encode_peer_list
 from p2pverify.net.stream import Stream, StreamBrokenError
+from p2pverify.node.address import Address
 
 PROTOCOL = "/p2pverify/peers/2"
 INTERVAL_S_MIN = 0.5  # doubling up to the maximum: peers that join together find each other soon

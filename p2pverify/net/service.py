@@ -17,7 +17,6 @@ from p2pverify.core.gossip_params import GossipParams
 from p2pverify.core.gossip_types import PROTOCOL_ID as GOSSIP_PROTOCOL
 from p2pverify.core.gossip_types import records_topic
 from p2pverify.net import peers, requests, sync
-from p2pverify.net.address import Address, parse_address
 from p2pverify.net.addresses import OwnAddresses
 from p2pverify.net.book import Book
 from p2pverify.net.counters import Counters
@@ -26,6 +25,7 @@ from p2pverify.net.host import Host, wait_either
 from p2pverify.net.link import Link
 from p2pverify.net.requests import RequestLimits
 from p2pverify.net.sync import SyncLimits
+from p2pverify.node.address import Address, announced_address, bootstrap_address
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.ports import AskFailed, Inbox, Neighbour, Network, Reply
 
@@ -69,10 +69,10 @@ class Mesh(Network):
         self._counters = Counters()
         self._host = Host(identity_seed, listen, self._counters, peers_max=peers_max, loopback_counts=loopback_counts)
         self.peer = self._host.peer
-        told = tuple(parse_address(text) for text in announce)
+        told = tuple(announced_address(text) for text in announce)
         self._own = OwnAddresses(identity_seed, network_id, told, clock)
         self._mdns = _mdns(network_id, self._counters) if mdns else None
-        targets = [parse_address(text, allow_dns=True) for text in bootstrap]
+        targets = [bootstrap_address(text) for text in bootstrap]
         self._peers = peers.Peers(
             self._host,
             Book(self.peer, targets, dice),

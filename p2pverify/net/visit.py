@@ -11,7 +11,6 @@ import trio
 
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.net import peers
-from p2pverify.net.address import Address
 from p2pverify.net.counters import Counters
 from p2pverify.net.framing import read_frame, write_frame
 from p2pverify.net.host import DialError, Host
@@ -20,6 +19,7 @@ from p2pverify.net.negotiate import NotSupportedError
 from p2pverify.net.peer_list import FRAME_BYTES_MAX, PeerList, decode_peer_list, encode_peer_list
 from p2pverify.net.requests import RequestLimits, Requests
 from p2pverify.net.stream import Stream, StreamBrokenError
+from p2pverify.node.address import Address
 from p2pverify.node.ports import AskFailed, Reply
 
 _LISTEN = "/ip4/127.0.0.1/tcp/0"  # a host listens; of this address nobody is told

@@ -11,7 +11,6 @@ import trio
 
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.net import negotiate
-from p2pverify.net.address import peer_from_id_bytes, peer_id_bytes
 from p2pverify.net.harden import (
     ID,
     ConnectionClosedError,
@@ -21,6 +20,7 @@ from p2pverify.net.harden import (
     create_key_pair,
     create_noise_key_pair,
 )
+from p2pverify.node.address import peer_from_id_bytes, peer_id_bytes
 
 NOISE = "/noise"
 YAMUX = "/yamux/1.0.0"

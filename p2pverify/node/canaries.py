@@ -25,7 +25,7 @@ from p2pverify.core.question import NO_LOGITS
 from p2pverify.node.home import atomic_file
 from p2pverify.node.ports import Engine
 from p2pverify.node.selftest import answer_question, is_steady
-from p2pverify.node.tomlfile import FileError, read_bytes
+from p2pverify.node.textfile import FileError, read_bytes
 
 _GREEDY_KEY = bytes(32)  # of a sampler that has nothing to draw
 

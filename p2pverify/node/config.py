@@ -4,6 +4,7 @@ Every key has a default; the command line overrides them.
 """
 
 import ipaddress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.hardware import check_claim
+from p2pverify.node.address import Address, announced_address, bootstrap_address, check_server, listening_address
 from p2pverify.node.kinds import EngineKind
+from p2pverify.node.loopback import parse_bind
+from p2pverify.node.textfile import FileMissingError, user_path
 from p2pverify.node.tomlfile import read_model
 
 CONFIG_BYTES_MAX = 65_536
-ADDRESS_CHARS_MAX = 160
 BOOTSTRAP_MAX = 64
 ANNOUNCE_MAX = 4
 COVER_PER_EPOCH_MAX = 16
@@ -65,8 +68,9 @@ TEMPLATE = """\
 # hardware = ""
 
 # How many questions per epoch to ask of others as cover, so that they cannot tell the owed ones: with prompts of the
-# file 'corpus' (text, one a line) and of 'replay' (own earlier chat requests, a JSON object a line, sent again to
-# others), or else written by the model. What comes back is forgotten. Others work for it, as this node for theirs.
+# file 'corpus' (text, one a line) and of 'replay' (own earlier chat requests, a JSON object a line, plain or as in
+# OpenAI's batches, sent again to others), or else written by the model. What comes back is forgotten. Others work for
+# it, as this node for theirs.
 # cover_per_epoch = 0.0
 # corpus = "/path/to/prompts.txt"
 # replay = "/path/to/requests.jsonl"
@@ -101,17 +105,28 @@ class Config(BaseModel):
     @field_validator("listen")
     @classmethod
     def _listen(cls, value: str) -> str:
-        return check_address(value)
+        return check_address(value, listening_address)
 
-    @field_validator("bootstrap", "announce")
+    @field_validator("bootstrap")
     @classmethod
-    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(check_address(address) for address in value)
+    def _bootstrap(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_address(address, bootstrap_address) for address in value)
+
+    @field_validator("announce")
+    @classmethod
+    def _announce(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_address(address, announced_address) for address in value)
 
     @field_validator("http")
     @classmethod
     def _http(cls, value: str) -> str:
-        return check_loopback(value)
+        parse_bind(value)
+        return value
+
+    @field_validator("openai_url")
+    @classmethod
+    def _openai_url(cls, value: str) -> str:
+        return check_server(value)
 
     @field_validator("hardware")
     @classmethod
@@ -124,22 +139,23 @@ class Config(BaseModel):
     @field_validator("weights", "llama_variants", "corpus", "replay")
     @classmethod
     def _path(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser()
+        return None if value is None else user_path(value)
 
 
 def load_config(path: Path) -> Config:
     """Read config.toml; a file that is not there means all defaults. Raises FileError."""
-    if not path.exists():
+    try:
+        return read_model(path, Config, size_max=CONFIG_BYTES_MAX, missing="run 'p2pverify init'")
+    except FileMissingError:
         return Config()
-    return read_model(path, Config, size_max=CONFIG_BYTES_MAX, missing="run 'p2pverify init'")
 
 
-def check_address(text: str) -> str:
-    """An address's outer shape, or ValueError; the network adapter reads it in full."""
-    parts = text.split("/")
-    shaped = len(parts) in (5, 7) and not parts[0] and parts[1] in ("ip4", "ip6", "dns", "dns4", "dns6")
-    if len(text) > ADDRESS_CHARS_MAX or not shaped or parts[3] != "tcp" or not parts[4].isdecimal():
-        raise ValueError(f"{text[:80]!r} is not an address like /ip4/192.0.2.1/tcp/4747")
+def check_address(text: str, read: Callable[[str], Address]) -> str:
+    """The text, if it can be read as such an address; else ValueError, which names it."""
+    try:
+        read(text)
+    except DecodeError as error:
+        raise ValueError(f"{text[:80]!r}: {error.reason}") from None
     return text
 
 
@@ -150,17 +166,3 @@ def uses_mdns(listen: str, *, wanted: bool) -> bool:
         return wanted and not ipaddress.ip_address(host).is_loopback
     except ValueError:
         return wanted
-
-
-def check_loopback(text: str) -> str:
-    """`HOST:PORT` on this machine only, or ValueError: the API is for its operator."""
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or not port.isascii() or int(port) > 65_535:
-        raise ValueError(f"{text[:80]!r} is not HOST:PORT, for example 127.0.0.1:0")
-    try:
-        is_local = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        is_local = False
-    if not is_local:
-        raise ValueError(f"the API listens on loopback only, such as 127.0.0.1:{port}; not on {host[:80]!r}")
-    return text

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 import stat
 import sys
 import time
@@ -20,14 +21,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from p2pverify.node.proof import home_key
+from p2pverify.node.textfile import TextError, decode_text, user_path
 
 ENVIRONMENT = "P2PVERIFY_HOME"
 SEED_BYTES = 32
 TOKEN_BYTES = 32
 _FILE_BYTES_MAX = 4096  # of identity.key, token, api and node.lock
 _ARGV_CHARS_MAX = 300
-_RESTORE_IDENTITY = "restore it from a copy of this home, or move it away to begin as a new peer"
+_RESTORE = "restore it from a copy of this home, or move it away to begin as a new peer"
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)  # of file systems without hard links
+_DELETE = "delete it and restart the node"
 
 
 class HomeError(Exception):
@@ -37,6 +40,10 @@ class HomeError(Exception):
         super().__init__(f"{reason}: {hint}")
         self.reason = reason
         self.hint = hint
+
+
+class HomeMissingError(HomeError):
+    """There is no such home directory, or no identity in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class Home:
         """The home named by `--home`, else by P2PVERIFY_HOME, else the user's data directory."""
         chosen = override or environment.get(ENVIRONMENT)
         if chosen:
-            return cls(Path(chosen).expanduser().absolute())
+            return cls(user_path(chosen).absolute())
         from platformdirs import user_data_dir  # noqa: PLC0415 - most calls name their home and skip its import
 
         return cls(Path(user_data_dir("p2pverify", appauthor=False)))
@@ -121,10 +128,14 @@ class Home:
 
     def load_identity(self) -> bytes:
         """The identity's 32-byte seed. Raises HomeError if it is missing, readable by others or damaged."""
-        text = _read_private(self.identity_path)
+        text = _read_private(self.identity_path, _RESTORE)
         if text is None:
-            raise HomeError(f"{self.path} has no identity", "run 'p2pverify init' first, or name another --home")
-        return _from_hex(text, SEED_BYTES, self.identity_path, _RESTORE_IDENTITY)
+            what = "has no identity" if self.path.is_dir() else "does not exist"
+            raise HomeMissingError(f"the home {self.path} {what}", f"{self._init_hint()}, or name another --home")
+        return _from_hex(text, SEED_BYTES, self.identity_path, _RESTORE)
+
+    def _init_hint(self) -> str:
+        return f"make it with 'p2pverify --home {shlex.quote(str(self.path))} init'"
 
     def ensure_token(self) -> str:
         """The local API's bearer token (64 hex digits), made on first use."""
@@ -136,10 +147,10 @@ class Home:
 
     def read_token(self) -> str | None:
         """The local API's bearer token, or None before the first start."""
-        text = _read_private(self.token_path)
+        text = _read_private(self.token_path, _DELETE)
         if text is None:
             return None
-        return _from_hex(text, TOKEN_BYTES, self.token_path, "delete it and restart the node").hex()
+        return _from_hex(text, TOKEN_BYTES, self.token_path, _DELETE).hex()
 
     def key(self) -> bytes | None:
         """With what the node of this home proves that it is (see `proof`), or None before the first start."""
@@ -261,10 +272,15 @@ def _create_private(path: Path, text: str) -> bool:
     return True
 
 
-def _read_private(path: Path) -> str | None:
-    """The text of a file that only its owner may read, or None if there is none."""
+def _read_private(path: Path, hint: str) -> str | None:
+    """The text of a file that only its owner may read, or None if there is none; `hint` is for one that is no text."""
     data = _read(path, private=True)
-    return None if data is None else data.decode(errors="replace").strip()
+    if data is None:
+        return None
+    try:
+        return decode_text(data).strip()
+    except TextError as error:
+        raise HomeError(f"{path} {error}", hint) from None
 
 
 def _read(path: Path, *, private: bool = False) -> bytes | None:
@@ -315,7 +331,7 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise HomeError(f"{path.parent} does not exist", "run 'p2pverify init' first") from error
+        raise HomeMissingError(f"{path.parent} does not exist", "run 'p2pverify init' first") from error
     except OSError as error:
         hint = "check its owner, mode and disk"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -10,7 +10,8 @@ from p2pverify.core.manifest import Manifest, decode_manifest
 from p2pverify.node.home import atomic_file
 from p2pverify.node.manifesttable import ManifestTable, manifest_lines
 from p2pverify.node.ports import ModelInfo
-from p2pverify.node.tomlfile import FileError, read_model
+from p2pverify.node.textfile import FileError
+from p2pverify.node.tomlfile import read_model
 from p2pverify.resources import resource
 
 MANIFEST_FILE_BYTES_MAX = 196_608

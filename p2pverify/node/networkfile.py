@@ -17,7 +17,8 @@ from p2pverify.core.peerid import peer_id
 from p2pverify.node.manifesttable import across_text, check_text, manifest_lines, toml_text
 from p2pverify.node.networktable import HONEST_PPM, NetworkTable, ParamsTable, read_founder
 from p2pverify.node.ports import ModelInfo
-from p2pverify.node.tomlfile import FileError, describe, read_model
+from p2pverify.node.textfile import FileError, read_bytes
+from p2pverify.node.tomlfile import describe, parse_model
 
 __all__ = [
     "HONEST_PPM",
@@ -27,7 +28,9 @@ __all__ = [
     "load_network",
     "manifest_of",
     "new_network",
+    "parse_network",
     "read_founder",
+    "read_network",
 ]
 NETWORK_FILE_BYTES_MAX = 262_144
 _HINT = "correct the network file, or ask whoever gave it to you for the original"
@@ -35,12 +38,21 @@ _HINT = "correct the network file, or ask whoever gave it to you for the origina
 
 def load_network(path: Path) -> tuple[Network, tuple[Manifest, ...]]:
     """Read a network file of at most 256 KiB. Raises FileError, which names the line or the key."""
-    table = read_model(
+    return parse_network(path, read_network(path))
+
+
+def read_network(path: Path) -> bytes:
+    """A network file as it is, unread. Raises FileError."""
+    return read_bytes(
         path,
-        NetworkTable,
         size_max=NETWORK_FILE_BYTES_MAX,
         missing="make one with 'p2pverify network new', or ask a founder of the network for it",
     )
+
+
+def parse_network(path: Path, data: bytes) -> tuple[Network, tuple[Manifest, ...]]:
+    """What a network file says. Raises FileError, which names the line or the key."""
+    table = parse_model(path, data, NetworkTable)
     try:
         return _build(table)
     except DecodeError as error:
@@ -149,7 +161,7 @@ def new_network(
     )
     network = Network(
         check_text(name),
-        tuple(sorted(set(founders))),
+        tuple(sorted(founders)),
         (manifest.digest,),
         classes,
         Params(**chosen.model_dump()),

@@ -1,10 +1,9 @@
-"""Reading files that people name, TOML above all: limits, and errors that name the file, the place and what to do.
+"""TOML files that people write: limits, and errors that name the file, the place and what to do.
 
 The models that say which keys there are stand in `config` and `networkfile`.
 """
 
 import difflib
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,58 +11,37 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from p2pverify.node.textfile import FileError, read_bytes, text_of
+
 _Model = TypeVar("_Model", bound=BaseModel)
 _FAULTS_SHOWN_MAX = 5
 
 
-class FileError(Exception):
-    """A file that people write is not as it should be: `reason` names the place, `hint` says what to do."""
-
-    def __init__(self, path: Path, reason: str, hint: str) -> None:
-        super().__init__(f"{path}: {reason}; {hint}")
-        self.path = path
-        self.reason = f"{path}: {reason}"
-        self.hint = hint
-
-
 def read_model(path: Path, model: type[_Model], *, size_max: int, missing: str) -> _Model:
     """Read a TOML file into a model. `missing` is the hint for a file that is not there. Raises FileError."""
-    value = read_toml(path, size_max=size_max, missing=missing)
+    return parse_model(path, read_bytes(path, size_max=size_max, missing=missing), model)
+
+
+def parse_model(path: Path, data: bytes, model: type[_Model]) -> _Model:
+    """Read a TOML file's bytes into a model. Raises FileError."""
+    value = parse_toml(path, data)
     try:
         return model.model_validate(value)
     except ValidationError as error:
         raise explain(path, error, model) from None
 
 
-def read_toml(path: Path, *, size_max: int, missing: str) -> Mapping[str, Any]:
-    """The table in a TOML file of at most `size_max` bytes. Raises FileError."""
-    data = read_bytes(path, size_max=size_max, missing=missing)
+def parse_toml(path: Path, data: bytes) -> Mapping[str, Any]:
+    """The table in a TOML file's bytes. Raises FileError."""
+    text = text_of(path, data)
     try:
-        return tomllib.loads(data.decode())
-    except UnicodeDecodeError as error:
-        raise FileError(path, f"is not UTF-8 (byte {error.start})", "save it as UTF-8 text") from None
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FileError(path, f"is not TOML: {error}", "correct that line") from None
     except ValueError:  # tomllib lets through what Python says of a number of thousands of digits
         raise FileError(path, "holds a number that is too long", "correct that number") from None
     except RecursionError:
         raise FileError(path, "is nested too deeply", "check that it is the right file") from None
-
-
-def read_bytes(path: Path, *, size_max: int, missing: str, private: bool = False) -> bytes:
-    """A file of at most `size_max` bytes, and if it is `private` of its owner alone. Raises FileError."""
-    try:
-        with path.open("rb") as file:
-            if private and os.fstat(file.fileno()).st_mode & 0o077:
-                raise FileError(path, "can be read or written by other users", f"run 'chmod 600 {path}'")
-            data = file.read(size_max + 1)
-    except FileNotFoundError:
-        raise FileError(path, "there is no such file", missing) from None
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror})", "check its path and permissions") from None
-    if len(data) > size_max:
-        raise FileError(path, f"is longer than {size_max} bytes", "check that it is the right file")
-    return data
 
 
 def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> FileError:

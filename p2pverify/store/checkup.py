@@ -11,7 +11,7 @@ from p2pverify.node.journal import decode_output, decode_stored_evidence
 from p2pverify.store import schema
 from p2pverify.store.errors import is_damage, translated
 from p2pverify.store.inspection import fault_of, is_described
-from p2pverify.store.reading import stored_rows, reading
+from p2pverify.store.reading import reading, stored_rows
 
 FAULTS_MAX = 1000
 

@@ -12,7 +12,7 @@ from p2pverify.store import schema
 from p2pverify.store.errors import StoreError, translated
 from p2pverify.store.exportfile import ExportHeader, ExportSummary, write_export
 from p2pverify.store.inspection import Damage, Inspection, name_damage
-from p2pverify.store.reading import stored_rows, reading
+from p2pverify.store.reading import reading, stored_rows
 
 _AFTER_DAMAGE = (
     "'p2pverify ledger check' names all; a running node fetches them again, or ask another peer for an export"

@@ -5,7 +5,6 @@ Names of rules are those of `core.network.Params` (without `genesis_ms`, which i
 """
 
 import difflib
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator, model_validator
@@ -14,7 +13,8 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.hardware import check_claim
 from p2pverify.core.network import CLASSES_MAX, PARAM_BOUNDS
 from p2pverify.node.manifesttable import AcrossTable
-from p2pverify.node.tomlfile import FileError, read_model
+from p2pverify.node.textfile import FileError, user_path
+from p2pverify.node.tomlfile import read_model
 from p2pverify.resources import resource
 from p2pverify.testnet.faults import Fault, FaultKind
 from p2pverify.testnet.kinds import COUNT_MAX, Cheat
@@ -179,7 +179,7 @@ def scenario_names() -> list[str]:
 def load_scenario(name: str = DEFAULT) -> Scenario:
     """Read a scenario that comes with p2pverify, or else a file of at most 64 KiB. Raises FileError."""
     names = scenario_names()
-    path = Path(name).expanduser()
+    path = user_path(name)
     if name in names:
         path = resource("testnet") / "scenarios" / f"{name}.toml"
     missing = f"give a path, or one of the packaged scenarios: {', '.join(names)}"

@@ -353,9 +353,8 @@ async def test_every_route_is_described() -> None:
 )  # fmt: skip
 async def test_only_loopback_is_served(bind: str) -> None:
     """An address that others could reach, or that is none, is refused with what to do."""
-    with pytest.raises(BindError) as caught:
+    with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
         await serve(FakeReports(), bind=bind, token=TOKEN, home_key=HOME_KEY, on_leave=lambda: None)
-    assert "127.0.0.1" in caught.value.hint
 
 
 async def test_a_port_in_use_is_named() -> None:

@@ -13,7 +13,6 @@ import trio
 
 from p2pverify.core.gossip_types import PROTOCOL_ID as GOSSIP
 from p2pverify.core.gossip_types import GossipMessage, Rpc, records_topic
-from p2pverify.net.address import parse_address
 from p2pverify.net.counters import Counters
 from p2pverify.net.framing import varint_frame
 from p2pverify.net.host import Host
@@ -22,6 +21,7 @@ from p2pverify.net.negotiate import encode_message
 from p2pverify.net.rpc_codec import encode_rpc
 from p2pverify.net.service import Mesh
 from p2pverify.net.stream import Stream, StreamBrokenError
+from p2pverify.node.address import parse_address
 from p2pverify.node.messages import encode_batches
 from p2pverify.node.ports import GossipVerdict
 from tests.attack.live import Node, until

@@ -10,9 +10,9 @@ from libp2p.crypto.secp256k1 import create_new_key_pair as other_kind_of_key
 
 from p2pverify.net import host as net_host
 from p2pverify.net import wire
-from p2pverify.net.address import parse_address
 from p2pverify.net.harden import NoiseTransport, create_key_pair, create_noise_key_pair
 from p2pverify.net.negotiate import encode_message
+from p2pverify.node.address import parse_address
 from tests.attack.enemy import GREETING, connect, drain, insider, raw
 from tests.attack.live import PATIENCE_S, Live
 

@@ -9,6 +9,7 @@ import pytest
 
 from p2pverify.engine import toy
 from p2pverify.node.canaries import load_secrets, save_secrets
+from p2pverify.node.home import Home
 from p2pverify.node.manifestfile import load_manifest
 from tests.cli.transcript import run
 from tests.support.joined import joined
@@ -25,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for more in (("--count", "6", "--tokens", "12"), ("--variant", "toy/b", "--merge")):
         done = run(made, *new, *more)
         assert done.returncode == 0, done.stderr
+    Home(made / "founder").init()
     done = run(
         made / "founder", "network", "new", "--engine", "toy", "--manifest", str(made / "toy.toml"),
         "-o", str(made / "n.toml"),
@@ -156,7 +158,7 @@ def test_false_openings_spend_nothing(folder: Path, honest: str, secrets: Path, 
     ("arguments", "code", "message"),
     [
         (("ask", "SECRETS", "/ip4/127.0.0.1/tcp/1", "--network", "NETWORK", "-o", "e"), 2, "names no peer"),
-        (("ask", "none", NOBODY, "--network", "NETWORK", "-o", "e"), 1, "there is no such file"),
+        (("ask", "none", NOBODY, "--network", "NETWORK", "-o", "e"), 2, "there is no such file"),
         (("ask", "SECRETS", NOBODY, "--network", "NETWORK", "-o", "NETWORK"), 1, "is there already"),
         (("ask", "SECRETS", NOBODY, "--network", "NETWORK", "-o", "e", "--number", "7"), 1, "there is no trigger 7"),
         (("check", "NETWORK", "--network", "NETWORK"), 1, "n.toml:"),

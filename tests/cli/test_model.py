@@ -14,7 +14,7 @@ from p2pverify.node import manifestfile
 from p2pverify.node.home import Home
 from p2pverify.node.manifestfile import load_manifest, save_manifest
 from p2pverify.node.networkfile import dump_network, load_network, manifest_of
-from p2pverify.node.tomlfile import FileError
+from p2pverify.node.textfile import FileError
 from tests.cli.transcript import run
 from tests.support.golden import beside_another_model, make_golden
 
@@ -41,6 +41,7 @@ def calibrated(path: Path) -> None:
 
 def new_network(tmp_path: Path, manifest: Path, *options: str) -> Path:
     target = tmp_path / "n.toml"
+    Home(tmp_path / "home").init()
     done = run(
         tmp_path / "home", "network", "new", "--engine", "toy", "--manifest", str(manifest), "-o", str(target), *options
     )
@@ -99,6 +100,7 @@ def test_a_network_of_several_models(tmp_path: Path, manifest: Path) -> None:
 
 def test_a_network_for_all_paths(tmp_path: Path, manifest: Path) -> None:
     """It has a class for each known path and one for others, all judged by the referee as the manifest says."""
+    Home(tmp_path / "home").init()
     refused = run(
         tmp_path / "home", "network", "new", "--engine", "toy", "--manifest", str(manifest), "--across", "-o", "-"
     )
@@ -140,6 +142,7 @@ def test_wrong_golden_answers_and_other_models_are_refused(tmp_path: Path, manif
     answers = {path.numeric_path: path for path in load_manifest(manifest).golden.paths}
     forged = replace(answers[toy.PATH], answers=answers["toy/a"].answers)
     save_manifest(manifest, replace(found, golden=found.golden.merged([forged])))
+    Home(tmp_path / "home").init()
     done = run(tmp_path / "home", "network", "new", "--engine", "toy", "--manifest", str(manifest), "-o", "-")
     assert done.returncode == 1
     assert "does not give the golden answers" in done.stderr

@@ -24,11 +24,12 @@ from p2pverify.core.compare import (
     verdict_digest,
 )
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import ANSWER_TOKENS_MAX, Across
+from p2pverify.core.network import ANSWER_TOKENS_MAX, THRESHOLD_MAX, Across
+from p2pverify.core.records import ASKED_MAX
 
 BOUNDS = Across(250_000, 20_000, 500_000, 40_000, 2_000_000, 10_000)
 
-uints = st.integers(0, 2**32 - 1)
+uints = st.integers(0, THRESHOLD_MAX)
 measures = st.builds(Measure, st.integers(0, ANSWER_TOKENS_MAX), st.integers(0, TOTAL_MAX), uints, uints)
 
 
@@ -125,7 +126,7 @@ def test_a_measure_is_within_its_limits(deficits: list[int], data: st.DataObject
     assert read_measures([found.to_value()], 1) == (found,)
 
 
-@given(st.lists(st.one_of(st.none(), measures), max_size=31).map(tuple))
+@given(st.lists(st.one_of(st.none(), measures), max_size=ASKED_MAX).map(tuple))
 @settings(deadline=None, max_examples=100)
 def test_measures_are_read_back(found: tuple[Measure | None, ...]) -> None:
     """Measures survive their encoding, and one more than there may be does not pass."""

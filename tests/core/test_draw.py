@@ -18,6 +18,7 @@ PARAMS = replace(
 )
 CROWD = tuple(sorted(sha256(bytes([number])) for number in range(30)))
 
+SLOTS_MILLI = next((low, high) for name, low, high in PARAM_BOUNDS if name == "slots_milli")
 betas = st.binary(min_size=64, max_size=64)
 
 
@@ -47,7 +48,7 @@ def test_a_candidate_more_displaces_at_most_one(beta: bytes, newcomer: bytes) ->
         assert [key for key in after if key != newcomer] == list(before[: len(before) - (newcomer in after)])
 
 
-@given(betas, st.integers(1, 16_000))
+@given(betas, st.integers(*SLOTS_MILLI))
 @settings(deadline=None, max_examples=100)
 def test_number_of_slots(beta: bytes, slots_milli: int) -> None:
     """A peer owes the average rounded down or up, numbered from 0, in the first half of the epoch."""

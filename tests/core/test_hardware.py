@@ -23,6 +23,7 @@ from p2pverify.core.hardware import (
     sample,
     speeds,
 )
+from p2pverify.core.network import ANSWER_TOKENS_MAX
 
 LABEL = "xeon 8 cores"
 numbers = st.integers(0, 2**32 - 1)
@@ -65,7 +66,7 @@ def test_short_answers_and_unknown_times_tell_nothing() -> None:
     assert sample(1, TOKENS_MIN, 0, 0) is not None
 
 
-@given(st.integers(1, 2**32 - 1), st.integers(TOKENS_MIN, 1024), numbers, numbers)
+@given(st.integers(1, 2**32 - 1), st.integers(TOKENS_MIN, ANSWER_TOKENS_MAX), numbers, numbers)
 def test_a_receipt_moves_time_and_takes_none_away(elapsed: int, tokens: int, first: int, total: int) -> None:
     found = sample(elapsed, tokens, first, total)
     unclaimed = sample(elapsed, tokens, 0, 0)

@@ -38,6 +38,7 @@ def consistent(numbers: Params) -> Params:
     return replace(numbers, cheat_ppm=max(numbers.cheat_ppm, 1001), **spreads)
 
 
+BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS}
 params = st.tuples(*(st.integers(low, high) for _, low, high in PARAM_BOUNDS)).map(
     lambda numbers: consistent(Params(*numbers))
 )
@@ -166,7 +167,7 @@ def test_largest_definition() -> None:
             decode_network(more.encode())
 
 
-@given(st.integers(0, 2**40), st.integers(200, 86_400_000), st.integers(-(2**40), 2**41))
+@given(st.integers(*BOUNDS["genesis_ms"]), st.integers(*BOUNDS["epoch_ms"]), st.integers(-(2**53), 2**54))
 @settings(deadline=None, max_examples=100)
 def test_epochs(genesis: int, length: int, now: int) -> None:
     """Every moment is in one epoch, and the epoch before genesis is negative."""

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from p2pverify.core import sign
 from p2pverify.core.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.network import ANSWER_TOKENS_MAX, TEMPERATURE_MILLI_MAX
 from p2pverify.core.question import (
     REQUEST_BYTES_MAX,
+    TOKEN_MAX,
     Answer,
     Opening,
     Question,
@@ -43,9 +45,9 @@ digests = st.binary(min_size=32, max_size=32)
 questions = st.builds(
     Question,
     digests,
-    st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=9).map(tuple),
-    st.integers(0, 1024),
-    st.integers(0, 2000),
+    st.lists(st.integers(0, TOKEN_MAX), min_size=1, max_size=9).map(tuple),
+    st.integers(0, ANSWER_TOKENS_MAX),
+    st.integers(0, TEMPERATURE_MILLI_MAX),
     st.binary(min_size=16, max_size=16),
     st.just(ALICES),
 )

@@ -16,6 +16,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.network import ANSWER_TOKENS_MAX, PARAM_BOUNDS
 from p2pverify.core.question import Opening, Receipt
 from p2pverify.core.records import (
+    ASKED_MAX,
     EPOCH_MAX,
     HEADS_MAX,
     NO_PREV,
@@ -44,13 +45,13 @@ NETWORK = sha256(b"network")
 digests = st.binary(min_size=32, max_size=32)
 epochs = st.integers(0, EPOCH_MAX)
 disputes = st.builds(DisputeKey, digests, epochs, st.integers(0, 255))
-salts = st.lists(digests, max_size=31).map(tuple)
+salts = st.lists(digests, max_size=ASKED_MAX).map(tuple)
 heads = st.dictionaries(digests, st.tuples(st.integers(0, SEQ_MAX), digests), max_size=6).map(
     lambda found: tuple((author, *found[author]) for author in sorted(found))
 )
 uint32s = st.integers(0, 2**32 - 1)
 measured = st.builds(Measure, st.integers(0, ANSWER_TOKENS_MAX), st.integers(0, TOTAL_MAX), uint32s, uint32s)
-measures = st.lists(st.none() | measured, max_size=31).map(tuple)
+measures = st.lists(st.none() | measured, max_size=ASKED_MAX).map(tuple)
 lots = st.none() | st.builds(Lot, st.integers(1, STAGE_MAX), digests, digests, st.binary(min_size=80, max_size=80))
 commits = st.builds(Commit, disputes, digests, digests, lots)
 votes = st.builds(Vote, disputes, digests, st.integers(0, 31), digests, salts, measures, st.none() | digests)

@@ -8,6 +8,7 @@ import pytest
 
 from p2pverify.core.canary import decode_canary_evidence
 from p2pverify.node.canaries import load_secrets
+from p2pverify.node.home import Home
 from tests.cli.transcript import PROGRAM, environment
 from tests.support.joined import HOPELESS_S, joined
 
@@ -34,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--tokens", "16", "--prompt-tokens", "40",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    Home(publisher).init()
     done = p2pverify(publisher, "network", "new", "--manifest", made / "model.toml", "-o", network)
     assert done.returncode == 0, done.stderr
     for name, cheat in (("honest", ()), ("cheater", ("--cheat", "quantize:q8_0"))):

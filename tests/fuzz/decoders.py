@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from p2pverify import app
-from p2pverify.api import bind, gate
+from p2pverify.api import gate
 from p2pverify.api.metrics import Counts
 from p2pverify.core import (
     audit,
@@ -31,21 +31,23 @@ from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, Remot
 from p2pverify.core.gossip_types import GossipMessage, Rpc
 from p2pverify.engine import cheat_spec, gguf, variants
 from p2pverify.engine import errors as engine_errors
-from p2pverify.net import address, framing, negotiate, peer_list, rpc_codec
+from p2pverify.net import framing, negotiate, peer_list, rpc_codec
 from p2pverify.net.discovery import mdns
 from p2pverify.net.stream import StreamBrokenError
 from p2pverify.node import (
+    address,
     canaries,
     config,
     corpus,
     journal,
+    loopback,
     manifestfile,
     manifesttable,
     messages,
     networkfile,
     networktable,
 )
-from p2pverify.node.tomlfile import FileError
+from p2pverify.node.textfile import FileError
 from p2pverify.store import exportfile
 from p2pverify.store.errors import ExportError
 from tests.fuzz import seeds
@@ -69,7 +71,9 @@ EXEMPT = {
     "engine.variants.load": "loads a library",
     "node.tomlfile.read_bytes": "decodes nothing: who calls it does",
     "node.tomlfile.read_model": "a part of load_network and load_config",
-    "node.tomlfile.read_toml": "a part of load_network and load_config",
+    "node.networkfile.parse_network": "a part of load_network",
+    "node.tomlfile.parse_model": "a part of load_network and load_config",
+    "node.tomlfile.parse_toml": "a part of load_network and load_config",
 }
 
 Read = Callable[[bytes], Any]
@@ -313,7 +317,7 @@ DECODERS: dict[str, Decoder] = {
     "node.networktable.read_founder": Decoder(
         _text(networktable.read_founder), ValueError, seeds=lambda: [peerid.peer_id(_REQUEST.responder).encode()]
     ),
-    "net.address.parse_address": Decoder(
+    "node.address.parse_address": Decoder(
         _text(lambda text: address.parse_address(text, allow_dns=True)),
         write=lambda value: str(value).encode(),
         is_canonical=False,
@@ -357,7 +361,9 @@ DECODERS: dict[str, Decoder] = {
     "engine.gguf.parse_head": Decoder(
         gguf.parse_head, engine_errors.WeightsError, seeds=lambda: [b"GGUF" + bytes([3, 0, 0, 0]) + bytes(16)]
     ),
-    "api.bind.parse_bind": Decoder(_text(bind.parse_bind), bind.BindError, seeds=lambda: [b"127.0.0.1:0", b"[::1]:1"]),
+    "node.loopback.parse_bind": Decoder(
+        _text(loopback.parse_bind), ValueError, seeds=lambda: [b"127.0.0.1:0", b"[::1]:1"]
+    ),
     "api.gate.Gate": Decoder(_gated, gate.RefusedError, seeds=lambda: [b"limit=10\n100", b"limit=%ff&a=b\n-1"]),
     "engine.cheat_spec.parse_spec": Decoder(
         _text(cheat_spec.parse_spec), ValueError, seeds=lambda: [b"quantize:q4_0@0.3", b"prune"]

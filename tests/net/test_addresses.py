@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from p2pverify.core import canon, sign
 from p2pverify.core.errors import DecodeError
 from p2pverify.net import addresses
-from p2pverify.net.address import parse_address
 from p2pverify.net.addresses import OwnAddresses, SignedAddresses, expand, seen_address, sign_addresses, usable
 from p2pverify.net.peer_list import PeerList, decode_peer_list, encode_peer_list
+from p2pverify.node.address import parse_address
 from tests.net.peers import NETWORK, seed_of
 
 SEED = seed_of("alice")

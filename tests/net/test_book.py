@@ -3,9 +3,9 @@
 import random
 
 from p2pverify.net import book
-from p2pverify.net.address import parse_address
 from p2pverify.net.addresses import EXPIRY_MS, SignedAddresses
 from p2pverify.net.book import Book
+from p2pverify.node.address import parse_address
 
 OWN, LESSER, GREATER = b"\x05" * 32, b"\x01" * 32, b"\x09" * 32
 HERE, THERE = parse_address("/ip4/192.0.2.1/tcp/1"), parse_address("/ip4/192.0.2.2/tcp/2")

@@ -11,11 +11,11 @@ from p2pverify.core.errors import DecodeError, RemoteProtocolError
 from p2pverify.core.gossip_types import GossipMessage, Rpc
 from p2pverify.core.peerid import peer_id
 from p2pverify.net import negotiate
-from p2pverify.net.address import Address, parse_address, peer_from_id_bytes, peer_id_bytes
 from p2pverify.net.framing import FrameTooLargeError, encode_varint, read_frame, read_varint_frame, varint_frame
 from p2pverify.net.harden import ID, Identify
 from p2pverify.net.rpc_codec import IDS_MAX, RECENT_MAX, RpcDecoder, decode_rpc, encode_rpc
 from p2pverify.net.stream import StreamBrokenError
+from p2pverify.node.address import Address, parse_address, peer_from_id_bytes, peer_id_bytes
 from tests.net.peers import call, join, stranger
 
 KEY = bytes(range(32))

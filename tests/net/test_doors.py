@@ -5,9 +5,9 @@ import trio
 
 from p2pverify.core.limits import Rate
 from p2pverify.net import doors, host, pace
-from p2pverify.net.address import parse_address
 from p2pverify.net.doors import HalfOpen, group_of
 from p2pverify.net.pace import Pace
+from p2pverify.node.address import parse_address
 from tests.net.peers import call, join, stranger
 
 

@@ -8,9 +8,9 @@ import trio
 
 from p2pverify.core import sign
 from p2pverify.net import peers, requests, visit
-from p2pverify.net.address import parse_address
 from p2pverify.net.host import DialError
 from p2pverify.net.visit import ask_peer
+from p2pverify.node.address import parse_address
 from p2pverify.node.ports import AskFailed
 from tests.net.peers import NETWORK, OTHER_NETWORK, FakeInbox, introduce, join, stranger
 

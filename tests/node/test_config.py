@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from p2pverify.node.config import TEMPLATE, Config, load_config, uses_mdns
-from p2pverify.node.tomlfile import FileError
+from p2pverify.node.textfile import FileError
 
 
 def test_a_missing_file_means_defaults(tmp_path):
@@ -44,7 +44,12 @@ def test_keys_are_read(tmp_path):
     [
         ('listn = "x"', "unknown key 'listn'"),
         ('listen = "127.0.0.1:80"', "key 'listen'"),
-        ('listen = "/ip4/127.0.0.1/udp/80"', "key 'listen'"),
+        ('listen = "/ip4/127.0.0.1/udp/80"', "key 'listen': '/ip4/127.0.0.1/udp/80': the transport must be tcp"),
+        ('listen = "/ip4/300.1.1.1/tcp/80"', "key 'listen': '/ip4/300.1.1.1/tcp/80'"),
+        ('bootstrap = ["/ip4/1.2.3.4/tcp/1/p2p/QmX"]', "key 'bootstrap': '/ip4/1.2.3.4/tcp/1/p2p/QmX'"),
+        ('announce = ["/dns4/a.example/tcp/1"]', "key 'announce': '/dns4/a.example/tcp/1'"),
+        ('openai_url = "127.0.0.1:8000"', "key 'openai_url': '127.0.0.1:8000'"),
+        ('http = "8080"', "key 'http': '8080' is not HOST:PORT, for example 127.0.0.1:8080"),
         ("bootstrap = [7]", "key 'bootstrap[1]'"),
         ('bootstrap = ["x"]', "key 'bootstrap'"),
         ('http = "0.0.0.0:80"', "loopback"),

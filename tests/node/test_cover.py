@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from p2pverify.node.corpus import Prompt, read_corpus, read_replay
 from p2pverify.node.cover import ENCODED_AT_ONCE, Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import AskFailed, Neighbour, Reply
-from p2pverify.node.tomlfile import FileError
+from p2pverify.node.textfile import FileError
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 from tests.support.world import World
 
@@ -225,6 +226,48 @@ def test_a_replay_is_a_log_of_chat_requests(tmp_path: Path) -> None:
     assert read_replay(path) == (Prompt("Why?", 40, 700), Prompt("How so?"), Prompt("Much.", 1024, 0))
 
 
+def test_a_replay_is_a_batch_of_openai(tmp_path: Path) -> None:
+    """The request of a batch's line is in its `body`; text may come in parts, and a limit under its newer name."""
+    parts = [{"type": "text", "text": "How "}, {"type": "text", "text": "so?"}]
+    bodies = [
+        {"messages": [{"role": "user", "content": "Why?"}], "max_completion_tokens": 40, "temperature": 0.7},
+        {"messages": [{"role": "user", "content": parts}]},
+    ]
+    lines = [{"custom_id": str(n), "method": "POST", "url": "/v1/chat", "body": body} for n, body in enumerate(bodies)]
+    path = tmp_path / "batch.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert read_replay(path) == (Prompt("Why?", 40, 700), Prompt("How so?"))
+
+
+def test_what_is_left_out_of_a_replay_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each kind of line that is no prompt is told with its number, also where no prompt is left."""
+    image = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    left_out = [
+        {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]},
+        {"messages": []},
+        {"messages": [{"role": "assistant", "content": "a"}]},
+        {"messages": [{"role": "user", "content": image}]},
+        {"messages": [{"role": "user", "content": "hot"}], "temperature": 9},
+        {"messages": [{"role": "user", "content": "a\ud800"}]},
+        {"messages": [{"role": "user", "content": ""}]},
+        {"messages": [{"role": "user", "content": "x" * (corpus.LINE_CHARS_MAX + 1)}]},
+        {"body": {"input": "to be embedded"}},
+        {"response": {"body": {}}},
+        ["no request"],
+        7,
+    ]
+    path = tmp_path / "requests.jsonl"
+    path.write_text("\n".join(map(json.dumps, left_out)), encoding="utf-8")
+    with pytest.raises(FileError, match=r"no prompt in it, only .*\(4\)"):
+        read_replay(path)
+    good = {"messages": [{"role": "user", "content": "Why?"}]}
+    path.write_text("\n".join(map(json.dumps, [good, *left_out])), encoding="utf-8")
+    assert read_replay(path) == (Prompt("Why?"),)
+    (said,) = caplog.messages
+    assert "1 prompts taken" in said
+    assert [int(count) for count in re.findall(r"\((\d+)\)", said)] == [4, 2, 3, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -241,7 +284,7 @@ def test_corpora_that_are_refused(tmp_path: Path, data: bytes, reason: str) -> N
     path.write_bytes(data)
     with pytest.raises(FileError, match=reason):
         read_corpus(path)
-    with pytest.raises(FileError, match="cannot be read"):
+    with pytest.raises(FileError, match="no such file"):
         read_corpus(tmp_path / "absent.txt")
 
 

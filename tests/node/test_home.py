@@ -103,7 +103,7 @@ def test_damaged_identity_is_refused(home: Home, content: bytes) -> None:
 def test_missing_identity_is_told(tmp_path: Path) -> None:
     """Without an identity the error names the command that makes one."""
     for home in (Home(tmp_path), Home(tmp_path / "nowhere")):
-        with pytest.raises(HomeError, match="p2pverify init"):
+        with pytest.raises(HomeError, match=r"p2pverify --home .* init"):
             home.load_identity()
 
 

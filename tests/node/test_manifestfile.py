@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.manifestfile import describes, known_manifest, load_manifest, save_manifest
 from p2pverify.node.networkfile import manifest_of
-from p2pverify.node.tomlfile import FileError
+from p2pverify.node.textfile import FileError
 from p2pverify.resources import resource
 from tests.support.manifests import manifests
 

@@ -9,26 +9,23 @@ from hypothesis import strategies as st
 
 from p2pverify.core import sign
 from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import ANY, PARAM_BOUNDS, Across, DeterminismClass, Network, Params
+from p2pverify.core.network import ANY, PARAM_BOUNDS, DeterminismClass, Network, Params
 from p2pverify.core.peerid import peer_id
 from p2pverify.node.networkfile import NETWORK_FILE_BYTES_MAX, dump_network, load_network, new_network
-from p2pverify.node.tomlfile import FileError
+from p2pverify.node.textfile import FileError
 from tests.node.fakes import FakeEngine
+from tests.support.manifests import across, digests, text
 
 KEYS = tuple(sign.public_key(hashlib.sha256(bytes([n])).digest()) for n in range(4))
 INFO = FakeEngine().info
 
-text = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), max_size=12)
-digests = st.binary(min_size=32, max_size=32)
 manifests = st.builds(Manifest, text, digests, digests, digests, text, text, text, st.one_of(st.none(), digests))
 
 
-across = st.builds(
-    lambda low, flat, more, steeper, end, honest: Across(low, flat, low + more, flat + steeper, end, honest),
-    *[st.integers(0, 2**31)] * 4,
-    st.integers(0, 2**32 - 2),
-    st.integers(1, 499_999),
-)
+CHEAT_PPM = 500_000
+judged_across = across(honest_max=CHEAT_PPM - 1)
+honest = st.integers(1, CHEAT_PPM - 1)
+paths = text.filter(lambda name: name != ANY)  # which is not a path's name
 
 
 @st.composite
@@ -37,7 +34,7 @@ def networks(draw):
     absent = draw(st.lists(digests, min_size=0 if inline else 1, max_size=2, unique=True))
     listed = sorted({m.digest for m in inline} | set(absent))
     numbers = {name: draw(st.integers(low, high)) for name, low, high in PARAM_BOUNDS}
-    numbers["cheat_ppm"] = 500_000
+    numbers["cheat_ppm"] = CHEAT_PPM
     for spread, most in (
         ("prompt", "prompt_tokens"),
         ("answer", "answer_tokens"),
@@ -46,15 +43,13 @@ def networks(draw):
         numbers[f"{spread}_spread"] = min(numbers[f"{spread}_spread"], max(0, numbers[most] - 1))
     names = draw(st.lists(text, min_size=1, max_size=3, unique=True))
     referee = draw(text)
-    judged = st.none() | across if referee else st.none()
+    judged = st.none() | judged_across if referee else st.none()
     classes = tuple(
-        DeterminismClass(
-            name, draw(st.sampled_from(listed)), draw(text), draw(text), draw(st.integers(1, 499_999)), draw(judged)
-        )
+        DeterminismClass(name, draw(st.sampled_from(listed)), draw(paths), draw(paths), draw(honest), draw(judged))
         for name in names
     )
     if referee:
-        classes = (*classes, DeterminismClass("of no known class", listed[0], ANY, ANY, 1, draw(across)))
+        classes = (*classes, DeterminismClass("of no known class", listed[0], ANY, ANY, 1, draw(judged_across)))
     founders = tuple(sorted(draw(st.sets(st.sampled_from(KEYS), min_size=1))))
     network = Network(draw(text), founders, tuple(listed), classes, Params(**numbers), referee)
     return network, tuple(sorted(inline, key=lambda m: m.digest))
@@ -72,7 +67,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, given_network):
 
 def test_a_new_network_is_complete():
     """A contract from an engine's own words lists its manifest, its class and every rule."""
-    network, inline = new_network("mine", [KEYS[1], KEYS[0], KEYS[1]], INFO, genesis_ms=5, epoch_ms=5_000)
+    network, inline = new_network("mine", [KEYS[1], KEYS[0]], INFO, genesis_ms=5, epoch_ms=5_000)
     assert network.founders == tuple(sorted(KEYS[:2]))
     assert [m.digest for m in inline] == list(network.manifests)
     assert (network.params.genesis_ms, network.params.epoch_ms) == (5, 5_000)
@@ -85,6 +80,7 @@ def test_a_new_network_is_complete():
     [
         ({"name": "a\x1b[2J"}, "control characters"),
         ({"founders": []}, "founders"),
+        ({"founders": [KEYS[0], KEYS[1], KEYS[0]]}, "founders"),
         ({"epoch_ms": 1}, "epoch_ms"),
         ({"epoch": 1}, "unknown key 'epoch'"),
         ({"honest_ppm": 200_000}, "honest_ppm must be below cheat_ppm"),

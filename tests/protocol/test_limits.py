@@ -41,7 +41,7 @@ OTHER = {
     },
     "net": set(),
     "node": {
-        "ADDRESS_CHARS_MAX", "ANNOUNCE_MAX", "BOOTSTRAP_MAX", "COVER_PER_EPOCH_MAX", "FINAL_LAG_MAX", "PROMPTS_KEPT",
+        "ANNOUNCE_MAX", "BOOTSTRAP_MAX", "COVER_PER_EPOCH_MAX", "FINAL_LAG_MAX", "PROMPTS_KEPT",
         "TAIL_RECORDS_MAX",
     },
     "store": set(),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from p2pverify.node.home import Home
 from tests.cli.transcript import PROGRAM, environment
 
 HOPELESS_S = 240
@@ -16,6 +17,7 @@ HOPELESS_S = 240
 def joined(home: Path, network: Path, *options: str) -> Iterator[str]:
     """Run a node of a network on loopback; gives the address where others dial it."""
     command = [*PROGRAM, "join", str(network), "--listen", "/ip4/127.0.0.1/tcp/0", "--http", "127.0.0.1:0", *options]
+    Home(home).init()
     log = home.with_name(f"{home.name}.log")
     with log.open("w") as errors:
         node = subprocess.Popen(

@@ -2,26 +2,31 @@
 
 from hypothesis import strategies as st
 
-from p2pverify.core.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion
-from p2pverify.core.manifest import Calibration, Canary, CanaryAnswer, Manifest
-from p2pverify.core.network import Across
+from p2pverify.core.golden import GOLDEN_ANSWER_TOKENS_MAX, Golden, GoldenAnswer, GoldenPath, GoldenQuestion
+from p2pverify.core.manifest import MILLION, SAMPLES_MAX, Calibration, Canary, CanaryAnswer, Manifest
+from p2pverify.core.network import ACROSS_BOUNDS, TEMPERATURE_MILLI_MAX, Across
+from p2pverify.core.question import TOKEN_MAX
 
 text = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), max_size=12)
 digests = st.binary(min_size=32, max_size=32)
-counts = st.integers(0, 2**32 - 1)
+counts = st.integers(0, SAMPLES_MAX)
+_MAX = dict(ACROSS_BOUNDS)
 
 
 @st.composite
-def across(draw: st.DrawFn) -> Across:
-    base, slope = sorted((draw(counts), draw(counts))), sorted((draw(counts), draw(counts)))
-    return Across(base[0], slope[0], base[1], slope[1], draw(st.integers(0, 2**32 - 2)), draw(st.integers(1, 999_998)))
+def across(draw: st.DrawFn, honest_max: int = _MAX["honest_ppm"]) -> Across:
+    """Thresholds by which no match is a mismatch as well, up to the greatest that a network may have."""
+    base = sorted(draw(st.integers(0, _MAX["mismatch_base"])) for _ in range(2))
+    slope = sorted(draw(st.integers(0, _MAX["mismatch_slope"])) for _ in range(2))
+    end, honest = draw(st.integers(0, _MAX["end_max"])), draw(st.integers(1, honest_max))
+    return Across(base[0], slope[0], base[1], slope[1], end, honest)
 
 
 questions = st.builds(
     GoldenQuestion,
-    st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=5).map(tuple),
-    st.integers(1, 256),
-    st.integers(0, 2000),
+    st.lists(st.integers(0, TOKEN_MAX), min_size=1, max_size=5).map(tuple),
+    st.integers(1, GOLDEN_ANSWER_TOKENS_MAX),
+    st.integers(0, TEMPERATURE_MILLI_MAX),
     digests,
 )
 
@@ -38,8 +43,7 @@ def goldens(draw: st.DrawFn) -> Golden:
 def calibrations(draw: st.DrawFn) -> tuple[Calibration, ...]:
     pairs = sorted(draw(st.sets(st.tuples(text, text, text, text), max_size=3)))
     return tuple(
-        Calibration(*pair, draw(counts), draw(counts), draw(across()), draw(st.integers(0, 1_000_000)))
-        for pair in pairs
+        Calibration(*pair, draw(counts), draw(counts), draw(across()), draw(st.integers(0, MILLION))) for pair in pairs
     )
 
 
@@ -49,7 +53,7 @@ def canaries(draw: st.DrawFn) -> tuple[Canary, ...]:
     for prompt in sorted(draw(st.sets(digests, max_size=3))):
         names = sorted(draw(st.sets(st.tuples(text, text), max_size=3)))
         answers = tuple(CanaryAnswer(*name, draw(digests)) for name in names)
-        found.append(Canary(prompt, draw(st.integers(0, 256)), answers))
+        found.append(Canary(prompt, draw(st.integers(0, GOLDEN_ANSWER_TOKENS_MAX)), answers))
     return tuple(found)
 
 

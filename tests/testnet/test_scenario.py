@@ -2,7 +2,7 @@
 
 import pytest
 
-from p2pverify.node.tomlfile import FileError
+from p2pverify.node.textfile import FileError
 from p2pverify.testnet.kinds import Cheat
 from p2pverify.testnet.plan import PlanError, make_plan
 from p2pverify.testnet.scenario import load_scenario, scenario_names

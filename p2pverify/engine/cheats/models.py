@@ -13,6 +13,7 @@ from p2pverify.engine.llama import LlamaEngine
 from p2pverify.engine.quantise import FORMATS, requantise
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.ports import Engine, Generated
+from p2pverify.node.textfile import user_path
 
 PRUNED_LAYERS = range(13, 19)  # of 30: a fifth faster, and still fluent
 REVERSED_LAYERS = range(10, 20)
@@ -39,7 +40,7 @@ def other(engine: Engine, workdir: Path, path: str = "") -> Engine:
         return _made(engine, workdir, "reversed", "other", lambda s, t: reverse(s, t, REVERSED_LAYERS))
     if not isinstance(engine, LlamaEngine | ExactEngine):
         raise ValueError("only a llama or an exact engine can load another model's weights")
-    return _like(engine, Path(path).expanduser())
+    return _like(engine, user_path(path))
 
 
 def served_by(engine: Engine, model: Engine) -> Lie:

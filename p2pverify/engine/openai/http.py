@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from p2pverify.engine.errors import EngineUnavailable
+from p2pverify.node.address import check_server
 
 CHUNK_BYTES = 1 << 16
 MESSAGE_CHARS_MAX = 200
@@ -43,13 +44,10 @@ class Server:
 
     def __init__(self, url: str, key: str = "", *, answer_s: float = ANSWER_S) -> None:
         """`answer_s` limits one answer, from the request to its last byte. Raises ServerError for an unusable URL."""
-        parts = urlsplit(url)
         try:
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port = None, None
-        if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
-            raise ServerError(f"{url[:MESSAGE_CHARS_MAX]!r} is not a server's base URL, like http://127.0.0.1:8000/v1")
+            parts = urlsplit(check_server(url))
+        except ValueError as error:
+            raise ServerError(str(error)) from None
         if not key.isascii() or not key.isprintable():
             raise ServerError(f"the key in {KEY_VARIABLE} or config.toml has characters that no header can carry")
         self.url = url.rstrip("/")
@@ -59,7 +57,7 @@ class Server:
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(host, port, timeout=CONNECT_S)
+        self._connection = kind(str(parts.hostname), parts.port, timeout=CONNECT_S)
 
     def get(self, path: str, *, size_max: int) -> dict[str, Any]:
         """The JSON object at a path. Raises ServerError."""

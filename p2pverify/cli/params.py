@@ -1,0 +1,65 @@
+"""What options and arguments name, checked when they are read: before a model is loaded or anything is written."""
+
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from p2pverify.node.address import Address
+
+
+class HintedParameter(click.BadParameter):
+    """A value that cannot be used, with what to do about it."""
+
+    def __init__(self, message: str, hint: str, ctx: click.Context | None, param: click.Parameter | None) -> None:
+        super().__init__(message, ctx, param)
+        self.hint = hint
+
+
+class InputFile(click.Path):
+    """A file to read, which must be there; `hint` says where it comes from. A pipe is as good as a file."""
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.hint = hint
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path of a file that is there. Raises HintedParameter."""
+        hint = self.hint or "check its name"
+        try:
+            mode = Path(value).stat().st_mode
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise HintedParameter(f"{value}: there is no such file", hint, ctx, param) from None
+        except OSError as error:
+            raise HintedParameter(f"{value} cannot be read ({error.strerror})", hint, ctx, param) from None
+        if stat.S_ISDIR(mode):
+            raise HintedParameter(f"{value} is a directory, not a file", hint, ctx, param)
+        return Path(value)
+
+
+NETWORK_FILE = InputFile("make one with 'p2pverify network new', or ask a founder of the network for it")
+WEIGHTS = InputFile("leave the option out for the bundled model")
+
+
+def check_addresses(
+    option: str, texts: Sequence[str], read: "Callable[[str], Address]", own: bytes, *, count_max: int = 1
+) -> None:
+    """Raises BadParameter for addresses of an option that cannot be used, or that name another peer as this one.
+
+    Addresses of bootstrap peers may name anybody: `own` is empty for them.
+    """
+    from p2pverify.core.peerid import peer_id
+    from p2pverify.node.config import check_address
+
+    if len(texts) > count_max:
+        raise click.BadParameter(f"at most {count_max} addresses can be given", param_hint=option)
+    for text in texts:
+        try:
+            check_address(text, read)
+            if own and read(text).peer not in (None, own):
+                raise ValueError(f"{text!r} names another peer than this node, which is {peer_id(own)}")
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint=option) from None

@@ -1,0 +1,92 @@
+"""`network new` says who founds and what that means."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from p2pverify.cli.founding import meaning, quorum, weakness
+from p2pverify.core import sign
+from p2pverify.core.peerid import peer_id
+from p2pverify.node.home import Home
+from p2pverify.node.networkfile import load_network
+from tests.cli.transcript import run
+
+KEYS = [sign.public_key(bytes([n]) * 32) for n in range(5)]
+NEW = ("network", "new", "--engine", "toy")
+
+
+def _named(keys: Sequence[bytes]) -> list[str]:
+    return [part for key in keys for part in ("--founder", peer_id(key))]
+
+
+@pytest.mark.parametrize("count", range(1, 40))
+def test_the_quorum_is_what_the_fold_asks(count: int) -> None:
+    """A cut needs signatures of at least two thirds of the weight."""
+    needed = quorum(count)
+    assert 3 * needed >= 2 * count
+    assert 3 * (needed - 1) < 2 * count
+    assert f"{needed} of {count}" in meaning(count)
+    assert (f"so {count - needed} may be away" in meaning(count)) == (needed < count)
+
+
+def test_weakness_is_told_for_what_it_is() -> None:
+    """One or two founders must all be there; of three one can lie to the two others."""
+    assert "while a founder is away" in weakness(1) == weakness(2)
+    assert "lies" in weakness(3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_fewer_than_four_founders_are_warned(count: int, tmp_path: Path) -> None:
+    """The warning says how to collect ids; the network is made all the same, without a home."""
+    done = run(tmp_path / "home", *NEW, *_named(KEYS[:count]), "-o", str(tmp_path / "n.toml"))
+    assert done.returncode == 0
+    assert ("warning: " in done.stderr, "p2pverify init" in done.stderr) == (count < 4, count < 4)
+    assert f"founders: {count}." in done.stdout
+    assert load_network(tmp_path / "n.toml")[0].founders == tuple(sorted(KEYS[:count]))
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_founder_named_twice_is_refused(tmp_path: Path) -> None:
+    """Two ids that are one would look like one founder more than there are."""
+    done = run(tmp_path / "home", *NEW, *_named([*KEYS[:3], KEYS[1]]), "-o", str(tmp_path / "n.toml"))
+    assert (done.returncode, f"{peer_id(KEYS[1])} is named twice" in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_this_peer_is_not_left_out_silently(tmp_path: Path) -> None:
+    """If others are named, the home's own peer must be named as well to be a founder."""
+    home = Home(tmp_path / "home")
+    home.init()
+    own = sign.public_key(home.load_identity())
+    done = run(home.path, *NEW, *_named(KEYS[:4]), "-o", str(tmp_path / "n.toml"))
+    assert f"this home's peer {peer_id(own)} is no founder" in done.stderr
+    done = run(home.path, *NEW, *_named([*KEYS[:3], own]), "-o", str(tmp_path / "m.toml"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"next: 'p2pverify join {tmp_path}/m.toml'" in done.stdout
+
+
+def test_the_file_on_stdout_is_alone_there(tmp_path: Path) -> None:
+    """With `-o -` all words go to stderr."""
+    done = run(tmp_path / "home", *NEW, *_named(KEYS[:1]), "-o", "-")
+    (tmp_path / "n.toml").write_text(done.stdout)
+    assert load_network(tmp_path / "n.toml")[0].founders == (KEYS[0],)
+    assert "founders: 1." in done.stderr
+
+
+@pytest.mark.parametrize("kept", ["another network", "damaged"])
+@pytest.mark.parametrize("is_founder", [True, False])
+def test_a_home_of_another_network_is_not_told_to_join(kept: str, is_founder: bool, tmp_path: Path) -> None:
+    """A home is of one network; the way for the new one leads through another home."""
+    home = Home(tmp_path / "home")
+    home.init()
+    assert run(home.path, *NEW, "-o", str(home.network_path)).returncode == 0
+    if kept == "damaged":
+        home.network_path.write_bytes(b"\xff")
+    named = () if is_founder else _named(KEYS[:4])
+    done = run(home.path, *NEW, *named, "-o", str(tmp_path / "n.toml"))
+    assert done.returncode == 0
+    assert "next: 'p2pverify join" not in done.stdout
+    assert f"{home.path} belongs to " in done.stdout
+    assert "--home DIR init" in done.stdout
+    assert ("this peer cannot join" in done.stdout) == is_founder
