@@ -218,11 +218,19 @@ async def _run_services(
     task_status: "TaskStatus[Running]",
 ) -> None:
     from p2pverify.api.server import serve  # heavy imports, after the cheap checks
+    from p2pverify.net.requests import limits_within
     from p2pverify.net.service import Mesh
 
     home, network = settings.home, settings.network
     mesh = Mesh(
-        seed, network.id, settings.listen, settings.bootstrap, driver, announce=settings.announce, mdns=settings.mdns
+        seed,
+        network.id,
+        settings.listen,
+        settings.bootstrap,
+        driver,
+        announce=settings.announce,
+        mdns=settings.mdns,
+        request_limits=limits_within(network.params.deadline_ms),
     )
     cover = Cover(driver, settings.cover)
     token = home.ensure_token()

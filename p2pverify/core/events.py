@@ -29,11 +29,12 @@ class RecordsArrived:
 
 @dataclass(frozen=True, slots=True)
 class RequestArrived:
-    """An inference request. `ticket` names the waiting stream."""
+    """An inference request. `ticket` names the waiting stream, which is given up after `waits_ms`, if that is known."""
 
     ticket: int
     data: bytes
     source: bytes
+    waits_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

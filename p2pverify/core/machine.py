@@ -167,7 +167,7 @@ class Machine:
             case RecordsArrived():
                 self._take_records(event, now_ms)
             case RequestArrived():
-                self.responder.take(event.ticket, event.data, event.source, now_ms)
+                self.responder.take(event.ticket, event.data, event.source, now_ms, event.waits_ms)
             case Computed() | Scored() | ComputeFailed():
                 context.job_done(event, now_ms)
                 self._is_due = True

@@ -61,8 +61,9 @@ class Responder:
         known = self.known_output(audit.challenger, audit.question)
         return known if known is not None and known.is_of(asked.receipt, audit.question) else None
 
-    def take(self, ticket: int, data: bytes, source: bytes, now_ms: int) -> None:
-        """Answer a request now or later; a refusal is an answer too."""
+    def take(self, ticket: int, data: bytes, source: bytes, now_ms: int, waits_ms: int | None = None) -> None:
+        """Answer a request now or later; a refusal is an answer too. Its stream waits for `waits_ms`, if it is known;
+        a challenger waits for no longer than the contract says."""
         try:
             request, question = decode_request(data)
             self._check(request, question, source, now_ms)
@@ -73,7 +74,10 @@ class Responder:
         if known is not None:
             self._respond(ticket, request, known, None)
             return
-        self._compute(ticket, request, question, now_ms)
+        params = self._context.params
+        waits_ms = params.deadline_ms if waits_ms is None else min(waits_ms, params.deadline_ms)
+        expires_ms = params.epoch_start_ms(request.expiry_epoch + 1)
+        self._compute(ticket, request, question, min(now_ms + waits_ms, expires_ms))
 
     def refuse(self, ticket: int, refused: RequestRefused) -> None:
         self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
@@ -103,8 +107,8 @@ class Responder:
         if len(self._waiting) >= WAITING_MAX:
             raise RequestRefused("busy", "too many questions wait for this peer's engine")
 
-    def _compute(self, ticket: int, request: Request, question: Question, now_ms: int) -> None:
-        key, params = (request.requester, request.question), self._context.params
+    def _compute(self, ticket: int, request: Request, question: Question, deadline_ms: int) -> None:
+        key = (request.requester, request.question)
 
         def answered(done: Computed | ComputeFailed) -> None:
             if isinstance(done, Computed):
@@ -125,7 +129,7 @@ class Responder:
         self._context.compute(
             lambda event, _now: self._computed(key, event),
             purpose=Purpose.REQUEST,
-            deadline_ms=min(now_ms + params.deadline_ms, params.epoch_start_ms(request.expiry_epoch + 1)),
+            deadline_ms=deadline_ms,
             prompt=question.prompt,
             tokens_max=question.tokens_max,
             temperature_milli=question.temperature_milli,

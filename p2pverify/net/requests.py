@@ -53,6 +53,12 @@ class RequestLimits:
     serve_seconds_max: float = 300.0
 
 
+def limits_within(deadline_ms: int) -> RequestLimits:
+    """The limits of a network in which nobody waits longer than this for an answer."""
+    usual = RequestLimits()
+    return replace(usual, serve_seconds_max=min(usual.serve_seconds_max, deadline_ms / 1000))
+
+
 def evidence_limits(limits: RequestLimits) -> RequestLimits:
     """The same for evidence, which is small and at hand."""
     return replace(

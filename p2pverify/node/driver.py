@@ -6,6 +6,7 @@ reaches the machine. The driver fulfils the network adapter's port `Inbox`.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -192,7 +193,9 @@ class Driver:
         ticket = next(self._tickets)
         waiter = self._waiting[ticket] = _Waiter()
         try:
-            if self._handle(RequestArrived(ticket, request, source)) is None:
+            waits_s = trio.current_effective_deadline() - trio.current_time()
+            waits_ms = None if waits_s == math.inf else round(1000 * waits_s)
+            if self._handle(RequestArrived(ticket, request, source, waits_ms)) is None:
                 return encode_refusal(RequestRefused("failed", "this peer could not take the request"))
             await waiter.done.wait()
             return waiter.data

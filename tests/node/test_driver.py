@@ -272,6 +272,17 @@ async def test_evidence_is_kept_until_it_is_too_old(autojump_clock, nursery):
     nursery.cancel_scope.cancel()
 
 
+async def test_the_machine_hears_how_long_a_stream_waits(autojump_clock, nursery):
+    """The caller's time limit, if there is one: an answer after that is of no use to anybody."""
+    bench = Bench(lambda event: [Respond(event.ticket, b"")] if isinstance(event, RequestArrived) else [])
+    await nursery.start(bench.driver.run, bench.network)
+    await bench.driver.serve(b"request", SOURCE)
+    with trio.fail_after(7):
+        await bench.driver.serve(b"request", SOURCE)
+    assert [event.waits_ms for event in bench.events(RequestArrived)] == [None, 7000]
+    nursery.cancel_scope.cancel()
+
+
 async def test_jobs_reach_the_engine_and_come_back(nursery):
     """A job is done in the engine's thread and its outcome becomes an event."""
     job = Compute(3, Purpose.AUDIT, 2**53, b"seed" * 4, 5, (), 4, 0, bytes(32))

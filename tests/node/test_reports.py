@@ -1,5 +1,7 @@
 """Reports about disputes, readiness and classes, read from machines in virtual time."""
 
+from functools import partial
+
 import pytest
 import trio
 
@@ -62,6 +64,22 @@ def test_an_index_built_late_tells_the_same():
     late = AuditLog(world.peers[0].machine.context)
     assert late.audits(1000) == early.audits(1000)
     assert late.audits(1000)
+
+
+async def test_status_shows_how_far_the_engine_is_behind(autojump_clock):
+    """How many jobs wait, for how long, and how many were late or dropped."""
+    machine = World(4, seed=1).peers[0].machine
+    journal, network = FakeJournal(), FakeNetwork()
+    driver = Driver(machine, journal, FakeEngine(), clock=lambda: 1)
+    reports = NodeReports(driver, network, journal, INFO)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(driver.use_engine, lambda engine: engine.info))
+        await trio.sleep(3)
+        jobs = reports.status()["jobs"]
+        assert isinstance(jobs, dict)
+        assert (jobs["jobs_waiting"], jobs["oldest_waiting_ms"], jobs["jobs_done"]) == (1, 3000, 0)
+        assert {"jobs_failed", "jobs_late", "jobs_dropped", "dropped_requests", "dropped_votes"} < set(jobs)
+        nursery.cancel_scope.cancel()
 
 
 async def test_readiness_says_why(autojump_clock):

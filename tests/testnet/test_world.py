@@ -50,6 +50,24 @@ def test_an_honest_network_survives_loss_faults_and_churn() -> None:
     assert len({ledger.heads() for ledger in ledgers}) == 1
 
 
+def test_slow_machines_go_on_auditing_and_find_who_cheats() -> None:
+    """Their engines can do half of what comes: they drop what would be too late, each of them goes on auditing to the
+    end, the cheaters are convicted and nobody honest is blamed. By priority alone there was none after epoch 7."""
+    rules = {**RULES, "epoch_ms": 4_000, "slots_milli": 1_000, "disputes_per_cut": 3}
+    cheaters = (ActorPlan("wrong", 2, founders=True),)
+    plan = small(peers=7, members=7, epochs=16, rules=rules, derive_ms=1_200, answer_ms=1_700, actors=cheaters)
+    world = World(plan)
+    world.play()
+    assert world.oracles.faults == []
+    machine = world.honest[0].actor.machine
+    late = [record for record in machine.context.ledger.records() if record.kind == Kind.AUDIT and record.epoch >= 9]
+    assert {record.author for record in late} >= {peer.key for peer in world.honest}
+    assert sum(member.is_convicted for member in machine.fold.latest.members.values()) == 2
+    report = WorldReport(world)
+    assert report.jobs_done > report.jobs_dropped > 0
+    assert report.document()["jobs_dropped"] == report.jobs_dropped
+
+
 def test_equal_plans_give_equal_traces() -> None:
     """Down to the last event; and a plan that differs in one chance gives another run."""
     traces = []

@@ -5,11 +5,12 @@ those come out the other way; the referee sees a small margin there and large on
 hostile peer makes of answers is its actor's.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256, shake_256
 
 from p2pverify.core.canon import encode
-from p2pverify.core.events import REFEREE, Compute, Score, Scored
+from p2pverify.core.events import REFEREE, Compute, Computed, Score, Scored
 from p2pverify.core.jobs import Entry, Queue
 from p2pverify.core.network import Across
 
@@ -21,6 +22,7 @@ ACROSS = Across(100_000, 5_000, 500_000, 20_000, 50_000, 10_000)
 REFEREE_ID = "world-exact/1"
 
 Job = Compute | Score
+Outcome = Computed | Scored
 
 
 class Engine:
@@ -34,21 +36,16 @@ class Engine:
         self._answer_ms = answer_ms
         self._queue: Queue[Job] = Queue(self.lasts_ms)
         self._running: Entry[Job] | None = None
-        self.done = 0
-        self.dropped = 0
 
     def submit(self, job: Job, now_ms: int) -> bool:
         """Queue a job; False if there is no room."""
-        has_room = self._queue.push(job, job.purpose, job.deadline_ms, now_ms)
-        self.dropped += not has_room
-        return has_room
+        return self._queue.push(job, job.purpose, job.deadline_ms, now_ms)
 
     def start(self, now_ms: int) -> tuple[Entry[Job] | None, list[Entry[Job]]]:
         """Take the next job, unless one is running, and those that were dropped on the way to it."""
         if self._running is not None:
             return None, []
         self._running, dropped = self._queue.pop(now_ms)
-        self.dropped += len(dropped)
         return self._running, dropped
 
     def finish(self) -> None:
@@ -56,7 +53,6 @@ class Engine:
         assert self._running is not None
         self._queue.charge(self._running, self.lasts_ms(self._running.job))
         self._running = None
-        self.done += 1
 
     def lasts_ms(self, job: Job) -> int:
         """How long a job takes."""
@@ -64,6 +60,17 @@ class Engine:
             return self._derive_ms
         lasts_ms = self._derive_ms if job.prompt_seed is not None else 0
         return lasts_ms + (self._answer_ms if job.tokens_max else 0)
+
+
+def outcome(job: Job, path: int, total_ms: int, say: Callable[[Compute, tuple[int, ...]], tuple[int, ...]]) -> Outcome:
+    """What comes of a job; `say` makes of an honest answer what the engine's owner wants."""
+    if isinstance(job, Score):
+        return score(job, honest_answer(job))
+    job = with_prompt(job, path)
+    tokens = honest_answer(job, path)
+    if job.tokens_max:
+        tokens = say(job, tokens)
+    return Computed(job.job, job.prompt, tokens, "length", total_ms, 1, 1, logits_of(tokens, path))
 
 
 def with_prompt(job: Compute, path: int = 0) -> Compute:

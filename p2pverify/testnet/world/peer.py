@@ -6,6 +6,7 @@ When things arrive, and whether, is left to `links`; what they mean, to the mach
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -14,7 +15,6 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import (
     AskFailed,
     Compute,
-    Computed,
     ComputeFailed,
     Effect,
     Event,
@@ -41,7 +41,7 @@ from p2pverify.node.messages import decode_batch, encode_batches
 from p2pverify.testnet.world.actor import Actor, Connect, HonestActor, PublishTo, RawRpc, WorldEffect
 from p2pverify.testnet.world.batches import message_verdicts
 from p2pverify.testnet.world.disk import Disk
-from p2pverify.testnet.world.engine import Engine, Job, honest_answer, logits_of, score, with_prompt
+from p2pverify.testnet.world.engine import Engine, Job, outcome
 from p2pverify.testnet.world.items import (
     BEAT,
     DOWN,
@@ -85,6 +85,7 @@ class Peer:
         self.held: list[Item] | None = None  # what waits while the peer is paused
         self.notes: dict[str, int] = {}
         self.lost_records = 0
+        self.jobs_done = self.jobs_dropped = 0
         self.speaks_from_ms = 0
         self._start_parts()
         self.key = self.actor.key
@@ -341,7 +342,7 @@ class Peer:
                 if self.engine.submit(effect, self._local_ms):
                     self._next_job()
                 else:
-                    self._feed(ComputeFailed(effect.job, "too many jobs wait", is_dropped=True))
+                    self._drop(effect, "too many jobs wait")
             case Send() | Fetch():
                 self._asks.add(effect.ask)
                 world.requests.send(self, effect)
@@ -371,22 +372,19 @@ class Peer:
             at_ms = self._world.now_ms + self.engine.lasts_ms(entry.job)
             self._world.schedule.post(at_ms, self.number, (ENGINE, self.life, entry.job, entry.since_ms))
         for each in dropped:
-            self._feed(ComputeFailed(each.job.job, "too late", is_dropped=True))
+            self._drop(each.job, "too late")
+
+    def _drop(self, job: Job, reason: str) -> None:
+        self.jobs_dropped += 1
+        self._feed(ComputeFailed(job.job, reason, is_dropped=True))
 
     def _computed(self, job: Job, since_ms: int) -> None:
         self.engine.finish()
+        self.jobs_done += 1
         total_ms = self._local_ms - since_ms
         self._next_job()
-        if isinstance(job, Score):
-            self._feed(score(job, honest_answer(job)))
-            return
-        path = self.actor.machine.context.class_index
-        job = with_prompt(job, path)
-        tokens = honest_answer(job, path)
-        if not self.is_plain and job.tokens_max:
-            tokens = self.actor.answer(job, tokens, self._local_ms)
-        times = (total_ms, 1, 1)
-        self._feed(Computed(job.job, job.prompt, tokens, "length", *times, logits_of(tokens, path)))
+        say = partial(self.actor.answer, now_ms=self._local_ms)
+        self._feed(outcome(job, self.actor.machine.context.class_index, total_ms, say))
 
     def _note(self, text: str) -> None:
         self.notes[text] = self.notes.get(text, 0) + 1

@@ -44,6 +44,8 @@ class WorldReport:
         self.records = sum(self._counts.values())
         missed = world.oracles.missed()
         self.lines = [self._line(kind, state.members, missed) for kind in (HONEST, *kinds)]
+        self.jobs_done = sum(peer.jobs_done for peer in world.peers)
+        self.jobs_dropped = sum(peer.jobs_dropped for peer in world.peers)
         self.cuts = state.index
         self.epoch = state.epoch
         self.final = state.id
@@ -100,6 +102,7 @@ class WorldReport:
             f"{self.cuts} cuts final, the newest of epoch {self.epoch}",
             f"messages per peer and epoch: {copies}, of which {new} new; lost frames {links.lost}, doubled "
             + str(links.duplicated),
+            f"engines' jobs: {self.jobs_done} done, {self.jobs_dropped} dropped as too late",
             f"trace {world.trace.digest.hex()} of {world.trace.events} events",
             *(f"broken: {fault}" for fault in self.faults),
         ]
@@ -128,6 +131,8 @@ class WorldReport:
             "new_messages_per_peer_epoch": new,
             "frames_lost": world.links.lost,
             "frames_doubled": world.links.duplicated,
+            "jobs_done": self.jobs_done,
+            "jobs_dropped": self.jobs_dropped,
             "records_lost_in_crashes": sum(peer.lost_records for peer in world.peers),
             "kinds": [
                 {
