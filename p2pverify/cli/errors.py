@@ -12,9 +12,6 @@ from typing import IO, Any
 
 import click
 
-from p2pverify.node.home import HomeMissingError
-from p2pverify.node.textfile import FileMissingError
-
 OK = 0
 ERROR = 1
 USAGE = 2
@@ -116,7 +113,7 @@ def _explain(error: Exception) -> int:
         leaf.show()
         return leaf.exit_code
     report(*_sentence(leaf))
-    return USAGE if isinstance(leaf, FileMissingError | HomeMissingError) else ERROR
+    return USAGE if getattr(leaf, "is_usage", False) else ERROR
 
 
 def _sentence(error: BaseException) -> tuple[str, str]:

@@ -97,7 +97,8 @@ def _next_step(home: Home, made: "Network", target: Path, *, is_founder: bool) -
         return f"give {file} to the founders; {belongs}, and to join the new one {other}"
     if not is_founder:
         return f"give {file} to the founders, who start with 'p2pverify join {file}'"
-    return f"'p2pverify join {file}', and give the file to whoever shall join"
+    alone = " --alone" if len(made.founders) == 1 else ""  # nobody else can show the only founder its log
+    return f"'p2pverify join {file}{alone}', and give the file to whoever shall join"
 
 
 def _other_network(home: Home, made: "Network") -> str:

@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from p2pverify.cli.adopt import adopt_network
 from p2pverify.cli.context import current_home
-from p2pverify.cli.errors import CliError
 from p2pverify.cli.init import own_key
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, check_addresses
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs
-from p2pverify.node.home import Home, atomic_file
 from p2pverify.node.kinds import EngineKind
 
 if TYPE_CHECKING:
     from p2pverify.app import NodeSettings, Running
-    from p2pverify.core.manifest import Manifest
     from p2pverify.core.network import Network
     from p2pverify.node.config import Config
     from p2pverify.node.cover import CoverPlan
@@ -67,18 +65,18 @@ def join(
     home = current_home()
     own = own_key(home)
     config = load_config(home.config_path)
+    _check_places(own, config, listen, announce, bootstrap, http)
+    _check_files(config, weights)
     listen = config.listen if listen is None else listen
     peers, told = bootstrap or config.bootstrap, announce or config.announce
     http = config.http if http is None else http
-    _check_places(own, listen, told, peers, http)
-    _check_files(config, weights)
 
     from p2pverify.app import NodeSettings, parse_cheat
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
 
     if cheat is not None:
         parse_cheat(cheat)
-    network, manifests = _adopt_network(home, network_file)
+    network, manifests = adopt_network(home, network_file, own)
     with Progress() as progress:
         _start_logging(config.log_level, progress)
         _tell_of_bootstraps(peers, own)
@@ -116,34 +114,6 @@ def _cover(config: "Config") -> "CoverPlan":
     return CoverPlan(config.cover_per_epoch, (*corpus, *replay))
 
 
-def _adopt_network(home: Home, path: Path | None) -> "tuple[Network, tuple[Manifest, ...]]":
-    """The home's network; at the first join the file becomes it. Raises FileError or CliError."""
-    from p2pverify.node.networkfile import load_network, parse_network, read_network
-
-    kept = home.network_path
-    if path is None:
-        if not kept.exists():
-            raise CliError(
-                f"{home.path} belongs to no network yet",
-                "call 'p2pverify join NETWORK-FILE', or found a network with 'p2pverify network new'",
-            )
-        return load_network(kept)
-    data = read_network(path)  # once: it may be a pipe
-    network, manifests = parse_network(path, data)
-    if kept.exists():
-        ours, our_manifests = load_network(kept)
-        if ours.id != network.id:
-            raise CliError(
-                f"{home.path} belongs to network {ours.name} ({ours.id.hex()[:16]}), "
-                f"not to {network.name} ({network.id.hex()[:16]})",
-                "join another network from another home: 'p2pverify --home DIR join NETWORK-FILE'",
-            )
-        return ours, our_manifests
-    with atomic_file(kept, mode=0o600) as file:
-        file.write(data)
-    return network, manifests
-
-
 def _engine_kind(config: "Config", network: "Network") -> EngineKind:
     """The kind in config.toml if it is set there, else the only one that serves a class of the network."""
     from p2pverify.node.classes import ENGINE_PREFIXES
@@ -153,19 +123,29 @@ def _engine_kind(config: "Config", network: "Network") -> EngineKind:
     return config.engine if "engine" in config.model_fields_set or len(able) != 1 else able[0]
 
 
-def _check_places(own: bytes, listen: str, announced: Sequence[str], bootstrap: Sequence[str], http: str) -> None:
+def _check_places(
+    own: bytes,
+    config: "Config",
+    listen: str | None,
+    announced: Sequence[str],
+    bootstrap: Sequence[str],
+    http: str | None,
+) -> None:
     """Raises BadParameter for an address that no node can have. Those of config.toml were checked for their form."""
     from p2pverify.node.address import announced_address, bootstrap_address, listening_address
     from p2pverify.node.config import ANNOUNCE_MAX, BOOTSTRAP_MAX
     from p2pverify.node.loopback import parse_bind
 
-    check_addresses("--listen", [listen], listening_address, own)
+    check_addresses("--listen", [] if listen is None else [listen], listening_address, own)
     check_addresses("--announce", announced, announced_address, own, count_max=ANNOUNCE_MAX)
     check_addresses("--bootstrap", bootstrap, bootstrap_address, b"", count_max=BOOTSTRAP_MAX)
-    try:
-        parse_bind(http)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--http") from None
+    check_addresses("key 'listen' of config.toml", [config.listen], listening_address, own)
+    check_addresses("key 'announce' of config.toml", config.announce, announced_address, own, count_max=ANNOUNCE_MAX)
+    if http is not None:
+        try:
+            parse_bind(http)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--http") from None
 
 
 def _check_files(config: "Config", weights: Path | None) -> None:

@@ -29,8 +29,8 @@ TOKEN_BYTES = 32
 _FILE_BYTES_MAX = 4096  # of identity.key, token, api and node.lock
 _ARGV_CHARS_MAX = 300
 _RESTORE = "restore it from a copy of this home, or move it away to begin as a new peer"
-_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)  # of file systems without hard links
 _DELETE = "delete it and restart the node"
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)  # of file systems without hard links
 
 
 class HomeError(Exception):
@@ -44,6 +44,8 @@ class HomeError(Exception):
 
 class HomeMissingError(HomeError):
     """There is no such home directory, or no identity in it."""
+
+    is_usage = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class FileError(Exception):
 class FileMissingError(FileError):
     """There is no such file."""
 
+    is_usage = True
+
 
 class TextError(ValueError):
     """Bytes that are no UTF-8 text: the text says what they are."""

@@ -9,6 +9,7 @@ What the bytes mean, and whether a record deserves to be kept, is left to the co
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,11 +77,13 @@ class Store:
         with translated(path):
             if not path.exists():
                 schema.create(path, network_id, own)
+            # By a connection of its own: SQLite's check leaves a lock behind, with which a log is never folded in.
+            with closing(schema.connect(path, "rw")) as checking:
+                indexes = schema.check(checking, path, network_id, own)
+                if indexes:
+                    schema.mend_indexes(checking, path, indexes)
             writer = schema.connect(path, "rw")
             try:
-                indexes = schema.check(writer, path, network_id, own)
-                if indexes:
-                    schema.mend_indexes(writer, path, indexes)
                 schema.tune(writer)
                 reader = schema.connect(path, "ro")
             except BaseException:
@@ -92,6 +95,8 @@ class Store:
         """Close the file; `run` must have ended. Blocks while the write-ahead log is folded in."""
         with translated(self.path):
             self._reader.close()
+            with suppress(sqlite3.Error):  # a log that stays, as on a full disk, is read at the next start
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._writer.close()
 
     async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 import pytest
 
-from p2pverify.cli.join import _adopt_network, _tell_of_bootstraps
+from p2pverify.cli.adopt import adopt_network
+from p2pverify.cli.init import own_key
+from p2pverify.cli.join import _tell_of_bootstraps
 from p2pverify.cli.main import COMMANDS, main
 from p2pverify.cli.params import InputFile
 from p2pverify.core.peerid import key_of
@@ -130,8 +132,13 @@ def test_an_address_of_another_peer(option: str, tmp_path: Path) -> None:
     """Where this node listens, no other peer does."""
     home = Home(tmp_path / "home")
     home.init()
-    done = run(home.path, "join", option, f"/ip4/127.0.0.1/tcp/4747/p2p/{PEER}")
-    assert (done.returncode, "names another peer" in done.stderr) == (2, True)
+    text = f"/ip4/127.0.0.1/tcp/4747/p2p/{PEER}"
+    done = run(home.path, "join", option, text)
+    assert (done.returncode, f"{text!r} names another peer" in done.stderr) == (2, True)
+    key = option.removeprefix("--")
+    home.config_path.write_text(f'{key} = "{text}"' if key == "listen" else f'{key} = ["{text}"]')
+    done = run(home.path, "join")
+    assert (done.returncode, f"key '{key}' of config.toml: {text!r} names another peer" in done.stderr) == (2, True)
 
 
 def test_too_many_announced_addresses(tmp_path: Path) -> None:
@@ -190,7 +197,7 @@ def test_a_network_file_may_come_through_a_pipe(network_file: Path, tmp_path: Pa
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(network_file.read_bytes(),))
     writer.start()
-    adopted = _adopt_network(home, pipe)
+    adopted = adopt_network(home, pipe, own_key(home))
     writer.join()
     assert adopted == load_network(network_file) == load_network(home.network_path)
 

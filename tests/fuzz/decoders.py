@@ -46,6 +46,7 @@ from p2pverify.node import (
     messages,
     networkfile,
     networktable,
+    textfile,
 )
 from p2pverify.node.textfile import FileError
 from p2pverify.store import exportfile
@@ -69,7 +70,8 @@ EXEMPT = {
     "engine.gguf_write.read_tensor": "of weights whose head was read",
     "engine.llamacpp.load": "loads a library",
     "engine.variants.load": "loads a library",
-    "node.tomlfile.read_bytes": "decodes nothing: who calls it does",
+    "node.networkfile.read_network": "decodes nothing: parse_network does",
+    "node.textfile.read_bytes": "decodes nothing: who calls it does",
     "node.tomlfile.read_model": "a part of load_network and load_config",
     "node.networkfile.parse_network": "a part of load_network",
     "node.tomlfile.parse_model": "a part of load_network and load_config",
@@ -264,6 +266,9 @@ DECODERS: dict[str, Decoder] = {
     ),
     "node.messages.decode_batch": Decoder(
         messages.decode_batch, write=canon.encode, seeds=lambda: [canon.encode([b"one", b"two"])]
+    ),
+    "node.textfile.decode_text": Decoder(
+        textfile.decode_text, errors=textfile.TextError, seeds=lambda: [b"\xef\xbb\xbfa"]
     ),
     "node.journal.decode_output": Decoder(
         lambda data: journal.decode_output(bytes(32), bytes(32), data),

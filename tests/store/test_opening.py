@@ -168,3 +168,11 @@ def test_kill_loses_nothing_acknowledged(path: Path, appender: Callable[[], "sub
         assert len(kept) == len(records)
         assert acknowledged.items() <= kept.items()
     assert len(acknowledged) >= 443
+
+
+def test_a_closed_database_is_one_file(path: Path) -> None:
+    """The write-ahead log is folded in, so that a copy of the file is a copy of all."""
+    Store.open(path, NETWORK, ALICE).close()
+    trio.run(fill, path, 20)
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert len(stored(path)) == 20
