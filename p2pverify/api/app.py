@@ -7,17 +7,18 @@ on the node's own thread, where its state is whole. What a request must be at al
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
-from pydantic import BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from p2pverify import __version__
-from p2pverify.api.gate import error_document
+from p2pverify.api.documents import Audits, ErrorDocument, ExplainedAudit, Leave, Live, Peers, Ready, Scores, Status
+from p2pverify.api.gate import FAULT, error_document
 from p2pverify.api.metrics import CONTENT_TYPE, render
 from p2pverify.node.ports import Reports, UnknownAudit
 
@@ -38,6 +39,15 @@ ROUTES: dict[str, frozenset[str]] = {
     "/metrics": frozenset(),
     "/openapi.json": frozenset(),
 }
+#: What every route can answer, since the gate stands before all.
+_ALWAYS = {
+    400: "The query is not one that this path takes.",
+    403: "The request is for another host.",
+    413: "The body is too large, or of unknown length.",
+    500: "The node failed to answer; its log says why.",
+}
+_NO_ERRORS: Mapping[int, str] = {}
+_EXPOSITION = {"description": "Prometheus' text format 0.0.4.", "content": {"text/plain": {}}}
 
 
 def _decimal(value: object) -> object:
@@ -46,43 +56,66 @@ def _decimal(value: object) -> object:
     return value
 
 
+def _answers(model: type[BaseModel], *, status: int = 200, errors: Mapping[int, str] = _NO_ERRORS) -> Any:
+    """The answers of a route: its document, and each error that it can give, for FastAPI's `responses`."""
+    refused = {code: {"model": ErrorDocument, "description": why} for code, why in {**_ALWAYS, **errors}.items()}
+    return {status: {"model": model, "description": (model.__doc__ or "").strip()}} | refused
+
+
+class _Described(FastAPI):
+    """FastAPI, with an OpenAPI document that says what the handlers here do."""
+
+    def openapi(self) -> dict[str, Any]:
+        """FastAPI promises 422 for each route that reads a query; here `_bad_query` answers 400."""
+        document = super().openapi()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+        schemas = document["components"]["schemas"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        return document
+
+
 View = Literal["final", "provisional"]
-Limit = Annotated[int, BeforeValidator(_decimal), Field(ge=1, le=AUDITS_MAX)]
+Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(_decimal)]
 
 
 def new_app(reports: Reports, registry: CollectorRegistry, *, token: str, on_leave: Callable[[], None]) -> FastAPI:
     """The API of one node. `on_leave` is called on the node's thread, after the token was right."""
-    app = FastAPI(title="p2pverify node", version=__version__, docs_url=None, redoc_url=None)
+    app = _Described(title="p2pverify node", version=__version__, docs_url=None, redoc_url=None)
     _add_reports(app, reports)
     _add_health(app, reports, registry)
     _add_leave(app, token, on_leave)
     app.add_exception_handler(RequestValidationError, _bad_query)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _fault)
     return app
 
 
 def _add_reports(app: FastAPI, reports: Reports) -> None:
-    @app.get("/v1/status")
+    @app.get("/v1/status", responses=_answers(Status))
     async def status() -> Response:
         """Who this node is, and how far it has come."""
         return _json(reports.status())
 
-    @app.get("/v1/peers")
+    @app.get("/v1/peers", responses=_answers(Peers))
     async def peers() -> Response:
         """The peers it is connected with."""
         return _json(reports.peers())
 
-    @app.get("/v1/scores")
+    @app.get("/v1/scores", responses=_answers(Scores))
     async def scores(view: View = "final") -> Response:
         """Scores and standings in the newest certified view, or in the fold of what it holds."""
         return _json(reports.scores(final=view == "final"))
 
-    @app.get("/v1/audits")
+    @app.get("/v1/audits", responses=_answers(Audits))
     async def audits(limit: Limit = AUDITS_DEFAULT) -> Response:
         """The newest audits and the disputes."""
         return _json(reports.audits(limit=limit))
 
-    @app.get("/v1/audit")
+    @app.get("/v1/audit", responses=_answers(ExplainedAudit, errors={404: "The node knows no such audit."}))
     async def audit(name: Annotated[str, Query(alias="id", max_length=NAME_CHARS_MAX)]) -> Response:
         """One audit, explained as far as it is by now: ask again until it is complete."""
         try:
@@ -92,19 +125,19 @@ def _add_reports(app: FastAPI, reports: Reports) -> None:
 
 
 def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> None:
-    @app.get("/livez")
+    @app.get("/livez", responses=_answers(Live))
     async def livez() -> Response:
         """Whether the process answers."""
         return _json({"schema": "p2pverify/live/1", "live": True})
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses=_answers(Ready) | {503: {"model": Ready, "description": "The node is not ready."}})
     async def readyz() -> Response:
         """Whether the node takes part, and if not (503), why."""
         reasons = reports.unready()
         document = {"schema": "p2pverify/ready/1", "ready": not reasons, "reasons": reasons}
         return _json(document, status=503 if reasons else 200)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=Response, responses=_answers(ErrorDocument) | {200: _EXPOSITION})
     async def metrics() -> Response:
         """Figures for Prometheus."""
         return Response(render(registry), headers={"content-type": CONTENT_TYPE})
@@ -113,7 +146,14 @@ def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> 
 def _add_leave(app: FastAPI, token: str, on_leave: Callable[[], None]) -> None:
     expected = f"Bearer {token}".encode()
 
-    @app.post("/v1/leave")
+    @app.post(
+        "/v1/leave",
+        status_code=202,
+        responses=_answers(
+            Leave, status=202, errors={401: "There is no token.", 403: "The token, or the host, is another's."}
+        ),
+        openapi_extra={"security": [{"token": []}]},
+    )
     async def leave(request: Request) -> Response:
         """Leave the network for good; needs the bearer token from the home directory."""
         given = request.headers.getlist("authorization")
@@ -137,6 +177,11 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return _error(404, "not_found", f"there is no such path; there are {', '.join(ROUTES)}")
     return _error(error.status_code, "refused", str(error.detail), error.headers)
+
+
+async def _fault(_request: Request, _exception: Exception) -> Response:
+    """The exception goes on to the gate, which logs it."""
+    return _error(500, "internal", FAULT)
 
 
 def _json(document: Mapping[str, object], *, status: int = 200) -> Response:

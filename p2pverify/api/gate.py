@@ -26,6 +26,7 @@ _HEADERS = [
     (b"connection", b"close"),
 ]
 
+FAULT = "the node failed to answer; its log says why"
 _NONCE, _PROOF = NONCE_HEADER.lower().encode(), PROOF_HEADER.lower().encode()
 
 _log = logging.getLogger("p2pverify.api")
@@ -101,7 +102,7 @@ class Gate:
         except Exception:  # noqa: BLE001 - the node must outlive a fault of one of its reports
             _log.exception("the API failed to answer %s", scope["path"][:80])
             if status == 0:
-                await _answer(send_counted, 500, "internal", "the node failed to answer; its log says why")
+                await _answer(send_counted, 500, "internal", FAULT)
         finally:
             route = scope["path"] if scope["path"] in self._routes else "other"
             self._counts.count_request(route, status)

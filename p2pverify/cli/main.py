@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "join": ("p2pverify.cli.join:join", "Run a node in the foreground and take part in a network."),
     "testnet": ("p2pverify.cli.testnet:testnet", "Run a network of real processes, some of them cheating."),
     "scores": ("p2pverify.cli.read:scores", "Show every peer's score, interval and standing."),
-    "status": ("p2pverify.cli.read:status", "Show how the running node is doing."),
+    "status": ("p2pverify.cli.status:status", "Show how the running node is doing."),
     "peers": ("p2pverify.cli.read:peers", "Show the peers that the node is connected with."),
     "audits": ("p2pverify.cli.audits:audits", "Show the newest audits and the disputes, or explain one."),
     "wait": ("p2pverify.cli.wait:wait", "Wait until the node answers, or is ready."),

@@ -1,4 +1,4 @@
-"""Commands that read a running node over its local API: `status`, `peers`, `scores`.
+"""Commands that read a running node over its local API: `peers`, `scores`.
 
 Each shows one document of the API, with `--json` unchanged and otherwise as plain aligned text. Nothing here
 computes: what a figure means is left to the node.
@@ -11,40 +11,11 @@ import click
 
 from p2pverify.cli import client
 from p2pverify.cli.context import current_home
-from p2pverify.cli.table import cell, pairs, percent, table
+from p2pverify.cli.table import cell, percent, table
 from p2pverify.cli.values import documents, items, mapping
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
 _HASH_CHARS = 16
-
-
-@click.command()
-@_json_option
-def status(as_json: bool) -> None:
-    """Show how the running node is doing: identity, network, newest final cut, readiness."""
-    answer = client.get(current_home(), "/v1/status", "p2pverify/status/1")
-    if as_json:
-        click.echo(answer.text)
-        return
-    document = answer.document
-    final = mapping(document.get("final"))
-    rows: list[tuple[str, object]] = [
-        ("peer", document.get("peer_id")),
-        ("network", _named(document.get("network_name"), document.get("network"))),
-        ("model", document.get("model")),
-        ("class", document.get("class")),
-        ("standing", document.get("standing")),
-        ("epoch", document.get("epoch")),
-        ("up", _duration(document.get("uptime_s"))),
-        ("neighbours", document.get("neighbours")),
-        ("records", document.get("records")),
-        ("final cut", _named(_short(final.get("cut")), _epoch(final)) if final else "none yet"),
-        ("view root", final.get("view_root")),
-        ("ready", document.get("ready")),
-    ]
-    rows += [("  because", reason) for reason in items(document.get("reasons"))]
-    rows += [("address", address) for address in items(document.get("addresses"))]
-    click.echo(pairs(rows))
 
 
 @click.command()
@@ -81,7 +52,9 @@ def scores(provisional: bool, hardware: bool, as_json: bool) -> None:
         return
     document = answer.document
     found = documents(document.get("scores"))
-    if document.get("final") is True:
+    if not provisional and document.get("cut") is None:
+        click.echo("no cut is final yet: these are the founders; --provisional shows what the node holds by now")
+    elif document.get("final") is True:
         click.echo(f"final view of cut {_short(document.get('cut'))}, epoch {cell(document.get('epoch'))}")
     else:
         click.echo(f"provisional view, epoch {cell(document.get('epoch'))}: it can still change")
@@ -154,19 +127,3 @@ def _range(value: object) -> str | None:
 
 def _short(value: object) -> str:
     return cell(value)[:_HASH_CHARS]
-
-
-def _epoch(document: Mapping[str, object]) -> str:
-    return f"epoch {cell(document.get('epoch'))}"
-
-
-def _named(name: object, detail: object) -> str:
-    return f"{cell(name)} ({cell(detail)})"
-
-
-def _duration(value: object) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    minutes, seconds = divmod(int(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

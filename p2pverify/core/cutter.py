@@ -14,6 +14,7 @@ from p2pverify.core import draw, vrf
 from p2pverify.core.canon import sha256
 from p2pverify.core.context import Context
 from p2pverify.core.fold import new_authors_max
+from p2pverify.core.network import Params
 from p2pverify.core.omissions import Omissions
 from p2pverify.core.records import (
     HEADS_MAX,
@@ -54,6 +55,11 @@ class _Seen:
     @property
     def rank(self) -> bytes:
         return _rank(self.cut.proof)
+
+
+def cut_due_ms(params: Params, epoch: int, spread_permille: int = 0) -> int:
+    """Unix ms from which an epoch's cut may be proposed: by the first, and so much of an epoch later by others."""
+    return params.epoch_start_ms(epoch) + params.epoch_ms * (PROPOSE_AT_PERMILLE + spread_permille) // 1000
 
 
 @lru_cache(maxsize=1024)
@@ -173,7 +179,7 @@ class Cutter:
         members = max(1, self._context.fold.latest.total_weight)
         share = int.from_bytes(rank[:4], "big")
         spread = min(PROPOSE_SPREAD_PERMILLE, share * members * (PROPOSE_SPREAD_PERMILLE // 4) >> 32)
-        return params.epoch_start_ms(epoch) + params.epoch_ms * (PROPOSE_AT_PERMILLE + spread) // 1000
+        return cut_due_ms(params, epoch, spread)
 
     def _propose(self, epoch: int, now_ms: int) -> None:
         context = self._context

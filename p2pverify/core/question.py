@@ -316,8 +316,16 @@ def encode_answer(answer: Answer) -> bytes:
     return encode(["ok", list(answer.tokens), answer.finish, answer.logits, receipt_fields(answer.receipt)])
 
 
+_REFUSAL_START = encode("error")
+
+
 def encode_refusal(refused: RequestRefused) -> bytes:
     return encode(["error", refused.code, refused.detail])
+
+
+def is_refusal(response: bytes) -> bool:
+    """Whether a response begins as a refusal does."""
+    return response[1:].startswith(_REFUSAL_START)
 
 
 def receipt_fields(receipt: Receipt) -> list[object]:

@@ -37,6 +37,7 @@ class Score:
     convicted_epoch: int | None
     convicted_after: int | None
     conviction: str
+    fork_until: int | None  # the last epoch of a fork's penalty, while it lasts
     speed: Speed | None  # None if it claims no hardware; it decides nothing
 
 
@@ -95,6 +96,7 @@ def _score(
         member.convicted_epoch if convicted else None,
         member.convicted_after if convicted else None,
         member.conviction,
+        member.fork_until if state.epoch <= member.fork_until else None,
         speed,
     )
 

@@ -72,12 +72,13 @@ def has_earned_weight(state: State, member: Member, weighted: frozenset[bytes]) 
 
 def lacking(state: State, member: Member, weighted: frozenset[bytes]) -> tuple[Lack, ...]:
     """What a member still lacks for weight: agreement with challengers of more than a third of the weight, and duties
-    met. A turn comes after that: see `update`."""
+    met. Only a member can meet the rest. A turn comes after that: see `update`."""
+    if not member.active:
+        return (Lack("membership", 0, 1),)
     duties_due = state.index - member.joined_index - 4
     answers_due = ANSWERS_MIN if len(weighted) < FEW_WEIGHTED else 0
     answers = sum(contact.answered for peer, contact in member.contacts.items() if peer in weighted)
     conditions = (
-        Lack("membership", int(member.active), 1),
         Lack("no conviction", int(not member.is_convicted), 1),
         Lack("end of the fork's penalty", state.epoch, member.fork_until + 1),
         Lack("agreement", len(member.credits & weighted), len(weighted) // 3 + 1),

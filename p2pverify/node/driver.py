@@ -33,7 +33,7 @@ from p2pverify.core.events import (
 from p2pverify.core.evidence import NO_EVIDENCE
 from p2pverify.core.loading import OnOutcome
 from p2pverify.core.machine import Machine
-from p2pverify.core.question import RequestRefused, encode_refusal
+from p2pverify.core.question import RequestRefused, encode_refusal, is_refusal
 from p2pverify.core.sync import SyncSession
 from p2pverify.node import ports
 from p2pverify.node.catchup import CatchUp
@@ -43,6 +43,7 @@ from p2pverify.node.journal import Journal
 from p2pverify.node.messages import decode_batch
 from p2pverify.node.outbox import Outbox
 from p2pverify.node.ports import GossipVerdict
+from p2pverify.node.timing import Times
 from p2pverify.node.worker import Worker
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Driver:
         )
         self._catchup = CatchUp(machine.context, self._take_slice, self._outbox.wait_room)
         self._gate = Gate(machine)
+        self.answer_times = Times()
         self._tickets = count(1)
         self._waiting: dict[int, _Waiter] = {}
         self._changed = trio.Event()
@@ -100,6 +102,11 @@ class Driver:
     def is_engine_busy(self) -> bool:
         """Whether a thread is still inside an engine, so that it must not be closed."""
         return self._worker.is_busy
+
+    @property
+    def ask_times(self) -> Times:
+        """How long others took to answer."""
+        return self._outbox.ask_times
 
     def now_ms(self) -> int:
         return self._clock()
@@ -190,6 +197,7 @@ class Driver:
         if self._outbox.is_full or len(self._waiting) >= TICKETS_MAX:
             self._count("requests refused as busy")
             return encode_refusal(RequestRefused("busy", "this peer has too much to do; ask again later"))
+        began = trio.current_time()
         ticket = next(self._tickets)
         waiter = self._waiting[ticket] = _Waiter()
         try:
@@ -198,6 +206,8 @@ class Driver:
             if self._handle(RequestArrived(ticket, request, source, waits_ms)) is None:
                 return encode_refusal(RequestRefused("failed", "this peer could not take the request"))
             await waiter.done.wait()
+            if not is_refusal(waiter.data):
+                self.answer_times.note(trio.current_time() - began)
             return waiter.data
         finally:
             del self._waiting[ticket]

@@ -27,9 +27,11 @@ from p2pverify.core.events import (
     StoredAnswer,
     StoredEvidence,
 )
+from p2pverify.core.question import is_refusal
 from p2pverify.node import ports
 from p2pverify.node.journal import Journal, JournalStalled, Kept
 from p2pverify.node.messages import encode_batches
+from p2pverify.node.timing import Times
 from p2pverify.node.worker import Worker
 
 EFFECTS_MAX = 4096
@@ -66,6 +68,7 @@ class Outbox:
         self._woken = trio.Event()
         self._emptied = trio.Event()
         self._counts: dict[str, int] = {}
+        self.ask_times = Times()
 
     @property
     def is_full(self) -> bool:
@@ -179,6 +182,8 @@ class Outbox:
                     outcome = ResponseArrived(send.ask, await network.fetch(send.peer, send.data))
                 else:
                     reply = await network.ask(send.peer, send.data)
+                    if not is_refusal(reply.data):
+                        self.ask_times.note(reply.elapsed_ms / 1000)
                     outcome = ResponseArrived(send.ask, reply.data, reply.elapsed_ms)
             except ports.AskFailed as failed:
                 outcome = AskFailed(send.ask, failed.reason)

@@ -1,9 +1,11 @@
 """What the node needs from the outside, as protocols that the adapters fulfil."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from prometheus_client.metrics_core import Metric
 
 from p2pverify.core.question import NO_LOGITS
 from p2pverify.core.sync import Step
@@ -246,6 +248,6 @@ class Reports(Protocol):
         """Why the node is not ready; empty if it is."""
         ...
 
-    def counters(self) -> dict[str, int]:
-        """Monotone and current figures for metrics, flat, names in snake_case or with spaces."""
+    def metrics(self) -> Iterable[Metric]:
+        """All metric families, read now."""
         ...

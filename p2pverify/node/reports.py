@@ -4,25 +4,27 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import trio
+from prometheus_client.metrics_core import Metric
 
 from p2pverify.core import view
 from p2pverify.core.hardware import Fit, Speed, median
 from p2pverify.core.peerid import peer_id
 from p2pverify.core.records import Cut, decode_cut
+from p2pverify.core.score import Standing
 from p2pverify.core.state import State
-from p2pverify.node import ports
+from p2pverify.node import metrics, outlook, ports, readiness
 from p2pverify.node.auditlog import AuditLog
 from p2pverify.node.cover import Cover
 from p2pverify.node.driver import Driver
 from p2pverify.node.explain import Explainer
 from p2pverify.node.journal import Journal
 from p2pverify.node.ports import ModelInfo, Reports
+from p2pverify.node.watch import Watch
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
 RECENT_CUTS = 32
-FINAL_LAG_MAX = 3  # epochs without a new final cut after which a node says that it is not ready
 
 
 class NodeReports(Reports):
@@ -42,11 +44,12 @@ class NodeReports(Reports):
         self._journal = journal
         self._info = info
         self._cover = cover
+        self._node = readiness.Node(driver, network, journal)
         self._started_ms = driver.now_ms()
         self._log = AuditLog(self._machine.context)
         self._explainer = Explainer(driver, network, self._log)
         self._cuts: dict[bytes, dict[str, object]] = {}
-        self._standings: tuple[bytes, Mapping[bytes, str]] = (b"", {})
+        self._scores: tuple[bytes, Mapping[bytes, view.Score]] = (b"", {})
         driver.on_final(self._log.note_final)
 
     def status(self) -> dict[str, object]:
@@ -55,12 +58,14 @@ class NodeReports(Reports):
         reasons = self.unready()
         recent = self._recent_cuts(latest)
         final = recent[-1] if recent else None
+        own = self._score_of(machine.key)
         return {
             "schema": "p2pverify/status/1",
             "peer_id": peer_id(machine.key),
             "network": context.network_id.hex(),
             "network_name": context.network.name,
-            "epoch": self._epoch(),
+            "epoch": self._node.epoch,
+            "epoch_s": context.params.epoch_ms / 1000,
             "model": self._info.model,
             "class": context.network.classes[context.class_index].name,
             "engine": self._info.engine,
@@ -68,10 +73,13 @@ class NodeReports(Reports):
             "addresses": list(self._network.addresses()),
             "neighbours": len(self._network.neighbours()),
             "records": len(context.ledger),
-            "standing": self._standing_of(machine.key),
+            "standing": None if own is None else str(own.standing),
+            "own": None if own is None else _score(own),
             "ready": not reasons,
             "reasons": reasons,
             "final": final and {key: value for key, value in final.items() if key != "records"},
+            "final_age_s": self._node.cut_age_ms // 1000 if final else None,
+            **outlook.report(self._node),
             "recent_cuts": recent,
             "quiet": self._is_quiet(),
             "jobs": {name.replace(" ", "_"): number for name, number in self._driver.engine_statistics().items()},
@@ -93,13 +101,13 @@ class NodeReports(Reports):
     def scores(self, *, final: bool) -> dict[str, object]:
         machine = self._machine
         state = machine.fold.latest if final else machine.provisional(self._driver.now_ms())
-        is_cut = final and state.index > 0
+        is_final = final and state.index > 0  # before any cut there is the contract, which is no view
         found = view.scores(machine.network, state)
         return {
             "schema": "p2pverify/scores/1",
             "network": machine.context.network_id.hex(),
-            "final": final,
-            "cut": state.id.hex() if is_cut else None,
+            "final": is_final,
+            "cut": state.id.hex() if is_final else None,
             "epoch": state.epoch,
             "scores": [_score(score) for score in found],
             "hardware": _hardware(found),
@@ -116,39 +124,21 @@ class NodeReports(Reports):
         return await self._explainer.explain(name, wait_s=wait_s)
 
     async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
-        """Work on the explanations that are asked for until cancelled."""
-        await self._explainer.run(task_status=task_status)
+        """Work on the explanations that are asked for, and watch whether cuts become final, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Watch(self._node).run)
+            await self._explainer.run(task_status=task_status)
 
     def unready(self) -> list[str]:
-        machine = self._machine
-        context, latest = machine.context, machine.fold.latest
-        epoch = self._epoch()
-        reasons = []
-        if epoch < 0:
-            reasons.append(f"the network begins in {-self._ms_since_genesis() // 1000 + 1} s")
-        elif self._is_quiet():
-            reasons.append("silent for an epoch after the start")
-        missing = context.own_missing
-        if missing is not None:
-            reasons.append(
-                f"own record number {missing} is missing on disk: silent until other peers have sent it back"
-            )
-        if context.cannot_store:
-            reasons.append(context.cannot_store)
-        if not self._network.neighbours() and context.network.founders != (machine.key,):
-            reasons.append("no neighbours")
-        if epoch - latest.epoch > FINAL_LAG_MAX:
-            reasons.append(f"no final cut in the last {FINAL_LAG_MAX} epochs")
-        member = latest.members.get(machine.key)
-        if member is None or not member.active:
-            reasons.append("not a member in the newest final cut")
-        if self._driver.statistics().get("internal faults"):
-            reasons.append("internal faults; see the log")
-        return reasons
+        return readiness.unready(self._node)
 
-    def counters(self) -> dict[str, int]:
+    def metrics(self) -> Iterable[Metric]:
+        return metrics.families(self._node, self.figures())
+
+    def figures(self) -> dict[str, int]:
+        """What the parts of the node count and hold, flat: a part's name, a space, and the figure's."""
         machine = self._machine
-        found = {**machine.statistics(), "epoch": self._epoch(), "neighbours": len(self._network.neighbours())}
+        found = {**machine.statistics(), "epoch": self._node.epoch, "neighbours": len(self._network.neighbours())}
         parts: dict[str, Mapping[str, int]] = {
             "judged": machine.judged,
             "refused": machine.responder.refused,
@@ -164,22 +154,20 @@ class NodeReports(Reports):
 
     # ------------------------------------------------------------ helpers
 
-    def _ms_since_genesis(self) -> int:
-        return self._driver.now_ms() - self._machine.network.params.genesis_ms
-
-    def _epoch(self) -> int:
-        return self._machine.network.params.epoch_at(self._driver.now_ms())
-
     def _is_quiet(self) -> bool:
         return self._driver.now_ms() < self._machine.context.quiet_until_ms
 
-    def _standing_of(self, peer: bytes) -> str | None:
+    def _score_of(self, peer: bytes) -> view.Score | None:
         """In the newest final view; None for a peer that is no member there."""
         latest = self._machine.fold.latest
-        if self._standings[0] != latest.id:
+        if self._scores[0] != latest.id:
             found = view.scores(self._machine.network, latest)
-            self._standings = (latest.id, {score.peer: str(score.standing) for score in found})
-        return self._standings[1].get(peer)
+            self._scores = (latest.id, {score.peer: score for score in found})
+        return self._scores[1].get(peer)
+
+    def _standing_of(self, peer: bytes) -> str | None:
+        found = self._score_of(peer)
+        return None if found is None else str(found.standing)
 
     def _recent_cuts(self, latest: State) -> list[dict[str, object]]:
         """The newest final cuts on the path, oldest first; they follow from the ledger, also after a restart."""
@@ -211,6 +199,7 @@ def _score(score: view.Score) -> dict[str, object]:
         "peer_id": peer_id(score.peer),
         "class": score.class_name,
         "standing": str(score.standing),
+        "reason": _reason(score),
         "weight": score.weight,
         "low": _fraction(score.low_ppm),
         "high": _fraction(score.high_ppm),
@@ -228,8 +217,20 @@ def _score(score: view.Score) -> dict[str, object]:
         "convicted_epoch": score.convicted_epoch,
         "convicted_after_audits": score.convicted_after,
         "conviction": score.conviction,
+        "fork_until_epoch": score.fork_until,
         "hardware": None if score.speed is None else _speed(score.speed),
     }
+
+
+def _reason(score: view.Score) -> str | None:
+    """Why a peer is suspect or convicted, or without the weight that it had; None where there is nothing to explain."""
+    if score.standing is Standing.CONVICTED:
+        return score.conviction
+    if score.fork_until is not None:
+        return f"log forked, until epoch {score.fork_until}"
+    if score.standing is Standing.SUSPECT:
+        return "lost disputes"
+    return None
 
 
 def _hardware(scores: Iterable[view.Score]) -> list[dict[str, object]]:

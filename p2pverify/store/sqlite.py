@@ -19,6 +19,7 @@ import trio
 from p2pverify.core.errors import LocalProtocolError
 from p2pverify.core.records import Record
 from p2pverify.store import schema
+from p2pverify.store.disk import disk_figures
 from p2pverify.store.errors import StoreError, from_sqlite, translated
 from p2pverify.store.inspection import Inspection, Row
 from p2pverify.store.rows import Damaged, put, refusal, rewrite_row
@@ -230,6 +231,7 @@ class Store:
             "batch_writes_max": counters.batch_writes_max,
             "queue_used": self._send.statistics().current_buffer_used,
             "queue_max": QUEUE_MAX,
+            **disk_figures(self.path),
         }
 
     def _gather(self, first: _Append) -> list[_Append]:

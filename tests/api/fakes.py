@@ -2,7 +2,10 @@
 
 import http.client
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from p2pverify.node.ports import UnknownAudit
 
@@ -39,8 +42,11 @@ class FakeReports:
     def unready(self) -> list[str]:
         return list(self.reasons)
 
-    def counters(self) -> dict[str, int]:
-        return dict(self.figures)
+    def metrics(self) -> Iterable[Metric]:
+        family = CounterMetricFamily("p2pverify_events", "What a test counts.", labels=("event",))
+        for name, number in self.figures.items():
+            family.add_metric((name,), number)
+        return (family,)
 
 
 @dataclass

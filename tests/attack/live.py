@@ -82,7 +82,7 @@ class Node:
 
     def count(self, name: str) -> int:
         """A figure of `/metrics`; several, if the name ends with `*`."""
-        figures = self.reports.counters()
+        figures = self.reports.figures()
         if name.endswith("*"):
             return sum(number for key, number in figures.items() if key.startswith(name[:-1]))
         return figures.get(name, 0)

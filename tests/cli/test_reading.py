@@ -126,6 +126,77 @@ def test_status_shows_reasons_and_cleans_what_strangers_name(home: Home) -> None
     assert "  because   no neighbours" in done.stdout
 
 
+WAITING = {
+    **STATUS,
+    "standing": "suspect",
+    "own": {"audits": 0, "reason": "log forked, until epoch 20"},
+    "final_age_s": 75,
+    "next_cut": {"epoch": 12, "due_s": 0},
+    "first_score": {"epoch": 15, "due_s": 190},
+    "weight": 0,
+    "way_to_weight": {
+        "lacks": [
+            {"what": "end of the fork's penalty", "has": 11, "needs": 21},
+            {"what": "availability", "has": 800_000, "needs": 900_000},
+            {"what": "agreement", "has": 1, "needs": 3},
+            {"what": "something newer", "has": 4, "needs": 5},
+        ],
+        "turn": {"epoch": 14, "due_s": 130},
+        "earned": 2,
+    },
+    "jobs": {"jobs_waiting": 3, "oldest_waiting_ms": 61_500, "jobs_late": 2, "jobs_dropped": 1},
+}
+
+
+def shown_status(home: Home, document: object) -> str:
+    with fake_api(home, {"/v1/status": body(document)}):
+        done = run(home.path, "status")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_status_shows_what_there_is_to_wait_for(home: Home) -> None:
+    """The age of the newest cut, the next one, the first score, and each thing that is lacking for weight."""
+    shown = shown_status(home, WAITING)
+    for line in (
+        "standing    suspect (log forked, until epoch 20)",
+        "final cut   cdcdcdcdcdcdcdcd (epoch 11, 1 min 15 s old)",
+        "next cut    epoch 12, due now",
+        "score       none yet; the first can be expected with the cut of epoch 15, in 3 min 10 s",
+        "weight      0; it lacks",
+        "            the end of its fork's penalty: epoch 21",
+        "            answers to 90.0% of what it is asked: 80.0% by now",
+        "            agreement with 3 challengers that have weight: 1 by now",
+        "            something newer: 4 of 5",
+        "jobs        3 waiting, the oldest for 1 min 1 s; 2 late, 1 dropped",
+    ):
+        assert line in shown.splitlines()
+
+
+def test_status_shows_what_has_come(home: Home) -> None:
+    """A score with its audits, weight; or the turn for which a peer waits that lacks nothing; or no cut at all."""
+    own = {"audits": 40, "low": 0.9, "high": 1.0, "reason": None}
+    shown = shown_status(home, {**WAITING, "own": own, "weight": 1, "way_to_weight": None, "final": None})
+    assert "score       90.0% to 100.0%, after 40 audits" in shown
+    assert "weight      1" in shown
+    assert "final cut   none yet" in shown
+    assert "standing    suspect\n" in shown
+    way = {"lacks": [], "turn": {"epoch": 14, "due_s": 130}, "earned": 2}
+    shown = shown_status(home, {**WAITING, "way_to_weight": way})
+    assert "2 peers wait; the next gets it with the cut of epoch 14, in 2 min 10 s" in shown
+    shown = shown_status(home, {**WAITING, "first_score": None})
+    assert "score       none yet; there is no other member to ask this one" in shown
+
+
+def test_scores_before_any_cut_are_no_view(home: Home) -> None:
+    """Without a final cut the scores say so, and name no cut."""
+    document = {**SCORES, "final": False, "cut": None, "epoch": 0}
+    with fake_api(home, {"/v1/scores?view=final": body(document)}):
+        done = run(home.path, "scores")
+    assert done.stdout.startswith("no cut is final yet")
+    assert "view of cut" not in done.stdout
+
+
 def test_audits_and_disputes_are_two_tables(home: Home) -> None:
     """Audits name how many answered; disputes their electorate and losers."""
     with fake_api(home, {"/v1/audits?limit=5": body(AUDITS)}):

@@ -135,7 +135,7 @@ def check_reports(alice: Node, bob: Node) -> None:
     assert {audit["status"] for audit in audits} <= {"waiting", "agreed", "unanswered"}
     assert [audit["epoch"] for audit in audits] == sorted((audit["epoch"] for audit in audits), reverse=True)
     assert bob.reports.audits(limit=1)["audits"] == audits[:1]
-    counters = bob.reports.counters()
+    counters = bob.reports.figures()
     assert counters["judged accepted"] > 0
     assert 0 < counters["driver records persisted"] <= counters["store records_added"]  # counted a moment later
     assert all(type(value) is int for value in counters.values())

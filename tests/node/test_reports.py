@@ -1,10 +1,12 @@
 """Reports about disputes, readiness and classes, read from machines in virtual time."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import trio
 
+from p2pverify.core.cutter import cut_due_ms
 from p2pverify.core.peerid import peer_id
 from p2pverify.node.auditlog import AuditLog
 from p2pverify.node.classes import ClassError, expected_weights, match_class
@@ -107,14 +109,67 @@ async def test_readiness_says_why(autojump_clock):
     await trio.lowlevel.checkpoint()
 
 
+async def test_a_convicted_or_forked_peer_is_not_ready(stage):
+    """The node's own conviction and its fork's penalty are reasons, and stand beside its standing."""
+    assert stage.reports.unready() == []
+    assert stage.row["reason"] is None
+    until = stage.world.peers[0].machine.fold.latest.epoch + 7
+    stage.change(fork_until=until)
+    assert stage.reports.unready() == [f"own log forked: without weight until epoch {until}"]
+    assert (stage.row["standing"], stage.row["reason"]) == ("suspect", f"log forked, until epoch {until}")
+    assert stage.row["fork_until_epoch"] == until
+    assert stage.row["dissents"] == 0
+    stage.change(fork_until=-1, convicted_epoch=2, conviction="two payloads for one slot")
+    assert stage.reports.unready() == ["convicted in epoch 2: two payloads for one slot"]
+    assert (stage.row["standing"], stage.row["reason"]) == ("convicted", "two payloads for one slot")
+    assert stage.row["fork_until_epoch"] is None
+    assert stage.reports.status()["own"] == stage.row
+
+
+async def test_whoever_is_suspect_or_convicted_has_a_reason():
+    """In a run with a liar each row that says suspect or convicted says why, and no other row does."""
+    world = World(5, seed=3, disputes_per_cut=4)
+    world.peers[2].lie = always
+    machine = world.peers[0].machine
+    reports = NodeReports(Driver(machine, FakeJournal(), FakeEngine()), FakeNetwork(), FakeJournal(), INFO)
+    seen = set()
+    for _ in range(20):
+        world.run_epochs(1)
+        for row in reports.scores(final=True)["scores"]:
+            seen.add(row["standing"])
+            assert (row["reason"] is not None) == (row["standing"] in ("suspect", "convicted"))
+    assert {"suspect", "convicted"} <= seen
+
+
+async def test_a_final_cut_of_long_ago_is_a_reason(stage):
+    """Its age counts from when it was due; beyond three epochs the node is not ready."""
+    params = stage.world.network.params
+    due_ms = cut_due_ms(params, stage.world.peers[0].machine.fold.latest.epoch)
+    stage.now = due_ms + 3 * params.epoch_ms
+    assert stage.reports.unready() == []
+    assert stage.reports.status()["final_age_s"] == 3 * params.epoch_ms // 1000
+    stage.now += 1
+    assert stage.reports.unready() == ["no final cut in the last 3 epochs"]
+
+
+async def test_before_any_cut_nothing_is_final():
+    """The contract alone is no view: neither final nor of a cut."""
+    machine = World(4, seed=1).peers[0].machine
+    reports = NodeReports(Driver(machine, FakeJournal(), FakeEngine()), FakeNetwork(), FakeJournal(), INFO)
+    for final in (True, False):
+        document = reports.scores(final=final)
+        assert (document["final"], document["cut"]) == (False, None)
+    status = reports.status()
+    assert (status["final"], status["final_age_s"]) == (None, None)
+    assert status["way_to_weight"] is None  # a founder has it by the contract
+
+
 def test_an_engine_finds_its_class():
     """The class is the one with the engine's code path and weights; else the error lists both."""
     network, manifests = new_network("mine", [bytes(32)], INFO, genesis_ms=1)
     assert match_class(network, manifests, INFO) == (0, manifests[0])
     assert expected_weights(network, manifests, "toy") == INFO.weights_sha256
     assert expected_weights(network, manifests, "llama") is None
-    from dataclasses import replace
-
     for other in (
         replace(INFO, numeric_path="another"),
         replace(INFO, engine="another"),

@@ -1,0 +1,396 @@
+"""The API's answers as models: what `/openapi.json` promises.
+
+The node makes the documents; these describe them, and a test holds the two together. Digests and ids are lower-case
+hex, rates are shares of 1, margins micronats (1e-6 nat).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Standing = Literal["newcomer", "probation", "trusted", "suspect", "convicted", "gone"]
+Verdict = Literal["match", "mismatch", "inconclusive"]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ErrorDocument(_Document):
+    """Every answer that is an error."""
+
+    schema_: Literal["p2pverify/error/1"] = Field(alias="schema")
+    error: str = Field(description="one word, for programs")
+    message: str = Field(description="a sentence, for people")
+
+
+class Live(_Document):
+    """The process answers."""
+
+    schema_: Literal["p2pverify/live/1"] = Field(alias="schema")
+    live: bool
+
+
+class Ready(_Document):
+    """Whether the node takes part, and if not, why."""
+
+    schema_: Literal["p2pverify/ready/1"] = Field(alias="schema")
+    ready: bool
+    reasons: list[str]
+
+
+class Leave(_Document):
+    """The node will say that it leaves as soon as it may sign."""
+
+    schema_: Literal["p2pverify/leave/1"] = Field(alias="schema")
+    leaving: bool
+
+
+class Due(_Document):
+    """An epoch's cut, and the seconds until it is due; 0 if it is."""
+
+    epoch: int
+    due_s: Count
+
+
+class FinalCut(_Document):
+    """The newest final cut."""
+
+    cut: str
+    epoch: int
+    index: Count
+    ledger_root: str
+    view_root: str
+
+
+class RecentCut(FinalCut):
+    """A final cut; `records` are those that its view counts."""
+
+    records: Count
+
+
+class Lack(_Document):
+    """A condition of weight that is not met: it `has` less than it `needs`."""
+
+    what: str
+    has: int
+    needs: int
+
+
+class WayToWeight(_Document):
+    """What is lacking for weight; when the next peer gets weight at the earliest; how many have earned it and wait."""
+
+    lacks: list[Lack]
+    turn: Due
+    earned: Count
+
+
+class Jobs(_Document):
+    """The engine's jobs since the start, and those that wait."""
+
+    model_config = ConfigDict(extra="allow")
+
+    jobs_waiting: Count
+    oldest_waiting_ms: Count
+    jobs_done: Count
+    jobs_failed: Count
+    jobs_late: Count
+    jobs_dropped: Count
+    engine_busy_ms: Count
+
+
+class Speed(_Document):
+    """The hardware that a peer claims, and how fast challengers found it; null where too few have measured it."""
+
+    claim: str
+    fit: str
+    challengers: Count
+    token_ms: float | None
+    first_token_ms: int | None
+    tokens_per_s: float | None
+
+
+class Score(_Document):
+    """One member in a view. `low` and `high` are the 95 % interval of its agreement rate."""
+
+    peer_id: str
+    class_: str = Field(alias="class")
+    standing: Standing
+    reason: str | None = Field(description="why it is suspect, convicted, or without the weight that it had")
+    weight: Annotated[int, Field(ge=0, le=1)]
+    low: Ratio
+    high: Ratio
+    audits: Count
+    agreements: Count
+    dissents: Count
+    challengers: Count
+    last_audit_epoch: Count | None
+    availability: Ratio | None
+    no_shows: Count
+    slots_owed: Count
+    unopened: Count
+    cusum: Count
+    threshold: Count
+    convicted_epoch: Count | None
+    convicted_after_audits: Count | None
+    conviction: str
+    fork_until_epoch: Count | None = Field(description="the last epoch of a fork's penalty, while it lasts")
+    hardware: Speed | None
+
+
+class Status(_Document):
+    """Who this node is, how far it has come, and what it waits for."""
+
+    schema_: Literal["p2pverify/status/1"] = Field(alias="schema")
+    peer_id: str
+    network: str
+    network_name: str
+    epoch: int = Field(description="negative before the network begins")
+    epoch_s: float
+    model: str
+    class_: str = Field(alias="class")
+    engine: str
+    uptime_s: Count
+    addresses: list[str]
+    neighbours: Count
+    records: Count
+    standing: Standing | None = Field(description="null for a peer that is no member in the newest final view")
+    own: Score | None = Field(description="this peer's row of the newest final view")
+    ready: bool
+    reasons: list[str]
+    final: FinalCut | None
+    final_age_s: Count | None = Field(description="since the newest final cut was due")
+    next_cut: Due
+    first_score: Due | None = Field(description="null if there is a score, or nobody to ask this peer")
+    weight: Annotated[int, Field(ge=0, le=1)]
+    way_to_weight: WayToWeight | None = Field(description="null for a peer that has weight")
+    recent_cuts: list[RecentCut]
+    quiet: bool
+    jobs: Jobs
+
+
+class Neighbour(_Document):
+    """A connected peer of the network."""
+
+    peer_id: str
+    address: str
+    outbound: bool
+    in_mesh: bool
+    standing: Standing | None
+
+
+class Peers(_Document):
+    """The connected peers."""
+
+    schema_: Literal["p2pverify/peers/1"] = Field(alias="schema")
+    peers: list[Neighbour]
+
+
+class HardwareGroup(_Document):
+    """The speed of all that claim one hardware in a class: least, median and greatest, or null if none was measured."""
+
+    class_: str = Field(alias="class")
+    claim: str
+    peers: Count
+    measured: Count
+    consistent: Count
+    inconsistent: Count
+    first_token_ms: list[int] | None
+    tokens_per_s: list[float] | None
+
+
+class Scores(_Document):
+    """A view: of the newest final cut, or provisional. Before any cut is final, `final` is false and `cut` null."""
+
+    schema_: Literal["p2pverify/scores/1"] = Field(alias="schema")
+    network: str
+    final: bool
+    cut: str | None
+    epoch: Count
+    scores: list[Score]
+    hardware: list[HardwareGroup]
+
+
+class AskedPeer(_Document):
+    """A peer that an audit asked."""
+
+    peer_id: str
+    answered: bool
+
+
+class Audit(_Document):
+    """An audit in the list."""
+
+    id: str
+    challenger: str
+    epoch: Count
+    slot: Count
+    across: bool
+    differ: bool
+    asked: list[AskedPeer]
+    status: Literal[
+        "waiting",
+        "agreed",
+        "inconclusive",
+        "disputed",
+        "decided",
+        "undecided",
+        "closed",
+        "unanswered",
+        "void",
+    ]
+
+
+class _Dispute(_Document):
+    challenger: str
+    epoch: Count
+    slot: Count
+    status: Literal["open", "decided"]
+    opened_epoch: Count
+    electorate: Count
+    commits: Count
+    votes: Count
+    decision: str | None
+    losers: list[str]
+
+
+class Dispute(_Dispute):
+    """A dispute of the newest final view."""
+
+    id: str
+
+
+class Audits(_Document):
+    """The newest audits, and the disputes."""
+
+    schema_: Literal["p2pverify/audits/1"] = Field(alias="schema")
+    audits: list[Audit]
+    disputes: list[Dispute]
+
+
+class Output(_Document):
+    """What was voted for; `own` says whether this node would, null if it does not know; `verdicts` are by peer id."""
+
+    output: str
+    votes: Count
+    decided: bool
+    underivable: bool
+    own: bool | None
+    verdicts: dict[str, Verdict]
+
+
+class Voter(_Document):
+    """A member of a dispute's electorate, and what it did."""
+
+    peer_id: str
+    class_: str | None = Field(alias="class")
+    challenger: bool
+    asked: bool
+    sealed: bool
+    seat: bool | None
+    output: str | None
+    lost: bool
+
+
+class WholeDispute(_Dispute):
+    """A dispute with its votes."""
+
+    stage: str
+    outputs: list[Output]
+    voters: list[Voter]
+
+
+class Judge(_Document):
+    """The engine that an explanation rests on."""
+
+    role: Literal["own", "referee"]
+    engine: str
+
+
+class Question(_Document):
+    """What was asked."""
+
+    id: str
+    prompt: str
+    prompt_tokens: Count
+    tokens_max: Count
+    temperature_milli: Count
+
+
+class Limits(_Document):
+    """The thresholds of a class for an answer of this length, in micronats."""
+
+    match: int
+    mismatch: int
+    end: int
+    alone: int
+
+
+class Measure(_Document):
+    """How far an answer is from what the judge would have given, in micronats."""
+
+    count: int
+    total: int
+    peak: int
+    end: int
+    limits: Limits | None
+
+
+class Cause(_Document):
+    """What most likely made an answer differ."""
+
+    cause: str
+    value: int | None
+
+
+class Answer(_Document):
+    """A claimed answer's tokens, and those that the judge would have picked."""
+
+    finish: str
+    tokens: list[int]
+    expected: list[int]
+    text: str | None
+
+
+class Difference(_Document):
+    """Where the two part; a token is null where an answer is over."""
+
+    position: Count
+    claimed: int | None
+    claimed_text: str
+    expected: int | None
+    expected_text: str
+    margin: int | None
+    common: str
+    claimed_rest: str
+    expected_rest: str
+
+
+class JudgedAnswer(_Document):
+    """One asked peer's answer, as far as this node could look at it; `missing` says what it lacked."""
+
+    peer_id: str
+    class_: str | None = Field(alias="class")
+    answered: bool
+    elapsed_ms: Count
+    missing: str | None
+    verdict: Verdict | None
+    answer: Answer | None
+    difference: Difference | None
+    margins: list[int]
+    measure: Measure | None
+    cause: Cause | None
+
+
+class ExplainedAudit(Audit):
+    """An audit with what was asked and answered, and what this node makes of it. Ask again until it is `complete`."""
+
+    schema_: Literal["p2pverify/audit/1"] = Field(alias="schema")
+    complete: bool
+    notes: list[str]
+    judge: Judge | None
+    question: Question | None
+    answers: list[JudgedAnswer]
+    dispute: WholeDispute | None

@@ -1,0 +1,63 @@
+"""What a member waits for: the next cut, its first score, and its turn to get weight. Nothing here decides anything."""
+
+from dataclasses import dataclass
+
+from p2pverify.core.cutter import cut_due_ms
+from p2pverify.core.network import Network, Params
+from p2pverify.core.panels import compared_classes, judged_classes
+from p2pverify.core.state import Member, State
+from p2pverify.core.weights import Lack, has_earned_weight, lacking
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """A member's way to weight: what it `lacks`; once that is nothing, at which epoch's cut the next peer gets weight,
+    at the earliest, and how many have `earned` it and wait for their turns."""
+
+    lacks: tuple[Lack, ...]
+    turn_epoch: int
+    earned: int
+
+
+def next_cut(params: Params, latest: State, now_ms: int) -> tuple[int, int]:
+    """The epoch of the next cut, and from which Unix ms it may be proposed, which is past for one that is overdue."""
+    epoch = max(0, params.epoch_at(now_ms))
+    if latest.index > 0:
+        epoch = max(epoch, latest.epoch + 1)
+    return epoch, cut_due_ms(params, epoch)
+
+
+def first_score_epoch(network: Network, latest: State, key: bytes, class_index: int, now_ms: int) -> int | None:
+    """The epoch whose cut can be expected to hold the first score of a peer of a class; None while no other member
+    could ask it.
+
+    A draw takes the members of an earlier cut, and what was asked counts in a cut of the epoch after. Whoever is asked
+    less often than once in an epoch waits longer.
+    """
+    params = network.params
+    coming = next_cut(params, latest, now_ms)[0]
+    if not any(_may_ask(network, other, class_index) for peer, other in latest.members.items() if peer != key):
+        return None
+    member = latest.members.get(key)
+    joined = member.joined_epoch if member is not None and member.active else coming
+    asked_milli = params.slots_milli * (1 + params.panel_size) // 2  # of each in an epoch; half the slots are solo
+    wait = -(-1000 // max(1, asked_milli))
+    return max(joined + params.anchor_lag + wait, coming)
+
+
+def _may_ask(network: Network, asker: Member, class_index: int) -> bool:
+    if not asker.active or asker.is_convicted:
+        return False
+    own = asker.class_index
+    return class_index in (*compared_classes(network, own), *judged_classes(network, own))
+
+
+def prospect(params: Params, latest: State, key: bytes, now_ms: int) -> Prospect | None:
+    """A peer's way to weight by the newest final state, or None for one that has it."""
+    member = latest.members.get(key, Member())
+    if member.weight:
+        return None
+    weighted = frozenset(peer for peer, m in latest.members.items() if m.weight)
+    earned = sum(has_earned_weight(latest, m, weighted) for m in latest.members.values())
+    turn = max(latest.admitted_epoch + params.admission_epochs, next_cut(params, latest, now_ms)[0])
+    return Prospect(lacking(latest, member, weighted), turn, earned)

@@ -1,0 +1,133 @@
+"""What /openapi.json promises is what the API does: every document fits its schema, every error status is declared."""
+
+import json
+from contextlib import AsyncExitStack
+from functools import partial
+
+import pytest
+import trio
+from pydantic import BaseModel
+
+from p2pverify.api import documents, gate
+from p2pverify.api.server import serve
+from p2pverify.core.machine import Machine
+from p2pverify.core.state import Member
+from p2pverify.node.ports import Neighbour
+from tests.api.fakes import TOKEN, FakeReports, Reply, request
+from tests.api.test_server import BEARER, running
+from tests.node.test_explain import ToyWorld, disputed, node, world_of
+from tests.support.world import MANIFEST
+
+MODELS = {
+    model.model_fields["schema_"].annotation.__args__[0]: model
+    for model in vars(documents).values()
+    if isinstance(model, type) and issubclass(model, BaseModel) and "schema_" in model.model_fields
+}
+
+
+class ClaimingWorld(ToyWorld):
+    """All peers claim some hardware."""
+
+    def _machine(self, seed: bytes, name: int = 0) -> Machine:
+        return Machine(self.network, seed, self.class_of(name), MANIFEST, 4096, hardware="testbox")
+
+
+def check(document: dict[str, object]) -> str:
+    """The document has the fields that its model declares, no others, of these types. Returns its model's name."""
+    model = MODELS[document["schema"]]
+    assert json.loads(model.model_validate_json(json.dumps(document)).model_dump_json(by_alias=True)) == document
+    return model.__name__
+
+
+def declared(schema: dict[str, object], path: str, method: str, reply: Reply) -> str | None:
+    """The schema that is declared for an answer, by status and media type."""
+    answer = schema["paths"][path][method.lower()]["responses"][str(reply.status)]
+    media = reply.headers["content-type"].split(";")[0]
+    return answer["content"][media].get("schema", {}).get("$ref", "").rpartition("/")[2]
+
+
+async def check_answers(url: str, asked: list[tuple[str, str, dict[str, object]]]) -> set[tuple[str, int]]:
+    """Ask, and hold each answer against the schema; returns the paths and statuses that came."""
+    port, seen = int(url.rsplit(":", 1)[1]), set()
+    schema = (await trio.to_thread.run_sync(request, port, "/openapi.json")).json()
+    for method, path, options in asked:
+        reply = await trio.to_thread.run_sync(partial(request, port, path, method=method, **options))
+        route = path.partition("?")[0]
+        named = declared(schema, route, method, reply)
+        if reply.headers["content-type"] == "application/json":
+            assert named == check(reply.json()), path
+        seen.add((route, reply.status))
+    return seen
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+async def test_real_answers_fit_their_schemas(classes):
+    """A node of a world with a liar, within a class and across, before its first cut and after disputes."""
+    world = world_of(classes, ClaimingWorld)
+    liar = world.peers[2].machine.key
+    plain = [("GET", path, {}) for path in ("/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/readyz", "/livez")]
+    plain += [("GET", "/v1/scores?view=provisional", {}), ("GET", "/metrics", {})]
+    async with AsyncExitStack() as stack:
+        reports = await stack.enter_async_context(node(world))
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        run = partial(serve, reports, bind="127.0.0.1:0", token=TOKEN, on_leave=lambda: None)
+        url = await nursery.start(run)
+        reports._network.peers = (Neighbour(liar, "a", outbound=True, in_mesh=True),)
+        assert ("/readyz", 503) in await check_answers(url, plain)
+        assert world.run_until(lambda: bool(disputed(world, across=classes > 1)), epochs_max=20)
+        names = [audit["id"] for audit in reports.audits(limit=100)["audits"]]
+        names = [*disputed(world, across=classes > 1)[:3], *names[:2], *names[-2:]]
+        seen = await check_answers(url, plain + [("GET", f"/v1/audit?id={name}", {}) for name in names])
+        assert {("/v1/audit", 200), ("/v1/status", 200), ("/readyz", 200)} <= seen
+        fold = world.peers[0].machine.fold
+        for change in ({"weight": 0}, {"weight": 0, "fork_until": 99}, {"convicted_epoch": 1, "conviction": "x"}):
+            for name, value in change.items():
+                setattr(fold.latest.members[world.peers[0].machine.key], name, value)
+            assert check(reports.status()) == "Status"
+            assert check(reports.scores(final=False)) == "Scores"
+        fold.latest.members.clear()
+        fold.latest.members[liar] = Member(active=True)
+        reports._scores = (b"", {})
+        assert check(reports.status()) == "Status"
+        nursery.cancel_scope.cancel()
+
+
+async def test_every_error_is_declared_and_no_other():
+    """Each status that a route can give is in the document, with its schema; each that is declared can come."""
+    paths = ["/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/v1/audit?id=x", "/readyz", "/livez", "/metrics"]
+    asked = [("GET", path, {"host": "example.org"}) for path in paths]
+    asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]
+    asked += [("GET", path, {"headers": (("Content-Length", "9999"),)}) for path in paths]
+    asked += [("GET", "/v1/audit?id=e9-9-bob", {}), ("GET", "/readyz", {}), ("GET", "/metrics", {})]
+    leave = "/v1/leave"
+    asked += [
+        ("POST", leave, {"host": "example.org"}),
+        ("POST", leave + "?x=1", {}),
+        ("POST", leave, {"headers": (*BEARER, ("Content-Length", "9999"))}),
+        ("POST", leave, {}),
+        ("POST", leave, {"headers": (("Authorization", "Bearer no"),)}),
+        ("POST", leave, {"headers": BEARER}),
+        ("GET", "/livez", {}),
+    ]
+    async with running(FakeReports(reasons=["no neighbours"])) as server:
+        seen = await check_answers(server.url, asked)
+        schema = (await server.ask("/openapi.json")).json()
+    can_come = {
+        (path, int(status))
+        for path, operations in schema["paths"].items()
+        for operation in operations.values()
+        for status in operation["responses"]
+    }
+    successes = {(path, 200) for path, _ in can_come if path.startswith("/v1/")} | {("/readyz", 200)}
+    assert can_come - seen - {(path, 500) for path, _ in can_come} <= successes  # those are in the other tests
+    assert "422" not in json.dumps(schema)
+    assert schema["paths"][leave]["post"]["security"] == [{"token": []}]
+    limit = schema["paths"]["/v1/audits"]["get"]["parameters"][0]["schema"]
+    assert (limit["minimum"], limit["maximum"]) == (1, 1000)
+
+
+async def test_a_fault_of_the_node_is_declared_too(monkeypatch):
+    """What a broken report becomes has the schema of errors."""
+    monkeypatch.setattr(gate._log, "exception", lambda *_: None)
+    async with running(FakeReports(faulty=True)) as server:
+        assert ("/v1/status", 500) in await check_answers(server.url, [("GET", "/v1/status", {})])

@@ -1,0 +1,48 @@
+"""What several tests of the node stand on."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import pytest
+
+from p2pverify.core.peerid import peer_id
+from p2pverify.node.driver import Driver
+from p2pverify.node.ports import Neighbour
+from p2pverify.node.reports import NodeReports
+from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
+from tests.support.world import World
+
+
+@dataclass
+class Stage:
+    """Reports of a healthy member of a small world, whose own row and clock a test changes."""
+
+    world: World
+    reports: NodeReports
+    driver: Driver
+    network: FakeNetwork
+    now: int = 0
+
+    def change(self, **changes: object) -> None:
+        """Change the own member in the newest final state."""
+        fold = self.world.peers[0].machine.fold
+        key = self.world.peers[0].machine.key
+        members = {**fold.latest.members, key: replace(fold.latest.members[key], **changes)}
+        fold.latest = replace(fold.latest, id=hashlib.sha256(fold.latest.id).digest(), members=members)
+
+    @property
+    def row(self) -> dict[str, object]:
+        """The own row of the final scores."""
+        own = peer_id(self.world.peers[0].machine.key)
+        return next(row for row in self.reports.scores(final=True)["scores"] if row["peer_id"] == own)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    world = World(4, seed=1)
+    world.run_epochs(4)
+    network = FakeNetwork(peers=(Neighbour(world.peers[1].machine.key, "a", outbound=True, in_mesh=True),))
+    found = Stage(world, None, None, network, world.now)
+    found.driver = Driver(world.peers[0].machine, FakeJournal(), FakeEngine(), clock=lambda: found.now)
+    found.reports = NodeReports(found.driver, network, FakeJournal(), FakeEngine().info)
+    return found

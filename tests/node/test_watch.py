@@ -1,0 +1,96 @@
+"""What the node says in its log when cuts stop becoming final, and when they go on."""
+
+import logging
+
+import pytest
+
+from p2pverify.node.readiness import Node, Pace, unready
+from p2pverify.node.watch import Watch
+from tests.node.fakes import FakeJournal
+
+
+@pytest.fixture
+def said(caplog):
+    """The texts logged by the watch."""
+    caplog.set_level(logging.INFO, logger="p2pverify.node.watch")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+async def test_a_stop_and_its_end_are_each_said_once(stage, said):
+    """Nothing while cuts come; one warning with figures once three epochs bring none; one line when they come again."""
+    params = stage.world.network.params
+    watch = Watch(Node(stage.driver, stage.network, FakeJournal()))
+    before = stage.world.peers[0].machine.fold.latest.epoch
+    for _ in range(16):
+        stage.now += params.epoch_ms // 4
+        watch.look()
+    (warning,) = said()
+    assert "no cut has become final for" in warning
+    assert f"the newest is of epoch {before}" in warning
+    assert "3 of 4" in warning
+    assert "connected with 2, itself included" in warning
+    stage.world.run_epochs(4)
+    stage.now = stage.world.now
+    for _ in range(3):
+        watch.look()
+    after = stage.world.peers[0].machine.fold.latest.epoch
+    assert said()[1:] == [f"cuts are final again: that of epoch {after}, after that of epoch {before}"]
+
+
+async def test_a_node_that_starts_late_has_time_to_catch_up(stage, said):
+    """An old newest cut at the start is no news until three epochs of the node's own have brought none."""
+    params = stage.world.network.params
+    stage.now += 100 * params.epoch_ms
+    watch = Watch(Node(stage.driver, stage.network, FakeJournal()))
+    for _ in range(12):
+        watch.look()
+        stage.now += params.epoch_ms // 4
+    assert said() == []
+    stage.now += 1
+    watch.look()
+    assert len(said()) == 1
+
+
+def figures(*, done=0, late=0, dropped=0, waiting=0, oldest_ms=0):
+    return {
+        "jobs done": done,
+        "jobs late": late,
+        "jobs dropped": dropped,
+        "jobs waiting": waiting,
+        "oldest waiting ms": oldest_ms,
+    }
+
+
+def test_the_pace_is_that_of_the_newest_epochs():
+    """Late and dropped jobs count against those in time, for three epochs and no longer."""
+    pace = Pace()
+    pace.look(5, figures(done=100, late=40, dropped=10))
+    assert (pace.in_time, pace.late) == (0, 0)
+    pace.look(5, figures(done=110, late=44, dropped=11))
+    assert (pace.in_time, pace.late) == (6, 5)
+    pace.look(7, figures(done=120, late=44, dropped=11))
+    assert (pace.in_time, pace.late) == (16, 5)
+    pace.look(8, figures(done=130, late=44, dropped=11))
+    assert (pace.in_time, pace.late) == (10, 0)
+
+
+async def test_an_engine_that_is_behind_is_a_reason(stage, monkeypatch):
+    """Half of the jobs late, or one that waits for longer than an epoch; neither when it is less."""
+    node = Node(stage.driver, stage.network, FakeJournal())
+    watch = Watch(node)
+    now = [figures()]
+    monkeypatch.setattr(stage.driver, "engine_statistics", lambda: now[0])
+    watch.look()
+    epoch_ms = stage.world.network.params.epoch_ms
+    for found, reasons in [
+        (figures(done=10, late=2, dropped=2), []),
+        (figures(done=10, late=3, dropped=8), ["the engine is behind: 11 of 18 jobs were late in the last 3 epochs"]),
+        (figures(waiting=28, oldest_ms=epoch_ms), []),
+        (
+            figures(waiting=28, oldest_ms=epoch_ms + 1),
+            [f"the engine is behind: 28 jobs wait, the oldest for {epoch_ms // 1000} s"],
+        ),
+    ]:
+        now[0] = found
+        watch.look()
+        assert unready(node) == reasons
