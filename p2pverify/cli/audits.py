@@ -1,6 +1,5 @@
 """`audits`, which lists them, and `audits show ID`, which has the node explain one. How it looks is in `explained`."""
 
-import shutil
 import time
 from urllib.parse import urlencode
 
@@ -9,15 +8,19 @@ import click
 from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.progress import Progress
-from p2pverify.cli.table import table
+from p2pverify.cli.table import columns_help, table, terminal_width
 from p2pverify.cli.values import documents, items, kind
 
-_WIDTH_MIN, _WIDTH_MAX = 40, 160
+_WIDTH_MAX = 160
+_CUT = ("AUDIT", "DISPUTE OF", "STATUS")
 _POLL_S = 0.2
 _TIMEOUT_S = 20.0  # the node waits for a while before it says that there will be more
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    epilog=columns_help("AUDIT", "ASKED", "STATUS", "GOT", "DISPUTE OF", "ELECTORATE", "COMMITS", "VOTES", "LOSERS"),
+)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many audits.")
 @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
 @click.pass_context
@@ -27,13 +30,14 @@ def audits(ctx: click.Context, limit: int, as_json: bool) -> None:
         return
     answer = client.get(current_home(), f"/v1/audits?{urlencode({'limit': limit})}", "p2pverify/audits/1")
     if as_json:
-        click.echo(answer.text)
+        client.print_json(answer)
         return
     rows = [
         (audit.get("id"), kind(audit), audit.get("status"), _asked(audit.get("asked")))
         for audit in documents(answer.document.get("audits"))
     ]
-    click.echo(table(("AUDIT", "ASKED", "STATUS", "ANSWERED"), rows) if rows else "no audits yet")
+    width = terminal_width()
+    click.echo(table(("AUDIT", "ASKED", "STATUS", "GOT"), rows, width=width, cut=_CUT) if rows else "no audits yet")
     disputes = [
         (
             dispute.get("id"),
@@ -47,7 +51,7 @@ def audits(ctx: click.Context, limit: int, as_json: bool) -> None:
     ]
     if disputes:
         headers = ("DISPUTE OF", "STATUS", "ELECTORATE", "COMMITS", "VOTES", "LOSERS")
-        click.echo("\n" + table(headers, disputes))
+        click.echo("\n" + table(headers, disputes, width=width, cut=_CUT))
 
 
 @audits.command()
@@ -74,9 +78,9 @@ def show(name: str, wait_s: float, as_json: bool) -> None:
             progress("the node is looking at the answers", 0, 0)
             time.sleep(min(_POLL_S, left_s))
     if as_json:
-        click.echo(answer.text)
+        client.print_json(answer)
         return
-    width = max(_WIDTH_MIN, min(_WIDTH_MAX, shutil.get_terminal_size((80, 24)).columns))
+    width = min(_WIDTH_MAX, terminal_width())
     from p2pverify.cli.explained import explained
 
     for line in explained(answer.document, width):

@@ -10,20 +10,21 @@ from tempfile import TemporaryDirectory
 import click
 
 from p2pverify.cli.errors import ERROR, OK, CliError, report
-from p2pverify.cli.output import check_target, write_json
+from p2pverify.cli.output import check_report, write_report
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import table
 from p2pverify.node.kinds import EngineKind
+from p2pverify.node.outputs import is_stdout
 
 
-def play(*, engine: str | None, seed: int | None, quick: bool, json_file: str | None) -> int:
+def play(*, engine: str | None, seed: int | None, quick: bool, json_file: str | None, force: bool) -> int:
     """Play the book and tell what came of it."""
     from p2pverify.engine.errors import EngineUnavailable
     from p2pverify.testnet.book.book import play_book
     from p2pverify.testnet.book.plans import NoThresholdsError, make_plan
-    from p2pverify.testnet.book.report import HEADERS, document, faults, rows, summary
+    from p2pverify.testnet.book.report import HEADERS, SCHEMA, document, faults, rows, summary
 
-    check_target(json_file)
+    check_report(json_file, SCHEMA, force=force)
     with TemporaryDirectory(prefix="p2pverify-book-") as workdir, Progress() as progress:
         try:
             kind: EngineKind = "toy" if engine == "toy" else "llama"
@@ -33,10 +34,10 @@ def play(*, engine: str | None, seed: int | None, quick: bool, json_file: str | 
             raise CliError(error.reason, error.hint) from None
         except EngineUnavailable as error:
             raise CliError(str(error), "or play it with '--engine toy'") from None
-    to_stderr = json_file == "-"
+    to_stderr = json_file is not None and is_stdout(json_file)
     click.echo(table(HEADERS, rows(book)), err=to_stderr)
     click.echo(summary(book), err=to_stderr)
-    write_json(json_file, document(book))
+    write_report(json_file, document(book), force=force)
     if not faults(book):
         return OK
     report("something in the book did not come out as it must", "the lines that begin with 'broken' say what")

@@ -11,9 +11,11 @@ import click
 
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.manifest import manifest_from
+from p2pverify.cli.output import check_report, force_option, write_report
 from p2pverify.cli.params import WEIGHTS
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import table
+from p2pverify.node.outputs import always, check_output, is_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from p2pverify.engine.calibrate.producers import Make
     from p2pverify.node.kinds import EngineKind
 
+SCHEMA = "p2pverify/calibrate/1"
 PROMPTS = 100
 _HEADERS = ("ENGINE", "NUMERIC PATH", "ANSWERS", "MEAN", "WORST", "FALSE ALARMS", "AT MOST PPM")
 
@@ -31,7 +34,9 @@ _UNITS = "MEAN is of a token's squared margin, WORST the greatest sum of those i
 
 
 @click.command()
-@click.option("--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True)
+@click.option(
+    "--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True, help="What runs the model."
+)
 @click.option("--judge", default="exact", show_default=True, metavar="PATH", help="Whose judgement is calibrated.")
 @click.option(
     "--paths",
@@ -50,6 +55,7 @@ _UNITS = "MEAN is of a token's squared margin, WORST the greatest sum of those i
     help="Put the thresholds into a manifest file; it is made if it is not there.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write the JSON document there; '-' is stdout.")
+@force_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def calibrate(
     engine: "EngineKind",
@@ -61,6 +67,7 @@ def calibrate(
     weights: Path | None,
     manifest_file: Path | None,
     output: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Measure honest answers across numeric paths, and find the thresholds of the verdicts.
@@ -77,9 +84,9 @@ def calibrate(
     if not names:
         raise click.BadParameter("names no path", param_hint="--paths")
     makes: dict[str, Make] = {name: partial(producers.open_path, name, weights, engine) for name in names}
-    target = None if output in {None, "-"} else Path(str(output))
-    if target is not None and not target.absolute().parent.is_dir():
-        raise CliError(f"{target}: its directory does not exist", "make it, or write elsewhere")
+    check_report(output, SCHEMA, force=force)
+    if manifest_file is not None:
+        check_output(manifest_file, always)
     with Progress() as progress:
         progress("opening the judge", 0, 1)
         opened = producers.open_path(judge, weights, engine)
@@ -93,13 +100,10 @@ def calibrate(
             opened.close()
     if manifest_file is not None and kept is not None:
         _keep(manifest_file, kept, found)
-    text = json.dumps(_document(found, seed))
-    if target is not None:
-        from p2pverify.node.home import atomic_file
-
-        with atomic_file(target, mode=0o644) as file:
-            file.write(text.encode() + b"\n")
-    click.echo(text if as_json or output == "-" else _text(found))
+    document = _document(found, seed)
+    write_report(output, document, force=force)
+    if output is None or not is_stdout(output):
+        click.echo(json.dumps(document) if as_json else _text(found))
 
 
 def _keep(path: Path, manifest: "Manifest", found: "Sequence[Found]") -> None:
@@ -122,7 +126,7 @@ def _document(found: "Sequence[Found]", seed: int) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
-        "schema": "p2pverify/calibrate/1",
+        "schema": SCHEMA,
         "seed": seed,
         "calibrations": [
             {

@@ -24,6 +24,7 @@ from p2pverify.cli.manifest import starting_manifest
 from p2pverify.cli.params import WEIGHTS, InputFile
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import table
+from p2pverify.node.outputs import always, check_output
 
 if TYPE_CHECKING:
     from p2pverify.core.canary import Trigger
@@ -53,7 +54,13 @@ canary.add_command(ask)
 @click.option("--tokens", type=click.IntRange(1, 256), default=32, show_default=True, help="Length of the answers.")
 @click.option("--prompt-tokens", type=click.IntRange(1, 192), default=64, show_default=True, help="And of the prompts.")
 @click.option("--merge", is_flag=True, help="Make no triggers; answer those in SECRETS on this machine's path too.")
-@click.option("--engine", type=click.Choice(["llama", "exact", "toy"]), default="llama", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["llama", "exact", "toy"]),
+    default="llama",
+    show_default=True,
+    help="What runs the model.",
+)
 @click.option("--variant", default="", metavar="NAME", help="Another numeric path: see config.toml.")
 @click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 def new(
@@ -78,8 +85,9 @@ def new(
     triggers: tuple[Trigger, ...] = ()
     if merge:
         triggers = load_secrets(secrets_file)
-    elif secrets_file.exists():
-        raise CliError(f"{secrets_file} is there already", "name another file, or add answers to it with --merge")
+    else:
+        check_output(secrets_file)
+    check_output(manifest_file, always)
     with Progress() as progress:
         opened = open_engine(engine, weights=weights, variant=variant, progress=progress)
         try:
@@ -186,8 +194,7 @@ def _give(secrets_file: Path, triggers: "tuple[Trigger, ...]", number: int, outp
 
     if output is None:
         raise click.UsageError("--give needs -o FILE")
-    if output.exists():
-        raise CliError(f"{output} is there already", "name another file")
+    check_output(output)
     place = choose_fresh(triggers, number)
     save_secrets(secrets_file, with_spent(triggers, triggers[place]))
     save_secrets(output, (triggers[place],))

@@ -17,6 +17,7 @@ from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError, NotReadyError, NotVerifiedError
 from p2pverify.cli.params import NETWORK_FILE, InputFile
 from p2pverify.cli.table import pairs
+from p2pverify.node.outputs import check_output
 
 if TYPE_CHECKING:
     from p2pverify.core.canary import CanaryFinding, Trigger
@@ -42,7 +43,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 @network_option
 @click.option("--number", type=click.IntRange(1), metavar="NUMBER", help="Which trigger. [the first fresh one]")
 @click.option("--own-identity", is_flag=True, help="Ask as this home's peer, which must not run, not as a new one.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(1.0), default=TIMEOUT_S, show_default=True)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(1.0),
+    default=TIMEOUT_S,
+    show_default=True,
+    help="Seconds to wait for the answer.",
+)
 @json_option
 def ask(
     secrets_file: Path,
@@ -70,8 +78,7 @@ def ask(
     from p2pverify.node.networkfile import load_network
 
     target = _address(address)
-    if output.exists():
-        raise CliError(f"{output} is there already", "name another file for the evidence")
+    check_output(output)
     network, manifests = load_network(network_file or current_home().network_path)
     triggers = load_secrets(secrets_file)
     trigger = triggers[choose_fresh(triggers, number)]

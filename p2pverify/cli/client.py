@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import click
+
 from p2pverify.cli.errors import CliError, NotRunningError
 from p2pverify.node import proof
 from p2pverify.node.home import Home
@@ -43,6 +45,11 @@ def post(home: Home, path: str, schema: str) -> Answer:
         raise NotRunningError(f"{home.path} has no token: no node was ever started there")
     get(home, "/livez", "p2pverify/live/1")
     return _ask(home, "POST", path, schema, token=token)
+
+
+def print_json(answer: Answer) -> None:
+    """Print a document as it came. JSON is UTF-8, whatever else the terminal speaks."""
+    click.echo(answer.text.encode())
 
 
 def _ask(

@@ -4,10 +4,12 @@
 130 interrupted   141 nobody reads the output any more
 """
 
+import io
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -23,6 +25,7 @@ BROKEN_PIPE = 141
 
 DEBUG_VARIABLE = "P2PVERIFY_DEBUG"
 _TEXT_CHARS_MAX = 2000
+_STDOUT, _STDERR = 1, 2
 
 
 class CliError(click.ClickException):
@@ -72,6 +75,22 @@ def one_line(text: str) -> str:
     """Text that is safe on a terminal: one line, printable, not endless."""
     joined = " ".join(text.split())
     return "".join(c if c.isprintable() else "?" for c in joined[:_TEXT_CHARS_MAX])
+
+
+def prepare_streams() -> None:
+    """Make standard streams that nothing surprises: closed ones lead nowhere, and every text can be printed.
+
+    A closed descriptor would be taken by the next file that is opened, and then written to by mistake.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    while nothing <= _STDERR:
+        nothing = os.open(os.devnull, os.O_RDWR)
+    os.close(nothing)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the process's life
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def guarded(body: Callable[[], object]) -> int:
@@ -133,6 +152,6 @@ def _sentence(error: BaseException) -> tuple[str, str]:
 def _abandon_stdout() -> int:
     """Point stdout at nothing, so that the interpreter's last flush does not fail as well."""
     nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
+    os.dup2(nothing, _STDOUT)
     os.close(nothing)
     return BROKEN_PIPE

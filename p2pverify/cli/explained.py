@@ -12,9 +12,9 @@ from p2pverify.cli.plot import escape, nats
 from p2pverify.cli.table import cell, table
 from p2pverify.cli.values import documents, items, kind, mapping, number, text
 from p2pverify.core.compare import CAP_MICRONATS, END_MISSING, MICRO
+from p2pverify.node.shown import short_ids
 
 _MARGIN_MAX = isqrt(CAP_MICRONATS * MICRO)  # a greater one counts for no more
-_NAME_CHARS = 16  # of a peer id in a table: enough to find it in others
 _CLASS_CHARS = 18
 _NAME = 12  # columns of what stands before a value
 
@@ -172,10 +172,11 @@ def _votes(audit: Mapping[str, object], dispute: Mapping[str, object]) -> Iterat
         ]
         yield table(("OUTPUT", "VOTES", "DECIDED", "THIS NODE'S", "SAYS"), rows)
     voters = documents(dispute.get("voters"))
+    short = short_ids(text(voter.get("peer_id")) for voter in voters)
     took_part = [voter for voter in voters if voter.get("sealed") is True or voter.get("output") is not None]
     voted = [
         (
-            text(voter.get("peer_id"))[:_NAME_CHARS],
+            short[text(voter.get("peer_id"))],
             text(voter.get("class"))[:_CLASS_CHARS],
             _role(voter, numbers),
             letters.get(voter.get("output"), "sealed"),

@@ -14,7 +14,7 @@ import click
 
 from p2pverify import __version__
 from p2pverify.cli.context import find_home, home_option
-from p2pverify.cli.errors import guarded
+from p2pverify.cli.errors import guarded, prepare_streams
 from p2pverify.node.home import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class LazyGroup(click.Group):
     ) -> None:
         """Run a command line and end the process with its exit code."""
         name = prog_name if prog_name is not None and prog_name != "main" else PROGRAM
+        prepare_streams()
         self._main_shell_completion({}, name)
         sys.exit(guarded(lambda: self._invoke(sys.argv[1:] if args is None else list(args), name)))
 
@@ -93,7 +94,8 @@ def _accept_home(command: click.Command) -> None:
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 node not running, 4 not ready or timed out, 5 verification failed.",
+    epilog="Exit codes: 0 ok, 1 error, 2 usage, 3 node not running, 4 not ready or timed out, 5 verification failed, "
+    "130 interrupted, 141 nobody reads the output any more.",
 )
 @click.option(
     "--home",

@@ -20,6 +20,7 @@ from p2pverify.cli.params import NETWORK_FILE, WEIGHTS
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import pairs, table
 from p2pverify.node.kinds import EngineKind
+from p2pverify.node.outputs import always, check_output
 
 if TYPE_CHECKING:
     from p2pverify.core.manifest import Manifest
@@ -54,6 +55,7 @@ model.add_command(canary)
     type=click.Choice(get_args(EngineKind)),
     default="llama",
     show_default=True,
+    help="What runs the model.",
 )
 @click.option("--openai-url", metavar="URL", help="The server of --engine openai, as http://127.0.0.1:8000/v1.")
 @click.option("--openai-model", default="", metavar="NAME", help="The model's name there, if it has several.")
@@ -82,6 +84,8 @@ def selftest(
     from p2pverify.node.networkfile import load_network
     from p2pverify.node.selftest import run_selftest
 
+    if manifest_file is not None:
+        check_output(manifest_file, always)
     network, manifests = (None, ()) if network_file is None else load_network(network_file)
     with Progress() as progress:
         key = os.environ.get(KEY_VARIABLE, "")

@@ -4,27 +4,33 @@ What the rules mean is left to `core.network`, and the file's form to `node.netw
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.founding import read_founders, tell
 from p2pverify.cli.manifest import starting_manifest
+from p2pverify.cli.output import force_option, may_replace, wide_option
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile
 from p2pverify.cli.progress import Progress
-from p2pverify.cli.table import pairs, table
+from p2pverify.cli.rules import rule_options
+from p2pverify.cli.table import columns_help, pairs, table, terminal_width
 from p2pverify.core.network import ACROSS_BOUNDS, PARAM_BOUNDS
+from p2pverify.node.outputs import check_output, is_stdout, open_output
 
 if TYPE_CHECKING:
     from p2pverify.core.manifest import Manifest
     from p2pverify.core.network import Across, Network, Params
     from p2pverify.node.ports import ModelInfo
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 _FILE = "network.toml"
+_CUT = ("CLASS", "ENGINE", "PATH", "ACROSS", "MODEL", "LICENCE", "WEIGHTS")
+_EXPLAINED = (
+    "CLASS", "ENGINE", "PATH", "HONEST", "UP", "DOWN", "CONVICTS AT", "TO CONVICT", "ACROSS", "MATCH", "MISMATCH",
+    "PER TOKEN", "END",
+)  # fmt: skip
 
 
 @click.group()
@@ -32,20 +38,14 @@ def network() -> None:
     """Write or show a network file."""
 
 
-def _rules(function: _Function) -> _Function:
-    """One option for every rule in numbers."""
-    for name, low, high in reversed(PARAM_BOUNDS):
-        option = click.option("--" + name.replace("_", "-"), type=click.IntRange(low, high), default=None)
-        function = option(function)
-    return function
-
-
 @network.command()
 @click.option("--name", default="p2pverify", show_default=True, help="The network's name.")
 @click.option(
     "--founder", "founders", multiple=True, metavar="PEER_ID", help="A peer with weight from the start; repeat it."
 )
-@click.option("--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True)
+@click.option(
+    "--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True, help="What runs the model."
+)
 @click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 @click.option(
     "--manifest",
@@ -56,8 +56,8 @@ def _rules(function: _Function) -> _Function:
 )
 @click.option("--across", is_flag=True, help="Admit peers of other numeric paths too; the exact engine is the referee.")
 @click.option("-o", "--output", default=_FILE, show_default=True, metavar="FILE", help="'-' is stdout.")
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-@_rules
+@force_option
+@rule_options
 def new(
     name: str,
     founders: tuple[str, ...],
@@ -83,9 +83,7 @@ def new(
     from p2pverify.node.networkfile import dump_network, new_network
     from p2pverify.node.networktable import usual_spreads
 
-    target = None if output == "-" else Path(output)
-    if target is not None and target.exists() and not force:
-        raise CliError(f"{target} exists already", "name another file with -o, or replace it with --force")
+    check_output(output, may_replace(force=force))
     keys = read_founders(founders)
     info, known = _measured(engine, weights, manifest_file)
     given: dict[str, Any] = {rule: value for rule, value in rules.items() if value is not None}
@@ -96,28 +94,25 @@ def new(
         )
     except ValueError as error:
         raise CliError(f"these rules make no network: {error}", "'p2pverify network new --help'") from None
-    text = dump_network(made, manifests)
-    if target is None:
-        click.echo(text, nl=False)
+    with open_output(output, may_replace(force=force)) as file:
+        file.write(dump_network(made, manifests).encode())
+    if is_stdout(output):
         tell(made, None)
         return
-    from p2pverify.node.home import atomic_file
-
-    with atomic_file(target, mode=0o644) as file:
-        file.write(text.encode())
-    click.echo(f"network {made.id.hex()} in {target}")
-    tell(made, target)
+    click.echo(f"network {made.id.hex()} in {output}")
+    tell(made, Path(output))
 
 
-@network.command()
+@network.command(epilog=columns_help(*_EXPLAINED))
 @click.argument("file", type=NETWORK_FILE)
+@wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(file: Path, as_json: bool) -> None:
+def show(file: Path, wide: bool, as_json: bool) -> None:
     """Show a network file: its id, rules, classes with their sequential tests, founders."""
     from p2pverify.node.networkfile import load_network
 
     document = describe(*load_network(file))
-    click.echo(json.dumps(document) if as_json else _text(document))
+    click.echo(json.dumps(document) if as_json else _text(document, None if wide else terminal_width()))
 
 
 def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, Any]:
@@ -172,8 +167,8 @@ def _test(honest_ppm: int, params: "Params") -> dict[str, int]:
     }
 
 
-def _text(document: dict[str, Any]) -> str:
-    headers = ("CLASS", "ENGINE", "NUMERIC PATH", "HONEST PPM", "UP", "DOWN", "CONVICTS AT", "DISSENTS")
+def _text(document: dict[str, Any], width: int | None) -> str:
+    headers = ("CLASS", "ENGINE", "PATH", "HONEST", "UP", "DOWN", "CONVICTS AT", "TO CONVICT")
     fields = (
         "name",
         "engine",
@@ -185,7 +180,7 @@ def _text(document: dict[str, Any]) -> str:
         "dissents_to_convict",
     )
     judged = tuple(name for name, _ in ACROSS_BOUNDS)
-    across_headers = ("JUDGED ACROSS", "MATCH", "PER TOKEN", "MISMATCH", "PER TOKEN", "END", "HONEST PPM", "DISSENTS")
+    across_headers = ("ACROSS", "MATCH", "PER TOKEN", "MISMATCH", "PER TOKEN", "END", "HONEST", "TO CONVICT")
     across_rows = [
         [kind["name"], *(kind["across"][field] for field in (*judged, "dissents_to_convict"))]
         for kind in document["classes"]
@@ -195,9 +190,9 @@ def _text(document: dict[str, Any]) -> str:
     parts = [
         pairs([("network", document["network"]), ("name", document["name"]), ("referee", document["referee"])]),
         table(("FOUNDER",), [(founder,) for founder in document["founders"]]),
-        table(headers, [[kind[field] for field in fields] for kind in document["classes"]]),
-        *([table(across_headers, across_rows)] if across_rows else []),
-        table(("MODEL", "LICENCE", "WEIGHTS"), models),
+        table(headers, [[kind[field] for field in fields] for kind in document["classes"]], width=width, cut=_CUT),
+        *([table(across_headers, across_rows, width=width, cut=_CUT)] if across_rows else []),
+        table(("MODEL", "LICENCE", "WEIGHTS"), models, width=width, cut=_CUT),
         table(("RULE", "VALUE"), document["rules"].items()),
     ]
     return "\n\n".join(parts)

@@ -1,11 +1,17 @@
-"""Reports of `p2pverify testnet` as JSON, to stdout or to a file, and the error for options that make no run."""
+"""Reports as JSON, the option --force, and the error for options that make no run.
+
+What may be replaced and what is written through is left to `node.outputs`.
+"""
 
 import json
-from pathlib import Path
 
 import click
 
 from p2pverify.cli.errors import USAGE, CliError
+from p2pverify.node.outputs import STDOUT, Replaces, always, check_output, open_output, same_report, unforced
+
+wide_option = click.option("--wide", is_flag=True, help="Show all columns and whole peer ids, however wide.")
+force_option = click.option("--force", is_flag=True, help="Replace a file that exists.")
 
 
 class UnusableError(CliError):
@@ -14,18 +20,21 @@ class UnusableError(CliError):
     exit_code = USAGE
 
 
-def check_target(json_file: str | None) -> None:
-    """Raises UnusableError for a path that could not be written: else a mistyped one would be found only at the end."""
-    if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
-        raise UnusableError(f"{json_file}: its directory does not exist", "make it, or write elsewhere")
+def may_replace(*, force: bool) -> Replaces:
+    """Which existing files a command may replace."""
+    return always if force else unforced
 
 
-def write_json(json_file: str | None, document: object) -> None:
-    """Write a report as JSON: '-' is stdout, None nowhere."""
-    if json_file == "-":
-        click.echo(json.dumps(document))
-    elif json_file is not None:
-        from p2pverify.node.home import atomic_file
+def check_report(json_file: str | None, schema: str, *, force: bool) -> None:
+    """Raises OutputError for a report that could not be written: else it would be found only at the end."""
+    if json_file is not None:
+        check_output(json_file, always if force else same_report(schema))
 
-        with atomic_file(Path(json_file), mode=0o644) as file:
-            file.write(json.dumps(document, indent=1).encode() + b"\n")
+
+def write_report(json_file: str | None, document: dict[str, object], *, force: bool) -> None:
+    """Write a report, also in place of an earlier one of its kind: '-' is stdout, None nowhere. Raises OutputError."""
+    if json_file is None:
+        return
+    indent = None if json_file == STDOUT else 1
+    with open_output(json_file, always if force else same_report(str(document["schema"]))) as file:
+        file.write(json.dumps(document, indent=indent).encode() + b"\n")

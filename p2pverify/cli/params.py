@@ -20,15 +20,21 @@ class HintedParameter(click.BadParameter):
 
 
 class InputFile(click.Path):
-    """A file to read, which must be there; `hint` says where it comes from. A pipe is as good as a file."""
+    """A file to read, which must be there; `hint` says where it comes from. A pipe is as good as a file.
 
-    def __init__(self, hint: str = "") -> None:
+    With `allow_stdin` "-" stands for standard input.
+    """
+
+    def __init__(self, hint: str = "", *, allow_stdin: bool = False) -> None:
         super().__init__(dir_okay=False, path_type=Path)
         self.hint = hint
+        self.allow_stdin = allow_stdin
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path of a file that is there. Raises HintedParameter."""
         hint = self.hint or "check its name"
+        if self.allow_stdin and str(value) == "-":
+            return Path(value)
         try:
             mode = Path(value).stat().st_mode
         except (FileNotFoundError, NotADirectoryError, ValueError):

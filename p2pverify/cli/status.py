@@ -29,7 +29,7 @@ def status(as_json: bool) -> None:
     """Show how the running node is doing: identity, network, newest final cut, readiness, and what it waits for."""
     answer = client.get(current_home(), "/v1/status", "p2pverify/status/1")
     if as_json:
-        click.echo(answer.text)
+        client.print_json(answer)
         return
     document = answer.document
     rows: list[tuple[str, object]] = [

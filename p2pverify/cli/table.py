@@ -1,24 +1,53 @@
-"""Plain aligned text for reading commands: no colour, no box, nothing that breaks a pipe."""
+"""Plain aligned text for reading commands: no colour, no box, nothing that breaks a pipe.
 
-from collections.abc import Iterable, Sequence
+A table is at most as wide as the terminal, in a pipe 80 columns, so that no line wraps; --wide lifts that.
+"""
+
+import shutil
+import textwrap
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from p2pverify.cli.errors import one_line
+from p2pverify.node.shown import COLUMNS, is_interval
 
+WIDTH = 80  # where no terminal says another
+_WIDTH_MIN = 40
 _CELL_CHARS_MAX = 120
+_CUT_MIN = 8  # columns that are left of a cell that is cut
+_GAP = 2
+_NOTE_INDENT = "  "
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns as wide as their widest cell; numbers and percentages to the right. None shows as "-"."""
+def terminal_width() -> int:
+    """Columns of the terminal; of a pipe 80, or what COLUMNS says."""
+    return max(_WIDTH_MIN, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    width: int | None = None,
+    cut: Collection[str] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """Columns as wide as their widest cell; numbers and percentages to the right. None shows as "-".
+
+    Where a table is wider than `width`, cells of the columns `cut` are shortened. `notes` stand under their rows.
+    """
     cells = [[cell(value) for value in row] for row in rows]
     right = [bool(cells) and all(_is_number(row[column]) for row in cells) for column in range(len(headers))]
-    widths = [max(len(row[column]) for row in [headers, *cells]) for column in range(len(headers))]
+    widths = [max(cell_width(row[column]) for row in [headers, *cells]) for column in range(len(headers))]
+    if width is not None:
+        least = {place: max(_CUT_MIN, len(name)) for place, name in enumerate(headers) if name in cut}
+        _shrink(widths, least, width)
     lines = []
-    for row in [list(headers), *cells]:
-        padded = [
-            text.rjust(width) if is_right else text.ljust(width)
-            for text, width, is_right in zip(row, widths, right, strict=True)
-        ]
-        lines.append("  ".join(padded).rstrip())
+    for number, row in enumerate([list(headers), *cells], start=-1):
+        padded = [_pad(text, size, is_right=is_right) for text, size, is_right in zip(row, widths, right, strict=True)]
+        lines.append((" " * _GAP).join(padded).rstrip())
+        if number >= 0 and number < len(notes) and notes[number]:
+            lines += _note(notes[number], width)
     return "\n".join(lines)
 
 
@@ -38,6 +67,18 @@ def cell(value: object) -> str:
     return one_line(str(value))[:_CELL_CHARS_MAX] or "-"
 
 
+def cell_width(text: str) -> int:
+    """How many columns of a terminal a printable text takes: ideographs take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) or unicodedata.category(char) == "Me"
+        else 2 if unicodedata.east_asian_width(char) in "WF"
+        else 1
+        for char in text
+    )  # fmt: skip
+
+
 def percent(value: object) -> str | None:
     """A share of 1 as a percentage, or None if it is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -45,5 +86,44 @@ def percent(value: object) -> str | None:
     return f"{100 * value:.1f}%"
 
 
+def columns_help(*names: str) -> str:
+    """What the columns of a table mean, for the end of a command's help."""
+    lines = []
+    for name in names:
+        first, *rest = textwrap.wrap(COLUMNS[name], WIDTH - 16)
+        lines += [f"  {name:11} {first}", *(f"  {'':11} {more}" for more in rest)]
+    return "\b\nColumns:\n" + "\n".join(lines)
+
+
+def _shrink(widths: list[int], least: Mapping[int, int], width: int) -> None:
+    """Narrow the widest of the columns that can give way, down to the `least` of each, until the line fits."""
+    excess = sum(widths) + _GAP * (len(widths) - 1) - width
+    while excess > 0:
+        wide = [place for place, size in least.items() if widths[place] > size]
+        if not wide:
+            return
+        widths[max(wide, key=widths.__getitem__)] -= 1
+        excess -= 1
+
+
+def _pad(text: str, width: int, *, is_right: bool) -> str:
+    shown = text if cell_width(text) <= width else _cut(text, width)
+    blank = " " * (width - cell_width(shown))
+    return blank + shown if is_right else shown + blank
+
+
+def _cut(text: str, width: int) -> str:
+    while text and cell_width(text) > width - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def _note(text: str, width: int | None) -> list[str]:
+    shown = one_line(text)
+    if width is None:
+        return [_NOTE_INDENT + shown]
+    return textwrap.wrap(shown, width, initial_indent=_NOTE_INDENT, subsequent_indent=_NOTE_INDENT)
+
+
 def _is_number(text: str) -> bool:
-    return text == "-" or text.removesuffix("%").replace(".", "", 1).isdecimal()
+    return text == "-" or is_interval(text) or text.removesuffix("%").replace(".", "", 1).isdecimal()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from p2pverify.cli.errors import ERROR, INTERRUPTED, OK, CliError, report
-from p2pverify.cli.output import UnusableError, check_target, write_json
+from p2pverify.cli.output import UnusableError, check_report, force_option, write_report
+from p2pverify.node.outputs import is_stdout
 
 if TYPE_CHECKING:
     from p2pverify.testnet.plan import Plan
@@ -40,6 +41,7 @@ _SIGNALLED = 128
 @click.option("--epoch-ms", type=click.IntRange(200, 86_400_000), metavar="MS", help="Length of an epoch.")
 @click.option("--engine", type=click.Choice(["llama", "toy"]), help="A language model, or a toy that computes fast.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has only it.")
+@force_option
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Keep homes and logs in this directory.")
 def testnet(
     scenario: str | None,
@@ -54,6 +56,7 @@ def testnet(
     epoch_ms: int | None,
     engine: str | None,
     json_file: str | None,
+    force: bool,
     keep: Path | None,
 ) -> int:
     """Run a network of real peers on this machine, some of them cheating, until the others have found them.
@@ -72,8 +75,10 @@ def testnet(
 
         given = (scenario, epochs, peers, timeout_s, epoch_ms, keep)
         if simulate or cheats or any(option is not None for option in given):
-            raise UnusableError("--book goes with --quick, --seed, --engine and --json alone", "leave the others out")
-        return cheat_book.play(engine=engine, seed=seed, quick=quick, json_file=json_file)
+            raise UnusableError(
+                "--book goes with --quick, --seed, --engine, --json and --force only", "leave the rest out"
+            )
+        return cheat_book.play(engine=engine, seed=seed, quick=quick, json_file=json_file, force=force)
     if quick:
         raise UnusableError("--quick goes with --book", "give both, or none")
     if simulate:
@@ -85,21 +90,29 @@ def testnet(
                 "--simulate does not go with --cheat, --timeout, --epoch-ms, --engine or --keep",
                 "write them into a scenario",
             )
-        return simulation.simulate(scenario, peers=peers, epochs=epochs, seed=seed, json_file=json_file)
+        return simulation.simulate(scenario, peers=peers, epochs=epochs, seed=seed, json_file=json_file, force=force)
     if epochs is not None:
         raise UnusableError("--epochs goes with --simulate", "a network of real processes ends with its verdict")
+    from p2pverify.testnet.report import SCHEMA
+
     plan = _plan(scenario or "default", peers, cheats, seed, timeout_s, epoch_ms, engine)
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
-    check_target(json_file)
-    found, number = _play(plan, keep, live=sys.stdout.isatty() and json_file != "-")
+    check_report(json_file, SCHEMA, force=force)
+    quiet = json_file is not None and is_stdout(json_file)
+    found, number = _play(plan, keep, live=sys.stdout.isatty() and not quiet)
     if number is not None:
         return INTERRUPTED if number == signal.SIGINT else _SIGNALLED + number
     if found is None:
         raise CliError(
             f"the peers were not up within {plan.timeout_s:g} s", "give a longer --timeout, or fewer --peers"
         )
-    return _tell(found, json_file)
+    click.echo(found.summary(), err=quiet)
+    write_report(json_file, found.document(), force=force)
+    if found.passes:
+        return OK
+    report("the testnet did not come to its verdict", "'--keep DIR' keeps every peer's home and log")
+    return ERROR
 
 
 def _plan(
@@ -194,12 +207,3 @@ async def _run(plan: "Plan", directory: Path, live: bool, remove: bool) -> "tupl
                 showing.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
     return found, ended_by[0] if ended_by else None
-
-
-def _tell(found: "Report", json_file: str | None) -> int:
-    click.echo(found.summary(), err=json_file == "-")
-    write_json(json_file, found.document())
-    if found.passes:
-        return OK
-    report("the testnet did not come to its verdict", "'--keep DIR' keeps every peer's home and log")
-    return ERROR

@@ -8,10 +8,17 @@ import click
 
 from p2pverify.cli import client
 from p2pverify.cli.context import current_home
-from p2pverify.cli.errors import NotReadyError, NotRunningError
+from p2pverify.cli.errors import USAGE, CliError, NotReadyError, NotRunningError
 from p2pverify.cli.table import cell
 
 _POLL_S = 0.2
+_SAY_YES = "add --yes to leave without being asked"
+
+
+class UnconfirmedError(CliError):
+    """What cannot be undone was not confirmed, and not done."""
+
+    exit_code = USAGE
 
 
 @click.command()
@@ -33,7 +40,10 @@ def wait(ready: bool, timeout_s: float, as_json: bool) -> None:
             why = error.message
         else:
             if not ready or answer.document.get("ready") is True:
-                click.echo(answer.text if as_json else "ready" if ready else "running")
+                if as_json:
+                    client.print_json(answer)
+                else:
+                    click.echo("ready" if ready else "running")
                 return
             reasons = answer.document.get("reasons")
             why = "; ".join(cell(reason) for reason in reasons) if isinstance(reasons, list) else "no reason"
@@ -47,8 +57,24 @@ def wait(ready: bool, timeout_s: float, as_json: bool) -> None:
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def leave(yes: bool) -> None:
-    """Leave the network for good: the node signs its leave, and other peers no longer ask it."""
-    if not yes and sys.stdin.isatty():
-        click.confirm("Leave the network for good?", abort=True, err=True)
+    """Leave the network for good: the node signs its leave, and other peers no longer ask it.
+
+    Asks first, which needs a terminal; --yes says it without one.
+    """
+    if not yes:
+        _confirm("Leave the network for good?")
     client.post(current_home(), "/v1/leave", "p2pverify/leave/1")
     click.echo("leaving; stop the node once its leave has spread")
+
+
+def _confirm(question: str) -> None:
+    """Ask a person. Raises UnconfirmedError unless the answer is yes."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UnconfirmedError("there is no terminal to ask on, so nothing was done", _SAY_YES)
+    click.echo(f"{question} [y/N]: ", nl=False, err=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        click.echo(err=True)
+        raise UnconfirmedError("there was no answer, so nothing was done", _SAY_YES)
+    if answer.strip().lower() not in ("y", "yes"):
+        raise UnconfirmedError("nothing was done: the peer stays a member", "answer 'y' to leave")

@@ -41,9 +41,9 @@ def settle(step: Step, audit: Audit, judged: list[tuple[bytes, int, Verdict]]) -
     for peer, class_index, found in judged:
         match found:
             case Verdict.MATCH:
-                step.agree(peer, audit.epoch, across=class_index)
+                step.agree(peer, audit, across=class_index)
             case Verdict.MISMATCH:
-                step.dissent(peer, audit.epoch, across=class_index)
+                step.dissent(peer, audit, across=class_index)
             case Verdict.INCONCLUSIVE:
                 step.state.count("inconclusive answers")
                 step.abstain(peer)

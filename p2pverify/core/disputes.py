@@ -253,9 +253,9 @@ def _settle(step: Step, dispute: Dispute) -> Dispute:
                 (right if audit.matches(asked.receipt, decision) else wrong).add(asked.responder)
         right -= wrong
     for peer in sorted(wrong - dispute.settled):
-        step.dissent(peer, audit.epoch)
+        step.dissent(peer, audit)
     for peer in sorted(right - dispute.settled):
-        step.agree(peer, audit.epoch)
+        step.agree(peer, audit)
     return replace(dispute, settled=dispute.settled | wrong | right)
 
 
@@ -271,7 +271,7 @@ def _settle_across(step: Step, dispute: Dispute) -> Dispute:
         wrong.add(audit.challenger)
     across.settle(step, audit, judged)
     for peer in sorted(wrong):
-        step.dissent(peer, audit.epoch)  # once, however often it is said: later openings are settled when they come
+        step.dissent(peer, audit)  # once, however often it is said: later openings are settled when they come
     return replace(dispute, settled=dispute.settled | {peer for peer, _, _ in judged})
 
 

@@ -247,7 +247,7 @@ def _settle_undisputed(step: Step, audit: Audit, opening: Opening | None, *, sam
         return
     same = [asked.responder for asked in audit.asked if asked.receipt is not None] + [audit.challenger]
     for peer in same:
-        step.agree(peer, audit.epoch)
+        step.agree(peer, audit)
     if sampled:
         credit(state, audit.challenger, same)
 

@@ -64,6 +64,7 @@ class Member:
     fork_until: int = -1
     forks: frozenset[int] = frozenset()  # numbers at which its log is known to fork
     contacts: Mapping[bytes, Contact] = field(default_factory=dict)
+    auditors: frozenset[bytes] = frozenset()  # challengers of its judged answers; told to people, in no signed view
     credits: frozenset[bytes] = frozenset()
 
     @property

@@ -8,6 +8,7 @@ peer.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from p2pverify.core.audit import Audit
 from p2pverify.core.network import Network, TestSteps, test_steps
 from p2pverify.core.records import Head
 from p2pverify.core.state import Member, State
@@ -46,8 +47,8 @@ class Step:
             return self.steps[member.class_index]
         return across_steps(self.network, across)
 
-    def agree(self, peer: bytes, epoch: int, *, across: int | None = None) -> None:
-        """An agreement, within the peer's class or as an answer of the class `across`."""
+    def agree(self, peer: bytes, audit: Audit, *, across: int | None = None) -> None:
+        """An agreement in an audit, within the peer's class or as an answer of the class `across`."""
         member = self.state.members.get(peer)
         if member is None:
             return
@@ -55,7 +56,8 @@ class Step:
         self.state.change(
             peer,
             agreements=member.agreements + 1,
-            last_audit_epoch=max(member.last_audit_epoch, epoch),
+            last_audit_epoch=max(member.last_audit_epoch, audit.epoch),
+            auditors=_with(member.auditors, audit.challenger),
         )
 
     def abstain(self, peer: bytes) -> None:
@@ -64,18 +66,19 @@ class Step:
         if member is not None:
             self.state.change(peer, inconclusive=member.inconclusive + 1)
 
-    def dissent(self, peer: bytes, epoch: int, *, across: int | None = None) -> None:
+    def dissent(self, peer: bytes, audit: Audit, *, across: int | None = None) -> None:
         """At most one per accused and epoch of the slot; further ones count for nothing."""
         member = self.state.members.get(peer)
-        if member is None or (peer, epoch) in self.state.dissent_marks:
+        if member is None or (peer, audit.epoch) in self.state.dissent_marks:
             return
-        self.state.dissent_marks[peer, epoch] = self.state.index
+        self.state.dissent_marks[peer, audit.epoch] = self.state.index
         self.evidence[peer] = self.evidence.get(peer, 0) + self.test_of(member, across).up
         self.state.change(
             peer,
             dissents=member.dissents + 1,
             disputes_lost=member.disputes_lost + 1,
-            last_audit_epoch=max(member.last_audit_epoch, epoch),
+            last_audit_epoch=max(member.last_audit_epoch, audit.epoch),
+            auditors=_with(member.auditors, audit.challenger),
         )
 
     # ------------------------------------------------------------ other cuts
@@ -162,6 +165,10 @@ class Step:
         signed = 3 * base.weight_of(self.state.signatures.get(cut_id, frozenset()))
         needed = thirds * base.total_weight
         return signed >= needed if or_equal else signed > needed
+
+
+def _with(peers: frozenset[bytes], peer: bytes) -> frozenset[bytes]:
+    return peers if peer in peers else peers | {peer}
 
 
 def class_steps(network: Network) -> tuple[TestSteps, ...]:

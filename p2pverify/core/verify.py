@@ -34,6 +34,7 @@ class Verified:
     network: Network
     cut_id: bytes
     cut: Cut
+    newest_epoch: int  # of the newest certified cut in the file
     records: int  # in the cut
     records_after: int  # in the file, but not in the cut
     cuts: int  # certified cuts on the path
@@ -66,6 +67,7 @@ def verify(network_id: bytes, definition: bytes, cut_id: bytes, records: Iterabl
         network,
         cut_id,
         decode_cut(last.payload),
+        fold.latest.epoch,
         in_cut,
         len(ledger) - in_cut,
         state.index,

@@ -26,7 +26,8 @@ class Score:
     agreements: int
     dissents: int
     inconclusive: int
-    challengers: int
+    challengers: int  # those whose audits were judged, itself included
+    contacts: int  # challengers that asked it, whatever became of it; what the view's bytes hold
     last_audit_epoch: int
     availability_ppm: int | None
     no_shows: int
@@ -85,6 +86,7 @@ def _score(
         member.agreements,
         member.dissents,
         member.inconclusive,
+        len(member.auditors),
         len(member.contacts),
         member.last_audit_epoch,
         available,
@@ -137,7 +139,7 @@ def _score_row(score: Score, member: Member) -> list[object]:
         str(score.standing),
         score.weight,
         [score.low_ppm, score.high_ppm, score.agreements, score.dissents, score.inconclusive, score.cusum],
-        [score.challengers, score.availability_ppm, len(member.credits)],
+        [score.contacts, score.availability_ppm, len(member.credits)],
         [score.slots_owed, score.no_shows, score.unopened],
         [member.duties_met, member.missed_duties, member.void_audits],
         [score.last_audit_epoch + 1, member.fork_until + 1, member.convicted_epoch + 1],

@@ -22,7 +22,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.golden import GoldenQuestion
 from p2pverify.core.manifest import Manifest
 from p2pverify.core.question import NO_LOGITS
-from p2pverify.node.home import atomic_file
+from p2pverify.node.outputs import always, open_output
 from p2pverify.node.ports import Engine
 from p2pverify.node.selftest import answer_question, is_steady
 from p2pverify.node.textfile import FileError, read_bytes
@@ -76,13 +76,13 @@ def load_secrets(path: Path) -> tuple[Trigger, ...]:
 
 
 def save_secrets(path: Path, triggers: Sequence[Trigger]) -> None:
-    """Write triggers, whole or not at all, to a file of mode 0600. Raises ValueError if they are too many, OSError."""
+    """Write triggers, whole or not at all, with mode 0600. Raises ValueError if they are too many, OutputError."""
     data = encode_secrets(triggers)
     try:
         decode_secrets(data)
     except DecodeError as error:
         raise ValueError(error.reason) from None
-    with atomic_file(path, mode=0o600) as file:
+    with open_output(path, always, mode=0o600, is_binary=True) as file:
         file.write(data)
 
 
@@ -97,6 +97,6 @@ def load_evidence(path: Path) -> CanaryEvidence:
 
 
 def save_evidence(path: Path, evidence: CanaryEvidence) -> None:
-    """Write evidence, whole or not at all. Raises OSError."""
-    with atomic_file(path, mode=0o644) as file:
+    """Write evidence, whole or not at all. Raises OutputError."""
+    with open_output(path, always, is_binary=True) as file:
         file.write(evidence.encode())

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.manifest import Manifest, decode_manifest
-from p2pverify.node.home import atomic_file
 from p2pverify.node.manifesttable import ManifestTable, manifest_lines
+from p2pverify.node.outputs import always, open_output
 from p2pverify.node.ports import ModelInfo
 from p2pverify.node.textfile import FileError
 from p2pverify.node.tomlfile import read_model
@@ -28,12 +28,12 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def save_manifest(path: Path, manifest: Manifest) -> None:
-    """Write a manifest file, whole or not at all. Raises ValueError if it has become too large, OSError."""
+    """Write a manifest file, whole or not at all. Raises ValueError if it has become too large, OutputError."""
     try:
         decode_manifest(manifest.encode())
     except DecodeError as error:
         raise ValueError(error.reason) from None
-    with atomic_file(path, mode=0o644) as file:
+    with open_output(path, always) as file:
         file.write("".join(f"{line}\n" for line in manifest_lines(manifest)).encode())
 
 

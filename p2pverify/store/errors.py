@@ -30,7 +30,7 @@ class StoreError(Exception):
 
 
 class ExportError(Exception):
-    """A ledger export that cannot be written, or is not what its writer wrote.
+    """A ledger export that cannot be made, or is not what its writer wrote.
 
     `offset` is the byte where the fault was found and `record` the number of whole records before it;
     both are None where the fault lies outside the file's content.
@@ -42,6 +42,15 @@ class ExportError(Exception):
         self.reason = reason
         self.offset = offset
         self.record = record
+
+
+class NotAnExportError(Exception):
+    """A file of another kind: `kind` says which, and `hint` what to do."""
+
+    def __init__(self, kind: str, hint: str) -> None:
+        super().__init__(f"this is {kind}, not a ledger export: {hint}")
+        self.kind = kind
+        self.hint = hint
 
 
 RESTORE_HINT = (

@@ -10,26 +10,24 @@ The trailer tells damage from a whole file; anyone can compute it, so it proves 
 records. Whether the records are valid and whether the cut is certified is left to the reader's checks.
 """
 
-import errno
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from p2pverify.core.canon import as_array, as_bytes, decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.network import NETWORK_BYTES_MAX
 from p2pverify.core.records import RECORD_BYTES_MAX
-from p2pverify.node.home import atomic_file
-from p2pverify.store.errors import ExportError
+from p2pverify.store.errors import ExportError, NotAnExportError
+from p2pverify.store.filekinds import HEAD_BYTES, name_kind
 
 MAGIC = b"p2pverify-ledger/1\n"
 DEFINITION_BYTES_MAX = NETWORK_BYTES_MAX
 _HEADER_BYTES_MAX = DEFINITION_BYTES_MAX + 128
 _LENGTH_BYTES = 4
 _COUNT_BYTES = 8
+_MAGIC_FAULTS_MAX = 2  # changed bytes of the first line with which a file is still taken for an export
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +75,6 @@ class _Reader:
         self.offset = 0
         self.record = 0
 
-    def resume(self, file: BinaryIO) -> None:
-        """Go on with the same bytes in a file opened again."""
-        file.seek(self.offset)
-        self._file = file
-
     def fault(self, reason: str) -> ExportError:
         return ExportError(reason, self.offset, self.record)
 
@@ -113,60 +106,43 @@ class _Reader:
         return self.read(size)
 
 
-def write_export(path: Path, header: ExportHeader, records: Iterable[bytes]) -> ExportSummary:
-    """Write an export that takes the place of `path` when it is complete and on disk. Blocks.
-
-    Raises ExportError if a part is too long or the disk refuses; `path` is then as it was.
-    """
+def write_export(file: BinaryIO, header: ExportHeader, records: Iterable[bytes]) -> ExportSummary:
+    """Write an export to a file or a stream. Blocks. Raises ExportError if a part is too long, OSError."""
     for part, name in ((header.network_id, "network id"), (header.cut, "cut")):
         if len(part) != 32:
             raise ExportError(f"the {name} is not 32 bytes")
     if len(header.network_definition) > DEFINITION_BYTES_MAX:
         raise ExportError(f"the network definition is longer than {DEFINITION_BYTES_MAX} bytes")
-    path = Path(path)
-    with _translated(path), atomic_file(path, mode=0o666) as file:
-        writer = _Writer(file)
-        writer.write(MAGIC)
-        writer.write_item(encode([header.network_id, header.network_definition, header.cut]))
-        count = 0
-        for record in records:
-            if not 0 < len(record) <= RECORD_BYTES_MAX:
-                raise ExportError(f"record {count} is empty or longer than {RECORD_BYTES_MAX} bytes")
-            writer.write_item(record)
-            count += 1
-        writer.write_item(b"")
-        writer.write(count.to_bytes(_COUNT_BYTES, "big"))
-        digest = writer.digest.digest()
-        writer.write(digest)
+    writer = _Writer(file)
+    writer.write(MAGIC)
+    writer.write_item(encode([header.network_id, header.network_definition, header.cut]))
+    count = 0
+    for record in records:
+        if not 0 < len(record) <= RECORD_BYTES_MAX:
+            raise ExportError(f"record {count} is empty or longer than {RECORD_BYTES_MAX} bytes")
+        writer.write_item(record)
+        count += 1
+    writer.write_item(b"")
+    writer.write(count.to_bytes(_COUNT_BYTES, "big"))
+    digest = writer.digest.digest()
+    writer.write(digest)
     return ExportSummary(count, writer.size, digest)
 
 
-def read_export(source: Path | BinaryIO) -> tuple[ExportHeader, Iterator[bytes]]:
+def read_export(file: BinaryIO) -> tuple[ExportHeader, Iterator[bytes]]:
     """The header and the records of an export, in the file's order. Blocks.
 
     The file is known to be whole only when the iterator has ended: until then hold the records back from any
     verdict. Both steps raise ExportError, which names the byte offset and the number of whole records before
-    the fault. A stream is read to its end and left open; memory use does not grow with the file.
+    the fault; the first raises NotAnExportError for a file of another kind. The file is read once and to its end, so
+    it may be a pipe, and left open; memory use does not grow with it.
     """
-    if not isinstance(source, Path):
-        reader = _Reader(source)
-        return _read_header(reader), _read_records(reader)
-    with _translated(source), source.open("rb") as file:
-        reader = _Reader(file)
-        header = _read_header(reader)
-    return header, _read_from_path(source, reader)
-
-
-def _read_from_path(path: Path, reader: _Reader) -> Iterator[bytes]:
-    """The records behind a header that was read; opened again, so that an unused iterator leaks nothing."""
-    with _translated(path), path.open("rb") as file:
-        reader.resume(file)
-        yield from _read_records(reader)
+    reader = _Reader(file)
+    return _read_header(reader), _read_records(reader)
 
 
 def _read_header(reader: _Reader) -> ExportHeader:
-    if reader.read(len(MAGIC)) != MAGIC:
-        raise ExportError("not a p2pverify ledger export of version 1", 0, 0)
+    _read_magic(reader)
     start = reader.offset
     data = reader.read_item(_HEADER_BYTES_MAX, "header")
     try:
@@ -178,6 +154,20 @@ def _read_header(reader: _Reader) -> ExportHeader:
         )
     except DecodeError as error:
         raise ExportError(f"the header is damaged ({error.reason})", start, 0) from None
+
+
+def _read_magic(reader: _Reader) -> None:
+    """The first line. With a byte or two of it changed the file is a damaged export, with more another file."""
+    start = reader.take(len(MAGIC))
+    if start == MAGIC:
+        reader.digest.update(start)
+        reader.offset = len(start)
+        return
+    if start and MAGIC.startswith(start):
+        raise ExportError("the file ends too early", len(start), 0)
+    if sum(here == wanted for here, wanted in zip(start, MAGIC, strict=False)) >= len(MAGIC) - _MAGIC_FAULTS_MAX:
+        raise ExportError("the first line is damaged, or that of another version", 0, 0)
+    raise NotAnExportError(*name_kind(start + reader.take(HEAD_BYTES)))
 
 
 def _read_records(reader: _Reader) -> Iterator[bytes]:
@@ -194,13 +184,3 @@ def _read_records(reader: _Reader) -> Iterator[bytes]:
         raise ExportError("the digest in the trailer is not that of the file", start, reader.record)
     if reader.take(1):
         raise reader.fault("something follows the trailer")
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ExportError(f"no space left to write {path}: free some and try again") from error
-        raise ExportError(f"{path} cannot be used ({error.strerror}): check the path") from error

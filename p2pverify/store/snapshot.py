@@ -1,5 +1,6 @@
-"""Writing a node's records as an export, from its database; the node may run meanwhile."""
+"""What an export of a node's records holds, read from its database; the node may run meanwhile."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from p2pverify.core.errors import GossipIgnore, GossipReject
@@ -10,7 +11,7 @@ from p2pverify.core.network import Network
 from p2pverify.core.rules import FAR_FUTURE, Rules
 from p2pverify.store import schema
 from p2pverify.store.errors import StoreError, translated
-from p2pverify.store.exportfile import ExportHeader, ExportSummary, write_export
+from p2pverify.store.exportfile import ExportHeader
 from p2pverify.store.inspection import Damage, Inspection, name_damage
 from p2pverify.store.reading import reading, stored_rows
 
@@ -19,14 +20,22 @@ _AFTER_DAMAGE = (
 )
 
 
-def export_database(
-    database: Path, network: Network, own: bytes, file: Path, cut_id: bytes | None
-) -> tuple[ExportSummary, list[Damage]]:
-    """Export up to a certified cut, or to the newest. Returns what was written, and which stored records are damaged
-    and therefore left out. Raises StoreError, ExportError.
-    """
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What an export up to a cut holds, whose database it is from (public key, 32 B), and which stored records are
+    damaged and therefore left out."""
+
+    header: ExportHeader
+    records: list[bytes]
+    own: bytes
+    damaged: list[Damage]
+
+
+def take_snapshot(database: Path, network: Network, cut_id: bytes | None) -> Snapshot:
+    """Read what to export up to a certified cut, or to the newest. Raises StoreError."""
     with translated(database), reading(database) as connection:
         schema.check(connection, database, network.id, None)
+        own = schema.owner(connection)[1]
         found = Inspection(stored_rows(connection), own, ())
         ledger, fold = _fold(network, found)
     damaged = found.damaged
@@ -37,8 +46,8 @@ def export_database(
     chosen = fold.latest.id if cut_id is None else cut_id
     if not fold.is_certified(chosen) or chosen == network.id:
         raise StoreError("this node knows no certificate for that cut", "'p2pverify status --json' lists recent cuts")
-    records = [record.data for record in ledger.records()]
-    return write_export(file, ExportHeader(network.id, network.encode(), chosen), records), damaged
+    header = ExportHeader(network.id, network.encode(), chosen)
+    return Snapshot(header, [record.data for record in ledger.records()], own, damaged)
 
 
 def _fold(network: Network, found: Inspection) -> tuple[Ledger, Fold]:

@@ -99,10 +99,9 @@ class Report:
             lines.append("no cheaters, and nobody was convicted" if self.passes else "no cheaters")
         if judged.at is not None:
             agree = "agree" if judged.views_agree else "DO NOT agree"
-            lines.append(
-                f"all {len(plan.honest)} honest peers {agree} on the view of cut {judged.at.cut[:16]}, "
-                f"epoch {judged.at.epoch} (view root {judged.at.view_root[:16]})"
-            )
+            where = f"cut {judged.at.cut[:16]}, epoch {judged.at.epoch}"
+            lines.append(f"all {len(plan.honest)} honest peers {agree} on the view of {where}")
+            lines.append(f"view root {judged.at.view_root}")
         lines += [f"missing: {reason}" for reason in judged.missing]
         lines.append(f"verdict: {'pass' if self.passes else 'fail'} after {self.seconds:.0f} s")
         return "\n".join(lines)

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from p2pverify.node.shown import interval
 from p2pverify.testnet.judge import CONVICTED, SUSPECT
 from p2pverify.testnet.plan import PeerPlan
 from p2pverify.testnet.reading import ScoreReading, Scores
@@ -19,7 +20,9 @@ from p2pverify.testnet.watch import Watch
 
 _DRAW_PERIOD_S = 0.5
 _LINE_PERIOD_S = 5.0
-_COLUMNS = ("PEER", "CHEAT", "STANDING", "SCORE", "AUDITS", "BY", "LOST", "CUT", "VIEW")
+COLUMNS = ("PEER", "CHEAT", "STANDING", "SCORE", "AUDITS", "BY", "DISSENTS", "CUT", "VIEW")
+_RIGHT = ("SCORE", "AUDITS", "BY", "DISSENTS", "CUT")
+_CUT = ("PEER", "CHEAT", "STANDING")
 _STYLES = {CONVICTED: "bold red", SUSPECT: "yellow", "trusted": "green"}
 
 
@@ -71,9 +74,8 @@ def _row(watch: Watch, peer: PeerPlan) -> Row:
         state = "starting" if status is None else "joining"
         return Row(peer.name, cheat, state, "-", "-", "-", "-", cut, "-")
     standing = f"{shown.standing} (no answer)" if peer.name in watch.silent else shown.standing
-    interval = f"{100 * shown.low:.0f}-{100 * shown.high:.0f} %"
     counts = (str(shown.audits), str(shown.challengers), str(shown.lost))
-    return Row(peer.name, cheat, standing, interval, *counts, cut, view)
+    return Row(peer.name, cheat, standing, interval(shown.low, shown.high), *counts, cut, view)
 
 
 def _score(scores: Scores | None, peer: PeerPlan) -> ScoreReading | None:
@@ -111,11 +113,12 @@ def draw(stage: Stage, running: Sequence[Testnet]) -> Group:
     if not running:
         return Group(head)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in _COLUMNS:
-        table.add_column(column, justify="right" if column in ("SCORE", "AUDITS", "BY", "LOST", "CUT") else "left")
+    for column in COLUMNS:
+        # Only these give way on a narrow terminal, and their cells are cut, not wrapped.
+        table.add_column(column, justify="right" if column in _RIGHT else "left", no_wrap=column not in _CUT)
     for row in rows(running[0].watch):
         style = _STYLES.get(row.standing, "")
-        table.add_row(*(Text(cell, style=style) for cell in row.cells()))
+        table.add_row(*(Text(cell, style=style, no_wrap=True, overflow="ellipsis") for cell in row.cells()))
     return Group(head, table)
 
 

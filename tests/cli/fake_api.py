@@ -33,7 +33,7 @@ def fake_api(home: Home, bodies: dict[str, tuple[int, bytes]]) -> Iterator[FakeA
         def do_GET(self) -> None:
             state.requests.append((self.command, self.path, self.headers["Authorization"]))
             state.asked.set()
-            status, body = state.bodies[self.path]
+            status, body = state.bodies.get(self.path, (404, b"{}"))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             nonce = bytes.fromhex(self.headers[proof.NONCE_HEADER])

@@ -66,7 +66,7 @@ def test_a_second_run_replaces_and_adds(manifest: Path, tmp_path: Path) -> None:
     [
         (("--paths", " , "), 2, "names no path"),
         (("--prompts", "39"), 2, "--prompts"),
-        (("-o", "/nowhere/at/all.json"), 1, "its directory does not exist"),
+        (("-o", "/nowhere/at/all.json"), 2, "its directory does not exist"),
     ],
 )
 def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, message: str, tmp_path: Path) -> None:

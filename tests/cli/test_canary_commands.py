@@ -88,6 +88,7 @@ def test_an_honest_peer_matches_and_anyone_can_check(folder: Path, honest: str, 
     code, printed, _ = check(tmp_path, folder / "n.toml", "--json")
     assert (code, json.loads(printed)) == (0, document)
     assert [trigger.is_spent for trigger in load_secrets(secrets)] == [True] + [False] * 5
+    (tmp_path / "again").mkdir()
     code, _, errors = ask(tmp_path / "again", folder, secrets, honest, "--number", "1")
     assert (code, "trigger 1 is spent" in errors) == (1, True)
 
@@ -159,10 +160,10 @@ def test_false_openings_spend_nothing(folder: Path, honest: str, secrets: Path, 
     [
         (("ask", "SECRETS", "/ip4/127.0.0.1/tcp/1", "--network", "NETWORK", "-o", "e"), 2, "names no peer"),
         (("ask", "none", NOBODY, "--network", "NETWORK", "-o", "e"), 2, "there is no such file"),
-        (("ask", "SECRETS", NOBODY, "--network", "NETWORK", "-o", "NETWORK"), 1, "is there already"),
+        (("ask", "SECRETS", NOBODY, "--network", "NETWORK", "-o", "NETWORK"), 1, "exists already"),
         (("ask", "SECRETS", NOBODY, "--network", "NETWORK", "-o", "e", "--number", "7"), 1, "there is no trigger 7"),
         (("check", "NETWORK", "--network", "NETWORK"), 1, "n.toml:"),
-        (("new", "SECRETS", "--manifest", "m.toml", "--engine", "toy"), 1, "is there already"),
+        (("new", "SECRETS", "--manifest", "m.toml", "--engine", "toy"), 1, "exists already"),
         (("show", "SECRETS", "--give", "1"), 2, "needs -o FILE"),
     ],
 )

@@ -33,7 +33,7 @@ def test_classes_are_shown_with_how_a_referee_judges_them(tmp_path: Path) -> Non
         assert kind["across"]["dissents_to_convict"] == 7
         assert kind["across"]["mismatch_slope"] == BOUNDS.mismatch_slope
     text = show(Story("ab*").network, tmp_path)
-    assert "JUDGED ACROSS" in text
+    assert "ACROSS " in text
     assert "toy-exact/1" in text
 
 
@@ -45,4 +45,4 @@ def test_without_a_referee_nothing_is_shown_of_one(tmp_path: Path) -> None:
     document = json.loads(show(network, tmp_path, "--json"))
     assert document["referee"] is None
     assert [kind["across"] for kind in document["classes"]] == [None, None]
-    assert "JUDGED ACROSS" not in show(network, tmp_path)
+    assert "ACROSS " not in show(network, tmp_path)

@@ -15,12 +15,16 @@ import pytest
 from p2pverify.cli import errors
 from p2pverify.cli.main import COMMANDS, main
 from p2pverify.cli.progress import Progress
+from p2pverify.cli.rules import RULES
 from p2pverify.cli.table import pairs, percent, table
+from p2pverify.core.network import PARAM_BOUNDS
 from p2pverify.node.home import Home
+from p2pverify.node.networktable import DEFAULTS, usual_spreads
 from tests.cli.fake_api import fake_api
-from tests.cli.transcript import PROGRAM, environment, run
+from tests.cli.transcript import PROGRAM, REPOSITORY, environment, run
 
 HEAVY = ("pydantic", "trio", "libp2p", "fastapi", "anycorn", "rich", "numpy", "nacl", "cbor2", "sqlite3", "asyncio")
+FOUND = "network new --engine toy --founder 12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
 READING = [["status"], ["peers"], ["scores"], ["audits"], ["wait", "--timeout", "0"], ["--help"]]
 
 
@@ -72,7 +76,13 @@ def test_help_lists_every_command_and_exit_code(tmp_path: Path) -> None:
     done = run(tmp_path, "--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in COMMANDS)
-    assert "5 verification failed" in " ".join(done.stdout.split())
+    told = " ".join(done.stdout.split())
+    readme = " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
+    codes = (
+        "0 ok, 1 error, 2 usage, 3 node not running, 4 not ready or timed out, 5 verification failed, 130 interrupted"
+    )
+    assert codes in told
+    assert codes in readme
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -230,3 +240,44 @@ def test_progress_rewrites_a_terminal_and_names_stages_elsewhere() -> None:
         "loading 0 %", "loading 50 %", "loading 100 %", "records ...  ", " " * 11, "",
     ]  # fmt: skip
     assert log.getvalue() == "loading ...\nrecords ...\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("command", "code"), [("init", 0), ("leave", 2), ("status", 3), (FOUND, 0)])
+def test_closed_standard_streams_are_no_fault(closed: str, command: str, code: int, tmp_path: Path) -> None:
+    """A command does its work without them, and no file that it opens takes their place."""
+    script = f'exec {closed}; "$@"; echo $? > code'
+    subprocess.run(
+        ["bash", "-c", script, "bash", *PROGRAM, *command.split()],
+        cwd=tmp_path,
+        env=environment(tmp_path / "home"),
+        capture_output=True,
+        check=False,
+    )
+    assert (tmp_path / "code").read_text() == f"{code}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_help(name: str) -> None:
+    """Of every command and of those below it, but what is hidden."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    waiting = [command]
+    while waiting:
+        found = waiting.pop()
+        waiting += found.commands.values() if isinstance(found, click.Group) else ()
+        options = [param for param in found.params if isinstance(param, click.Option) and not param.hidden]
+        assert [option.opts for option in options if not option.help] == []
+
+
+def test_the_help_of_rules_names_their_usual_values() -> None:
+    """There is help for every rule, with the value that a network file gets."""
+    assert [name for name, _, _ in PARAM_BOUNDS] == list(RULES)
+    for name, (_, usual) in RULES.items():
+        if name in DEFAULTS and not name.endswith("_spread"):
+            assert usual == str(DEFAULTS[name]), name
+    assert usual_spreads({"prompt_tokens": 8, "answer_tokens": 8, "temperature_milli": 800}) == {
+        "prompt_spread": 4,
+        "answer_spread": 4,
+        "temperature_spread": 300,
+    }

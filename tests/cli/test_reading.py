@@ -1,15 +1,27 @@
 """Reading commands against an API that says what a test wants: tables, JSON, and answers that are none."""
 
 import json
+import os
+import pty
+import re
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
+import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
+from p2pverify.cli import scoretable
+from p2pverify.cli.main import main
 from p2pverify.node.home import Home
+from p2pverify.node.shown import COLUMNS, short_ids
+from p2pverify.testnet import table as testnet_table
 from tests.cli.fake_api import fake_api, raw_server
-from tests.cli.transcript import run
+from tests.cli.transcript import PROGRAM, environment, run
 
 ALICE = "12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
 ROOT = "ab" * 32
@@ -69,17 +81,112 @@ def body(document: object, status: int = 200) -> tuple[int, bytes]:
 
 def test_scores_are_an_aligned_table(home: Home) -> None:
     """Rows and headers share their columns, figures stand to the right, and absent ones show as a dash."""
-    with fake_api(home, {"/v1/scores?view=final": body(SCORES)}):
+    with fake_api(home, {"/v1/scores?view=final": body(SCORES), "/v1/status": body(STATUS)}):
         done = run(home.path, "scores")
     assert (done.returncode, done.stderr) == (0, "")
     first, header, alice, bob = done.stdout.splitlines()
     assert first == "final view of cut cdcdcdcdcdcdcdcd, epoch 12"
-    names = ["PEER", "STANDING", "WEIGHT", "LOW", "HIGH", "AUDITS", "DISSENTS", "BY", "NO-SHOWS", "LAST"]
-    assert header.split() == names
-    assert alice.split() == [ALICE, "trusted", "1", "91.2%", "100.0%", "40", "0", "5", "0", "11"]
-    assert bob.split() == ["bob", "convicted", "0", "0.0%", "31.0%", "7", "4", "3", "1", "-"]
+    assert header.split() == ["PEER", "STANDING", "WEIGHT", "SCORE", "AUDITS", "BY", "DISSENTS", "LAST"]
+    assert alice.split() == [ALICE[8:16], "(you)", "trusted", "1", "91-100", "%", "40", "5", "0", "11"]
+    assert bob.split() == ["bob", "convicted", "0", "0-31", "%", "7", "3", "4", "-"]
     assert header.index("STANDING") == alice.index("trusted") == bob.index("convicted")
     assert len(header) == len(alice) == len(bob)
+
+
+def test_wide_scores_have_every_column_and_whole_ids(home: Home) -> None:
+    """--wide cuts nothing and leaves nothing out."""
+    with fake_api(home, {"/v1/scores?view=final": body(SCORES), "/v1/status": body(STATUS)}):
+        done = run(home.path, "scores", "--wide")
+    _, header, alice, _ = done.stdout.splitlines()
+    assert header.split() == [
+        "PEER", "CLASS", "STANDING", "WEIGHT", "LOW", "HIGH", "AUDITS", "BY", "AGREE", "DISSENTS", "LAST", "ANSWERED",
+        "NO-SHOWS", "UNOPENED",
+    ]  # fmt: skip
+    assert alice.startswith(f"{ALICE} (you)  ")
+    assert "91.2%  100.0%" in alice
+
+
+def test_the_reason_of_a_standing_stands_under_the_peer(home: Home) -> None:
+    """A word of the view, wrapped and cleaned, or several."""
+    rows = [
+        {**SCORES["scores"][0], "reason": "its log \x1b[31mforked " + "again " * 30},
+        {**SCORES["scores"][1], "reason": ["lost disputes", "two audits for one slot"]},
+    ]
+    with fake_api(home, {"/v1/scores?view=final": body({**SCORES, "scores": rows})}):
+        lines = run(home.path, "scores").stdout.splitlines()
+    assert lines[3].startswith("  its log ?[31mforked again")
+    assert lines[-1] == "  lost disputes; two audits for one slot"
+    assert max(map(cell_len, lines)) <= 80
+
+
+STRANGE = ["12D3KooW" + "東京" * 22, ALICE, ALICE[:30] + "x" * 22, "e\u0301" * 26, "", "12D3KooW"]
+ADDRESS = "/ip6/2001:db8:85a3:1111:2222:8a2e:370:7334/tcp/65535/p2p/"
+
+
+@pytest.mark.parametrize("command", ["scores", "scores --provisional", "scores --hardware", "peers", "audits"])
+def test_no_line_is_longer_than_80_columns(home: Home, command: str) -> None:
+    """Whatever ids, names and numbers come, in a terminal of 80 columns nothing wraps; --wide shows it whole."""
+    speed = {"claim": "東" * 60, "fit": "inconsistent", "challengers": 400, "token_ms": 35000.4}
+    speed |= {"first_token_ms": 210000, "tokens_per_s": 2000.2}
+    huge = {"standing": "provisional", "weight": 1, "low": 0.999, "high": 1.0, "audits": 99999, "dissents": 9999,
+            "challengers": 512, "no_shows": 99999, "last_audit_epoch": 9_999_999, "hardware": speed}  # fmt: skip
+    group = {"class": "x" * 60, "claim": "東" * 60, "peers": 512, "consistent": 511, "inconsistent": 1}
+    group |= {"first_token_ms": [110, 12000, 210000], "tokens_per_s": [28.2, 81.0, 90.5]}
+    scores = body({**SCORES, "scores": [{**huge, "peer_id": one} for one in STRANGE], "hardware": [group]})
+    neighbours = [
+        {"peer_id": one, "standing": "convicted", "address": ADDRESS + one, "outbound": True} for one in STRANGE
+    ]
+    audits = [{"id": "e9999999-15-" + "東" * 60, "status": "undisputed " * 9, "across": False}]
+    documents = {
+        "/v1/scores?view=final": scores,
+        "/v1/scores?view=provisional": scores,
+        "/v1/status": body(STATUS),
+        "/v1/peers": body({"schema": "p2pverify/peers/1", "peers": neighbours}),
+        "/v1/audits?limit=20": body({**AUDITS, "audits": audits, "disputes": [{**AUDITS["disputes"][0], **audits[0]}]}),
+    }
+    with fake_api(home, documents):
+        done = run(home.path, *command.split(), encoding="utf-8")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert max(map(cell_len, done.stdout.splitlines())) <= 80
+        if command != "audits":
+            wide = run(home.path, *command.split(), "--wide", encoding="utf-8").stdout
+            assert all(one in wide for one in STRANGE)
+
+
+def test_every_column_is_explained_in_the_help() -> None:
+    """What stands in the head of a table stands in the help of its command, and means the same in all."""
+    commands = {"scores": (*scoretable.COLUMNS, *scoretable.ONLY_WIDE), "peers": ("DIR", "MESH"), "audits": ("GOT",)}
+    for name, columns in commands.items():
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        assert command.epilog is not None
+        assert all(re.search(rf"^  {column} ", command.epilog, re.MULTILINE) for column in columns)
+    shown = {*scoretable.COLUMNS, *scoretable.WIDE_COLUMNS, *testnet_table.COLUMNS} - {"LOW", "HIGH"}
+    assert shown <= COLUMNS.keys()
+
+
+@given(st.lists(st.text("abc", max_size=12).map("12D3KooWabcdabcd".__add__), max_size=20))
+def test_short_ids_tell_peers_apart(ids: list[str]) -> None:
+    """Two peers never have one short name, and a name is as long as it must be."""
+    names = short_ids(ids)
+    assert len(set(names.values())) == len(set(ids))
+    assert all(one.removeprefix("12D3KooW").startswith(names[one]) for one in ids)
+
+
+def test_text_that_the_terminal_cannot_show_is_replaced(home: Home) -> None:
+    """Another encoding loses letters of a table, but no byte of a JSON document."""
+    document = {"schema": "p2pverify/peers/1", "peers": [{"peer_id": "Zoë", "address": "/ip4/" + "東" * 60}]}
+    ascii_only = environment(home.path) | {"PYTHONIOENCODING": "ascii"}
+    with fake_api(home, {"/v1/peers": (200, json.dumps(document, ensure_ascii=False).encode())}):
+        for options in ((), ("--json",)):
+            done = subprocess.run(
+                [*PROGRAM, "peers", *options],
+                env=ascii_only,
+                capture_output=True,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout) == document
 
 
 def test_hardware_is_a_table_of_peers_and_one_of_claims(home: Home) -> None:
@@ -90,11 +197,11 @@ def test_hardware_is_a_table_of_peers_and_one_of_claims(home: Home) -> None:
     group |= {"first_token_ms": [110, 120, 210], "tokens_per_s": [28.2, 81.0, 90.5]}
     peers = [{**SCORES["scores"][0], "hardware": speed}, {**SCORES["scores"][1], "hardware": None}]
     document = {**SCORES, "scores": peers, "hardware": [group]}
-    with fake_api(home, {"/v1/scores?view=final": body(document)}):
+    with fake_api(home, {"/v1/scores?view=final": body(document), "/v1/status": body(STATUS)}):
         done = run(home.path, "scores", "--hardware")
     assert (done.returncode, done.stderr) == (0, "")
     _, header, alice, _, claims, line = done.stdout.splitlines()
-    assert header.split() == ["PEER", "STANDING", "HARDWARE", "FIT", "BY", "FIRST", "MS", "TOKENS/S", "MS/TOKEN"]
+    assert header.split() == ["PEER", "HARDWARE", "FIT", "BY", "FIRST", "MS", "TOKENS/S", "MS/TOKEN"]
     assert alice.split()[-5:] == ["inconsistent", "4", "210", "28.2", "35.4"]
     assert "\x1b" not in done.stdout
     assert "bob" not in done.stdout
@@ -107,6 +214,9 @@ def test_hardware_is_a_table_of_peers_and_one_of_claims(home: Home) -> None:
 def test_provisional_scores_are_asked_for_and_marked(home: Home) -> None:
     """--provisional asks for the other view and says that it can change."""
     document = {**SCORES, "final": False, "cut": None, "scores": []}
+    nothing = "no cut is final yet; 'p2pverify scores --provisional' shows what the node holds\nno scores yet\n"
+    with fake_api(home, {"/v1/scores?view=final": body(document)}):
+        assert run(home.path, "scores").stdout == nothing
     with fake_api(home, {"/v1/scores?view=provisional": body(document)}) as api:
         done = run(home.path, "scores", "--provisional")
     assert done.stdout == "provisional view, epoch 12: it can still change\nno scores yet\n"
@@ -250,15 +360,53 @@ def test_leave_sends_the_token(home: Home) -> None:
     token = home.ensure_token()
     accepted = body({"schema": "p2pverify/leave/1", "leaving": True}, 202)
     with fake_api(home, {"/v1/leave": accepted}) as api:
-        assert run(home.path, "leave").returncode == 0
+        assert run(home.path, "leave", "--yes").returncode == 0
         refusal = {"schema": "p2pverify/error/1", "error": "wrong_token", "message": "not the token"}
         api.bodies["/v1/leave"] = body(refusal, 403)
-        refused = run(home.path, "leave")
+        refused = run(home.path, "leave", "--yes")
     assert api.requests == [("GET", "/livez", None), ("POST", "/v1/leave", f"Bearer {token}")] * 2
     assert (refused.returncode, refused.stderr.splitlines()[0]) == (
         1,
         "p2pverify: the node refused: not the token",
     )
+
+
+@pytest.mark.parametrize("said", [b"n\n", b"", b"y\n", b"yes\n" * 100])
+def test_leave_needs_a_terminal_to_be_asked_on(home: Home, said: bytes) -> None:
+    """Whatever is piped into it, without --yes nothing is sent; exit 2 and what to do."""
+    home.init()
+    home.ensure_token()
+    accepted = body({"schema": "p2pverify/leave/1", "leaving": True}, 202)
+    with fake_api(home, {"/v1/leave": accepted}) as api:
+        done = subprocess.run(
+            [*PROGRAM, "leave"], env=environment(home.path), input=said, capture_output=True, check=False
+        )
+    assert done.returncode == 2
+    assert b"--yes" in done.stderr
+    assert api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("said", "leaves"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("\4", False)]
+)
+def test_leave_asks_on_a_terminal(home: Home, said: str, leaves: bool) -> None:
+    """Only yes leaves: not no, not the return key, not the end of input."""
+    home.init()
+    home.ensure_token()
+    accepted = body({"schema": "p2pverify/leave/1", "leaving": True}, 202)
+    ours, theirs = pty.openpty()
+    try:
+        with fake_api(home, {"/v1/leave": accepted}) as api:
+            process = subprocess.Popen([*PROGRAM, "leave"], env=environment(home.path), stdin=theirs, stderr=theirs)
+            printed = b""
+            while b"[y/N]" not in printed:
+                printed += os.read(ours, 1024)
+            os.write(ours, said.encode())
+            code = process.wait(timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (code, [method for method, _, _ in api.requests].count("POST")) == ((0, 1) if leaves else (2, 0))
 
 
 @pytest.mark.parametrize(

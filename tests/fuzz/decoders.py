@@ -50,7 +50,7 @@ from p2pverify.node import (
 )
 from p2pverify.node.textfile import FileError
 from p2pverify.store import exportfile
-from p2pverify.store.errors import ExportError
+from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
 from tests.support.canaries import TRIGGER
 
@@ -165,12 +165,11 @@ def _export(data: bytes) -> tuple[exportfile.ExportHeader, list[bytes]]:
 
 def _an_export() -> list[bytes]:
     """A whole export of a few records."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "ledger"
-        definition = seeds.vectors("network-definition", "definition")[0][: exportfile.DEFINITION_BYTES_MAX]
-        held = [data for data in seeds.vectors("record", "record") if 0 < len(data) <= records.RECORD_BYTES_MAX]
-        exportfile.write_export(path, exportfile.ExportHeader(bytes(32), definition, bytes(32)), held[:3])
-        return [path.read_bytes()]
+    definition = seeds.vectors("network-definition", "definition")[0][: exportfile.DEFINITION_BYTES_MAX]
+    held = [data for data in seeds.vectors("record", "record") if 0 < len(data) <= records.RECORD_BYTES_MAX]
+    file = io.BytesIO()
+    exportfile.write_export(file, exportfile.ExportHeader(bytes(32), definition, bytes(32)), held[:3])
+    return [file.getvalue()]
 
 
 def _rpc(data: bytes) -> Rpc:
@@ -357,7 +356,7 @@ DECODERS: dict[str, Decoder] = {
     "net.discovery.mdns.decode_txt": Decoder(
         mdns.decode_txt, seeds=lambda: [b"\x18dnsaddr=/ip4/192.0.2.1/tcp", b"\x00\x01a"]
     ),
-    "store.exportfile.read_export": Decoder(_export, ExportError, seeds=_an_export),
+    "store.exportfile.read_export": Decoder(_export, (ExportError, NotAnExportError), seeds=_an_export),
     "engine.variants.parse": Decoder(
         _text(variants.parse),
         engine_errors.EngineUnavailable,

@@ -25,9 +25,9 @@ def running(watch):
     return SimpleNamespace(watch=watch, nemesis=Nemesis((), None, None, genesis_ms=0))
 
 
-def drawn(watch):
+def drawn(watch, width=120):
     """The table as text."""
-    console = Console(width=120, file=io.StringIO())
+    console = Console(width=width, file=io.StringIO())
     console.print(draw(Stage(), [running(watch)]))
     return console.file.getvalue()
 
@@ -50,6 +50,22 @@ def test_a_final_view_is_shown_as_final(tmp_path):
     row = next(row for row in rows(watch) if row.name == honest)
     assert (row.standing, row.score, row.audits, row.cut, row.view) == ("trusted", "90-100 %", "30", "7", "final")
     assert "90-100 %" in drawn(watch)
+
+
+def test_long_names_are_cut_at_80_columns_and_no_figure_is(tmp_path):
+    """A row stays a row: kinds of cheats give way, and figures stand whole."""
+    watch = Watch(toy_plan("prefill-evidence@0.333333"), lambda name: Home(tmp_path / name))
+    liar = watch.plan.cheaters[0]
+    watch.silent = {liar.name}
+    for peer in watch.plan.peers:
+        watch.statuses[peer.name] = status(cut(1_234_567))
+    news = score(liar.peer_id, "convicted", audits=99_999, dissents=9_999, challengers=512)
+    watch.provisional = Scores(final=False, cut=None, epoch=8, scores=(news,))
+    lines = drawn(watch, width=80).splitlines()
+    assert len(lines) == 2 + len(watch.plan.peers)
+    assert max(map(len, lines)) <= 80
+    row = next(line for line in lines if liar.name in line)
+    assert row.split()[-5:] == ["99999", "512", "9999", "1234567", "provisional"]
 
 
 def test_a_conviction_that_is_not_final_is_marked(tmp_path):

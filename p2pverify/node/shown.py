@@ -1,0 +1,72 @@
+"""How peers and scores are shown in every table: short names, intervals, and what each column means."""
+
+import re
+from collections.abc import Iterable
+
+_PREFIX = "12D3KooW"  # begins the peer id of every Ed25519 key
+_SHORT_CHARS = 8  # as in the names of audits
+
+#: What stands in the columns of tables, by their names: one name for one thing.
+COLUMNS = {
+    "PEER": "the peer, by characters 9 to 16 of its peer id, or by more where two would look alike; (you) is this node",
+    "CHEAT": "how the peer was told to cheat",
+    "CLASS": "its determinism class",
+    "STANDING": "newcomer, probation, trusted, suspect, convicted or gone",
+    "WEIGHT": "1 if it signs cuts and votes, else 0",
+    "SCORE": "95 % interval of the share of its answers that agree with the majority",
+    "LOW, HIGH": "ends of the 95 % interval of the share of its answers that agree with the majority",
+    "AUDITS": "its answers that were judged, those to its own audits too",
+    "BY": "how many different challengers' audits these were",
+    "AGREE": "its answers that agreed",
+    "DISSENTS": "its answers that a decided dispute found to be wrong",
+    "LAST": "epoch of the last of these audits",
+    "ANSWERED": "share of requests that it answered, the median over challengers with weight",
+    "NO-SHOWS": "audits that it owed and did not make",
+    "UNOPENED": "own audits of which it did not show the answer afterwards",
+    "CUT": "epoch of the newest final cut that it has",
+    "VIEW": "final, or provisional: it can still change",
+    "DIR": "who dialled: out is this node, in is the other",
+    "MESH": "whether gossip is pushed along this connection",
+    "ADDRESS": "where it is connected from or to",
+    "AUDIT": "epoch, slot and challenger; 'audits show' explains it",
+    "ASKED": "peers of the challenger's class, or across classes",
+    "STATUS": "what is known of it",
+    "GOT": "how many of those asked answered",
+    "DISPUTE OF": "the audit in dispute",
+    "ELECTORATE": "who may vote",
+    "COMMITS": "sealed votes",
+    "VOTES": "opened votes",
+    "LOSERS": "peers whose answer the vote found to be wrong",
+    "ENGINE": "what computes its answers",
+    "PATH": "the numeric path, in which equal inputs give equal bits",
+    "HONEST": "dissents that its honest peers are allowed, per million answers",
+    "UP": "what a dissent adds to the sequential test",
+    "DOWN": "what an agreement takes from it; it never falls below 0",
+    "CONVICTS AT": "the sum at which the test convicts",
+    "TO CONVICT": "how many dissents in a row convict",
+    "ACROSS": "the class whose answers a referee judges as follows",
+    "MATCH": "greatest sum of squared margins of a match, in millionths",
+    "MISMATCH": "least sum of squared margins of a mismatch, in millionths",
+    "PER TOKEN": "by how much the sum before it grows with each token of the answer",
+    "END": "greatest margin of the answer's end, in micronats",
+}
+
+
+def short_ids(ids: Iterable[str]) -> dict[str, str]:
+    """A short name for each peer id: as many characters as tell them all apart, and at least 8."""
+    tails = {one: one.removeprefix(_PREFIX) for one in ids}
+    longest = max(map(len, tails.values()), default=0)
+    chars = _SHORT_CHARS
+    while chars < longest and len({tail[:chars] for tail in tails.values()}) < len(set(tails.values())):
+        chars += 1
+    return {one: tail[:chars] for one, tail in tails.items()}
+
+
+def interval(low: float, high: float) -> str:
+    """An interval of shares of 1 in whole per cent: the low end rounded down, the high end up."""
+    return f"{round(low * 1e6) // 10_000}-{-(-round(high * 1e6) // 10_000)} %"
+
+
+def is_interval(text: str) -> bool:
+    """Whether `interval` wrote this."""
+    return re.fullmatch(r"\d+-\d+ %", text) is not None

@@ -1,0 +1,67 @@
+"""The challengers that are shown beside a number of audits are those of these audits."""
+
+import pytest
+
+from p2pverify.core.records import Kind, decode_vote
+from p2pverify.core.rules import audit_of
+from p2pverify.core.view import Score, scores
+from tests.support.world import World, always, share
+
+SILENT, CHEAT, SOMETIMES = 0, 1, 4
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    """Six founders: one never answers, one lies always and one sometimes; some undisputed audits are voted on."""
+    world = World(6, seed=11, cores=6, slots_milli=1500, spot_check_permille=100)
+    world.peers[SILENT].silent = True
+    world.peers[CHEAT].lie = always
+    world.peers[SOMETIMES].lie = share(0.5)
+    world.run_epochs(12)
+    return world
+
+
+@pytest.fixture(scope="module")
+def found(world: World) -> tuple[Score, ...]:
+    return scores(world.network, world.peers[2].machine.fold.latest)
+
+
+def test_there_are_challengers_where_there_are_audits(found: tuple[Score, ...]) -> None:
+    """None without an audit, and never more than there are audits."""
+    assert sum(score.audits for score in found) > 30
+    assert all(score.challengers <= score.audits for score in found)
+    assert all((score.challengers > 0) == (score.audits > 0) for score in found)
+
+
+def test_who_asked_in_vain_is_no_challenger_behind_an_audit(world: World, found: tuple[Score, ...]) -> None:
+    """A peer that never answers was asked by many, and only what it asked itself and voted on was judged."""
+    silent = next(score for score in found if score.peer == world.peers[SILENT].machine.key)
+    assert silent.contacts >= 3
+    assert audited(world)[silent.peer] == set()
+    assert world.peers[2].machine.fold.latest.members[silent.peer].auditors <= voted(world)[silent.peer] | {silent.peer}
+
+
+def test_challengers_are_authors_of_audits_that_the_peer_answered(world: World) -> None:
+    """Whoever is counted has signed an audit that holds the peer's answer, is the peer itself, or had it vote."""
+    for peer, member in world.peers[2].machine.fold.latest.members.items():
+        assert member.auditors <= audited(world)[peer] | voted(world)[peer] | {peer}
+
+
+def audited(world: World) -> dict[bytes, set[bytes]]:
+    """For each peer whose audits hold an answer of it, as the ledger has it."""
+    found: dict[bytes, set[bytes]] = {peer.machine.key: set() for peer in world.peers}
+    for record in world.peers[2].machine.context.ledger.records():
+        if record.kind == Kind.AUDIT:
+            for asked in audit_of(record).asked:
+                if asked.receipt is not None:
+                    found[asked.responder].add(record.author)
+    return found
+
+
+def voted(world: World) -> dict[bytes, set[bytes]]:
+    """For each peer over whose audits it voted."""
+    found: dict[bytes, set[bytes]] = {peer.machine.key: set() for peer in world.peers}
+    for record in world.peers[2].machine.context.ledger.records():
+        if record.kind == Kind.VOTE:
+            found[record.author].add(decode_vote(record.payload).dispute.challenger)
+    return found
