@@ -96,11 +96,10 @@ def new(
         raise CliError(f"these rules make no network: {error}", "'p2pverify network new --help'") from None
     with open_output(output, may_replace(force=force)) as file:
         file.write(dump_network(made, manifests).encode())
-    if is_stdout(output):
-        tell(made, None)
-        return
-    click.echo(f"network {made.id.hex()} in {output}")
-    tell(made, Path(output))
+    target = None if is_stdout(output) else Path(output)
+    if target is not None:
+        click.echo(f"network {made.id.hex()} in {target}")
+    tell(made, target)
 
 
 @network.command(epilog=columns_help(*_EXPLAINED))

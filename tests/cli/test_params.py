@@ -58,7 +58,7 @@ def test_every_path_is_read_or_written() -> None:
         if isinstance(param.type, click.Path) and not isinstance(param.type, InputFile) and param.name != "home"
     }
     assert paths <= WRITTEN
-    assert {("join", "weights"), ("join", "network_file"), ("ledger verify", "file")} <= {(n, p.name) for n, p in READ}
+    assert {("join", "weights"), ("join", "network_file"), ("network show", "file")} <= {(n, p.name) for n, p in READ}
 
 
 @pytest.mark.parametrize(("name", "param"), READ, ids=[f"{name} {param.name}" for name, param in READ])
@@ -79,6 +79,21 @@ def test_a_file_that_is_not_there(name: str, param: click.Parameter, tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
     done = run(tmp_path / "home", *(str(tmp_path) if arg == "absent" else arg for arg in args), cwd=tmp_path)
     assert (done.returncode, "is a directory" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["ledger", "verify", "absent"], ["ledger", "verify", "there", "--network", "absent"], ["testnet", "absent"],
+     ["testnet", "--simulate", "absent"], ["model", "canary", "new", "absent", "--manifest", "m", "--merge"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_file_that_need_not_be_one(args: list[str], tmp_path: Path) -> None:
+    """What may also be an id, a name of a scenario or standard input is as missing as other files."""
+    (tmp_path / "there").touch()
+    done = run(tmp_path / "home", *args, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "absent" in done.stderr
+    assert "no such file" in done.stderr.lower()
 
 
 @pytest.fixture(scope="module")
