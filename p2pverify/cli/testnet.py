@@ -28,7 +28,7 @@ _SIGNALLED = 128
 @click.option("--book", is_flag=True, help="Every known cheat in turn, and one table of what became of it.")
 @click.option("--quick", is_flag=True, help="With --book: few answers to each, and no crowds.")
 @click.option("--epochs", type=click.IntRange(1, 10_000), metavar="E", help="With --simulate: for how many epochs.")
-@click.option("--peers", type=int, metavar="N", help="How many peers; more than the scenario's get longer epochs.")
+@click.option("--peers", type=int, metavar="N", help="How many peers; where this machine needs it, epochs get longer.")
 @click.option(
     "--cheat",
     "cheats",
@@ -38,7 +38,12 @@ _SIGNALLED = 128
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="S", help="Chooses identities and cheaters.")
 @click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="After which the run has failed.")
-@click.option("--epoch-ms", type=click.IntRange(200, 86_400_000), metavar="MS", help="Length of an epoch.")
+@click.option(
+    "--epoch-ms",
+    type=click.IntRange(200, 86_400_000),
+    metavar="MS",
+    help="Length of an epoch, whatever this machine can hold.",
+)
 @click.option("--engine", type=click.Choice(["llama", "toy"]), help="A language model, or a toy that computes fast.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has only it.")
 @force_option
@@ -181,7 +186,8 @@ def _first(error: BaseException) -> BaseException:
 async def _run(plan: "Plan", directory: Path, live: bool, remove: bool) -> "tuple[Report | None, int | None]":
     import trio
 
-    from p2pverify.testnet.runner import Testnet, run
+    from p2pverify.testnet.play import run
+    from p2pverify.testnet.runner import Testnet
     from p2pverify.testnet.stage import Stage
     from p2pverify.testnet.table import show_lines, show_live
 

@@ -4,14 +4,18 @@ The id is the identity multihash of the protobuf-encoded key: 0x00 0x24 0x08 0x0
 written in base58 (Bitcoin alphabet). See the libp2p peer-ids specification.
 """
 
+from functools import lru_cache
+
 from p2pverify.core.errors import DecodeError
 
 _PREFIX = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _TEXT_MAX = 64
+_REMEMBERED = 4096  # reports name the same peers again and again, and base58 is slow
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def peer_id(key: bytes) -> str:
     """The peer id of a 32-byte public key."""
     data = _PREFIX + key

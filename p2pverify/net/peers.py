@@ -2,8 +2,9 @@
 
 Right after connecting, and every few seconds, each side asks the other for its peer list. The first
 exchange also shows whether both mean the same network; a peer of another one is sent away. What others say of
-third peers is taken only with these peers' signatures, and who answers there has to prove the key. Protocol page:
-protocol/streams.md.
+third peers is taken only with these peers' signatures, and who answers there has to prove the key. A neighbour is told
+of a third peer once, and again when that peer signs anew: in a full mesh the whole lists would cost more than all else.
+Protocol page: protocol/streams.md.
 """
 
 import logging
@@ -21,13 +22,20 @@ from p2pverify.net.framing import read_frame, write_frame
 from p2pverify.net.host import DialError, Host
 from p2pverify.net.link import Link
 from p2pverify.net.negotiate import NotSupportedError
-from p2pverify.net.peer_list import FRAME_BYTES_MAX, PeerList, decode_peer_list, encode_peer_list
+from p2pverify.net.peer_list import (
+    FRAME_BYTES_MAX,
+    PEERS_PER_FRAME_MAX,
+    PeerList,
+    decode_peer_list,
+    encode_peer_list,
+)
 from p2pverify.net.stream import Stream, StreamBrokenError
 from p2pverify.node.address import Address
 
 PROTOCOL = "/p2pverify/peers/2"
 INTERVAL_S_MIN = 0.5  # doubling up to the maximum: peers that join together find each other soon
 INTERVAL_S_MAX = 10.0
+LINKS_FEW = 8  # with more links each is asked more rarely, so that all together are asked as often as these
 EXCHANGE_SECONDS_MAX = 20.0
 FAILURES_MAX = 2  # exchanges in a row, after which the connection counts as dead
 DIALS_MAX = 8
@@ -69,6 +77,8 @@ class Peers:
         self._dials = {True: 0, False: 0}  # under way, by whether they are hearsay
         self._exchanges = Shares(EXCHANGES, POOL_OF_EXCHANGES, KEYS_MAX)
         self._statements = Shares(STATEMENTS, POOL_OF_STATEMENTS, KEYS_MAX)
+        #: Of each link: the signed words of third peers that the other side has, as their `seq` by peer.
+        self._told: dict[Link, dict[bytes, int]] = {}
 
     def confirmed(self) -> tuple[Link, ...]:
         """The links to peers of our network."""
@@ -93,7 +103,7 @@ class Peers:
         failures = 0
         interval_s = INTERVAL_S_MIN
         while failures < FAILURES_MAX:
-            await trio.sleep(interval_s)
+            await trio.sleep(interval_s * max(1.0, len(self._host.links()) / LINKS_FEW))
             interval_s = min(INTERVAL_S_MAX, 2 * interval_s)
             try:
                 await self._exchange(link)
@@ -105,6 +115,7 @@ class Peers:
 
     def lost(self, link: Link) -> None:
         """A link has ended."""
+        self._told.pop(link, None)
         if self._host.link(link.peer) is None:
             self._book.lost(link.peer, trio.current_time(), confirmed=link.confirmed.is_set())
             self._woken.set()
@@ -116,11 +127,13 @@ class Peers:
             raise RemoteProtocolError("too many exchanges of peer lists")
         with trio.fail_after(EXCHANGE_SECONDS_MAX):
             theirs = decode_peer_list(await read_frame(stream, FRAME_BYTES_MAX))
-            await write_frame(stream, self._ours(stream.peer))
+            link = self._host.link(stream.peer)
+            ours = self._ours(stream.peer, link if link is stream.link else None)
+            await write_frame(stream, encode_peer_list(ours))
             if theirs.network_id != self._network_id:
                 await stream.close()  # they should read whose network this is before the connection goes
-        link = self._host.link(stream.peer)
-        if link is not None and link is stream.link:
+        if link is not None and link is stream.link and link is self._host.link(stream.peer):
+            self._note_told(link, ours.peers)
             self._take(link, theirs)
 
     async def dial(self, peer: bytes) -> Link | None:
@@ -180,15 +193,32 @@ class Peers:
     async def _exchange(self, link: Link) -> None:
         with trio.fail_after(EXCHANGE_SECONDS_MAX):
             async with await link.open_stream(PROTOCOL) as stream:
-                await write_frame(stream, self._ours(link.peer))
+                ours = self._ours(link.peer, link)
+                await write_frame(stream, encode_peer_list(ours))
                 theirs = decode_peer_list(await read_frame(stream, FRAME_BYTES_MAX))
+        self._note_told(link, ours.peers)
         self._take(link, theirs)
 
-    def _ours(self, reader: bytes) -> bytes:
+    def _ours(self, reader: bytes, link: Link | None) -> PeerList:
+        """Where we listen, and what the other side of a link does not have yet."""
+        told = {} if link is None else self._told.get(link, {})
+        news = [each for each in self._words() if each.peer != reader and told.get(each.peer, -1) < each.seq]
+        return PeerList(self._network_id, self._own.statement(self._host.address), tuple(news[:PEERS_PER_FRAME_MAX]))
+
+    def _words(self) -> list[SignedAddresses]:
+        """What the peers that we are connected to say of themselves, as far as it may be passed on."""
         now_ms = self._clock()
-        known = (self._book.statement(link.peer) for link in self.confirmed() if link.peer != reader)
-        others = tuple(each for each in known if each is not None and each.is_current(now_ms))
-        return encode_peer_list(PeerList(self._network_id, self._own.statement(self._host.address), others))
+        known = (self._book.statement(link.peer) for link in self.confirmed())
+        return [each for each in known if each is not None and each.is_current(now_ms)]
+
+    def _note_told(self, link: Link, words: Sequence[SignedAddresses]) -> None:
+        """The other side of a link has these words. Noted only of peers that we could tell of, who are few."""
+        if self._host.link(link.peer) is not link:
+            return  # it has ended meanwhile
+        seqs = {each.peer: each.seq for each in self._words()}
+        told = {peer: seq for peer, seq in self._told.get(link, {}).items() if peer in seqs}
+        told |= {each.peer: each.seq for each in words if each.peer in seqs}
+        self._told[link] = told
 
     def _take(self, link: Link, theirs: PeerList) -> None:
         now_s = trio.current_time()
@@ -203,6 +233,7 @@ class Peers:
             link.close_nowait(WRONG_NETWORK)
             return
         self._meet(link, theirs.own, now_s)
+        self._note_told(link, theirs.peers)
         for statement in theirs.peers:
             self._hear(link, statement, now_s)
         self._book.forget_expired(self._clock())

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from p2pverify.testnet.kinds import Fate
 from p2pverify.testnet.plan import PeerPlan, Plan
-from p2pverify.testnet.reading import CutReading, ScoreReading, Scores, Status
+from p2pverify.testnet.reading import CutReading, Jobs, ScoreReading, Scores, Status
 
 CONVICTED = "convicted"
 SUSPECT = "suspect"
 AVAILABILITY_MIN = 0.5
+#: Late jobs among so many are too many.
+TOO_SLOW_SHARE = 10
 TIMED = (Fate.INCONSISTENT, Fate.CONSISTENT)  # of peers whose answers are right
 
 #: cut -> name of a peer -> the final scores that it showed at that cut
@@ -42,6 +44,11 @@ class Judgement:
     def is_lost(self) -> bool:
         """Whether no later cut can make it pass: convictions are final, and so are views."""
         return bool(self.honest_convicted) or (self.at is not None and not self.views_agree)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.passes or self.is_lost
 
 
 def judge(plan: Plan, statuses: Mapping[str, Status], scores_at: ScoresAt) -> Judgement:
@@ -77,6 +84,18 @@ def judge(plan: Plan, statuses: Mapping[str, Status], scores_at: ScoresAt) -> Ju
     if not plan.cheaters:
         missing += _too_early(plan, at, scores)
     return Judgement(at, scores, convicted, unavailable, timed, missed, wronged, agree, tuple(missing))
+
+
+def jobs_of(statuses: Mapping[str, Status]) -> Jobs:
+    """What all engines together were given to do."""
+    return sum((status.jobs for status in statuses.values()), Jobs())
+
+
+def too_slow(jobs: Jobs) -> str | None:
+    """The sentence that says that it was the machine's fault, if so many jobs were late that it can have been."""
+    if TOO_SLOW_SHARE * jobs.late < jobs.total or not jobs.late:
+        return None
+    return f"this machine was too slow: {jobs.late} of {jobs.total} jobs were late"
 
 
 def _judged_cut(

@@ -5,7 +5,7 @@ which ports the peers listen is left to the run.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from p2pverify.core.network import Across
@@ -13,7 +13,7 @@ from p2pverify.core.peerid import peer_id
 from p2pverify.core.sign import public_key
 from p2pverify.node.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.networkfile import ParamsTable
-from p2pverify.testnet.faults import FaultPlan, plan_faults
+from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
 from p2pverify.testnet.kinds import Cheat, Fate
 from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineKind, PathTable, Scenario
 
@@ -47,7 +47,11 @@ class PeerPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole run. `rules` are those of Params without `genesis_ms`; `warnings` are sentences for people."""
+    """A whole run. `rules` are those of Params without `genesis_ms`; `warnings` are sentences for people.
+
+    `is_epoch_given` and `is_timeout_given`: by who started the run, who means just that. `schedule` is what `faults`
+    were planned from.
+    """
 
     seed: int
     timeout_s: float
@@ -61,6 +65,20 @@ class Plan:
     hardware: str = ""  # what all claim to run on
     referee: str = ""
     across: Across | None = None
+    schedule: tuple[Fault, ...] = ()
+    is_epoch_given: bool = False
+    is_timeout_given: bool = False
+
+    def with_epochs(self, epoch_ms: int) -> "Plan":
+        """The same run in epochs of another length; a timeout that was not given grows or shrinks with them."""
+        ratio = 1.0 if self.is_timeout_given else epoch_ms / self.epoch_ms
+        names = [peer.name for peer in self.peers]
+        return replace(
+            self,
+            rules={**self.rules, "epoch_ms": epoch_ms},
+            timeout_s=self.timeout_s * ratio,
+            faults=plan_faults(self.schedule, names, epoch_ms=epoch_ms, seed=self.seed),
+        )
 
     @property
     def has_paths(self) -> bool:
@@ -101,8 +119,8 @@ def make_plan(
 ) -> Plan:
     """The plan of a scenario, in which the arguments take the place of what the file says. Raises PlanError.
 
-    All peers share this machine's cores, and each adds its own audits to everybody's disputes. So with more peers
-    than the scenario has, epochs and the timeout get longer in proportion, unless they are given.
+    With more peers than the scenario has, the timeout gets longer in proportion, unless it is given. Whether this
+    machine can hold so many in such epochs is said by `load`.
     """
     if scenario.actor:
         raise PlanError("its hostile peers exist only in the simulated world", "play this scenario with --simulate")
@@ -117,7 +135,8 @@ def make_plan(
     given = {name: value for name, value in scenario.network.items() if name != HONEST_PPM}
     rules = ParamsTable(genesis_ms=0, **given).model_dump(exclude={"genesis_ms"})
     crowd = max(1.0, count / table.peers)
-    rules["epoch_ms"] = round(rules["epoch_ms"] * crowd) if epoch_ms is None else epoch_ms
+    if epoch_ms is not None:
+        rules["epoch_ms"] = epoch_ms
     paths = _paths(scenario, table.engine if engine is None else engine, count)
     members = _peers(number, secrets, paths)
     names = [peer.name for peer in members]
@@ -138,6 +157,9 @@ def make_plan(
         table.hardware,
         table.referee,
         None if scenario.across is None else scenario.across.across(),
+        scenario.faults,
+        is_epoch_given=epoch_ms is not None,
+        is_timeout_given=timeout_s is not None,
     )
 
 

@@ -32,6 +32,31 @@ class CutReading(_Document):
     records: int
 
 
+class Jobs(_Document):
+    """What a peer's engine was given to do. Late is what ended after its deadline, dropped what was never begun as it
+    would have."""
+
+    jobs_done: int = 0
+    jobs_late: int = 0
+    jobs_dropped: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.jobs_done + self.jobs_dropped
+
+    @property
+    def late(self) -> int:
+        """Of the total, those that were of no use to anybody."""
+        return self.jobs_late + self.jobs_dropped
+
+    def __add__(self, other: "Jobs") -> "Jobs":
+        return Jobs(
+            jobs_done=self.jobs_done + other.jobs_done,
+            jobs_late=self.jobs_late + other.jobs_late,
+            jobs_dropped=self.jobs_dropped + other.jobs_dropped,
+        )
+
+
 class Status(_Document):
     """`/v1/status`."""
 
@@ -41,6 +66,7 @@ class Status(_Document):
     ready: bool
     reasons: tuple[str, ...]
     recent_cuts: tuple[CutReading, ...]  # oldest first
+    jobs: Jobs = Jobs()
 
     @property
     def newest(self) -> CutReading | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from p2pverify.testnet.faults import FaultPlan
-from p2pverify.testnet.judge import Judgement
+from p2pverify.testnet.judge import Judgement, jobs_of, too_slow
 from p2pverify.testnet.plan import PeerPlan, Plan
 from p2pverify.testnet.reading import Status
 
@@ -28,7 +28,7 @@ class Report:
 
     def document(self) -> dict[str, object]:
         """The JSON document. Rates are shares of 1, digests in hex; what is not known is null."""
-        judged = self.judgement
+        judged, jobs = self.judgement, jobs_of(self.statuses)
         return {
             "schema": SCHEMA,
             "network": self.network,
@@ -36,6 +36,9 @@ class Report:
             "seconds": round(self.seconds, 1),
             "engine": self.plan.engine,
             "model": self.model,
+            "epoch_ms": self.plan.epoch_ms,
+            "jobs": jobs.total,
+            "jobs_late": jobs.late,
             "faults": [self._fault(fault) for fault in self.plan.faults],
             "peers": [self._peer(peer) for peer in self.plan.peers],
             "cheaters_convicted": list(judged.convicted),
@@ -103,5 +106,7 @@ class Report:
             lines.append(f"all {len(plan.honest)} honest peers {agree} on the view of {where}")
             lines.append(f"view root {judged.at.view_root}")
         lines += [f"missing: {reason}" for reason in judged.missing]
+        slow = None if self.passes else too_slow(jobs_of(self.statuses))
+        lines += [] if slow is None else [slow]
         lines.append(f"verdict: {'pass' if self.passes else 'fail'} after {self.seconds:.0f} s")
         return "\n".join(lines)

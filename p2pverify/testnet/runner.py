@@ -1,17 +1,13 @@
-"""A testnet of real processes on this machine: `Testnet` to start, stop, kill and restart peers by name, and `run`,
-which plays a plan to its verdict.
+"""A testnet of real processes on this machine: `Testnet` to start, stop, kill and restart peers by name.
 
 Every peer is started with `p2pverify --home DIR join network.toml`, as an operator would, plus a hidden `--cheat`
 for those that shall. The runner reads their local APIs and nothing else: it has no part in the network.
 """
 
-import json
-import math
-import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import time_ns
@@ -25,6 +21,8 @@ from p2pverify.node.networkfile import dump_network, new_network
 from p2pverify.node.ports import ModelInfo
 from p2pverify.testnet.classes import Classes, find_classes
 from p2pverify.testnet.faults import FaultKind
+from p2pverify.testnet.load import Machine, start_ms
+from p2pverify.testnet.machine import usable_cores
 from p2pverify.testnet.nemesis import Nemesis
 from p2pverify.testnet.plan import PeerPlan, Plan, PlanError
 from p2pverify.testnet.processes import Fleet, free_ports, open_fleet
@@ -37,10 +35,8 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
 _BOOTSTRAP_PEERS = 3
-# How long a forked peer needs until it takes part, alone on a core (measured), and a margin.
-_START_MS = {"llama": 650, "exact": 2500, "toy": 150}
-_SELFTEST_MS = 15_000  # of the slowest path that is known, beside others
-_START_MARGIN_MS = 1000
+#: The plan as this machine can hold it, and what was measured of the machine.
+Fitted = tuple[Plan, Machine]
 
 
 class Testnet:
@@ -108,10 +104,6 @@ class Testnet:
         assert self.relays is not None
         await self.relays.serve(name, self._relay_ports[name], self._ports[name], task_status=task_status)
 
-    async def wait_verdict(self) -> None:
-        """Wait until the run passes, or until it cannot pass any more."""
-        await self.watch.wait_for(lambda watch: (found := watch.judgement()).passes or found.is_lost)
-
     def report(self, seconds: float) -> Report:
         """The verdict on what is known now."""
         watch = self.watch
@@ -134,12 +126,18 @@ class Testnet:
 
 @asynccontextmanager
 async def open_testnet(
-    plan: Plan, directory: Path, *, stage: Stage | None = None, remove: bool = False
+    plan: Plan,
+    directory: Path,
+    *,
+    stage: Stage | None = None,
+    remove: bool = False,
+    fitted: Callable[[Plan], Awaitable[Fitted]] | None = None,
 ) -> AsyncIterator[Testnet]:
     """A testnet of which every peer answers. When the block ends, so do all processes.
 
-    With `remove`, the directory is removed even if this process is killed. Raises ProcessError if a peer ends that
-    nobody stopped, and an engine's error if its model is missing.
+    With `remove`, the directory is removed even if this process is killed. `fitted` measures the machine, once nothing
+    of this testnet keeps it busy. Raises ProcessError if a peer ends that nobody stopped, PlanError if the machine
+    cannot hold the plan, and an engine's error if its model is missing.
     """
     stage = stage or Stage()
     stage.enter("loading model and code")
@@ -147,7 +145,8 @@ async def open_testnet(
         # The model is read here while the spawner imports, each on a core of its own.
         classes = await trio.to_thread.run_sync(find_classes, plan)
         await fleet.wait_loaded()
-        testnet = Testnet(plan, directory, fleet, _write_files(plan, directory, classes), classes.info)
+        plan, machine = (plan, Machine(usable_cores())) if fitted is None else await fitted(plan)
+        testnet = Testnet(plan, directory, fleet, _write_files(plan, machine, directory, classes), classes.info)
         async with trio.open_nursery() as relaying:
             if testnet.relays is not None:
                 for peer in plan.peers:
@@ -181,13 +180,10 @@ async def _start_all(testnet: Testnet, stage: Stage) -> None:
     stage.enter("running")
 
 
-def _write_files(plan: Plan, directory: Path, classes: Classes) -> Network:
+def _write_files(plan: Plan, machine: Machine, directory: Path, classes: Classes) -> Network:
     """The network file, whose epoch 0 begins when all peers should be up, and a home with an identity for each."""
-    cores = len(os.sched_getaffinity(0))
-    start_ms = math.ceil(sum(_START_MS[peer.path.engine] for peer in plan.peers) / cores) + _START_MARGIN_MS
-    if classes.known is not None:
-        start_ms += _SELFTEST_MS
-    rules: dict[str, Any] = {**plan.rules, "genesis_ms": time_ns() // 1_000_000 + start_ms}
+    starts_ms = start_ms(plan, machine, is_tested=classes.known is not None)
+    rules: dict[str, Any] = {**plan.rules, "genesis_ms": time_ns() // 1_000_000 + starts_ms}
     try:
         network, manifests = new_network(
             f"testnet-{plan.seed}",
@@ -235,23 +231,3 @@ def working_directory(keep: Path | None) -> Iterator[Path]:
     if not is_empty:
         raise PlanError(f"{keep} is not empty", "choose a directory that is empty or does not exist")
     yield keep.absolute()
-
-
-async def run(plan: Plan, directory: Path, *, stage: Stage, remove: bool, running: list[Testnet]) -> Report | None:
-    """Play a plan until its verdict or its timeout; None if the peers were not even up by then.
-
-    `running` is given the testnet once its peers answer, for who shows it meanwhile.
-    """
-    seconds = plan.timeout_s
-    with trio.move_on_after(plan.timeout_s):
-        async with open_testnet(plan, directory, stage=stage, remove=remove) as testnet:
-            running.append(testnet)
-            await testnet.wait_verdict()
-            seconds = stage.seconds
-    if not running:
-        return None
-    report = running[0].report(seconds)
-    if not remove:
-        with atomic_file(directory / "report.json", mode=0o644) as file:
-            file.write(json.dumps(report.document(), indent=1).encode() + b"\n")
-    return report

@@ -10,6 +10,7 @@ class Stage:
         self.text = "preparing"
         self.done = 0
         self.total = 0
+        self.told: list[str] = []  # sentences that stay
         self.began = monotonic()
 
     def __str__(self) -> str:
@@ -23,3 +24,7 @@ class Stage:
     def enter(self, text: str, total: int = 0) -> None:
         """Begin something else, of which `total` pieces are to be done."""
         self.text, self.done, self.total = text, 0, total
+
+    def tell(self, sentence: str) -> None:
+        """Say something that shall stay readable."""
+        self.told.append(sentence)

@@ -109,9 +109,9 @@ def progress_line(stage: Stage, running: Sequence[Testnet]) -> str:
 
 def draw(stage: Stage, running: Sequence[Testnet]) -> Group:
     """The headline and the table."""
-    head = Text(headline(stage, running), style="bold")
+    head = (*(Text(sentence) for sentence in stage.told), Text(headline(stage, running), style="bold"))
     if not running:
-        return Group(head)
+        return Group(*head)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in COLUMNS:
         # Only these give way on a narrow terminal, and their cells are cut, not wrapped.
@@ -119,7 +119,7 @@ def draw(stage: Stage, running: Sequence[Testnet]) -> Group:
     for row in rows(running[0].watch):
         style = _STYLES.get(row.standing, "")
         table.add_row(*(Text(cell, style=style, no_wrap=True, overflow="ellipsis") for cell in row.cells()))
-    return Group(head, table)
+    return Group(*head, table)
 
 
 async def show_live(stage: Stage, running: Sequence[Testnet]) -> None:
@@ -138,9 +138,13 @@ async def show_live(stage: Stage, running: Sequence[Testnet]) -> None:
 async def show_lines(stage: Stage, running: Sequence[Testnet]) -> None:
     """Print a line to stderr whenever a new stage begins and every few seconds, until cancelled."""
     told = ""
+    sentences = 0
     while True:
         with trio.move_on_after(_LINE_PERIOD_S):
             while stage.text == told:  # noqa: ASYNC110 - a phrase is no event, and half a second is soon enough
                 await trio.sleep(_DRAW_PERIOD_S)
         told = stage.text
+        for sentence in stage.told[sentences:]:
+            print(sentence, file=sys.stderr, flush=True)
+        sentences = len(stage.told)
         print(progress_line(stage, running), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Watching the peers: what each says over its local API, read about once a second, for the verdict and the table.
+"""Watching the peers: what each says over its local API, read every few seconds, for the verdict and the table.
 
 What the readings mean is left to `judge`.
 """
@@ -13,6 +13,8 @@ from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.reading import Audits, ReadError, Scores, Status, fetch
 
 PERIOD_S = 1.0
+#: All peers together: to answer costs them CPU that they need for one another.
+READINGS_PER_S_MAX = 16.0
 _CUTS_KEPT = 64
 _API_PERIOD_S = 0.1
 
@@ -36,8 +38,8 @@ class Watch:
 
     @property
     def period_s(self) -> float:
-        """Often enough to see each cut."""
-        return min(PERIOD_S, self.plan.epoch_ms / 4000)
+        """Often enough to see each cut, unless there are too many peers for that."""
+        return max(min(PERIOD_S, self.plan.epoch_ms / 4000), len(self.plan.peers) / READINGS_PER_S_MAX)
 
     @property
     def scores_at(self) -> Mapping[str, Mapping[str, Scores]]:

@@ -68,6 +68,28 @@ async def test_a_signed_word_is_passed_on_as_it_is(nursery):
         assert [str(address) for address in told.own.addresses] == [alice.address.partition("/p2p/")[0]]
 
 
+async def test_a_neighbour_is_told_of_another_once(nursery):
+    """Again only when that one has signed anew, and not what it has said itself; another neighbour is told all."""
+    with trio.fail_after(10):
+        alice, mallory = await _meet(nursery)
+        bob = await stranger(nursery, "bob")
+        bob.handle(PROTOCOL, introduce)
+        link = await call(bob, alice)
+        said = _said_by("mallory")
+        await _exchange(mallory, said)
+        assert said in (await _exchange(link, None)).peers
+        assert (await _exchange(link, None)).peers == ()
+        newer = _said_by("mallory", seq=said.seq + 1)
+        await _exchange(mallory, newer)
+        assert (await _exchange(link, None)).peers == (newer,)
+        newest = _said_by("mallory", seq=said.seq + 2)
+        await _exchange(link, None, newest)
+        assert (await _exchange(link, None)).peers == ()
+        carol = await call(await stranger(nursery, "carol"), alice)
+        assert newest in (await _exchange(carol, None)).peers
+        assert len(alice.mesh._peers._told) <= len(alice.mesh._peers._host.links())
+
+
 async def test_hearsay_is_not_passed_on(nursery):
     """Of a peer that alice has never been connected to she tells nobody."""
     with trio.fail_after(10):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from p2pverify.testnet.judge import judge
+from p2pverify.testnet.judge import jobs_of, judge, too_slow
+from p2pverify.testnet.reading import Jobs
 from p2pverify.testnet.report import Report
 from tests.testnet.support import cut, score, status, toy_plan, view_at
 
@@ -176,6 +177,9 @@ FIELDS = {
     "engine": str,
     "faults": list,
     "model": str,
+    "epoch_ms": int,
+    "jobs": int,
+    "jobs_late": int,
     "peers": list,
     "cheaters_convicted": list,
     "unavailable": list,
@@ -222,3 +226,22 @@ def test_the_report_of_a_run_that_came_to_nothing(plan):
     assert document["verdict"] == "fail"
     assert document["views_agree"] is False
     assert "missing: no certified cut" in report.summary()
+
+
+def test_a_failed_run_says_that_the_machine_was_too_slow(plan):
+    """With the figures of all peers, if a tenth of their jobs was late; a run that passed says nothing of it."""
+    liar, (a, b, c) = names(plan)
+
+    def summary(*jobs, standing="trusted"):
+        statuses = {
+            name: status(cut(3)).model_copy(update={"jobs": Jobs(jobs_done=20, jobs_late=late, jobs_dropped=dropped)})
+            for name, (late, dropped) in zip((liar, a, b, c), jobs, strict=True)
+        }
+        shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: standing})}}
+        return Report(plan, HEX, "toy", 90.0, judge(plan, statuses, shown), statuses).summary()
+
+    late = [(2, 5), (0, 5), (1, 0), (0, 10)]
+    assert "this machine was too slow: 23 of 100 jobs were late" in summary(*late)
+    assert "too slow" not in summary(*late, standing="convicted")
+    assert "too slow" not in summary((1, 1), (1, 0), (0, 0), (0, 0))
+    assert too_slow(jobs_of({})) is None

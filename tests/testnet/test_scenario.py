@@ -89,14 +89,26 @@ def test_the_seed_decides_who_is_who():
     assert len(chosen) > 5
 
 
-def test_more_peers_get_longer_epochs():
-    """Epochs and the timeout grow with the crowd on this machine, unless they are given."""
+def test_more_peers_get_more_time():
+    """The timeout grows with the crowd, unless it is given; how long its epochs must be follows from the machine."""
     usual, crowd = make_plan(load_scenario()), make_plan(load_scenario(), peers=12)
-    assert crowd.epoch_ms == usual.epoch_ms * 3 // 2
+    assert crowd.epoch_ms == usual.epoch_ms
     assert crowd.timeout_s == usual.timeout_s * 1.5
-    assert make_plan(load_scenario(), peers=5).epoch_ms == usual.epoch_ms
-    given = make_plan(load_scenario(), peers=12, epoch_ms=4000, timeout_s=50)
-    assert (given.epoch_ms, given.timeout_s) == (4000, 50)
+    assert make_plan(load_scenario(), peers=5).timeout_s == usual.timeout_s
+    given = make_plan(load_scenario(), peers=12, epoch_ms=5000, timeout_s=50)
+    assert (given.epoch_ms, given.timeout_s) == (5000, 50)
+
+
+def test_longer_epochs_move_faults_and_the_timeout():
+    """A fault begins with its epoch and lasts as long as before; a timeout that was given stays."""
+    plan = make_plan(load_scenario("survival"))
+    longer = plan.with_epochs(2 * plan.epoch_ms)
+    assert (longer.epoch_ms, longer.timeout_s) == (2 * plan.epoch_ms, 2 * plan.timeout_s)
+    assert longer.peers == plan.peers
+    for before, after in zip(plan.faults, longer.faults, strict=True):
+        assert (after.kind, after.begins_ms) == (before.kind, 2 * before.begins_ms)
+        assert after.ends_ms - after.begins_ms == before.ends_ms - before.begins_ms
+    assert make_plan(load_scenario(), timeout_s=50).with_epochs(60_000).timeout_s == 50
 
 
 def test_how_many_may_cheat():

@@ -41,6 +41,15 @@ def test_before_anything_is_known(tmp_path):
     assert "nobody suspect" in progress_line(Stage(), [running(watch)])
 
 
+def test_what_was_told_stays(tmp_path):
+    """Above the headline, whatever the stage."""
+    stage = Stage()
+    stage.tell("epochs of 9 s instead of 4 s")
+    console = Console(width=120, file=io.StringIO())
+    console.print(draw(stage, []), draw(stage, [running(watched(tmp_path))]))
+    assert console.file.getvalue().count("epochs of 9 s instead of 4 s") == 2
+
+
 def test_a_final_view_is_shown_as_final(tmp_path):
     """Intervals are in per cent, and each peer shows the epoch of its own newest cut."""
     watch = watched(tmp_path)

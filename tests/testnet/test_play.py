@@ -1,0 +1,126 @@
+"""The pace of a run: what shows that peers fall behind, and a fresh network with longer epochs."""
+
+from dataclasses import replace
+
+import pytest
+import trio
+
+from p2pverify.cli.main import main
+from p2pverify.node.home import Home
+from p2pverify.testnet import play
+from p2pverify.testnet.load import Machine
+from p2pverify.testnet.reading import Jobs
+from p2pverify.testnet.stage import Stage
+from p2pverify.testnet.watch import Watch
+from tests.testnet.support import EPOCH_MS, cut, processes_of, status, toy_plan
+
+RUN_S = 90
+
+
+def fast_plan(*cheats):
+    """A plan whose epochs may be lengthened."""
+    return replace(toy_plan(*cheats), is_epoch_given=False)
+
+
+def why_behind(tmp_path, *, epoch=5, has_cut=True, **jobs):
+    """What four peers are found to lack that all say the same."""
+    plan = fast_plan("prune")
+    watch = Watch(plan, lambda name: Home(tmp_path / name))
+    shown = status(*[cut(3)] * has_cut).model_copy(update={"epoch": epoch, "jobs": Jobs(**jobs)})
+    watch.statuses = {peer.name: shown for peer in plan.peers}
+    return play._why_behind(watch)
+
+
+def test_late_jobs_show_that_peers_fall_behind(tmp_path):
+    """A quarter of them, dropped or late, once there are some of each peer; what failed is no sign."""
+    assert why_behind(tmp_path, jobs_done=30, jobs_dropped=8, jobs_late=2) == (
+        "40 of 152 jobs were late in epochs of 0.6 s"
+    )
+    assert not why_behind(tmp_path, jobs_done=30, jobs_dropped=8)
+    assert not why_behind(tmp_path, jobs_done=2, jobs_dropped=2)  # too early to tell
+    assert not why_behind(tmp_path, jobs_done=100)
+
+
+def test_cuts_that_never_come_show_it_too(tmp_path):
+    """A network without any certified cut after so many epochs is not going to have one."""
+    assert why_behind(tmp_path, epoch=8, has_cut=False) == "no cut was certified in epochs of 0.6 s"
+    assert not why_behind(tmp_path, epoch=7, has_cut=False)
+    assert not why_behind(tmp_path, epoch=30)
+
+
+def run(plan, directory, running):
+    """Play a plan; the report, and what was told."""
+    stage = Stage()
+
+    async def main():
+        with trio.fail_after(RUN_S):
+            return await play.run(plan, directory, stage=stage, remove=False, running=running)
+
+    return trio.run(main), stage.told
+
+
+def test_peers_that_fall_behind_start_again(tmp_path, monkeypatch):
+    """In a network of its own with epochs twice as long; both times are told, and nothing of the first one is left."""
+    behind = iter(["5 of 9 jobs were late"])
+    monkeypatch.setattr(play, "measure", lambda *_, **__: Machine(64.0))
+    monkeypatch.setattr(play, "_why_behind", lambda _: next(behind, ""))
+    running = []
+    directory = tmp_path / "run"
+    directory.mkdir()
+    report, told = run(fast_plan("silent"), directory, running)
+    assert told == ["5 of 9 jobs were late; starting again with epochs of 1.2 s"]
+    assert report.passes
+    assert report.plan.epoch_ms == 2 * EPOCH_MS
+    assert report.network == running[0].network.id.hex()
+    assert len(running) == 1
+    assert (directory / "report.json").exists()
+    assert processes_of(directory) == []
+
+
+def fitted(plan):
+    """The plan as it is fitted to the machine, what was told, and how much longer the run may last."""
+
+    async def main():
+        stage = Stage()
+        attempt = play._Attempt(plan, stage, can_restart=True)
+        before = attempt._scope.deadline
+        found, _ = await attempt._fitted(plan)
+        assert attempt._can_restart != plan.is_epoch_given
+        return found, stage.told, attempt._scope.deadline - before
+
+    return trio.run(main)
+
+
+def test_an_epoch_that_was_given_stays(monkeypatch):
+    """Whatever the machine: who gives --epoch-ms means it."""
+    monkeypatch.setattr(play, "measure", lambda *_, **__: Machine(0.1, slowness=50.0))
+    assert fitted(toy_plan()) == (toy_plan(), [], 0)
+
+
+def test_a_slow_machine_gets_longer_epochs(monkeypatch):
+    """And the run more time for them, unless the time was given."""
+    monkeypatch.setattr(play, "measure", lambda *_, **__: Machine(1.0, slowness=5.0))
+    plan = fast_plan("prune")
+    found, told, longer = fitted(plan)
+    assert found.epoch_ms > plan.epoch_ms
+    assert told == [
+        f"epochs of {found.epoch_ms / 1000:g} s instead of 0.6 s, as this machine has 0.9 cores for 4 peers"
+    ]
+    assert longer == pytest.approx(found.timeout_s - plan.timeout_s)
+    assert fitted(replace(plan, is_timeout_given=True))[2] == 0
+
+
+def test_what_this_machine_cannot_hold_is_refused(tmp_path, monkeypatch, capsys):
+    """In two lines with figures, before a process is started: exit 2."""
+    monkeypatch.setattr(play, "available_mb", lambda: 600.0)
+    for arguments, said in (
+        (["toy", "--peers", "40"], "40 peers need about 2.6 GB of memory, and this machine has 0.6 GB to spare"),
+        (["toy", "--peers", "40", "--epoch-ms", "60000"], "0.6 GB to spare"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main.main(args=["testnet", *arguments, "--keep", str(tmp_path / "kept")])
+        assert caught.value.code == 2
+        _, err = capsys.readouterr()
+        assert said in err
+        assert "hint: try --peers " in err
+    assert processes_of(tmp_path) == []
