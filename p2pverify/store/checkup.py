@@ -13,7 +13,7 @@ from p2pverify.store.errors import is_damage, translated
 from p2pverify.store.inspection import fault_of, is_described
 from p2pverify.store.reading import reading, stored_rows
 
-FAULTS_MAX = 1000
+_FAULTS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Checkup:
     answers: int
     evidence: int
     faults: tuple[Fault, ...]
-    faults_more: int  # beyond FAULTS_MAX
+    faults_more: int  # beyond _FAULTS_MAX
 
 
 class _Faults:
@@ -50,7 +50,7 @@ class _Faults:
         self.more = 0
 
     def add(self, fault: Fault) -> None:
-        if len(self.found) < FAULTS_MAX:
+        if len(self.found) < _FAULTS_MAX:
             self.found.append(fault)
         else:
             self.more += 1

@@ -13,7 +13,7 @@ from p2pverify.store.inspection import Damage, Inspection, name_damage
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, Write
 
-NAMED_MAX = 20
+_NAMED_MAX = 20
 log = logging.getLogger(__name__)
 
 
@@ -100,10 +100,10 @@ class StoreJournal:
         """
         found = self._inspection
         assert found is not None
-        for damage in found.damaged[:NAMED_MAX]:
+        for damage in found.damaged[:_NAMED_MAX]:
             log.warning("%s; %s", name_damage(damage, self._own), self._what_follows(damage))
-        if len(found.damaged) > NAMED_MAX:
-            log.warning("%d more stored records are damaged", len(found.damaged) - NAMED_MAX)
+        if len(found.damaged) > _NAMED_MAX:
+            log.warning("%d more stored records are damaged", len(found.damaged) - _NAMED_MAX)
         self._name_missing(found)
         if found.misdescribed:
             log.warning("%d stored records had wrong columns beside them, now put right", len(found.misdescribed))

@@ -206,7 +206,8 @@ def _write_files(plan: Plan, machine: Machine, directory: Path, classes: Classes
         with atomic_file(home.identity_path, mode=0o600) as file:
             file.write(f"{peer.seed.hex()}\n".encode())
         if plan.hardware:
-            home.config_path.write_text(f'hardware = "{plan.hardware}"\n', encoding="utf-8")
+            with atomic_file(home.config_path, mode=0o600) as file:
+                file.write(f'hardware = "{plan.hardware}"\n'.encode())
     return network
 
 

@@ -5,7 +5,17 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.canon import encode
-from p2pverify.core.events import Compute, Computed, Judged, Leave, RecordsArrived, RequestArrived, Respond, Tick
+from p2pverify.core.events import (
+    Compute,
+    Computed,
+    Judged,
+    Leave,
+    Publish,
+    RecordsArrived,
+    RequestArrived,
+    Respond,
+    Tick,
+)
 from p2pverify.core.machine import Machine
 from p2pverify.core.question import (
     Question,
@@ -145,6 +155,39 @@ def test_nothing_is_signed_before_genesis_or_in_the_first_epoch_after_a_start() 
     late.load([], [], params.epoch_start_ms(3))
     assert late.handle(Tick(), params.epoch_start_ms(4) - 1) == []
     assert late.handle(Tick(), params.epoch_start_ms(4)) != []
+
+
+def test_what_was_stored_is_loaded_whatever_the_clock_says() -> None:
+    """A clock that was set back makes no record of before unreadable: own ones would be signed a second time."""
+    world = World(2, seed=5)
+    world.run_epochs(5)
+    early = world._machine(world.peers[0].seed)
+    disk = world.peers[0].disk
+    assert early.load(disk, [], world.network.params.genesis_ms - 100_000) == len(disk)
+    assert early.context.ledger.head(early.key) == world.peers[0].machine.context.ledger.head(early.key)
+
+
+def test_no_number_is_signed_again_while_own_records_are_missing() -> None:
+    """However long that takes; once others have sent them back, the peer goes on behind them."""
+    world = World(2, seed=6)
+    world.run_epochs(5)
+    peer = world.peers[0]
+    chain = list(peer.machine.context.ledger.chain(peer.machine.key))
+    lost = chain[len(chain) // 2]
+    machine = world._machine(peer.seed)
+    machine.load([data for data in peer.disk if data != lost.data], [], world.now)
+    machine.expect_own(len(chain))
+    assert machine.context.own_missing == lost.seq
+    for epoch in range(20, 40):
+        effects = machine.handle(Tick(), world.network.params.epoch_start_ms(epoch))
+        assert not any(isinstance(effect, Publish) for effect in effects)
+    later_ms = world.network.params.epoch_start_ms(40)
+    machine.handle(RecordsArrived((lost.data,), world.peers[1].machine.key), later_ms)
+    assert machine.context.own_missing is None
+    assert machine.context.may_write(later_ms)
+    assert machine.context.write(Kind.LEAVE, encode([]), later_ms).seq == machine.context.ledger.held(machine.key) - 1
+    assert machine.context.ledger.head(machine.key)[1] >= len(chain)
+    assert not machine.context.ledger.is_forked(machine.key)
 
 
 def test_a_restored_backup_takes_up_its_later_records_from_others() -> None:
