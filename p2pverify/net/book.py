@@ -50,6 +50,7 @@ class Book:
     """Targets by peer. `own` is our key; of two peers the one with the lesser key dials first."""
 
     def __init__(self, own: bytes, bootstrap: Sequence[Address], dice: random.Random) -> None:
+        self.bootstrap = tuple(bootstrap)
         self._own = own
         self._dice = dice
         self._targets: dict[bytes, Target] = {}

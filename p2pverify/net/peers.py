@@ -17,6 +17,7 @@ from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.peerid import peer_id
 from p2pverify.net.addresses import OwnAddresses, SignedAddresses, seen_address, usable
 from p2pverify.net.book import Book, Target
+from p2pverify.net.complaints import Complaints
 from p2pverify.net.counters import Counters
 from p2pverify.net.framing import read_frame, write_frame
 from p2pverify.net.host import DialError, Host
@@ -73,6 +74,7 @@ class Peers:
         self._counters = counters
         self._clock = clock
         self._changed = changed
+        self._complaints = Complaints(book.bootstrap)
         self._woken = trio.Event()
         self._dials = {True: 0, False: 0}  # under way, by whether they are hearsay
         self._exchanges = Shares(EXCHANGES, POOL_OF_EXCHANGES, KEYS_MAX)
@@ -180,7 +182,9 @@ class Peers:
                     link = await self._host.dial(address)
                 except DialError as error:
                     log.debug("cannot dial %s: %s", address, error)
+                    self._complaints.failed(address, str(error), trio.current_time())
                     continue
+                self._complaints.reached(address)
                 target.peer = link.peer
                 return
             self._counters.count("dials_failed")

@@ -10,9 +10,9 @@ from typing import Any
 import trio
 
 from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.peerid import peer_id
 from p2pverify.net import negotiate
 from p2pverify.net.harden import (
-    ID,
     ConnectionClosedError,
     IRawConnection,
     Muxer,
@@ -20,7 +20,7 @@ from p2pverify.net.harden import (
     create_key_pair,
     create_noise_key_pair,
 )
-from p2pverify.node.address import peer_from_id_bytes, peer_id_bytes
+from p2pverify.node.address import peer_from_id_bytes
 
 NOISE = "/noise"
 YAMUX = "/yamux/1.0.0"
@@ -162,19 +162,18 @@ class Upgrader:
             raise
 
     async def _handshake(self, wire: Wire, expected: bytes | None) -> tuple[bytes, Muxer]:
-        secured = await self._secure(wire, expected)
+        secured = await self._secure(wire)
         peer = peer_from_id_bytes(secured.get_remote_peer().to_bytes())
         if expected not in (None, peer):
-            raise UpgradeError("another peer answers at this address")
+            raise UpgradeError(f"another peer answers at this address, {peer_id(peer)}")
         session = Session(wire, secured.conn.noise_state)
         await self._agree(session, YAMUX, outbound=wire.is_initiator)
         return peer, Muxer(session, secured.get_remote_peer(), is_initiator=wire.is_initiator)
 
-    async def _secure(self, wire: Wire, expected: bytes | None) -> Any:
+    async def _secure(self, wire: Wire) -> Any:
         await self._agree(wire, NOISE, outbound=wire.is_initiator)
         if wire.is_initiator:
-            peer_id = None if expected is None else ID(peer_id_bytes(expected))
-            return await self._noise.secure_outbound(wire, peer_id)
+            return await self._noise.secure_outbound(wire, None)  # it would not say who answered instead
         return await self._noise.secure_inbound(wire)
 
     @staticmethod

@@ -41,6 +41,8 @@ LEVELS: Mapping[str, str | None] = {
     "driver sync neighbours": "sync_neighbours",
     "net links": "connections",
     "store answers": "stored_answers",
+    "store records_damaged": "damaged_records",
+    "store answers_damaged": "damaged_answers",
     "store bytes": "database_bytes",
     "store free_bytes": "home_free_bytes",
     "epoch": None,
@@ -71,6 +73,8 @@ _TEXTS = {
     "sync_neighbours": "Neighbours of whose records a list is kept for sync.",
     "connections": "Open connections, those to peers of other networks included.",
     "stored_answers": "Answers on disk that are given again when asked again.",
+    "damaged_records": "Stored records that were found damaged and are not replaced yet.",
+    "damaged_answers": "Stored answers that were found damaged.",
     "database_bytes": "Size of the database, its write-ahead log included.",
     "home_free_bytes": "Free space on the file system of the home.",
 }

@@ -14,7 +14,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.state import Member
 from p2pverify.node.ports import Neighbour
 from tests.api.fakes import TOKEN, FakeReports, Reply, request
-from tests.api.test_server import BEARER, running
+from tests.api.test_server import BEARER, HOME_KEY, running
 from tests.node.test_explain import ToyWorld, disputed, node, world_of
 from tests.support.world import MANIFEST
 
@@ -70,7 +70,7 @@ async def test_real_answers_fit_their_schemas(classes):
     async with AsyncExitStack() as stack:
         reports = await stack.enter_async_context(node(world))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        run = partial(serve, reports, bind="127.0.0.1:0", token=TOKEN, on_leave=lambda: None)
+        run = partial(serve, reports, bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, on_leave=lambda: None)
         url = await nursery.start(run)
         reports._network.peers = (Neighbour(liar, "a", outbound=True, in_mesh=True),)
         assert ("/readyz", 503) in await check_answers(url, plain)

@@ -166,7 +166,7 @@ class Live:
     async def survives(self, *moved: str, logged: str = "") -> None:
         """The attack is over, and counted under each name in `moved`; the node is well, and nothing is left of it."""
         for name in moved:
-            await until(partial(self._has_counted, name), f"{name} is counted", self.node.reports.counters)
+            await until(partial(self._has_counted, name), f"{name} is counted", self.node.reports.figures)
         await self.is_well()
         await until(self._is_calm, f"back to {self._calm}", self._footprint)
         assert not list(self._complaints())

@@ -211,7 +211,7 @@ async def test_a_burst_of_good_messages(live: Live) -> None:
             await until(
                 lambda: sum(record.id in node.context.ledger for record in records) + node.count(passed_over) >= BURST,
                 "each was taken or passed over",
-                node.reports.counters,
+                node.reports.figures,
             )
             assert records[BURST // 10].id in node.context.ledger
     await live.survives("net gossip_delivered")

@@ -48,7 +48,7 @@ class FakeJournal:
         self.trace.append("written")
 
     def statistics(self) -> dict[str, int]:
-        return {"records": len(self.kept)}
+        return {"records": len(self.kept), "bytes": 4096, "free_bytes": 1 << 30}
 
 
 @dataclass

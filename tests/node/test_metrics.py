@@ -152,6 +152,14 @@ async def test_what_an_alert_needs_is_true(stage):
         assert (PREFIX + name, ()) in found
 
 
+async def test_the_names_that_the_readme_gives_exist(stage):
+    """Whoever writes an alert after the README gets a series."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(p2pverify_[a-z_]+)`", readme))
+    assert len(named) > 5
+    assert named <= {name for name, _ in samples(stage)}
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.011, 300.0, 301.0])
 def test_times_fall_into_the_right_bucket(seconds):
     """A bucket counts what took at most its bound; the last counts all."""
