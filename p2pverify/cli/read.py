@@ -64,7 +64,7 @@ def scores(provisional: bool, hardware: bool, wide: bool, as_json: bool) -> None
     if provisional:
         click.echo(f"provisional view, epoch {cell(document.get('epoch'))}: it can still change")
     elif document.get("cut") is None:
-        click.echo("no cut is final yet: these are the founders; --provisional shows what the node holds by now")
+        click.echo("no cut is final yet: these are the founders; --provisional shows what is held")
     else:
         click.echo(f"final view of cut {_short(document.get('cut'))}, epoch {cell(document.get('epoch'))}")
     if not found:

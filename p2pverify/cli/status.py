@@ -34,7 +34,8 @@ def status(as_json: bool) -> None:
     document = answer.document
     rows: list[tuple[str, object]] = [
         ("peer", document.get("peer_id")),
-        ("network", _named(document.get("network_name"), document.get("network"))),
+        ("network", document.get("network_name")),
+        ("network id", document.get("network")),
         ("model", document.get("model")),
         ("class", document.get("class")),
         ("standing", _standing(document)),

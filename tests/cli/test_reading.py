@@ -214,7 +214,7 @@ def test_hardware_is_a_table_of_peers_and_one_of_claims(home: Home) -> None:
 def test_provisional_scores_are_asked_for_and_marked(home: Home) -> None:
     """--provisional asks for the other view and says that it can change."""
     document = {**SCORES, "final": False, "cut": None, "scores": []}
-    nothing = "no cut is final yet; 'p2pverify scores --provisional' shows what the node holds\nno scores yet\n"
+    nothing = "no cut is final yet: these are the founders; --provisional shows what is held\nno scores yet\n"
     with fake_api(home, {"/v1/scores?view=final": body(document)}):
         assert run(home.path, "scores").stdout == nothing
     with fake_api(home, {"/v1/scores?view=provisional": body(document)}) as api:
@@ -230,7 +230,8 @@ def test_status_shows_reasons_and_cleans_what_strangers_name(home: Home) -> None
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
     lines = dict(line.split("  ", 1) for line in done.stdout.splitlines() if not line.startswith(" "))
-    assert lines["network"].strip() == f"mesh ?[31m red ({ROOT})"
+    assert lines["network"].strip() == "mesh ?[31m red"
+    assert lines["network id"].strip() == ROOT
     assert lines["up"].strip() == "1 h 1 min"
     assert lines["ready"].strip() == "no"
     assert "  because   no neighbours" in done.stdout
