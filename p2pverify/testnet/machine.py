@@ -33,13 +33,13 @@ _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 
 
-def measure(plan: Plan, *, with_engine: bool = True) -> Machine:
+def measure(plan: Plan) -> Machine:
     """Measure. Blocks for one or two seconds with a language model. Raises EngineUnavailable."""
     cores = usable_cores()
     with _others_busy(min(_BUSY_MAX, math.ceil(cores) - 1)):
         began, began_cpu = perf_counter(), process_time()
         slowness = _chore_s() / _REFERENCE_S
-        token_s = _token_s(plan) if with_engine else 0.0
+        token_s = _token_s(plan)
         wall_s, cpu_s = perf_counter() - began, process_time() - began_cpu
     # As many busy processes as there are cores, ours one of them, got this share of the time.
     share = min(1.0, max(_SHARE_MIN, cpu_s / wall_s))

@@ -14,7 +14,7 @@ import trio
 from p2pverify.node.home import atomic_file
 from p2pverify.testnet.judge import jobs_of
 from p2pverify.testnet.load import Machine, check_memory, fit
-from p2pverify.testnet.machine import available_mb, measure
+from p2pverify.testnet.machine import available_mb, measure, usable_cores
 from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.report import Report
 from p2pverify.testnet.runner import Fitted, Testnet, open_testnet
@@ -79,10 +79,10 @@ class _Attempt:
         return running[0].report(seconds) if running else None
 
     async def _fitted(self, plan: Plan) -> Fitted:
-        self._stage.enter("measuring this machine")
-        machine = await trio.to_thread.run_sync(_measure, plan)
         if plan.is_epoch_given:
-            return plan, machine
+            return plan, Machine(usable_cores())
+        self._stage.enter("measuring this machine")
+        machine = await trio.to_thread.run_sync(measure, plan)
         self.plan = fit(plan, machine)
         if self.plan is not plan:
             self._scope.deadline = self._began_s + self.plan.timeout_s
@@ -104,10 +104,6 @@ class _Attempt:
     def _has_time(self) -> bool:
         """Whether another network has at least as long as this one had."""
         return not self.plan.is_timeout_given or 2 * self._stage.seconds < self.plan.timeout_s
-
-
-def _measure(plan: Plan) -> Machine:
-    return measure(plan, with_engine=not plan.is_epoch_given)
 
 
 def _why_behind(watch: Watch) -> str:

@@ -22,11 +22,10 @@ def test_measuring_leaves_no_process(monkeypatch):
     assert found.slowness > 0
     assert found.token_s > 0
     assert found.others >= 0
-    assert measure(toy_plan(), with_engine=False).token_s == 0
     monkeypatch.setattr(machine, "_chore_s", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         measure(toy_plan())
-    assert len(started) == 6
+    assert len(started) == 4
     assert all(process.returncode is not None for process in started)
 
 

@@ -70,7 +70,7 @@ def test_silence_is_caught_and_not_convicted(tmp_path):
 
 def test_no_verdict_in_time(tmp_path):
     """When the time is up the run fails with exit 1, says what is missing, and leaves nothing."""
-    code, out, err = play(tmp_path, "toy", "--epoch-ms", "20000", "--peers", "3", "--timeout", "8", "--json", "-")
+    code, out, err = play(tmp_path, "toy", "--epoch-ms", "60000", "--peers", "3", "--timeout", "15", "--json", "-")
     assert code == 1
     document = json.loads(out)
     check_report(document)
