@@ -55,7 +55,11 @@ class NodeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """All that a node is started with. `cheat` is KIND[:ARGUMENT][@RATE], for testnets only."""
+    """All that a node is started with. `cheat` is KIND[:ARGUMENT][@RATE], for testnets only.
+
+    `alone` says that nobody can show more of the own log than this home holds, so that the node need not wait for
+    others; `rejoin` that a peer which left takes part again.
+    """
 
     home: Home
     network: Network
@@ -73,6 +77,8 @@ class NodeSettings:
     hardware: str = ""
     cover: CoverPlan = NO_COVER
     cheat: str | None = None
+    alone: bool = False
+    rejoin: bool = False
     on_progress: Progress | None = None
 
 
@@ -168,13 +174,25 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 engine.info.context_tokens,
                 vocab_tokens=engine.info.vocab_tokens,
                 hardware=settings.hardware,
+                rejoin=settings.rejoin,
             )
             journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None
-            driver = Driver(machine, journal, engine, open_referee=open_referee, silent=_is_silent(settings.cheat))
+            driver = Driver(
+                machine,
+                journal,
+                engine,
+                open_referee=open_referee,
+                silent=_is_silent(settings.cheat),
+                alone=settings.alone,
+            )
             _progress(settings, "reading records", 0, 1)
             taken = await trio.to_thread.run_sync(journal.load_into, driver)
             _progress(settings, "reading records", taken, taken)
+            if settings.rejoin:
+                home.forget_leave()
+            elif home.wants_leave():
+                driver.leave()
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
             await _run_services(settings, seed, store, journal, driver, engine, task_status)
         finally:
@@ -251,7 +269,7 @@ async def _run_services(
                         bind=settings.http,
                         token=token,
                         home_key=home_key(token, seed),
-                        on_leave=driver.leave,
+                        on_leave=partial(_leave, home, driver),
                     )
                 )
                 home.write_api(url)
@@ -263,6 +281,11 @@ async def _run_services(
                 running.cancel_scope.cancel()
             meshing.cancel_scope.cancel()
         writing.cancel_scope.cancel()
+
+
+def _leave(home: Home, driver: Driver) -> None:
+    home.keep_leave()  # so that it is done at the next start, if it cannot be signed in this one
+    driver.leave()
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def settings(tmp_path):
     home = Home(tmp_path / "home")
     home.init()
     network, manifests = new_network("lonely", [sign.public_key(home.load_identity())], ToyEngine().info, epoch_ms=300)
-    return NodeSettings(home, network, manifests, engine="toy")
+    return NodeSettings(home, network, manifests, engine="toy", alone=True)
 
 
 async def get(url: str, path: str) -> dict:

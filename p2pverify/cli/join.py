@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 @click.option("--engine", type=click.Choice(get_args(EngineKind)), help="Default: what the network's class needs.")
 @click.option("--variant", metavar="NAME", help="Another numeric path of the engine: see config.toml.")
 @click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
+@click.option("--alone", is_flag=True, help="Sign at once: this home is the newest, nobody can show more.")
+@click.option("--rejoin", is_flag=True, help="Take part again after a leave.")
 @click.option("--cheat", metavar="KIND[:ARG][@RATE]", hidden=True, help="Lie, for testnets.")
 def join(
     network_file: Path | None,
@@ -52,12 +54,18 @@ def join(
     engine: EngineKind | None,
     variant: str | None,
     weights: Path | None,
+    alone: bool,
+    rejoin: bool,
     cheat: str | None,
 ) -> None:
     """Run a node in the foreground and take part in a network, until Ctrl-C.
 
     The home directory is made by 'p2pverify init'. NETWORK-FILE is needed at the first start; the home keeps a copy.
     Options come before config.toml.
+
+    A started node signs nothing until others have shown it its own log, since its home may be an older copy. Where
+    nobody can, as for the only founder of a network, --alone says so; never use it with a restored home.
+
     When the node is up a banner is shown, or one line of JSON if stdout is not a terminal.
     """
     from p2pverify.node.config import load_config, uses_mdns
@@ -97,6 +105,8 @@ def join(
             hardware=config.hardware,
             cover=_cover(config),
             cheat=cheat,
+            alone=alone,
+            rejoin=rejoin,
             on_progress=progress,
         )
         _run(settings, progress)

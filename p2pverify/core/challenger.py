@@ -76,8 +76,8 @@ class Challenger:
         if not context.may_write(now_ms) or context.is_leaving:
             return
         epoch = context.params.epoch_at(now_ms)
-        self._plan(epoch, now_ms)
-        self._recover(epoch)
+        self._plan(epoch)
+        self._forget(epoch)
         self._asker.tick(now_ms)
         for planned in sorted(self._plans):
             plan = self._plans[planned]
@@ -104,41 +104,17 @@ class Challenger:
 
     # ------------------------------------------------------------ planning
 
-    def _plan(self, epoch: int, now_ms: int) -> None:
-        if epoch in self._plans or epoch in self._duties_done:
+    def _plan(self, epoch: int) -> None:
+        if epoch in self._plans or epoch in self._duties_done or not self._context.may_sign_of(epoch):
             return
-        if any(audited == epoch for audited, _ in self._audited):
-            return  # planned before a restart: _recover takes it up with the anchor of then
         anchor = find_anchor(self._context, epoch)
         plan = None if anchor is None else make_plan(self._context, epoch, anchor)
-        if plan is None:
-            return
-        if now_ms < self._context.quiet_until_ms + self._context.params.epoch_ms:
-            # Slots that were due while this peer was silent may have been asked before a restart.
-            for slot in plan.slots:
-                if slot.due_ms < self._context.quiet_until_ms:
-                    slot.is_started = slot.is_done = True
-        self._plans[epoch] = plan
+        if plan is not None:
+            self._plans[epoch] = plan
 
-    def _recover(self, epoch: int) -> None:
-        """Plan again the epochs whose audits are out but whose answers this process does not know."""
-        params = self._context.params
-        oldest = epoch - params.dispute_epochs - params.duty_epochs
-        for (audited, _), audit in sorted(self._audited.items()):
-            if audited in self._plans or audited < oldest:
-                continue
-            anchor = self._context.fold.state(audit.anchor)
-            plan = None if anchor is None else make_plan(self._context, audited, anchor)
-            if plan is None:
-                continue
-            self._plans[audited] = plan
-            for slot in plan.slots:
-                known = self._audited.get((audited, slot.slot.index))
-                slot.is_started = True
-                slot.is_done = known is None
-                if known is not None:
-                    slot.differ = known.differ
-                    self._answer_again(plan, slot, known)
+    def _forget(self, epoch: int) -> None:
+        """Drop what nobody can ask for any more."""
+        oldest = epoch - self._context.params.dispute_epochs - self._context.params.duty_epochs
         for planned in [p for p in self._plans if p < oldest]:
             del self._plans[planned]
         for key in [k for k in self._audited if k[0] < oldest]:
@@ -264,49 +240,6 @@ class Challenger:
             judged = across.verdicts(self._context.network, audit, opening.measures)
             return any(verdict is Verdict.MISMATCH for _, _, verdict in judged)
         return not all(audit.matches(a.receipt, opening.output) for a in audit.asked if a.receipt is not None)
-
-    # ------------------------------------------------------------ after a restart
-
-    def _answer_again(self, plan: EpochPlan, slot: SlotPlan, audit: Audit) -> None:
-        """Find the opening of an audit that an earlier process published."""
-
-        def derived(event: Computed | ComputeFailed, now_ms: int) -> None:
-            if isinstance(event, ComputeFailed):
-                slot.is_done = True
-                self._note_failed("an audit cannot be opened", event)
-                return
-            question = slot_question(self._context, slot.slot, event.prompt, self._context.key)
-            opening = self._opening(plan, slot, question, event)
-            if slot.panel.is_across:
-                self._measure_again(slot, opening, question, audit, now_ms)
-            else:
-                slot.opening = opening
-                slot.is_done = True
-
-        self._derive(slot, self._open_until_ms(audit), derived)
-
-    def _open_until_ms(self, audit: Audit) -> int:
-        """When an opening is of no use any more: with its dispute, or with that of somebody's spot check."""
-        params = self._context.params
-        return params.epoch_start_ms(audit.epoch + params.duty_epochs + params.dispute_epochs)
-
-    def _measure_again(self, slot: SlotPlan, opening: Opening, question: Question, audit: Audit, now_ms: int) -> None:
-        kept = self.evidence.of(audit.epoch, audit.slot)
-        outputs = [None if a.receipt is None else kept.get(a.responder) for a in audit.asked]
-
-        def measured(measures: Measures | ComputeFailed, _work: bytes, _now_ms: int) -> None:
-            slot.is_done = True
-            context = self._context
-            if isinstance(measures, ComputeFailed):
-                self._note_failed("an audit cannot be opened", measures)
-            elif across.is_sealed_in(audit, context.network_id, measures, opening.salts):
-                slot.opening = replace(opening, measures=measures)
-            else:
-                text = "an audit cannot be opened: its evidence is gone, or measures anew"
-                context.effects.append(Note("warning", text))
-
-        wanted = (self._context, question, outputs, now_ms, measured)
-        referee.measure_all(*wanted, purpose=Purpose.AUDIT, deadline_ms=self._open_until_ms(audit))
 
     # ------------------------------------------------------------ evidence
 

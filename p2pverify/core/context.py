@@ -26,6 +26,7 @@ from p2pverify.core.ledger import Ledger
 from p2pverify.core.network import Network
 from p2pverify.core.records import NO_PREV, Kind, Record, make_record
 from p2pverify.core.shared import Shared
+from p2pverify.core.silence import Silence
 
 JobDone = Callable[[Computed | ComputeFailed, int], None]
 ScoreDone = Callable[[Scored | ComputeFailed, int], None]
@@ -52,7 +53,9 @@ class Context:
         self.ledger = Ledger() if shared is None else Ledger(shared.records)
         self.fold = Fold(network, self.ledger, shared)
         self.effects: list[Effect] = []
-        self.quiet_until_ms = 0
+        self.silence = Silence(network.params, self.key, self.fold)
+        self.quiet_until_ms = 0  # nothing is signed before: peers of the simulated world join late
+        self.has_signed = False  # in this run
         self.signed_before = 0  # own records with lower numbers were signed, as the disk says
         self.cannot_store = ""  # why nothing can be written to disk at the moment
         self.is_leaving = False
@@ -67,7 +70,7 @@ class Context:
         """Whether this peer may sign records: not before genesis, nor while it still looks for its own past.
 
         Nor once it has said in an epoch so much that others might not take more, or while its clock is behind its log;
-        nor while one of its own records is missing here, or while the disk takes nothing.
+        nor if its key signs elsewhere, while one of its own records is missing here, or while the disk takes nothing.
         """
         if not self._is_awake(now_ms) or self.own_missing is not None or self.cannot_store:
             return False
@@ -85,7 +88,15 @@ class Context:
         return held if held < self.signed_before else None
 
     def _is_awake(self, now_ms: int) -> bool:
-        return now_ms >= self.quiet_until_ms and self.params.epoch_at(now_ms) >= 0
+        is_silent = self.silence.is_on or self.silence.stopped or now_ms < self.quiet_until_ms
+        return not is_silent and self.params.epoch_at(now_ms) >= 0
+
+    def may_sign_of(self, epoch: int) -> bool:
+        """Whether this peer may sign slots, seals, votes and cuts of an epoch: of none that began before it spoke.
+
+        In an earlier one its key may have signed something else, which nobody has shown yet.
+        """
+        return epoch >= self.silence.first_epoch
 
     def write(self, kind: Kind, payload: bytes, now_ms: int) -> Record:
         """Sign the next own record: persisted before it is published."""
@@ -103,6 +114,7 @@ class Context:
         )
         self.ledger.add(record)
         self.fold.take(record)
+        self.has_signed = True
         self.effects += [Persist((record,)), Publish((record.data,))]
         return record
 

@@ -77,7 +77,6 @@ class Cutter:
         self._proposed: set[tuple[int, bytes]] = set()
         self._signed: set[bytes] = set()
         self._last_signed: tuple[bytes, int] | None = None  # cut id, seq of our signature
-        self._not_before_epoch = 0
         self._proofs: dict[bytes, bytes] = {}
         self._awaited: set[bytes] = set()  # records that proposals hold and we do not
         self._omissions = Omissions(context.ledger)
@@ -85,12 +84,10 @@ class Cutter:
         #: Whether something came that `tick` should look at now.
         self.is_due = False
 
-    def resume(self, now_ms: int) -> None:
-        """Find in the own log what was proposed and signed; sign nothing of epochs that began before this start."""
+    def resume(self) -> None:
+        """Find in the own log what was proposed and signed."""
         for record in self._context.ledger.chain(self._context.key):
             self._note_own(record)
-        if self._last_signed is not None:
-            self._not_before_epoch = self._context.params.epoch_at(now_ms) + 1
 
     def _note_own(self, record: Record) -> None:
         if record.kind == Kind.CUT_SIGNATURE:
@@ -159,7 +156,7 @@ class Cutter:
     def _may_propose(self, epoch: int) -> bool:
         latest = self._context.fold.latest
         is_new = latest.epoch < epoch or latest is self._context.fold.genesis
-        return is_new and epoch >= 0 and (epoch, latest.id) not in self._proposed
+        return is_new and self._context.may_sign_of(epoch) and (epoch, latest.id) not in self._proposed
 
     def _propose_at(self, epoch: int) -> tuple[int, bytes]:
         """When this peer would propose, and its proof: the lower the VRF's output, the earlier."""
@@ -316,7 +313,7 @@ class Cutter:
         latest = context.fold.latest
         for proposed in (epoch, epoch - 1):
             standing = [s for s in self._standing(proposed, latest) if now_ms >= self._turn_ms(proposed, s.rank)]
-            if proposed < self._not_before_epoch or not standing:
+            if not context.may_sign_of(proposed) or not standing:
                 continue
             if now_ms < min(seen.at_ms for seen in standing) + self._wait_ms:
                 continue

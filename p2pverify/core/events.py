@@ -100,7 +100,33 @@ class Leave:
     """The operator wants to leave the network."""
 
 
-Event = Tick | RecordsArrived | RequestArrived | Computed | Scored | ComputeFailed | ResponseArrived | AskFailed | Leave
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """A sync session with this neighbour completed: we hold all that it held."""
+
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TwinMet:
+    """Another process proved to hold our own key; `where` it is, for people."""
+
+    where: str
+
+
+Event = (
+    Tick
+    | RecordsArrived
+    | RequestArrived
+    | Computed
+    | Scored
+    | ComputeFailed
+    | ResponseArrived
+    | AskFailed
+    | Leave
+    | Synced
+    | TwinMet
+)
 
 # ---------------------------------------------------------------- effects
 

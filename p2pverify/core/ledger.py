@@ -65,6 +65,10 @@ class Ledger:
         """Whether a record of this author waits here for the record `prev`."""
         return prev in self._waiting.get(author, ())
 
+    def has_waiting(self, author: bytes) -> bool:
+        """Whether records of this author are here without all that comes before them."""
+        return bool(self._waiting.get(author))
+
     def watch(self, seen: Seen) -> None:
         """Call `seen` with each record held, in no order that matters, and from now on with each that is added."""
         for record in self.records():

@@ -4,11 +4,11 @@ It answers requests, issues audits, votes, and makes cuts; the same machine runs
 thousands at a time in a simulated world. It never waits and never looks at a clock.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from p2pverify.core.accuser import Accuser
-from p2pverify.core.canon import encode
 from p2pverify.core.challenger import Challenger
+from p2pverify.core.clocks import Clocks
 from p2pverify.core.context import Context
 from p2pverify.core.cutter import Cutter
 from p2pverify.core.errors import GossipIgnore, GossipReject
@@ -29,17 +29,22 @@ from p2pverify.core.events import (
     Scored,
     StoredAnswer,
     StoredEvidence,
+    Synced,
     Tick,
+    TwinMet,
 )
 from p2pverify.core.evidence import decode_evidence_request, encode_evidence
 from p2pverify.core.fold import Fold
 from p2pverify.core.loading import OnOutcome, take_records
 from p2pverify.core.manifest import Manifest
+from p2pverify.core.membership import Membership
 from p2pverify.core.network import Network
-from p2pverify.core.records import Join, Kind, Record
+from p2pverify.core.question import RequestRefused
+from p2pverify.core.records import Record
 from p2pverify.core.responder import Responder
-from p2pverify.core.rules import FAR_FUTURE, Rules, judge
+from p2pverify.core.rules import AHEAD, FAR_FUTURE, Rules, judge
 from p2pverify.core.shared import Shared
+from p2pverify.core.silence import LEAP_MS
 from p2pverify.core.state import State
 from p2pverify.core.voter import Voter
 
@@ -49,7 +54,8 @@ PREPARE_AT_PERMILLE = 250
 
 class Machine:
     """One peer. `manifest` is the model it serves, `context_tokens` the most its engine can hold, `vocab_tokens` how
-    many tokens it knows (None: any), `hardware` what it claims to run on (see `core.hardware`).
+    many tokens it knows (None: any), `hardware` what it claims to run on (see `core.hardware`). A peer that left joins
+    again only if it shall `rejoin`.
 
     `shared` is the memo of all machines of this process and network; the effects are the same without.
     """
@@ -67,18 +73,19 @@ class Machine:
         *,
         vocab_tokens: int | None = None,
         hardware: str = "",
+        rejoin: bool = False,
         shared: Shared | None = None,
     ) -> None:
         self._context = context = self.context_type(network, seed, class_index, shared)
-        self._manifest = manifest
-        self._hardware = hardware
         self.responder = Responder(context, context_tokens, vocab_tokens)
         self.challenger = Challenger(context)
         self._voter = Voter(context, self.challenger, self.responder)
+        self._membership = Membership(context, manifest, hardware, rejoin=rejoin)
         self._cutter = Cutter(context)
         self._accuser = Accuser(context)
+        self.clocks = Clocks(context.key, context.fold)
         self._prepared_epoch = -1
-        self._said: set[int] = set()
+        self._is_resumed = False
         self._rules = Rules(network, context.network_id, 0)
         self._is_due = True  # something happened that `_act` should look at
         self._act_at_ms = 0  # ... and when time alone gives it something to do
@@ -117,8 +124,10 @@ class Machine:
         now_ms: int,
         evidence: Iterable[StoredEvidence] = (),
         on_outcome: OnOutcome | None = None,
+        *,
+        alone: bool = False,
     ) -> int:
-        """Take what was stored before, then stay silent for an epoch. Returns how many records were taken.
+        """Take what was stored before, then be silent (see `silence`). Returns how many records were taken.
 
         Stored records were verified before they were written, and are verified again: the disk is outside too. Only
         the clock is not asked again, since it may have been set back. `on_outcome` is told of each record.
@@ -145,17 +154,12 @@ class Machine:
             self.challenger.evidence.keep(kept)
         self._settle()
         self._context.effects.clear()  # what became final before this start is no news
-        self.wake_silently(now_ms)
+        self._context.silence.begin(now_ms, alone=alone)
         return taken
 
     def expect_own(self, number: int) -> None:
         """Own records with lower numbers were signed before: until all of them are here, nothing is signed."""
         self._context.signed_before = number
-
-    def wake_silently(self, now_ms: int) -> None:
-        """Sign nothing until an epoch has passed, in which neighbours may show us our own later records."""
-        params = self._context.params
-        self._context.quiet_until_ms = now_ms + params.epoch_ms if params.epoch_at(now_ms) >= 0 else now_ms
 
     # ------------------------------------------------------------ the one door
 
@@ -167,7 +171,7 @@ class Machine:
             case RecordsArrived():
                 self._take_records(event, now_ms)
             case RequestArrived():
-                self.responder.take(event.ticket, event.data, event.source, now_ms, event.waits_ms)
+                self._take_request(event, now_ms)
             case Computed() | Scored() | ComputeFailed():
                 context.job_done(event, now_ms)
                 self._is_due = True
@@ -175,7 +179,13 @@ class Machine:
                 context.ask_done(event, now_ms)
                 self._is_due = True
             case Leave():
-                self._leave(now_ms)
+                context.is_leaving = True
+                self._is_due = True
+            case Synced():
+                context.silence.synced(event.peer)
+                self._is_due = True
+            case TwinMet():
+                self._stop(f"another process signs with this identity, {event.where}")
             case Tick():
                 self._is_due = True
         if context.fold.is_unsettled:
@@ -218,12 +228,17 @@ class Machine:
             except GossipIgnore as error:
                 reasons.append(error.reason)
                 refused.append(place)
+                if error.reason == AHEAD:
+                    self._note_ahead(data, rules.epoch_now)
             except GossipReject as error:
                 reasons.append(error.reason)
                 refused.append(place)
                 rejected.append(place)
             else:
                 taken.append(record)
+                if record.author == context.key:
+                    self._note_own(record, now_ms)
+                self.clocks.note(record, rules.epoch_now)
                 for found in added:
                     fold.take(found)
                     cutter.take(found, now_ms)
@@ -238,11 +253,41 @@ class Machine:
         verdict = "reject" if rejected else "accept" if taken else "ignore"
         context.effects.append(Judged(verdict, tuple(reasons), tuple(refused), tuple(rejected)))
 
+    def _note_ahead(self, data: bytes, epoch: int) -> None:
+        dated = self.clocks.note_ahead(data, epoch)
+        if dated is not None:
+            self._context.silence.hides_own(dated)
+
+    def _note_own(self, record: Record, now_ms: int) -> None:
+        """A record by our key came from others, so it was not written in this run."""
+        silence = self._context.silence
+        if record.epoch > silence.since_epoch:
+            self._stop(f"another process signs with this identity: it wrote a record of epoch {record.epoch}")
+        elif not self._context.has_signed:
+            if self._is_resumed:  # not silent any more: it came late
+                self._is_resumed = False
+                silence.begin(now_ms)
+            silence.learned_own(now_ms)
+            self._is_due = True
+        else:
+            self._stop(f"this home had lost a record of epoch {record.epoch}, and has signed another in its place")
+
+    def _stop(self, why: str) -> None:
+        """Sign nothing any more in this run."""
+        self._context.silence.stop(why)
+        self._is_due = True
+
     def _rules_at(self, now_ms: int) -> Rules:
         epoch = max(0, self._context.params.epoch_at(now_ms))
         if self._rules.epoch_now != epoch:
             self._rules = Rules(self.network, self._context.network_id, epoch)
         return self._rules
+
+    def _take_request(self, event: RequestArrived, now_ms: int) -> None:
+        if self._context.silence.stopped:
+            self.responder.refuse(event.ticket, RequestRefused("failed", "this peer has stopped signing"))
+        else:
+            self.responder.take(event.ticket, event.data, event.source, now_ms, event.waits_ms)
 
     def _count(self, reason: str, by: int = 1) -> None:
         self.judged[reason] = self.judged.get(reason, 0) + by
@@ -267,14 +312,16 @@ class Machine:
         """Do what is due, and find out when there is something to do again."""
         context = self._context
         self._is_due = False
+        self.clocks.turn(max(0, context.params.epoch_at(now_ms)))
+        if context.silence.is_on:
+            context.silence.look(now_ms)
         if not context.may_write(now_ms):
-            self._act_at_ms = max(context.quiet_until_ms, context.params.genesis_ms)
-            if self._act_at_ms <= now_ms:  # it has said enough in this epoch, or its clock went back behind its log
-                self._act_at_ms = context.params.epoch_start_ms(context.params.epoch_at(now_ms) + 1)
+            self._act_at_ms = self._wait_until_ms(now_ms)
             return
-        if not self._said:
-            self._resume(now_ms)
-        self._introduce(now_ms)
+        if not self._is_resumed:
+            context.silence.wake(now_ms)
+            self._resume()
+        self._membership.tick(now_ms)
         self._accuser.tick(now_ms)
         self.challenger.tick(now_ms)
         self._prepare(now_ms)
@@ -291,6 +338,14 @@ class Machine:
         ]
         self._act_at_ms = min(time for time in times if time is not None)
 
+    def _wait_until_ms(self, now_ms: int) -> int:
+        """When to see again whether this peer may write."""
+        context = self._context
+        at_ms = max(context.quiet_until_ms, context.params.genesis_ms)
+        if at_ms <= now_ms:  # silent, or it has said enough in this epoch, or its clock went back behind its log
+            at_ms = context.params.epoch_start_ms(context.params.epoch_at(now_ms) + 1)
+        return min(at_ms, now_ms + LEAP_MS // 2) if context.silence.is_on else at_ms
+
     def _prepare_at_ms(self, now_ms: int) -> int | None:
         """When to look next for what will be disputed, or None: without a vote there is nothing to look for."""
         params = self._context.params
@@ -301,39 +356,13 @@ class Machine:
         at_ms = params.epoch_start_ms(epoch) + params.epoch_ms * PREPARE_AT_PERMILLE // 1000
         return at_ms if epoch > self._prepared_epoch else at_ms + params.epoch_ms
 
-    def _resume(self, now_ms: int) -> None:
+    def _resume(self) -> None:
         """Once the silence is over: find in the own log what was said before."""
-        kinds = [record.kind for record in self._context.ledger.chain(self.key)]
-        self._said = {-1, *kinds}
-        if Kind.LEAVE in kinds and Kind.JOIN not in kinds[kinds.index(Kind.LEAVE) :]:
-            self._said.discard(Kind.JOIN)  # it left, and was started to take part again
+        self._is_resumed = True
+        self._membership.resume()
         self.challenger.resume()
         self._voter.resume()
-        self._cutter.resume(now_ms)
-
-    def _introduce(self, now_ms: int) -> None:
-        """Founders publish the contract and the model's manifest; everybody joins."""
-        context = self._context
-        if context.is_leaving:
-            return
-        join = Join(context.class_index, context.vrf_key, self._hardware)
-        payloads: Mapping[Kind, bytes] = {Kind.JOIN: join.encode()}
-        if self.key in self.network.founders:
-            payloads = {
-                Kind.NETWORK: self.network.encode(),
-                Kind.MANIFEST: self._manifest.encode(),
-                **payloads,
-            }
-        for kind, payload in payloads.items():
-            if kind not in self._said:
-                self._said.add(kind)
-                context.write(kind, payload, now_ms)
-
-    def _leave(self, now_ms: int) -> None:
-        context = self._context
-        if not context.is_leaving and context.may_write(now_ms) and Kind.JOIN in self._said:
-            context.is_leaving = True
-            context.write(Kind.LEAVE, encode([]), now_ms)
+        self._cutter.resume()
 
     def _prepare(self, now_ms: int) -> None:
         """Once per epoch, before cuts are proposed: answer what will probably be disputed."""

@@ -37,6 +37,7 @@ from p2pverify.core.records import (
 EPOCHS_AHEAD_MAX = 1
 #: An epoch by which no record is dated in the future: for records that were judged by the clock when they came.
 FAR_FUTURE = 2**41
+AHEAD = "dated in the future"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def not_ahead(record: Record, rules: Rules) -> None:
     """The one check of `judge` that depends on the clock; it comes before those that cost more."""
     # [IGNORE] The record is not dated ahead of our clock.
     if record.header.epoch > max(rules.epoch_now, 0) + EPOCHS_AHEAD_MAX:
-        raise GossipIgnore("dated in the future")
+        raise GossipIgnore(AHEAD)
 
 
 def judge_content(record: Record, rules: Rules) -> None:

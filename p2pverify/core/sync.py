@@ -52,6 +52,9 @@ class SyncContext(Protocol):
     """What synchronising reads; a machine's context fits."""
 
     @property
+    def key(self) -> bytes: ...
+
+    @property
     def network_id(self) -> bytes: ...
 
     @property
@@ -99,6 +102,10 @@ class SyncSession:
         self._epochs: deque[int] = deque()  # whose ids are to be listed
         self._after = NO_ID  # the last id that was listed
         self._taken_before: int | None = None  # the comparison of all epochs, if there is one
+        self._elsewhere: set[bytes] = set()  # ids that were left to other sessions
+        self._has_ended = False
+        self._gave_up = False
+        self._lacks_own = False
         self.fetched = 0  # records that came
         self.taken = 0  # of these those that were new and are kept
         self.useless = 0  # ids that were announced and not delivered, or refused when they came
@@ -137,8 +144,21 @@ class SyncSession:
     def end(self) -> None:
         """The last records were taken: note what became of them."""
         self._look_back()
+        self._has_ended = True
         if self._taken_before is not None:
             self._memory.listed(useful=self.taken > self._taken_before)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that the neighbour holds is here, apart from what was refused of others.
+
+        Of the own log nothing may be missing: whether it was refused, withheld, or waits for a record before it.
+        """
+        is_whole = self._has_ended and not (self._gave_up or self._lacks_own)
+        ledger = self._context.ledger
+        return (
+            is_whole and self._memory.unknown_cut == NO_ID and all(record_id in ledger for record_id in self._elsewhere)
+        )
 
     def release(self) -> None:
         """Leave to other sessions what this one was fetching."""
@@ -150,6 +170,7 @@ class SyncSession:
     def _next(self) -> bytes | None:
         """The next request, or None if there is nothing more to ask, or if it leads nowhere."""
         if self._requests == REQUESTS_MAX or self._rounds == ROUNDS_MAX or self.useless > USELESS_MAX:
+            self._gave_up = True
             return None
         request = self._choose()
         if request is None:
@@ -180,7 +201,11 @@ class SyncSession:
         found: list[bytes] = []
         while self._needs and len(found) < FETCH_IDS_MAX:
             record_id = self._needs.popleft()
-            if record_id not in self._claimed and record_id not in self._context.ledger:
+            if record_id in self._context.ledger:
+                continue
+            if record_id in self._claimed:
+                self._elsewhere.add(record_id)
+            else:
                 self._claimed.add(record_id)
                 found.append(record_id)
         return tuple(found)
@@ -218,6 +243,9 @@ class SyncSession:
         for record_id, claim in self._delivered.items():
             if record_id in ledger:
                 self.taken += 1
+            elif claim.author == self._context.key:
+                self._lacks_own = True  # asked for again in every session
+                self.useless += 1
             elif ledger.is_awaited(claim.author, claim.prev):
                 self._memory.refuse(record_id)  # it is here, and waits: no need to ask again
             else:

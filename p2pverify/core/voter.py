@@ -81,6 +81,8 @@ class Voter:
             return
         for key in sorted(state.disputes, key=lambda k: k.sort_key()):
             dispute = state.disputes[key]
+            if not context.may_sign_of(dispute.opened_epoch):
+                continue
             if key.challenger == context.key:
                 if stages.may_open(dispute, context.key):
                     self._open_own(dispute, state, now_ms)
@@ -239,7 +241,7 @@ class Voter:
         context, key = self._context, dispute.key
         if key in self._voted or context.key not in dispute.commits or not stages.may_open(dispute, context.key):
             return
-        work = self._answer(dispute, now_ms)  # known, or found again after a restart
+        work = self._answer(dispute, now_ms)
         if work.output is None:
             return
         self._voted.add(key)

@@ -55,11 +55,14 @@ class Book:
         self._dice = dice
         self._targets: dict[bytes, Target] = {}
         self._nameless: list[Target] = []
+        self.own_addresses: list[Address] = []  # bootstrap addresses that are said to be ours
         self._told: Counter[bytes] = Counter()  # hearsay targets by source
         for address in bootstrap:
             if address.peer is None:
                 self._nameless.append(Target(None, [address], is_bootstrap=True))
-            elif address.peer != own:
+            elif address.peer == own:
+                self.own_addresses.append(address)
+            else:
                 target = self._targets.setdefault(address.peer, Target(address.peer, [], is_bootstrap=True))
                 target.addresses.append(address)
 

@@ -18,7 +18,7 @@ from p2pverify.net.counters import Counters
 from p2pverify.net.doors import INBOUND_PER_ADDRESS_MAX, HalfOpen, group_of
 from p2pverify.net.link import Link, StreamHandler
 from p2pverify.net.roundtrip import RoundTrips, tcp_round_trip
-from p2pverify.net.wire import UpgradeError, Upgrader, remote_of
+from p2pverify.net.wire import TwinError, UpgradeError, Upgrader, remote_of
 from p2pverify.node.address import Address, parse_address
 
 UPGRADE_SECONDS_MAX = 10.0
@@ -41,7 +41,10 @@ class DialError(Exception):
 
 
 class Host:
-    """One identity (32-byte seed), one listening address, many links."""
+    """One identity (32-byte seed), one listening address, many links.
+
+    `met_twin` is told where another process has proven to hold this identity.
+    """
 
     def __init__(
         self,
@@ -51,8 +54,10 @@ class Host:
         *,
         peers_max: int = 64,
         loopback_counts: bool = False,
+        met_twin: Callable[[str], None] = lambda _where: None,
     ) -> None:
         self._upgrader = Upgrader(identity_seed)
+        self._met_twin = met_twin
         self.peer = self._upgrader.peer
         self._listen = parse_address(listen)
         self._peers_max = peers_max
@@ -129,8 +134,6 @@ class Host:
             done.set()
 
     async def _dial(self, address: Address) -> Link:
-        if address.peer == self.peer:
-            raise DialError("that is our own address")
         if len(self._links) >= self._peers_max + OUTBOUND_RESERVE:
             raise DialError("there are too many connections")
         try:
@@ -142,6 +145,9 @@ class Host:
                 await wait_either(link.ready, link.closed)
         except trio.TooSlowError:
             raise DialError("the peer does not answer in time") from None
+        except TwinError as error:
+            self._met_twin(f"at {address.without_peer_text()}")
+            raise DialError(str(error)) from error
         except (OSError, UpgradeError) as error:
             raise DialError(str(error)) from error
         if not link.closed.is_set():
@@ -154,12 +160,15 @@ class Host:
     async def _accept(self, stream: trio.SocketStream) -> None:
         """Upgrade an inbound connection. When too many are half open, the oldest makes room."""
         scope = trio.move_on_after(UPGRADE_SECONDS_MAX)
-        number, has_evicted = self._half_open.enter(self._group(remote_of(stream)), scope)
+        remote = remote_of(stream)
+        number, has_evicted = self._half_open.enter(self._group(remote), scope)
         if has_evicted:
             self._counters.count("half_open_evicted")
         try:
             with scope:
                 await self._introduce(stream, outbound=False)
+        except TwinError:
+            self._met_twin("which dialled us" if remote is None else f"which dialled us from {remote[0]}")
         except (UpgradeError, OSError) as error:
             self._counters.count("handshakes_failed")
             log.debug("a handshake failed: %s", error)
@@ -209,8 +218,6 @@ class Host:
 
         The older stays, unless the two were dialled from different sides: then the one of the lesser key does.
         """
-        if link.peer == self.peer:
-            return "that is our own address"
         if existing is None:
             if not link.outbound and not self.has_room:
                 self._counters.count("links_refused")

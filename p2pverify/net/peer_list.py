@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from p2pverify.core import canon
 from p2pverify.net.addresses import KEY_BYTES, SignedAddresses, addresses_from_value
 
+PROTOCOL = "/p2pverify/peers/2"
+EXCHANGE_SECONDS_MAX = 20.0
 FRAME_BYTES_MAX = 64 * 1024
 PEERS_PER_FRAME_MAX = 64
 _DEPTH_MAX = 6

@@ -24,20 +24,21 @@ from p2pverify.net.host import DialError, Host
 from p2pverify.net.link import Link
 from p2pverify.net.negotiate import NotSupportedError
 from p2pverify.net.peer_list import (
+    EXCHANGE_SECONDS_MAX,
     FRAME_BYTES_MAX,
     PEERS_PER_FRAME_MAX,
+    PROTOCOL,
     PeerList,
     decode_peer_list,
     encode_peer_list,
 )
 from p2pverify.net.stream import Stream, StreamBrokenError
-from p2pverify.node.address import Address
+from p2pverify.net.twins import Twins
+from p2pverify.node.address import Address, address_of
 
-PROTOCOL = "/p2pverify/peers/2"
 INTERVAL_S_MIN = 0.5  # doubling up to the maximum: peers that join together find each other soon
 INTERVAL_S_MAX = 10.0
 LINKS_FEW = 8  # with more links each is asked more rarely, so that all together are asked as often as these
-EXCHANGE_SECONDS_MAX = 20.0
 FAILURES_MAX = 2  # exchanges in a row, after which the connection counts as dead
 DIALS_MAX = 8
 HEARSAY_DIALS_MAX = 4  # of these: dead addresses of strangers do not hold up peers that we know
@@ -75,6 +76,7 @@ class Peers:
         self._clock = clock
         self._changed = changed
         self._complaints = Complaints(book.bootstrap)
+        self._twins = Twins(host, network_id, lambda: own.statement(host.address), clock)
         self._woken = trio.Event()
         self._dials = {True: 0, False: 0}  # under way, by whether they are hearsay
         self._exchanges = Shares(EXCHANGES, POOL_OF_EXCHANGES, KEYS_MAX)
@@ -118,6 +120,8 @@ class Peers:
     def lost(self, link: Link) -> None:
         """A link has ended."""
         self._told.pop(link, None)
+        if link.outbound and not link.confirmed.is_set() and link.remote is not None:
+            self._twins.hung_up(address_of(link.remote))
         if self._host.link(link.peer) is None:
             self._book.lost(link.peer, trio.current_time(), confirmed=link.confirmed.is_set())
             self._woken.set()
@@ -149,7 +153,10 @@ class Peers:
 
     async def run(self) -> None:
         """Dial whom the book has, for as long as there is room for more connections."""
+        for address in self._book.own_addresses:
+            self._twins.look_at(address)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._twins.run)
             while True:
                 connected = {link.peer for link in self._host.links()}
                 for target in self._book.due(trio.current_time(), connected):
@@ -263,6 +270,8 @@ class Peers:
     def _hear(self, link: Link, statement: SignedAddresses, now_s: float) -> None:
         """Take a third peer's signed word from a neighbour, if it is newer than what we have."""
         now_ms = self._clock()
+        if statement.peer == self._host.peer:
+            self._twins.hear(statement)
         known = self._book.statement(statement.peer)
         if statement.peer in (self._host.peer, link.peer) or (known is not None and statement.seq <= known.seq):
             return

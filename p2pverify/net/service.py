@@ -16,7 +16,7 @@ from p2pverify.core.gossip import Router
 from p2pverify.core.gossip_params import GossipParams
 from p2pverify.core.gossip_types import PROTOCOL_ID as GOSSIP_PROTOCOL
 from p2pverify.core.gossip_types import records_topic
-from p2pverify.net import peers, requests, sync
+from p2pverify.net import peer_list, peers, requests, sync
 from p2pverify.net.addresses import OwnAddresses
 from p2pverify.net.book import Book
 from p2pverify.net.counters import Counters
@@ -67,7 +67,14 @@ class Mesh(Network):
     ) -> None:
         dice = random.Random(os.urandom(16))  # noqa: S311  # jitter and mesh choices, nothing secret
         self._counters = Counters()
-        self._host = Host(identity_seed, listen, self._counters, peers_max=peers_max, loopback_counts=loopback_counts)
+        self._host = Host(
+            identity_seed,
+            listen,
+            self._counters,
+            peers_max=peers_max,
+            loopback_counts=loopback_counts,
+            met_twin=inbox.met_twin,
+        )
         self.peer = self._host.peer
         told = tuple(announced_address(text) for text in announce)
         self._own = OwnAddresses(identity_seed, network_id, told, clock)
@@ -105,7 +112,7 @@ class Mesh(Network):
         self._sync = sync.Sync(inbox, sync_limits or SyncLimits(), self._counters)
         self._changed = trio.Event()
         self._host.handle(GOSSIP_PROTOCOL, self._gossip.listen)
-        self._host.handle(peers.PROTOCOL, self._peers.answer)
+        self._host.handle(peer_list.PROTOCOL, self._peers.answer)
         self._host.handle(requests.PROTOCOL, self._requests.answer)
         self._host.handle(requests.EVIDENCE_PROTOCOL, self._evidence.answer)
         self._host.handle(sync.PROTOCOL, self._sync.answer)

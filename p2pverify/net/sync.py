@@ -120,6 +120,8 @@ class Sync:
             async with await link.open_stream(PROTOCOL) as stream:
                 await self._converse(stream, session)
             self._counters.count("sync_sessions_done")
+            if session.is_complete:
+                self._inbox.synced(link.peer)
         except RemoteProtocolError as error:
             if not isinstance(error, NotSupportedError):
                 self._counters.count("sync_malformed")

@@ -33,6 +33,10 @@ class UpgradeError(Exception):
     """The other side is no libp2p peer with Noise and Yamux, or not the peer that we meant."""
 
 
+class TwinError(UpgradeError):
+    """Another process has proven to hold our own key."""
+
+
 class Wire(IRawConnection):  # type: ignore[misc]  # the library is not followed by the type checker
     """A TCP connection as the library's Noise reads and writes it; one system call serves many reads."""
 
@@ -136,14 +140,17 @@ class Upgrader:
         pair = create_key_pair(identity_seed)
         self.peer: bytes = pair.public_key.to_bytes()
         self.public_key_protobuf: bytes = pair.public_key.serialize()
-        self._noise = NoiseTransport(pair, noise_privkey=create_noise_key_pair().private_key)
+        fresh = create_noise_key_pair()  # of this process alone, and the other side's is shown in each handshake
+        self._noise_key: bytes = fresh.public_key.to_bytes()
+        self._noise = NoiseTransport(pair, noise_privkey=fresh.private_key)
 
     async def upgrade(
         self, socket: trio.SocketStream, *, outbound: bool, expected: bytes | None = None
     ) -> tuple[bytes, Muxer]:
         """Handshake with the other side: its key (32 B) and the muxer, which the caller starts and closes.
 
-        Raises UpgradeError. Closes the socket if it does not return. The caller sets the deadline.
+        Raises UpgradeError; that is TwinError if the other side has our key and is not this process. Closes the socket
+        if it does not return. The caller sets the deadline.
         """
         wire = Wire(socket, is_initiator=outbound)
         try:
@@ -164,6 +171,10 @@ class Upgrader:
     async def _handshake(self, wire: Wire, expected: bytes | None) -> tuple[bytes, Muxer]:
         secured = await self._secure(wire)
         peer = peer_from_id_bytes(secured.get_remote_peer().to_bytes())
+        if peer == self.peer:
+            if secured.remote_permanent_pubkey.to_bytes() == self._noise_key:
+                raise UpgradeError("that is our own address")
+            raise TwinError("another process has the identity of this one")
         if expected not in (None, peer):
             raise UpgradeError(f"another peer answers at this address, {peer_id(peer)}")
         session = Session(wire, secured.conn.noise_state)

@@ -121,6 +121,11 @@ def announced_address(text: str) -> Address:
     return address
 
 
+def address_of(remote: tuple[str, int]) -> Address:
+    """The address of an IP and a port."""
+    return Address("ip6" if ":" in remote[0] else "ip4", *remote)
+
+
 def bootstrap_address(text: str) -> Address:
     """A peer to begin with: an IP address or a name, and a port, that can be dialled. Raises DecodeError."""
     address = parse_address(text, allow_dns=True)

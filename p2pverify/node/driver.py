@@ -28,7 +28,9 @@ from p2pverify.core.events import (
     RequestArrived,
     StoredAnswer,
     StoredEvidence,
+    Synced,
     Tick,
+    TwinMet,
 )
 from p2pverify.core.evidence import NO_EVIDENCE
 from p2pverify.core.loading import OnOutcome
@@ -43,6 +45,7 @@ from p2pverify.node.journal import Journal
 from p2pverify.node.messages import decode_batch
 from p2pverify.node.outbox import Outbox
 from p2pverify.node.ports import GossipVerdict
+from p2pverify.node.signing import SILENT, standstill
 from p2pverify.node.timing import Times
 from p2pverify.node.worker import Worker
 
@@ -53,6 +56,15 @@ TICKETS_MAX = 256
 TICK_MS_MAX = 5_000  # the wall clock may be set, and a laptop may have slept
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+
+class TwinError(Exception):
+    """Another process runs with this identity."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = "stop the other one, or give this machine an identity of its own: 'p2pverify --home DIR init'"
 
 
 @dataclass(slots=True, eq=False)
@@ -66,7 +78,8 @@ class _Waiter:
 class Driver:
     """Runs one machine. `open_referee` gives the engine that judges across classes, when it is first needed.
 
-    `silent` is a cheat for testnets: requests are never answered.
+    `silent` is a cheat for testnets: requests are never answered. `alone` is the operator's word that nobody can show
+    more of the own log than this home holds.
     """
 
     def __init__(
@@ -78,10 +91,12 @@ class Driver:
         open_referee: Callable[[], ports.Engine] | None = None,
         clock: Callable[[], int] = unix_ms,
         silent: bool = False,
+        alone: bool = False,
     ) -> None:
         self.machine = machine
         self._clock = clock
         self._silent = silent
+        self._alone = alone
         self._worker = Worker(engine, open_referee, clock=clock)
         self._outbox = Outbox(
             journal, self._worker, clock=clock, respond=self._respond, feed=self._feed, stalled=self._note_stalled
@@ -95,7 +110,8 @@ class Driver:
         self._finalised = trio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._excluded: frozenset[bytes] = frozenset()
-        self._is_leaving = False
+        self._refused = trio.Event()  # to start
+        self._standing: dict[str, str] = {}  # why nothing is signed, as it was logged last
         self._counts: dict[str, int] = {}
 
     @property
@@ -122,19 +138,23 @@ class Driver:
 
         `on_outcome` is told what became of each record before the next one is asked for.
         """
-        taken = self.machine.load(records, answers, self._clock(), evidence, on_outcome)
+        taken = self.machine.load(records, answers, self._clock(), evidence, on_outcome, alone=self._alone)
         self._catchup.settle()
         return taken
 
     async def run(self, network: ports.Network, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
-        """Drive the machine until cancelled. Raises the journal's error if something cannot be written."""
-        self.machine.wake_silently(self._clock())  # loading may have taken long
+        """Drive the machine until cancelled.
+
+        Raises the journal's error if something cannot be written, and TwinError if another process runs with this
+        identity and this one has signed nothing yet.
+        """
         self.on_final(partial(self._exclude_convicted, network))
         self._exclude_convicted(network)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._worker.run, self._feed)
             nursery.start_soon(self._outbox.run, network)
             nursery.start_soon(self._tick)
+            nursery.start_soon(self._refuse)
             task_status.started()
 
     async def use_engine(self, do: Callable[[ports.Engine], _T], *, role: str = OWN) -> _T:
@@ -146,7 +166,6 @@ class Driver:
 
     def leave(self) -> None:
         """Leave the network for good: as soon as this peer may sign, it says so."""
-        self._is_leaving = True
         self._handle(Leave())
 
     def on_final(self, listener: Callable[[], None]) -> None:
@@ -230,6 +249,14 @@ class Driver:
         """A session that fetches what this peer lacks from a neighbour."""
         return self._catchup.session(peer)
 
+    def synced(self, peer: bytes) -> None:
+        """A session with a neighbour was complete."""
+        self._handle(Synced(peer))
+
+    def met_twin(self, where: str) -> None:
+        """Another process has proven to hold our key."""
+        self._handle(TwinMet(where))
+
     async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
         """Take what a session brought. Each record is judged by itself: one that is refused says nothing of others."""
         await self._catchup.take_records(records, source)
@@ -283,6 +310,9 @@ class Driver:
             self._enqueue(self._left_behind(), received=isinstance(event, RecordsArrived))
             return None
         self._enqueue(effects, received=isinstance(event, RecordsArrived))
+        context = self.machine.context
+        if context.silence.stopped and not context.has_signed:
+            self._refused.set()
         if not isinstance(event, Tick):
             self._changed.set()
         return effects
@@ -316,8 +346,8 @@ class Driver:
     async def _tick(self) -> None:
         """Send ticks when the machine wants them. Other events may move the next one, so they wake us."""
         while True:
-            pending = self._is_leaving and not self.machine.context.is_leaving
-            self._handle(Leave() if pending else Tick())
+            self._handle(Tick())
+            self._log_standing()
             is_due = False
             while not is_due:
                 self._changed = trio.Event()
@@ -326,6 +356,19 @@ class Driver:
                 with trio.move_on_after(wait_ms / 1000) as scope:
                     await self._changed.wait()
                 is_due = scope.cancelled_caught
+
+    def _log_standing(self) -> None:
+        """Say why nothing is signed, each reason when it begins and when it is over."""
+        now = standstill(self.machine, self._clock())
+        for kind in now.keys() - self._standing.keys():
+            log.log(logging.INFO if kind == SILENT else logging.WARNING, "%s", now[kind])
+        if self._standing and not now:
+            log.info("this peer signs again")
+        self._standing = now
+
+    async def _refuse(self) -> None:
+        await self._refused.wait()
+        raise TwinError(self.machine.context.silence.stopped)
 
     def _count(self, what: str) -> None:
         self._counts[what] = self._counts.get(what, 0) + 1

@@ -1,6 +1,6 @@
 """The home directory: where a node keeps its identity, database, lock and the address of its local API.
 
-    config.toml  network.toml  identity.key  node.db  api  token  node.lock
+    config.toml  network.toml  identity.key  node.db  api  token  leaving  node.lock
 
 Every command imports this module, so it needs little more than the standard library. What `config.toml` and
 `network.toml` mean, and what the database holds, is left to others.
@@ -87,6 +87,10 @@ class Home:
     @property
     def token_path(self) -> Path:
         return self.path / "token"
+
+    @property
+    def leaving_path(self) -> Path:
+        return self.path / "leaving"
 
     @property
     def lock_path(self) -> Path:
@@ -180,6 +184,21 @@ class Home:
         """Say that no API listens any more."""
         with _translated(self.api_path):
             self.api_path.unlink(missing_ok=True)
+
+    def keep_leave(self) -> None:
+        """Remember that this peer shall leave its network for good, also if it cannot sign that now."""
+        with _translated(self.leaving_path), atomic_file(self.leaving_path, mode=0o600) as file:
+            file.write(b"This peer leaves its network for good; 'p2pverify join --rejoin' takes part again.\n")
+
+    def wants_leave(self) -> bool:
+        """Whether `keep_leave` was called since the last `forget_leave`."""
+        return self.leaving_path.exists()
+
+    def forget_leave(self) -> None:
+        """Take part again."""
+        with _translated(self.leaving_path):
+            self.leaving_path.unlink(missing_ok=True)
+        _sync_directory(self.path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -149,6 +149,14 @@ class Inbox(Protocol):
         """Judge the records that a session brought, and take those that deserve it. Waits while the disk is busy."""
         ...
 
+    def synced(self, peer: bytes) -> None:
+        """A session with this neighbour, whose key the connection has proven, was complete."""
+        ...
+
+    def met_twin(self, where: str) -> None:
+        """Another process has proven to hold our own key; `where` it is, for people."""
+        ...
+
 
 class SyncSession(Protocol):
     """One session, as `core.sync` describes it."""
@@ -167,6 +175,11 @@ class SyncSession(Protocol):
 
     def release(self) -> None:
         """The session is over, however it ended."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has ended, and all that the neighbour holds is here."""
         ...
 
     @property

@@ -13,6 +13,7 @@ from p2pverify.core.state import Member, State
 from p2pverify.node import ports
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Journal
+from p2pverify.node.signing import standstill
 
 FINAL_LAG_MAX = 3  # epochs, the age of the newest final cut from which a node is not ready
 PACE_EPOCHS = 3  # for which the engine's late jobs are held against it
@@ -83,9 +84,9 @@ def _is_early(node: Node) -> str | None:
     return f"the network begins in {left_ms // 1000 + 1} s" if node.epoch < 0 else None
 
 
-def _is_silent(node: Node) -> str | None:
-    is_silent = node.epoch >= 0 and node.driver.now_ms() < node.machine.context.quiet_until_ms
-    return "silent for an epoch after the start" if is_silent else None
+def _stands_still(node: Node) -> str | None:
+    """Why nothing is signed, or soon will not be."""
+    return "; ".join(standstill(node.machine, node.driver.now_ms()).values()) or None
 
 
 def _misses_own_record(node: Node) -> str | None:
@@ -153,7 +154,7 @@ def _has_faults(node: Node) -> str | None:
 #: In the order in which the reasons are told.
 CHECKS: tuple[Callable[[Node], str | None], ...] = (
     _is_early,
-    _is_silent,
+    _stands_still,
     _misses_own_record,
     _cannot_store,
     _is_convicted,

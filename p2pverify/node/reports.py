@@ -155,7 +155,7 @@ class NodeReports(Reports):
     # ------------------------------------------------------------ helpers
 
     def _is_quiet(self) -> bool:
-        return self._driver.now_ms() < self._machine.context.quiet_until_ms
+        return self._machine.context.silence.is_on
 
     def _score_of(self, peer: bytes) -> view.Score | None:
         """In the newest final view; None for a peer that is no member there."""

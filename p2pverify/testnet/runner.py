@@ -119,6 +119,8 @@ class Testnet:
         arguments += ["--engine", peer.path.engine, "--variant", peer.path.variant]
         for other in others:
             arguments += ["--bootstrap", self.address(other)]
+        if len(self.plan.peers) == 1:
+            arguments.append("--alone")
         if peer.cheat is not None:
             arguments += ["--cheat", str(peer.cheat.spec)]
         return arguments

@@ -233,7 +233,7 @@ async def start_node(
             caught.append((driver, mesh, self))
 
     monkeypatch.setattr(app, "NodeReports", Caught)
-    settings = app.NodeSettings(home, *network, bootstrap=bootstrap, engine="toy")
+    settings = app.NodeSettings(home, *network, bootstrap=bootstrap, engine="toy", alone=not bootstrap)
     running = await nursery.start(app.run_node, settings)
     return Node(running, *caught[0])
 

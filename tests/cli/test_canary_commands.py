@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def honest(folder: Path) -> Iterator[str]:
-    with joined(folder / "founder", folder / "n.toml", "--engine", "toy") as address:
+    with joined(folder / "founder", folder / "n.toml", "--engine", "toy", "--alone") as address:
         yield address
 
 

@@ -9,7 +9,6 @@ from p2pverify.core.events import (
     Compute,
     Computed,
     Judged,
-    Leave,
     Publish,
     RecordsArrived,
     RequestArrived,
@@ -107,24 +106,6 @@ def test_a_tampered_request_has_a_bad_signature_and_text_must_be_unicode() -> No
         assert word in refused.value.detail
 
 
-def test_a_peer_that_left_joins_again_when_it_is_started_again() -> None:
-    """Leaving ends the membership with the next cut; a new start is a new join, with the same counts."""
-    world = World(4, seed=41, cores=4)
-    world.run_epochs(4)
-    peer = world.peers[3]
-    world._handle(peer, Leave())
-    world.run_epochs(2)
-    member = world.peers[0].machine.fold.latest.members[peer.machine.key]
-    assert not member.active
-    world.crash(3)
-    world.restart(3)
-    world.run_epochs(4)
-    again = world.peers[0].machine.fold.latest.members[peer.machine.key]
-    assert again.active
-    assert again.joined_epoch > member.joined_epoch
-    assert again.agreements >= member.agreements
-
-
 class OtherNumerics(World):
     """One peer serves another quantisation: the tokens are the same, the logits are not."""
 
@@ -140,21 +121,6 @@ def test_equal_tokens_from_other_logits_are_other_answers_in_a_class() -> None:
     state = world.peers[0].machine.fold.latest
     assert state.members[world.peers[1].machine.key].convicted_after >= 4
     assert all(state.members[p.machine.key].dissents == 0 for p in world.peers if p.name != 1)
-
-
-def test_nothing_is_signed_before_genesis_or_in_the_first_epoch_after_a_start() -> None:
-    """A peer that starts in a running network looks for its own past first."""
-    identities = seeds(1, "machine")
-    network = make_network(identities)
-    params = network.params
-    early = Machine(network, identities[0], 0, MANIFEST, 64)
-    early.load([], [], params.genesis_ms - 5000)
-    assert early.handle(Tick(), params.genesis_ms - 1) == []
-    assert early.handle(Tick(), params.genesis_ms) != []
-    late = Machine(network, identities[0], 0, MANIFEST, 64)
-    late.load([], [], params.epoch_start_ms(3))
-    assert late.handle(Tick(), params.epoch_start_ms(4) - 1) == []
-    assert late.handle(Tick(), params.epoch_start_ms(4)) != []
 
 
 def test_what_was_stored_is_loaded_whatever_the_clock_says() -> None:
@@ -175,7 +141,7 @@ def test_no_number_is_signed_again_while_own_records_are_missing() -> None:
     chain = list(peer.machine.context.ledger.chain(peer.machine.key))
     lost = chain[len(chain) // 2]
     machine = world._machine(peer.seed)
-    machine.load([data for data in peer.disk if data != lost.data], [], world.now)
+    machine.load([data for data in peer.disk if data != lost.data], [], world.now, alone=True)
     machine.expect_own(len(chain))
     assert machine.context.own_missing == lost.seq
     for epoch in range(20, 40):
@@ -188,26 +154,6 @@ def test_no_number_is_signed_again_while_own_records_are_missing() -> None:
     assert machine.context.write(Kind.LEAVE, encode([]), later_ms).seq == machine.context.ledger.held(machine.key) - 1
     assert machine.context.ledger.head(machine.key)[1] >= len(chain)
     assert not machine.context.ledger.is_forked(machine.key)
-
-
-def test_a_restored_backup_takes_up_its_later_records_from_others() -> None:
-    """A home restored from an old backup is shown its own later records and goes on behind them: no fork."""
-    world = World(4, seed=43, cores=4)
-    key = world.peers[1].machine.key
-
-    def written() -> int:
-        return sum(1 for _ in world.peers[0].machine.context.ledger.chain(key))
-
-    world.run_epochs(3)
-    backup, in_backup = list(world.peers[1].disk), written()
-    world.run_epochs(3)
-    world.crash(1)
-    before = written()
-    world.peers[1].disk = backup
-    world.restart(1)
-    world.run_epochs(5)
-    assert in_backup < before < written()
-    assert all(peer.machine.context.ledger.statistics()["forked"] == 0 for peer in world.peers)
 
 
 def test_a_batch_is_judged_by_its_worst_record() -> None:

@@ -42,6 +42,7 @@ class FakeSession:
         self._inbox = inbox
         self.taken = 0
         self.ended = False
+        self.is_complete = False
 
     def start(self) -> bytes:
         return bytes_of(self._inbox.records)
@@ -55,7 +56,7 @@ class FakeSession:
         return Step(tuple(number.to_bytes(2, "big") for number in sorted(found)), request)
 
     def end(self) -> None:
-        self.ended = True
+        self.ended = self.is_complete = True
 
     def release(self) -> None:
         """Nothing is claimed here."""
@@ -72,6 +73,8 @@ class FakeInbox:
     members: set[bytes] = field(default_factory=set)
     response: Callable[[bytes, bytes], Awaitable[bytes]] | None = None
     shown: bytes = b"evidence"
+    synced_with: set[bytes] = field(default_factory=set)
+    twins: list[str] = field(default_factory=list)
     changed: trio.Event = field(default_factory=trio.Event)
 
     def judge(self, message: bytes, source: bytes) -> GossipVerdict:
@@ -101,6 +104,14 @@ class FakeInbox:
 
     def sync_session(self, peer: bytes) -> "FakeSession":
         return FakeSession(self)
+
+    def synced(self, peer: bytes) -> None:
+        self.synced_with.add(peer)
+        self._wake()
+
+    def met_twin(self, where: str) -> None:
+        self.twins.append(where)
+        self._wake()
 
     async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
         await trio.lowlevel.checkpoint()

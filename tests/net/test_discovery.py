@@ -11,8 +11,7 @@ from p2pverify.core.limits import Rate
 from p2pverify.net import addresses, peers
 from p2pverify.net.addresses import SignedAddresses, sign_addresses
 from p2pverify.net.framing import read_frame, write_frame
-from p2pverify.net.peer_list import FRAME_BYTES_MAX, PeerList, decode_peer_list, encode_peer_list
-from p2pverify.net.peers import PROTOCOL
+from p2pverify.net.peer_list import FRAME_BYTES_MAX, PROTOCOL, PeerList, decode_peer_list, encode_peer_list
 from p2pverify.net.stream import StreamBrokenError
 from p2pverify.node.address import parse_address
 from tests.net.peers import NETWORK, OTHER_NETWORK, assert_answers, call, introduce, join, seed_of, stranger

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from p2pverify.core import sign
-from p2pverify.net import peers, requests, visit
+from p2pverify.net import peer_list, peers, requests, visit
 from p2pverify.net.host import DialError
 from p2pverify.net.visit import ask_peer
 from p2pverify.node.address import parse_address
@@ -105,7 +105,7 @@ async def test_a_peer_that_does_not_answer_has_seen_the_request(nursery):
 
     with trio.fail_after(10):
         mallory = await stranger(nursery)
-        mallory.handle(peers.PROTOCOL, introduce)
+        mallory.handle(peer_list.PROTOCOL, introduce)
         mallory.handle(requests.PROTOCOL, take)
         ask = partial(ask_peer, SEED, NETWORK, mallory.address, b"secret", before=marks.mark)
         with pytest.raises(AskFailed, match="reset"):

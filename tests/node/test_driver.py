@@ -16,7 +16,6 @@ from p2pverify.core.events import (
     Fetch,
     Finalised,
     Judged,
-    Leave,
     Persist,
     Publish,
     RecordsArrived,
@@ -27,15 +26,17 @@ from p2pverify.core.events import (
     StoredAnswer,
     StoredEvidence,
     Tick,
+    TwinMet,
 )
 from p2pverify.core.jobs import Purpose
 from p2pverify.core.records import NO_PREV, Kind, Record, make_record
 from p2pverify.node import ports
-from p2pverify.node.driver import TICKETS_MAX, Driver
+from p2pverify.node.driver import TICKETS_MAX, Driver, TwinError
 from p2pverify.node.journal import JournalStalled
 from p2pverify.node.messages import BATCH_RECORDS_MAX
 from p2pverify.node.outbox import EFFECTS_MAX
 from p2pverify.node.ports import GossipVerdict
+from p2pverify.node.signing import TWIN, standstill
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork, ScriptedMachine
 from tests.support.world import make_network, seeds
 
@@ -387,21 +388,34 @@ async def test_ticks_come_when_the_machine_wants_them(autojump_clock, nursery):
     nursery.cancel_scope.cancel()
 
 
-async def test_leaving_is_repeated_until_it_is_said(autojump_clock, nursery):
-    """A peer that may not sign yet says its leave later."""
-    bench = Bench(lambda event: [])
-    await nursery.start(bench.driver.run, bench.network)
-    bench.driver.leave()
-    bench.machine.next_wake_ms = lambda now_ms: now_ms + 100  # type: ignore[method-assign]
-    bench.driver.judge(encode([b"x"]), SOURCE)
-    with trio.fail_after(60):
-        await bench.machine.wait_events(Leave, 3)
-    bench.machine.context.is_leaving = True
-    said = len(bench.events(Leave))
-    with trio.fail_after(60):
-        await bench.machine.wait_events(Tick, len(bench.events(Tick)) + 2)
-    assert len(bench.events(Leave)) == said
-    nursery.cancel_scope.cancel()
+async def test_a_twin_that_is_met_before_anything_is_signed_ends_the_start(autojump_clock):
+    """The node ends with an error that says where the other one is; once it has signed, it goes on and says so."""
+    where = "at /ip4/192.0.2.1/tcp/4747"
+
+    def bench_of() -> Bench:
+        bench = Bench(lambda event: [])
+        stop = bench.machine.context.silence.stop
+        bench.machine.script = lambda event: stop(f"it runs {event.where}") or [] if isinstance(event, TwinMet) else []
+        return bench
+
+    fresh = bench_of()
+
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(fresh.driver.run, fresh.network)
+            fresh.driver.met_twin(where)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run()
+    assert caught.group_contains(TwinError, match="192.0.2.1")
+    bench = bench_of()
+    bench.machine.context.has_signed = True
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.driver.run, bench.network)
+        bench.driver.met_twin(where)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert "nothing is signed any more" in standstill(bench.machine, bench.driver.now_ms())[TWIN]
 
 
 async def test_final_cuts_are_told(autojump_clock, nursery):

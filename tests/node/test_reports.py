@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from p2pverify.core.cutter import cut_due_ms
+from p2pverify.core.events import Synced
 from p2pverify.core.peerid import peer_id
 from p2pverify.node.auditlog import AuditLog
 from p2pverify.node.classes import ClassError, expected_weights, match_class
@@ -101,8 +102,16 @@ async def test_readiness_says_why(autojump_clock):
     now = params.epoch_start_ms(4)
     assert reports.unready() == []
     assert reports.status()["ready"] is True
-    machine.wake_silently(now)
-    assert reports.unready() == ["silent for an epoch after the start"]
+    machine.context.silence.begin(now)
+    (reason,) = reports.unready()
+    assert "silent until others have shown our own log" in reason
+    assert "0 of 2 needed, of 3 in all" in reason
+    assert "--alone" in reason
+    assert reports.status()["quiet"] is True
+    machine.handle(Synced(world.peers[1].machine.key), now)
+    assert "1 of 2 needed" in reports.unready()[0]
+    machine.handle(Synced(world.peers[2].machine.key), now)
+    assert reports.unready() == []
     now = params.epoch_start_ms(9)
     network.peers = ()
     assert reports.unready() == ["no neighbours", "no final cut in the last 3 epochs"]

@@ -40,6 +40,7 @@ class Peer:
     ledger: Ledger = field(default_factory=Ledger)
     refuses: Callable[[Record], bool] = lambda record: False
     network_id: bytes = NETWORK
+    key: bytes = bytes(32)
 
     def __post_init__(self) -> None:
         self.fold = SimpleNamespace(

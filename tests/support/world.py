@@ -32,6 +32,7 @@ from p2pverify.core.events import (
     Score,
     Send,
     StoredEvidence,
+    Synced,
     Tick,
 )
 from p2pverify.core.jobs import Queue
@@ -40,6 +41,7 @@ from p2pverify.core.manifest import Manifest
 from p2pverify.core.network import ANY, DeterminismClass, Network, Params
 from p2pverify.testnet.world.engine import ACROSS, as_path, logits_of, score
 
+SYNC_PAGE = 512
 MANIFEST = Manifest("world", bytes(32), bytes(32), bytes(32), "none", "Apache-2.0", "a test", None)
 
 
@@ -216,8 +218,12 @@ class World:
 
     def _dispatch(self, peer: Peer, what: object) -> None:
         if what == "start":
-            peer.machine.load(peer.disk, peer.answers, self.now, peer.evidence)  # type: ignore[arg-type]
+            alone = self.network.founders == (peer.machine.key,)
+            peer.machine.load(peer.disk, peer.answers, self.now, peer.evidence, alone=alone)  # type: ignore[arg-type]
             self._handle(peer, Tick())
+            for other in self.peers:
+                if other is not peer:
+                    self._sync_with(peer, other)
             self.post(500 + self.dice.randrange(500), peer.name, "sync")
         elif what == "tick":
             self._handle(peer, Tick())
@@ -296,14 +302,21 @@ class World:
             self.post(2 * self._latency(), peer.name, ResponseArrived(effect.ask, data))
 
     def _sync(self, peer: Peer) -> None:
-        other = self.dice.choice([p for p in self.peers if p is not peer])
+        others = [p for p in self.peers if p is not peer]
+        if others:
+            self._sync_with(peer, self.dice.choice(others))
+
+    def _sync_with(self, peer: Peer, other: Peer) -> None:
         if not (peer.is_up and other.is_up and self.is_linked(peer, other)):
             return
         have = {head[0]: head[1] + 1 for head in peer.machine.context.ledger.heads()}
-        lacking = itertools.islice(other.machine.context.ledger.missing_from(have), 512)
+        lacking = itertools.islice(other.machine.context.ledger.missing_from(have), SYNC_PAGE)
         page = tuple(record.data for record in lacking)
+        late = self._latency()
         if page:
-            self.post(self._latency(), peer.name, RecordsArrived(page, other.machine.key))
+            self.post(late, peer.name, RecordsArrived(page, other.machine.key))
+        if len(page) < SYNC_PAGE:
+            self.post(late, peer.name, Synced(other.machine.key))
 
     # ------------------------------------------------------------ engines
 
@@ -355,7 +368,7 @@ class World:
         prompt = job.prompt
         if job.prompt_seed is not None:
             writer = b"" if job.role == REFEREE or not peer.path else b"path %d" % peer.path
-            prompt = tokens_of(b"prompt" + writer + job.prompt_seed, job_prompt_tokens(job))
+            prompt = tokens_of(b"prompt" + writer + job.prompt_seed, job.prompt_tokens)
         peer.cached = prompt
         key = key_of(prompt, job)
         lies = peer.lie is not None and peer.lie(key, self.dice)
@@ -396,7 +409,3 @@ def key_of(prompt: tuple[int, ...], job: Compute | Score) -> bytes:
 def tokens_of(data: bytes, count: int) -> tuple[int, ...]:
     stream = hashlib.shake_256(data).digest(count or 1)
     return tuple(stream[:count])
-
-
-def job_prompt_tokens(job: Compute) -> int:
-    return job.prompt_tokens

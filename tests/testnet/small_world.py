@@ -25,6 +25,7 @@ from p2pverify.core.events import (
     ResponseArrived,
     Send,
     StoredAnswer,
+    Synced,
     Tick,
 )
 from p2pverify.core.gossip_dice import Dice
@@ -233,12 +234,13 @@ class SmallWorld:
         if not self.actors[other].serves_sync(self.keys[name], self.now):
             return
         have, theirs = self.ledger(name), self.ledger(other)
-        if len(have) == len(theirs):
-            return
         lacking = itertools.islice((r for r in theirs.records() if r.id not in have), PAGE_MAX)
         page = tuple(record.data for record in lacking)
+        late = self._latency()
         if page:
-            self._post(self._latency(), name, RecordsArrived(page, self.keys[other]))
+            self._post(late, name, RecordsArrived(page, self.keys[other]))
+        if len(page) < PAGE_MAX:
+            self._post(late, name, Synced(self.keys[other]))
 
     # ------------------------------------------------------------ faults
 

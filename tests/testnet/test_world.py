@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.core.events import Judged, Persist
+from p2pverify.core.events import Judged, Persist, RecordsArrived
 from p2pverify.core.records import NO_PREV, Kind, make_record
 from p2pverify.core.sign import public_key
 from p2pverify.testnet.faults import Fault, FaultKind
@@ -148,7 +148,7 @@ def test_oracles_see_records_that_do_not_spread() -> None:
     )
     for peer in world.peers[1:]:
         peer.sync.answer = lambda _request: b""  # type: ignore[method-assign]
-    loner.take_records((hidden.data,), bytes(32))
+    loner.feed(RecordsArrived((hidden.data,), bytes(32)))
     loner.sync.answer = lambda _request: b""  # type: ignore[method-assign]
     world.rest()
     world.oracles.at_rest()

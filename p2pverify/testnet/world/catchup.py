@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.events import RecordsArrived, Synced
 from p2pverify.core.sync import SyncSession
 from p2pverify.testnet.world import items
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Rounds after which an answer that did not come is no longer waited for.
 PATIENCE_ROUNDS = 3
+#: Members with weight that a silent peer dials in a round.
+SEEK_AT_ONCE = 4
 
 
 @dataclass(slots=True)
@@ -52,6 +55,9 @@ class Catchup:
             if peer.sync_turn - going.heard < PATIENCE_ROUNDS:
                 return
             self._end(peer)
+        lacking = [key for key in peer.actor.machine.context.silence.lacking() if key not in peer.links]
+        for key in lacking[:SEEK_AT_ONCE]:
+            world.dial(peer, key)
         if peer.links:
             keys = sorted(peer.links)
             self._open(peer, keys[peer.sync_turn % len(keys)])
@@ -60,6 +66,12 @@ class Catchup:
         """A new neighbour: ask it at once, as nodes do, unless a session with another goes on."""
         if peer.number not in self._rounds:
             self._open(peer, key)
+
+    def _hurry(self, peer: "Peer") -> None:
+        """A peer that is silent asks its other neighbours at once."""
+        near = [key for key in peer.actor.machine.context.silence.lacking() if key in peer.links]
+        if near:
+            self._open(peer, near[0])
 
     def _open(self, peer: "Peer", key: bytes) -> None:
         session = peer.sync.session(key)
@@ -90,10 +102,13 @@ class Catchup:
         if step.request is not None:
             self._send(peer, source.key, request=step.request)
         if step.records:
-            peer.take_records(step.records, source.key)
+            peer.feed(RecordsArrived(step.records, source.key))
         if step.request is None:
             going.session.end()
             self._end(peer)
+            if going.session.is_complete:
+                peer.feed(Synced(source.key))
+                self._hurry(peer)
 
     def ended(self, peer: "Peer", key: bytes) -> None:
         """The link to a neighbour ended."""

@@ -118,11 +118,12 @@ class Peer:
         self.is_up = True
         now = self._local_ms
         self.actor.load(records, answers, now, evidence)
-        if self.speaks_from_ms > self._world.now_ms:
-            epoch_ms = self._world.network.params.epoch_ms
-            self.actor.machine.wake_silently(self.speaks_from_ms + self.skew_ms - epoch_ms)
+        context = self.actor.machine.context
+        context.quiet_until_ms = self.speaks_from_ms + self.skew_ms
+        if self._world.network.founders == (self.key,):
+            context.silence.begin(now, alone=True)
         self._route(gossip.Subscribe(self._world.topic))
-        self._feed(Tick())
+        self.feed(Tick())
         self._wake()
 
     def stop(self) -> None:
@@ -189,7 +190,7 @@ class Peer:
         if kind == TICK:
             if self._tick_at != self._world.now_ms or self._world.is_resting:
                 return
-            self._feed(_BEAT)
+            self.feed(_BEAT)
         elif kind == BEAT:
             if self._beat_at != self._world.now_ms:
                 return
@@ -204,13 +205,13 @@ class Peer:
         elif kind == SYNC:
             self._world.catchup.begin(self)
         elif kind == LEAVE:
-            self._feed(Leave())
+            self.feed(Leave())
         digests.append(item_digest(kind, number))
 
     def _take_message(self, kind: int, item: Item) -> int:
         """Requests of others, and what came of own ones; returns a number that tells which."""
         if kind == REQUEST:
-            self._feed(RequestArrived(item[2], item[3], item[4]))
+            self.feed(RequestArrived(item[2], item[3], item[4]))
             return crc32(item[3])
         if kind == EVIDENCE:
             shown = self.actor.evidence(item[3], self._local_ms)
@@ -220,7 +221,7 @@ class Peer:
         ask: int = item[2]
         if ask in self._asks:
             self._asks.discard(ask)
-            self._feed(ResponseArrived(ask, item[3], item[4]) if kind == RESPONSE else AskFailed(ask, item[3]))
+            self.feed(ResponseArrived(ask, item[3], item[4]) if kind == RESPONSE else AskFailed(ask, item[3]))
         return ask
 
     def _wake(self) -> None:
@@ -289,7 +290,7 @@ class Peer:
                     records = ()
             messages.append((effect.message_id, len(found)))
             found += records
-        judged = self._feed(RecordsArrived(tuple(found), delivered[0].source)) if found else None
+        judged = self.feed(RecordsArrived(tuple(found), delivered[0].source)) if found else None
         self._route(gossip.Verdicts(tuple(message_verdicts(messages, len(found), judged))))
         if judged is not None:
             for place in judged.rejected:
@@ -297,13 +298,9 @@ class Peer:
         if self._delivered:
             self._judge()
 
-    def take_records(self, records: tuple[bytes, ...], source: bytes) -> Judged | None:
-        """Records that came by catching up."""
-        return self._feed(RecordsArrived(records, source))
-
     # ------------------------------------------------------------ effects
 
-    def _feed(self, event: Event) -> Judged | None:
+    def feed(self, event: Event) -> Judged | None:
         """Give an event to the actor and take its effects in order; returns the verdict on records."""
         self._was_fed = True
         judged: Judged | None = None
@@ -376,7 +373,7 @@ class Peer:
 
     def _drop(self, job: Job, reason: str) -> None:
         self.jobs_dropped += 1
-        self._feed(ComputeFailed(job.job, reason, is_dropped=True))
+        self.feed(ComputeFailed(job.job, reason, is_dropped=True))
 
     def _computed(self, job: Job, since_ms: int) -> None:
         self.engine.finish()
@@ -384,7 +381,7 @@ class Peer:
         total_ms = self._local_ms - since_ms
         self._next_job()
         say = partial(self.actor.answer, now_ms=self._local_ms)
-        self._feed(outcome(job, self.actor.machine.context.class_index, total_ms, say))
+        self.feed(outcome(job, self.actor.machine.context.class_index, total_ms, say))
 
     def _note(self, text: str) -> None:
         self.notes[text] = self.notes.get(text, 0) + 1

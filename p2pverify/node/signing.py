@@ -1,0 +1,68 @@
+"""Why a node signs nothing, in words for its operator: what happened, and what to do."""
+
+from p2pverify.core.machine import Machine
+
+#: The kinds of reasons. What the clock of others says is a warning: it stops nobody from signing.
+SILENT, TWIN, AHEAD, LEFT, CLOCK = "silent", "twin", "ahead", "left", "clock"
+
+
+def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
+    """Each reason under its kind."""
+    context = machine.context
+    epoch = context.params.epoch_at(now_ms)
+    silence = context.silence
+    last = context.ledger.last(context.key)
+    found: dict[str, str] = {}
+    if silence.stopped:
+        found[TWIN] = (
+            f"{silence.stopped}: nothing is signed any more. Run this identity on one machine only, then start it again"
+        )
+    elif silence.is_on and epoch >= 0:
+        found[SILENT] = _silent(machine, epoch)
+    elif last is not None and last.epoch > epoch:
+        when = _lasts(context.params.epoch_start_ms(last.epoch) - now_ms)
+        found[AHEAD] = (
+            f"the own log is of epoch {last.epoch}, which begins in {when} by this clock: nothing is signed until "
+            "then. If this clock is wrong, put it right; if it was ahead before, wait, or go on with a new identity"
+        )
+    if context.is_leaving:
+        found[LEFT] = (
+            "this peer has left the network, or will as soon as it can sign; 'p2pverify join --rejoin' takes part again"
+        )
+    ahead = machine.clocks.ahead
+    if ahead:
+        apart = _lasts(abs(ahead) * context.params.epoch_ms)
+        found[CLOCK] = (
+            f"this machine's clock is about {apart} {'behind' if ahead > 0 else 'ahead of'} those of most members: "
+            "put it right"
+        )
+    return found
+
+
+def _silent(machine: Machine, epoch: int) -> str:
+    silence = machine.context.silence
+    if silence.hidden_epoch > epoch + 1:
+        return (
+            f"silent: others hold a record of this identity of epoch {silence.hidden_epoch}, and by this clock it is "
+            f"epoch {epoch}: put the clock right, or wait"
+        )
+    if epoch <= silence.listens_through:
+        return (
+            "silent: others have shown records of this identity that this home had lost; until epoch "
+            f"{silence.listens_through + 1} it listens whether another process signs with it"
+        )
+    shown, needed, others = silence.progress()
+    so_far = f"{shown} of {needed} needed, of {others} in all" if others else "nobody else has weight"
+    return (
+        f"silent until others have shown our own log (weight of the neighbours that have: {so_far}), as this home may "
+        "be an older copy. If it is the newest, and nobody can show more, start it with --alone"
+    )
+
+
+def _lasts(ms: int) -> str:
+    """A duration, rounded up."""
+    seconds = -(-ms // 1000)
+    for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{-(-seconds // size)} {word}"
+    return f"{seconds} s"

@@ -1,0 +1,223 @@
+"""When a started peer may sign: what ends its silence, and what it never signs of the time before."""
+
+from p2pverify.core import sign
+from p2pverify.core.events import Effect, Persist, RecordsArrived, Synced, Tick
+from p2pverify.core.machine import Machine
+from p2pverify.core.records import NO_PREV, Join, Kind, Record, make_record
+from tests.support.world import MANIFEST, World, make_network, seeds
+
+FOUNDERS = 7
+
+
+def written(effects: list[Effect]) -> list[Record]:
+    return [record for effect in effects if isinstance(effect, Persist) for record in effect.records]
+
+
+class Started:
+    """One founder of seven that starts in epoch 3, and its clock."""
+
+    def __init__(self, *, count: int = FOUNDERS, alone: bool = False, at_ms: int | None = None) -> None:
+        self.seeds = seeds(count, "silence")
+        self.network = make_network(self.seeds)
+        self.params = self.network.params
+        self.keys = [sign.public_key(seed) for seed in self.seeds]
+        self.machine = Machine(self.network, self.seeds[0], 0, MANIFEST, 64)
+        self.now = self.params.epoch_start_ms(3) + 1 if at_ms is None else at_ms
+        self.machine.load([], [], self.now, alone=alone)
+
+    @property
+    def silence(self):
+        return self.machine.context.silence
+
+    def synced(self, *numbers: int) -> list[Record]:
+        found: list[Record] = []
+        for number in numbers:
+            found += written(self.machine.handle(Synced(self.keys[number]), self.now))
+        return found
+
+    def tick(self, at_ms: int) -> list[Record]:
+        self.now = at_ms
+        return written(self.machine.handle(Tick(), at_ms))
+
+    def own(self, epoch: int, *, before: Record | None = None) -> Record:
+        """A record of this peer's that its home does not hold."""
+        return make_record(
+            self.seeds[0],
+            self.keys[0],
+            self.network.id,
+            epoch=epoch,
+            seq=0 if before is None else before.seq + 1,
+            prev=NO_PREV if before is None else before.id,
+            kind=Kind.JOIN,
+            payload=Join(0, self.machine.context.vrf_key, f"{epoch}").encode(),
+        )
+
+    def arrives(self, *records: Record) -> None:
+        self.machine.handle(RecordsArrived(tuple(record.data for record in records), self.keys[1]), self.now)
+
+
+def test_time_alone_does_not_end_the_silence_but_more_than_a_third_of_the_others_does() -> None:
+    """Six others with weight: two are not enough, however long it takes and however often they are asked."""
+    one = Started()
+    for epoch in range(4, 40):
+        assert one.tick(one.params.epoch_start_ms(epoch)) == []
+        assert one.synced(1, 2, 1, 0) == []
+    assert one.silence.progress() == (2, 3, 6)
+    said = one.synced(3)
+    assert {record.kind for record in said} == {Kind.NETWORK, Kind.MANIFEST, Kind.JOIN}
+    assert one.silence.first_epoch == 40
+
+
+def test_neighbours_without_weight_show_nothing() -> None:
+    """Keys are free, so however many of them do not count."""
+    one = Started()
+    for number in range(50):
+        one.machine.handle(Synced(sign.public_key(seeds(50, "strangers")[number])), one.now)
+    assert one.silence.is_on
+    assert one.silence.progress() == (0, 3, 6)
+
+
+def test_one_liar_is_enough_in_no_network_that_can_bear_one() -> None:
+    """Of four, a third can lie about nothing; two and three founders bear no liar, and need one that shows the log."""
+    for count in range(2, 40):
+        one = Started(count=count)
+        liars = (count - 1) // 3
+        one.synced(*range(1, 1 + liars))
+        assert one.silence.is_on
+        one.synced(1 + liars)
+        assert one.silence.is_on is (3 * (liars + 1) <= count - 1)
+
+
+def test_a_lone_founder_goes_on_only_if_told_to() -> None:
+    """Nobody can show it its log, so the operator has to say that its home is the newest."""
+    silent, told = Started(count=1), Started(count=1, alone=True)
+    assert silent.tick(silent.params.epoch_start_ms(90)) == []
+    assert told.tick(told.now) != []
+    assert told.silence.first_epoch == 4
+
+
+def test_a_start_before_genesis_waits_for_genesis_only() -> None:
+    """The key can have signed nothing: all founders begin together, and the first epoch is theirs."""
+    genesis = make_network(seeds(FOUNDERS, "silence")).params.genesis_ms
+    early = Started(at_ms=genesis - 5_000)
+    assert early.tick(genesis - 1) == []
+    assert early.tick(genesis) != []
+    assert early.silence.first_epoch == 0
+
+
+def test_a_clock_that_was_behind_genesis_proves_nothing() -> None:
+    """A machine whose clock is not set yet when it starts is silent like any other once it is."""
+    genesis = make_network(seeds(FOUNDERS, "silence")).params.genesis_ms
+    unset = Started(at_ms=genesis - 500_000)
+    assert unset.tick(unset.params.epoch_start_ms(900)) == []
+    assert unset.silence.is_on
+    assert unset.synced(1, 2, 3) != []
+    assert unset.silence.first_epoch == 901
+
+
+def test_what_was_shown_under_another_clock_is_forgotten() -> None:
+    """A clock that leaps may have hidden the newest records until then."""
+    one = Started()
+    one.synced(1, 2)
+    one.tick(one.now - 3_600_000)
+    one.tick(one.now + 3_600_000)
+    assert one.silence.progress()[0] == 0
+    assert one.synced(1, 2) == []
+    assert one.synced(3) != []
+
+
+def test_an_own_record_ahead_of_the_clock_keeps_the_peer_silent() -> None:
+    """Others hold more of the own log than this clock lets in: what they show now is not all."""
+    one = Started()
+    one.synced(1, 2)
+    one.arrives(one.own(9))
+    assert one.silence.hidden_epoch == 9
+    assert one.silence.progress()[0] == 0
+
+
+def test_own_records_that_the_home_had_lost_are_taken_and_listened_after_for_an_epoch() -> None:
+    """Whoever wrote them may still run, and would write another one within a whole epoch."""
+    one = Started()
+    one.arrives(one.own(2))
+    assert one.synced(1, 2, 3) == []
+    assert one.tick(one.params.epoch_start_ms(5) - 1) == []
+    said = one.tick(one.params.epoch_start_ms(5))
+    assert said[0].seq == 1
+    assert one.silence.first_epoch == 6
+    assert not one.silence.stopped
+
+
+def test_an_own_record_behind_a_missing_one_keeps_the_peer_silent() -> None:
+    """There is more of the own log than anybody has shown."""
+    one = Started()
+    first = one.own(1)
+    one.arrives(one.own(2, before=first))
+    one.synced(1, 2, 3)
+    assert one.tick(one.params.epoch_start_ms(8)) == []
+    one.arrives(first)
+    assert one.tick(one.params.epoch_start_ms(10))[0].seq == 2
+
+
+def test_an_own_record_of_after_the_start_is_a_twins() -> None:
+    """Nothing is signed any more, neither while silent nor later, whatever others show."""
+    one = Started()
+    one.tick(one.params.epoch_start_ms(4))
+    one.arrives(one.own(4))
+    assert "another process" in one.silence.stopped
+    assert one.synced(1, 2, 3) == []
+    assert one.tick(one.params.epoch_start_ms(60)) == []
+    assert not one.machine.context.has_signed
+
+
+def test_an_old_own_record_after_the_own_first_word_ends_signing_too() -> None:
+    """The log is forked already: every further record makes it worse."""
+    one = Started()
+    assert one.synced(1, 2, 3) != []
+    one.arrives(one.own(2))
+    assert "had lost a record of epoch 2" in one.silence.stopped
+    assert one.tick(one.params.epoch_start_ms(9)) == []
+
+
+def test_a_certified_cut_of_after_the_start_ends_the_silence() -> None:
+    """A peer that no session reaches hears of the cut by gossip, and goes on behind its own log."""
+    world = World(4, seed=21, cores=4)
+    world.run_epochs(4)
+    world.crash(1)
+    world.restart(1)
+    world._sync_with = lambda *_: None  # type: ignore[method-assign]
+    started = world.network.params.epoch_at(world.now)
+    peer = world.peers[1]
+
+    def is_over() -> bool:
+        return peer.machine.context.has_signed
+
+    assert world.run_until(is_over, epochs_max=6)
+    assert peer.machine.fold.latest.epoch > started
+    assert peer.machine.context.silence.first_epoch > started + 1
+    assert all(p.machine.context.ledger.statistics()["forked"] == 0 for p in world.peers)
+
+
+def test_all_peers_of_a_network_start_again_after_any_time() -> None:
+    """Everybody is silent, and everybody shows the others their logs: so cuts go on."""
+    world = World(5, seed=22, cores=5)
+    world.run_epochs(4)
+    before = world.peers[0].machine.fold.latest.index
+    for name in range(5):
+        world.crash(name)
+    world.run_epochs(20)
+    for name in range(5):
+        world.restart(name)
+    assert world.run_until(lambda: world.peers[0].machine.fold.latest.index > before, epochs_max=6)
+    assert all(not peer.machine.context.silence.is_on for peer in world.peers)
+
+
+def test_two_of_three_founders_go_on_when_the_third_is_gone() -> None:
+    """One of them starts again, and the only other one that is left shows it its log."""
+    world = World(3, seed=23, cores=3)
+    world.run_epochs(4)
+    world.crash(2)
+    world.run_epochs(1)
+    world.crash(1)
+    world.restart(1)
+    before = world.peers[0].machine.fold.latest.index
+    assert world.run_until(lambda: world.peers[0].machine.fold.latest.index > before + 1, epochs_max=8)
