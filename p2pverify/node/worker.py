@@ -80,7 +80,7 @@ class Worker:
         self._queue: Queue[Job] = Queue(self._estimate, self._doubt)
         self._woken = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
-        self._counts = dict.fromkeys(("done", "failed", "late", "dropped"), 0)
+        self._counts = dict.fromkeys(("jobs done", "jobs failed", "jobs late", "jobs dropped"), 0)
         self._busy_ms = 0
         self._drops = _Drops()
 
@@ -96,7 +96,7 @@ class Worker:
         if self._queue.push(job, job.purpose, now_ms + left_ms, now_ms):
             self._woken.set()
             return None
-        self._counts["dropped"] += 1
+        self._counts["jobs dropped"] += 1
         self._drops.note([job.purpose])
         return ComputeFailed(job.job, TOO_MANY, is_dropped=True)
 
@@ -140,16 +140,16 @@ class Worker:
         ended_ms = _now_ms()
         self._queue.charge(entry, ended_ms - began_ms)
         self._busy_ms += ended_ms - began_ms
-        self._counts["done"] += 1
-        self._counts["failed"] += isinstance(event, ComputeFailed)
-        self._counts["late"] += entry.deadline_ms is not None and ended_ms > entry.deadline_ms
+        self._counts["jobs done"] += 1
+        self._counts["jobs failed"] += isinstance(event, ComputeFailed)
+        self._counts["jobs late"] += entry.deadline_ms is not None and ended_ms > entry.deadline_ms
         if isinstance(entry.job, _Call):
             entry.job.done.set()
         elif event is not None:
             feed(event)
 
     def _drop(self, entries: list[Entry[Job]], feed: Callable[[Outcome], None]) -> None:
-        self._counts["dropped"] += len(entries)
+        self._counts["jobs dropped"] += len(entries)
         self._drops.note([entry.purpose for entry in entries])
         for entry in entries:
             assert not isinstance(entry.job, _Call)  # they have no deadline
@@ -167,7 +167,7 @@ class Worker:
         return {
             "jobs waiting": len(self._queue),
             "oldest waiting ms": self._queue.oldest_ms(_now_ms()),
-            **{f"jobs {what}": number for what, number in self._counts.items()},
+            **self._counts,
             **self._drops.statistics(),
             "engine busy ms": self._busy_ms,
         }
