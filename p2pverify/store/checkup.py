@@ -58,18 +58,22 @@ class _Faults:
 
 def check_up(database: Path, network_id: bytes | None, own: bytes) -> Checkup:
     """Read a database from end to end. Raises StoreError for one of another network or peer, or that is none."""
-    with translated(database), reading(database) as connection:
-        schema.check_kind(connection, database)
-        faults = _Faults()
-        for line in schema.find_faults(connection, database):
-            faults.add(Fault("file", line))
+    faults = _Faults()
+    with translated(database):
         try:
-            return _walk(connection, faults, network_id, own)
-        except sqlite3.DatabaseError as error:
+            with reading(database) as connection:
+                schema.check_kind(connection, database)
+                lines = schema.find_faults(connection, database)
+                for line in lines:
+                    faults.add(Fault("file", line))
+                if schema.are_of_indexes(lines):
+                    return _walk(connection, faults, network_id, own)
+                faults.add(Fault("file", "its rows were not read, since they may be anything"))
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if not is_damage(error):
                 raise
             faults.add(Fault("file", f"it cannot be read to its end ({error})"))
-            return Checkup(network_id or b"", own, 0, 0, 0, 0, tuple(faults.found), faults.more)
+    return Checkup(network_id or b"", own, 0, 0, 0, 0, tuple(faults.found), faults.more)
 
 
 def _walk(connection: sqlite3.Connection, faults: _Faults, network_id: bytes | None, own: bytes) -> Checkup:

@@ -100,8 +100,10 @@ def from_sqlite(error: sqlite3.Error, path: Path, *, then: str = " and try again
     return StoreError(reason, hint.format(path=path) + ("" if fatal else then), fatal=fatal)
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether a sqlite3 error says that the file is not as it was written."""
+def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
+    """Whether an error of sqlite3 says that the file is not as it was written."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
     code = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -120,5 +122,7 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise from_sqlite(error, path) from error
+    except UnicodeDecodeError as error:  # what Python makes of SQLite's own words about a damaged schema
+        raise StoreError("the database is damaged", RESTORE_HINT.format(path=path)) from error
     except OSError as error:
         raise from_os(error, path) from error

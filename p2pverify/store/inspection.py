@@ -110,6 +110,12 @@ class Inspection:
         return max(self._numbers(), default=-1) + 1
 
     @property
+    def misnumbered(self) -> list[tuple[int, bytes, int]]:
+        """Rows of the own log's table with the number of another record: number, id, and the right number."""
+        found = [(seq, record_id, self._verified.get(record_id, seq)) for seq, record_id in self._own_log.items()]
+        return [row for row in found if row[0] != row[2]]
+
+    @property
     def own_holes(self) -> list[int]:
         """Numbers of own records that were signed and cannot be read, in order."""
         return sorted(self._numbers() - set(self._verified.values()))

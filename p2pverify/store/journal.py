@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from p2pverify.core.errors import DecodeError, LocalProtocolError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
+from p2pverify.core.ledger import Ledger
 from p2pverify.core.loading import Outcome
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import JournalStalled, Kept, decode_output, decode_stored_evidence, encode_output
 from p2pverify.store.errors import StoreError
 from p2pverify.store.inspection import Damage, Inspection, name_damage
+from p2pverify.store.repair import Repair
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, Write
 
@@ -64,7 +66,7 @@ class StoreJournal:
     def load_into(self, driver: Driver) -> int:
         """Give a node what was stored, and say what is damaged. Blocks. Returns how many records were taken."""
         taken = driver.load(self.records(), self.answers(), self.evidence(), self.take_outcome)
-        driver.machine.expect_own(self.end_loading())
+        driver.machine.expect_own(self.end_loading(driver.machine.context.ledger))
         return taken
 
     def records(self) -> Iterator[bytes]:
@@ -93,24 +95,33 @@ class StoreJournal:
             except DecodeError as error:
                 log.warning("stored evidence of slot %d of epoch %d is left out: %s", slot, epoch, error.reason)
 
-    def end_loading(self) -> int:
+    def end_loading(self, ledger: Ledger) -> int:
         """Name what is damaged, and let it be replaced. Returns the number below which own records were signed.
 
-        Blocks; before the store runs.
+        `ledger` has what was taken. Blocks; before the store runs.
         """
         found = self._inspection
         assert found is not None
-        for damage in found.damaged[:_NAMED_MAX]:
+        superseded = frozenset(damage.place for damage in found.damaged if _is_held(damage, ledger))
+        damaged = [damage for damage in found.damaged if damage.place not in superseded]
+        for damage in damaged[:_NAMED_MAX]:
             log.warning("%s; %s", name_damage(damage, self._own), self._what_follows(damage))
-        if len(found.damaged) > _NAMED_MAX:
-            log.warning("%d more stored records are damaged", len(found.damaged) - _NAMED_MAX)
+        if len(damaged) > _NAMED_MAX:
+            log.warning("%d more stored records are damaged", len(damaged) - _NAMED_MAX)
         self._name_missing(found)
-        if found.misdescribed:
-            log.warning("%d stored records had wrong columns beside them, now put right", len(found.misdescribed))
-            self._store.describe_anew(found.misdescribed)
+        repair = Repair(tuple(found.misdescribed), tuple(sorted(superseded)), tuple(found.misnumbered))
+        if repair:
+            log.warning(
+                "put right in the database: %d records with wrong columns beside them, %d damaged ones that are held "
+                "elsewhere in it, %d numbers of own records",
+                len(repair.misdescribed),
+                len(repair.superseded),
+                len(repair.misnumbered),
+            )
+            self._store.mend(repair)
         if self._bad_answers:
             log.warning("%d stored answers are damaged; they are answered anew if asked for", len(self._bad_answers))
-        self._store.allow_replacing((damage.id for damage in found.damaged), self._bad_answers)
+        self._store.allow_replacing((damage.id for damage in damaged), self._bad_answers)
         return found.signed_before
 
     def _what_follows(self, damage: Damage) -> str:
@@ -128,3 +139,9 @@ class StoreJournal:
                 len(gone),
                 gone[0],
             )
+
+
+def _is_held(damage: Damage, ledger: Ledger) -> bool:
+    """Whether the record of a damaged row, which does not say its id, stands in another row: its number is taken."""
+    held = ledger.at(damage.author, damage.seq)
+    return held is not None and held.id != damage.id

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from p2pverify.core.errors import LocalProtocolError
-from p2pverify.core.records import Record
-from p2pverify.store.inspection import Row
 from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, PutState, Write
 
 _PUT_RECORD = """
@@ -21,9 +19,6 @@ _PUT_RECORD = """
 _REPLACE_RECORD = """
     INSERT OR REPLACE INTO records (place, id, author, seq, kind, epoch, bytes, added)
     VALUES ((SELECT place FROM records WHERE id = ?1), ?1, ?2, ?3, ?4, ?5, ?6, ?7)"""
-_REPLACE_PLACE = """
-    INSERT OR REPLACE INTO records (place, id, author, seq, kind, epoch, bytes, added)
-    SELECT place, ?, ?, ?, ?, ?, bytes, added FROM records WHERE place = ?"""
 _PUT_OWN = "INSERT INTO own_log (seq, id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _PUT_ANSWER = """
     INSERT INTO answers (requester, question, response, added) VALUES (?, ?, ?, ?)
@@ -54,12 +49,6 @@ class Damaged:
             self.answers.difference_update(
                 (write.requester, write.question) for write in writes if isinstance(write, PutAnswer)
             )
-
-
-def rewrite_row(database: sqlite3.Connection, row: Row, record: Record) -> None:
-    """Put the columns of a row right; its place and its bytes stay."""
-    described = (record.id, record.author, record.seq, int(record.kind), record.epoch)
-    database.execute(_REPLACE_PLACE, (*described, row.place))
 
 
 def refusal(database: sqlite3.Connection, own: bytes, writes: Iterable[Write]) -> LocalProtocolError | None:

@@ -115,11 +115,15 @@ def check(database: sqlite3.Connection, path: Path, network_id: bytes, own: byte
     """
     check_kind(database, path)
     faults = find_faults(database, path)
-    indexes = [fault for fault in faults if " index " in fault]
-    if len(indexes) < len(faults):
+    if not are_of_indexes(faults):
         raise StoreError(f"the database is damaged ({faults[0]})", RESTORE_HINT.format(path=path))
     check_owner(database, network_id, own)
-    return indexes
+    return faults
+
+
+def are_of_indexes(faults: list[str]) -> bool:
+    """Whether the faults that were found are of indexes alone, which follow from their tables."""
+    return all(" index " in fault for fault in faults)
 
 
 def mend_indexes(database: sqlite3.Connection, path: Path, faults: list[str]) -> None:
@@ -172,7 +176,7 @@ def find_faults(database: sqlite3.Connection, path: Path) -> list[str]:
         if not found.issuperset(_TABLES):
             return ["its tables are not those that p2pverify made"]
         lines = [str(line) for (line,) in database.execute(f"PRAGMA integrity_check({_FAULTS_MAX})")]
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if not is_damage(error):
             raise
         return [str(error)]

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from p2pverify.core.errors import LocalProtocolError
-from p2pverify.core.records import Record
 from p2pverify.store import schema
 from p2pverify.store.disk import disk_figures
 from p2pverify.store.errors import StoreError, from_sqlite, translated
 from p2pverify.store.inspection import Inspection, Row
-from p2pverify.store.rows import Damaged, put, refusal, rewrite_row
+from p2pverify.store.repair import Repair
+from p2pverify.store.rows import Damaged, put, refusal
 from p2pverify.store.writes import Write, check_write
 
 if TYPE_CHECKING:
@@ -168,13 +168,12 @@ class Store:
         """Whether the row of a record is damaged and not yet replaced."""
         return record_id in self._damaged.records
 
-    def describe_anew(self, rows: Iterable[tuple[Row, Record]]) -> None:
-        """Write the columns beside whole records again, from what the records say. Blocks; before `run`."""
+    def mend(self, repair: Repair) -> None:
+        """Put right what follows from whole records. Blocks; before `run`."""
         with translated(self.path):
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                for row, record in rows:
-                    rewrite_row(self._writer, row, record)
+                repair.carry_out(self._writer)
                 self._writer.execute("COMMIT")
             except BaseException:
                 if self._writer.in_transaction:

@@ -209,14 +209,14 @@ async def test_what_was_damaged_on_disk_comes_back_from_neighbours(tmp_path):
                 assert context.own_missing == 3
                 assert not context.may_write(unix_ms() + 100 * EPOCH_MS)
                 assert "own record number 3 is missing" in str(bob.reports.unready())
-                assert bob.reports.counters()["store records_damaged"] == 3
+                assert bob.store.statistics()["records_damaged"] == 3
             async with running("bob", made, tmp_path, alice.address) as bob:
                 context = bob.driver.machine.context
                 await bob.driver.wait_final(alice.driver.machine.fold.latest.index + 3)
                 await alice.driver.wait_final(bob.driver.machine.fold.latest.index)
                 assert context.own_missing is None
                 assert context.ledger.statistics()["forked"] == 0
-                assert bob.reports.counters()["store records_damaged"] == 0
+                assert bob.store.statistics()["records_damaged"] == 0
                 chain = [record.id for record in context.ledger.chain(own)]
                 assert chain[: len(said)] == said
                 assert len(chain) > len(said)

@@ -2,19 +2,21 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tested
 from hypothesis import strategies as st
 
 from p2pverify.core import sign
 from p2pverify.core.canon import encode
 from p2pverify.core.errors import DecodeError, GossipIgnore
 from p2pverify.core.events import StoredAnswer, StoredEvidence
-from p2pverify.core.records import NO_PREV, Kind, Record, make_record
+from p2pverify.core.ledger import Ledger
+from p2pverify.core.records import NO_PREV, Kind, Record, decode_record, make_record
 from p2pverify.node.journal import Kept, decode_output, decode_stored_evidence, encode_output
 from p2pverify.store import schema
 from p2pverify.store.checkup import check_up
@@ -45,6 +47,7 @@ def log_of(seed: bytes, count: int) -> list[Record]:
 
 
 ALICES, BOBS = log_of(SEEDS[0], 6), log_of(SEEDS[1], 6)
+ALL = {record.data for record in (*ALICES, *BOBS)}
 STORED = [record for pair in zip(ALICES, BOBS, strict=True) for record in pair]
 
 
@@ -52,12 +55,16 @@ STORED = [record for pair in zip(ALICES, BOBS, strict=True) for record in pair]
 async def running(path: Path) -> AsyncIterator[tuple[Store, StoreJournal, int]]:
     """A store that was read as a node reads it at its start; with its journal, and the first free own number."""
     with closing(Store.open(path, NETWORK, ALICE)) as store:
-        journal = StoreJournal(store, ALICE)
-        for _ in journal.records():
+        journal, ledger = StoreJournal(store, ALICE), Ledger()
+        for data in journal.records():
+            with suppress(DecodeError, GossipIgnore):
+                record = decode_record(data)
+                if record.is_signed():
+                    ledger.add(record)
             journal.take_outcome(REFUSED)  # so that each row is held against itself
         list(journal.answers())
         list(journal.evidence())
-        free = journal.end_loading()
+        free = journal.end_loading(ledger)
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             yield store, journal, free
@@ -93,6 +100,15 @@ def flipped(data: bytes, bit: int) -> bytes:
 
 def damage(path: Path, *records: Record, bit: int = 9) -> None:
     change(path, *(("UPDATE records SET bytes = ? WHERE id = ?", (flipped(r.data, bit), r.id)) for r in records))
+
+
+def write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def remove(path: Path) -> None:
+    for each in path.parent.glob(f"{path.name}*"):
+        each.unlink()
 
 
 def names(directory: Path) -> list[str]:
@@ -216,6 +232,31 @@ async def test_columns_beside_a_whole_record_are_put_right(path: Path) -> None:
     assert stored(path) == [record.data for record in STORED]
 
 
+async def test_a_number_of_the_own_log_is_put_right(path: Path) -> None:
+    """A wrong one would be taken for used when its turn comes, and end the node for good."""
+    change(path, ("UPDATE own_log SET seq = 8 WHERE seq = 5", ()))
+    more = log_of(SEEDS[0], 10)[6:]
+    async with running(path) as (_, journal, free):
+        assert free == 6
+        await journal.persist([Kept(record, False) for record in more], [])
+    async with running(path) as (store, _, free):
+        assert free == 10
+        assert store.load_own_log() == [(record.seq, record.id) for record in [*ALICES, *more]]
+
+
+async def test_a_damaged_row_that_does_not_say_its_id_goes_once_the_record_is_back(path: Path) -> None:
+    """The record comes back into another row; the damaged one is of no more use, and is not named for ever."""
+    damage(path, BOBS[4])
+    change(path, ("UPDATE records SET id = ? WHERE id = ?", (flipped(BOBS[4].id, 3), BOBS[4].id)))
+    async with running(path) as (_, journal, _):
+        await journal.persist([Kept(BOBS[4], True)], [])
+    assert kinds(path) == ["record"]
+    async with running(path) as (store, _, _):
+        assert store.statistics()["records_damaged"] == 0
+    assert kinds(path) == []
+    assert sorted(stored(path)) == sorted(record.data for record in STORED)
+
+
 async def test_damaged_answers_are_left_out_and_answered_anew(path: Path) -> None:
     """A stored answer carries a digest, for nobody signed it: a wrong token is no answer, and the right one is kept."""
     wrong = encode_output(StoredAnswer(BOB, bytes(32), (5, 6, 8), "stop", bytes(32)))
@@ -308,3 +349,27 @@ async def test_a_check_reads_beside_a_running_node(path: Path) -> None:
     assert names(path.parent) == [path.name]
     assert schema.SCHEMA_VERSION == 2  # a home of before has answers without a digest, and is read as before
     assert decode_output(BOB, bytes(32), encode_output(ANSWER)[33:]) == ANSWER
+
+
+@tested(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_no_bit_of_the_file_is_lost_silently(path: Path, data: st.DataObject) -> None:
+    """Whichever bit of the file flips: it does not matter, or what is lost is named, or the file is refused."""
+    whole = content(path)
+    bit = data.draw(st.integers(0, 8 * len(whole) - 1))
+    spoilt = path.with_name("spoilt.db")
+    write(spoilt, flipped(whole, bit))
+    try:
+        named = bool(kinds(spoilt))
+    except StoreError:  # of another program, version, network or peer
+        named = True
+    try:
+        async with running(spoilt) as (store, _, free):
+            assert free == 6
+            damaged = store.statistics()["records_damaged"]
+            assert [record for record in store.load_records() if record not in ALL] == [] or damaged == 1
+            assert set(store.load_records()) == ALL or damaged == 1
+            assert named or not damaged
+    except StoreError:
+        assert named
+    remove(spoilt)
