@@ -1,7 +1,9 @@
 """What peers tell each other of others, over real sockets: passed on as it was signed, and not believed otherwise."""
 
 import time
+from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -87,6 +89,27 @@ async def test_a_neighbour_is_told_of_another_once(nursery):
         carol = await call(await stranger(nursery, "carol"), alice)
         assert newest in (await _exchange(carol, None)).peers
         assert len(alice.mesh._peers._told) <= len(alice.mesh._peers._host.links())
+
+
+async def test_with_many_links_each_is_asked_more_rarely(nursery, autojump_clock, monkeypatch):
+    """So that all exchanges of a peer together do not grow with its links; with few, each has its turn every 10 s."""
+    asked = Counter()
+
+    async def note(_self, link):
+        asked[link] += 1
+
+    monkeypatch.setattr(peers.Peers, "_exchange", note)
+    for count in (2, peers.LINKS_FEW, 8 * peers.LINKS_FEW):
+        links = [f"link {number} of {count}" for number in range(count)]
+        mesh = peers.Peers(SimpleNamespace(links=lambda n=links: n), None, NETWORK, None, None, clock=int, changed=int)
+        with trio.move_on_after(1000):
+            async with trio.open_nursery() as keeping:
+                for link in links:
+                    keeping.start_soon(mesh.keep_up, link)
+        total = sum(asked[link] for link in links)
+        assert total <= 125 * peers.LINKS_FEW  # the first ones follow sooner
+        assert total >= 100 * min(count, peers.LINKS_FEW)
+        assert all(asked[link] for link in links)
 
 
 async def test_hearsay_is_not_passed_on(nursery):
