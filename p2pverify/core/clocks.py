@@ -9,14 +9,16 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.fold import Fold
 from p2pverify.core.records import Record, decode_record
 
-#: Members' records are that far apart in a healthy network: an epoch ends while they travel.
-APART_MAX = 1
+#: Members' records are that far apart in a healthy network: an epoch ends while they travel, or a machine is busy.
+APART_EPOCHS_MAX = 1
+APART_MS_MAX = 30_000
 
 
 class Clocks:
     """The newest records of members with weight, by what our clock said when they came."""
 
     def __init__(self, key: bytes, fold: Fold) -> None:
+        self._apart_max = max(APART_EPOCHS_MAX, APART_MS_MAX // fold.network.params.epoch_ms)
         self._key = key
         self._fold = fold
         self._epoch = -1
@@ -64,4 +66,4 @@ class Clocks:
         if 3 * len(said) <= others or not said:
             return 0
         middle = said[len(said) // 2]
-        return middle if abs(middle) > APART_MAX else 0
+        return middle if abs(middle) > self._apart_max else 0

@@ -45,7 +45,7 @@ from p2pverify.node.journal import Journal
 from p2pverify.node.messages import decode_batch
 from p2pverify.node.outbox import Outbox
 from p2pverify.node.ports import GossipVerdict
-from p2pverify.node.signing import SILENT, standstill
+from p2pverify.node.signing import SILENT, STOPPED, standstill
 from p2pverify.node.timing import Times
 from p2pverify.node.worker import Worker
 
@@ -362,7 +362,7 @@ class Driver:
         now = standstill(self.machine, self._clock())
         for kind in now.keys() - self._standing.keys():
             log.log(logging.INFO if kind == SILENT else logging.WARNING, "%s", now[kind])
-        if self._standing and not now:
+        if self._standing.keys() & STOPPED and not now.keys() & STOPPED:
             log.info("this peer signs again")
         self._standing = now
 

@@ -4,6 +4,7 @@ from p2pverify.core.machine import Machine
 
 #: The kinds of reasons. What the clock of others says is a warning: it stops nobody from signing.
 SILENT, TWIN, AHEAD, LEFT, CLOCK = "silent", "twin", "ahead", "left", "clock"
+STOPPED = frozenset((SILENT, TWIN, AHEAD))
 
 
 def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
