@@ -1,0 +1,80 @@
+"""A network that was without a quorum, for however long: cuts go on soon after the quorum is back."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.testnet.small_world import SmallWorld
+
+#: Epochs from the quorum's return to the next final cut.
+RETURN_EPOCHS = 3
+EPOCH_MS = 20_000  # long against the engine and the links, so that the worlds are quick to play
+MEMBERS = 6
+HOSTILE = 5
+JOINER = 6
+EVERYBODY = range(MEMBERS + 1)
+PAUSES = ("of all", "of a third", "between halves")
+
+
+def make_world(kind: str, seed: int, join_epoch: int) -> SmallWorld:
+    """Six founders, of whom one is hostile, and a peer that joins."""
+    kinds = {} if kind == "honest" else {HOSTILE: kind}
+    late = {JOINER: join_epoch}
+    return SmallWorld(MEMBERS + 1, kinds, seed=seed, founders=MEMBERS, late=late, slots_milli=2_000, epoch_ms=EPOCH_MS)
+
+
+def pause(world: SmallWorld, what: str, epochs: int) -> None:
+    """So many epochs without a quorum."""
+    if what == "between halves":
+        half = {0, 1, 2}
+        world.only = {name: half if name in half else set(EVERYBODY) - half for name in EVERYBODY}
+        world.run_epochs(epochs)
+        world.only = {}
+        return
+    away = EVERYBODY if what == "of all" else range(MEMBERS // 3 + 1)
+    world.up -= set(away)
+    world.run_epochs(epochs)
+    restart(world, away)
+
+
+def restart(world: SmallWorld, names: Iterable[int]) -> None:
+    for name in names:
+        world.restart(name)
+
+
+def play(what: str, kind: str, seed: int, before: int, epochs: int) -> SmallWorld:
+    """The world some epochs after a pause that began after `before` epochs: a cut is final soon after it."""
+    world = make_world(kind, seed, max(1, before - 1))
+    world.run_epochs(before)
+    index = world.final().index
+    pause(world, what, epochs)
+    returned = world.network.params.epoch_at(world.now)
+    world.run_epochs(RETURN_EPOCHS)
+    assert world.final().index > index
+    assert world.final().epoch >= returned
+    world.run_epochs(4)
+    assert world.final().epoch >= returned + 4
+    assert len(world.views()) == 1
+    assert not world.convicted().keys() & set(world.honest)
+    return world
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    what=st.sampled_from(PAUSES),
+    kind=st.sampled_from(["honest", "slanderer", "always-wrong", "forker", "equivocator"]),
+    seed=st.integers(0, 1 << 16),
+    before=st.integers(1, 9),
+    epochs=st.integers(1, 300),
+)
+def test_cuts_go_on_after_a_pause(what: str, kind: str, seed: int, before: int, epochs: int) -> None:
+    """Whatever was in flight when it began: a join, disputes, a fork, two payloads for one slot."""
+    play(what, kind, seed, before, epochs)
+
+
+@pytest.mark.parametrize("what", PAUSES)
+def test_a_pause_of_two_thousand_epochs_forgets_nothing(what: str) -> None:
+    """A month of 20-minute epochs; the slanderer's disputes were open when it began."""
+    play(what, "slanderer", 1, 8, 2_000)
