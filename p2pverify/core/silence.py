@@ -4,8 +4,8 @@ A home may be an older copy of itself. What its key signed since then is known t
 second payload for one slot convicts itself. So a started peer is silent until one of these has happened:
 
 - A certified cut of an epoch after the start is held. Two thirds of the weight have signed it, and it holds our log.
-- Syncs with neighbours of more than a third of the others' weight have completed since the start. That is more than may
-  lie: from four members with weight on it takes two.
+- Syncs with neighbours of more than a third of the weight have completed since the start, or with all others of two
+  founders. That is more than may lie: from three members with weight on it takes two.
 - The operator has said that nobody can show more (`alone`).
 
 A peer that starts before genesis with an empty log has signed nothing, and is silent until genesis. If others show a
@@ -114,7 +114,7 @@ class Silence:
 
     def progress(self) -> tuple[int, int, int]:
         """The weight of neighbours that have shown our log, how much of it is needed, and the weight of all others."""
-        members = self._fold.latest.members
-        others = sum(member.weight for key, member in members.items() if key != self._key)
-        shown = sum(members[key].weight for key in self._shown if key in members)
-        return shown, min(others // 3 + 1, SHOWN_MAX), others
+        latest = self._fold.latest
+        others = latest.total_weight - latest.weight_of((self._key,))
+        needed = min(latest.total_weight // 3 + 1, max(1, others), SHOWN_MAX)
+        return latest.weight_of(self._shown), needed, others

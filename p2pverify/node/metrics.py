@@ -122,6 +122,8 @@ def _cuts(node: Node) -> Iterator[Metric]:
     text = "Unix time from which the next cut may be proposed."
     yield _gauge("next_cut_timestamp_seconds", text, cut_due_ms(params, coming) / 1000)
     yield _counter("cuts_final", "Final cuts since the network began.", latest.index)
+    text = "How far the clocks of most members are ahead of this one; negative if they are behind."
+    yield _gauge("clock_skew_seconds", text, node.machine.clocks.ahead * params.epoch_ms / 1000)
 
 
 def _own(own: view.Score | None) -> Iterator[Metric]:
