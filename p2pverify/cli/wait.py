@@ -64,7 +64,7 @@ def leave(yes: bool) -> None:
     if not yes:
         _confirm("Leave the network for good?")
     client.post(current_home(), "/v1/leave", "p2pverify/leave/1")
-    click.echo("leaving; stop the node once its leave has spread")
+    click.echo("leaving; keep the node running until 'p2pverify status' says that it has left")
 
 
 def _confirm(question: str) -> None:

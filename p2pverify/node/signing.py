@@ -27,9 +27,7 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
             "then. If this clock is wrong, put it right; if it was ahead before, wait, or go on with a new identity"
         )
     if context.is_leaving:
-        found[LEFT] = (
-            "this peer has left the network, or will as soon as it can sign; 'p2pverify join --rejoin' takes part again"
-        )
+        found[LEFT] = _leaving(machine)
     ahead = machine.clocks.ahead
     if ahead:
         apart = _lasts(abs(ahead) * context.params.epoch_ms)
@@ -38,6 +36,17 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
             "put it right"
         )
     return found
+
+
+def _leaving(machine: Machine) -> str:
+    """How far a leave is: signed, in a final cut, and without weight."""
+    latest = machine.fold.latest
+    own = latest.members.get(machine.key)
+    if own is not None and own.active:
+        return "leaving: keep this node running until a final cut holds its leave"
+    if own is not None and own.weight and latest.total_weight > own.weight:
+        return "leaving: keep this node running until a final cut has taken its weight, for which others may need it"
+    return "left the network: this node may be stopped; 'p2pverify join --rejoin' takes part again"
 
 
 def _silent(machine: Machine, epoch: int) -> str:

@@ -1,0 +1,26 @@
+"""Pauses of up to 2,000 epochs, each of which takes some time to play."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.testnet.test_pauses import KINDS, PAUSES, play
+
+
+@settings(max_examples=40)
+@given(
+    what=st.sampled_from(PAUSES),
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 1 << 16),
+    before=st.integers(1, 12),
+    epochs=st.one_of(st.integers(1, 100), st.integers(100, 600)),
+)
+def test_cuts_go_on_after_a_pause(what: str, kind: str, seed: int, before: int, epochs: int) -> None:
+    """Within three epochs of the quorum's return, with joins, disputes and forks in flight."""
+    play(what, kind, seed, before, epochs)
+
+
+@pytest.mark.parametrize("kind", ["slanderer", "forker"])
+@pytest.mark.parametrize("what", PAUSES)
+def test_a_pause_of_two_thousand_epochs(what: str, kind: str) -> None:
+    play(what, kind, 2, 9, 2_000)
