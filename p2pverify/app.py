@@ -31,6 +31,7 @@ from p2pverify.node.ports import GENERATE, GREEDY, Engine, ModelInfo
 from p2pverify.node.proof import home_key
 from p2pverify.node.reports import NodeReports
 from p2pverify.node.selftest import run_selftest
+from p2pverify.node.signing import STOPPED, standstill
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
 
@@ -184,7 +185,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 engine,
                 open_referee=open_referee,
                 silent=_is_silent(settings.cheat),
-                alone=settings.alone,
+                alone=settings.alone or _is_first_alone(home, machine),
             )
             _progress(settings, "reading records", 0, 1)
             taken = await trio.to_thread.run_sync(journal.load_into, driver)
@@ -283,9 +284,16 @@ async def _run_services(
         writing.cancel_scope.cancel()
 
 
-def _leave(home: Home, driver: Driver) -> None:
+def _is_first_alone(home: Home, machine: Machine) -> bool:
+    """Whether the only founder of a network starts for the first time: nobody could show it anything."""
+    return home.take_unused() and machine.network.founders == (machine.key,)
+
+
+def _leave(home: Home, driver: Driver) -> list[str]:
+    """Returns why the leave cannot be signed yet."""
     home.keep_leave()  # so that it is done at the next start, if it cannot be signed in this one
     driver.leave()
+    return [text for kind, text in standstill(driver.machine, driver.now_ms()).items() if kind in STOPPED]
 
 
 @contextmanager

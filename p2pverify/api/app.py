@@ -82,8 +82,9 @@ View = Literal["final", "provisional"]
 Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(_decimal)]
 
 
-def new_app(reports: Reports, registry: CollectorRegistry, *, token: str, on_leave: Callable[[], None]) -> FastAPI:
-    """The API of one node. `on_leave` is called on the node's thread, after the token was right."""
+def new_app(reports: Reports, registry: CollectorRegistry, *, token: str, on_leave: Callable[[], list[str]]) -> FastAPI:
+    """The API of one node. `on_leave` is called on the node's thread, after the token was right; it returns why the
+    leave must wait."""
     app = _Described(title="p2pverify node", version=__version__, docs_url=None, redoc_url=None)
     _add_reports(app, reports)
     _add_health(app, reports, registry)
@@ -143,7 +144,7 @@ def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> 
         return Response(render(registry), headers={"content-type": CONTENT_TYPE})
 
 
-def _add_leave(app: FastAPI, token: str, on_leave: Callable[[], None]) -> None:
+def _add_leave(app: FastAPI, token: str, on_leave: Callable[[], list[str]]) -> None:
     expected = f"Bearer {token}".encode()
 
     @app.post(
@@ -162,8 +163,7 @@ def _add_leave(app: FastAPI, token: str, on_leave: Callable[[], None]) -> None:
             return _error(401, "no_token", message, {"www-authenticate": "Bearer"})
         if not hmac.compare_digest(given[0].encode("latin-1"), expected):
             return _error(403, "wrong_token", "this is not the token in the node's home directory")
-        on_leave()
-        return _json({"schema": "p2pverify/leave/1", "leaving": True}, status=202)
+        return _json({"schema": "p2pverify/leave/1", "leaving": True, "reasons": on_leave()}, status=202)
 
 
 async def _bad_query(_request: Request, error: Exception) -> Response:

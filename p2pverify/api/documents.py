@@ -42,10 +42,11 @@ class Ready(_Document):
 
 
 class Leave(_Document):
-    """The node will say that it leaves as soon as it may sign."""
+    """The node has signed its leave, or will as soon as it may sign: `reasons` say why it may not yet."""
 
     schema_: Literal["p2pverify/leave/1"] = Field(alias="schema")
     leaving: bool
+    reasons: list[str]
 
 
 class Due(_Document):

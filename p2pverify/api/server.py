@@ -30,7 +30,7 @@ async def serve(
     bind: str,
     token: str,
     home_key: bytes,
-    on_leave: Callable[[], None],
+    on_leave: Callable[[], list[str]],
     task_status: "TaskStatus[str]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the API until cancelled; reports the URL ("http://127.0.0.1:4100") once it listens.

@@ -59,11 +59,16 @@ def wait(ready: bool, timeout_s: float, as_json: bool) -> None:
 def leave(yes: bool) -> None:
     """Leave the network for good: the node signs its leave, and other peers no longer ask it.
 
-    Asks first, which needs a terminal; --yes says it without one.
+    Asks first, which needs a terminal; --yes says it without one. Exit 4 if the node cannot sign it yet.
     """
     if not yes:
         _confirm("Leave the network for good?")
-    client.post(current_home(), "/v1/leave", "p2pverify/leave/1")
+    reasons = client.post(current_home(), "/v1/leave", "p2pverify/leave/1").document.get("reasons")
+    if isinstance(reasons, list) and reasons:
+        why = "; ".join(cell(reason) for reason in reasons)
+        raise NotReadyError(
+            f"the leave is not signed yet: {why}", "it is kept, also over a restart, and signed once the node may sign"
+        )
     click.echo("leaving; keep the node running until 'p2pverify status' says that it has left")
 
 

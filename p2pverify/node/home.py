@@ -93,6 +93,10 @@ class Home:
         return self.path / "leaving"
 
     @property
+    def unused_path(self) -> Path:
+        return self.path / "unused"
+
+    @property
     def lock_path(self) -> Path:
         return self.path / "node.lock"
 
@@ -123,11 +127,15 @@ class Home:
                     is_config_new = True
                     with atomic_file(self.config_path, mode=0o644) as file:
                         file.write(config.encode())
+            if not self.is_initialised():
+                _create_private(self.unused_path, "The identity of this home has signed nothing yet.")
             return _create_private(self.identity_path, os.urandom(SEED_BYTES).hex())
         except BaseException:
             with suppress(OSError):
                 if is_config_new:
                     self.config_path.unlink(missing_ok=True)
+                if not self.is_initialised():
+                    self.unused_path.unlink(missing_ok=True)
                 for directory in made:
                     directory.rmdir()
             raise
@@ -184,6 +192,16 @@ class Home:
         """Say that no API listens any more."""
         with _translated(self.api_path):
             self.api_path.unlink(missing_ok=True)
+
+    def take_unused(self) -> bool:
+        """Whether this is the first start of the identity since it was made. It is said once, and forgotten on disk
+        before anything can be signed: a copy of the home that was made later is no unused one."""
+        was_unused = self.unused_path.exists()
+        if was_unused:
+            with _translated(self.unused_path):
+                self.unused_path.unlink()
+            _sync_directory(self.path)
+        return was_unused
 
     def keep_leave(self) -> None:
         """Remember that this peer shall leave its network for good, also if it cannot sign that now."""

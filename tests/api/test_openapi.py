@@ -70,7 +70,7 @@ async def test_real_answers_fit_their_schemas(classes):
     async with AsyncExitStack() as stack:
         reports = await stack.enter_async_context(node(world))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        run = partial(serve, reports, bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, on_leave=lambda: None)
+        run = partial(serve, reports, bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, on_leave=list)
         url = await nursery.start(run)
         reports._network.peers = (Neighbour(liar, "a", outbound=True, in_mesh=True),)
         assert ("/readyz", 503) in await check_answers(url, plain)

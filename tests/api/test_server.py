@@ -47,7 +47,12 @@ async def running(reports: FakeReports | None = None) -> AsyncIterator[Server]:
             chosen = reports or FakeReports()
             left: list[bool] = []
             run = partial(
-                serve, chosen, bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, on_leave=lambda: left.append(True)
+                serve,
+                chosen,
+                bind="127.0.0.1:0",
+                token=TOKEN,
+                home_key=HOME_KEY,
+                on_leave=lambda: left.append(True) or ["silent"],
             )
             yield Server(await nursery.start(run), chosen, left)
             nursery.cancel_scope.cancel()
@@ -156,7 +161,7 @@ async def test_leave_needs_the_token() -> None:
         assert (await server.ask("/v1/leave", headers=BEARER)).status == 405
         assert server.left == []
         right = await server.ask("/v1/leave", method="POST", headers=BEARER)
-        assert (right.status, right.json()["leaving"]) == (202, True)
+        assert (right.status, right.json()["leaving"], right.json()["reasons"]) == (202, True, ["silent"])
         assert server.left == [True]
 
 
@@ -341,16 +346,14 @@ async def test_every_route_is_described() -> None:
 async def test_only_loopback_is_served(bind: str) -> None:
     """An address that others could reach, or that is none, is refused with what to do."""
     with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
-        await serve(FakeReports(), bind=bind, token=TOKEN, home_key=HOME_KEY, on_leave=lambda: None)
+        await serve(FakeReports(), bind=bind, token=TOKEN, home_key=HOME_KEY, on_leave=list)
 
 
 async def test_a_port_in_use_is_named() -> None:
     """A second server on one port gets a sentence, not an exception group."""
     async with running() as server:
         with pytest.raises(BindError, match=str(server.port)):
-            await serve(
-                FakeReports(), bind=f"127.0.0.1:{server.port}", token=TOKEN, home_key=HOME_KEY, on_leave=lambda: None
-            )
+            await serve(FakeReports(), bind=f"127.0.0.1:{server.port}", token=TOKEN, home_key=HOME_KEY, on_leave=list)
 
 
 async def test_the_port_is_free_after_shutdown() -> None:
@@ -365,7 +368,7 @@ async def test_a_cancelled_start_ends() -> None:
     """Cancelling before the server has started ends it too."""
     with trio.fail_after(10), trio.CancelScope() as scope:
         scope.cancel()
-        await serve(FakeReports(), bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, on_leave=lambda: None)
+        await serve(FakeReports(), bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, on_leave=list)
     assert scope.cancelled_caught
 
 

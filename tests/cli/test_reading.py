@@ -359,7 +359,7 @@ def test_leave_sends_the_token(home: Home) -> None:
     """`leave` posts with the home's token, and passes the node's refusal on."""
     home.init()
     token = home.ensure_token()
-    accepted = body({"schema": "p2pverify/leave/1", "leaving": True}, 202)
+    accepted = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": []}, 202)
     with fake_api(home, {"/v1/leave": accepted}) as api:
         assert run(home.path, "leave", "--yes").returncode == 0
         refusal = {"schema": "p2pverify/error/1", "error": "wrong_token", "message": "not the token"}
@@ -377,7 +377,7 @@ def test_leave_needs_a_terminal_to_be_asked_on(home: Home, said: bytes) -> None:
     """Whatever is piped into it, without --yes nothing is sent; exit 2 and what to do."""
     home.init()
     home.ensure_token()
-    accepted = body({"schema": "p2pverify/leave/1", "leaving": True}, 202)
+    accepted = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": []}, 202)
     with fake_api(home, {"/v1/leave": accepted}) as api:
         done = subprocess.run(
             [*PROGRAM, "leave"], env=environment(home.path), input=said, capture_output=True, check=False
@@ -394,7 +394,7 @@ def test_leave_asks_on_a_terminal(home: Home, said: str, leaves: bool) -> None:
     """Only yes leaves: not no, not the return key, not the end of input."""
     home.init()
     home.ensure_token()
-    accepted = body({"schema": "p2pverify/leave/1", "leaving": True}, 202)
+    accepted = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": []}, 202)
     ours, theirs = pty.openpty()
     try:
         with fake_api(home, {"/v1/leave": accepted}) as api:

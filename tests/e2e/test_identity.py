@@ -79,9 +79,9 @@ class Lab:
     def home(self, name: str) -> Path:
         return self.folder / name
 
-    def start(self, name: str, *bootstrap: str) -> Node:
+    def start(self, name: str, *bootstrap: str, told: str = "") -> Node:
         command = [*PROGRAM, "join", str(self.network), "--listen", "/ip4/127.0.0.1/tcp/0", "--http", "127.0.0.1:0"]
-        command += [part for address in bootstrap for part in ("--bootstrap", address)]
+        command += [part for address in bootstrap for part in ("--bootstrap", address)] + told.split()
         log = self.folder / f"{name}.{len(self.started)}.log"
         with log.open("w") as errors:
             process = subprocess.Popen(
@@ -161,7 +161,7 @@ def test_a_copied_home_finds_the_running_one_and_ends(tmp_path: Path) -> None:
 
 
 def test_a_leave_in_the_silence_is_kept_over_a_restart(tmp_path: Path) -> None:
-    """It is confirmed and cannot be signed yet; the next start signs it as soon as it can, and it lasts."""
+    """It is not confirmed, as it cannot be signed yet; the next start signs it as soon as it can, and it lasts."""
     with lab(tmp_path, "first", "second", "third") as made:
         first = made.start("first")
         second = made.start("second", first.address)
@@ -169,12 +169,28 @@ def test_a_leave_in_the_silence_is_kept_over_a_restart(tmp_path: Path) -> None:
         node.until(lambda: not node.reasons)
         node.stop()
         node = made.start("third", NOWHERE)
-        assert run(made.home("third"), "leave", "--yes").returncode == 0
-        assert "has left the network" in node.reasons
+        refused = run(made.home("third"), "leave", "--yes")
+        assert refused.returncode == 4
+        assert "the leave is not signed yet: silent" in refused.stderr
+        assert "leaving: keep this node running" in node.reasons
         node.stop()
         for _ in range(2):
             node = made.start("third", first.address, second.address)
             gone = made.ids["third"]
             node.until(lambda: {s["peer_id"]: s["standing"] for s in first.get("/v1/scores")["scores"]}[gone] == "gone")  # noqa: B023
-            assert "--rejoin" in node.reasons
+            node.until(lambda: "--rejoin" in node.reasons)  # noqa: B023
             node.stop()
+
+
+def test_a_lone_founder_begins_by_itself_and_goes_on_if_told_to(tmp_path: Path) -> None:
+    """Its new identity has signed nothing. Later its home may be an older copy, which nobody could show."""
+    with lab(tmp_path, "founder") as made:
+        node = made.start("founder")
+        node.until(lambda: not node.reasons)
+        node.stop()
+        node = made.start("founder")
+        assert "start it with --alone" in node.reasons
+        node.stop()
+        node = made.start("founder", told="--alone")
+        node.until(lambda: not node.reasons)
+        node.stop()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,6 +118,22 @@ def test_special_files_are_not_read(home: Home) -> None:
         home.read_token()
 
 
+def test_an_identity_is_unused_once(tmp_path: Path) -> None:
+    """Until its first start. An identity that was put there, or the copy of a home that was started, is none."""
+    home = Home(tmp_path / "new")
+    home.init()
+    copy = Home(tmp_path / "copy")
+    assert home.take_unused()
+    shutil.copytree(home.path, copy.path)
+    assert not home.take_unused()
+    assert not copy.take_unused()
+    restored = Home(tmp_path / "restored")
+    restored.path.mkdir()
+    shutil.copy(home.identity_path, restored.identity_path)
+    assert not restored.init()
+    assert not restored.take_unused()
+
+
 def test_token_is_made_once(home: Home) -> None:
     """The token is 64 hex digits, stays the same, and is its owner's alone."""
     assert home.read_token() is None
@@ -135,7 +152,7 @@ def test_api_url_comes_and_goes(home: Home) -> None:
     home.clear_api()
     home.clear_api()
     assert home.read_api() is None
-    assert {path.name for path in home.path.iterdir()} == {"identity.key"}
+    assert {path.name for path in home.path.iterdir()} == {"identity.key", "unused"}
 
 
 @pytest.mark.parametrize("content", [b"", b"file:///x\n", b"http://a b\n", b"http://\x1b[31m\n", b"\xff\xfe"])
@@ -269,7 +286,7 @@ def test_init_makes_a_whole_home_or_nothing(tmp_path: Path, monkeypatch: pytest.
     assert calls >= 2
     assert made.config_path.read_text() == "# config\n"
     assert len(made.load_identity()) == 32
-    assert sorted(each.name for each in made.path.iterdir()) == ["config.toml", "identity.key"]
+    assert sorted(each.name for each in made.path.iterdir()) == ["config.toml", "identity.key", "unused"]
 
 
 def test_a_failed_init_leaves_alone_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

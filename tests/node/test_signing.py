@@ -6,7 +6,7 @@ from tests.support.world import World
 
 
 def test_a_leave_says_until_when_the_node_is_needed() -> None:
-    """Of five founders four leave at once: they go on signing until cuts have taken their weight, one after the other."""
+    """Of five founders four leave at once: they go on signing until cuts have taken their weight, one by one."""
     world = World(5, seed=31, cores=5)
     world.run_epochs(4)
     leaver = world.peers[4].machine  # weight is taken in the order of keys
