@@ -93,7 +93,9 @@ def count_missed(step: Step) -> None:
     reach = params.anchor_lag + params.anchor_window
     on_path = set(state.path)
     anchors = [cut.epoch for key, cut in state.cuts.items() if key in on_path]
-    for epoch in range(max(1, step.base.epoch - params.duty_epochs), state.epoch - params.duty_epochs):
+    newest = max(anchors, default=-reach)
+    end = min(state.epoch - params.duty_epochs, newest + reach + 1)  # however long no cut was certified
+    for epoch in range(max(1, step.base.epoch - params.duty_epochs), end):
         if not any(params.anchor_lag <= epoch - anchor <= reach for anchor in anchors):
             continue
         for peer in sorted(state.members):

@@ -15,7 +15,7 @@ import trio
 from p2pverify.core.peerid import peer_id
 from p2pverify.net.addresses import SignedAddresses
 from p2pverify.net.host import DialError, Host
-from p2pverify.net.visit import read_peer_list
+from p2pverify.net.visit import ask_peer_list
 from p2pverify.node.address import Address
 
 LOOK_SECONDS_MAX = 20.0
@@ -83,7 +83,7 @@ class Twins:
         await self._host.dial(address)  # which says so if our twin answers
 
     async def _ask(self, address: Address) -> None:
-        found = await read_peer_list(os.urandom(32), self._network_id, address)
+        found = await ask_peer_list(os.urandom(32), self._network_id, address)
         for statement in found.peers:
             if statement.peer == self._host.peer:
                 self.hear(statement)

@@ -51,7 +51,7 @@ async def ask_peer(
     return await _visit(seed, network_id, address, ask)
 
 
-async def read_peer_list(seed: bytes, network_id: bytes, address: Address) -> PeerList:
+async def ask_peer_list(seed: bytes, network_id: bytes, address: Address) -> PeerList:
     """Dial the peer at an address and ask with whom it is connected. Raises DialError. The caller sets the deadline."""
 
     async def ask(link: Link) -> PeerList:

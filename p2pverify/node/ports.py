@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
-
-from prometheus_client.metrics_core import Metric
+from typing import TYPE_CHECKING, Protocol
 
 from p2pverify.core.question import NO_LOGITS
 from p2pverify.core.sync import Step
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 #: What an engine may be able to do: answer, show the digest of its logits, score a claimed answer, write prompts.
 GENERATE, LOGITS, SCORE, WRITE = "generate", "logits", "score", "write"
@@ -261,6 +262,6 @@ class Reports(Protocol):
         """Why the node is not ready; empty if it is."""
         ...
 
-    def metrics(self) -> Iterable[Metric]:
+    def metrics(self) -> "Iterable[Metric]":
         """All metric families, read now."""
         ...

@@ -101,7 +101,8 @@ async def test_with_many_links_each_is_asked_more_rarely(nursery, autojump_clock
     monkeypatch.setattr(peers.Peers, "_exchange", note)
     for count in (2, peers.LINKS_FEW, 8 * peers.LINKS_FEW):
         links = [f"link {number} of {count}" for number in range(count)]
-        mesh = peers.Peers(SimpleNamespace(links=lambda n=links: n), None, NETWORK, None, None, clock=int, changed=int)
+        host, book = SimpleNamespace(links=lambda n=links: n), SimpleNamespace(bootstrap=())
+        mesh = peers.Peers(host, book, NETWORK, None, None, clock=int, changed=int)
         with trio.move_on_after(1000):
             async with trio.open_nursery() as keeping:
                 for link in links:

@@ -89,7 +89,7 @@ def cases() -> dict[Path, list[Case]]:
         ("five addresses", _bent(4, [str(HERE)] * 5), "malformed", "the addresses: more than 4 items"),
         ("port 0", _bent(4, ["/ip4/192.0.2.1/tcp/0"]), "malformed", misfit),
         ("with a peer id", _bent(4, [str(HERE.with_peer(ALICE.key))]), "malformed", misfit),
-        ("a name", _bent(4, ["/dns4/example.org/tcp/1"]), "malformed", "the address has no host that can be dialled"),
+        ("a name", _bent(4, ["/dns4/example.org/tcp/1"]), "malformed", "an IP address is needed here, not a name"),
         ("an octet with a leading zero", _bent(4, ["/ip4/192.0.02.1/tcp/1"]), "malformed", "the IP address is not one"),
         ("of another network", _list(alice, network=bytes(32)), "disconnect", "another network"),
         ("Alice tells Bob's addresses as hers", _list(bob), "reset", unsigned),
