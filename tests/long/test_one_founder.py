@@ -1,6 +1,6 @@
 """A network of one founder grows to five members with weight, and goes on without its founder: real processes.
 
-Not part of `uv run pytest`, as it takes some two minutes; `.ci/run` runs it with `uv run pytest tests/long`.
+Not part of `uv run pytest`, as it takes half a minute and more; `.ci/run` runs it with `uv run pytest tests/long`.
 """
 
 import json
