@@ -1,5 +1,6 @@
 """A local API that answers whatever a test wants, true or not."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from p2pverify.node import proof
 from p2pverify.node.home import Home
+
+
+def body(document: object, status: int = 200) -> tuple[int, bytes]:
+    """An answer of the API."""
+    return status, json.dumps(document).encode()
 
 
 @dataclass

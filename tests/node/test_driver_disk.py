@@ -1,0 +1,142 @@
+"""The driver and the disk: what is said is written down first, and a full disk is waited for."""
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from p2pverify.core.canon import decode, encode
+from p2pverify.core.events import (
+    Effect,
+    Event,
+    Judged,
+    Persist,
+    Publish,
+    RecordsArrived,
+    Respond,
+    StoredAnswer,
+)
+from p2pverify.node.journal import JournalStalled
+from p2pverify.node.ports import GossipVerdict
+from tests.node.bench import NETWORK, SEEDS, SOURCE, Bench, on_request, record
+
+
+async def test_nothing_is_said_before_it_is_written(autojump_clock, nursery):
+    """While the disk is busy nothing is answered or published; then first the answer, then the news."""
+    one = record(SEEDS[0])
+    bench = Bench(on_request(Persist((one,)), Publish((one.data,)), Respond(1, b"answer")))
+    bench.journal.gate = trio.Event()
+    await nursery.start(bench.driver.run, bench.network)
+
+    async def ask() -> None:
+        assert await bench.driver.serve(b"request", SOURCE) == b"answer"
+        bench.trace.append("answered")
+
+    nursery.start_soon(ask)
+    await bench.journal.writing.wait()
+    await wait_all_tasks_blocked()
+    assert bench.trace == ["writing 1+0"]
+    bench.journal.gate.set()
+    await wait_all_tasks_blocked()
+    assert bench.trace[:3] == ["writing 1+0", "written", "published"]
+    assert "answered" in bench.trace
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_gathers_while_the_disk_is_busy_is_one_commit(autojump_clock, nursery):
+    """Three events during a slow write lead to one further write, and to one gossip message."""
+    bench = Bench(lambda event: [])
+    bench.journal.gate = trio.Event()
+    await nursery.start(bench.driver.run, bench.network)
+    records = [record(SEEDS[0], n) for n in range(4)]
+    upcoming = iter(records)
+
+    def script(event: Event) -> list[Effect]:
+        if not isinstance(event, RecordsArrived):
+            return []
+        one = next(upcoming)
+        return [Persist((one,)), Publish((one.data,)), Judged("accept", ())]
+
+    bench.machine.script = script
+    message = encode([b"x"])
+    assert bench.driver.judge(message, SOURCE) is GossipVerdict.ACCEPT
+    await bench.journal.writing.wait()
+    for _ in range(3):
+        bench.driver.judge(message, SOURCE)
+    bench.journal.gate.set()
+    await wait_all_tasks_blocked()
+    assert [line for line in bench.trace if line.startswith("writing")] == ["writing 1+0", "writing 3+0"]
+    assert decode(bench.network.messages[-1], size_max=10_000) == [r.data for r in records[1:]]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_failed_write_ends_the_node_and_nothing_more_is_done(autojump_clock):
+    """If the disk refuses, its error ends the driver, and neither answer nor news leave."""
+    one = record(SEEDS[0])
+    bench = Bench(on_request(Persist((one,)), Respond(1, b"answer"), Publish((one.data,))))
+    bench.journal.error = RuntimeError("the disk is full")
+    answered: list[bytes] = []
+
+    async def ask() -> None:
+        answered.append(await bench.driver.serve(b"request", SOURCE))
+
+    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="disk is full"), flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(bench.driver.run, bench.network)
+            nursery.start_soon(ask)
+    assert not answered
+    assert bench.trace == ["writing 1+0"]
+
+
+async def test_a_full_disk_is_waited_for(autojump_clock, nursery):
+    """Nothing leaves before it is written, nothing more is let in or signed, and all goes on once there is room."""
+    one = record(SEEDS[0])
+    bench = Bench(on_request(Persist((one,)), Respond(1, b"answer"), Publish((one.data,))))
+    bench.journal.error = JournalStalled("the disk is full", "free some space; writing goes on by itself")
+    answered: list[bytes] = []
+
+    async def ask() -> None:
+        answered.append(await bench.driver.serve(b"request", SOURCE))
+
+    await nursery.start(bench.driver.run, bench.network)
+    nursery.start_soon(ask)
+    await trio.sleep(60)
+    context = bench.machine.context
+    assert context.cannot_store == "the disk is full; free some space; writing goes on by itself"
+    assert not context.may_write(NETWORK.params.epoch_start_ms(100))
+    assert not answered
+    assert b"busy" in await bench.driver.serve(b"another", SOURCE)
+    assert bench.driver.judge(encode([record(SEEDS[1]).data]), SOURCE) is GossipVerdict.IGNORE
+    assert set(bench.trace) == {"writing 1+0"}
+    assert bench.driver.statistics()["commits tried in vain"] > 10
+    bench.journal.error = None
+    await trio.sleep(5)
+    assert answered == [b"answer"]
+    assert bench.trace[-2:] == ["written", "published"]
+    assert context.may_write(NETWORK.params.epoch_start_ms(100))
+    nursery.cancel_scope.cancel()
+
+
+async def test_own_records_from_others_are_marked(autojump_clock, nursery):
+    """What arrives is marked as received; what this node says is not, so that the store can refuse it."""
+    theirs, ours = record(SEEDS[1]), record(SEEDS[0])
+    bench = Bench(lambda event: [])
+    bench.machine.script = lambda event: (
+        [Persist((theirs,)), Judged("accept", ()), Persist((ours,)), Publish((ours.data,))]
+        if isinstance(event, RecordsArrived)
+        else []
+    )
+    await nursery.start(bench.driver.run, bench.network)
+    bench.driver.judge(encode([theirs.data]), SOURCE)
+    await wait_all_tasks_blocked()
+    assert [(kept.record, kept.received) for kept in bench.journal.kept] == [(theirs, True), (ours, False)]
+    nursery.cancel_scope.cancel()
+
+
+async def test_answers_are_stored_before_they_leave(autojump_clock, nursery):
+    """A computed answer is written down, then sent."""
+    answer = StoredAnswer(SOURCE, b"q" * 32, (1, 2), "length")
+    bench = Bench(on_request(Persist(answers=(answer,)), Respond(1, b"answer")))
+    await nursery.start(bench.driver.run, bench.network)
+    assert await bench.driver.serve(b"request", SOURCE) == b"answer"
+    assert bench.journal.answers == [answer]
+    nursery.cancel_scope.cancel()
