@@ -14,7 +14,8 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records import Join, Kind, decode_join
 from p2pverify.core.state import State
 from p2pverify.core.view import scores, view_root, view_value
-from tests.support.world import MANIFEST, Costs, Peer, World, seeds
+from tests.support.costs import Costs
+from tests.support.world import MANIFEST, Peer, World, seeds
 
 PEERS = 6
 SLOW, BUSY, LIAR = 3, 4, 5

@@ -40,6 +40,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.manifest import Manifest
 from p2pverify.core.network import ANY, DeterminismClass, Network, Params
 from p2pverify.testnet.world.engine import ACROSS, as_path, logits_of, score
+from tests.support.costs import Costs
 
 SYNC_PAGE = 512
 MANIFEST = Manifest("world", bytes(32), bytes(32), bytes(32), "none", "Apache-2.0", "a test", None)
@@ -95,17 +96,6 @@ def make_network(
     referee = "toy-exact/1" if classes > 1 else ""
     made = (tuple(sorted(keys[:founders])), (MANIFEST.digest,), rules, params(**changes), referee)
     return Network("world", *made)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Engine times in CPU milliseconds."""
-
-    derive: int = 230
-    answer_after_derive: int = 320
-    answer: int = 480
-    score: int = 230
-    overhead_permille: int = 100
 
 
 Lie = Callable[[bytes, random.Random], bool]

@@ -17,7 +17,8 @@ from p2pverify.node.cover import Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import AskFailed, Engine, Reply
 from tests.node.fakes import FakeJournal, FakeNetwork
-from tests.support.world import MANIFEST, Costs, Peer, World
+from tests.support.costs import Costs
+from tests.support.world import MANIFEST, Peer, World
 
 PEERS = 6
 BLOCK_EPOCHS = 4

@@ -26,7 +26,8 @@ from p2pverify.core.rules import Rules, judge, vrf_output
 from p2pverify.core.verify import FAR_FUTURE
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import PutRecord
-from tests.support.world import Costs, World
+from tests.support.costs import Costs
+from tests.support.world import World
 
 
 def make_records(peers: int, count: int) -> tuple[Network, list[Record]]:

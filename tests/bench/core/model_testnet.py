@@ -12,7 +12,8 @@ import sys
 import tomllib
 
 from p2pverify.resources import resource
-from tests.support.world import Costs, World, always, share
+from tests.support.costs import Costs
+from tests.support.world import World, always, share
 
 EPOCHS_MAX = 45
 

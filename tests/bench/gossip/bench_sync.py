@@ -39,7 +39,8 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Kept
 from p2pverify.store.sqlite import Store
 from tests.node.fakes import FakeEngine, FakeJournal
-from tests.support.world import MANIFEST, Costs, World
+from tests.support.costs import Costs
+from tests.support.world import MANIFEST, World
 
 LOCAL = "/ip4/127.0.0.1/tcp/0"
 SERVER, JOINER = b"s" * 32, b"j" * 32
