@@ -201,14 +201,11 @@ def _carry_convictions(step: Step) -> None:
     signatures: so whatever cut inside this one was ever certified is supported here.
     """
     state = step.state
-    for cut_id in sorted(set(state.cuts) - set(state.path)):
-        if cut_id not in state.signatures or not step.is_supported(cut_id):
-            continue
-        other = step.frame.state_of(cut_id)
-        if other is None:
-            continue
-        for peer in sorted(other.convicted):
-            state.convict(peer, other.members[peer].conviction)
+    beside = sorted(set(state.cuts) - set(state.path))
+    supported = [cut_id for cut_id in beside if cut_id in state.signatures and step.is_supported(cut_id)]
+    for convictions in step.frame.convictions_of(supported):
+        for peer, reason in convictions:
+            state.convict(peer, reason)
 
 
 def _forget(step: Step) -> None:

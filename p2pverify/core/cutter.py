@@ -6,14 +6,13 @@ it leaves out nothing that all could have (`omissions`), and if its own fold giv
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from p2pverify.core import draw, vrf
 from p2pverify.core.canon import sha256
 from p2pverify.core.context import Context
-from p2pverify.core.fold import new_authors_max
 from p2pverify.core.network import Params
 from p2pverify.core.omissions import Omissions
 from p2pverify.core.records import (
@@ -29,6 +28,7 @@ from p2pverify.core.records import (
 )
 from p2pverify.core.rules import vrf_holds
 from p2pverify.core.state import State
+from p2pverify.core.states import new_authors_max
 
 PROPOSE_AT_PERMILLE = 400
 PROPOSE_SPREAD_PERMILLE = 400
@@ -184,7 +184,7 @@ class Cutter:
         if not self._may_propose(epoch) or now_ms < self._retry_ms:
             return
         at_ms, proof = self._propose_at(epoch)
-        if now_ms < at_ms or not self._shows_more(latest, context.ledger.head) or self._is_outbid(epoch, latest, proof):
+        if now_ms < at_ms or not self._may_be_certified(latest) or self._is_outbid(epoch, latest, proof):
             return
         self._retry_ms = now_ms + self._wait_ms  # if the records do not give a cut that holds, later ones may
         moved = self._moved(latest, epoch)
@@ -288,25 +288,46 @@ class Cutter:
 
     # ------------------------------------------------------------ signing
 
-    def _shows_more(self, latest: State, head_of: Callable[[bytes], Head | None], cut_id: bytes = b"") -> bool:
-        """Whether a cut with these heads may become certified where the one that this peer signed last did not: it
-        shows something new of a member whose signature that one lacks, if only the proposal itself.
+    def _may_be_certified(self, latest: State) -> bool:
+        """Whether a new proposal may become certified where the cut that this peer signed last did not: those who
+        signed that cut and those of whom there is something new have two thirds of the weight.
 
         So members without a quorum sign once and wait, instead of signing a cut in every epoch. They cannot wait for
-        each other: of the cuts that they signed last, the smallest lacks a record of each member that did not sign it.
+        each other: of the cuts that the members of a quorum signed last, take one that contains none of the other
+        signatures. It lacks a record of each member of the quorum that did not sign it, so its signers may propose.
         """
-        fold, ledger = self._context.fold, self._context.ledger
+        missing = self._missing(latest)
+        if missing is None:
+            return True
+        silent = [peer for peer in missing if not self._is_newer(missing[peer], self._context.ledger.head(peer))]
+        return 3 * (latest.total_weight - latest.weight_of(silent)) >= 2 * latest.total_weight
+
+    def _shows_more(self, state: State, record: Record, latest: State) -> bool:
+        """Whether a proposal shows something new of a member whose signature the cut lacks that this peer signed last,
+        if only the proposal itself."""
+        missing = self._missing(latest)
+        if missing is None or record.author in missing:
+            return True
+        return any(self._is_newer(head, state.heads.get(peer)) for peer, head in missing.items())
+
+    def _missing(self, latest: State) -> dict[bytes, Head | None] | None:
+        """Members with weight that have not signed the cut on the newest one that this peer signed last, with their
+        heads in it; None if it has signed no such cut."""
+        fold = self._context.fold
         if self._last_signed is None:
-            return True
+            return None
         signed_id = self._last_signed[0]
-        signed, before = ledger.get(signed_id), fold.state(signed_id)
+        signed, before = self._context.ledger.get(signed_id), fold.state(signed_id)
         if signed is None or before is None or decode_cut(signed.payload).base != latest.id:
-            return True
-        signers, proposal = fold.signers(signed_id), ledger.get(cut_id)
-        lacking = [peer for peer, member in latest.members.items() if member.weight and peer not in signers]
-        if proposal is not None and proposal.author in lacking:
-            return True
-        return any(head_of(peer) != before.heads.get(peer) for peer in lacking)
+            return None
+        signers = fold.signers(signed_id)
+        weighted = (peer for peer, member in latest.members.items() if member.weight)
+        return {peer: before.heads.get(peer) for peer in weighted if peer not in signers}
+
+    @staticmethod
+    def _is_newer(before: Head | None, head: Head | None) -> bool:
+        """Whether a log has grown. Another branch of the same length, which only a fork has, shows nothing new."""
+        return head is not None and (before is None or head[1] > before[1])
 
     def _sign(self, epoch: int, now_ms: int) -> None:
         context = self._context
@@ -341,7 +362,9 @@ class Cutter:
             if lacking is not None:
                 self._awaited.add(lacking)
             return False
-        if self._omissions.are_in(state.epoch, state, latest) or not self._shows_more(latest, state.heads.get, cut_id):
+        proposal = self._context.ledger.get(cut_id)
+        assert proposal is not None
+        if self._omissions.are_in(state.epoch, state, latest) or not self._shows_more(state, proposal, latest):
             return False
         if self._last_signed is None:
             return True

@@ -22,6 +22,10 @@ from p2pverify.core.records import Cut, DisputeKey, Head
 MEMORY_CUTS = 320
 
 
+#: Who is convicted at a cut, and why, sorted by peer.
+Convictions = tuple[tuple[bytes, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Contact:
     """How often one challenger asked a peer, how often it got an answer, and how fast those were."""
@@ -296,6 +300,10 @@ class State:
         if member is not None and not member.is_convicted:
             self.change(peer, convicted_epoch=self.epoch, convicted_after=member.audits, conviction=reason)
             self.convicted |= {peer}
+
+    def convictions(self) -> Convictions:
+        """Who is convicted, and why, sorted by peer."""
+        return tuple((peer, self.members[peer].conviction) for peer in sorted(self.convicted))
 
 
 def genesis(network: Network) -> State:

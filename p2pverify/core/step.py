@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from p2pverify.core.audit import Audit
 from p2pverify.core.network import Network, TestSteps, test_steps
 from p2pverify.core.records import Head
-from p2pverify.core.state import Member, State
+from p2pverify.core.state import Convictions, Member, State
 
 #: How many cuts back on the path a base may lie.
 NEAR_CUTS = 64
@@ -19,10 +19,11 @@ NEAR_CUTS = 64
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a step may ask about other cuts: their states, and whether heads are nested."""
+    """What a step may ask about other cuts: their states, whether heads are nested, and whom they convict."""
 
     state_of: Callable[[bytes], State | None]
     contains: Callable[[Mapping[bytes, Head], Iterable[Head]], bool]
+    convictions_of: Callable[[Iterable[bytes]], list[Convictions]]
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ from p2pverify.core import cutter, draw, sign, vrf
 from p2pverify.core.canon import encode, sha256
 from p2pverify.core.cutter import INTRODUCTION_MAX
 from p2pverify.core.events import Publish, RecordsArrived, Tick
-from p2pverify.core.fold import NEW_AUTHORS_MAX
 from p2pverify.core.machine import Machine
 from p2pverify.core.records import NO_PREV, Cut, Join, Kind, decode_cut, decode_record, make_record
+from p2pverify.core.states import NEW_AUTHORS_MAX
 from tests.support.world import MANIFEST, make_network, seeds
 
 LEAVE = encode([])

@@ -3,7 +3,6 @@
 from p2pverify.core import sign, vrf
 from p2pverify.core.conflict import Conflict, Evidence
 from p2pverify.core.events import RecordsArrived
-from p2pverify.core.fold import NEW_AUTHORS_MAX, new_authors_max
 from p2pverify.core.machine import Machine
 from p2pverify.core.records import (
     NO_PREV,
@@ -16,6 +15,7 @@ from p2pverify.core.records import (
     make_record,
 )
 from p2pverify.core.state import Member, genesis
+from p2pverify.core.states import NEW_AUTHORS_MAX, new_authors_max
 from p2pverify.core.step import Frame, Step, class_steps
 from tests.core.test_forked_logs import Room
 from tests.support.world import make_network, seeds
@@ -126,7 +126,7 @@ def test_who_signed_a_branch_that_a_cut_proves_to_be_forked_is_not_convicted_for
         state = base.successor(bytes(32), 2, {})
         state.cuts = dict(cuts)
         state.members[forker] = Member(forks=frozenset(forks))
-        frame = Frame({base.id: base}.get, lambda _later, _earlier: True)
+        frame = Frame({base.id: base}.get, lambda _later, _earlier: True, lambda _cuts: [])
         return Step(network, network.id, base, state, frame, class_steps(network)).is_nested(inner, outer)
 
     assert not nested(b"inner", b"outer")

@@ -39,7 +39,7 @@ def admitted(state: State) -> bool:
     def contains(_later: Mapping[bytes, Head], _earlier: object) -> bool:
         return True
 
-    frame = Frame(lambda _cut: None, contains)
+    frame = Frame(lambda _cut: None, contains, lambda _cuts: [])
     update(Step(NETWORK, NETWORK.id, base, state, frame, class_steps(NETWORK)))
     return state.members[NEWCOMER].weight == 1
 

@@ -180,7 +180,7 @@ def test_every_fault_of_a_fold_has_a_vector() -> None:
     assert _raised() <= shown
     faults = {
         node.value.elts[1].value
-        for node in ast.walk(_tree("fold.py"))
+        for node in ast.walk(_tree("states.py"))
         if isinstance(node, ast.Return)
         and isinstance(node.value, ast.Tuple)
         and isinstance(node.value.elts[1], ast.Constant)

@@ -182,7 +182,7 @@ def _constants(node: ast.AST) -> set[str]:
     return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
 
 
-@pytest.mark.parametrize("module", ["across.py", "advance.py", "duties.py", "disputes.py", "fold.py", "stages.py"])
+@pytest.mark.parametrize("module", ["across.py", "advance.py", "duties.py", "disputes.py", "stages.py", "states.py"])
 def test_texts_of_the_fold_stand_on_pages(module: str) -> None:
     """Whatever text the fold counts, refuses or convicts by stands on a page, since it is part of the view."""
     pages = " ".join(" ".join(_page(path.stem).split()) for path in PROTOCOL.glob("*.md"))

@@ -5,10 +5,13 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2pverify.core.records import Kind
 from tests.testnet.small_world import SmallWorld
 
 #: Epochs from the quorum's return to the next final cut.
 RETURN_EPOCHS = 3
+#: Proposals and signatures of an honest peer in a pause, however long it is.
+PAUSE_RECORDS = 6
 EPOCH_MS = 20_000  # long against the engine and the links, so that the worlds are quick to play
 MEMBERS = 6
 HOSTILE = 5
@@ -44,12 +47,20 @@ def restart(world: SmallWorld, names: Iterable[int]) -> None:
         world.restart(name)
 
 
+def cuts_written(world: SmallWorld) -> dict[int, int]:
+    """How many proposals and signatures of cuts stand in each honest log, where it has begun."""
+    kinds = (Kind.CUT, Kind.CUT_SIGNATURE)
+    logs = {name: world.ledger(name).chain(world.keys[name]) for name in world.honest}
+    return {name: sum(record.kind in kinds for record in log) for name, log in logs.items()}
+
+
 def play(what: str, kind: str, seed: int, before: int, epochs: int) -> SmallWorld:
     """The world some epochs after a pause that began after `before` epochs: a cut is final soon after it."""
     world = make_world(kind, seed, max(1, before - 1))
     world.run_epochs(before)
-    index = world.final().index
+    index, written = world.final().index, cuts_written(world)
     pause(world, what, epochs)
+    assert all(count <= written[name] + PAUSE_RECORDS for name, count in cuts_written(world).items())
     returned = world.network.params.epoch_at(world.now)
     world.run_epochs(RETURN_EPOCHS)
     assert world.final().index > index

@@ -1,0 +1,72 @@
+"""A cut that contains many others which were never certified: what folding it costs, and no need of a deep stack."""
+
+import inspect
+import sys
+
+import pytest
+
+from p2pverify.core import states, vrf
+from p2pverify.core.fold import Fold
+from p2pverify.core.ledger import Ledger
+from p2pverify.core.records import CutSignature, Join, Kind
+from p2pverify.core.states import STATES_KEPT
+from p2pverify.core.view import view_root
+from tests.support.book import Book
+from tests.support.world import make_network, seeds
+
+#: More than states are kept, and more than a stack would hold if each cut were folded inside the next.
+CUTS = STATES_KEPT + 60
+FRAMES = 150
+
+
+@pytest.fixture(scope="module")
+def book() -> Book:
+    """In each epoch a proposal on the same base, which half of the weight signs: enough that its convictions count."""
+    identities = seeds(4, "unfinished")
+    book = Book(make_network(identities))
+    for seed in identities:
+        book.say(seed, Kind.JOIN, Join(0, vrf.public_key(vrf.derive_seed(seed)), "cpu").encode(), 0)
+    for epoch in range(1, CUTS + 1):
+        book.certify(identities[0], book.proposal(identities[0], epoch), identities[:2])
+    assert book.fold.latest is book.fold.genesis
+    last = book.order[-3]
+    assert last.kind == Kind.CUT
+    for seed in identities[2:]:
+        book.say(seed, Kind.CUT_SIGNATURE, CutSignature(last.id).encode(), CUTS)
+    assert book.fold.latest.id == last.id
+    return book
+
+
+def test_each_of_them_is_folded_twice_at_most(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once to find what it needs, and once with it, whatever was forgotten meanwhile: by a peer that starts."""
+    folded: list[bytes] = []
+    advance = states.advance
+
+    def counting(*arguments: object, **named: object) -> object:
+        folded.append(named["cut_id"])  # type: ignore[arg-type]
+        return advance(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(states, "advance", counting)
+    fold = Fold(book.network, Ledger())
+    for record in book.order:
+        for added in fold.ledger.add(record):
+            fold.take(added)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + FRAMES)
+    try:
+        fold.settle()
+    finally:
+        sys.setrecursionlimit(limit)
+    assert view_root(book.network, fold.latest) == view_root(book.network, book.fold.latest)
+    assert len(folded) > CUTS
+    assert max(folded.count(cut_id) for cut_id in set(folded)) <= 2
+
+
+def test_states_that_were_forgotten_come_back_the_same(book: Book) -> None:
+    """The oldest cut of the pause, whose state was dropped long ago."""
+    first = next(record for record in book.order if record.kind == Kind.CUT)
+    fold = book.fold
+    assert fold.kept(first.id) is None
+    state = fold.state(first.id)
+    assert state is not None
+    assert state.epoch == 1
