@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.machine import Machine
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import Network
-from p2pverify.core.peerid import peer_id
-from p2pverify.core.sign import public_key
 from p2pverify.engine.cheat_spec import CheatSpec, parse_spec
 from p2pverify.node.classes import expected_weights, match_class
 from p2pverify.node.cover import NO_COVER, Cover, CoverPlan

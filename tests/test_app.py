@@ -12,9 +12,9 @@ import pytest
 import trio
 
 from p2pverify.app import Engines, NodeError, NodeSettings, Running, parse_cheat, run_node
-from p2pverify.core import sign
-from p2pverify.core.network import Across
-from p2pverify.core.peerid import peer_id
+from p2pverify.core.contract.network import Across
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.engine.cheat_spec import CheatSpec
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.toy import REFEREE, REFEREE_PATH, ToyEngine

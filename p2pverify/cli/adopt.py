@@ -12,8 +12,8 @@ from p2pverify.cli.errors import CliError
 from p2pverify.node.home import Home, atomic_file
 
 if TYPE_CHECKING:
-    from p2pverify.core.manifest import Manifest
-    from p2pverify.core.network import Network
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.core.contract.network import Network
 
     Contract = tuple[Network, tuple[Manifest, ...]]
 
@@ -127,6 +127,6 @@ def _name(network: "Network") -> str:
 
 
 def _peer(key: bytes) -> str:
-    from p2pverify.core.peerid import peer_id
+    from p2pverify.core.encoding.peerid import peer_id
 
     return peer_id(key)

@@ -20,8 +20,8 @@ from p2pverify.node.outputs import always, check_output, is_stdout
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from p2pverify.core.manifest import Manifest
-    from p2pverify.core.network import Across
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.core.contract.network import Across
     from p2pverify.engine.calibrate import Found
     from p2pverify.engine.calibrate.producers import Make
     from p2pverify.node.kinds import EngineKind

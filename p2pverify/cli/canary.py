@@ -1,6 +1,6 @@
 """`model canary`: secret prompts with known answers, for those who cannot run the model themselves.
 
-What the answers show, and what they do not, is in protocol/canary.md; judging them is left to `core.canary`.
+What the answers show, and what they do not, is in protocol/canary.md; judging them is left to `core.inference.canary`.
 """
 
 import json
@@ -27,8 +27,8 @@ from p2pverify.cli.table import table
 from p2pverify.node.outputs import always, check_output
 
 if TYPE_CHECKING:
-    from p2pverify.core.canary import Trigger
-    from p2pverify.core.manifest import Manifest
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.core.inference.canary import Trigger
     from p2pverify.node.kinds import EngineKind
 
 _LIST_SCHEMA = "p2pverify/canaries/1"
@@ -109,8 +109,8 @@ def new(
 
 def _keep(secrets_file: Path, manifest_file: Path, manifest: "Manifest", triggers: "tuple[Trigger, ...]") -> None:
     """Write the secrets, then the commitments; neither if the manifest would become too large."""
+    from p2pverify.core.contract.manifest import decode_manifest
     from p2pverify.core.errors import DecodeError
-    from p2pverify.core.manifest import decode_manifest
     from p2pverify.node.canaries import committed, save_secrets
     from p2pverify.node.manifestfile import save_manifest
 
@@ -177,8 +177,8 @@ def _row(number: int, trigger: "Trigger", manifests: "tuple[Manifest, ...] | Non
 
 
 def _commitment(trigger: "Trigger", manifests: "tuple[Manifest, ...]") -> str:
-    from p2pverify.core.canary import find_canary, opened_paths
     from p2pverify.core.errors import DecodeError
+    from p2pverify.core.inference.canary import find_canary, opened_paths
 
     found = find_canary(manifests, trigger)
     if found is None:
@@ -211,8 +211,8 @@ def check(evidence_file: Path, network_file: Path | None, as_json: bool) -> None
     Holds it against the network's manifest: commitments, signatures, and whether the receipt is for the answer. Ends
     with 0 if it holds, whatever it shows, and with 5 if it proves nothing.
     """
-    from p2pverify.core.canary import judge_evidence
     from p2pverify.core.errors import DecodeError
+    from p2pverify.core.inference.canary import judge_evidence
     from p2pverify.node.canaries import load_evidence
     from p2pverify.node.networkfile import load_network
 

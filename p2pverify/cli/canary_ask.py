@@ -1,6 +1,6 @@
 """`model canary ask`: one trigger to one peer, and what its answer shows.
 
-Making, listing and checking are in `canary`; judging the answer is left to `core.canary`.
+Making, listing and checking are in `canary`; judging the answer is left to `core.inference.canary`.
 """
 
 import json
@@ -20,9 +20,9 @@ from p2pverify.cli.table import pairs
 from p2pverify.node.outputs import check_output
 
 if TYPE_CHECKING:
-    from p2pverify.core.canary import CanaryFinding, Trigger
-    from p2pverify.core.manifest import Manifest
-    from p2pverify.core.network import Network
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.core.contract.network import Network
+    from p2pverify.core.inference.canary import CanaryFinding, Trigger
     from p2pverify.node.address import Address
 
 TIMEOUT_S = 60.0
@@ -72,8 +72,8 @@ def ask(
 
     import trio
 
-    from p2pverify.core.canary import find_canary, opened_paths
     from p2pverify.core.errors import DecodeError
+    from p2pverify.core.inference.canary import find_canary, opened_paths
     from p2pverify.node.canaries import load_secrets
     from p2pverify.node.networkfile import load_network
 
@@ -115,9 +115,9 @@ class _Exchange:
         seed: bytes,
         target: "Address",
     ) -> None:
-        from p2pverify.core.asking import EXPIRY_EPOCHS
-        from p2pverify.core.question import Request, encode_request, sign_request
-        from p2pverify.core.sign import public_key
+        from p2pverify.core.encoding.sign import public_key
+        from p2pverify.core.inference.question import Request, encode_request, sign_request
+        from p2pverify.core.roles.asker import EXPIRY_EPOCHS
         from p2pverify.node.clock import unix_ms
 
         assert target.peer is not None
@@ -169,9 +169,9 @@ def _keep_evidence(
     output: Path,
 ) -> "CanaryFinding":
     """Write what came back, if it is signed, and judge what was written. Raises NotReadyError."""
-    from p2pverify.core.canary import judge_evidence, make_evidence
     from p2pverify.core.errors import DecodeError
-    from p2pverify.core.question import RequestRefused
+    from p2pverify.core.inference.canary import judge_evidence, make_evidence
+    from p2pverify.core.inference.question import RequestRefused
     from p2pverify.node.canaries import save_evidence
 
     try:
@@ -186,7 +186,7 @@ def _keep_evidence(
 
 def print_finding(finding: "CanaryFinding", *, as_json: bool) -> None:
     """What evidence shows, as a table or a document."""
-    from p2pverify.core.peerid import peer_id
+    from p2pverify.core.encoding.peerid import peer_id
 
     rows = {
         "verdict": finding.verdict,

@@ -43,7 +43,7 @@ def check(as_json: bool) -> None:
 
 
 def _document(found: "Checkup") -> dict[str, object]:
-    from p2pverify.core.peerid import peer_id
+    from p2pverify.core.encoding.peerid import peer_id
 
     return {
         "schema": SCHEMA,
@@ -78,7 +78,7 @@ def _text(found: "Checkup") -> str:
 
 
 def _line(fault: "Fault", own: bytes) -> str:
-    from p2pverify.core.peerid import peer_id
+    from p2pverify.core.encoding.peerid import peer_id
 
     if fault.record is None:
         return f"{fault.kind}: {fault.reason}"

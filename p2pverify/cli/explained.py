@@ -11,7 +11,7 @@ from p2pverify.cli import plot
 from p2pverify.cli.plot import escape, nats
 from p2pverify.cli.table import cell, table
 from p2pverify.cli.values import documents, items, kind, mapping, number, text
-from p2pverify.core.compare import CAP_MICRONATS, END_MISSING, MICRO
+from p2pverify.core.inference.compare import CAP_MICRONATS, END_MISSING, MICRO
 from p2pverify.node.shown import short_ids
 
 _MARGIN_MAX = isqrt(CAP_MICRONATS * MICRO)  # a greater one counts for no more

@@ -12,7 +12,7 @@ from p2pverify.cli.init import own_key
 from p2pverify.node.home import Home, HomeError
 
 if TYPE_CHECKING:
-    from p2pverify.core.network import Network
+    from p2pverify.core.contract.network import Network
 
 FOUNDERS_ADVISED = 4  # the fewest of which one may be away or lie
 COLLECT = "run 'p2pverify init' on each machine, and name every peer id that it prints with --founder"
@@ -20,7 +20,7 @@ COLLECT = "run 'p2pverify init' on each machine, and name every peer id that it 
 
 def read_founders(texts: Sequence[str]) -> list[bytes]:
     """The keys of the founders that were named, or of this home's peer. Raises BadParameter, HomeError."""
-    from p2pverify.core.network import FOUNDERS_MAX
+    from p2pverify.core.contract.network import FOUNDERS_MAX
     from p2pverify.node.networkfile import read_founder
 
     if not texts:
@@ -48,7 +48,7 @@ def tell(made: "Network", target: Path | None) -> None:
     if count < FOUNDERS_ADVISED:
         click.echo(f"warning: {weakness(count)}. With four founders one may be away: {COLLECT}", err=True)
     if own is not None and own not in made.founders:
-        from p2pverify.core.peerid import peer_id
+        from p2pverify.core.encoding.peerid import peer_id
 
         name = peer_id(own)
         click.echo(f"warning: this home's peer {name} is no founder; name it with --founder to be one", err=True)

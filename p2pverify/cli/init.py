@@ -30,13 +30,13 @@ def prepare_home(home: Home) -> bool:
 
 def own_key(home: Home) -> bytes:
     """The public key of a home's identity. Raises HomeError."""
-    from p2pverify.core.sign import public_key
+    from p2pverify.core.encoding.sign import public_key
 
     return public_key(home.load_identity())
 
 
 def own_peer_id(home: Home) -> str:
     """The peer id of a home's identity. Raises HomeError."""
-    from p2pverify.core.peerid import peer_id
+    from p2pverify.core.encoding.peerid import peer_id
 
     return peer_id(own_key(home))

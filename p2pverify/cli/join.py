@@ -24,7 +24,7 @@ from p2pverify.node.kinds import EngineKind
 
 if TYPE_CHECKING:
     from p2pverify.app import NodeSettings, Running
-    from p2pverify.core.network import Network
+    from p2pverify.core.contract.network import Network
     from p2pverify.node.config import Config
     from p2pverify.node.cover import CoverPlan
 

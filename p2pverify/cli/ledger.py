@@ -18,7 +18,7 @@ from p2pverify.cli.table import cell, columns_help, pairs
 from p2pverify.node.outputs import STDOUT, check_output, is_stdout, open_output
 
 if TYPE_CHECKING:
-    from p2pverify.core.verify import Verified
+    from p2pverify.core.replica.verify import Verified
     from p2pverify.store.errors import NotAnExportError
     from p2pverify.store.snapshot import Snapshot
 
@@ -99,7 +99,7 @@ def verify_file(file: Path, pin: str | None, wide: bool, as_json: bool) -> None:
     Without --network the network is what FILE says: anybody can make a network of his own and export it. Exit 5 if
     anything does not hold or the network is another one, 2 if FILE is no export.
     """
-    from p2pverify.core.verify import VerificationFailed, verify
+    from p2pverify.core.replica.verify import VerificationFailed, verify
     from p2pverify.store.errors import ExportError, NotAnExportError
     from p2pverify.store.exportfile import read_export
 
@@ -180,7 +180,7 @@ def _fail(offence: dict[str, object], as_json: bool) -> None:
 
 
 def _document(verified: "Verified", *, is_pinned: bool) -> dict[str, object]:
-    from p2pverify.core.peerid import peer_id
+    from p2pverify.core.encoding.peerid import peer_id
     from p2pverify.node.clock import unix_ms
 
     network = verified.network

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from p2pverify.cli.errors import CliError
 
 if TYPE_CHECKING:
-    from p2pverify.core.manifest import Manifest
+    from p2pverify.core.contract.manifest import Manifest
     from p2pverify.node.ports import Engine, ModelInfo
 
 
@@ -26,7 +26,7 @@ def manifest_from(path: Path | None, info: "ModelInfo", *, must_exist: bool = Fa
 
 def starting_manifest(engine: "Engine", path: Path | None, *, must_exist: bool = False) -> "Manifest":
     """The same, with golden questions."""
-    from p2pverify.core.golden import Golden
+    from p2pverify.core.contract.golden import Golden
     from p2pverify.node.selftest import golden_questions
 
     kept = manifest_from(path, engine.info, must_exist=must_exist)

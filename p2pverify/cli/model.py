@@ -23,8 +23,8 @@ from p2pverify.node.kinds import EngineKind
 from p2pverify.node.outputs import always, check_output
 
 if TYPE_CHECKING:
-    from p2pverify.core.manifest import Manifest
-    from p2pverify.core.network import DeterminismClass, Network
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.core.contract.network import DeterminismClass, Network
     from p2pverify.node.classes import Candidate
     from p2pverify.node.ports import ModelInfo
     from p2pverify.node.selftest import Answered
@@ -118,7 +118,7 @@ def selftest(
 
 def _known_classes(manifest: "Manifest") -> "tuple[DeterminismClass, ...]":
     """A class for every path of which golden answers are known."""
-    from p2pverify.core.network import DeterminismClass
+    from p2pverify.core.contract.network import DeterminismClass
     from p2pverify.node.networkfile import HONEST_PPM
 
     return tuple(
@@ -133,7 +133,7 @@ def add_answers(
     """The manifest with this machine's golden answers. Without `replace` those that it has must be the same."""
     import dataclasses
 
-    from p2pverify.core.golden import GoldenPath
+    from p2pverify.core.contract.golden import GoldenPath
 
     answers = next((one.answers for one in answered if one.questions == manifest.golden.questions), None)
     if answers is None:

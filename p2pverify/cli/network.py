@@ -1,6 +1,6 @@
 """`network new` and `network show`: the contract that all peers of a network run.
 
-What the rules mean is left to `core.network`, and the file's form to `node.networkfile`.
+What the rules mean is left to `core.contract.network`, and the file's form to `node.networkfile`.
 """
 
 import json
@@ -17,12 +17,12 @@ from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.rules import rule_options
 from p2pverify.cli.table import columns_help, pairs, table, terminal_width
-from p2pverify.core.network import ACROSS_BOUNDS, PARAM_BOUNDS
+from p2pverify.core.contract.network import ACROSS_BOUNDS, PARAM_BOUNDS
 from p2pverify.node.outputs import check_output, is_stdout, open_output
 
 if TYPE_CHECKING:
-    from p2pverify.core.manifest import Manifest
-    from p2pverify.core.network import Across, Network, Params
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.core.contract.network import Across, Network, Params
     from p2pverify.node.ports import ModelInfo
 
 _FILE = "network.toml"
@@ -116,7 +116,7 @@ def show(file: Path, wide: bool, as_json: bool) -> None:
 
 def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, Any]:
     """A network as a JSON document, with what follows from its rules."""
-    from p2pverify.core.peerid import peer_id
+    from p2pverify.core.encoding.peerid import peer_id
 
     classes = [
         {
@@ -155,7 +155,7 @@ def _across(made: "Network", across: "Across | None") -> dict[str, int] | None:
 
 def _test(honest_ppm: int, params: "Params") -> dict[str, int]:
     """The sequential test of a class whose honest peers dissent so often."""
-    from p2pverify.core.network import test_steps
+    from p2pverify.core.contract.network import test_steps
 
     steps = test_steps(honest_ppm, params.cheat_ppm, params.conviction_odds)
     return {
@@ -216,7 +216,7 @@ def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "t
 
 def _open_to_all(info: "ModelInfo", known: "Manifest") -> dict[str, Any]:
     """What `new_network` is told to admit every path. Raises CliError if nobody has measured how to judge them."""
-    from p2pverify.core.network import ANY
+    from p2pverify.core.contract.network import ANY
     from p2pverify.engine.select import referee_for
 
     referee = referee_for(info.engine)

@@ -57,7 +57,7 @@ def check_addresses(
 
     Addresses of bootstrap peers may name anybody: `own` is empty for them.
     """
-    from p2pverify.core.peerid import peer_id
+    from p2pverify.core.encoding.peerid import peer_id
     from p2pverify.node.config import check_address
 
     if len(texts) > count_max:

@@ -8,7 +8,7 @@ from math import log10
 
 from rich.cells import cell_len, chop_cells
 
-from p2pverify.core.compare import MICRO
+from p2pverify.core.inference.compare import MICRO
 
 BLOCKS, LINE, ASCII_BLOCKS, ASCII_LINE = " ▁▂▃▄▅▆▇█", "┄", " ...::||#", "-"
 _LEVELS = 8  # of a row

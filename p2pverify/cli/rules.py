@@ -1,6 +1,6 @@
 """The rules of a network in numbers, as options of `network new`, each with what it is and its usual value.
 
-The numbers themselves, their units and bounds, are those of `core.network.Params`.
+The numbers themselves, their units and bounds, are those of `core.contract.network.Params`.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from p2pverify.core.network import PARAM_BOUNDS
+from p2pverify.core.contract.network import PARAM_BOUNDS
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 #: rule -> (what it is, its usual value)

@@ -6,8 +6,8 @@ effect fails, those after it must not be carried out.
 
 from dataclasses import dataclass
 
-from p2pverify.core.jobs import Purpose
-from p2pverify.core.records import Record
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.records.envelope import Record
 
 OWN, REFEREE = "own", "referee"
 

@@ -6,11 +6,8 @@ thousands at a time in a simulated world. It never waits and never looks at a cl
 
 from collections.abc import Iterable
 
-from p2pverify.core.accuser import Accuser
-from p2pverify.core.challenger import Challenger
-from p2pverify.core.clocks import Clocks
-from p2pverify.core.context import Context
-from p2pverify.core.cutter import Cutter
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import Network
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.events import (
     AskFailed,
@@ -33,20 +30,23 @@ from p2pverify.core.events import (
     Tick,
     TwinMet,
 )
-from p2pverify.core.evidence import decode_evidence_request, encode_evidence
-from p2pverify.core.fold import Fold
-from p2pverify.core.loading import OnOutcome, take_records
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.membership import Membership
-from p2pverify.core.network import Network
-from p2pverify.core.question import RequestRefused
-from p2pverify.core.records import Record
-from p2pverify.core.responder import Responder
-from p2pverify.core.rules import AHEAD, FAR_FUTURE, Rules, judge
-from p2pverify.core.shared import Shared
-from p2pverify.core.silence import LEAP_MS
-from p2pverify.core.state import State
-from p2pverify.core.voter import Voter
+from p2pverify.core.inference.question import RequestRefused
+from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.judge import AHEAD, FAR_FUTURE, Rules, judge
+from p2pverify.core.replica.clocks import Clocks
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.load import OnOutcome, take_records
+from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.silence import LEAP_MS
+from p2pverify.core.roles.challenger import Challenger
+from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.cut_maker import Cutter
+from p2pverify.core.roles.evidence import decode_evidence_request, encode_evidence
+from p2pverify.core.roles.fork_reporter import Accuser
+from p2pverify.core.roles.membership import Membership
+from p2pverify.core.roles.responder import Responder
+from p2pverify.core.roles.voter import Voter
+from p2pverify.core.state.state import State
 
 BATCH_MAX = 4096
 PREPARE_AT_PERMILLE = 250
@@ -54,7 +54,7 @@ PREPARE_AT_PERMILLE = 250
 
 class Machine:
     """One peer. `manifest` is the model it serves, `context_tokens` the most its engine can hold, `vocab_tokens` how
-    many tokens it knows (None: any), `hardware` what it claims to run on (see `core.hardware`). A peer that left joins
+    many tokens it knows (None: any), `hardware` what it claims to run on (see `speed`). A peer that left joins
     again only if it shall `rejoin`.
 
     `shared` is the memo of all machines of this process and network; the effects are the same without.

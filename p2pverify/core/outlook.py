@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from p2pverify.core.cutter import cut_due_ms
-from p2pverify.core.network import Network, Params
-from p2pverify.core.panels import compared_classes, judged_classes
-from p2pverify.core.state import Member, State
-from p2pverify.core.weights import Lack, has_earned_weight, lacking
+from p2pverify.core.contract.network import Network, Params
+from p2pverify.core.roles.cut_maker import cut_due_ms
+from p2pverify.core.state.state import Member, State
+from p2pverify.core.state.targets import compared_classes, judged_classes
+from p2pverify.core.state.weights import Lack, has_earned_weight, lacking
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What the logits at one place say of a claimed token: its margin, its surprisal, and the token to expect.
 
 Every engine that can score uses this, so that the sampler's noise is replayed in one place. Computing the logits is
-left to the engine, the verdict to `core.compare`.
+left to the engine, the verdict to `core.inference.compare`.
 """
 
 import numpy as np

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.core.question import NO_LOGITS
+from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.engine import weights
 from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
 from p2pverify.engine.errors import EngineUnavailable, WeightsError

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import ifaddr
 
-from p2pverify.core import canon, sign
+from p2pverify.core.encoding import canon, sign
 from p2pverify.core.errors import DecodeError
 from p2pverify.node.address import ADDRESS_BYTES_MAX, Address, parse_address
 

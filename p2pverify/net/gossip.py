@@ -1,7 +1,7 @@
 """The gossip router on real streams: feeds it events, carries out its effects, wakes it up.
 
 Per link there is one outgoing stream, written from a bounded queue, and at most one incoming. Whatever is
-queued when the writer comes round travels in one write. The router (`core.gossip`) decides everything.
+queued when the writer comes round travels in one write. The router (`core.gossip.router`) decides everything.
 """
 
 import logging
@@ -11,8 +11,8 @@ from collections.abc import Callable
 import trio
 
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.gossip import Router
-from p2pverify.core.gossip_types import (
+from p2pverify.core.gossip.router import Router
+from p2pverify.core.gossip.types import (
     PROTOCOL_ID,
     RPC_BYTES_MAX,
     Deliver,

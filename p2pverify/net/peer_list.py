@@ -5,7 +5,7 @@ Canonical CBOR, bounded and read strictly. What to make of it is up to `peers`. 
 
 from dataclasses import dataclass
 
-from p2pverify.core import canon
+from p2pverify.core.encoding import canon
 from p2pverify.net.addresses import KEY_BYTES, SignedAddresses, addresses_from_value
 
 PROTOCOL = "/p2pverify/peers/2"

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.limits import Rate, Shares
-from p2pverify.core.peerid import peer_id
 from p2pverify.net.addresses import OwnAddresses, SignedAddresses, seen_address, usable
 from p2pverify.net.book import Book, Target
 from p2pverify.net.complaints import Complaints

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import trio
 
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.evidence import EVIDENCE_BYTES_MAX, EVIDENCE_REQUEST_BYTES_MAX
 from p2pverify.core.limits import Rate, Shares
+from p2pverify.core.roles.evidence import EVIDENCE_BYTES_MAX, EVIDENCE_REQUEST_BYTES_MAX
 from p2pverify.net.counters import Counters
 from p2pverify.net.framing import FrameTooLargeError, read_frame, write_frame
 from p2pverify.net.link import Link

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from google.protobuf.message import DecodeError as ProtobufError
 
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.gossip_types import GossipMessage, MessageKey, Rpc
+from p2pverify.core.gossip.types import GossipMessage, MessageKey, Rpc
 from p2pverify.net.framing import encode_varint
 from p2pverify.net.harden import rpc_pb2
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from p2pverify.core.gossip import Router
-from p2pverify.core.gossip_params import GossipParams
-from p2pverify.core.gossip_types import PROTOCOL_ID as GOSSIP_PROTOCOL
-from p2pverify.core.gossip_types import records_topic
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.router import Router
+from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP_PROTOCOL
+from p2pverify.core.gossip.types import records_topic
 from p2pverify.net import peer_list, peers, requests, sync
 from p2pverify.net.addresses import OwnAddresses
 from p2pverify.net.book import Book

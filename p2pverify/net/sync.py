@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import trio
 
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.sync import REQUESTS_MAX
-from p2pverify.core.sync_messages import ANSWER_BYTES_MAX, REQUEST_BYTES_MAX
+from p2pverify.core.sync.messages import ANSWER_BYTES_MAX, REQUEST_BYTES_MAX
+from p2pverify.core.sync.session import REQUESTS_MAX
 from p2pverify.net.counters import Counters
 from p2pverify.net.framing import LENGTH_BYTES, FrameTooLargeError, read_frame, write_frame
 from p2pverify.net.link import Link

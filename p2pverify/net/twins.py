@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import trio
 
-from p2pverify.core.peerid import peer_id
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.net.addresses import SignedAddresses
 from p2pverify.net.host import DialError, Host
 from p2pverify.net.visit import ask_peer_list

@@ -9,8 +9,8 @@ from typing import Any
 
 import trio
 
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.peerid import peer_id
 from p2pverify.net import negotiate
 from p2pverify.net.harden import (
     ConnectionClosedError,

@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from p2pverify.core.encoding.peerid import key_of, peer_id
+from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.peerid import key_of, peer_id
-from p2pverify.core.sign import is_valid_key
 
 ADDRESS_BYTES_MAX = 160
 _ED25519_PREFIX = bytes.fromhex("002408011220")  # identity multihash of a protobuf-encoded Ed25519 public key

@@ -3,17 +3,19 @@
 import re
 from collections.abc import Sequence
 
-from p2pverify.core import across
-from p2pverify.core.audit import Audit, Duty, decode_duty
-from p2pverify.core.compare import Verdict
-from p2pverify.core.context import Context
-from p2pverify.core.duties import find_fault
-from p2pverify.core.network import DeterminismClass
-from p2pverify.core.peerid import peer_id
-from p2pverify.core.question import Opening, Receipt
-from p2pverify.core.records import DisputeKey, Kind
-from p2pverify.core.rules import audit_of
-from p2pverify.core.state import Dispute, State
+from p2pverify.core.contract.network import DeterminismClass
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.inference.compare import Verdict
+from p2pverify.core.inference.question import Opening, Receipt
+from p2pverify.core.records.audit import Audit
+from p2pverify.core.records.duty import Duty, decode_duty
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.judge import audit_of
+from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.roles.context import Context
+from p2pverify.core.state import cross_class
+from p2pverify.core.state.duties import find_fault
+from p2pverify.core.state.state import Dispute, State
 from p2pverify.node.ports import UnknownAudit
 from p2pverify.node.votes import short_dispute
 
@@ -158,7 +160,7 @@ class AuditLog:
             return "void"
         if not audit.is_across:
             return "agreed"
-        found = {verdict for _, _, verdict in across.verdicts(network, audit, opening.measures)}
+        found = {verdict for _, _, verdict in cross_class.verdicts(network, audit, opening.measures)}
         return "inconclusive" if Verdict.INCONCLUSIVE in found else "agreed"
 
 

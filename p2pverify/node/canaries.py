@@ -1,6 +1,6 @@
 """Canaries on a machine: triggers that an engine writes and answers, and the files that hold them.
 
-What the bytes mean, and what evidence shows, is left to `core.canary`.
+What the bytes mean, and what evidence shows, is left to `core.inference.canary`.
 """
 
 import os
@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from p2pverify.core.canary import (
+from p2pverify.core.contract.golden import GoldenQuestion
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.canary import (
     CANARY_EVIDENCE_BYTES_MAX,
     CANARY_SECRETS_BYTES_MAX,
     CanaryEvidence,
@@ -18,10 +21,7 @@ from p2pverify.core.canary import (
     decode_secrets,
     encode_secrets,
 )
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.golden import GoldenQuestion
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.question import NO_LOGITS
+from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.node.outputs import always, open_output
 from p2pverify.node.ports import Engine
 from p2pverify.node.selftest import answer_question, is_steady

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.sync import SyncContext, SyncSession
-from p2pverify.core.sync_server import Sync
+from p2pverify.core.sync.server import Sync
+from p2pverify.core.sync.session import SyncContext, SyncSession
 
 SLICE_SECONDS = 0.01
 SLICE_RECORDS_MAX = 256

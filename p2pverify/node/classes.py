@@ -9,9 +9,9 @@ whose class is unknown, if the network has one; else it must not start.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from p2pverify.core.golden import GoldenAnswer, GoldenQuestion
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import DeterminismClass, Network
+from p2pverify.core.contract.golden import GoldenAnswer, GoldenQuestion
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import DeterminismClass, Network
 from p2pverify.node.manifestfile import describes
 from p2pverify.node.ports import ModelInfo
 from p2pverify.node.selftest import Answered

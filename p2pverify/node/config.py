@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.hardware import check_claim
+from p2pverify.core.inference.speed import check_claim
 from p2pverify.node.address import Address, announced_address, bootstrap_address, check_server, listening_address
 from p2pverify.node.kinds import EngineKind
 from p2pverify.node.loopback import parse_bind

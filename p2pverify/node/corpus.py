@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from p2pverify.core.network import ANSWER_TOKENS_MAX
+from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.node.textfile import FileError, lines_of, read_bytes, text_of
 
 FILE_BYTES_MAX = 16 * 1024 * 1024

@@ -13,14 +13,21 @@ from functools import partial
 
 import trio
 
-from p2pverify.core import draw
-from p2pverify.core.asking import EXPIRY_EPOCHS, spread_ms
-from p2pverify.core.challenger import Habit
-from p2pverify.core.context import Context
+from p2pverify.core.contract import sortition
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.panels import Panel, make_panel
-from p2pverify.core.plans import find_anchor, slot_question
-from p2pverify.core.question import Question, Request, RequestRefused, decode_response, encode_request, sign_request
+from p2pverify.core.inference.question import (
+    Question,
+    Request,
+    RequestRefused,
+    decode_response,
+    encode_request,
+    sign_request,
+)
+from p2pverify.core.roles.asker import EXPIRY_EPOCHS, spread_ms
+from p2pverify.core.roles.challenger import Habit
+from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.slot_plan import find_anchor, slot_question
+from p2pverify.core.state.targets import Panel, make_panel
 from p2pverify.node import ports
 from p2pverify.node.corpus import Prompt
 from p2pverify.node.driver import Driver
@@ -71,7 +78,7 @@ class Cover:
 
     # ------------------------------------------------------------ drawing
 
-    def _draw(self, epoch: int) -> list[tuple[draw.Slot, Panel]]:
+    def _draw(self, epoch: int) -> list[tuple[sortition.Slot, Panel]]:
         """Slots as a duty has them, though nobody owes these. None while this peer is no member that may write."""
         context = self._context
         if context.is_leaving or not context.may_write(self._driver.now_ms()):
@@ -82,13 +89,13 @@ class Cover:
             return []
         beta = self._dice.randbytes(64)
         params = replace(context.params, slots_milli=round(1000 * self._plan.per_epoch))
-        slots = draw.slots(beta, params)
+        slots = sortition.slots(beta, params)
         panels = [make_panel(context.network, anchor, context.key, beta, slot) for slot in slots]
         return [(slot, panel) for slot, panel in zip(slots, panels, strict=True) if panel.targets]
 
     # ------------------------------------------------------------ one slot
 
-    async def _play(self, epoch: int, slot: draw.Slot, panel: Panel, network: ports.Network) -> None:
+    async def _play(self, epoch: int, slot: sortition.Slot, panel: Panel, network: ports.Network) -> None:
         params = self._context.params
         due_ms = slot.due_ms(epoch, params)
         await self._wait_until(due_ms)
@@ -105,7 +112,7 @@ class Cover:
                 delay_ms = 0 if len(panel.targets) == 1 else self._dice.randrange(spread_ms(params) + 1)
                 nursery.start_soon(self._ask, question, target, expiry, delay_ms, network)
 
-    async def _question(self, slot: draw.Slot, habit: Habit | None) -> Question | None:
+    async def _question(self, slot: sortition.Slot, habit: Habit | None) -> Question | None:
         """A slot's question with a prompt of the operator's, else with one that the model writes."""
         context = self._context
         if self._fitting:
@@ -131,7 +138,7 @@ class Cover:
             return None
         return slot_question(context, slot, tokens, context.key)
 
-    def _choose(self, slot: draw.Slot, habit: Habit | None) -> tuple[Prompt, tuple[int, ...]]:
+    def _choose(self, slot: sortition.Slot, habit: Habit | None) -> tuple[Prompt, tuple[int, ...]]:
         """A prompt of the operator's by chance; if it comes without parameters, one that is as long as an owed one."""
         first = self._dice.choice(self._fitting)
         if first[0].tokens_max is not None:

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from p2pverify.core import draw, vrf
-from p2pverify.core.audit import Asked, Audit
-from p2pverify.core.compare import verdict_digest
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import OWN, REFEREE
-from p2pverify.core.evidence import Output, decode_evidence, encode_evidence_request
-from p2pverify.core.fetching import fits
-from p2pverify.core.peerid import peer_id
-from p2pverify.core.plans import slot_question
-from p2pverify.core.question import Question
-from p2pverify.core.records import DisputeKey
+from p2pverify.core.inference.compare import verdict_digest
+from p2pverify.core.inference.question import Question
+from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence_request
+from p2pverify.core.roles.evidence_fetch import fits
+from p2pverify.core.roles.slot_plan import slot_question
 from p2pverify.node import ports
 from p2pverify.node.auditlog import AuditLog
 from p2pverify.node.driver import Driver
@@ -133,7 +134,7 @@ class Explainer:
         duty = self._log.duty(audit)
         if duty is None:
             raise _CannotSay("the question is not known yet: it follows from the challenger's duty, which is not out")
-        slots = draw.slots(vrf.proof_to_beta(duty.proof), context.params)
+        slots = sortition.slots(vrf.proof_to_beta(duty.proof), context.params)
         if audit.slot >= len(slots):
             raise _CannotSay("the challenger did not owe this slot: nobody can say what it asked")
         slot = slots[audit.slot]

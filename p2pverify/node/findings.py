@@ -9,15 +9,15 @@ from math import isqrt
 
 import trio
 
-from p2pverify.core.audit import Asked, Audit
-from p2pverify.core.cause import TEMPERATURES, Cause, Claim, Supposition, find_cause
-from p2pverify.core.cause import Finding as Likeliest
-from p2pverify.core.compare import MICRO, Measure, Verdict, malformed, measure, verdict
-from p2pverify.core.evidence import Output
-from p2pverify.core.network import Across, Network
-from p2pverify.core.peerid import peer_id
-from p2pverify.core.question import Question
-from p2pverify.core.state import State
+from p2pverify.core.contract.network import Across, Network
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.inference.compare import MICRO, Measure, Verdict, malformed, measure, verdict
+from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, Claim, Supposition, find_cause
+from p2pverify.core.inference.diagnosis import Finding as Likeliest
+from p2pverify.core.inference.question import Question
+from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.roles.evidence import Output
+from p2pverify.core.state.state import State
 from p2pverify.node.ports import Engine, Scored
 
 #: What parts near ties from other causes where a class has no thresholds: those of the packaged model, rounded up.

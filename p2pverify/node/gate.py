@@ -2,7 +2,7 @@
 
 A neighbour's gossip costs its own share of this peer's time, and what others leave idle; what goes beyond is passed
 over, not rejected, and can come later by sync, which this peer asks for at its own pace. Of authors that are no
-members only so much is held (`core.strangers`). What the records say is judged by the machine.
+members only so much is held (`core.replica.non_members`). What the records say is judged by the machine.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.machine import Machine
-from p2pverify.core.peek import Claim, peek
-from p2pverify.core.records import Kind, decode_cut
-from p2pverify.core.strangers import Strangers
+from p2pverify.core.records.cost import Claim, peek
+from p2pverify.core.records.cut import decode_cut
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.replica.non_members import Strangers
 
 # In signature checks, of which a core makes 10,000 to 13,000 a second. All neighbours together get at most
 # 72 * 32 + 3,000 + 1,000 a second: about half a core. An epoch of the default testnet brings 100 a second.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from p2pverify.core.canon import encode, sha256
+from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
-from p2pverify.core.evidence import Output, decode_evidence, encode_evidence
-from p2pverify.core.records import Record
+from p2pverify.core.records.envelope import Record
+from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence
 
 _MARK = b"\x01"  # before a digest; no canonical array begins so
 

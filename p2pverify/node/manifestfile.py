@@ -5,8 +5,8 @@ The commands under `p2pverify model` add to it what they find out on a machine; 
 
 from pathlib import Path
 
+from p2pverify.core.contract.manifest import Manifest, decode_manifest
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.manifest import Manifest, decode_manifest
 from p2pverify.node.manifesttable import ManifestTable, manifest_lines
 from p2pverify.node.outputs import always, open_output
 from p2pverify.node.ports import ModelInfo

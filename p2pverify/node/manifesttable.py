@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from p2pverify.core.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion
-from p2pverify.core.manifest import Calibration, Canary, CanaryAnswer, Manifest
-from p2pverify.core.network import ACROSS_BOUNDS, Across
+from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion
+from p2pverify.core.contract.manifest import Calibration, Canary, CanaryAnswer, Manifest
+from p2pverify.core.contract.network import ACROSS_BOUNDS, Across
 
 Count = Annotated[StrictInt, Field(ge=0)]
 
@@ -65,7 +65,7 @@ class GoldenPathTable(_PathTable):
 
 
 class AcrossTable(Table):
-    """Thresholds of the referee's judgement: see `core.network.Across`."""
+    """Thresholds of the referee's judgement: see `core.contract.network.Across`."""
 
     match_base: Count
     match_slope: Count

@@ -5,9 +5,9 @@ Only bytes and their limits, see `protocol/gossip.md`; whether a record deserves
 
 from collections.abc import Iterable, Iterator
 
-from p2pverify.core.canon import as_array, as_bytes, decode, encode
+from p2pverify.core.encoding.canon import as_array, as_bytes, decode, encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.records import RECORD_BYTES_MAX
+from p2pverify.core.records.envelope import RECORD_BYTES_MAX
 
 BATCH_RECORDS_MAX = 16
 BATCH_BYTES_MAX = 128 * 1024

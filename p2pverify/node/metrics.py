@@ -13,10 +13,10 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from p2pverify.core import view
-from p2pverify.core.cutter import cut_due_ms
 from p2pverify.core.outlook import next_cut
-from p2pverify.core.score import MILLION, Standing
+from p2pverify.core.roles.cut_maker import cut_due_ms
+from p2pverify.core.state import view
+from p2pverify.core.state.score import MILLION, Standing
 from p2pverify.node.readiness import Node, unready
 from p2pverify.node.timing import Times
 

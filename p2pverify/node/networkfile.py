@@ -1,4 +1,4 @@
-"""The network file: the contract as people read and write it, in TOML, and as `core.network.Network`.
+"""The network file: the contract as people read and write it, in TOML, and as `core.contract.network.Network`.
 
 Every rule is written out, for it counts: another number is another network. Keys are those of `Params`. Whether
 the whole makes a network is judged by the core's own decoder.
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from p2pverify.core.contract.manifest import Manifest, decode_manifest
+from p2pverify.core.contract.network import ANY, PARAM_BOUNDS, Across, DeterminismClass, Network, Params, decode_network
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.manifest import Manifest, decode_manifest
-from p2pverify.core.network import ANY, PARAM_BOUNDS, Across, DeterminismClass, Network, Params, decode_network
-from p2pverify.core.peerid import peer_id
 from p2pverify.node.manifesttable import across_text, check_text, manifest_lines, toml_text
 from p2pverify.node.networktable import HONEST_PPM, NetworkTable, ParamsTable, read_founder
 from p2pverify.node.ports import ModelInfo

@@ -13,10 +13,10 @@ from pydantic import (
     field_validator,
 )
 
+from p2pverify.core.contract.network import PARAM_BOUNDS
+from p2pverify.core.encoding.peerid import key_of
+from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import PARAM_BOUNDS
-from p2pverify.core.peerid import key_of
-from p2pverify.core.sign import is_valid_key
 from p2pverify.node.manifesttable import AcrossTable, Digest, Line, ManifestTable, Table
 
 HONEST_PPM = 1000  # of a class in which equal inputs give equal bits
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     class ParamsTable(Table):
         def __init__(self, **values: int) -> None: ...
 else:
-    #: The rules in numbers: the fields of `core.network.Params`, where their units and meanings stand.
+    #: The rules in numbers: the fields of `core.contract.network.Params`, where their units and meanings stand.
     ParamsTable = create_model("ParamsTable", __base__=Table, **_FIELDS)
 
 

@@ -27,7 +27,7 @@ from p2pverify.core.events import (
     StoredAnswer,
     StoredEvidence,
 )
-from p2pverify.core.question import is_refusal
+from p2pverify.core.inference.question import is_refusal
 from p2pverify.node import ports
 from p2pverify.node.journal import Journal, JournalStalled, Kept
 from p2pverify.node.messages import encode_batches

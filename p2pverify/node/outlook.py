@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from p2pverify.core import outlook
-from p2pverify.core.cutter import cut_due_ms
+from p2pverify.core.roles.cut_maker import cut_due_ms
 from p2pverify.node.readiness import Node
 
 

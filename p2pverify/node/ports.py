@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from p2pverify.core.question import NO_LOGITS
-from p2pverify.core.sync import Step
+from p2pverify.core.inference.question import NO_LOGITS
+from p2pverify.core.sync.session import Step
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -160,7 +160,7 @@ class Inbox(Protocol):
 
 
 class SyncSession(Protocol):
-    """One session, as `core.sync` describes it."""
+    """One session, as `core.sync.session` describes it."""
 
     def start(self) -> bytes:
         """The first request."""

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from p2pverify.core.cutter import cut_due_ms
 from p2pverify.core.machine import Machine
-from p2pverify.core.state import Member, State
+from p2pverify.core.roles.cut_maker import cut_due_ms
+from p2pverify.core.state.state import Member, State
 from p2pverify.node import ports
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Journal

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import trio
 from prometheus_client.metrics_core import Metric
 
-from p2pverify.core import view
-from p2pverify.core.hardware import Fit, Speed, median
-from p2pverify.core.peerid import peer_id
-from p2pverify.core.records import Cut, decode_cut
-from p2pverify.core.score import Standing
-from p2pverify.core.state import State
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.inference.speed import Fit, Speed, median
+from p2pverify.core.records.cut import Cut, decode_cut
+from p2pverify.core.state import view
+from p2pverify.core.state.score import Standing
+from p2pverify.core.state.state import State
 from p2pverify.node import metrics, outlook, ports, readiness
 from p2pverify.node.auditlog import AuditLog
 from p2pverify.node.cover import Cover

@@ -8,9 +8,9 @@ classes it shows no logits. What the answers mean is left to `classes`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pverify.core.canon import sha256
-from p2pverify.core.golden import Golden, GoldenAnswer, GoldenQuestion, golden_answer
-from p2pverify.core.question import NO_LOGITS
+from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenQuestion, golden_answer
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.node.ports import GENERATE, SCORE, Engine, Generated
 
 _LONG = "Explain how a diesel engine works, and compare it with a petrol engine in terms of efficiency, cost and noise."

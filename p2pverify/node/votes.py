@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from p2pverify.core import across, stages
-from p2pverify.core.audit import UNDERIVABLE, Audit
-from p2pverify.core.committee import EVERYONE
-from p2pverify.core.compare import Measures, Verdict
-from p2pverify.core.network import Network
-from p2pverify.core.peerid import peer_id
-from p2pverify.core.state import Dispute, State
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.inference.compare import Measures, Verdict
+from p2pverify.core.records.audit import Audit
+from p2pverify.core.records.lots import EVERYONE
+from p2pverify.core.records.vote import UNDERIVABLE
+from p2pverify.core.state import cross_class, rounds
+from p2pverify.core.state.state import Dispute, State
 
 
 def short_dispute(network: Network, dispute: Dispute) -> dict[str, object]:
@@ -45,7 +46,7 @@ def losers(network: Network, dispute: Dispute) -> list[bytes]:
 
 
 def _losers(network: Network, dispute: Dispute, decision: bytes) -> Iterator[bytes]:
-    yield from (voter for voter in dispute.votes if stages.has_lost(dispute, voter))
+    yield from (voter for voter in dispute.votes if rounds.has_lost(dispute, voter))
     if decision == UNDERIVABLE:
         yield dispute.audit.challenger
         return
@@ -69,9 +70,9 @@ def verdicts_by(network: Network, dispute: Dispute, output: bytes) -> dict[bytes
 
 
 def _judged(network: Network, audit: Audit, measures: Measures) -> dict[bytes, Verdict]:
-    if not across.fits(audit, measures):
+    if not cross_class.fits(audit, measures):
         return {}
-    return {peer: verdict for peer, _, verdict in across.verdicts(network, audit, measures)}
+    return {peer: verdict for peer, _, verdict in cross_class.verdicts(network, audit, measures)}
 
 
 def _output(network: Network, dispute: Dispute, output: bytes, own: bytes | None) -> dict[str, object]:
@@ -104,5 +105,5 @@ def _voter(network: Network, state: State, dispute: Dispute, peer: bytes) -> dic
         "sealed": peer in dispute.commits or peer == dispute.key.challenger,
         "seat": None if dispute.stage == EVERYONE else peer in dispute.seats or peer in dispute.heard,
         "output": None if vote is None else vote.output.hex(),
-        "lost": is_judged and stages.has_lost(dispute, peer),
+        "lost": is_judged and rounds.has_lost(dispute, peer),
     }

@@ -1,4 +1,4 @@
-"""The engine worker: one job at a time in one thread, in the order of `core.jobs`.
+"""The engine worker: one job at a time in one thread, in the order of `core.inference.jobs`.
 
 Jobs come from the machine's `Compute` and `Score` effects and end as `Computed`, `Scored` or `ComputeFailed`; one that
 by what such jobs took until now would end too late is dropped. Own engine and referee share the thread; the referee is
@@ -17,7 +17,7 @@ import trio
 
 from p2pverify.core.costs import Costs
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, Score, Scored
-from p2pverify.core.jobs import Entry, Purpose, Queue
+from p2pverify.core.inference.jobs import Entry, Purpose, Queue
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.ports import Engine, Generated
 

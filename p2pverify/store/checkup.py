@@ -4,9 +4,9 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.peerid import peer_id
-from p2pverify.core.records import NO_PREV, decode_record
+from p2pverify.core.records.envelope import NO_PREV, decode_record
 from p2pverify.node.journal import decode_output, decode_stored_evidence
 from p2pverify.store import schema
 from p2pverify.store.errors import is_damage, translated

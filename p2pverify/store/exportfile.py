@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from p2pverify.core.canon import as_array, as_bytes, decode, encode
+from p2pverify.core.contract.network import NETWORK_BYTES_MAX
+from p2pverify.core.encoding.canon import as_array, as_bytes, decode, encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import NETWORK_BYTES_MAX
-from p2pverify.core.records import RECORD_BYTES_MAX
+from p2pverify.core.records.envelope import RECORD_BYTES_MAX
 from p2pverify.store.errors import ExportError, NotAnExportError
 from p2pverify.store.filekinds import HEAD_BYTES, name_kind
 

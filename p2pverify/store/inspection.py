@@ -8,10 +8,10 @@ What a record means, and whether it counts, is left to the core.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.loading import Outcome
-from p2pverify.core.peerid import peer_id
-from p2pverify.core.records import Record, decode_record
+from p2pverify.core.records.envelope import Record, decode_record
+from p2pverify.core.replica.load import Outcome
 
 
 @dataclass(frozen=True, slots=True)

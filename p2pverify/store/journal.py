@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from p2pverify.core.errors import DecodeError, LocalProtocolError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.loading import Outcome
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.load import Outcome
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import JournalStalled, Kept, decode_output, decode_stored_evidence, encode_output
 from p2pverify.store.errors import StoreError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from p2pverify.core.records import Record
+from p2pverify.core.records.envelope import Record
 from p2pverify.store.inspection import Row
 
 _DESCRIBE = "UPDATE records SET id = ?, author = ?, seq = ?, kind = ?, epoch = ? WHERE place = ?"

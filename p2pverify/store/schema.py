@@ -13,7 +13,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from p2pverify.core.peerid import peer_id
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.store.errors import RESTORE_HINT, StoreError, is_damage
 
 APPLICATION_ID = 0x70327076  # "p2pv", in the file's header at byte 68

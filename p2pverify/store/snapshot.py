@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from p2pverify.core.contract.network import Network
 from p2pverify.core.errors import GossipIgnore, GossipReject
-from p2pverify.core.fold import Fold
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.loading import take_records
-from p2pverify.core.network import Network
-from p2pverify.core.rules import FAR_FUTURE, Rules
+from p2pverify.core.records.judge import FAR_FUTURE, Rules
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.load import take_records
 from p2pverify.store import schema
 from p2pverify.store.errors import StoreError, translated
 from p2pverify.store.exportfile import ExportHeader

@@ -7,7 +7,7 @@ error and never the whole batch's.
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from p2pverify.core.canon import UINT_MAX
+from p2pverify.core.encoding.canon import UINT_MAX
 from p2pverify.core.errors import LocalProtocolError
 
 DATA_BYTES_MAX = 1 << 20  # of one value; far above every record, response and state

@@ -6,7 +6,7 @@ llama.cpp; which of them a peer is of it finds out by its self-test. Toy engines
 
 from dataclasses import dataclass
 
-from p2pverify.core.manifest import Manifest
+from p2pverify.core.contract.manifest import Manifest
 from p2pverify.engine.select import open_engine
 from p2pverify.node.manifestfile import known_manifest
 from p2pverify.node.ports import ModelInfo

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.core.network import TestSteps
+from p2pverify.core.contract.network import TestSteps
 
 #: Beyond so many audits nobody waits for a conviction.
 AUDITS_MAX = 20_000

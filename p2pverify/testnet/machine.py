@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, process_time
 
-from p2pverify.core import canon, sign
+from p2pverify.core.encoding import canon, sign
 from p2pverify.engine.select import open_engine
 from p2pverify.testnet.load import EXACT_TOKENS, Machine
 from p2pverify.testnet.plan import Plan

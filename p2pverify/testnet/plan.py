@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from p2pverify.core.network import Across
-from p2pverify.core.peerid import peer_id
-from p2pverify.core.sign import public_key
+from p2pverify.core.contract.network import Across
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.encoding.sign import public_key
 from p2pverify.node.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.networkfile import ParamsTable
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from p2pverify.core.network import Network
+from p2pverify.core.contract.network import Network
 from p2pverify.node.home import Home, atomic_file
 from p2pverify.node.networkfile import dump_network, new_network
 from p2pverify.node.ports import ModelInfo

@@ -1,6 +1,6 @@
 """The scenario: a TOML file that says how many peers there are, by which rules, and who cheats.
 
-Names of rules are those of `core.network.Params` (without `genesis_ms`, which is when the run begins) and
+Names of rules are those of `core.contract.network.Params` (without `genesis_ms`, which is when the run begins) and
 `honest_ppm`. What follows from a scenario, peer by peer, is left to `plan`.
 """
 
@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator, model_validator
 
+from p2pverify.core.contract.network import CLASSES_MAX, PARAM_BOUNDS
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.hardware import check_claim
-from p2pverify.core.network import CLASSES_MAX, PARAM_BOUNDS
+from p2pverify.core.inference.speed import check_claim
 from p2pverify.node.manifesttable import AcrossTable
 from p2pverify.node.textfile import FileError, user_path
 from p2pverify.node.tomlfile import read_model

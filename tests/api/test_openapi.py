@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from p2pverify.api import documents, gate
 from p2pverify.api.server import serve
 from p2pverify.core.machine import Machine
-from p2pverify.core.state import Member
+from p2pverify.core.state.state import Member
 from p2pverify.node.ports import Neighbour
 from tests.api.fakes import TOKEN, FakeReports, Reply, request
 from tests.api.test_server import BEARER, HOME_KEY, running

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import trio
 
-from p2pverify.core.gossip_types import PROTOCOL_ID as GOSSIP
-from p2pverify.core.gossip_types import GossipMessage, Rpc, records_topic
+from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP
+from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
 from p2pverify.net.counters import Counters
 from p2pverify.net.framing import varint_frame
 from p2pverify.net.host import Host

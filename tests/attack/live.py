@@ -18,13 +18,14 @@ import pytest
 import trio
 
 from p2pverify import app
-from p2pverify.core import sign
-from p2pverify.core.canon import encode, sha256
-from p2pverify.core.context import Context
-from p2pverify.core.question import Question, Request, decode_response, encode_request, sign_request
-from p2pverify.core.records import NO_PREV, Join, Kind, Record, make_record
-from p2pverify.core.vrf import derive_seed
-from p2pverify.core.vrf import public_key as vrf_key
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.encoding.vrf import derive_seed
+from p2pverify.core.encoding.vrf import public_key as vrf_key
+from p2pverify.core.inference.question import Question, Request, decode_response, encode_request, sign_request
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.roles.context import Context
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.net.service import Mesh
 from p2pverify.node.driver import Driver, unix_ms

@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 import trio
 
-from p2pverify.core.canon import encode
-from p2pverify.core.evidence import NO_EVIDENCE, encode_evidence_request
-from p2pverify.core.records import DisputeKey
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.roles.evidence import NO_EVIDENCE, encode_evidence_request
 from p2pverify.net import service
 from p2pverify.net.requests import RequestLimits
 from p2pverify.node.ports import AskFailed

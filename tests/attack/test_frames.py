@@ -5,8 +5,8 @@ import os
 import pytest
 import trio
 
-from p2pverify.core.gossip_types import PROTOCOL_ID as GOSSIP
-from p2pverify.core.gossip_types import Rpc
+from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP
+from p2pverify.core.gossip.types import Rpc
 from p2pverify.net.basics import IDENTIFY, PING
 from p2pverify.net.framing import encode_varint, varint_frame
 from p2pverify.net.negotiate import encode_message

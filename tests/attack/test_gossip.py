@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 import trio
 
-from p2pverify.core.gossip_params import GossipParams
-from p2pverify.core.gossip_types import GossipMessage, Rpc, message_id
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.types import GossipMessage, Rpc, message_id
 from p2pverify.net.framing import varint_frame
 from p2pverify.net.harden import rpc_pb2
 from p2pverify.net.stream import StreamBrokenError

@@ -5,7 +5,8 @@ import os
 import pytest
 import trio
 
-from p2pverify.core.records import Cut, Kind
+from p2pverify.core.records.cut import Cut
+from p2pverify.core.records.envelope import Kind
 from p2pverify.net import harden, link
 from p2pverify.net.stream import StreamBrokenError
 from p2pverify.node.ports import AskFailed

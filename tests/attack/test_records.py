@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 import trio
 
-from p2pverify.core.canon import encode, sha256
-from p2pverify.core.ledger import WAITING_PER_AUTHOR_MAX
-from p2pverify.core.records import Header, Join, Kind, Record
+from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.records.envelope import Header, Kind, Record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.replica.ledger import WAITING_PER_AUTHOR_MAX
 from p2pverify.net.stream import StreamBrokenError
 from p2pverify.node.messages import encode_batches
 from tests.attack.enemy import gossiper

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 import trio
 
-from p2pverify.core import sign
-from p2pverify.core.question import (
+from p2pverify.core.encoding import sign
+from p2pverify.core.inference.question import (
     Question,
     Request,
     RequestRefused,

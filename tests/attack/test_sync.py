@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from p2pverify.core.context import Context
-from p2pverify.core.negentropy import FINGERPRINT, FINGERPRINT_BYTES
-from p2pverify.core.records import Record
-from p2pverify.core.strangers import STRANGER_RECORDS_MAX, STRANGER_RECORDS_MAX_SHARED
-from p2pverify.core.sync_messages import (
+from p2pverify.core.records.envelope import Record
+from p2pverify.core.replica.non_members import STRANGER_RECORDS_MAX, STRANGER_RECORDS_MAX_SHARED
+from p2pverify.core.roles.context import Context
+from p2pverify.core.sync.messages import (
     AskFinal,
     Digests,
     Fetch,
@@ -25,7 +24,8 @@ from p2pverify.core.sync_messages import (
     Request,
     decode_request,
 )
-from p2pverify.core.sync_server import Sync
+from p2pverify.core.sync.negentropy import FINGERPRINT, FINGERPRINT_BYTES
+from p2pverify.core.sync.server import Sync
 from p2pverify.net.stream import Stream
 from p2pverify.net.sync import PROTOCOL
 from tests.attack.enemy import insider

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from p2pverify.cli.founding import meaning, quorum, weakness
-from p2pverify.core import sign
-from p2pverify.core.peerid import peer_id
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.node.home import Home
 from p2pverify.node.networkfile import load_network
 from tests.cli.transcript import run

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pverify.core.records import Record, decode_record
-from p2pverify.core.sign import public_key
+from p2pverify.core.encoding.sign import public_key
+from p2pverify.core.records.envelope import Record, decode_record
 from p2pverify.node.home import Home
 from p2pverify.node.journal import Kept
 from p2pverify.node.networkfile import dump_network

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pverify.core.network import Network
-from p2pverify.core.records import Record
+from p2pverify.core.contract.network import Network
+from p2pverify.core.records.envelope import Record
 from p2pverify.node.home import Home
 from p2pverify.node.networkfile import dump_network
 from p2pverify.store import reading, snapshot

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from p2pverify.cli.manifest import manifest_from, starting_manifest
-from p2pverify.core.manifest import Calibration
-from p2pverify.core.network import ANY, Across
+from p2pverify.core.contract.manifest import Calibration
+from p2pverify.core.contract.network import ANY, Across
 from p2pverify.engine import toy
 from p2pverify.node import manifestfile
 from p2pverify.node.home import Home

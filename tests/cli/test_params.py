@@ -15,7 +15,7 @@ from p2pverify.cli.init import own_key
 from p2pverify.cli.join import _tell_of_bootstraps
 from p2pverify.cli.main import COMMANDS, main
 from p2pverify.cli.params import InputFile
-from p2pverify.core.peerid import key_of
+from p2pverify.core.encoding.peerid import key_of
 from p2pverify.node.home import Home
 from p2pverify.node.networkfile import dump_network, load_network, new_network
 from tests.cli.transcript import run

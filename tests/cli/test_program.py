@@ -17,7 +17,7 @@ from p2pverify.cli.main import COMMANDS, main
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.rules import RULES
 from p2pverify.cli.table import pairs, percent, table
-from p2pverify.core.network import PARAM_BOUNDS
+from p2pverify.core.contract.network import PARAM_BOUNDS
 from p2pverify.node.home import Home
 from p2pverify.node.networktable import DEFAULTS, usual_spreads
 from tests.cli.fake_api import fake_api

@@ -2,12 +2,12 @@
 
 from itertools import pairwise
 
-from p2pverify.core import sign
-from p2pverify.core.accuser import PATIENCE_EPOCHS
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import RecordsArrived, Tick
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import Kind, Record, make_record
+from p2pverify.core.records.envelope import Kind, Record, make_record
+from p2pverify.core.roles.fork_reporter import PATIENCE_EPOCHS
 from tests.core.test_forked_logs import Room
 
 MEMBERS = 7

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import sign
-from p2pverify.core.audit import UNDERIVABLE
-from p2pverify.core.canon import encode
-from p2pverify.core.compare import Measure, Measures
+from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import GossipIgnore
-from p2pverify.core.fold import Fold
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.network import test_steps as steps_of
-from p2pverify.core.state import Member
-from p2pverify.core.view import view_value
+from p2pverify.core.inference.compare import Measure, Measures
+from p2pverify.core.records.vote import UNDERIVABLE
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.state.state import Member
+from p2pverify.core.state.view import view_value
 from tests.support.across import BAD, BOUNDS, COUNT, CUT_EPOCH, GOOD, SHORT, UNSURE, Slotted, Story
 
 ACROSS = steps_of(BOUNDS.honest_ppm, 100_000, 1_000_000)

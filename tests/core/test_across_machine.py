@@ -4,10 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.audit import Audit, Duty, decode_duty
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.events import REFEREE, Compute, ComputeFailed, Persist, Score
-from p2pverify.core.evidence import (
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.records.audit import Audit
+from p2pverify.core.records.duty import Duty, decode_duty
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.judge import audit_of
+from p2pverify.core.records.vote import DisputeKey, decode_vote
+from p2pverify.core.roles.evidence import (
     NO_EVIDENCE,
     EvidenceBox,
     Output,
@@ -17,10 +22,7 @@ from p2pverify.core.evidence import (
     encode_evidence,
     encode_evidence_request,
 )
-from p2pverify.core.jobs import Purpose
-from p2pverify.core.records import DisputeKey, Kind, decode_vote
-from p2pverify.core.rules import audit_of
-from p2pverify.core.state import Member
+from p2pverify.core.state.state import Member
 from tests.support.world import Peer, World, always
 
 CHEATER = 1

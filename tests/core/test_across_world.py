@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import Score, Scored
-from p2pverify.core.fold import Fold
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.records import Kind, Record
-from p2pverify.core.rules import audit_of
-from p2pverify.core.view import view_value
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.judge import audit_of
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.state.view import view_value
 from p2pverify.testnet.world.engine import FAR_MICRONATS
 from tests.support.world import Peer, World, always
 

@@ -1,8 +1,8 @@
 """When the peers of a slot are asked: each in its time."""
 
-from p2pverify.core.asking import SPREAD_PERMILLE
 from p2pverify.core.events import Send
-from p2pverify.core.question import decode_request
+from p2pverify.core.inference.question import decode_request
+from p2pverify.core.roles.asker import SPREAD_PERMILLE
 from tests.support.world import Peer, World
 
 

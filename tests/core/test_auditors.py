@@ -2,9 +2,10 @@
 
 import pytest
 
-from p2pverify.core.records import Kind, decode_vote
-from p2pverify.core.rules import audit_of
-from p2pverify.core.view import Score, scores
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.judge import audit_of
+from p2pverify.core.records.vote import decode_vote
+from p2pverify.core.state.view import Score, scores
 from tests.support.world import World, always, share
 
 SILENT, CHEAT, SOMETIMES = 0, 1, 4

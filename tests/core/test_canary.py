@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core import sign
-from p2pverify.core.canary import (
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.canary import (
     CANNOT_TELL,
     MATCH,
     MISMATCH,
@@ -19,9 +21,7 @@ from p2pverify.core.canary import (
     make_evidence,
     opened_paths,
 )
-from p2pverify.core.canon import decode, encode
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.question import RequestRefused, encode_refusal
+from p2pverify.core.inference.question import RequestRefused, encode_refusal
 from tests.support.canaries import ASKER, ENGINE, FIRST, RESPONDER, SECOND, TRIGGER, Exchange
 from tests.support.canaries import canary_manifest as with_canary
 from tests.support.canaries import canary_network as over

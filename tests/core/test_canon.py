@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import canon
+from p2pverify.core.encoding import canon
 from p2pverify.core.errors import DecodeError, LocalProtocolError
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "canon"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.cause import Cause, Claim, Finding, Supposition, find_cause
-from p2pverify.core.compare import Verdict, measure, verdict
-from p2pverify.core.network import Across
+from p2pverify.core.contract.network import Across
+from p2pverify.core.inference.compare import Verdict, measure, verdict
+from p2pverify.core.inference.diagnosis import Cause, Claim, Finding, Supposition, find_cause
 
 BOUNDS = Across(200_000, 500, 300_000, 1_000, 1_000_000, 10_000)
 COUNT = 64

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.audit import Asked, Audit, Duty
 from p2pverify.core.errors import GossipReject
-from p2pverify.core.panels import Panel
-from p2pverify.core.plans import EpochPlan, SlotPlan
-from p2pverify.core.question import Question
-from p2pverify.core.records import Kind, make_record
-from p2pverify.core.rules import Rules, audit_of, judge
+from p2pverify.core.inference.question import Question
+from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.duty import Duty
+from p2pverify.core.records.envelope import Kind, make_record
+from p2pverify.core.records.judge import Rules, audit_of, judge
+from p2pverify.core.roles.slot_plan import EpochPlan, SlotPlan
+from p2pverify.core.state.targets import Panel
 from tests.support.cheating import CHEAT, cheat_plans, final, quiet_world, reasons
 from tests.support.world import Peer, World
 

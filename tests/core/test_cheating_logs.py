@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core import plans
-from p2pverify.core.challenger import Challenger
 from p2pverify.core.events import Publish
-from p2pverify.core.plans import EpochPlan, SlotPlan
-from p2pverify.core.records import Cut, Kind, make_record
-from p2pverify.core.state import State
+from p2pverify.core.records.cut import Cut
+from p2pverify.core.records.envelope import Kind, make_record
+from p2pverify.core.roles import slot_plan
+from p2pverify.core.roles.challenger import Challenger
+from p2pverify.core.roles.slot_plan import EpochPlan, SlotPlan
+from p2pverify.core.state.state import State
 from tests.support.cheating import CHEAT, final, quiet_world, reasons
 
 
@@ -37,7 +38,7 @@ def test_a_join_dated_back_makes_no_earlier_member() -> None:
 
 
 def _join(vrf_key: bytes) -> bytes:
-    from p2pverify.core.records import Join
+    from p2pverify.core.records.membership import Join
 
     return Join(0, vrf_key).encode()
 
@@ -53,8 +54,8 @@ def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.Monk
     def anchored(context: object, epoch: int) -> State | None:
         return old if context is cheat and epoch - old.epoch <= 5 else find(context, epoch)  # type: ignore[arg-type]
 
-    find = plans.find_anchor
-    monkeypatch.setattr("p2pverify.core.challenger.find_anchor", anchored)
+    find = slot_plan.find_anchor
+    monkeypatch.setattr("p2pverify.core.roles.challenger.find_anchor", anchored)
 
     def planned(context: object, epoch: int, anchor: State) -> EpochPlan | None:
         plan = honest(context, epoch, anchor)  # type: ignore[arg-type]
@@ -65,8 +66,8 @@ def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.Monk
                 return honest(context, epoch, replace(anchor, members=members))  # type: ignore[arg-type]
         return plan
 
-    honest = plans.make_plan
-    monkeypatch.setattr("p2pverify.core.challenger.make_plan", planned)
+    honest = slot_plan.make_plan
+    monkeypatch.setattr("p2pverify.core.roles.challenger.make_plan", planned)
     world.restart(CHEAT)
     cheat = world.peers[CHEAT].machine.context
     world.run_epochs(7)

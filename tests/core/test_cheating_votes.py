@@ -2,14 +2,14 @@
 
 import pytest
 
-from p2pverify.core import plans
-from p2pverify.core.audit import vote_commit
 from p2pverify.core.events import Computed, Publish
-from p2pverify.core.jobs import Purpose
-from p2pverify.core.question import Question, output_digest
-from p2pverify.core.records import Commit, Kind, Vote, decode_commit, make_record
-from p2pverify.core.state import State
-from p2pverify.core.voter import Voter
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.inference.question import Question, output_digest
+from p2pverify.core.records.envelope import Kind, make_record
+from p2pverify.core.records.vote import Commit, Vote, decode_commit, vote_commit
+from p2pverify.core.roles import slot_plan
+from p2pverify.core.roles.voter import Voter
+from p2pverify.core.state.state import State
 from tests.support.cheating import CHEAT, PEERS, counts, quiet_world, reasons
 from tests.support.world import Peer, World, always, tokens_of
 
@@ -18,14 +18,14 @@ def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: py
     """A chosen question earns nobody an agreement once it is voted on, and its challenger a dissent."""
     world = quiet_world(spot_check_permille=1000)
     cheat = world.peers[CHEAT].machine
-    honest = plans.slot_question
+    honest = slot_plan.slot_question
 
     def chosen(context: object, slot: object, prompt: tuple[int, ...], requester: bytes) -> Question:
         if context is cheat.context and requester == cheat.key:
             prompt = (*prompt, 7)
         return honest(context, slot, prompt, requester)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("p2pverify.core.challenger.slot_question", chosen)
+    monkeypatch.setattr("p2pverify.core.roles.challenger.slot_question", chosen)
     keep = World._computed
 
     def computed(self: World, peer: Peer, what: tuple[object, ...]) -> None:

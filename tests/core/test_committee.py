@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core import committee
-from p2pverify.core.canon import sha256
-from p2pverify.core.committee import COMMITTEES, EVERYONE, EVERYONE_MAX, LOTS_PER_SEAT
-from p2pverify.core.records import STAGE_MAX, DisputeKey
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.records import lots
+from p2pverify.core.records.lots import COMMITTEES, EVERYONE, EVERYONE_MAX, LOTS_PER_SEAT
+from p2pverify.core.records.vote import STAGE_MAX, DisputeKey
 
 PAGE = (Path(__file__).parents[2] / "protocol" / "vote-commit.md").read_text(encoding="utf-8")
 KEY = DisputeKey(bytes(32), 5, 0)
@@ -30,41 +30,41 @@ def lot(number: int) -> bytes:
 
 def test_small_electorates_vote_at_once() -> None:
     """Up to 31 all vote; beyond, a committee does, unless most of those who are no party would volunteer for it."""
-    assert [committee.first_stage(n, n - 3) for n in (1, 4, EVERYONE_MAX)] == [EVERYONE] * 3
-    assert committee.first_stage(EVERYONE_MAX + 1, EVERYONE_MAX - 2) == 1
-    assert committee.first_stage(EVERYONE_MAX + 1, 18) == EVERYONE
+    assert [lots.first_stage(n, n - 3) for n in (1, 4, EVERYONE_MAX)] == [EVERYONE] * 3
+    assert lots.first_stage(EVERYONE_MAX + 1, EVERYONE_MAX - 2) == 1
+    assert lots.first_stage(EVERYONE_MAX + 1, 18) == EVERYONE
     assert sorted(COMMITTEES) == list(range(1, STAGE_MAX + 1)) == list(range(1, EVERYONE))
 
 
 def test_a_stage_for_which_all_would_volunteer_is_left_out() -> None:
     """After the nine come the thirty-one where more than twice as many are left; after them, everybody."""
-    assert [committee.next_stage(1, left) for left in (0, 20, 62, 63, 500)] == [EVERYONE] * 3 + [2, 2]
-    assert [committee.next_stage(2, left) for left in (0, 500)] == [EVERYONE] * 2
+    assert [lots.next_stage(1, left) for left in (0, 20, 62, 63, 500)] == [EVERYONE] * 3 + [2, 2]
+    assert [lots.next_stage(2, left) for left in (0, 500)] == [EVERYONE] * 2
 
 
 @given(stage=st.sampled_from(sorted(COMMITTEES)), voters=st.integers(32, 1000), number=st.integers(0, 10**6))
 def test_the_bar_is_a_share_of_the_voters(stage: int, voters: int, number: int) -> None:
     """A lot below two seats in so many voters is drawn, and none above."""
     share = Fraction(int.from_bytes(lot(number)[:8], "big"), 2**64)
-    assert committee.is_drawn(lot(number), stage, voters) == (share * voters < LOTS_PER_SEAT * COMMITTEES[stage].seats)
+    assert lots.is_drawn(lot(number), stage, voters) == (share * voters < LOTS_PER_SEAT * COMMITTEES[stage].seats)
 
 
 def test_how_many_are_drawn() -> None:
     """Of a hundred about eighteen, and about sixty-two; where there are fewer, all."""
-    drawn = [sum(committee.is_drawn(lot(n), stage, 100) for n in range(10_000)) / 100 for stage in (1, 2)]
+    drawn = [sum(lots.is_drawn(lot(n), stage, 100) for n in range(10_000)) / 100 for stage in (1, 2)]
     assert 17 < drawn[0] < 19
     assert 60 < drawn[1] < 64
-    assert all(committee.is_drawn(b"\xff" * 64, 2, voters) for voters in (1, 61))
+    assert all(lots.is_drawn(b"\xff" * 64, 2, voters) for voters in (1, 61))
 
 
 def test_lots_depend_on_everything() -> None:
     """Another network, dispute, stage or beacon is another draw."""
     inputs = {
-        committee.lot_alpha(bytes(32), KEY, 1, b"a" * 32),
-        committee.lot_alpha(bytes(31) + b"\1", KEY, 1, b"a" * 32),
-        committee.lot_alpha(bytes(32), DisputeKey(bytes(32), 5, 1), 1, b"a" * 32),
-        committee.lot_alpha(bytes(32), KEY, 2, b"a" * 32),
-        committee.lot_alpha(bytes(32), KEY, 1, b"b" * 32),
+        lots.lot_alpha(bytes(32), KEY, 1, b"a" * 32),
+        lots.lot_alpha(bytes(31) + b"\1", KEY, 1, b"a" * 32),
+        lots.lot_alpha(bytes(32), DisputeKey(bytes(32), 5, 1), 1, b"a" * 32),
+        lots.lot_alpha(bytes(32), KEY, 2, b"a" * 32),
+        lots.lot_alpha(bytes(32), KEY, 1, b"b" * 32),
     }
     assert len(inputs) == 5
 
@@ -72,13 +72,15 @@ def test_lots_depend_on_everything() -> None:
 @given(st.sets(st.integers(0, 10**6), max_size=60), st.sampled_from(sorted(COMMITTEES)))
 def test_the_lowest_lots_take_the_seats(numbers: set[int], stage: int) -> None:
     """As many as there are seats, or nobody; in any order of their arrival."""
-    lots = {b"%d" % number: lot(number) for number in numbers}
+    outputs = {b"%d" % number: lot(number) for number in numbers}
     seats = COMMITTEES[stage].seats
-    taken = committee.take_seats(lots, stage)
-    assert taken == committee.take_seats(dict(reversed(lots.items())), stage)
-    assert len(taken) == (seats if len(lots) >= seats else 0)
+    taken = lots.take_seats(outputs, stage)
+    assert taken == lots.take_seats(dict(reversed(outputs.items())), stage)
+    assert len(taken) == (seats if len(outputs) >= seats else 0)
     if taken:
-        assert max(lots[voter] for voter in taken) <= min((lots[v] for v in lots.keys() - taken), default=b"\xff" * 64)
+        assert max(outputs[voter] for voter in taken) <= min(
+            (outputs[v] for v in outputs.keys() - taken), default=b"\xff" * 64
+        )
 
 
 @pytest.mark.parametrize(
@@ -100,8 +102,8 @@ def test_the_lowest_lots_take_the_seats(numbers: set[int], stage: int) -> None:
 )
 def test_what_decides(stage: int, counts: list[int], *, decides: bool, may_still: bool) -> None:
     """Nine of nine, twenty-six of thirty-one; and when that can no longer be."""
-    assert any(committee.decides(stage, count) for count in counts) == decides
-    assert committee.may_still_decide(stage, counts) == may_still
+    assert any(lots.decides(stage, count) for count in counts) == decides
+    assert lots.may_still_decide(stage, counts) == may_still
 
 
 # ---------------------------------------------------------------- how likely

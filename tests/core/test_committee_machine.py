@@ -2,8 +2,7 @@
 
 from collections import Counter
 
-from p2pverify.core import sign, stages
-from p2pverify.core.committee import COMMITTEES
+from p2pverify.core.encoding import sign
 from p2pverify.core.events import (
     Compute,
     Computed,
@@ -16,9 +15,12 @@ from p2pverify.core.events import (
     Scored,
     Tick,
 )
-from p2pverify.core.evidence import Output, encode_evidence
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import Kind, Record, decode_commit, decode_record, decode_vote
+from p2pverify.core.records.envelope import Kind, Record, decode_record
+from p2pverify.core.records.lots import COMMITTEES
+from p2pverify.core.records.vote import decode_commit, decode_vote
+from p2pverify.core.roles.evidence import Output, encode_evidence
+from p2pverify.core.state import rounds
 from tests.support.across import COUNT
 from tests.support.hearing import Hearing
 from tests.support.world import MANIFEST
@@ -117,7 +119,7 @@ def test_who_is_drawn_seals_once_and_opens_its_seat() -> None:
     assert again.records(Kind.VOTE_COMMIT) == []
     others = drawn[1 : COMMITTEES[1].seats]
     hearing.seal(others, hearing.right)
-    hearing.cut(stages.SEAL_CUTS + 1)
+    hearing.cut(rounds.SEAL_CUTS + 1)
     assert sign.public_key(one) in hearing.dispute.seats
     opener = Seat(hearing, one)
     (opened,) = opener.records(Kind.VOTE)

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.canon import decode, encode
-from p2pverify.core.compare import (
+from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, THRESHOLD_MAX, Across
+from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.compare import (
     CAP_MICRONATS,
     END_MISSING,
     PEAK_MAX,
@@ -23,9 +25,7 @@ from p2pverify.core.compare import (
     verdict,
     verdict_digest,
 )
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import ANSWER_TOKENS_MAX, THRESHOLD_MAX, Across
-from p2pverify.core.records import ASKED_MAX
+from p2pverify.core.records.vote import ASKED_MAX
 
 BOUNDS = Across(250_000, 20_000, 500_000, 40_000, 2_000_000, 10_000)
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.costs import Costs
 from p2pverify.core.events import OWN, REFEREE, Compute, Score
-from p2pverify.core.jobs import Purpose
+from p2pverify.core.inference.jobs import Purpose
 
 
 def written(prompt_tokens: int, tokens_max: int = 0, role: str = OWN) -> Compute:

@@ -2,13 +2,17 @@
 
 import pytest
 
-from p2pverify.core import cutter, draw, sign, vrf
-from p2pverify.core.canon import encode, sha256
-from p2pverify.core.cutter import INTRODUCTION_MAX
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.events import Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import NO_PREV, Cut, Join, Kind, decode_cut, decode_record, make_record
-from p2pverify.core.states import NEW_AUTHORS_MAX
+from p2pverify.core.records.cut import Cut, decode_cut
+from p2pverify.core.records.envelope import NO_PREV, Kind, decode_record, make_record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.replica.states import NEW_AUTHORS_MAX
+from p2pverify.core.roles import cut_maker
+from p2pverify.core.roles.cut_maker import INTRODUCTION_MAX
 from tests.support.world import MANIFEST, make_network, seeds
 
 LEAVE = encode([])
@@ -69,7 +73,7 @@ def test_a_cut_takes_in_a_few_new_authors_that_join() -> None:
     one, two, three, four = _cuts(Machine(network, founder, 0, MANIFEST, 64), records, 4)
     keys = {sign.public_key(seed) for seed in joining}
     own = sign.public_key(founder)
-    beacon = draw.first_beacon(network.id)
+    beacon = sortition.first_beacon(network.id)
     first = set(sorted(keys, key=lambda key: sha256(beacon + key))[:NEW_AUTHORS_MAX])
     assert _authors(one) == {own, *first}
     assert _authors(two) == {own, *(keys - first)}
@@ -89,7 +93,7 @@ def test_founders_come_in_however_many_they_are() -> None:
 
 def test_who_finds_no_room_in_a_cut_comes_in_with_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for ten: the weighted, then those that join, then whoever has waited longest; then all the others."""
-    monkeypatch.setattr(cutter, "HEADS_MAX", 10)
+    monkeypatch.setattr(cut_maker, "HEADS_MAX", 10)
     founder, *others = seeds(16, "room")
     network = make_network([founder])
     machine = Machine(network, founder, 0, MANIFEST, 64)

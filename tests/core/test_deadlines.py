@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from p2pverify.core.events import Compute, ComputeFailed, Score
-from p2pverify.core.jobs import Purpose
-from p2pverify.core.records import Kind
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.records.envelope import Kind
 from tests.support.world import Peer, World, always
 
 CHEATER = 3

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from p2pverify.core import disputes
-from p2pverify.core.committee import EVERYONE
-from p2pverify.core.compare import Measures
-from p2pverify.core.sign import public_key
-from p2pverify.core.state import State
-from p2pverify.core.step import Frame, Step, class_steps
+from p2pverify.core.encoding.sign import public_key
+from p2pverify.core.inference.compare import Measures
+from p2pverify.core.records.lots import EVERYONE
+from p2pverify.core.state import disputes
+from p2pverify.core.state.state import State
+from p2pverify.core.state.transition import Frame, Step, class_steps
 from tests.support.across import BAD, CUT_EPOCH, Slotted, Story
 
 MEMBERS = "aaabbb" * 5

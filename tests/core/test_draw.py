@@ -5,9 +5,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import draw
-from p2pverify.core.canon import sha256
-from p2pverify.core.network import PARAM_BOUNDS, Params
+from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import PARAM_BOUNDS, Params
+from p2pverify.core.encoding.canon import sha256
 
 PARAMS = replace(
     Params(**{name: low for name, low, _ in PARAM_BOUNDS}),
@@ -30,9 +30,9 @@ def _betas(count: int) -> list[bytes]:
 @settings(deadline=None, max_examples=50)
 def test_order_of_candidates_is_irrelevant(beta: bytes, shuffled: list[bytes]) -> None:
     """The targets are distinct candidates, as many as the slot asks, whatever order the candidates come in."""
-    for slot in draw.slots(beta, PARAMS):
-        found = draw.targets(beta, slot, shuffled, PARAMS)
-        assert found == draw.targets(beta, slot, CROWD, PARAMS)
+    for slot in sortition.slots(beta, PARAMS):
+        found = sortition.targets(beta, slot, shuffled, PARAMS)
+        assert found == sortition.targets(beta, slot, CROWD, PARAMS)
         assert len(set(found)) == len(found) == (1 if slot.solo else 3)
         assert set(found) <= set(CROWD)
 
@@ -42,9 +42,9 @@ def test_order_of_candidates_is_irrelevant(beta: bytes, shuffled: list[bytes]) -
 def test_a_candidate_more_displaces_at_most_one(beta: bytes, newcomer: bytes) -> None:
     """Whoever joins changes the targets only by coming in: nobody can move others about."""
     others = [key for key in CROWD if key != newcomer]
-    for slot in draw.slots(beta, PARAMS):
-        before = draw.targets(beta, slot, others, PARAMS)
-        after = draw.targets(beta, slot, CROWD, PARAMS)
+    for slot in sortition.slots(beta, PARAMS):
+        before = sortition.targets(beta, slot, others, PARAMS)
+        after = sortition.targets(beta, slot, CROWD, PARAMS)
         assert [key for key in after if key != newcomer] == list(before[: len(before) - (newcomer in after)])
 
 
@@ -52,7 +52,7 @@ def test_a_candidate_more_displaces_at_most_one(beta: bytes, newcomer: bytes) ->
 @settings(deadline=None, max_examples=100)
 def test_number_of_slots(beta: bytes, slots_milli: int) -> None:
     """A peer owes the average rounded down or up, numbered from 0, in the first half of the epoch."""
-    found = draw.slots(beta, replace(PARAMS, slots_milli=slots_milli))
+    found = sortition.slots(beta, replace(PARAMS, slots_milli=slots_milli))
     assert slots_milli // 1000 <= len(found) <= -(-slots_milli // 1000)
     assert [slot.index for slot in found] == list(range(len(found)))
     assert all(0 <= slot.at_permille < 1000 for slot in found)
@@ -61,7 +61,7 @@ def test_number_of_slots(beta: bytes, slots_milli: int) -> None:
 
 def test_averages() -> None:
     """Over a thousand outputs the number of slots, solo slots and greedy slots are near their rates."""
-    slots = [draw.slots(beta, PARAMS) for beta in _betas(1000)]
+    slots = [sortition.slots(beta, PARAMS) for beta in _betas(1000)]
     every = [slot for each in slots for slot in each]
     assert abs(len(every) / 1000 - 2.5) < 0.06
     assert abs(sum(slot.solo for slot in every) / len(every) - 0.5) < 0.05
@@ -73,9 +73,9 @@ def test_averages() -> None:
 def test_targets_are_spread() -> None:
     """Over a thousand draws of one slot every candidate is asked about as often as every other."""
     counts = dict.fromkeys(CROWD, 0)
-    panel = draw.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
+    panel = sortition.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
     for beta in _betas(1000):
-        for key in draw.targets(beta, panel, CROWD, PARAMS):
+        for key in sortition.targets(beta, panel, CROWD, PARAMS):
             counts[key] += 1
     assert all(60 < count < 140 for count in counts.values())
 
@@ -83,45 +83,45 @@ def test_targets_are_spread() -> None:
 def test_extremes() -> None:
     """No candidates give no targets, fewer than the panel give all, and rates of 0 and 100 percent are exact."""
     beta = sha256(b"beta") * 2
-    panel = draw.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
-    assert draw.targets(beta, panel, (), PARAMS) == ()
-    assert set(draw.targets(beta, panel, CROWD[:2], PARAMS)) == set(CROWD[:2])
-    assert not any(slot.greedy for slot in draw.slots(beta, replace(PARAMS, greedy_percent=0)))
-    assert all(slot.greedy for slot in draw.slots(beta, replace(PARAMS, greedy_percent=100)))
-    assert not any(slot.across for slot in draw.slots(beta, replace(PARAMS, across_percent=0)))
-    assert all(slot.across for slot in draw.slots(beta, replace(PARAMS, across_percent=100)))
+    panel = sortition.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
+    assert sortition.targets(beta, panel, (), PARAMS) == ()
+    assert set(sortition.targets(beta, panel, CROWD[:2], PARAMS)) == set(CROWD[:2])
+    assert not any(slot.greedy for slot in sortition.slots(beta, replace(PARAMS, greedy_percent=0)))
+    assert all(slot.greedy for slot in sortition.slots(beta, replace(PARAMS, greedy_percent=100)))
+    assert not any(slot.across for slot in sortition.slots(beta, replace(PARAMS, across_percent=0)))
+    assert all(slot.across for slot in sortition.slots(beta, replace(PARAMS, across_percent=100)))
 
 
 def test_spot_checks_come_at_their_rate() -> None:
     """About 5 % of the audits are voted on at 50 permille; all at 1000, none at 0."""
-    chosen = [draw.is_spot_check(beta, CROWD[0], 7, 1, 50) for beta in _betas(4000)]
+    chosen = [sortition.is_spot_check(beta, CROWD[0], 7, 1, 50) for beta in _betas(4000)]
     assert 140 < sum(chosen) < 260
-    assert all(draw.is_spot_check(beta, CROWD[0], 7, 1, 1000) for beta in _betas(50))
-    assert not any(draw.is_spot_check(beta, CROWD[0], 7, 1, 0) for beta in _betas(50))
+    assert all(sortition.is_spot_check(beta, CROWD[0], 7, 1, 1000) for beta in _betas(50))
+    assert not any(sortition.is_spot_check(beta, CROWD[0], 7, 1, 0) for beta in _betas(50))
 
 
 def test_inputs_of_the_vrf_are_apart() -> None:
     """Duty and proposal, network, epoch and beacon: any difference makes another input."""
     one, two = sha256(b"1"), sha256(b"2")
     inputs = {
-        draw.duty_alpha(one, 5, two),
-        draw.propose_alpha(one, 5, two),
-        draw.duty_alpha(two, 5, two),
-        draw.duty_alpha(one, 6, two),
-        draw.duty_alpha(one, 5, one),
+        sortition.duty_alpha(one, 5, two),
+        sortition.propose_alpha(one, 5, two),
+        sortition.duty_alpha(two, 5, two),
+        sortition.duty_alpha(one, 6, two),
+        sortition.duty_alpha(one, 5, one),
     }
     assert len(inputs) == 5
 
 
 def test_beacons_chain() -> None:
     """A beacon depends on the one before and on the proposer's output, and differs between networks."""
-    first = draw.first_beacon(sha256(b"network"))
+    first = sortition.first_beacon(sha256(b"network"))
     beacons = {
         first,
-        draw.first_beacon(sha256(b"other")),
-        draw.next_beacon(first, bytes(64)),
-        draw.next_beacon(first, b"\1" * 64),
-        draw.next_beacon(draw.next_beacon(first, bytes(64)), bytes(64)),
+        sortition.first_beacon(sha256(b"other")),
+        sortition.next_beacon(first, bytes(64)),
+        sortition.next_beacon(first, b"\1" * 64),
+        sortition.next_beacon(sortition.next_beacon(first, bytes(64)), bytes(64)),
     }
     assert len(beacons) == 5
 
@@ -139,7 +139,7 @@ SHAPES = {
 def test_questions_have_many_shapes() -> None:
     """Lengths and temperatures fill their ranges evenly, and each by itself; without ranges there is one shape."""
     params = replace(PARAMS, **SHAPES)
-    found = [slot for beta in _betas(2000) for slot in draw.slots(beta, params)]
+    found = [slot for beta in _betas(2000) for slot in sortition.slots(beta, params)]
     sizes = [slot.prompt_tokens(params) for slot in found]
     lengths = [slot.answer_tokens(params) for slot in found]
     heats = [slot.temperature_milli(params) for slot in found]

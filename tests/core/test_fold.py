@@ -6,15 +6,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import sign
-from p2pverify.core.canon import encode
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import GossipIgnore
-from p2pverify.core.fold import PENDING_MIN, Fold
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.network import Network
-from p2pverify.core.records import CutSignature, Kind, Record, decode_record, make_record
-from p2pverify.core.verify import VerificationFailed, verify
-from p2pverify.core.view import view_root, view_value
+from p2pverify.core.records.cut import CutSignature
+from p2pverify.core.records.envelope import Kind, Record, decode_record, make_record
+from p2pverify.core.replica.fold import PENDING_MIN, Fold
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.verify import VerificationFailed, verify
+from p2pverify.core.state.view import view_root, view_value
 from tests.support.world import World, always, seeds, share
 
 
@@ -182,7 +183,7 @@ def test_signatures_of_nothing_do_not_pile_up(
     world: World, records: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Signatures and proposals that can certify nothing any more are forgotten; the newest are kept for a while."""
-    monkeypatch.setattr("p2pverify.core.fold.PENDING_EPOCHS", 4)
+    monkeypatch.setattr("p2pverify.core.replica.fold.PENDING_EPOCHS", 4)
     (stranger,) = seeds(1, "stranger")
     key, count = sign.public_key(stranger), 20 * PENDING_MIN
     sizes = []

@@ -11,11 +11,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from p2pverify.core import draw, vrf
-from p2pverify.core.context import Context
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import vrf
 from p2pverify.core.events import Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import Cut, CutSignature, Kind, Record, decode_cut_signature, decode_record, make_record
+from p2pverify.core.records.cut import Cut, CutSignature, decode_cut_signature
+from p2pverify.core.records.envelope import Kind, Record, decode_record, make_record
+from p2pverify.core.roles.context import Context
 from tests.core.test_nested_cuts import HostileProposer
 from tests.support.world import MANIFEST, make_network, seeds
 
@@ -87,7 +89,7 @@ def test_nobody_takes_an_epoch_by_being_early() -> None:
     latest = room.machines[0].fold.latest
     epoch = params.epoch_at(room.now) + 1
     room.now = params.epoch_start_ms(epoch) + 1
-    ranked = sorted(room.machines, key=lambda m: draw.proposal_rank(vrf.proof_to_beta(_proof(m, epoch))))
+    ranked = sorted(room.machines, key=lambda m: sortition.proposal_rank(vrf.proof_to_beta(_proof(m, epoch))))
     hasty, observer = ranked[-1], ranked[0]
     cut = _cut(hasty, epoch)
     early = room.add(hasty.context, Kind.CUT, cut.encode())
@@ -105,7 +107,7 @@ def test_nobody_takes_an_epoch_by_being_early() -> None:
 
 def _proof(machine: Machine, epoch: int) -> bytes:
     context = machine.context
-    return vrf.prove(context.vrf_seed, draw.propose_alpha(context.network_id, epoch, machine.fold.latest.beacon))
+    return vrf.prove(context.vrf_seed, sortition.propose_alpha(context.network_id, epoch, machine.fold.latest.beacon))
 
 
 def _cut(machine: Machine, epoch: int) -> Cut:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from p2pverify.core.gossip_types import Appraise, Exclude, PeerDisconnected, Publish, SendRpc, Subscribe, message_id
+from p2pverify.core.gossip.types import Appraise, Exclude, PeerDisconnected, Publish, SendRpc, Subscribe, message_id
 from tests.support.router import PARAMS, TOPIC, Bench, peer
 
 QUIET = replace(PARAMS, flood_publish=False)

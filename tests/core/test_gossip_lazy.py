@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from p2pverify.core.gossip_types import Appraise, PeerDisconnected, Publish, Rpc, SendRpc, message_id
+from p2pverify.core.gossip.types import Appraise, PeerDisconnected, Publish, Rpc, SendRpc, message_id
 from tests.support.router import ALICE, BOB, CAROL, PARAMS, TOPIC, Bench, peer
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.gossip_types import (
+from p2pverify.core.gossip.types import (
     Disconnect,
     PeerConnected,
     PeerDisconnected,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.errors import LocalProtocolError
-from p2pverify.core.gossip_types import (
+from p2pverify.core.gossip.types import (
     Deliver,
     Disconnect,
     GossipMessage,

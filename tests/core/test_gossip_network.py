@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.gossip_params import GossipParams
-from p2pverify.core.gossip_types import Rpc, RpcReceived
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.types import Rpc, RpcReceived
 from tests.support.routers import TOPIC, World, random_graph
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.gossip_cache import MessageCache, NearFirst, PendingMessages, Promises, SeenCache
-from p2pverify.core.gossip_dice import Dice
-from p2pverify.core.gossip_outbox import Outbox, merge
-from p2pverify.core.gossip_params import GossipParams
-from p2pverify.core.gossip_types import GossipMessage, Rpc, SendRpc, message_id, records_topic
+from p2pverify.core.gossip.cache import MessageCache, NearFirst, PendingMessages, Promises, SeenCache
+from p2pverify.core.gossip.dice import Dice
+from p2pverify.core.gossip.outbox import Outbox, merge
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.types import GossipMessage, Rpc, SendRpc, message_id, records_topic
 
 PARAMS = GossipParams()
 ALICE, BOB = b"a" * 32, b"b" * 32

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.errors import LocalProtocolError
-from p2pverify.core.gossip_params import ScoreParams
-from p2pverify.core.gossip_types import (
+from p2pverify.core.gossip.params import ScoreParams
+from p2pverify.core.gossip.types import (
     Appraise,
     Deliver,
     Disconnect,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.gossip_params import ScoreParams
-from p2pverify.core.gossip_score import COUNTER_MAX, ONE, ScoreParts, Scores, decayed, ip_group
+from p2pverify.core.gossip.params import ScoreParams
+from p2pverify.core.gossip.score import COUNTER_MAX, ONE, ScoreParts, Scores, decayed, ip_group
 
 PARAMS = ScoreParams()
 ALICE, BOB = b"a" * 32, b"b" * 32

@@ -2,8 +2,8 @@
 
 import pytest
 
-from p2pverify.core.gossip_params import GossipParams
-from p2pverify.core.gossip_types import GossipMessage, PeerConnected, Rpc, RpcReceived, VerdictWord, message_id
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.types import GossipMessage, PeerConnected, Rpc, RpcReceived, VerdictWord, message_id
 from tests.support.routers import TOPIC, World, random_graph
 
 PARAMS = GossipParams()

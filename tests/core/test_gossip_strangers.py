@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from p2pverify.core.gossip import Router
-from p2pverify.core.gossip_params import GossipParams, ScoreParams
-from p2pverify.core.gossip_types import (
+from p2pverify.core.gossip.params import GossipParams, ScoreParams
+from p2pverify.core.gossip.router import Router
+from p2pverify.core.gossip.types import (
     Appraise,
     Deliver,
     Disconnect,

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.hardware import (
+from p2pverify.core.inference.speed import (
     CLAIM_CHARS_MAX,
     FASTEST_KEPT,
     TOKENS_MIN,
@@ -23,7 +24,6 @@ from p2pverify.core.hardware import (
     sample,
     speeds,
 )
-from p2pverify.core.network import ANSWER_TOKENS_MAX
 
 LABEL = "xeon 8 cores"
 numbers = st.integers(0, 2**32 - 1)

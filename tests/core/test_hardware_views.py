@@ -5,15 +5,16 @@ import random
 
 import pytest
 
-from p2pverify.core import vrf
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import Compute, Respond, ResponseArrived, Score, Send
-from p2pverify.core.hardware import Fit
+from p2pverify.core.inference.speed import Fit
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import Join, Kind, decode_join
-from p2pverify.core.state import State
-from p2pverify.core.view import scores, view_root, view_value
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.membership import Join, decode_join
+from p2pverify.core.state.state import State
+from p2pverify.core.state.view import scores, view_root, view_value
 from tests.support.costs import Costs
 from tests.support.world import MANIFEST, Peer, World, seeds
 

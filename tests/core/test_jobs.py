@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.jobs import SHARES, WAITING_MAX, Entry, Purpose, Queue
+from p2pverify.core.inference.jobs import SHARES, WAITING_MAX, Entry, Purpose, Queue
 
 LONGEST_MS = 40
 

@@ -1,8 +1,9 @@
 """Who forks its log while it joins, before any certified cut holds it, must not stop the cuts of the others."""
 
-from p2pverify.core import sign, vrf
+from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.events import RecordsArrived
-from p2pverify.core.records import NO_PREV, Join, Kind, make_record
+from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
+from p2pverify.core.records.membership import Join
 from tests.support.world import World
 
 

@@ -3,10 +3,10 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from p2pverify.core.canon import decode, encode, sha256
+from p2pverify.core.encoding.canon import decode, encode, sha256
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.layout import header_bytes, split_record
-from p2pverify.core.records import DOMAIN, RECORD_BYTES_MAX
+from p2pverify.core.records.envelope import DOMAIN, RECORD_BYTES_MAX
+from p2pverify.core.records.fast_path import header_bytes, split_record
 
 EDGES = (0, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32)
 SIZES = (0, 1, 23, 24, 255, 256, 257, 61_440, 65_300)

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import ledger as module
-from p2pverify.core import sign
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import GossipIgnore
-from p2pverify.core.ledger import Ledger, ledger_root
-from p2pverify.core.records import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.cut import ledger_root
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.replica import ledger as module
+from p2pverify.core.replica.ledger import Ledger
 
 NETWORK = bytes(32)
 SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from p2pverify.core import context
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.events import Tick
-from p2pverify.core.ledger import RECORDS_PER_EPOCH_MAX, Ledger
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import NO_PREV, Header, Kind, Record
+from p2pverify.core.records.envelope import NO_PREV, Header, Kind, Record
+from p2pverify.core.replica.ledger import RECORDS_PER_EPOCH_MAX, Ledger
+from p2pverify.core.roles import context
 from tests.support.world import MANIFEST, make_network, seeds
 
 AUTHOR = bytes(31) + b"a"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import (
     Compute,
     Computed,
@@ -15,8 +15,7 @@ from p2pverify.core.events import (
     Respond,
     Tick,
 )
-from p2pverify.core.machine import Machine
-from p2pverify.core.question import (
+from p2pverify.core.inference.question import (
     Question,
     Request,
     RequestRefused,
@@ -24,7 +23,8 @@ from p2pverify.core.question import (
     encode_request,
     sign_request,
 )
-from p2pverify.core.records import Kind
+from p2pverify.core.machine import Machine
+from p2pverify.core.records.envelope import Kind
 from tests.support.world import MANIFEST, Peer, World, make_network, seeds
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
+from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion, golden_answer
+from p2pverify.core.contract.manifest import MANIFEST_BYTES_MAX, Canary, Manifest, decode_manifest
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion, golden_answer
-from p2pverify.core.manifest import MANIFEST_BYTES_MAX, Canary, Manifest, decode_manifest
-from p2pverify.core.records import PAYLOAD_BYTES_MAX
+from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX
 from tests.support.manifests import manifests
 
 PLAIN = Manifest("m", bytes(32), bytes(32), bytes(32), "q", "l", "p", None)

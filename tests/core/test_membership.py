@@ -4,7 +4,7 @@ import pytest
 
 from p2pverify.core.events import Leave
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import Kind
+from p2pverify.core.records.envelope import Kind
 from tests.support.world import MANIFEST, World
 
 NAME = 3

@@ -2,11 +2,11 @@
 
 import pytest
 
-from p2pverify.core import memo
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding import decode_once
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.encoding.decode_once import REMEMBERED_BYTES_MAX, remembered
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.memo import REMEMBERED_BYTES_MAX, remembered
-from p2pverify.core.records import decode_cut_signature
+from p2pverify.core.records.cut import decode_cut_signature
 
 
 def test_small_payloads_are_read_once_and_large_ones_each_time() -> None:
@@ -26,7 +26,7 @@ def test_small_payloads_are_read_once_and_large_ones_each_time() -> None:
     assert [size(payload, 1) for payload in (other, third, small, small, large, large)] == [1, 1, 1, 1, 4097, 4097]
     assert read == [other, third, small, large, large]
     read.clear()
-    memo.forget()
+    decode_once.forget()
     assert size(small, 1) == 1
     assert read == [small]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import merkle
+from p2pverify.core.encoding import merkle
 
 # Leaves and roots of the Certificate Transparency project's own tests.
 LEAVES = [

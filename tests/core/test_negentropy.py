@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core import negentropy
-from p2pverify.core.canon import sha256
+from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError, RemoteProtocolError
-from p2pverify.core.negentropy import (
+from p2pverify.core.records.envelope import Header, Record
+from p2pverify.core.sync import negentropy
+from p2pverify.core.sync.index import RecordIndex
+from p2pverify.core.sync.negentropy import (
     FINGERPRINTS_MAX,
     MESSAGE_BYTES_MAX,
     MESSAGE_BYTES_MIN,
@@ -22,8 +24,6 @@ from p2pverify.core.negentropy import (
     Responder,
     read_ranges,
 )
-from p2pverify.core.record_index import RecordIndex
-from p2pverify.core.records import Header, Record
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "negentropy"
 UNLIMITED = 1 << 30

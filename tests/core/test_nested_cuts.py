@@ -11,12 +11,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from p2pverify.core import draw, vrf
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import vrf
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.events import Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import Cut, CutSignature, Head, Kind, decode_cut_signature, decode_record
-from p2pverify.core.rules import Rules, judge
+from p2pverify.core.records.cut import Cut, CutSignature, Head, decode_cut_signature
+from p2pverify.core.records.envelope import Kind, decode_record
+from p2pverify.core.records.judge import Rules, judge
 from tests.support.world import MANIFEST, make_network, seeds
 
 MEMBERS = 4  # three honest, one hostile: less than a third of the weight
@@ -88,7 +90,7 @@ class HostileProposer(RuleBasedStateMachine):
         if base is None or not context.may_write(self.now):
             return
         epoch = context.params.epoch_at(self.now)
-        proof = vrf.prove(context.vrf_seed, draw.propose_alpha(context.network_id, epoch, base.beacon))
+        proof = vrf.prove(context.vrf_seed, sortition.propose_alpha(context.network_id, epoch, base.beacon))
         moved: list[Head] = []
         for head, short in zip(context.ledger.heads(), cuts, strict=False):
             seq = max(0, head[1] - short)
@@ -191,7 +193,7 @@ def test_proposals_with_a_false_view_are_signed_by_nobody() -> None:
             hostile.ledger.add(decode_record(data))
         except GossipIgnore:
             continue
-    proof = vrf.prove(hostile.vrf_seed, draw.propose_alpha(network.id, 0, hostile.fold.latest.beacon))
+    proof = vrf.prove(hostile.vrf_seed, sortition.propose_alpha(network.id, 0, hostile.fold.latest.beacon))
     cut = hostile.fold.propose(
         Cut(0, network.id, hostile.vrf_key, proof, hostile.ledger.heads(), bytes(32), bytes(32)), hostile.key
     )

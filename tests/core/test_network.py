@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.canon import encode, sha256
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import (
+from p2pverify.core.contract.network import (
     ACROSS_BOUNDS,
     ANY,
     CLASSES_MAX,
@@ -21,6 +19,8 @@ from p2pverify.core.network import (
     Params,
     decode_network,
 )
+from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.errors import DecodeError
 
 MANIFEST = sha256(b"manifest")
 PARAMS = replace(Params(**{name: low for name, low, _ in PARAM_BOUNDS}), cheat_ppm=100_000)

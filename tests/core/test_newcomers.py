@@ -1,22 +1,15 @@
 """Halves that took in different newcomers, and proofs that come before those whom they are about."""
 
-from p2pverify.core import sign, vrf
-from p2pverify.core.conflict import Conflict, Evidence
+from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.events import RecordsArrived
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import (
-    NO_PREV,
-    Cut,
-    Head,
-    Join,
-    Kind,
-    Record,
-    decode_cut,
-    make_record,
-)
-from p2pverify.core.state import Member, genesis
-from p2pverify.core.states import NEW_AUTHORS_MAX, new_authors_max
-from p2pverify.core.step import Frame, Step, class_steps
+from p2pverify.core.records.conflict import Conflict, Evidence
+from p2pverify.core.records.cut import Cut, Head, decode_cut
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.replica.states import NEW_AUTHORS_MAX, new_authors_max
+from p2pverify.core.state.state import Member, genesis
+from p2pverify.core.state.transition import Frame, Step, class_steps
 from tests.core.test_forked_logs import Room
 from tests.support.world import make_network, seeds
 

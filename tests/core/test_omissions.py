@@ -4,13 +4,14 @@ import itertools
 
 import pytest
 
-from p2pverify.core.canon import encode
-from p2pverify.core.cutter import Cutter
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.omissions import STALLED_EPOCHS, Omissions
-from p2pverify.core.records import NO_PREV, Head, Kind, Record, make_record
-from p2pverify.core.sign import public_key
-from p2pverify.core.state import Member, State, genesis
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.encoding.sign import public_key
+from p2pverify.core.records.cut import Head
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.roles.cut_maker import Cutter
+from p2pverify.core.roles.omissions import STALLED_EPOCHS, Omissions
+from p2pverify.core.state.state import Member, State, genesis
 from tests.support.cheating import quiet_world
 from tests.support.world import make_network, seeds
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.outlook import first_score_epoch, next_cut, prospect
-from p2pverify.core.weights import Lack
+from p2pverify.core.state.weights import Lack
 from tests.support.world import World
 
 

@@ -4,17 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core import draw, sign
-from p2pverify.core.canon import sha256
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import Network
-from p2pverify.core.panels import IN_CLASS_MIN, Panel, make_panel, voting_classes
-from p2pverify.core.state import Member, State, genesis
+from p2pverify.core.contract import sortition
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.state.state import Member, State, genesis
+from p2pverify.core.state.targets import IN_CLASS_MIN, Panel, make_panel, voting_classes
 from tests.support.across import classes, identities
 from tests.support.world import MANIFEST, params
 
 BETA = sha256(b"beta") * 2
-INSIDE = draw.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
+INSIDE = sortition.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
 ACROSS = replace(INSIDE, across=True)
 
 
@@ -39,7 +40,9 @@ def anchor(made: Network, members: str, *, idle: str = "") -> tuple[State, list[
     return state, keys
 
 
-def asked(made: Network, members: str, slot: draw.Slot, *, challenger: int = 0, idle: str = "") -> tuple[str, Panel]:
+def asked(
+    made: Network, members: str, slot: sortition.Slot, *, challenger: int = 0, idle: str = ""
+) -> tuple[str, Panel]:
     """The classes of those whom a slot asks, in letters, and the panel."""
     state, keys = anchor(made, members, idle=idle)
     panel = make_panel(made, state, keys[challenger], BETA, slot)

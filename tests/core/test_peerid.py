@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.peerid import key_of, peer_id
 
 
 @given(st.binary(min_size=32, max_size=32))

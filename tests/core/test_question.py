@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import sign
-from p2pverify.core.canon import encode, sha256
+from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, TEMPERATURE_MILLI_MAX
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import TOKEN_MAX, encode, sha256
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import ANSWER_TOKENS_MAX, TEMPERATURE_MILLI_MAX
-from p2pverify.core.question import (
+from p2pverify.core.inference.question import (
     REQUEST_BYTES_MAX,
-    TOKEN_MAX,
     Answer,
     Opening,
     Question,

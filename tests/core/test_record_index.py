@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import record_index
-from p2pverify.core.canon import sha256
-from p2pverify.core.record_index import RecordIndex
-from p2pverify.core.records import Header, Record
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.records.envelope import Header, Record
+from p2pverify.core.sync import index
+from p2pverify.core.sync.index import RecordIndex
 
 
 def record(epoch: int, number: int) -> Record:
@@ -57,23 +57,23 @@ def check(index: RecordIndex, held: list[Record], dice: random.Random) -> None:
 @settings(max_examples=30, deadline=None)
 def test_it_is_a_sorted_list(bursts, dice):
     """Records come in bursts of one epoch or of all, in any order; some go; and in between somebody looks."""
-    original = record_index.CHUNK_IDS_MAX, record_index._HALF
-    record_index.CHUNK_IDS_MAX, record_index._HALF = 8, 4
+    original = index.CHUNK_IDS_MAX, index._HALF
+    index.CHUNK_IDS_MAX, index._HALF = 8, 4
     try:
-        index, held, number = RecordIndex(), [], 0
+        sorted_ids, held, number = RecordIndex(), [], 0
         for epoch, count, mixed in bursts:
             new = [record(dice.randrange(5) if mixed else epoch, number + n) for n in range(count)]
             number += count
             for each in new:
-                index.add(each)
+                sorted_ids.add(each)
             held += new
-            check(index, held, dice)
+            check(sorted_ids, held, dice)
             for gone in dice.sample(held, min(3, len(held))):
-                index.remove(gone)
+                sorted_ids.remove(gone)
                 held.remove(gone)
-            check(index, held, dice)
+            check(sorted_ids, held, dice)
     finally:
-        record_index.CHUNK_IDS_MAX, record_index._HALF = original
+        index.CHUNK_IDS_MAX, index._HALF = original
 
 
 def test_order_of_arrival_does_not_matter():

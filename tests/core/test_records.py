@@ -7,36 +7,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import records, sign, vrf
-from p2pverify.core.audit import Asked, Audit, Duty, decode_audit, decode_duty
-from p2pverify.core.canon import encode, sha256
-from p2pverify.core.compare import TOTAL_MAX, Measure
-from p2pverify.core.conflict import Conflict, Evidence, decode_conflict
+from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, PARAM_BOUNDS
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import ANSWER_TOKENS_MAX, PARAM_BOUNDS
-from p2pverify.core.question import Opening, Receipt
-from p2pverify.core.records import (
-    ASKED_MAX,
+from p2pverify.core.inference.compare import TOTAL_MAX, Measure
+from p2pverify.core.inference.question import Opening, Receipt
+from p2pverify.core.records import cut, envelope, membership, vote
+from p2pverify.core.records.audit import Asked, Audit, decode_audit
+from p2pverify.core.records.conflict import Conflict, Evidence, decode_conflict
+from p2pverify.core.records.cut import HEADS_MAX, Cut, CutSignature
+from p2pverify.core.records.duty import Duty, decode_duty
+from p2pverify.core.records.envelope import (
     EPOCH_MAX,
-    HEADS_MAX,
     NO_PREV,
     PAYLOAD_BYTES_MAX,
     RECORD_BYTES_MAX,
     SEQ_MAX,
-    STAGE_MAX,
-    Commit,
-    Cut,
-    CutSignature,
-    DisputeKey,
     Header,
-    Join,
     Kind,
-    Lot,
     Record,
-    Vote,
     decode_record,
     make_record,
 )
+from p2pverify.core.records.membership import Join
+from p2pverify.core.records.vote import ASKED_MAX, STAGE_MAX, Commit, DisputeKey, Lot, Vote
 
 ALICE = bytes(range(32))
 KEY = sign.public_key(ALICE)
@@ -57,10 +52,10 @@ commits = st.builds(Commit, disputes, digests, digests, lots)
 votes = st.builds(Vote, disputes, digests, st.integers(0, 31), digests, salts, measures, st.none() | digests)
 cuts = st.builds(Cut, epochs, digests, digests, st.binary(min_size=80, max_size=80), heads, digests, digests)
 CODECS: list[tuple[Any, Any]] = [
-    (commits, records.decode_commit),
-    (votes, records.decode_vote),
-    (cuts, records.decode_cut),
-    (st.builds(CutSignature, digests), records.decode_cut_signature),
+    (commits, vote.decode_commit),
+    (votes, vote.decode_vote),
+    (cuts, cut.decode_cut),
+    (st.builds(CutSignature, digests), cut.decode_cut_signature),
 ]
 
 
@@ -134,7 +129,7 @@ def test_mutated_records(data: st.DataObject) -> None:
 @settings(deadline=None, max_examples=300)
 def test_any_bytes(data: bytes) -> None:
     """Strangers' bytes raise DecodeError from every decoder, and nothing else."""
-    decoders = [decode_record, records.decode_join, records.decode_leave, decode_conflict]
+    decoders = [decode_record, membership.decode_join, membership.decode_leave, decode_conflict]
     for decoder in [*decoders, *(decoder for _, decoder in CODECS)]:
         with contextlib.suppress(DecodeError):
             decoder(data)
@@ -158,9 +153,9 @@ def test_largest_record() -> None:
 def test_largest_cut_fits() -> None:
     """A cut with as many heads as allowed, with the longest numbers, fits into one record."""
     many = tuple((number.to_bytes(32, "big"), SEQ_MAX, bytes(32)) for number in range(HEADS_MAX))
-    cut = Cut(EPOCH_MAX, bytes(32), bytes(32), bytes(80), many, bytes(32), bytes(32))
-    assert len(cut.encode()) <= PAYLOAD_BYTES_MAX
-    assert records.decode_cut(cut.encode()) == cut
+    largest = Cut(EPOCH_MAX, bytes(32), bytes(32), bytes(80), many, bytes(32), bytes(32))
+    assert len(largest.encode()) <= PAYLOAD_BYTES_MAX
+    assert cut.decode_cut(largest.encode()) == largest
 
 
 def test_what_a_full_panel_says_fits() -> None:
@@ -175,10 +170,10 @@ def test_what_a_full_panel_says_fits() -> None:
     salts = (bytes(32),) * size
     openings = tuple(Opening(slot, 31, NETWORK, salts, (worst,) * size) for slot in range(slots))
     duty = Duty(EPOCH_MAX, NETWORK, NETWORK, KEY, bytes(80), openings)
-    vote = Vote(DisputeKey(KEY, EPOCH_MAX, 255), NETWORK, 31, NETWORK, salts, (worst,) * size, NETWORK)
+    largest = Vote(DisputeKey(KEY, EPOCH_MAX, 255), NETWORK, 31, NETWORK, salts, (worst,) * size, NETWORK)
     assert decode_duty(duty.encode()) == duty
-    assert records.decode_vote(vote.encode()) == vote
-    sizes = [len(each.encode()) for each in (audit, duty, vote)]
+    assert vote.decode_vote(largest.encode()) == largest
+    sizes = [len(each.encode()) for each in (audit, duty, largest)]
     assert max(sizes) <= PAYLOAD_BYTES_MAX
     assert len(decode_audit(audit.encode(), NETWORK, KEY).asked) == size
 
@@ -186,9 +181,9 @@ def test_what_a_full_panel_says_fits() -> None:
 def test_join_needs_a_valid_point() -> None:
     """A VRF key of small order is refused, a real one is taken."""
     key = vrf.public_key(vrf.derive_seed(ALICE))
-    assert records.decode_join(Join(31, key).encode()) == Join(31, key)
+    assert membership.decode_join(Join(31, key).encode()) == Join(31, key)
     with pytest.raises(DecodeError, match="not a valid point"):
-        records.decode_join(Join(0, bytes(32)).encode())
+        membership.decode_join(Join(0, bytes(32)).encode())
 
 
 def test_dispute_order_is_by_epoch_first() -> None:
@@ -226,7 +221,7 @@ def test_prev_and_number_go_together(seq: int, prev: bytes) -> None:
     """Only record 0 has no record before it."""
     value = Header(NETWORK, KEY, 5, seq, prev, Kind.LEAVE, sha256(b"")).to_value()
     with pytest.raises(DecodeError, match="prev is zero exactly for seq 0"):
-        records.header_from_value(value)  # type: ignore[arg-type]  # a list of wire values
+        envelope.header_from_value(value)  # type: ignore[arg-type]  # a list of wire values
 
 
 @pytest.mark.parametrize("size", [0, 1, 23, 24, 255, 256, 4000, PAYLOAD_BYTES_MAX])

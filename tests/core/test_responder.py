@@ -2,10 +2,10 @@
 
 import pytest
 
-from p2pverify.core import responder
-from p2pverify.core.context import Context
 from p2pverify.core.events import StoredAnswer
-from p2pverify.core.responder import Responder
+from p2pverify.core.roles import responder
+from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.responder import Responder
 from tests.support.world import make_network, seeds
 
 IDENTITIES = seeds(3)

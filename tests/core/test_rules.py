@@ -10,24 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import rules, sign
-from p2pverify.core.audit import decode_audit, decode_duty
-from p2pverify.core.canon import encode, sha256
-from p2pverify.core.conflict import Evidence
-from p2pverify.core.draw import duty_alpha
+from p2pverify.core.contract.network import decode_network
+from p2pverify.core.contract.sortition import duty_alpha, vrf_holds
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import GossipIgnore, GossipReject
-from p2pverify.core.network import decode_network
-from p2pverify.core.records import (
-    NO_PREV,
-    Kind,
-    Record,
-    decode_commit,
-    decode_cut,
-    decode_record,
-    decode_vote,
-    make_record,
-)
-from p2pverify.core.rules import EPOCHS_AHEAD_MAX, Rules, conflict_kind, judge
+from p2pverify.core.records.audit import decode_audit
+from p2pverify.core.records.conflict import Evidence
+from p2pverify.core.records.cut import decode_cut
+from p2pverify.core.records.duty import decode_duty
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record, make_record
+from p2pverify.core.records.judge import EPOCHS_AHEAD_MAX, Rules, conflict_kind, judge
+from p2pverify.core.records.vote import decode_commit, decode_vote
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 KINDS = [kind.name.lower().replace("_", "-") for kind in Kind]
@@ -223,7 +217,7 @@ def test_vrf_answers_are_remembered_by_all_arguments() -> None:
     record = decode_record(_data("duty"))
     duty = decode_duty(record.payload)
     alpha = duty_alpha(record.header.network, duty.epoch, duty.beacon)
-    assert rules.vrf_holds(duty.vrf_key, alpha, duty.proof)
-    assert not rules.vrf_holds(duty.vrf_key, alpha + b"\0", duty.proof)
-    assert not rules.vrf_holds(sha256(b"key"), alpha, duty.proof)
-    assert rules.vrf_holds(duty.vrf_key, alpha, duty.proof)
+    assert vrf_holds(duty.vrf_key, alpha, duty.proof)
+    assert not vrf_holds(duty.vrf_key, alpha + b"\0", duty.proof)
+    assert not vrf_holds(sha256(b"key"), alpha, duty.proof)
+    assert vrf_holds(duty.vrf_key, alpha, duty.proof)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.network import PARAM_BOUNDS
-from p2pverify.core.network import TestSteps as Steps
-from p2pverify.core.network import test_steps as steps_of
-from p2pverify.core.score import Standing, availability_ppm, cusum, interval_ppm, standing
-from p2pverify.core.state import Contact, Member
+from p2pverify.core.contract.network import PARAM_BOUNDS
+from p2pverify.core.contract.network import TestSteps as Steps
+from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.state.score import Standing, availability_ppm, cusum, interval_ppm, standing
+from p2pverify.core.state.state import Contact, Member
 
 USUAL = Steps(2357, 98, 14148)
 counts = st.integers(0, 10**6)

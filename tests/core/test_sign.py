@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import sign
+from p2pverify.core.encoding import sign
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "ed25519"
 KEY_FAULTS = {"key is not 32 bytes", "key is not the canonical encoding of a point of prime order"}

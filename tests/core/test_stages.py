@@ -2,10 +2,13 @@
 
 import pytest
 
-from p2pverify.core import committee, sign, stages
-from p2pverify.core.committee import EVERYONE, EVERYONE_MAX
-from p2pverify.core.records import Commit, Kind
-from p2pverify.core.view import view_root
+from p2pverify.core.encoding import sign
+from p2pverify.core.records import lots
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.lots import EVERYONE, EVERYONE_MAX
+from p2pverify.core.records.vote import Commit
+from p2pverify.core.state import rounds
+from p2pverify.core.state.view import view_root
 from tests.support.book import Book
 from tests.support.hearing import WORK, Hearing
 
@@ -44,7 +47,7 @@ def test_nine_decide_for_a_hundred(hearing: Hearing) -> None:
     assert 9 <= len(drawn) <= 30
     assert not hearing.parties & set(drawn)
     hearing.seal(drawn, hearing.right)
-    hearing.cut(stages.SEAL_CUTS - 1)
+    hearing.cut(rounds.SEAL_CUTS - 1)
     assert hearing.dispute.sealed_index < 0
     assert len(hearing.dispute.commits) == len(drawn)
     hearing.cut()
@@ -55,7 +58,7 @@ def test_nine_decide_for_a_hundred(hearing: Hearing) -> None:
     assert hearing.dispute.decision == hearing.story.vote_output(hearing.slotted, hearing.right)
     assert hearing.dissents() == hearing.parties - {hearing.challenger}
     assert (hearing.state.totals["decided disputes"], len(hearing.dispute.votes)) == (1, 10)
-    hearing.cut(stages.SEAL_CUTS)
+    hearing.cut(rounds.SEAL_CUTS)
     assert (hearing.dispute.stage, len(hearing.dispute.commits)) == (1, len(drawn))
 
 
@@ -108,7 +111,7 @@ def test_a_seat_that_stays_closed_disagrees(hearing: Hearing) -> None:
     assert hearing.dispute.decision is not None
     other = Hearing(VOTERS)
     other.sit(other.right, absent=1)
-    other.cut(stages.SEAT_CUTS - 1)
+    other.cut(rounds.SEAT_CUTS - 1)
     assert (other.dispute.stage, other.dispute.decision) == (2, None)
 
 
@@ -117,7 +120,7 @@ def test_too_few_volunteers_are_no_committee(hearing: Hearing) -> None:
     hearing.cut()
     drawn = hearing.drawn()
     hearing.seal(drawn[:8], hearing.right)
-    hearing.cut(stages.SEAL_CUTS)
+    hearing.cut(rounds.SEAL_CUTS)
     assert (hearing.dispute.stage, hearing.dispute.seats, hearing.dispute.heard) == (2, frozenset(), frozenset())
     hearing.open(drawn[:8], hearing.right, stage=1)
     hearing.cut()
@@ -130,12 +133,12 @@ def test_the_slowest_way_ends_in_time(hearing: Hearing) -> None:
     opened = hearing.dispute.opened_index
     for _ in (1, 2):
         hearing.sit(hearing.right, absent=6 if hearing.dispute.stage == 2 else 1)
-        hearing.cut(stages.SEAT_CUTS - 1)
+        hearing.cut(rounds.SEAT_CUTS - 1)
     assert (hearing.dispute.stage, hearing.state.index - opened) == (EVERYONE, 12)
     by_key = {sign.public_key(seed): seed for seed in hearing.story.seeds}
     sealed = {key: each.stage for key, each in hearing.dispute.commits.items()}
     voted = hearing.dispute.votes.keys()
-    hearing.cut(stages.SEAL_CUTS)
+    hearing.cut(rounds.SEAL_CUTS)
     for key in sorted(sealed.keys() - voted):
         hearing.open([by_key[key]], hearing.right, stage=sealed[key])
     hearing.cut()
@@ -157,7 +160,7 @@ def test_what_stays_undecided_counts_for_nobody(stage: int) -> None:
         hearing.cut()
         drawn = hearing.drawn()
         hearing.seal(drawn, hearing.right)
-        unopened = keys(drawn[: committee.COMMITTEES[stage].seats])
+        unopened = keys(drawn[: lots.COMMITTEES[stage].seats])
     opened = hearing.dispute.opened_epoch
     while hearing.slotted.key in hearing.state.disputes:
         assert hearing.state.epoch <= opened + hearing.story.network.params.dispute_epochs
@@ -171,7 +174,7 @@ def test_what_stays_undecided_counts_for_nobody(stage: int) -> None:
 
 def test_nobody_is_shown_as_unopened_who_had_no_cut_to_open_in(hearing: Hearing) -> None:
     """The sealing was closed, and then no cut was certified until the dispute was over."""
-    for _ in range(stages.SEAL_CUTS):
+    for _ in range(rounds.SEAL_CUTS):
         hearing.cut()
         hearing.seal(hearing.drawn(), hearing.right)
     while hearing.dispute.sealed_index < 0:
@@ -228,7 +231,7 @@ def test_who_has_no_seat_opens_nothing(hearing: Hearing) -> None:
     hearing.cut()
     drawn = hearing.drawn()
     hearing.seal(drawn, hearing.right)
-    hearing.cut(stages.SEAL_CUTS)
+    hearing.cut(rounds.SEAL_CUTS)
     hearing.open(drawn[9:], hearing.right)
     hearing.cut()
     assert hearing.dispute.votes == {}
@@ -243,7 +246,7 @@ def test_who_copies_an_opened_answer_is_found_out(hearing: Hearing) -> None:
     copied = bytes(32)
     hearing.seal(seats[:4], hearing.right, work=copied)
     hearing.seal(seats[4:], hearing.right)
-    hearing.cut(stages.SEAL_CUTS)
+    hearing.cut(rounds.SEAL_CUTS)
     hearing.open(seats[:4], hearing.right, work=copied)
     hearing.open(seats[4:], hearing.right)
     hearing.cut()
@@ -258,7 +261,7 @@ def test_work_is_shown_where_it_must_be(hearing: Hearing) -> None:
     hearing.cut()
     seats = hearing.drawn()
     hearing.seal(seats, hearing.right)
-    hearing.cut(stages.SEAL_CUTS)
+    hearing.cut(rounds.SEAL_CUTS)
     hearing.open(seats[:1], hearing.right, stage=1)
     hearing.cut()
     assert hearing.state.totals["vote: shows no work"] == 1
@@ -266,7 +269,7 @@ def test_work_is_shown_where_it_must_be(hearing: Hearing) -> None:
     first.cut()
     drawn = first.drawn()
     first.seal(drawn, first.right)
-    first.cut(stages.SEAL_CUTS)
+    first.cut(rounds.SEAL_CUTS)
     first.open(drawn[:1], first.right, stage=2)
     first.cut()
     assert first.state.totals["vote: shows work without need"] == 1

@@ -2,12 +2,15 @@
 
 import pytest
 
-from p2pverify.core import sign, strangers, vrf
+from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.events import Judged, Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
-from p2pverify.core.peek import Claim, peek
-from p2pverify.core.records import NO_PREV, Cut, Head, Join, Kind, Record, make_record
-from p2pverify.core.strangers import Strangers
+from p2pverify.core.records.cost import Claim, peek
+from p2pverify.core.records.cut import Cut, Head
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.replica import non_members
+from p2pverify.core.replica.non_members import Strangers
 from tests.support.world import MANIFEST, make_network, seeds
 
 IDENTITIES = seeds(4)
@@ -58,7 +61,7 @@ class Bench:
 
 def test_so_many_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound further ones are ignored, and those that are known go on."""
-    monkeypatch.setattr(strangers, "STRANGERS_MAX", 3)
+    monkeypatch.setattr(non_members, "STRANGERS_MAX", 3)
     bench = Bench()
     logs = [_log(f"stranger {n}", 2) for n in range(5)]
     assert [bench.take(log[0]) for log in logs] == [True, True, True, False, False]
@@ -68,21 +71,21 @@ def test_so_many_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_so_many_records_of_a_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few are always there for each, further ones while the shared room lasts; large ones never."""
-    monkeypatch.setattr(strangers, "STRANGER_RECORDS_MAX", 2)
-    monkeypatch.setattr(strangers, "STRANGER_RECORDS_MAX_SHARED", 5)
-    monkeypatch.setattr(strangers, "SHARED_RECORDS_MAX", 4)
+    monkeypatch.setattr(non_members, "STRANGER_RECORDS_MAX", 2)
+    monkeypatch.setattr(non_members, "STRANGER_RECORDS_MAX_SHARED", 5)
+    monkeypatch.setattr(non_members, "SHARED_RECORDS_MAX", 4)
     bench = Bench()
     first, second, third = (_log(name, 8) for name in ("one", "two", "three"))
     assert sum(bench.take(record) for record in first) == 5
     assert sum(bench.take(record) for record in second) == 3
     assert sum(bench.take(record) for record in third) == 2
-    monkeypatch.setattr(strangers, "STRANGER_RECORD_BYTES_MAX", 10)
+    monkeypatch.setattr(non_members, "STRANGER_RECORD_BYTES_MAX", 10)
     assert not bench.take(_log("four", 1)[0])
 
 
 def test_records_that_wait_or_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for an earlier record counts; what was refused leaves no trace."""
-    monkeypatch.setattr(strangers, "STRANGERS_MAX", 1)
+    monkeypatch.setattr(non_members, "STRANGERS_MAX", 1)
     bench = Bench()
     forged = make_record(
         seeds(1, "forger")[0], sign.public_key(IDENTITIES[1])[:31] + b"x", NETWORK.id,
@@ -97,7 +100,7 @@ def test_records_that_wait_or_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_members_are_no_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Founders, and this peer's own log, are let in however full it is."""
-    monkeypatch.setattr(strangers, "STRANGERS_MAX", 0)
+    monkeypatch.setattr(non_members, "STRANGERS_MAX", 0)
     bench = Bench()
     other = Machine(NETWORK, IDENTITIES[1], 0, MANIFEST, 64)
     own = Machine(NETWORK, IDENTITIES[0], 0, MANIFEST, 64)
@@ -113,7 +116,7 @@ def _cut(*moved: Head) -> Cut:
 
 def test_what_a_member_proposes_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full table keeps nobody from getting hold of a cut: its heads come in, and what they stand on after them."""
-    monkeypatch.setattr(strangers, "STRANGERS_MAX", 1)
+    monkeypatch.setattr(non_members, "STRANGERS_MAX", 1)
     bench = Bench()
     assert bench.take(_log("flood", 1)[0])
     newcomer = _log("newcomer", 3)
@@ -129,8 +132,8 @@ def test_what_a_member_proposes_is_let_in(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_is_called_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A member that names ever more strangers has the oldest names forgotten."""
-    monkeypatch.setattr(strangers, "STRANGERS_MAX", 0)
-    monkeypatch.setattr(strangers, "CALLED_MAX", 2)
+    monkeypatch.setattr(non_members, "STRANGERS_MAX", 0)
+    monkeypatch.setattr(non_members, "CALLED_MAX", 2)
     bench = Bench()
     logs = [_log(f"called {n}", 1)[0] for n in range(3)]
     bench.table.note_cut(sign.public_key(IDENTITIES[1]), _cut(*((log.author, 0, log.id) for log in logs)))

@@ -1,6 +1,6 @@
 """Sync sessions between honest peers: late joiners, holes, branches, interruptions, certified cuts."""
 
-from p2pverify.core.sync_messages import (
+from p2pverify.core.sync.messages import (
     ANSWER_BYTES_MAX,
     AskFinal,
     Fetch,
@@ -9,7 +9,7 @@ from p2pverify.core.sync_messages import (
     decode_answer,
     decode_request,
 )
-from p2pverify.core.sync_server import Sync
+from p2pverify.core.sync.server import Sync
 from tests.support.sync_peers import SEEDS, Peer, chain
 from tests.support.world import World
 

@@ -1,8 +1,8 @@
 """When a sync session was complete, so that its neighbour has shown us our own log."""
 
-from p2pverify.core import sign
+from p2pverify.core.encoding import sign
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.sync_messages import Fetch, Records, decode_answer, decode_request
+from p2pverify.core.sync.messages import Fetch, Records, decode_answer, decode_request
 from tests.support.sync_peers import SEEDS, Answerer, Peer, chain, claiming
 
 KEY = sign.public_key(SEEDS[0])

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from p2pverify.core import negentropy, sync
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.records import Kind
-from p2pverify.core.sync_memory import GENERATION_SESSIONS
-from p2pverify.core.sync_messages import (
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.sync import negentropy, session
+from p2pverify.core.sync.memory import GENERATION_SESSIONS
+from p2pverify.core.sync.messages import (
     AskFinal,
     Digests,
     Fetch,
@@ -119,7 +119,7 @@ def test_refused_records_are_asked_for_again_only_later():
 
 def test_endless_ids_end_the_session(monkeypatch):
     """A peer that invents ids without end is left after a bounded number of useless ones."""
-    monkeypatch.setattr(sync, "USELESS_MAX", 1_000)
+    monkeypatch.setattr(session, "USELESS_MAX", 1_000)
     mine, counter = Peer(), iter(range(10**9))
 
     def invent(data: bytes) -> bytes:
@@ -131,13 +131,13 @@ def test_endless_ids_end_the_session(monkeypatch):
             case _:
                 return Records(()).encode()
 
-    session = mine.fetch(invent)
-    assert 1_000 < session.useless <= 1_600
+    ended = mine.fetch(invent)
+    assert 1_000 < ended.useless <= 1_600
 
 
 def test_endless_rounds_end_the_session(monkeypatch):
     """A peer whose fingerprints never agree is left after a bounded number of rounds that show nothing."""
-    monkeypatch.setattr(sync, "ROUNDS_MAX", 20)
+    monkeypatch.setattr(session, "ROUNDS_MAX", 20)
     mine, rounds = Peer().holding(chain(SEEDS[0], 100)), []
 
     def disagree(data: bytes) -> bytes:

@@ -5,12 +5,15 @@ import sys
 
 import pytest
 
-from p2pverify.core import states, vrf
-from p2pverify.core.fold import Fold
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.records import CutSignature, Join, Kind
-from p2pverify.core.states import STATES_KEPT
-from p2pverify.core.view import view_root
+from p2pverify.core.encoding import vrf
+from p2pverify.core.records.cut import CutSignature
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.membership import Join
+from p2pverify.core.replica import states
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.states import STATES_KEPT
+from p2pverify.core.state.view import view_root
 from tests.support.book import Book
 from tests.support.world import make_network, seeds
 

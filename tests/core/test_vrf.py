@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import sign, vrf
+from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.errors import DecodeError
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "vrf"

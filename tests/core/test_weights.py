@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.canon import digest
-from p2pverify.core.duties import credit
-from p2pverify.core.records import HEADS_MAX, Head
-from p2pverify.core.state import Contact, Member, State, genesis
-from p2pverify.core.step import Frame, Step, class_steps
-from p2pverify.core.weights import ADMIT, WEIGHTED_MAX, update
+from p2pverify.core.encoding.canon import digest
+from p2pverify.core.records.cut import HEADS_MAX, Head
+from p2pverify.core.state.duties import credit
+from p2pverify.core.state.state import Contact, Member, State, genesis
+from p2pverify.core.state.transition import Frame, Step, class_steps
+from p2pverify.core.state.weights import ADMIT, WEIGHTED_MAX, update
 from tests.support.world import make_network, seeds
 
 NETWORK = make_network(seeds(1, "weights"))

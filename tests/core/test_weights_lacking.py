@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.state import Contact, Member, State
-from p2pverify.core.weights import Lack, has_earned_weight, lacking
+from p2pverify.core.state.state import Contact, Member, State
+from p2pverify.core.state.weights import Lack, has_earned_weight, lacking
 
 PEERS = [bytes([number]) * 32 for number in range(9)]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.core.compare import END_MISSING, Measure, Verdict, verdict
-from p2pverify.core.manifest import Calibration
-from p2pverify.core.network import ANY
+from p2pverify.core.contract.manifest import Calibration
+from p2pverify.core.contract.network import ANY
+from p2pverify.core.inference.compare import END_MISSING, Measure, Verdict, verdict
 from p2pverify.engine.calibrate import (
     CALIBRATION,
     HELD_OUT,

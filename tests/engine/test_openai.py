@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core.question import NO_LOGITS
+from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.engine import weights
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.llama import LlamaEngine

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import xllamacpp
 
-from p2pverify.core.compare import measure
+from p2pverify.core.inference.compare import measure
 from p2pverify.engine import weights
 from p2pverify.engine.llama import LlamaEngine
 from p2pverify.engine.openai import Endpoint, OpenAIEngine

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from p2pverify.core.compare import measure
-from p2pverify.core.question import NO_LOGITS
+from p2pverify.core.inference.compare import measure
+from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.engine import weights
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.llama import LlamaEngine

@@ -11,24 +11,15 @@ from typing import Any
 from p2pverify import app
 from p2pverify.api import gate
 from p2pverify.api.metrics import Counts
-from p2pverify.core import (
-    audit,
-    canary,
-    canon,
-    conflict,
-    evidence,
-    manifest,
-    negentropy,
-    network,
-    peek,
-    peerid,
-    question,
-    records,
-    rules,
-)
-from p2pverify.core import sync_messages as sync
+from p2pverify.core.contract import manifest, network
+from p2pverify.core.encoding import canon, peerid
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
-from p2pverify.core.gossip_types import GossipMessage, Rpc
+from p2pverify.core.gossip.types import GossipMessage, Rpc
+from p2pverify.core.inference import canary, question
+from p2pverify.core.records import audit, conflict, cost, cut, duty, envelope, judge, membership, vote
+from p2pverify.core.roles import evidence
+from p2pverify.core.sync import messages as sync
+from p2pverify.core.sync import negentropy
 from p2pverify.engine import cheat_spec, gguf, variants
 from p2pverify.engine import errors as engine_errors
 from p2pverify.net import framing, negotiate, peer_list, rpc_codec
@@ -56,13 +47,13 @@ from tests.support.canaries import TRIGGER
 
 #: Where it must be said that a function is no decoder of outside bytes: which one tries it, or why nobody needs to.
 EXEMPT = {
-    "core.compare.read_measures": "a part of decode_vote and decode_duty",
-    "core.golden.read_golden": "a part of decode_manifest",
-    "core.network.read_across": "a part of decode_network and decode_manifest",
-    "core.question.read_finish": "a part of whatever reads an answer",
-    "core.question.read_tokens": "a part of whatever reads an answer or a prompt",
-    "core.records.read_fields": "how decoders of payloads begin",
-    "core.records.read_salts": "a part of decode_vote and decode_duty",
+    "core.inference.compare.read_measures": "a part of decode_vote and decode_duty",
+    "core.contract.golden.read_golden": "a part of decode_manifest",
+    "core.contract.network.read_across": "a part of decode_network and decode_manifest",
+    "core.inference.question.read_finish": "a part of whatever reads an answer",
+    "core.encoding.canon.read_tokens": "a part of whatever reads an answer or a prompt",
+    "core.records.envelope.read_fields": "how decoders of payloads begin",
+    "core.records.vote.read_salts": "a part of decode_vote and decode_duty",
     "engine.exact.blocks.read": "of weights whose digest was checked",
     "engine.exact.loading.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",
@@ -166,7 +157,7 @@ def _export(data: bytes) -> tuple[exportfile.ExportHeader, list[bytes]]:
 def _an_export() -> list[bytes]:
     """A whole export of a few records."""
     definition = seeds.vectors("network-definition", "definition")[0][: exportfile.DEFINITION_BYTES_MAX]
-    held = [data for data in seeds.vectors("record", "record") if 0 < len(data) <= records.RECORD_BYTES_MAX]
+    held = [data for data in seeds.vectors("record", "record") if 0 < len(data) <= envelope.RECORD_BYTES_MAX]
     file = io.BytesIO()
     exportfile.write_export(file, exportfile.ExportHeader(bytes(32), definition, bytes(32)), held[:3])
     return [file.getvalue()]
@@ -192,8 +183,8 @@ async def _no_app(*_: object) -> None:
 
 
 _NETWORK = network.decode_network(seeds.vectors("record", "network")[0])
-_MANIFEST = manifest.decode_manifest(records.decode_record(seeds.vectors("manifest", "record")[0]).payload)
-_RULES = rules.Rules(_NETWORK, _NETWORK.id, 15)
+_MANIFEST = manifest.decode_manifest(envelope.decode_record(seeds.vectors("manifest", "record")[0]).payload)
+_RULES = judge.Rules(_NETWORK, _NETWORK.id, 15)
 
 
 def _asked() -> question.Request:
@@ -215,52 +206,54 @@ def _payload(read: Read, kind: str) -> Decoder:
 
 
 DECODERS: dict[str, Decoder] = {
-    "core.canon.decode": Decoder(
+    "core.encoding.canon.decode": Decoder(
         lambda data: canon.decode(data, size_max=1 << 20), write=canon.encode, seeds=seeds.of("canon")
     ),
-    "core.records.decode_record": Decoder(
-        records.decode_record,
+    "core.records.envelope.decode_record": Decoder(
+        envelope.decode_record,
         write=lambda record: canon.encode([record.header.to_value(), record.signature, record.payload]),
         seeds=seeds.of("record", "record"),
     ),
-    "core.records.decode_join": _payload(records.decode_join, "join"),
-    "core.records.decode_leave": Decoder(
-        records.decode_leave, write=lambda _: canon.encode([]), seeds=seeds.of_payloads("leave")
+    "core.records.membership.decode_join": _payload(membership.decode_join, "join"),
+    "core.records.membership.decode_leave": Decoder(
+        membership.decode_leave, write=lambda _: canon.encode([]), seeds=seeds.of_payloads("leave")
     ),
-    "core.records.decode_commit": _payload(records.decode_commit, "vote-commit"),
-    "core.records.decode_vote": _payload(records.decode_vote, "vote"),
-    "core.records.decode_cut": _payload(records.decode_cut, "cut"),
-    "core.records.decode_cut_signature": _payload(records.decode_cut_signature, "cut-signature"),
-    "core.conflict.decode_conflict": _payload(conflict.decode_conflict, "conflict"),
-    "core.audit.decode_audit": _payload(lambda data: audit.decode_audit(data, bytes(32), bytes(32)), "audit"),
-    "core.audit.decode_duty": _payload(audit.decode_duty, "duty"),
-    "core.manifest.decode_manifest": _payload(manifest.decode_manifest, "manifest"),
-    "core.network.decode_network": Decoder(
+    "core.records.vote.decode_commit": _payload(vote.decode_commit, "vote-commit"),
+    "core.records.vote.decode_vote": _payload(vote.decode_vote, "vote"),
+    "core.records.cut.decode_cut": _payload(cut.decode_cut, "cut"),
+    "core.records.cut.decode_cut_signature": _payload(cut.decode_cut_signature, "cut-signature"),
+    "core.records.conflict.decode_conflict": _payload(conflict.decode_conflict, "conflict"),
+    "core.records.audit.decode_audit": _payload(lambda data: audit.decode_audit(data, bytes(32), bytes(32)), "audit"),
+    "core.records.duty.decode_duty": _payload(duty.decode_duty, "duty"),
+    "core.contract.manifest.decode_manifest": _payload(manifest.decode_manifest, "manifest"),
+    "core.contract.network.decode_network": Decoder(
         network.decode_network,
         write=lambda value: value.encode(),
         seeds=seeds.of("network-definition", "definition"),
     ),
-    "core.question.decode_request": Decoder(question.decode_request, _REFUSED, seeds=seeds.of("request", "request")),
-    "core.question.decode_response": Decoder(
+    "core.inference.question.decode_request": Decoder(
+        question.decode_request, _REFUSED, seeds=seeds.of("request", "request")
+    ),
+    "core.inference.question.decode_response": Decoder(
         lambda data: question.decode_response(data, _REQUEST), _REFUSED, seeds=seeds.of("response", "response")
     ),
-    "core.rules.read_record": Decoder(
-        lambda data: rules.read_record(data, _RULES), (GossipIgnore, GossipReject), seeds=seeds.of("record", "record")
+    "core.records.judge.read_record": Decoder(
+        lambda data: judge.read_record(data, _RULES), (GossipIgnore, GossipReject), seeds=seeds.of("record", "record")
     ),
-    "core.rules.judge": Decoder(
-        lambda data: rules.judge(data, _RULES), (GossipIgnore, GossipReject), seeds=seeds.of("audit", "record")
+    "core.records.judge.judge": Decoder(
+        lambda data: judge.judge(data, _RULES), (GossipIgnore, GossipReject), seeds=seeds.of("audit", "record")
     ),
-    "core.peek.peek": Decoder(peek.peek, (), seeds=seeds.of("record", "record")),
-    "core.peerid.key_of": Decoder(
+    "core.records.cost.peek": Decoder(cost.peek, (), seeds=seeds.of("record", "record")),
+    "core.encoding.peerid.key_of": Decoder(
         lambda data: peerid.key_of(data.decode("latin-1")),
         write=lambda key: peerid.peer_id(key).encode(),
         seeds=lambda: [peerid.peer_id(_REQUEST.responder).encode(), *seeds.vectors("peerid", "text", is_text=True)],
     ),
-    "core.negentropy.read_ranges": Decoder(negentropy.read_ranges, seeds=seeds.negentropy),
-    "core.sync_messages.decode_request": Decoder(
+    "core.sync.negentropy.read_ranges": Decoder(negentropy.read_ranges, seeds=seeds.negentropy),
+    "core.sync.messages.decode_request": Decoder(
         sync.decode_request, write=lambda value: value.encode(), seeds=seeds.of("sync-request", "request")
     ),
-    "core.sync_messages.decode_answer": Decoder(
+    "core.sync.messages.decode_answer": Decoder(
         sync.decode_answer, write=lambda value: value.encode(), seeds=seeds.of("sync-answer", "answer")
     ),
     "node.messages.decode_batch": Decoder(
@@ -281,20 +274,20 @@ DECODERS: dict[str, Decoder] = {
         is_canonical=False,  # earlier versions wrote no digest
         seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
     ),
-    "core.evidence.decode_evidence_request": Decoder(
+    "core.roles.evidence.decode_evidence_request": Decoder(
         evidence.decode_evidence_request,
         write=lambda value: evidence.encode_evidence_request(*value),
         seeds=seeds.of("evidence-request", "request"),
     ),
-    "core.evidence.decode_evidence": Decoder(
+    "core.roles.evidence.decode_evidence": Decoder(
         evidence.decode_evidence, write=evidence.encode_evidence, seeds=seeds.of("evidence", "evidence")
     ),
-    "core.canary.decode_canary_evidence": Decoder(
+    "core.inference.canary.decode_canary_evidence": Decoder(
         canary.decode_canary_evidence,
         write=lambda value: value.encode(),
         seeds=seeds.of("canary-evidence", "evidence"),
     ),
-    "core.canary.decode_secrets": Decoder(
+    "core.inference.canary.decode_secrets": Decoder(
         canary.decode_secrets, write=canary.encode_secrets, seeds=lambda: [canary.encode_secrets([TRIGGER])]
     ),
     "node.canaries.load_evidence": Decoder(

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.records import decode_record
+from p2pverify.core.records.envelope import decode_record
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import trio
 
-from p2pverify.core import sign
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.machine import Machine
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import Network
-from p2pverify.core.peerid import peer_id
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.net.service import Mesh
 from p2pverify.node.clock import unix_ms

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pverify.core.gossip_types import records_topic
-from p2pverify.core.network import decode_network
-from p2pverify.core.peerid import key_of
-from p2pverify.core.records import decode_record
+from p2pverify.core.contract.network import decode_network
+from p2pverify.core.encoding.peerid import key_of
+from p2pverify.core.gossip.types import records_topic
+from p2pverify.core.records.envelope import decode_record
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.messages import decode_batch

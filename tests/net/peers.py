@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import trio
 
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.sync import Step
+from p2pverify.core.sync.session import Step
 from p2pverify.net.counters import Counters
 from p2pverify.net.framing import read_frame, write_frame
 from p2pverify.net.host import Host

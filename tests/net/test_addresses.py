@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core import canon, sign
+from p2pverify.core.encoding import canon, sign
 from p2pverify.core.errors import DecodeError
 from p2pverify.net import addresses
 from p2pverify.net.addresses import OwnAddresses, SignedAddresses, expand, seen_address, sign_addresses, usable

@@ -7,9 +7,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError, RemoteProtocolError
-from p2pverify.core.gossip_types import GossipMessage, Rpc
-from p2pverify.core.peerid import peer_id
+from p2pverify.core.gossip.types import GossipMessage, Rpc
 from p2pverify.net import negotiate
 from p2pverify.net.framing import FrameTooLargeError, encode_varint, read_frame, read_varint_frame, varint_frame
 from p2pverify.net.harden import ID, Identify

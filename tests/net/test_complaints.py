@@ -6,8 +6,8 @@ import socket
 import pytest
 import trio
 
-from p2pverify.core.peerid import peer_id
-from p2pverify.core.sign import public_key
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.encoding.sign import public_key
 from p2pverify.net import complaints
 from p2pverify.net.complaints import AGAIN_S_MIN, PATIENCE_S, Complaints
 from p2pverify.node.address import parse_address

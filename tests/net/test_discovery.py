@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import trio
 
-from p2pverify.core import sign
+from p2pverify.core.encoding import sign
 from p2pverify.core.limits import Rate
 from p2pverify.net import addresses, peers
 from p2pverify.net.addresses import SignedAddresses, sign_addresses

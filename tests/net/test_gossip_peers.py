@@ -2,7 +2,7 @@
 
 import trio
 
-from p2pverify.core.gossip_params import GossipParams, ScoreParams
+from p2pverify.core.gossip.params import GossipParams, ScoreParams
 from tests.net.peers import join
 
 STRICT = GossipParams(score=ScoreParams(colocation_threshold=1, colocation_free=()))

@@ -7,7 +7,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core import sign
+from p2pverify.core.encoding import sign
 from p2pverify.core.errors import DecodeError
 from p2pverify.net.counters import Counters
 from p2pverify.net.discovery import mdns

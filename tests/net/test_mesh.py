@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 import trio
 
+from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError, LocalProtocolError
-from p2pverify.core.peerid import key_of
 from p2pverify.net.host import ListenError
 from p2pverify.net.service import Mesh
 from p2pverify.node.ports import GossipVerdict

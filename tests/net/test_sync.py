@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import trio
 
-from p2pverify.core.sync_messages import REQUEST_BYTES_MAX
+from p2pverify.core.sync.messages import REQUEST_BYTES_MAX
 from p2pverify.net.framing import read_frame, write_frame
 from p2pverify.net.stream import StreamBrokenError
 from p2pverify.net.sync import PROTOCOL, SyncLimits

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import trio
 
-from p2pverify.core import sign
+from p2pverify.core.encoding import sign
 from p2pverify.net import peer_list, peers, requests, visit
 from p2pverify.net.host import DialError
 from p2pverify.net.visit import ask_peer

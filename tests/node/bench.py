@@ -9,7 +9,7 @@ from p2pverify.core.events import (
     Event,
     RequestArrived,
 )
-from p2pverify.core.records import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.node.driver import Driver
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork, ScriptedMachine
 from tests.support.world import make_network, seeds
@@ -20,7 +20,7 @@ SOURCE = b"s" * 32
 
 
 def record(seed: bytes, number: int = 0, payload: bytes = b"") -> Record:
-    from p2pverify.core.sign import public_key
+    from p2pverify.core.encoding.sign import public_key
 
     return make_record(
         seed,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from p2pverify.core.peerid import peer_id
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import Neighbour
 from p2pverify.node.reports import NodeReports

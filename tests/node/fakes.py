@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import trio
 
+from p2pverify.core.contract.network import Network
 from p2pverify.core.events import Effect, Event, StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
-from p2pverify.core.network import Network
 from p2pverify.node import ports
 from p2pverify.node.journal import Kept
 from p2pverify.node.ports import Generated, ModelInfo, Neighbour, Reply, Scored

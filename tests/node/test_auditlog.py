@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core import sign, vrf
-from p2pverify.core.context import Context
-from p2pverify.core.question import Opening, output_digest
-from p2pverify.core.records import Join, Kind
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.inference.question import Opening, output_digest
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.membership import Join
+from p2pverify.core.roles.context import Context
 from p2pverify.node.auditlog import AuditLog
 from tests.support.across import BAD, COUNT, CUT_EPOCH, GOOD, UNSURE, Slotted, Story
 

@@ -4,13 +4,13 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.events import RecordsArrived
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import NO_PREV, Kind, Record, make_record
-from p2pverify.core.sign import public_key
-from p2pverify.core.sync_messages import AskFinal, Fetch, Reconcile
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.sync.messages import AskFinal, Fetch, Reconcile
 from p2pverify.node.driver import Driver
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 from tests.support.world import MANIFEST, make_network, seeds

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core import sign
-from p2pverify.core.golden import GoldenPath
-from p2pverify.core.network import Across
+from p2pverify.core.contract.golden import GoldenPath
+from p2pverify.core.contract.network import Across
+from p2pverify.core.encoding import sign
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node import selftest
 from p2pverify.node.classes import ClassError, choose_class, judge_classes, match_class

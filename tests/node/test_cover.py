@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pverify.core import draw
-from p2pverify.core.asking import EXPIRY_EPOCHS, SPREAD_PERMILLE
-from p2pverify.core.plans import make_plan
-from p2pverify.core.question import Question, Request, RequestRefused, decode_request, encode_refusal
+from p2pverify.core.contract import sortition
+from p2pverify.core.inference.question import Question, Request, RequestRefused, decode_request, encode_refusal
+from p2pverify.core.roles.asker import EXPIRY_EPOCHS, SPREAD_PERMILLE
+from p2pverify.core.roles.slot_plan import make_plan
 from p2pverify.node import corpus
 from p2pverify.node.corpus import Prompt, read_corpus, read_replay
 from p2pverify.node.cover import ENCODED_AT_ONCE, Cover, CoverPlan
@@ -129,7 +129,7 @@ async def test_cover_is_drawn_as_duties_are(autojump_clock) -> None:
     plan = make_plan(context, epoch, anchor)
     assert plan is not None
     beta = random.Random(5).randbytes(64)
-    assert [slot for slot, _ in found] == list(draw.slots(beta, params))
+    assert [slot for slot, _ in found] == list(sortition.slots(beta, params))
     owed = {(len(planned.targets), planned.panel.is_across) for planned in plan.slots}
     assert owed <= {(1, False), (params.panel_size, False)}
     assert {(len(panel.targets), panel.is_across) for _, panel in found} <= {(1, False), (params.panel_size, False)}

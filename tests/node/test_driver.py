@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from p2pverify.core.canon import decode, encode
+from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.events import (
     AskFailed,
     Compute,
@@ -24,7 +24,7 @@ from p2pverify.core.events import (
     Tick,
     TwinMet,
 )
-from p2pverify.core.jobs import Purpose
+from p2pverify.core.inference.jobs import Purpose
 from p2pverify.node import ports
 from p2pverify.node.driver import TICKETS_MAX, TwinError
 from p2pverify.node.messages import BATCH_RECORDS_MAX

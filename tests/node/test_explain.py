@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import trio
 
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import REFEREE, Compute, Computed, Score, Scored
-from p2pverify.core.evidence import decode_evidence_request
-from p2pverify.core.peerid import peer_id
+from p2pverify.core.roles.evidence import decode_evidence_request
 from p2pverify.engine.toy import PATH, REFEREE_PATH, VOCAB_TOKENS, ToyEngine
 from p2pverify.engine.toy import REFEREE as REFEREE_ID
 from p2pverify.node.auditlog import AuditLog

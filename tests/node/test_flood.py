@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pverify.core import strangers
+from p2pverify.core.inference.question import Question, Request, encode_request, sign_request
 from p2pverify.core.limits import Rate
-from p2pverify.core.question import Question, Request, encode_request, sign_request
+from p2pverify.core.replica import non_members
 from p2pverify.node import gate
 from p2pverify.node.messages import encode_batches
 from p2pverify.node.ports import AskFailed
@@ -25,8 +25,8 @@ ASKERS = 3
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that a test reaches: the same code, smaller tables."""
-    monkeypatch.setattr(strangers, "STRANGERS_MAX", 40)
-    monkeypatch.setattr(strangers, "SHARED_RECORDS_MAX", 50)
+    monkeypatch.setattr(non_members, "STRANGERS_MAX", 40)
+    monkeypatch.setattr(non_members, "SHARED_RECORDS_MAX", 50)
     monkeypatch.setattr(gate, "POOL_OF_STRANGERS", Rate(per_second=100, burst=1500))
 
 
@@ -104,7 +104,7 @@ async def test_a_flood_costs_the_flooders(
             await until(lambda: node.count("driver records of strangers beyond their bound") > 0, "a table is full")
             await until(lambda: node.count("net asks_refused_busy") > 0, "somebody asked too much")
             await until(lambda: node.count("driver malformed gossip*") > 0, "junk was told from records")
-            assert _held_of_strangers(node) <= 40 * strangers.STRANGER_RECORDS_MAX + 50 + 1
+            assert _held_of_strangers(node) <= 40 * non_members.STRANGER_RECORDS_MAX + 50 + 1
             assert len(node.context.ledger) - before < FLOODERS * KEYS_EACH * RECORDS_EACH
             flood.cancel_scope.cancel()
         await live.answers()

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import trio
 
-from p2pverify.core import sign, strangers, vrf
+from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.events import Effect, Event, Finalised, Judged, RecordsArrived
-from p2pverify.core.records import NO_PREV, Join, Kind, Record, make_record
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.replica import non_members
 from p2pverify.node import gate
 from p2pverify.node.driver import Driver
 from p2pverify.node.gate import Gate
@@ -100,7 +102,7 @@ async def test_what_sync_brings_costs_nobody_a_share() -> None:
 
 async def test_a_batch_that_is_judged_in_part_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """What we do not look at we do not vouch for; the rest of the batch is taken."""
-    monkeypatch.setattr(strangers, "STRANGERS_MAX", 0)
+    monkeypatch.setattr(non_members, "STRANGERS_MAX", 0)
     bench = Bench()
     own = make_record(IDENTITIES[1], MEMBER, NETWORK.id, epoch=0, seq=0, prev=NO_PREV, kind=Kind.LEAVE, payload=b"\x80")
     assert bench.driver.judge(_message(_join("one")), MEMBER) is GossipVerdict.IGNORE

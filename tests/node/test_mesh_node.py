@@ -12,11 +12,11 @@ from typing import Any
 import trio
 
 from p2pverify.app import StoreJournal
-from p2pverify.core import sign
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign
 from p2pverify.core.machine import Machine
-from p2pverify.core.network import Network
-from p2pverify.core.records import Kind, decode_record
-from p2pverify.core.rules import audit_of
+from p2pverify.core.records.envelope import Kind, decode_record
+from p2pverify.core.records.judge import audit_of
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.net.service import Mesh
 from p2pverify.net.sync import SyncLimits

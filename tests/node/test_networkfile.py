@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core import sign
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import ANY, PARAM_BOUNDS, DeterminismClass, Network, Params
-from p2pverify.core.peerid import peer_id
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import ANY, PARAM_BOUNDS, DeterminismClass, Network, Params
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.node.networkfile import NETWORK_FILE_BYTES_MAX, dump_network, load_network, new_network
 from p2pverify.node.textfile import FileError
 from tests.node.fakes import FakeEngine

@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 import trio
 
-from p2pverify.core.cutter import cut_due_ms
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import Synced
-from p2pverify.core.peerid import peer_id
+from p2pverify.core.roles.cut_maker import cut_due_ms
 from p2pverify.node.auditlog import AuditLog
 from p2pverify.node.classes import ClassError, expected_weights, match_class
 from p2pverify.node.driver import Driver

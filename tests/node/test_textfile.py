@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.manifest import Manifest
+from p2pverify.core.contract.manifest import Manifest
 from p2pverify.node.config import load_config
 from p2pverify.node.corpus import read_corpus, read_replay
 from p2pverify.node.home import Home, HomeError

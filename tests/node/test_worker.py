@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, Score, Scored
-from p2pverify.core.jobs import Purpose
+from p2pverify.core.inference.jobs import Purpose
 from p2pverify.node import worker as module
 from p2pverify.node.ports import Generated
 from p2pverify.node.worker import EngineBusy, Worker
@@ -188,7 +188,7 @@ async def test_without_a_referee_its_jobs_fail(nursery):
 
 async def test_too_many_jobs_are_refused(monkeypatch):
     """The queue is bounded, for each kind of work."""
-    monkeypatch.setattr("p2pverify.core.jobs.WAITING_MAX", 2)
+    monkeypatch.setattr("p2pverify.core.inference.jobs.WAITING_MAX", 2)
     worker = Worker(FakeEngine())
     dropped = ComputeFailed(2, module.TOO_MANY, is_dropped=True)
     assert [worker.submit_nowait(job(n)) for n in range(3)] == [None, None, dropped]
@@ -247,7 +247,7 @@ async def test_what_the_node_asks_of_its_engine_waits_its_turn(nursery):
 
 
 async def test_too_much_is_refused_to_the_node_as_well(monkeypatch):
-    monkeypatch.setattr("p2pverify.core.jobs.WAITING_MAX", 0)
+    monkeypatch.setattr("p2pverify.core.inference.jobs.WAITING_MAX", 0)
     worker = Worker(FakeEngine())
     with pytest.raises(EngineBusy):
         await worker.call(lambda engine: engine.info)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core.canary import decode_canary_evidence, encode_secrets, judge_evidence, prompt_commitment
-from p2pverify.core.canon import decode, encode, sha256
+from p2pverify.core.contract.manifest import decode_manifest
+from p2pverify.core.contract.network import decode_network
+from p2pverify.core.encoding.canon import decode, encode, sha256
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.manifest import decode_manifest
-from p2pverify.core.network import decode_network
+from p2pverify.core.inference.canary import decode_canary_evidence, encode_secrets, judge_evidence, prompt_commitment
 from tests.support.canaries import TRIGGER
 from tests.support.grammar import conforms
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core.canon import Value, as_array, as_bytes, decode, encode
-from p2pverify.core.records import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX, Kind, decode_record
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, decode, encode
+from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX, Kind, decode_record
 from tests.support.grammar import conforms
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"

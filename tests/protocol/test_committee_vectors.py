@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core import committee, vrf
-from p2pverify.core.audit import vote_commit
-from p2pverify.core.records import DisputeKey
+from p2pverify.core.encoding import vrf
+from p2pverify.core.records import lots
+from p2pverify.core.records.vote import DisputeKey, vote_commit
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "committee"
 
@@ -30,25 +30,25 @@ def _dispute(case: dict[str, Any]) -> DisputeKey:
 def test_lots(case: dict[str, Any]) -> None:
     """A proof over this input has this output, which is drawn or not."""
     given, expected = case["input"], case["expect"]
-    alpha = committee.lot_alpha(_bytes(case, "network"), _dispute(case), given["stage"], _bytes(case, "beacon"))
+    alpha = lots.lot_alpha(_bytes(case, "network"), _dispute(case), given["stage"], _bytes(case, "beacon"))
     assert alpha.hex() == expected["alpha"]
     output = vrf.verify(_bytes(case, "vrf_key"), alpha, _bytes(case, "proof"))
     assert output is not None
     assert output.hex() == expected["output"]
-    assert committee.is_drawn(output, given["stage"], given["voters"]) == expected["drawn"]
+    assert lots.is_drawn(output, given["stage"], given["voters"]) == expected["drawn"]
 
 
 @pytest.mark.parametrize("case", _load("bars"))
 def test_bars(case: dict[str, Any]) -> None:
     """An output beside the bar is on this side of it."""
-    assert committee.is_drawn(_bytes(case, "output"), case["input"]["stage"], case["input"]["voters"]) == case["expect"]
+    assert lots.is_drawn(_bytes(case, "output"), case["input"]["stage"], case["input"]["voters"]) == case["expect"]
 
 
 @pytest.mark.parametrize("case", _load("seats"))
 def test_seats(case: dict[str, Any]) -> None:
     """These of the volunteers sit."""
-    lots = {bytes.fromhex(voter): bytes.fromhex(output) for voter, output in case["input"]["lots"]}
-    found = committee.take_seats(lots, case["input"]["stage"])
+    outputs = {bytes.fromhex(voter): bytes.fromhex(output) for voter, output in case["input"]["lots"]}
+    found = lots.take_seats(outputs, case["input"]["stage"])
     assert sorted(voter.hex() for voter in found) == case["expect"]
 
 
@@ -56,7 +56,7 @@ def test_seats(case: dict[str, Any]) -> None:
 def test_shown_work(case: dict[str, Any]) -> None:
     """What is shown of a work, and the seal that holds it."""
     given, key, network = case["input"], _dispute(case), _bytes(case, "network")
-    shown = committee.shown_work(network, key, given["stage"], _bytes(case, "work"))
+    shown = lots.shown_work(network, key, given["stage"], _bytes(case, "work"))
     assert shown.hex() == case["expect"]["shown"]
     said = (given["class"], _bytes(case, "output"), _bytes(case, "salt"), shown)
     assert vote_commit(network, key, _bytes(case, "voter"), *said).hex() == case["expect"]["commit"]

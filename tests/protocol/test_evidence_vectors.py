@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core.canon import decode
+from p2pverify.core.encoding.canon import decode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.evidence import decode_evidence, decode_evidence_request, encode_evidence, encode_evidence_request
-from p2pverify.core.question import receipt_from_fields
+from p2pverify.core.inference.question import receipt_from_fields
+from p2pverify.core.roles.evidence import (
+    decode_evidence,
+    decode_evidence_request,
+    encode_evidence,
+    encode_evidence_request,
+)
 from tests.support.grammar import conforms
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core.canon import decode, sha256
-from p2pverify.core.verify import VerificationFailed, verify
+from p2pverify.core.encoding.canon import decode, sha256
+from p2pverify.core.replica.verify import VerificationFailed, verify
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "protocol" / "vectors"
@@ -30,7 +30,7 @@ def _tree(module: str) -> ast.Module:
 
 def _raised() -> set[str]:
     """The constant reasons for which verification fails."""
-    calls = [node for node in ast.walk(_tree("verify.py")) if isinstance(node, ast.Call) and node.args]
+    calls = [node for node in ast.walk(_tree("replica/verify.py")) if isinstance(node, ast.Call) and node.args]
     firsts = [c.args[0] for c in calls if isinstance(c.func, ast.Name) and c.func.id == "VerificationFailed"]
     return {each.value for each in firsts if isinstance(each, ast.Constant) and isinstance(each.value, str)}
 
@@ -180,7 +180,7 @@ def test_every_fault_of_a_fold_has_a_vector() -> None:
     assert _raised() <= shown
     faults = {
         node.value.elts[1].value
-        for node in ast.walk(_tree("states.py"))
+        for node in ast.walk(_tree("replica/states.py"))
         if isinstance(node, ast.Return)
         and isinstance(node.value, ast.Tuple)
         and isinstance(node.value.elts[1], ast.Constant)

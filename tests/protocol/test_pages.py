@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core.canon import decode, encode, sha256
+from p2pverify.core.contract.network import PARAM_BOUNDS, decode_network
+from p2pverify.core.encoding.canon import decode, encode, sha256
 from p2pverify.core.errors import GossipIgnore, GossipReject
-from p2pverify.core.network import PARAM_BOUNDS, decode_network
-from p2pverify.core.records import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX, decode_cut, decode_record
-from p2pverify.core.rules import Rules, judge
+from p2pverify.core.records.cut import decode_cut
+from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX, decode_record
+from p2pverify.core.records.judge import Rules, judge
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = ROOT / "protocol"
@@ -127,7 +128,7 @@ def test_pages_quote_the_grammar(name: str) -> None:
 
 
 def _comments() -> list[tuple[str, str]]:
-    text = (CORE / "rules.py").read_text(encoding="utf-8")
+    text = (CORE / "records" / "judge.py").read_text(encoding="utf-8")
     return re.findall(r"^ *# \[(REJECT|IGNORE)\] (.*)$", text, re.MULTILINE)
 
 
@@ -182,7 +183,17 @@ def _constants(node: ast.AST) -> set[str]:
     return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
 
 
-@pytest.mark.parametrize("module", ["across.py", "advance.py", "duties.py", "disputes.py", "stages.py", "states.py"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "state/cross_class.py",
+        "state/process.py",
+        "state/duties.py",
+        "state/disputes.py",
+        "state/rounds.py",
+        "replica/states.py",
+    ],
+)
 def test_texts_of_the_fold_stand_on_pages(module: str) -> None:
     """Whatever text the fold counts, refuses or convicts by stands on a page, since it is part of the view."""
     pages = " ".join(" ".join(_page(path.stem).split()) for path in PROTOCOL.glob("*.md"))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core import negentropy, sync, sync_memory, sync_messages
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.records import RECORD_BYTES_MAX, decode_record
-from p2pverify.core.sync_messages import Fetch, Reconcile, Reconciled, Records, decode_answer, decode_request
+from p2pverify.core.records.envelope import RECORD_BYTES_MAX, decode_record
+from p2pverify.core.sync import memory, messages, negentropy, session
+from p2pverify.core.sync.messages import Fetch, Reconcile, Reconciled, Records, decode_answer, decode_request
 from p2pverify.net.sync import PROTOCOL, SyncLimits
 
 ROOT = Path(__file__).parents[2]
@@ -42,13 +42,13 @@ def test_frames(kind: str, case: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("module", "paths"),
     [
-        ("sync_messages.py", ("sync-request/invalid.json", "sync-answer/invalid.json")),
+        ("messages.py", ("sync-request/invalid.json", "sync-answer/invalid.json")),
         ("negentropy.py", ("negentropy/invalid.json",)),
     ],
 )
 def test_every_fault_of_form_has_a_vector(module: str, paths: tuple[str, ...]) -> None:
     """Whatever the decoders refuse by name is refused in a vector."""
-    tree = ast.parse((ROOT / "p2pverify" / "core" / module).read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "p2pverify" / "core" / "sync" / module).read_text(encoding="utf-8"))
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     raised = {
         call.args[0].value
@@ -99,19 +99,19 @@ def test_the_page_names_the_limits() -> None:
     limits = SyncLimits()
     for said in (
         PROTOCOL,
-        f"A request is at most {sync_messages.REQUEST_BYTES_MAX:,} bytes, an answer {sync_messages.ANSWER_BYTES_MAX:,}",
+        f"A request is at most {messages.REQUEST_BYTES_MAX:,} bytes, an answer {messages.ANSWER_BYTES_MAX:,}",
         f"at most {negentropy.MESSAGE_BYTES_MAX:,} bytes, and has at most {negentropy.RANGES_MAX:,} ranges",
         f"of which at most {negentropy.FINGERPRINTS_MAX:,} are fingerprints",
         f"fewer than {2 * negentropy.BUCKETS} ids are a list; more are {negentropy.BUCKETS} ranges",
-        f"up to {sync_messages.FETCH_IDS_MAX} at a time",
+        f"up to {messages.FETCH_IDS_MAX} at a time",
         f"has {RECORD_BYTES_MAX + 5:,} bytes of room",
-        f"than the id; {sync_messages.LIST_IDS_MAX:,} if there are more",
+        f"than the id; {messages.LIST_IDS_MAX:,} if there are more",
         f"every {limits.interval_s:.0f} seconds one with the neighbour whose turn it is; {limits.sessions_max} at once",
-        f"in its next {sync_memory.GENERATION_SESSIONS} sessions",
-        f"at most {limits.served_per_peer_max} sessions of a peer at a time, {sync.REQUESTS_MAX:,} requests in each",
+        f"in its next {memory.GENERATION_SESSIONS} sessions",
+        f"at most {limits.served_per_peer_max} sessions of a peer at a time, {session.REQUESTS_MAX:,} requests in each",
         f"{limits.idle_seconds_max:.0f} seconds between two of them",
-        f"after {sync.REQUESTS_MAX:,} requests, after {sync.USELESS_MAX:,} ids that brought nothing",
-        f"after {sync.ROUNDS_MAX} rounds",
+        f"after {session.REQUESTS_MAX:,} requests, after {session.USELESS_MAX:,} ids that brought nothing",
+        f"after {session.ROUNDS_MAX} rounds",
         f"after {limits.answer_seconds_max:.0f} seconds without an answer, and after {limits.idle_seconds_max:.0f}",
     ):
         assert said in page
@@ -120,4 +120,4 @@ def test_the_page_names_the_limits() -> None:
 def test_a_long_answer_is_not_read() -> None:
     """Too long to stand among the vectors."""
     with pytest.raises(DecodeError, match="too long"):
-        decode_answer(bytes(sync_messages.ANSWER_BYTES_MAX + 1))
+        decode_answer(bytes(messages.ANSWER_BYTES_MAX + 1))

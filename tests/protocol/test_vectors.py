@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core import audit, compare, draw, question, records
+from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import Across, decode_network
+from p2pverify.core.contract.network import TestSteps as Steps
+from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
-from p2pverify.core.ledger import ledger_root
-from p2pverify.core.network import Across, decode_network
-from p2pverify.core.network import TestSteps as Steps
-from p2pverify.core.network import test_steps as steps_of
-from p2pverify.core.peerid import key_of, peer_id
-from p2pverify.core.rules import Rules, judge
-from p2pverify.core.score import cusum, interval_ppm
+from p2pverify.core.inference import compare, question
+from p2pverify.core.records import envelope, vote
+from p2pverify.core.records.cut import ledger_root
+from p2pverify.core.records.judge import Rules, judge
+from p2pverify.core.state.score import cusum, interval_ppm
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "protocol" / "vectors"
-KINDS = tuple(kind.name.lower().replace("_", "-") for kind in records.Kind)
+KINDS = tuple(kind.name.lower().replace("_", "-") for kind in envelope.Kind)
 JUDGED = ("record", *KINDS)
 
 
@@ -64,8 +66,8 @@ def test_every_kind_has_both(kind: str) -> None:
     assert len(invalid) >= 3
     assert all(case["expect"] == "accept" and case["reason"] is None for case in valid)
     assert all(case["expect"] in {"ignore", "reject"} and case["reason"] for case in invalid)
-    found = {records.decode_record(_bytes(case, "record")).kind for case in valid}
-    assert found == {records.Kind.LEAVE if kind == "record" else KINDS.index(kind) + 1}
+    found = {envelope.decode_record(_bytes(case, "record")).kind for case in valid}
+    assert found == {envelope.Kind.LEAVE if kind == "record" else KINDS.index(kind) + 1}
 
 
 def _reasons_in_code(module: str, *errors: str) -> set[str]:
@@ -82,12 +84,21 @@ def _reasons_in_vectors() -> set[str]:
 
 def test_every_judgement_has_a_vector() -> None:
     """No record is ever ignored or rejected for a reason that no vector shows."""
-    raised = _reasons_in_code("rules.py", "GossipIgnore", "GossipReject")
+    raised = _reasons_in_code("records/judge.py", "GossipIgnore", "GossipReject")
     assert len(raised) > 15
     assert raised <= _reasons_in_vectors()
 
 
-@pytest.mark.parametrize("module", ["records.py", "audit.py", "network.py", "manifest.py", "question.py", "peerid.py"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(f"records/{name}.py" for name in ("envelope", "membership", "audit", "duty", "vote", "cut")),
+        "contract/network.py",
+        "contract/manifest.py",
+        "inference/question.py",
+        "encoding/peerid.py",
+    ],
+)
 def test_every_fault_of_form_has_a_vector(module: str) -> None:
     """Whatever the decoders refuse by name is refused in a vector."""
     raised = _reasons_in_code(module, "DecodeError")
@@ -141,10 +152,10 @@ def test_slots(case: dict[str, Any]) -> None:
     params = decode_network(_bytes(case, "network")).params
     beta = _bytes(case, "beta")
     candidates = [bytes.fromhex(key) for key in case["input"]["candidates"]]
-    found = draw.slots(beta, params)
+    found = sortition.slots(beta, params)
     assert len(found) == len(case["expect"])
     for slot, expected in zip(found, case["expect"], strict=True):
-        assert [key.hex() for key in draw.targets(beta, slot, reversed(candidates), params)] == expected["targets"]
+        assert [key.hex() for key in sortition.targets(beta, slot, reversed(candidates), params)] == expected["targets"]
         assert [slot.index, slot.at_permille, slot.solo, slot.greedy, slot.across] == [
             expected[name] for name in ("index", "at_permille", "solo", "greedy", "across")
         ]
@@ -167,19 +178,19 @@ def _arguments(case: dict[str, Any]) -> dict[str, Any]:
 def _compute(a: dict[str, Any]) -> Any:
     match a["function"]:
         case "first_beacon":
-            return draw.first_beacon(a["network"])
+            return sortition.first_beacon(a["network"])
         case "next_beacon":
-            return draw.next_beacon(a["beacon"], a["beta"])
+            return sortition.next_beacon(a["beacon"], a["beta"])
         case "duty_alpha":
-            return draw.duty_alpha(a["network"], a["epoch"], a["beacon"])
+            return sortition.duty_alpha(a["network"], a["epoch"], a["beacon"])
         case "propose_alpha":
-            return draw.propose_alpha(a["network"], a["epoch"], a["beacon"])
+            return sortition.propose_alpha(a["network"], a["epoch"], a["beacon"])
         case "proposal_rank":
-            return draw.proposal_rank(a["beta"])
+            return sortition.proposal_rank(a["beta"])
         case "dispute_rank":
-            return draw.dispute_rank(a["challenger"], a["epoch"], a["slot"])
+            return sortition.dispute_rank(a["challenger"], a["epoch"], a["slot"])
         case "is_spot_check":
-            return draw.is_spot_check(a["beacon"], a["challenger"], a["epoch"], a["slot"], a["permille"])
+            return sortition.is_spot_check(a["beacon"], a["challenger"], a["epoch"], a["slot"], a["permille"])
         case _:
             return _digest(a)
 
@@ -204,11 +215,11 @@ def _digest(a: dict[str, Any]) -> Any:
             where = (a["network"], a["challenger"], a["responder"], a["epoch"], a["question"])
             return question.opening_nonce(*where, opening, 0)
         case "vote_commit":
-            key = records.DisputeKey(a["challenger"], a["epoch"], a["slot"])
-            return audit.vote_commit(a["network"], key, a["voter"], a["class"], a["output"], a["salt"])
+            key = vote.DisputeKey(a["challenger"], a["epoch"], a["slot"])
+            return vote.vote_commit(a["network"], key, a["voter"], a["class"], a["output"], a["salt"])
         case _:
             assert a["function"] == "underivable"
-            return audit.UNDERIVABLE
+            return vote.UNDERIVABLE
 
 
 @pytest.mark.parametrize("case", _load("draw/beacons.json") + _load("digests/digests.json"))

@@ -2,9 +2,10 @@
 
 from collections import Counter
 
-from p2pverify.core.committee import COMMITTEES, EVERYONE
-from p2pverify.core.records import DisputeKey, Kind, decode_commit
-from p2pverify.core.state import State
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.lots import COMMITTEES, EVERYONE
+from p2pverify.core.records.vote import DisputeKey, decode_commit
+from p2pverify.core.state.state import State
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.plan import ActorPlan, WorldPlan
 

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as tested
 from hypothesis import strategies as st
 
-from p2pverify.core import sign
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError, GossipIgnore
 from p2pverify.core.events import StoredAnswer, StoredEvidence
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.records import NO_PREV, Kind, Record, decode_record, make_record
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record, make_record
+from p2pverify.core.replica.ledger import Ledger
 from p2pverify.node.journal import Kept, decode_output, decode_stored_evidence, encode_output
 from p2pverify.store import schema
 from p2pverify.store.checkup import check_up

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from p2pverify.core.records import RECORD_BYTES_MAX
+from p2pverify.core.records.envelope import RECORD_BYTES_MAX
 from p2pverify.store.errors import ExportError, NotAnExportError
 from p2pverify.store.exportfile import MAGIC, ExportHeader, read_export, write_export
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pverify.core import sign
-from p2pverify.core.canon import encode
-from p2pverify.core.records import NO_PREV, Kind, Record, make_record
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.node.journal import JournalStalled, Kept
 from p2pverify.store.errors import StoreError, from_sqlite
 from p2pverify.store.journal import StoreJournal

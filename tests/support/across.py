@@ -7,13 +7,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from p2pverify.core import draw, sign, vrf
-from p2pverify.core.audit import Asked, Audit, Duty, sealed_measures, vote_commit
-from p2pverify.core.canon import sha256
-from p2pverify.core.compare import END_MISSING, Measure, Measures, verdict_digest
-from p2pverify.core.network import ANY, Across, DeterminismClass, Network
-from p2pverify.core.panels import Panel, make_panel
-from p2pverify.core.question import (
+from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import ANY, Across, DeterminismClass, Network
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.inference.compare import END_MISSING, Measure, Measures, verdict_digest
+from p2pverify.core.inference.question import (
     NO_OUTPUT,
     Opening,
     Question,
@@ -23,8 +22,13 @@ from p2pverify.core.question import (
     output_digest,
     salted_digest,
 )
-from p2pverify.core.records import Commit, DisputeKey, Join, Kind, Record, Vote
-from p2pverify.core.state import Member, State
+from p2pverify.core.records.audit import Asked, Audit, sealed_measures
+from p2pverify.core.records.duty import Duty
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.records.vote import Commit, DisputeKey, Vote, vote_commit
+from p2pverify.core.state.state import Member, State
+from p2pverify.core.state.targets import Panel, make_panel
 from tests.support.book import Book
 from tests.support.world import MANIFEST, params
 
@@ -71,7 +75,7 @@ class Slotted:
 
     challenger: bytes  # identity seed
     epoch: int
-    slot: draw.Slot
+    slot: sortition.Slot
     panel: Panel
     question: Question
 
@@ -126,7 +130,7 @@ class Story:
         beta = vrf.proof_to_beta(self._proof(challenger, epoch))
         key = sign.public_key(challenger)
         found = []
-        for slot in draw.slots(beta, self.network.params):
+        for slot in sortition.slots(beta, self.network.params):
             panel = make_panel(self.network, self.anchor, key, beta, slot)
             temperature = 0 if slot.greedy else self.network.params.temperature_milli
             question = Question(MANIFEST.digest, (1, 2, 3), COUNT, temperature, slot.sample_seed, key)
@@ -142,7 +146,7 @@ class Story:
         )
 
     def _proof(self, challenger: bytes, epoch: int) -> bytes:
-        alpha = draw.duty_alpha(self.network.id, epoch, self.anchor.beacon)
+        alpha = sortition.duty_alpha(self.network.id, epoch, self.anchor.beacon)
         return vrf.prove(vrf.derive_seed(challenger), alpha)
 
     def opening(self, slotted: Slotted, measures: Measures = ()) -> Opening:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
-from p2pverify.core import draw, sign, vrf
-from p2pverify.core.fold import Fold
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.network import Network
-from p2pverify.core.records import NO_PREV, Cut, CutSignature, Head, Kind, Record, make_record
+from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.records.cut import Cut, CutSignature, Head
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
 
 
 class Book:
@@ -41,7 +43,7 @@ class Book:
         """A proposal on top of the newest certified cut, of all that is here; with true roots, if it would hold."""
         own = vrf_seed or vrf.derive_seed(seed)
         base = self.fold.latest
-        proof = vrf.prove(own, draw.propose_alpha(self.network.id, epoch, base.beacon))
+        proof = vrf.prove(own, sortition.propose_alpha(self.network.id, epoch, base.beacon))
         chosen = tuple(self.ledger.moved(base.heads)) if moved is None else moved
         empty = Cut(epoch, base.id, vrf.public_key(own), proof, chosen, bytes(32), bytes(32))
         return self.fold.propose(empty, sign.public_key(seed)) or empty

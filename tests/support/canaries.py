@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from p2pverify.core import sign
-from p2pverify.core.canary import CanaryEvidence, CanaryReply, Trigger
-from p2pverify.core.canon import encode, sha256
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import ANY, DeterminismClass, Network
-from p2pverify.core.question import (
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import ANY, DeterminismClass, Network
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.inference.canary import CanaryEvidence, CanaryReply, Trigger
+from p2pverify.core.inference.question import (
     Answer,
     Question,
     Receipt,

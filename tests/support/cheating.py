@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from p2pverify.core import plans
-from p2pverify.core.plans import EpochPlan
-from p2pverify.core.state import State
+from p2pverify.core.roles import slot_plan
+from p2pverify.core.roles.slot_plan import EpochPlan
+from p2pverify.core.state.state import State
 from tests.support.world import World
 
 PEERS = 5
@@ -32,7 +32,7 @@ def counts(world: World, name: int) -> tuple[int, int]:
 
 def cheat_plans(monkeypatch: pytest.MonkeyPatch, world: World, change: Callable[[EpochPlan], None]) -> None:
     """Let the cheater change its plans after drawing them honestly."""
-    honest = plans.make_plan
+    honest = slot_plan.make_plan
 
     def planned(context: object, epoch: int, anchor: State) -> EpochPlan | None:
         plan = honest(context, epoch, anchor)  # type: ignore[arg-type]
@@ -40,4 +40,4 @@ def cheat_plans(monkeypatch: pytest.MonkeyPatch, world: World, change: Callable[
             change(plan)
         return plan
 
-    monkeypatch.setattr("p2pverify.core.challenger.make_plan", planned)
+    monkeypatch.setattr("p2pverify.core.roles.challenger.make_plan", planned)

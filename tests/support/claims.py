@@ -1,9 +1,9 @@
-"""Answers as a judge sees them, ready for `core.cause`."""
+"""Answers as a judge sees them, ready for `core.inference.diagnosis`."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 
-from p2pverify.core.cause import Cause, Claim, Supposition
+from p2pverify.core.inference.diagnosis import Cause, Claim, Supposition
 from p2pverify.engine.asked import Asked
 from p2pverify.node.ports import Engine, Generated
 

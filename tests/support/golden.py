@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from p2pverify.core.golden import Golden, GoldenPath, GoldenQuestion
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import DeterminismClass, Network
+from p2pverify.core.contract.golden import Golden, GoldenPath, GoldenQuestion
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import DeterminismClass, Network
 from p2pverify.engine import toy
 from p2pverify.node.networkfile import manifest_of
 from p2pverify.node.ports import Engine

@@ -5,13 +5,15 @@ Records are written by hand, and certified by all; nobody computes an answer.
 
 from collections.abc import Iterable
 
-from p2pverify.core import committee, sign, stages, vrf
-from p2pverify.core.audit import vote_commit
-from p2pverify.core.canon import sha256
-from p2pverify.core.committee import EVERYONE
-from p2pverify.core.compare import Measures
-from p2pverify.core.records import Commit, Kind, Lot, Vote
-from p2pverify.core.state import Dispute, State
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.inference.compare import Measures
+from p2pverify.core.records import lots
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.lots import EVERYONE
+from p2pverify.core.records.vote import Commit, Lot, Vote, vote_commit
+from p2pverify.core.state import rounds
+from p2pverify.core.state.state import Dispute, State
 from tests.support.across import BAD, CUT_EPOCH, GOOD, Slotted, Story
 
 #: Of which the measures of right and of wrong votes are digests.
@@ -51,16 +53,16 @@ class Hearing:
         where = self.dispute.stage if stage is None else stage
         chosen = self.dispute.beacon if beacon is None else beacon
         own = vrf.derive_seed(seed)
-        alpha = committee.lot_alpha(self.story.network.id, self.slotted.key, where, chosen)
+        alpha = lots.lot_alpha(self.story.network.id, self.slotted.key, where, chosen)
         return Lot(where, chosen, vrf.public_key(own), vrf.prove(own, alpha))
 
     def drawn(self) -> list[bytes]:
         """Seeds of those whose lots are low enough, the lowest first."""
         dispute = self.dispute
-        free = [seed for seed in self.story.seeds if sign.public_key(seed) in stages.voters(dispute)]
-        lots = {seed: vrf.proof_to_beta(self.lot(seed).proof) for seed in free}
-        low = [seed for seed in free if committee.is_drawn(lots[seed], dispute.stage, dispute.voters)]
-        return sorted(low, key=lots.__getitem__)
+        free = [seed for seed in self.story.seeds if sign.public_key(seed) in rounds.voters(dispute)]
+        outputs = {seed: vrf.proof_to_beta(self.lot(seed).proof) for seed in free}
+        low = [seed for seed in free if lots.is_drawn(outputs[seed], dispute.stage, dispute.voters)]
+        return sorted(low, key=outputs.__getitem__)
 
     def dissents(self) -> set[bytes]:
         """Seeds of those that have lost."""
@@ -109,9 +111,9 @@ class Hearing:
         self.story.open_own(self.slotted, self.right, self.epoch + 1)
 
     def _shown(self, stage: int, work: bytes) -> bytes | None:
-        if not stages.is_informed(self.dispute, stage):
+        if not rounds.is_informed(self.dispute, stage):
             return None
-        return committee.shown_work(self.story.network.id, self.slotted.key, stage, work)
+        return lots.shown_work(self.story.network.id, self.slotted.key, stage, work)
 
     def _say(self, seed: bytes, kind: Kind, payload: bytes) -> None:
         self.story.book.say(seed, kind, payload, self.epoch + 1)
@@ -125,12 +127,12 @@ class Hearing:
         """
         self.cut()
         drawn = self.drawn()
-        seats = drawn[: committee.COMMITTEES[self.dispute.stage].seats]
+        seats = drawn[: lots.COMMITTEES[self.dispute.stage].seats]
         liars = set(seats[:wrong])
         other = self.wrong if measures == self.right else self.right
         self.seal([seed for seed in drawn if seed not in liars], measures)
         self.seal(seats[:wrong], other)
-        self.cut(stages.SEAL_CUTS)
+        self.cut(rounds.SEAL_CUTS)
         assert {sign.public_key(seed) for seed in seats} == self.dispute.seats
         opening = seats[: len(seats) - absent]
         self.open([seed for seed in opening if seed not in liars], measures)

@@ -2,10 +2,10 @@
 
 from hypothesis import strategies as st
 
-from p2pverify.core.golden import GOLDEN_ANSWER_TOKENS_MAX, Golden, GoldenAnswer, GoldenPath, GoldenQuestion
-from p2pverify.core.manifest import MILLION, SAMPLES_MAX, Calibration, Canary, CanaryAnswer, Manifest
-from p2pverify.core.network import ACROSS_BOUNDS, TEMPERATURE_MILLI_MAX, Across
-from p2pverify.core.question import TOKEN_MAX
+from p2pverify.core.contract.golden import GOLDEN_ANSWER_TOKENS_MAX, Golden, GoldenAnswer, GoldenPath, GoldenQuestion
+from p2pverify.core.contract.manifest import MILLION, SAMPLES_MAX, Calibration, Canary, CanaryAnswer, Manifest
+from p2pverify.core.contract.network import ACROSS_BOUNDS, TEMPERATURE_MILLI_MAX, Across
+from p2pverify.core.encoding.canon import TOKEN_MAX
 
 text = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), max_size=12)
 digests = st.binary(min_size=32, max_size=32)

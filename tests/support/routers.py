@@ -4,10 +4,10 @@ import heapq
 from collections.abc import Callable
 from hashlib import sha256
 
-from p2pverify.core.gossip import Router
-from p2pverify.core.gossip_dice import Dice
-from p2pverify.core.gossip_params import GossipParams
-from p2pverify.core.gossip_types import (
+from p2pverify.core.gossip.dice import Dice
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.router import Router
+from p2pverify.core.gossip.types import (
     Deliver,
     Disconnect,
     Effect,

@@ -3,8 +3,8 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from p2pverify.core.gossip_params import ScoreParams
-from p2pverify.core.gossip_score import Scores
+from p2pverify.core.gossip.params import ScoreParams
+from p2pverify.core.gossip.score import Scores
 
 Event = dict[str, Any]
 

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from p2pverify.core import sign, sync
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import GossipIgnore
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.records import NO_PREV, Kind, Record, decode_record, make_record
-from p2pverify.core.sync_messages import AskFinal, Final, FinalCut, Request, decode_request
-from p2pverify.core.sync_server import Sync
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record, make_record
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.sync import session
+from p2pverify.core.sync.messages import AskFinal, Final, FinalCut, Request, decode_request
+from p2pverify.core.sync.server import Sync
 
 NETWORK = b"n" * 32
 SEEDS = sorted((bytes([n]) * 32 for n in range(1, 9)), key=sign.public_key)
@@ -67,18 +68,18 @@ class Peer:
         self.seen.append(decode_request(data))
         return self.sync.answer(data)
 
-    def fetch(self, answer: Answerer, peer: bytes = b"") -> sync.SyncSession:
+    def fetch(self, answer: Answerer, peer: bytes = b"") -> session.SyncSession:
         """One session to its end."""
-        session = self.sync.session(peer)
-        request: bytes | None = session.start()
+        opened = self.sync.session(peer)
+        request: bytes | None = opened.start()
         while request is not None:
-            step = session.receive(answer(request))
+            step = opened.receive(answer(request))
             self.take(step.records)
             request = step.request
-        session.end()
-        session.release()
+        opened.end()
+        opened.release()
         assert not self.sync.statistics()["ids being fetched"]
-        return session
+        return opened
 
     @property
     def ids(self) -> set[bytes]:

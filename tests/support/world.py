@@ -11,7 +11,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from p2pverify.core import sign
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import ANY, DeterminismClass, Network, Params
+from p2pverify.core.encoding import sign
 from p2pverify.core.events import (
     REFEREE,
     AskFailed,
@@ -35,10 +37,8 @@ from p2pverify.core.events import (
     Synced,
     Tick,
 )
-from p2pverify.core.jobs import Queue
+from p2pverify.core.inference.jobs import Queue
 from p2pverify.core.machine import Machine
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import ANY, DeterminismClass, Network, Params
 from p2pverify.testnet.world.engine import ACROSS, as_path, logits_of, score
 from tests.support.costs import Costs
 

@@ -7,8 +7,8 @@ import heapq
 import itertools
 from collections.abc import Mapping, Sequence
 
-from p2pverify.core import sign
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import (
     AskFailed,
@@ -28,11 +28,11 @@ from p2pverify.core.events import (
     Synced,
     Tick,
 )
-from p2pverify.core.gossip_dice import Dice
-from p2pverify.core.gossip_types import GossipMessage, Rpc, records_topic
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.state import Member, State
-from p2pverify.core.view import view_root
+from p2pverify.core.gossip.dice import Dice
+from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.state.state import Member, State
+from p2pverify.core.state.view import view_root
 from p2pverify.node.messages import decode_batch
 from p2pverify.testnet.world.actor import Actor, ActorArgs, Connect, Gang, PublishTo, RawRpc
 from p2pverify.testnet.world.personalities import make_actor

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.cli.main import main
-from p2pverify.core.compare import measure
-from p2pverify.core.network import Across
-from p2pverify.core.network import test_steps as steps_of
+from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.inference.compare import measure
 from p2pverify.engine.calibrate.questions import CALIBRATION, pose
 from p2pverify.engine.cheat_spec import parse_spec
 from p2pverify.engine.cheats import KINDS as ENGINE_KINDS

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.records import Kind
+from p2pverify.core.records.envelope import Kind
 from tests.testnet.small_world import SmallWorld
 
 #: Epochs from the quorum's return to the next final cut.

@@ -2,8 +2,9 @@
 
 import itertools
 
-from p2pverify.core.audit import decode_audit
-from p2pverify.core.records import Kind, decode_cut_signature
+from p2pverify.core.records.audit import decode_audit
+from p2pverify.core.records.cut import decode_cut_signature
+from p2pverify.core.records.envelope import Kind
 from p2pverify.testnet.world.fates import FATES, audits_until_conviction, shows
 from p2pverify.testnet.world.personalities_challengers import LazyChallenger
 from tests.testnet.small_world import SmallWorld

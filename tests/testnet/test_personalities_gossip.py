@@ -1,7 +1,7 @@
 """Peers that abuse the links, each by itself in a small world."""
 
-from p2pverify.core.canon import encode
-from p2pverify.core.gossip_types import GossipMessage, Rpc, records_topic
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
 from p2pverify.testnet.world.personalities_gossip import Eclipser
 from tests.testnet.small_world import SmallWorld
 from tests.testnet.test_personalities_answers import BAD, finish, play

@@ -2,7 +2,8 @@
 
 import pytest
 
-from p2pverify.core.records import Kind, decode_cut
+from p2pverify.core.records.cut import decode_cut
+from p2pverify.core.records.envelope import Kind
 from p2pverify.testnet.world.fates import FATES
 from p2pverify.testnet.world.personalities import KINDS
 from p2pverify.testnet.world.personalities_identity import SYBILS

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import Judged, Persist, RecordsArrived
-from p2pverify.core.records import NO_PREV, Kind, make_record
-from p2pverify.core.sign import public_key
+from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
 from p2pverify.testnet.faults import Fault, FaultKind
 from p2pverify.testnet.plan import PlanError
 from p2pverify.testnet.scenario import load_scenario

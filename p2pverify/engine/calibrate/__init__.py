@@ -2,7 +2,7 @@
 
 `questions` poses what a network would ask, from seeds; `producers` has each path answer in a process of its own;
 `fit` turns measures into thresholds and bounds; `run` puts them together. The measure itself, and what a verdict is,
-are left to `core.compare`.
+are left to `core.inference.compare`.
 """
 
 from p2pverify.engine.calibrate.fit import SAMPLES_MIN, fit, lower_bound_ppm, upper_bound_ppm

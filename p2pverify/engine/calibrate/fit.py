@@ -11,8 +11,8 @@ at, or higher if more than that share of the answers lie above. That is an extra
 import math
 from collections.abc import Sequence
 
-from p2pverify.core.compare import Measure
-from p2pverify.core.network import Across
+from p2pverify.core.contract.network import Across
+from p2pverify.core.inference.compare import Measure
 
 SAMPLES_MIN = 20
 MILLION = 1_000_000

@@ -7,7 +7,7 @@ the same, whatever their seeds.
 import hashlib
 from dataclasses import dataclass
 
-from p2pverify.core.compare import Measure, measure
+from p2pverify.core.inference.compare import Measure, measure
 from p2pverify.engine.asked import Asked
 from p2pverify.node.ports import Engine, Generated, Scored
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from p2pverify.core.compare import Measure, Verdict, verdict
-from p2pverify.core.manifest import Calibration
-from p2pverify.core.network import ANY, Across
+from p2pverify.core.contract.manifest import Calibration
+from p2pverify.core.contract.network import ANY, Across
+from p2pverify.core.inference.compare import Measure, Verdict, verdict
 from p2pverify.engine.calibrate.fit import HONEST_PPM_MIN, SAMPLES_MIN, fit, upper_bound_ppm
 from p2pverify.engine.calibrate.producers import Make, Producer
 from p2pverify.engine.calibrate.questions import CALIBRATION, Posed, Shape, pose

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.core.question import NO_LOGITS
+from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.engine import llamacpp, sampling, template, weights
 from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine
 from p2pverify.engine.gguf import Head, read_head

@@ -25,8 +25,8 @@ from zeroconf import (  # type: ignore[attr-defined]  # DNSText is public, and l
     Zeroconf,
 )
 
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.peerid import peer_id
 from p2pverify.net.counters import Counters
 from p2pverify.node.address import Address, parse_address
 

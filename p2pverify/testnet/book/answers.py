@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from p2pverify.core.compare import Measure, Verdict, verdict
-from p2pverify.core.network import Across
+from p2pverify.core.contract.network import Across
+from p2pverify.core.inference.compare import Measure, Verdict, verdict
 from p2pverify.engine.calibrate.producers import open_path
 from p2pverify.engine.calibrate.questions import Posed, Shape, pose
 from p2pverify.engine.cheat_spec import CheatSpec

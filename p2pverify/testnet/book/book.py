@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from p2pverify.core.network import Across, TestSteps
+from p2pverify.core.contract.network import Across, TestSteps
 from p2pverify.engine.calibrate.producers import Producer
 from p2pverify.engine.calibrate.run import UNKNOWN, Path
 from p2pverify.engine.cheat_spec import parse_spec

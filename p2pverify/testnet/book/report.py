@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from p2pverify.core.score import interval_ppm
+from p2pverify.core.state.score import interval_ppm
 from p2pverify.testnet.book.book import Book
 from p2pverify.testnet.book.rows import CONVICTED, HonestRow, NumericRow, SimulatedRow
 from p2pverify.testnet.world.fates import MILLION

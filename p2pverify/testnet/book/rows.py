@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from p2pverify.core.network import Across, TestSteps
+from p2pverify.core.contract.network import Across, TestSteps
 from p2pverify.testnet.book.answers import Judged, Outcome
 from p2pverify.testnet.book.entries import Numeric, Simulated
 from p2pverify.testnet.book.trials import HONEST_AUDITS, HONEST_PEERS, Convictions, MarginPool, play, play_honest

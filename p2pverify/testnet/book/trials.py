@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.core.compare import squared, verdict
-from p2pverify.core.network import Across, TestSteps
-from p2pverify.core.score import cusum
+from p2pverify.core.contract.network import Across, TestSteps
+from p2pverify.core.inference.compare import squared, verdict
+from p2pverify.core.state.score import cusum
 from p2pverify.testnet.book.answers import OUTCOMES, Judged, Outcome
 
 TRIALS = 1_000

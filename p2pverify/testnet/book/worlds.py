@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from p2pverify.core.hardware import Fit
-from p2pverify.core.network import TestSteps, test_steps
-from p2pverify.core.state import State
-from p2pverify.core.view import scores
+from p2pverify.core.contract.network import TestSteps, test_steps
+from p2pverify.core.inference.speed import Fit
+from p2pverify.core.state.state import State
+from p2pverify.core.state.view import scores
 from p2pverify.testnet.book.entries import Simulated
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan
 from p2pverify.testnet.world.fates import FATES, MILLION, shows

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import Network
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.events import Compute, Effect, Event, StoredAnswer, StoredEvidence
-from p2pverify.core.gossip_dice import Dice
-from p2pverify.core.gossip_types import Rpc
+from p2pverify.core.gossip.dice import Dice
+from p2pverify.core.gossip.types import Rpc
 from p2pverify.core.machine import Machine
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import Network
-from p2pverify.core.shared import Shared
+from p2pverify.core.replica.memo import Shared
 
 # ---------------------------------------------------------------- effects that only hostile actors have
 

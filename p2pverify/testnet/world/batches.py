@@ -6,7 +6,7 @@ A thousand peers get the same bytes, and one reading is enough.
 from collections.abc import Iterator
 
 from p2pverify.core.events import Judged
-from p2pverify.core.gossip_types import VerdictWord
+from p2pverify.core.gossip.types import VerdictWord
 
 KEPT_MAX = 8192
 

@@ -1,6 +1,6 @@
 """Catching up in the simulated world: what gossip lost, a peer fetches from one neighbour after the other.
 
-The sessions are those of `core.sync`, with their bytes. One at a time goes on at a peer, as long as its neighbour
+The sessions are those of `sync.session`, with their bytes. One at a time goes on at a peer, as long as its neighbour
 answers in time.
 """
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.events import RecordsArrived, Synced
-from p2pverify.core.sync import SyncSession
+from p2pverify.core.sync.session import SyncSession
 from p2pverify.testnet.world import items
 
 if TYPE_CHECKING:

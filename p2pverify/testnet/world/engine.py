@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256, shake_256
 
-from p2pverify.core.canon import encode
+from p2pverify.core.contract.network import Across
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import REFEREE, Compute, Computed, Score, Scored
-from p2pverify.core.jobs import Entry, Queue
-from p2pverify.core.network import Across
+from p2pverify.core.inference.jobs import Entry, Queue
 
 NEAR_TIE_BYTES = 16  # of 256
 NEAR_TIE_MICRONATS = 20_000

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from p2pverify.core.network import Network, test_steps
-from p2pverify.core.state import Member
+from p2pverify.core.contract.network import Network, test_steps
+from p2pverify.core.state.state import Member
 from p2pverify.testnet.conviction import Chances, audits_for, drifts_up
 
 Fate = Literal["convicted", "forked", "unavailable", "shirks", "kept out", "harmless", "inconsistent"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from p2pverify.core.events import Fetch, Respond, Send
-from p2pverify.core.gossip_types import Rpc
+from p2pverify.core.gossip.types import Rpc
 from p2pverify.testnet.world import items
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ is compared with `fates`.
 from typing import TYPE_CHECKING
 
 from p2pverify.core.events import Finalised
-from p2pverify.core.state import State
-from p2pverify.core.view import view_root
+from p2pverify.core.state.state import State
+from p2pverify.core.state.view import view_root
 from p2pverify.testnet.world.fates import FATES, audits_until_conviction, shows
 from p2pverify.testnet.world.plan import HONEST
 

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from p2pverify.core import gossip_types as gossip
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import (
     AskFailed,
@@ -35,8 +34,9 @@ from p2pverify.core.events import (
     StoredEvidence,
     Tick,
 )
-from p2pverify.core.gossip import Router
-from p2pverify.core.sync_server import Sync
+from p2pverify.core.gossip import types as gossip
+from p2pverify.core.gossip.router import Router
+from p2pverify.core.sync.server import Sync
 from p2pverify.node.messages import decode_batch, encode_batches
 from p2pverify.testnet.world.actor import Actor, Connect, HonestActor, PublishTo, RawRpc, WorldEffect
 from p2pverify.testnet.world.batches import message_verdicts

@@ -5,7 +5,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from p2pverify.core.audit import decode_audit, decode_duty
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import (
     AskFailed,
@@ -19,8 +18,7 @@ from p2pverify.core.events import (
     ResponseArrived,
     Send,
 )
-from p2pverify.core.plans import slot_question
-from p2pverify.core.question import (
+from p2pverify.core.inference.question import (
     Question,
     Request,
     RequestRefused,
@@ -29,7 +27,10 @@ from p2pverify.core.question import (
     encode_request,
     sign_request,
 )
-from p2pverify.core.records import Kind
+from p2pverify.core.records.audit import decode_audit
+from p2pverify.core.records.duty import decode_duty
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.roles.slot_plan import slot_question
 from p2pverify.testnet.world.actor import ActorArgs, WorldEffect
 from p2pverify.testnet.world.personalities_bent import MILLION, OWN_ASKS, BentActor, chance, false_tokens
 

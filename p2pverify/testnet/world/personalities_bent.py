@@ -9,12 +9,12 @@ one.
 
 from collections.abc import Callable, Iterable, Sequence
 
-from p2pverify.core.canon import sha256
-from p2pverify.core.context import Context
+from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.events import Effect, Event, Persist, Publish
-from p2pverify.core.gossip_types import Rpc
+from p2pverify.core.gossip.types import Rpc
 from p2pverify.core.machine import Machine
-from p2pverify.core.records import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.roles.context import Context
 from p2pverify.testnet.world.actor import ActorArgs, HonestActor, WorldEffect
 
 MILLION = 1_000_000

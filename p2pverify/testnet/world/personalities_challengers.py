@@ -5,12 +5,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from p2pverify.core.audit import decode_audit
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, Compute, Computed, ComputeFailed, Effect, Event, ResponseArrived, Send
-from p2pverify.core.jobs import Purpose
-from p2pverify.core.plans import find_anchor, make_plan, slot_question
-from p2pverify.core.question import (
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.inference.question import (
     Question,
     Request,
     RequestRefused,
@@ -18,7 +16,10 @@ from p2pverify.core.question import (
     encode_request,
     sign_request,
 )
-from p2pverify.core.records import Kind, decode_vote
+from p2pverify.core.records.audit import decode_audit
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.vote import decode_vote
+from p2pverify.core.roles.slot_plan import find_anchor, make_plan, slot_question
 from p2pverify.testnet.world.actor import ActorArgs, WorldEffect
 from p2pverify.testnet.world.personalities_bent import OWN_ASKS, BentActor, chance, false_tokens
 

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from p2pverify.core import draw, vrf
-from p2pverify.core.canon import encode, sha256
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.events import Effect
-from p2pverify.core.records import Cut, CutSignature, Head, Kind, Record
-from p2pverify.core.state import State
+from p2pverify.core.records.cut import Cut, CutSignature, Head
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.state.state import State
 from p2pverify.testnet.world.actor import ActorArgs, PublishTo, WorldEffect
 from p2pverify.testnet.world.personalities_bent import BentActor, BentContext
 
@@ -81,7 +83,7 @@ class DoubleSigner(BentActor):
 
 def bare_cut(context: BentContext, epoch: int, base: State, moved: Iterable[Head]) -> Cut:
     """A cut with a true proof, and no roots yet."""
-    proof = vrf.prove(context.vrf_seed, draw.propose_alpha(context.network_id, epoch, base.beacon))
+    proof = vrf.prove(context.vrf_seed, sortition.propose_alpha(context.network_id, epoch, base.beacon))
     return Cut(epoch, base.id, context.vrf_key, proof, tuple(sorted(moved)), bytes(32), bytes(32))
 
 

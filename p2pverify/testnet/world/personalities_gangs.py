@@ -5,9 +5,10 @@
 from collections.abc import Sequence
 
 from p2pverify.core.events import Compute, Event, RequestArrived
-from p2pverify.core.question import RequestRefused, decode_request
-from p2pverify.core.records import Kind, decode_cut_signature
-from p2pverify.core.state import State
+from p2pverify.core.inference.question import RequestRefused, decode_request
+from p2pverify.core.records.cut import decode_cut_signature
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.state.state import State
 from p2pverify.testnet.world.actor import ActorArgs
 from p2pverify.testnet.world.personalities_answers import Colluder, Wrong
 from p2pverify.testnet.world.personalities_bent import MILLION, false_tokens

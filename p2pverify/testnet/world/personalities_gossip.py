@@ -5,11 +5,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import Effect, Event, RecordsArrived
-from p2pverify.core.gossip_types import GossipMessage, Rpc, records_topic
-from p2pverify.core.records import decode_record
+from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
+from p2pverify.core.records.envelope import decode_record
 from p2pverify.node.messages import decode_batch
 from p2pverify.testnet.world.actor import ActorArgs, Connect, RawRpc, WorldEffect
 from p2pverify.testnet.world.personalities_bent import BentActor

@@ -5,11 +5,13 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from p2pverify.core import draw, sign, vrf
-from p2pverify.core.audit import decode_duty
-from p2pverify.core.canon import encode, sha256
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.events import Effect, Publish, RecordsArrived
-from p2pverify.core.records import NO_PREV, Join, Kind, make_record
+from p2pverify.core.records.duty import decode_duty
+from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
+from p2pverify.core.records.membership import Join
 from p2pverify.testnet.world.actor import ActorArgs, WorldEffect
 from p2pverify.testnet.world.personalities_bent import BentActor
 
@@ -60,7 +62,7 @@ class KeyGrinder(BentActor):
         self._round = 0
         self._keys: list[bytes] = []
         self._rejoined_epoch = args.onset_epoch
-        self._take_key(self._ground(draw.first_beacon(self.context.network_id), 0))
+        self._take_key(self._ground(sortition.first_beacon(self.context.network_id), 0))
 
     def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
         epoch, latest = self.epoch(now_ms), self.machine.fold.latest
@@ -80,7 +82,7 @@ class KeyGrinder(BentActor):
         if kind != Kind.DUTY:
             return payload
         duty = decode_duty(payload)
-        alpha = draw.duty_alpha(self.context.network_id, duty.epoch, duty.beacon)
+        alpha = sortition.duty_alpha(self.context.network_id, duty.epoch, duty.beacon)
         then = next((key for key in self._keys if vrf.verify(key, alpha, duty.proof) is not None), duty.vrf_key)
         return replace(duty, vrf_key=then).encode()
 
@@ -95,13 +97,13 @@ class KeyGrinder(BentActor):
 
     def _cost(self, seed: bytes, beacon: bytes, epoch: int) -> tuple[int, bytes]:
         network, params = self.context.network_id, self.args.network.params
-        duty = vrf.proof_to_beta(vrf.prove(seed, draw.duty_alpha(network, epoch, beacon)))
+        duty = vrf.proof_to_beta(vrf.prove(seed, sortition.duty_alpha(network, epoch, beacon)))
         others = [peer for peer in self.args.everyone if peer != self.key]
         friends = set(self.args.gang.keys)
         foes = sum(
             peer not in friends
-            for slot in draw.slots(duty, params)
-            for peer in draw.targets(duty, slot, others, params)
+            for slot in sortition.slots(duty, params)
+            for peer in sortition.targets(duty, slot, others, params)
         )
-        proposal = vrf.proof_to_beta(vrf.prove(seed, draw.propose_alpha(network, epoch, beacon)))
-        return foes, draw.proposal_rank(proposal)
+        proposal = vrf.proof_to_beta(vrf.prove(seed, sortition.propose_alpha(network, epoch, beacon)))
+        return foes, sortition.proposal_rank(proposal)

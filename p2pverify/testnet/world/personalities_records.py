@@ -5,21 +5,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from p2pverify.core.audit import decode_audit, decode_duty, vote_commit
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import Effect, Event, Publish, RecordsArrived, RequestArrived, Send
-from p2pverify.core.records import (
-    NO_PREV,
-    Commit,
-    DisputeKey,
-    Join,
-    Kind,
-    Record,
-    Vote,
-    decode_commit,
-    decode_record,
-    decode_vote,
-)
+from p2pverify.core.records.audit import decode_audit
+from p2pverify.core.records.duty import decode_duty
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.records.vote import Commit, DisputeKey, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.testnet.world.actor import ActorArgs, PublishTo, WorldEffect
 from p2pverify.testnet.world.personalities_bent import OWN_ASKS, BentActor
 

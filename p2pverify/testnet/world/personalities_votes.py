@@ -4,11 +4,12 @@
 
 from collections.abc import Iterable, Iterator
 
-from p2pverify.core.audit import decode_duty, vote_commit
 from p2pverify.core.events import Compute, Effect
-from p2pverify.core.jobs import Purpose
-from p2pverify.core.records import Commit, DisputeKey, Kind, Record, Vote, decode_commit, decode_vote
-from p2pverify.core.state import Dispute
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.records.duty import decode_duty
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.vote import Commit, DisputeKey, Vote, decode_commit, decode_vote, vote_commit
+from p2pverify.core.state.state import Dispute
 from p2pverify.testnet.world.actor import ActorArgs, WorldEffect
 from p2pverify.testnet.world.personalities_bent import BentActor
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from p2pverify.core.network import Params
-from p2pverify.core.sign import public_key
+from p2pverify.core.contract.network import Params
+from p2pverify.core.encoding.sign import public_key
 from p2pverify.node.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.networkfile import ParamsTable
 from p2pverify.testnet.faults import Fault

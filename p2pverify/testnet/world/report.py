@@ -4,7 +4,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from p2pverify.core.state import Member
+from p2pverify.core.state.state import Member
 from p2pverify.testnet.world.fates import FATES
 from p2pverify.testnet.world.plan import HONEST
 

@@ -3,7 +3,7 @@
 import struct
 from hashlib import sha256
 
-from p2pverify.core.gossip_types import Rpc
+from p2pverify.core.gossip.types import Rpc
 from p2pverify.testnet.world.items import RPC
 
 _HEAD = struct.Struct(">QiI")

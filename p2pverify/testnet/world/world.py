@@ -11,13 +11,13 @@ from dataclasses import replace
 from functools import partial
 from zlib import crc32
 
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import DeterminismClass, Network
 from p2pverify.core.events import Finalised
-from p2pverify.core.gossip_dice import Dice
-from p2pverify.core.gossip_params import GossipParams
-from p2pverify.core.gossip_types import records_topic
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import DeterminismClass, Network
-from p2pverify.core.shared import Shared
+from p2pverify.core.gossip.dice import Dice
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.types import records_topic
+from p2pverify.core.replica.memo import Shared
 from p2pverify.testnet.faults import FaultKind, FaultPlan, plan_faults
 from p2pverify.testnet.world import items
 from p2pverify.testnet.world.actor import Actor, ActorArgs, Gang, HonestActor

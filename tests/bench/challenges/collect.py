@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import trio
 from trio.testing import MockClock
 
-from p2pverify.core.asking import EXPIRY_EPOCHS
 from p2pverify.core.events import Compute, Computed, Send
-from p2pverify.core.question import Question, Request, decode_request
+from p2pverify.core.inference.question import Question, Request, decode_request
+from p2pverify.core.roles.asker import EXPIRY_EPOCHS
 from p2pverify.node.corpus import Prompt
 from p2pverify.node.cover import Cover, CoverPlan
 from p2pverify.node.driver import Driver

@@ -15,15 +15,17 @@ from pathlib import Path
 
 import trio
 
-from p2pverify.core import memo, sign
+from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.sortition import vrf_output
+from p2pverify.core.encoding import decode_once, sign
 from p2pverify.core.errors import GossipIgnore, GossipReject
-from p2pverify.core.fold import Fold
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.loading import take_records
-from p2pverify.core.network import Network
-from p2pverify.core.records import Record, decode_cut
-from p2pverify.core.rules import Rules, judge, vrf_output
-from p2pverify.core.verify import FAR_FUTURE
+from p2pverify.core.records.cut import decode_cut
+from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.judge import Rules, judge
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.load import take_records
+from p2pverify.core.replica.verify import FAR_FUTURE
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import PutRecord
 from tests.support.costs import Costs
@@ -71,7 +73,7 @@ def one_more_s(fold: Fold) -> float:
 
 def forget() -> None:
     """Nothing is remembered of proofs and payloads."""
-    memo.forget()
+    decode_once.forget()
     vrf_output.cache_clear()
     decode_cut.cache_clear()
 

@@ -14,14 +14,16 @@ import time
 import tracemalloc
 from collections import defaultdict
 
-from p2pverify.core import sign, vrf
-from p2pverify.core.canon import sha256
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.events import AskFailed, Compute, Computed, Event, Publish, RecordsArrived, Send, Tick
-from p2pverify.core.ledger import Ledger
 from p2pverify.core.machine import Machine
-from p2pverify.core.network import Network
-from p2pverify.core.records import NO_PREV, DisputeKey, Join, Kind, Record, Vote, make_record
-from p2pverify.core.shared import Shared
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.records.vote import DisputeKey, Vote
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.memo import Shared
 from tests.support.world import MANIFEST, make_network, seeds
 
 LATENCY_MS = 20

@@ -3,7 +3,7 @@
     python -m tests.bench.engine.bench_heldout [--honest 100] [--cheats 40] [--suppose 20] [--keep DIR] [--only A,B]
 
 Questions are of a domain that calibration never uses. Thresholds are those that ship with p2pverify for the bundled
-model. Bounds are one-sided, 95 % (Clopper and Pearson). The last table is of causes: what `core.cause` finds for
+model. Bounds are one-sided, 95 % (Clopper and Pearson). The last table is of causes: what `diagnosis` finds for
 answers that are no match, the other temperatures being tried on the first `--suppose` answers of each source. Without
 `--keep` everything is measured anew, which takes about half an hour on two idle cores; with it, `--honest 0 --cheats 0`
 prints the tables alone.
@@ -17,9 +17,9 @@ from collections import Counter
 from pathlib import Path
 
 from p2pverify.cli.table import table
-from p2pverify.core.cause import Cause, find_cause
-from p2pverify.core.compare import Verdict, verdict
-from p2pverify.core.network import ANY, Across
+from p2pverify.core.contract.network import ANY, Across
+from p2pverify.core.inference.compare import Verdict, verdict
+from p2pverify.core.inference.diagnosis import Cause, find_cause
 from p2pverify.engine import variants
 from p2pverify.engine.calibrate import lower_bound_ppm, upper_bound_ppm
 from p2pverify.engine.calibrate.producers import EXACT, open_path

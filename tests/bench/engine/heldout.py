@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from p2pverify.core.cause import TEMPERATURES, Cause, Claim, Supposition
-from p2pverify.core.compare import Measure, measure
+from p2pverify.core.inference.compare import Measure, measure
+from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, Claim, Supposition
 from p2pverify.engine.calibrate import HELD_OUT, Posed, Shape, pose
 from p2pverify.engine.calibrate.producers import Make, Producer, open_path
 from p2pverify.engine.cheat_spec import parse_spec

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 
-from p2pverify.core.gossip import Router
-from p2pverify.core.gossip_params import GossipParams
-from p2pverify.core.gossip_types import (
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.router import Router
+from p2pverify.core.gossip.types import (
     Deliver,
     Event,
     GossipMessage,

@@ -3,7 +3,7 @@
     uv run python -m tests.bench.gossip.bench_saturated [--rounds 3] [--without py]
 
 Each contender is one process with eight peers, connected all to all; the load is that of `workload`, one check of an
-Ed25519 signature per delivery included (ours is the strict one of `core.sign`, which takes longer than the others').
+Ed25519 signature per delivery included (ours is the strict one of `sign`, which takes longer than the others').
 They run one after another, in rounds, and the median of each is shown. CPU time is what counts: other work on the
 machine moves it less than the time on the clock. py-libp2p gets fewer messages at a time, as its queues of 32 lose
 what more would bring, and fewer in all, as it is slow. Nothing fails here.

@@ -20,19 +20,19 @@ from pathlib import Path
 import trio
 
 from p2pverify.app import StoreJournal
-from p2pverify.core import vrf
-from p2pverify.core.audit import decode_duty
-from p2pverify.core.conflict import decode_conflict
-from p2pverify.core.draw import duty_alpha
+from p2pverify.core.contract.network import Network, decode_network
+from p2pverify.core.contract.sortition import duty_alpha
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
-from p2pverify.core.negentropy import Initiator, Responder
-from p2pverify.core.network import Network, decode_network
-from p2pverify.core.record_index import RecordIndex
-from p2pverify.core.records import Kind, Record, decode_record
-from p2pverify.core.rules import audit_of
-from p2pverify.core.shared import Shared
-from p2pverify.core.sign import public_key
+from p2pverify.core.records.conflict import decode_conflict
+from p2pverify.core.records.duty import decode_duty
+from p2pverify.core.records.envelope import Kind, Record, decode_record
+from p2pverify.core.records.judge import audit_of
+from p2pverify.core.replica.memo import Shared
+from p2pverify.core.sync.index import RecordIndex
+from p2pverify.core.sync.negentropy import Initiator, Responder
 from p2pverify.net.service import Mesh
 from p2pverify.net.sync import SyncLimits
 from p2pverify.node.driver import Driver

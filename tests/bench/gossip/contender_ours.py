@@ -9,7 +9,7 @@ import sys
 
 import trio
 
-from p2pverify.core.gossip_params import GossipParams
+from p2pverify.core.gossip.params import GossipParams
 from p2pverify.node.ports import GossipVerdict
 from tests.bench.gossip.workload import PEERS, Load, check
 from tests.net.peers import FakeInbox, Peer, join

@@ -16,7 +16,7 @@ from hashlib import sha256
 
 import trio
 
-from p2pverify.core import sign
+from p2pverify.core.encoding import sign
 from p2pverify.node.ports import GossipVerdict
 from tests.bench.gossip.workload import cpu_s
 from tests.net.peers import FakeInbox, join, seed_of

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 import trio
 
-from p2pverify.core import sign
+from p2pverify.core.encoding import sign
 
 PEERS = 8
 MESSAGE_BYTES = 500

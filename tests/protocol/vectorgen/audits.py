@@ -4,12 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pverify.core.audit import Asked, Audit, Duty
-from p2pverify.core.canon import decode, encode
-from p2pverify.core.draw import duty_alpha
-from p2pverify.core.question import Receipt
-from p2pverify.core.records import Kind
-from p2pverify.core.vrf import prove
+from p2pverify.core.contract.sortition import duty_alpha
+from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.encoding.vrf import prove
+from p2pverify.core.inference.question import Receipt
+from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.duty import Duty
+from p2pverify.core.records.envelope import Kind
 from vectorgen.case import Case, changed, forged, judged, reject, said
 from vectorgen.examples import (
     ACROSS_AUDIT,

@@ -4,10 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pverify.core.canary import CANARY_EVIDENCE_BYTES_MAX, CanaryEvidence, decode_canary_evidence, judge_evidence
-from p2pverify.core.canon import decode, encode
+from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.question import RequestRefused, encode_refusal
+from p2pverify.core.inference.canary import (
+    CANARY_EVIDENCE_BYTES_MAX,
+    CanaryEvidence,
+    decode_canary_evidence,
+    judge_evidence,
+)
+from p2pverify.core.inference.question import RequestRefused, encode_refusal
 from tests.support.canaries import TRIGGER, Exchange, canary_manifest, canary_network
 from vectorgen.case import Case, changed
 from vectorgen.examples import MANIFEST, NETWORK

@@ -1,11 +1,11 @@
 """Writing a case, and refusing to write one whose verdict the implementation does not share."""
 
-from p2pverify.core import sign
-from p2pverify.core.canon import encode, sha256
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import GossipIgnore, GossipReject
-from p2pverify.core.network import Network
-from p2pverify.core.records import DOMAIN, Kind, Record
-from p2pverify.core.rules import Rules, judge
+from p2pverify.core.records.envelope import DOMAIN, Kind, Record
+from p2pverify.core.records.judge import Rules, judge
 from vectorgen.examples import EPOCH, NETWORK, NETWORK_ID, Peer, record
 
 Case = dict[str, object]

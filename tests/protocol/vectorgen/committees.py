@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from p2pverify.core import committee, sign, vrf
-from p2pverify.core.audit import vote_commit
-from p2pverify.core.canon import sha256
-from p2pverify.core.committee import COMMITTEES
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.records import lots
+from p2pverify.core.records.lots import COMMITTEES
+from p2pverify.core.records.vote import vote_commit
 from tests.support.hearing import Hearing
 from vectorgen.book import Book
 from vectorgen.case import Case
@@ -29,11 +30,11 @@ def _dispute() -> dict[str, object]:
     }
 
 
-def lots() -> list[Case]:
+def lot_cases() -> list[Case]:
     """The same lots before many voters and few."""
     found = []
     for peer, stage, voters in ((BOB, 1, 32), (CAROL, 1, 32), (BOB, 1, 500), (BOB, 2, 70), (CAROL, 2, 500)):
-        alpha = committee.lot_alpha(NETWORK_ID, DISPUTE, stage, BEACON)
+        alpha = lots.lot_alpha(NETWORK_ID, DISPUTE, stage, BEACON)
         proof = vrf.prove(peer.vrf_seed, alpha)
         beta = vrf.proof_to_beta(proof)
         inputs = {
@@ -44,7 +45,7 @@ def lots() -> list[Case]:
             "proof": proof.hex(),
             "voters": voters,
         }
-        drawn = committee.is_drawn(beta, stage, voters)
+        drawn = lots.is_drawn(beta, stage, voters)
         expect = {"alpha": alpha.hex(), "output": beta.hex(), "drawn": drawn}
         found.append(case(f"{peer.name} for stage {stage}, of {voters} voters", inputs, expect))
     return found
@@ -58,7 +59,7 @@ def bars() -> list[Case]:
         for comment, number in (("the highest that is drawn", bar - 1), ("the lowest that is not", bar)):
             output = number.to_bytes(8, "big") + bytes(56)
             inputs: dict[str, object] = {"stage": stage, "voters": voters, "output": output.hex()}
-            drawn = committee.is_drawn(output, stage, voters)
+            drawn = lots.is_drawn(output, stage, voters)
             found.append(case(f"stage {stage}, {voters} voters: {comment}", inputs, drawn))
     return found
 
@@ -66,7 +67,7 @@ def bars() -> list[Case]:
 def seats() -> list[Case]:
     def seated(comment: str, stage: int, count: int) -> Case:
         outputs = {sha256(b"voter %d" % each): sha256(b"lot %d" % each) * 2 for each in range(count)}
-        taken = committee.take_seats(outputs, stage)
+        taken = lots.take_seats(outputs, stage)
         given = [[voter.hex(), output.hex()] for voter, output in sorted(outputs.items())]
         inputs: dict[str, object] = {"stage": stage, "lots": given}
         return case(comment, inputs, [voter.hex() for voter in sorted(taken)])
@@ -80,7 +81,7 @@ def seats() -> list[Case]:
 
 
 def shown() -> list[Case]:
-    made = committee.shown_work(NETWORK_ID, DISPUTE, 2, WORK)
+    made = lots.shown_work(NETWORK_ID, DISPUTE, 2, WORK)
     sealed = vote_commit(NETWORK_ID, DISPUTE, BOB.key, 0, OUTPUT, VOTE_SALT, made)
     inputs = {**_dispute(), "stage": 2, "work": WORK.hex()}
     voted = {"voter": BOB.key.hex(), "class": 0, "output": OUTPUT.hex(), "salt": VOTE_SALT.hex()}
@@ -110,7 +111,7 @@ def folds() -> list[Case]:
 
 def cases() -> dict[Path, list[Case]]:
     return {
-        Path("committee/lots.json"): lots(),
+        Path("committee/lots.json"): lot_cases(),
         Path("committee/bars.json"): bars(),
         Path("committee/seats.json"): seats(),
         Path("committee/shown.json"): shown(),

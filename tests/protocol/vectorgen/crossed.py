@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from p2pverify.core.compare import END_MISSING, Measure, measure, verdict, verdict_digest
-from p2pverify.core.network import ACROSS_BOUNDS
+from p2pverify.core.contract.network import ACROSS_BOUNDS
+from p2pverify.core.inference.compare import END_MISSING, Measure, measure, verdict, verdict_digest
 from tests.support.across import BAD, CUT_EPOCH, GOOD, UNSURE, Slotted, Story
 from vectorgen.book import Book
 from vectorgen.case import Case

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from p2pverify.core.canon import Value, decode
+from p2pverify.core.encoding.canon import Value, decode
 
 CDDL = Path(__file__).parents[3] / "protocol" / "p2pverify.cddl"
 SIZE_MAX = 65_536

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from p2pverify.core.canon import decode, encode
+from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.evidence import (
+from p2pverify.core.inference.question import receipt_fields
+from p2pverify.core.roles.evidence import (
     NO_EVIDENCE,
     Output,
     decode_evidence,
@@ -13,7 +14,6 @@ from p2pverify.core.evidence import (
     encode_evidence,
     encode_evidence_request,
 )
-from p2pverify.core.question import receipt_fields
 from vectorgen.case import Case, changed
 from vectorgen.examples import ALICE, BOB, DISPUTED, LOGITS, RIGHT, WRONG, receipt
 from vectorgen.streams import REQUEST

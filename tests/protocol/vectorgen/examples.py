@@ -6,15 +6,13 @@ one of them Carol's answer differs, so that there is a dispute to vote on. All k
 
 from dataclasses import dataclass, replace
 
-from p2pverify.core import draw, sign, vrf
-from p2pverify.core.audit import Asked, Audit, Duty, sealed_measures, vote_commit
-from p2pverify.core.canon import encode, sha256
-from p2pverify.core.compare import Measure
-from p2pverify.core.fold import Fold
-from p2pverify.core.ledger import Ledger
-from p2pverify.core.manifest import Manifest
-from p2pverify.core.network import ANY, Across, DeterminismClass, Network, Params
-from p2pverify.core.question import (
+from p2pverify.core.contract import sortition
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import ANY, Across, DeterminismClass, Network, Params
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.inference.compare import Measure
+from p2pverify.core.inference.question import (
     Opening,
     Question,
     Receipt,
@@ -23,19 +21,15 @@ from p2pverify.core.question import (
     output_digest,
     salted_digest,
 )
-from p2pverify.core.records import (
-    NO_PREV,
-    Commit,
-    Cut,
-    CutSignature,
-    DisputeKey,
-    Join,
-    Kind,
-    Record,
-    Vote,
-    make_record,
-)
-from p2pverify.core.view import view_value
+from p2pverify.core.records.audit import Asked, Audit, sealed_measures
+from p2pverify.core.records.cut import Cut, CutSignature
+from p2pverify.core.records.duty import Duty
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.records.vote import Commit, DisputeKey, Vote, vote_commit
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.state.view import view_value
 
 EPOCH = 12
 
@@ -156,7 +150,7 @@ def first_cut() -> Cut:
     for peer in PEERS:
         for added in ledger.add(join(peer)):
             fold.take(added)
-    alpha = draw.propose_alpha(NETWORK_ID, 10, draw.first_beacon(NETWORK_ID))
+    alpha = sortition.propose_alpha(NETWORK_ID, 10, sortition.first_beacon(NETWORK_ID))
     proof = vrf.prove(BOB.vrf_seed, alpha)
     cut = Cut(10, NETWORK_ID, BOB.vrf_key, proof, tuple(ledger.moved({})), bytes(32), bytes(32))
     filled = fold.propose(cut, BOB.key)
@@ -181,10 +175,10 @@ CUT_RECORD = record(BOB, Kind.CUT, CUT.encode(), epoch=10, seq=1, prev=join(BOB)
 CUT_SIGNATURE = record(
     CAROL, Kind.CUT_SIGNATURE, CutSignature(CUT_RECORD.id).encode(), epoch=10, seq=1, prev=join(CAROL).id
 )
-BEACON = draw.next_beacon(draw.first_beacon(NETWORK_ID), vrf.proof_to_beta(CUT.proof))
-PROOF = vrf.prove(ALICE.vrf_seed, draw.duty_alpha(NETWORK_ID, EPOCH, BEACON))
+BEACON = sortition.next_beacon(sortition.first_beacon(NETWORK_ID), vrf.proof_to_beta(CUT.proof))
+PROOF = vrf.prove(ALICE.vrf_seed, sortition.duty_alpha(NETWORK_ID, EPOCH, BEACON))
 BETA = vrf.proof_to_beta(PROOF)
-SLOTS = draw.slots(BETA, NETWORK.params)
+SLOTS = sortition.slots(BETA, NETWORK.params)
 CANDIDATES = tuple(sorted(peer.key for peer in (BOB, CAROL)))
 RIGHT = (101, 102, 103, 104)
 WRONG = (101, 102, 999)
@@ -195,7 +189,7 @@ def peer_of(key: bytes) -> Peer:
     return next(peer for peer in (*PEERS, DAVE) if peer.key == key)
 
 
-def question_of(slot: draw.Slot) -> Question:
+def question_of(slot: sortition.Slot) -> Question:
     """As the model would have written the prompt from the slot's seed."""
     prompt = tuple(int.from_bytes(slot.prompt_seed[at : at + 2], "big") for at in range(0, 8, 2))
     temperature = 0 if slot.greedy else NETWORK.params.temperature_milli
@@ -206,7 +200,7 @@ def salt(*parts: object) -> bytes:
     return sha256(encode(["test salt", *parts]))
 
 
-def opening_of(slot: draw.Slot, targets: tuple[bytes, ...]) -> Opening:
+def opening_of(slot: sortition.Slot, targets: tuple[bytes, ...]) -> Opening:
     output = output_digest(question_of(slot).id, RIGHT, "stop", LOGITS)
     return Opening(slot.index, 0, output, tuple(salt(slot.index, target) for target in targets))
 
@@ -223,10 +217,10 @@ def receipt(
 
 
 def audit_of(
-    slot: draw.Slot, *, liar: Peer | None = None, silent: Peer | None = None, differ: bool | None = None
+    slot: sortition.Slot, *, liar: Peer | None = None, silent: Peer | None = None, differ: bool | None = None
 ) -> Audit:
     """Alice's audit of an owed slot."""
-    targets = draw.targets(BETA, slot, CANDIDATES, NETWORK.params)
+    targets = sortition.targets(BETA, slot, CANDIDATES, NETWORK.params)
     question, opening = question_of(slot), opening_of(slot, targets)
     asked = []
     for which, key in enumerate(targets):
@@ -260,7 +254,7 @@ DUTY = Duty(
     ALICE.vrf_key,
     PROOF,
     tuple(
-        opening_of(slot, draw.targets(BETA, slot, CANDIDATES, NETWORK.params))
+        opening_of(slot, sortition.targets(BETA, slot, CANDIDATES, NETWORK.params))
         for slot in SLOTS
         if slot is not PANEL_SLOT
     ),

@@ -7,15 +7,9 @@ with them.
 from dataclasses import replace
 from pathlib import Path
 
-from p2pverify.core import sign, vrf
-from p2pverify.core.records import (
-    Cut,
-    CutSignature,
-    Head,
-    Kind,
-    Record,
-    decode_record,
-)
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.records.cut import Cut, CutSignature, Head
+from p2pverify.core.records.envelope import Kind, Record, decode_record
 from tests.support.world import World, always
 from vectorgen import handmade
 from vectorgen.book import Book

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from p2pverify.core import draw
-from p2pverify.core.audit import UNDERIVABLE, vote_commit
-from p2pverify.core.canon import sha256
+from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import TestSteps, test_steps
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.ledger import ledger_root
-from p2pverify.core.network import TestSteps, test_steps
-from p2pverify.core.peerid import key_of, peer_id
-from p2pverify.core.question import Opening, opening_nonce, output_digest, salted_digest
-from p2pverify.core.score import cusum, interval_ppm
+from p2pverify.core.inference.question import Opening, opening_nonce, output_digest, salted_digest
+from p2pverify.core.records.cut import ledger_root
+from p2pverify.core.records.vote import UNDERIVABLE, vote_commit
+from p2pverify.core.state.score import cusum, interval_ppm
 from vectorgen.case import Case
 from vectorgen.examples import (
     ALICE,
@@ -66,9 +66,9 @@ def _draw(comment: str, beta: bytes, candidates: Sequence[bytes], **changes: int
             "temperature_milli": slot.temperature_milli(network.params),
             "prompt_seed": slot.prompt_seed.hex(),
             "sample_seed": slot.sample_seed.hex(),
-            "targets": [key.hex() for key in draw.targets(beta, slot, candidates, network.params)],
+            "targets": [key.hex() for key in sortition.targets(beta, slot, candidates, network.params)],
         }
-        for slot in draw.slots(beta, network.params)
+        for slot in sortition.slots(beta, network.params)
     ]
     inputs: dict[str, object] = {
         "beta": beta.hex(),
@@ -94,7 +94,7 @@ def draws() -> list[Case]:
 
 
 def inputs_of_the_vrf() -> list[Case]:
-    beacon = draw.first_beacon(NETWORK_ID)
+    beacon = sortition.first_beacon(NETWORK_ID)
     where: dict[str, object] = {"network": NETWORK_ID.hex(), "epoch": EPOCH, "beacon": beacon.hex()}
     key = {"challenger": ALICE.key.hex(), "epoch": EPOCH, "slot": 2}
     return [
@@ -102,29 +102,35 @@ def inputs_of_the_vrf() -> list[Case]:
         case(
             "the beacon after a cut",
             {"function": "next_beacon", "beacon": beacon.hex(), "beta": BETA.hex()},
-            draw.next_beacon(beacon, BETA).hex(),
+            sortition.next_beacon(beacon, BETA).hex(),
         ),
         case(
-            "VRF input of a duty", {"function": "duty_alpha", **where}, draw.duty_alpha(NETWORK_ID, EPOCH, beacon).hex()
+            "VRF input of a duty",
+            {"function": "duty_alpha", **where},
+            sortition.duty_alpha(NETWORK_ID, EPOCH, beacon).hex(),
         ),
         case(
             "VRF input of a proposal",
             {"function": "propose_alpha", **where},
-            draw.propose_alpha(NETWORK_ID, EPOCH, beacon).hex(),
+            sortition.propose_alpha(NETWORK_ID, EPOCH, beacon).hex(),
         ),
-        case("rank of a proposal", {"function": "proposal_rank", "beta": BETA.hex()}, draw.proposal_rank(BETA).hex()),
+        case(
+            "rank of a proposal", {"function": "proposal_rank", "beta": BETA.hex()}, sortition.proposal_rank(BETA).hex()
+        ),
         case(
             "whether an undisputed audit is voted on all the same: yes",
             {"function": "is_spot_check", "beacon": BETA[:32].hex(), **key, "permille": 1000},
-            draw.is_spot_check(BETA[:32], ALICE.key, EPOCH, 2, 1000),
+            sortition.is_spot_check(BETA[:32], ALICE.key, EPOCH, 2, 1000),
         ),
         case(
             "and no",
             {"function": "is_spot_check", "beacon": BETA[:32].hex(), **key, "permille": 0},
-            draw.is_spot_check(BETA[:32], ALICE.key, EPOCH, 2, 0),
+            sortition.is_spot_check(BETA[:32], ALICE.key, EPOCH, 2, 0),
         ),
         *_spot_checks(),
-        case("rank of a dispute", {"function": "dispute_rank", **key}, draw.dispute_rank(ALICE.key, EPOCH, 2).hex()),
+        case(
+            "rank of a dispute", {"function": "dispute_rank", **key}, sortition.dispute_rank(ALICE.key, EPOCH, 2).hex()
+        ),
     ]
 
 
@@ -133,7 +139,7 @@ def _spot_checks() -> list[Case]:
     for slot in range(8):
         key = {"challenger": ALICE.key.hex(), "epoch": EPOCH, "slot": slot}
         inputs: dict[str, object] = {"function": "is_spot_check", "beacon": BETA[:32].hex(), **key, "permille": 500}
-        chosen = draw.is_spot_check(BETA[:32], ALICE.key, EPOCH, slot, 500)
+        chosen = sortition.is_spot_check(BETA[:32], ALICE.key, EPOCH, slot, 500)
         found.append(case(f"every second audit on average, slot {slot}", inputs, chosen))
     return found
 

@@ -6,7 +6,7 @@ The frames are written here byte by byte and not by the codec that the tests rea
 from collections.abc import Iterable
 from pathlib import Path
 
-from p2pverify.core.gossip_types import message_id, records_topic
+from p2pverify.core.gossip.types import message_id, records_topic
 from tests.support.score_trace import Event, run_trace
 from vectorgen.case import Case
 

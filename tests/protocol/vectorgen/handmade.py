@@ -5,16 +5,11 @@ They all begin with the three founders of the examples and their first cut.
 
 from dataclasses import replace
 
-from p2pverify.core.canon import encode
-from p2pverify.core.conflict import Conflict, Evidence
-from p2pverify.core.records import (
-    CutSignature,
-    Head,
-    Join,
-    Kind,
-    Record,
-    make_record,
-)
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.records.conflict import Conflict, Evidence
+from p2pverify.core.records.cut import CutSignature, Head
+from p2pverify.core.records.envelope import Kind, Record, make_record
+from p2pverify.core.records.membership import Join
 from vectorgen.book import Book
 from vectorgen.case import Case
 from vectorgen.examples import (

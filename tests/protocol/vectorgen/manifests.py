@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from p2pverify.core.canon import decode, sha256
-from p2pverify.core.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion
-from p2pverify.core.manifest import MANIFEST_BYTES_MAX, Calibration, Canary, CanaryAnswer, Manifest
-from p2pverify.core.network import Network
-from p2pverify.core.records import Kind, Record
+from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion
+from p2pverify.core.contract.manifest import MANIFEST_BYTES_MAX, Calibration, Canary, CanaryAnswer, Manifest
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding.canon import decode, sha256
+from p2pverify.core.records.envelope import Kind, Record
 from vectorgen.case import Case, changed, forged, ignore, judged, reject, said
 from vectorgen.examples import ACROSS, ALICE, DAVE, MANIFEST, NETWORK, record
 

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from p2pverify.core.canon import encode
+from p2pverify.core.contract.network import Network, decode_network
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.network import Network, decode_network
-from p2pverify.core.records import EPOCH_MAX, NO_PREV, Join, Kind, Record, decode_record
+from p2pverify.core.records.envelope import EPOCH_MAX, NO_PREV, Kind, Record, decode_record
+from p2pverify.core.records.membership import Join
 from vectorgen.case import Case, changed, enveloped, forged, ignore, judged, reject, said
 from vectorgen.examples import (
     ALICE,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pverify.core.canon import decode, encode
+from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.net.addresses import EXPIRY_MS, SignedAddresses, sign_addresses
 from p2pverify.net.peer_list import PeerList, decode_peer_list, encode_peer_list

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from p2pverify.core.canon import sha256
-from p2pverify.core.record_index import Key, RecordIndex
-from p2pverify.core.records import Header, Record
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.records.envelope import Header, Record
+from p2pverify.core.sync.index import Key, RecordIndex
 
 UNLIMITED = 1 << 30
 

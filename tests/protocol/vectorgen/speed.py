@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.hardware import Claimant, Sample, Speed, Window, check_claim, observe, sample, speeds
+from p2pverify.core.inference.speed import Claimant, Sample, Speed, Window, check_claim, observe, sample, speeds
 from vectorgen.case import Case
 
 

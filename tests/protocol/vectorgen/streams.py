@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pverify.core.canon import decode, encode
+from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.question import (
+from p2pverify.core.inference.question import (
     Answer,
     Question,
     Request,

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from p2pverify.core.canon import encode
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.negentropy import FINGERPRINTS_MAX, RANGES_MAX, read_ranges
-from p2pverify.core.sync_messages import (
+from p2pverify.core.sync.messages import (
     AskDigests,
     AskFinal,
     AskIds,
@@ -20,6 +19,7 @@ from p2pverify.core.sync_messages import (
     decode_answer,
     decode_request,
 )
+from p2pverify.core.sync.negentropy import FINGERPRINTS_MAX, RANGES_MAX, read_ranges
 from vectorgen.case import Case
 from vectorgen.examples import CAROL, CUT, CUT_RECORD, NETWORK_ID, join
 

@@ -4,13 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pverify.core import vrf
-from p2pverify.core.audit import UNDERIVABLE
-from p2pverify.core.canon import decode, encode
-from p2pverify.core.committee import lot_alpha
-from p2pverify.core.compare import verdict_digest
-from p2pverify.core.conflict import Conflict, Evidence
-from p2pverify.core.records import CutSignature, Kind, Lot, Record
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.inference.compare import verdict_digest
+from p2pverify.core.records.conflict import Conflict, Evidence
+from p2pverify.core.records.cut import CutSignature
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.lots import lot_alpha
+from p2pverify.core.records.vote import UNDERIVABLE, Lot
 from vectorgen.case import Case, changed, forged, judged, reject, said
 from vectorgen.examples import (
     ALICE,

@@ -1,0 +1,127 @@
+"""Golden vectors: questions, and by numeric path what an honest engine answers to them.
+
+They prove a determinism class: whose answers are equal in every digest computes in that class, whatever its
+processor is called. Running the questions is left to `node.selftest`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from p2pverify.core.contract.network import TEMPERATURE_MILLI_MAX
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, digest, read_tokens
+from p2pverify.core.errors import DecodeError
+
+DOMAIN = "p2pverify/golden/1"
+GOLDEN_QUESTIONS_MAX = 8
+GOLDEN_PATHS_MAX = 64
+GOLDEN_PROMPT_TOKENS_MAX = 256
+GOLDEN_ANSWER_TOKENS_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenQuestion:
+    """What is asked: prompt as token ids, and sampling as in a question. The sampler's key (32 B) is given as it is."""
+
+    prompt: tuple[int, ...]
+    tokens_max: int
+    temperature_milli: int
+    sampler_key: bytes
+
+    def to_value(self) -> list[object]:
+        return [list(self.prompt), self.tokens_max, self.temperature_milli, self.sampler_key]
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenAnswer:
+    """An answer in two digests (32 B each): of tokens and finish, and of the logits from which they were picked."""
+
+    tokens: bytes
+    logits: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenPath:
+    """The answers of one numeric path of one engine build, in the order of the questions."""
+
+    engine: str
+    numeric_path: str
+    answers: tuple[GoldenAnswer, ...]
+
+    def to_value(self) -> list[object]:
+        return [self.engine, self.numeric_path, [[answer.tokens, answer.logits] for answer in self.answers]]
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Questions and the answers of every known path; paths are sorted by engine and numeric path, and distinct."""
+
+    questions: tuple[GoldenQuestion, ...] = ()
+    paths: tuple[GoldenPath, ...] = ()
+
+    def to_value(self) -> list[object]:
+        return [[question.to_value() for question in self.questions], [path.to_value() for path in self.paths]]
+
+    def of(self, engine: str, numeric_path: str) -> GoldenPath | None:
+        """The path of that name, if it is known."""
+        return next((p for p in self.paths if (p.engine, p.numeric_path) == (engine, numeric_path)), None)
+
+    def distinct(self) -> tuple[GoldenPath, ...]:
+        """Paths that can be classes: those that show their logits, and of such with equal answers the first."""
+        shown = [path for path in reversed(self.paths) if all(any(answer.logits) for answer in path.answers)]
+        return tuple(sorted({path.answers: path for path in shown}.values(), key=lambda p: (p.engine, p.numeric_path)))
+
+    def beside(self, engine: str, numeric_path: str) -> tuple[tuple[str, str], ...]:
+        """Engine and numeric path of the classes that there are beside that of one path."""
+        own = self.of(engine, numeric_path)
+        same = () if own is None else own.answers
+        return tuple((path.engine, path.numeric_path) for path in self.distinct() if path.answers != same)
+
+    def merged(self, paths: Sequence[GoldenPath]) -> "Golden":
+        """With further paths, which take the place of those of the same name."""
+        known = {(path.engine, path.numeric_path): path for path in (*self.paths, *paths)}
+        return Golden(self.questions, tuple(known[name] for name in sorted(known)))
+
+
+NO_GOLDEN = Golden()
+
+
+def golden_answer(tokens: Sequence[int], finish: str, logits: bytes) -> GoldenAnswer:
+    """The digests of an answer; `logits` is the engine's own SHA-256 over them (32 B)."""
+    return GoldenAnswer(digest([DOMAIN, list(tokens), finish]), logits)
+
+
+def read_golden(value: Value) -> Golden:
+    """Read the manifest's golden vectors. Raises DecodeError."""
+    questions, paths = as_array(value, "golden", length=2)
+    read = Golden(
+        tuple(_question(item) for item in as_array(questions, "golden questions", length_max=GOLDEN_QUESTIONS_MAX)),
+        tuple(_path(item) for item in as_array(paths, "golden paths", length_max=GOLDEN_PATHS_MAX)),
+    )
+    check_sorted([(path.engine, path.numeric_path) for path in read.paths], "golden paths")
+    if any(len(path.answers) != len(read.questions) for path in read.paths):
+        raise DecodeError("a golden path does not answer every question")
+    if read.paths and not read.questions:
+        raise DecodeError("golden paths without questions prove nothing")
+    return read
+
+
+def _question(value: Value) -> GoldenQuestion:
+    prompt, tokens_max, temperature, key = as_array(value, "golden question", length=4)
+    read = GoldenQuestion(
+        read_tokens(prompt, "golden prompt", GOLDEN_PROMPT_TOKENS_MAX),
+        as_uint(tokens_max, "tokens_max", GOLDEN_ANSWER_TOKENS_MAX),
+        as_uint(temperature, "temperature_milli", TEMPERATURE_MILLI_MAX),
+        as_bytes(key, "sampler key", size=32),
+    )
+    if not read.prompt or not read.tokens_max:
+        raise DecodeError("a golden question asks for nothing")
+    return read
+
+
+def _path(value: Value) -> GoldenPath:
+    engine, numeric_path, answers = as_array(value, "golden path", length=3)
+    read = []
+    for item in as_array(answers, "golden answers", length_max=GOLDEN_QUESTIONS_MAX):
+        tokens, logits = as_array(item, "golden answer", length=2)
+        read.append(GoldenAnswer(as_bytes(tokens, "tokens", size=32), as_bytes(logits, "logits", size=32)))
+    return GoldenPath(as_text(engine, "engine", 128), as_text(numeric_path, "numeric path", 128), tuple(read))

@@ -1,0 +1,314 @@
+"""The network definition: the contract that all peers run.
+
+Its canonical form is hashed to the network id, which stands in every record header. The TOML file that people
+write is read elsewhere (`node/networkfile.py`); here are only the fixed rules and what follows from them.
+"""
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from functools import lru_cache
+
+from p2pverify.core.encoding.canon import (
+    Value,
+    as_array,
+    as_bytes,
+    as_text,
+    as_uint,
+    check_sorted,
+    decode,
+    digest,
+    encode,
+)
+from p2pverify.core.errors import DecodeError
+
+DOMAIN = "p2pverify/network/1"
+NETWORK_BYTES_MAX = 32_768
+FOUNDERS_MAX = 256
+CLASSES_MAX = 32
+ANSWER_TOKENS_MAX = 1024
+TEMPERATURE_MILLI_MAX = 2000
+#: Engine and numeric path of the class of those whose class is unknown: never compared by digest.
+ANY = "*"
+THRESHOLD_MAX = 2**32 - 1
+_EXACT = Context(prec=40)
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """How answers of a class are judged by the referee, in wire order. See `inference.compare` for what is compared.
+
+    An answer is a match up to base + slope * tokens, in 1e-6 square nats, and a mismatch above the greater ones or if
+    the margin of its end is greater than `end_max`, in micronats. `honest_ppm` is the rate of mismatches that an honest
+    peer is allowed, per million.
+    """
+
+    match_base: int
+    match_slope: int
+    mismatch_base: int
+    mismatch_slope: int
+    end_max: int
+    honest_ppm: int
+
+    def match_total(self, count: int) -> int:
+        """The greatest total of a match of so many tokens."""
+        return self.match_base + self.match_slope * count
+
+    def mismatch_total(self, count: int) -> int:
+        """The total of so many tokens above which they are a mismatch."""
+        return self.mismatch_base + self.mismatch_slope * count
+
+
+@dataclass(frozen=True, slots=True)
+class DeterminismClass:
+    """A code path in which equal inputs give equal bits.
+
+    `honest_ppm` is the mismatch rate that an honest peer of the class is allowed, in parts per million, where digests
+    are compared. `across` is None if its answers are never judged by a referee.
+    """
+
+    name: str
+    manifest: bytes
+    engine: str
+    numeric_path: str
+    honest_ppm: int
+    across: Across | None = None
+
+    @property
+    def is_any(self) -> bool:
+        """Whether it is the class of those whose class is unknown."""
+        return self.engine == ANY
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Numbers of the contract, in wire order. Times in ms, lengths in tokens, the rest in epochs or counts."""
+
+    genesis_ms: int  # Unix time at which epoch 0 begins
+    epoch_ms: int
+    slots_milli: int  # slots that a peer owes per epoch, times 1000
+    panel_size: int  # targets of a slot that is not solo
+    prompt_tokens: int
+    answer_tokens: int
+    temperature_milli: int
+    greedy_percent: int  # slots asked at temperature 0
+    anchor_lag: int  # a draw's members are those of a cut at least so many epochs old
+    anchor_window: int  # ... and at most so many more
+    duty_epochs: int  # a duty counts if a cut at most so many epochs later holds it
+    dispute_epochs: int  # a dispute undecided after so many epochs counts for nobody
+    disputes_per_cut: int
+    spot_check_permille: int  # undisputed audits that are voted on all the same
+    fork_epochs: int  # a fork of the log costs the weight for so long
+    cheat_ppm: int  # the cheating rate that the sequential test looks for
+    conviction_odds: int  # bound of the likelihood ratio at which a peer is convicted
+    weight_changes_per_cut: int
+    admission_epochs: int  # at most one peer earns weight in so many epochs
+    across_percent: int  # slots that ask members of other classes, where a referee can judge them
+    prompt_spread: int = 0  # a slot's prompt_tokens, answer_tokens and temperature_milli are less by up to so much
+    answer_spread: int = 0
+    temperature_spread: int = 0  # ... in steps of 100
+
+    @property
+    def deadline_ms(self) -> int:
+        """How long a challenger waits for an answer."""
+        return 2 * self.epoch_ms
+
+    @property
+    def spreads(self) -> tuple[tuple[str, int, int], ...]:
+        """Name of each range, how far it reaches down, and where it begins."""
+        return (
+            ("prompt_spread", self.prompt_spread, self.prompt_tokens),
+            ("answer_spread", self.answer_spread, self.answer_tokens),
+            ("temperature_spread", self.temperature_spread, self.temperature_milli),
+        )
+
+    def epoch_at(self, now_ms: int) -> int:
+        """The epoch at a Unix time; negative before genesis."""
+        return (now_ms - self.genesis_ms) // self.epoch_ms
+
+    def epoch_start_ms(self, epoch: int) -> int:
+        return self.genesis_ms + epoch * self.epoch_ms
+
+
+#: Inclusive bounds, in the order of `Params`.
+PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
+    ("genesis_ms", 0, 2**53),
+    ("epoch_ms", 200, 86_400_000),
+    ("slots_milli", 1, 16_000),
+    ("panel_size", 1, 31),
+    ("prompt_tokens", 1, 256),
+    ("answer_tokens", 1, ANSWER_TOKENS_MAX),
+    ("temperature_milli", 0, TEMPERATURE_MILLI_MAX),
+    ("greedy_percent", 0, 100),
+    ("anchor_lag", 1, 64),
+    ("anchor_window", 0, 64),
+    ("duty_epochs", 1, 64),
+    ("dispute_epochs", 4, 256),
+    ("disputes_per_cut", 1, 256),
+    ("spot_check_permille", 0, 1000),
+    ("fork_epochs", 1, 4096),
+    ("cheat_ppm", 1, 999_999),
+    ("conviction_odds", 10, 10**12),
+    ("weight_changes_per_cut", 1, 256),
+    ("admission_epochs", 1, 4096),
+    ("across_percent", 0, 100),
+    ("prompt_spread", 0, 255),
+    ("answer_spread", 0, ANSWER_TOKENS_MAX - 1),
+    ("temperature_spread", 0, TEMPERATURE_MILLI_MAX - 1),
+)
+
+
+#: The greatest values of `Across`, in its order. An end that is missing is greater than any `end_max`.
+ACROSS_BOUNDS: tuple[tuple[str, int], ...] = (
+    ("match_base", THRESHOLD_MAX),
+    ("match_slope", THRESHOLD_MAX),
+    ("mismatch_base", THRESHOLD_MAX),
+    ("mismatch_slope", THRESHOLD_MAX),
+    ("end_max", THRESHOLD_MAX - 1),
+    ("honest_ppm", 999_998),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The whole definition. Founders and manifests are sorted and distinct.
+
+    `referee` is the build id of the engine that judges answers across classes: it gives the same bits on every CPU.
+    Empty: there is none, and slots ask within a class alone.
+    """
+
+    name: str
+    founders: tuple[bytes, ...]
+    manifests: tuple[bytes, ...]
+    classes: tuple[DeterminismClass, ...]
+    params: Params
+    referee: str = ""
+
+    def to_value(self) -> list[object]:
+        p = self.params
+        return [
+            DOMAIN,
+            self.name,
+            list(self.founders),
+            list(self.manifests),
+            [
+                [c.name, c.manifest, c.engine, c.numeric_path, c.honest_ppm, across_value(c.across)]
+                for c in self.classes
+            ],
+            [getattr(p, name) for name, _, _ in PARAM_BOUNDS],
+            self.referee,
+        ]
+
+    def encode(self) -> bytes:
+        return encode(self.to_value())
+
+    @property
+    def id(self) -> bytes:
+        """The network id: SHA-256 of the canonical form."""
+        return digest(self.to_value())
+
+
+def decode_network(data: bytes) -> Network:
+    """Read a canonical definition. Raises DecodeError."""
+    top = as_array(decode(data, size_max=NETWORK_BYTES_MAX), "network", length=7)
+    if top[0] != DOMAIN:
+        raise DecodeError("not a network definition")
+    founders = _keys(top[2], "founders", FOUNDERS_MAX)
+    manifests = _keys(top[3], "manifests", CLASSES_MAX)
+    classes = tuple(_class(item, manifests) for item in as_array(top[4], "classes", length_max=CLASSES_MAX))
+    numbers = as_array(top[5], "params", length=len(PARAM_BOUNDS))
+    values: dict[str, int] = {}
+    for (name, low, high), number in zip(PARAM_BOUNDS, numbers, strict=True):
+        value = as_uint(number, name, high)
+        if value < low:
+            raise DecodeError(f"{name} is below {low}")
+        values[name] = value
+    if not founders or not classes:
+        raise DecodeError("a network needs founders and a class")
+    if len({c.name for c in classes}) != len(classes):
+        raise DecodeError("class names repeat")
+    params = Params(**values)
+    for name, spread, most in params.spreads:
+        if spread and spread >= most:
+            raise DecodeError(f"{name} leaves nothing")
+    rates = [c.honest_ppm for c in classes] + [c.across.honest_ppm for c in classes if c.across is not None]
+    if any(rate >= params.cheat_ppm for rate in rates):
+        raise DecodeError("honest_ppm must be below cheat_ppm")
+    referee = as_text(top[6], "referee", 128)
+    if not referee and any(c.across is not None for c in classes):
+        raise DecodeError("a class is judged across classes, and there is no referee")
+    unknown = [c.manifest for c in classes if c.is_any]
+    if len(set(unknown)) != len(unknown):
+        raise DecodeError("a manifest has two classes of unknown engine")
+    return Network(as_text(top[1], "name", 64), founders, manifests, classes, params, referee)
+
+
+def _keys(value: Value, name: str, length_max: int) -> tuple[bytes, ...]:
+    keys = tuple(as_bytes(item, name, size=32) for item in as_array(value, name, length_max=length_max))
+    check_sorted(keys, name)
+    return keys
+
+
+def _class(value: Value, manifests: tuple[bytes, ...]) -> DeterminismClass:
+    name, manifest, engine, path, honest, across = as_array(value, "class", length=6)
+    found = DeterminismClass(
+        as_text(name, "class name", 64),
+        as_bytes(manifest, "class manifest", size=32),
+        as_text(engine, "class engine", 128),
+        as_text(path, "class numeric path", 128),
+        as_uint(honest, "honest_ppm", 999_998),
+        read_across(across),
+    )
+    if found.honest_ppm == 0:
+        raise DecodeError("honest_ppm is 0: nothing is certain")
+    if found.manifest not in manifests:
+        raise DecodeError("a class names a manifest that the network does not list")
+    if (found.engine == ANY) != (found.numeric_path == ANY):
+        raise DecodeError("engine and numeric path are both unknown or both known")
+    if found.is_any and found.across is None:
+        raise DecodeError("a class of unknown engine is judged across classes or not at all")
+    return found
+
+
+def across_value(across: Across | None) -> list[object] | None:
+    """Thresholds as they stand on the wire."""
+    return None if across is None else [getattr(across, name) for name, _ in ACROSS_BOUNDS]
+
+
+def read_across(value: Value) -> Across | None:
+    """Thresholds, or None if there are none. Raises DecodeError."""
+    if value is None:
+        return None
+    numbers = as_array(value, "across", length=len(ACROSS_BOUNDS))
+    found = Across(*(as_uint(number, name, high) for (name, high), number in zip(ACROSS_BOUNDS, numbers, strict=True)))
+    if found.honest_ppm == 0:
+        raise DecodeError("honest_ppm is 0: nothing is certain")
+    if found.match_base > found.mismatch_base or found.match_slope > found.mismatch_slope:
+        raise DecodeError("what matches would be a mismatch as well")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class TestSteps:
+    """The sequential test of one class, in 1/1024 nat, rounded in favour of the accused."""
+
+    up: int  # per dissent
+    down: int  # per agreement
+    threshold: int  # conviction
+
+
+@lru_cache(maxsize=256)
+def test_steps(honest_ppm: int, cheat_ppm: int, conviction_odds: int) -> TestSteps:
+    """Steps of the CUSUM log-likelihood test (Page 1954; Wald's SPRT steps) of `cheat` against `honest`.
+
+    Decimal.ln is correctly rounded, so that every implementation gets the same integers.
+    """
+    p0, p1 = Decimal(honest_ppm), Decimal(cheat_ppm)
+    million = Decimal(1_000_000)
+    up = _EXACT.multiply(1024, _EXACT.ln(_EXACT.divide(p1, p0)))
+    down = _EXACT.multiply(1024, _EXACT.ln(_EXACT.divide(million - p0, million - p1)))
+    threshold = _EXACT.multiply(1024, _EXACT.ln(Decimal(conviction_odds)))
+    return TestSteps(
+        int(up.to_integral_value(ROUND_FLOOR)),
+        int(down.to_integral_value(ROUND_CEILING)),
+        int(threshold.to_integral_value(ROUND_CEILING)),
+    )

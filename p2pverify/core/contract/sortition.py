@@ -1,0 +1,160 @@
+"""The draw: who asks whom, when, and what, from one VRF output per peer and epoch.
+
+Everything here is a function of the output (beta) and of a certified set of members, so that after the reveal
+anybody can derive what a peer owed.
+"""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from p2pverify.core.contract.network import Params
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.canon import begin_array, digest, encode, encode_bytes, encode_uint, sha256
+
+DRAW = "p2pverify/draw/1"
+PROPOSE = "p2pverify/propose/1"
+SLOT = "p2pverify/slot/1"
+TARGET = "p2pverify/target/1"
+BEACON = "p2pverify/beacon/1"
+DISPUTE = "p2pverify/dispute/1"
+SPOT = "p2pverify/spot/1"
+_DRAWN = ("count", "at", "solo", "greedy", "across", "prompt", "sample", "size", "length", "heat")
+_WHAT = {what: encode(what) for what in _DRAWN}
+_HEAT_STEP = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One owed audit. `drawn_from` stands for the output and the slot; the fold does not need what follows from it."""
+
+    index: int
+    solo: bool
+    greedy: bool
+    across: bool  # it asks members of other classes, if there are any whom a referee can judge
+    drawn_from: bytes
+
+    @property
+    def at_permille(self) -> int:
+        """When in the epoch it is asked: at any time, as clients ask."""
+        return _number(self.drawn_from, "at") % 1000
+
+    def due_ms(self, epoch: int, params: Params) -> int:
+        """When it is asked, in Unix time."""
+        return params.epoch_start_ms(epoch) + self.at_permille * params.epoch_ms // 1000
+
+    def prompt_tokens(self, params: Params) -> int:
+        """How long a prompt the model writes at most."""
+        return params.prompt_tokens - _number(self.drawn_from, "size") % (params.prompt_spread + 1)
+
+    def answer_tokens(self, params: Params) -> int:
+        """How many tokens are asked for at most."""
+        return params.answer_tokens - _number(self.drawn_from, "length") % (params.answer_spread + 1)
+
+    def temperature_milli(self, params: Params) -> int:
+        """The temperature times 1000: 0 if the slot is greedy, else one of few, as clients choose them."""
+        if self.greedy:
+            return 0
+        steps = params.temperature_spread // _HEAT_STEP + 1
+        return params.temperature_milli - _HEAT_STEP * (_number(self.drawn_from, "heat") % steps)
+
+    @property
+    def prompt_seed(self) -> bytes:
+        """16 bytes: the model writes the prompt from them."""
+        return _bytes(self.drawn_from, "prompt")[:16]
+
+    @property
+    def sample_seed(self) -> bytes:
+        """16 bytes: the seed of the question."""
+        return _bytes(self.drawn_from, "sample")[:16]
+
+
+def duty_alpha(network: bytes, epoch: int, beacon: bytes) -> bytes:
+    """VRF input of a peer's duty."""
+    return begin_array(4, DRAW, network) + encode_uint(epoch) + encode_bytes(beacon)
+
+
+def propose_alpha(network: bytes, epoch: int, beacon: bytes) -> bytes:
+    """VRF input of a cut proposal on top of the cut with this beacon."""
+    return encode([PROPOSE, network, epoch, beacon])
+
+
+def next_beacon(beacon: bytes, beta: bytes) -> bytes:
+    """The beacon of a cut: its base's beacon chained with its proposer's VRF output."""
+    return digest([BEACON, beacon, beta])
+
+
+def first_beacon(network: bytes) -> bytes:
+    return digest([BEACON, network, b""])
+
+
+def slots(beta: bytes, params: Params) -> tuple[Slot, ...]:
+    """The slots that a VRF output gives: `slots_milli` / 1000 of them on average."""
+    whole, rest = divmod(params.slots_milli, 1000)
+    extra = 1 if rest and _number(_stem(beta, 0), "count") % 1000 < rest else 0
+    return tuple(_slot(beta, index, params) for index in range(whole + extra))
+
+
+def _slot(beta: bytes, index: int, params: Params) -> Slot:
+    stem = _stem(beta, index)
+    return Slot(
+        index,
+        _number(stem, "solo") % 2 == 0,
+        _number(stem, "greedy") % 100 < params.greedy_percent,
+        _number(stem, "across") % 100 < params.across_percent,
+        stem,
+    )
+
+
+def _stem(beta: bytes, index: int) -> bytes:
+    """All but the last item of [SLOT, beta, index, what], encoded once for all that is drawn of a slot."""
+    return begin_array(4, SLOT) + encode_bytes(beta) + encode_uint(index)
+
+
+def _bytes(stem: bytes, what: str) -> bytes:
+    return sha256(stem + _WHAT[what])
+
+
+def _number(stem: bytes, what: str) -> int:
+    return int.from_bytes(_bytes(stem, what)[:8], "big")
+
+
+def targets(beta: bytes, slot: Slot, candidates: Iterable[bytes], params: Params) -> tuple[bytes, ...]:
+    """The asked peers of a slot: the candidates with the lowest hash of output, slot and peer."""
+    count = 1 if slot.solo else params.panel_size
+    # The peer is the last item, of 32 bytes always.
+    stem = begin_array(4, TARGET) + encode_bytes(beta) + encode_uint(slot.index) + b"X "
+    ranked = heapq.nsmallest(count, ((sha256(stem + peer), peer) for peer in candidates))
+    return tuple(peer for _, peer in ranked)
+
+
+def dispute_rank(challenger: bytes, epoch: int, slot: int) -> bytes:
+    """Order in which disputes are admitted; nothing in it can be chosen."""
+    return digest([DISPUTE, challenger, epoch, slot])
+
+
+def is_spot_check(beacon: bytes, challenger: bytes, epoch: int, slot: int, permille: int) -> bool:
+    """Whether an undisputed audit is voted on all the same, by the beacon of the cut that first holds its duty.
+
+    So a challenger that asks its friends questions of its own choice does not know when somebody derives them.
+    """
+    start = begin_array(5, SPOT) + encode_bytes(beacon)
+    drawn = sha256(start + encode_bytes(challenger) + encode_uint(epoch) + encode_uint(slot))
+    return int.from_bytes(drawn[:8], "big") % 1000 < permille
+
+
+def proposal_rank(beta: bytes) -> bytes:
+    """Order of competing proposals of an epoch: the lowest wins."""
+    return sha256(beta)
+
+
+@lru_cache(maxsize=65_536)
+def vrf_output(key: bytes, alpha: bytes, proof: bytes) -> bytes | None:
+    """The output of a VRF proof if it verifies; remembered, since judgement, fold and signing ask again."""
+    return vrf.verify(key, alpha, proof)
+
+
+def vrf_holds(key: bytes, alpha: bytes, proof: bytes) -> bool:
+    """Whether a VRF proof verifies."""
+    return vrf_output(key, alpha, proof) is not None

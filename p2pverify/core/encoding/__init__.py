@@ -1,0 +1,1 @@
+"""Bytes: canonical CBOR, hashes and Merkle trees, signatures, VRF proofs and peer ids."""

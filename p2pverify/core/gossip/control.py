@@ -1,0 +1,79 @@
+"""What strangers say to the gossip router beside messages: subscriptions, IHAVE, IWANT, GRAFT, PRUNE.
+
+Decides how much of an RPC is read and what is misbehaviour; what follows is done by the mesh and by lazy gossip.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from p2pverify.core.gossip.lazy import LazyGossip
+from p2pverify.core.gossip.mesh import Mesh
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.peers import PeerState, PeerTable
+from p2pverify.core.gossip.types import Rpc
+
+T = TypeVar("T")
+
+
+class Control:
+    """Takes the control parts of RPCs. `misbehaved(peer)` may end the peer, after which nothing more is read."""
+
+    def __init__(
+        self,
+        params: GossipParams,
+        *,
+        peers: PeerTable,
+        mesh: Mesh,
+        lazy: LazyGossip,
+        counts: Counter[str],
+        misbehaved: Callable[[bytes], None],
+    ) -> None:
+        self._params = params
+        self._peers = peers
+        self._mesh = mesh
+        self._lazy = lazy
+        self._counts = counts
+        self._misbehaved = misbehaved
+
+    def take_subscriptions(self, state: PeerState, rpc: Rpc, now_ms: int) -> None:
+        for subscribe, topic in self._readable(state, rpc.subscriptions):
+            if not subscribe:
+                self._peers.unsubscribe(state, topic)
+                self._mesh.drop(state.peer, topic)
+            elif self._peers.subscribe(state, topic):
+                self._mesh.welcome(state, topic, now_ms)
+            else:
+                self._counts["subscriptions_refused"] += 1
+
+    def take_the_rest(self, state: PeerState, rpc: Rpc, now_ms: int) -> None:
+        """All but subscriptions and messages, in the order of the protocol."""
+        if rpc.ihave:
+            self._take_ihave(state, rpc, now_ms)
+        if rpc.iwant and state.peer in self._peers:
+            self._lazy.take_iwant(state, rpc.iwant, now_ms)
+        if rpc.graft and state.peer in self._peers:
+            self._take_grafts(state, rpc, now_ms)
+        if rpc.prune and state.peer in self._peers:
+            for topic, backoff_s in self._readable(state, rpc.prune):
+                self._mesh.take_prune(state.peer, topic, backoff_s, now_ms)
+
+    def _take_ihave(self, state: PeerState, rpc: Rpc, now_ms: int) -> None:
+        for topic, ids in rpc.ihave:
+            if not self._lazy.take_ihave(state, topic, ids, now_ms):
+                self._misbehaved(state.peer)
+            if state.peer not in self._peers:
+                return
+
+    def _take_grafts(self, state: PeerState, rpc: Rpc, now_ms: int) -> None:
+        for topic in self._readable(state, rpc.graft):
+            for _ in range(self._mesh.take_graft(state, topic, now_ms)):
+                self._misbehaved(state.peer)
+            if state.peer not in self._peers:
+                return
+
+    def _readable(self, state: PeerState, items: Sequence[T]) -> Sequence[T]:
+        """The first items of an RPC's list; more of them are a fault, after which the peer may be gone."""
+        if len(items) > self._params.rpc_control_max:
+            self._misbehaved(state.peer)
+        return items[: self._params.rpc_control_max] if state.peer in self._peers else ()

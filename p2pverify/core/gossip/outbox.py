@@ -1,0 +1,198 @@
+"""RPCs in the making: what is to be sent to each peer, gathered so that one frame carries many messages.
+
+Nothing waits here longer than the batch time; queues towards slow peers belong to the network adapter. Peers that
+get the same messages get the same `Rpc` object, which an adapter may encode once.
+"""
+
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.types import GossipMessage, MessageKey, Rpc, SendRpc, topic_bytes
+
+# Upper bounds of the protobuf's tags and lengths around one item, with room to spare.
+_ITEM_BYTES = 32
+_ID_BYTES = 36
+
+
+@dataclass(slots=True)
+class _Control:
+    """What is not messages of an unsent RPC. Dictionaries are ordered sets here."""
+
+    subscriptions: list[tuple[bool, str]] = field(default_factory=list)
+    ihave: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    iwant: dict[bytes, None] = field(default_factory=dict)
+    graft: dict[str, None] = field(default_factory=dict)
+    prune: dict[str, int] = field(default_factory=dict)
+
+
+class _Parts:
+    """The unsent RPC to one peer; `size` is the most that its messages can take."""
+
+    __slots__ = ("control", "publish", "size")
+
+    def __init__(self) -> None:
+        self.publish: dict[MessageKey, GossipMessage] = {}
+        self.size = 0
+        self.control: _Control | None = None
+
+    def pieces(self, iwant_ids_max: int) -> Iterator[tuple[Rpc, int]]:
+        """One-item RPCs in wire order, each with its size at most."""
+        control = self.control or _Control()
+        for subscribe, topic in control.subscriptions:
+            yield Rpc(subscriptions=((subscribe, topic),)), _text_bytes(topic)
+        for message in self.publish.values():
+            yield Rpc(publish=(message,)), _text_bytes(message.topic) + len(message.data)
+        for topic, ids in control.ihave.items():
+            yield Rpc(ihave=((topic, ids),)), _text_bytes(topic) + _ID_BYTES * len(ids)
+        wanted = list(control.iwant)
+        for start in range(0, len(wanted), iwant_ids_max):
+            ids = tuple(wanted[start : start + iwant_ids_max])
+            yield Rpc(iwant=ids), _ITEM_BYTES + _ID_BYTES * len(ids)
+        for topic in control.graft:
+            yield Rpc(graft=(topic,)), _text_bytes(topic)
+        for topic, backoff_s in control.prune.items():
+            yield Rpc(prune=((topic, backoff_s),)), _text_bytes(topic)
+
+
+def _text_bytes(text: str) -> int:
+    return _ITEM_BYTES + topic_bytes(text)
+
+
+class Outbox:
+    """Collects per peer, and hands out RPCs within the limits of a frame. `due_ms`: when to flush, None if empty."""
+
+    def __init__(self, params: GossipParams) -> None:
+        self._params = params
+        self._parts: dict[bytes, _Parts] = {}
+        self._ready: list[SendRpc] = []
+        self.due_ms: int | None = None
+        self._free_ms = 0  # when the pause after the last frames is over
+
+    def subscription(self, peer: bytes, *, subscribe: bool, topic: str, now_ms: int) -> None:
+        self._control(peer, now_ms).subscriptions.append((subscribe, topic))
+
+    def spread(self, message: GossipMessage, peers: Iterable[bytes], sources: Container[bytes], now_ms: int) -> int:
+        """Send a message to these peers except its sources; returns to how many."""
+        chosen = [peer for peer in peers if peer not in sources]
+        if not chosen:
+            return 0
+        if self._params.batch_ms or self._parts:
+            key, size = message.key, _size(message)
+            for peer in chosen:
+                self._add(self._parts.get(peer) or self._open(peer, now_ms), key, message, size, now_ms)
+        else:
+            rpc = Rpc(publish=(message,))
+            self._ready += [SendRpc(peer, rpc) for peer in chosen]
+            self.due_ms = now_ms
+        return len(chosen)
+
+    def message(self, peer: bytes, message: GossipMessage, now_ms: int) -> None:
+        parts = self._parts.get(peer) or self._open(peer, now_ms)
+        self._add(parts, message.key, message, _size(message), now_ms)
+
+    def _add(self, parts: _Parts, key: MessageKey, message: GossipMessage, size: int, now_ms: int) -> None:
+        before = len(parts.publish)
+        parts.publish[key] = message
+        count = len(parts.publish)
+        if count != before:
+            parts.size += size
+            if 2 * parts.size >= self._params.rpc_bytes_max or count >= self._params.rpc_messages_max:
+                self.due_ms = now_ms
+
+    def ihave(self, peer: bytes, topic: str, ids: tuple[bytes, ...], now_ms: int) -> None:
+        """Advertise ids, instead of what was to be advertised before on the topic."""
+        self._control(peer, now_ms).ihave[topic] = ids
+
+    def iwant(self, peer: bytes, mid: bytes, now_ms: int) -> None:
+        self._control(peer, now_ms).iwant[mid] = None
+
+    def graft(self, peer: bytes, topic: str, now_ms: int) -> None:
+        self._control(peer, now_ms).graft[topic] = None
+
+    def prune(self, peer: bytes, topic: str, backoff_s: int, now_ms: int) -> None:
+        control = self._control(peer, now_ms)
+        control.graft.pop(topic, None)
+        control.prune[topic] = backoff_s
+
+    def discard(self, peer: bytes, key: MessageKey) -> None:
+        """The peer has the message already."""
+        parts = self._parts.get(peer)
+        if parts is not None and key in parts.publish:
+            parts.size -= _size(parts.publish.pop(key))
+
+    def forget(self, peer: bytes) -> None:
+        self._parts.pop(peer, None)
+
+    def flush(self, now_ms: int) -> list[SendRpc]:
+        """Everything gathered, by peer in order of the key, as frames of at most rpc_bytes_max."""
+        out, self._ready = self._ready, []
+        self.due_ms = None
+        self._free_ms = now_ms + self._params.batch_ms
+        if self._parts:
+            limits = self._params
+            shared: dict[tuple[MessageKey, ...], Rpc] = {}
+            for peer in sorted(self._parts):
+                parts = self._parts[peer]
+                full = parts.size > limits.rpc_bytes_max or len(parts.publish) > limits.rpc_messages_max
+                if parts.control is not None or full:
+                    out += [SendRpc(peer, rpc) for rpc in self._frames(parts)]
+                elif parts.publish:
+                    keys = tuple(parts.publish)
+                    rpc = shared.get(keys) or Rpc(publish=tuple(parts.publish.values()))
+                    shared[keys] = rpc
+                    out.append(SendRpc(peer, rpc))
+            self._parts.clear()
+        return out
+
+    def _control(self, peer: bytes, now_ms: int) -> _Control:
+        parts = self._parts.get(peer) or self._open(peer, now_ms)
+        control = parts.control
+        if control is None:
+            control = parts.control = _Control()
+        return control
+
+    def _open(self, peer: bytes, now_ms: int) -> _Parts:
+        if self.due_ms is None:
+            at_rest = self._params.batch_at_rest
+            self.due_ms = now_ms + self._params.batch_ms if at_rest else max(now_ms, self._free_ms)
+        parts = self._parts[peer] = _Parts()
+        return parts
+
+    def _frames(self, parts: _Parts) -> Iterator[Rpc]:
+        batch: list[Rpc] = []
+        size = messages = ids = 0
+        limits = self._params
+        for piece, piece_bytes in parts.pieces(limits.ihave_ids_max):
+            piece_ids = len(piece.iwant) + sum(len(offered) for _, offered in piece.ihave)
+            size += piece_bytes
+            messages += len(piece.publish)
+            ids += piece_ids
+            full = size > limits.rpc_bytes_max or messages > limits.rpc_messages_max or ids > limits.ihave_ids_max
+            if batch and full:
+                yield merge(batch)
+                batch = []
+                size, messages, ids = piece_bytes, len(piece.publish), piece_ids
+            batch.append(piece)
+        if batch:
+            yield merge(batch)
+
+
+def _size(message: GossipMessage) -> int:
+    """At most what a message takes in a frame: a character of the topic is of up to 4 bytes."""
+    return _ITEM_BYTES + 4 * len(message.topic) + len(message.data)
+
+
+def merge(rpcs: list[Rpc]) -> Rpc:
+    """One RPC with the parts of several. The caller keeps to the limits of a frame.
+
+    Receivers handle an RPC part by part, so a GRAFT that follows a PRUNE of its topic needs its own frame.
+    """
+    return Rpc(
+        subscriptions=tuple(item for rpc in rpcs for item in rpc.subscriptions),
+        publish=tuple(item for rpc in rpcs for item in rpc.publish),
+        ihave=tuple(item for rpc in rpcs for item in rpc.ihave),
+        iwant=tuple(item for rpc in rpcs for item in rpc.iwant),
+        graft=tuple(item for rpc in rpcs for item in rpc.graft),
+        prune=tuple(item for rpc in rpcs for item in rpc.prune),
+    )

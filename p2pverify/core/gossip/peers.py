@@ -1,0 +1,84 @@
+"""The router's neighbours: who is connected, what they subscribe to, and what they spent of their quotas.
+
+What they earned or did wrong is kept in `gossip_score`; here each connected peer has its card at hand.
+"""
+
+from dataclasses import dataclass, field
+
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.score import Card
+from p2pverify.core.gossip.types import topic_bytes
+
+
+@dataclass(slots=True)
+class PeerState:
+    """One connected peer; the quotas are those of the current heartbeat."""
+
+    peer: bytes
+    outbound: bool
+    connected_ms: int
+    card: Card
+    told_ms: dict[str, int] = field(default_factory=dict)  # the last IHAVE, by topic
+    topics: set[str] = field(default_factory=set)
+    ihave_messages: int = 0
+    ihave_ids: int = 0
+    iwant_ids: int = 0
+    iwant_bytes: int = 0
+
+
+class PeerTable:
+    """Connected peers by key, and in order of the key by topic."""
+
+    def __init__(self, params: GossipParams) -> None:
+        self._params = params
+        self._connected: dict[bytes, PeerState] = {}
+        self._on_topic: dict[str, tuple[PeerState, ...]] = {}  # made on demand, dropped at each change
+        self.get = self._connected.get
+
+    def __len__(self) -> int:
+        return len(self._connected)
+
+    def __contains__(self, peer: bytes) -> bool:
+        return peer in self._connected
+
+    def add(self, peer: bytes, *, outbound: bool, now_ms: int, card: Card) -> PeerState:
+        state = PeerState(peer, outbound, now_ms, card)
+        self._connected[peer] = state
+        return state
+
+    def remove(self, peer: bytes) -> None:
+        if self._connected.pop(peer, None) is not None:
+            self._on_topic.clear()
+
+    def connected(self) -> list[PeerState]:
+        return [self._connected[peer] for peer in sorted(self._connected)]
+
+    def on_topic(self, topic: str) -> tuple[PeerState, ...]:
+        """Connected peers that subscribe to the topic."""
+        found = self._on_topic.get(topic)
+        if found is None:
+            found = tuple(state for state in self.connected() if topic in state.topics)
+            if len(self._on_topic) >= self._params.topics_per_peer_max:
+                self._on_topic.clear()
+            self._on_topic[topic] = found
+        return found
+
+    def subscribe(self, state: PeerState, topic: str) -> bool:
+        """Note a subscription; False if the topic is too long or one too many."""
+        if topic in state.topics:
+            return True
+        limits = self._params
+        if len(state.topics) >= limits.topics_per_peer_max or topic_bytes(topic) > limits.topic_bytes_max:
+            return False
+        state.topics.add(topic)
+        self._on_topic.pop(topic, None)
+        return True
+
+    def unsubscribe(self, state: PeerState, topic: str) -> None:
+        state.topics.discard(topic)
+        self._on_topic.pop(topic, None)
+
+    def begin_heartbeat(self) -> None:
+        """Quotas start again."""
+        for state in self._connected.values():
+            state.ihave_messages = state.ihave_ids = state.iwant_ids = state.iwant_bytes = 0

@@ -1,0 +1,376 @@
+"""The gossip router: a sans-IO state machine that speaks gossipsub v1.1, StrictNoSign, content-hash ids.
+
+Its only door is `handle(event, now_ms) -> effects`; time comes in, frames and wishes go out. It leaves bytes
+and streams to the network adapter, and the judgement of messages to the application. Gossip is best effort:
+what it loses, sync repairs. Peer exchange is neither sent nor read. Equal seeds and events give equal effects.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from p2pverify.core.errors import LocalProtocolError
+from p2pverify.core.gossip.cache import NearFirst, Pending, PendingMessages, SeenCache
+from p2pverify.core.gossip.control import Control
+from p2pverify.core.gossip.dice import Dice
+from p2pverify.core.gossip.fanout import Fanout
+from p2pverify.core.gossip.lazy import LazyGossip
+from p2pverify.core.gossip.mesh import Mesh
+from p2pverify.core.gossip.outbox import Outbox
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.peers import PeerState, PeerTable
+from p2pverify.core.gossip.score import ONE, ScoreParts, Scores
+from p2pverify.core.gossip.types import (
+    COUNTERS,
+    Appraise,
+    Deliver,
+    Disconnect,
+    Effect,
+    Event,
+    Exclude,
+    GossipMessage,
+    MessageKey,
+    PeerConnected,
+    PeerDisconnected,
+    Publish,
+    Rpc,
+    RpcMalformed,
+    RpcReceived,
+    Subscribe,
+    Tick,
+    Unsubscribe,
+    Verdict,
+    Verdicts,
+    VerdictWord,
+    topic_bytes,
+)
+
+
+class Router:
+    """One peer's router. `own` is its key (32 B); `seed` starts the dice and need not be secret."""
+
+    def __init__(self, params: GossipParams, *, own: bytes, seed: int) -> None:
+        self._params = params
+        self._own = own
+        self._now_ms = 0
+        self._heartbeat_due_ms: int | None = None
+        self._effects: list[Effect] = []
+        self._counts = counts = Counter[str]()
+        dice = Dice(own + str(seed).encode())
+        self._first_heartbeat_ms = 1 + dice.below(max(1, params.heartbeat_ms))
+        self._scores = scores = Scores(params.score)
+        self._peers = peers = PeerTable(params)
+        self._outbox = outbox = Outbox(params)
+        self._mesh = mesh = Mesh(params, dice, peers=peers, scores=scores, outbox=outbox, counts=counts)
+        self._fanout = fanout = Fanout(params, dice, peers)
+        self._seen = SeenCache(params)
+        self._pending = PendingMessages(params)
+        self._near_first = NearFirst(params) if params.score.delivery_weight else None
+        self._lazy = lazy = LazyGossip(
+            params, dice, peers=peers, outbox=outbox, mesh=mesh, fanout=fanout, counts=counts, lacking=self._lacking
+        )
+        self._control = Control(params, peers=peers, mesh=mesh, lazy=lazy, counts=counts, misbehaved=self._misbehaved)
+
+    def handle(self, event: Event, now_ms: int) -> list[Effect]:
+        """Take one event and return what to do, in order. Time is milliseconds of any steady clock.
+
+        Never raises for what strangers send. Raises LocalProtocolError, and changes nothing, for an own topic
+        or message beyond the limits, and for too many peers excluded or appraised.
+        """
+        self._now_ms = max(self._now_ms, now_ms)
+        if self._heartbeat_due_ms is None:
+            # At random, as routers that start together should not beat together.
+            self._heartbeat_due_ms = self._now_ms + self._first_heartbeat_ms
+        # By far the most events first.
+        if type(event) is RpcReceived:
+            self._rpc(event.peer, event.rpc)
+        elif type(event) is Verdict:
+            self._verdict(event.message_id, event.verdict)
+        elif type(event) is Verdicts:
+            for message_id, verdict in event.verdicts:
+                self._verdict(message_id, verdict)
+        else:
+            self._take(event, self._heartbeat_due_ms)
+        due_ms = self._outbox.due_ms
+        if due_ms is not None and due_ms <= self._now_ms:
+            sent = self._outbox.flush(self._now_ms)
+            self._counts["rpcs_sent"] += len(sent)
+            self._effects += sent
+        effects, self._effects = self._effects, []
+        return effects
+
+    def next_wakeup_ms(self) -> int:
+        """When the next Tick is due, on the clock of `handle`; any event may move it to an earlier time."""
+        if self._heartbeat_due_ms is None:
+            return 0
+        due_ms = self._outbox.due_ms
+        return self._heartbeat_due_ms if due_ms is None else min(due_ms, self._heartbeat_due_ms)
+
+    def mesh_peers(self, topic: str) -> tuple[bytes, ...]:
+        """The members of our mesh on a topic, in order of their keys."""
+        return self._mesh.members(topic)
+
+    def scores(self) -> dict[bytes, ScoreParts]:
+        """Scores in thousandths, by key, of connected peers and of those whose faults are remembered."""
+        return self._scores.all_parts()
+
+    def statistics(self) -> dict[str, int]:
+        """Counters since the start, and the present sizes of everything that is bounded."""
+        sizes = {
+            "size_peers": len(self._peers),
+            "size_mesh": self._mesh.size,
+            "size_fanout": len(self._fanout),
+            "size_backoffs": self._mesh.backoffs,
+            "size_excluded": len(self._mesh.excluded),
+            "size_peers_negative": sum(state.card.score < 0 for state in self._peers.connected()),
+            "size_scores_retained": self._scores.retained,
+            "size_seen": len(self._seen),
+            "size_pending": len(self._pending),
+            "size_pending_bytes": self._pending.size_bytes,
+            "size_mcache": len(self._lazy.mcache),
+            "size_mcache_bytes": self._lazy.mcache.size_bytes,
+            "size_promises": len(self._lazy.promises),
+        }
+        return dict(sorted({**dict.fromkeys(COUNTERS, 0), **self._counts, **sizes}.items()))
+
+    def _take(self, event: Event, heartbeat_due_ms: int) -> None:
+        match event:
+            case Publish(topic, data):
+                self._publish(topic, data)
+            case Tick():
+                if heartbeat_due_ms <= self._now_ms:
+                    self._heartbeat()
+            case PeerConnected():
+                self._connected(event)
+            case PeerDisconnected(peer):
+                self._forget(peer)
+            case RpcMalformed(peer):
+                self._counts["rpcs_malformed"] += 1
+                self._misbehaved(peer, self._params.score.malformed_penalty)
+            case Subscribe(topic):
+                self._subscribe(topic)
+            case Unsubscribe(topic):
+                self._unsubscribe(topic)
+            case Exclude(peers):
+                if len(peers) > self._params.excluded_max:
+                    raise LocalProtocolError("too many peers excluded")
+                self._mesh.exclude(peers, self._now_ms)
+            case Appraise(peer, score):
+                self._scores.appraise(peer, score)
+                self._end_if_intolerable(peer)
+
+    # Peers come and go.
+
+    def _connected(self, event: PeerConnected) -> None:
+        peer = event.peer
+        self._forget(peer)  # a second connection starts afresh
+        if peer == self._own:
+            self._refuse(peer, "own key")
+        elif self._scores.score(peer) < self._params.score.disconnect_threshold:
+            self._refuse(peer, "too many faults")
+        elif len(self._peers) >= self._params.peers_max:
+            self._refuse(peer, "too many peers")
+        else:
+            card = self._scores.add(peer, event.ip, self._now_ms)
+            self._peers.add(peer, outbound=event.outbound, now_ms=self._now_ms, card=card)
+            for topic in self._mesh.topics():
+                self._outbox.subscription(peer, subscribe=True, topic=topic, now_ms=self._now_ms)
+
+    def _refuse(self, peer: bytes, reason: str) -> None:
+        self._counts["peers_refused"] += 1
+        self._effects.append(Disconnect(peer, reason))
+
+    def _forget(self, peer: bytes) -> None:
+        if peer in self._peers:
+            self._mesh.forget(peer)
+            self._peers.remove(peer)
+            self._scores.remove(peer, self._now_ms)
+            self._outbox.forget(peer)
+            self._lazy.promises.forget(peer)
+
+    def _invalid(self, peer: bytes, topic: str) -> None:
+        self._counts["faults_invalid"] += 1
+        self._scores.delivered_invalid(peer, topic)
+        self._end_if_intolerable(peer)
+
+    def _misbehaved(self, peer: bytes, amount: int = ONE) -> None:
+        self._counts["faults_misbehaviour"] += 1
+        self._scores.misbehaved(peer, amount)
+        self._end_if_intolerable(peer)
+
+    def _end_if_intolerable(self, peer: bytes) -> None:
+        if peer in self._peers and self._scores.score(peer) < self._params.score.disconnect_threshold:
+            self._counts["peers_ended"] += 1
+            self._forget(peer)
+            self._effects.append(Disconnect(peer, "too many faults"))
+
+    # Our own wishes.
+
+    def _subscribe(self, topic: str) -> None:
+        self._require_topic(topic)
+        if topic in self._mesh:
+            return
+        if len(self._mesh.topics()) >= self._params.topics_per_peer_max:
+            raise LocalProtocolError("too many topics")
+        for state in self._peers.connected():
+            self._outbox.subscription(state.peer, subscribe=True, topic=topic, now_ms=self._now_ms)
+        self._mesh.join(topic, self._fanout.take(topic), self._now_ms)
+
+    def _unsubscribe(self, topic: str) -> None:
+        if topic not in self._mesh:
+            return
+        self._mesh.leave(topic, self._now_ms)
+        for state in self._peers.connected():
+            self._outbox.subscription(state.peer, subscribe=False, topic=topic, now_ms=self._now_ms)
+
+    def _require_topic(self, topic: str) -> None:
+        if topic_bytes(topic) > self._params.topic_bytes_max:
+            raise LocalProtocolError("topic too long")
+
+    def _publish(self, topic: str, data: bytes) -> None:
+        self._require_topic(topic)
+        if len(data) > self._params.message_bytes_max:
+            raise LocalProtocolError("message too large")
+        message = GossipMessage(topic, data)
+        mid = message.key[1]
+        if self._seen.get(message.key) == "accept":
+            self._counts["publish_repeated"] += 1
+            return
+        self._counts["messages_published"] += 1
+        self._lazy.promises.fulfil(mid)
+        entry = self._pending.get(mid)
+        sources: dict[bytes, None] = {}
+        if entry is not None and entry.message.topic == topic:
+            self._pending.pop(mid)
+            sources = entry.sources
+        self._spread(message, self._publish_to(topic), sources)
+
+    def _publish_to(self, topic: str) -> tuple[bytes, ...]:
+        if self._params.flood_publish:
+            threshold = self._params.score.publish_threshold
+            return tuple(state.peer for state in self._peers.on_topic(topic) if state.card.score >= threshold)
+        if topic in self._mesh:
+            return self._mesh.members(topic)
+        return self._fanout.targets(topic, self._mesh.excluded, self._now_ms)
+
+    def _spread(self, message: GossipMessage, peers: tuple[bytes, ...], sources: dict[bytes, None]) -> None:
+        """A message is good: remember it, offer it to all, send it to these peers except its sources."""
+        self._seen.add(message.key, "accept")
+        self._lazy.mcache.put(message)
+        self._counts["messages_sent"] += self._outbox.spread(message, peers, sources, self._now_ms)
+
+    def _heartbeat(self) -> None:
+        self._counts["heartbeats"] += 1
+        self._peers.begin_heartbeat()
+        for peer in self._lazy.break_promises(self._now_ms):
+            self._misbehaved(peer)
+        self._scores.decay(self._now_ms)
+        self._seen.expire(self._now_ms)
+        self._counts["pending_expired"] += self._pending.expire(self._now_ms)
+        if self._near_first is not None:
+            self._near_first.expire(self._now_ms)
+        self._mesh.maintain(self._now_ms)
+        self._fanout.maintain(self._mesh.excluded, self._now_ms)
+        self._lazy.emit(self._now_ms)
+        self._heartbeat_due_ms = self._now_ms + self._params.heartbeat_ms
+
+    # What strangers send.
+
+    def _rpc(self, peer: bytes, rpc: Rpc) -> None:
+        state = self._peers.get(peer)
+        if state is None:
+            self._counts["rpcs_of_strangers"] += 1
+            return
+        self._counts["rpcs_received"] += 1
+        if rpc.subscriptions:
+            # Noted even of a graylisted peer, which will not repeat them when its score has recovered.
+            self._control.take_subscriptions(state, rpc, self._now_ms)
+        if state.card.score < self._params.score.graylist_threshold:
+            self._counts["rpcs_graylisted"] += 1
+            return
+        if rpc.publish:
+            self._take_messages(state, rpc.publish)
+        if (rpc.ihave or rpc.iwant or rpc.graft or rpc.prune) and peer in self._peers:
+            self._control.take_the_rest(state, rpc, self._now_ms)
+
+    def _take_messages(self, state: PeerState, messages: Iterable[GossipMessage]) -> None:
+        """The messages of one RPC, until one of them ends the peer."""
+        counts, peer, promises, outbox = self._counts, state.peer, self._lazy.promises, self._outbox
+        ours: str | None = None  # the last topic that was found to be ours
+        for message in messages:
+            topic = message.topic
+            counts["messages_received"] += 1
+            if topic != ours:
+                if topic not in self._mesh:
+                    counts["messages_unsubscribed"] += 1
+                    continue
+                ours = topic
+            # StrictNoSign. The data may be good in itself, so its id stays unseen.
+            if message.extra_fields or len(message.data) > self._params.message_bytes_max:
+                self._invalid(peer, topic)
+                if peer not in self._peers:
+                    return
+                continue
+            key = message.key
+            if promises:
+                promises.fulfil(key[1])
+            if outbox.due_ms is not None:
+                outbox.discard(peer, key)
+            verdict = self._seen.get(key)
+            if verdict is None:
+                self._take_new(peer, message)
+                continue
+            counts["messages_duplicate"] += 1
+            if verdict != "accept" or self._near_first is not None:
+                self._take_duplicate(peer, key, verdict)
+                if peer not in self._peers:
+                    return
+
+    def _take_new(self, peer: bytes, message: GossipMessage) -> None:
+        """A message on which there is no verdict yet; it may be that it is being judged."""
+        topic, mid = message.key
+        entry = self._pending.get(mid)
+        if entry is not None:
+            self._counts["messages_duplicate"] += 1
+            if entry.message.topic == topic:
+                entry.add_source(peer, self._params)
+        elif self._pending.add(message, peer, self._now_ms):
+            self._counts["messages_delivered"] += 1
+            self._effects.append(Deliver(topic, message.data, mid, peer))
+        else:
+            self._counts["messages_dropped"] += 1
+
+    def _take_duplicate(self, peer: bytes, key: MessageKey, verdict: VerdictWord) -> None:
+        if verdict == "reject":
+            self._invalid(peer, key[0])
+        elif self._near_first is not None and self._near_first.first_of(peer, key, self._now_ms):
+            self._scores.delivered_near_first(peer, key[0])
+
+    def _lacking(self, topic: str, mids: Iterable[bytes]) -> list[bytes]:
+        """Those of the messages that are neither seen nor being judged."""
+        return [mid for mid in self._seen.unseen(topic, mids) if mid not in self._pending]
+
+    def _verdict(self, mid: bytes, verdict: VerdictWord) -> None:
+        entry = self._pending.pop(mid)
+        if entry is None:
+            self._counts["verdicts_late"] += 1
+            return
+        self._counts["verdicts_" + verdict] += 1
+        message = entry.message
+        if verdict == "accept":
+            self._reward(entry)
+            self._spread(message, self._mesh.members(message.topic), entry.sources)
+            return
+        self._seen.add(message.key, verdict)
+        if verdict == "reject":
+            for peer in entry.sources:
+                self._invalid(peer, message.topic)
+
+    def _reward(self, entry: Pending) -> None:
+        """Who sent a good message first, and who sent it while it was judged."""
+        topic = entry.message.topic
+        first, *others = entry.sources
+        self._scores.delivered_first(first, topic)
+        if self._near_first is not None:
+            for peer in others:
+                self._scores.delivered_near_first(peer, topic)
+            self._near_first.add(entry.message.key, entry.sources, self._now_ms)

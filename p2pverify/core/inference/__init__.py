@@ -1,0 +1,1 @@
+"""A question and its answer: how they are encoded, compared, explained and timed."""

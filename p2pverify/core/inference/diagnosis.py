@@ -1,0 +1,178 @@
+"""Why an answer does not match: from what an engine says of it to the likeliest cause, in integers.
+
+Nothing is decided by it: a verdict rests on the measure alone (`compare`). A cause is for people, and may be wrong; the
+rules were found on answers of one small model, and `protocol/compare.md` says how often each of them is right. Which
+other suppositions are worth a second scoring is listed here, and left to the caller to try.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from enum import StrEnum
+
+from p2pverify.core.contract.network import Across
+from p2pverify.core.inference.compare import END_MISSING, MICRO, measure, total_of
+
+_ROUGH = Context(prec=12)
+
+#: Temperatures (times 1000) that are worth supposing of an answer; 0 is greedy.
+TEMPERATURES = (0, 500, 650, 700, 900, 1000, 1200, 1500)
+
+FRONT = 8  # tokens at the beginning, where the prompt matters most
+FRONT_SURPRISAL = 1_500_000  # by how much they are less likely than the rest if the prompt was another
+FRONT_MARGIN, FRONT_TIMES = 1_000_000, 3  # their mean margin then, and how many times that of the rest it is
+PROMPT_PEAK = 8_000_000  # no coarser weights make a token that unlikely
+FAR = 4_000_000  # what one margin counts for at most at the front
+MARGIN_CAP = 2_000_000  # ... and in the whole
+INFORMATION_MIN = 2 * MICRO  # variance of the number of agreements by chance below which a seed cannot be told
+CHANCE_SIGMAS = 3
+OWN_SURPRISAL = 3_200_000  # mean of what a model says of its own samples, at most
+MODEL_MEAN = 450_000  # mean margins from which it is another model, and up to which a small cause is possible
+SMALL_MEAN = 130_000
+PROMPT_SIZE = 1_200_000  # typical margin of those that there are, from which few are off, but far
+TOKENS_MIN = 2 * FRONT
+
+
+class Cause(StrEnum):
+    """What a difference looks like."""
+
+    NONE = "none"
+    NEAR_TIE = "near-tie"
+    NUMERICS = "other numerics"
+    TRUNCATED = "truncated"
+    SEED = "wrong seed"
+    TEMPERATURE = "other temperature"
+    PROMPT = "other prompt"
+    QUANTISATION = "other quantisation"
+    MODEL = "other model"
+    UNKNOWN = "cannot tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Supposition:
+    """The margins of the same answer, had it been asked for otherwise: `cause` is TEMPERATURE or PROMPT.
+
+    `value` is the supposed temperature (times 1000), or the number of the supposed prompt.
+    """
+
+    cause: Cause
+    value: int
+    deficits: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claimed answer, and what an engine says of it: see `node.ports.Scored`. Margins in micronats, one per token.
+
+    `same_logits` is whether the answer's logits are the engine's own, bit for bit; None if they cannot be compared.
+    """
+
+    tokens: tuple[int, ...]
+    best: tuple[int, ...]
+    deficits: tuple[int, ...]
+    surprisals: tuple[int, ...]
+    ends: tuple[bool, ...]
+    finish: str
+    tokens_max: int
+    temperature_milli: int
+    suppositions: tuple[Supposition, ...] = ()
+    same_logits: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A cause, and the first place where the engine would have picked another token: None if there is none.
+
+    `margin` is that of the claimed token there, `value` what the cause was supposed to be, where that is known.
+    """
+
+    cause: Cause
+    position: int | None
+    margin: int
+    value: int | None = None
+
+
+def find_cause(claim: Claim, bounds: Across) -> Finding:
+    """The likeliest cause of a difference; `bounds` are the thresholds of the class that the answer comes from."""
+    place = next((at for at, token in enumerate(claim.tokens) if token != claim.best[at]), None)
+    margin = 0 if place is None else claim.deficits[place]
+    cause, value = _cause(claim, bounds)
+    if cause is Cause.TRUNCATED and place is None:
+        place = len(claim.tokens)
+    return Finding(cause, place, margin, value)
+
+
+def _cause(claim: Claim, bounds: Across) -> tuple[Cause, int | None]:
+    found = measure(claim.deficits, claim.ends, claim.finish, claim.tokens_max)
+    body = claim.deficits[:-1] if 0 < found.end < END_MISSING else claim.deficits
+    if _fits(body, bounds):
+        if found.end > bounds.end_max:
+            return Cause.TRUNCATED, None
+        if any(claim.deficits):
+            return (Cause.NEAR_TIE if _fits(claim.deficits, bounds) else Cause.UNKNOWN), None
+        return (Cause.NUMERICS if claim.same_logits is False else Cause.NONE), None
+    likeliest = min(claim.suppositions, key=lambda one: total_of(one.deficits), default=None)
+    if likeliest is not None and _fits(likeliest.deficits, bounds):
+        return likeliest.cause, likeliest.value
+    if len(claim.tokens) < TOKENS_MIN:
+        return Cause.UNKNOWN, None
+    if claim.temperature_milli and _is_noise_unrelated(claim):
+        return _of_other_noise(claim.surprisals), None
+    return _by_size(claim.deficits), None
+
+
+def _fits(deficits: Sequence[int], bounds: Across) -> bool:
+    """Whether these margins are no mismatch."""
+    return total_of(deficits) <= bounds.mismatch_total(len(deficits))
+
+
+def _is_noise_unrelated(claim: Claim) -> bool:
+    """Whether the answer agrees with the sampler's picks no more often than by chance.
+
+    Under an unrelated key a token is picked with about its probability; under the right one another model still shares
+    the noise, and so picks the same token far more often.
+    """
+    chances = [_chance_ppm(surprisal) for surprisal in claim.surprisals]
+    variance = sum(chance * (MICRO - chance) // MICRO for chance in chances)
+    if variance < INFORMATION_MIN:
+        return False
+    agreements = sum(token == best for token, best in zip(claim.tokens, claim.best, strict=True))
+    surplus = agreements * MICRO - sum(chances)
+    return surplus <= 0 or surplus * surplus < CHANCE_SIGMAS**2 * variance * MICRO
+
+
+def _chance_ppm(surprisal: int) -> int:
+    """exp(-surprisal), in parts per million."""
+    return int(_ROUGH.multiply(_ROUGH.exp(_ROUGH.divide(Decimal(-surprisal), Decimal(MICRO))), Decimal(MICRO)))
+
+
+def _of_other_noise(surprisals: Sequence[int]) -> Cause:
+    """With noise of its own: does the model find the answer as likely as its own samples?"""
+    front, rest = _means(surprisals)
+    if front > rest + FRONT_SURPRISAL:
+        return Cause.PROMPT
+    return Cause.SEED if sum(surprisals) <= OWN_SURPRISAL * len(surprisals) else Cause.MODEL
+
+
+def _by_size(deficits: Sequence[int]) -> Cause:
+    """By how many tokens are off, how far, and where.
+
+    An answer to another prompt is off at its beginning, or beyond what coarser weights do; another model is far off
+    everywhere, a coarser one a little; and what a hidden prompt changes is a few tokens, but these altogether.
+    """
+    front, rest = _means([min(deficit, FAR) for deficit in deficits])
+    if max(deficits) >= PROMPT_PEAK or front >= max(FRONT_MARGIN, FRONT_TIMES * rest):
+        return Cause.PROMPT
+    capped = [min(deficit, MARGIN_CAP) for deficit in deficits]
+    total = sum(capped)
+    mean, size = total // len(capped), sum(margin * margin for margin in capped) // total
+    if mean >= MODEL_MEAN:
+        return Cause.MODEL
+    if size >= PROMPT_SIZE and mean < SMALL_MEAN:
+        return Cause.PROMPT
+    return Cause.QUANTISATION
+
+
+def _means(values: Sequence[int]) -> tuple[int, int]:
+    """Of the front and of the rest."""
+    return sum(values[:FRONT]) // FRONT, sum(values[FRONT:]) // (len(values) - FRONT)

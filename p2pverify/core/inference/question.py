@@ -1,0 +1,374 @@
+"""Questions, requests and receipts: what one peer asks another, and what it signs in return.
+
+A question is everything that can change a token. A receipt is salted by construction: it commits to the answer
+without telling it to those who do not know it already.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, TEMPERATURE_MILLI_MAX
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import (
+    TOKEN_MAX,
+    Value,
+    as_array,
+    as_bytes,
+    as_text,
+    as_uint,
+    begin_array,
+    decode,
+    digest,
+    encode,
+    encode_bytes,
+    encode_uint,
+    read_tokens,
+    sha256,
+)
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.compare import Measures
+
+QUESTION = "p2pverify/question/1"
+REQUEST = "p2pverify/request/1"
+RECEIPT = "p2pverify/receipt/1"
+OUTPUT = "p2pverify/output/2"
+ANSWER = "p2pverify/answer/1"
+OPEN = "p2pverify/open/1"
+SAMPLER = "p2pverify/sampler/1"
+
+PROMPT_TOKENS_MAX = 4096
+REQUEST_BYTES_MAX = 65_536
+RESPONSE_BYTES_MAX = 32_768
+FINISHES = ("stop", "length")
+NO_OUTPUT = bytes(32)  # of a challenger that gives no answer of its own
+NO_LOGITS = bytes(32)  # of an engine that does not show them, or not the same again
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Token ids of the prompt, and everything else on which the answer depends."""
+
+    manifest: bytes
+    prompt: tuple[int, ...]
+    tokens_max: int
+    temperature_milli: int
+    seed: bytes  # 16 B
+    requester: bytes
+
+    def to_value(self) -> list[object]:
+        return [
+            QUESTION,
+            self.manifest,
+            list(self.prompt),
+            self.tokens_max,
+            self.temperature_milli,
+            self.seed,
+            self.requester,
+        ]
+
+    @property
+    def id(self) -> bytes:
+        return digest(self.to_value())
+
+    @property
+    def sampler_key(self) -> bytes:
+        """Key of the sampler: the same question under another name has another answer."""
+        return digest([SAMPLER, self.seed, self.requester])
+
+
+def output_digest(question_id: bytes, tokens: tuple[int, ...], finish: str, logits: bytes) -> bytes:
+    """Digest of an answer: token ids, the reason of its end, and what shows how they came about; never text.
+
+    `logits` is the SHA-256 of the rows of logits from which each token was picked, one after the other, in the little-
+    endian bytes of the engine's own type; zeroes if the engine does not show them.
+    """
+    return digest([OUTPUT, question_id, list(tokens), finish, logits])
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Header of a request, without the question's content."""
+
+    network: bytes
+    requester: bytes
+    responder: bytes
+    question: bytes  # question id
+    nonce: bytes
+    expiry_epoch: int
+
+    def to_value(self) -> list[object]:
+        return [
+            REQUEST,
+            self.network,
+            self.requester,
+            self.responder,
+            self.question,
+            self.nonce,
+            self.expiry_epoch,
+        ]
+
+    @property
+    def id(self) -> bytes:
+        return request_id(self.network, self.requester, self.responder, self.question, self.nonce, self.expiry_epoch)
+
+
+def request_id(
+    network: bytes, requester: bytes, responder: bytes, question: bytes, nonce: bytes, expiry_epoch: int
+) -> bytes:
+    """The id of a `Request`: SHA-256 of its encoded value."""
+    return sha256(
+        b"%b%b%b%b%b"
+        % (
+            begin_array(7, REQUEST, network, requester),
+            encode_bytes(responder),
+            encode_bytes(question),
+            encode_bytes(nonce),
+            encode_uint(expiry_epoch),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A responder's signed answer to a request. `salted` hides the output digest; times are in milliseconds."""
+
+    network: bytes
+    responder: bytes
+    request: bytes  # request id
+    class_index: int
+    salted: bytes
+    token_count: int
+    queue_ms: int
+    first_token_ms: int
+    total_ms: int
+    signature: bytes
+
+    def signed_value(self) -> list[object]:
+        return [
+            RECEIPT,
+            self.network,
+            self.responder,
+            self.request,
+            self.class_index,
+            self.salted,
+            self.token_count,
+            [self.queue_ms, self.first_token_ms, self.total_ms],
+        ]
+
+    def signed_bytes(self) -> bytes:
+        """The encoded `signed_value`."""
+        return b"%b%b%b%b%b\x83%b%b%b" % (
+            begin_array(8, RECEIPT, self.network, self.responder),
+            encode_bytes(self.request),
+            encode_uint(self.class_index),
+            encode_bytes(self.salted),
+            encode_uint(self.token_count),
+            encode_uint(self.queue_ms),
+            encode_uint(self.first_token_ms),
+            encode_uint(self.total_ms),
+        )
+
+    def is_signed(self) -> bool:
+        return sign.verify(self.responder, self.signed_bytes(), self.signature)
+
+
+def salted_digest(request_id: bytes, responder: bytes, class_index: int, output: bytes) -> bytes:
+    """What a receipt commits to: equal answers look unlike until the output is known."""
+    return sha256(
+        b"%b%b%b%b%b"
+        % (
+            begin_array(5, ANSWER),
+            encode_bytes(request_id),
+            encode_bytes(responder),
+            encode_uint(class_index),
+            encode_bytes(output),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What opens a challenger's nonces: its own answer, fixed before the receipts were signed.
+
+    `class_index` is None if the challenger gave none; then `output` is 32 zero bytes. One salt per asked peer. In a
+    slot that asks across classes the challenger gives none, and `measures` are what its referee says of the receipts.
+    """
+
+    slot: int
+    class_index: int | None
+    output: bytes
+    salts: tuple[bytes, ...]
+    measures: Measures = ()
+
+
+def opening_nonce(
+    network: bytes,
+    challenger: bytes,
+    responder: bytes,
+    epoch: int,
+    question: bytes,
+    opening: Opening,
+    which: int,
+) -> bytes:
+    """The nonce of the request to the `which`-th asked peer of a slot."""
+    return sha256(
+        b"%b%b%b%b%b%b%b%b"
+        % (
+            begin_array(10, OPEN, network, challenger),
+            encode_bytes(responder),
+            encode_uint(epoch),
+            encode_uint(opening.slot),
+            encode_bytes(question),
+            encode(None) if opening.class_index is None else encode_uint(opening.class_index),
+            encode_bytes(opening.output),
+            encode_bytes(opening.salts[which]),
+        )
+    )
+
+
+def encode_request(request: Request, question: Question, signature: bytes) -> bytes:
+    return encode([request.to_value(), question.to_value(), signature])
+
+
+def sign_request(seed: bytes, request: Request) -> bytes:
+    return sign.sign(seed, encode(request.to_value()))
+
+
+class RequestRefused(Exception):
+    """A request that gets an error for an answer: a code of a few words, and a sentence."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+def decode_request(data: bytes) -> tuple[Request, Question]:
+    """Read and verify a signed request with its question. Raises RequestRefused, which names the reason."""
+    if len(data) > REQUEST_BYTES_MAX:
+        raise RequestRefused("too-large", f"a request is at most {REQUEST_BYTES_MAX} bytes")
+    try:
+        head, asked, signature = as_array(decode(data, size_max=REQUEST_BYTES_MAX), "request", length=3)
+        request, question = _request(head), _question(asked)
+        signed = as_bytes(signature, "signature", size=64)
+    except DecodeError as error:
+        raise RequestRefused("malformed", error.reason) from None
+    if question.id != request.question or question.requester != request.requester:
+        raise RequestRefused("malformed", "the question is not the one that the request names")
+    if not sign.verify(request.requester, encode(request.to_value()), signed):
+        raise RequestRefused("bad-signature", "the requester did not sign this request")
+    return request, question
+
+
+def _request(value: Value) -> Request:
+    top = as_array(value, "request header", length=7)
+    if top[0] != REQUEST:
+        raise DecodeError("not a request")
+    return Request(
+        as_bytes(top[1], "network", size=32),
+        as_bytes(top[2], "requester", size=32),
+        as_bytes(top[3], "responder", size=32),
+        as_bytes(top[4], "question", size=32),
+        as_bytes(top[5], "nonce", size=32),
+        as_uint(top[6], "expiry epoch"),
+    )
+
+
+def _question(value: Value) -> Question:
+    top = as_array(value, "question", length=7)
+    if top[0] != QUESTION:
+        raise DecodeError("not a question")
+    prompt = as_array(top[2], "prompt")
+    if not 1 <= len(prompt) <= PROMPT_TOKENS_MAX:
+        raise DecodeError(f"prompt is not of 1 to {PROMPT_TOKENS_MAX} tokens")
+    return Question(
+        as_bytes(top[1], "manifest", size=32),
+        tuple(as_uint(token, "token", TOKEN_MAX) for token in prompt),
+        as_uint(top[3], "tokens_max", ANSWER_TOKENS_MAX),
+        as_uint(top[4], "temperature_milli", TEMPERATURE_MILLI_MAX),
+        as_bytes(top[5], "seed", size=16),
+        as_bytes(top[6], "requester", size=32),
+    )
+
+
+def read_finish(value: Value) -> str:
+    """Read the decoded reason of an answer's end. Raises DecodeError."""
+    finish = as_text(value, "finish", 8)
+    if finish not in FINISHES:
+        raise DecodeError("unknown finish")
+    return finish
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that holds an answer; `logits` as in `output_digest`."""
+
+    tokens: tuple[int, ...]
+    finish: str
+    logits: bytes
+    receipt: Receipt
+
+
+def encode_answer(answer: Answer) -> bytes:
+    return encode(["ok", list(answer.tokens), answer.finish, answer.logits, receipt_fields(answer.receipt)])
+
+
+_REFUSAL_START = encode("error")
+
+
+def encode_refusal(refused: RequestRefused) -> bytes:
+    return encode(["error", refused.code, refused.detail])
+
+
+def is_refusal(response: bytes) -> bool:
+    """Whether a response begins as a refusal does."""
+    return response[1:].startswith(_REFUSAL_START)
+
+
+def receipt_fields(receipt: Receipt) -> list[object]:
+    """The fields of a receipt that do not follow from its request."""
+    return [
+        receipt.class_index,
+        receipt.salted,
+        receipt.token_count,
+        [receipt.queue_ms, receipt.first_token_ms, receipt.total_ms],
+        receipt.signature,
+    ]
+
+
+def receipt_from_fields(value: Value, network: bytes, responder: bytes, request_id: bytes) -> Receipt:
+    """Rebuild a receipt beside its request. Raises DecodeError; the signature is not checked here."""
+    index, salted, count, times, signature = as_array(value, "receipt", length=5)
+    queue, first, total = as_array(times, "timings", length=3)
+    return Receipt(
+        network,
+        responder,
+        request_id,
+        as_uint(index, "class", 31),
+        as_bytes(salted, "salted digest", size=32),
+        as_uint(count, "token count", ANSWER_TOKENS_MAX),
+        as_uint(queue, "queue_ms", 2**32),
+        as_uint(first, "first_token_ms", 2**32),
+        as_uint(total, "total_ms", 2**32),
+        as_bytes(signature, "receipt signature", size=64),
+    )
+
+
+def decode_response(data: bytes, request: Request) -> Answer:
+    """Read the response to a request. Raises RequestRefused for an error answer, DecodeError for a wrong one."""
+    top = as_array(decode(data, size_max=RESPONSE_BYTES_MAX), "response")
+    if len(top) == 3 and top[0] == "error":
+        raise RequestRefused(as_text(top[1], "code", 64), as_text(top[2], "detail", 512))
+    if len(top) != 5 or top[0] != "ok":
+        raise DecodeError("not a response")
+    ids = read_tokens(top[1], "tokens", ANSWER_TOKENS_MAX)
+    finish = read_finish(top[2])
+    logits = as_bytes(top[3], "logits digest", size=32)
+    receipt = receipt_from_fields(top[4], request.network, request.responder, request.id)
+    if receipt.token_count != len(ids):
+        raise DecodeError("the receipt counts other tokens")
+    output = output_digest(request.question, ids, finish, logits)
+    if receipt.salted != salted_digest(request.id, request.responder, receipt.class_index, output):
+        raise DecodeError("the receipt is for another answer")
+    if not receipt.is_signed():
+        raise DecodeError("the receipt's signature does not hold")
+    return Answer(ids, finish, logits, receipt)

@@ -1,0 +1,142 @@
+"""The audit and the duty: a challenger's report of a slot, and what it owed in an epoch.
+
+An audit is published closed: whether the answers differ can be seen, what they are cannot. The duty record opens it.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.core.encoding.canon import Value, as_array, as_bool, as_bytes, as_uint, decode, digest, encode
+from p2pverify.core.encoding.decode_once import remembered
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.compare import SEALED, Measures, measures_value
+from p2pverify.core.inference.question import (
+    Opening,
+    Receipt,
+    opening_nonce,
+    receipt_fields,
+    receipt_from_fields,
+    request_id,
+    salted_digest,
+)
+from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX
+from p2pverify.core.records.vote import ASKED_MAX, DisputeKey
+
+ELAPSED_MS_MAX = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One asked peer of a slot: the nonce of its request, and its receipt if it answered.
+
+    `elapsed_ms` is how long the challenger waited for it, less the round trip; 0 without a receipt.
+    """
+
+    responder: bytes
+    nonce: bytes
+    receipt: Receipt | None
+    elapsed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A challenger's bundle for a slot. `anchor` is the cut whose members were drawn from.
+
+    `sealed` commits to what the challenger's referee says of the receipts, in a slot that asks across classes; in a
+    slot within a class it is None. `differ` says whether the answers differ, or any of them is a mismatch.
+    """
+
+    challenger: bytes
+    epoch: int
+    slot: int
+    anchor: bytes
+    question: bytes
+    expiry_epoch: int
+    differ: bool
+    asked: tuple[Asked, ...]
+    sealed: bytes | None = None
+
+    @property
+    def is_across(self) -> bool:
+        return self.sealed is not None
+
+    @property
+    def parties(self) -> frozenset[bytes]:
+        """Those whose answers a dispute about it would judge."""
+        return frozenset({self.challenger, *(a.responder for a in self.asked if a.receipt is not None)})
+
+    @property
+    def key(self) -> DisputeKey:
+        return DisputeKey(self.challenger, self.epoch, self.slot)
+
+    def encode(self) -> bytes:
+        asked = [
+            [a.responder, a.nonce, None if a.receipt is None else receipt_fields(a.receipt), a.elapsed_ms]
+            for a in self.asked
+        ]
+        head = [self.epoch, self.slot, self.anchor, self.question, self.expiry_epoch, self.differ, self.sealed]
+        return encode([*head, asked])
+
+    def matches(self, receipt: Receipt, output: bytes) -> bool:
+        """Whether a receipt of this audit is for an output."""
+        expected = salted_digest(receipt.request, receipt.responder, receipt.class_index, output)
+        return receipt.salted == expected
+
+    def opens(self, network: bytes, opening: Opening) -> bool:
+        """Whether an opening gives every nonce of this audit."""
+        if opening.slot != self.slot or len(opening.salts) != len(self.asked):
+            return False
+        return all(
+            asked.nonce
+            == opening_nonce(network, self.challenger, asked.responder, self.epoch, self.question, opening, which)
+            for which, asked in enumerate(self.asked)
+        )
+
+
+@remembered(4096)
+def decode_audit(payload: bytes, network: bytes, challenger: bytes) -> Audit:
+    """Read an audit's payload. Raises DecodeError; receipts' signatures are not checked here."""
+    top = as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), "audit", length=8)
+    epoch = as_uint(top[0], "epoch", EPOCH_MAX)
+    question = as_bytes(top[3], "question", size=32)
+    expiry = as_uint(top[4], "expiry epoch")
+    items = as_array(top[7], "asked", length_max=ASKED_MAX)
+    asked = [_asked(item, network, challenger, question, expiry) for item in items]
+    responders = [a.responder for a in asked]
+    if not asked or len(set(responders)) != len(responders):
+        raise DecodeError("asked peers are none or repeat")
+    if challenger in responders:
+        raise DecodeError("a challenger asked itself")
+    nonces = {a.nonce for a in asked}
+    if len(nonces) != len(asked):
+        raise DecodeError("a nonce is used twice")
+    return Audit(
+        challenger,
+        epoch,
+        as_uint(top[1], "slot", 255),
+        as_bytes(top[2], "anchor", size=32),
+        question,
+        expiry,
+        as_bool(top[5], "differ"),
+        tuple(asked),
+        None if top[6] is None else as_bytes(top[6], "sealed measures", size=32),
+    )
+
+
+def _asked(value: Value, network: bytes, challenger: bytes, question: bytes, expiry: int) -> Asked:
+    responder, nonce, receipt, elapsed = as_array(value, "asked peer", length=4)
+    key = as_bytes(responder, "responder", size=32)
+    salt = as_bytes(nonce, "nonce", size=32)
+    elapsed_ms = as_uint(elapsed, "elapsed_ms", ELAPSED_MS_MAX)
+    if receipt is None:
+        if elapsed_ms:
+            raise DecodeError("a time without a receipt")
+        return Asked(key, salt, None)
+    request = request_id(network, challenger, key, question, salt, expiry)
+    return Asked(key, salt, receipt_from_fields(receipt, network, key, request), elapsed_ms)
+
+
+def sealed_measures(
+    network: bytes, slot: DisputeKey, question: bytes, measures: Measures, salts: tuple[bytes, ...]
+) -> bytes:
+    """What a challenger commits to in an audit across classes: useless to anybody else, for the salts are its own."""
+    return digest([SEALED, network, *slot.to_value(), question, measures_value(measures), list(salts)])

@@ -1,0 +1,58 @@
+"""The duty: what a challenger owed in an epoch, with the openings of its undisputed slots."""
+
+from dataclasses import dataclass
+
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, decode, encode
+from p2pverify.core.encoding.decode_once import remembered
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.compare import measures_value, read_measures
+from p2pverify.core.inference.question import Opening
+from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX
+from p2pverify.core.records.vote import ASKED_MAX, read_salts
+
+OPENINGS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a peer owed in an epoch: the VRF proof that decides it, and the openings of undisputed slots."""
+
+    epoch: int
+    anchor: bytes
+    beacon: bytes
+    vrf_key: bytes
+    proof: bytes
+    openings: tuple[Opening, ...]
+
+    def encode(self) -> bytes:
+        openings = [[o.slot, o.class_index, o.output, list(o.salts), measures_value(o.measures)] for o in self.openings]
+        return encode([self.epoch, self.anchor, self.beacon, self.vrf_key, self.proof, openings])
+
+
+@remembered(4096)
+def decode_duty(payload: bytes) -> Duty:
+    """Read a duty's payload. Raises DecodeError; the proof is not checked here."""
+    top = as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), "duty", length=6)
+    openings = tuple(_opening(item) for item in as_array(top[5], "openings", length_max=OPENINGS_MAX))
+    slots = [opening.slot for opening in openings]
+    if slots != sorted(set(slots)):
+        raise DecodeError("openings are not sorted by distinct slots")
+    return Duty(
+        as_uint(top[0], "epoch", EPOCH_MAX),
+        as_bytes(top[1], "anchor", size=32),
+        as_bytes(top[2], "beacon", size=32),
+        as_bytes(top[3], "VRF key", size=32),
+        as_bytes(top[4], "VRF proof", size=80),
+        openings,
+    )
+
+
+def _opening(value: Value) -> Opening:
+    slot, index, output, salts, measures = as_array(value, "opening", length=5)
+    return Opening(
+        as_uint(slot, "slot", 255),
+        None if index is None else as_uint(index, "class", 31),
+        as_bytes(output, "output", size=32),
+        read_salts(salts),
+        read_measures(measures, ASKED_MAX),
+    )

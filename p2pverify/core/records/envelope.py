@@ -1,0 +1,160 @@
+"""Records: the signed envelope, and the payload of each kind.
+
+    header = [ "p2pverify/1", network, author, epoch, seq, prev, kind, body ]
+    record = [ header, signature, payload ]      SHA-256(payload) = body
+    id     = SHA-256(canonical header)           never over the signature
+
+Decoding is strict and context-free; who may say what, and when, is judged in `rules` and in the fold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, decode, encode, sha256
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.records.fast_path import header_bytes, split_record
+
+DOMAIN = "p2pverify/1"
+RECORD_BYTES_MAX = 65_536
+PAYLOAD_BYTES_MAX = 61_440
+EPOCH_MAX = 2**40
+SEQ_MAX = 2**40
+NO_PREV = bytes(32)
+
+
+class Kind(IntEnum):
+    """Record kinds on the wire."""
+
+    NETWORK = 1
+    MANIFEST = 2
+    JOIN = 3
+    LEAVE = 4
+    AUDIT = 5
+    DUTY = 6
+    VOTE_COMMIT = 7
+    VOTE = 8
+    CUT = 9
+    CUT_SIGNATURE = 10
+    CONFLICT = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the author signs. `prev` is the id of the author's record before, or zeroes for the first."""
+
+    network: bytes
+    author: bytes
+    epoch: int
+    seq: int
+    prev: bytes
+    kind: int
+    body: bytes
+
+    def to_value(self) -> list[object]:
+        return [DOMAIN, self.network, self.author, self.epoch, self.seq, self.prev, int(self.kind), self.body]
+
+    def encode(self) -> bytes:
+        return encode(self.to_value())
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record whose bytes are canonical and whose payload has the digest in the header.
+
+    `data` is the whole record as it travels; the signature is checked by `is_signed`.
+    """
+
+    header: Header
+    signature: bytes
+    payload: bytes
+    id: bytes
+    data: bytes
+
+    @property
+    def author(self) -> bytes:
+        return self.header.author
+
+    @property
+    def seq(self) -> int:
+        return self.header.seq
+
+    @property
+    def epoch(self) -> int:
+        return self.header.epoch
+
+    @property
+    def kind(self) -> int:
+        return self.header.kind
+
+    def is_signed(self) -> bool:
+        return sign.verify(self.header.author, header_bytes(self.data, self.payload), self.signature)
+
+
+def make_record(
+    seed: bytes,
+    author: bytes,
+    network: bytes,
+    *,
+    epoch: int,
+    seq: int,
+    prev: bytes,
+    kind: Kind,
+    payload: bytes,
+) -> Record:
+    """Sign a payload as the author's next record."""
+    header = Header(network, author, epoch, seq, prev, int(kind), sha256(payload))
+    head = header.encode()
+    signature = sign.sign(seed, head)
+    data = encode([header.to_value(), signature, payload])
+    return Record(header, signature, payload, sha256(head), data)
+
+
+def decode_record(data: bytes) -> Record:
+    """Read one record strictly. Raises DecodeError; the signature is not checked here."""
+    signature: Value
+    parts = split_record(data)
+    if parts is not None and len(parts[2]) <= PAYLOAD_BYTES_MAX:
+        header, signature, payload = Header(*parts[0]), parts[1], parts[2]
+        _check_prev(header)
+    else:
+        top = as_array(decode(data, size_max=RECORD_BYTES_MAX, depth_max=4), "record", length=3)
+        header, signature = header_from_value(top[0]), top[1]
+        payload = as_bytes(top[2], "payload", size_max=PAYLOAD_BYTES_MAX)
+    if sha256(payload) != header.body:
+        raise DecodeError("the payload is not the one that was signed")
+    signature = as_bytes(signature, "signature", size=64)
+    return Record(header, signature, payload, sha256(header_bytes(data, payload)), data)
+
+
+def header_from_value(value: Value) -> Header:
+    """Read a decoded header. Raises DecodeError."""
+    top = as_array(value, "header", length=8)
+    if top[0] != DOMAIN:
+        raise DecodeError("not a p2pverify/1 record")
+    header = Header(
+        as_bytes(top[1], "network", size=32),
+        as_bytes(top[2], "author", size=32),
+        as_uint(top[3], "epoch", EPOCH_MAX),
+        as_uint(top[4], "seq", SEQ_MAX),
+        as_bytes(top[5], "prev", size=32),
+        as_uint(top[6], "kind", 255),
+        as_bytes(top[7], "body", size=32),
+    )
+    _check_prev(header)
+    return header
+
+
+def _check_prev(header: Header) -> None:
+    if (header.seq == 0) != (header.prev == NO_PREV):
+        raise DecodeError("prev is zero exactly for seq 0")
+
+
+# ---------------------------------------------------------------- payloads
+# Payloads that judgement reads and the fold reads again soon after are remembered for a while.
+
+
+def read_fields(payload: bytes, name: str, count: int) -> Sequence[Value]:
+    """The items of a payload that is an array of `count`. Raises DecodeError."""
+    return as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), name, length=count)

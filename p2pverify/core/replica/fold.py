@@ -1,0 +1,197 @@
+"""The fold: which cuts are certified by the records held here, and so final.
+
+view(C) needs nothing but the records in C: a cut names its base, the base's certificate lies inside the cut, and so
+on down to the network itself.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+
+from p2pverify.core.contract.network import Network
+from p2pverify.core.records.cut import Head, decode_cut, decode_cut_signature
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.states import States
+from p2pverify.core.state.state import State
+
+#: How many cuts back on the path a newly certified cut may stand.
+BASES_WATCHED = 4
+#: Branches of a log on which a signature is looked at.
+BRANCHES_WATCHED = 8
+CERTIFIED_KEPT = 65_536
+#: Proposals and signatures older than so many epochs certify nothing any more, unless their base is still watched.
+PENDING_EPOCHS = 16
+PENDING_MIN = 32
+_CUT, _CUT_SIGNATURE = int(Kind.CUT), int(Kind.CUT_SIGNATURE)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A cut that is not certified here: its base if the cut itself is here, who signed it, and the newest epoch of
+    these records."""
+
+    epoch: int
+    base: bytes | None = None
+    signers: dict[bytes, list[Head]] = field(default_factory=dict)  # author -> its signatures, one on each branch
+
+
+class Fold(States):
+    """The states over one ledger, and which of them are certified."""
+
+    def __init__(self, network: Network, ledger: Ledger, shared: Shared | None = None) -> None:
+        super().__init__(network, ledger, shared)
+        #: Whether records came with which `settle` may find something to certify.
+        self.is_unsettled = False
+        self._pending: dict[bytes, _Pending] = {}
+        self._pending_max = PENDING_MIN
+        self._on: dict[bytes, list[bytes]] = {}  # base -> pending cuts that are here
+        self._awaited: set[bytes] = set()  # ids without which a signed cut is not all here
+        self._certified: dict[bytes, None] = {self.network_id: None}
+
+    # ------------------------------------------------------------ certificates
+
+    def take(self, record: Record) -> None:
+        """Note a record that has its whole prefix; `settle` looks at what follows from it."""
+        kind = record.header.kind
+        if kind == _CUT_SIGNATURE:
+            cut_id = decode_cut_signature(record.payload).cut
+            if cut_id not in self._certified:
+                signed = self._note(cut_id, record.epoch).signers.setdefault(record.author, [])
+                if len(signed) < BRANCHES_WATCHED:
+                    signed.append((record.author, record.seq, record.id))
+        elif kind == _CUT and record.id not in self._certified:
+            base = decode_cut(record.payload).base
+            self._note(record.id, record.epoch).base = base
+            self._on.setdefault(base, []).append(record.id)
+        if record.id in self._awaited:
+            self._awaited.discard(record.id)
+            self.is_unsettled = True
+
+    def _note(self, cut_id: bytes, epoch: int) -> _Pending:
+        self.is_unsettled = True
+        found = self._pending.setdefault(cut_id, _Pending(epoch))
+        found.epoch = max(found.epoch, epoch)
+        return found
+
+    def settle(self) -> list[tuple[bytes, int]]:
+        """Certify what can be certified with the records held; returns the cuts that became final, in order, each
+        with its epoch."""
+        found: list[tuple[bytes, int]] = []
+        while self.is_unsettled:
+            self.is_unsettled = False
+            for cut_id in self._candidates():
+                state = self._certify(cut_id)
+                if state is not None and self._is_newer(state):
+                    self.latest = state
+                    self.is_unsettled = True
+                    found.append((state.id, state.epoch))
+        if found:
+            self.ledger.follow(self.latest.heads)
+        if len(self._pending) > self._pending_max:
+            self._forget()
+        return found
+
+    def _candidates(self) -> list[bytes]:
+        """Cuts on the newest certified ones that may have enough signatures, in the order of bases and ids."""
+        return [cut_id for base in self._bases() for cut_id in sorted(self._on.get(base, ()))]
+
+    def _bases(self) -> Iterable[bytes]:
+        """The newest certified cuts: on the path, and beside it, where the others may go on."""
+        newest = islice(reversed(self._certified), BASES_WATCHED)
+        return dict.fromkeys((*self.latest.path[-BASES_WATCHED:], *newest))
+
+    def _is_newer(self, state: State) -> bool:
+        """Whether to go on from a newly certified cut. Of two on the same level it is the one that contains the other,
+        so that those who saw one of them certified first do not stay apart."""
+        if state.index != self.latest.index:
+            return state.index > self.latest.index
+        larger, smaller = self.contains(state, self.latest), self.contains(self.latest, state)
+        return larger if larger != smaller else state.id < self.latest.id
+
+    def contains(self, later: State, earlier: State) -> bool:
+        """Whether a cut contains another, apart from what the later one proves to be forked: two branches of a log fit
+        into no cut, and an author who shows one to each half must not bind the halves to different cuts for ever.
+        """
+        heads = (head for head in earlier.heads.values() if not later.is_forked(head[0], head[1]))
+        return self.ledger.extends(later.heads, heads)
+
+    def _certify(self, cut_id: bytes) -> State | None:
+        """The state at a cut, if its signatures and records are here; then it is certified."""
+        pending = self._pending[cut_id]
+        assert pending.base is not None  # the cut is here
+        base = self.kept(pending.base)
+        if base is None or 3 * base.weight_of(pending.signers) < 2 * base.total_weight:
+            return None
+        state = self.state(cut_id)
+        if state is None:
+            self._await(cut_id)
+            return None
+        usable = [author for author, signed in pending.signers.items() if self._fits(state, signed)]
+        if 3 * base.weight_of(usable) < 2 * base.total_weight:
+            return None
+        del self._pending[cut_id]
+        self._on[pending.base].remove(cut_id)
+        if len(self._certified) >= CERTIFIED_KEPT:
+            del self._certified[next(iter(self._certified))]
+        self._certified[cut_id] = None
+        return state
+
+    def signed_on(self, base: State) -> list[Record]:
+        """Proposals on a watched cut by members with weight there, which other such members signed; by epoch and id."""
+        found: list[Record] = []
+        for cut_id in self._on.get(base.id, ()):
+            record = self.ledger.get(cut_id)
+            if record is None or not base.weight_of((record.author,)):
+                continue
+            others = self._pending[cut_id].signers.keys() - {record.author}
+            if base.weight_of(others):
+                found.append(record)
+        return sorted(found, key=lambda record: (record.epoch, record.id))
+
+    def signers(self, cut_id: bytes) -> frozenset[bytes]:
+        """Who has signed a cut that is not certified here."""
+        pending = self._pending.get(cut_id)
+        return frozenset() if pending is None else frozenset(pending.signers)
+
+    def _fits(self, state: State, signed: list[Head]) -> bool:
+        """Whether a cut that stands on this one could hold one of these signatures: it lies on the branch that this
+        one names."""
+        own = state.heads.get(signed[0][0])
+        extends = self.ledger.extends
+        return own is None or any(
+            extends({own[0]: head}, (own,)) if head[1] > own[1] else extends({own[0]: own}, (head,)) for head in signed
+        )
+
+    def _await(self, cut_id: bytes) -> None:
+        """Look at a signed cut again once a record comes that it lacks."""
+        lacking = self.lacks(cut_id)
+        if lacking is not None:
+            self._awaited.add(lacking)
+
+    def lacks(self, cut_id: bytes) -> bytes | None:
+        """The id of a record without which a cut on a cut that was folded is not all here, or None."""
+        record = self.ledger.get(cut_id)
+        return cut_id if record is None else self.ledger.lacks(decode_cut(record.payload).moved)
+
+    def _forget(self) -> None:
+        """Drop what can certify nothing any more, so that strangers' proposals and signatures do not pile up."""
+        bases = set(self._bases())
+        oldest = self.latest.epoch - PENDING_EPOCHS
+        self._pending = {
+            cut_id: pending
+            for cut_id, pending in self._pending.items()
+            if pending.base in bases or pending.epoch >= oldest
+        }
+        self._on = {}
+        for cut_id, pending in self._pending.items():
+            if pending.base is not None:
+                self._on.setdefault(pending.base, []).append(cut_id)
+        self._pending_max = max(PENDING_MIN, 2 * len(self._pending))
+        self._awaited.clear()  # what is still awaited is found again
+        self.is_unsettled = True
+
+    def is_certified(self, cut_id: bytes) -> bool:
+        """Whether the records held here certify the cut."""
+        return cut_id in self._certified

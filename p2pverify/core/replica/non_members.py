@@ -1,0 +1,103 @@
+"""How much is held of authors that are not members: keys are free, so this is bounded, and by arrival.
+
+Views cannot differ by it. A view is a function of the records in one certified cut, a member signs only a cut that it
+holds whole, and what a cut that somebody with weight proposes names of strangers is always let in, so that a full
+table keeps no cut from being signed. A cut names at most NEW_AUTHORS_MAX of them. Whoever is a member by the newest
+certified state is no stranger, whatever its standing: evidence is never refused. Protocol page: protocol/limits.md.
+"""
+
+from collections import OrderedDict
+
+from p2pverify.core.records.cost import Claim
+from p2pverify.core.records.cut import Cut
+from p2pverify.core.records.envelope import NO_PREV
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.state.state import State
+
+STRANGERS_MAX = 1024
+#: Records of one stranger: it needs a join, and little else before it is a member.
+STRANGER_RECORDS_MAX = 16
+#: What a stranger may have beyond that while the shared room lasts: a late joiner meets future members as strangers.
+STRANGER_RECORDS_MAX_SHARED = 512
+SHARED_RECORDS_MAX = 16_384
+STRANGER_RECORD_BYTES_MAX = 4096
+CALLED_MAX = 4096
+
+
+class Strangers:
+    """Says whether a record of a stranger is let in, and keeps count of what is held of them."""
+
+    def __init__(self, own: bytes, fold: Fold, ledger: Ledger) -> None:
+        self._own = own
+        self._fold = fold
+        self._ledger = ledger
+        self._state: State | None = None
+        self._held: dict[bytes, int] = {}
+        self._shared = 0
+        self._called: OrderedDict[bytes, None] = OrderedDict()
+
+    def admits(self, claim: Claim) -> bool:
+        """Whether the record may be judged and held."""
+        self._refresh()
+        if self._is_known(claim.author) or (self._called and claim.id in self._called):
+            return True
+        if claim.size > STRANGER_RECORD_BYTES_MAX:
+            return False
+        held = self._held.get(claim.author, 0)
+        if not held:
+            return len(self._held) < STRANGERS_MAX
+        if held < STRANGER_RECORDS_MAX:
+            return True
+        return held < STRANGER_RECORDS_MAX_SHARED and self._shared < SHARED_RECORDS_MAX
+
+    def note(self, claim: Claim) -> None:
+        """A record with this claim has been judged, and perhaps been taken."""
+        if self._is_known(claim.author):
+            return
+        if self._called and claim.id in self._called:
+            self._call(claim.prev)  # what it stands on is called for as well
+        self._recount(claim.author)
+
+    def note_cut(self, author: bytes, cut: Cut) -> None:
+        """A cut was proposed; if by somebody with weight, let in what it names of strangers."""
+        member = self._fold.latest.members.get(author)
+        if member is None or not member.weight:
+            return
+        for head in cut.moved:
+            if not self._is_known(head[0]):
+                self._call(head[2])
+                waiting = self._ledger.get(head[2])
+                if waiting is not None:
+                    self._call(waiting.header.prev)
+
+    def statistics(self) -> dict[str, int]:
+        return {"strangers": len(self._held), "records of strangers": sum(self._held.values())}
+
+    def _is_known(self, author: bytes) -> bool:
+        return author == self._own or author in self._fold.latest.members
+
+    def _call(self, record_id: bytes) -> None:
+        if record_id == NO_PREV:
+            return
+        self._called[record_id] = None
+        if len(self._called) > CALLED_MAX:
+            self._called.popitem(last=False)
+
+    def _refresh(self) -> None:
+        """Once a further cut is final, some strangers are members."""
+        if self._state is self._fold.latest:
+            return
+        authors = [head[0] for head in self._ledger.heads()] if self._state is None else list(self._held)
+        self._state = self._fold.latest
+        self._held.clear()
+        self._shared = 0
+        for author in authors:
+            if not self._is_known(author):
+                self._recount(author)
+
+    def _recount(self, author: bytes) -> None:
+        before, after = self._held.pop(author, 0), self._ledger.held(author)
+        self._shared += max(0, after - STRANGER_RECORDS_MAX) - max(0, before - STRANGER_RECORDS_MAX)
+        if after:
+            self._held[author] = after

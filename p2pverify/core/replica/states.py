@@ -1,0 +1,247 @@
+"""States of cuts: computed from the records inside them, and remembered for the newest ones.
+
+The state of a cut needs the state of its base, and the convictions of other cuts inside it. Those are computed first,
+one after the other: in a long pause one cut may contain hundreds that were never certified.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.sortition import next_beacon, propose_alpha, vrf_holds
+from p2pverify.core.encoding import vrf
+from p2pverify.core.records.cut import Cut, Head, decode_cut
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.memo import Shared
+from p2pverify.core.state.process import advance
+from p2pverify.core.state.state import Convictions, State, genesis
+from p2pverify.core.state.transition import NEAR_CUTS, Frame, Step, class_steps
+from p2pverify.core.state.view import view_root
+
+STATES_KEPT = 96
+FAULTS_KEPT = 4096
+#: Cuts whose convictions are remembered longer than their states: more than honest members sign in a long pause.
+CONVICTIONS_KEPT = 65_536
+#: Authors, founders aside, that one cut takes in: keys are free, and a cut has room for HEADS_MAX.
+NEW_AUTHORS_MAX = 16
+
+T = TypeVar("T")
+
+
+class _NeedsOthers(Exception):
+    """A step needs the convictions of cuts that were not folded yet."""
+
+    def __init__(self, cuts: list[bytes]) -> None:
+        super().__init__()
+        self.cuts = cuts
+
+
+class States:
+    """States by cut id over one ledger. `latest` is the newest certified one: its path is remembered before others."""
+
+    def __init__(self, network: Network, ledger: Ledger, shared: Shared | None = None) -> None:
+        self.network = network
+        self.network_id = network.id
+        self.ledger = ledger
+        self.genesis = genesis(network)
+        self.latest = self.genesis
+        self._shared = shared
+        self._states: dict[bytes, State] = {self.network_id: self.genesis}  # the one used last is the last
+        self._faults: dict[bytes, str] = {}
+        self._convictions: dict[bytes, Convictions] = {}
+        self._frame = Frame(self.state, ledger.extends, self._convictions_of)
+        self._proposal: tuple[bytes, Cut | None, State] = b"", None, self.genesis  # the own one, its author first
+
+    def kept(self, cut_id: bytes) -> State | None:
+        """The state at a cut if it is remembered."""
+        return self._states.get(cut_id)
+
+    def state(self, cut_id: bytes) -> State | None:
+        """The state at a cut, or None if its records are not all here or it does not hold (see `fault`)."""
+        todo = [cut_id]
+        while todo:
+            top = todo[-1]
+            if top in self._states or top in self._faults:
+                todo.pop()
+                continue
+            record = self.ledger.get(top)
+            if record is None or record.kind != Kind.CUT:
+                return None
+            cut = decode_cut(record.payload)
+            if cut.base not in self._states and cut.base not in self._faults:
+                todo.append(cut.base)
+                continue
+            if self.ledger.lacks(cut.moved) is not None:
+                return None
+            try:
+                self._find(top)
+            except _NeedsOthers as needs:
+                todo += needs.cuts
+            self._evict(todo)
+        state = self._states.pop(cut_id, None)
+        if state is not None:
+            self._states[cut_id] = state
+        return state
+
+    def fault(self, cut_id: bytes) -> str | None:
+        """Why a cut does not hold, if it was computed and does not."""
+        return self._faults.get(cut_id)
+
+    def _find(self, cut_id: bytes) -> None:
+        """Compute the state at a cut whose base was looked at and whose records are all here."""
+        known = None if self._shared is None else self._shared.state(cut_id)
+        if known is None:
+            known = self._compute(cut_id)
+            if self._shared is not None:
+                self._shared.keep_state(cut_id, *known)
+        state, fault = known
+        if state is not None:
+            self._states[cut_id] = state
+            self._keep_convictions(cut_id, state.convictions())
+            return
+        _keep(self._faults, cut_id, fault or "", FAULTS_KEPT)
+        self._keep_convictions(cut_id, ())
+
+    def _keep_convictions(self, cut_id: bytes, convictions: Convictions) -> None:
+        _keep(self._convictions, cut_id, convictions, CONVICTIONS_KEPT)
+
+    def _convictions_of(self, cuts: Iterable[bytes]) -> list[Convictions]:
+        """The convictions of cuts whose records are all here. Raises _NeedsOthers if some were not folded yet."""
+        cuts = list(cuts)
+        unknown = [cut_id for cut_id in cuts if cut_id not in self._convictions]
+        if unknown:
+            raise _NeedsOthers(unknown)
+        return [self._convictions[cut_id] for cut_id in cuts]
+
+    def _resolved(self, work: Callable[[], T]) -> T:
+        """What `work` returns, once the cuts are folded that it needs."""
+        while True:
+            try:
+                return work()
+            except _NeedsOthers as needs:
+                for cut_id in needs.cuts:
+                    if self.state(cut_id) is None:
+                        self._convictions.setdefault(cut_id, ())
+
+    def _compute(self, cut_id: bytes) -> tuple[State | None, str | None]:
+        record = self.ledger.get(cut_id)
+        assert record is not None
+        cut = decode_cut(record.payload)
+        base = self._states.get(cut.base)
+        fault: str | None = "its base does not hold"
+        if base is not None:
+            author, proposed, state = self._proposal
+            if (author, proposed) == (record.author, cut):  # worked out before it had an id
+                return state.named(cut_id), None
+            state, fault = self._build(record.author, cut, base, cut_id)
+            fault = fault or self._check_roots(cut, state)
+            if fault is None:
+                return state, None
+        return None, fault
+
+    def _check_roots(self, cut: Cut, state: State) -> str | None:
+        if cut.ledger_root != state.ledger_root:
+            return "the ledger root is not that of the heads"
+        if cut.view_root != view_root(self.network, state):
+            return "the view root is not what the records give"
+        return None
+
+    def _build(self, author: bytes, cut: Cut, base: State, cut_id: bytes) -> tuple[State, str | None]:
+        """The state that a cut gives on a base, and why the cut does not hold, its roots aside."""
+        if any(base.heads.get(head[0]) == head for head in cut.moved):
+            return base, "a head of the cut has not moved"
+        moved = {head[0]: head for head in cut.moved}
+        if not self.ledger.extends(moved, (base.heads[peer] for peer in moved if peer in base.heads)):
+            return base, "the cut does not contain its base"
+        beta = vrf.proof_to_beta(cut.proof) if _holds(self.network_id, cut, base) else b""
+        state = self._advance(base, cut.moved, cut_id, cut.epoch, next_beacon(base.beacon, beta))
+        if not beta:
+            return state, "VRF proof does not hold"
+        newcomers = sum(peer not in base.heads and not _is_founder(base, peer) for peer in moved)
+        if newcomers > new_authors_max(base.epoch, cut.epoch):
+            return state, "the cut takes in too many new authors"
+        if cut.epoch <= base.epoch and base is not self.genesis:
+            return state, "the cut is not of a later epoch than its base"
+        if not self._is_based(base, state):
+            return state, "the base has no certificate inside the cut"
+        weighted = base.members.get(author)
+        # A founder may propose with the cut that first holds its join; everybody else's key is known before.
+        proposer = weighted if weighted is not None and weighted.active else state.members.get(author)
+        if weighted is None or not weighted.weight or proposer is None or proposer.vrf_key != cut.vrf_key:
+            return state, "the proposer has no weight or another VRF key"
+        return state, None
+
+    def _is_based(self, base: State, state: State) -> bool:
+        step = Step(self.network, self.network_id, base, state, self._frame, class_steps(self.network))
+        return step.is_certified(base.id)
+
+    def _advance(self, base: State, moved: Iterable[Head], cut_id: bytes, epoch: int, beacon: bytes) -> State:
+        heads = {head[0]: head for head in moved}
+        return advance(
+            self.network,
+            self.network_id,
+            base,
+            self.ledger.between(base.heads, heads.values()),
+            self._frame,
+            cut_id=cut_id,
+            epoch=epoch,
+            heads={**base.heads, **heads},
+            beacon=beacon,
+        )
+
+    def _evict(self, todo: Iterable[bytes]) -> None:
+        """Forget what was used longest ago, but for the newest certified cuts and what is being worked out."""
+        if len(self._states) <= STATES_KEPT:
+            return
+        needed = {self.network_id, self.latest.id, *self.latest.path[-NEAR_CUTS:], *todo}
+        for cut_id in [key for key in self._states if key not in needed]:
+            if len(self._states) <= STATES_KEPT:
+                return
+            del self._states[cut_id]
+
+    # ------------------------------------------------------------ proposals
+
+    def propose(self, cut: Cut, author: bytes) -> Cut | None:
+        """Fill in the roots of a proposal on top of `latest`, or None if it would not hold."""
+        state, fault = self._resolved(lambda: self._build(author, cut, self.latest, bytes(32)))
+        if fault is not None:
+            return None
+        filled = replace(cut, ledger_root=state.ledger_root, view_root=view_root(self.network, state))
+        self._proposal = author, filled, state
+        return filled
+
+    def provisional(self, epoch: int) -> State:
+        """The fold of all that is held, on top of the newest certified cut. Nothing in it is final."""
+        latest = self.latest
+        moved = tuple(self.ledger.moved(latest.heads))
+        what = (latest.id, max(epoch, latest.epoch), moved)
+        state = None if self._shared is None else self._shared.provisional(what)
+        if state is None:
+            state = self._resolved(lambda: self._advance(latest, moved, bytes(32), what[1], latest.beacon))
+            if self._shared is not None:
+                self._shared.keep_provisional(what, state)
+        return state
+
+
+def new_authors_max(base_epoch: int, epoch: int) -> int:
+    """How many new authors a cut takes in. More, the longer none was certified: so there comes a cut with room for all
+    those whom members have taken in by signing different ones."""
+    return NEW_AUTHORS_MAX * max(1, epoch - base_epoch)
+
+
+def _is_founder(base: State, author: bytes) -> bool:
+    member = base.members.get(author)
+    return member is not None and member.founder
+
+
+def _holds(network_id: bytes, cut: Cut, base: State) -> bool:
+    return vrf_holds(cut.vrf_key, propose_alpha(network_id, cut.epoch, base.beacon), cut.proof)
+
+
+def _keep(known: dict[bytes, T], key: bytes, value: T, most: int) -> None:
+    """Remember a value, and forget the oldest if there are too many."""
+    if key not in known and len(known) >= most:
+        del known[next(iter(known))]
+    known[key] = value

@@ -1,0 +1,1 @@
+"""What one peer does: it answers, challenges, judges, votes, and makes cuts."""

@@ -1,0 +1,159 @@
+"""Asking the peers of a slot: one request to each, and what came back, until all have answered or time is over.
+
+What is made of the answers is left to `challenger`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from p2pverify.core.contract.network import Params
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.events import AskFailed, ResponseArrived
+from p2pverify.core.inference.question import (
+    Opening,
+    Question,
+    Receipt,
+    Request,
+    RequestRefused,
+    decode_response,
+    encode_request,
+    opening_nonce,
+    sign_request,
+)
+from p2pverify.core.records.audit import Asked
+from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.evidence import Output
+from p2pverify.core.state.targets import Panel
+
+EXPIRY_EPOCHS = 4
+#: Those of a panel are asked at times of their own, within so much of an epoch: who hears of a question twice shall not
+#: know by the time that it was one.
+SPREAD_PERMILLE = 250
+
+
+def spread_ms(params: Params) -> int:
+    """How long one of a panel waits at most before it is asked."""
+    return params.epoch_ms * SPREAD_PERMILLE // 1000
+
+
+@dataclass(slots=True)
+class Answers:
+    """What the asked peers of a slot answered; who is missing in `receipts` has not answered yet."""
+
+    question: Question
+    panel: Panel
+    expiry: int
+    nonces: tuple[bytes, ...]
+    receipts: dict[bytes, Receipt | None] = field(default_factory=dict)
+    outputs: dict[bytes, Output] = field(default_factory=dict)
+    elapsed_ms: dict[bytes, int] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.receipts) == len(self.panel.targets)
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """Those asked, as an audit lists them."""
+        return tuple(
+            Asked(target, nonce, self.receipts[target], self.elapsed_ms.get(target, 0))
+            for target, nonce in zip(self.panel.targets, self.nonces, strict=True)
+        )
+
+
+class Asker:
+    """Sends a slot's requests. `answers` counts what became of them."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._later: list[tuple[int, Callable[[int], None]]] = []  # when, and what to send then
+        self.answers: dict[str, int] = {}
+
+    def ask(
+        self,
+        epoch: int,
+        panel: Panel,
+        question: Question,
+        opening: Opening,
+        now_ms: int,
+        done: Callable[[Answers, int], None],
+    ) -> None:
+        """Ask all, each in its time; the nonces are those that the opening opens. `done` is called once, with all
+        answers."""
+        context = self._context
+        nonces = tuple(
+            opening_nonce(context.network_id, context.key, target, epoch, question.id, opening, which)
+            for which, target in enumerate(panel.targets)
+        )
+        answers = Answers(question, panel, context.params.epoch_at(now_ms) + EXPIRY_EPOCHS, nonces)
+        for target, class_index, nonce in zip(panel.targets, panel.classes, nonces, strict=True):
+            send = partial(self._send, answers, target, class_index, nonce, done)
+            self._later.append((now_ms + self._delay_ms(panel, epoch, opening.slot, target), send))
+        self.tick(now_ms)
+
+    def tick(self, now_ms: int) -> None:
+        """Send what is due."""
+        due = [send for at_ms, send in self._later if at_ms <= now_ms]
+        self._later = [each for each in self._later if each[0] > now_ms]
+        for send in due:
+            send(now_ms)
+
+    def next_wake_ms(self) -> int | None:
+        """When the next request is due, or None."""
+        return min((at_ms for at_ms, _ in self._later), default=None)
+
+    def _delay_ms(self, panel: Panel, epoch: int, slot: int, target: bytes) -> int:
+        """How long to wait before asking one of a panel; nobody else can know."""
+        if len(panel.targets) == 1:
+            return 0
+        drawn = int.from_bytes(self._context.secret("spread", epoch, slot, target)[:8], "big")
+        return drawn % (spread_ms(self._context.params) + 1)
+
+    def _send(
+        self,
+        answers: Answers,
+        target: bytes,
+        class_index: int,
+        nonce: bytes,
+        done: Callable[[Answers, int], None],
+        now_ms: int,
+    ) -> None:
+        context = self._context
+        question = answers.question
+        request = Request(context.network_id, context.key, target, question.id, nonce, answers.expiry)
+        data = encode_request(request, question, sign_request(context.seed, request))
+
+        def responded(event: ResponseArrived | AskFailed, later_ms: int) -> None:
+            answers.receipts[target] = None
+            self._read(answers, target, class_index, request, event)
+            if answers.is_complete:
+                done(answers, later_ms)
+
+        context.send(target, data, now_ms + context.params.deadline_ms, responded)
+
+    def _read(
+        self, answers: Answers, target: bytes, class_index: int, request: Request, event: ResponseArrived | AskFailed
+    ) -> None:
+        """Take a receipt. No answer, a refusal and a malformed answer are all none, and counted apart."""
+        if isinstance(event, AskFailed):
+            self._count(f"no answer: {event.reason}")
+            return
+        try:
+            answer = decode_response(event.data, request)
+        except RequestRefused as refused:
+            self._count(f"refused: {refused.code}")
+            return
+        except DecodeError:
+            self._count("malformed answer")
+            return
+        if answer.receipt.class_index != class_index:
+            self._count("receipt of another class")
+            return
+        self._count("answered")
+        answers.receipts[target] = answer.receipt
+        answers.outputs[target] = Output(answer.tokens, answer.finish, answer.logits)
+        answers.elapsed_ms[target] = event.elapsed_ms
+
+    def _count(self, what: str) -> None:
+        self.answers[what] = self.answers.get(what, 0) + 1

@@ -1,0 +1,280 @@
+"""Issuing owed audits: draw, answer first, ask, publish the audit, and reveal the duty after the epoch.
+
+In a slot across classes the challenger does not answer: it has the referee measure what it was answered, keeps the
+answers as evidence, and seals the measures into the audit.
+"""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from p2pverify.core.events import Computed, ComputeFailed, Note, Persist, StoredEvidence
+from p2pverify.core.inference.compare import Measures, Verdict
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.inference.question import Opening, Question, output_digest
+from p2pverify.core.records.audit import Audit, sealed_measures
+from p2pverify.core.records.duty import Duty, decode_duty
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.judge import audit_of
+from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.roles import referee
+from p2pverify.core.roles.asker import Answers, Asker, spread_ms
+from p2pverify.core.roles.context import Context, JobDone
+from p2pverify.core.roles.evidence import EvidenceBox, Output
+from p2pverify.core.roles.slot_plan import (
+    EpochPlan,
+    SlotPlan,
+    across_opening,
+    find_anchor,
+    make_plan,
+    slot_opening,
+    slot_question,
+)
+from p2pverify.core.state import cross_class
+
+#: Evidence is kept for so many epochs more than its dispute can last.
+EVIDENCE_EPOCHS = 4
+HABITS_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """How an owed question was asked: how long after it was due, as prompt and own answer take their time, and with how
+    many tokens of prompt."""
+
+    lag_ms: int
+    prompt_tokens: int
+
+
+class Challenger:
+    """This peer's side as a challenger. Plans are functions of keys and records, so a restart finds them again.
+
+    `habits` are those of the newest questions, apart for slots within the class and across classes.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._plans: dict[int, EpochPlan] = {}
+        self._duties_done: set[int] = set()
+        self._audited: dict[tuple[int, int], Audit] = {}
+        self._asker = Asker(context)
+        self.habits = {cross_class: deque[Habit](maxlen=HABITS_KEPT) for cross_class in (False, True)}
+        self.evidence = EvidenceBox()
+
+    @property
+    def answers(self) -> dict[str, int]:
+        """How often those asked gave an answer, and why not."""
+        return self._asker.answers
+
+    def resume(self) -> None:
+        """Find in the own log what was already said."""
+        for record in self._context.ledger.chain(self._context.key):
+            if record.kind == Kind.DUTY:
+                self._duties_done.add(decode_duty(record.payload).epoch)
+            elif record.kind == Kind.AUDIT:
+                audit = audit_of(record)
+                self._audited[audit.epoch, audit.slot] = audit
+
+    def tick(self, now_ms: int) -> None:
+        context = self._context
+        if not context.may_write(now_ms) or context.is_leaving:
+            return
+        epoch = context.params.epoch_at(now_ms)
+        self._plan(epoch)
+        self._forget(epoch)
+        self._asker.tick(now_ms)
+        for planned in sorted(self._plans):
+            plan = self._plans[planned]
+            for slot in plan.slots:
+                if not slot.is_started and now_ms >= slot.due_ms and planned >= epoch - 1:
+                    self._start(plan, slot)
+        self._reveal(epoch, now_ms)
+
+    def next_wake_ms(self, now_ms: int) -> int:
+        """When the next slot is due or the next epoch begins."""
+        params = self._context.params
+        due = [s.due_ms for p in self._plans.values() for s in p.slots if not s.is_started]
+        asking = self._asker.next_wake_ms()
+        due += [] if asking is None else [asking]
+        return min([*(d for d in due if d > now_ms), params.epoch_start_ms(params.epoch_at(now_ms) + 1)])
+
+    def opening(self, epoch: int, slot: int) -> SlotPlan | None:
+        """The plan of an own slot whose answer is known, for opening it in a dispute."""
+        plan = self._plans.get(epoch)
+        for found in plan.slots if plan else ():
+            if found.slot.index == slot and found.opening is not None:
+                return found
+        return None
+
+    # ------------------------------------------------------------ planning
+
+    def _plan(self, epoch: int) -> None:
+        if epoch in self._plans or epoch in self._duties_done or not self._context.may_sign_of(epoch):
+            return
+        anchor = find_anchor(self._context, epoch)
+        plan = None if anchor is None else make_plan(self._context, epoch, anchor)
+        if plan is not None:
+            self._plans[epoch] = plan
+
+    def _forget(self, epoch: int) -> None:
+        """Drop what nobody can ask for any more."""
+        oldest = epoch - self._context.params.dispute_epochs - self._context.params.duty_epochs
+        for planned in [p for p in self._plans if p < oldest]:
+            del self._plans[planned]
+        for key in [k for k in self._audited if k[0] < oldest]:
+            del self._audited[key]
+        self.evidence.drop_before(self._oldest_evidence(epoch))
+
+    # ------------------------------------------------------------ one slot
+
+    def _start(self, plan: EpochPlan, slot: SlotPlan) -> None:
+        slot.is_started = True
+
+        def derived(event: Computed | ComputeFailed, now_ms: int) -> None:
+            if isinstance(event, ComputeFailed):
+                self._give_up(slot, event)
+                return
+            habit = Habit(now_ms - slot.due_ms, len(event.prompt))
+            self.habits[slot.panel.is_across].append(habit)
+            question = slot_question(self._context, slot.slot, event.prompt, self._context.key)
+            opening = self._opening(plan, slot, question, event)
+
+            def answered(answers: Answers, later_ms: int) -> None:
+                self._answered(plan, slot, opening, answers, later_ms)
+
+            self._asker.ask(plan.epoch, slot.panel, question, opening, now_ms, answered)
+
+        self._derive(slot, self._ask_until_ms(plan, slot), derived)
+
+    def _reveal_ms(self, epoch: int) -> int:
+        """When the duty of an epoch is published at the latest; an audit must be out by then."""
+        return self._context.params.epoch_start_ms(epoch + self._context.params.duty_epochs // 2 + 1)
+
+    def _ask_until_ms(self, plan: EpochPlan, slot: SlotPlan) -> int:
+        """When the question must be ready to be asked: so early that all who are asked have their whole time until the
+        duty is out; but an epoch after it was due where the duty leaves less."""
+        params, reveal_ms = self._context.params, self._reveal_ms(plan.epoch)
+        unhurried_ms = reveal_ms - params.deadline_ms - spread_ms(params)
+        return min(reveal_ms, max(unhurried_ms, slot.due_ms + params.epoch_ms))
+
+    def _derive(self, slot: SlotPlan, deadline_ms: int, done: JobDone) -> None:
+        """Have the prompt written; within the class this peer answers first, across classes not at all."""
+        if slot.panel.is_across:
+            referee.write_prompt(self._context, slot.slot, done, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
+            return
+        question = slot_question(self._context, slot.slot, (0,), self._context.key)
+        self._context.compute(
+            done,
+            purpose=Purpose.AUDIT,
+            deadline_ms=deadline_ms,
+            prompt_seed=slot.slot.prompt_seed,
+            prompt_tokens=slot.slot.prompt_tokens(self._context.params),
+            tokens_max=question.tokens_max,
+            temperature_milli=question.temperature_milli,
+            sampler_key=question.sampler_key,
+        )
+
+    def _opening(self, plan: EpochPlan, slot: SlotPlan, question: Question, event: Computed) -> Opening:
+        """What opens the nonces of a slot."""
+        if slot.panel.is_across:
+            return across_opening(self._context, plan.epoch, slot.slot.index, slot.targets)
+        output = output_digest(question.id, event.tokens, event.finish, event.logits)
+        return slot_opening(self._context, plan.epoch, slot.slot.index, slot.targets, output)
+
+    def _answered(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
+        """All have answered: audit the answers, across classes once the referee has measured them."""
+        if not slot.panel.is_across:
+            self._publish(plan, slot, opening, answers, now_ms)
+            return
+        self._keep(plan, slot, answers)
+
+        def measured(measures: Measures | ComputeFailed, _work: bytes, later_ms: int) -> None:
+            if isinstance(measures, ComputeFailed):
+                self._give_up(slot, measures)
+            else:
+                self._publish(plan, slot, replace(opening, measures=measures), answers, later_ms)
+
+        outputs = [answers.outputs.get(target) for target in slot.targets]
+        wanted = (self._context, answers.question, outputs, now_ms, measured)
+        referee.measure_all(*wanted, purpose=Purpose.AUDIT, deadline_ms=self._reveal_ms(plan.epoch))
+
+    def _keep(self, plan: EpochPlan, slot: SlotPlan, answers: Answers) -> None:
+        """Keep the answers as evidence, on disk before the audit is published."""
+        found = tuple(
+            StoredEvidence(plan.epoch, slot.slot.index, target, output.tokens, output.finish, output.logits)
+            for target, output in sorted(answers.outputs.items())
+        )
+        for one in found:
+            self.evidence.keep(one)
+        if found:
+            oldest = max(0, self._oldest_evidence(plan.epoch))
+            self._context.effects.append(Persist(evidence=found, evidence_from=oldest))
+
+    def _give_up(self, slot: SlotPlan, failed: ComputeFailed) -> None:
+        slot.is_done = True
+        self._note_failed("slot not audited", failed)
+
+    def _note_failed(self, what: str, failed: ComputeFailed) -> None:
+        if not failed.is_dropped:  # who drops jobs tells of them, of many at once
+            self._context.effects.append(Note("warning", f"{what}: {failed.reason}"))
+
+    def _publish(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
+        context = self._context
+        slot.is_done = True
+        slot.opening = opening
+        key = (plan.epoch, slot.slot.index)
+        if key in self._audited or plan.epoch in self._duties_done or not context.may_write(now_ms):
+            return
+        question = answers.question.id
+        sealed = None
+        if slot.panel.is_across:
+            name = DisputeKey(context.key, *key)
+            sealed = sealed_measures(context.network_id, name, question, opening.measures, opening.salts)
+        audit = Audit(context.key, *key, plan.anchor, question, answers.expiry, False, answers.asked, sealed)
+        slot.differ = self._differs(audit, opening)
+        audit = replace(audit, differ=slot.differ)
+        self._audited[key] = audit
+        if audit.differ and not audit.is_across:
+            self._keep(plan, slot, answers)  # nobody needs it to vote, but it shows people what was answered
+        context.write(Kind.AUDIT, audit.encode(), now_ms)
+
+    def _differs(self, audit: Audit, opening: Opening) -> bool:
+        """Whether an answer differs from this peer's own, or the referee finds it to be a mismatch."""
+        if audit.is_across:
+            judged = cross_class.verdicts(self._context.network, audit, opening.measures)
+            return any(verdict is Verdict.MISMATCH for _, _, verdict in judged)
+        return not all(audit.matches(a.receipt, opening.output) for a in audit.asked if a.receipt is not None)
+
+    # ------------------------------------------------------------ evidence
+
+    def find_evidence(self, key: DisputeKey, which: int, *, is_open: bool) -> Output | None:
+        """What an asked peer of an own slot answered; only if the audit is in dispute, or is bound to be."""
+        audit = self._audited.get((key.epoch, key.slot))
+        if audit is None or which >= len(audit.asked):
+            return None
+        if not (is_open or (audit.differ and key.epoch in self._duties_done)):
+            return None
+        return self.evidence.of(key.epoch, key.slot).get(audit.asked[which].responder)
+
+    def _oldest_evidence(self, epoch: int) -> int:
+        """The first epoch of whose slots somebody may still ask for evidence."""
+        params = self._context.params
+        return epoch - params.dispute_epochs - params.duty_epochs - EVIDENCE_EPOCHS
+
+    # ------------------------------------------------------------ reveal
+
+    def _reveal(self, epoch: int, now_ms: int) -> None:
+        """Publish the duty of each past epoch, once its slots are done or the patience is over."""
+        for planned in sorted(self._plans):
+            plan = self._plans[planned]
+            if planned >= epoch or planned in self._duties_done:
+                continue
+            if not plan.is_done and epoch <= planned + self._context.params.duty_epochs // 2:
+                continue
+            self._duties_done.add(planned)
+            openings = tuple(
+                slot.opening
+                for slot in plan.slots
+                if slot.opening is not None and not slot.differ and (planned, slot.slot.index) in self._audited
+            )
+            duty = Duty(planned, plan.anchor, plan.beacon, self._context.vrf_key, plan.proof, openings)
+            self._context.write(Kind.DUTY, duty.encode(), now_ms)

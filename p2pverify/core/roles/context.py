@@ -1,0 +1,205 @@
+"""What the parts of a machine share: keys, the ledger and its fold, own records, and jobs in flight."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.events import (
+    OWN,
+    AskFailed,
+    Compute,
+    Computed,
+    ComputeFailed,
+    Effect,
+    Fetch,
+    Persist,
+    Publish,
+    ResponseArrived,
+    Score,
+    Scored,
+    Send,
+)
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.silence import Silence
+
+JobDone = Callable[[Computed | ComputeFailed, int], None]
+ScoreDone = Callable[[Scored | ComputeFailed, int], None]
+AskDone = Callable[[ResponseArrived | AskFailed, int], None]
+SECRET = b"p2pverify/secret"
+#: After so many records in an epoch a peer waits for the next. One pass may begin below and end above, but never
+#: reaches the ledger's RECORDS_PER_EPOCH_MAX.
+OWN_RECORDS_PER_EPOCH_MAX = 2048
+
+
+class Context:
+    """Shared by the parts of one machine; not for use outside of it."""
+
+    def __init__(self, network: Network, seed: bytes, class_index: int, shared: Shared | None = None) -> None:
+        self.network = network
+        self.params = network.params
+        self.network_id = network.id
+        self.seed = seed
+        self.key = sign.public_key(seed)
+        self.vrf_seed = vrf.derive_seed(seed)
+        self.vrf_key = vrf.public_key(self.vrf_seed)
+        self.class_index = class_index
+        self.shared = shared
+        self.ledger = Ledger() if shared is None else Ledger(shared.records)
+        self.fold = Fold(network, self.ledger, shared)
+        self.effects: list[Effect] = []
+        self.silence = Silence(network.params, self.key, self.fold)
+        self.quiet_until_ms = 0  # nothing is signed before: peers of the simulated world join late
+        self.has_signed = False  # in this run
+        self.signed_before = 0  # own records with lower numbers were signed, as the disk says
+        self.cannot_store = ""  # why nothing can be written to disk at the moment
+        self.is_leaving = False
+        self._jobs: dict[int, JobDone] = {}
+        self._scores: dict[int, ScoreDone] = {}
+        self._asks: dict[int, AskDone] = {}
+        self._last_id = 0
+
+    # ------------------------------------------------------------ own records
+
+    def may_write(self, now_ms: int) -> bool:
+        """Whether this peer may sign records: not before genesis, nor while it still looks for its own past.
+
+        Nor once it has said in an epoch so much that others might not take more, or while its clock is behind its log;
+        nor if its key signs elsewhere, while one of its own records is missing here, or while the disk takes nothing.
+        """
+        if not self._is_awake(now_ms) or self.own_missing is not None or self.cannot_store:
+            return False
+        last, epoch = self.ledger.last(self.key), self.params.epoch_at(now_ms)
+        if last is None or last.epoch < epoch:
+            return True
+        first = self.ledger.at(self.key, last.seq + 1 - OWN_RECORDS_PER_EPOCH_MAX)
+        return last.epoch == epoch and (first is None or first.epoch < epoch)
+
+    @property
+    def own_missing(self) -> int | None:
+        """The number of the first own record that was signed before and is not here: it must not be signed anew."""
+        head = self.ledger.head(self.key)
+        held = 0 if head is None else head[1] + 1
+        return held if held < self.signed_before else None
+
+    def _is_awake(self, now_ms: int) -> bool:
+        is_silent = self.silence.is_on or self.silence.stopped or now_ms < self.quiet_until_ms
+        return not is_silent and self.params.epoch_at(now_ms) >= 0
+
+    def may_sign_of(self, epoch: int) -> bool:
+        """Whether this peer may sign slots, seals, votes and cuts of an epoch: of none that began before it spoke.
+
+        In an earlier one its key may have signed something else, which nobody has shown yet.
+        """
+        return epoch >= self.silence.first_epoch
+
+    def write(self, kind: Kind, payload: bytes, now_ms: int) -> Record:
+        """Sign the next own record: persisted before it is published."""
+        assert self._is_awake(now_ms)
+        head = self.ledger.head(self.key)
+        record = make_record(
+            self.seed,
+            self.key,
+            self.network_id,
+            epoch=self.params.epoch_at(now_ms),
+            seq=0 if head is None else head[1] + 1,
+            prev=NO_PREV if head is None else head[2],
+            kind=kind,
+            payload=payload,
+        )
+        self.ledger.add(record)
+        self.fold.take(record)
+        self.has_signed = True
+        self.effects += [Persist((record,)), Publish((record.data,))]
+        return record
+
+    def secret(self, purpose: str, *parts: object) -> bytes:
+        """32 bytes that only this peer can derive, and always derives again (keyed BLAKE2b)."""
+        message = encode([purpose, self.network_id, *parts])
+        return blake2b(message, digest_size=32, key=self.seed, person=SECRET).digest()
+
+    # ------------------------------------------------------------ jobs and requests
+
+    def compute(
+        self,
+        done: JobDone,
+        *,
+        purpose: Purpose,
+        deadline_ms: int,
+        prompt_seed: bytes | None = None,
+        prompt_tokens: int = 0,
+        prompt: tuple[int, ...] = (),
+        tokens_max: int = 0,
+        temperature_milli: int = 0,
+        sampler_key: bytes = bytes(32),
+        role: str = OWN,
+    ) -> None:
+        """Give an engine a job; `done` is called with its outcome."""
+        self._last_id += 1
+        self._jobs[self._last_id] = done
+        self.effects.append(
+            Compute(
+                self._last_id,
+                purpose,
+                deadline_ms,
+                prompt_seed,
+                prompt_tokens,
+                prompt,
+                tokens_max,
+                temperature_milli,
+                sampler_key,
+                role,
+            )
+        )
+
+    def score(
+        self,
+        done: ScoreDone,
+        *,
+        purpose: Purpose,
+        deadline_ms: int,
+        prompt: tuple[int, ...],
+        tokens: tuple[int, ...],
+        temperature_milli: int,
+        sampler_key: bytes,
+    ) -> None:
+        """Have the referee score claimed tokens; `done` is called with the outcome."""
+        self._last_id += 1
+        self._scores[self._last_id] = done
+        job = Score(self._last_id, purpose, deadline_ms, prompt, tokens, temperature_milli, sampler_key)
+        self.effects.append(job)
+
+    def send(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
+        """Send a request; `done` is called with its outcome."""
+        self._last_id += 1
+        self._asks[self._last_id] = done
+        self.effects.append(Send(self._last_id, peer, data, deadline_ms))
+
+    def fetch(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
+        """Ask a peer for evidence; `done` is called with its outcome."""
+        self._last_id += 1
+        self._asks[self._last_id] = done
+        self.effects.append(Fetch(self._last_id, peer, data, deadline_ms))
+
+    def job_done(self, event: Computed | Scored | ComputeFailed, now_ms: int) -> None:
+        if not isinstance(event, Scored):
+            done = self._jobs.pop(event.job, None)
+            if done is not None:
+                done(event, now_ms)
+        if not isinstance(event, Computed):
+            scored = self._scores.pop(event.job, None)
+            if scored is not None:
+                scored(event, now_ms)
+
+    def ask_done(self, event: ResponseArrived | AskFailed, now_ms: int) -> None:
+        done = self._asks.pop(event.ask, None)
+        if done is not None:
+            done(event, now_ms)
+
+    def statistics(self) -> dict[str, int]:
+        return {"jobs": len(self._jobs) + len(self._scores), "asks": len(self._asks)}

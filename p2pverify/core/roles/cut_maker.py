@@ -1,0 +1,374 @@
+"""Proposing and signing cuts: how a set of records becomes final.
+
+A member signs a cut if it holds all of it, if the cut stands on the newest certified cut, contains every cut that the
+member signed before, its record and those signatures included (branches of logs aside that it proves to be forked), if
+it leaves out nothing that all could have (`omissions`), and if its own fold gives the proposed view.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import Params
+from p2pverify.core.contract.sortition import vrf_holds
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.records.cut import HEADS_MAX, Cut, CutSignature, Head, decode_cut, decode_cut_signature
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.membership import decode_join
+from p2pverify.core.replica.states import new_authors_max
+from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.omissions import Omissions
+from p2pverify.core.state.state import State
+
+PROPOSE_AT_PERMILLE = 400
+PROPOSE_SPREAD_PERMILLE = 400
+SIGN_WAIT_PERMILLE = 50
+EPOCHS_KEPT = 4
+#: Proposals of one epoch that are remembered of one author, and of all that have no weight in the newest view.
+PROPOSALS_PER_AUTHOR_MAX = 4
+PROPOSALS_BESIDE_MAX = 64
+#: A join stands among an author's first records.
+INTRODUCTION_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A proposal, and when it came."""
+
+    record: Record
+    at_ms: int
+
+    @property
+    def cut(self) -> Cut:
+        return decode_cut(self.record.payload)
+
+    @property
+    def rank(self) -> bytes:
+        return _rank(self.cut.proof)
+
+
+def cut_due_ms(params: Params, epoch: int, spread_permille: int = 0) -> int:
+    """Unix ms from which an epoch's cut may be proposed: by the first, and so much of an epoch later by others."""
+    return params.epoch_start_ms(epoch) + params.epoch_ms * (PROPOSE_AT_PERMILLE + spread_permille) // 1000
+
+
+@lru_cache(maxsize=1024)
+def _rank(proof: bytes) -> bytes:
+    """The order of a proposal whose proof was verified: the lowest goes first."""
+    return sortition.proposal_rank(vrf.proof_to_beta(proof))
+
+
+class Cutter:
+    """This peer's part in making cuts."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._proposals: dict[int, dict[bytes, _Seen]] = {}  # epoch -> id
+        self._proposed: set[tuple[int, bytes]] = set()
+        self._signed: set[bytes] = set()
+        self._last_signed: tuple[bytes, int] | None = None  # cut id, seq of our signature
+        self._proofs: dict[bytes, bytes] = {}
+        self._awaited: set[bytes] = set()  # records that proposals hold and we do not
+        self._omissions = Omissions(context.ledger)
+        self._retry_ms = 0
+        #: Whether something came that `tick` should look at now.
+        self.is_due = False
+
+    def resume(self) -> None:
+        """Find in the own log what was proposed and signed."""
+        for record in self._context.ledger.chain(self._context.key):
+            self._note_own(record)
+
+    def _note_own(self, record: Record) -> None:
+        if record.kind == Kind.CUT_SIGNATURE:
+            cut_id = decode_cut_signature(record.payload).cut
+            self._signed.add(cut_id)
+            self._last_signed = (cut_id, record.seq)
+        elif record.kind == Kind.CUT:
+            cut = decode_cut(record.payload)
+            self._proposed.add((cut.epoch, cut.base))
+
+    def take(self, record: Record, now_ms: int) -> None:
+        """Note a proposal that arrived with its whole prefix, or a record that one of them waits for."""
+        if record.id in self._awaited:
+            self.is_due = True
+        if record.header.kind != Kind.CUT:
+            return
+        epoch = self._context.params.epoch_at(now_ms)
+        if epoch - EPOCHS_KEPT <= record.epoch <= epoch + 1:
+            proposals = self._proposals.setdefault(record.epoch, {})
+            if self._has_room(record.author, [seen.record.author for seen in proposals.values()]):
+                proposals[record.id] = _Seen(record, now_ms)
+                self.is_due = True
+
+    def _has_room(self, author: bytes, seen: list[bytes]) -> bool:
+        """Whether one more proposal of an author is remembered beside those that were seen."""
+        if seen.count(author) >= PROPOSALS_PER_AUTHOR_MAX:
+            return False
+        members = self._context.fold.latest.members
+        beside = sum(other not in members or not members[other].weight for other in seen)
+        return beside < PROPOSALS_BESIDE_MAX or (author in members and members[author].weight > 0)
+
+    @property
+    def _has_weight(self) -> bool:
+        member = self._context.fold.latest.members.get(self._context.key)
+        return member is not None and member.weight > 0
+
+    def tick(self, now_ms: int) -> None:
+        context = self._context
+        if not context.may_write(now_ms):
+            return
+        epoch = context.params.epoch_at(now_ms)
+        for old in [e for e in self._proposals if e < epoch - EPOCHS_KEPT]:
+            del self._proposals[old]
+        if self._has_weight:
+            self._omissions.look(epoch, context.fold.latest)
+            self._awaited.clear()
+            self._propose(epoch, now_ms)
+            self._sign(epoch, now_ms)
+        self.is_due = False
+
+    def next_wake_ms(self, now_ms: int) -> int | None:
+        """When to tick again at the latest, or None: without weight there is nothing to do."""
+        if not self._has_weight:
+            return None
+        epoch = self._context.params.epoch_at(now_ms)
+        times = [self._retry_ms]
+        if self._may_propose(epoch):
+            times.append(self._propose_at(epoch)[0])
+        for near in (epoch, epoch - 1):
+            for seen in self._standing(near, self._context.fold.latest):
+                times += [seen.at_ms + self._wait_ms, self._turn_ms(near, seen.rank)]
+        return min((t for t in times if t > now_ms), default=None)
+
+    # ------------------------------------------------------------ proposing
+
+    def _may_propose(self, epoch: int) -> bool:
+        latest = self._context.fold.latest
+        is_new = latest.epoch < epoch or latest is self._context.fold.genesis
+        return is_new and self._context.may_sign_of(epoch) and (epoch, latest.id) not in self._proposed
+
+    def _propose_at(self, epoch: int) -> tuple[int, bytes]:
+        """When this peer would propose, and its proof: the lower the VRF's output, the earlier."""
+        context = self._context
+        latest = context.fold.latest
+        alpha = sortition.propose_alpha(context.network_id, epoch, latest.beacon)
+        proof = self._proofs.get(alpha)
+        if proof is None:
+            while len(self._proofs) >= EPOCHS_KEPT:
+                del self._proofs[next(iter(self._proofs))]
+            proof = self._proofs[alpha] = vrf.prove(context.vrf_seed, alpha)
+        return self._turn_ms(epoch, _rank(proof)), proof
+
+    def _turn_ms(self, epoch: int, rank: bytes) -> int:
+        """When a proposal of this rank may be made, and is looked at. So nobody takes an epoch by being early."""
+        params = self._context.params
+        members = max(1, self._context.fold.latest.total_weight)
+        share = int.from_bytes(rank[:4], "big")
+        spread = min(PROPOSE_SPREAD_PERMILLE, share * members * (PROPOSE_SPREAD_PERMILLE // 4) >> 32)
+        return cut_due_ms(params, epoch, spread)
+
+    def _propose(self, epoch: int, now_ms: int) -> None:
+        context = self._context
+        latest = context.fold.latest
+        if not self._may_propose(epoch) or now_ms < self._retry_ms:
+            return
+        at_ms, proof = self._propose_at(epoch)
+        if now_ms < at_ms or not self._may_be_certified(latest) or self._is_outbid(epoch, latest, proof):
+            return
+        self._retry_ms = now_ms + self._wait_ms  # if the records do not give a cut that holds, later ones may
+        moved = self._moved(latest, epoch)
+        if context.key not in latest.heads and all(head[0] != context.key for head in moved):
+            return
+        cut = Cut(epoch, latest.id, context.vrf_key, proof, moved, bytes(32), bytes(32))
+        filled = context.fold.propose(cut, context.key)
+        if filled is None:
+            return
+        self._retry_ms = 0
+        self._proposed.add((epoch, latest.id))
+        self.take(context.write(Kind.CUT, filled.encode(), now_ms), now_ms)
+
+    def _is_outbid(self, epoch: int, latest: State, proof: bytes) -> bool:
+        """Whether a better proposal is there, and is not one that this peer could never sign."""
+        better = (seen for seen in self._standing(epoch, latest) if seen.rank < _rank(proof))
+        return any(self._is_eligible(seen, latest) for seen in better)
+
+    def _is_eligible(self, seen: _Seen, latest: State) -> bool:
+        """Whether this peer has signed a proposal, could sign it, or could once it has all records."""
+        fold, cut_id = self._context.fold, seen.record.id
+        if cut_id in self._signed or self._may_sign(cut_id, latest):
+            return True
+        return fold.state(cut_id) is None and fold.fault(cut_id) is None
+
+    def _standing(self, epoch: int, latest: State) -> Iterator[_Seen]:
+        """Proposals of an epoch on the newest cut whose proposer has weight there and whose proof holds."""
+        alpha = sortition.propose_alpha(self._context.network_id, epoch, latest.beacon)
+        for seen in self._proposals.get(epoch, {}).values():
+            author = seen.record.author
+            member = latest.members.get(author)
+            if member is None or not member.weight:
+                continue
+            cut = seen.cut
+            if cut.base != latest.id or cut.vrf_key != self._vrf_key(author, latest):
+                continue
+            if vrf_holds(cut.vrf_key, alpha, cut.proof):
+                yield seen
+
+    def _vrf_key(self, author: bytes, latest: State) -> bytes | None:
+        """The key that a proposer must use: a member's, or that of a founder's join which no cut holds yet."""
+        member = latest.members[author]
+        if member.active:
+            return member.vrf_key
+        join = self._join_of(author)
+        return None if join is None else decode_join(join.payload).vrf_key
+
+    def _join_of(self, author: bytes) -> Record | None:
+        """The join among an author's first records."""
+        first = itertools.islice(self._context.ledger.chain(author), INTRODUCTION_MAX)
+        return next((record for record in first if record.kind == Kind.JOIN), None)
+
+    def _moved(self, latest: State, epoch: int) -> tuple[Head, ...]:
+        """What a proposal adds: all that is new of known authors, and a few that join. So free keys cannot fill a cut.
+
+        Where there is not room for all, members with weight go first, whose signatures the cut needs, then those that
+        join: whom this peer took in by its last signature, then whom others did, the earliest first. So those whom two
+        halves took in apart have a place in every proposal once there is room for them, however many more keys join. Of
+        the others, those go first whose oldest record has waited longest.
+        """
+        moved = self._context.ledger.moved(latest.heads)
+        weighted = [head for head in moved if (m := latest.members.get(head[0])) is not None and m.weight]
+        joining = [h for h in moved if h[0] not in latest.heads and h[0] not in latest.members]
+        joining = [head for head in joining if self._join_of(head[0]) is not None]
+        signed = None if self._last_signed is None else self._context.fold.state(self._last_signed[0])
+        bound = latest.heads if signed is None else signed.heads
+        since = self._taken_in(latest)
+        joining.sort(key=lambda head: (head[0] not in bound, since.get(head[0], epoch), self._lot(latest, head)))
+        first = [*weighted, *joining[: new_authors_max(latest.epoch, epoch)]]
+        taken = {head[0] for head in first}
+        others = [h for h in moved if h[0] not in taken and (h[0] in latest.heads or h[0] in latest.members)]
+        room = max(0, HEADS_MAX - len(first))
+        if len(others) > room:
+            others.sort(key=lambda head: (self._waits_since(latest, head), self._lot(latest, head)))
+        return tuple(sorted([*first, *others[:room]][:HEADS_MAX]))
+
+    def _taken_in(self, latest: State) -> dict[bytes, int]:
+        """New authors in the proposals on the newest cut that members have signed, each with the epoch of the first.
+
+        Of a proposer one in each epoch: whoever may propose cannot put any number of keys before all others.
+        """
+        since: dict[bytes, int] = {}
+        seen: set[tuple[bytes, int]] = set()
+        for record in self._context.fold.signed_on(latest):
+            cut = decode_cut(record.payload)
+            if (record.author, cut.epoch) not in seen:
+                seen.add((record.author, cut.epoch))
+                for author, _, _ in cut.moved:
+                    if author not in latest.heads:
+                        since[author] = min(cut.epoch, since.get(author, cut.epoch))
+        return since
+
+    def _waits_since(self, latest: State, head: Head) -> int:
+        """The epoch of the first record of an author that the newest cut lacks."""
+        before = latest.heads.get(head[0])
+        return next(self._context.ledger.chain_from(head[0], 0 if before is None else before[1] + 1)).epoch
+
+    @staticmethod
+    def _lot(latest: State, head: Head) -> bytes:
+        return sha256(latest.beacon + head[0])
+
+    # ------------------------------------------------------------ signing
+
+    def _may_be_certified(self, latest: State) -> bool:
+        """Whether a new proposal may become certified where the cut that this peer signed last did not: those who
+        signed that cut and those of whom there is something new have two thirds of the weight.
+
+        So members without a quorum sign once and wait, instead of signing a cut in every epoch. They cannot wait for
+        each other: of the cuts that the members of a quorum signed last, take one that contains none of the other
+        signatures. It lacks a record of each member of the quorum that did not sign it, so its signers may propose.
+        """
+        missing = self._missing(latest)
+        if missing is None:
+            return True
+        silent = [peer for peer in missing if not self._is_newer(missing[peer], self._context.ledger.head(peer))]
+        return 3 * (latest.total_weight - latest.weight_of(silent)) >= 2 * latest.total_weight
+
+    def _shows_more(self, state: State, record: Record, latest: State) -> bool:
+        """Whether a proposal shows something new of a member whose signature the cut lacks that this peer signed last,
+        if only the proposal itself."""
+        missing = self._missing(latest)
+        if missing is None or record.author in missing:
+            return True
+        return any(self._is_newer(head, state.heads.get(peer)) for peer, head in missing.items())
+
+    def _missing(self, latest: State) -> dict[bytes, Head | None] | None:
+        """Members with weight that have not signed the cut on the newest one that this peer signed last, with their
+        heads in it; None if it has signed no such cut."""
+        fold = self._context.fold
+        if self._last_signed is None:
+            return None
+        signed_id = self._last_signed[0]
+        signed, before = self._context.ledger.get(signed_id), fold.state(signed_id)
+        if signed is None or before is None or decode_cut(signed.payload).base != latest.id:
+            return None
+        signers = fold.signers(signed_id)
+        weighted = (peer for peer, member in latest.members.items() if member.weight)
+        return {peer: before.heads.get(peer) for peer in weighted if peer not in signers}
+
+    @staticmethod
+    def _is_newer(before: Head | None, head: Head | None) -> bool:
+        """Whether a log has grown. Another branch of the same length, which only a fork has, shows nothing new."""
+        return head is not None and (before is None or head[1] > before[1])
+
+    def _sign(self, epoch: int, now_ms: int) -> None:
+        context = self._context
+        latest = context.fold.latest
+        for proposed in (epoch, epoch - 1):
+            standing = [s for s in self._standing(proposed, latest) if now_ms >= self._turn_ms(proposed, s.rank)]
+            if not context.may_sign_of(proposed) or not standing:
+                continue
+            if now_ms < min(seen.at_ms for seen in standing) + self._wait_ms:
+                continue
+            for seen in sorted(standing, key=lambda s: s.rank):
+                cut_id = seen.record.id
+                if cut_id in self._signed:
+                    break
+                if self._may_sign(cut_id, latest):
+                    self._signed.add(cut_id)
+                    record = context.write(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), now_ms)
+                    self._last_signed = (cut_id, record.seq)
+                    return
+
+    @property
+    def _wait_ms(self) -> int:
+        """A moment for a better proposal to arrive."""
+        return self._context.params.epoch_ms * SIGN_WAIT_PERMILLE // 1000
+
+    def _may_sign(self, cut_id: bytes, latest: State) -> bool:
+        """Whether a cut on the newest one holds, leaves nothing out, and contains what this peer has signed before."""
+        fold = self._context.fold
+        state = fold.state(cut_id)
+        if state is None:
+            lacking = None if fold.fault(cut_id) is not None else fold.lacks(cut_id)
+            if lacking is not None:
+                self._awaited.add(lacking)
+            return False
+        proposal = self._context.ledger.get(cut_id)
+        assert proposal is not None
+        if self._omissions.are_in(state.epoch, state, latest) or not self._shows_more(state, proposal, latest):
+            return False
+        if self._last_signed is None:
+            return True
+        signed_id, seq = self._last_signed
+        own, record = state.heads.get(self._context.key), self._context.ledger.get(signed_id)
+        if own is None or own[1] < seq or record is None:
+            return False
+        proposer = state.heads.get(record.author)
+        if not state.is_forked(record.author, record.seq) and (proposer is None or proposer[1] < record.seq):
+            return False  # that cut itself must be inside, or its convictions would not be carried on
+        if signed_id in latest.path:
+            return True
+        before = fold.state(signed_id)
+        return before is not None and fold.contains(state, before)

@@ -1,0 +1,95 @@
+"""Evidence: the answers that an audit's receipts stand for, for those who judge them in a dispute.
+
+An audit holds salted digests only. When it is disputed across classes, voters must see the claimed tokens; challenger
+and responder serve them, and the receipt's digest shows that they are the ones. Here are the bytes, and what a peer
+keeps as a challenger; who asks whom, and what becomes of it, is left to `voter`.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
+from p2pverify.core.encoding.canon import as_array, as_bytes, as_uint, decode, encode, read_tokens
+from p2pverify.core.events import StoredEvidence
+from p2pverify.core.inference.question import Receipt, output_digest, read_finish, salted_digest
+from p2pverify.core.records.vote import ASKED_MAX, DisputeKey, dispute_from_value
+
+EVIDENCE_REQUEST_BYTES_MAX = 256
+EVIDENCE_BYTES_MAX = 8_192
+NO_EVIDENCE = encode([])
+#: Evidence that a challenger keeps at most, in answers; beyond it the oldest goes.
+EVIDENCE_KEPT = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An answer without its receipt. `logits` as in `output_digest`."""
+
+    tokens: tuple[int, ...]
+    finish: str
+    logits: bytes
+
+    def digest(self, question: bytes) -> bytes:
+        return output_digest(question, self.tokens, self.finish, self.logits)
+
+    def is_of(self, receipt: Receipt, question: bytes) -> bool:
+        """Whether a receipt was given for this answer to a question."""
+        salted = salted_digest(receipt.request, receipt.responder, receipt.class_index, self.digest(question))
+        return receipt.salted == salted and receipt.token_count == len(self.tokens)
+
+
+def encode_evidence_request(key: DisputeKey, which: int) -> bytes:
+    """Ask for the answer of the `which`-th asked peer of a disputed slot."""
+    return encode([key.to_value(), which])
+
+
+def decode_evidence_request(data: bytes) -> tuple[DisputeKey, int]:
+    """Raises DecodeError."""
+    key, which = as_array(decode(data, size_max=EVIDENCE_REQUEST_BYTES_MAX, depth_max=3), "evidence request", length=2)
+    return dispute_from_value(key), as_uint(which, "index", ASKED_MAX - 1)
+
+
+def encode_evidence(output: Output | None) -> bytes:
+    return NO_EVIDENCE if output is None else encode([list(output.tokens), output.finish, output.logits])
+
+
+def decode_evidence(data: bytes) -> Output | None:
+    """None: the peer does not have it. Raises DecodeError."""
+    top = as_array(decode(data, size_max=EVIDENCE_BYTES_MAX, depth_max=3), "evidence")
+    if not top:
+        return None
+    tokens, finish, logits = as_array(top, "evidence", length=3)
+    return Output(
+        read_tokens(tokens, "tokens", ANSWER_TOKENS_MAX),
+        read_finish(finish),
+        as_bytes(logits, "logits digest", size=32),
+    )
+
+
+class EvidenceBox:
+    """The answers that a challenger was given in its slots across classes, by epoch and slot."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int], dict[bytes, Output]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def keep(self, found: StoredEvidence) -> None:
+        slot = self._kept.setdefault((found.epoch, found.slot), {})
+        self._count += found.responder not in slot
+        slot[found.responder] = Output(found.tokens, found.finish, found.logits)
+        while self._count > EVIDENCE_KEPT:
+            self._drop(min(self._kept))
+
+    def of(self, epoch: int, slot: int) -> dict[bytes, Output]:
+        """What the asked peers of a slot answered."""
+        return dict(self._kept.get((epoch, slot), {}))
+
+    def drop_before(self, epoch: int) -> None:
+        """Forget what no dispute can ask for any more."""
+        for key in sorted(k for k in self._kept if k[0] < epoch):
+            self._drop(key)
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        self._count -= len(self._kept.pop(key))

@@ -1,0 +1,88 @@
+"""Having the network's referee judge answers: it writes a slot's prompt, and scores what was answered to it.
+
+The referee gives the same bits on every CPU, so every honest peer gets equal prompts and equal measures. What a
+measure means, and who is asked, is left to `compare`, `challenger` and `voter`.
+"""
+
+from collections.abc import Callable, Sequence
+
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding.canon import digest
+from p2pverify.core.events import REFEREE, ComputeFailed, Scored
+from p2pverify.core.inference.compare import Measure, Measures, malformed, measure
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.inference.question import Question
+from p2pverify.core.roles.context import Context, JobDone
+from p2pverify.core.roles.evidence import Output
+
+Measured = Callable[[Measures | ComputeFailed, bytes, int], None]
+"""Takes the measures, or why there are none; a digest that only who scored the answers knows; and the time."""
+
+
+def write_prompt(context: Context, slot: sortition.Slot, done: JobDone, *, purpose: Purpose, deadline_ms: int) -> None:
+    """Have the referee write the prompt of a slot across classes."""
+    size, seed = slot.prompt_tokens(context.params), slot.prompt_seed
+    context.compute(done, purpose=purpose, deadline_ms=deadline_ms, prompt_seed=seed, prompt_tokens=size, role=REFEREE)
+
+
+def measure_all(
+    context: Context,
+    question: Question,
+    outputs: Sequence[Output | None],
+    now_ms: int,
+    done: Measured,
+    *,
+    purpose: Purpose,
+    deadline_ms: int,
+) -> None:
+    """Measure answers to a question; None stays None. `done` is called once, at once if there is nothing to score."""
+    found: list[Measure | None] = [None] * len(outputs)
+    deficits: list[list[int]] = [[] for _ in outputs]
+    waiting: set[int] = set()
+
+    def finish(at_ms: int) -> None:
+        done(tuple(found), digest([question.id, *deficits]), at_ms)
+
+    def score(which: int, output: Output) -> None:
+        def scored(event: Scored | ComputeFailed, later_ms: int) -> None:
+            if which not in waiting:
+                return
+            if isinstance(event, ComputeFailed):
+                waiting.clear()
+                done(event, b"", later_ms)
+                return
+            waiting.discard(which)
+            found[which] = _measure(event, output, question)
+            deficits[which] = list(event.deficits)
+            if not waiting:
+                finish(later_ms)
+
+        context.score(
+            scored,
+            purpose=purpose,
+            deadline_ms=deadline_ms,
+            prompt=question.prompt,
+            tokens=output.tokens,
+            temperature_milli=question.temperature_milli,
+            sampler_key=question.sampler_key,
+        )
+
+    for which, output in enumerate(outputs):
+        if output is None:
+            continue
+        if 0 < len(output.tokens) <= question.tokens_max:
+            waiting.add(which)
+        else:
+            found[which] = malformed(len(output.tokens))
+    for which in sorted(waiting):
+        claimed = outputs[which]
+        assert claimed is not None
+        score(which, claimed)
+    if not waiting:
+        finish(now_ms)
+
+
+def _measure(event: Scored, output: Output, question: Question) -> Measure:
+    if len(event.deficits) != len(output.tokens):
+        return malformed(len(output.tokens))  # a token is not of the vocabulary
+    return measure(event.deficits, event.ends, output.finish, question.tokens_max)

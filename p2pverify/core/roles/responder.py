@@ -1,0 +1,180 @@
+"""Answering requests. An audit and a client's request look alike and are treated alike."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from p2pverify.core.encoding import sign
+from p2pverify.core.events import Computed, ComputeFailed, Persist, Respond, StoredAnswer
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.inference.question import (
+    Answer,
+    Question,
+    Receipt,
+    Request,
+    RequestRefused,
+    decode_request,
+    encode_answer,
+    encode_refusal,
+    salted_digest,
+)
+from p2pverify.core.records.audit import Audit
+from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.evidence import Output
+
+#: Answers kept in memory. A repeat of one that had to go is worked out again, and comes out the same.
+ANSWERS_KEPT = 4096
+WAITING_MAX = 64
+EXPIRY_EPOCHS_MAX = 64
+
+
+class Responder:
+    """Serves requests; remembers what it answered, so that a repeat gets the same answer.
+
+    `vocab_tokens` is the number of tokens that the engine knows, None if any will do.
+    """
+
+    def __init__(self, context: Context, context_tokens: int, vocab_tokens: int | None = None) -> None:
+        self._context = context
+        self._context_tokens = context_tokens
+        self._vocab_tokens = vocab_tokens
+        self._answers: dict[bytes, OrderedDict[bytes, Output]] = {}  # by requester and question
+        self._kept = 0
+        self._waiting: dict[tuple[bytes, bytes], list[Callable[[Computed | ComputeFailed], None]]] = {}
+        self.served = 0
+        self.refused: dict[str, int] = {}
+
+    def remember(self, answer: StoredAnswer) -> None:
+        """Take an answer that was stored before."""
+        self._keep((answer.requester, answer.question), Output(answer.tokens, answer.finish, answer.logits))
+
+    def known_output(self, requester: bytes, question: bytes) -> Output | None:
+        """The answer to a question that was answered before."""
+        answers = self._answers.get(requester)
+        return None if answers is None else answers.get(question)
+
+    def find_evidence(self, audit: Audit, which: int) -> Output | None:
+        """The answer that this peer gave in an audit."""
+        asked = audit.asked[which] if which < len(audit.asked) else None
+        if asked is None or asked.receipt is None or asked.responder != self._context.key:
+            return None
+        known = self.known_output(audit.challenger, audit.question)
+        return known if known is not None and known.is_of(asked.receipt, audit.question) else None
+
+    def take(self, ticket: int, data: bytes, source: bytes, now_ms: int, waits_ms: int | None = None) -> None:
+        """Answer a request now or later; a refusal is an answer too. Its stream waits for `waits_ms`, if it is known;
+        a challenger waits for no longer than the contract says."""
+        try:
+            request, question = decode_request(data)
+            self._check(request, question, source, now_ms)
+        except RequestRefused as refused:
+            self.refuse(ticket, refused)
+            return
+        known = self.known_output(request.requester, request.question)
+        if known is not None:
+            self._respond(ticket, request, known, None)
+            return
+        params = self._context.params
+        waits_ms = params.deadline_ms if waits_ms is None else min(waits_ms, params.deadline_ms)
+        expires_ms = params.epoch_start_ms(request.expiry_epoch + 1)
+        self._compute(ticket, request, question, min(now_ms + waits_ms, expires_ms))
+
+    def refuse(self, ticket: int, refused: RequestRefused) -> None:
+        self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
+        self._context.effects.append(Respond(ticket, encode_refusal(refused)))
+
+    def _check(self, request: Request, question: Question, source: bytes, now_ms: int) -> None:
+        context = self._context
+        if request.network != context.network_id:
+            raise RequestRefused("wrong-network", "this peer serves another network")
+        if request.responder != context.key:
+            raise RequestRefused("wrong-responder", "the request is addressed to another peer")
+        if request.requester != source:
+            raise RequestRefused("wrong-requester", "the request is not of the connected peer")
+        epoch = context.params.epoch_at(now_ms)
+        if request.expiry_epoch < epoch:
+            raise RequestRefused("expired", f"the request expired in epoch {request.expiry_epoch}; it is {epoch}")
+        if request.expiry_epoch > epoch + EXPIRY_EPOCHS_MAX:
+            raise RequestRefused("bad-expiry", f"a request expires within {EXPIRY_EPOCHS_MAX} epochs")
+        if question.manifest != context.network.classes[context.class_index].manifest:
+            raise RequestRefused("unknown-model", "this peer does not serve the model of that manifest")
+        if len(question.prompt) + question.tokens_max > self._context_tokens:
+            raise RequestRefused(
+                "prompt-too-long", f"prompt and answer are at most {self._context_tokens} tokens together"
+            )
+        if self._vocab_tokens is not None and max(question.prompt, default=0) >= self._vocab_tokens:
+            raise RequestRefused("unknown-token", f"tokens are less than {self._vocab_tokens}")
+        if len(self._waiting) >= WAITING_MAX:
+            raise RequestRefused("busy", "too many questions wait for this peer's engine")
+
+    def _compute(self, ticket: int, request: Request, question: Question, deadline_ms: int) -> None:
+        key = (request.requester, request.question)
+
+        def answered(done: Computed | ComputeFailed) -> None:
+            if isinstance(done, Computed):
+                self._respond(ticket, request, Output(done.tokens, done.finish, done.logits), done)
+            elif done.is_dropped:
+                self.refuse(ticket, RequestRefused("busy", "this peer has no time for the question; ask again later"))
+            else:
+                self.refuse(ticket, RequestRefused("engine", "the engine could not answer this question"))
+
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            if len(waiting) >= WAITING_MAX:
+                self.refuse(ticket, RequestRefused("busy", "too many requests wait for one question"))
+            else:
+                waiting.append(answered)
+            return
+        self._waiting[key] = [answered]
+        self._context.compute(
+            lambda event, _now: self._computed(key, event),
+            purpose=Purpose.REQUEST,
+            deadline_ms=deadline_ms,
+            prompt=question.prompt,
+            tokens_max=question.tokens_max,
+            temperature_milli=question.temperature_milli,
+            sampler_key=question.sampler_key,
+        )
+
+    def _computed(self, key: tuple[bytes, bytes], event: Computed | ComputeFailed) -> None:
+        waiting = self._waiting.pop(key)
+        if isinstance(event, Computed):
+            self._keep(key, Output(event.tokens, event.finish, event.logits))
+            stored = StoredAnswer(key[0], key[1], event.tokens, event.finish, event.logits)
+            self._context.effects.append(Persist(answers=(stored,)))
+        for answered in waiting:
+            answered(event)
+
+    def _keep(self, key: tuple[bytes, bytes], output: Output) -> None:
+        """Remember an answer; when there are too many, the oldest of the requester with the most has to go."""
+        requester, question = key
+        answers = self._answers.setdefault(requester, OrderedDict())
+        self._kept += question not in answers
+        answers[question] = output
+        if self._kept <= ANSWERS_KEPT:
+            return
+        most = max(self._answers, key=lambda each: (len(self._answers[each]), each))
+        self._answers[most].popitem(last=False)
+        self._kept -= 1
+        if not self._answers[most]:
+            del self._answers[most]
+
+    def _respond(self, ticket: int, request: Request, output: Output, done: Computed | None) -> None:
+        context = self._context
+        salted = salted_digest(request.id, context.key, context.class_index, output.digest(request.question))
+        times = (done.queue_ms, done.first_token_ms, done.total_ms) if done else (0, 0, 0)
+        unsigned = Receipt(
+            context.network_id,
+            context.key,
+            request.id,
+            context.class_index,
+            salted,
+            len(output.tokens),
+            *times,
+            bytes(64),
+        )
+        receipt = replace(unsigned, signature=sign.sign(context.seed, unsigned.signed_bytes()))
+        self.served += 1
+        context.effects.append(
+            Respond(ticket, encode_answer(Answer(output.tokens, output.finish, output.logits, receipt)))
+        )

@@ -1,0 +1,101 @@
+"""What a peer owes in an epoch, worked out before the epoch's questions are asked."""
+
+from dataclasses import dataclass, field
+
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import vrf
+from p2pverify.core.inference.question import NO_OUTPUT, Opening, Question
+from p2pverify.core.roles.context import Context
+from p2pverify.core.state.state import State
+from p2pverify.core.state.targets import Panel, make_panel
+
+
+@dataclass(slots=True)
+class SlotPlan:
+    """One owed slot and how far it is."""
+
+    slot: sortition.Slot
+    panel: Panel
+    due_ms: int
+    is_started: bool = False
+    is_done: bool = False
+    opening: Opening | None = None
+    differ: bool = False
+
+    @property
+    def targets(self) -> tuple[bytes, ...]:
+        return self.panel.targets
+
+
+@dataclass(slots=True)
+class EpochPlan:
+    """A peer's duty in an epoch."""
+
+    epoch: int
+    anchor: bytes
+    beacon: bytes
+    beta: bytes
+    proof: bytes
+    slots: list[SlotPlan] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        return all(slot.is_done for slot in self.slots)
+
+
+def find_anchor(context: Context, epoch: int) -> State | None:
+    """The newest certified cut that an epoch's draw may use, or None."""
+    params = context.params
+    for cut_id in reversed(context.fold.latest.path):
+        state = context.fold.state(cut_id)
+        if state is None or state is context.fold.genesis:
+            return None
+        age = epoch - state.epoch
+        if age > params.anchor_lag + params.anchor_window:
+            return None
+        if age >= params.anchor_lag:
+            return state
+    return None
+
+
+def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
+    """Draw the duty of an epoch; None if this peer was no member at the anchor."""
+    member = anchor.members.get(context.key)
+    if member is None or not member.active or member.vrf_key != context.vrf_key or member.is_convicted:
+        return None
+    params = context.params
+    proof = vrf.prove(context.vrf_seed, sortition.duty_alpha(context.network_id, epoch, anchor.beacon))
+    beta = vrf.proof_to_beta(proof)
+    plan = EpochPlan(epoch, anchor.id, anchor.beacon, beta, proof)
+    for slot in sortition.slots(beta, params):
+        panel = make_panel(context.network, anchor, context.key, beta, slot)
+        is_idle = not panel.targets
+        plan.slots.append(SlotPlan(slot, panel, slot.due_ms(epoch, params), is_started=is_idle, is_done=is_idle))
+    return plan
+
+
+def slot_question(context: Context, slot: sortition.Slot, prompt: tuple[int, ...], requester: bytes) -> Question:
+    """The question that a slot derives to, once the model has written its prompt."""
+    params = context.params
+    return Question(
+        context.network.classes[context.class_index].manifest,
+        prompt,
+        slot.answer_tokens(params),
+        slot.temperature_milli(params),
+        slot.sample_seed,
+        requester,
+    )
+
+
+def slot_opening(context: Context, epoch: int, slot: int, targets: tuple[bytes, ...], output: bytes) -> Opening:
+    """The opening of an own slot within its class; its salts can be derived again after a restart."""
+    return Opening(slot, context.class_index, output, _salts(context, epoch, slot, targets))
+
+
+def across_opening(context: Context, epoch: int, slot: int, targets: tuple[bytes, ...]) -> Opening:
+    """The opening of an own slot across classes, in which this peer gives no answer; its measures come later."""
+    return Opening(slot, None, NO_OUTPUT, _salts(context, epoch, slot, targets))
+
+
+def _salts(context: Context, epoch: int, slot: int, targets: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return tuple(context.secret("salt", epoch, slot, target) for target in targets)

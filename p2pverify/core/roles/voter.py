@@ -1,0 +1,280 @@
+"""Voting in disputes: derive the question, answer it, seal the answer, and open it when all are sealed.
+
+In a dispute across classes nobody answers: voters fetch the disputed answers, have the referee measure them, and vote
+on the measures. The challenger of a dispute has sealed its answer or its measures already; it opens those instead.
+Where a committee votes, only who is drawn for it does anything.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.canon import digest
+from p2pverify.core.events import Computed, ComputeFailed, Note
+from p2pverify.core.inference.compare import Measures, verdict_digest
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.inference.question import Question
+from p2pverify.core.records import lots
+from p2pverify.core.records.duty import decode_duty
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.lots import EVERYONE
+from p2pverify.core.records.vote import (
+    UNDERIVABLE,
+    Commit,
+    DisputeKey,
+    Lot,
+    Vote,
+    decode_commit,
+    decode_vote,
+    vote_commit,
+)
+from p2pverify.core.roles import referee
+from p2pverify.core.roles.challenger import Challenger
+from p2pverify.core.roles.context import Context, JobDone
+from p2pverify.core.roles.evidence import Output
+from p2pverify.core.roles.evidence_fetch import Fetcher, Outputs
+from p2pverify.core.roles.responder import Responder
+from p2pverify.core.roles.slot_plan import slot_question
+from p2pverify.core.state import rounds
+from p2pverify.core.state.state import Dispute, State
+
+#: What failed is tried again after this share of an epoch.
+RETRY_PERMILLE = 500
+
+
+_Turn = tuple[DisputeKey, int, bytes]  # a stage of a dispute, and the beacon of its committee
+
+
+@dataclass(slots=True)
+class _Work:
+    """What this peer knows of a disputed question; `digest` is of what nobody publishes of it."""
+
+    output: bytes | None = None
+    measures: Measures = ()
+    digest: bytes = b""
+
+
+class Voter:
+    """This peer's votes. Outputs are remembered while their dispute is open."""
+
+    def __init__(self, context: Context, challenger: Challenger, responder: Responder) -> None:
+        self._context = context
+        self._challenger = challenger
+        self._responder = responder
+        self._fetcher = Fetcher(context, responder)
+        self._work: dict[DisputeKey, _Work] = {}
+        self._retry_at: dict[DisputeKey, int] = {}
+        self._lots: dict[_Turn, Lot | None] = {}
+        self._committed: set[_Turn] = set()
+        self._voted: set[DisputeKey] = set()
+
+    def resume(self) -> None:
+        """Find in the own log where this peer has committed or voted."""
+        for record in self._context.ledger.chain(self._context.key):
+            if record.kind == Kind.VOTE_COMMIT:
+                commit = decode_commit(record.payload)
+                stage, beacon = (EVERYONE, b"") if commit.lot is None else (commit.lot.stage, commit.lot.beacon)
+                self._committed.add((commit.dispute, stage, beacon))
+            elif record.kind == Kind.VOTE:
+                self._voted.add(decode_vote(record.payload).dispute)
+
+    def prepare(self, provisional: State, now_ms: int) -> None:
+        """Answer ahead what will probably be disputed, so that the answer is there when the cut is."""
+        for key in sorted(provisional.disputes, key=lambda k: k.sort_key()):
+            dispute = provisional.disputes[key]
+            is_new = dispute.opened_index > self._context.fold.latest.index
+            can_check = dispute.audit.differ or not dispute.is_across  # the evidence of spot checks is not shown yet
+            if is_new and can_check and dispute.stage == EVERYONE and self._context.key in dispute.electorate:
+                self._answer(dispute, now_ms)
+
+    def tick(self, now_ms: int) -> None:
+        """Commit and vote on what the newest certified cut holds."""
+        context = self._context
+        state = context.fold.latest
+        if not context.may_write(now_ms):
+            return
+        for key in sorted(state.disputes, key=lambda k: k.sort_key()):
+            dispute = state.disputes[key]
+            if not context.may_sign_of(dispute.opened_epoch):
+                continue
+            if key.challenger == context.key:
+                if rounds.may_open(dispute, context.key):
+                    self._open_own(dispute, state, now_ms)
+            elif dispute.sealed_index < 0 and context.key not in dispute.commits:
+                self._commit(dispute, state, now_ms)
+            else:
+                self._vote(dispute, state, now_ms)
+        oldest = state.epoch - context.params.dispute_epochs - 16
+        for key in [k for k in (*self._work, *self._retry_at) if k.epoch < oldest]:
+            self._work.pop(key, None)
+            self._retry_at.pop(key, None)
+        for turn in [t for t in self._lots if t[0].epoch < oldest]:
+            del self._lots[turn]
+
+    def next_wake_ms(self, now_ms: int) -> int | None:
+        """When to try again what failed."""
+        return min((at for at in self._retry_at.values() if at > now_ms), default=None)
+
+    # ------------------------------------------------------------ answers
+
+    def _answer(self, dispute: Dispute, now_ms: int) -> _Work:
+        """Start or look up what this peer has to say on a dispute."""
+        key = dispute.key
+        work = self._work.get(key)
+        if work is not None:
+            return work
+        if now_ms < self._retry_at.get(key, now_ms):
+            return _Work()
+        work = self._work[key] = _Work()
+        slot = self._slot(dispute)
+        if slot is None or key.challenger == self._context.key:
+            return work
+
+        deadline_ms = self._deadline_ms(dispute, now_ms)
+        known = self._responder.known_output(key.challenger, dispute.audit.question)
+
+        def derived(event: Computed | ComputeFailed, later_ms: int) -> None:
+            if isinstance(event, ComputeFailed):
+                self._failed(key, event, later_ms)
+                return
+            question = slot_question(self._context, slot, event.prompt, key.challenger)
+            if question.id != dispute.audit.question:
+                work.output, work.digest = UNDERIVABLE, digest([question.id])
+            elif dispute.is_across:
+                self._measure(dispute, question, work, deadline_ms, later_ms)
+            else:
+                output = Output(event.tokens, event.finish, event.logits) if known is None else known
+                work.output = output.digest(question.id)
+                work.digest = digest([question.id, list(output.tokens), output.finish, output.logits])
+
+        if dispute.is_across:
+            referee.write_prompt(self._context, slot, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
+        else:
+            self._derive(slot, key.challenger, derived, deadline_ms, is_known=known is not None)
+        return work
+
+    def _deadline_ms(self, dispute: Dispute, now_ms: int) -> int:
+        """The end of the epoch whose cut may be the last to count a vote. There is one cut in an epoch at most; if they
+        stand still there is more time, and what was dropped is tried again."""
+        params, latest = self._context.params, self._context.fold.latest
+        if self._context.key in dispute.commits:  # it was sealed before a restart, and can be opened to the end
+            return params.epoch_start_ms(dispute.opened_epoch + params.dispute_epochs + 1)
+        cuts = max(1, rounds.last_sealing_index(dispute) - latest.index)
+        return params.epoch_start_ms(max(latest.epoch + 1, params.epoch_at(now_ms)) + cuts)
+
+    def _derive(
+        self, slot: sortition.Slot, challenger: bytes, done: JobDone, deadline_ms: int, *, is_known: bool
+    ) -> None:
+        """Have the question derived and answered in one go, while the engine holds its prompt; what this peer has
+        answered before is only derived."""
+        question = slot_question(self._context, slot, (0,), challenger)
+        self._context.compute(
+            done,
+            purpose=Purpose.VOTE,
+            deadline_ms=deadline_ms,
+            prompt_seed=slot.prompt_seed,
+            prompt_tokens=slot.prompt_tokens(self._context.params),
+            tokens_max=0 if is_known else question.tokens_max,
+            temperature_milli=question.temperature_milli,
+            sampler_key=question.sampler_key,
+        )
+
+    def _measure(self, dispute: Dispute, question: Question, work: _Work, deadline_ms: int, now_ms: int) -> None:
+        """Fetch the disputed answers and have the referee measure them."""
+        context = self._context
+
+        def fetched(outputs: Outputs | None, later_ms: int) -> None:
+            if outputs is None:
+                self._failed(dispute.key, "the disputed answers cannot be had", later_ms)
+                return
+            wanted = (context, question, outputs, later_ms, measured)
+            referee.measure_all(*wanted, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
+
+        def measured(measures: Measures | ComputeFailed, scored: bytes, later_ms: int) -> None:
+            if isinstance(measures, ComputeFailed):
+                self._failed(dispute.key, measures, later_ms)
+            else:
+                work.measures, work.digest = measures, scored
+                work.output = verdict_digest(question.id, measures)
+
+        self._fetcher.fetch(dispute.audit, now_ms, fetched)
+
+    def _failed(self, key: DisputeKey, why: ComputeFailed | str, now_ms: int) -> None:
+        """What could not be checked is no vote; it is tried again a little later. Who drops jobs tells of them."""
+        self._work.pop(key, None)
+        self._retry_at[key] = now_ms + self._context.params.epoch_ms * RETRY_PERMILLE // 1000
+        if isinstance(why, str):
+            self._context.effects.append(Note("warning", f"cannot vote: {why}"))
+        elif not why.is_dropped:
+            self._context.effects.append(Note("warning", f"cannot vote: {why.reason}"))
+
+    def _slot(self, dispute: Dispute) -> sortition.Slot | None:
+        """The disputed slot, derived from the challenger's duty."""
+        for record in self._context.ledger.chain_from(dispute.key.challenger, dispute.duty_seq):
+            if record.kind != Kind.DUTY:
+                return None
+            slots = sortition.slots(vrf.proof_to_beta(decode_duty(record.payload).proof), self._context.params)
+            return slots[dispute.key.slot] if dispute.key.slot < len(slots) else None
+        return None
+
+    # ------------------------------------------------------------ records
+
+    def _commit(self, dispute: Dispute, state: State, now_ms: int) -> None:
+        context, key = self._context, dispute.key
+        turn = (key, dispute.stage, dispute.beacon)
+        if turn in self._committed or context.key not in dispute.electorate:
+            return
+        lot = self._lot(dispute, turn)
+        if dispute.stage != EVERYONE and lot is None:
+            return
+        work = self._answer(dispute, now_ms)
+        if work.output is None:
+            return
+        self._committed.add(turn)
+        shown = self._shown(dispute, dispute.stage, work)
+        said = (context.class_index, work.output, self._salt(key), shown)
+        sealed = vote_commit(context.network_id, key, context.key, *said)
+        context.write(Kind.VOTE_COMMIT, Commit(key, state.id, sealed, lot).encode(), now_ms)
+
+    def _lot(self, dispute: Dispute, turn: _Turn) -> Lot | None:
+        """This peer's lot for the committee that votes now, or None if it was not drawn."""
+        context, stage = self._context, dispute.stage
+        if not dispute.beacon or context.key in dispute.audit.parties:
+            return None
+        if turn not in self._lots:
+            alpha = lots.lot_alpha(context.network_id, dispute.key, stage, dispute.beacon)
+            proof = vrf.prove(context.vrf_seed, alpha)
+            is_drawn = lots.is_drawn(vrf.proof_to_beta(proof), stage, dispute.voters)
+            self._lots[turn] = Lot(stage, dispute.beacon, context.vrf_key, proof) if is_drawn else None
+        return self._lots[turn]
+
+    def _shown(self, dispute: Dispute, stage: int, work: _Work) -> bytes | None:
+        if not rounds.is_informed(dispute, stage):
+            return None
+        return lots.shown_work(self._context.network_id, dispute.key, stage, work.digest)
+
+    def _vote(self, dispute: Dispute, state: State, now_ms: int) -> None:
+        context, key = self._context, dispute.key
+        if key in self._voted or context.key not in dispute.commits or not rounds.may_open(dispute, context.key):
+            return
+        work = self._answer(dispute, now_ms)
+        if work.output is None:
+            return
+        self._voted.add(key)
+        shown = self._shown(dispute, dispute.commits[context.key].stage, work)
+        vote = Vote(key, state.id, context.class_index, work.output, (self._salt(key),), work.measures, shown)
+        context.write(Kind.VOTE, vote.encode(), now_ms)
+
+    def _open_own(self, dispute: Dispute, state: State, now_ms: int) -> None:
+        key = dispute.key
+        plan = self._challenger.opening(key.epoch, key.slot)
+        if key in self._voted or plan is None or plan.opening is None:
+            return
+        self._voted.add(key)
+        opening = plan.opening
+        output = verdict_digest(dispute.audit.question, opening.measures) if dispute.is_across else opening.output
+        vote = Vote(key, state.id, self._context.class_index, output, opening.salts, opening.measures)
+        self._context.write(Kind.VOTE, vote.encode(), now_ms)
+
+    def _salt(self, key: DisputeKey) -> bytes:
+        return self._context.secret("vote", *key.to_value())

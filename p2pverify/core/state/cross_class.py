@@ -1,0 +1,49 @@
+"""Judging the receipts of a slot across classes: which measures fit an audit, what was sealed, and each verdict.
+
+Duties and disputes share this. What the verdicts count for is decided there.
+"""
+
+from p2pverify.core.contract.network import Network
+from p2pverify.core.inference.compare import Measures, Verdict, verdict
+from p2pverify.core.records.audit import Audit, sealed_measures
+from p2pverify.core.state.transition import Step
+
+
+def fits(audit: Audit, measures: Measures) -> bool:
+    """Whether there is a measure for each receipt of an audit, of as many tokens, and none for who gave no receipt."""
+    if len(measures) != len(audit.asked):
+        return False
+    return all(
+        measure is None if asked.receipt is None else measure is not None and measure.count == asked.receipt.token_count
+        for asked, measure in zip(audit.asked, measures, strict=True)
+    )
+
+
+def is_sealed_in(audit: Audit, network_id: bytes, measures: Measures, salts: tuple[bytes, ...]) -> bool:
+    """Whether an audit committed to these measures."""
+    return audit.sealed == sealed_measures(network_id, audit.key, audit.question, measures, salts)
+
+
+def verdicts(network: Network, audit: Audit, measures: Measures) -> list[tuple[bytes, int, Verdict]]:
+    """Responder, its class and the verdict for each receipt, from measures that fit; each class has its own bounds."""
+    found = []
+    for asked, measure in zip(audit.asked, measures, strict=True):
+        if asked.receipt is None or measure is None:
+            continue
+        bounds = network.classes[asked.receipt.class_index].across
+        assert bounds is not None  # only members of such classes are asked across
+        found.append((asked.responder, asked.receipt.class_index, verdict(measure, bounds)))
+    return found
+
+
+def settle(step: Step, audit: Audit, judged: list[tuple[bytes, int, Verdict]]) -> None:
+    """Count each verdict for its responder."""
+    for peer, class_index, found in judged:
+        match found:
+            case Verdict.MATCH:
+                step.agree(peer, audit, across=class_index)
+            case Verdict.MISMATCH:
+                step.dissent(peer, audit, across=class_index)
+            case Verdict.INCONCLUSIVE:
+                step.state.count("inconclusive answers")
+                step.abstain(peer)

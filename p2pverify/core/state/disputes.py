@@ -1,0 +1,312 @@
+"""Disputes: a wider, blind vote on the same question.
+
+A dispute opens with the cut that first holds an audit with differing answers and its duty. Then members seal their
+answers, and only when a certified cut has closed the sealing do they open them. Who of a large electorate, when the
+sealing closes, and what decides, is said by `stages`; here is what opens, what counts, and what follows.
+"""
+
+from dataclasses import replace
+
+from p2pverify.core.contract import sortition
+from p2pverify.core.inference.compare import Verdict, verdict_digest
+from p2pverify.core.inference.question import NO_OUTPUT, Opening
+from p2pverify.core.records.audit import Audit
+from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.lots import EVERYONE
+from p2pverify.core.records.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
+from p2pverify.core.state import cross_class, rounds
+from p2pverify.core.state.duties import Opened, credit
+from p2pverify.core.state.state import Answer, Dispute, Sealed, State
+from p2pverify.core.state.targets import voting_classes
+from p2pverify.core.state.transition import Step
+
+#: An undecided dispute that has been in one stage for more cuts no longer keeps others from being opened.
+PENDING_CUTS = 6
+#: A challenger whose own answer stays sealed for so many cuts after the sealing was closed opens no other dispute.
+OPENING_CUTS = 3
+
+
+def open_disputes(step: Step, opened: list[Opened]) -> None:
+    """Admit disputes up to the contract's limit, at most one per participant and cut; the rest lapse.
+
+    Nor is anybody taken to more open disputes than would convict it: those that it loses already suffice. And who has
+    not opened its own answer in one dispute costs the voters no other.
+    """
+    state = step.state
+    busy = _saturated(step)
+    silent = _silent(state)
+    admitted = 0
+    for audit, duty_seq, sampled in sorted(opened, key=lambda o: _rank(o[0])):
+        participants = audit.parties
+        convicted = any(state.members[p].is_convicted for p in participants if p in state.members)
+        refused = convicted or audit.challenger in silent or participants & busy
+        if refused or admitted == step.network.params.disputes_per_cut:
+            state.count("lapsed disputes")
+            continue
+        admitted += 1
+        busy |= participants
+        own = state.members[audit.challenger].class_index
+        electorate = state.electorate(voting_classes(step.network, own, is_across=audit.is_across))
+        opened_here = Dispute(audit, state.index, state.epoch, duty_seq, electorate, sampled)
+        state.disputes[audit.key] = rounds.begin(opened_here)
+        state.count("disputes")
+
+
+def _saturated(step: Step) -> set[bytes]:
+    """Peers whom losing their open disputes would convict."""
+    pending: dict[bytes, int] = {}
+    for dispute in step.state.disputes.values():
+        if dispute.decision is None and step.state.index - dispute.stage_index <= PENDING_CUTS:
+            for peer, up in _stakes(step, dispute.audit).items():
+                pending[peer] = pending.get(peer, 0) + up
+    members = step.state.members
+    return {
+        peer
+        for peer, up in pending.items()
+        if members[peer].cusum + up >= step.steps[members[peer].class_index].threshold
+    }
+
+
+def _stakes(step: Step, audit: Audit) -> dict[bytes, int]:
+    """What each participant would lose with a dispute, in the units of the test."""
+    found = {}
+    for peer in sorted(audit.parties):
+        member = step.state.members.get(peer)
+        if member is not None:
+            judged_as = _judged_as(audit, peer)
+            found[peer] = step.test_of(member, judged_as).up
+    return found
+
+
+def _judged_as(audit: Audit, peer: bytes) -> int | None:
+    """As a member of which class an answer is judged across classes; None for what is judged by digests."""
+    if audit.is_across:
+        for asked in audit.asked:
+            if asked.responder == peer and asked.receipt is not None:
+                return asked.receipt.class_index
+    return None
+
+
+def _silent(state: State) -> set[bytes]:
+    """Challengers that could have opened their answer in a dispute for some cuts, and did not."""
+    return {
+        key.challenger
+        for key, dispute in state.disputes.items()
+        if dispute.closed_index >= 0
+        and state.index - dispute.closed_index > OPENING_CUTS
+        and key.challenger not in dispute.votes
+    }
+
+
+def _rank(audit: Audit) -> bytes:
+    return sortition.dispute_rank(audit.challenger, audit.epoch, audit.slot)
+
+
+def take_commit(step: Step, record: Record) -> None:
+    """Count a sealed answer, if its author has a turn and the sealing is not closed."""
+    state = step.state
+    commit = decode_commit(record.payload)
+    dispute = state.disputes.get(commit.dispute)
+    if dispute is None:
+        return
+    stage = EVERYONE if commit.lot is None else commit.lot.stage
+    known = dispute.commits.get(record.author)
+    if known is not None:
+        if known.stage == stage and known.commit != commit.commit:
+            state.convict(record.author, "two commits for one dispute")
+        return
+    refused = refuse_commit(step, dispute, record.author, commit)
+    if refused is not None:
+        state.count(f"commit: {refused}")
+        return
+    sealed = Sealed(commit.commit, record.seq, stage)
+    state.disputes[dispute.key] = rounds.count_commit(step, dispute, record.author, sealed, commit.lot)
+
+
+def refuse_commit(step: Step, dispute: Dispute, voter: bytes, commit: Commit) -> str | None:
+    """Why a commit counts for nothing, or None."""
+    if voter not in dispute.electorate:
+        return "not of the electorate"
+    if dispute.sealed_index >= 0:
+        return "after the sealing was closed"
+    if not step.is_certified(commit.certificate):
+        return "certificate is not one here"
+    cited = step.frame.state_of(commit.certificate)
+    if cited is None or dispute.key not in cited.disputes:
+        return "certificate does not hold the dispute"
+    return rounds.refuse_lot(step, dispute, voter, commit.lot)
+
+
+def take_vote(step: Step, record: Record) -> None:
+    """Count an opened answer of a voter, or the challenger's opening."""
+    state = step.state
+    vote = decode_vote(record.payload)
+    dispute = state.disputes.get(vote.dispute)
+    if dispute is None:
+        return
+    known = dispute.votes.get(record.author)
+    if known is not None:
+        if known.output != vote.output:
+            state.convict(record.author, "two votes for one dispute")
+        return
+    refused = refuse_vote(step, dispute, record.author, vote)
+    if refused is not None:
+        state.count(f"vote: {refused}")
+        return
+    votes = {**dispute.votes, record.author: Answer(vote.output, vote.shown)}
+    measures = {**dispute.measures, vote.output: vote.measures} if vote.measures else dispute.measures
+    state.disputes[dispute.key] = replace(dispute, votes=votes, measures=measures)
+
+
+def refuse_vote(step: Step, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
+    """Why a vote counts for nothing, or None."""
+    if not step.is_certified(vote.certificate):
+        return "certificate is not one here"
+    cited = step.frame.state_of(vote.certificate)
+    then = None if cited is None else cited.disputes.get(dispute.key)
+    if cited is None or then is None or then.closed_index < 0:
+        return "certificate is before the sealing was closed"
+    refused = refuse_answer(step, dispute, voter, vote)
+    if refused is not None:
+        return refused
+    if voter == dispute.audit.challenger:
+        return None if vote.shown is None else "shows work without need"
+    sealed = dispute.commits.get(voter)
+    if sealed is None:
+        return "no commit was counted"
+    head = cited.heads.get(voter)
+    if head is None or head[1] < sealed.seq:
+        return "certificate does not hold the commit"
+    if not rounds.may_open(then, voter):
+        return "certificate gives it no turn"
+    if (vote.shown is not None) != rounds.is_informed(dispute, sealed.stage):
+        return "shows work without need" if vote.shown is not None else "shows no work"
+    said = (vote.class_index, vote.output, vote.salts[0], vote.shown)
+    opened = vote_commit(step.network_id, dispute.key, voter, *said)
+    return None if opened == sealed.commit else "does not open the commit"
+
+
+def refuse_answer(step: Step, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
+    """Why what a vote says counts for nothing, or None. What a challenger says is in its nonces, and in its audit."""
+    audit = dispute.audit
+    if not dispute.is_across:
+        if vote.class_index != step.state.members[audit.challenger].class_index:
+            return "another class"
+        if vote.measures:
+            return "measures in a dispute within a class"
+        opening = Opening(audit.slot, vote.class_index, vote.output, vote.salts)
+        is_open = voter != audit.challenger or audit.opens(step.network_id, opening)
+        return None if is_open else "forged opening"
+    if vote.output == UNDERIVABLE and voter != audit.challenger:
+        return "measures of what cannot be derived" if vote.measures else None
+    if not cross_class.fits(audit, vote.measures):
+        return "measures do not fit the receipts"
+    if vote.output != verdict_digest(audit.question, vote.measures):
+        return "not the digest of its measures"
+    if voter != audit.challenger:
+        return None
+    opening = Opening(audit.slot, None, NO_OUTPUT, vote.salts)
+    is_open = audit.opens(step.network_id, opening)
+    if is_open and cross_class.is_sealed_in(audit, step.network_id, vote.measures, vote.salts):
+        return None
+    return "forged opening"
+
+
+def decide(step: Step) -> None:
+    """Decide what enough agree on, settle, and close what is too old."""
+    state = step.state
+    for key in sorted(state.disputes, key=lambda k: k.sort_key()):
+        dispute = state.disputes[key]
+        if dispute.decision is None:
+            dispute = rounds.tally(step, dispute)
+            if dispute.decision is not None:
+                state.count("decided disputes")
+                _credit_winners(step, dispute)
+        if dispute.decision is not None:
+            dispute = (_settle_across if dispute.is_across else _settle)(step, dispute)
+        if state.epoch > dispute.opened_epoch + step.network.params.dispute_epochs:
+            _close(step, dispute)
+            del state.disputes[key]
+        else:
+            state.disputes[key] = dispute
+
+
+def _losers(dispute: Dispute) -> set[bytes]:
+    """Who voted for something else than was decided, or has copied it."""
+    return {voter for voter in dispute.votes if rounds.has_lost(dispute, voter)}
+
+
+def _winners(dispute: Dispute) -> set[bytes]:
+    return set(dispute.votes) - _losers(dispute)
+
+
+def _settle(step: Step, dispute: Dispute) -> Dispute:
+    """Agreements and dissents of all who answered, once each; late openings are settled when they come."""
+    decision = dispute.decision
+    assert decision is not None
+    audit = dispute.audit
+    right, wrong = _winners(dispute), _losers(dispute)
+    if decision == UNDERIVABLE:
+        wrong.add(audit.challenger)
+        right.discard(audit.challenger)
+    else:
+        for asked in audit.asked:
+            if asked.receipt is not None:
+                (right if audit.matches(asked.receipt, decision) else wrong).add(asked.responder)
+        right -= wrong
+    for peer in sorted(wrong - dispute.settled):
+        step.dissent(peer, audit)
+    for peer in sorted(right - dispute.settled):
+        step.agree(peer, audit)
+    return replace(dispute, settled=dispute.settled | wrong | right)
+
+
+def _settle_across(step: Step, dispute: Dispute) -> Dispute:
+    """The verdicts of the measures that were decided on, once each, and a dissent for who voted otherwise.
+
+    A right vote is no agreement here: it shows that a peer runs the referee, not which model it serves.
+    """
+    decision, audit = dispute.decision, dispute.audit
+    wrong = _losers(dispute)
+    judged = [one for one in _judge(step, dispute) if one[0] not in dispute.settled]
+    if decision == UNDERIVABLE:
+        wrong.add(audit.challenger)
+    cross_class.settle(step, audit, judged)
+    for peer in sorted(wrong):
+        step.dissent(peer, audit)  # once, however often it is said: later openings are settled when they come
+    return replace(dispute, settled=dispute.settled | {peer for peer, _, _ in judged})
+
+
+def _judge(step: Step, dispute: Dispute) -> list[tuple[bytes, int, Verdict]]:
+    """The verdicts of a decision across classes."""
+    if dispute.decision in (None, UNDERIVABLE):
+        return []
+    return cross_class.verdicts(step.network, dispute.audit, dispute.measures[dispute.decision])
+
+
+def _credit_winners(step: Step, dispute: Dispute) -> None:
+    if not dispute.sampled or dispute.decision in (None, UNDERIVABLE):
+        return
+    audit, decision = dispute.audit, dispute.decision
+    assert decision is not None
+    same = _winners(dispute)
+    if dispute.is_across:
+        right = sorted(peer for peer, _, found in _judge(step, dispute) if found is Verdict.MATCH)
+        credit(step.state, audit.challenger, sorted(same.union(right)), right)
+        return
+    same |= {a.responder for a in audit.asked if a.receipt is not None and audit.matches(a.receipt, decision)}
+    credit(step.state, audit.challenger, sorted(same))
+
+
+def _close(step: Step, dispute: Dispute) -> None:
+    """After the deadline: what stayed sealed is shown beside its author, and an undecided dispute counts for nobody."""
+    state = step.state
+    if dispute.decision is None:
+        state.count("undecided disputes")
+    if state.index - max(dispute.closed_index, dispute.sealed_index) < 2:
+        return  # there was no certified cut in between: nobody could open anything
+    sealed = {*dispute.commits, dispute.audit.challenger}
+    for peer in sorted(peer for peer in sealed - set(dispute.votes) if rounds.may_open(dispute, peer)):
+        member = state.members.get(peer)
+        if member is not None:
+            state.change(peer, unopened=member.unopened + 1)

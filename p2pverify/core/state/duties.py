@@ -1,0 +1,275 @@
+"""What a peer owed in an epoch, and what its audits say.
+
+The duty record reveals the VRF output; from it and the members of the cited cut anybody derives the slots. Only owed
+slots with the drawn targets count, so friends cannot vouch for friends.
+"""
+
+from itertools import islice
+
+from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.sortition import vrf_output
+from p2pverify.core.inference.compare import Verdict
+from p2pverify.core.inference.question import NO_OUTPUT, Opening
+from p2pverify.core.inference.speed import Window, observe, sample
+from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.duty import Duty, decode_duty
+from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.state import cross_class
+from p2pverify.core.state.state import Contact, DutyNote, Member, State
+from p2pverify.core.state.targets import Panel, make_panel
+from p2pverify.core.state.transition import Step
+
+#: Other members with weight that must have given the same answer, for it to count towards weight.
+CREDIT_OTHERS = 2
+
+#: An audit that opens a dispute, the number of its duty record, and whether its question was sampled.
+Opened = tuple[Audit, int, bool]
+
+
+def take_duty(step: Step, record: Record) -> list[Opened]:
+    """Count an epoch of one peer; returns the audits over which disputes may open."""
+    state = step.state
+    duty = decode_duty(record.payload)
+    note = state.duties.get((record.author, duty.epoch))
+    if note is not None:
+        if note.body != record.header.body:
+            state.convict(record.author, "two duties for one epoch")
+        return []
+    refused = refuse_duty(step, record.author, duty)
+    if refused is not None:
+        state.count(f"duty: {refused}")
+        return []
+    state.duties[record.author, duty.epoch] = DutyNote(record.header.body)
+    anchor = step.frame.state_of(duty.anchor)
+    assert anchor is not None  # refuse_duty looked
+    member = state.members[record.author]
+    beta = vrf_output(duty.vrf_key, sortition.duty_alpha(step.network_id, duty.epoch, duty.beacon), duty.proof)
+    assert beta is not None  # the record was judged
+    openings = {opening.slot: opening for opening in duty.openings}
+    owed = sortition.slots(beta, step.network.params)
+    state.change(
+        record.author,
+        slots_owed=member.slots_owed + len(owed),
+        duties_met=member.duties_met + 1,
+    )
+    opened: list[Opened] = []
+    for slot in owed:
+        panel = make_panel(step.network, anchor, record.author, beta, slot)
+        opened += _take_slot(step, record, duty, slot, panel, openings.get(slot.index))
+    for index in sorted(state.audits.get((record.author, duty.epoch), {})):
+        if index >= len(owed):
+            _void(step, DisputeKey(record.author, duty.epoch, index), "slot not owed")
+    return opened
+
+
+def refuse_duty(step: Step, author: bytes, duty: Duty) -> str | None:
+    """Why a duty counts for nothing, or None. Its proof was verified when the record was judged."""
+    state, params = step.state, step.network.params
+    member = state.members.get(author)
+    if member is None or not member.active or member.is_convicted:
+        return "author is not an active member"
+    if state.epoch > duty.epoch + params.duty_epochs:
+        return "too late"
+    if not anchor_in_window(duty, state_epoch(step, duty.anchor), params.anchor_lag, params.anchor_window):
+        return "anchor is not of the epochs before"
+    if not step.is_certified(duty.anchor):
+        return "anchor has no certificate here"
+    anchor = step.frame.state_of(duty.anchor)
+    if anchor is None or anchor.beacon != duty.beacon:
+        return "beacon is not the anchor's"
+    then = anchor.members.get(author)
+    if then is None or not then.active or then.vrf_key != duty.vrf_key or then.vrf_key != member.vrf_key:
+        return "key was not a member's at the anchor"
+    if then.class_index != member.class_index:
+        return "class changed since the anchor"
+    return None
+
+
+def count_missed(step: Step) -> None:
+    """Without its duty record an epoch of a member is missed, once no cut can bring it in any more.
+
+    Counted only where a cut to draw from was there, and the member was in it.
+    """
+    state, params = step.state, step.network.params
+    reach = params.anchor_lag + params.anchor_window
+    on_path = set(state.path)
+    anchors = [cut.epoch for key, cut in state.cuts.items() if key in on_path]
+    newest = max(anchors, default=-reach)
+    end = min(state.epoch - params.duty_epochs, newest + reach + 1)  # however long no cut was certified
+    for epoch in range(max(1, step.base.epoch - params.duty_epochs), end):
+        if not any(params.anchor_lag <= epoch - anchor <= reach for anchor in anchors):
+            continue
+        for peer in sorted(state.members):
+            member = state.members[peer]
+            was_member = member.active and member.joined_epoch <= epoch - reach and not member.is_convicted
+            if was_member and (peer, epoch) not in state.duties:
+                state.change(peer, missed_duties=member.missed_duties + 1)
+
+
+def state_epoch(step: Step, cut_id: bytes) -> int | None:
+    cut = step.state.cuts.get(cut_id)
+    return None if cut is None else cut.epoch
+
+
+def anchor_in_window(duty: Duty, anchor_epoch: int | None, lag: int, window: int) -> bool:
+    """Whether the cited cut is old enough to be known to all, and young enough to leave no choice."""
+    return anchor_epoch is not None and lag <= duty.epoch - anchor_epoch <= lag + window
+
+
+def _take_slot(
+    step: Step,
+    record: Record,
+    duty: Duty,
+    slot: sortition.Slot,
+    panel: Panel,
+    opening: Opening | None,
+) -> list[Opened]:
+    state = step.state
+    key = DisputeKey(record.author, duty.epoch, slot.index)
+    note = state.audits.get((record.author, duty.epoch), {}).get(slot.index)
+    if note is None or note.seq >= record.seq:
+        if panel.targets:
+            member = state.members[record.author]
+            state.change(record.author, no_shows=member.no_shows + 1)
+        return []
+    audit = note.audit
+    refused = refuse_audit(audit, duty, panel)
+    if refused is not None:
+        _void(step, key, refused)
+        return []
+    _count_contacts(state, audit)
+    if all(asked.receipt is None for asked in audit.asked):
+        return []
+    sampled = not slot.greedy and step.network.params.temperature_milli > 0
+    permille = step.network.params.spot_check_permille
+    chosen = sortition.is_spot_check(state.beacon, key.challenger, key.epoch, key.slot, permille)
+    if audit.differ or (chosen and is_blameless(step, audit, opening)):
+        return [(audit, record.seq, sampled)]
+    _settle_undisputed(step, audit, opening, sampled=sampled)
+    return []
+
+
+def refuse_audit(audit: Audit, duty: Duty, panel: Panel) -> str | None:
+    """Why an audit of an owed slot counts for nothing, or None."""
+    if audit.anchor != duty.anchor:
+        return "audit and duty cite different cuts"
+    if tuple(asked.responder for asked in audit.asked) != panel.targets:
+        return "asked others than the drawn targets"
+    if audit.is_across != panel.is_across:
+        return "sealed as the slot is not"
+    for asked, class_index in zip(audit.asked, panel.classes, strict=True):
+        if asked.receipt is not None and asked.receipt.class_index != class_index:
+            return "receipt of another class"
+    return None
+
+
+def _void(step: Step, key: DisputeKey, reason: str) -> None:
+    step.state.count(f"void audit: {reason}")
+    member = step.state.members[key.challenger]
+    step.state.change(key.challenger, void_audits=member.void_audits + 1)
+
+
+def _count_contacts(state: State, audit: Audit) -> None:
+    """No answer counts against availability, never against honesty."""
+    for asked in audit.asked:
+        member = state.members.get(asked.responder)
+        if member is None:
+            continue
+        before = member.contacts.get(audit.challenger, Contact(0, 0))
+        answered = 0 if asked.receipt is None else 1
+        contact = Contact(before.asked + 1, before.answered + answered, _timed(member, before.windows, audit, asked))
+        state.change(asked.responder, contacts={**member.contacts, audit.challenger: contact})
+
+
+def _timed(member: Member, windows: tuple[Window, ...], audit: Audit, asked: Asked) -> tuple[Window, ...]:
+    """What the challenger knows of the speed of a peer that claims some hardware, after this answer."""
+    receipt = asked.receipt
+    if receipt is None or not member.hardware or audit.epoch < member.joined_epoch:
+        return windows
+    found = sample(asked.elapsed_ms, receipt.token_count, receipt.first_token_ms, receipt.total_ms)
+    return windows if found is None else observe(windows, audit.epoch, found)
+
+
+def is_blameless(step: Step, audit: Audit, opening: Opening | None) -> bool:
+    """Whether an undisputed audit shows equal answers, or none that is a mismatch, as it says."""
+    return opening is not None and not _abstained(audit, opening) and _fault(step, audit, opening) is None
+
+
+def _abstained(audit: Audit, opening: Opening) -> bool:
+    return opening.class_index is None and not audit.is_across
+
+
+def _fault(step: Step, audit: Audit, opening: Opening) -> str | None:
+    class_index = step.state.members[audit.challenger].class_index
+    return find_fault(step.network, step.network_id, class_index, audit, opening)
+
+
+def find_fault(network: Network, network_id: bytes, class_index: int, audit: Audit, opening: Opening) -> str | None:
+    """Why an undisputed audit does not show what it says, or None. `class_index` is that of its challenger."""
+    own = None if audit.is_across else class_index
+    if opening.class_index != own or not audit.opens(network_id, opening):
+        return "forged opening"
+    if audit.is_across:
+        return find_fault_across(network, network_id, audit, opening)
+    if opening.measures:
+        return "measures in a slot within a class"
+    receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
+    if not all(audit.matches(receipt, opening.output) for receipt in receipts):
+        return "called different answers equal"
+    return None
+
+
+def find_fault_across(network: Network, network_id: bytes, audit: Audit, opening: Opening) -> str | None:
+    if opening.output != NO_OUTPUT:
+        return "forged opening"
+    if not cross_class.fits(audit, opening.measures):
+        return "measures do not fit the receipts"
+    if not cross_class.is_sealed_in(audit, network_id, opening.measures, opening.salts):
+        return "measures are not those that were sealed"
+    judged = cross_class.verdicts(network, audit, opening.measures)
+    return "called a mismatch a match" if any(found is Verdict.MISMATCH for _, _, found in judged) else None
+
+
+def _settle_undisputed(step: Step, audit: Audit, opening: Opening | None, *, sampled: bool) -> None:
+    """An undisputed slot: every answer in it was an agreement, if the opening shows that they are equal. Where a
+    referee judged them, each verdict counts; but nobody earns weight by the challenger's word alone."""
+    state = step.state
+    member = state.members[audit.challenger]
+    if opening is None:
+        state.change(audit.challenger, unopened=member.unopened + 1)
+        return
+    if _abstained(audit, opening):
+        state.count("abstained")
+        return
+    fault = _fault(step, audit, opening)
+    if fault is not None:
+        _void(step, audit.key, fault)
+        return
+    if audit.is_across:
+        cross_class.settle(step, audit, cross_class.verdicts(step.network, audit, opening.measures))
+        return
+    same = [asked.responder for asked in audit.asked if asked.receipt is not None] + [audit.challenger]
+    for peer in same:
+        step.agree(peer, audit)
+    if sampled:
+        credit(state, audit.challenger, same)
+
+
+def credit(state: State, challenger: bytes, same: list[bytes], right: list[bytes] | None = None) -> None:
+    """Credit towards weight: two other weighted members gave the same sampled answer, or the only one that there is.
+
+    Across classes no two answers are the same: there `same` have the same verdict of the `right` answers, and only
+    who gave such an answer gets credit.
+    """
+    weighted = (peer for peer, m in state.members.items() if m.weight and not m.is_convicted)
+    some = frozenset(islice(weighted, CREDIT_OTHERS + 1))
+    agreeing = {p for p in same if (m := state.members.get(p)) and m.weight and not m.is_convicted}
+    for peer in same if right is None else right:
+        needed = min(CREDIT_OTHERS, max(1, len(some - {peer})))
+        member = state.members.get(peer)
+        if member is None or peer == challenger or len(agreeing - {peer}) < needed:
+            continue
+        if challenger not in member.credits:
+            state.change(peer, credits=member.credits | {challenger})

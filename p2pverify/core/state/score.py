@@ -1,0 +1,80 @@
+"""Scores in integers: the sequential test, the 95 % interval, availability, and the standing in a word."""
+
+from enum import StrEnum
+from math import isqrt
+
+from p2pverify.core.contract.network import TestSteps
+from p2pverify.core.inference.speed import median
+from p2pverify.core.state.state import Member
+
+MILLION = 1_000_000
+_Z2 = 38_416  # 1.96 squared, times 10,000
+TRUSTED_AUDITS_MIN = 10
+AVAILABILITY_TRUST_PPM = 900_000
+
+
+class Standing(StrEnum):
+    NEWCOMER = "newcomer"
+    PROBATION = "probation"
+    TRUSTED = "trusted"
+    SUSPECT = "suspect"
+    CONVICTED = "convicted"
+    GONE = "gone"
+
+
+def cusum(before: int, dissents: int, agreements: int, steps: TestSteps) -> int:
+    """The test after some dissents and agreements of one kind."""
+    return add_evidence(before, dissents * steps.up - agreements * steps.down)
+
+
+def add_evidence(before: int, evidence: int) -> int:
+    """One step of the test: floor 0 after the sum, in favour of the accused."""
+    return max(0, before + evidence)
+
+
+def interval_ppm(agreements: int, dissents: int) -> tuple[int, int]:
+    """Wilson's 95 % score interval (Wilson 1927) of the agreement rate, in parts per million.
+
+    The lower end is rounded down and the upper end up. Nothing known gives the whole range.
+    """
+    n = agreements + dissents
+    if n == 0:
+        return 0, MILLION
+    # (p + z²/2n ± z·sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n), all multiplied by n·20,000
+    centre = 20_000 * agreements + _Z2
+    # z·sqrt(...)·n·20,000 = sqrt(z²·10,000 · (40,000·a·d/n + z²·10,000))
+    radicand = _Z2 * (40_000 * agreements * dissents + _Z2 * n)
+    scale = 2 * (10_000 * n + _Z2)
+    spread = isqrt(-(-radicand // n)) + 1
+    low = max(0, centre - spread) * MILLION // scale
+    high = min(MILLION, -(-(centre + spread) * MILLION // scale))
+    return low, high
+
+
+def availability_ppm(member: Member, weighted: frozenset[bytes]) -> int | None:
+    """Median over distinct weighted challengers of the share of requests that were answered; None if none asked."""
+    shares = [
+        contact.answered * MILLION // contact.asked
+        for challenger, contact in member.contacts.items()
+        if challenger in weighted and contact.asked
+    ]
+    return median(shares) if shares else None
+
+
+def standing(member: Member, suspect_at: int, availability: int | None, epoch: int) -> Standing:
+    """The standing of a member; rules from the strongest to the weakest. `suspect_at` is the step up of one dissent.
+
+    Who does not answer is not trusted, but never suspect: that word is about honesty.
+    """
+    if member.is_convicted:
+        return Standing.CONVICTED
+    if not member.active:
+        return Standing.GONE if member.joined_index else Standing.NEWCOMER
+    if member.cusum >= suspect_at or epoch <= member.fork_until:
+        return Standing.SUSPECT
+    if member.audits == 0:
+        return Standing.NEWCOMER
+    answers = availability is None or availability >= AVAILABILITY_TRUST_PPM
+    if member.weight and member.audits >= TRUSTED_AUDITS_MIN and answers:
+        return Standing.TRUSTED
+    return Standing.PROBATION

@@ -1,0 +1,312 @@
+"""The state that a fold carries from cut to cut. Values only; `step` computes the next one.
+
+Disputes and notes are immutable, members are copied before their first change in a step, and so are the dictionaries
+that hold them: a state that was computed never changes, and many machines may hold the same one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
+from typing import Any
+
+from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.sortition import first_beacon
+from p2pverify.core.inference.compare import Measures
+from p2pverify.core.inference.speed import Window
+from p2pverify.core.records.audit import Audit
+from p2pverify.core.records.cut import Cut, Head, ledger_root
+from p2pverify.core.records.lots import EVERYONE
+from p2pverify.core.records.vote import DisputeKey
+
+#: For how many cuts a state remembers cuts, signatures and marks at most: beyond every deadline of the contract.
+MEMORY_CUTS = 320
+
+
+#: Who is convicted at a cut, and why, sorted by peer.
+Convictions = tuple[tuple[bytes, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How often one challenger asked a peer, how often it got an answer, and how fast those were."""
+
+    asked: int
+    answered: int
+    windows: tuple[Window, ...] = ()
+
+
+@dataclass(slots=True)
+class Member:
+    """A peer as the records show it. Counts are of owed slots with the derived question only.
+
+    Only `State.change` writes to it, and only to a copy that belongs to the state under construction.
+    """
+
+    founder: bool = False
+    active: bool = False
+    class_index: int = 0
+    vrf_key: bytes = bytes(32)
+    hardware: str = ""
+    joined_epoch: int = 0
+    joined_index: int = 0
+    weight: int = 0
+    agreements: int = 0
+    dissents: int = 0
+    inconclusive: int = 0
+    disputes_lost: int = 0
+    no_shows: int = 0
+    missed_duties: int = 0
+    unopened: int = 0
+    slots_owed: int = 0
+    duties_met: int = 0
+    void_audits: int = 0
+    cusum: int = 0
+    last_audit_epoch: int = -1
+    convicted_epoch: int = -1
+    convicted_after: int = 0
+    conviction: str = ""
+    fork_until: int = -1
+    forks: frozenset[int] = frozenset()  # numbers at which its log is known to fork
+    contacts: Mapping[bytes, Contact] = field(default_factory=dict)
+    auditors: frozenset[bytes] = frozenset()  # challengers of its judged answers; told to people, in no signed view
+    credits: frozenset[bytes] = frozenset()
+
+    @property
+    def is_convicted(self) -> bool:
+        return self.convicted_epoch >= 0
+
+    @property
+    def audits(self) -> int:
+        """Judged answers."""
+        return self.agreements + self.dissents
+
+    def may_vote(self, epoch: int) -> bool:
+        """Whether the peer belongs to an electorate: that of its class, and those across classes."""
+        return self.active and self.weight > 0 and not self.is_convicted and epoch > self.fork_until
+
+
+_fields_of: Callable[[Member], tuple[Any, ...]] = attrgetter(*(each.name for each in fields(Member)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A counted commit: the seal, the number of its record, and the stage of the dispute in which it was made."""
+
+    commit: bytes
+    seq: int
+    stage: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An opened answer. `shown` is there if others had opened theirs before it was sealed."""
+
+    output: bytes
+    shown: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """An open or decided dispute. `opened_index` is the path index of the cut that first held audit and duty,
+    `closed_index` that of the cut that first closed a sealing, or -1. `measures` are those that votes across classes
+    give, by the digest that is voted on; `shown` is the work by which most came to the decision.
+
+    The rest is of the stage that it is in, which began at `stage_index`. `sealed_index` is that of the cut that closed
+    its sealing, or -1. For a committee: the beacon of the cut after the beginning (empty before), of how many `voters`
+    the lots are drawn, the `lots` of those who sealed, and the `seats` once the sealing is closed. `heard` had a seat
+    in an earlier stage.
+    """
+
+    audit: Audit
+    opened_index: int
+    opened_epoch: int
+    duty_seq: int
+    electorate: frozenset[bytes]
+    sampled: bool
+    closed_index: int = -1
+    commits: Mapping[bytes, Sealed] = field(default_factory=dict)  # by voter
+    votes: Mapping[bytes, Answer] = field(default_factory=dict)  # by voter
+    settled: frozenset[bytes] = frozenset()
+    decision: bytes | None = None
+    shown: Mapping[int, bytes] = field(default_factory=dict)  # by stage
+    measures: Mapping[bytes, Measures] = field(default_factory=dict)
+    stage: int = EVERYONE
+    stage_index: int = 0
+    sealed_index: int = -1
+    beacon: bytes = b""
+    voters: int = 0
+    lots: Mapping[bytes, bytes] = field(default_factory=dict)  # voter -> VRF output
+    seats: frozenset[bytes] = frozenset()
+    heard: frozenset[bytes] = frozenset()
+
+    @property
+    def key(self) -> DisputeKey:
+        return self.audit.key
+
+    @property
+    def is_across(self) -> bool:
+        return self.audit.is_across
+
+
+@dataclass(frozen=True, slots=True)
+class DutyNote:
+    """That an author's duty of an epoch was seen, and the digest of its payload."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuditNote:
+    """An audit that waits for its duty."""
+
+    audit: Audit
+    body: bytes
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyConflict:
+    """What is proven of a key that has not joined: `forks` as a member's, whether it made two claims on one slot, and
+    the index of the cut that brought the newest proof."""
+
+    forks: frozenset[int] = frozenset()
+    is_slot: bool = False
+    since: int = 0  # index
+
+
+@dataclass(slots=True)
+class State:
+    """Everything a fold knows at a cut. `index` counts cuts on the path from the network (index 0).
+
+    What the state remembers for a while is forgotten by index, never by epoch: a pause of any length, in which no cut
+    is certified, makes it forget nothing.
+    """
+
+    id: bytes
+    epoch: int
+    index: int
+    beacon: bytes
+    heads: dict[bytes, Head]
+    path: tuple[bytes, ...]
+    members: dict[bytes, Member]
+    audits: dict[tuple[bytes, int], Mapping[int, AuditNote]] = field(default_factory=dict)  # by slot
+    duties: dict[tuple[bytes, int], DutyNote] = field(default_factory=dict)
+    disputes: dict[DisputeKey, Dispute] = field(default_factory=dict)
+    dissent_marks: dict[tuple[bytes, int], int] = field(default_factory=dict)  # peer, epoch of the slot -> index
+    cuts: dict[bytes, Cut] = field(default_factory=dict)
+    cut_authors: dict[tuple[bytes, int, bytes], bytes] = field(default_factory=dict)
+    signatures: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
+    noted: dict[bytes, int] = field(default_factory=dict)  # cut -> index at which it, or a signature of it, came in
+    early_conflicts: dict[bytes, EarlyConflict] = field(default_factory=dict)  # by accused
+    last_signed: dict[bytes, bytes] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    admitted_epoch: int = -1
+    convicted: frozenset[bytes] = frozenset()
+    changed: set[bytes] = field(default_factory=set)
+    _ledger_root: bytes = b""
+    _total_weight: int = -1
+    _by_classes: dict[tuple[int, ...], list[bytes]] = field(default_factory=dict)
+    _voters: dict[int, int] = field(default_factory=dict)
+
+    def successor(self, cut_id: bytes, epoch: int, heads: dict[bytes, Head]) -> "State":
+        """A copy to build the next state in."""
+        return State(
+            cut_id,
+            epoch,
+            self.index + 1,
+            self.beacon,
+            heads,
+            (*self.path, cut_id)[-MEMORY_CUTS:],
+            dict(self.members),
+            dict(self.audits),
+            dict(self.duties),
+            dict(self.disputes),
+            dict(self.dissent_marks),
+            dict(self.cuts),
+            dict(self.cut_authors),
+            dict(self.signatures),
+            dict(self.noted),
+            dict(self.early_conflicts),
+            dict(self.last_signed),
+            dict(self.totals),
+            self.admitted_epoch,
+            self.convicted,
+        )
+
+    def named(self, cut_id: bytes) -> "State":
+        """The same state under the id of its cut: nothing else in it depends on the id."""
+        return replace(self, id=cut_id, path=(*self.path[:-1], cut_id))
+
+    # Worked out when first asked for; so these five are for a state that is computed, not for one in progress.
+
+    @property
+    def total_weight(self) -> int:
+        if self._total_weight < 0:
+            self._total_weight = sum(m.weight for m in self.members.values())
+        return self._total_weight
+
+    @property
+    def ledger_root(self) -> bytes:
+        """The Merkle root over all heads, sorted by author."""
+        if not self._ledger_root:
+            self._ledger_root = ledger_root(self.heads[author] for author in sorted(self.heads))
+        return self._ledger_root
+
+    def is_forked(self, author: bytes, seq: int) -> bool:
+        """Whether an author is known to have forked its log at this number or before it."""
+        member = self.members.get(author)
+        return member is not None and any(fork <= seq for fork in member.forks)
+
+    def weight_of(self, peers: Iterable[bytes]) -> int:
+        return sum(self.members[p].weight for p in peers if p in self.members)
+
+    def candidates(self, challenger: bytes, classes: tuple[int, ...]) -> list[bytes]:
+        """Whom a challenger's slots may ask: members of the classes that are not convicted, sorted."""
+        known = self._by_classes.get(classes)
+        if known is None:
+            known = self._by_classes[classes] = sorted(
+                peer for peer, m in self.members.items() if m.active and m.class_index in classes and not m.is_convicted
+            )
+        return [peer for peer in known if peer != challenger]
+
+    def voters_in(self, class_index: int) -> int:
+        """How many members of a class may vote."""
+        known = self._voters.get(class_index)
+        if known is None:
+            known = self._voters[class_index] = len(self.electorate((class_index,)))
+        return known
+
+    def electorate(self, classes: tuple[int, ...]) -> frozenset[bytes]:
+        """The members of the classes that may vote, in a state that may still be in progress."""
+        return frozenset(
+            peer for peer, m in self.members.items() if m.class_index in classes and m.may_vote(self.epoch)
+        )
+
+    def change(self, peer: bytes, **changes: object) -> None:
+        """Change a member in this state alone: its first change makes it a copy of its own."""
+        member = self.members[peer]
+        if peer not in self.changed:
+            self.changed.add(peer)
+            member = self.members[peer] = Member(*_fields_of(member))
+        for name, value in changes.items():
+            setattr(member, name, value)
+
+    def count(self, what: str) -> None:
+        self.totals[what] = self.totals.get(what, 0) + 1
+
+    def convict(self, peer: bytes, reason: str) -> None:
+        """Final: the first conviction stands."""
+        member = self.members.get(peer)
+        if member is not None and not member.is_convicted:
+            self.change(peer, convicted_epoch=self.epoch, convicted_after=member.audits, conviction=reason)
+            self.convicted |= {peer}
+
+    def convictions(self) -> Convictions:
+        """Who is convicted, and why, sorted by peer."""
+        return tuple((peer, self.members[peer].conviction) for peer in sorted(self.convicted))
+
+
+def genesis(network: Network) -> State:
+    """The state before any record: the founders weigh 1 each."""
+    founders = {key: Member(founder=True, weight=1) for key in network.founders}
+    return State(network.id, 0, 0, first_beacon(network.id), {}, (network.id,), founders)

@@ -1,0 +1,185 @@
+"""A step of the fold in progress: what its parts share, what it knows of other cuts, and what counts as a certificate
+inside a cut.
+
+Whatever a step says of another cut it says from the records inside its own: what lies outside can differ from peer to
+peer.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from p2pverify.core.contract.network import Network, TestSteps, test_steps
+from p2pverify.core.records.audit import Audit
+from p2pverify.core.records.cut import Head
+from p2pverify.core.state.state import Convictions, Member, State
+
+#: How many cuts back on the path a base may lie.
+NEAR_CUTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a step may ask about other cuts: their states, whether heads are nested, and whom they convict."""
+
+    state_of: Callable[[bytes], State | None]
+    contains: Callable[[Mapping[bytes, Head], Iterable[Head]], bool]
+    convictions_of: Callable[[Iterable[bytes]], list[Convictions]]
+
+
+@dataclass(slots=True)
+class Step:
+    """A step in progress: the state under construction, and the sum of what each peer's agreements and dissents in it
+    weigh in the sequential test, in 1/1024 nat."""
+
+    network: Network
+    network_id: bytes
+    base: State
+    state: State
+    frame: Frame
+    steps: tuple[TestSteps, ...]
+    evidence: dict[bytes, int] = field(default_factory=dict)
+    _shares: dict[tuple[bytes, int], bool] = field(default_factory=dict)
+    _inside: dict[bytes, bool] = field(default_factory=dict)
+
+    def test_of(self, member: Member, across: int | None) -> TestSteps:
+        """The steps of an observation: of the member's class, or of an answer that was judged across classes as one of
+        the class `across`."""
+        if across is None:
+            return self.steps[member.class_index]
+        return across_steps(self.network, across)
+
+    def agree(self, peer: bytes, audit: Audit, *, across: int | None = None) -> None:
+        """An agreement in an audit, within the peer's class or as an answer of the class `across`."""
+        member = self.state.members.get(peer)
+        if member is None:
+            return
+        self.evidence[peer] = self.evidence.get(peer, 0) - self.test_of(member, across).down
+        self.state.change(
+            peer,
+            agreements=member.agreements + 1,
+            last_audit_epoch=max(member.last_audit_epoch, audit.epoch),
+            auditors=_with(member.auditors, audit.challenger),
+        )
+
+    def abstain(self, peer: bytes) -> None:
+        """An answer that could not be told from a right nor from a wrong one: shown, and of no weight."""
+        member = self.state.members.get(peer)
+        if member is not None:
+            self.state.change(peer, inconclusive=member.inconclusive + 1)
+
+    def dissent(self, peer: bytes, audit: Audit, *, across: int | None = None) -> None:
+        """At most one per accused and epoch of the slot; further ones count for nothing."""
+        member = self.state.members.get(peer)
+        if member is None or (peer, audit.epoch) in self.state.dissent_marks:
+            return
+        self.state.dissent_marks[peer, audit.epoch] = self.state.index
+        self.evidence[peer] = self.evidence.get(peer, 0) + self.test_of(member, across).up
+        self.state.change(
+            peer,
+            dissents=member.dissents + 1,
+            disputes_lost=member.disputes_lost + 1,
+            last_audit_epoch=max(member.last_audit_epoch, audit.epoch),
+            auditors=_with(member.auditors, audit.challenger),
+        )
+
+    # ------------------------------------------------------------ other cuts
+
+    def holds(self, cut_id: bytes) -> bool:
+        """Whether this very cut contains another one that is remembered, with the cuts that it stands on.
+
+        Asked only after the step has taken all cuts, so the answer can be remembered.
+        """
+        known = self._inside.get(cut_id)
+        if known is None:
+            known = self._inside[cut_id] = self._is_on_path(cut_id) or self._is_inside(cut_id)
+        return known
+
+    def _is_inside(self, cut_id: bytes) -> bool:
+        cut = self.state.cuts.get(cut_id)
+        if cut is None or not self._is_recent(cut.base):
+            return False
+        return self.holds(cut.base) and self.frame.contains(self.state.heads, cut.moved)
+
+    def is_nested(self, inner: bytes, outer: bytes) -> bool:
+        """Whether one cut contains another; this one holds both. So their heads lie on the same branches."""
+        on_path, cut = self.base.path, self.state.cuts[outer]
+        if inner in (outer, cut.base):
+            return True
+        if inner in on_path and cut.base in on_path and on_path.index(inner) <= on_path.index(cut.base):
+            return True
+        small, large = self._heads(inner), self._heads(outer)
+        forked = self.state.is_forked  # what signers need not contain, they are not convicted for
+        return all(
+            (author in large and large[author][1] >= head[1]) or forked(author, head[1])
+            for author, head in small.items()
+        )
+
+    def _heads(self, cut_id: bytes) -> dict[bytes, Head]:
+        """All heads of a cut that this one holds."""
+        if self._is_on_path(cut_id):
+            state = self.frame.state_of(cut_id)
+            assert state is not None  # the path was folded
+            return state.heads
+        cut = self.state.cuts[cut_id]
+        return {**self._heads(cut.base), **{head[0]: head for head in cut.moved}}
+
+    def _is_on_path(self, cut_id: bytes) -> bool:
+        return cut_id in self.base.path
+
+    def _is_recent(self, base: bytes) -> bool:
+        """Whether a base is near enough to look at: nobody can make us fold from the beginning again."""
+        near = self.base.path[-NEAR_CUTS:]
+        beside = self.state.cuts.get(base)
+        return base in near or (beside is not None and beside.base in near)
+
+    # ------------------------------------------------------------ certificates
+
+    def is_certified(self, cut_id: bytes) -> bool:
+        """Whether the records of this very cut hold a certificate: signatures of two thirds of the weight.
+
+        The weight is that of the certified cut's own base.
+        """
+        return self._is_signed_by(cut_id, 2, or_equal=True)
+
+    def is_supported(self, cut_id: bytes) -> bool:
+        """More than a third of the weight signed: at least one honest fold gave the cut's view."""
+        return self._is_signed_by(cut_id, 1, or_equal=False)
+
+    def _is_signed_by(self, cut_id: bytes, thirds: int, *, or_equal: bool) -> bool:
+        """Asked only after the step has taken all signatures, so the answer can be remembered."""
+        known = self._shares.get((cut_id, thirds))
+        if known is None:
+            known = self._count_signatures(cut_id, thirds, or_equal=or_equal)
+            self._shares[cut_id, thirds] = known
+        return known
+
+    def _count_signatures(self, cut_id: bytes, thirds: int, *, or_equal: bool) -> bool:
+        cut = self.state.cuts.get(cut_id)
+        if cut is None:
+            return cut_id == self.network_id
+        # Whether a cut outside of this one is certified must not depend on what else is held here.
+        if not (self._is_recent(cut.base) and self.holds(cut_id)):
+            return False
+        base = self.frame.state_of(cut.base)
+        if base is None:
+            return False
+        signed = 3 * base.weight_of(self.state.signatures.get(cut_id, frozenset()))
+        needed = thirds * base.total_weight
+        return signed >= needed if or_equal else signed > needed
+
+
+def _with(peers: frozenset[bytes], peer: bytes) -> frozenset[bytes]:
+    return peers if peer in peers else peers | {peer}
+
+
+def class_steps(network: Network) -> tuple[TestSteps, ...]:
+    p = network.params
+    return tuple(test_steps(c.honest_ppm, p.cheat_ppm, p.conviction_odds) for c in network.classes)
+
+
+def across_steps(network: Network, class_index: int) -> TestSteps:
+    """The steps of answers of a class that a referee judges. Raises ValueError for a class of which it judges none."""
+    p, bounds = network.params, network.classes[class_index].across
+    if bounds is None:
+        raise ValueError("answers of this class are never judged across classes")
+    return test_steps(bounds.honest_ppm, p.cheat_ppm, p.conviction_odds)

@@ -1,0 +1,95 @@
+"""Weight, 0 or 1: who may certify cuts and vote. It changes slowly, so that quorums of nearby cuts keep meeting."""
+
+from dataclasses import dataclass
+
+from p2pverify.core.encoding.canon import digest
+from p2pverify.core.state.score import AVAILABILITY_TRUST_PPM, availability_ppm
+from p2pverify.core.state.state import Member, State
+from p2pverify.core.state.transition import Step
+
+ADMIT = "p2pverify/admit/1"
+#: Nobody earns weight beside so many who have it: a cut must hold the heads of all who signed its base.
+WEIGHTED_MAX = 512
+#: While fewer members have weight, agreement with one or two of them is quickly found: a newcomer must also have
+#: answered so many of their requests.
+FEW_WEIGHTED = 3
+ANSWERS_MIN = 10
+
+
+def update(step: Step) -> None:
+    """Take weight from the convicted, the forked and those who left, give it to one newcomer that earned it; all
+    within the cap. The last one with weight keeps it: without any, no cut could ever be certified again."""
+    state, params = step.state, step.network.params
+    left = params.weight_changes_per_cut
+    before = [peer for peer, m in state.members.items() if m.weight]
+    losing = sorted((max(m.convicted_epoch, 0), peer) for peer in before if _loses(m := state.members[peer], state))
+    for _, peer in losing[: min(left, len(before) - 1)]:
+        state.change(peer, weight=0)
+        left -= 1
+    for peer, member in sorted(state.members.items()):
+        if left and _regains(member, state.epoch):
+            state.change(peer, weight=1)
+            left -= 1
+    if left and state.epoch >= state.admitted_epoch + params.admission_epochs:
+        weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
+        earned = [peer for peer, m in state.members.items() if has_earned_weight(state, m, weighted)]
+        if earned and len(weighted) < WEIGHTED_MAX:
+            chosen = min(earned, key=lambda peer: digest([ADMIT, state.beacon, peer]))
+            state.change(chosen, weight=1)
+            state.admitted_epoch = state.epoch
+
+
+def _loses(member: Member, state: State) -> bool:
+    """Whether a member with weight may not keep it. A founder that has not joined yet did not leave."""
+    has_left = not member.active and member.joined_index > 0
+    return member.is_convicted or state.epoch <= member.fork_until or has_left
+
+
+def _regains(member: Member, epoch: int) -> bool:
+    """A founder whose log forked gets its weight back after the penalty, unless it left."""
+    ended = member.fork_until >= 0 and epoch > member.fork_until
+    return member.founder and member.active and not member.weight and ended and not member.is_convicted
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """A condition of weight that a member does not meet: it `has` less than it `needs`.
+
+    `what` is "membership" or "no conviction" (0 of 1), "end of the fork's penalty" (epoch), "agreement" (challengers
+    with weight that found it right), "answers" (to challengers with weight), "availability" (parts per million),
+    "duties" (epochs) or "slots shown".
+    """
+
+    what: str
+    has: int
+    needs: int
+
+
+def has_earned_weight(state: State, member: Member, weighted: frozenset[bytes]) -> bool:
+    """Whether a member without weight lacks nothing. `weighted` are the members with weight, which is 1 each."""
+    return not member.weight and not lacking(state, member, weighted)
+
+
+def lacking(state: State, member: Member, weighted: frozenset[bytes]) -> tuple[Lack, ...]:
+    """What a member still lacks for weight: agreement with challengers of more than a third of the weight, and duties
+    met. Only a member can meet the rest. A turn comes after that: see `update`."""
+    if not member.active:
+        return (Lack("membership", 0, 1),)
+    duties_due = state.index - member.joined_index - 4
+    answers_due = ANSWERS_MIN if len(weighted) < FEW_WEIGHTED else 0
+    answers = sum(contact.answered for peer, contact in member.contacts.items() if peer in weighted)
+    conditions = (
+        Lack("no conviction", int(not member.is_convicted), 1),
+        Lack("end of the fork's penalty", state.epoch, member.fork_until + 1),
+        Lack("agreement", len(member.credits & weighted), len(weighted) // 3 + 1),
+        Lack("answers", answers, answers_due),
+        Lack("availability", availability_ppm(member, weighted) or 0, AVAILABILITY_TRUST_PPM),
+        Lack("duties", member.duties_met, _nine_tenths(duties_due)),
+        Lack("slots shown", member.slots_owed - member.no_shows, _nine_tenths(member.slots_owed)),
+    )
+    return tuple(each for each in conditions if each.has < each.needs)
+
+
+def _nine_tenths(number: int) -> int:
+    """Rounded up."""
+    return -(-9 * number // 10)

@@ -1,0 +1,1 @@
+"""Making two sets of records equal, request by request."""

@@ -1,0 +1,309 @@
+"""Making two sets of records equal: one session fetches from one neighbour what is missing here.
+
+The session reconciles the two sets (`negentropy`), fetches the missing records in pages, oldest epochs first, and
+compares the newest certified cuts. Fingerprints are sums, and whoever mints records can forge one: so if a neighbour's
+certified cut stays unknown although the sets seem equal, the epochs are compared by digests that nobody can forge, and
+ids are listed. Each side fetches for itself, and nothing is left out: what a convicted peer signed, and all branches
+of a fork, are in the set like everything else.
+
+No I/O and no clock: a session makes requests and reads answers, `sync_server` answers them. The records that come out
+of a session are judged and taken by the caller.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.records.cost import Claim, peek
+from p2pverify.core.records.cut import decode_cut
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.sync.index import RecordIndex
+from p2pverify.core.sync.memory import SyncMemory
+from p2pverify.core.sync.messages import (
+    ANSWER_BYTES_MAX,
+    FETCH_IDS_MAX,
+    LIST_IDS_MAX,
+    RECORD_ITEM_BYTES_MAX,
+    AskDigests,
+    AskFinal,
+    AskIds,
+    Digests,
+    Fetch,
+    Final,
+    FinalCut,
+    Ids,
+    Reconcile,
+    Reconciled,
+    Records,
+    Request,
+    decode_answer,
+)
+from p2pverify.core.sync.negentropy import Initiator
+
+REQUESTS_MAX = 4_096  # of one session
+ROUNDS_MAX = 256  # of reconciliation in a row that show nothing to fetch
+USELESS_MAX = 4_096  # ids of one session that were not delivered, or refused when they came
+NO_ID = bytes(32)
+
+
+class SyncContext(Protocol):
+    """What synchronising reads; a machine's context fits."""
+
+    @property
+    def key(self) -> bytes: ...
+
+    @property
+    def network_id(self) -> bytes: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def fold(self) -> Fold: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do next: send `request`, the session being over if there is none; and take `records` in their order.
+
+    The request may be sent first, so that the neighbour works meanwhile. The records must have been judged, and taken
+    or refused, before the answer is given to `receive`, and before `end`.
+    """
+
+    records: tuple[bytes, ...]
+    request: bytes | None
+
+
+class SyncSession:
+    """Fetches from one neighbour what we lack.
+
+    `index` holds the ledger's records; `memory` is this neighbour's, from the sessions before; `claimed` holds the ids
+    that sessions with other neighbours are fetching right now. `start` gives the first request, `receive` reads an
+    answer and says what to do next, `end` follows the last step, and `release` follows whatever ended the session.
+    """
+
+    def __init__(self, context: SyncContext, index: RecordIndex, memory: SyncMemory, claimed: set[bytes]) -> None:
+        self._context = context
+        self._memory = memory
+        self._claimed = claimed
+        self._initiator = Initiator(index)
+        self._index = index
+        self._sent: Request = AskFinal()
+        self._requests = 0
+        self._message: bytes | None = None  # the next one of the reconciliation
+        self._rounds = 0  # without anything to fetch
+        self._needs: deque[bytes] = deque()
+        self._fetching: tuple[bytes, ...] = ()
+        self._delivered: dict[bytes, Claim] = {}  # by id, those of the last answer
+        self._has_asked_final = False
+        self._digest_epoch: int | None = None  # from which on epochs are to be compared
+        self._epochs: deque[int] = deque()  # whose ids are to be listed
+        self._after = NO_ID  # the last id that was listed
+        self._taken_before: int | None = None  # the comparison of all epochs, if there is one
+        self._elsewhere: set[bytes] = set()  # ids that were left to other sessions
+        self._has_ended = False
+        self._gave_up = False
+        self._lacks_own = False
+        self.fetched = 0  # records that came
+        self.taken = 0  # of these those that were new and are kept
+        self.useless = 0  # ids that were announced and not delivered, or refused when they came
+
+    # ------------------------------------------------------------ the door
+
+    def start(self) -> bytes:
+        """The first request."""
+        self._memory.begin()
+        self._message = self._initiator.initiate()
+        request = self._next()
+        assert request is not None
+        return request
+
+    def receive(self, data: bytes) -> Step:
+        """Read the answer to the last request. Raises RemoteProtocolError."""
+        self._look_back()
+        answer = decode_answer(data)
+        records: tuple[bytes, ...] = ()
+        match self._sent, answer:
+            case Reconcile(), Reconciled():
+                self._read_message(answer.message)
+            case Fetch(), Records():
+                self._read_records(self._sent.ids, answer.records, len(data))
+                records = answer.records
+            case AskFinal(), Final():
+                self._read_final(answer.cut)
+            case AskDigests(), Digests():
+                self._read_digests(self._sent.epoch, answer)
+            case AskIds(), Ids():
+                self._read_ids(self._sent, answer.ids)
+            case _:
+                raise RemoteProtocolError("an answer to another request")
+        return Step(records, self._next())
+
+    def end(self) -> None:
+        """The last records were taken: note what became of them."""
+        self._look_back()
+        self._has_ended = True
+        if self._taken_before is not None:
+            self._memory.listed(useful=self.taken > self._taken_before)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that the neighbour holds is here, apart from what was refused of others.
+
+        Of the own log nothing may be missing: whether it was refused, withheld, or waits for a record before it.
+        """
+        is_whole = self._has_ended and not (self._gave_up or self._lacks_own)
+        ledger = self._context.ledger
+        return (
+            is_whole and self._memory.unknown_cut == NO_ID and all(record_id in ledger for record_id in self._elsewhere)
+        )
+
+    def release(self) -> None:
+        """Leave to other sessions what this one was fetching."""
+        self._claimed.difference_update(self._fetching)
+        self._fetching = ()
+
+    # ------------------------------------------------------------ asking
+
+    def _next(self) -> bytes | None:
+        """The next request, or None if there is nothing more to ask, or if it leads nowhere."""
+        if self._requests == REQUESTS_MAX or self._rounds == ROUNDS_MAX or self.useless > USELESS_MAX:
+            self._gave_up = True
+            return None
+        request = self._choose()
+        if request is None:
+            return None
+        self._requests += 1
+        self._sent = request
+        return request.encode()
+
+    def _choose(self) -> Request | None:
+        self._fetching = self._claim()
+        if self._fetching:
+            return Fetch(self._fetching)
+        if self._message is not None:
+            message, self._message = self._message, None
+            return Reconcile(self._context.network_id, message)
+        if self._epochs:
+            return AskIds(self._epochs[0], self._after)
+        if self._digest_epoch is not None:
+            epoch, self._digest_epoch = self._digest_epoch, None
+            return AskDigests(epoch)
+        if not self._has_asked_final:
+            self._has_asked_final = True
+            return AskFinal()
+        return None
+
+    def _claim(self) -> tuple[bytes, ...]:
+        """The next ids to fetch, which nobody else is fetching."""
+        found: list[bytes] = []
+        while self._needs and len(found) < FETCH_IDS_MAX:
+            record_id = self._needs.popleft()
+            if record_id in self._context.ledger:
+                continue
+            if record_id in self._claimed:
+                self._elsewhere.add(record_id)
+            else:
+                self._claimed.add(record_id)
+                found.append(record_id)
+        return tuple(found)
+
+    # ------------------------------------------------------------ reading
+
+    def _read_message(self, message: bytes) -> None:
+        self._message, found = self._initiator.reconcile(message)
+        self._need(found.need)
+        self._rounds = 0 if self._needs else self._rounds + 1
+
+    def _need(self, ids: tuple[bytes, ...]) -> None:
+        self._needs.extend(record_id for record_id in ids if not self._memory.is_refused(record_id))
+
+    def _read_records(self, asked: tuple[bytes, ...], records: tuple[bytes, ...], size: int) -> None:
+        self.release()
+        missing = dict.fromkeys(asked)
+        for data in records:
+            claim = peek(data)
+            record_id = NO_ID if claim is None else claim.id
+            if claim is None or record_id not in missing:
+                raise RemoteProtocolError("a record that was not asked for")
+            del missing[record_id]
+            self._delivered[record_id] = claim
+        self.fetched += len(records)
+        if records and size + RECORD_ITEM_BYTES_MAX > ANSWER_BYTES_MAX:
+            self._needs.extendleft(reversed(missing))  # there was no room
+        else:
+            for record_id in missing:
+                self._refuse(record_id)
+
+    def _look_back(self) -> None:
+        """See which of the records that came before were taken."""
+        ledger = self._context.ledger
+        for record_id, claim in self._delivered.items():
+            if record_id in ledger:
+                self.taken += 1
+            elif claim.author == self._context.key:
+                self._lacks_own = True  # asked for again in every session
+                self.useless += 1
+            elif ledger.is_awaited(claim.author, claim.prev):
+                self._memory.refuse(record_id)  # it is here, and waits: no need to ask again
+            else:
+                self._refuse(record_id)
+        self._delivered.clear()
+
+    def _refuse(self, record_id: bytes) -> None:
+        self.useless += 1
+        self._memory.refuse(record_id)
+
+    # ------------------------------------------------------------ certified cuts
+
+    def _read_final(self, cut: FinalCut | None) -> None:
+        """Compare the neighbour's newest certified cut with what is certified here.
+
+        Of a cut that is not, something may just be on its way; if it is still unknown in the next session, although
+        all records were fetched, the fingerprints must have been forged.
+        """
+        if cut is None or self._is_final_here(cut):
+            self._memory.unknown_cut = NO_ID
+            return
+        record = self._context.ledger.get(cut.cut)
+        if record is not None:
+            if record.kind != Kind.CUT:
+                raise RemoteProtocolError("a certified cut that is no cut")
+            payload = decode_cut(record.payload)
+            if (payload.ledger_root, payload.view_root) != (cut.ledger_root, cut.view_root):
+                raise RemoteProtocolError("roots that are not those of the cut")
+        if self._memory.unknown_cut == cut.cut and self._memory.may_list:
+            self._taken_before = self.taken
+            self._digest_epoch = 0
+        self._memory.unknown_cut = cut.cut
+
+    def _is_final_here(self, cut: FinalCut) -> bool:
+        """Whether the cut adds nothing to what is final here. Who is behind will ask us, in its turn."""
+        fold = self._context.fold
+        latest = fold.latest
+        if cut.index < latest.index or fold.is_certified(cut.cut) or cut.cut in latest.path:
+            return True
+        ours = self._context.ledger.get(latest.id)
+        return ours is not None and decode_cut(ours.payload).ledger_root == cut.ledger_root
+
+    def _read_digests(self, epoch: int, answer: Digests) -> None:
+        for found, digest in answer.digests:
+            if found < epoch:
+                raise RemoteProtocolError("a digest of an epoch that was not asked for")
+            if digest != self._index.epoch_digest(found):
+                self._epochs.append(found)
+        if answer.more:
+            self._digest_epoch = answer.digests[-1][0] + 1
+
+    def _read_ids(self, sent: AskIds, ids: tuple[bytes, ...]) -> None:
+        if ids and ids[0] <= sent.after:
+            raise RemoteProtocolError("ids that were not asked for")
+        self._need(ids)
+        if len(ids) == LIST_IDS_MAX:
+            self._after = ids[-1]
+        else:
+            self._epochs.popleft()
+            self._after = NO_ID
