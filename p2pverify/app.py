@@ -20,18 +20,18 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.machine import Machine
-from p2pverify.engine.cheat_spec import CheatSpec, parse_spec
-from p2pverify.node.classes import expected_weights, match_class
+from p2pverify.engine.cheats.spec import CheatSpec, parse_spec
 from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.driver import Driver
-from p2pverify.node.home import Home
-from p2pverify.node.kinds import EngineKind
-from p2pverify.node.manifestfile import describes
+from p2pverify.node.endpoints.proof import home_key
+from p2pverify.node.engines.classes import expected_weights, match_class
+from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.selftest import run_selftest
+from p2pverify.node.files.home import Home
+from p2pverify.node.files.manifestfile import describes
 from p2pverify.node.ports import GENERATE, GREEDY, Engine, ModelInfo
-from p2pverify.node.proof import home_key
-from p2pverify.node.reports import NodeReports
-from p2pverify.node.selftest import run_selftest
-from p2pverify.node.signing import STOPPED, standstill
+from p2pverify.node.reports.overview import NodeReports
+from p2pverify.node.reports.signing import STOPPED, standstill
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
 
@@ -100,7 +100,7 @@ class Engines:
     """
 
     def __init__(self, settings: NodeSettings) -> None:
-        from p2pverify.engine.select import open_engine
+        from p2pverify.engine.registry import open_engine
 
         self._settings = settings
         self.honest = open_engine(
@@ -117,7 +117,7 @@ class Engines:
 
     def open_referee(self) -> Engine:
         """The engine that judges across classes. Raises EngineUnavailable."""
-        from p2pverify.engine.select import open_referee
+        from p2pverify.engine.registry import open_referee
 
         if self.honest.info.engine == self._settings.network.referee:
             return self.honest
@@ -205,9 +205,9 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
 def _check_ports(settings: NodeSettings) -> None:
     """Raises ListenError or BindError if nothing can listen where the node shall, before a model is loaded for it."""
     from p2pverify.api.bind import open_listener
-    from p2pverify.net.host import bind
-    from p2pverify.node.address import listening_address
-    from p2pverify.node.loopback import parse_bind
+    from p2pverify.net.border.host import bind
+    from p2pverify.node.endpoints.address import listening_address
+    from p2pverify.node.endpoints.loopback import parse_bind
 
     listener = bind(listening_address(settings.listen))
     try:  # both at once: they may want the same port
@@ -237,8 +237,8 @@ async def _run_services(
     task_status: "TaskStatus[Running]",
 ) -> None:
     from p2pverify.api.server import serve  # heavy imports, after the cheap checks
-    from p2pverify.net.requests import limits_within
-    from p2pverify.net.service import Mesh
+    from p2pverify.net.adapter import Mesh
+    from p2pverify.net.protocols.requests import limits_within
 
     home, network = settings.home, settings.network
     mesh = Mesh(

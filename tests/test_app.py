@@ -15,12 +15,12 @@ from p2pverify.app import Engines, NodeError, NodeSettings, Running, parse_cheat
 from p2pverify.core.contract.network import Across
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
-from p2pverify.engine.cheat_spec import CheatSpec
+from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.toy import REFEREE, REFEREE_PATH, ToyEngine
-from p2pverify.node.classes import ClassError
-from p2pverify.node.home import Home, HomeError
-from p2pverify.node.networkfile import manifest_of, new_network
+from p2pverify.node.engines.classes import ClassError
+from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.networkfile import manifest_of, new_network
 from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE
 from p2pverify.store.errors import StoreError
 from tests.support.golden import beside_another_model, golden_path, make_golden

@@ -18,8 +18,8 @@ from starlette.responses import Response
 
 from p2pverify import __version__
 from p2pverify.api.documents import Audits, ErrorDocument, ExplainedAudit, Leave, Live, Peers, Ready, Scores, Status
-from p2pverify.api.gate import FAULT, error_document
 from p2pverify.api.metrics import CONTENT_TYPE, render
+from p2pverify.api.middleware import FAULT, error_document
 from p2pverify.node.ports import Reports, UnknownAudit
 
 AUDITS_DEFAULT = 100

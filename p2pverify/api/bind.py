@@ -1,8 +1,8 @@
-"""The local API's listening socket. Where it may listen is left to `node.loopback`."""
+"""The local API's listening socket. Where it may listen is left to `node.endpoints.loopback`."""
 
 import socket
 
-from p2pverify.node.loopback import Bind
+from p2pverify.node.endpoints.loopback import Bind
 
 _BACKLOG = 64
 #: A reader that takes nothing for so long loses its connection; the server's own writes have no deadline.

@@ -13,9 +13,9 @@ import trio
 from p2pverify.api.app import ROUTES, new_app
 from p2pverify.api.bind import open_listener
 from p2pverify.api.connections import serve_connections
-from p2pverify.api.gate import Gate, allowed_hosts
 from p2pverify.api.metrics import Counts, new_registry
-from p2pverify.node.loopback import parse_bind
+from p2pverify.api.middleware import Gate, allowed_hosts
+from p2pverify.node.endpoints.loopback import parse_bind
 from p2pverify.node.ports import Reports
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import click
 
 from p2pverify.cli.errors import CliError, NotRunningError
-from p2pverify.node import proof
-from p2pverify.node.home import Home
+from p2pverify.node.endpoints import proof
+from p2pverify.node.files.home import Home
 
 TIMEOUT_S = 5.0
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024

@@ -2,7 +2,7 @@
 
 import click
 
-from p2pverify.node.home import Home
+from p2pverify.node.files.home import Home
 
 
 def current_home() -> Home:

@@ -15,7 +15,7 @@ import click
 from p2pverify import __version__
 from p2pverify.cli.context import find_home, home_option
 from p2pverify.cli.errors import guarded, prepare_streams
-from p2pverify.node.home import ENVIRONMENT
+from p2pverify.node.files.home import ENVIRONMENT
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 PROGRAM = "p2pverify"
 #: name -> (module:attribute, one line of help), in the order of `--help`.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "join": ("p2pverify.cli.join:join", "Run a node in the foreground and take part in a network."),
-    "testnet": ("p2pverify.cli.testnet:testnet", "Run a network of real processes, some of them cheating."),
-    "scores": ("p2pverify.cli.read:scores", "Show every peer's score, interval and standing."),
-    "status": ("p2pverify.cli.status:status", "Show how the running node is doing."),
-    "peers": ("p2pverify.cli.read:peers", "Show the peers that the node is connected with."),
-    "audits": ("p2pverify.cli.audits:audits", "Show the newest audits and the disputes, or explain one."),
-    "wait": ("p2pverify.cli.wait:wait", "Wait until the node answers, or is ready."),
-    "leave": ("p2pverify.cli.wait:leave", "Leave the network for good."),
-    "init": ("p2pverify.cli.init:init", "Make a home directory with a new identity."),
-    "model": ("p2pverify.cli.model:model", "Test what this machine makes of a model."),
-    "network": ("p2pverify.cli.network:network", "Write or show a network file."),
-    "ledger": ("p2pverify.cli.ledger:ledger", "Export the records, or verify an export offline."),
-    "config": ("p2pverify.cli.config:config", "Show the settings of this home."),
+    "join": ("p2pverify.cli.run.join:join", "Run a node in the foreground and take part in a network."),
+    "testnet": ("p2pverify.cli.run.testnet:testnet", "Run a network of real processes, some of them cheating."),
+    "scores": ("p2pverify.cli.show.scores:scores", "Show every peer's score, interval and standing."),
+    "status": ("p2pverify.cli.show.status:status", "Show how the running node is doing."),
+    "peers": ("p2pverify.cli.show.scores:peers", "Show the peers that the node is connected with."),
+    "audits": ("p2pverify.cli.show.audits:audits", "Show the newest audits and the disputes, or explain one."),
+    "wait": ("p2pverify.cli.run.wait:wait", "Wait until the node answers, or is ready."),
+    "leave": ("p2pverify.cli.run.wait:leave", "Leave the network for good."),
+    "init": ("p2pverify.cli.setup.init:init", "Make a home directory with a new identity."),
+    "model": ("p2pverify.cli.setup.model:model", "Test what this machine makes of a model."),
+    "network": ("p2pverify.cli.setup.network:network", "Write or show a network file."),
+    "ledger": ("p2pverify.cli.show.ledger:ledger", "Export the records, or verify an export offline."),
+    "config": ("p2pverify.cli.setup.config:config", "Show the settings of this home."),
     "completion": ("p2pverify.cli.completion:completion", "Print a completion script for a shell."),
 }
 

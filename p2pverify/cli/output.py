@@ -1,6 +1,6 @@
 """Reports as JSON, the option --force, and the error for options that make no run.
 
-What may be replaced and what is written through is left to `node.outputs`.
+What may be replaced and what is written through is left to `node.files.outputs`.
 """
 
 import json
@@ -8,7 +8,7 @@ import json
 import click
 
 from p2pverify.cli.errors import USAGE, CliError
-from p2pverify.node.outputs import STDOUT, Replaces, always, check_output, open_output, same_report, unforced
+from p2pverify.node.files.outputs import STDOUT, Replaces, always, check_output, open_output, same_report, unforced
 
 wide_option = click.option("--wide", is_flag=True, help="Show all columns and whole peer ids, however wide.")
 force_option = click.option("--force", is_flag=True, help="Replace a file that exists.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from p2pverify.node.address import Address
+    from p2pverify.node.endpoints.address import Address
 
 
 class HintedParameter(click.BadParameter):
@@ -58,7 +58,7 @@ def check_addresses(
     Addresses of bootstrap peers may name anybody: `own` is empty for them.
     """
     from p2pverify.core.encoding.peerid import peer_id
-    from p2pverify.node.config import check_address
+    from p2pverify.node.files.config import check_address
 
     if len(texts) > count_max:
         raise click.BadParameter(f"at most {count_max} addresses can be given", param_hint=option)

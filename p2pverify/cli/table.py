@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from p2pverify.cli.errors import one_line
-from p2pverify.node.shown import COLUMNS, is_interval
+from p2pverify.node.reports.shown import COLUMNS, is_interval
 
 WIDTH = 80  # where no terminal says another
 _WIDTH_MIN = 40

@@ -7,7 +7,7 @@ left to the engine, the verdict to `core.inference.compare`.
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.engine import sampling
+from p2pverify.engine import sampler
 from p2pverify.engine.portable import exp
 
 MICRONATS = 1e6
@@ -26,10 +26,10 @@ def margin(logits: Logits, token: int, temperature_milli: int, key: int, positio
     for this philox key and position when the temperature is not 0. The surprisal is -log softmax(logits)[token].
     """
     if temperature_milli == 0:
-        best = sampling.greedy(logits)
+        best = sampler.greedy(logits)
         deficit = float(logits[best]) - float(logits[token])
     else:
-        best, deficit = sampling.pick(logits, temperature_milli, key, position, token)
+        best, deficit = sampler.pick(logits, temperature_milli, key, position, token)
     return round(deficit * MICRONATS), round(surprisal(logits, token) * MICRONATS), best
 
 
@@ -40,4 +40,4 @@ def surprisal(logits: Logits, token: int) -> float:
     shares *= UNITS
     np.rint(shares, out=shares)
     total = shares.sum(keepdims=True) / UNITS
-    return float(sampling.log(total)[0] + (greatest - logits[token]))
+    return float(sampler.log(total)[0] + (greatest - logits[token]))

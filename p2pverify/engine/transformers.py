@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pverify.core.inference.question import NO_LOGITS
-from p2pverify.engine import weights
-from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
 from p2pverify.engine.errors import EngineUnavailable, WeightsError
-from p2pverify.engine.gguf import read_head
-from p2pverify.engine.modelinfo import model_info
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.gguf.modelinfo import model_info
+from p2pverify.engine.gguf.reader import read_head
+from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
 from p2pverify.node.ports import GENERATE, SCORE, WRITE, Generated, Scored
 
 ENGINE = "transformers"

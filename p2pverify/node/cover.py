@@ -29,9 +29,9 @@ from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.slot_plan import find_anchor, slot_question
 from p2pverify.core.state.targets import Panel, make_panel
 from p2pverify.node import ports
-from p2pverify.node.corpus import Prompt
 from p2pverify.node.driver import Driver
-from p2pverify.node.worker import EngineBusy
+from p2pverify.node.engines.worker import EngineBusy
+from p2pverify.node.files.corpus import Prompt
 
 ENCODED_AT_ONCE = 256  # prompts: what is owed waits for so many at most
 log = logging.getLogger(__name__)

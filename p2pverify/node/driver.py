@@ -38,16 +38,16 @@ from p2pverify.core.replica.load import OnOutcome
 from p2pverify.core.roles.evidence import NO_EVIDENCE
 from p2pverify.core.sync.session import SyncSession
 from p2pverify.node import ports
-from p2pverify.node.catchup import CatchUp
 from p2pverify.node.clock import unix_ms
+from p2pverify.node.engines.worker import Worker
 from p2pverify.node.gate import Admitted, Gate
 from p2pverify.node.journal import Journal
 from p2pverify.node.messages import decode_batch
 from p2pverify.node.outbox import Outbox
 from p2pverify.node.ports import GossipVerdict
-from p2pverify.node.signing import SILENT, STOPPED, standstill
+from p2pverify.node.reports.signing import SILENT, STOPPED, standstill
+from p2pverify.node.sync import CatchUp
 from p2pverify.node.timing import Times
-from p2pverify.node.worker import Worker
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name

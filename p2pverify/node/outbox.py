@@ -29,10 +29,10 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.question import is_refusal
 from p2pverify.node import ports
+from p2pverify.node.engines.worker import Worker
 from p2pverify.node.journal import Journal, JournalStalled, Kept
 from p2pverify.node.messages import encode_batches
 from p2pverify.node.timing import Times
-from p2pverify.node.worker import Worker
 
 EFFECTS_MAX = 4096
 BYTES_MAX = 32 * 1024 * 1024

@@ -10,8 +10,8 @@ from p2pverify.core.replica.load import Outcome
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import JournalStalled, Kept, decode_output, decode_stored_evidence, encode_output
 from p2pverify.store.errors import StoreError
-from p2pverify.store.inspection import Damage, Inspection, name_damage
-from p2pverify.store.repair import Repair
+from p2pverify.store.integrity.inspection import Damage, Inspection, name_damage
+from p2pverify.store.integrity.repair import Repair
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, Write
 

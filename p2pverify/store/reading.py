@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from p2pverify.store import schema
 from p2pverify.store.errors import RESTORE_HINT, StoreError, translated
-from p2pverify.store.inspection import Row
+from p2pverify.store.integrity.inspection import Row
 
 _ROWS = "SELECT place, id, author, seq, kind, epoch, bytes FROM records ORDER BY place"
 

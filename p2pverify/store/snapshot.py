@@ -12,7 +12,7 @@ from p2pverify.core.replica.load import take_records
 from p2pverify.store import schema
 from p2pverify.store.errors import StoreError, translated
 from p2pverify.store.exportfile import ExportHeader
-from p2pverify.store.inspection import Damage, Inspection, name_damage
+from p2pverify.store.integrity.inspection import Damage, Inspection, name_damage
 from p2pverify.store.reading import reading, stored_rows
 
 _AFTER_DAMAGE = (

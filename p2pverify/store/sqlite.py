@@ -20,8 +20,8 @@ from p2pverify.core.errors import LocalProtocolError
 from p2pverify.store import schema
 from p2pverify.store.disk import disk_figures
 from p2pverify.store.errors import StoreError, from_sqlite, translated
-from p2pverify.store.inspection import Inspection, Row
-from p2pverify.store.repair import Repair
+from p2pverify.store.integrity.inspection import Inspection, Row
+from p2pverify.store.integrity.repair import Repair
 from p2pverify.store.rows import Damaged, put, refusal
 from p2pverify.store.writes import Write, check_write
 

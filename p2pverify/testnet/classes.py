@@ -7,8 +7,8 @@ llama.cpp; which of them a peer is of it finds out by its self-test. Toy engines
 from dataclasses import dataclass
 
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.engine.select import open_engine
-from p2pverify.node.manifestfile import known_manifest
+from p2pverify.engine.registry import open_engine
+from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.node.ports import ModelInfo
 from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.scenario import PathTable

@@ -11,10 +11,10 @@ from hashlib import sha256
 from p2pverify.core.contract.network import Across
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
-from p2pverify.node.networkfile import HONEST_PPM as HONEST_PPM_USUAL
-from p2pverify.node.networkfile import ParamsTable
+from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
+from p2pverify.node.files.networkfile import ParamsTable
+from p2pverify.testnet.cheats import Cheat, Fate
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
-from p2pverify.testnet.kinds import Cheat, Fate
 from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineKind, PathTable, Scenario
 
 _DOMAIN = "p2pverify/testnet/1"

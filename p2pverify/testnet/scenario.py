@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_v
 from p2pverify.core.contract.network import CLASSES_MAX, PARAM_BOUNDS
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.speed import check_claim
-from p2pverify.node.manifesttable import AcrossTable
-from p2pverify.node.textfile import FileError, user_path
-from p2pverify.node.tomlfile import read_model
+from p2pverify.node.files.manifesttable import AcrossTable
+from p2pverify.node.files.textfile import FileError, user_path
+from p2pverify.node.files.tomlfile import read_model
 from p2pverify.resources import resource
+from p2pverify.testnet.cheats import COUNT_MAX, Cheat
 from p2pverify.testnet.faults import Fault, FaultKind
-from p2pverify.testnet.kinds import COUNT_MAX, Cheat
 
 SCENARIO_BYTES_MAX = 65_536
 DEFAULT = "default"

@@ -8,7 +8,7 @@ import pytest
 import trio
 from pydantic import BaseModel
 
-from p2pverify.api import documents, gate
+from p2pverify.api import documents, middleware
 from p2pverify.api.server import serve
 from p2pverify.core.machine import Machine
 from p2pverify.core.state.state import Member
@@ -128,6 +128,6 @@ async def test_every_error_is_declared_and_no_other():
 
 async def test_a_fault_of_the_node_is_declared_too(monkeypatch):
     """What a broken report becomes has the schema of errors."""
-    monkeypatch.setattr(gate._log, "exception", lambda *_: None)
+    monkeypatch.setattr(middleware._log, "exception", lambda *_: None)
     async with running(FakeReports(faulty=True)) as server:
         assert ("/v1/status", 500) in await check_answers(server.url, [("GET", "/v1/status", {})])

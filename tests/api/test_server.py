@@ -12,10 +12,10 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from p2pverify.api import bind as api_bind
-from p2pverify.api import connections, gate
+from p2pverify.api import connections, middleware
 from p2pverify.api.bind import BindError
 from p2pverify.api.server import serve
-from p2pverify.node.proof import NONCE_BYTES, NONCE_HEADER, PROOF_HEADER, prove
+from p2pverify.node.endpoints.proof import NONCE_BYTES, NONCE_HEADER, PROOF_HEADER, prove
 from tests.api.fakes import TOKEN, FakeReports, Reply, request
 
 HOME_KEY = bytes(range(32))
@@ -196,7 +196,7 @@ async def test_unknown_paths_name_the_known_ones() -> None:
 async def test_a_fault_in_a_report_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception in a report becomes a 500 and a log entry, and the server lives on."""
     logged: list[str] = []
-    monkeypatch.setattr(gate._log, "exception", lambda text, *_: logged.append(text))
+    monkeypatch.setattr(middleware._log, "exception", lambda text, *_: logged.append(text))
     async with running(FakeReports(faulty=True)) as server:
         reply = await server.ask("/v1/status")
         assert reply.status == 500
@@ -374,7 +374,7 @@ async def test_a_cancelled_start_ends() -> None:
 
 def test_answers_are_one_json_document() -> None:
     """An error document has its schema, a word and a sentence."""
-    from p2pverify.api.gate import error_document
+    from p2pverify.api.middleware import error_document
 
     assert json.loads(json.dumps(error_document("x", "why"))) == {
         "schema": "p2pverify/error/1",

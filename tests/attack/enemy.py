@@ -13,15 +13,15 @@ import trio
 
 from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP
 from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
+from p2pverify.net.adapter import Mesh
+from p2pverify.net.border.framing import varint_frame
+from p2pverify.net.border.host import Host
+from p2pverify.net.border.link import Link
+from p2pverify.net.border.multistream import encode_message
+from p2pverify.net.border.stream import Stream, StreamBrokenError
 from p2pverify.net.counters import Counters
-from p2pverify.net.framing import varint_frame
-from p2pverify.net.host import Host
-from p2pverify.net.link import Link
-from p2pverify.net.negotiate import encode_message
-from p2pverify.net.rpc_codec import encode_rpc
-from p2pverify.net.service import Mesh
-from p2pverify.net.stream import Stream, StreamBrokenError
-from p2pverify.node.address import parse_address
+from p2pverify.net.protocols.rpc_codec import encode_rpc
+from p2pverify.node.endpoints.address import parse_address
 from p2pverify.node.messages import encode_batches
 from p2pverify.node.ports import GossipVerdict
 from tests.attack.live import Node, until

@@ -27,12 +27,12 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.membership import Join
 from p2pverify.core.roles.context import Context
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.net.service import Mesh
+from p2pverify.net.adapter import Mesh
 from p2pverify.node.driver import Driver, unix_ms
-from p2pverify.node.home import Home
+from p2pverify.node.files.home import Home
+from p2pverify.node.files.networkfile import new_network
 from p2pverify.node.messages import encode_batches
-from p2pverify.node.networkfile import new_network
-from p2pverify.node.reports import NodeReports
+from p2pverify.node.reports.overview import NodeReports
 from tests.api.fakes import request
 
 EPOCH_MS = 1000

@@ -9,8 +9,8 @@ import trio
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.vote import DisputeKey
 from p2pverify.core.roles.evidence import NO_EVIDENCE, encode_evidence_request
-from p2pverify.net import service
-from p2pverify.net.requests import RequestLimits
+from p2pverify.net import adapter
+from p2pverify.net.protocols.requests import RequestLimits
 from p2pverify.node.ports import AskFailed
 from tests.attack.enemy import insider, read_all, stranger
 from tests.attack.live import PATIENCE_S, Live, until
@@ -21,7 +21,7 @@ EVIDENCE = "/p2pverify/evidence/1"
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A node waits for seconds until a peer has shown its network; here for less."""
-    monkeypatch.setattr(service, "RequestLimits", partial(RequestLimits, confirm_seconds_max=1.0))
+    monkeypatch.setattr(adapter, "RequestLimits", partial(RequestLimits, confirm_seconds_max=1.0))
 
 
 def wanted(live: Live, epoch: int = 12) -> bytes:

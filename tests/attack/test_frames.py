@@ -7,10 +7,10 @@ import trio
 
 from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP
 from p2pverify.core.gossip.types import Rpc
-from p2pverify.net.basics import IDENTIFY, PING
-from p2pverify.net.framing import encode_varint, varint_frame
-from p2pverify.net.negotiate import encode_message
-from p2pverify.net.rpc_codec import IDS_MAX, encode_rpc
+from p2pverify.net.border.framing import encode_varint, varint_frame
+from p2pverify.net.border.identify_ping import IDENTIFY, PING
+from p2pverify.net.border.multistream import encode_message
+from p2pverify.net.protocols.rpc_codec import IDS_MAX, encode_rpc
 from tests.attack.enemy import gossiper, insider, read_all, stranger
 from tests.attack.live import PATIENCE_S, Live, until
 

@@ -8,9 +8,9 @@ import trio
 
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.types import GossipMessage, Rpc, message_id
-from p2pverify.net.framing import varint_frame
-from p2pverify.net.harden import rpc_pb2
-from p2pverify.net.stream import StreamBrokenError
+from p2pverify.net.border.framing import varint_frame
+from p2pverify.net.border.harden import rpc_pb2
+from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.node.messages import encode_batches
 from tests.attack.enemy import GOSSIP, Gossiper, gossiper, stranger
 from tests.attack.live import PATIENCE_S, Live, until

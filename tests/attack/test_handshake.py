@@ -8,11 +8,11 @@ import trio
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.secp256k1 import create_new_key_pair as other_kind_of_key
 
-from p2pverify.net import host as net_host
-from p2pverify.net import wire
-from p2pverify.net.harden import NoiseTransport, create_key_pair, create_noise_key_pair
-from p2pverify.net.negotiate import encode_message
-from p2pverify.node.address import parse_address
+from p2pverify.net.border import host as net_host
+from p2pverify.net.border import noise_yamux
+from p2pverify.net.border.harden import NoiseTransport, create_key_pair, create_noise_key_pair
+from p2pverify.net.border.multistream import encode_message
+from p2pverify.node.endpoints.address import parse_address
 from tests.attack.enemy import GREETING, connect, drain, insider, raw
 from tests.attack.live import PATIENCE_S, Live
 
@@ -84,12 +84,12 @@ def _identity(bent: str) -> KeyPair:
 async def test_garbage_keys_in_the_handshake(live: Live, bent: str) -> None:
     """A Noise session whose identity key is none, is of another kind, or did not sign, comes to nothing."""
     links = live.node.count("net links_opened")
-    upgrader = wire.Upgrader(os.urandom(32))
+    upgrader = noise_yamux.Upgrader(os.urandom(32))
     upgrader._noise = NoiseTransport(_identity(bent), noise_privkey=create_noise_key_pair().private_key)
     with trio.fail_after(PATIENCE_S):
         address = parse_address(live.node.address)
         connection = await trio.open_tcp_stream(address.host, address.port)
-        with pytest.raises(wire.UpgradeError):
+        with pytest.raises(noise_yamux.UpgradeError):
             await upgrader.upgrade(connection, outbound=True)
     await live.survives("net handshakes_failed")
     assert live.node.count("net links_opened") == links

@@ -7,8 +7,8 @@ import trio
 
 from p2pverify.core.records.cut import Cut
 from p2pverify.core.records.envelope import Kind
-from p2pverify.net import harden, link
-from p2pverify.net.stream import StreamBrokenError
+from p2pverify.net.border import harden, link
+from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.node.ports import AskFailed
 from tests.attack.enemy import (
     ACK,

@@ -12,7 +12,7 @@ from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.records.envelope import Header, Kind, Record
 from p2pverify.core.records.membership import Join
 from p2pverify.core.replica.ledger import WAITING_PER_AUTHOR_MAX
-from p2pverify.net.stream import StreamBrokenError
+from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.node.messages import encode_batches
 from tests.attack.enemy import gossiper
 from tests.attack.live import PATIENCE_S, Author, Live, until

@@ -17,8 +17,8 @@ from p2pverify.core.inference.question import (
     encode_request,
     sign_request,
 )
-from p2pverify.net import service
-from p2pverify.net.requests import RequestLimits
+from p2pverify.net import adapter
+from p2pverify.net.protocols.requests import RequestLimits
 from p2pverify.node.ports import AskFailed
 from tests.attack.enemy import insider, read_all, stranger
 from tests.attack.live import PATIENCE_S, Live, until
@@ -47,7 +47,7 @@ def signed(live: Live, asked: Question, **changes: object) -> bytes:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A node waits for seconds until a peer has shown its network; here for less."""
-    monkeypatch.setattr(service, "RequestLimits", partial(RequestLimits, confirm_seconds_max=1.0))
+    monkeypatch.setattr(adapter, "RequestLimits", partial(RequestLimits, confirm_seconds_max=1.0))
 
 
 REFUSED: dict[str, tuple[str, Callable[[Live, Question], bytes]]] = {

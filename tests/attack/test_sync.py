@@ -26,8 +26,8 @@ from p2pverify.core.sync.messages import (
 )
 from p2pverify.core.sync.negentropy import FINGERPRINT, FINGERPRINT_BYTES
 from p2pverify.core.sync.server import Sync
-from p2pverify.net.stream import Stream
-from p2pverify.net.sync import PROTOCOL
+from p2pverify.net.border.stream import Stream
+from p2pverify.net.protocols.sync import PROTOCOL
 from tests.attack.enemy import insider
 from tests.attack.live import PATIENCE_S, Author, Live, until
 

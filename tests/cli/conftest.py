@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.node.home import Home
+from p2pverify.node.files.home import Home
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from p2pverify.node import proof
-from p2pverify.node.home import Home
+from p2pverify.node.endpoints import proof
+from p2pverify.node.files.home import Home
 
 
 def body(document: object, status: int = 200) -> tuple[int, bytes]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from p2pverify.cli import plot
-from p2pverify.cli.plot import escape, plot_margins, side_by_side, wrap
-from p2pverify.node.home import Home
+from p2pverify.cli.show import plot
+from p2pverify.cli.show.plot import escape, plot_margins, side_by_side, wrap
+from p2pverify.node.files.home import Home
 from tests.cli.fake_api import fake_api
 from tests.cli.test_reading import ALICE
 from tests.cli.transcript import DEADLINE_S, PROGRAM, environment, run

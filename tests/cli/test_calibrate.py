@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from p2pverify.engine.calibrate import SAMPLES_MIN, upper_bound_ppm
-from p2pverify.node.manifestfile import load_manifest
+from p2pverify.node.files.manifestfile import load_manifest
 from tests.cli.transcript import run
 
 ANSWERS = 40

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from p2pverify.engine import toy
-from p2pverify.node.canaries import load_secrets, save_secrets
-from p2pverify.node.home import Home
-from p2pverify.node.manifestfile import load_manifest
+from p2pverify.node.files.canaries import load_secrets, save_secrets
+from p2pverify.node.files.home import Home
+from p2pverify.node.files.manifestfile import load_manifest
 from tests.cli.transcript import run
 from tests.support.joined import joined
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.cli.founding import meaning, quorum, weakness
+from p2pverify.cli.setup.founding import meaning, quorum, weakness
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
-from p2pverify.node.home import Home
-from p2pverify.node.networkfile import load_network
+from p2pverify.node.files.home import Home
+from p2pverify.node.files.networkfile import load_network
 from tests.cli.transcript import run
 
 KEYS = [sign.public_key(bytes([n]) * 32) for n in range(5)]

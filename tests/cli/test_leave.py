@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from p2pverify.node.home import Home
+from p2pverify.node.files.home import Home
 from tests.cli.fake_api import body, fake_api
 from tests.cli.transcript import PROGRAM, environment, run
 

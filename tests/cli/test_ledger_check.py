@@ -10,9 +10,9 @@ import trio
 
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.records.envelope import Record, decode_record
-from p2pverify.node.home import Home
+from p2pverify.node.files.home import Home
+from p2pverify.node.files.networkfile import dump_network
 from p2pverify.node.journal import Kept
-from p2pverify.node.networkfile import dump_network
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
 from tests.cli.transcript import run

@@ -12,8 +12,8 @@ import trio
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Record
-from p2pverify.node.home import Home
-from p2pverify.node.networkfile import dump_network
+from p2pverify.node.files.home import Home
+from p2pverify.node.files.networkfile import dump_network
 from p2pverify.store import reading, snapshot
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import PutRecord

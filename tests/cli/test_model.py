@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.cli.manifest import manifest_from, starting_manifest
+from p2pverify.cli.setup.manifest import manifest_from, starting_manifest
 from p2pverify.core.contract.manifest import Calibration
 from p2pverify.core.contract.network import ANY, Across
 from p2pverify.engine import toy
-from p2pverify.node import manifestfile
-from p2pverify.node.home import Home
-from p2pverify.node.manifestfile import load_manifest, save_manifest
-from p2pverify.node.networkfile import dump_network, load_network, manifest_of
-from p2pverify.node.textfile import FileError
+from p2pverify.node.files import manifestfile
+from p2pverify.node.files.home import Home
+from p2pverify.node.files.manifestfile import load_manifest, save_manifest
+from p2pverify.node.files.networkfile import dump_network, load_network, manifest_of
+from p2pverify.node.files.textfile import FileError
 from tests.cli.transcript import run
 from tests.support.golden import beside_another_model, make_golden
 

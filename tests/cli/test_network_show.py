@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from p2pverify.cli.main import main
 from p2pverify.core.contract.network import Network
-from p2pverify.node.networkfile import dump_network
+from p2pverify.node.files.networkfile import dump_network
 from tests.support.across import BOUNDS, Story
 from tests.support.world import MANIFEST
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import click
 import pytest
 
-from p2pverify.cli.adopt import adopt_network
-from p2pverify.cli.init import own_key
-from p2pverify.cli.join import _tell_of_bootstraps
 from p2pverify.cli.main import COMMANDS, main
 from p2pverify.cli.params import InputFile
+from p2pverify.cli.run.adopt import adopt_network
+from p2pverify.cli.run.join import _tell_of_bootstraps
+from p2pverify.cli.setup.init import own_key
 from p2pverify.core.encoding.peerid import key_of
-from p2pverify.node.home import Home
-from p2pverify.node.networkfile import dump_network, load_network, new_network
+from p2pverify.node.files.home import Home
+from p2pverify.node.files.networkfile import dump_network, load_network, new_network
 from tests.cli.transcript import run
 from tests.node.fakes import FakeEngine
 

@@ -15,11 +15,11 @@ import pytest
 from p2pverify.cli import errors
 from p2pverify.cli.main import COMMANDS, main
 from p2pverify.cli.progress import Progress
-from p2pverify.cli.rules import RULES
+from p2pverify.cli.setup.rules import RULES
 from p2pverify.cli.table import pairs, percent, table
 from p2pverify.core.contract.network import PARAM_BOUNDS
-from p2pverify.node.home import Home
-from p2pverify.node.networktable import DEFAULTS, usual_spreads
+from p2pverify.node.files.home import Home
+from p2pverify.node.files.networktable import DEFAULTS, usual_spreads
 from tests.cli.fake_api import fake_api
 from tests.cli.transcript import PROGRAM, REPOSITORY, environment, run
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from p2pverify.cli import scoretable
 from p2pverify.cli.main import main
-from p2pverify.node.home import Home
-from p2pverify.node.shown import COLUMNS, short_ids
-from p2pverify.testnet import table as testnet_table
+from p2pverify.cli.show import scoretable
+from p2pverify.node.files.home import Home
+from p2pverify.node.reports.shown import COLUMNS, short_ids
+from p2pverify.testnet.processes import table as testnet_table
 from tests.cli.documents import ALICE, AUDITS, ROOT, SCORES, STATUS
 from tests.cli.fake_api import body, fake_api
 from tests.cli.transcript import PROGRAM, environment, run

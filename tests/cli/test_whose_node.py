@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.node.home import Home
+from p2pverify.node.files.home import Home
 from tests.cli.documents import AUDITS, SCORES, STATUS
 from tests.cli.fake_api import body, fake_api, raw_server
 from tests.cli.transcript import run

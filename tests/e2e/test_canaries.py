@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from p2pverify.core.inference.canary import decode_canary_evidence
-from p2pverify.node.canaries import load_secrets
-from p2pverify.node.home import Home
+from p2pverify.node.files.canaries import load_secrets
+from p2pverify.node.files.home import Home
 from tests.cli.transcript import PROGRAM, environment
 from tests.support.joined import HOPELESS_S, joined
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from p2pverify.engine import weights
-from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.llama.engine import LlamaEngine
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import sys
 from dataclasses import astuple
 from pathlib import Path
 
-from p2pverify.engine import weights
 from p2pverify.engine.exact import ExactEngine
+from p2pverify.engine.gguf import weights
 
 SEED, KEY = bytes(range(16)), bytes(32)
 LONG_TOKENS = 70

@@ -29,7 +29,7 @@ from p2pverify.engine.calibrate import (
 )
 from p2pverify.engine.calibrate.producers import Producer, open_path
 from p2pverify.engine.errors import EngineUnavailable
-from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.toy import PATH, REFEREE, REFEREE_PATH, ToyEngine
 
 SHAPE = Shape(prompt_tokens=8, answer_tokens=40)

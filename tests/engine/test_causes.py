@@ -7,7 +7,7 @@ import pytest
 from p2pverify.core.contract.network import Across
 from p2pverify.core.inference.diagnosis import Cause, Finding, find_cause
 from p2pverify.engine.calibrate import HELD_OUT, Posed, Shape, pose
-from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.node.ports import Generated
 from tests.support.claims import claim_of
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from p2pverify.engine import weights
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.exact import ExactEngine
-from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.node.ports import SCORE
 from tests.engine.exact_digest import digests
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.engine.errors import WeightsError
-from p2pverify.engine.exact import loading
+from p2pverify.engine.exact import loader
 from p2pverify.engine.exact.blocks import UNIT, Blocks
 from p2pverify.engine.exact.linear import FLOAT32_MAX, FLOAT64_MAX, pack
 from p2pverify.engine.exact.model import FIXED_MAX, Model, fixed
-from p2pverify.engine.gguf import read_head
+from p2pverify.engine.gguf.reader import read_head
 from tests.support.tiny_llama import Tiny, reference, write
 
 DIGEST = bytes(32)
@@ -21,7 +21,7 @@ TOKENS = [int(token) for token in np.random.default_rng(1).integers(0, 160, 100)
 
 
 def load(path: Path, cache: Path) -> Model:
-    return Model(loading.load(path, read_head(path), DIGEST, cache))
+    return Model(loader.load(path, read_head(path), DIGEST, cache))
 
 
 def logits(model: Model, tokens: list[int], splits: list[int]) -> bytes:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from p2pverify.engine.exact import loading, packed
+from p2pverify.engine.exact import loader, packed
 from p2pverify.engine.exact.blocks import Blocks
 from p2pverify.engine.exact.linear import Linear, pack
 from p2pverify.engine.exact.model import Model
-from p2pverify.engine.gguf import read_head
+from p2pverify.engine.gguf.reader import read_head
 from tests.support.tiny_llama import Tiny, write
 
 DIGEST = bytes(32)
@@ -25,7 +25,7 @@ def weights(tmp_path: Path) -> Path:
 def load(path: Path, cache: Path, stages: list[str] | None = None) -> bytes:
     """The logits that the loaded model gives for some tokens."""
     note = None if stages is None else lambda stage, done, total: stages.append(stage)
-    model = Model(loading.load(path, read_head(path), DIGEST, cache, note))
+    model = Model(loader.load(path, read_head(path), DIGEST, cache, note))
     return b"".join(row.tobytes() for row in model.logits(model.forward([3, 1, 4, 1, 5], 0)))
 
 
@@ -41,7 +41,7 @@ def test_the_second_time_reads_what_the_first_wrote(weights: Path, tmp_path: Pat
     assert load(weights, tmp_path / "cache", first) == load(weights, tmp_path / "cache", second)
     assert set(first) == {"packing weights", "reading packed weights"}
     assert set(second) == {"reading packed weights"}
-    assert only_file(tmp_path / "cache").name == f"{DIGEST.hex()}-{loading.FORMAT}.packed"
+    assert only_file(tmp_path / "cache").name == f"{DIGEST.hex()}-{loader.FORMAT}.packed"
 
 
 def spoil(data: bytes, how: str) -> bytes:

@@ -3,11 +3,11 @@
 Those of llama.cpp's other builds are tested in `test_variants`.
 """
 
-from p2pverify.engine.llama import LlamaEngine
-from p2pverify.engine.select import open_engine
-from p2pverify.node.manifestfile import known_manifest
+from p2pverify.engine.llama.engine import LlamaEngine
+from p2pverify.engine.registry import open_engine
+from p2pverify.node.engines.selftest import answer_golden, golden_questions
+from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.node.ports import Engine
-from p2pverify.node.selftest import answer_golden, golden_questions
 
 
 def check(engine: Engine) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from p2pverify.engine import cheats, llamacpp, template, weights
+from p2pverify.engine import cheats
 from p2pverify.engine.errors import EngineUnavailable
-from p2pverify.engine.llama import LlamaEngine, numeric_path
-from p2pverify.engine.llamacpp import Context
-from p2pverify.engine.quantise import requantise
-from p2pverify.engine.select import open_engine
+from p2pverify.engine.gguf import chat_template, weights
+from p2pverify.engine.gguf.quantise import requantise
+from p2pverify.engine.llama import bindings
+from p2pverify.engine.llama.bindings import Context
+from p2pverify.engine.llama.engine import LlamaEngine, numeric_path
+from p2pverify.engine.registry import open_engine
 from p2pverify.node.ports import Engine, Generated
 
 SEED = bytes(range(16))
@@ -63,8 +65,8 @@ def test_info_names_the_class(llama: LlamaEngine) -> None:
 
 def test_template_digest(llama: LlamaEngine) -> None:
     """The template's digest is that of its text, and a prompt is the text's tokens."""
-    assert llama.info.template_sha256 == hashlib.sha256(template.TEXT.encode()).digest()
-    assert template.SHA256.hex() == "2ff9c7978393f445e0773cde6ce5a973edc800dcbabb3d4845ee159e2c03f7a0"
+    assert llama.info.template_sha256 == hashlib.sha256(chat_template.TEXT.encode()).digest()
+    assert chat_template.SHA256.hex() == "2ff9c7978393f445e0773cde6ce5a973edc800dcbabb3d4845ee159e2c03f7a0"
     assert llama.encode_chat("Hi")[:3] == (1, 4093, 198)
     assert llama.encode_chat("Hi")[-6:] == (2, 198, 1, 520, 9531, 198)
 
@@ -131,7 +133,7 @@ def test_prompts_are_what_a_client_would_send(llama: LlamaEngine) -> None:
         assert 1 <= len(turn) <= 6
         assert min(turn) > 16
         assert llama.encode_chat(llama.decode(turn)) == prompt
-        assert llama.decode(turn).startswith(template.OPENERS)
+        assert llama.decode(turn).startswith(chat_template.OPENERS)
         turns.add(turn)
     assert len(turns) == 8
 
@@ -139,7 +141,7 @@ def test_prompts_are_what_a_client_would_send(llama: LlamaEngine) -> None:
 def test_openers_are_single_tokens(llama: LlamaEngine) -> None:
     """The template's attachment and every opener are what write_prompt takes them for."""
     rest = len(llama.encode_chat(""))
-    assert [word for word in template.OPENERS if len(llama.encode_chat(word)) != rest + 1] == []
+    assert [word for word in chat_template.OPENERS if len(llama.encode_chat(word)) != rest + 1] == []
 
 
 def test_a_prompt_of_one_token(llama: LlamaEngine) -> None:
@@ -231,9 +233,9 @@ def test_cheats_around_the_real_model(llama: LlamaEngine, tmp_path: Path) -> Non
 def test_another_version_of_the_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Struct layouts move, so only the pinned wheel is loaded."""
     monkeypatch.setattr(metadata, "version", lambda name: "2026.10.11550")
-    llamacpp.load.cache_clear()
+    bindings.load.cache_clear()
     with pytest.raises(EngineUnavailable, match=r"2026\.10\.11549"):
-        llamacpp.load()
+        bindings.load()
 
 
 @pytest.mark.parametrize(

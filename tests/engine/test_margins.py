@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from p2pverify.engine import sampling
+from p2pverify.engine import sampler
 from p2pverify.engine.margins import margin, surprisal
 
-KEY = sampling.philox_key(sampling.ANSWER, bytes(32))
+KEY = sampler.philox_key(sampler.ANSWER, bytes(32))
 LOGITS = np.array([0.5, 3.0, 2.75, -1.0], np.float32)
 
 
@@ -21,7 +21,7 @@ def test_the_sampler_is_replayed(temperature_milli: int) -> None:
     """At each position the sampled token has deficit 0 and is the one to expect; all others lie below it."""
     logits = np.linspace(-2, 2, 97, dtype=np.float32)
     for position in range(50):
-        token = sampling.sample(logits, temperature_milli, KEY, position)
+        token = sampler.sample(logits, temperature_milli, KEY, position)
         found = [margin(logits, other, temperature_milli, KEY, position) for other in range(97)]
         assert found[token][0] == 0
         assert {best for _, _, best in found} == {token}
@@ -30,7 +30,7 @@ def test_the_sampler_is_replayed(temperature_milli: int) -> None:
 
 def test_noise_counts_in_logit_units() -> None:
     """A sampled deficit is that of logit + T * noise."""
-    noise = sampling.gumbel(KEY, 9, 4) * 0.7 + LOGITS
+    noise = sampler.gumbel(KEY, 9, 4) * 0.7 + LOGITS
     expected = round((noise.max() - noise[2]) * 1e6)
     assert margin(LOGITS, 2, 700, KEY, 9)[0] == expected
 

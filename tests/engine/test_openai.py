@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from p2pverify.core.inference.question import NO_LOGITS
-from p2pverify.engine import weights
 from p2pverify.engine.errors import EngineUnavailable
-from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.openai import Endpoint, OpenAIEngine
 from p2pverify.engine.openai.http import ServerError
 from p2pverify.engine.openai.probe import PromptRows

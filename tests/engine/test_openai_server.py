@@ -9,8 +9,8 @@ import pytest
 import xllamacpp
 
 from p2pverify.core.inference.compare import measure
-from p2pverify.engine import weights
-from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.openai import Endpoint, OpenAIEngine
 from p2pverify.engine.openai.http import ServerError
 from p2pverify.engine.openai.probe import PromptRows

@@ -7,16 +7,16 @@ import pytest
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
-from p2pverify.engine import weights
-from p2pverify.engine.asked import Asked
+from p2pverify.engine.ask import Asked
 from p2pverify.engine.cheats import make_cheat
 from p2pverify.engine.cheats.chat import frame, system_turn
 from p2pverify.engine.cheats.models import served_by
 from p2pverify.engine.errors import WeightsError
-from p2pverify.engine.gguf import read_head
-from p2pverify.engine.gguf_prune import reverse
-from p2pverify.engine.llama import LlamaEngine
-from p2pverify.engine.quantise import EMBEDDING, FORMATS, requantise, three_bits
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.gguf.prune import reverse
+from p2pverify.engine.gguf.quantise import EMBEDDING, FORMATS, requantise, three_bits
+from p2pverify.engine.gguf.reader import read_head
+from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.toy import ToyEngine
 
 KEY = bytes(range(32))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from p2pverify.engine import sampling
+from p2pverify.engine import sampler
 
 WORD = 2**64 - 1
 # Known answers of Philox4x64-10 from the Random123 distribution (kat_vectors): counter, key, output.
@@ -41,17 +41,17 @@ def test_philox_vectors(counter: tuple[int, ...], key: tuple[int, ...], output: 
 
 def test_gumbel_is_what_its_docstring_says() -> None:
     """Noise at a position follows from counters (1, 0, 0, position), (2, ...) and so on, four numbers each."""
-    key = sampling.philox_key(sampling.ANSWER, b"k" * 32)
+    key = sampler.philox_key(sampler.ANSWER, b"k" * 32)
     words = [word for block in (1, 2, 3) for word in philox((block, 0, 0, 77), (key & WORD, key >> 64))]
     uniform = np.array([((word >> 12) + 0.5) / 2**52 for word in words])
-    assert np.allclose(sampling.gumbel(key, 77, 12), -np.log(-np.log(uniform)), rtol=1e-10, atol=0)
+    assert np.allclose(sampler.gumbel(key, 77, 12), -np.log(-np.log(uniform)), rtol=1e-10, atol=0)
 
 
 def test_gumbel_bits_are_pinned() -> None:
     """The noise is defined to the bit: these doubles come out on every machine."""
-    key = sampling.philox_key(sampling.PROMPT, bytes(16))
+    key = sampler.philox_key(sampler.PROMPT, bytes(16))
     assert f"{key:032x}" == "d276198f8cbf99faaa46fd6515f62a86"
-    assert [value.hex() for value in sampling.gumbel(key, 3, 4).tolist()] == [
+    assert [value.hex() for value in sampler.gumbel(key, 3, 4).tolist()] == [
         "-0x1.312a7bbadc977p+0",
         "0x1.4942601c265ecp-2",
         "0x1.0177bbebe177bp-1",
@@ -61,25 +61,25 @@ def test_gumbel_bits_are_pinned() -> None:
 
 def test_gumbel_noise_of_a_prefix() -> None:
     """A smaller vocabulary sees the first numbers of a larger one, and another position other numbers."""
-    assert (sampling.gumbel(5, 9, 100)[:10] == sampling.gumbel(5, 9, 10)).all()
-    assert not (sampling.gumbel(5, 8, 10) == sampling.gumbel(5, 9, 10)).any()
+    assert (sampler.gumbel(5, 9, 100)[:10] == sampler.gumbel(5, 9, 10)).all()
+    assert not (sampler.gumbel(5, 8, 10) == sampler.gumbel(5, 9, 10)).any()
 
 
 def test_log_is_close_to_the_true_one() -> None:
     """The portable logarithm agrees with numpy's to 1e-13, at the ends of its range too."""
     edges = [2.0**-53, 1 - 2.0**-53, 2.0**-0.5, 1.0, 36.7]
     x = np.array([*edges, *np.geomspace(1e-16, 40, 10_001)])
-    assert np.abs(sampling.log(x) - np.log(x)).max() < 1e-13
+    assert np.abs(sampler.log(x) - np.log(x)).max() < 1e-13
 
 
 def test_domains_are_apart() -> None:
     """A prompt's noise is not an answer's, though both were keyed by the same bytes."""
-    assert sampling.philox_key(sampling.PROMPT, bytes(16)) != sampling.philox_key(sampling.ANSWER, bytes(16))
+    assert sampler.philox_key(sampler.PROMPT, bytes(16)) != sampler.philox_key(sampler.ANSWER, bytes(16))
 
 
 def test_greedy_takes_the_lowest_of_equals() -> None:
     """Ties go to the lowest index."""
-    assert sampling.greedy(np.array([1, 3, 3, 2], np.float32)) == 1
+    assert sampler.greedy(np.array([1, 3, 3, 2], np.float32)) == 1
 
 
 @pytest.mark.parametrize("temperature_milli", [500, 1000, 2000])
@@ -87,7 +87,7 @@ def test_sample_draws_from_the_softmax(temperature_milli: int) -> None:
     """Over many positions the shares are those of softmax(logits / T), within four standard errors."""
     logits = np.array([0.0, 1.0, 2.0, -1.0], np.float32)
     draws = 20_000
-    picks = [sampling.sample(logits, temperature_milli, 1, position) for position in range(draws)]
+    picks = [sampler.sample(logits, temperature_milli, 1, position) for position in range(draws)]
     share = np.bincount(picks, minlength=4) / draws
     expected = np.exp(logits.astype(np.float64) * 1000 / temperature_milli)
     expected /= expected.sum()
@@ -98,7 +98,7 @@ def test_sample_leaves_the_logits_alone() -> None:
     """Logits are a view of the engine's buffer, so sampling must not write to them."""
     logits = np.arange(8, dtype=np.float32)
     logits.flags.writeable = False
-    assert sampling.sample(logits, 700, 3, 0) == sampling.sample(logits, 700, 3, 0)
+    assert sampler.sample(logits, 700, 3, 0) == sampler.sample(logits, 700, 3, 0)
 
 
 @pytest.mark.parametrize("temperature_milli", [1, 300, 800, 1500, 100_000])
@@ -108,19 +108,19 @@ def test_picks_are_those_of_all_noise(temperature_milli: int, spread: float) -> 
     rng = np.random.default_rng(3)
     for position in range(60):
         logits = (rng.normal(size=3000) * spread).astype(np.float32)
-        noisy = sampling.gumbel(77, position, 3000) * (temperature_milli / 1000) + logits
+        noisy = sampler.gumbel(77, position, 3000) * (temperature_milli / 1000) + logits
         best, claimed = int(noisy.argmax()), int(rng.integers(3000))
-        assert sampling.pick(logits, temperature_milli, 77, position, claimed) == (best, noisy[best] - noisy[claimed])
-        assert sampling.sample(logits, temperature_milli, 77, position) == best
+        assert sampler.pick(logits, temperature_milli, 77, position, claimed) == (best, noisy[best] - noisy[claimed])
+        assert sampler.sample(logits, temperature_milli, 77, position) == best
 
 
 def test_noise_of_small_words_is_small() -> None:
     """What is left out has less noise than the bound says."""
-    words = np.array([0, 1 << 63, int(sampling.LUCKY) - 1], np.uint64)
-    assert sampling._noise(words).max() < sampling.UNLUCKY_NOISE_MAX
+    words = np.array([0, 1 << 63, int(sampler.LUCKY) - 1], np.uint64)
+    assert sampler._noise(words).max() < sampler.UNLUCKY_NOISE_MAX
 
 
 def test_low_temperature_is_greedy() -> None:
     """At a thousandth the noise no longer reaches the next logit."""
     logits = np.array([1, 2, 9, 4], np.float32)
-    assert {sampling.sample(logits, 1, 42, position) for position in range(100)} == {2}
+    assert {sampler.sample(logits, 1, 42, position) for position in range(100)} == {2}

@@ -8,7 +8,7 @@ import pytest
 from p2pverify.core.contract.network import Across
 from p2pverify.core.inference.compare import Verdict, measure, verdict
 from p2pverify.engine.errors import EngineUnavailable
-from p2pverify.engine.select import open_engine, open_referee
+from p2pverify.engine.registry import open_engine, open_referee
 from p2pverify.engine.toy import CONTEXT_TOKENS, END, PATH, REFEREE, REFEREE_PATH, ToyEngine
 from p2pverify.node.ports import Generated
 

@@ -9,10 +9,10 @@ import pytest
 
 from p2pverify.core.inference.compare import measure
 from p2pverify.core.inference.question import NO_LOGITS
-from p2pverify.engine import weights
 from p2pverify.engine.errors import EngineUnavailable
-from p2pverify.engine.llama import LlamaEngine
-from p2pverify.engine.select import open_engine
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.llama.engine import LlamaEngine
+from p2pverify.engine.registry import open_engine
 from p2pverify.engine.transformers import TransformersEngine
 from p2pverify.node.ports import GENERATE, SCORE, WRITE
 

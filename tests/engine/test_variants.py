@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.engine import variants
 from p2pverify.engine.errors import EngineUnavailable
+from p2pverify.engine.llama import variants
 from tests.support import npm
 
 HERE = Path(__file__).parent

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.engine import weights
 from p2pverify.engine.errors import WeightsError
-from p2pverify.engine.gguf import parse_head, read_head
-from p2pverify.engine.gguf_prune import prune
-from p2pverify.engine.select import open_engine
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.gguf.prune import prune
+from p2pverify.engine.gguf.reader import parse_head, read_head
+from p2pverify.engine.registry import open_engine
 
 
 def text(value: str) -> bytes:

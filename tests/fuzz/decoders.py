@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from p2pverify import app
-from p2pverify.api import gate
+from p2pverify.api import middleware
 from p2pverify.api.metrics import Counts
 from p2pverify.core.contract import manifest, network
 from p2pverify.core.encoding import canon, peerid
@@ -20,26 +20,28 @@ from p2pverify.core.records import audit, conflict, cost, cut, duty, envelope, j
 from p2pverify.core.roles import evidence
 from p2pverify.core.sync import messages as sync
 from p2pverify.core.sync import negentropy
-from p2pverify.engine import cheat_spec, gguf, variants
 from p2pverify.engine import errors as engine_errors
-from p2pverify.net import framing, negotiate, peer_list, rpc_codec
+from p2pverify.engine.cheats import spec
+from p2pverify.engine.gguf import reader
+from p2pverify.engine.llama import variants
+from p2pverify.net.border import framing, multistream
+from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.discovery import mdns
-from p2pverify.net.stream import StreamBrokenError
-from p2pverify.node import (
-    address,
+from p2pverify.net.peers import peer_list
+from p2pverify.net.protocols import rpc_codec
+from p2pverify.node import journal, messages
+from p2pverify.node.endpoints import address, loopback
+from p2pverify.node.files import (
     canaries,
     config,
     corpus,
-    journal,
-    loopback,
     manifestfile,
     manifesttable,
-    messages,
     networkfile,
     networktable,
     textfile,
 )
-from p2pverify.node.textfile import FileError
+from p2pverify.node.files.textfile import FileError
 from p2pverify.store import exportfile
 from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
@@ -55,18 +57,18 @@ EXEMPT = {
     "core.records.envelope.read_fields": "how decoders of payloads begin",
     "core.records.vote.read_salts": "a part of decode_vote and decode_duty",
     "engine.exact.blocks.read": "of weights whose digest was checked",
-    "engine.exact.loading.load": "of weights whose digest was checked",
+    "engine.exact.loader.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",
-    "engine.gguf.read_head": "parse_head with a file",
-    "engine.gguf_write.read_tensor": "of weights whose head was read",
-    "engine.llamacpp.load": "loads a library",
-    "engine.variants.load": "loads a library",
-    "node.networkfile.read_network": "decodes nothing: parse_network does",
-    "node.textfile.read_bytes": "decodes nothing: who calls it does",
-    "node.tomlfile.read_model": "a part of load_network and load_config",
-    "node.networkfile.parse_network": "a part of load_network",
-    "node.tomlfile.parse_model": "a part of load_network and load_config",
-    "node.tomlfile.parse_toml": "a part of load_network and load_config",
+    "engine.gguf.reader.read_head": "parse_head with a file",
+    "engine.gguf.writer.read_tensor": "of weights whose head was read",
+    "engine.llama.bindings.load": "loads a library",
+    "engine.llama.variants.load": "loads a library",
+    "node.files.networkfile.read_network": "decodes nothing: parse_network does",
+    "node.files.textfile.read_bytes": "decodes nothing: who calls it does",
+    "node.files.tomlfile.read_model": "a part of load_network and load_config",
+    "node.files.networkfile.parse_network": "a part of load_network",
+    "node.files.tomlfile.parse_model": "a part of load_network and load_config",
+    "node.files.tomlfile.parse_toml": "a part of load_network and load_config",
 }
 
 Read = Callable[[bytes], Any]
@@ -172,8 +174,10 @@ def _rpc(data: bytes) -> Rpc:
 def _gated(data: bytes) -> None:
     """A query, and a header of each name, as the gate sees them before any route."""
     query, _, value = data.partition(b"\n")
-    port = gate.allowed_hosts(80)
-    stood = gate.Gate(_no_app, hosts=port, routes={"/": frozenset({"limit"})}, counts=Counts(), home_key=bytes(32))
+    port = middleware.allowed_hosts(80)
+    stood = middleware.Gate(
+        _no_app, hosts=port, routes={"/": frozenset({"limit"})}, counts=Counts(), home_key=bytes(32)
+    )
     headers = [(b"host", b"localhost"), (b"content-length", value)]
     stood._check({"type": "http", "path": "/", "query_string": query, "headers": headers})
 
@@ -259,7 +263,7 @@ DECODERS: dict[str, Decoder] = {
     "node.messages.decode_batch": Decoder(
         messages.decode_batch, write=canon.encode, seeds=lambda: [canon.encode([b"one", b"two"])]
     ),
-    "node.textfile.decode_text": Decoder(
+    "node.files.textfile.decode_text": Decoder(
         textfile.decode_text, errors=textfile.TextError, seeds=lambda: [b"\xef\xbb\xbfa"]
     ),
     "node.journal.decode_output": Decoder(
@@ -290,85 +294,89 @@ DECODERS: dict[str, Decoder] = {
     "core.inference.canary.decode_secrets": Decoder(
         canary.decode_secrets, write=canary.encode_secrets, seeds=lambda: [canary.encode_secrets([TRIGGER])]
     ),
-    "node.canaries.load_evidence": Decoder(
+    "node.files.canaries.load_evidence": Decoder(
         _filed(canaries.load_evidence), FileError, seeds=seeds.of("canary-evidence", "evidence")
     ),
-    "node.canaries.load_secrets": Decoder(
+    "node.files.canaries.load_secrets": Decoder(
         _filed(canaries.load_secrets), FileError, seeds=lambda: [canary.encode_secrets([TRIGGER])]
     ),
-    "node.networkfile.load_network": Decoder(
+    "node.files.networkfile.load_network": Decoder(
         _filed(networkfile.load_network),
         FileError,
         seeds=lambda: [networkfile.dump_network(_NETWORK, ()).encode(), b"a = 1" + b"0" * 5000, b"a = " + b"[" * 5000],
     ),
-    "node.manifestfile.load_manifest": Decoder(
+    "node.files.manifestfile.load_manifest": Decoder(
         _filed(manifestfile.load_manifest),
         FileError,
         seeds=lambda: ["\n".join(manifesttable.manifest_lines(_MANIFEST)).encode(), b"canary = [[[["],
     ),
-    "node.config.load_config": Decoder(
+    "node.files.config.load_config": Decoder(
         _filed(config.load_config),
         FileError,
         seeds=lambda: [b'log_level = "info"\n', b'listen = ["/ip4/127.0.0.1/tcp/1"]\n'],
     ),
-    "node.networktable.read_founder": Decoder(
+    "node.files.networktable.read_founder": Decoder(
         _text(networktable.read_founder), ValueError, seeds=lambda: [peerid.peer_id(_REQUEST.responder).encode()]
     ),
-    "node.address.parse_address": Decoder(
+    "node.endpoints.address.parse_address": Decoder(
         _text(lambda text: address.parse_address(text, allow_dns=True)),
         write=lambda value: str(value).encode(),
         is_canonical=False,
         seeds=lambda: [b"/ip4/192.0.2.1/tcp/4001", b"/ip6/2001:db8::1/tcp/1", b"/dns4/a.example/tcp/4001"],
     ),
-    "net.framing.read_frame": Decoder(_streamed(framing.read_frame, 1000), _BROKEN, seeds=lambda: [b"\0\0\0\x05hello"]),
-    "net.framing.read_varint_frame": Decoder(
+    "net.border.framing.read_frame": Decoder(
+        _streamed(framing.read_frame, 1000), _BROKEN, seeds=lambda: [b"\0\0\0\x05hello"]
+    ),
+    "net.border.framing.read_varint_frame": Decoder(
         _streamed(framing.read_varint_frame, 1000), _BROKEN, seeds=lambda: [b"\x05hello", b"\x80\x80\x80\x80\x01"]
     ),
-    "net.negotiate.read_message": Decoder(
-        _streamed(negotiate.read_message), _BROKEN, seeds=lambda: [negotiate.encode_message("/a/1")]
+    "net.border.multistream.read_message": Decoder(
+        _streamed(multistream.read_message), _BROKEN, seeds=lambda: [multistream.encode_message("/a/1")]
     ),
-    "net.negotiate.accept": Decoder(
-        _streamed(negotiate.accept, ("/a/1",)),
+    "net.border.multistream.accept": Decoder(
+        _streamed(multistream.accept, ("/a/1",)),
         _BROKEN,
-        seeds=lambda: [negotiate.encode_message(negotiate.MULTISTREAM) + negotiate.encode_message("/a/1")],
+        seeds=lambda: [multistream.encode_message(multistream.MULTISTREAM) + multistream.encode_message("/a/1")],
     ),
-    "net.negotiate.propose": Decoder(
-        _streamed(negotiate.propose, "/a/1"),
+    "net.border.multistream.propose": Decoder(
+        _streamed(multistream.propose, "/a/1"),
         _BROKEN,
-        seeds=lambda: [negotiate.encode_message(negotiate.MULTISTREAM) + negotiate.encode_message("/a/1")],
+        seeds=lambda: [multistream.encode_message(multistream.MULTISTREAM) + multistream.encode_message("/a/1")],
     ),
-    "net.rpc_codec.decode_rpc": Decoder(
+    "net.protocols.rpc_codec.decode_rpc": Decoder(
         _rpc,
         write=rpc_codec.encode_rpc,
         is_canonical=False,
         seeds=seeds.of("gossip-frame", "rpc"),
     ),
-    "net.peer_list.decode_peer_list": Decoder(
+    "net.peers.peer_list.decode_peer_list": Decoder(
         peer_list.decode_peer_list, write=peer_list.encode_peer_list, seeds=seeds.peer_list
     ),
     "net.discovery.mdns.decode_txt": Decoder(
         mdns.decode_txt, seeds=lambda: [b"\x18dnsaddr=/ip4/192.0.2.1/tcp", b"\x00\x01a"]
     ),
     "store.exportfile.read_export": Decoder(_export, (ExportError, NotAnExportError), seeds=_an_export),
-    "engine.variants.parse": Decoder(
+    "engine.llama.variants.parse": Decoder(
         _text(variants.parse),
         engine_errors.EngineUnavailable,
         seeds=lambda: [b"sse42", b"wheel/kv-f16", b""],
     ),
-    "engine.gguf.parse_head": Decoder(
-        gguf.parse_head, engine_errors.WeightsError, seeds=lambda: [b"GGUF" + bytes([3, 0, 0, 0]) + bytes(16)]
+    "engine.gguf.reader.parse_head": Decoder(
+        reader.parse_head, engine_errors.WeightsError, seeds=lambda: [b"GGUF" + bytes([3, 0, 0, 0]) + bytes(16)]
     ),
-    "node.loopback.parse_bind": Decoder(
+    "node.endpoints.loopback.parse_bind": Decoder(
         _text(loopback.parse_bind), ValueError, seeds=lambda: [b"127.0.0.1:0", b"[::1]:1"]
     ),
-    "api.gate.Gate": Decoder(_gated, gate.RefusedError, seeds=lambda: [b"limit=10\n100", b"limit=%ff&a=b\n-1"]),
-    "engine.cheat_spec.parse_spec": Decoder(
-        _text(cheat_spec.parse_spec), ValueError, seeds=lambda: [b"quantize:q4_0@0.3", b"prune"]
+    "api.middleware.Gate": Decoder(
+        _gated, middleware.RefusedError, seeds=lambda: [b"limit=10\n100", b"limit=%ff&a=b\n-1"]
     ),
-    "node.corpus.read_corpus": Decoder(
+    "engine.cheats.spec.parse_spec": Decoder(
+        _text(spec.parse_spec), ValueError, seeds=lambda: [b"quantize:q4_0@0.3", b"prune"]
+    ),
+    "node.files.corpus.read_corpus": Decoder(
         _filed(corpus.read_corpus), FileError, seeds=lambda: [b"# questions\nWhy is the sky blue?\n"]
     ),
-    "node.corpus.read_replay": Decoder(
+    "node.files.corpus.read_replay": Decoder(
         _filed(corpus.read_replay),
         FileError,
         seeds=lambda: [b'{"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 9, "temperature": 0.8}\n'],

@@ -11,7 +11,7 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.machine import Machine
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.net.service import Mesh
+from p2pverify.net.adapter import Mesh
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import GossipVerdict

@@ -9,11 +9,11 @@ import trio
 from trio.testing import MockClock
 
 from p2pverify.testnet.faults import Fault, FaultKind, plan_faults
-from p2pverify.testnet.judge import judge
-from p2pverify.testnet.nemesis import Nemesis
 from p2pverify.testnet.plan import PlanError, make_plan
-from p2pverify.testnet.relay import Relays
-from p2pverify.testnet.runner import open_testnet
+from p2pverify.testnet.processes.nemesis import Nemesis
+from p2pverify.testnet.processes.relay import Relays
+from p2pverify.testnet.processes.runner import open_testnet
+from p2pverify.testnet.processes.verdict import judge
 from p2pverify.testnet.scenario import load_scenario
 from tests.testnet.support import cut, status, view_at
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from p2pverify.cli.main import main
-from p2pverify.testnet.runner import open_testnet
+from p2pverify.testnet.processes.runner import open_testnet
 from tests.testnet.support import QUICK, Watched, processes_of, read_until, running_testnet, toy_plan
 from tests.testnet.test_judge import check_report
 

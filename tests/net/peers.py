@@ -8,14 +8,14 @@ import trio
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.sync.session import Step
+from p2pverify.net.adapter import Mesh
+from p2pverify.net.border.framing import read_frame, write_frame
+from p2pverify.net.border.host import Host
+from p2pverify.net.border.link import Link
+from p2pverify.net.border.stream import Stream
 from p2pverify.net.counters import Counters
-from p2pverify.net.framing import read_frame, write_frame
-from p2pverify.net.host import Host
-from p2pverify.net.link import Link
-from p2pverify.net.peer_list import PeerList, encode_peer_list
-from p2pverify.net.service import Mesh
-from p2pverify.net.stream import Stream
-from p2pverify.node.address import parse_address
+from p2pverify.net.peers.peer_list import PeerList, encode_peer_list
+from p2pverify.node.endpoints.address import parse_address
 from p2pverify.node.ports import GossipVerdict
 
 NETWORK = hashlib.sha256(b"a network for tests").digest()

@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 
 from p2pverify.core.encoding import canon, sign
 from p2pverify.core.errors import DecodeError
-from p2pverify.net import addresses
-from p2pverify.net.addresses import OwnAddresses, SignedAddresses, expand, seen_address, sign_addresses, usable
-from p2pverify.net.peer_list import PeerList, decode_peer_list, encode_peer_list
-from p2pverify.node.address import parse_address
+from p2pverify.net.peers import signed_addresses
+from p2pverify.net.peers.peer_list import PeerList, decode_peer_list, encode_peer_list
+from p2pverify.net.peers.signed_addresses import (
+    OwnAddresses,
+    SignedAddresses,
+    expand,
+    seen_address,
+    sign_addresses,
+    usable,
+)
+from p2pverify.node.endpoints.address import parse_address
 from tests.net.peers import NETWORK, seed_of
 
 SEED = seed_of("alice")
@@ -95,10 +102,10 @@ def test_every_part_is_signed(changed):
 def test_statements_expire():
     """A day by our clock, and an hour ahead of it for clocks that differ."""
     assert STATEMENT.is_current(NOW_MS)
-    assert STATEMENT.is_current(NOW_MS + addresses.EXPIRY_MS - 1)
-    assert not STATEMENT.is_current(NOW_MS + addresses.EXPIRY_MS)
-    assert STATEMENT.is_current(NOW_MS - addresses.AHEAD_MS_MAX)
-    assert not STATEMENT.is_current(NOW_MS - addresses.AHEAD_MS_MAX - 1)
+    assert STATEMENT.is_current(NOW_MS + signed_addresses.EXPIRY_MS - 1)
+    assert not STATEMENT.is_current(NOW_MS + signed_addresses.EXPIRY_MS)
+    assert STATEMENT.is_current(NOW_MS - signed_addresses.AHEAD_MS_MAX)
+    assert not STATEMENT.is_current(NOW_MS - signed_addresses.AHEAD_MS_MAX - 1)
 
 
 def test_own_addresses_are_signed_anew_when_they_change_or_age():
@@ -113,7 +120,7 @@ def test_own_addresses_are_signed_anew_when_they_change_or_age():
     second = own.statement(wildcard)
     assert second.seq == first.seq + 1
     assert len(second.addresses) == 2
-    now[0] += addresses.RENEWAL_MS + 1
+    now[0] += signed_addresses.RENEWAL_MS + 1
     third = own.statement(wildcard)
     assert third.seq == now[0]
     assert third.addresses == second.addresses

@@ -2,10 +2,10 @@
 
 import random
 
-from p2pverify.net import book
-from p2pverify.net.addresses import EXPIRY_MS, SignedAddresses
-from p2pverify.net.book import Book
-from p2pverify.node.address import parse_address
+from p2pverify.net.peers import address_book
+from p2pverify.net.peers.address_book import Book
+from p2pverify.net.peers.signed_addresses import EXPIRY_MS, SignedAddresses
+from p2pverify.node.endpoints.address import parse_address
 
 OWN, LESSER, GREATER = b"\x05" * 32, b"\x01" * 32, b"\x09" * 32
 HERE, THERE = parse_address("/ip4/192.0.2.1/tcp/1"), parse_address("/ip4/192.0.2.2/tcp/2")
@@ -36,7 +36,7 @@ def test_bootstrap_is_due_at_once_and_kept_for_ever():
         for _ in range(50):
             addresses.failed(target, 1000)
     assert addresses.due(1000, ()) == []
-    assert len(addresses.due(1000 + book.DELAY_S_MAX, ())) == 2
+    assert len(addresses.due(1000 + address_book.DELAY_S_MAX, ())) == 2
 
 
 def test_delays_double():
@@ -48,7 +48,7 @@ def test_delays_double():
         addresses.failed(target, 100)
         delays.append(target.due_s - 100)
     for number, delay in enumerate(delays, start=1):
-        longest = book.DELAY_S_MIN * 2**number
+        longest = address_book.DELAY_S_MIN * 2**number
         assert longest / 2 <= delay <= longest
 
 
@@ -107,12 +107,12 @@ def test_wrong_hearsay_is_forgotten():
     _hear(addresses, LESSER)
     addresses.meet(GREATER, [THERE], None, 0)
     for target in addresses.due(10, ()):
-        for _ in range(book.FAILURES_MAX):
+        for _ in range(address_book.FAILURES_MAX):
             addresses.failed(target, 10)
     assert addresses.addresses(LESSER) == ()
     assert addresses.addresses(GREATER)
-    (known,) = addresses.due(10 + book.DELAY_S_MAX_GONE, ())
-    addresses.failed(known, book.KEEP_S + 1)
+    (known,) = addresses.due(10 + address_book.DELAY_S_MAX_GONE, ())
+    addresses.failed(known, address_book.KEEP_S + 1)
     assert len(addresses) == 0
 
 
@@ -132,23 +132,23 @@ def test_expired_words_are_forgotten():
 def test_the_book_is_bounded():
     """One source has its share, all together the whole, and proven failures make room."""
     addresses = _book()
-    for number in range(book.PEERS_PER_SOURCE_MAX + 5):
+    for number in range(address_book.PEERS_PER_SOURCE_MAX + 5):
         _hear(addresses, _number(number))
-    assert len(addresses) == book.PEERS_PER_SOURCE_MAX
+    assert len(addresses) == address_book.PEERS_PER_SOURCE_MAX
     addresses.failed(addresses.due(10, ())[0], 10)
     _hear(addresses, GREATER)
     assert addresses.addresses(GREATER)
-    assert len(addresses) == book.PEERS_PER_SOURCE_MAX
+    assert len(addresses) == address_book.PEERS_PER_SOURCE_MAX
     for source in range(10):
-        for number in range(book.PEERS_PER_SOURCE_MAX):
+        for number in range(address_book.PEERS_PER_SOURCE_MAX):
             _hear(addresses, _number(1000 * (source + 1) + number), source=_number(source))
-    assert len(addresses) == book.PEERS_MAX
+    assert len(addresses) == address_book.PEERS_MAX
 
 
 def test_a_crowded_book_has_room_for_others():
     """Who tells of many loses a place to somebody who tells of few, and neighbours of ours come before both."""
     addresses = _book()
-    for number in range(book.PEERS_MAX):
+    for number in range(address_book.PEERS_MAX):
         _hear(addresses, _number(number), source=_number(number % 4))
     _hear(addresses, GREATER, source=OTHER)
     assert addresses.addresses(GREATER)
@@ -156,7 +156,7 @@ def test_a_crowded_book_has_room_for_others():
         addresses.meet(_number(10**6 + number), [HERE], None, 0)
     assert addresses.addresses(GREATER)
     assert addresses.addresses(_number(10**6 + 99))
-    assert len(addresses) == book.PEERS_MAX
+    assert len(addresses) == address_book.PEERS_MAX
 
 
 def test_who_told_us_of_many_is_taken_in_turn():
@@ -180,7 +180,7 @@ def test_a_connection_that_comes_to_nothing_counts_as_failed():
     assert target.failures == 2
     addresses.lost(GREATER, 200, confirmed=True)
     assert target.failures == 0
-    assert 200 < target.due_s <= 200 + book.DELAY_S_MIN
+    assert 200 < target.due_s <= 200 + address_book.DELAY_S_MIN
 
 
 def test_banned_peers_are_left_alone_for_a_while():
@@ -188,5 +188,5 @@ def test_banned_peers_are_left_alone_for_a_while():
     addresses = _book(HERE.with_peer(LESSER))
     addresses.ban(LESSER, 0)
     addresses.lost(LESSER, 0, confirmed=True)
-    assert addresses.due(book.BAN_S - 1, ()) == []
-    assert len(addresses.due(book.BAN_S, ())) == 1
+    assert addresses.due(address_book.BAN_S - 1, ()) == []
+    assert len(addresses.due(address_book.BAN_S, ())) == 1

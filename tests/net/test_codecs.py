@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError, RemoteProtocolError
 from p2pverify.core.gossip.types import GossipMessage, Rpc
-from p2pverify.net import negotiate
-from p2pverify.net.framing import FrameTooLargeError, encode_varint, read_frame, read_varint_frame, varint_frame
-from p2pverify.net.harden import ID, Identify
-from p2pverify.net.rpc_codec import IDS_MAX, RECENT_MAX, RpcDecoder, decode_rpc, encode_rpc
-from p2pverify.net.stream import StreamBrokenError
-from p2pverify.node.address import Address, parse_address, peer_from_id_bytes, peer_id_bytes
+from p2pverify.net.border import multistream
+from p2pverify.net.border.framing import FrameTooLargeError, encode_varint, read_frame, read_varint_frame, varint_frame
+from p2pverify.net.border.harden import ID, Identify
+from p2pverify.net.border.stream import StreamBrokenError
+from p2pverify.net.protocols.rpc_codec import IDS_MAX, RECENT_MAX, RpcDecoder, decode_rpc, encode_rpc
+from p2pverify.node.endpoints.address import Address, parse_address, peer_from_id_bytes, peer_id_bytes
 from tests.net.peers import call, join, stranger
 
 KEY = bytes(range(32))
@@ -209,18 +209,18 @@ async def test_varint_frames():
 
 async def test_negotiation_accepts_in_one_write():
     """A proposal that is there already is answered together with the greeting."""
-    greeting = negotiate.encode_message(negotiate.MULTISTREAM)
-    channel = Bytes(greeting + negotiate.encode_message("/b/1"))
-    assert await negotiate.accept(channel, {"/a/1", "/b/1"}) == "/b/1"
-    assert channel.written == greeting + negotiate.encode_message("/b/1")
+    greeting = multistream.encode_message(multistream.MULTISTREAM)
+    channel = Bytes(greeting + multistream.encode_message("/b/1"))
+    assert await multistream.accept(channel, {"/a/1", "/b/1"}) == "/b/1"
+    assert channel.written == greeting + multistream.encode_message("/b/1")
 
 
 @pytest.mark.parametrize("answer", ["/other/1", "/a/1 ", "ls"])
 async def test_negotiation_wants_what_it_proposed(answer):
     """Agreement to something else is a fault of the peer."""
-    greeting = negotiate.encode_message(negotiate.MULTISTREAM)
+    greeting = multistream.encode_message(multistream.MULTISTREAM)
     with pytest.raises(RemoteProtocolError):
-        await negotiate.propose(Bytes(greeting + negotiate.encode_message(answer)), "/a/1")
+        await multistream.propose(Bytes(greeting + multistream.encode_message(answer)), "/a/1")
 
 
 @given(st.binary(max_size=600))
@@ -229,7 +229,7 @@ def test_negotiation_of_any_bytes(data):
 
     async def negotiated():
         try:
-            assert await negotiate.accept(Bytes(data), {"/a/1"}) == "/a/1"
+            assert await multistream.accept(Bytes(data), {"/a/1"}) == "/a/1"
         except (RemoteProtocolError, StreamBrokenError):
             return
 

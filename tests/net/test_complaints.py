@@ -8,9 +8,9 @@ import trio
 
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
-from p2pverify.net import complaints
-from p2pverify.net.complaints import AGAIN_S_MIN, PATIENCE_S, Complaints
-from p2pverify.node.address import parse_address
+from p2pverify.net.peers import complaints
+from p2pverify.net.peers.complaints import AGAIN_S_MIN, PATIENCE_S, Complaints
+from p2pverify.node.endpoints.address import parse_address
 from tests.net.peers import join, seed_of, stranger
 
 HINT = "see that its node runs, and that the address is right"
@@ -21,7 +21,7 @@ OTHER = parse_address("/ip4/192.0.2.2/tcp/4747")
 @pytest.fixture
 def said(caplog):
     """The lines of the log, with their levels."""
-    caplog.set_level(logging.INFO, logger="p2pverify.net.complaints")
+    caplog.set_level(logging.INFO, logger="p2pverify.net.peers.complaints")
     return lambda: [(record.levelname, record.getMessage()) for record in caplog.records]
 
 

@@ -10,12 +10,12 @@ import trio
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.limits import Rate
-from p2pverify.net import addresses, peers
-from p2pverify.net.addresses import SignedAddresses, sign_addresses
-from p2pverify.net.framing import read_frame, write_frame
-from p2pverify.net.peer_list import FRAME_BYTES_MAX, PROTOCOL, PeerList, decode_peer_list, encode_peer_list
-from p2pverify.net.stream import StreamBrokenError
-from p2pverify.node.address import parse_address
+from p2pverify.net.border.framing import read_frame, write_frame
+from p2pverify.net.border.stream import StreamBrokenError
+from p2pverify.net.peers import exchange, signed_addresses
+from p2pverify.net.peers.peer_list import FRAME_BYTES_MAX, PROTOCOL, PeerList, decode_peer_list, encode_peer_list
+from p2pverify.net.peers.signed_addresses import SignedAddresses, sign_addresses
+from p2pverify.node.endpoints.address import parse_address
 from tests.net.peers import NETWORK, OTHER_NETWORK, assert_answers, call, introduce, join, seed_of, stranger
 
 NOBODY_THERE = parse_address("/ip4/127.0.0.1/tcp/1")
@@ -98,18 +98,18 @@ async def test_with_many_links_each_is_asked_more_rarely(nursery, autojump_clock
     async def note(_self, link):
         asked[link] += 1
 
-    monkeypatch.setattr(peers.Peers, "_exchange", note)
-    for count in (2, peers.LINKS_FEW, 8 * peers.LINKS_FEW):
+    monkeypatch.setattr(exchange.Peers, "_exchange", note)
+    for count in (2, exchange.LINKS_FEW, 8 * exchange.LINKS_FEW):
         links = [f"link {number} of {count}" for number in range(count)]
         host, book = SimpleNamespace(links=lambda n=links: n), SimpleNamespace(bootstrap=())
-        mesh = peers.Peers(host, book, NETWORK, None, None, clock=int, changed=int)
+        mesh = exchange.Peers(host, book, NETWORK, None, None, clock=int, changed=int)
         with trio.move_on_after(1000):
             async with trio.open_nursery() as keeping:
                 for link in links:
                     keeping.start_soon(mesh.keep_up, link)
         total = sum(asked[link] for link in links)
-        assert total <= 125 * peers.LINKS_FEW  # the first ones follow sooner
-        assert total >= 100 * min(count, peers.LINKS_FEW)
+        assert total <= 125 * exchange.LINKS_FEW  # the first ones follow sooner
+        assert total >= 100 * min(count, exchange.LINKS_FEW)
         assert all(asked[link] for link in links)
 
 
@@ -129,8 +129,8 @@ async def test_hearsay_is_not_passed_on(nursery):
         (lambda: replace(_said_by("carol"), signature=bytes(64)), "addresses_unsigned"),
         (lambda: replace(_said_by("carol"), addresses=(WILDCARD,)), "addresses_unsigned"),
         (lambda: _said_by("carol", network=OTHER_NETWORK), "addresses_not_current"),
-        (lambda: _said_by("carol", seq=_now_ms() - addresses.EXPIRY_MS), "addresses_not_current"),
-        (lambda: _said_by("carol", seq=_now_ms() + addresses.AHEAD_MS_MAX + 60_000), "addresses_not_current"),
+        (lambda: _said_by("carol", seq=_now_ms() - signed_addresses.EXPIRY_MS), "addresses_not_current"),
+        (lambda: _said_by("carol", seq=_now_ms() + signed_addresses.AHEAD_MS_MAX + 60_000), "addresses_not_current"),
     ],
     ids=["no signature", "changed", "other network", "expired", "of the future"],
 )
@@ -168,9 +168,9 @@ async def test_a_false_word_on_oneself_is_a_fault(nursery, own):
 
 async def test_a_flood_of_words_and_exchanges_has_a_bound(nursery, monkeypatch):
     """Beyond its share nothing of a neighbour's is checked, and its exchanges are refused; others are served."""
-    monkeypatch.setattr(peers, "STATEMENTS", Rate(0, 0))
-    monkeypatch.setattr(peers, "POOL_OF_STATEMENTS", Rate(0, 5))
-    monkeypatch.setattr(peers, "POOL_OF_EXCHANGES", Rate(0, 12))
+    monkeypatch.setattr(exchange, "STATEMENTS", Rate(0, 0))
+    monkeypatch.setattr(exchange, "POOL_OF_STATEMENTS", Rate(0, 5))
+    monkeypatch.setattr(exchange, "POOL_OF_EXCHANGES", Rate(0, 12))
     with trio.fail_after(10):
         alice, link = await _meet(nursery)
         await _exchange(link, None, *(_said_by(f"nobody {n}") for n in range(8)))
@@ -207,10 +207,10 @@ async def test_dead_addresses_do_not_hold_up_peers_that_we_know(nursery):
         await alice.mesh.wait_disconnected(bob.key)
         await _exchange(link, None, *(_said_by(f"nobody {n}", nowhere) for n in range(20)))
         dials = alice.mesh._peers._dials
-        while dials[True] < peers.HEARSAY_DIALS_MAX:
+        while dials[True] < exchange.HEARSAY_DIALS_MAX:
             await trio.lowlevel.checkpoint()
         again = await join(nursery, "bob", listen=bob.address.partition("/p2p/")[0])
         await alice.mesh.wait_connected(again.key)
-        assert dials[True] == peers.HEARSAY_DIALS_MAX
+        assert dials[True] == exchange.HEARSAY_DIALS_MAX
         for listener in silent:
             await listener.aclose()

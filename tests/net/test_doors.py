@@ -4,10 +4,11 @@ import pytest
 import trio
 
 from p2pverify.core.limits import Rate
-from p2pverify.net import doors, host, pace
-from p2pverify.net.doors import HalfOpen, group_of
-from p2pverify.net.pace import Pace
-from p2pverify.node.address import parse_address
+from p2pverify.net.border import connection_limits, host
+from p2pverify.net.border.connection_limits import HalfOpen, group_of
+from p2pverify.net.protocols import read_rate
+from p2pverify.net.protocols.read_rate import Pace
+from p2pverify.node.endpoints.address import parse_address
 from tests.net.peers import call, join, stranger
 
 
@@ -42,16 +43,16 @@ async def test_half_open_connections_of_one_address_make_room_for_themselves():
         scopes.append(trio.CancelScope())
         return half_open.enter(group, scopes[-1])[1]
 
-    assert not any(enter("one") for _ in range(doors.HALF_OPEN_PER_ADDRESS_MAX))
+    assert not any(enter("one") for _ in range(connection_limits.HALF_OPEN_PER_ADDRESS_MAX))
     assert not enter("two")
     assert enter("one")
     assert [scope.cancel_called for scope in scopes].index(True) == 0
-    while len(half_open) < doors.HALF_OPEN_MAX:
+    while len(half_open) < connection_limits.HALF_OPEN_MAX:
         assert not enter(f"other {len(half_open)}")
     assert enter("late")
     assert [scope.cancel_called for scope in scopes].count(True) == 2
     assert scopes[1].cancel_called
-    assert len(half_open) == doors.HALF_OPEN_MAX
+    assert len(half_open) == connection_limits.HALF_OPEN_MAX
 
 
 async def test_one_address_has_so_many_places(nursery, monkeypatch):
@@ -71,8 +72,8 @@ async def test_one_address_has_so_many_places(nursery, monkeypatch):
 
 async def test_a_neighbour_is_read_at_a_pace(autojump_clock, monkeypatch):
     """Its burst at once, and then so many frames and bytes a second, whichever is less."""
-    monkeypatch.setattr(pace, "FRAMES", Rate(per_second=10, burst=20))
-    monkeypatch.setattr(pace, "BYTES", Rate(per_second=1000, burst=5000))
+    monkeypatch.setattr(read_rate, "FRAMES", Rate(per_second=10, burst=20))
+    monkeypatch.setattr(read_rate, "BYTES", Rate(per_second=1000, burst=5000))
     small, large = Pace(), Pace()
     began = trio.current_time()
     assert [await small.keep(1) for _ in range(21)] == [True] * 20 + [False]
@@ -85,7 +86,7 @@ async def test_a_neighbour_is_read_at_a_pace(autojump_clock, monkeypatch):
 
 async def test_gossip_beyond_the_pace_is_slowed_not_lost(nursery, monkeypatch):
     """A burst of messages beyond the allowance arrives whole, only later."""
-    monkeypatch.setattr(pace, "FRAMES", Rate(per_second=200, burst=5))
+    monkeypatch.setattr(read_rate, "FRAMES", Rate(per_second=200, burst=5))
     with trio.fail_after(20):
         alice = await join(nursery, "alice")
         bob = await join(nursery, "bob", alice.address)

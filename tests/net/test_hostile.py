@@ -3,9 +3,9 @@
 import trio
 import trio.testing
 
-from p2pverify.net.framing import write_frame
-from p2pverify.net.requests import RequestLimits
-from p2pverify.net.stream import Stream
+from p2pverify.net.border.framing import write_frame
+from p2pverify.net.border.stream import Stream
+from p2pverify.net.protocols.requests import RequestLimits
 from tests.net.peers import FakeInbox, call, introduce, join, stranger
 
 

@@ -14,7 +14,7 @@ def _run(code):
 
 def test_the_heavy_parts_are_not_loaded():
     """Importing our network adapter loads neither other transports nor HTTP clients."""
-    loaded = _run("import sys, p2pverify.net.service; print(*sys.modules)")
+    loaded = _run("import sys, p2pverify.net.adapter; print(*sys.modules)")
     assert "libp2p.stream_muxer.yamux.yamux" in loaded
     assert not set(HEAVY) & set(loaded)
 
@@ -22,7 +22,7 @@ def test_the_heavy_parts_are_not_loaded():
 def test_the_whole_library_can_still_be_had():
     """After the lean import, names of the real packages are found, and a host of the library works."""
     code = (
-        "import p2pverify.net.service, libp2p\n"
+        "import p2pverify.net.adapter, libp2p\n"
         "from libp2p.transport.quic.stream import QUICStream\n"
         "host = libp2p.new_host()\n"
         "print(host.get_id(), QUICStream.__module__, hasattr(libp2p, 'no_such_name'))"
@@ -34,5 +34,9 @@ def test_the_whole_library_can_still_be_had():
 
 def test_a_library_that_is_loaded_first_is_used():
     """Whoever imported libp2p before us keeps it, and we work with it."""
-    code = "import libp2p, p2pverify.net.lean as lean; print(lean.defer_packages(), libp2p.new_host().get_id())"
+    code = (
+        "import libp2p\n"
+        "from p2pverify.net.border import lazy_import\n"
+        "print(lazy_import.defer_packages(), libp2p.new_host().get_id())"
+    )
     assert _run(code)[0] == "False"

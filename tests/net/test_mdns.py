@@ -12,7 +12,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.net.counters import Counters
 from p2pverify.net.discovery import mdns
 from p2pverify.net.discovery.mdns import Mdns, decode_txt, encode_txt, service_type
-from p2pverify.node.address import Address, parse_address
+from p2pverify.node.endpoints.address import Address, parse_address
 from tests.net.peers import NETWORK, OTHER_NETWORK, join, seed_of
 
 KEY = sign.public_key(seed_of("alice"))

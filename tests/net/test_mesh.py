@@ -10,8 +10,8 @@ import trio
 
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError, LocalProtocolError
-from p2pverify.net.host import ListenError
-from p2pverify.net.service import Mesh
+from p2pverify.net.adapter import Mesh
+from p2pverify.net.border.host import ListenError
 from p2pverify.node.ports import GossipVerdict
 from tests.net.peers import LOCAL, NETWORK, OTHER_NETWORK, FakeInbox, join, seed_of, stranger
 

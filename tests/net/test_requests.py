@@ -6,10 +6,10 @@ import pytest
 import trio
 
 from p2pverify.core.limits import Rate
-from p2pverify.net import requests
-from p2pverify.net.framing import read_frame, write_frame
-from p2pverify.net.requests import EVIDENCE_PROTOCOL, PROTOCOL, RequestLimits
-from p2pverify.net.stream import StreamBrokenError
+from p2pverify.net.border.framing import read_frame, write_frame
+from p2pverify.net.border.stream import StreamBrokenError
+from p2pverify.net.protocols import requests
+from p2pverify.net.protocols.requests import EVIDENCE_PROTOCOL, PROTOCOL, RequestLimits
 from p2pverify.node.ports import AskFailed
 from tests.net.peers import FakeInbox, assert_answers, call, introduce, join, list_of_nobody, stranger
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 import trio
 
-from p2pverify.net.roundtrip import RECENT, RoundTrips, tcp_round_trip
+from p2pverify.net.border.roundtrip import RECENT, RoundTrips, tcp_round_trip
 from tests.net.peers import FakeInbox, join
 
 

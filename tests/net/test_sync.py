@@ -6,9 +6,9 @@ import pytest
 import trio
 
 from p2pverify.core.sync.messages import REQUEST_BYTES_MAX
-from p2pverify.net.framing import read_frame, write_frame
-from p2pverify.net.stream import StreamBrokenError
-from p2pverify.net.sync import PROTOCOL, SyncLimits
+from p2pverify.net.border.framing import read_frame, write_frame
+from p2pverify.net.border.stream import StreamBrokenError
+from p2pverify.net.protocols.sync import PROTOCOL, SyncLimits
 from tests.net.peers import FakeInbox, FakeSession, assert_answers, call, introduce, join, stranger
 
 QUICK = SyncLimits(interval_s=0.05)

@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from p2pverify.net.turns import CrowdedError, Turns
+from p2pverify.net.protocols.fair_queue import CrowdedError, Turns
 
 A, B = b"a", b"b"
 

@@ -3,8 +3,8 @@
 import pytest
 import trio
 
-from p2pverify.net.host import DialError
-from p2pverify.node.address import parse_address
+from p2pverify.net.border.host import DialError
+from p2pverify.node.endpoints.address import parse_address
 from tests.net.peers import FakeInbox, join
 
 PATIENCE_S = 30

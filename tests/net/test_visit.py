@@ -7,10 +7,11 @@ import pytest
 import trio
 
 from p2pverify.core.encoding import sign
-from p2pverify.net import peer_list, peers, requests, visit
-from p2pverify.net.host import DialError
-from p2pverify.net.visit import ask_peer
-from p2pverify.node.address import parse_address
+from p2pverify.net.border.host import DialError
+from p2pverify.net.peers import exchange, peer_list
+from p2pverify.net.protocols import one_shot, requests
+from p2pverify.net.protocols.one_shot import ask_peer
+from p2pverify.node.endpoints.address import parse_address
 from p2pverify.node.ports import AskFailed
 from tests.net.peers import NETWORK, OTHER_NETWORK, FakeInbox, introduce, join, stranger
 
@@ -49,14 +50,14 @@ async def test_a_visitor_gets_its_answer(nursery):
 
 async def test_an_answer_may_take_its_time(nursery, monkeypatch):
     """The visitor stays connected through the exchanges that the peer begins meanwhile."""
-    monkeypatch.setattr(peers, "INTERVAL_S_MIN", 0.001)
-    monkeypatch.setattr(peers, "INTERVAL_S_MAX", 0.001)
+    monkeypatch.setattr(exchange, "INTERVAL_S_MIN", 0.001)
+    monkeypatch.setattr(exchange, "INTERVAL_S_MAX", 0.001)
     seen, enough = [], trio.Event()
-    decode = visit.decode_peer_list
+    decode = one_shot.decode_peer_list
 
     def count(data):
         seen.append(data)
-        if len(seen) > 3 * peers.FAILURES_MAX:
+        if len(seen) > 3 * exchange.FAILURES_MAX:
             enough.set()
         return decode(data)
 
@@ -64,7 +65,7 @@ async def test_an_answer_may_take_its_time(nursery, monkeypatch):
         await enough.wait()
         return b"at last"
 
-    monkeypatch.setattr(visit, "decode_peer_list", count)
+    monkeypatch.setattr(one_shot, "decode_peer_list", count)
     with trio.fail_after(10):
         alice = await join(nursery, "alice", inbox=FakeInbox(response=slowly))
         assert await _visit(alice, Marks()) == b"at last"

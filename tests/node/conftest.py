@@ -8,7 +8,7 @@ import pytest
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import Neighbour
-from p2pverify.node.reports import NodeReports
+from p2pverify.node.reports.overview import NodeReports
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 from tests.support.world import World
 

@@ -3,13 +3,13 @@
 import pytest
 
 from p2pverify.core.errors import DecodeError
-from p2pverify.node.address import (
+from p2pverify.node.endpoints.address import (
     announced_address,
     bootstrap_address,
     check_server,
     listening_address,
 )
-from p2pverify.node.loopback import parse_bind
+from p2pverify.node.endpoints.loopback import parse_bind
 
 PEER = "12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
 #: A peer id whose 32 bytes are no key of anybody.

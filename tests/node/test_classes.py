@@ -8,11 +8,11 @@ from p2pverify.core.contract.golden import GoldenPath
 from p2pverify.core.contract.network import Across
 from p2pverify.core.encoding import sign
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.node import selftest
-from p2pverify.node.classes import ClassError, choose_class, judge_classes, match_class
-from p2pverify.node.networkfile import manifest_of, new_network
+from p2pverify.node.engines import selftest
+from p2pverify.node.engines.classes import ClassError, choose_class, judge_classes, match_class
+from p2pverify.node.engines.selftest import Answered, run_selftest
+from p2pverify.node.files.networkfile import manifest_of, new_network
 from p2pverify.node.ports import GENERATE, WRITE
-from p2pverify.node.selftest import Answered, run_selftest
 from tests.support.golden import golden_path, make_golden
 
 ACROSS = Across(1, 1, 2, 2, 3, 10_000)

@@ -4,8 +4,8 @@ import tomllib
 
 import pytest
 
-from p2pverify.node.config import TEMPLATE, Config, load_config, uses_mdns
-from p2pverify.node.textfile import FileError
+from p2pverify.node.files.config import TEMPLATE, Config, load_config, uses_mdns
+from p2pverify.node.files.textfile import FileError
 
 
 def test_a_missing_file_means_defaults(tmp_path):

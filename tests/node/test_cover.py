@@ -13,12 +13,12 @@ from p2pverify.core.contract import sortition
 from p2pverify.core.inference.question import Question, Request, RequestRefused, decode_request, encode_refusal
 from p2pverify.core.roles.asker import EXPIRY_EPOCHS, SPREAD_PERMILLE
 from p2pverify.core.roles.slot_plan import make_plan
-from p2pverify.node import corpus
-from p2pverify.node.corpus import Prompt, read_corpus, read_replay
 from p2pverify.node.cover import ENCODED_AT_ONCE, Cover, CoverPlan
 from p2pverify.node.driver import Driver
+from p2pverify.node.files import corpus
+from p2pverify.node.files.corpus import Prompt, read_corpus, read_replay
+from p2pverify.node.files.textfile import FileError
 from p2pverify.node.ports import AskFailed, Neighbour, Reply
-from p2pverify.node.textfile import FileError
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 from tests.support.world import World
 

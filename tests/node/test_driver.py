@@ -30,7 +30,7 @@ from p2pverify.node.driver import TICKETS_MAX, TwinError
 from p2pverify.node.messages import BATCH_RECORDS_MAX
 from p2pverify.node.outbox import EFFECTS_MAX
 from p2pverify.node.ports import GossipVerdict
-from p2pverify.node.signing import TWIN, standstill
+from p2pverify.node.reports.signing import TWIN, standstill
 from tests.node.bench import SEEDS, SOURCE, Bench, on_request, record
 
 

@@ -12,10 +12,10 @@ from p2pverify.core.events import REFEREE, Compute, Computed, Score, Scored
 from p2pverify.core.roles.evidence import decode_evidence_request
 from p2pverify.engine.toy import PATH, REFEREE_PATH, VOCAB_TOKENS, ToyEngine
 from p2pverify.engine.toy import REFEREE as REFEREE_ID
-from p2pverify.node.auditlog import AuditLog
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import AskFailed, UnknownAudit
-from p2pverify.node.reports import NodeReports
+from p2pverify.node.reports.audits import AuditLog
+from p2pverify.node.reports.overview import NodeReports
 from tests.node.fakes import FakeJournal, FakeNetwork
 from tests.support.world import Peer, World
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.node.home import Home, HomeError, atomic_file
+from p2pverify.node.files.home import Home, HomeError, atomic_file
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys
 from pathlib import Path
-from p2pverify.node.home import Home
+from p2pverify.node.files.home import Home
 with Home(Path(sys.argv[1])).lock():
     print("held", flush=True)
     sys.stdin.read()
@@ -246,7 +246,7 @@ def test_atomic_file_keeps_the_old_content_on_an_error(tmp_path: Path) -> None:
 def test_import_stays_light() -> None:
     """Importing this module pulls in none of the node's heavy libraries."""
     code = (
-        "import sys; import p2pverify.node.home; heavy = "
+        "import sys; import p2pverify.node.files.home; heavy = "
         "{'trio', 'libp2p', 'pydantic', 'nacl', 'numpy', 'sqlite3', 'click'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )

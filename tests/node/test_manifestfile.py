@@ -4,9 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.node.manifestfile import describes, known_manifest, load_manifest, save_manifest
-from p2pverify.node.networkfile import manifest_of
-from p2pverify.node.textfile import FileError
+from p2pverify.node.files.manifestfile import describes, known_manifest, load_manifest, save_manifest
+from p2pverify.node.files.networkfile import manifest_of
+from p2pverify.node.files.textfile import FileError
 from p2pverify.resources import resource
 from tests.support.manifests import manifests
 

@@ -18,13 +18,13 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, decode_record
 from p2pverify.core.records.judge import audit_of
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.net.service import Mesh
-from p2pverify.net.sync import SyncLimits
-from p2pverify.node.classes import match_class
+from p2pverify.net.adapter import Mesh
+from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.driver import Driver, unix_ms
-from p2pverify.node.networkfile import new_network
-from p2pverify.node.reports import NodeReports
-from p2pverify.store.checkup import check_up
+from p2pverify.node.engines.classes import match_class
+from p2pverify.node.files.networkfile import new_network
+from p2pverify.node.reports.overview import NodeReports
+from p2pverify.store.integrity.checkup import check_up
 from p2pverify.store.sqlite import Store
 
 LOCAL = "/ip4/127.0.0.1/tcp/0"

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import p2pverify
 from p2pverify.api.metrics import Counts, new_registry
-from p2pverify.node.metrics import LEVELS, PREFIX, ROUTER_SIZES, is_event
+from p2pverify.node.reports.metrics import LEVELS, PREFIX, ROUTER_SIZES, is_event
 from p2pverify.node.timing import BOUNDS_S, Times
 
 #: Figures that parts count by a literal name, and that only grow.

@@ -11,8 +11,8 @@ from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import ANY, PARAM_BOUNDS, DeterminismClass, Network, Params
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
-from p2pverify.node.networkfile import NETWORK_FILE_BYTES_MAX, dump_network, load_network, new_network
-from p2pverify.node.textfile import FileError
+from p2pverify.node.files.networkfile import NETWORK_FILE_BYTES_MAX, dump_network, load_network, new_network
+from p2pverify.node.files.textfile import FileError
 from tests.node.fakes import FakeEngine
 from tests.support.manifests import across, digests, text
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.node.outputs import (
+from p2pverify.node.files.outputs import (
     OutputError,
     always,
     check_output,

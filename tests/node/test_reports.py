@@ -9,12 +9,12 @@ import trio
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import Synced
 from p2pverify.core.roles.cut_maker import cut_due_ms
-from p2pverify.node.auditlog import AuditLog
-from p2pverify.node.classes import ClassError, expected_weights, match_class
 from p2pverify.node.driver import Driver
-from p2pverify.node.networkfile import new_network
+from p2pverify.node.engines.classes import ClassError, expected_weights, match_class
+from p2pverify.node.files.networkfile import new_network
 from p2pverify.node.ports import Neighbour
-from p2pverify.node.reports import NodeReports
+from p2pverify.node.reports.audits import AuditLog
+from p2pverify.node.reports.overview import NodeReports
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 from tests.support.world import World, always
 

@@ -1,7 +1,7 @@
 """Why a node signs nothing, in words: how far a leave is."""
 
 from p2pverify.core.events import Leave
-from p2pverify.node.signing import LEFT, standstill
+from p2pverify.node.reports.signing import LEFT, standstill
 from tests.support.world import World
 
 

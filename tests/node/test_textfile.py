@@ -10,12 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.node.config import load_config
-from p2pverify.node.corpus import read_corpus, read_replay
-from p2pverify.node.home import Home, HomeError
-from p2pverify.node.manifestfile import load_manifest, save_manifest
-from p2pverify.node.networkfile import dump_network, load_network, new_network
-from p2pverify.node.textfile import FileError, FileMissingError, TextError, decode_text, lines_of, read_bytes, user_path
+from p2pverify.node.files.config import load_config
+from p2pverify.node.files.corpus import read_corpus, read_replay
+from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.files.manifestfile import load_manifest, save_manifest
+from p2pverify.node.files.networkfile import dump_network, load_network, new_network
+from p2pverify.node.files.textfile import (
+    FileError,
+    FileMissingError,
+    TextError,
+    decode_text,
+    lines_of,
+    read_bytes,
+    user_path,
+)
 from p2pverify.testnet.scenario import load_scenario
 from tests.node.fakes import FakeEngine
 

@@ -4,15 +4,15 @@ import logging
 
 import pytest
 
-from p2pverify.node.readiness import Node, Pace, unready
-from p2pverify.node.watch import Watch
+from p2pverify.node.reports.readiness import Node, Pace, unready
+from p2pverify.node.reports.watch import Watch
 from tests.node.fakes import FakeJournal
 
 
 @pytest.fixture
 def said(caplog):
     """The texts logged by the watch."""
-    caplog.set_level(logging.INFO, logger="p2pverify.node.watch")
+    caplog.set_level(logging.INFO, logger="p2pverify.node.reports.watch")
     return lambda: [record.getMessage() for record in caplog.records]
 
 

@@ -10,9 +10,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, Score, Scored
 from p2pverify.core.inference.jobs import Purpose
-from p2pverify.node import worker as module
+from p2pverify.node.engines import worker as module
+from p2pverify.node.engines.worker import EngineBusy, Worker
 from p2pverify.node.ports import Generated
-from p2pverify.node.worker import EngineBusy, Worker
 from tests.node.fakes import FakeEngine
 
 

@@ -10,7 +10,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.gossip.params import GossipParams, ScoreParams
 from p2pverify.core.gossip.score import ScoreParts
 from p2pverify.core.gossip.types import Appraise, GossipMessage, Publish, Rpc, message_id, records_topic
-from p2pverify.net.rpc_codec import decode_rpc, encode_rpc
+from p2pverify.net.protocols.rpc_codec import decode_rpc, encode_rpc
 from tests.support.router import ALICE, BOB, TOPIC, Bench
 from tests.support.score_trace import run_trace
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from p2pverify.core.limits import Rate
-from p2pverify.net import pace
+from p2pverify.net.protocols import read_rate
 from p2pverify.node import gate
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def test_figures_in_the_text() -> None:
     together = gate.NEIGHBOURS_MAX * gate.CHECKS.per_second
     together += gate.POOL_OF_MEMBERS.per_second + gate.POOL_OF_STRANGERS.per_second
     assert f"{together:,} checks a\nsecond" in PAGE
-    assert (pace.FRAMES.per_second, pace.BYTES.per_second) == (2000, 4 * 1024 * 1024)
+    assert (read_rate.FRAMES.per_second, read_rate.BYTES.per_second) == (2000, 4 * 1024 * 1024)
     assert f"{gate.CHECKS.per_second + gate.POOL_OF_STRANGERS.per_second:,} checks a second, without" in PAGE
 
 

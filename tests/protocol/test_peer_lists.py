@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from p2pverify.core.errors import DecodeError
-from p2pverify.net.peer_list import decode_peer_list, encode_peer_list
+from p2pverify.net.peers.peer_list import decode_peer_list, encode_peer_list
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "peer-list"
 

@@ -12,7 +12,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import RECORD_BYTES_MAX, decode_record
 from p2pverify.core.sync import memory, messages, negentropy, session
 from p2pverify.core.sync.messages import Fetch, Reconcile, Reconciled, Records, decode_answer, decode_request
-from p2pverify.net.sync import PROTOCOL, SyncLimits
+from p2pverify.net.protocols.sync import PROTOCOL, SyncLimits
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "protocol" / "vectors"

@@ -19,9 +19,9 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.node.journal import Kept, decode_output, decode_stored_evidence, encode_output
 from p2pverify.store import schema
-from p2pverify.store.checkup import check_up
 from p2pverify.store.errors import StoreError
-from p2pverify.store.inspection import Inspection, Row
+from p2pverify.store.integrity.checkup import check_up
+from p2pverify.store.integrity.inspection import Inspection, Row
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.node.networkfile import dump_network
+from p2pverify.node.files.networkfile import dump_network
 from p2pverify.store.filekinds import HEAD_BYTES, name_kind
 from tests.support.world import MANIFEST, make_network, seeds
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from p2pverify.core.inference.diagnosis import Cause, Claim, Supposition
-from p2pverify.engine.asked import Asked
+from p2pverify.engine.ask import Asked
 from p2pverify.node.ports import Engine, Generated
 
 

@@ -7,9 +7,9 @@ from p2pverify.core.contract.golden import Golden, GoldenPath, GoldenQuestion
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import DeterminismClass, Network
 from p2pverify.engine import toy
-from p2pverify.node.networkfile import manifest_of
+from p2pverify.node.engines.selftest import answer_golden, golden_questions
+from p2pverify.node.files.networkfile import manifest_of
 from p2pverify.node.ports import Engine
-from p2pverify.node.selftest import answer_golden, golden_questions
 
 
 def golden_path(engine: Engine, questions: Sequence[GoldenQuestion]) -> GoldenPath:

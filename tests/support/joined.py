@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from p2pverify.node.home import Home
+from p2pverify.node.files.home import Home
 from tests.cli.transcript import PROGRAM, environment
 
 HOPELESS_S = 240

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from p2pverify.testnet.kinds import parse_cheat
+from p2pverify.testnet.cheats import parse_cheat
 from p2pverify.testnet.plan import Plan, make_plan
-from p2pverify.testnet.reading import CutReading, ScoreReading, Scores, Status
+from p2pverify.testnet.processes.api_client import CutReading, ScoreReading, Scores, Status
 from p2pverify.testnet.scenario import load_scenario
 
 EPOCH_MS = 600

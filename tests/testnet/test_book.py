@@ -10,20 +10,20 @@ from p2pverify.core.contract.network import Across
 from p2pverify.core.contract.network import test_steps as steps_of
 from p2pverify.core.inference.compare import measure
 from p2pverify.engine.calibrate.questions import CALIBRATION, pose
-from p2pverify.engine.cheat_spec import parse_spec
 from p2pverify.engine.cheats import KINDS as ENGINE_KINDS
+from p2pverify.engine.cheats.spec import parse_spec
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.testnet.book import answers, work
-from p2pverify.testnet.book.answers import Judged, Outcome, Subject
-from p2pverify.testnet.book.book import play_book
-from p2pverify.testnet.book.entries import NUMERIC, RATES, SIMULATED, Numeric, Simulated
-from p2pverify.testnet.book.plans import TOY_BOUNDS, make_plan
-from p2pverify.testnet.book.report import HEADERS, SCHEMA, TABLE_RATES, document, faults, rows, summary
-from p2pverify.testnet.book.rows import honest_row, numeric_row
-from p2pverify.testnet.book.trials import MarginPool, play, play_honest
-from p2pverify.testnet.book.worlds import play_world
-from p2pverify.testnet.world.fates import FATES
-from p2pverify.testnet.world.personalities import KINDS as WORLD_KINDS
+from p2pverify.testnet.casebook import answers, work
+from p2pverify.testnet.casebook.answers import Judged, Outcome, Subject
+from p2pverify.testnet.casebook.book import play_book
+from p2pverify.testnet.casebook.entries import NUMERIC, RATES, SIMULATED, Numeric, Simulated
+from p2pverify.testnet.casebook.plans import TOY_BOUNDS, make_plan
+from p2pverify.testnet.casebook.report import HEADERS, SCHEMA, TABLE_RATES, document, faults, rows, summary
+from p2pverify.testnet.casebook.rows import honest_row, numeric_row
+from p2pverify.testnet.casebook.trials import MarginPool, play, play_honest
+from p2pverify.testnet.casebook.worlds import play_world
+from p2pverify.testnet.world.liars.expectations import FATES
+from p2pverify.testnet.world.liars.registry import KINDS as WORLD_KINDS
 
 ACROSS = steps_of(10_000, 100_000, 1_000_000)
 #: Kinds that the issue's book asks for.
@@ -217,7 +217,7 @@ def test_honest_peers_are_convicted_only_by_alarms():
 
 def test_an_honest_row_counts_what_was_measured(monkeypatch):
     """Answers, mismatches, the mean margin, and the plays."""
-    monkeypatch.setattr("p2pverify.testnet.book.rows.HONEST_AUDITS", 100)
+    monkeypatch.setattr("p2pverify.testnet.casebook.rows.HONEST_AUDITS", 100)
     answers_given = [judged(*[1_000] * 8)] * 3 + [judged(*[900_000] * 8)]
     row = honest_row("x", answers_given, BOUNDS, ACROSS, seed=1)
     assert (row.path, row.asked, row.found, row.unclear, row.mean_micronats) == ("x", 4, 1, 0, 225_750)

@@ -1,8 +1,8 @@
 """The classes of a testnet: what its network file says of the numeric paths that peers run on."""
 
 from p2pverify.engine import toy
-from p2pverify.node.manifestfile import known_manifest
-from p2pverify.node.networkfile import new_network
+from p2pverify.node.files.manifestfile import known_manifest
+from p2pverify.node.files.networkfile import new_network
 from p2pverify.testnet.classes import find_classes
 from p2pverify.testnet.plan import make_plan
 from p2pverify.testnet.scenario import load_scenario

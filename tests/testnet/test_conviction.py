@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from p2pverify.core.contract.network import test_steps as steps_of
-from p2pverify.testnet.conviction import Chances, audits_for, convicted_within, drifts_up, lies_at, mean_audits
+from p2pverify.testnet.processes.conviction import (
+    Chances,
+    audits_for,
+    convicted_within,
+    drifts_up,
+    lies_at,
+    mean_audits,
+)
 
 EXACT = steps_of(1_000, 100_000, 1_000_000)
 ACROSS = steps_of(10_000, 100_000, 1_000_000)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from p2pverify.testnet.judge import jobs_of, judge, too_slow
-from p2pverify.testnet.reading import Jobs
-from p2pverify.testnet.report import Report
+from p2pverify.testnet.processes.api_client import Jobs
+from p2pverify.testnet.processes.report import Report
+from p2pverify.testnet.processes.verdict import jobs_of, judge, too_slow
 from tests.testnet.support import cut, score, status, toy_plan, view_at
 
 HEX = "0" * 64

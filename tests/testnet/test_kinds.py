@@ -4,7 +4,7 @@ import pytest
 
 from p2pverify.app import SILENT
 from p2pverify.engine import cheats
-from p2pverify.testnet.kinds import KINDS, Cheat, Fate, parse_cheat, parse_cheats
+from p2pverify.testnet.cheats import KINDS, Cheat, Fate, parse_cheat, parse_cheats
 
 
 @pytest.mark.parametrize(

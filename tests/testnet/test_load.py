@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.testnet.kinds import parse_cheats
-from p2pverify.testnet.load import EPOCH_MS_MAX, Machine, check_memory, fit, memory_mb, need, start_ms
+from p2pverify.testnet.capacity.load import EPOCH_MS_MAX, Machine, check_memory, fit, memory_mb, need, start_ms
+from p2pverify.testnet.cheats import parse_cheats
 from p2pverify.testnet.plan import PlanError, make_plan
 from p2pverify.testnet.scenario import PEERS_MAX, load_scenario
 

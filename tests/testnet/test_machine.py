@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from p2pverify.testnet import machine
-from p2pverify.testnet.machine import available_mb, measure, usable_cores
+from p2pverify.testnet.capacity import machine
+from p2pverify.testnet.capacity.machine import available_mb, measure, usable_cores
 from tests.testnet.support import toy_plan
 
 

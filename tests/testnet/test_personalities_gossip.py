@@ -2,7 +2,7 @@
 
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
-from p2pverify.testnet.world.personalities_gossip import Eclipser
+from p2pverify.testnet.world.liars.gossip import Eclipser
 from tests.testnet.small_world import SmallWorld
 from tests.testnet.test_personalities_answers import BAD, finish, play
 

@@ -4,9 +4,9 @@ import pytest
 
 from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Kind
-from p2pverify.testnet.world.fates import FATES
-from p2pverify.testnet.world.personalities import KINDS
-from p2pverify.testnet.world.personalities_identity import SYBILS
+from p2pverify.testnet.world.liars.expectations import FATES
+from p2pverify.testnet.world.liars.identity import SYBILS
+from p2pverify.testnet.world.liars.registry import KINDS
 from tests.testnet.small_world import SmallWorld
 from tests.testnet.test_personalities_answers import BAD, CHEAT, PEERS, finish, play
 

@@ -6,12 +6,12 @@ import pytest
 import trio
 
 from p2pverify.cli.main import main
-from p2pverify.node.home import Home
-from p2pverify.testnet import play
-from p2pverify.testnet.load import Machine
-from p2pverify.testnet.reading import Jobs
-from p2pverify.testnet.stage import Stage
-from p2pverify.testnet.watch import Watch
+from p2pverify.node.files.home import Home
+from p2pverify.testnet.capacity.load import Machine
+from p2pverify.testnet.processes import play
+from p2pverify.testnet.processes.api_client import Jobs
+from p2pverify.testnet.processes.progress import Stage
+from p2pverify.testnet.processes.watch import Watch
 from tests.testnet.support import EPOCH_MS, cut, processes_of, status, toy_plan
 
 RUN_S = 90

@@ -6,7 +6,7 @@ import signal
 import pytest
 import trio
 
-from p2pverify.testnet.processes import ProcessError, free_ports, open_fleet
+from p2pverify.testnet.processes.fleet import ProcessError, free_ports, open_fleet
 from tests.testnet.support import Watched, processes_of
 
 #: A command that goes on until it is told to end.

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from p2pverify.testnet import reading
-from p2pverify.testnet.reading import Audits, ReadError, fetch
+from p2pverify.testnet.processes import api_client
+from p2pverify.testnet.processes.api_client import Audits, ReadError, fetch
 
 
 def answer_once(data):
@@ -55,7 +55,7 @@ def test_what_is_no_document(data):
 
 def test_an_answer_that_is_too_long(monkeypatch):
     """A body beyond the limit is not read to its end."""
-    monkeypatch.setattr(reading, "BODY_BYTES_MAX", 100)
+    monkeypatch.setattr(api_client, "BODY_BYTES_MAX", 100)
     with pytest.raises(ReadError):
         fetch(answer_once(http(b'{"disputes":[]' + b" " * 200 + b"}")), "/v1/audits", Audits)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from p2pverify.node.textfile import FileError
-from p2pverify.testnet.kinds import Cheat
+from p2pverify.node.files.textfile import FileError
+from p2pverify.testnet.cheats import Cheat
 from p2pverify.testnet.plan import PlanError, make_plan
 from p2pverify.testnet.scenario import load_scenario, scenario_names
 from p2pverify.testnet.world import plan_world

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
-from p2pverify.node.home import Home
+from p2pverify.node.files.home import Home
 from p2pverify.testnet.faults import FaultKind, FaultPlan
-from p2pverify.testnet.nemesis import Nemesis
-from p2pverify.testnet.reading import Scores
-from p2pverify.testnet.stage import Stage
-from p2pverify.testnet.table import draw, headline, progress_line, rows
-from p2pverify.testnet.watch import Watch
+from p2pverify.testnet.processes.api_client import Scores
+from p2pverify.testnet.processes.nemesis import Nemesis
+from p2pverify.testnet.processes.progress import Stage
+from p2pverify.testnet.processes.table import draw, headline, progress_line, rows
+from p2pverify.testnet.processes.watch import Watch
 from tests.testnet.support import cut, score, status, toy_plan, view_at
 
 

@@ -13,7 +13,7 @@ from p2pverify.testnet.scenario import load_scenario
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan, plan_world
 from p2pverify.testnet.world.batches import message_verdicts
 from p2pverify.testnet.world.disk import Disk
-from p2pverify.testnet.world.fates import FATES
+from p2pverify.testnet.world.liars.expectations import FATES
 from p2pverify.testnet.world.plan import HONEST
 from p2pverify.testnet.world.report import SCHEMA, WorldReport
 from p2pverify.testnet.world.schedule import Chance, Schedule

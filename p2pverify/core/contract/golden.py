@@ -1,7 +1,7 @@
 """Golden vectors: questions, and by numeric path what an honest engine answers to them.
 
 They prove a determinism class: whose answers are equal in every digest computes in that class, whatever its
-processor is called. Running the questions is left to `node.selftest`.
+processor is called. Running the questions is left to `node.engines.selftest`.
 """
 
 from collections.abc import Sequence

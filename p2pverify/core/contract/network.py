@@ -1,7 +1,7 @@
 """The network definition: the contract that all peers run.
 
 Its canonical form is hashed to the network id, which stands in every record header. The TOML file that people
-write is read elsewhere (`node/networkfile.py`); here are only the fixed rules and what follows from them.
+write is read elsewhere (`node/files/networkfile.py`); here are only the fixed rules and what follows from them.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Canaries: secret prompts whose answers a manifest commits to, and what a peer's answer to one of them shows.
 
 A second opinion for those who cannot run the model. No verdict of the network rests on it. Making triggers and asking
-them is left to `node.canaries` and `net.visit`, what canaries cannot show to protocol/canary.md.
+them is left to `node.files.canaries` and `net.protocols.one_shot`, what canaries cannot show to protocol/canary.md.
 """
 
 from collections.abc import Sequence

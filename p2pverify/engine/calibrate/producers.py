@@ -11,10 +11,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from p2pverify.engine import toy, variants
+from p2pverify.engine import toy
 from p2pverify.engine.calibrate.questions import Posed
-from p2pverify.engine.select import open_engine, open_referee, referee_for
-from p2pverify.node.kinds import EngineKind
+from p2pverify.engine.llama import variants
+from p2pverify.engine.registry import open_engine, open_referee, referee_for
+from p2pverify.node.engines.kinds import EngineKind
 from p2pverify.node.ports import Engine, Generated, ModelInfo
 
 EXACT = "exact"

@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 
 from p2pverify.core.inference.compare import Measure, measure
-from p2pverify.engine.asked import Asked
+from p2pverify.engine.ask import Asked
 from p2pverify.node.ports import Engine, Generated, Scored
 
 CALIBRATION = "calibration"

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 
-from p2pverify.engine.asked import Asked
+from p2pverify.engine.ask import Asked
 from p2pverify.node.ports import Engine, Generated, ModelInfo, Scored
 
 DOMAIN = b"p2pverify/cheat/1\0"

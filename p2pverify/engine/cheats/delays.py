@@ -5,7 +5,7 @@ Neither lies about a token. The slow one gives the times of the machine that it 
 
 import time
 
-from p2pverify.engine.asked import Asked
+from p2pverify.engine.ask import Asked
 from p2pverify.engine.cheats.base import Lie
 from p2pverify.node.ports import Engine, Generated
 

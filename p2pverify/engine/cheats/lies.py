@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from p2pverify.engine.asked import Asked
+from p2pverify.engine.ask import Asked
 from p2pverify.engine.cheats.base import Lie, digest_of
 from p2pverify.node.ports import Engine, Generated
 

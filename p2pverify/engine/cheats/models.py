@@ -4,16 +4,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from p2pverify.engine.asked import Asked
+from p2pverify.engine.ask import Asked
 from p2pverify.engine.cheats.base import Lie
 from p2pverify.engine.cheats.chat import frame
 from p2pverify.engine.exact import ExactEngine
-from p2pverify.engine.gguf_prune import prune, reverse
-from p2pverify.engine.llama import LlamaEngine
-from p2pverify.engine.quantise import FORMATS, requantise
+from p2pverify.engine.gguf.prune import prune, reverse
+from p2pverify.engine.gguf.quantise import FORMATS, requantise
+from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.files.textfile import user_path
 from p2pverify.node.ports import Engine, Generated
-from p2pverify.node.textfile import user_path
 
 PRUNED_LAYERS = range(13, 19)  # of 30: a fifth faster, and still fluent
 REVERSED_LAYERS = range(10, 20)

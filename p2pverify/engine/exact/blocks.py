@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pverify.engine.errors import WeightsError
-from p2pverify.engine.gguf import Tensor
+from p2pverify.engine.gguf.reader import Tensor
 
 BLOCK = 32
 UNIT = 2.0**-24

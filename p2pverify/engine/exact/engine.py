@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.engine import weights
-from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
 from p2pverify.engine.errors import EngineUnavailable
-from p2pverify.engine.exact import loading
+from p2pverify.engine.exact import loader
 from p2pverify.engine.exact.model import Model
-from p2pverify.engine.gguf import read_head
-from p2pverify.engine.llamacpp import common_prefix
-from p2pverify.engine.modelinfo import model_info
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.gguf.modelinfo import model_info
+from p2pverify.engine.gguf.reader import read_head
+from p2pverify.engine.llama.bindings import common_prefix
+from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
 from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE
 
 ENGINE, NUMERIC_PATH = "exact/1", "integer"
@@ -39,7 +39,7 @@ class ExactEngine(CausalEngine):
         """
         digest = weights.check(path, expect_sha256, progress)
         head = read_head(path)
-        loaded = loading.load(path, head, digest, cache or loading.default_cache(), progress)
+        loaded = loader.load(path, head, digest, cache or loader.default_cache(), progress)
         info = model_info(
             head,
             digest,

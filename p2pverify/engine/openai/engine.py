@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pverify.core.inference.question import NO_LOGITS
-from p2pverify.engine import llamacpp, sampling, template, weights
-from p2pverify.engine.causal import CONTEXT_TOKENS, CausalEngine
-from p2pverify.engine.gguf import Head, read_head
-from p2pverify.engine.modelinfo import model_info
+from p2pverify.engine import sampler
+from p2pverify.engine.gguf import chat_template, weights
+from p2pverify.engine.gguf.modelinfo import model_info
+from p2pverify.engine.gguf.reader import Head, read_head
+from p2pverify.engine.llama import bindings
+from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine
+from p2pverify.engine.openai.completions import Reader, choice_of
 from p2pverify.engine.openai.http import ANSWER_S, Endpoint, Server, ServerError
 from p2pverify.engine.openai.probe import (
     USUAL,
@@ -29,7 +32,6 @@ from p2pverify.engine.openai.probe import (
     ask_prompt_rows,
     probe,
 )
-from p2pverify.engine.openai.reading import Reader, choice_of
 from p2pverify.engine.openai.rows import Row, judge, noise_at, pick
 from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE, Generated, ModelInfo, Scored
 
@@ -66,10 +68,10 @@ class OpenAIEngine(CausalEngine):
         self._server = Server(endpoint.url, endpoint.key, answer_s=answer_s)
         digest = weights.check(path, expect_sha256, progress)
         head = read_head(path)
-        tokeniser = llamacpp.Model(llamacpp.load(), path, vocab_only=True)
+        tokeniser = bindings.Model(bindings.load(), path, vocab_only=True)
         try:
             self._reader = Reader(tokeniser.vocab_tokens, _token_of(tokeniser))
-            prompt = tokeniser.tokenise(template.BEFORE + PROBE_TEXT + template.AFTER, special=True)
+            prompt = tokeniser.tokenise(chat_template.BEFORE + PROBE_TEXT + chat_template.AFTER, special=True)
             if progress is not None:
                 progress("probing the server", 0, 1)
             self.abilities = probe(self._server, endpoint.model, prompt, self._reader, tokeniser.vocab_tokens)
@@ -101,7 +103,7 @@ class OpenAIEngine(CausalEngine):
     ) -> Generated:
         """Answer a prompt. Raises ValueError as `CausalEngine` does and for what the server cannot do, ServerError."""
         self._check_question(prompt, tokens_max, temperature_milli)
-        key = sampling.philox_key(sampling.ANSWER, sampler_key)
+        key = sampler.philox_key(sampler.ANSWER, sampler_key)
         start = time.monotonic()
         first = 0.0
         tokens: list[int] = []
@@ -127,7 +129,7 @@ class OpenAIEngine(CausalEngine):
             raise ValueError("the server shows too few log-probabilities to score with, and none of a prompt's tokens")
         self._check_tokens(tokens)
         self._check_question(prompt, len(tokens), temperature_milli)
-        key = sampling.philox_key(sampling.ANSWER, sampler_key)
+        key = sampler.philox_key(sampler.ANSWER, sampler_key)
         found = []
         for position, row in enumerate(self._claimed_rows(prompt, tokens)):
             token = tokens[position]
@@ -198,7 +200,7 @@ class OpenAIEngine(CausalEngine):
             raise ServerError("the server no longer shows the log-probabilities of a prompt")
         return rows[len(prompt) :]
 
-    def _check_vocabulary(self, tokeniser: llamacpp.Model) -> None:
+    def _check_vocabulary(self, tokeniser: bindings.Model) -> None:
         """The server's text for its own first token is ours: another vocabulary would show here."""
         token, text = self.abilities.token, self.abilities.text
         ours = tokeniser.piece(token).decode(errors="replace").strip()
@@ -209,7 +211,7 @@ class OpenAIEngine(CausalEngine):
             )
 
 
-def _token_of(tokeniser: llamacpp.Model) -> Callable[[str], int | None]:
+def _token_of(tokeniser: bindings.Model) -> Callable[[str], int | None]:
     """Which token a text names: the only one that it is tokenised to; incomplete UTF-8 names none."""
 
     def token_of(text: str) -> int | None:

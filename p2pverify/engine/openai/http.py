@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from p2pverify.engine.errors import EngineUnavailable
-from p2pverify.node.address import check_server
+from p2pverify.node.endpoints.address import check_server
 
 CHUNK_BYTES = 1 << 16
 MESSAGE_CHARS_MAX = 200

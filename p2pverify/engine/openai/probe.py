@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from p2pverify.engine.openai.completions import Reader, choice_of, prompt_tokens
 from p2pverify.engine.openai.http import MESSAGE_CHARS_MAX, Server, ServerError, ServerRefused
-from p2pverify.engine.openai.reading import Reader, choice_of, prompt_tokens
 from p2pverify.engine.openai.rows import Row
 
 ANSWER_BYTES = 1 << 16

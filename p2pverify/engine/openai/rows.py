@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.engine import sampling
+from p2pverify.engine import sampler
 from p2pverify.engine.margins import MICRONATS
 
 Floats = NDArray[np.float64]
@@ -42,7 +42,7 @@ def noise_at(temperature_milli: int, key: int, position: int, vocab_tokens: int)
     """What the sampler adds to each logit at a position; None at temperature 0."""
     if temperature_milli == 0:
         return None
-    noise = sampling.gumbel(key, position, vocab_tokens)
+    noise = sampler.gumbel(key, position, vocab_tokens)
     noise *= temperature_milli / 1000
     return noise
 

@@ -6,10 +6,10 @@ from hashlib import sha256
 
 from p2pverify.core.contract.network import Params
 from p2pverify.core.encoding.sign import public_key
-from p2pverify.node.networkfile import HONEST_PPM as HONEST_PPM_USUAL
-from p2pverify.node.networkfile import ParamsTable
+from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
+from p2pverify.node.files.networkfile import ParamsTable
+from p2pverify.testnet.cheats import Fate
 from p2pverify.testnet.faults import Fault
-from p2pverify.testnet.kinds import Fate
 from p2pverify.testnet.plan import PlanError
 from p2pverify.testnet.scenario import HONEST_PPM, SIMULATED_MAX, Scenario, SimulationTable
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from p2pverify.core.state.state import Member
-from p2pverify.testnet.world.fates import FATES
+from p2pverify.testnet.world.liars.expectations import FATES
 from p2pverify.testnet.world.plan import HONEST
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from p2pverify.testnet.world.actor import Actor, ActorArgs, Gang, HonestActor
 from p2pverify.testnet.world.batches import Batches
 from p2pverify.testnet.world.catchup import Catchup
 from p2pverify.testnet.world.engine import ACROSS, REFEREE_ID
+from p2pverify.testnet.world.invariants import Oracles
 from p2pverify.testnet.world.links import Link, Links, Requests
-from p2pverify.testnet.world.oracles import Oracles
 from p2pverify.testnet.world.peer import Peer
 from p2pverify.testnet.world.plan import HONEST, Identity, WorldPlan, check, identities
 from p2pverify.testnet.world.schedule import Chance, Item, Schedule
@@ -318,7 +318,7 @@ class World:
 def _make(kind: str, args: ActorArgs) -> Actor:
     if kind == HONEST:
         return HonestActor(args)
-    from p2pverify.testnet.world.personalities import make_actor  # noqa: PLC0415 - they import this package
+    from p2pverify.testnet.world.liars.registry import make_actor  # noqa: PLC0415 - they import this package
 
     return make_actor(kind, args)
 

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from p2pverify.cli.table import table
-from p2pverify.engine.select import open_engine
-from p2pverify.node.corpus import Prompt, read_corpus
+from p2pverify.engine.registry import open_engine
+from p2pverify.node.files.corpus import Prompt, read_corpus
 from tests.bench.challenges.classify import Floats, auc, binned, fixed, grams, held_out, interval, joined
 from tests.bench.challenges.collect import RULES, Seen, ordinary, record
 

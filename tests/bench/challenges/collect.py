@@ -12,9 +12,9 @@ from trio.testing import MockClock
 from p2pverify.core.events import Compute, Computed, Send
 from p2pverify.core.inference.question import Question, Request, decode_request
 from p2pverify.core.roles.asker import EXPIRY_EPOCHS
-from p2pverify.node.corpus import Prompt
 from p2pverify.node.cover import Cover, CoverPlan
 from p2pverify.node.driver import Driver
+from p2pverify.node.files.corpus import Prompt
 from p2pverify.node.ports import AskFailed, Engine, Reply
 from tests.node.fakes import FakeJournal, FakeNetwork
 from tests.support.costs import Costs

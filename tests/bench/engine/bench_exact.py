@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from p2pverify.engine import weights
-from p2pverify.engine.causal import CausalEngine
 from p2pverify.engine.exact import ExactEngine
-from p2pverify.engine.llama import LlamaEngine
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.llama.causal import CausalEngine
+from p2pverify.engine.llama.engine import LlamaEngine
 
 KEY = bytes(32)
 RUNS = 5

@@ -20,10 +20,10 @@ from p2pverify.cli.table import table
 from p2pverify.core.contract.network import ANY, Across
 from p2pverify.core.inference.compare import Verdict, verdict
 from p2pverify.core.inference.diagnosis import Cause, find_cause
-from p2pverify.engine import variants
 from p2pverify.engine.calibrate import lower_bound_ppm, upper_bound_ppm
 from p2pverify.engine.calibrate.producers import EXACT, open_path
-from p2pverify.node.manifestfile import known_manifest
+from p2pverify.engine.llama import variants
+from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.node.ports import ModelInfo
 from tests.bench.engine.heldout import CHEATS, HONEST, Case, cases, work
 

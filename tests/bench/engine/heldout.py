@@ -15,8 +15,8 @@ from p2pverify.core.inference.compare import Measure, measure
 from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, Claim, Supposition
 from p2pverify.engine.calibrate import HELD_OUT, Posed, Shape, pose
 from p2pverify.engine.calibrate.producers import Make, Producer, open_path
-from p2pverify.engine.cheat_spec import parse_spec
 from p2pverify.engine.cheats import make_cheat
+from p2pverify.engine.cheats.spec import parse_spec
 from p2pverify.node.ports import Engine, Generated
 from tests.support.claims import claim_of
 

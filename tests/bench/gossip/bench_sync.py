@@ -33,8 +33,8 @@ from p2pverify.core.records.judge import audit_of
 from p2pverify.core.replica.memo import Shared
 from p2pverify.core.sync.index import RecordIndex
 from p2pverify.core.sync.negentropy import Initiator, Responder
-from p2pverify.net.service import Mesh
-from p2pverify.net.sync import SyncLimits
+from p2pverify.net.adapter import Mesh
+from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Kept
 from p2pverify.store.sqlite import Store

@@ -6,9 +6,9 @@ from typing import Any
 
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.net.addresses import EXPIRY_MS, SignedAddresses, sign_addresses
-from p2pverify.net.peer_list import PeerList, decode_peer_list, encode_peer_list
-from p2pverify.node.address import parse_address
+from p2pverify.net.peers.peer_list import PeerList, decode_peer_list, encode_peer_list
+from p2pverify.net.peers.signed_addresses import EXPIRY_MS, SignedAddresses, sign_addresses
+from p2pverify.node.endpoints.address import parse_address
 from vectorgen.case import Case, changed
 from vectorgen.examples import ALICE, BOB, NETWORK_ID, Peer
 

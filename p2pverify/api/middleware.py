@@ -1,0 +1,160 @@
+"""The gate in front of the API: what every request must be before a route sees it.
+
+Refuses foreign Host headers (a web page that resolves its own name to 127.0.0.1 could otherwise read the
+API: DNS rebinding), bodies, websockets and repeated query keys; counts what passes; turns an exception of a
+route into an answer. Which routes there are is left to `app`.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from p2pverify.api.metrics import Counts
+from p2pverify.node.endpoints.proof import NONCE_HEADER, PROOF_HEADER, answer
+
+_BODY_BYTES_MAX = 4096
+_QUERY_BYTES_MAX = 512
+_QUERY_FIELDS_MAX = 8
+_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    # One answer per connection: anycorn keeps one that its client has left until it has been idle long enough, and
+    # a few readers a second would fill the places that there are.
+    (b"connection", b"close"),
+]
+
+FAULT = "the node failed to answer; its log says why"
+_NONCE, _PROOF = NONCE_HEADER.lower().encode(), PROOF_HEADER.lower().encode()
+
+_log = logging.getLogger("p2pverify.api")
+
+
+class RefusedError(Exception):
+    """A request that gets no route: status code, one word, one sentence."""
+
+    def __init__(self, status: int, error: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = error
+        self.message = message
+
+
+def error_document(error: str, message: str) -> dict[str, object]:
+    """The JSON document of every answer that is an error."""
+    return {"schema": "p2pverify/error/1", "error": error, "message": message}
+
+
+def allowed_hosts(port: int) -> frozenset[bytes]:
+    """The Host headers that a client on this machine sends to a server on `port`."""
+    names = ("127.0.0.1", "localhost", "[::1]")
+    hosts = {f"{name}:{port}".encode() for name in names}
+    if port == 80:
+        hosts.update(name.encode() for name in names)
+    return frozenset(hosts)
+
+
+class Gate:
+    """ASGI middleware around the routes: `routes` are their paths and the names that a query may use.
+
+    With `home_key` it proves to whoever asks that this is the node of a home.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: frozenset[bytes],
+        routes: Mapping[str, frozenset[str]],
+        counts: Counts,
+        home_key: bytes,
+    ) -> None:
+        self._app = app
+        self._home_key = home_key
+        self._hosts = hosts
+        self._routes = routes
+        self._counts = counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 0
+        own_headers = [*_HEADERS, *_proof(scope, self._home_key)]
+
+        async def send_counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), *own_headers]}
+            await send(message)
+
+        try:
+            self._check(scope)
+            await self._app(scope, receive, send_counted)
+        except RefusedError as refused:
+            await _answer(send_counted, refused.status, refused.error, refused.message)
+        except Exception:  # noqa: BLE001 - the node must outlive a fault of one of its reports
+            _log.exception("the API failed to answer %s", scope["path"][:80])
+            if status == 0:
+                await _answer(send_counted, 500, "internal", FAULT)
+        finally:
+            route = scope["path"] if scope["path"] in self._routes else "other"
+            self._counts.count_request(route, status)
+
+    def _check(self, scope: Scope) -> None:
+        """Raise RefusedError unless the request is for us, small and unambiguous."""
+        headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+        hosts = [value.lower() for name, value in headers if name == b"host"]
+        if len(hosts) != 1 or hosts[0] not in self._hosts:
+            raise RefusedError(403, "wrong_host", "this API answers only to the loopback address it is bound to")
+        for name, value in headers:
+            too_long = name == b"content-length" and not (value.isdigit() and int(value[:9]) <= _BODY_BYTES_MAX)
+            if too_long or name == b"transfer-encoding":
+                raise RefusedError(
+                    413, "too_large", f"a body may have at most {_BODY_BYTES_MAX} bytes, of known length"
+                )
+        names = _query_names(scope["query_string"])
+        if len(set(names)) != len(names):
+            raise RefusedError(400, "bad_query", "a name occurs twice in the query")
+        unknown = set(names) - self._routes.get(scope["path"], frozenset(names))
+        if unknown:
+            raise RefusedError(400, "bad_query", f"there is no parameter {min(unknown)[:40]!r}")
+
+
+def _proof(scope: Scope, home_key: bytes) -> list[tuple[bytes, bytes]]:
+    """The header that shows of which home this node is, if the request asks for it."""
+    nonces = [value for name, value in scope["headers"] if name == _NONCE]
+    proof = answer(home_key, nonces[0]) if len(nonces) == 1 else None
+    return [] if proof is None else [(_PROOF, proof)]
+
+
+def _query_names(query: bytes) -> list[str]:
+    if not query:
+        return []
+    if len(query) > _QUERY_BYTES_MAX:
+        raise RefusedError(400, "bad_query", f"the query is longer than {_QUERY_BYTES_MAX} bytes")
+    try:
+        fields = parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_QUERY_FIELDS_MAX,
+        )
+    except ValueError:
+        message = "the query is not of the form name=value&name=value in UTF-8"
+        raise RefusedError(400, "bad_query", message) from None
+    return [name for name, _ in fields]
+
+
+async def _answer(send: Send, status: int, error: str, message: str) -> None:
+    body = json.dumps(error_document(error, message)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

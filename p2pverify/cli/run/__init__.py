@@ -1,0 +1,1 @@
+"""Commands that run something until it ends: nodes, testnets, simulations."""

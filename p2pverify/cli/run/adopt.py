@@ -1,0 +1,132 @@
+"""Which network a home belongs to, when it joins: what its database, its network file and a given file say of it.
+
+The database decides, because its records are of one network for ever. All is compared before anything is written.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from p2pverify.cli.errors import CliError
+from p2pverify.node.files.home import Home, atomic_file
+
+if TYPE_CHECKING:
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.core.contract.network import Network
+
+    Contract = tuple[Network, tuple[Manifest, ...]]
+
+_GIVE = "call 'p2pverify join NETWORK-FILE' with the file of that network"
+
+
+def adopt_network(home: Home, path: Path | None, own: bytes) -> "Contract":
+    """The home's network; `path` becomes its network file where that is missing, or is not that of the records.
+
+    Raises CliError, FileError, HomeError if something is to be written and another process has the home, and StoreError
+    if its database is damaged.
+    """
+    from p2pverify.node.files.networkfile import parse_network, read_network
+
+    if path is None:
+        return _kept(home, _network_of_records(home, own))
+    data = read_network(path)  # once: it may be a pipe
+    given = parse_network(path, data)
+    found, text = _compared(home, path, given, data, own)
+    if text is None:
+        return found
+    with home.lock():  # of two first joins one comes first, and the other finds what it has kept
+        found, text = _compared(home, path, given, data, own)
+        if text is not None:
+            with atomic_file(home.network_path, mode=0o600) as file:
+                file.write(text)
+    return found
+
+
+def _network_of_records(home: Home, own: bytes) -> bytes | None:
+    """The id of the network that the home's records are of; None if it has none yet."""
+    from p2pverify.store.reading import owner_of
+
+    owner = owner_of(home.database_path)
+    if owner is not None and owner[1] != own:
+        raise CliError(
+            f"the identity in {home.path} is not that of the records beside it ({_peer(owner[1])})",
+            "put the identity.key back that they were made with, or use another home; nothing was changed",
+        )
+    return None if owner is None else owner[0]
+
+
+def _kept(home: Home, network_id: bytes | None) -> "Contract":
+    """What the home's own network file says, if that is the network of the records."""
+    from p2pverify.node.files.networkfile import load_network
+
+    kept = home.network_path
+    if not kept.exists():
+        if network_id is not None:
+            raise CliError(f"{kept} is missing; the records beside it are of network {network_id.hex()[:16]}", _GIVE)
+        raise CliError(
+            f"{home.path} belongs to no network yet",
+            "call 'p2pverify join NETWORK-FILE', or found a network with 'p2pverify network new'",
+        )
+    found = load_network(kept)
+    if network_id is not None and found[0].id != network_id:
+        raise CliError(
+            f"{kept} is network {_name(found[0])}, and the records beside it are of {network_id.hex()[:16]}", _GIVE
+        )
+    return found
+
+
+def _compared(home: Home, path: Path, given: "Contract", data: bytes, own: bytes) -> "tuple[Contract, bytes | None]":
+    """What a given file makes of the home's network: the contract, and what is to be written, if anything."""
+    from p2pverify.node.files.networkfile import load_network
+    from p2pverify.node.files.textfile import FileError
+
+    network = given[0]
+    network_id = _network_of_records(home, own)
+    if network_id is not None and network.id != network_id:
+        raise CliError(
+            f"{path} is network {_name(network)}, and the records in {home.path} are of {network_id.hex()[:16]}",
+            "give the file of that network, or join another network from another home: 'p2pverify --home DIR join "
+            "NETWORK-FILE'; nothing was changed",
+        )
+    kept = home.network_path
+    if not kept.exists():
+        return given, data
+    try:
+        ours = load_network(kept)
+    except FileError as error:
+        click.echo(f"{error.reason}; it is replaced by the file that was given", err=True)
+        return given, data
+    if ours[0].id == network.id:
+        return _together(ours, given, data)
+    if network_id is None:
+        raise CliError(
+            f"{home.path} belongs to network {_name(ours[0])}, not to {_name(network)}",
+            "join another network from another home: 'p2pverify --home DIR join NETWORK-FILE'",
+        )
+    click.echo(f"{kept} was of network {_name(ours[0])}; it is replaced by the file that was given", err=True)
+    return given, data
+
+
+def _together(ours: "Contract", given: "Contract", data: bytes) -> "tuple[Contract, bytes | None]":
+    """Two files of one network: each may hold manifests that the other only names."""
+    from p2pverify.node.files.networkfile import dump_network
+
+    ours_by_digest, by_digest = ({manifest.digest: manifest for manifest in each[1]} for each in (ours, given))
+    if ours_by_digest.keys() >= by_digest.keys():
+        return ours, None
+    if by_digest.keys() >= ours_by_digest.keys():
+        return given, data
+    both = {**ours_by_digest, **by_digest}
+    together = given[0], tuple(both[digest] for digest in sorted(both))
+    return together, dump_network(*together).encode()
+
+
+def _name(network: "Network") -> str:
+    return f"{network.name} ({network.id.hex()[:16]})"
+
+
+def _peer(key: bytes) -> str:
+    from p2pverify.core.encoding.peerid import peer_id
+
+    return peer_id(key)

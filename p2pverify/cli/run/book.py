@@ -1,0 +1,44 @@
+"""`p2pverify testnet --book`: every known cheat, what must become of it, and what was measured.
+
+Exit codes: 0 all came out as it must, 1 something did not, or an engine is not there, 2 options that make no book.
+What happens in between is left to `p2pverify.testnet.book`.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from p2pverify.cli.errors import ERROR, OK, CliError, report
+from p2pverify.cli.output import check_report, write_report
+from p2pverify.cli.progress import Progress
+from p2pverify.cli.table import table
+from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.files.outputs import is_stdout
+
+
+def play(*, engine: str | None, seed: int | None, quick: bool, json_file: str | None, force: bool) -> int:
+    """Play the book and tell what came of it."""
+    from p2pverify.engine.errors import EngineUnavailable
+    from p2pverify.testnet.casebook.book import play_book
+    from p2pverify.testnet.casebook.plans import NoThresholdsError, make_plan
+    from p2pverify.testnet.casebook.report import HEADERS, SCHEMA, document, faults, rows, summary
+
+    check_report(json_file, SCHEMA, force=force)
+    with TemporaryDirectory(prefix="p2pverify-book-") as workdir, Progress() as progress:
+        try:
+            kind: EngineKind = "toy" if engine == "toy" else "llama"
+            plan = make_plan(Path(workdir), engine=kind, seed=1 if seed is None else seed, quick=quick)
+            book = play_book(plan, progress)
+        except NoThresholdsError as error:
+            raise CliError(error.reason, error.hint) from None
+        except EngineUnavailable as error:
+            raise CliError(str(error), "or play it with '--engine toy'") from None
+    to_stderr = json_file is not None and is_stdout(json_file)
+    click.echo(table(HEADERS, rows(book)), err=to_stderr)
+    click.echo(summary(book), err=to_stderr)
+    write_report(json_file, document(book), force=force)
+    if not faults(book):
+        return OK
+    report("something in the book did not come out as it must", "the lines that begin with 'broken' say what")
+    return ERROR

@@ -1,0 +1,240 @@
+"""`join`: a node in the foreground, from its first start on.
+
+Puts together what a node is started with, from options, config.toml and the network file, and says when it is
+ready. Starting and stopping it is left to `app`.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from p2pverify.cli.context import current_home
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, check_addresses
+from p2pverify.cli.progress import Progress
+from p2pverify.cli.run.adopt import adopt_network
+from p2pverify.cli.setup.init import own_key
+from p2pverify.cli.table import pairs
+from p2pverify.node.engines.kinds import EngineKind
+
+if TYPE_CHECKING:
+    from p2pverify.app import NodeSettings, Running
+    from p2pverify.core.contract.network import Network
+    from p2pverify.node.cover import CoverPlan
+    from p2pverify.node.files.config import Config
+
+
+@click.command()
+@click.argument("network_file", required=False, type=NETWORK_FILE)
+@click.option("--bootstrap", multiple=True, metavar="ADDR", help="A peer to begin with; may be repeated.")
+@click.option("--listen", metavar="ADDR", help="Where others reach this node, as /ip4/0.0.0.0/tcp/4747.")
+@click.option("--announce", multiple=True, metavar="ADDR", help="Address to tell others, if not that of --listen.")
+@click.option(
+    "--mdns/--no-mdns", default=None, help="Whether to find peers of the local network (default: config.toml)."
+)
+@click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
+@click.option("--engine", type=click.Choice(get_args(EngineKind)), help="Default: what the network's class needs.")
+@click.option("--variant", metavar="NAME", help="Another numeric path of the engine: see config.toml.")
+@click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
+@click.option("--alone", is_flag=True, help="Sign at once: this home is the newest, nobody can show more.")
+@click.option("--rejoin", is_flag=True, help="Take part again after a leave.")
+@click.option("--cheat", metavar="KIND[:ARG][@RATE]", hidden=True, help="Lie, for testnets.")
+def join(
+    network_file: Path | None,
+    bootstrap: tuple[str, ...],
+    listen: str | None,
+    announce: tuple[str, ...],
+    mdns: bool | None,
+    http: str | None,
+    engine: EngineKind | None,
+    variant: str | None,
+    weights: Path | None,
+    alone: bool,
+    rejoin: bool,
+    cheat: str | None,
+) -> None:
+    """Run a node in the foreground and take part in a network, until Ctrl-C.
+
+    The home directory is made by 'p2pverify init'. NETWORK-FILE is needed at the first start; the home keeps a copy.
+    Options come before config.toml.
+
+    A started node signs nothing until others have shown it its own log, since its home may be an older copy. Where
+    nobody can, as for the only founder of a network, --alone says so; never use it with a restored home.
+
+    When the node is up a banner is shown, or one line of JSON if stdout is not a terminal.
+    """
+    from p2pverify.node.files.config import load_config, uses_mdns
+
+    home = current_home()
+    own = own_key(home)
+    config = load_config(home.config_path)
+    _check_places(own, config, listen, announce, bootstrap, http)
+    _check_files(config, weights)
+    listen = config.listen if listen is None else listen
+    peers, told = bootstrap or config.bootstrap, announce or config.announce
+    http = config.http if http is None else http
+
+    from p2pverify.app import NodeSettings, parse_cheat
+    from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
+
+    if cheat is not None:
+        parse_cheat(cheat)
+    network, manifests = adopt_network(home, network_file, own)
+    with Progress() as progress:
+        _start_logging(config.log_level, progress)
+        _tell_of_bootstraps(peers, own)
+        settings = NodeSettings(
+            home=home,
+            network=network,
+            manifests=manifests,
+            listen=listen,
+            bootstrap=peers,
+            announce=told,
+            mdns=uses_mdns(listen, wanted=config.mdns) if mdns is None else mdns,
+            engine=engine or _engine_kind(config, network),
+            variant=config.variant if variant is None else variant,
+            llama_variants=config.llama_variants,
+            endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
+            weights=weights or config.weights,
+            http=http,
+            hardware=config.hardware,
+            cover=_cover(config),
+            cheat=cheat,
+            alone=alone,
+            rejoin=rejoin,
+            on_progress=progress,
+        )
+        _run(settings, progress)
+
+
+def _cover(config: "Config") -> "CoverPlan":
+    """The cover that config.toml asks for. Raises FileError."""
+    from p2pverify.node.cover import CoverPlan
+    from p2pverify.node.files.corpus import read_corpus, read_replay
+
+    if not config.cover_per_epoch:
+        return CoverPlan()
+    corpus = () if config.corpus is None else read_corpus(config.corpus)
+    replay = () if config.replay is None else read_replay(config.replay)
+    return CoverPlan(config.cover_per_epoch, (*corpus, *replay))
+
+
+def _engine_kind(config: "Config", network: "Network") -> EngineKind:
+    """The kind in config.toml if it is set there, else the only one that serves a class of the network."""
+    from p2pverify.node.engines.classes import ENGINE_PREFIXES
+
+    kinds: tuple[EngineKind, ...] = ("llama", "exact", "toy")
+    able = [k for k in kinds if any(c.engine.startswith(ENGINE_PREFIXES[k]) for c in network.classes)]
+    return config.engine if "engine" in config.model_fields_set or len(able) != 1 else able[0]
+
+
+def _check_places(
+    own: bytes,
+    config: "Config",
+    listen: str | None,
+    announced: Sequence[str],
+    bootstrap: Sequence[str],
+    http: str | None,
+) -> None:
+    """Raises BadParameter for an address that no node can have. Those of config.toml were checked for their form."""
+    from p2pverify.node.endpoints.address import announced_address, bootstrap_address, listening_address
+    from p2pverify.node.endpoints.loopback import parse_bind
+    from p2pverify.node.files.config import ANNOUNCE_MAX, BOOTSTRAP_MAX
+
+    check_addresses("--listen", [] if listen is None else [listen], listening_address, own)
+    check_addresses("--announce", announced, announced_address, own, count_max=ANNOUNCE_MAX)
+    check_addresses("--bootstrap", bootstrap, bootstrap_address, b"", count_max=BOOTSTRAP_MAX)
+    check_addresses("key 'listen' of config.toml", [config.listen], listening_address, own)
+    check_addresses("key 'announce' of config.toml", config.announce, announced_address, own, count_max=ANNOUNCE_MAX)
+    if http is not None:
+        try:
+            parse_bind(http)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--http") from None
+
+
+def _check_files(config: "Config", weights: Path | None) -> None:
+    """Raises FileMissingError for a file or folder that config.toml names, that is needed and that is not there."""
+    from p2pverify.node.files.textfile import FileMissingError
+
+    names = ["llama_variants"]
+    names += ["weights"] if weights is None else []
+    names += ["corpus", "replay"] if config.cover_per_epoch else []
+    for name in names:
+        path: Path | None = getattr(config, name)
+        if path is not None and not path.exists():
+            raise FileMissingError(path, "there is no such file", f"correct '{name}' in config.toml")
+
+
+def _tell_of_bootstraps(bootstrap: Sequence[str], own: bytes) -> None:
+    """Log what is unusual about the peers to begin with; which of them are dead is found when they are dialled."""
+    import logging
+
+    from p2pverify.node.endpoints.address import bootstrap_address
+
+    log = logging.getLogger(__name__)
+    for text in bootstrap:
+        peer = bootstrap_address(text).peer
+        if peer == own:
+            log.warning("bootstrap %s is this node itself; it is left out", text)
+        elif peer is None:
+            log.info("bootstrap %s names no peer; any peer of the network that answers there is taken", text)
+
+
+def _start_logging(level: str, progress: Progress) -> None:
+    import logging
+
+    def make_room(_record: logging.LogRecord) -> bool:
+        progress.close()
+        return True
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(make_room)
+    logging.basicConfig(
+        handlers=[handler], level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("p2pverify").setLevel(level.upper())
+
+
+def _run(settings: "NodeSettings", progress: Progress) -> None:
+    import trio
+
+    from p2pverify.app import run_node
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            running = await nursery.start(partial(run_node, settings))
+            progress.close()
+            announce(running, settings)
+
+    trio.run(main)
+    if sys.stdout.isatty():
+        click.echo("stopped")
+
+
+def announce(running: "Running", settings: "NodeSettings") -> None:
+    """Say that the node is up: a banner on a terminal, else one line of JSON."""
+    if not sys.stdout.isatty():
+        event = {
+            "event": "ready",
+            "api": running.api,
+            "peer_id": running.peer_id,
+            "addresses": list(running.addresses),
+        }
+        click.echo(json.dumps(event))
+        return
+    network = settings.network
+    rows: list[tuple[str, object]] = [
+        ("peer", running.peer_id),
+        ("network", f"{network.name} ({network.id.hex()})"),
+        ("home", settings.home.path),
+        ("API", running.api),
+    ]
+    rows += [("address", address) for address in running.addresses]
+    rows += [("next", "'p2pverify scores' in another terminal; Ctrl-C stops the node")]
+    click.echo(pairs(rows))

@@ -1,0 +1,215 @@
+"""`p2pverify testnet`: a network of real processes on this machine, in which some cheat, and its verdict.
+
+Exit codes: 0 the verdict is "pass", 1 it is not or the run broke down, 2 a scenario or options that make no
+testnet, 130 interrupted. What happens in between is left to `p2pverify.testnet`.
+"""
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from p2pverify.cli.errors import ERROR, INTERRUPTED, OK, CliError, report
+from p2pverify.cli.output import UnusableError, check_report, force_option, write_report
+from p2pverify.node.files.outputs import is_stdout
+
+if TYPE_CHECKING:
+    from p2pverify.testnet.plan import Plan
+    from p2pverify.testnet.processes.report import Report
+
+_SIGNALLED = 128
+
+
+@click.command()
+@click.argument("scenario", required=False)
+@click.option("--simulate", is_flag=True, help="In one process and virtual time; by default the scenario 'mixed'.")
+@click.option("--book", is_flag=True, help="Every known cheat in turn, and one table of what became of it.")
+@click.option("--quick", is_flag=True, help="With --book: few answers to each, and no crowds.")
+@click.option("--epochs", type=click.IntRange(1, 10_000), metavar="E", help="With --simulate: for how many epochs.")
+@click.option("--peers", type=int, metavar="N", help="How many peers; where this machine needs it, epochs get longer.")
+@click.option(
+    "--cheat",
+    "cheats",
+    multiple=True,
+    metavar="KIND[:ARG][@RATE][*COUNT]",
+    help="Who cheats, instead of the scenario's cheaters; may be repeated. 'none' for nobody.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="S", help="Chooses identities and cheaters.")
+@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="After which the run has failed.")
+@click.option(
+    "--epoch-ms",
+    type=click.IntRange(200, 86_400_000),
+    metavar="MS",
+    help="Length of an epoch, whatever this machine can hold.",
+)
+@click.option("--engine", type=click.Choice(["llama", "toy"]), help="A language model, or a toy that computes fast.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has only it.")
+@force_option
+@click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Keep homes and logs in this directory.")
+def testnet(
+    scenario: str | None,
+    simulate: bool,
+    book: bool,
+    quick: bool,
+    epochs: int | None,
+    peers: int | None,
+    cheats: tuple[str, ...],
+    seed: int | None,
+    timeout_s: float | None,
+    epoch_ms: int | None,
+    engine: str | None,
+    json_file: str | None,
+    force: bool,
+    keep: Path | None,
+) -> int:
+    """Run a network of real peers on this machine, some of them cheating, until the others have found them.
+
+    SCENARIO is a TOML file, or the name of one that comes with p2pverify. Exits with 0 only if every cheater is
+    found out in a final view, no honest peer is convicted, and all honest peers have the same view.
+
+    With --simulate all peers are machines in this one process, in virtual time: hundreds of them, hostile ones
+    included, and the same run again for the same numbers.
+
+    With --book every known way to cheat is tried: lies of an engine with the real model, what bends the protocol in
+    the simulated world. It takes half an hour on two cores, with --quick some minutes.
+    """
+    if book:
+        from p2pverify.cli.run import book as cheat_book
+
+        given = (scenario, epochs, peers, timeout_s, epoch_ms, keep)
+        if simulate or cheats or any(option is not None for option in given):
+            raise UnusableError(
+                "--book goes with --quick, --seed, --engine, --json and --force only", "leave the rest out"
+            )
+        return cheat_book.play(engine=engine, seed=seed, quick=quick, json_file=json_file, force=force)
+    if quick:
+        raise UnusableError("--quick goes with --book", "give both, or none")
+    if simulate:
+        from p2pverify.cli.run import simulate as simulation
+
+        others = (timeout_s, epoch_ms, engine, keep)
+        if cheats or any(option is not None for option in others):
+            raise UnusableError(
+                "--simulate does not go with --cheat, --timeout, --epoch-ms, --engine or --keep",
+                "write them into a scenario",
+            )
+        return simulation.simulate(scenario, peers=peers, epochs=epochs, seed=seed, json_file=json_file, force=force)
+    if epochs is not None:
+        raise UnusableError("--epochs goes with --simulate", "a network of real processes ends with its verdict")
+    from p2pverify.testnet.processes.report import SCHEMA
+
+    plan = _plan(scenario or "default", peers, cheats, seed, timeout_s, epoch_ms, engine)
+    for warning in plan.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    check_report(json_file, SCHEMA, force=force)
+    quiet = json_file is not None and is_stdout(json_file)
+    found, number = _play(plan, keep, live=sys.stdout.isatty() and not quiet)
+    if number is not None:
+        return INTERRUPTED if number == signal.SIGINT else _SIGNALLED + number
+    if found is None:
+        raise CliError(
+            f"the peers were not up within {plan.timeout_s:g} s", "give a longer --timeout, or fewer --peers"
+        )
+    click.echo(found.summary(), err=quiet)
+    write_report(json_file, found.document(), force=force)
+    if found.passes:
+        return OK
+    report("the testnet did not come to its verdict", "'--keep DIR' keeps every peer's home and log")
+    return ERROR
+
+
+def _plan(
+    scenario: str,
+    peers: int | None,
+    cheats: tuple[str, ...],
+    seed: int | None,
+    timeout_s: float | None,
+    epoch_ms: int | None,
+    engine: str | None,
+) -> "Plan":
+    from p2pverify.node.files.textfile import FileError
+    from p2pverify.testnet.cheats import parse_cheats
+    from p2pverify.testnet.plan import PlanError, make_plan
+    from p2pverify.testnet.scenario import TIMEOUT_S_MAX, load_scenario
+
+    if timeout_s is not None and not 0 < timeout_s <= TIMEOUT_S_MAX:
+        raise UnusableError(f"{timeout_s:g} s is no timeout", f"give more than 0 and at most {TIMEOUT_S_MAX:g}")
+    try:
+        chosen = parse_cheats(cheats) if cheats else None
+    except ValueError as error:
+        raise UnusableError(f"--cheat: {error}", "for example --cheat prune --cheat canned@0.3*2") from None
+    try:
+        return make_plan(
+            load_scenario(scenario),
+            peers=peers,
+            cheats=chosen,
+            seed=seed,
+            timeout_s=timeout_s,
+            engine="toy" if engine == "toy" else "llama" if engine == "llama" else None,
+            epoch_ms=epoch_ms,
+        )
+    except (FileError, PlanError) as error:
+        raise UnusableError(error.reason, error.hint) from None
+
+
+def _play(plan: "Plan", keep: Path | None, *, live: bool) -> "tuple[Report | None, int | None]":
+    """The report, or the signal that ended the run. No process and no temporary directory is left."""
+    import trio
+
+    from p2pverify.testnet.plan import PlanError
+    from p2pverify.testnet.processes.fleet import ProcessError
+    from p2pverify.testnet.processes.runner import working_directory
+
+    try:
+        with working_directory(keep) as directory:
+            return trio.run(_run, plan, directory, live, keep is None)
+    except (PlanError, ProcessError, ExceptionGroup) as error:
+        first = _first(error)
+        if isinstance(first, PlanError):
+            raise UnusableError(first.reason, first.hint) from None
+        if isinstance(first, ProcessError):
+            if first.tail:
+                click.echo(first.tail, err=True)
+            raise CliError(first.reason, first.hint) from None
+        raise
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first exception in nested groups, which nurseries make of each."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _run(plan: "Plan", directory: Path, live: bool, remove: bool) -> "tuple[Report | None, int | None]":
+    import trio
+
+    from p2pverify.testnet.processes.play import run
+    from p2pverify.testnet.processes.progress import Stage
+    from p2pverify.testnet.processes.runner import Testnet
+    from p2pverify.testnet.processes.table import show_lines, show_live
+
+    stage = Stage()
+    running: list[Testnet] = []
+    ended_by: list[int] = []
+    found: Report | None = None
+    ending = trio.CancelScope()
+
+    async with trio.open_nursery() as nursery:
+
+        async def watch_signals(signals: "trio.abc.ReceiveChannel[int]") -> None:
+            async for number in signals:  # also while it ends: a second Ctrl-C shall not leave something behind
+                ended_by.append(number)
+                ending.cancel()
+
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            nursery.start_soon(watch_signals, signals)
+            async with trio.open_nursery() as showing:
+                showing.start_soon(show_live if live else show_lines, stage, running)
+                with ending:
+                    found = await run(plan, directory, stage=stage, remove=remove, running=running)
+                showing.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
+    return found, ended_by[0] if ended_by else None

@@ -1,0 +1,1 @@
+"""Commands before a node runs: homes, networks, manifests, models."""

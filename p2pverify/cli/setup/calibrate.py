@@ -1,0 +1,180 @@
+"""`model calibrate`: how far honest answers lie from a judge's own, on the numeric paths at hand.
+
+What is measured and how thresholds follow is left to `p2pverify.engine.calibrate`.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from p2pverify.cli.errors import CliError
+from p2pverify.cli.output import check_report, force_option, write_report
+from p2pverify.cli.params import WEIGHTS
+from p2pverify.cli.progress import Progress
+from p2pverify.cli.setup.manifest import manifest_from
+from p2pverify.cli.table import table
+from p2pverify.node.files.outputs import always, check_output, is_stdout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.core.contract.network import Across
+    from p2pverify.engine.calibrate import Found
+    from p2pverify.engine.calibrate.producers import Make
+    from p2pverify.node.engines.kinds import EngineKind
+
+SCHEMA = "p2pverify/calibrate/1"
+PROMPTS = 100
+_HEADERS = ("ENGINE", "NUMERIC PATH", "ANSWERS", "MEAN", "WORST", "FALSE ALARMS", "AT MOST PPM")
+
+_UNITS = "MEAN is of a token's squared margin, WORST the greatest sum of those in an answer, in square nats."
+
+
+@click.command()
+@click.option(
+    "--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True, help="What runs the model."
+)
+@click.option("--judge", default="exact", show_default=True, metavar="PATH", help="Whose judgement is calibrated.")
+@click.option(
+    "--paths",
+    metavar="PATH,...",
+    help="Whose answers: 'exact', or variants of llama.cpp such as 'wheel', 'wheel/kv-f16', 'sse42'. [all at hand]",
+)
+@click.option("--prompts", type=click.IntRange(40), default=PROMPTS, show_default=True, help="Questions to each path.")
+@click.option("--tokens", type=click.IntRange(1, 256), default=64, show_default=True, help="Length of the answers.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Other questions.")
+@click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
+@click.option(
+    "--manifest",
+    "manifest_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Put the thresholds into a manifest file; it is made if it is not there.",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write the JSON document there; '-' is stdout.")
+@force_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def calibrate(
+    engine: "EngineKind",
+    judge: str,
+    paths: str | None,
+    prompts: int,
+    tokens: int,
+    seed: int,
+    weights: Path | None,
+    manifest_file: Path | None,
+    output: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Measure honest answers across numeric paths, and find the thresholds of the verdicts.
+
+    Every path answers the same questions in a process of its own, and the judge scores the answers. 100 questions
+    to four paths take about ten minutes on two cores. False alarms are counted with thresholds from the other half.
+    """
+    from functools import partial
+
+    from p2pverify.engine.calibrate import Shape, producers
+    from p2pverify.engine.calibrate import calibrate as measure_paths
+
+    names = producers.at_hand(engine) if paths is None else [name.strip() for name in paths.split(",") if name.strip()]
+    if not names:
+        raise click.BadParameter("names no path", param_hint="--paths")
+    makes: dict[str, Make] = {name: partial(producers.open_path, name, weights, engine) for name in names}
+    check_report(output, SCHEMA, force=force)
+    if manifest_file is not None:
+        check_output(manifest_file, always)
+    with Progress() as progress:
+        progress("opening the judge", 0, 1)
+        opened = producers.open_path(judge, weights, engine)
+        try:
+            kept = None if manifest_file is None else manifest_from(manifest_file, opened.info)
+            shape = Shape(answer_tokens=tokens)
+            found = measure_paths(opened, makes, count=prompts, seed=seed, shape=shape, progress=progress)
+        except ValueError as error:
+            raise CliError(f"this cannot be calibrated: {error}", "'p2pverify model calibrate --help'") from None
+        finally:
+            opened.close()
+    if manifest_file is not None and kept is not None:
+        _keep(manifest_file, kept, found)
+    document = _document(found, seed)
+    write_report(output, document, force=force)
+    if output is None or not is_stdout(output):
+        click.echo(json.dumps(document) if as_json else _text(found))
+
+
+def _keep(path: Path, manifest: "Manifest", found: "Sequence[Found]") -> None:
+    """Write the manifest with these calibrations in place of older ones of the same pairs."""
+    from dataclasses import replace
+
+    from p2pverify.node.files.manifestfile import save_manifest
+
+    by_pair = {one.pair: one for one in manifest.calibrations} | {
+        one.calibration.pair: one.calibration for one in found
+    }
+    try:
+        save_manifest(path, replace(manifest, calibrations=tuple(by_pair[pair] for pair in sorted(by_pair))))
+    except ValueError as error:
+        raise CliError(f"{path} would not hold these calibrations: {error}", "name another file") from None
+    click.echo(f"{path} has {len(by_pair)} calibrations", err=True)
+
+
+def _document(found: "Sequence[Found]", seed: int) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "schema": SCHEMA,
+        "seed": seed,
+        "calibrations": [
+            {
+                "judge_engine": one.calibration.judge_engine,
+                "judge_path": one.calibration.judge_path,
+                "engine": one.calibration.engine,
+                "numeric_path": one.calibration.numeric_path,
+                "samples": one.calibration.samples,
+                "tokens": one.calibration.tokens,
+                "across": asdict(one.calibration.across),
+                "alarms": one.alarms,
+                "alarm_ppm": one.calibration.alarm_ppm,
+                "mean_square": one.mean_square,
+                "worst_total": max(measure.total for measure in one.measures),
+                "worst_peak_micronats": max(measure.peak for measure in one.measures),
+            }
+            for one in found
+        ],
+    }
+
+
+def _text(found: "Sequence[Found]") -> str:
+    """Every path's margins, and the thresholds for all paths that have the same."""
+    rows = [
+        (
+            one.calibration.engine,
+            one.calibration.numeric_path,
+            len(one.measures),
+            f"{one.mean_square / 1e6:.4f}",
+            f"{max(measure.total for measure in one.measures) / 1e6:.3f}",
+            one.alarms,
+            one.calibration.alarm_ppm,
+        )
+        for one in found
+    ]
+    parts = [table(_HEADERS, rows), _UNITS]
+    thresholds = {one.calibration.across for one in found}
+    parts += [_sentence(across) for across in sorted(thresholds, key=lambda across: across.mismatch_base)]
+    return "\n\n".join(parts)
+
+
+def _sentence(across: "Across") -> str:
+    return (
+        f"match up to {_line(across.match_base, across.match_slope)}; "
+        f"mismatch above {_line(across.mismatch_base, across.mismatch_slope)}, "
+        f"or an end above {across.end_max / 1e6:.3f}; honest mismatches allowed: {across.honest_ppm} ppm"
+    )
+
+
+def _line(base: int, slope: int) -> str:
+    return f"{base / 1e6:.3f} + {slope / 1e6:.4f} a token"

@@ -1,0 +1,232 @@
+"""`network new` and `network show`: the contract that all peers of a network run.
+
+What the rules mean is left to `core.contract.network`, and the file's form to `node.files.networkfile`.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from p2pverify.cli.errors import CliError
+from p2pverify.cli.output import force_option, may_replace, wide_option
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile
+from p2pverify.cli.progress import Progress
+from p2pverify.cli.setup.founding import read_founders, tell
+from p2pverify.cli.setup.manifest import starting_manifest
+from p2pverify.cli.setup.rules import rule_options
+from p2pverify.cli.table import columns_help, pairs, table, terminal_width
+from p2pverify.core.contract.network import ACROSS_BOUNDS, PARAM_BOUNDS
+from p2pverify.node.files.outputs import check_output, is_stdout, open_output
+
+if TYPE_CHECKING:
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.core.contract.network import Across, Network, Params
+    from p2pverify.node.ports import ModelInfo
+
+_FILE = "network.toml"
+_CUT = ("CLASS", "ENGINE", "PATH", "ACROSS", "MODEL", "LICENCE", "WEIGHTS")
+_EXPLAINED = (
+    "CLASS", "ENGINE", "PATH", "HONEST", "UP", "DOWN", "CONVICTS AT", "TO CONVICT", "ACROSS", "MATCH", "MISMATCH",
+    "PER TOKEN", "END",
+)  # fmt: skip
+
+
+@click.group()
+def network() -> None:
+    """Write or show a network file."""
+
+
+@network.command()
+@click.option("--name", default="p2pverify", show_default=True, help="The network's name.")
+@click.option(
+    "--founder", "founders", multiple=True, metavar="PEER_ID", help="A peer with weight from the start; repeat it."
+)
+@click.option(
+    "--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True, help="What runs the model."
+)
+@click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
+@click.option(
+    "--manifest",
+    "manifest_file",
+    type=InputFile("make it with 'p2pverify model selftest --manifest FILE'"),
+    metavar="FILE",
+    help="What was measured of the model, by 'p2pverify model'; by default what comes with p2pverify.",
+)
+@click.option("--across", is_flag=True, help="Admit peers of other numeric paths too; the exact engine is the referee.")
+@click.option("-o", "--output", default=_FILE, show_default=True, metavar="FILE", help="'-' is stdout.")
+@force_option
+@rule_options
+def new(
+    name: str,
+    founders: tuple[str, ...],
+    engine: str,
+    weights: Path | None,
+    manifest_file: Path | None,
+    across: bool,
+    output: str,
+    force: bool,
+    **rules: int | None,
+) -> None:
+    """Write a network file: one model, its class, the founders and the rules.
+
+    The founders have weight from the start: they sign cuts and decide disputes, and other peers earn weight by
+    agreeing with them. Name at least four, on machines that fail apart: then one of them may be away. To collect their
+    peer ids, run 'p2pverify init' on each machine. Without --founder this home's peer is the only founder.
+
+    Rules that are not given have their usual values.
+
+    The class is that of this machine, and its golden answers are computed now. With --across there is a class for every
+    path with known golden answers, and one for peers of none of these.
+    """
+    from p2pverify.node.files.networkfile import dump_network, new_network
+    from p2pverify.node.files.networktable import usual_spreads
+
+    check_output(output, may_replace(force=force))
+    keys = read_founders(founders)
+    info, known = _measured(engine, weights, manifest_file)
+    given: dict[str, Any] = {rule: value for rule, value in rules.items() if value is not None}
+    given |= usual_spreads(given)
+    try:
+        made, manifests = new_network(
+            name, keys, info, known=known, **(_open_to_all(info, known) if across else {}), **given
+        )
+    except ValueError as error:
+        raise CliError(f"these rules make no network: {error}", "'p2pverify network new --help'") from None
+    with open_output(output, may_replace(force=force)) as file:
+        file.write(dump_network(made, manifests).encode())
+    target = None if is_stdout(output) else Path(output)
+    if target is not None:
+        click.echo(f"network {made.id.hex()} in {target}")
+    tell(made, target)
+
+
+@network.command(epilog=columns_help(*_EXPLAINED))
+@click.argument("file", type=NETWORK_FILE)
+@wide_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(file: Path, wide: bool, as_json: bool) -> None:
+    """Show a network file: its id, rules, classes with their sequential tests, founders."""
+    from p2pverify.node.files.networkfile import load_network
+
+    document = describe(*load_network(file))
+    click.echo(json.dumps(document) if as_json else _text(document, None if wide else terminal_width()))
+
+
+def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, Any]:
+    """A network as a JSON document, with what follows from its rules."""
+    from p2pverify.core.encoding.peerid import peer_id
+
+    classes = [
+        {
+            "name": kind.name,
+            "manifest": kind.manifest.hex(),
+            "engine": kind.engine,
+            "numeric_path": kind.numeric_path,
+            "honest_ppm": kind.honest_ppm,
+            **_test(kind.honest_ppm, made.params),
+            "across": _across(made, kind.across),
+        }
+        for kind in made.classes
+    ]
+    return {
+        "schema": "p2pverify/network-show/1",
+        "network": made.id.hex(),
+        "name": made.name,
+        "referee": made.referee or None,
+        "founders": [peer_id(key) for key in made.founders],
+        "rules": {name: getattr(made.params, name) for name, _, _ in PARAM_BOUNDS},
+        "classes": classes,
+        "manifests": [
+            {"manifest": m.digest.hex(), "model": m.model, "weights": m.weights.hex(), "licence": m.licence}
+            for m in manifests
+        ],
+    }
+
+
+def _across(made: "Network", across: "Across | None") -> dict[str, int] | None:
+    """How the referee judges answers of a class: thresholds, and the sequential test of its verdicts."""
+    if across is None:
+        return None
+    thresholds = {name: getattr(across, name) for name, _ in ACROSS_BOUNDS}
+    return {**thresholds, **_test(across.honest_ppm, made.params)}
+
+
+def _test(honest_ppm: int, params: "Params") -> dict[str, int]:
+    """The sequential test of a class whose honest peers dissent so often."""
+    from p2pverify.core.contract.network import test_steps
+
+    steps = test_steps(honest_ppm, params.cheat_ppm, params.conviction_odds)
+    return {
+        "step_up": steps.up,
+        "step_down": steps.down,
+        "threshold": steps.threshold,
+        "dissents_to_convict": -(-steps.threshold // steps.up),
+    }
+
+
+def _text(document: dict[str, Any], width: int | None) -> str:
+    headers = ("CLASS", "ENGINE", "PATH", "HONEST", "UP", "DOWN", "CONVICTS AT", "TO CONVICT")
+    fields = (
+        "name",
+        "engine",
+        "numeric_path",
+        "honest_ppm",
+        "step_up",
+        "step_down",
+        "threshold",
+        "dissents_to_convict",
+    )
+    judged = tuple(name for name, _ in ACROSS_BOUNDS)
+    across_headers = ("ACROSS", "MATCH", "PER TOKEN", "MISMATCH", "PER TOKEN", "END", "HONEST", "TO CONVICT")
+    across_rows = [
+        [kind["name"], *(kind["across"][field] for field in (*judged, "dissents_to_convict"))]
+        for kind in document["classes"]
+        if kind["across"] is not None
+    ]
+    models = [(m["model"], m["licence"], m["weights"]) for m in document["manifests"]]
+    parts = [
+        pairs([("network", document["network"]), ("name", document["name"]), ("referee", document["referee"])]),
+        table(("FOUNDER",), [(founder,) for founder in document["founders"]]),
+        table(headers, [[kind[field] for field in fields] for kind in document["classes"]], width=width, cut=_CUT),
+        *([table(across_headers, across_rows, width=width, cut=_CUT)] if across_rows else []),
+        table(("MODEL", "LICENCE", "WEIGHTS"), models, width=width, cut=_CUT),
+        table(("RULE", "VALUE"), document["rules"].items()),
+    ]
+    return "\n\n".join(parts)
+
+
+def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "tuple[ModelInfo, Manifest]":
+    """What the model says of itself and what is known of it, with this machine's golden answers."""
+    from p2pverify.cli.setup.model import add_answers
+    from p2pverify.engine.registry import open_engine
+    from p2pverify.node.engines.selftest import run_selftest
+
+    with Progress() as progress:
+        engine = open_engine("toy" if kind == "toy" else "llama", weights=weights, progress=progress)
+        try:
+            known = starting_manifest(engine, manifest_file, must_exist=True)
+            if kind != "toy":  # which answers at once
+                progress("answering golden questions", 0, 1)
+            return engine.info, add_answers(known, engine.info, run_selftest(engine, [known.golden]), replace=False)
+        finally:
+            engine.close()
+
+
+def _open_to_all(info: "ModelInfo", known: "Manifest") -> dict[str, Any]:
+    """What `new_network` is told to admit every path. Raises CliError if nobody has measured how to judge them."""
+    from p2pverify.core.contract.network import ANY
+    from p2pverify.engine.registry import referee_for
+
+    referee = referee_for(info.engine)
+    if not any((c.judge_engine, c.engine) == (referee, ANY) for c in known.calibrations):
+        raise CliError(
+            f"no manifest says how {referee} is to judge answers of unknown paths",
+            "measure that with 'p2pverify model calibrate --manifest FILE', and give FILE to --manifest",
+        )
+    return {
+        "referee": referee,
+        "unknown": True,
+        "others": known.golden.beside(info.engine, info.numeric_path),
+    }

@@ -1,0 +1,53 @@
+"""The rules of a network in numbers, as options of `network new`, each with what it is and its usual value.
+
+The numbers themselves, their units and bounds, are those of `core.contract.network.Params`.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from p2pverify.core.contract.network import PARAM_BOUNDS
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+#: rule -> (what it is, its usual value)
+RULES = {
+    "genesis_ms": ("Unix time in ms at which epoch 0 begins.", "now"),
+    "epoch_ms": ("Length of an epoch in ms.", "60000"),
+    "slots_milli": ("Audits that a peer owes per epoch, times 1000.", "2000"),
+    "panel_size": ("Peers asked in an audit that asks several.", "3"),
+    "prompt_tokens": ("Longest prompt of an audit, in tokens.", "32"),
+    "answer_tokens": ("Longest answer to an audit, in tokens.", "64"),
+    "temperature_milli": ("Highest sampling temperature of an audit, times 1000.", "800"),
+    "greedy_percent": ("Share of audits asked at temperature 0, in per cent.", "20"),
+    "anchor_lag": ("Least age of the cut from whose members an audit draws, in epochs.", "1"),
+    "anchor_window": ("By how many epochs that cut may be older.", "4"),
+    "duty_epochs": ("Epochs within which a cut must hold a peer's duty record for it to count.", "8"),
+    "dispute_epochs": ("Epochs after which an undecided dispute counts for nobody.", "16"),
+    "disputes_per_cut": ("Disputes that may open in one cut.", "8"),
+    "spot_check_permille": ("Share of undisputed audits that are voted on, in thousandths.", "20"),
+    "fork_epochs": ("Epochs for which a forked log costs its author the weight.", "64"),
+    "cheat_ppm": ("Rate of cheating that the sequential test looks for, per million answers.", "100000"),
+    "conviction_odds": ("Odds against an honest peer at which the test convicts.", "1000000"),
+    "weight_changes_per_cut": ("Peers whose weight may change in one cut.", "1"),
+    "admission_epochs": ("Epochs between two peers that earn weight.", "4"),
+    "across_percent": ("Share of audits that ask other classes, where a referee judges, in per cent.", "25"),
+    "prompt_spread": ("By how many tokens a prompt may be shorter.", "half of --prompt-tokens"),
+    "answer_spread": ("By how many tokens an answer may be shorter.", "half of --answer-tokens"),
+    "temperature_spread": ("By how much the temperature may be lower, times 1000.", "3/8 of --temperature-milli"),
+}
+
+
+def rule_options(function: _Function) -> _Function:
+    """One option for every rule. What is not given has its usual value, which `node.files.networktable` knows."""
+    for name, low, high in reversed(PARAM_BOUNDS):
+        text, usual = RULES[name]
+        option = click.option(
+            "--" + name.replace("_", "-"),
+            type=click.IntRange(low, high),
+            default=None,
+            help=f"{text} Usually {usual}.",
+        )
+        function = option(function)
+    return function

@@ -1,0 +1,1 @@
+"""Commands that read a running node, or a ledger."""

@@ -1,0 +1,93 @@
+"""`audits`, which lists them, and `audits show ID`, which has the node explain one. How it looks is in `explained`."""
+
+import time
+from urllib.parse import urlencode
+
+import click
+
+from p2pverify.cli import client
+from p2pverify.cli.context import current_home
+from p2pverify.cli.progress import Progress
+from p2pverify.cli.table import columns_help, table, terminal_width
+from p2pverify.cli.values import documents, items, kind
+
+_WIDTH_MAX = 160
+_CUT = ("AUDIT", "DISPUTE OF", "STATUS")
+_POLL_S = 0.2
+_TIMEOUT_S = 20.0  # the node waits for a while before it says that there will be more
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog=columns_help("AUDIT", "ASKED", "STATUS", "GOT", "DISPUTE OF", "ELECTORATE", "COMMITS", "VOTES", "LOSERS"),
+)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many audits.")
+@click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
+@click.pass_context
+def audits(ctx: click.Context, limit: int, as_json: bool) -> None:
+    """Show the newest audits, newest first, and the disputes; with 'show ID', explain one."""
+    if ctx.invoked_subcommand is not None:
+        return
+    answer = client.get(current_home(), f"/v1/audits?{urlencode({'limit': limit})}", "p2pverify/audits/1")
+    if as_json:
+        client.print_json(answer)
+        return
+    rows = [
+        (audit.get("id"), kind(audit), audit.get("status"), _asked(audit.get("asked")))
+        for audit in documents(answer.document.get("audits"))
+    ]
+    width = terminal_width()
+    click.echo(table(("AUDIT", "ASKED", "STATUS", "GOT"), rows, width=width, cut=_CUT) if rows else "no audits yet")
+    disputes = [
+        (
+            dispute.get("id"),
+            dispute.get("status"),
+            dispute.get("electorate"),
+            dispute.get("commits"),
+            dispute.get("votes"),
+            len(items(dispute.get("losers"))),
+        )
+        for dispute in documents(answer.document.get("disputes"))
+    ]
+    if disputes:
+        headers = ("DISPUTE OF", "STATUS", "ELECTORATE", "COMMITS", "VOTES", "LOSERS")
+        click.echo("\n" + table(headers, disputes, width=width, cut=_CUT))
+
+
+@audits.command()
+@click.argument("name", metavar="ID")
+@click.option(
+    "--wait", "wait_s", type=click.FloatRange(0, 600), default=130, show_default=True, help="Seconds for the node."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
+def show(name: str, wait_s: float, as_json: bool) -> None:
+    """Explain an audit: both answers, where they part and by how much, the likeliest cause, and who voted how.
+
+    ID is as 'audits' lists it, such as e12-3-SP57aGZQ. The node's engine looks at the answers when it has nothing more
+    urgent to do, which may take a while. Answers can be had while their audit is in dispute, and for some time after
+    by the challenger.
+    """
+    path = f"/v1/audit?{urlencode({'id': name})}"
+    deadline = time.monotonic() + wait_s
+    with Progress() as progress:
+        while True:
+            answer = client.get(current_home(), path, "p2pverify/audit/1", timeout_s=_TIMEOUT_S)
+            left_s = deadline - time.monotonic()
+            if answer.document.get("complete") is not False or left_s <= 0:
+                break
+            progress("the node is looking at the answers", 0, 0)
+            time.sleep(min(_POLL_S, left_s))
+    if as_json:
+        client.print_json(answer)
+        return
+    width = min(_WIDTH_MAX, terminal_width())
+    from p2pverify.cli.show.explain import explained
+
+    for line in explained(answer.document, width):
+        click.echo(line)
+
+
+def _asked(value: object) -> str:
+    """Answers of a panel as "2 of 3"."""
+    asked = documents(value)
+    return f"{sum(item.get('answered') is True for item in asked)} of {len(asked)}"

@@ -1,0 +1,92 @@
+"""Commands that read a running node over its local API: `peers`, `scores`.
+
+Each shows one document of the API, with `--json` unchanged and otherwise as plain aligned text. Nothing here
+computes: what a figure means is left to the node.
+"""
+
+from urllib.parse import urlencode
+
+import click
+
+from p2pverify.cli import client
+from p2pverify.cli.context import current_home
+from p2pverify.cli.errors import CliError
+from p2pverify.cli.output import wide_option
+from p2pverify.cli.show import scoretable
+from p2pverify.cli.table import cell, columns_help, table, terminal_width
+from p2pverify.cli.values import documents, text
+from p2pverify.node.reports.shown import short_ids
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
+_HASH_CHARS = 16
+
+
+@click.command(epilog=columns_help("PEER", "STANDING", "DIR", "MESH", "ADDRESS"))
+@wide_option
+@_json_option
+def peers(wide: bool, as_json: bool) -> None:
+    """Show the peers that the node is connected with."""
+    answer = client.get(current_home(), "/v1/peers", "p2pverify/peers/1")
+    if as_json:
+        client.print_json(answer)
+        return
+    found = documents(answer.document.get("peers"))
+    short = short_ids(text(peer.get("peer_id")) for peer in found)
+    rows = [
+        (
+            peer.get("peer_id") if wide else short[text(peer.get("peer_id"))],
+            peer.get("standing"),
+            "out" if peer.get("outbound") else "in",
+            peer.get("in_mesh"),
+            # Behind the address stands the peer id once more.
+            peer.get("address") if wide else text(peer.get("address")).removesuffix(f"/p2p/{peer.get('peer_id')}"),
+        )
+        for peer in found
+    ]
+    headers = ("PEER", "STANDING", "DIR", "MESH", "ADDRESS")
+    width = None if wide else terminal_width()
+    click.echo(table(headers, rows, width=width, cut=("PEER", "STANDING", "ADDRESS")) if rows else "no peers")
+
+
+@click.command(epilog=columns_help(*scoretable.COLUMNS, *scoretable.ONLY_WIDE))
+@click.option("--provisional", is_flag=True, help="Fold what the node holds, certified or not.")
+@click.option("--hardware", is_flag=True, help="Show the hardware that peers claim, and whether their speed fits.")
+@wide_option
+@_json_option
+def scores(provisional: bool, hardware: bool, wide: bool, as_json: bool) -> None:
+    """Show every peer's score: the 95 % interval of its agreement rate, what it rests on, its standing."""
+    query = urlencode({"view": "provisional" if provisional else "final"})
+    answer = client.get(current_home(), f"/v1/scores?{query}", "p2pverify/scores/1")
+    if as_json:
+        client.print_json(answer)
+        return
+    document = answer.document
+    found = documents(document.get("scores"))
+    if provisional:
+        click.echo(f"provisional view, epoch {cell(document.get('epoch'))}: it can still change")
+    elif document.get("cut") is None:
+        click.echo("no cut is final yet: these are the founders; --provisional shows what is held")
+    else:
+        click.echo(f"final view of cut {_short(document.get('cut'))}, epoch {cell(document.get('epoch'))}")
+    if not found:
+        click.echo("no scores yet")
+        return
+    own = _own_peer()
+    if hardware:
+        groups = documents(document.get("hardware"))
+        click.echo(scoretable.hardware_tables(found, groups, own, wide=wide))
+    else:
+        click.echo(scoretable.score_table(found, own, wide=wide))
+
+
+def _own_peer() -> str | None:
+    """The running node's peer id; None if it does not say, for the table can do without."""
+    try:
+        document = client.get(current_home(), "/v1/status", "p2pverify/status/1").document
+    except CliError:
+        return None
+    return text(document.get("peer_id")) or None
+
+
+def _short(value: object) -> str:
+    return cell(value)[:_HASH_CHARS]

@@ -1,0 +1,1 @@
+"""GGUF files: reading, writing, checking, pruning and quantising weights, and their chat template."""

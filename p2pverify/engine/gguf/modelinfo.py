@@ -1,0 +1,34 @@
+"""What an engine says of the GGUF weights that it runs, whatever runs them."""
+
+from collections.abc import Collection
+
+from p2pverify.engine.gguf import chat_template, weights
+from p2pverify.engine.gguf.reader import Head
+from p2pverify.node.ports import ModelInfo
+
+
+def model_info(
+    head: Head,
+    digest: bytes,
+    *,
+    engine: str,
+    numeric_path: str,
+    context_tokens: int,
+    vocab_tokens: int,
+    can: Collection[str],
+) -> ModelInfo:
+    """The model of a file's metadata and SHA-256; the rest is the engine's own."""
+    named = head.text("general.name", "unnamed")
+    return ModelInfo(
+        model=weights.NAME if digest == weights.SHA256 else f"{named} {head.quantisation}",
+        weights_sha256=digest,
+        tokenizer_sha256=head.tokenizer_sha256(),
+        template_sha256=chat_template.SHA256,
+        engine=engine,
+        numeric_path=numeric_path,
+        quantisation=head.quantisation,
+        licence=head.text("general.license", "unknown"),
+        context_tokens=context_tokens,
+        vocab_tokens=vocab_tokens,
+        can=frozenset(can),
+    )

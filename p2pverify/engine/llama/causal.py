@@ -1,0 +1,161 @@
+"""What engines that run a model in this process have in common: prompts, answers and scores, given the logits.
+
+An engine supplies a tokeniser and `rows`, the logits after each token; all else follows, so that every such engine
+asks, samples and judges alike. Picking tokens is left to `sampling`, margins to `margins`.
+"""
+
+import hashlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2pverify.engine import margins, sampler
+from p2pverify.engine.errors import WeightsError
+from p2pverify.engine.gguf import chat_template
+from p2pverify.engine.llama import bindings
+from p2pverify.node.ports import Generated, ModelInfo, Scored
+
+CONTEXT_TOKENS = 1024
+SEED_BYTES = 16
+OPENER_TEMPERATURE_MILLI = 1500
+PROMPT_TEMPERATURE_MILLI = 800
+
+
+class CausalEngine(ABC):
+    """The part of the node's `Engine` port that follows from tokeniser and logits. One call at a time."""
+
+    def __init__(self, info: ModelInfo, tokeniser: bindings.Model, special: Sequence[int]) -> None:
+        """`special` are the tokens that are not ordinary text. The engine owns the tokeniser and closes it."""
+        self._info = info
+        self._tokeniser = tokeniser
+        self._special = frozenset(special)
+        self._before = tokeniser.tokenise(chat_template.BEFORE, special=True)
+        self._after = tokeniser.tokenise(chat_template.AFTER, special=True)
+        self._pieces = tuple(map(tokeniser.piece, range(tokeniser.vocab_tokens)))
+        self._openers = [tokeniser.tokenise(word, special=False)[0] for word in chat_template.OPENERS]
+
+    @abstractmethod
+    def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
+        """Logits (vocab_tokens,) that follow each of tokens[first:], in order; tokens[0:] is the whole sequence.
+
+        A prefix that is still in memory is not run again, and that changes no bit. Each array is good until the next
+        is asked for.
+        """
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._info
+
+    def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
+        """Token ids of a prompt whose user turn, of 1 to `tokens_max` tokens, the model writes from a 16-byte seed.
+
+        After the template's opening, an instruction-tuned model continues with what users ask (Magpie, Xu et al.
+        2024); so small a model needs its first word to be one of `template.OPENERS`. The turn ends with a question
+        mark, before a special token or a new line, or at `tokens_max`. It is encoded again from its text, as a
+        client's would be. Raises ValueError for another size of seed or a turn that does not fit.
+        """
+        if len(seed) != SEED_BYTES:
+            raise ValueError(f"a prompt's seed has {SEED_BYTES} bytes, not {len(seed)}")
+        self._check_room(len(self._before) + len(self._after), tokens_max)
+        key = sampler.philox_key(sampler.PROMPT, seed)
+        openers = self._next(self._before)[self._openers]
+        turn = [self._openers[sampler.sample(openers, OPENER_TEMPERATURE_MILLI, key, 0)]]
+        while len(turn) < tokens_max and not self._pieces[turn[-1]].endswith(b"?"):
+            logits = self._next((*self._before, *turn))
+            token = sampler.sample(logits, PROMPT_TEMPERATURE_MILLI, key, len(turn))
+            if token in self._special or b"\n" in self._pieces[token]:
+                break
+            turn.append(token)
+        text = b"".join(self._pieces[token] for token in turn).decode(errors="ignore").rstrip()
+        user = self._tokeniser.tokenise(text, special=False)[:tokens_max]
+        return (*self._before, *user, *self._after)
+
+    def answer(
+        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
+    ) -> Generated:
+        """Answer a prompt. Raises ValueError if it is empty, not of this vocabulary, or does not fit the context."""
+        self._check_question(prompt, tokens_max, temperature_milli)
+        key = sampler.philox_key(sampler.ANSWER, sampler_key)
+        start = time.monotonic()
+        first = start
+        tokens: list[int] = []
+        rows = hashlib.sha256()
+        finish = "length"
+        while finish == "length" and len(tokens) < tokens_max:
+            logits = self._next((*prompt, *tokens))
+            rows.update(logits.astype("<f4", copy=False).data)
+            if temperature_milli == 0:
+                token = sampler.greedy(logits)
+            else:
+                token = sampler.sample(logits, temperature_milli, key, len(tokens))
+            tokens.append(token)
+            if len(tokens) == 1:
+                first = time.monotonic()
+            if self._tokeniser.ends(token):
+                finish = "stop"
+        return Generated(tuple(tokens), finish, _ms(first - start), _ms(time.monotonic() - start), rows.digest())
+
+    def score(
+        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
+    ) -> Scored:
+        """Score a claimed answer in one pass. Raises ValueError as `answer` does, and for foreign tokens or none."""
+        self._check_tokens(tokens)
+        self._check_question(prompt, len(tokens), temperature_milli)
+        key = sampler.philox_key(sampler.ANSWER, sampler_key)
+        rows = hashlib.sha256()
+        found = []
+        logits_of = self.rows((*prompt, *tokens[:-1]), len(prompt) - 1)
+        for position, (token, logits) in enumerate(zip(tokens, logits_of, strict=True)):
+            rows.update(logits.astype("<f4", copy=False).data)
+            found.append(margins.margin(logits, token, temperature_milli, key, position))
+        deficits, surprisals, best = zip(*found, strict=True)
+        return Scored(deficits, surprisals, best, tuple(map(self._tokeniser.ends, tokens)), rows.digest())
+
+    def encode_chat(self, text: str) -> tuple[int, ...]:
+        """Token ids of a one-turn chat prompt. Names of special tokens in the text stay text. Raises ValueError."""
+        return (*self._before, *self._tokeniser.tokenise(text, special=False), *self._after)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens; special tokens are left out. Raises ValueError for a token not of this vocabulary."""
+        self._check_tokens(tokens)
+        return b"".join(self._pieces[token] for token in tokens).decode(errors="replace")
+
+    def close(self) -> None:
+        self._tokeniser.close()
+
+    def _next(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        (logits,) = self.rows(tokens, len(tokens) - 1)
+        return logits
+
+    def _check_question(self, prompt: Sequence[int], tokens_max: int, temperature_milli: int) -> None:
+        self._check_tokens(prompt)
+        self._check_room(len(prompt), tokens_max)
+        if not prompt or temperature_milli < 0:
+            raise ValueError("the prompt is empty" if not prompt else "the temperature is negative")
+
+    def _check_tokens(self, tokens: Sequence[int]) -> None:
+        if any(not 0 <= token < self._info.vocab_tokens for token in tokens):
+            raise ValueError(f"a token is not in the vocabulary of {self._info.vocab_tokens}")
+
+    def _check_room(self, used: int, tokens_max: int) -> None:
+        if tokens_max < 1:
+            raise ValueError("at least one token must be asked for")
+        if used + tokens_max > self._info.context_tokens:
+            raise ValueError(f"{used} tokens and {tokens_max} more do not fit a context of {self._info.context_tokens}")
+
+
+def open_tokeniser(path: Path, vocab_tokens: int) -> bindings.Model:
+    """The vocabulary of a GGUF file, to be used with a model of so many logits. Raises WeightsError."""
+    tokeniser = bindings.Model(bindings.load(), path, vocab_only=True)
+    if tokeniser.vocab_tokens != vocab_tokens:
+        tokeniser.close()
+        raise WeightsError(f"the model gives {vocab_tokens} logits for {tokeniser.vocab_tokens} tokens")
+    return tokeniser
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

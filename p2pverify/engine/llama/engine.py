@@ -1,0 +1,103 @@
+"""The default engine: llama.cpp in canonical settings, one determinism class per code path.
+
+Flash attention over a q8_0 key-value cache makes decoding give the same bits as evaluating a prompt. So a prefix
+that is still in memory can be reused without changing an answer: a challenger that wrote a prompt answers it
+without reading it again; and a claimed answer is scored in one pass, with the bits that its author had. Loading the
+library is left to `llamacpp` and `variants`, prompts, sampling and scores to `causal`.
+"""
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2pverify.engine.errors import EngineUnavailable
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.gguf.modelinfo import model_info
+from p2pverify.engine.gguf.reader import read_head
+from p2pverify.engine.llama import bindings, variants
+from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine
+from p2pverify.engine.llama.variants import CANONICAL, WHEEL, Settings
+from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE
+
+THREADS = 1
+
+X86_PATHS = ("AVX512", "AVX2", "AVX", "SSE3")
+ARM_PATHS = ("NEON", "DOTPROD", "MATMUL_INT8", "SVE", "SME")
+MACHINES = {"x86_64": "x86-64", "amd64": "x86-64", "arm64": "aarch64"}
+
+
+def numeric_path(features: Mapping[str, bool], machine: str, settings: Settings = CANONICAL) -> str:
+    """The code path's name, e.g. "x86-64-avx2/fa1/kv-q8_0", from what the build says that it uses.
+
+    On x86-64 the widest vector extension compiled in decides, and below AVX2 whether it fuses additions to products;
+    elsewhere all of those that change sums are named.
+    """
+    name = MACHINES.get(machine.lower(), machine.lower())
+    used = [feature.lower() for feature in (*X86_PATHS, *ARM_PATHS) if features.get(feature)]
+    if name == "x86-64":
+        used = used[:1]
+        if used == ["avx"] and features.get("FMA"):
+            used.append("fma")
+    return "/".join(["-".join([name, *(used or ["generic"])]), settings.name])
+
+
+class LlamaEngine(CausalEngine):
+    """Fulfils the node's `Engine` port. Not thread-safe: one call at a time."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        expect_sha256: bytes | None = None,
+        progress: weights.Progress | None = None,
+        variant: str = WHEEL,
+        variants_folder: Path | None = None,
+    ) -> None:
+        """Check and load weights, to run on a variant of llama.cpp: see `variants`.
+
+        Raises EngineUnavailable or its subclass WeightsError.
+        """
+        build, settings = variants.parse(variant)
+        digest = weights.check(path, expect_sha256, progress)
+        library = variants.load(build, variants_folder)
+        head = read_head(path)
+        if progress is not None:
+            progress("loading model", 0, 1)
+        self.path = path
+        self.variant, self.variants_folder = variant, variants_folder
+        model = bindings.Model(library, path)
+        context_tokens = min(CONTEXT_TOKENS, model.trained_tokens)
+        try:
+            info = model_info(
+                head,
+                digest,
+                engine=library.build.id,
+                numeric_path=numeric_path(library.features, platform.machine(), settings),
+                context_tokens=context_tokens,
+                vocab_tokens=model.vocab_tokens,
+                can=(GENERATE, LOGITS, SCORE, WRITE),
+            )
+            self.context = bindings.Context(
+                model,
+                tokens_max=context_tokens,
+                batch_tokens=settings.batch_tokens,
+                threads=THREADS,
+                kv_type=settings.kv_type,
+            )
+        except EngineUnavailable:
+            model.close()
+            raise
+        super().__init__(info, model, head.special_tokens())
+        if progress is not None:
+            progress("loading model", 1, 1)
+
+    def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
+        """Logits that follow each of tokens[first:]: see `CausalEngine`."""
+        return self.context.evaluate_from(tokens, first)
+
+    def close(self) -> None:
+        self.context.close()
+        super().close()

@@ -1,0 +1,251 @@
+"""The network adapter, whole: `Mesh` fulfils the node's `Network` port and calls its `Inbox`.
+
+Here the parts are put together and nothing more: `host` (connections), `peers` (whom to connect to),
+`gossip`, `requests` and `sync` (what travels). One Mesh is one identity in one network.
+"""
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from p2pverify.core.gossip.params import GossipParams
+from p2pverify.core.gossip.router import Router
+from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP_PROTOCOL
+from p2pverify.core.gossip.types import records_topic
+from p2pverify.net.border.host import Host, wait_either
+from p2pverify.net.border.link import Link
+from p2pverify.net.counters import Counters
+from p2pverify.net.peers import exchange, peer_list
+from p2pverify.net.peers.address_book import Book
+from p2pverify.net.peers.signed_addresses import OwnAddresses
+from p2pverify.net.protocols import requests, sync
+from p2pverify.net.protocols.gossip import Gossip
+from p2pverify.net.protocols.requests import RequestLimits
+from p2pverify.net.protocols.sync import SyncLimits
+from p2pverify.node.clock import unix_ms
+from p2pverify.node.endpoints.address import Address, announced_address, bootstrap_address
+from p2pverify.node.ports import AskFailed, Inbox, Neighbour, Network, Reply
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+
+    from p2pverify.net.discovery.mdns import Mdns
+
+CONFIRM_SECONDS_MAX = 10.0
+GOSSIP_BATCH_MS = 100  # between two frames to one peer while there is much to say, so that each carries many
+
+
+class Mesh(Network):
+    """One peer's place in the network.
+
+    `identity_seed` and `network_id` are 32 bytes; `listen` is like "/ip4/127.0.0.1/tcp/0", where port 0
+    chooses a free one; `bootstrap` are addresses with or without /p2p/PEER, DNS names allowed; `announce`
+    are the addresses to tell others instead of the one that we listen on; `mdns` says whether to find and be
+    found by peers of the local network, `loopback_counts` whether limits by address hold on loopback; `clock` gives
+    Unix ms. Raises DecodeError for addresses that are none.
+    """
+
+    def __init__(
+        self,
+        identity_seed: bytes,
+        network_id: bytes,
+        listen: str,
+        bootstrap: Sequence[str],
+        inbox: Inbox,
+        *,
+        announce: Sequence[str] = (),
+        mdns: bool = False,
+        clock: Callable[[], int] = unix_ms,
+        peers_max: int = 64,
+        loopback_counts: bool = False,
+        gossip: GossipParams | None = None,
+        request_limits: RequestLimits | None = None,
+        sync_limits: SyncLimits | None = None,
+    ) -> None:
+        dice = random.Random(os.urandom(16))  # noqa: S311  # jitter and mesh choices, nothing secret
+        self._counters = Counters()
+        self._host = Host(
+            identity_seed,
+            listen,
+            self._counters,
+            peers_max=peers_max,
+            loopback_counts=loopback_counts,
+            met_twin=inbox.met_twin,
+        )
+        self.peer = self._host.peer
+        told = tuple(announced_address(text) for text in announce)
+        self._own = OwnAddresses(identity_seed, network_id, told, clock)
+        self._mdns = _mdns(network_id, self._counters) if mdns else None
+        targets = [bootstrap_address(text) for text in bootstrap]
+        self._peers = exchange.Peers(
+            self._host,
+            Book(self.peer, targets, dice),
+            network_id,
+            self._own,
+            self._counters,
+            clock=clock,
+            changed=self._wake,
+        )
+        params = gossip or GossipParams(batch_ms=GOSSIP_BATCH_MS, batch_at_rest=False)
+        self._excluded_max = params.excluded_max
+        self._gossip = Gossip(
+            Router(params, own=self.peer, seed=dice.getrandbits(64)),
+            records_topic(network_id),
+            self._counters,
+            judge=inbox.judge,
+            disconnect=self._disconnect,
+            changed=self._wake,
+        )
+        self._requests = requests.Requests(
+            inbox.serve, inbox.is_member, request_limits or RequestLimits(), self._counters
+        )
+        self._evidence = requests.Requests(
+            partial(_evidence, inbox),
+            inbox.is_member,
+            requests.evidence_limits(request_limits or RequestLimits()),
+            self._counters,
+            speech=requests.EVIDENCE,
+        )
+        self._sync = sync.Sync(inbox, sync_limits or SyncLimits(), self._counters)
+        self._changed = trio.Event()
+        self._host.handle(GOSSIP_PROTOCOL, self._gossip.listen)
+        self._host.handle(peer_list.PROTOCOL, self._peers.answer)
+        self._host.handle(requests.PROTOCOL, self._requests.answer)
+        self._host.handle(requests.EVIDENCE_PROTOCOL, self._evidence.answer)
+        self._host.handle(sync.PROTOCOL, self._sync.answer)
+
+    async def run(self, *, task_status: "TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Take part until cancelled; started when listening, with our addresses. Or raises ListenError."""
+        listener = self._host.listen()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._gossip.run)
+            nursery.start_soon(self._host.run, listener, self._attend, self._ended)
+            nursery.start_soon(self._peers.run)
+            nursery.start_soon(self._sync.run, self._peers.confirmed)
+            if self._mdns is not None:
+                nursery.start_soon(self._mdns.run, self.peer, self._listening, self._peers.hear)
+            task_status.started(list(self.addresses()))
+
+    def publish_nowait(self, message: bytes) -> None:
+        """Hand one gossip message to the router. Raises LocalProtocolError if it is too large."""
+        self._gossip.publish_nowait(message)
+
+    def exclude(self, exchange: frozenset[bytes]) -> None:
+        """Keep exactly these peers out of the gossip mesh; of too many, those with the lowest keys."""
+        self._gossip.exclude(frozenset(sorted(exchange)[: self._excluded_max]))
+
+    async def ask(self, peer: bytes, request: bytes) -> Reply:
+        """One inference request (at most 64 KiB) and its response, dialling the peer if need be.
+
+        Raises AskFailed: unreachable, reset, too-large, malformed, or what the other side says, which is
+        busy, timeout, failed, too-large or unconfirmed. The caller sets the deadline; cancelling is safe.
+        """
+        return await self._ask(self._requests, peer, request)
+
+    async def fetch(self, peer: bytes, request: bytes) -> bytes:
+        """One request for the evidence of a dispute and its answer; otherwise as `ask`."""
+        return (await self._ask(self._evidence, peer, request)).data
+
+    def neighbours(self) -> Sequence[Neighbour]:
+        """The connected peers that have shown to be of our network, by key."""
+        mesh = self._gossip.mesh()
+        return tuple(
+            Neighbour(link.peer, self._address_of(link), link.outbound, link.peer in mesh)
+            for link in sorted(self._peers.confirmed(), key=lambda link: link.peer)
+        )
+
+    def addresses(self) -> Sequence[str]:
+        """Where others can dial us, with our peer id."""
+        return tuple(str(address.with_peer(self.peer)) for address in self._own_addresses())
+
+    def statistics(self) -> dict[str, int]:
+        """All counters; those of the router begin with `router_`."""
+        router = {f"router_{name}": value for name, value in self._gossip.statistics().items()}
+        return {**self._counters.statistics(), **router, "links": len(self._host.links())}
+
+    async def wait_connected(self, peer: bytes) -> None:
+        """Wait until a peer of our network is connected."""
+        while not self._is_connected(peer):
+            await self._changed.wait()
+
+    async def wait_gossiping(self, peer: bytes) -> None:
+        """Wait until a connected peer has told us its topics, so that it gets what we publish."""
+        while not self._is_connected(peer, gossiping=True):
+            await self._changed.wait()
+
+    async def wait_disconnected(self, peer: bytes) -> None:
+        """Wait until a peer is not connected."""
+        while self._is_connected(peer):
+            await self._changed.wait()
+
+    def _own_addresses(self) -> tuple[Address, ...]:
+        return self._own.addresses(self._host.address)
+
+    def _listening(self) -> tuple[Address, ...]:
+        return self._own.listening(self._host.address)
+
+    def _ended(self, link: Link) -> None:
+        self._peers.lost(link)
+        self._wake()
+
+    def _is_connected(self, peer: bytes, *, gossiping: bool = False) -> bool:
+        link = self._host.link(peer)
+        return link is not None and link.confirmed.is_set() and (link.subscribed.is_set() or not gossiping)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _disconnect(self, peer: bytes, reason: str) -> None:
+        link = self._host.link(peer)
+        if link is not None:
+            link.close_nowait(reason)
+
+    def _address_of(self, link: Link) -> str:
+        known = self._peers.listen_address(link)
+        if known is not None:
+            return str(known)
+        return "" if link.remote is None else f"{link.remote[0]}:{link.remote[1]}"
+
+    async def _attend(self, link: Link) -> None:
+        """What goes on beside the streams of a link, for as long as it lives."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._gossip.speak, link)
+            if await self._peers.attend(link):
+                nursery.start_soon(self._sync.fetch, link)
+                nursery.start_soon(self._peers.keep_up, link)
+
+    async def _ask(self, through: requests.Requests, peer: bytes, request: bytes) -> Reply:
+        link = await self._reach(peer)
+        try:
+            return await through.ask(link, request)
+        except AskFailed as error:
+            # Of two simultaneous connections one is closed. What travelled on it is asked again on the other.
+            successor = self._host.link(peer)
+            if error.reason != "reset" or successor is None or successor is link:
+                raise
+            return await through.ask(await self._reach(peer), request)
+
+    async def _reach(self, peer: bytes) -> Link:
+        link = self._host.link(peer) or await self._peers.dial(peer)
+        if link is None:
+            raise AskFailed("unreachable")
+        with trio.move_on_after(CONFIRM_SECONDS_MAX):
+            await wait_either(link.confirmed, link.closed)
+        if link.closed.is_set() or not link.confirmed.is_set():
+            raise AskFailed("unreachable")
+        return link
+
+
+async def _evidence(inbox: Inbox, request: bytes, _source: bytes) -> bytes:
+    return inbox.evidence(request)
+
+
+def _mdns(network_id: bytes, counters: Counters) -> "Mdns":
+    from p2pverify.net.discovery.mdns import Mdns  # noqa: PLC0415 - a heavy import that most peers do without
+
+    return Mdns(network_id, counters)

@@ -1,0 +1,1 @@
+"""Where libp2p begins: the host, links and streams, hardened and with limits on connections."""

@@ -1,0 +1,134 @@
+"""The border to libp2p: every name of it that we use, and what its version 0.8.1 needs to be used safely.
+
+We take its Noise handshake and session, its Yamux, its keys and its protobufs. Its swarm, host and pubsub
+are left aside: there an exception in a stream handler, or one malformed gossip frame, ends the process.
+What remains is changed by subclassing, and by nothing else:
+
+- a write that was begun is finished even if its task is cancelled, as half a Noise message on the wire makes
+  the connection useless while it still looks connected; a write that fails, or that a peer stalls, ends the
+  connection (the library goes on with each frame that it has buffered, at 100 a second);
+- what a peer sends beyond its windows without our reading it ends the connection (the library only logs it);
+- a stream that is done with can be forgotten, with whatever was not read of it. The library keeps such streams for a
+  minute, which lets a peer that opens streams with one byte in each fill the memory.
+
+Streams and their errors are in `stream`, connections in `link`.
+"""
+
+import logging
+from importlib.metadata import version
+
+import trio
+
+from p2pverify.net.border import lazy_import
+
+LIBRARY_VERSION = "0.8.1"
+if version("libp2p") != LIBRARY_VERSION:
+    raise ImportError(
+        f"libp2p {version('libp2p')} is installed, and net/border/harden.py was written for {LIBRARY_VERSION}"
+    )
+
+lazy_import.defer_packages()
+
+from libp2p.abc import IRawConnection  # noqa: E402  # the deferral above must come first
+from libp2p.crypto.ed25519 import create_new_key_pair  # noqa: E402  # as above
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair  # noqa: E402  # as above
+from libp2p.exceptions import BaseLibp2pError  # noqa: E402  # as above
+from libp2p.identity.identify.pb.identify_pb2 import Identify  # noqa: E402  # as above
+from libp2p.io.exceptions import ConnectionClosedError  # noqa: E402  # as above
+from libp2p.peer.id import ID  # noqa: E402  # as above
+from libp2p.pubsub.pb import rpc_pb2  # noqa: E402  # as above
+from libp2p.security.noise.transport import Transport as NoiseTransport  # noqa: E402  # as above
+from libp2p.stream_muxer.exceptions import (  # noqa: E402  # as above
+    MuxedConnUnavailable,
+    MuxedStreamEOF,
+    MuxedStreamError,
+)
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream  # noqa: E402  # as above
+
+__all__ = [
+    "ID",
+    "BaseLibp2pError",
+    "ConnectionClosedError",
+    "IRawConnection",
+    "Identify",
+    "MuxedConnUnavailable",
+    "MuxedStreamEOF",
+    "MuxedStreamError",
+    "Muxer",
+    "NoiseTransport",
+    "YamuxStream",
+    "create_key_pair",
+    "create_noise_key_pair",
+    "rpc_pb2",
+]
+
+WRITE_SECONDS_MAX = 10.0
+CLOSE_SECONDS_MAX = 0.5
+UNREAD_BYTES_MAX = 8 * 1024 * 1024  # of all streams of one connection; each well-behaved one holds 256 KiB
+
+# The library logs what strangers do at WARNING and ERROR, several lines each. We count and log it ourselves.
+logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+
+create_key_pair = create_new_key_pair
+
+
+class UnreadOverflowError(trio.TooSlowError):
+    """A peer filled our buffers. The base class is the one error that makes the library's read loop close."""
+
+
+class Muxer(Yamux):  # type: ignore[misc]  # the library is not followed by the type checker
+    """Yamux on one secured connection: its writes are atomic under cancellation, its buffers bounded."""
+
+    write_seconds_max = WRITE_SECONDS_MAX
+    _write_scope: trio.CancelScope | None = None
+
+    async def _write_frame(self, data: bytes) -> None:
+        async with self._write_lock:
+            deadline = trio.current_time() + self.write_seconds_max
+            try:
+                with trio.CancelScope(shield=True, deadline=deadline) as scope:
+                    self._write_scope = scope
+                    await self.secured_conn.write(data)
+            except Exception:
+                await self._give_up()
+                raise
+            finally:
+                self._write_scope = None
+            if scope.cancelled_caught:
+                await self._give_up()
+                raise MuxedStreamError("the peer does not read: the connection was closed")
+
+    async def _give_up(self) -> None:
+        """A write failed. The read loop, which would work off what it has buffered first, ends at once."""
+        self.event_shutting_down.set()
+        await self.secured_conn.close()
+
+    def hurry(self) -> None:
+        """Give present and future writes little time: the connection is about to close."""
+        self.write_seconds_max = CLOSE_SECONDS_MAX
+        if self._write_scope is not None:
+            deadline = trio.current_time() + CLOSE_SECONDS_MAX
+            self._write_scope.deadline = min(self._write_scope.deadline, deadline)
+
+    async def _read_data_body(self, length: int) -> bytes:
+        if length + sum(map(len, self.stream_buffers.values())) > UNREAD_BYTES_MAX:
+            raise UnreadOverflowError("the peer sends more than its window allows")
+        body: bytes = await super()._read_data_body(length)
+        return body
+
+    async def forget(self, stream: YamuxStream) -> None:
+        """Drop a stream that is closed both ways, with whatever was not read of it."""
+        with trio.CancelScope(shield=True):
+            async with self.streams_lock:
+                if self.streams.get(stream.stream_id) is stream:
+                    self.stream_buffers.pop(stream.stream_id, None)
+                    self._finalize_stream_locked(stream, fully_closed=True)
+
+    async def close_soon(self) -> None:
+        """Say goodbye and close, within CLOSE_SECONDS_MAX and whatever the state; for use in cleanup."""
+        self.hurry()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 2 * CLOSE_SECONDS_MAX):
+            if self.event_shutting_down.is_set():  # where `close` would leave readers of streams waiting
+                await self._cleanup_on_error()
+            else:
+                await self.close()

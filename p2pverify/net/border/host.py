@@ -1,0 +1,312 @@
+"""Our end of the network: listens, dials, and keeps at most one connection per peer.
+
+The transport is TCP + Noise + Yamux from py-libp2p; accepting, limits and lifetimes are ours. Protocols are
+registered by name with `handle`; what to do with a new connection is the `attend` of `run`.
+"""
+
+import errno
+import ipaddress
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import trio
+
+from p2pverify.net.border import identify_ping
+from p2pverify.net.border.connection_limits import INBOUND_PER_ADDRESS_MAX, HalfOpen, group_of
+from p2pverify.net.border.link import Link, StreamHandler
+from p2pverify.net.border.noise_yamux import TwinError, UpgradeError, Upgrader, remote_of
+from p2pverify.net.border.roundtrip import RoundTrips, tcp_round_trip
+from p2pverify.net.counters import Counters
+from p2pverify.node.endpoints.address import Address, parse_address
+
+UPGRADE_SECONDS_MAX = 10.0
+DIAL_SECONDS_MAX = 15.0
+OUTBOUND_RESERVE = 8  # connections that we may dial beyond peers_max, so that strangers cannot fill every place
+_BACKLOG = 128
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_EXHAUSTED_PAUSE_S = 0.1
+_KEEPALIVE_SECONDS = (15, 5, 4)  # idle, interval, tries: a peer that vanished is noticed after 35 s
+
+log = logging.getLogger(__name__)
+
+
+class ListenError(Exception):
+    """We cannot listen where we were told to; the text says what to do."""
+
+
+class DialError(Exception):
+    """No connection came about; the reason is for people."""
+
+
+class Host:
+    """One identity (32-byte seed), one listening address, many links.
+
+    `met_twin` is told where another process has proven to hold this identity.
+    """
+
+    def __init__(
+        self,
+        identity_seed: bytes,
+        listen: str,
+        counters: Counters,
+        *,
+        peers_max: int = 64,
+        loopback_counts: bool = False,
+        met_twin: Callable[[str], None] = lambda _where: None,
+    ) -> None:
+        self._upgrader = Upgrader(identity_seed)
+        self._met_twin = met_twin
+        self.peer = self._upgrader.peer
+        self._listen = parse_address(listen)
+        self._peers_max = peers_max
+        self._counters = counters
+        self._handlers: dict[str, StreamHandler] = {}
+        self._links: dict[bytes, Link] = {}
+        self._dialling: dict[bytes, trio.Event] = {}
+        self._loopback_counts = loopback_counts
+        self._half_open = HalfOpen()
+        self._fresh_send, self._fresh_receive = trio.open_memory_channel[Link](0)
+        self.address = self._listen.with_peer(self.peer)
+        identify_ping.register(self, self._upgrader.public_key_protobuf)
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        return tuple(self._handlers)
+
+    def handle(self, protocol: str, handler: StreamHandler) -> None:
+        """Serve a protocol; whatever the handler raises resets its stream only."""
+        assert protocol not in self._handlers
+        self._handlers[protocol] = handler
+
+    def link(self, peer: bytes) -> Link | None:
+        return self._links.get(peer)
+
+    def links(self) -> tuple[Link, ...]:
+        return tuple(self._links.values())
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._links) < self._peers_max
+
+    def listen(self) -> trio.SocketListener:
+        """Bind the listening address, and know our own from now on. Raises ListenError."""
+        listener = bind(self._listen)
+        name = listener.socket.getsockname()
+        self.address = Address(self._listen.kind, str(name[0]), int(name[1]), self.peer)
+        return listener
+
+    async def run(
+        self,
+        listener: trio.SocketListener,
+        attend: Callable[[Link], Awaitable[None]],
+        ended: Callable[[Link], None],
+    ) -> None:
+        """Serve connections until cancelled. `attend` runs beside each link, `ended` is called after it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run_links, attend, ended)
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    if error.errno not in _EXHAUSTED:
+                        raise
+                    self._counters.count("accepts_failed")
+                    await trio.sleep(_EXHAUSTED_PAUSE_S)
+                    continue
+                nursery.start_soon(self._accept, stream)
+
+    async def dial(self, address: Address) -> Link:
+        """The link to the peer at an address; the existing one if there is one. Raises DialError."""
+        if address.peer is None:
+            return await self._dial(address)
+        while address.peer in self._dialling:
+            await self._dialling[address.peer].wait()
+        existing = self._links.get(address.peer)
+        if existing is not None:
+            return existing
+        done = self._dialling[address.peer] = trio.Event()
+        try:
+            return await self._dial(address)
+        finally:
+            del self._dialling[address.peer]
+            done.set()
+
+    async def _dial(self, address: Address) -> Link:
+        if len(self._links) >= self._peers_max + OUTBOUND_RESERVE:
+            raise DialError("there are too many connections")
+        try:
+            with trio.fail_after(DIAL_SECONDS_MAX):
+                stream = await trio.open_tcp_stream(
+                    address.host, address.port, local_address=_source(self._listen, address)
+                )
+                link = await self._introduce(stream, outbound=True, expected=address.peer)
+                await wait_either(link.ready, link.closed)
+        except trio.TooSlowError:
+            raise DialError("the peer does not answer in time") from None
+        except TwinError as error:
+            self._met_twin(f"at {address.without_peer_text()}")
+            raise DialError(str(error)) from error
+        except (OSError, UpgradeError) as error:
+            raise DialError(str(error)) from error
+        if not link.closed.is_set():
+            return link
+        winner = self._links.get(link.peer)
+        if winner is None:
+            raise DialError(link.close_reason)
+        return winner
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        """Upgrade an inbound connection. When too many are half open, the oldest makes room."""
+        scope = trio.move_on_after(UPGRADE_SECONDS_MAX)
+        remote = remote_of(stream)
+        number, has_evicted = self._half_open.enter(self._group(remote), scope)
+        if has_evicted:
+            self._counters.count("half_open_evicted")
+        try:
+            with scope:
+                await self._introduce(stream, outbound=False)
+        except TwinError:
+            self._met_twin("which dialled us" if remote is None else f"which dialled us from {remote[0]}")
+        except (UpgradeError, OSError) as error:
+            self._counters.count("handshakes_failed")
+            log.debug("a handshake failed: %s", error)
+        finally:
+            self._half_open.leave(number)
+        if scope.cancelled_caught:
+            self._counters.count("handshakes_timed_out")
+
+    async def _introduce(self, stream: trio.SocketStream, *, outbound: bool, expected: bytes | None = None) -> Link:
+        """Upgrade a TCP connection and hand it over to the task that runs links; close it if that fails."""
+        try:
+            keep_alive(stream)
+            remote = remote_of(stream)
+            peer, muxer = await self._upgrader.upgrade(stream, outbound=outbound, expected=expected)
+            round_trips = RoundTrips(partial(tcp_round_trip, stream))
+            link = Link(
+                peer,
+                muxer,
+                self._handlers,
+                self._counters,
+                outbound=outbound,
+                remote=remote,
+                round_trips=round_trips,
+            )
+            await self._fresh_send.send(link)
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return link
+
+    async def _run_links(self, attend: Callable[[Link], Awaitable[None]], ended: Callable[[Link], None]) -> None:
+        async with trio.open_nursery() as nursery:
+            async for link in self._fresh_receive:
+                existing = self._links.get(link.peer)
+                reason = self._refuse(link, existing)
+                if not reason:
+                    self._links[link.peer] = link
+                    nursery.start_soon(self._run_link, link, attend, ended)
+                    continue
+                link.close_nowait(reason)
+                nursery.start_soon(link.run, attend)
+                if existing is not None:
+                    nursery.start_soon(existing.check, identify_ping.PING)
+
+    def _refuse(self, link: Link, existing: Link | None) -> str:
+        """Why a fresh link is not wanted. Of two links to one peer, both sides keep the same one.
+
+        The older stays, unless the two were dialled from different sides: then the one of the lesser key does.
+        """
+        if existing is None:
+            if not link.outbound and not self.has_room:
+                self._counters.count("links_refused")
+                return "there are too many connections"
+            if not link.outbound and self._is_crowded(self._group(link.remote)):
+                self._counters.count("links_refused_by_address")
+                return "there are too many connections from one address"
+        elif existing.outbound == link.outbound or link.outbound != (self.peer < link.peer):
+            self._counters.count("links_doubled")
+            return "there is a connection already"
+        else:
+            existing.close_nowait("replaced by another connection")
+        return ""
+
+    def _group(self, remote: tuple[str, int] | None) -> str:
+        return group_of(remote, loopback_counts=self._loopback_counts)
+
+    def _is_crowded(self, group: str) -> bool:
+        inbound = sum(not link.outbound and self._group(link.remote) == group for link in self._links.values())
+        return group != "" and inbound >= INBOUND_PER_ADDRESS_MAX
+
+    async def _run_link(
+        self, link: Link, attend: Callable[[Link], Awaitable[None]], ended: Callable[[Link], None]
+    ) -> None:
+        self._counters.count("links_opened")
+        try:
+            await link.run(attend)
+        finally:
+            if self._links.get(link.peer) is link:
+                del self._links[link.peer]
+            self._counters.count("links_closed")
+            ended(link)
+
+
+def _source(listen: Address, target: Address) -> str | None:
+    """The local address to dial from; None leaves it to the system.
+
+    Of several peers on one machine each shows the loopback address where it listens.
+    """
+    return listen.host if _is_loopback(listen) and _is_loopback(target) and listen.kind == target.kind else None
+
+
+def _is_loopback(address: Address) -> bool:
+    return address.kind in ("ip4", "ip6") and ipaddress.ip_address(address.host).is_loopback
+
+
+def bind(address: Address) -> trio.SocketListener:
+    """Listen on an IP address. Raises ListenError if the port is taken or the address is not ours."""
+    family = socket.AF_INET6 if address.kind == "ip6" else socket.AF_INET
+    plain = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # SO_REUSEADDR gives a restarted node its port back at once; two listeners still exclude each other.
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            plain.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        plain.bind((address.host, address.port))
+        plain.listen(_BACKLOG)
+    except OSError as error:
+        plain.close()
+        raise ListenError(_explain(error, address)) from error
+    return trio.SocketListener(trio.socket.from_stdlib_socket(plain))
+
+
+def _explain(error: OSError, address: Address) -> str:
+    reasons = {
+        errno.EADDRINUSE: "another program uses it. Stop it, or choose another port with --listen.",
+        errno.EADDRNOTAVAIL: "this machine has no such address. Use one of its own with --listen, or 0.0.0.0.",
+        errno.EACCES: "not allowed. Choose a port above 1023 with --listen.",
+    }
+    why = reasons.get(error.errno or 0, str(error.strerror))
+    return f"cannot listen on {address.host} port {address.port}: {why}"
+
+
+def keep_alive(stream: trio.SocketStream) -> None:
+    """Have the system notice peers that vanished without a word."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+    for name, value in zip(options, _KEEPALIVE_SECONDS, strict=True):
+        if hasattr(socket, name):
+            stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+async def wait_either(first: trio.Event, second: trio.Event) -> None:
+    """Wait until one of two events has happened."""
+    async with trio.open_nursery() as nursery:
+
+        async def wait(event: trio.Event) -> None:
+            await event.wait()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(wait, first)
+        nursery.start_soon(wait, second)

@@ -1,0 +1,163 @@
+"""One connection to one peer: its muxer, the streams that we open on it, and those that the peer opens.
+
+A link lives in the nursery of its `run`. Whatever a stream handler raises ends that stream alone.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+import trio
+
+from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.net.border import multistream
+from p2pverify.net.border.harden import BaseLibp2pError, MuxedConnUnavailable, Muxer, YamuxStream
+from p2pverify.net.border.roundtrip import RoundTrips
+from p2pverify.net.border.stream import Stream, StreamBrokenError
+from p2pverify.net.counters import Counters
+
+StreamHandler = Callable[[Stream], Awaitable[None]]
+
+NEGOTIATE_SECONDS_MAX = 10.0
+INBOUND_STREAMS_MAX = 64
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """A live connection. `outbound` if we dialled it; `remote` is the other end's IP and port."""
+
+    def __init__(
+        self,
+        peer: bytes,
+        muxer: Muxer,
+        handlers: Mapping[str, StreamHandler],
+        counters: Counters,
+        *,
+        outbound: bool,
+        remote: tuple[str, int] | None,
+        round_trips: RoundTrips | None = None,
+    ) -> None:
+        self.peer = peer
+        self.outbound = outbound
+        self.remote = remote
+        self.confirmed = trio.Event()  # the peer has shown that it belongs to our network
+        self.gossiping = trio.Event()  # our router knows the peer
+        self.subscribed = trio.Event()  # and has read its first RPC, which holds its subscriptions
+        self.ready = trio.Event()
+        self.closed = trio.Event()
+        self.close_reason = ""
+        self.round_trips = round_trips or RoundTrips()
+        self._muxer = muxer
+        self._handlers = handlers
+        self._counters = counters
+        self._scope = trio.CancelScope()
+        self._inbound = 0
+
+    def close_nowait(self, reason: str) -> None:
+        """Begin to close the connection."""
+        self.close_reason = self.close_reason or reason
+        self._scope.cancel()
+
+    async def run(self, attend: Callable[["Link"], Awaitable[None]]) -> None:
+        """Serve the connection until either side closes it; `attend` runs beside and is cancelled with it."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._muxer.start)
+                    await self._muxer.event_started.wait()
+                    self.ready.set()
+                    nursery.start_soon(self._hurry_at_the_end)
+                    nursery.start_soon(attend, self)
+                    await self._accept_streams(nursery)
+                    nursery.cancel_scope.cancel()
+        except* Exception as group:  # noqa: BLE001  # the library's loops; one link must not end the others
+            self._counters.count("link_errors")
+            log.warning("a connection failed: %r", group.exceptions[0])
+        finally:
+            self.close_reason = self.close_reason or "closed by the peer"
+            self.closed.set()
+            try:
+                await self._muxer.close_soon()
+            except (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                self._counters.count("link_close_errors")
+
+    async def open_stream(self, protocol: str) -> Stream:
+        """Open a stream for one protocol; use it in `async with`.
+
+        Raises StreamBrokenError, and NotSupportedError if the peer does not speak the protocol.
+        """
+        if self.closed.is_set() or self._muxer.stream_backlog_semaphore.value == 0:
+            raise StreamBrokenError("no further stream can be opened")
+        try:
+            with trio.CancelScope(shield=True):  # bounded: the muxer limits the time of a write
+                muxed = await self._muxer.open_stream()
+        except (BaseLibp2pError, OSError) as error:
+            raise StreamBrokenError(f"cannot open: {error}") from error
+        stream = Stream(muxed, self)
+        try:
+            began = trio.current_time()
+            with trio.fail_after(NEGOTIATE_SECONDS_MAX):
+                await multistream.propose(stream, protocol)
+            self.round_trips.note(trio.current_time() - began)
+        except trio.TooSlowError:
+            await stream.reset()
+            raise StreamBrokenError("the peer does not answer") from None
+        except multistream.NotSupportedError:
+            await stream.reset()
+            raise
+        except RemoteProtocolError as error:
+            await stream.reset()
+            raise StreamBrokenError(error.reason) from error
+        except BaseException:
+            await stream.reset()
+            raise
+        return stream
+
+    async def _hurry_at_the_end(self) -> None:
+        """When the link is cancelled, a peer that does not read must not hold up the others."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._muxer.hurry()
+
+    async def check(self, protocol: str) -> None:
+        """Close the link if the peer no longer agrees to a protocol that it must know."""
+        try:
+            async with await self.open_stream(protocol):
+                return
+        except (StreamBrokenError, RemoteProtocolError):
+            self.close_nowait("the peer no longer answers")
+
+    async def _accept_streams(self, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                muxed = await self._muxer.accept_stream()
+            except MuxedConnUnavailable:
+                return
+            stream = Stream(muxed, self)
+            if self._inbound >= INBOUND_STREAMS_MAX:
+                self._counters.count("streams_refused")
+                await stream.reset()
+                await self._muxer.forget(muxed)
+                continue
+            self._inbound += 1
+            nursery.start_soon(self._serve, stream, muxed)
+
+    async def _serve(self, stream: Stream, muxed: YamuxStream) -> None:
+        try:
+            async with stream:
+                with trio.fail_after(NEGOTIATE_SECONDS_MAX):
+                    protocol = await multistream.accept(stream, self._handlers.keys())
+                self._counters.count("streams_accepted")
+                await self._handlers[protocol](stream)
+        except (StreamBrokenError, trio.TooSlowError):
+            self._counters.count("streams_broken")
+        except RemoteProtocolError as error:
+            self._counters.count("streams_malformed")
+            log.debug("a peer broke a protocol: %s", error.reason)
+        except Exception:  # the last resort of this stream: a bug of ours must not reach the others
+            self._counters.count("handler_errors")
+            log.exception("a stream handler failed")
+        finally:
+            self._inbound -= 1
+            await self._muxer.forget(muxed)

@@ -1,0 +1,1 @@
+"""Who is where: signed addresses, the address book, and the exchange of both between peers."""

@@ -1,0 +1,217 @@
+"""The address book: whom we could dial, where, and when to try next. Data only; the clock comes in.
+
+Of two signed words of a peer the newer counts; what nobody signed (mDNS) only fills gaps. Hearsay is forgotten when
+it proves wrong, bootstrap addresses stay forever. Delays double from one failure to the next, and are jittered. Who
+tells us of others has a share of the book, and cannot push out what came from elsewhere.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from p2pverify.net.peers.signed_addresses import ADDRESSES_PER_PEER_MAX, SignedAddresses
+from p2pverify.node.endpoints.address import Address
+
+PEERS_MAX = 1024
+PEERS_PER_SOURCE_MAX = 256
+DELAY_S_MIN = 0.4
+DELAY_S_MAX = 30.0
+DELAY_S_MAX_GONE = 300.0  # once FAILURES_MAX is reached
+FAILURES_MAX = 8  # of a peer that is known by hearsay
+KEEP_S = 86_400.0  # how long a peer that we were connected to is tried
+BAN_S = 300.0
+NOBODY = b""
+
+
+@dataclass(slots=True)
+class Target:
+    """One peer to dial; `peer` is None for a bootstrap address whose peer has not answered yet.
+
+    `source` told us of it; `met_s` is when we were last connected to it, below 0 for never.
+    """
+
+    peer: bytes | None
+    addresses: list[Address]
+    is_bootstrap: bool
+    source: bytes = NOBODY
+    statement: SignedAddresses | None = None
+    met_s: float = -1.0
+    failures: int = 0
+    due_s: float = 0.0
+    dialling: bool = field(default=False, compare=False)
+
+    @property
+    def is_hearsay(self) -> bool:
+        return not self.is_bootstrap and self.met_s < 0
+
+
+class Book:
+    """Targets by peer. `own` is our key; of two peers the one with the lesser key dials first."""
+
+    def __init__(self, own: bytes, bootstrap: Sequence[Address], dice: random.Random) -> None:
+        self.bootstrap = tuple(bootstrap)
+        self._own = own
+        self._dice = dice
+        self._targets: dict[bytes, Target] = {}
+        self._nameless: list[Target] = []
+        self.own_addresses: list[Address] = []  # bootstrap addresses that are said to be ours
+        self._told: Counter[bytes] = Counter()  # hearsay targets by source
+        for address in bootstrap:
+            if address.peer is None:
+                self._nameless.append(Target(None, [address], is_bootstrap=True))
+            elif address.peer == own:
+                self.own_addresses.append(address)
+            else:
+                target = self._targets.setdefault(address.peer, Target(address.peer, [], is_bootstrap=True))
+                target.addresses.append(address)
+
+    def __len__(self) -> int:
+        return len(self._targets) + len(self._nameless)
+
+    def addresses(self, peer: bytes) -> tuple[Address, ...]:
+        target = self._targets.get(peer)
+        return () if target is None else tuple(target.addresses)
+
+    def statement(self, peer: bytes) -> SignedAddresses | None:
+        """The newest signed word of a peer."""
+        target = self._targets.get(peer)
+        return None if target is None else target.statement
+
+    def meet(self, peer: bytes, addresses: Sequence[Address], statement: SignedAddresses | None, now_s: float) -> None:
+        """A connected peer has told us where it listens; `addresses` may say more than it signed."""
+        target = self._targets.get(peer)
+        if target is None and (peer == self._own or not addresses or not self._make_room(NOBODY)):
+            return
+        if target is None:
+            target = self._targets[peer] = Target(peer, [], is_bootstrap=False)
+        elif target.is_hearsay:
+            self._untell(target)
+        target.met_s = now_s
+        if statement is not None and (target.statement is None or statement.seq > target.statement.seq):
+            target.statement = statement
+        if addresses:
+            self._replace(target, addresses)
+
+    def hear(
+        self,
+        peer: bytes,
+        addresses: Sequence[Address],
+        statement: SignedAddresses | None,
+        now_s: float,
+        *,
+        source: bytes,
+    ) -> None:
+        """`source` tells of another peer. With its signed word if there is one, else it can only fill a gap."""
+        if peer == self._own or not addresses:
+            return
+        target = self._targets.get(peer)
+        if target is None:
+            if not self._make_room(source):
+                return
+            target = self._targets[peer] = Target(peer, [], is_bootstrap=False, source=source)
+            target.due_s = now_s + self._yielding(peer)
+            self._told[source] += 1
+        known = target.statement
+        if statement is None:
+            if known is None and target.met_s < 0:
+                self._replace(target, addresses)
+        elif known is None or statement.seq > known.seq:
+            target.statement = statement
+            self._replace(target, addresses)
+
+    def forget_expired(self, now_ms: int) -> None:
+        """Drop signed words that are too old, and whom we know from nothing else. `now_ms` is Unix time."""
+        for target in list(self._targets.values()):
+            if target.statement is not None and not target.statement.is_current(now_ms):
+                target.statement = None
+                if target.is_hearsay and not target.dialling:
+                    self._drop(target)
+
+    def due(self, now_s: float, connected: Collection[bytes]) -> list[Target]:
+        """The targets to dial now, the most promising first; who told us of many is taken in turn with others."""
+        found = [target for target in self._waiting(connected) if target.due_s <= now_s]
+        found.sort(key=lambda t: (t.failures, t.due_s))
+        turns: Counter[bytes] = Counter()
+        ranked = []
+        for target in found:
+            turns[target.source] += target.is_hearsay
+            turn = turns[target.source] if target.is_hearsay else 0
+            ranked.append((turn, target))
+        ranked.sort(key=lambda each: each[0])
+        return [target for _, target in ranked]
+
+    def next_due_s(self, connected: Collection[bytes], *, hearsay: bool = True) -> float:
+        """When `due` will next have something, with or without hearsay, if nothing changes."""
+        waiting = (target for target in self._waiting(connected) if hearsay or not target.is_hearsay)
+        return min((target.due_s for target in waiting), default=float("inf"))
+
+    def failed(self, target: Target, now_s: float) -> None:
+        target.failures += 1
+        is_gone = target.failures >= FAILURES_MAX and not target.is_bootstrap
+        delay_s = min(DELAY_S_MAX_GONE if is_gone else DELAY_S_MAX, DELAY_S_MIN * 2.0**target.failures)
+        target.due_s = now_s + delay_s * self._dice.uniform(0.5, 1.0)
+        if is_gone and (target.is_hearsay or now_s - target.met_s > KEEP_S):
+            self._drop(target)
+
+    def lost(self, peer: bytes, now_s: float, *, confirmed: bool) -> None:
+        """A connection ended. Both sides want it back, and one of them should be first.
+
+        One that came to nothing (`confirmed` is false) counts as a failed dial.
+        """
+        for target in [*self._nameless, *self._targets.values()]:
+            if target.peer != peer:
+                continue
+            if confirmed:
+                target.failures = 0
+                target.met_s = max(target.met_s, now_s) if target.met_s >= 0 else target.met_s
+                target.due_s = max(target.due_s, now_s + self._yielding(peer))
+            elif target.due_s <= now_s:
+                self.failed(target, now_s)
+
+    def ban(self, peer: bytes, now_s: float) -> None:
+        """Leave a peer alone for a while: it is of another network."""
+        for target in (*self._nameless, *self._targets.values()):
+            if target.peer == peer:
+                target.due_s = now_s + BAN_S
+
+    def _waiting(self, connected: Collection[bytes]) -> list[Target]:
+        everyone = (*self._nameless, *self._targets.values())
+        busy = {*connected, self._own}
+        return [target for target in everyone if not target.dialling and target.peer not in busy]
+
+    def _yielding(self, peer: bytes) -> float:
+        base_s = DELAY_S_MIN / 2 if self._own < peer else 3 * DELAY_S_MIN
+        return base_s * self._dice.uniform(0.5, 1.0)
+
+    def _replace(self, target: Target, addresses: Sequence[Address]) -> None:
+        fresh = [address.with_peer(target.peer) for address in addresses]
+        kept = [known for known in target.addresses if known not in fresh and target.is_bootstrap]
+        target.addresses = (fresh + kept)[: 2 * ADDRESSES_PER_PEER_MAX]
+
+    def _make_room(self, source: bytes) -> bool:
+        """Whether one more target of this source fits; perhaps in the place of one that proved wrong."""
+        if source != NOBODY and self._told[source] >= PEERS_PER_SOURCE_MAX:
+            return self._drop_worst(source, failures_min=1)
+        if len(self._targets) < PEERS_MAX:
+            return True
+        most = max(sorted(self._told), key=lambda each: self._told[each], default=NOBODY)
+        is_modest = self._told[source] + 1 < self._told[most]
+        return self._drop_worst(most, failures_min=0 if is_modest else 1)
+
+    def _drop_worst(self, source: bytes, *, failures_min: int) -> bool:
+        told = (t for t in self._targets.values() if t.is_hearsay and t.source == source and not t.dialling)
+        worst = max(told, key=lambda target: target.failures, default=None)
+        if worst is None or worst.failures < failures_min:
+            return False
+        self._drop(worst)
+        return True
+
+    def _drop(self, target: Target) -> None:
+        if target.peer is not None and self._targets.pop(target.peer, None) is not None and target.is_hearsay:
+            self._untell(target)
+
+    def _untell(self, target: Target) -> None:
+        self._told[target.source] -= 1
+        if self._told[target.source] <= 0:
+            del self._told[target.source]

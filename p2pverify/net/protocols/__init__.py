@@ -1,0 +1,1 @@
+"""The protocols on a stream: gossip, requests and sync, each with its limits."""

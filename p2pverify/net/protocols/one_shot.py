@@ -1,0 +1,109 @@
+"""A visit: one connection to one peer for one request, by somebody who takes no part in the network.
+
+A visitor shows that it means the same network, and tells no addresses of its own: nobody dials it later. What is
+asked, and how the answer is read, is the caller's business. Protocol page: protocol/streams.md.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+import trio
+
+from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.net.border.framing import read_frame, write_frame
+from p2pverify.net.border.host import DialError, Host
+from p2pverify.net.border.link import Link
+from p2pverify.net.border.multistream import NotSupportedError
+from p2pverify.net.border.stream import Stream, StreamBrokenError
+from p2pverify.net.counters import Counters
+from p2pverify.net.peers.peer_list import (
+    EXCHANGE_SECONDS_MAX,
+    FRAME_BYTES_MAX,
+    PROTOCOL,
+    PeerList,
+    decode_peer_list,
+    encode_peer_list,
+)
+from p2pverify.net.protocols.requests import RequestLimits, Requests
+from p2pverify.node.endpoints.address import Address
+from p2pverify.node.ports import AskFailed, Reply
+
+_T = TypeVar("_T")
+_LISTEN = "/ip4/127.0.0.1/tcp/0"  # a host listens; of this address nobody is told
+
+
+async def ask_peer(
+    seed: bytes, network_id: bytes, address: Address, request: bytes, *, before: Callable[[], Awaitable[None]]
+) -> Reply:
+    """Dial the peer at an address, and ask it one thing. `seed` is the visitor's identity (32 B).
+
+    `before` is awaited when the peer has shown to be of the network, right before the request leaves. Raises DialError
+    if it does not come to that, and AskFailed if there is no answer. The caller sets the deadline.
+    """
+    requests = Requests(_serve_nobody, lambda _: False, RequestLimits(), Counters())
+
+    async def ask(link: Link) -> Reply:
+        await _introduce(link, network_id)
+        await before()
+        return await requests.ask(link, request)
+
+    return await _visit(seed, network_id, address, ask)
+
+
+async def ask_peer_list(seed: bytes, network_id: bytes, address: Address) -> PeerList:
+    """Dial the peer at an address and ask with whom it is connected. Raises DialError. The caller sets the deadline."""
+
+    async def ask(link: Link) -> PeerList:
+        return await _introduce(link, network_id)
+
+    return await _visit(seed, network_id, address, ask)
+
+
+async def _visit(seed: bytes, network_id: bytes, address: Address, do: Callable[[Link], Awaitable[_T]]) -> _T:
+    host = Host(seed, _LISTEN, Counters(), peers_max=1)
+    host.handle(PROTOCOL, partial(_answer, network_id))
+    listener = host.listen()
+    failure: Exception
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(host.run, listener, _attend, _ended)
+        try:
+            return await do(await host.dial(address))
+        except (DialError, AskFailed) as error:
+            failure = error
+        finally:
+            nursery.cancel_scope.cancel()
+    raise failure
+
+
+async def _answer(network_id: bytes, stream: Stream) -> None:
+    """The same exchange when the peer begins it; who does not answer counts as dead after a second or two."""
+    with trio.fail_after(EXCHANGE_SECONDS_MAX):
+        decode_peer_list(await read_frame(stream, FRAME_BYTES_MAX))
+        await write_frame(stream, encode_peer_list(PeerList(network_id, None, ())))
+
+
+async def _introduce(link: Link, network_id: bytes) -> PeerList:
+    """The first exchange of /p2pverify/peers/2, which shows to either side that both mean one network."""
+    try:
+        with trio.fail_after(EXCHANGE_SECONDS_MAX):
+            async with await link.open_stream(PROTOCOL) as stream:
+                await write_frame(stream, encode_peer_list(PeerList(network_id, None, ())))
+                theirs = decode_peer_list(await read_frame(stream, FRAME_BYTES_MAX))
+    except (StreamBrokenError, NotSupportedError, RemoteProtocolError, trio.TooSlowError):
+        raise DialError("the peer does not speak this protocol") from None
+    if theirs.network_id != network_id:
+        raise DialError(f"the peer is of network {theirs.network_id.hex()}")
+    return theirs
+
+
+async def _serve_nobody(_request: bytes, _source: bytes) -> bytes:
+    raise RemoteProtocolError("visitors answer nothing")
+
+
+async def _attend(_link: Link) -> None:
+    return
+
+
+def _ended(_link: Link) -> None:
+    return

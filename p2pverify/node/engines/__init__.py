@@ -1,0 +1,1 @@
+"""Engines at work: the queue before one, and the determinism class of a machine."""

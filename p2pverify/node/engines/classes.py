@@ -1,0 +1,138 @@
+"""Which determinism class of a network an engine belongs to.
+
+Digests are compared within a class only, so the class is proven by golden vectors where the manifest has them:
+whose answers are equal in every digest computes in the class, whatever its processor and build are called. Without
+golden vectors the class goes by the names of engine and numeric path. An engine of no class joins the class of those
+whose class is unknown, if the network has one; else it must not start.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from p2pverify.core.contract.golden import GoldenAnswer, GoldenQuestion
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.node.engines.selftest import Answered
+from p2pverify.node.files.manifestfile import describes
+from p2pverify.node.ports import ModelInfo
+
+#: How the engine strings of classes begin that an engine of a kind can serve.
+ENGINE_PREFIXES = {
+    "llama": "llama.cpp/",
+    "exact": "exact/",
+    "openai": "openai/",
+    "transformers": "transformers/",
+    "toy": "toy",
+}
+
+
+class ClassError(Exception):
+    """The engine is of no class of the network."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"{reason}: {hint}")
+        self.reason = reason
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A class of the network beside an engine. `wanted` are the golden answers of the class, None if it has none.
+
+    `reason` says in a few words why the engine is of this class or not.
+    """
+
+    index: int
+    determinism_class: DeterminismClass
+    is_ours: bool
+    reason: str
+    wanted: tuple[GoldenAnswer, ...] | None
+    got: tuple[GoldenAnswer, ...]
+
+
+def expected_weights(network: Network, manifests: Sequence[Manifest], kind: str) -> bytes | None:
+    """The SHA-256 that the weights of an engine of a kind must have, where the network leaves no choice."""
+    prefix = ENGINE_PREFIXES.get(kind, kind)
+    named = {c.manifest for c in network.classes if c.is_any or c.engine.startswith(prefix)}
+    digests = {m.weights for m in manifests if m.digest in named}
+    return digests.pop() if len(digests) == 1 and len(named) == 1 else None
+
+
+def judge_classes(
+    classes: Sequence[DeterminismClass], manifests: Sequence[Manifest], info: ModelInfo, tested: Sequence[Answered]
+) -> tuple[Candidate, ...]:
+    """Every class, and whether the engine is of it, by what it answered in the self-test."""
+    by_digest = {manifest.digest: manifest for manifest in manifests}
+    answers = {one.questions: one.answers for one in tested}
+    return tuple(
+        _judge(index, found, by_digest.get(found.manifest), info, answers) for index, found in enumerate(classes)
+    )
+
+
+def choose_class(candidates: Sequence[Candidate], info: ModelInfo) -> Candidate | None:
+    """The engine's class: of several with equal bits the one that names the engine, else the first; "*" comes last."""
+    names = (info.engine, info.numeric_path)
+    fitting = [candidate for candidate in candidates if candidate.is_ours]
+
+    def rank(candidate: Candidate) -> tuple[bool, bool, int]:
+        found = candidate.determinism_class
+        return (found.is_any, (found.engine, found.numeric_path) != names, candidate.index)
+
+    return min(fitting, key=rank, default=None)
+
+
+def match_class(
+    network: Network, manifests: Sequence[Manifest], info: ModelInfo, tested: Sequence[Answered] = ()
+) -> tuple[int, Manifest]:
+    """The index of the engine's class, and its manifest. Raises ClassError, which lists what there is."""
+    candidates = judge_classes(network.classes, manifests, info, tested)
+    chosen = choose_class(candidates, info)
+    if chosen is not None:
+        return chosen.index, next(m for m in manifests if m.digest == chosen.determinism_class.manifest)
+    ours = f"{info.engine} {info.numeric_path} with {info.model} ({info.weights_sha256.hex()[:16]})"
+    by_digest = {manifest.digest: manifest for manifest in manifests}
+    theirs = "; ".join(
+        f"{_describe(one.determinism_class, by_digest.get(one.determinism_class.manifest))} ({one.reason})"
+        for one in candidates
+    )
+    raise ClassError(
+        f"this engine is of no class of network {network.name!r}: it is {ours}, the network has {theirs}",
+        "choose the engine and the weights that the network names, or join another network; "
+        "'p2pverify model selftest --network FILE' shows more",
+    )
+
+
+def _judge(
+    index: int,
+    found: DeterminismClass,
+    manifest: Manifest | None,
+    info: ModelInfo,
+    answers: Mapping[tuple[GoldenQuestion, ...], tuple[GoldenAnswer, ...]],
+) -> Candidate:
+    if manifest is None:
+        return Candidate(index, found, False, "its manifest is not in the network file", None, ())
+    if not describes(manifest, info):
+        return Candidate(index, found, False, "another model", None, ())
+    if found.is_any:
+        return Candidate(index, found, True, "for this model on any machine", None, ())
+    got = answers.get(manifest.golden.questions, ())
+    wanted = manifest.golden.of(found.engine, found.numeric_path)
+    if wanted is None:
+        is_named = (found.engine, found.numeric_path) == (info.engine, info.numeric_path)
+        reason = "the engine and path that it names" if is_named else "another engine or path, and no golden answers"
+        return Candidate(index, found, is_named, reason, None, got)
+    equal = sum(ours == theirs and any(theirs.logits) for ours, theirs in zip(got, wanted.answers, strict=False))
+    is_ours = bool(got) and equal == len(wanted.answers)
+    reason = f"{equal} of {len(wanted.answers)} golden answers are equal"
+    if any(not any(answer.logits) for answer in got):
+        reason = "shows no logits, or other ones in one pass than token by token"
+    return Candidate(index, found, is_ours, reason, wanted.answers, got)
+
+
+def _describe(found: DeterminismClass, manifest: Manifest | None) -> str:
+    what = (
+        f"manifest {found.manifest.hex()[:16]}, which the network file does not hold"
+        if manifest is None
+        else f"{manifest.model} ({manifest.weights.hex()[:16]})"
+    )
+    return f"class {found.name!r}: {found.engine} {found.numeric_path} with {what}"

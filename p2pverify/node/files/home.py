@@ -1,0 +1,378 @@
+"""The home directory: where a node keeps its identity, database, lock and the address of its local API.
+
+    config.toml  network.toml  identity.key  node.db  api  token  leaving  node.lock
+
+Every command imports this module, so it needs little more than the standard library. What `config.toml` and
+`network.toml` mean, and what the database holds, is left to others.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shlex
+import stat
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from p2pverify.node.endpoints.proof import home_key
+from p2pverify.node.files.textfile import TextError, decode_text, user_path
+
+ENVIRONMENT = "P2PVERIFY_HOME"
+SEED_BYTES = 32
+TOKEN_BYTES = 32
+_FILE_BYTES_MAX = 4096  # of identity.key, token, api and node.lock
+_ARGV_CHARS_MAX = 300
+_RESTORE = "restore it from a copy of this home, or move it away to begin as a new peer"
+_DELETE = "delete it and restart the node"
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)  # of file systems without hard links
+
+
+class HomeError(Exception):
+    """The home directory cannot be used as asked: `reason` says why, `hint` what to do."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"{reason}: {hint}")
+        self.reason = reason
+        self.hint = hint
+
+
+class HomeMissingError(HomeError):
+    """There is no such home directory, or no identity in it."""
+
+    is_usage = True
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One directory with everything a node owns. Nothing is read or made before a method is called."""
+
+    path: Path
+
+    @classmethod
+    def find(cls, override: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> "Home":
+        """The home named by `--home`, else by P2PVERIFY_HOME, else the user's data directory."""
+        chosen = override or environment.get(ENVIRONMENT)
+        if chosen:
+            return cls(user_path(chosen).absolute())
+        from platformdirs import user_data_dir  # noqa: PLC0415 - most calls name their home and skip its import
+
+        return cls(Path(user_data_dir("p2pverify", appauthor=False)))
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def network_path(self) -> Path:
+        return self.path / "network.toml"
+
+    @property
+    def identity_path(self) -> Path:
+        return self.path / "identity.key"
+
+    @property
+    def database_path(self) -> Path:
+        return self.path / "node.db"
+
+    @property
+    def api_path(self) -> Path:
+        return self.path / "api"
+
+    @property
+    def token_path(self) -> Path:
+        return self.path / "token"
+
+    @property
+    def leaving_path(self) -> Path:
+        return self.path / "leaving"
+
+    @property
+    def unused_path(self) -> Path:
+        return self.path / "unused"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path / "node.lock"
+
+    def is_initialised(self) -> bool:
+        """Whether the directory has an identity."""
+        return self.identity_path.exists()
+
+    def init(self, config: str = "") -> bool:
+        """Make the directory (0700), config.toml with this text, and an identity, as far as they are missing or empty;
+        True if the identity is new.
+
+        An identity that is there is never replaced, and none is made beside the records of an earlier one. What this
+        makes is taken back if it cannot be finished. Raises HomeError.
+        """
+        with _translated(self.path):
+            made = [each for each in (self.path, *self.path.parents) if not each.exists()]
+        is_config_new = False
+        try:
+            with _translated(self.path):
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self.is_initialised() and self.database_path.exists():
+                raise HomeError(
+                    f"{self.identity_path} is missing, and {self.database_path} holds the records of its peer",
+                    "put identity.key back from a copy of this home, or begin as a new peer in another home",
+                )
+            with _translated(self.config_path):
+                if config and not (self.config_path.exists() and self.config_path.stat().st_size > 0):
+                    is_config_new = True
+                    with atomic_file(self.config_path, mode=0o644) as file:
+                        file.write(config.encode())
+            if not self.is_initialised():
+                _create_private(self.unused_path, "The identity of this home has signed nothing yet.")
+            return _create_private(self.identity_path, os.urandom(SEED_BYTES).hex())
+        except BaseException:
+            with suppress(OSError):
+                if is_config_new:
+                    self.config_path.unlink(missing_ok=True)
+                if not self.is_initialised():
+                    self.unused_path.unlink(missing_ok=True)
+                for directory in made:
+                    directory.rmdir()
+            raise
+
+    def load_identity(self) -> bytes:
+        """The identity's 32-byte seed. Raises HomeError if it is missing, readable by others or damaged."""
+        text = _read_private(self.identity_path, _RESTORE)
+        if text is None:
+            what = "has no identity" if self.path.is_dir() else "does not exist"
+            raise HomeMissingError(f"the home {self.path} {what}", f"{self._init_hint()}, or name another --home")
+        return _from_hex(text, SEED_BYTES, self.identity_path, _RESTORE)
+
+    def _init_hint(self) -> str:
+        return f"make it with 'p2pverify --home {shlex.quote(str(self.path))} init'"
+
+    def ensure_token(self) -> str:
+        """The local API's bearer token (64 hex digits), made on first use."""
+        _create_private(self.token_path, os.urandom(TOKEN_BYTES).hex())
+        token = self.read_token()
+        if token is None:
+            raise HomeError(f"{self.token_path} has disappeared", "do not delete it while the node starts")
+        return token
+
+    def read_token(self) -> str | None:
+        """The local API's bearer token, or None before the first start."""
+        text = _read_private(self.token_path, _DELETE)
+        if text is None:
+            return None
+        return _from_hex(text, TOKEN_BYTES, self.token_path, _DELETE).hex()
+
+    def key(self) -> bytes | None:
+        """With what the node of this home proves that it is (see `proof`), or None before the first start."""
+        token = self.read_token()
+        return None if token is None else home_key(token, self.load_identity())
+
+    def write_api(self, url: str) -> None:
+        """Say where the running node's API listens. Readers see the old URL or the new one, whole."""
+        if not _is_url(url):
+            raise HomeError(f"{url!r} is not a URL of a local API", "give http://host:port")
+        with _translated(self.api_path), atomic_file(self.api_path, mode=0o600) as file:
+            file.write(f"{url}\n".encode())
+
+    def read_api(self) -> str | None:
+        """Where the node's API listens, or None if no node has said so. It may have died since."""
+        data = _read(self.api_path)
+        if data is None:
+            return None
+        url = data.decode(errors="replace").removesuffix("\n")
+        if not _is_url(url):
+            raise HomeError(f"{self.api_path} does not hold a URL", "delete it and restart the node")
+        return url
+
+    def clear_api(self) -> None:
+        """Say that no API listens any more."""
+        with _translated(self.api_path):
+            self.api_path.unlink(missing_ok=True)
+
+    def take_unused(self) -> bool:
+        """Whether this is the first start of the identity since it was made. It is said once, and forgotten on disk
+        before anything can be signed: a copy of the home that was made later is no unused one."""
+        was_unused = self.unused_path.exists()
+        if was_unused:
+            with _translated(self.unused_path):
+                self.unused_path.unlink()
+            _sync_directory(self.path)
+        return was_unused
+
+    def keep_leave(self) -> None:
+        """Remember that this peer shall leave its network for good, also if it cannot sign that now."""
+        with _translated(self.leaving_path), atomic_file(self.leaving_path, mode=0o600) as file:
+            file.write(b"This peer leaves its network for good; 'p2pverify join --rejoin' takes part again.\n")
+
+    def wants_leave(self) -> bool:
+        """Whether `keep_leave` was called since the last `forget_leave`."""
+        return self.leaving_path.exists()
+
+    def forget_leave(self) -> None:
+        """Take part again."""
+        with _translated(self.leaving_path):
+            self.leaving_path.unlink(missing_ok=True)
+        _sync_directory(self.path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the directory for one process. Raises HomeError naming the holder if there is one.
+
+        The kernel drops the lock with its process, so a lock left by a crash holds nobody up. Two processes
+        with one key would sign the same sequence number twice, and that convicts.
+        """
+        with _translated(self.lock_path):
+            handle = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with _translated(self.lock_path):
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise self._held(os.pread(handle, _FILE_BYTES_MAX, 0)) from None
+            with suppress(OSError):  # what it says is a courtesy, also on a full disk; the kernel has the lock
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, _describe_process(), 0)
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    os.ftruncate(handle, 0)
+        finally:
+            os.close(handle)
+
+    def _held(self, data: bytes) -> HomeError:
+        hint = "look with 'p2pverify status', stop that process, or name another --home"
+        try:
+            holder = json.loads(data)
+            pid, since, argv = int(holder["pid"]), int(holder["started"]), str(holder["argv"])
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+        except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError):
+            return HomeError(f"{self.path} is in use by another process", hint)
+        command = "".join(c if c.isprintable() else "?" for c in argv)
+        return HomeError(f"{self.path} is in use by process {pid} since {when} ({command})", hint)
+
+
+@contextmanager
+def atomic_file(path: Path, *, mode: int, replace: bool = True) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` when the block ends, complete and on disk; on an error, never.
+
+    `mode` is narrowed by the umask. Raises OSError; FileExistsError if it shall not replace what is there.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            unfinished.rename(path)
+        else:
+            _name(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    try:
+        _sync_directory(path.parent)
+    except OSError:
+        if not replace:
+            path.unlink()
+        raise
+
+
+def _name(unfinished: Path, path: Path) -> None:
+    """Give a file its name if nothing has that name. Raises OSError, FileExistsError among them."""
+    try:
+        os.link(unfinished, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        unfinished.rename(path)
+    else:
+        unfinished.unlink()
+
+
+def _create_private(path: Path, text: str) -> bool:
+    """Create a 0600 file with one line, whole or not at all; False if there is one of that name already."""
+    with _translated(path):
+        if path.exists():
+            return False
+        try:
+            with atomic_file(path, mode=0o600, replace=False) as file:
+                file.write(f"{text}\n".encode())
+        except FileExistsError:
+            return False
+    return True
+
+
+def _read_private(path: Path, hint: str) -> str | None:
+    """The text of a file that only its owner may read, or None if there is none; `hint` is for one that is no text."""
+    data = _read(path, private=True)
+    if data is None:
+        return None
+    try:
+        return decode_text(data).strip()
+    except TextError as error:
+        raise HomeError(f"{path} {error}", hint) from None
+
+
+def _read(path: Path, *, private: bool = False) -> bytes | None:
+    with _translated(path):
+        try:
+            # Not blocking, so that a FIFO of this name stops nobody.
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise HomeError(f"{path} is not a file", "move it away")
+            if private and status.st_mode & 0o077:
+                raise HomeError(f"{path} can be read or written by other users", f"run 'chmod 600 {path}'")
+            data = file.read(_FILE_BYTES_MAX + 1)
+    if len(data) > _FILE_BYTES_MAX:
+        raise HomeError(f"{path} is longer than {_FILE_BYTES_MAX} bytes", "restore or delete it")
+    return data
+
+
+def _from_hex(text: str, size: int, path: Path, hint: str) -> bytes:
+    if len(text) == 2 * size and all(c in "0123456789abcdef" for c in text):
+        return bytes.fromhex(text)
+    raise HomeError(f"{path} is not {2 * size} hex digits", hint)
+
+
+def _is_url(url: str) -> bool:
+    clean = len(url) < 1024 and url.isascii() and url.isprintable() and " " not in url
+    return clean and url.startswith(("http://", "https://"))
+
+
+def _describe_process() -> bytes:
+    argv = " ".join(sys.argv)[:_ARGV_CHARS_MAX]
+    return json.dumps({"pid": os.getpid(), "started": int(time.time()), "argv": argv}).encode()
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise HomeMissingError(f"{path.parent} does not exist", "run 'p2pverify init' first") from error
+    except OSError as error:
+        hint = "check its owner, mode and disk"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "free some space and try again"
+        raise HomeError(f"{path} cannot be used ({error.strerror})", hint) from error

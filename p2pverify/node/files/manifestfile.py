@@ -1,0 +1,56 @@
+"""A manifest in a TOML file of its own: what is known of a model, to be put into network files.
+
+The commands under `p2pverify model` add to it what they find out on a machine; `network new --manifest` takes it.
+"""
+
+from pathlib import Path
+
+from p2pverify.core.contract.manifest import Manifest, decode_manifest
+from p2pverify.core.errors import DecodeError
+from p2pverify.node.files.manifesttable import ManifestTable, manifest_lines
+from p2pverify.node.files.outputs import always, open_output
+from p2pverify.node.files.textfile import FileError
+from p2pverify.node.files.tomlfile import read_model
+from p2pverify.node.ports import ModelInfo
+from p2pverify.resources import resource
+
+MANIFEST_FILE_BYTES_MAX = 196_608
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read a manifest file of at most 192 KiB. Raises FileError."""
+    missing = f"make it with 'p2pverify model selftest --manifest {path}'"
+    table = read_model(path, ManifestTable, size_max=MANIFEST_FILE_BYTES_MAX, missing=missing)
+    try:
+        return decode_manifest(table.manifest().encode())
+    except DecodeError as error:
+        raise FileError(path, error.reason, "correct it, or make it anew") from None
+
+
+def save_manifest(path: Path, manifest: Manifest) -> None:
+    """Write a manifest file, whole or not at all. Raises ValueError if it has become too large, OutputError."""
+    try:
+        decode_manifest(manifest.encode())
+    except DecodeError as error:
+        raise ValueError(error.reason) from None
+    with open_output(path, always) as file:
+        file.write("".join(f"{line}\n" for line in manifest_lines(manifest)).encode())
+
+
+def known_manifest(info: ModelInfo) -> Manifest | None:
+    """The manifest that comes with p2pverify for the model that an engine runs, if there is one."""
+    for path in sorted((resource("testnet") / "manifests").glob("*.toml")):
+        manifest = load_manifest(path)
+        if describes(manifest, info):
+            return manifest
+    return None
+
+
+def describes(manifest: Manifest, info: ModelInfo) -> bool:
+    """Whether a manifest is of the model that an engine runs."""
+    return (manifest.weights, manifest.tokenizer, manifest.template, manifest.quantisation) == (
+        info.weights_sha256,
+        info.tokenizer_sha256,
+        info.template_sha256,
+        info.quantisation,
+    )

@@ -1,0 +1,205 @@
+"""The network file: the contract as people read and write it, in TOML, and as `core.contract.network.Network`.
+
+Every rule is written out, for it counts: another number is another network. Keys are those of `Params`. Whether
+the whole makes a network is judged by the core's own decoder.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from p2pverify.core.contract.manifest import Manifest, decode_manifest
+from p2pverify.core.contract.network import ANY, PARAM_BOUNDS, Across, DeterminismClass, Network, Params, decode_network
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.errors import DecodeError
+from p2pverify.node.files.manifesttable import across_text, check_text, manifest_lines, toml_text
+from p2pverify.node.files.networktable import HONEST_PPM, NetworkTable, ParamsTable, read_founder
+from p2pverify.node.files.textfile import FileError, read_bytes
+from p2pverify.node.files.tomlfile import describe, parse_model
+from p2pverify.node.ports import ModelInfo
+
+__all__ = [
+    "HONEST_PPM",
+    "NETWORK_FILE_BYTES_MAX",
+    "ParamsTable",
+    "dump_network",
+    "load_network",
+    "manifest_of",
+    "new_network",
+    "parse_network",
+    "read_founder",
+    "read_network",
+]
+NETWORK_FILE_BYTES_MAX = 262_144
+_HINT = "correct the network file, or ask whoever gave it to you for the original"
+
+
+def load_network(path: Path) -> tuple[Network, tuple[Manifest, ...]]:
+    """Read a network file of at most 256 KiB. Raises FileError, which names the line or the key."""
+    return parse_network(path, read_network(path))
+
+
+def read_network(path: Path) -> bytes:
+    """A network file as it is, unread. Raises FileError."""
+    return read_bytes(
+        path,
+        size_max=NETWORK_FILE_BYTES_MAX,
+        missing="make one with 'p2pverify network new', or ask a founder of the network for it",
+    )
+
+
+def parse_network(path: Path, data: bytes) -> tuple[Network, tuple[Manifest, ...]]:
+    """What a network file says. Raises FileError, which names the line or the key."""
+    table = parse_model(path, data, NetworkTable)
+    try:
+        return _build(table)
+    except DecodeError as error:
+        raise FileError(path, error.reason, _HINT) from None
+
+
+def _build(table: NetworkTable) -> tuple[Network, tuple[Manifest, ...]]:
+    manifests = tuple(decode_manifest(one.manifest().encode()) for one in table.manifest)
+    digests = {m.digest for m in manifests} | {bytes.fromhex(digest) for digest in table.manifests}
+    founders = [read_founder(founder) for founder in table.founders]
+    if len(set(founders)) != len(founders):
+        raise DecodeError("key 'founders': a founder is named twice")
+    network = Network(
+        table.name,
+        tuple(sorted(founders)),
+        tuple(sorted(digests)),
+        tuple(
+            DeterminismClass(
+                c.name,
+                bytes.fromhex(c.manifest),
+                c.engine,
+                c.numeric_path,
+                c.honest_ppm,
+                None if c.across is None else c.across.across(),
+            )
+            for c in table.classes
+        ),
+        Params(**table.params.model_dump()),
+        table.referee,
+    )
+    return decode_network(network.encode()), tuple(sorted(manifests, key=lambda m: m.digest))
+
+
+# ---------------------------------------------------------------- writing
+
+
+def dump_network(network: Network, manifests: Sequence[Manifest] = ()) -> str:
+    """The text of a network file, with every rule written out."""
+    inline = {manifest.digest for manifest in manifests}
+    lines = [
+        f"# Network {network.id.hex()}",
+        "# This file is the contract: every peer needs it unchanged. Another value is another network.",
+        f"name = {toml_text(network.name)}",
+        f"founders = {_list([peer_id(key) for key in network.founders])}",
+    ]
+    absent = [digest.hex() for digest in network.manifests if digest not in inline]
+    if absent:
+        lines.append(f"manifests = {_list(absent)}")
+    if network.referee:
+        lines.append(f"referee = {toml_text(network.referee)}")
+    lines += ["", "[params]"]
+    lines += [f"{name} = {getattr(network.params, name)}" for name, _, _ in PARAM_BOUNDS]
+    for manifest in sorted(manifests, key=lambda m: m.digest):
+        lines += ["", f"[[manifest]]  # {manifest.digest.hex()}", *manifest_lines(manifest, "manifest.")]
+    for c in network.classes:
+        lines += ["", "[[class]]", f"name = {toml_text(c.name)}", f'manifest = "{c.manifest.hex()}"']
+        lines += [f"engine = {toml_text(c.engine)}", f"numeric_path = {toml_text(c.numeric_path)}"]
+        lines.append(f"honest_ppm = {c.honest_ppm}")
+        if c.across is not None:
+            lines.append(f"across = {across_text(c.across)}")
+    return "\n".join(lines) + "\n"
+
+
+def _list(items: Sequence[str]) -> str:
+    return "[\n" + "".join(f"  {toml_text(item)},\n" for item in items) + "]"
+
+
+def new_network(
+    name: str,
+    founders: Sequence[bytes],
+    model_info: ModelInfo,
+    *,
+    genesis_ms: int | None = None,
+    provenance: str = "",
+    class_name: str | None = None,
+    honest_ppm: int = HONEST_PPM,
+    known: Manifest | None = None,
+    others: Sequence[tuple[str, str]] = (),
+    unknown: bool = False,
+    referee: str = "",
+    across: Across | None = None,
+    **params: int,
+) -> tuple[Network, tuple[Manifest, ...]]:
+    """A new contract around one model and its class. Founders are public keys, further keywords those of Params.
+
+    Epoch 0 begins at `genesis_ms`, by default now. `known` is a manifest of the same model, with what was measured of
+    it. `others` are engine and numeric path of further classes, and with `unknown` there is one for peers of none of
+    them. Where there is a referee, a class is judged by it with the thresholds of its calibration, else those of
+    unknown paths, else those in `across`. Raises ValueError, with a sentence, if that makes no network.
+    """
+    start = time.time_ns() // 1_000_000 if genesis_ms is None else genesis_ms
+    manifest = manifest_of(model_info, provenance) if known is None else known
+    try:
+        chosen = ParamsTable.model_validate({"genesis_ms": start, **params})
+    except ValidationError as error:
+        raise ValueError(describe(error)) from None
+    own = (model_info.engine, model_info.numeric_path)
+    paths = list(dict.fromkeys((own, *others)))
+    names = _class_names(paths, class_name or model_info.engine.split("/")[0])
+    if unknown:
+        paths.append((ANY, ANY))
+        names.append("any")
+    classes = tuple(
+        DeterminismClass(title, manifest.digest, *path, honest_ppm, _across_of(manifest, referee, path, across))
+        for title, path in zip(names, paths, strict=True)
+    )
+    network = Network(
+        check_text(name),
+        tuple(sorted(founders)),
+        (manifest.digest,),
+        classes,
+        Params(**chosen.model_dump()),
+        check_text(referee),
+    )
+    try:
+        return decode_network(network.encode()), (decode_manifest(manifest.encode()),)
+    except DecodeError as error:
+        raise ValueError(error.reason) from None
+
+
+def _class_names(paths: Sequence[tuple[str, str]], first: str) -> list[str]:
+    """Distinct names: the first as given, the others after their code path."""
+    names = [first]
+    for _, numeric_path in paths[1:]:
+        stem = numeric_path.partition("/")[0][:56]
+        taken = sum(name == stem or name.startswith(f"{stem}-") for name in names)
+        names.append(f"{stem}-{taken + 1}" if taken else stem)
+    return names
+
+
+def _across_of(manifest: Manifest, referee: str, path: tuple[str, str], usual: Across | None) -> Across | None:
+    """How the referee judges answers of a path: as calibrated for it, else for unknown paths, else as usual."""
+    if not referee:
+        return None
+    calibrated = manifest.bounds(referee)
+    return calibrated.get(path) or calibrated.get((ANY, ANY)) or usual
+
+
+def manifest_of(info: ModelInfo, provenance: str = "") -> Manifest:
+    """The manifest of the model that an engine runs."""
+    return Manifest(
+        info.model,
+        info.weights_sha256,
+        info.tokenizer_sha256,
+        info.template_sha256,
+        info.quantisation,
+        info.licence,
+        provenance,
+        None,
+    )

@@ -1,0 +1,121 @@
+"""The keys of a network file, as pydantic reads them. What they mean together is checked in `networkfile`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
+
+from p2pverify.core.contract.network import PARAM_BOUNDS
+from p2pverify.core.encoding.peerid import key_of
+from p2pverify.core.encoding.sign import is_valid_key
+from p2pverify.core.errors import DecodeError
+from p2pverify.node.files.manifesttable import AcrossTable, Digest, Line, ManifestTable, Table
+
+HONEST_PPM = 1000  # of a class in which equal inputs give equal bits
+_BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS}
+
+
+#: What a network file may leave out, and `network new` writes. Only the time of the beginning has no usual value.
+DEFAULTS = {
+    "epoch_ms": 60_000,
+    "slots_milli": 2000,
+    "panel_size": 3,
+    "prompt_tokens": 32,
+    "answer_tokens": 64,
+    "temperature_milli": 800,
+    "greedy_percent": 20,
+    "anchor_lag": 1,
+    "anchor_window": 4,
+    "duty_epochs": 8,
+    "dispute_epochs": 16,
+    "disputes_per_cut": 8,
+    "spot_check_permille": 20,
+    "fork_epochs": 64,
+    "cheat_ppm": 100_000,
+    "conviction_odds": 1_000_000,
+    "weight_changes_per_cut": 1,
+    "admission_epochs": 4,
+    "across_percent": 25,
+    "prompt_spread": 0,
+    "answer_spread": 0,
+    "temperature_spread": 0,
+}
+
+
+def usual_spreads(params: Mapping[str, int]) -> dict[str, int]:
+    """How much questions vary in a network that says nothing of it: as those of clients do."""
+    chosen = {**DEFAULTS, **params}
+    spreads = {
+        "prompt_spread": chosen["prompt_tokens"] // 2,
+        "answer_spread": chosen["answer_tokens"] // 2,
+        "temperature_spread": 3 * chosen["temperature_milli"] // 8,
+    }
+    return {name: spread for name, spread in spreads.items() if name not in params}
+
+
+def _in_bounds(value: int, info: ValidationInfo) -> int:
+    low, high = _BOUNDS[str(info.field_name)]
+    if not low <= value <= high:
+        raise ValueError(f"{value} is not from {low} to {high}")
+    return value
+
+
+_FIELDS: dict[str, Any] = {
+    name: (Annotated[StrictInt, AfterValidator(_in_bounds)], DEFAULTS.get(name, ...)) for name in _BOUNDS
+}
+if TYPE_CHECKING:
+
+    class ParamsTable(Table):
+        def __init__(self, **values: int) -> None: ...
+else:
+    #: The rules in numbers: the fields of `core.contract.network.Params`, where their units and meanings stand.
+    ParamsTable = create_model("ParamsTable", __base__=Table, **_FIELDS)
+
+
+class ClassTable(Table):
+    """A determinism class. `manifest` is a manifest's digest; `across` is absent if no referee judges its answers."""
+
+    name: Line
+    manifest: Digest
+    engine: Line
+    numeric_path: Line
+    honest_ppm: Annotated[StrictInt, Field(ge=1, le=999_998)] = HONEST_PPM
+    across: AcrossTable | None = None
+
+
+class NetworkTable(Table):
+    """The whole file. `manifests` lists digests of manifests that are not in the file."""
+
+    name: Line
+    founders: tuple[StrictStr, ...]
+    manifests: tuple[Digest, ...] = ()
+    referee: Line = ""
+    params: ParamsTable
+    manifest: tuple[ManifestTable, ...] = ()
+    classes: tuple[ClassTable, ...] = Field(alias="class")
+
+    @field_validator("founders")
+    @classmethod
+    def _founders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for founder in value:
+            read_founder(founder)
+        return value
+
+
+def read_founder(text: str) -> bytes:
+    """The public key of a founder's peer id, or ValueError."""
+    try:
+        key = key_of(text)
+    except DecodeError:
+        key = bytes(32)
+    if not is_valid_key(key):
+        raise ValueError(f"{text[:80]!r} is not a peer id; 'p2pverify init' prints one (12D3Koo...)")
+    return key

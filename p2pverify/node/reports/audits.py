@@ -1,0 +1,176 @@
+"""The newest audits and the disputes, told for people. What they count for is decided in the fold, not here."""
+
+import re
+from collections.abc import Sequence
+
+from p2pverify.core.contract.network import DeterminismClass
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.inference.compare import Verdict
+from p2pverify.core.inference.question import Opening, Receipt
+from p2pverify.core.records.audit import Audit
+from p2pverify.core.records.duty import Duty, decode_duty
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.judge import audit_of
+from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.roles.context import Context
+from p2pverify.core.state import cross_class
+from p2pverify.core.state.duties import find_fault
+from p2pverify.core.state.state import Dispute, State
+from p2pverify.node.ports import UnknownAudit
+from p2pverify.node.reports.disputes import short_dispute
+
+AUDITS_KEPT = 2048
+TAIL_RECORDS_MAX = 512  # of an author's log, looked at when it is first seen
+CLOSED_KEPT = 4096
+DISPUTES_KEPT = 256  # whole, with their votes, after the fold has dropped them
+#: How peer ids of Ed25519 keys begin, and how many characters after that a short name has.
+_ID_START, _SHORT_CHARS = "12D3KooW", 8
+_NAME = re.compile(r"e(\d{1,13})-(\d{1,3})-([1-9A-HJ-NP-Za-km-z]{1,64})", re.ASCII)
+_LISTED = 5
+
+
+def audit_name(key: DisputeKey) -> str:
+    """A short name of an audit: epoch, slot, and how its challenger's peer id goes on after what all have."""
+    return f"e{key.epoch}-{key.slot}-{peer_id(key.challenger)[len(_ID_START) :][:_SHORT_CHARS]}"
+
+
+class AuditLog:
+    """An index of recent audits that grows with the ledger, and the outcomes of disputes seen since the start."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._next_seq: dict[bytes, int] = {}
+        self._audits: dict[DisputeKey, Audit] = {}
+        self._duties: dict[tuple[bytes, int], tuple[Duty, int]] = {}
+        self._outcomes: dict[DisputeKey, str] = {}
+        self._disputes: dict[DisputeKey, Dispute] = {}
+
+    def note_final(self) -> None:
+        """Remember how the disputes of the newest final state stand; a later state may have dropped them."""
+        for key, dispute in self._context.fold.latest.disputes.items():
+            self._outcomes.pop(key, None)
+            self._outcomes[key] = "undecided" if dispute.decision is None else "decided"
+            self._disputes.pop(key, None)
+            self._disputes[key] = dispute
+        while len(self._outcomes) > CLOSED_KEPT:
+            del self._outcomes[next(iter(self._outcomes))]
+        while len(self._disputes) > DISPUTES_KEPT:
+            del self._disputes[next(iter(self._disputes))]
+
+    def audits(self, limit: int) -> list[dict[str, object]]:
+        """The newest audits first."""
+        self._catch_up()
+        newest = sorted(self._audits.values(), key=lambda audit: audit.key.sort_key(), reverse=True)
+        return [self.told(audit) for audit in newest[:limit]]
+
+    def disputes(self) -> list[dict[str, object]]:
+        """The disputes of the newest final state, newest first."""
+        state = self._context.fold.latest
+        keys = sorted(state.disputes, key=lambda key: key.sort_key(), reverse=True)
+        network = self._context.network
+        return [{"id": audit_name(key), **short_dispute(network, state.disputes[key])} for key in keys]
+
+    def find(self, name: str) -> Audit:
+        """The audit of a name. The challenger's peer id may be shorter, or whole. Raises UnknownAudit."""
+        found = _NAME.fullmatch(name)
+        if found is None:
+            raise UnknownAudit("an audit is named like e12-3-SP57aGZQ: epoch, slot, challenger; 'audits' lists them")
+        self._catch_up()
+        epoch, slot, challenger = int(found[1]), int(found[2]), found[3]
+        ids = (challenger, _ID_START + challenger)
+        fitting = [
+            audit
+            for key, audit in self._audits.items()
+            if (key.epoch, key.slot) == (epoch, slot) and peer_id(key.challenger).startswith(ids)
+        ]
+        if not fitting:
+            raise UnknownAudit(f"this node knows no audit {name}: it keeps the newest {AUDITS_KEPT}")
+        if len(fitting) > 1:
+            names = sorted(f"e{epoch}-{slot}-{peer_id(audit.challenger)}" for audit in fitting)
+            raise UnknownAudit(f"{name} can be any of {', '.join(names[:_LISTED])}")
+        return fitting[0]
+
+    def duty(self, audit: Audit) -> Duty | None:
+        """The duty record that opens an audit, if it is here."""
+        return self._duties.get((audit.challenger, audit.epoch), (None, 0))[0]
+
+    def dispute(self, key: DisputeKey) -> Dispute | None:
+        """The dispute of an audit as the newest final state has it, or the last that had it."""
+        return self._context.fold.latest.disputes.get(key) or self._disputes.get(key)
+
+    def told(self, audit: Audit) -> dict[str, object]:
+        """What is said of an audit in a list."""
+        return {
+            "id": audit_name(audit.key),
+            "challenger": peer_id(audit.challenger),
+            "epoch": audit.epoch,
+            "slot": audit.slot,
+            "across": audit.is_across,
+            "differ": audit.differ,
+            "asked": [
+                {"peer_id": peer_id(asked.responder), "answered": asked.receipt is not None} for asked in audit.asked
+            ],
+            "status": self._status(audit, self._context.fold.latest),
+        }
+
+    # ------------------------------------------------------------ the index
+
+    def _catch_up(self) -> None:
+        ledger = self._context.ledger
+        for author, seq, _ in ledger.heads():
+            start = self._next_seq.get(author, max(0, seq + 1 - TAIL_RECORDS_MAX))
+            for record in ledger.chain_from(author, start):
+                if record.kind == Kind.AUDIT:
+                    audit = audit_of(record)
+                    self._audits.setdefault(audit.key, audit)
+                elif record.kind == Kind.DUTY:
+                    duty = decode_duty(record.payload)
+                    self._duties.setdefault((author, duty.epoch), (duty, record.seq))
+            self._next_seq[author] = seq + 1
+        if len(self._audits) > AUDITS_KEPT:
+            ordered = sorted(self._audits, key=lambda key: key.sort_key())
+            for key in ordered[: len(ordered) - AUDITS_KEPT]:
+                del self._audits[key]
+            oldest = min(key.epoch for key in self._audits)
+            self._duties = {key: found for key, found in self._duties.items() if key[1] >= oldest}
+
+    def _status(self, audit: Audit, state: State) -> str:
+        dispute = state.disputes.get(audit.key)
+        if dispute is not None:
+            return "disputed" if dispute.decision is None else "decided"
+        duty, seq = self._duties.get((audit.challenger, audit.epoch), (None, 0))
+        head = state.heads.get(audit.challenger)
+        if duty is None or head is None or head[1] < seq:
+            return "waiting"
+        if all(asked.receipt is None for asked in audit.asked):
+            return "unanswered"
+        if audit.differ or audit.key in self._outcomes:  # a spot check has an outcome without a difference
+            return self._outcomes.get(audit.key, "closed")
+        opening = next((opening for opening in duty.openings if opening.slot == audit.slot), None)
+        return "void" if opening is None else self._status_opened(audit, opening, state)
+
+    def _status_opened(self, audit: Audit, opening: Opening, state: State) -> str:
+        """What the opening of an undisputed audit shows, by the rules of the fold."""
+        context, network = self._context, self._context.network
+        receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
+        if audit.is_across and not all(_is_judged(network.classes, receipt.class_index) for receipt in receipts):
+            return "void"
+        class_index = _class_when_asked(state, audit, receipts)
+        if find_fault(network, context.network_id, class_index, audit, opening) is not None:
+            return "void"
+        if not audit.is_across:
+            return "agreed"
+        found = {verdict for _, _, verdict in cross_class.verdicts(network, audit, opening.measures)}
+        return "inconclusive" if Verdict.INCONCLUSIVE in found else "agreed"
+
+
+def _is_judged(classes: Sequence[DeterminismClass], index: int) -> bool:
+    return index < len(classes) and classes[index].across is not None
+
+
+def _class_when_asked(state: State, audit: Audit, receipts: Sequence[Receipt]) -> int:
+    """The challenger's class at the time of an audit; who has joined anew since then may be of another."""
+    member = state.members.get(audit.challenger)
+    if member is not None and member.joined_epoch <= audit.epoch:
+        return member.class_index
+    return receipts[0].class_index

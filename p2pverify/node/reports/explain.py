@@ -1,0 +1,245 @@
+"""Explaining an audit: what was asked and answered, and what this node's engine, or the referee, makes of it.
+
+Only audits can be explained: their prompts follow from the draw, and were written by a model. It takes an engine's
+time, so it goes on in the background, when nothing else waits and for a limited time; who asks meanwhile sees what is
+known so far. What cannot be had is said, and is no error. Nothing here counts for anybody.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.events import OWN, REFEREE
+from p2pverify.core.inference.compare import verdict_digest
+from p2pverify.core.inference.question import Question
+from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence_request
+from p2pverify.core.roles.evidence_fetch import fits
+from p2pverify.core.roles.slot_plan import slot_question
+from p2pverify.node import ports
+from p2pverify.node.driver import Driver
+from p2pverify.node.engines.worker import EngineBusy, RefereeUnavailable
+from p2pverify.node.reports.audits import AuditLog
+from p2pverify.node.reports.disputes import whole_dispute
+from p2pverify.node.reports.findings import Explanation, Finding, Judged, judge_answer, suppose
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+
+DEADLINE_S = 120
+FETCH_S = 5
+WAITING_MAX = 8
+KEPT_MAX = 32
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class _CannotSay(Exception):
+    """Something that an explanation would need cannot be had; the message says what."""
+
+
+class Explainer:
+    """Explains audits of one node, one at a time, while `run` runs."""
+
+    def __init__(self, driver: Driver, network: ports.Network, log: AuditLog) -> None:
+        self._driver = driver
+        self._machine = driver.machine
+        self._context = driver.machine.context
+        self._network = network
+        self._log = log
+        self._known: OrderedDict[DisputeKey, Explanation] = OrderedDict()
+        self._send, self._receive = trio.open_memory_channel[Explanation](WAITING_MAX)
+
+    async def explain(self, name: str, *, wait_s: float) -> dict[str, object]:
+        """What is known of an audit within `wait_s`; "complete" says whether that is all. Raises UnknownAudit."""
+        audit = self._log.find(name)
+        found = self._take_up(audit)
+        with trio.move_on_after(wait_s):
+            await found.done.wait()
+        dispute = self._log.dispute(audit.key)
+        network, state = self._context.network, self._context.fold.latest
+        return {
+            "schema": "p2pverify/audit/1",
+            **self._log.told(audit),
+            **found.to_document(network),
+            "dispute": None if dispute is None else whole_dispute(network, state, dispute, found.own_output),
+        }
+
+    async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Work on what is asked for until cancelled."""
+        task_status.started()
+        async for explanation in self._receive:
+            with trio.move_on_after(DEADLINE_S) as scope:
+                try:
+                    await self._work(explanation)
+                except _CannotSay as reason:
+                    explanation.notes.append(str(reason))
+                except Exception as error:  # it is asked for by people, and must not end the node
+                    log.exception("an audit could not be explained")
+                    explanation.notes.append(f"the node failed to explain it: {type(error).__name__}; see its log")
+            if scope.cancelled_caught:
+                explanation.notes.append(f"there was no time for more within {DEADLINE_S} s; ask again later")
+            explanation.done.set()
+
+    def _take_up(self, audit: Audit) -> Explanation:
+        """The explanation of an audit; one with gaps is made anew once a later cut is final."""
+        found = self._known.get(audit.key)
+        latest = self._context.fold.latest.id
+        if found is not None and not (found.done.is_set() and found.notes and found.at != latest):
+            self._known.move_to_end(audit.key)
+            return found
+        found = Explanation(audit, latest)
+        try:
+            self._send.send_nowait(found)
+        except trio.WouldBlock:
+            found.notes.append("too many explanations are asked for; ask again later")
+            found.done.set()
+            return found
+        self._known[audit.key] = found
+        if len(self._known) > KEPT_MAX:
+            self._known.popitem(last=False)
+        return found
+
+    # ------------------------------------------------------------ the work
+
+    async def _work(self, explanation: Explanation) -> None:
+        audit = explanation.audit
+        question = await self._derive(explanation)
+        if not audit.is_across:
+            await self._answer(explanation, question)
+        for which, asked in enumerate(audit.asked):
+            if asked.receipt is not None:
+                await self._look_at(explanation, question, which, asked)
+        measures = tuple(
+            None if asked.receipt is None else explanation.answers[asked.responder].measure for asked in audit.asked
+        )
+        if audit.is_across and all(
+            asked.receipt is None or measure is not None for asked, measure in zip(audit.asked, measures, strict=True)
+        ):
+            explanation.own_output = verdict_digest(question.id, measures)
+
+    async def _derive(self, explanation: Explanation) -> Question:
+        """The question that the slot derives to. Raises _CannotSay."""
+        audit, context = explanation.audit, self._context
+        self._check_class(explanation)
+        duty = self._log.duty(audit)
+        if duty is None:
+            raise _CannotSay("the question is not known yet: it follows from the challenger's duty, which is not out")
+        slots = sortition.slots(vrf.proof_to_beta(duty.proof), context.params)
+        if audit.slot >= len(slots):
+            raise _CannotSay("the challenger did not owe this slot: nobody can say what it asked")
+        slot = slots[audit.slot]
+        size = slot.prompt_tokens(context.params)
+
+        def write(engine: ports.Engine) -> tuple[Question, str, str]:
+            prompt = tuple(engine.write_prompt(slot.prompt_seed, size))
+            question = slot_question(context, slot, prompt, audit.challenger)
+            return question, engine.decode(prompt), engine.info.engine
+
+        question, text, engine = await self._use(write, explanation.role)
+        explanation.engine = engine
+        if question.id != audit.question:
+            raise _CannotSay("the challenger asked another question than the one that its slot derives to")
+        explanation.question, explanation.prompt = question, text
+        return question
+
+    def _check_class(self, explanation: Explanation) -> None:
+        """Whether this node's engines can write the slot's prompt. Raises _CannotSay."""
+        audit, context = explanation.audit, self._context
+        classes = context.network.classes
+        index = explanation.class_index(context.fold.latest)
+        if index is None or index >= len(classes):
+            raise _CannotSay("the class of the challenger is not known")
+        own = classes[context.class_index]
+        if classes[index].manifest != own.manifest:
+            raise _CannotSay("the audit is of another model than this node's")
+        explanation.role = REFEREE if audit.is_across else OWN
+        if not audit.is_across and index != context.class_index:
+            raise _CannotSay(
+                f"the audit was made within class {classes[index].name!r}, and this node computes in class"
+                f" {own.name!r}: only nodes of the same class get the same question and answer"
+            )
+
+    async def _answer(self, explanation: Explanation, question: Question) -> None:
+        """Within a class: what this node's own engine answers."""
+
+        def answer(engine: ports.Engine) -> Output:
+            made = engine.answer(
+                question.prompt,
+                tokens_max=question.tokens_max,
+                temperature_milli=question.temperature_milli,
+                sampler_key=question.sampler_key,
+            )
+            return Output(made.tokens, made.finish, made.logits_sha256)
+
+        explanation.own = own = await self._use(answer, OWN)
+        explanation.own_output = own.digest(question.id)
+
+    async def _look_at(self, explanation: Explanation, question: Question, which: int, asked: Asked) -> None:
+        """One asked peer's answer. What it lacks is noted with it."""
+        finding = explanation.answers[asked.responder] = Finding()
+        explanation.judge_digest(asked, finding)
+        try:
+            output = await self._find(explanation, which, asked)
+            finding.output = output
+            judge = Judged(question, output, explanation.own)
+            try:
+                await self._use(partial(judge_answer, judge, finding), explanation.role)
+            finally:  # what no engine can score has a measure all the same
+                explanation.judge_measure(self._context.network, asked, finding)
+            for milli in explanation.worth_supposing(finding):
+                await self._use(partial(suppose, judge, finding, milli), explanation.role)
+            explanation.find_cause(self._context.network, asked, finding)
+        except _CannotSay as reason:
+            finding.missing = str(reason)
+            explanation.notes.append(f"{peer_id(asked.responder)}: {reason}")
+
+    # ------------------------------------------------------------ answers
+
+    async def _find(self, explanation: Explanation, which: int, asked: Asked) -> Output:
+        """The answer for which a receipt was given. Raises _CannotSay."""
+        audit, machine = explanation.audit, self._machine
+        known: list[Output | None] = [explanation.own]
+        if audit.challenger == machine.key:
+            known.append(machine.challenger.evidence.of(audit.epoch, audit.slot).get(asked.responder))
+        if asked.responder == machine.key:
+            known.append(machine.responder.known_output(audit.challenger, audit.question))
+        for output in known:
+            if output is not None and fits(output, asked, audit):
+                return output
+        for source in (audit.challenger, asked.responder):
+            if source != machine.key:
+                output = await self._fetch(source, encode_evidence_request(audit.key, which))
+                if output is not None and fits(output, asked, audit):
+                    return output
+        raise _CannotSay(
+            "its answer cannot be had: challenger and responder show it only while the audit is in dispute,"
+            " and only if they have it"
+        )
+
+    async def _fetch(self, source: bytes, request: bytes) -> Output | None:
+        found: Output | None = None
+        with trio.move_on_after(FETCH_S):
+            try:
+                found = decode_evidence(await self._network.fetch(source, request))
+            except (ports.AskFailed, DecodeError) as error:
+                log.debug("no evidence from %s: %s", source.hex()[:16], error)
+        return found
+
+    async def _use(self, do: Callable[[ports.Engine], _T], role: str) -> _T:
+        """Raises _CannotSay."""
+        try:
+            return await self._driver.use_engine(do, role=role)
+        except EngineBusy:
+            raise _CannotSay("the engine has too much to do") from None
+        except (RefereeUnavailable, ValueError) as error:
+            raise _CannotSay(str(error)) from None

@@ -1,0 +1,167 @@
+"""Why a node is not ready: one list of checks, which `/readyz`, `status` and the metrics share.
+
+A check looks at the node and returns a reason, as a sentence for its operator, or None.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from p2pverify.core.machine import Machine
+from p2pverify.core.roles.cut_maker import cut_due_ms
+from p2pverify.core.state.state import Member, State
+from p2pverify.node import ports
+from p2pverify.node.driver import Driver
+from p2pverify.node.journal import Journal
+from p2pverify.node.reports.signing import standstill
+
+FINAL_LAG_MAX = 3  # epochs, the age of the newest final cut from which a node is not ready
+PACE_EPOCHS = 3  # for which the engine's late jobs are held against it
+
+
+class Pace:
+    """How many of the engine's jobs were in time, and how many late or dropped, in the newest epochs."""
+
+    def __init__(self) -> None:
+        self._begins: deque[tuple[int, int, int]] = deque()  # epoch, and what there was when it was first looked at
+        self.in_time = 0
+        self.late = 0
+
+    def look(self, epoch: int, figures: Mapping[str, int]) -> None:
+        """Take the engine's figures since its start; at least once an epoch."""
+        late = figures["jobs late"] + figures["jobs dropped"]
+        in_time = figures["jobs done"] - figures["jobs late"]
+        if not self._begins or self._begins[-1][0] != epoch:
+            self._begins.append((epoch, in_time, late))
+        while self._begins[0][0] <= epoch - PACE_EPOCHS:
+            self._begins.popleft()
+        self.in_time = in_time - self._begins[0][1]
+        self.late = late - self._begins[0][2]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a check may look at."""
+
+    driver: Driver
+    network: ports.Network
+    journal: Journal
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def machine(self) -> Machine:
+        return self.driver.machine
+
+    @property
+    def latest(self) -> State:
+        """The newest final state."""
+        return self.machine.fold.latest
+
+    @property
+    def own(self) -> Member | None:
+        """This peer in the newest final state."""
+        return self.latest.members.get(self.machine.key)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch by this machine's clock; negative before the network begins."""
+        return self.machine.network.params.epoch_at(self.driver.now_ms())
+
+    @property
+    def cut_age_ms(self) -> int:
+        """Since the newest final cut was due; before there is one, since the first was. 0 before that."""
+        due_ms = cut_due_ms(self.machine.network.params, self.latest.epoch)
+        return max(0, self.driver.now_ms() - due_ms)
+
+
+def unready(node: Node) -> list[str]:
+    """Why a node is not ready, in the order of the checks; empty if it is."""
+    return [reason for check in CHECKS if (reason := check(node)) is not None]
+
+
+def _is_early(node: Node) -> str | None:
+    left_ms = node.machine.network.params.genesis_ms - node.driver.now_ms()
+    return f"the network begins in {left_ms // 1000 + 1} s" if node.epoch < 0 else None
+
+
+def _stands_still(node: Node) -> str | None:
+    """Why nothing is signed, or soon will not be."""
+    return "; ".join(standstill(node.machine, node.driver.now_ms()).values()) or None
+
+
+def _misses_own_record(node: Node) -> str | None:
+    missing = node.machine.context.own_missing
+    if missing is None:
+        return None
+    return f"own record number {missing} is missing on disk: silent until other peers have sent it back"
+
+
+def _cannot_store(node: Node) -> str | None:
+    return node.machine.context.cannot_store or None
+
+
+def _is_convicted(node: Node) -> str | None:
+    own = node.own
+    if own is None or not own.is_convicted:
+        return None
+    return f"convicted in epoch {own.convicted_epoch}: {own.conviction}"
+
+
+def _is_forked(node: Node) -> str | None:
+    """By the newest final cut, or already by records that are held here."""
+    own, machine = node.own, node.machine
+    if own is not None and node.latest.epoch <= own.fork_until:
+        return f"own log forked: without weight until epoch {own.fork_until}"
+    if own is not None and not own.forks and machine.context.ledger.is_forked(machine.key):
+        return "own log forked: there are two records with one number"
+    return None
+
+
+def _is_alone(node: Node) -> str | None:
+    is_lone_founder = node.machine.network.founders == (node.machine.key,)
+    return None if node.network.neighbours() or is_lone_founder else "no neighbours"
+
+
+def _is_behind(node: Node) -> str | None:
+    """The engine's oldest job waits for longer than an epoch, or half of the jobs were late."""
+    figures = node.driver.engine_statistics()
+    oldest_ms, waiting = figures["oldest waiting ms"], figures["jobs waiting"]
+    if oldest_ms > node.machine.network.params.epoch_ms:
+        return f"the engine is behind: {waiting} jobs wait, the oldest for {oldest_ms // 1000} s"
+    late, in_time = node.pace.late, node.pace.in_time
+    if late and late >= in_time:
+        return f"the engine is behind: {late} of {late + in_time} jobs were late in the last {PACE_EPOCHS} epochs"
+    return None
+
+
+def has_no_final_cut(node: Node, since_ms: int = 0) -> str | None:
+    """`since_ms` is a Unix time before which nothing is held against it."""
+    age_ms = min(node.cut_age_ms, node.driver.now_ms() - since_ms)
+    if age_ms <= FINAL_LAG_MAX * node.machine.network.params.epoch_ms:
+        return None
+    return f"no final cut in the last {FINAL_LAG_MAX} epochs"
+
+
+def _is_no_member(node: Node) -> str | None:
+    own = node.own
+    return "not a member in the newest final cut" if own is None or not own.active else None
+
+
+def _has_faults(node: Node) -> str | None:
+    return "internal faults; see the log" if node.driver.statistics().get("internal faults") else None
+
+
+#: In the order in which the reasons are told.
+CHECKS: tuple[Callable[[Node], str | None], ...] = (
+    _is_early,
+    _stands_still,
+    _misses_own_record,
+    _cannot_store,
+    _is_convicted,
+    _is_forked,
+    _is_alone,
+    has_no_final_cut,
+    _is_behind,
+    _is_no_member,
+    _has_faults,
+)

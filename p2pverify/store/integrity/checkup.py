@@ -1,0 +1,125 @@
+"""Whether all that a home's database holds is what was written. Nothing is changed; the node may run meanwhile."""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.records.envelope import NO_PREV, decode_record
+from p2pverify.node.journal import decode_output, decode_stored_evidence
+from p2pverify.store import schema
+from p2pverify.store.errors import is_damage, translated
+from p2pverify.store.integrity.inspection import fault_of, is_described
+from p2pverify.store.reading import reading, stored_rows
+
+_FAULTS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not what was written: `kind` is "file", "record", "missing", "answer" or "evidence".
+
+    `author` is a public key and `number` a place in its log, where the fault is of one record.
+    """
+
+    kind: str
+    reason: str
+    record: bytes | None = None
+    author: bytes | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """What a database holds, and what of it is damaged."""
+
+    network: bytes
+    own: bytes
+    records: int
+    own_records: int
+    answers: int
+    evidence: int
+    faults: tuple[Fault, ...]
+    faults_more: int  # beyond _FAULTS_MAX
+
+
+class _Faults:
+    def __init__(self) -> None:
+        self.found: list[Fault] = []
+        self.more = 0
+
+    def add(self, fault: Fault) -> None:
+        if len(self.found) < _FAULTS_MAX:
+            self.found.append(fault)
+        else:
+            self.more += 1
+
+
+def check_up(database: Path, network_id: bytes | None, own: bytes) -> Checkup:
+    """Read a database from end to end. Raises StoreError for one of another network or peer, or that is none."""
+    faults = _Faults()
+    with translated(database):
+        try:
+            with reading(database) as connection:
+                schema.check_kind(connection, database)
+                lines = schema.find_faults(connection, database)
+                for line in lines:
+                    faults.add(Fault("file", line))
+                if schema.are_of_indexes(lines):
+                    return _walk(connection, faults, network_id, own)
+                faults.add(Fault("file", "its rows were not read, since they may be anything"))
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if not is_damage(error):
+                raise
+            faults.add(Fault("file", f"it cannot be read to its end ({error})"))
+    return Checkup(network_id or b"", own, 0, 0, 0, 0, tuple(faults.found), faults.more)
+
+
+def _walk(connection: sqlite3.Connection, faults: _Faults, network_id: bytes | None, own: bytes) -> Checkup:
+    network, key = schema.owner(connection)
+    schema.check_owner(connection, network_id or network, own)
+    records, own_records = _walk_records(connection, key, faults)
+    answers = evidence = 0
+    for requester, question, data in connection.execute("SELECT requester, question, response FROM answers"):
+        answers += 1
+        try:
+            decode_output(requester, question, data)
+        except DecodeError as error:
+            faults.add(Fault("answer", f"to question {question.hex()[:16]} of {peer_id(requester)}: {error.reason}"))
+    for epoch, slot, responder, data in connection.execute("SELECT epoch, slot, responder, answer FROM evidence"):
+        evidence += 1
+        try:
+            decode_stored_evidence(epoch, slot, responder, data)
+        except DecodeError as error:
+            faults.add(Fault("evidence", f"of {peer_id(responder)} in slot {slot} of epoch {epoch}: {error.reason}"))
+    return Checkup(network, key, records, own_records, answers, evidence, tuple(faults.found), faults.more)
+
+
+def _walk_records(connection: sqlite3.Connection, own: bytes, faults: _Faults) -> tuple[int, int]:
+    """Each row by itself, then what is missing between them. Returns how many rows there are, and how many own ones."""
+    records = own_records = 0
+    held: set[bytes] = set()
+    awaited: dict[bytes, tuple[bytes, int]] = {}  # id of a record -> author and number of the one that follows it
+    own_log = connection.execute("SELECT seq, id FROM own_log ORDER BY seq").fetchall()
+    for row in stored_rows(connection):
+        records += 1
+        reason = fault_of(row)
+        if reason is None:
+            record = decode_record(row.data)
+            held.add(record.id)
+            if record.header.prev != NO_PREV:
+                awaited[record.header.prev] = (record.author, record.seq)
+            own_records += record.author == own
+            reason = None if is_described(row, record) else "the columns beside it are not its own"
+        if reason is not None:
+            faults.add(Fault("record", reason, row.id, row.author, row.seq))
+            held.add(row.id)  # named once
+    for before, (author, seq) in awaited.items():
+        if before not in held:
+            faults.add(Fault("missing", "the record is not in the database", before, author, seq - 1))
+            held.add(before)
+    for seq, record_id in own_log:
+        if record_id not in held:
+            faults.add(Fault("missing", "the record is not in the database", record_id, own, seq))
+    return records, own_records

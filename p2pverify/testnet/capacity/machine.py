@@ -1,0 +1,117 @@
+"""Measuring the machine that a testnet's peers will share: its cores, its speed with what else runs on it, its memory.
+
+Whoever runs alone on a machine finds it faster than peers will that keep all cores busy. So the other cores are made to
+work meanwhile, and CPU time is held against the clock: what other programs took, or the host of a virtual machine, is
+not there for the peers either.
+"""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter, process_time
+
+from p2pverify.core.encoding import canon, sign
+from p2pverify.engine.registry import open_engine
+from p2pverify.testnet.capacity.load import EXACT_TOKENS, Machine
+from p2pverify.testnet.plan import Plan
+from p2pverify.testnet.scenario import EngineKind
+
+#: More would take long to start and tell no more.
+_BUSY_MAX = 15
+#: Until its standard input ends, which it does when this process does, however it ends.
+_BUSY = "import select\nwhile not select.select([0], [], [], 0)[0]:\n    for _ in range(10000): pass"
+_ROUNDS = 2000
+#: What these rounds take on the machine by which `load` was measured, idle.
+_REFERENCE_S = 0.128
+_ANSWERS = 2
+_SHARE_MIN = 0.02
+_CGROUP = Path("/sys/fs/cgroup")
+_MEMINFO = Path("/proc/meminfo")
+
+
+def measure(plan: Plan) -> Machine:
+    """Measure. Blocks for one or two seconds with a language model. Raises EngineUnavailable."""
+    cores = usable_cores()
+    with _others_busy(min(_BUSY_MAX, math.ceil(cores) - 1)):
+        began, began_cpu = perf_counter(), process_time()
+        slowness = _chore_s() / _REFERENCE_S
+        token_s = _token_s(plan)
+        wall_s, cpu_s = perf_counter() - began, process_time() - began_cpu
+    # As many busy processes as there are cores, ours one of them, got this share of the time.
+    share = min(1.0, max(_SHARE_MIN, cpu_s / wall_s))
+    return Machine(cores, token_s, slowness, cores / share - cores)
+
+
+def usable_cores(cgroup: Path = _CGROUP) -> float:
+    """The cores that this process may use: those it may run on, and no more than its container is granted."""
+    cores = float(len(os.sched_getaffinity(0)))
+    try:
+        quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
+        return cores if quota == "max" else min(cores, int(quota) / int(period))
+    except (OSError, ValueError):
+        return cores
+
+
+def available_mb(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> float:
+    """Memory in MB that can be had without swapping, and no more than the container is granted; inf if unknown."""
+    found = [math.inf]
+    try:
+        lines = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
+        found.append(int(lines["MemAvailable"].split()[0]) * 1024 / 1e6)
+    except (OSError, ValueError, KeyError):
+        pass
+    try:
+        most, used = ((cgroup / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
+        found.append((int(most) - int(used)) / 1e6)
+    except (OSError, ValueError):  # "max" is no number
+        pass
+    return min(found)
+
+
+@contextmanager
+def _others_busy(count: int) -> Iterator[None]:
+    """So many processes that do nothing, as fast as they can."""
+    command = [sys.executable, "-I", "-S", "-c", _BUSY]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.communicate()
+
+
+def _chore_s() -> float:
+    """CPU seconds for what peers mostly do: reading records and checking signatures."""
+    seed = bytes(32)
+    key = sign.public_key(seed)
+    data = canon.encode(["p2pverify/1", bytes(32), bytes(32), 7, [[number, bytes(32)] for number in range(8)]])
+    signature = sign.sign(seed, data)
+    began = process_time()
+    for _ in range(_ROUNDS):
+        canon.decode(data, size_max=4096, depth_max=6)
+        sign.verify(key, data, signature)
+    return process_time() - began
+
+
+def _token_s(plan: Plan) -> float:
+    """CPU seconds for one token of llama.cpp, in answers as long as the plan's, prompts and all."""
+    kinds = {peer.path.engine for peer in plan.peers}
+    kind: EngineKind = "llama" if "llama" in kinds else "exact" if "exact" in kinds else "toy"
+    prompt_tokens, answer_tokens = plan.rules["prompt_tokens"], plan.rules["answer_tokens"]
+    engine = open_engine(kind)
+    try:
+        began = process_time()
+        for number in range(_ANSWERS):
+            prompt = engine.write_prompt(bytes([number]) * 16, prompt_tokens)
+            key = bytes([number]) * 32
+            engine.answer(prompt, tokens_max=answer_tokens, temperature_milli=800, sampler_key=key)
+        spent = process_time() - began
+    finally:
+        engine.close()
+    return spent / (_ANSWERS * (prompt_tokens + answer_tokens)) / (EXACT_TOKENS if kind == "exact" else 1.0)

@@ -1,0 +1,174 @@
+"""Plays the whole book, on several cores, and collects what came of each cheat."""
+
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from p2pverify.core.contract.network import Across, TestSteps
+from p2pverify.engine.calibrate.producers import Producer
+from p2pverify.engine.calibrate.run import UNKNOWN, Path
+from p2pverify.engine.cheats.spec import parse_spec
+from p2pverify.testnet.casebook import work
+from p2pverify.testnet.casebook.answers import Bench, Outcome, Subject
+from p2pverify.testnet.casebook.entries import CROWDS, NUMERIC, RATES, SIMULATED, Numeric, Simulated
+from p2pverify.testnet.casebook.rows import (
+    By,
+    HonestRow,
+    NumericRow,
+    SimulatedRow,
+    honest_row,
+    numeric_row,
+    simulated_row,
+)
+from p2pverify.testnet.casebook.trials import TRIALS
+from p2pverify.testnet.casebook.worlds import HONEST_PPM, Played, play_world, steps_for
+
+Progress = Callable[[str, int, int], None]
+RENTED = "rented"  # whose answers are those of an honest engine, on another machine
+
+
+@dataclass(frozen=True, slots=True)
+class BookPlan:
+    """How much is played. `paths` are the numeric paths of honest peers; `bounds` by engine and numeric path are the
+    thresholds of a path's answers, that of UNKNOWN those of all others. Every simulated cheat is played with as many
+    seeds as `worlds` says, a crowd with one.
+    """
+
+    bench: Bench
+    paths: tuple[str, ...]
+    bounds: Mapping[Path, Across]
+    numeric: tuple[Numeric, ...] = NUMERIC
+    simulated: tuple[Simulated, ...] = SIMULATED
+    crowds: tuple[Simulated, ...] = CROWDS
+    worlds: int = 2
+    warm: int = 100
+    trials: int = TRIALS
+    processes: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """All rows."""
+
+    plan: BookPlan
+    numeric: tuple[NumericRow, ...]
+    honest: tuple[HonestRow, ...]
+    simulated: tuple[SimulatedRow, ...]
+
+
+def play_book(plan: BookPlan, progress: Progress | None = None) -> Book:
+    """Play it all. In which order things are done changes nothing. Raises EngineUnavailable."""
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(plan.processes, context) as pool,
+        ProcessPoolExecutor(1, context) as referee,
+        ThreadPoolExecutor(1) as paths,
+    ):
+        try:
+            return _Playing(plan, progress, pool, referee, paths).book()
+        except BaseException:
+            for one in (pool, referee, paths):
+                one.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Playing:
+    """One run: what was handed to other processes, and what came back."""
+
+    def __init__(
+        self,
+        plan: BookPlan,
+        progress: Progress | None,
+        pool: ProcessPoolExecutor,
+        referee: ProcessPoolExecutor,
+        paths: ThreadPoolExecutor,
+    ) -> None:
+        self._plan = plan
+        self._progress = progress
+        self._pool = pool
+        self._referee = referee
+        self._paths = paths
+        self._done = 0
+        self._all = 1
+
+    def book(self) -> Book:
+        plan = self._plan
+        preparing = self._pool.submit(work.prepare, plan.bench)
+        worlds = self._worlds()
+        self._all += len(worlds) + len(plan.numeric) + len(plan.paths)
+        prepared = preparing.result()
+        self._count("questions")
+        paths = {path: self._paths.submit(self._witness, path, prepared) for path in plan.paths}
+        cheats = {entry: self._judge(entry, prepared) for entry in plan.numeric}
+        names: dict[Future[Any], str] = {future: f"honest {path}" for path, future in paths.items()}
+        names |= {future: entry.kind for entry, future in cheats.items()}
+        names |= dict.fromkeys(worlds, "simulated")
+        for done in as_completed(names):
+            done.result()
+            self._count(names[done])
+        honest = {path: future.result() for path, future in paths.items()}
+        played = [future.result() for future in worlds]
+        return Book(
+            plan,
+            tuple(row for entry, task in cheats.items() for row in self._rows(entry, task.result(), honest)),
+            tuple(self._honest(path, found) for path, found in honest.items()),
+            tuple(
+                simulated_row(entry, [one for one in played if one.entry == entry])
+                for entry in (*plan.simulated, *plan.crowds)
+            ),
+        )
+
+    def _worlds(self) -> list[Future[Played]]:
+        """What is simulated, the longest first."""
+        plan = self._plan
+        crowds = [(entry, plan.bench.seed) for entry in reversed(plan.crowds)]
+        others = [(entry, plan.bench.seed + number) for entry in plan.simulated for number in range(plan.worlds)]
+        return [self._pool.submit(play_world, entry, seed) for entry, seed in (*crowds, *others)]
+
+    def _judge(self, entry: Numeric, prepared: work.Prepared) -> Future[work.Witnessed]:
+        bench = self._plan.bench
+        cheat = None if entry.kind == RENTED else parse_spec(entry.kind)
+        warm = replace(bench, seed=bench.seed + 1, questions=self._plan.warm) if entry.warm else None
+        return self._pool.submit(work.judge, bench, Subject(self._plan.paths[0], cheat), prepared, warm)
+
+    def _witness(self, path: str, prepared: work.Prepared) -> work.Witnessed:
+        """An honest peer on a path. Its engine has a process of its own, as one can load only one build of llama.cpp
+        beside the wheel's."""
+        bench = self._plan.bench
+        with Producer(partial(bench.open, path)) as producer:
+            told = tuple(producer.answers(prepared.questions))
+        return self._referee.submit(work.judge_told, bench, producer.info, told, prepared).result()
+
+    def _bounds(self, found: work.Witnessed) -> Across:
+        bounds = self._plan.bounds
+        return bounds.get((found.info.engine, found.info.numeric_path)) or bounds[UNKNOWN]
+
+    def _rows(self, entry: Numeric, lies: work.Witnessed, paths: Mapping[str, work.Witnessed]) -> list[NumericRow]:
+        """A lie in each way to judge it, at each rate."""
+        honest, bounds = paths[self._plan.paths[0]], self._bounds(lies)
+        in_class = tuple([one.in_class() for one in found.judged] for found in (lies, honest))
+        across = tuple([one.across(bounds) for one in found.judged] for found in (lies, honest))
+        are_lies = [not (entry.sampled and one.greedy) for one in lies.judged]
+        ways: tuple[tuple[By, Sequence[list[Outcome]], TestSteps], ...] = (
+            ("class", in_class, steps_for(HONEST_PPM)),
+            ("across", across, steps_for(bounds.honest_ppm)),
+        )
+        return [
+            numeric_row(
+                entry, by, rate, outcomes, are_lies, steps, seed=self._plan.bench.seed, trials=self._plan.trials
+            )
+            for by, outcomes, steps in ways
+            for rate in RATES
+        ]
+
+    def _honest(self, path: str, found: work.Witnessed) -> HonestRow:
+        bounds = self._bounds(found)
+        return honest_row(path, found.judged, bounds, steps_for(bounds.honest_ppm), seed=self._plan.bench.seed)
+
+    def _count(self, what: str) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(what, self._done, self._all)

@@ -1,0 +1,142 @@
+"""What stands in the book: each way to cheat, how it is judged, and what must become of it.
+
+Those of `NUMERIC` are lies of an engine, played with real answers. Those of `SIMULATED` bend the protocol, and are
+played in the simulated world; what must become of them is in `world.fates`.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.testnet.world.liars.expectations import FATES
+
+RATES = (1.0, 0.5, 0.2, 0.1, 0.05)
+#: So many peers are a crowd, which is played in its own way.
+CROWD_PEERS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Numeric:
+    """An engine's lie. `in_class` and `across` are the shares of its false answers that one audit is to find: None
+    where nothing is promised, or 0 if it cannot be found, with the reason in `why`. `warm`: it has answered other
+    questions before. `sampled`: it lies about the sampler, so its greedy answers are no lies.
+    """
+
+    kind: str
+    what: str
+    in_class: float | None = 1.0
+    across: float | None = 0.99
+    why: str = ""
+    warm: bool = False
+    sampled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """A way to bend the protocol: how many of how many peers do it, at which rate, for how long it is played, and
+    in how many determinism classes: with one judged by digests, with more also across classes.
+
+    `founders`: the hostile ones have weight from the start.
+    """
+
+    kind: str
+    peers: int = 13
+    hostile: int = 1
+    rate: float = 1.0
+    epochs: int = 24
+    founders: bool = False
+    onset_epoch: int = 0
+    classes: int = 1
+    why: str = ""
+
+    @property
+    def is_crowd(self) -> bool:
+        return self.peers >= CROWD_PEERS
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether the hostile ones can keep cuts from being certified: then only provisional views convict them."""
+        return self.founders and 3 * self.hostile >= self.peers
+
+    @property
+    def reason(self) -> str:
+        return self.why or FATES[self.kind].why
+
+
+GREEDY = "Greedy answers have no seed and no temperature to get wrong; FOUND counts the others."
+
+FREE_RIDE = (
+    "Its answers are right. Who has another machine of the same model do the work cannot be told from one that does it "
+    "itself, but by how long it takes."
+)
+
+NUMERIC: tuple[Numeric, ...] = (
+    Numeric("prune", "leaves out 6 of 30 layers"),
+    Numeric(
+        "quantize:q8_0",
+        "Q8_0 for Q4_1",
+        1.0,
+        0.0,
+        "Its answers differ from the promised model's by no more than those of another CPU do.",
+    ),
+    Numeric("quantize:q5_0", "Q5_0 for Q4_1", 1.0, 0.95),
+    Numeric("quantize:q4_0", "Q4_0 for Q4_1"),
+    Numeric("quantize:q3", "3 bits for Q4_1"),
+    Numeric("other-model", "other weights"),
+    Numeric("canned", "the answer to another prompt"),
+    Numeric(
+        "cache",
+        "remembered answers to near prompts",
+        None,
+        None,
+        "It lies only where it remembers something near, and is right otherwise: its rate is that of its hits.",
+        warm=True,
+    ),
+    Numeric("truncate", "stops halfway"),
+    Numeric("wrong-seed", "another seed", 1.0, 0.99, GREEDY, sampled=True),
+    Numeric("temperature", "1.0 for 0.8", 0.95, 0.95, GREEDY, sampled=True),
+    Numeric("system-prompt", "hidden instructions", 1.0, 0.95),
+    Numeric("garbage", "runs no model"),
+    Numeric("prefill-evidence", "a cheaper model's answers, with the real one's logits"),
+    Numeric("rented", "has another machine of the model answer, over a back door", 0.0, 0.0, FREE_RIDE),
+)
+
+SIMULATED: tuple[Simulated, ...] = (
+    Simulated("wrong", epochs=24),
+    Simulated("wrong", rate=0.2, epochs=72),
+    Simulated("wrong", peers=14, epochs=32, classes=4),
+    Simulated("sleeper", onset_epoch=8, epochs=32),
+    Simulated("duplicate-aware", hostile=3, epochs=32),
+    Simulated("copier", hostile=3, epochs=32),
+    Simulated("colluders", hostile=3, epochs=32),
+    Simulated("proxy"),
+    Simulated("lazy-challenger"),
+    Simulated("lazy-voter"),
+    Simulated("withholder"),
+    Simulated("duty-withholder"),
+    Simulated("slanderer"),
+    Simulated("mute-slanderer"),
+    Simulated("equivocator"),
+    Simulated("forker"),
+    Simulated("backdater"),
+    Simulated("dribbler"),
+    Simulated("replayer"),
+    Simulated("hostile-proposer", epochs=40, founders=True),
+    Simulated("double-signer", epochs=40, founders=True),
+    Simulated("non-signer", hostile=4, founders=True),
+    Simulated("key-grinder"),
+    Simulated("sybils", hostile=3),
+    Simulated("eclipse"),
+    Simulated("spammer"),
+    Simulated("silent"),
+    Simulated("slow-hardware", peers=8, epochs=48, founders=True),
+)
+
+_BLOCKING = (
+    "With 40 % of the weight they keep the cut from being certified that convicts them, and with it all that follows. "
+    "Every honest peer's provisional view convicts them."
+)
+CROWDS: tuple[Simulated, ...] = (
+    Simulated("stalling-colluders", 100, 30, 1.0, 30, founders=True),
+    Simulated("stalling-colluders", 100, 30, 0.2, 44, founders=True),
+    Simulated("stalling-colluders", 100, 40, 1.0, 30, founders=True, why=_BLOCKING),
+    Simulated("stalling-colluders", 100, 40, 0.2, 44, founders=True, why=_BLOCKING),
+)

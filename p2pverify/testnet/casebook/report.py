@@ -1,0 +1,230 @@
+"""The book as people and programs read it: one table with a few lines below, and a JSON document."""
+
+from collections.abc import Iterator, Sequence
+
+from p2pverify.core.state.score import interval_ppm
+from p2pverify.testnet.casebook.book import Book
+from p2pverify.testnet.casebook.rows import CONVICTED, HonestRow, NumericRow, SimulatedRow
+from p2pverify.testnet.world.liars.expectations import MILLION
+
+SCHEMA = "p2pverify/cheat-book/1"
+HEADERS = ("CHEAT", "RATE", "JUDGED", "FATE", "FOUND", "EXPECTED", "AUDITS", "95 %", "MISSED", "HONEST CONVICTED")
+#: Rates that the table shows; the document has them all.
+TABLE_RATES = (1.0, 0.2)
+LOW, HIGH = 0.025, 0.975
+
+
+def rows(book: Book) -> list[Sequence[object]]:
+    """The table's rows, as in HEADERS."""
+    found: list[Sequence[object]] = [_numeric(row) for row in book.numeric if row.rate in TABLE_RATES]
+    found += [_simulated(row) for row in book.simulated]
+    found += [_honest(row) for row in book.honest]
+    return found
+
+
+def _numeric(row: NumericRow) -> Sequence[object]:
+    audits = row.measured
+    spread = None if not audits.audits else f"{audits.quantile(LOW)}-{audits.quantile(HIGH)}"
+    return (
+        row.entry.kind,
+        f"{row.rate:g}",
+        row.by,
+        row.fate,
+        f"{row.found}/{row.asked}",
+        _short(row.expected),
+        _short(audits.mean),
+        spread,
+        f"{audits.missed}/{audits.trials}",
+        None,
+    )
+
+
+def _simulated(row: SimulatedRow) -> Sequence[object]:
+    mean = sum(row.audits) / len(row.audits) if row.audits else None
+    blocking = row.entry.is_blocking
+    return (
+        name_of(row),
+        f"{row.entry.rate:g}",
+        "simulated",
+        "provisional" if blocking else row.fate,
+        f"{row.provisional if blocking else row.shown}/{row.hostile}",
+        _short(row.expected),
+        _short(mean),
+        f"{row.audits[0]}-{row.audits[-1]}" if row.audits else None,
+        f"{row.missed}/{row.hostile}",
+        row.honest_convicted,
+    )
+
+
+def _honest(row: HonestRow) -> Sequence[object]:
+    name = f"(honest: {row.path})"
+    return (
+        name,
+        None,
+        "across",
+        "trusted",
+        f"{row.found}/{row.asked}",
+        None,
+        None,
+        None,
+        None,
+        f"{row.convicted}/{row.peers}",
+    )
+
+
+def name_of(row: SimulatedRow) -> str:
+    """A simulated cheat's name; of a crowd with its share, and with the number of classes if there are several."""
+    entry = row.entry
+    if entry.classes > 1:
+        return f"{entry.kind} ({entry.classes} classes)"
+    return f"{entry.kind} ({entry.hostile} of {entry.peers})" if entry.hostile > 1 else entry.kind
+
+
+def _short(value: float | None) -> str | None:
+    return None if value is None else f"{value:.1f}"
+
+
+def notes(book: Book) -> list[str]:
+    """Why what is not caught is not, once each, and what else is to be known."""
+    # What is not caught stands first.
+    found = {row.entry.kind: row.entry.why for row in book.numeric if row.fate != CONVICTED and row.entry.why}
+    found |= {row.entry.kind: row.entry.why for row in book.numeric if row.entry.why}
+    found |= {name_of(row): row.entry.reason for row in book.simulated if row.fate != CONVICTED or row.entry.why}
+    lines = [f"{name}: {why}" for name, why in found.items()]
+    lines += [
+        f"{name_of(row)} at rate {row.entry.rate:g}: convicted in provisional views {row.provisional}, in final ones "
+        f"{row.convicted}"
+        for row in book.simulated
+        if row.entry.is_blocking
+    ]
+    return lines
+
+
+def summary(book: Book) -> str:
+    """The lines below the table."""
+    plan = book.plan
+    shape = plan.bench.shape
+    played = (
+        f"class, across: {plan.bench.questions} held-out questions of up to {shape.answer_tokens} tokens to real "
+        f"engines (seed {plan.bench.seed}); audits until conviction are {plan.trials} plays of the test over what came "
+        "out, and 95 % is the middle 95 % of them"
+    )
+    lines = [
+        played,
+        f"simulated: {plan.worlds} worlds each; 95 % is the least and the greatest number",
+        *(
+            f"honest, {row.path}: {row.peers} peers with {row.audits} audits each, put together from measured margins: "
+            f"{row.alarms} false alarms"
+            for row in book.honest
+        ),
+        *notes(book),
+        *(f"broken: {fault}" for fault in faults(book)),
+    ]
+    return "\n".join([*lines, f"verdict: {'fail' if faults(book) else 'pass'}"])
+
+
+def faults(book: Book) -> list[str]:
+    """What did not come out as it must: sentences."""
+    return [*_numeric_faults(book), *_simulated_faults(book)]
+
+
+def _numeric_faults(book: Book) -> Iterator[str]:
+    for row in book.numeric:
+        promised = row.entry.in_class if row.by == "class" else row.entry.across
+        high = interval_ppm(row.found, row.asked - row.found)[1]
+        if row.rate == 1 and promised and high < promised * MILLION:
+            yield f"{row.entry.kind} is found ({row.by}) in {row.found} of {row.asked} answers, not in {promised:.0%}"
+        missed = row.measured.missed
+        if row.rate == 1 and row.fate == CONVICTED and missed:
+            yield f"{row.entry.kind} at rate 1 is missed ({row.by}) in {missed} of {row.measured.trials} plays"
+    for honest in book.honest:
+        if honest.convicted:
+            yield f"{honest.convicted} of {honest.peers} honest peers on {honest.path} are convicted"
+
+
+def _simulated_faults(book: Book) -> Iterator[str]:
+    for row in book.simulated:
+        for fault in row.broken:
+            yield f"{name_of(row)}: {fault}"
+        if row.honest_convicted:
+            yield f"{name_of(row)}: {row.honest_convicted} honest peers are convicted"
+        found = row.provisional if row.entry.is_blocking else row.convicted
+        if row.entry.is_crowd and found < row.hostile:
+            yield f"{name_of(row)} at rate {row.entry.rate:g}: {found} of {row.hostile} are convicted"
+
+
+def document(book: Book) -> dict[str, object]:
+    """The JSON document. Rates are shares of 1; what is not known is null."""
+    plan = book.plan
+    return {
+        "schema": SCHEMA,
+        "seed": plan.bench.seed,
+        "engine": plan.bench.engine,
+        "referee": plan.bench.referee,
+        "questions": plan.bench.questions,
+        "answer_tokens": plan.bench.shape.answer_tokens,
+        "trials": plan.trials,
+        "numeric": [_numeric_item(row) for row in book.numeric],
+        "simulated": [_simulated_item(row) for row in book.simulated],
+        "honest": [_honest_item(row) for row in book.honest],
+        "faults": faults(book),
+        "verdict": "fail" if faults(book) else "pass",
+    }
+
+
+def _numeric_item(row: NumericRow) -> dict[str, object]:
+    low, high = interval_ppm(row.found, row.asked - row.found)
+    return {
+        "cheat": row.entry.kind,
+        "what": row.entry.what,
+        "rate": row.rate,
+        "judged": row.by,
+        "fate": row.fate,
+        "answers": row.asked,
+        "found": row.found,
+        "inconclusive": row.unclear,
+        "found_interval": [low / MILLION, high / MILLION],
+        "expected_audits": row.expected,
+        "mean_audits": row.measured.mean,
+        "audits_interval": [row.measured.quantile(LOW), row.measured.quantile(HIGH)],
+        "trials": row.measured.trials,
+        "missed": row.measured.missed,
+        "why": row.entry.why,
+    }
+
+
+def _simulated_item(row: SimulatedRow) -> dict[str, object]:
+    return {
+        "cheat": row.entry.kind,
+        "rate": row.entry.rate,
+        "judged": "simulated",
+        "fate": row.fate,
+        "worlds": row.worlds,
+        "peers": row.entry.peers,
+        "classes": row.entry.classes,
+        "hostile": row.hostile,
+        "convicted": row.convicted,
+        "convicted_provisionally": row.provisional,
+        "shown": row.shown,
+        "missed": row.missed,
+        "expected_audits": row.expected,
+        "audits": list(row.audits),
+        "honest_convicted": row.honest_convicted,
+        "broken": list(row.broken),
+        "why": row.entry.reason,
+    }
+
+
+def _honest_item(row: HonestRow) -> dict[str, object]:
+    return {
+        "path": row.path,
+        "judged": "across",
+        "answers": row.asked,
+        "mismatches": row.found,
+        "inconclusive": row.unclear,
+        "mean_micronats": row.mean_micronats,
+        "simulated_peers": row.peers,
+        "audits_each": row.audits,
+        "false_alarms": row.alarms,
+        "convicted": row.convicted,
+    }

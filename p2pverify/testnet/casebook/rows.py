@@ -1,0 +1,150 @@
+"""The book's rows: what is expected of each cheat, and what was measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from p2pverify.core.contract.network import Across, TestSteps
+from p2pverify.testnet.casebook.answers import Judged, Outcome
+from p2pverify.testnet.casebook.entries import Numeric, Simulated
+from p2pverify.testnet.casebook.trials import HONEST_AUDITS, HONEST_PEERS, Convictions, MarginPool, play, play_honest
+from p2pverify.testnet.casebook.worlds import HONEST_PPM, Played, steps_for
+from p2pverify.testnet.processes.conviction import Chances, lies_at, mean_audits
+from p2pverify.testnet.world.liars.expectations import FATES, MILLION
+
+By = Literal["class", "across"]
+CONVICTED, NOT_CAUGHT, DEPENDS = "convicted", "not caught", "by its hits"
+
+
+@dataclass(frozen=True, slots=True)
+class NumericRow:
+    """One engine's lie at one rate, judged in one way.
+
+    Of its false answers `found` of `asked` were dissents and `unclear` neither that nor agreements. `expected` are the
+    audits until conviction if as many are found as promised, `measured` those that were played.
+    """
+
+    entry: Numeric
+    by: By
+    rate: float
+    fate: str
+    asked: int
+    found: int
+    unclear: int
+    expected: float | None
+    measured: Convictions
+
+
+@dataclass(frozen=True, slots=True)
+class HonestRow:
+    """Honest peers of one numeric path, judged by the referee.
+
+    Of `asked` answers `found` were called mismatches and `unclear` neither; `mean_micronats` is a token's mean margin.
+    Of `peers` with `audits` audits each, put together from their margins, `alarms` audits were mismatches and
+    `convicted` peers convicted.
+    """
+
+    path: str
+    asked: int
+    found: int
+    unclear: int
+    mean_micronats: int
+    peers: int
+    audits: int
+    alarms: int
+    convicted: int
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedRow:
+    """One way to bend the protocol: what became of it, over all worlds that were played."""
+
+    entry: Simulated
+    fate: str
+    worlds: int
+    hostile: int
+    convicted: int
+    provisional: int
+    shown: int
+    missed: int
+    expected: float | None
+    audits: tuple[int, ...]
+    honest_convicted: int
+    broken: tuple[str, ...]
+
+
+def numeric_row(
+    entry: Numeric,
+    by: By,
+    rate: float,
+    outcomes: Sequence[Sequence[Outcome]],
+    are_lies: Sequence[bool],
+    steps: TestSteps,
+    *,
+    seed: int,
+    trials: int,
+) -> NumericRow:
+    """Play a lie at a rate. `outcomes` are those of its answers, of which `are_lies` says which are false, and those of
+    honest ones.
+    """
+    told, honest = outcomes
+    lies = [outcome for outcome, is_lie in zip(told, are_lies, strict=True) if is_lie]
+    promised = entry.in_class if by == "class" else entry.across
+    fate = DEPENDS if promised is None else CONVICTED if promised else NOT_CAUGHT
+    expected = None
+    if promised:
+        share = rate * len(lies) / len(told)
+        expected = mean_audits(steps, lies_at(share, Chances(promised, 1 - promised), Chances(0.0, 1.0)))
+    return NumericRow(
+        entry,
+        by,
+        rate,
+        fate,
+        len(lies),
+        lies.count(Outcome.DISSENT),
+        lies.count(Outcome.NOTHING),
+        expected,
+        play(steps, told, honest, rate, seed=seed, trials=trials),
+    )
+
+
+def honest_row(path: str, judged: Sequence[Judged], bounds: Across, steps: TestSteps, *, seed: int) -> HonestRow:
+    """Judge honest answers, and play many more of their kind."""
+    outcomes = [one.across(bounds) for one in judged]
+    pool = MarginPool(judged, bounds, seed)
+    alarms, convicted = play_honest(pool, steps, HONEST_PEERS, HONEST_AUDITS)
+    margins = [margin for one in judged for margin in one.margins]
+    return HonestRow(
+        path,
+        len(outcomes),
+        outcomes.count(Outcome.DISSENT),
+        outcomes.count(Outcome.NOTHING),
+        sum(margins) // max(1, len(margins)),
+        HONEST_PEERS,
+        HONEST_AUDITS,
+        alarms,
+        convicted,
+    )
+
+
+def simulated_row(entry: Simulated, played: Sequence[Played]) -> SimulatedRow:
+    """What became of one entry, over the worlds in which it was played."""
+    rule = FATES[entry.kind]
+    expected = None
+    if rule.by == "dissent" and entry.classes == 1:
+        rate = rule.rate_ppm(round(entry.rate * MILLION)) / MILLION
+        expected = mean_audits(steps_for(HONEST_PPM), Chances(rate, 1 - rate))
+    return SimulatedRow(
+        entry,
+        rule.fate,
+        len(played),
+        sum(one.hostile for one in played),
+        sum(one.convicted for one in played),
+        sum(one.provisional for one in played),
+        sum(one.shown for one in played),
+        sum(one.missed for one in played),
+        expected,
+        tuple(sorted(count for one in played for count in one.audits)) if rule.by == "dissent" else (),
+        sum(one.honest_convicted for one in played),
+        tuple(fault for one in played for fault in one.broken),
+    )

@@ -1,0 +1,137 @@
+"""Plays the book's many-peer cheats in the simulated world, each alone among honest peers, with the usual oracles."""
+
+from dataclasses import dataclass
+
+from p2pverify.core.contract.network import TestSteps, test_steps
+from p2pverify.core.inference.speed import Fit
+from p2pverify.core.state.state import State
+from p2pverify.core.state.view import scores
+from p2pverify.testnet.casebook.entries import Simulated
+from p2pverify.testnet.world import ActorPlan, World, WorldPlan
+from p2pverify.testnet.world.liars.expectations import FATES, MILLION, shows
+from p2pverify.testnet.world.plan import HONEST
+
+#: The rules of these worlds. Epochs are long, as virtual time costs nothing.
+RULES = {
+    "epoch_ms": 10_000,
+    "slots_milli": 1000,
+    "panel_size": 2,
+    "prompt_tokens": 8,
+    "answer_tokens": 8,
+    "temperature_milli": 800,
+    "greedy_percent": 0,
+    "anchor_lag": 1,
+    "anchor_window": 4,
+    "duty_epochs": 8,
+    "dispute_epochs": 16,
+    "disputes_per_cut": 4,
+    "spot_check_permille": 20,
+    "fork_epochs": 64,
+    "cheat_ppm": 100_000,
+    "conviction_odds": 1_000_000,
+    "weight_changes_per_cut": 1,
+    "admission_epochs": 2,
+}
+HONEST_PPM = 1000
+#: A crowd has audits enough, and each of its disputes is a vote of many.
+CROWD_RULES = {**RULES, "slots_milli": 500, "disputes_per_cut": 2}
+#: For so long a crowd is played after its conviction: later cuts must contain the earlier ones.
+CROWD_EPOCHS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What became of the hostile peers of one world.
+
+    `convicted` are in a final view, `provisional` in the provisional view of an honest peer; `shown` bear the marks of
+    their fate, `missed` should and do not. `audits` are those from the onset until each conviction.
+    """
+
+    entry: Simulated
+    hostile: int
+    convicted: int
+    provisional: int
+    shown: int
+    missed: int
+    audits: tuple[int, ...]
+    honest_convicted: int
+    cuts: int
+    broken: tuple[str, ...]
+
+
+def plan_of(entry: Simulated, seed: int) -> WorldPlan:
+    """The plan of one world. All honest peers are founders; hostile ones are beside them, unless they are too."""
+    actor = ActorPlan(entry.kind, entry.hostile, round(entry.rate * MILLION), entry.onset_epoch, entry.founders)
+    return WorldPlan(
+        name=f"book-{entry.kind}",
+        seed=seed,
+        peers=entry.peers,
+        epochs=entry.epochs,
+        founders=entry.peers if entry.founders else entry.peers - entry.hostile,
+        members=entry.peers,
+        actors=(actor,),
+        rules=CROWD_RULES if entry.is_crowd else RULES,
+        honest_ppm=HONEST_PPM,
+        quantum_ms=200,
+        heartbeat_ms=5_000,
+        degree=3,
+        batch_ms=1,
+        sync_ms=6_000,
+        classes=entry.classes,
+        hardware="one machine",
+        beyond_third=entry.is_blocking,
+    )
+
+
+def steps_for(honest_ppm: int) -> TestSteps:
+    """The test in these worlds, of peers whose honest answers are dissents at this rate."""
+    return test_steps(honest_ppm, RULES["cheat_ppm"], RULES["conviction_odds"])
+
+
+def play_world(entry: Simulated, seed: int) -> Played:
+    """Play one world to its end; a crowd's only until some epochs after all of it are convicted."""
+    world = World(plan_of(entry, seed))
+    keys = [peer.key for peer in world.peers if peer.kind != HONEST]
+    before = dict.fromkeys(keys, 0)
+    epochs_over = 0
+
+    def is_over(epoch: int) -> bool:
+        nonlocal epochs_over
+        observer = world.honest[0].actor.machine
+        if epoch == entry.onset_epoch:
+            before.update((key, member.audits) for key in keys if (member := observer.fold.latest.members.get(key)))
+        state = observer.provisional(world.clock_ms) if entry.is_blocking else observer.fold.latest
+        epochs_over += _convicted(state, keys) == len(keys)
+        return entry.is_crowd and epochs_over > CROWD_EPOCHS
+
+    world.play(is_over)
+    observer = world.honest[0].actor.machine
+    final = observer.fold.latest
+    provisional = observer.provisional(world.clock_ms)
+    rule = FATES[entry.kind]
+    honest = [peer.key for peer in world.honest]
+    members = [final.members.get(key) for key in keys]
+    return Played(
+        entry,
+        len(keys),
+        _convicted(final, keys),
+        _convicted(provisional, keys),
+        _slow(world, final, keys) if rule.fate == "inconsistent" else sum(shows(rule, member) for member in members),
+        len(world.oracles.missed()),
+        tuple(
+            sorted(m.convicted_after - before[k] for k, m in zip(keys, members, strict=True) if m and m.is_convicted)
+        ),
+        _convicted(final, honest) + _convicted(provisional, honest),
+        final.index,
+        tuple(world.oracles.faults),
+    )
+
+
+def _slow(world: World, state: State, keys: list[bytes]) -> int:
+    """How many are found slower than the hardware that they claim, if no honest peer is."""
+    found = {s.peer for s in scores(world.network, state) if s.speed is not None and s.speed.fit is Fit.INCONSISTENT}
+    return len(found & set(keys)) if found <= set(keys) else 0
+
+
+def _convicted(state: State, keys: list[bytes]) -> int:
+    return sum(key in state.members and state.members[key].is_convicted for key in keys)

@@ -1,0 +1,1 @@
+"""Testnets of real processes: they are started, disturbed, watched and judged."""

@@ -1,0 +1,268 @@
+"""The peers as operating-system processes: starting, signalling and ending them by name, through the spawner.
+
+Why there is a spawner, and how it sees to it that nothing survives the runner, is told in `spawner`. What the
+processes are for is left to `runner`.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+GRACE_S = 4.0  # between SIGTERM and SIGKILL
+_SPAWNER_END_S = 10.0
+_READ_BYTES = 65_536
+_TAIL_BYTES = 4096
+_TAIL_LINES = 12
+_PORTS_FROM = 10_240
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+class ProcessError(Exception):
+    """A process ended that should run: `reason` says which, `hint` where to look, `tail` the end of its log."""
+
+    def __init__(self, reason: str, hint: str, tail: str = "") -> None:
+        super().__init__(f"{reason}; {hint}")
+        self.reason = reason
+        self.hint = hint
+        self.tail = tail
+
+
+class _Process:
+    __slots__ = ("code", "ended", "log", "may_end", "pid", "started")
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.pid = 0
+        self.code: int | None = None
+        self.started = trio.Event()
+        self.ended = trio.Event()
+        self.may_end = False
+
+    def end(self, code: int) -> None:
+        """Note that it has ended; the first word counts."""
+        if self.code is None:
+            self.code = code
+            self.started.set()
+            self.ended.set()
+
+
+class Fleet:
+    """Processes by name. A name can be started again once its process has ended."""
+
+    def __init__(self, spawner: trio.Process) -> None:
+        self._spawner = spawner
+        self._processes: dict[str, _Process] = {}
+        self._sending = trio.Lock()
+        self._loaded = trio.Event()
+        self._failed = trio.Event()
+        self._fault: ProcessError | None = None
+
+    async def wait_loaded(self) -> None:
+        """Wait until the spawner has imported what peers need; commands given before that wait with it."""
+        await self._loaded.wait()
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process ids of what runs."""
+        return {name: p.pid for name, p in self._processes.items() if p.started.is_set() and not p.ended.is_set()}
+
+    async def start(self, name: str, arguments: Sequence[str], log: Path) -> int:
+        """Start `p2pverify ARGUMENTS` with its output at the end of `log`; the process id."""
+        known = self._processes.get(name)
+        assert known is None or known.ended.is_set(), f"{name} runs already"
+        process = self._processes[name] = _Process(log)
+        await self._send({"op": "start", "name": name, "arguments": list(arguments), "log": str(log)})
+        await process.started.wait()
+        return process.pid
+
+    async def signal(self, name: str, number: int) -> None:
+        """Send a signal; nothing happens if the process has ended."""
+        await self._send({"op": "signal", "name": name, "signal": int(number)})
+
+    async def kill(self, name: str) -> None:
+        """End a process at once (SIGKILL), and wait until it has."""
+        process = self._processes[name]
+        process.may_end = True
+        await self.signal(name, signal.SIGKILL)
+        await process.ended.wait()
+
+    async def stop(self, name: str) -> int:
+        """Ask a process to end (SIGTERM), kill it after a grace; its exit code, negative for a signal."""
+        process = self._processes[name]
+        process.may_end = True
+        await self.signal(name, signal.SIGTERM)
+        with trio.move_on_after(GRACE_S):
+            await process.ended.wait()
+        if not process.ended.is_set():
+            await self.kill(name)
+        assert process.code is not None
+        return process.code
+
+    async def stop_all(self) -> None:
+        """End all processes at the same time."""
+        async with trio.open_nursery() as nursery:
+            for name in self.pids:
+                nursery.start_soon(self.stop, name)
+
+    async def _send(self, command: dict[str, object]) -> None:
+        assert self._spawner.stdin is not None
+        data = json.dumps(command).encode() + b"\n"
+        async with self._sending:
+            # Half a line would garble the next one.
+            with trio.CancelScope(shield=True):
+                try:
+                    await self._spawner.stdin.send_all(data)
+                except trio.BrokenResourceError:
+                    raise _spawner_died() from None
+
+    async def run(self) -> None:
+        """Take the spawner's events until it closes its output, at the latest when it ends."""
+        assert self._spawner.stdout is not None
+        pending = b""
+        while data := await self._spawner.stdout.receive_some(_READ_BYTES):
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                self._note(json.loads(line))
+        for process in self._processes.values():
+            process.end(-signal.SIGKILL)  # by the kernel, as their parent has ended
+        self._loaded.set()
+        self._fail(_spawner_died())
+
+    async def watch(self) -> None:
+        """Wait until a process ends that nobody told to end, and raise a ProcessError that says which."""
+        await self._failed.wait()
+        assert self._fault is not None
+        raise self._fault
+
+    def _note(self, event: Mapping[str, object]) -> None:
+        if event["event"] == "loaded":
+            self._loaded.set()
+            return
+        name = str(event["name"])
+        process = self._processes[name]
+        if event["event"] == "started":
+            pid = event["pid"]
+            assert isinstance(pid, int)
+            process.pid = pid
+            process.started.set()
+            return
+        code = event["code"]
+        assert isinstance(code, int)
+        process.end(code)
+        if not process.may_end:
+            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            hint = "the end of its log is above; --keep DIR keeps all logs"
+            self._fail(ProcessError(f"{name} {how}", hint, tail(process.log)))
+
+    def _fail(self, fault: ProcessError) -> None:
+        if self._fault is None:
+            self._fault = fault
+            self._failed.set()
+
+
+def _spawner_died() -> ProcessError:
+    return ProcessError("the process that starts the peers has ended", "spawner.log says why, with --keep DIR")
+
+
+@asynccontextmanager
+async def open_fleet(log: Path, *, remove: Path | None = None) -> AsyncIterator[Fleet]:
+    """A fleet without processes yet; none is left when the block ends, or when this process does.
+
+    `remove` is a directory that shall not survive either, should this process be killed.
+    """
+    command = [sys.executable, "-m", "p2pverify.testnet.processes.spawner"]
+    if remove is not None:
+        command += ["--remove", str(remove)]
+    with log.open("ab") as output:
+        spawner = await trio.lowlevel.open_process(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C on the terminal is for the runner alone
+        )
+    try:
+        async with trio.open_nursery() as nursery:
+            fleet = Fleet(spawner)
+            # Events are taken until the very end, also while the block ends its processes after a failure.
+            taking = trio.CancelScope(shield=True)
+            nursery.start_soon(_take, fleet, taking)
+            nursery.start_soon(fleet.watch)
+            try:
+                yield fleet
+            finally:
+                taking.cancel()
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await _end(spawner)
+
+
+async def _take(fleet: Fleet, scope: trio.CancelScope) -> None:
+    with scope:
+        await fleet.run()
+
+
+async def _end(spawner: trio.Process) -> None:
+    """Close the spawner's input, upon which it kills what is left, and wait for it."""
+    assert spawner.stdin is not None
+    assert spawner.stdout is not None
+    await spawner.stdin.aclose()
+    with trio.move_on_after(_SPAWNER_END_S):
+        await spawner.wait()
+    if spawner.returncode is None:
+        spawner.kill()  # and the kernel kills the peers
+        await spawner.wait()
+    await spawner.stdout.aclose()
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, printable."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            text = file.read(_TAIL_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
+    lines = text.splitlines()[-_TAIL_LINES:]
+    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports of 127.0.0.1 that nobody uses now.
+
+    They lie below the range from which the kernel takes the ports of outgoing connections, so that no peer's own
+    connection can take the port of one that starts later, or again.
+    """
+    try:
+        ephemeral_from = int(_EPHEMERAL.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        ephemeral_from = 32_768
+    width = ephemeral_from - _PORTS_FROM
+    start = int.from_bytes(os.urandom(4), "big")
+    candidates = (_PORTS_FROM + (start + step) % width for step in range(width)) if width > 0 else iter(())
+    found: list[int] = []
+    for port in candidates:
+        if len(found) == count:
+            return found
+        if _is_free(port):
+            found.append(port)
+    raise ProcessError(f"there are no {count} free ports", "end other programs that listen on 127.0.0.1")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

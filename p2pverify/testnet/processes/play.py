@@ -1,0 +1,137 @@
+"""Playing a plan to its verdict, at a pace that this machine can hold.
+
+How long an epoch is stands in the network file, so it must be known before the peers start. First the machine is
+measured and the plan fitted to it. If the peers fall behind all the same, as other programs have become busy, that
+network is given up, and a fresh one with epochs twice as long is started.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import trio
+
+from p2pverify.node.files.home import atomic_file
+from p2pverify.testnet.capacity.load import Machine, check_memory, fit
+from p2pverify.testnet.capacity.machine import available_mb, measure, usable_cores
+from p2pverify.testnet.plan import Plan
+from p2pverify.testnet.processes.progress import Stage
+from p2pverify.testnet.processes.report import Report
+from p2pverify.testnet.processes.runner import Fitted, Testnet, open_testnet
+from p2pverify.testnet.processes.verdict import jobs_of
+from p2pverify.testnet.processes.watch import Watch
+
+_LONGER = 2
+_RESTARTS_MAX = 2
+#: Peers are behind if a quarter of their jobs is late, once there were so many of each; or without any cut for so long.
+_LATE_SHARE = 4
+_JOBS_EACH = 6
+_EPOCHS_WITHOUT_CUT = 8
+
+
+async def run(plan: Plan, directory: Path, *, stage: Stage, remove: bool, running: list[Testnet]) -> Report | None:
+    """Play a plan until its verdict or its timeout; None if the peers were not even up by then.
+
+    `running` holds the testnet once its peers answer, for who shows it meanwhile. Raises PlanError if this machine
+    cannot hold the plan.
+    """
+    check_memory(plan, available_mb())
+    for restarts_left in reversed(range(_RESTARTS_MAX + 1)):
+        attempt = _Attempt(plan, stage, can_restart=restarts_left > 0)
+        report = await attempt.play(directory, remove, running)
+        if not attempt.is_behind:
+            break
+        plan = attempt.plan.with_epochs(_LONGER * attempt.plan.epoch_ms)
+        stage.tell(f"{attempt.why}; starting again with epochs of {_seconds(plan.epoch_ms)}")
+        running.clear()
+        await trio.to_thread.run_sync(_empty, directory)
+    if report is not None and not remove:
+        with atomic_file(directory / "report.json", mode=0o644) as file:
+            file.write(json.dumps(report.document(), indent=1).encode() + b"\n")
+    return report
+
+
+class _Attempt:
+    """One network. `plan` is the one that is played, once the machine is measured."""
+
+    def __init__(self, plan: Plan, stage: Stage, *, can_restart: bool) -> None:
+        self.plan = plan
+        self.is_behind = False
+        self.why = ""
+        self._stage = stage
+        self._can_restart = can_restart and not plan.is_epoch_given
+        # A timeout that was given holds for the whole run.
+        spent_s = stage.seconds if plan.is_timeout_given else 0.0
+        self._began_s = trio.current_time() - spent_s
+        self._scope = trio.CancelScope(deadline=self._began_s + plan.timeout_s)
+
+    async def play(self, directory: Path, remove: bool, running: list[Testnet]) -> Report | None:
+        seconds = self.plan.timeout_s
+        with self._scope:
+            async with open_testnet(
+                self.plan, directory, stage=self._stage, remove=remove, fitted=self._fitted
+            ) as testnet:
+                running.append(testnet)
+                await testnet.watch.wait_for(self._is_over)
+                seconds = self._stage.seconds
+        if self._scope.cancelled_caught:
+            seconds = self._stage.seconds
+        return running[0].report(seconds) if running else None
+
+    async def _fitted(self, plan: Plan) -> Fitted:
+        if plan.is_epoch_given:
+            return plan, Machine(usable_cores())
+        self._stage.enter("measuring this machine")
+        machine = await trio.to_thread.run_sync(measure, plan)
+        self.plan = fit(plan, machine)
+        if self.plan is not plan:
+            self._scope.deadline = self._began_s + self.plan.timeout_s
+            self._stage.tell(
+                f"epochs of {_seconds(self.plan.epoch_ms)} instead of {_seconds(plan.epoch_ms)}, as this machine "
+                f"{_speed(plan, machine)}"
+            )
+        return self.plan, machine
+
+    def _is_over(self, watch: Watch) -> bool:
+        """Whether the run passes, cannot pass any more, or should be started again."""
+        if watch.judgement().is_over:
+            return True
+        if self._can_restart and self._has_time():
+            self.why = _why_behind(watch)
+            self.is_behind = bool(self.why)
+        return self.is_behind
+
+    def _has_time(self) -> bool:
+        """Whether another network has at least as long as this one had."""
+        return not self.plan.is_timeout_given or 2 * self._stage.seconds < self.plan.timeout_s
+
+
+def _why_behind(watch: Watch) -> str:
+    """What shows that the peers cannot keep up, or nothing."""
+    plan = watch.plan
+    jobs = jobs_of(watch.statuses)
+    epochs = f"in epochs of {_seconds(plan.epoch_ms)}"
+    if jobs.total >= _JOBS_EACH * len(plan.peers) and _LATE_SHARE * jobs.late >= jobs.total:
+        return f"{jobs.late} of {jobs.total} jobs were late {epochs}"
+    read = [watch.statuses[peer.name] for peer in plan.honest if peer.name in watch.statuses]
+    is_late = any(status.epoch >= max(_EPOCHS_WITHOUT_CUT, plan.calm_epoch) for status in read)
+    if is_late and not any(status.recent_cuts for status in read):
+        return f"no cut was certified {epochs}"
+    return ""
+
+
+def _speed(plan: Plan, machine: Machine) -> str:
+    count = len(plan.peers)
+    cores = machine.capacity(count)
+    tokens = f", which write {cores / machine.token_s:.0f} tokens a second" if plan.engine != "toy" else ""
+    return f"has {cores:.1f} cores for {count} peers{tokens}"
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms / 1000:g} s"
+
+
+def _empty(directory: Path) -> None:
+    """Leave the directory as it was before the run. It may have been removed with the processes."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700, exist_ok=True)

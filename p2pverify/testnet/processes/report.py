@@ -1,0 +1,112 @@
+"""The report of a run: one JSON document, `p2pverify/testnet-report/1`, and the same in a few lines for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from p2pverify.testnet.faults import FaultPlan
+from p2pverify.testnet.plan import PeerPlan, Plan
+from p2pverify.testnet.processes.api_client import Status
+from p2pverify.testnet.processes.verdict import Judgement, jobs_of, too_slow
+
+SCHEMA = "p2pverify/testnet-report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run and its verdict. `seconds` count from the command to the verdict."""
+
+    plan: Plan
+    network: str
+    model: str
+    seconds: float
+    judgement: Judgement
+    statuses: Mapping[str, Status]
+
+    @property
+    def passes(self) -> bool:
+        return self.judgement.passes
+
+    def document(self) -> dict[str, object]:
+        """The JSON document. Rates are shares of 1, digests in hex; what is not known is null."""
+        judged, jobs = self.judgement, jobs_of(self.statuses)
+        return {
+            "schema": SCHEMA,
+            "network": self.network,
+            "seed": self.plan.seed,
+            "seconds": round(self.seconds, 1),
+            "engine": self.plan.engine,
+            "model": self.model,
+            "epoch_ms": self.plan.epoch_ms,
+            "jobs": jobs.total,
+            "jobs_late": jobs.late,
+            "faults": [self._fault(fault) for fault in self.plan.faults],
+            "peers": [self._peer(peer) for peer in self.plan.peers],
+            "cheaters_convicted": list(judged.convicted),
+            "unavailable": list(judged.unavailable),
+            "speed_as_expected": list(judged.timed),
+            "cheaters_missed": list(judged.missed),
+            "honest_convicted": list(judged.honest_convicted),
+            "views_agree": judged.at is not None and judged.views_agree,
+            "verdict": "pass" if self.passes else "fail",
+        }
+
+    def _fault(self, fault: FaultPlan) -> dict[str, object]:
+        return {
+            "kind": fault.kind.value,
+            "peers": list(fault.victims),
+            "begins_ms": fault.begins_ms,
+            "ends_ms": fault.ends_ms,
+        }
+
+    def _peer(self, peer: PeerPlan) -> dict[str, object]:
+        score = self.judgement.scores.get(peer.name)
+        status = self.statuses.get(peer.name)
+        at = self.judgement.at
+        cuts = () if status is None else status.recent_cuts
+        # A peer that has not got as far as the judged cut, which only a cheater can be, shows its own newest.
+        own = next((cut for cut in cuts if at is not None and cut.cut == at.cut), cuts[-1] if cuts else None)
+        return {
+            "name": peer.name,
+            "peer_id": peer.peer_id,
+            "cheat": None if peer.cheat is None else str(peer.cheat.spec),
+            "standing": None if score is None else score.standing,
+            "low": None if score is None else score.low,
+            "high": None if score is None else score.high,
+            "audits": 0 if score is None else score.audits,
+            "challengers": 0 if score is None else score.challengers,
+            "disputes_lost": 0 if score is None else score.lost,
+            "convicted_after_audits": None if score is None else score.convicted_after_audits,
+            "hardware": None if score is None or score.hardware is None else score.hardware.model_dump(),
+            "records": None if status is None else status.records,
+            "cut": None if own is None else own.cut,
+            "ledger_root": None if own is None else own.ledger_root,
+            "view_root": None if own is None else own.view_root,
+        }
+
+    def summary(self) -> str:
+        """What happened, in a few lines."""
+        judged, plan = self.judgement, self.plan
+        lines = []
+        for peer in plan.cheaters:
+            score = judged.scores.get(peer.name)
+            if score is not None and peer.name in judged.convicted:
+                lines.append(f"{peer.name} ({peer.cheat}): convicted after {score.convicted_after_audits} audits")
+            elif score is not None and peer.name in judged.unavailable:
+                lines.append(f"{peer.name} ({peer.cheat}): unavailable, as it does not answer")
+            elif score is not None and score.hardware is not None and peer.name in judged.timed:
+                lines.append(f"{peer.name} ({peer.cheat}): speed {score.hardware.fit} with {score.hardware.claim}")
+        if plan.faults:
+            lines.append("survived: " if self.passes else "faults: ")
+            lines[-1] += "; ".join(str(fault) for fault in plan.faults)
+        if not plan.cheaters:
+            lines.append("no cheaters, and nobody was convicted" if self.passes else "no cheaters")
+        if judged.at is not None:
+            agree = "agree" if judged.views_agree else "DO NOT agree"
+            where = f"cut {judged.at.cut[:16]}, epoch {judged.at.epoch}"
+            lines.append(f"all {len(plan.honest)} honest peers {agree} on the view of {where}")
+            lines.append(f"view root {judged.at.view_root}")
+        lines += [f"missing: {reason}" for reason in judged.missing]
+        slow = None if self.passes else too_slow(jobs_of(self.statuses))
+        lines += [] if slow is None else [slow]
+        lines.append(f"verdict: {'pass' if self.passes else 'fail'} after {self.seconds:.0f} s")
+        return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""What people see while a testnet runs: a live table on a terminal, or a line every few seconds elsewhere."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from p2pverify.node.reports.shown import interval
+from p2pverify.testnet.plan import PeerPlan
+from p2pverify.testnet.processes.api_client import ScoreReading, Scores
+from p2pverify.testnet.processes.progress import Stage
+from p2pverify.testnet.processes.runner import Testnet
+from p2pverify.testnet.processes.verdict import CONVICTED, SUSPECT
+from p2pverify.testnet.processes.watch import Watch
+
+_DRAW_PERIOD_S = 0.5
+_LINE_PERIOD_S = 5.0
+COLUMNS = ("PEER", "CHEAT", "STANDING", "SCORE", "AUDITS", "BY", "DISSENTS", "CUT", "VIEW")
+_RIGHT = ("SCORE", "AUDITS", "BY", "DISSENTS", "CUT")
+_CUT = ("PEER", "CHEAT", "STANDING")
+_STYLES = {CONVICTED: "bold red", SUSPECT: "yellow", "trusted": "green"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One peer as the table shows it: the truth about it, and what a certain honest peer knows of it."""
+
+    name: str
+    cheat: str
+    standing: str
+    score: str
+    audits: str
+    challengers: str
+    lost: str
+    cut: str
+    view: str
+
+    def cells(self) -> tuple[str, ...]:
+        return (
+            self.name,
+            self.cheat,
+            self.standing,
+            self.score,
+            self.audits,
+            self.challengers,
+            self.lost,
+            self.cut,
+            self.view,
+        )
+
+
+def rows(watch: Watch) -> list[Row]:
+    """All peers, in order."""
+    return [_row(watch, peer) for peer in watch.plan.peers]
+
+
+def _row(watch: Watch, peer: PeerPlan) -> Row:
+    cheat = "" if peer.cheat is None else str(peer.cheat)
+    status = watch.statuses.get(peer.name)
+    newest = None if status is None else status.newest
+    cut = "-" if newest is None else str(newest.epoch)
+    final = _score(watch.final.get(watch.reference), peer)
+    provisional = _score(watch.provisional, peer)
+    shown, view = final, "final"
+    is_news = provisional is not None and provisional.standing == CONVICTED
+    if final is None or (is_news and final.standing != CONVICTED):
+        shown, view = provisional, "provisional"
+    if shown is None:
+        state = "starting" if status is None else "joining"
+        return Row(peer.name, cheat, state, "-", "-", "-", "-", cut, "-")
+    standing = f"{shown.standing} (no answer)" if peer.name in watch.silent else shown.standing
+    counts = (str(shown.audits), str(shown.challengers), str(shown.lost))
+    return Row(peer.name, cheat, standing, interval(shown.low, shown.high), *counts, cut, view)
+
+
+def _score(scores: Scores | None, peer: PeerPlan) -> ScoreReading | None:
+    return None if scores is None else scores.of(peer.peer_id)
+
+
+def headline(stage: Stage, running: Sequence[Testnet]) -> str:
+    """How far the run is, in one line."""
+    parts = [f"{stage.seconds:.0f} s", str(stage)]
+    if running:
+        watch = running[0].watch
+        status = watch.statuses.get(watch.reference)
+        if status is not None:
+            epoch = f"epoch {status.epoch}" if status.epoch >= 0 else "before epoch 0"
+            if running[0].nemesis.active:
+                epoch += f" ({running[0].nemesis})"
+            parts += [epoch, f"open disputes {watch.open_disputes}", f"records {status.records}"]
+    return "   ".join(parts)
+
+
+def progress_line(stage: Stage, running: Sequence[Testnet]) -> str:
+    """The whole run in one line, for where no table can be drawn."""
+    line = headline(stage, running)
+    if running:
+        watch = running[0].watch
+        told = [f"{row.name} {row.standing}" for row in rows(watch) if row.standing in (CONVICTED, SUSPECT)]
+        audits = sum(score.audits for score in watch.provisional.scores) if watch.provisional else 0
+        line += f"   audits {audits}   " + (", ".join(told) or "nobody suspect")
+    return line
+
+
+def draw(stage: Stage, running: Sequence[Testnet]) -> Group:
+    """The headline and the table."""
+    head = (*(Text(sentence) for sentence in stage.told), Text(headline(stage, running), style="bold"))
+    if not running:
+        return Group(*head)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in COLUMNS:
+        # Only these give way on a narrow terminal, and their cells are cut, not wrapped.
+        table.add_column(column, justify="right" if column in _RIGHT else "left", no_wrap=column not in _CUT)
+    for row in rows(running[0].watch):
+        style = _STYLES.get(row.standing, "")
+        table.add_row(*(Text(cell, style=style, no_wrap=True, overflow="ellipsis") for cell in row.cells()))
+    return Group(*head, table)
+
+
+async def show_live(stage: Stage, running: Sequence[Testnet]) -> None:
+    """Draw the table on the terminal until cancelled; the last one stays."""
+    console = Console()
+    # Drawn by this task, not by a thread of rich's: what it shows belongs to this thread.
+    with Live(draw(stage, running), console=console, auto_refresh=False) as live:
+        try:
+            while True:
+                live.update(draw(stage, running), refresh=True)
+                await trio.sleep(_DRAW_PERIOD_S)
+        finally:
+            live.update(draw(stage, running), refresh=True)
+
+
+async def show_lines(stage: Stage, running: Sequence[Testnet]) -> None:
+    """Print a line to stderr whenever a new stage begins and every few seconds, until cancelled."""
+    told = ""
+    sentences = 0
+    while True:
+        with trio.move_on_after(_LINE_PERIOD_S):
+            while stage.text == told:  # noqa: ASYNC110 - a phrase is no event, and half a second is soon enough
+                await trio.sleep(_DRAW_PERIOD_S)
+        told = stage.text
+        for sentence in stage.told[sentences:]:
+            print(sentence, file=sys.stderr, flush=True)
+        sentences = len(stage.told)
+        print(progress_line(stage, running), file=sys.stderr, flush=True)

@@ -1,0 +1,113 @@
+"""Watching the peers: what each says over its local API, read every few seconds, for the verdict and the table.
+
+What the readings mean is left to `judge`.
+"""
+
+from collections.abc import Callable, Mapping
+
+import trio
+
+from p2pverify.node.files.home import Home, HomeError
+from p2pverify.testnet.plan import Plan
+from p2pverify.testnet.processes.api_client import Audits, ReadError, Scores, Status, fetch
+from p2pverify.testnet.processes.verdict import Judgement, judge
+
+PERIOD_S = 1.0
+#: All peers together: to answer costs them CPU that they need for one another.
+READINGS_PER_S_MAX = 16.0
+_CUTS_KEPT = 64
+_API_PERIOD_S = 0.1
+
+
+class Watch:
+    """The newest readings by peer name. `home_of` says where a peer's `api` file is."""
+
+    def __init__(self, plan: Plan, home_of: Callable[[str], Home]) -> None:
+        self.plan = plan
+        self.statuses: dict[str, Status] = {}
+        self.final: dict[str, Scores] = {}
+        self.provisional: Scores | None = None  # of one honest peer
+        self.open_disputes = 0
+        self.silent: set[str] = set()  # peers whose API did not answer the last time
+        self._scores_at: dict[str, dict[str, Scores]] = {}
+        self._home_of = home_of
+        self._peer_ids = {peer.name: peer.peer_id for peer in plan.peers}
+        self._limiter = trio.CapacityLimiter(8)
+        self._changed = trio.Event()
+        self._readings = 0
+
+    @property
+    def period_s(self) -> float:
+        """Often enough to see each cut, unless there are too many peers for that."""
+        return max(min(PERIOD_S, self.plan.epoch_ms / 4000), len(self.plan.peers) / READINGS_PER_S_MAX)
+
+    @property
+    def scores_at(self) -> Mapping[str, Mapping[str, Scores]]:
+        return self._scores_at
+
+    def judgement(self) -> Judgement:
+        """The verdict on what was read so far."""
+        return judge(self.plan, self.statuses, self._scores_at)
+
+    def statistics(self) -> dict[str, int]:
+        return {"readings": self._readings, "silent": len(self.silent)}
+
+    async def wait_for(self, condition: Callable[["Watch"], bool]) -> None:
+        """Wait until a condition on the readings holds."""
+        while not condition(self):
+            await self._changed.wait()
+
+    async def wait_answers(self, name: str) -> None:
+        """Wait until a peer that was started has read its records and serves its API."""
+        while self._url(name) is None:  # noqa: ASYNC110 - it is another process that sets it
+            await trio.sleep(_API_PERIOD_S)
+
+    async def run(self, name: str) -> None:
+        """Read one peer again and again, for as long as it runs or not, until cancelled."""
+        while True:
+            url = self._url(name)
+            try:
+                if url is not None:
+                    await self._read(name, url)
+                    self._readings += 1
+                    self.silent.discard(name)
+            except ReadError:
+                self.silent.add(name)
+            self._changed.set()
+            self._changed = trio.Event()
+            await trio.sleep(self.period_s)
+
+    def _url(self, name: str) -> str | None:
+        try:
+            return self._home_of(name).read_api()
+        except HomeError:
+            return None
+
+    async def _read(self, name: str, url: str) -> None:
+        status = await trio.to_thread.run_sync(fetch, url, "/v1/status", Status, limiter=self._limiter)
+        if status.peer_id != self._peer_ids[name]:
+            raise ReadError(f"{url} belongs to another peer by now")
+        self.statuses[name] = status
+        seen = self.final.get(name)
+        if status.newest is not None and (seen is None or seen.cut != status.newest.cut):
+            self._keep(name, await self._scores(url, "final"))
+        if name == self.reference:
+            self.provisional = await self._scores(url, "provisional")
+            audits = await trio.to_thread.run_sync(fetch, url, "/v1/audits?limit=1", Audits, limiter=self._limiter)
+            self.open_disputes = audits.open_disputes
+
+    async def _scores(self, url: str, view: str) -> Scores:
+        return await trio.to_thread.run_sync(fetch, url, f"/v1/scores?view={view}", Scores, limiter=self._limiter)
+
+    @property
+    def reference(self) -> str:
+        """The honest peer whose view the table shows: the first that answers."""
+        honest = [peer.name for peer in self.plan.honest]
+        return next((name for name in honest if name in self.statuses and name not in self.silent), honest[0])
+
+    def _keep(self, name: str, scores: Scores) -> None:
+        self.final[name] = scores
+        if scores.cut is not None:
+            self._scores_at.setdefault(scores.cut, {})[name] = scores
+            while len(self._scores_at) > _CUTS_KEPT:
+                del self._scores_at[next(iter(self._scores_at))]

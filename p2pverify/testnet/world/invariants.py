@@ -1,0 +1,213 @@
+"""What must hold in every simulation, whatever happens in it.
+
+Always: certified cuts are nested, at every honest peer and between all of them; no final view convicts an honest
+peer; cuts advance while two thirds of the weight are honest and reach each other. At rest: all honest peers hold the
+same records, and the same final view. What becomes of hostile peers
+is compared with `fates`.
+"""
+
+from typing import TYPE_CHECKING
+
+from p2pverify.core.events import Finalised
+from p2pverify.core.state.state import State
+from p2pverify.core.state.view import view_root
+from p2pverify.testnet.world.liars.expectations import FATES, audits_until_conviction, shows
+from p2pverify.testnet.world.plan import HONEST
+
+if TYPE_CHECKING:
+    from p2pverify.testnet.world.peer import Peer
+    from p2pverify.testnet.world.world import World
+
+#: Epochs with two thirds of the weight at hand after which a new cut must be final.
+ADVANCE_EPOCHS = 8
+REST_ROUNDS_MAX = 120
+#: After so many cuts the marks of a kind that nobody convicts must show.
+SETTLED_CUTS = 12
+#: With which a cheater is convicted after as many judged answers as it is allowed.
+CERTAINTY_PPM = 999_900
+#: Kinds whose judged answers are all wrong at their rate; the others are right in some of their roles.
+LIARS = frozenset(("always-wrong", "wrong", "sleeper"))
+FAULTS_MAX = 20
+
+
+class Oracles:
+    """Watches a world. `faults` are sentences; none means that all promises held."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.faults: list[str] = []
+        self.rest_rounds_max = REST_ROUNDS_MAX
+        self._chain: list[tuple[int, State]] = []  # distinct final cuts by the number of their records
+        self._known: set[bytes] = set()
+        self._newest: dict[int, bytes] = {}  # the newest final cut by peer
+        self._pairs: set[tuple[bytes, bytes]] = set()
+        self._quiet_epochs = 0
+        self._best_index = 0
+        self.stalled_epochs = 0
+        self._at_onset: dict[int, tuple[int, int]] = {}  # audits and path index when a hostile peer began
+
+    def fail(self, what: str) -> None:
+        if len(self.faults) < FAULTS_MAX and what not in self.faults:
+            self.faults.append(what)
+
+    # ------------------------------------------------------------ always
+
+    def finalised(self, peer: "Peer", effect: Finalised) -> None:
+        """A cut became final at a peer: is it nested with all others, and does it wrong nobody?"""
+        if peer.kind != HONEST:
+            return
+        state = peer.actor.machine.fold.state(effect.cut)
+        assert state is not None  # it has just been folded
+        if effect.cut not in self._known:
+            self._known.add(effect.cut)
+            self._insert(peer, state)
+            self._wronged(state)
+        before = self._newest.get(peer.number)
+        self._newest[peer.number] = effect.cut
+        if before is not None and (before, effect.cut) not in self._pairs:
+            self._pairs.add((before, effect.cut))
+            older = next(found for _, found in self._chain if found.id == before)
+            if not peer.actor.machine.fold.contains(state, older):
+                self.fail(f"peer {peer.number}: final cut {_short(state.id)} does not contain {_short(before)}")
+
+    def forget(self, peer: "Peer") -> None:
+        """A peer starts again, and will see old cuts become final once more."""
+        self._newest.pop(peer.number, None)
+
+    def _insert(self, peer: "Peer", state: State) -> None:
+        """Nested cuts are a chain by size, so that only its neighbours there need to be compared."""
+        size = sum(head[1] + 1 for head in state.heads.values())
+        place = sum(1 for other, _ in self._chain if other < size)
+        for index, later, earlier in ((place - 1, state, None), (place, None, state)):
+            if not 0 <= index < len(self._chain):
+                continue
+            big = later or self._chain[index][1]
+            small = earlier or self._chain[index][1]
+            if not peer.actor.machine.fold.contains(big, small):
+                self.fail(f"final cuts {_short(big.id)} and {_short(small.id)} are not nested")
+        self._chain.insert(place, (size, state))
+
+    def _wronged(self, state: State) -> None:
+        for key, member in state.members.items():
+            peer = self._world.by_key.get(key)
+            if member.is_convicted and peer is not None and peer.kind == HONEST:
+                self.fail(
+                    f"honest peer {peer.number} is convicted in epoch {member.convicted_epoch}: {member.conviction}"
+                )
+
+    def after_epoch(self, epoch: int) -> None:
+        """Whether cuts advance. Counted from the last epoch in which they could not, or did."""
+        self._note_onsets(epoch)
+        best = max((state.index for _, state in self._chain), default=0)
+        if best > self._best_index or not self._may_advance():
+            self._best_index = max(best, self._best_index)
+            self._quiet_epochs = 0
+            return
+        self._quiet_epochs += 1
+        self.stalled_epochs += 1
+        if self._quiet_epochs == ADVANCE_EPOCHS:
+            self.fail(f"no cut became final in {ADVANCE_EPOCHS} epochs until {epoch}, with two thirds at hand")
+
+    def _may_advance(self) -> bool:
+        """Whether on one side of a partition two thirds of the weight are honest and run."""
+        state = self.newest
+        members = self._world.network.founders if state is None else state.members
+        total, sides = 0, {0: 0, 1: 0}
+        for key in members:
+            weight = 1 if state is None else state.members[key].weight
+            total += weight
+            peer = self._world.by_key.get(key)
+            if peer is not None and peer.kind == HONEST and peer.is_up and peer.held is None:
+                sides[self._world.links.sides.get(peer.number, 0)] += weight
+        return 3 * max(sides.values()) >= 2 * total
+
+    @property
+    def newest(self) -> State | None:
+        """The largest final cut that anybody has seen."""
+        return self._chain[-1][1] if self._chain else None
+
+    def _note_onsets(self, epoch: int) -> None:
+        """How far hostile peers were when they began to be hostile: what was before tells nothing of them.
+
+        Of those that begin late, once what they answered before has been counted.
+        """
+        lag = self._world.network.params.duty_epochs
+        for identity in self._world.identities:
+            onset = 0 if identity.actor is None else identity.actor.onset_epoch
+            if identity.actor is not None and epoch == (onset + lag if onset else 0):
+                state = self.newest
+                member = None if state is None else state.members.get(identity.key)
+                self._at_onset[identity.number] = (member.audits if member else 0, state.index if state else 0)
+
+    # ------------------------------------------------------------ at rest
+
+    def is_equal(self) -> bool:
+        """Whether all honest peers hold the same records."""
+        ledgers = [peer.actor.machine.context.ledger for peer in self._world.honest]
+        if len({len(ledger) for ledger in ledgers}) > 1:
+            return False
+        return len({_content(peer) for peer in self._world.honest}) == 1
+
+    def at_rest(self) -> None:
+        """All that must be equal once nothing happens any more."""
+        honest = self._world.honest
+        if not self.is_equal():
+            counts = sorted({len(peer.actor.machine.context.ledger) for peer in honest})
+            self.fail(f"honest peers do not come to hold the same records: {counts[0]} to {counts[-1]}")
+            return
+        latest = {peer.actor.machine.fold.latest.id for peer in honest}
+        if len(latest) > 1:
+            self.fail(f"{len(latest)} different cuts are the newest final one, with the same records")
+        network = self._world.network
+        roots = {view_root(network, peer.actor.machine.fold.latest) for peer in honest[:: max(1, len(honest) // 8)]}
+        if len(latest) == 1 and len(roots) > 1:
+            self.fail("honest peers have different views of the same cut")
+
+        for number, why in sorted(self.missed().items()):
+            self.fail(f"{self._world.peers[number].kind} peer {number} {why}")
+
+    # ------------------------------------------------------------ fates
+
+    def missed(self) -> dict[int, str]:
+        """Hostile peers that the network should have found out by now and did not, and what is missing."""
+        state = self._world.honest[0].actor.machine.fold.latest
+        ledger = self._world.honest[0].actor.machine.context.ledger
+        forked = {record.author for record in ledger.branches()}
+        found: dict[int, str] = {}
+        for identity in self._world.identities:
+            if identity.actor is None or identity.number not in self._at_onset:
+                continue
+            rule = FATES[identity.kind]
+            member = state.members.get(identity.key)
+            audits, index = self._at_onset[identity.number]
+            why = None
+            if member is None:
+                continue  # no cut holds it: nothing that it says counts
+            if rule.by == "dissent" and rule.must_convict and not member.is_convicted:
+                why = self._beyond_audits(identity.kind, identity.actor.rate_ppm, member.audits - audits)
+            elif rule.must_fork and identity.key not in forked:
+                continue  # the other branch reached nobody
+            elif state.index - index >= (rule.epochs or SETTLED_CUTS) and rule.by != "dissent":
+                why = None if shows(rule, member) else f"does not show that it is {rule.fate}"
+            if why is not None:
+                found[identity.number] = why
+        return found
+
+    def _beyond_audits(self, kind: str, scenario_ppm: int, audits: int) -> str | None:
+        rate_ppm = FATES[kind].rate_ppm(scenario_ppm)
+        if kind not in LIARS:
+            rate_ppm //= 4
+        bound = audits_until_conviction(self._world.network, 0, rate_ppm, certainty_ppm=CERTAINTY_PPM)
+        if bound is None or audits <= bound:
+            return None
+        return f"is not convicted after {audits} judged answers, more than {bound}"
+
+
+def _content(peer: "Peer") -> int:
+    """A number that stands for the records of a peer: the sum of their ids, which no order changes."""
+    index = peer.sync.index
+    return index.total(0, len(index))
+
+
+def _short(cut: bytes) -> str:
+    return cut.hex()[:12]

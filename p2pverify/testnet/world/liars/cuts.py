@@ -1,0 +1,184 @@
+"""Members that stand in the way of cuts."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.events import Effect
+from p2pverify.core.records.cut import Cut, CutSignature, Head
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.state.state import State
+from p2pverify.testnet.world.actor import ActorArgs, PublishTo, WorldEffect
+from p2pverify.testnet.world.liars.base import BentActor, BentContext
+
+
+class NonSigner(BentActor):
+    """Never signs a cut, and proposes none."""
+
+    def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
+        return None if kind in {Kind.CUT, Kind.CUT_SIGNATURE} and self.is_awake(now_ms) else payload
+
+
+class DoubleSigner(BentActor):
+    """Signs every proposal that it sees, whether or not it contains what it signed before, and once the network runs,
+    one of its own beside the newest certified cut.
+    """
+
+    BESIDE_AFTER_EPOCHS = 4
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._signed: set[bytes] = set()
+        self._seen = 0
+        self._went_beside = False
+        self._tried_epoch = -1
+
+    def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
+        return None if kind == Kind.CUT_SIGNATURE and self.is_awake(now_ms) else payload
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        ledger = self.context.ledger
+        if not self.is_awake(now_ms) or len(ledger) == self._seen:
+            return ()
+        self._seen = len(ledger)
+        for author in self.args.network.founders:
+            head = ledger.head(author)
+            for record in ledger.chain_from(author, max(0, head[1] - 16) if head else 0):
+                if record.kind == Kind.CUT and record.id not in self._signed:
+                    self._sign(record.id, now_ms)
+        if not self._went_beside and self.epoch(now_ms) >= self.args.onset_epoch + self.BESIDE_AFTER_EPOCHS:
+            self._go_beside(now_ms)
+        return ()
+
+    def _sign(self, cut_id: bytes, now_ms: int) -> None:
+        self._signed.add(cut_id)
+        self.context.write_dated(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), self.epoch(now_ms))
+
+    def _go_beside(self, now_ms: int) -> None:
+        """Propose and sign a cut on the base of the newest certified one, without the news of one author in that."""
+        fold, latest, epoch = self.machine.fold, self.machine.fold.latest, self.epoch(now_ms)
+        base = fold.state(latest.path[-2]) if len(latest.path) > 2 else None
+        if base is None or latest.id not in self._signed or epoch <= max(base.epoch, self._tried_epoch):
+            return
+        self._tried_epoch = epoch
+        news = [author for author, head in sorted(latest.heads.items()) if base.heads.get(author) != head]
+        for omitted in news[epoch % 4 :: 4][:4]:
+            moved = [head for head in self.context.ledger.moved(base.heads) if head[0] in latest.heads]
+            cut = self._propose_on(base, epoch, [head for head in moved if head[0] != omitted])
+            if cut is not None and omitted != self.key:
+                self._went_beside = True
+                self._sign(self.context.write_dated(Kind.CUT, cut.encode(), epoch).id, now_ms)
+                return
+
+    def _propose_on(self, base: State, epoch: int, moved: Iterable[Head]) -> Cut | None:
+        fold, latest = self.machine.fold, self.machine.fold.latest
+        fold.latest = base
+        try:
+            return fold.propose(bare_cut(self.context, epoch, base, moved), self.key)
+        finally:
+            fold.latest = latest
+
+
+def bare_cut(context: BentContext, epoch: int, base: State, moved: Iterable[Head]) -> Cut:
+    """A cut with a true proof, and no roots yet."""
+    proof = vrf.prove(context.vrf_seed, sortition.propose_alpha(context.network_id, epoch, base.beacon))
+    return Cut(epoch, base.id, context.vrf_key, proof, tuple(sorted(moved)), bytes(32), bytes(32))
+
+
+class HostileProposer(BentActor):
+    """Proposes in every epoch, before anybody's turn and whatever its own rank, a cut that serves nobody.
+
+    By turns: without the news of half of the authors, with a view that the records do not give, with a head that does
+    not exist, with a head that goes back, with a hidden branch of its own log; `final_turn` is two different proposals
+    for one epoch, each for half of the peers.
+    """
+
+    FINAL_TURN = 6
+    LEFT_OUT_MAX = 16
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._proposed_epoch = -1
+        self._turn = 0
+
+    def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
+        return None if kind == Kind.CUT and self.is_awake(now_ms) else payload
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        epoch, latest = self.epoch(now_ms), self.machine.fold.latest
+        member = latest.members.get(self.key)
+        ready = self.is_awake(now_ms) and epoch > self._proposed_epoch and epoch > latest.epoch
+        if not ready or member is None or not member.weight or not member.active:
+            return ()
+        self._proposed_epoch = epoch
+        self._turn += 1
+        if self._turn % self.FINAL_TURN == 0:
+            return self._propose_two(epoch, latest)
+        ways: Sequence[Callable[[int, State], Cut | None]] = (
+            self._omitting, self._with_false_view, self._with_invented_head, self._going_back, self._with_hidden_branch,
+        )  # fmt: skip
+        cut = ways[(self._turn - 1) % len(ways)](epoch, latest)
+        if cut is not None:
+            self._sign(self.context.write_dated(Kind.CUT, cut.encode(), epoch), epoch)
+        return ()
+
+    def wake_ms(self, now_ms: int) -> int | None:
+        return self.args.network.params.epoch_start_ms(self.epoch(now_ms) + 1) + 1
+
+    def _sign(self, cut: Record, epoch: int) -> None:
+        self.context.write_dated(Kind.CUT_SIGNATURE, CutSignature(cut.id).encode(), epoch)
+
+    # ------------------------------------------------------------ proposals
+
+    def _cut(self, epoch: int, latest: State, moved: Iterable[Head]) -> Cut | None:
+        """A cut with a true proof and true roots, if these heads can have any."""
+        return self.machine.fold.propose(bare_cut(self.context, epoch, latest, moved), self.key)
+
+    def _moved(self, latest: State) -> list[Head]:
+        """What an honest proposal would hold."""
+        return [head for head in self.context.ledger.moved(latest.heads) if head[0] in latest.members]
+
+    def _omitting(self, epoch: int, latest: State) -> Cut | None:
+        """Without half of the others' news; what certifies the base must stay."""
+        omitted = set(self.halves()[0])
+        moved = self._moved(latest)
+        few = [head for head in moved if head[0] not in omitted]
+        return self._cut(epoch, latest, few) or self._cut(epoch, latest, moved[1:])
+
+    def _with_false_view(self, epoch: int, latest: State) -> Cut | None:
+        cut = self._cut(epoch, latest, self._moved(latest))
+        return None if cut is None else replace(cut, view_root=sha256(cut.view_root))
+
+    def _with_invented_head(self, epoch: int, latest: State) -> Cut | None:
+        moved = [(author, seq + 1, sha256(head)) for author, seq, head in self._moved(latest)]
+        return bare_cut(self.context, epoch, latest, moved)
+
+    def _going_back(self, epoch: int, latest: State) -> Cut | None:
+        moved = []
+        for author, seq, head in sorted(latest.heads.values()):
+            if seq > 0:
+                record = self.context.ledger.get(head)
+                moved.append((author, seq - 1, record.header.prev if record else bytes(32)))
+        return bare_cut(self.context, epoch, latest, moved)
+
+    def _with_hidden_branch(self, epoch: int, latest: State) -> Cut | None:
+        """A cut that names a record of ours which nobody gets to see."""
+        hidden = self.context.sign_next(Kind.LEAVE, encode([]), epoch)
+        moved = [head for head in self._moved(latest) if head[0] != self.key]
+        return bare_cut(self.context, epoch, latest, [*moved, (self.key, hidden.seq, hidden.id)])
+
+    def _propose_two(self, epoch: int, latest: State) -> Iterable[Effect | WorldEffect]:
+        """Two cuts for one epoch and base; the second beside the first in the log, for the other half."""
+        moved = self._moved(latest)
+        one = self._cut(epoch, latest, moved)
+        others = [head for head in moved if head[0] != self.key][: self.LEFT_OUT_MAX]
+        # Without some of them the base would have no certificate inside the cut.
+        fewer = (self._cut(epoch, latest, [head for head in moved if head != left_out]) for left_out in others)
+        two = next((cut for cut in fewer if cut is not None), None)
+        if one is None or two is None:
+            return ()
+        self._sign(self.context.write_dated(Kind.CUT, one.encode(), epoch), epoch)
+        second = self.context.write_dated(Kind.CUT, two.encode(), epoch)
+        return (PublishTo((second.data,), self.halves()[1]),)

@@ -1,0 +1,81 @@
+"""Peers that share a back channel, over which they learn what others were asked and what they answered."""
+
+# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+
+from collections.abc import Sequence
+
+from p2pverify.core.events import Compute, Event, RequestArrived
+from p2pverify.core.inference.question import RequestRefused, decode_request
+from p2pverify.core.records.cut import decode_cut_signature
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.state.state import State
+from p2pverify.testnet.world.actor import ActorArgs
+from p2pverify.testnet.world.liars.answers import Colluder, Wrong
+from p2pverify.testnet.world.liars.base import MILLION, false_tokens
+
+REQUESTS_MAX = 1024
+
+
+class DuplicateAware(Wrong):
+    """Answers requests wrongly, unless it or a friend has seen the question before: then somebody may compare.
+
+    Its own audits and votes are honest.
+    """
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._requested: dict[bytes, None] = {}  # sampler keys
+
+    def arriving(self, event: Event, now_ms: int) -> Sequence[Event]:
+        if isinstance(event, RequestArrived):
+            try:
+                key = decode_request(event.data)[1].sampler_key
+            except RequestRefused:
+                return (event,)
+            if len(self._requested) >= REQUESTS_MAX:
+                del self._requested[next(iter(self._requested))]
+            self._requested[key] = None
+        return super().arriving(event, now_ms)
+
+    def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
+        if job.sampler_key not in self._requested:
+            return honest
+        if self.args.gang.notes.setdefault(("seen", job.sampler_key), self.key) != self.key:
+            return honest
+        return super().answer(job, honest, now_ms)
+
+
+class Copier(Wrong):
+    """Runs no model: it answers as a friend of its gang did who was asked the same, and guesses where none was.
+
+    The gang's first runs the model and is honest.
+    """
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self.rate_ppm = MILLION
+
+    def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
+        gang = self.args.gang
+        if self.key == min(gang.keys):
+            gang.notes["answer", job.sampler_key] = honest
+            return honest
+        known = gang.notes.get(("answer", job.sampler_key))
+        return honest if known is not None else false_tokens(honest, self.salt + job.sampler_key)
+
+
+class StallingColluder(Colluder):
+    """One of a gang of colluders that neither signs nor proposes a cut in which one of them is convicted."""
+
+    def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
+        fold = self.machine.fold
+        if kind == Kind.CUT_SIGNATURE and self._harms(fold.state(decode_cut_signature(payload).cut)):
+            return None
+        if kind == Kind.CUT and self._harms(fold.provisional(self.epoch(now_ms))):
+            return None
+        return super().bend(kind, payload, now_ms)
+
+    def _harms(self, state: State | None) -> bool:
+        """Whether one of the gang is convicted there."""
+        members = {} if state is None else state.members
+        return any(key in members and members[key].is_convicted for key in self.args.gang.keys)

@@ -1,0 +1,109 @@
+"""Peers that make more keys than one."""
+
+# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from p2pverify.core.contract import sortition
+from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.events import Effect, Publish, RecordsArrived
+from p2pverify.core.records.duty import decode_duty
+from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
+from p2pverify.core.records.membership import Join
+from p2pverify.testnet.world.actor import ActorArgs, WorldEffect
+from p2pverify.testnet.world.liars.base import BentActor
+
+#: Keys of a burst: more than a cut takes in.
+SYBILS = 24
+GROUND = 32
+REJOINS_EVERY_EPOCHS = 6
+
+
+class Sybils(BentActor):
+    """Joins under many keys at once. Beside the first of them there is no machine: they answer nobody."""
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._has_joined = False
+        self.seeds = tuple(sha256(b"sybil" + args.seed + bytes([n])) for n in range(SYBILS))
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        if self._has_joined or not self.is_awake(now_ms):
+            return ()
+        self._has_joined = True
+        epoch = self.epoch(now_ms)
+        joins = tuple(self._join(seed, epoch) for seed in self.seeds)
+        taken = self.machine.handle(RecordsArrived(joins, self.key), now_ms)
+        return (*taken, *(Publish((join,)) for join in joins))
+
+    def _join(self, seed: bytes, epoch: int) -> bytes:
+        join = Join(self.args.class_index, vrf.public_key(vrf.derive_seed(seed)))
+        return make_record(
+            seed,
+            sign.public_key(seed),
+            self.context.network_id,
+            epoch=epoch,
+            seq=0,
+            prev=NO_PREV,
+            kind=Kind.JOIN,
+            payload=join.encode(),
+        ).data
+
+
+class KeyGrinder(BentActor):
+    """Tries many VRF keys and joins with the one that would serve it best: with the lowest rank as a proposer, and
+    slots that ask its gang. It does so before the network begins, and joins again whenever a new beacon is known.
+    """
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._round = 0
+        self._keys: list[bytes] = []
+        self._rejoined_epoch = args.onset_epoch
+        self._take_key(self._ground(sortition.first_beacon(self.context.network_id), 0))
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        epoch, latest = self.epoch(now_ms), self.machine.fold.latest
+        member = latest.members.get(self.key)
+        due = self.is_awake(now_ms) and epoch >= self._rejoined_epoch + REJOINS_EVERY_EPOCHS
+        if not due or member is None or not member.active:
+            return ()
+        self._rejoined_epoch = epoch
+        self._round += 1
+        self._take_key(self._ground(latest.beacon, epoch + 1))
+        self.context.write(Kind.LEAVE, encode([]), now_ms)
+        self.context.write(Kind.JOIN, Join(self.context.class_index, self.context.vrf_key).encode(), now_ms)
+        return ()
+
+    def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
+        """A duty that was drawn before the key changed goes out under the key of then."""
+        if kind != Kind.DUTY:
+            return payload
+        duty = decode_duty(payload)
+        alpha = sortition.duty_alpha(self.context.network_id, duty.epoch, duty.beacon)
+        then = next((key for key in self._keys if vrf.verify(key, alpha, duty.proof) is not None), duty.vrf_key)
+        return replace(duty, vrf_key=then).encode()
+
+    def _take_key(self, seed: bytes) -> None:
+        self.context.vrf_seed, self.context.vrf_key = seed, vrf.public_key(seed)
+        self._keys = [self.context.vrf_key, *self._keys[:3]]
+
+    def _ground(self, beacon: bytes, epoch: int) -> bytes:
+        """The best of the seeds of this round under a beacon."""
+        seeds = (sha256(b"ground" + self.args.seed + bytes([self._round % 256, n])) for n in range(GROUND))
+        return min(seeds, key=lambda seed: self._cost(seed, beacon, epoch))
+
+    def _cost(self, seed: bytes, beacon: bytes, epoch: int) -> tuple[int, bytes]:
+        network, params = self.context.network_id, self.args.network.params
+        duty = vrf.proof_to_beta(vrf.prove(seed, sortition.duty_alpha(network, epoch, beacon)))
+        others = [peer for peer in self.args.everyone if peer != self.key]
+        friends = set(self.args.gang.keys)
+        foes = sum(
+            peer not in friends
+            for slot in sortition.slots(duty, params)
+            for peer in sortition.targets(duty, slot, others, params)
+        )
+        proposal = vrf.proof_to_beta(vrf.prove(seed, sortition.propose_alpha(network, epoch, beacon)))
+        return foes, sortition.proposal_rank(proposal)

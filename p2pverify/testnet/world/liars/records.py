@@ -1,0 +1,208 @@
+"""Peers that bend their own log: two records with one number, false dates, late release, and repeats."""
+
+# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.events import Effect, Event, Publish, RecordsArrived, RequestArrived, Send
+from p2pverify.core.records.audit import decode_audit
+from p2pverify.core.records.duty import decode_duty
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record
+from p2pverify.core.records.membership import Join
+from p2pverify.core.records.vote import Commit, DisputeKey, Vote, decode_commit, decode_vote, vote_commit
+from p2pverify.testnet.world.actor import ActorArgs, PublishTo, WorldEffect
+from p2pverify.testnet.world.liars.base import OWN_ASKS, BentActor
+
+#: When in an epoch the first cuts are proposed.
+PROPOSALS_BEGIN_PERMILLE = 400
+REPEATED_MAX = 64
+
+
+class Equivocator(BentActor):
+    """Signs two records with one number, and shows each to half of the peers: two audits for one slot, two duties, two
+    seals and two votes for one dispute.
+    """
+
+    def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        if not isinstance(effect, Publish) or not self.is_awake(now_ms):
+            return (effect,)
+        one, two = self.halves()
+        found: list[Effect | WorldEffect] = []
+        for data in effect.records:
+            record = decode_record(data)
+            payload = self.twin(record)
+            if payload is None:
+                found.append(Publish((data,)))
+                continue
+            header = record.header
+            twin = self.context.sign_at(self.twin_kind(record), payload, header.epoch, header.seq, header.prev)
+            found += [PublishTo((data,), one), PublishTo((twin.data,), two)]
+        return found
+
+    def serves_sync(self, peer: bytes, now_ms: int) -> bool:
+        """It shows its log to those alone who have this side of it."""
+        return peer in self.halves()[0] or not self.is_awake(now_ms)
+
+    def twin_kind(self, record: Record) -> Kind:
+        return Kind(record.kind)
+
+    def twin(self, record: Record) -> bytes | None:
+        """Something else to say about the same slot, if there is a slot."""
+        payload = record.payload
+        match record.kind:
+            case Kind.AUDIT:
+                audit = decode_audit(payload, self.context.network_id, self.key)
+                return replace(audit, differ=not audit.differ).encode()
+            case Kind.DUTY:
+                duty = decode_duty(payload)
+                return replace(duty, openings=duty.openings[1:]).encode() if duty.openings else None
+            case Kind.VOTE_COMMIT:
+                return replace(decode_commit(payload), commit=bytes(32)).encode()
+            case Kind.VOTE:
+                return replace(decode_vote(payload), output=bytes(32)).encode()
+            case _:
+                return None
+
+
+class Forker(Equivocator):
+    """Forks its log beside the cuts that it signs, but never says two things about one slot."""
+
+    def twin_kind(self, record: Record) -> Kind:
+        return Kind.LEAVE
+
+    def twin(self, record: Record) -> bytes | None:
+        return encode([]) if record.kind == Kind.CUT_SIGNATURE else None
+
+
+class Backdater(BentActor):
+    """Dates its records into the past: it joins late as if it had been there from the beginning, seals its votes when
+    the others have opened theirs, and forks its log at the beginning.
+    """
+
+    FORKS_AFTER_EPOCHS = 8
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._late: dict[DisputeKey, bytes] = {}
+        self._has_joined = False
+        self._forked = False
+
+    def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
+        if not self._has_joined:
+            return None  # a log goes forward in time: its first record is the one that may have any date
+        if kind in {Kind.VOTE_COMMIT, Kind.VOTE}:
+            return None  # it has a better time for that
+        return payload
+
+    def _joins(self, now_ms: int) -> bool:
+        return self.epoch(now_ms) > self.args.onset_epoch + 1
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        if not self.context.may_write(now_ms):
+            return ()
+        if not self._has_joined and self._joins(now_ms):
+            self._has_joined = True
+            if all(record.kind != Kind.JOIN for record in self.context.ledger.chain(self.key)):
+                join = Join(self.context.class_index, self.context.vrf_key)
+                self.context.write_dated(Kind.JOIN, join.encode(), 0)
+        self._seal_late()
+        if not self._forked and self.epoch(now_ms) >= self.args.onset_epoch + self.FORKS_AFTER_EPOCHS:
+            self._forked = True
+            twin = self.context.sign_at(Kind.LEAVE, encode([]), 0, 0, NO_PREV)
+            return (PublishTo((twin.data,), self.halves()[1]),)
+        return ()
+
+    def _seal_late(self) -> None:
+        """Seal and open what most others have opened, dated as if it had been in time."""
+        context, state = self.context, self.machine.fold.latest
+        for key in sorted(state.disputes, key=lambda k: k.sort_key()):
+            dispute = state.disputes[key]
+            if key in self._late or key.challenger == self.key or not dispute.votes:
+                continue
+            counts = sorted(vote.output for vote in dispute.votes.values())
+            output = max(counts, key=counts.count)
+            self._late[key] = output
+            salt = context.secret("vote", *key.to_value())
+            sealed = vote_commit(context.network_id, key, self.key, context.class_index, output, salt)
+            commit = Commit(key, state.path[-1], sealed)
+            context.write_dated(Kind.VOTE_COMMIT, commit.encode(), key.epoch + 1)
+            vote = Vote(key, state.id, context.class_index, output, (salt,))
+            context.write_dated(Kind.VOTE, vote.encode(), key.epoch + 1)
+
+
+class Dribbler(BentActor):
+    """Keeps its records back until cuts are proposed, and then shows them to half of the peers only. It lets nobody
+    catch up from it.
+    """
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._held: list[bytes] = []
+        self._released_epoch = -1
+
+    def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        if not isinstance(effect, Publish) or not self.is_awake(now_ms):
+            return (effect,)
+        self._held += effect.records
+        return ()
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        epoch = self.epoch(now_ms)
+        if now_ms < self._release_ms(epoch) or epoch <= self._released_epoch or not self._held:
+            return ()
+        self._released_epoch = epoch
+        held, self._held = tuple(self._held), []
+        return (PublishTo(held, self.halves()[epoch % 2]),)
+
+    def wake_ms(self, now_ms: int) -> int | None:
+        return next(at for at in map(self._release_ms, (self.epoch(now_ms), self.epoch(now_ms) + 1)) if at > now_ms)
+
+    def _release_ms(self, epoch: int) -> int:
+        """The very moment at which the first cut may be proposed."""
+        params = self.args.network.params
+        return params.epoch_start_ms(epoch) + params.epoch_ms * PROPOSALS_BEGIN_PERMILLE // 1000 - 1
+
+    def serves_sync(self, peer: bytes, now_ms: int) -> bool:
+        return not self.is_awake(now_ms)
+
+
+class Replayer(BentActor):
+    """Says again what was said before: records of all authors, its own requests, and requests that others sent to it.
+
+    An old request of another peer does not fit its own connection, and an old record is known.
+    """
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._records: list[bytes] = []
+        self._requests: list[tuple[bytes, bytes]] = []  # to whom, and what
+        self._asked = 0
+        self._epoch = -1
+
+    def arriving(self, event: Event, now_ms: int) -> Sequence[Event]:
+        if isinstance(event, RecordsArrived):
+            self._records += event.records[: REPEATED_MAX - len(self._records)]
+        elif isinstance(event, RequestArrived) and len(self._requests) < REPEATED_MAX:
+            self._requests += [(peer, event.data) for peer in self.halves()[0][:2]]
+        return (event,)
+
+    def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        if isinstance(effect, Send) and len(self._requests) < REPEATED_MAX:
+            self._requests.append((effect.peer, effect.data))
+        return (effect,)
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        """Once per epoch, everything again."""
+        epoch = self.epoch(now_ms)
+        if epoch <= self._epoch or not self.is_awake(now_ms):
+            return ()
+        self._epoch = epoch
+        others = tuple(peer for peer in self.args.everyone if peer != self.key)
+        found: list[Effect | WorldEffect] = [PublishTo((data,), others) for data in self._records]
+        for peer, data in self._requests:
+            self._asked += 1
+            deadline = now_ms + self.args.network.params.deadline_ms
+            found.append(Send(OWN_ASKS + self._asked, peer, data, deadline))
+        return found

@@ -1,0 +1,43 @@
+"""Every kind of peer by its name. What the network must do about each is in `fates`."""
+
+from collections.abc import Callable, Mapping
+
+from p2pverify.testnet.world.actor import Actor, ActorArgs, HonestActor
+from p2pverify.testnet.world.liars import answers, challengers, cuts, gangs, gossip, identity, records, votes
+
+KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
+    "honest": HonestActor,
+    "always-wrong": answers.AlwaysWrong,
+    "wrong": answers.Wrong,
+    "sleeper": answers.Wrong,
+    "colluders": answers.Colluder,
+    "stalling-colluders": gangs.StallingColluder,
+    "duplicate-aware": gangs.DuplicateAware,
+    "copier": gangs.Copier,
+    "proxy": answers.Proxy,
+    "silent": answers.Silent,
+    "slow-hardware": answers.Slow,
+    "withholder": challengers.Withholder,
+    "duty-withholder": challengers.DutyWithholder,
+    "slanderer": challengers.Slanderer,
+    "mute-slanderer": challengers.MuteSlanderer,
+    "lazy-challenger": challengers.LazyChallenger,
+    "lazy-voter": votes.LazyVoter,
+    "equivocator": records.Equivocator,
+    "forker": records.Forker,
+    "backdater": records.Backdater,
+    "dribbler": records.Dribbler,
+    "replayer": records.Replayer,
+    "hostile-proposer": cuts.HostileProposer,
+    "double-signer": cuts.DoubleSigner,
+    "non-signer": cuts.NonSigner,
+    "key-grinder": identity.KeyGrinder,
+    "sybils": identity.Sybils,
+    "eclipse": gossip.Eclipser,
+    "spammer": gossip.Spammer,
+}
+
+
+def make_actor(kind: str, args: ActorArgs) -> Actor:
+    """A peer of a kind. Raises KeyError for an unknown one."""
+    return KINDS[kind](args)

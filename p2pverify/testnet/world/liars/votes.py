@@ -1,0 +1,94 @@
+"""Peers that vote without having looked."""
+
+# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+
+from collections.abc import Iterable, Iterator
+
+from p2pverify.core.events import Compute, Effect
+from p2pverify.core.inference.jobs import Purpose
+from p2pverify.core.records.duty import decode_duty
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.vote import Commit, DisputeKey, Vote, decode_commit, decode_vote, vote_commit
+from p2pverify.core.state.state import Dispute
+from p2pverify.testnet.world.actor import ActorArgs, WorldEffect
+from p2pverify.testnet.world.liars.base import BentActor
+
+#: How far back it looks in another's log.
+LOOK_BACK = 32
+
+
+class LazyVoter(BentActor):
+    """Never derives a disputed question. Where the duty has opened an answer (in spot checks) it votes for that; else
+    it copies the seal of another voter, and later what that voter opened.
+    """
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._sealed: dict[DisputeKey, bytes] = {}  # whose seal it was
+        self._opened: set[DisputeKey] = set()
+
+    def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        derives = isinstance(effect, Compute) and effect.purpose is Purpose.VOTE
+        return () if derives else (effect,)
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        state = self.machine.fold.latest
+        if not self.context.may_write(now_ms):
+            return ()
+        for key in sorted(state.disputes, key=lambda k: k.sort_key()):
+            dispute = state.disputes[key]
+            if key.challenger == self.key or self.key not in dispute.electorate:
+                continue
+            if dispute.sealed_index < 0 and key not in self._sealed:
+                self._seal(dispute, state.id, now_ms)
+            elif dispute.sealed_index >= 0 and key in self._sealed and key not in self._opened:
+                self._open(dispute, state.id, now_ms)
+        return ()
+
+    def _salt(self, key: DisputeKey) -> bytes:
+        return self.context.secret("vote", *key.to_value())
+
+    def _answer_in_duty(self, dispute: Dispute) -> bytes | None:
+        for record in self.context.ledger.chain_from(dispute.key.challenger, dispute.duty_seq):
+            openings = decode_duty(record.payload).openings if record.kind == Kind.DUTY else ()
+            return next((o.output for o in openings if o.slot == dispute.key.slot), None)
+        return None
+
+    def _seal(self, dispute: Dispute, certificate: bytes, now_ms: int) -> None:
+        context, key = self.context, dispute.key
+        output = self._answer_in_duty(dispute)
+        if output is not None:
+            sealed = vote_commit(context.network_id, key, self.key, context.class_index, output, self._salt(key))
+            self._sealed[key] = self.key
+            context.write(Kind.VOTE_COMMIT, Commit(key, certificate, sealed).encode(), now_ms)
+            return
+        for voter, record in self._recent(dispute, Kind.VOTE_COMMIT):
+            seen = decode_commit(record.payload)
+            if seen.dispute == key:
+                self._sealed[key] = voter
+                context.write(Kind.VOTE_COMMIT, Commit(key, certificate, seen.commit).encode(), now_ms)
+                return
+
+    def _open(self, dispute: Dispute, certificate: bytes, now_ms: int) -> None:
+        context, key = self.context, dispute.key
+        output = self._answer_in_duty(dispute)
+        if output is not None and self._sealed[key] == self.key:
+            self._opened.add(key)
+            vote = Vote(key, certificate, context.class_index, output, (self._salt(key),))
+            context.write(Kind.VOTE, vote.encode(), now_ms)
+            return
+        for voter, record in self._recent(dispute, Kind.VOTE):
+            seen = decode_vote(record.payload)
+            if seen.dispute == key and voter == self._sealed[key]:
+                self._opened.add(key)
+                vote = Vote(key, certificate, context.class_index, seen.output, seen.salts)
+                context.write(Kind.VOTE, vote.encode(), now_ms)
+                return
+
+    def _recent(self, dispute: Dispute, kind: Kind) -> Iterator[tuple[bytes, Record]]:
+        """The newest records of a kind by other voters."""
+        for voter in sorted(dispute.electorate - {self.key, dispute.key.challenger}):
+            head = self.context.ledger.head(voter)
+            for record in self.context.ledger.chain_from(voter, max(0, head[1] - LOOK_BACK) if head else 0):
+                if record.kind == kind:
+                    yield voter, record
