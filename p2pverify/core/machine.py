@@ -32,7 +32,8 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.question import RequestRefused
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import AHEAD, FAR_FUTURE, Rules, judge
+from p2pverify.core.records.judge import AHEAD, FAR_FUTURE, judge
+from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.cost import Claim, peek
 from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.judge import Claim, peek
 from p2pverify.core.replica.non_members import Strangers
 
 # In signature checks, of which a core makes 10,000 to 13,000 a second. All neighbours together get at most

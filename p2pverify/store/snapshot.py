@@ -5,7 +5,8 @@ from pathlib import Path
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.errors import GossipIgnore, GossipReject
-from p2pverify.core.records.judge import FAR_FUTURE, Rules
+from p2pverify.core.records.judge import FAR_FUTURE
+from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records

@@ -7,8 +7,8 @@ import pytest
 
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import Score, Scored
+from p2pverify.core.records.audit import audit_of
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.judge import audit_of
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.view import view_value

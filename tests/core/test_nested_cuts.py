@@ -18,7 +18,8 @@ from p2pverify.core.events import Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.cut import Cut, CutSignature, Head, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, decode_record
-from p2pverify.core.records.judge import Rules, judge
+from p2pverify.core.records.judge import judge
+from p2pverify.core.records.kind_rule import Rules
 from tests.support.world import MANIFEST, make_network, seeds
 
 MEMBERS = 4  # three honest, one hostile: less than a third of the weight

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pverify.core.encoding import sign
-from p2pverify.core.records.cost import Claim, peek
 from p2pverify.core.records.envelope import NO_PREV, Kind, decode_record, make_record
-from p2pverify.core.records.vote import DisputeKey, decode_commit
+from p2pverify.core.records.judge import Claim, peek
+from p2pverify.core.records.lots import DisputeKey
+from p2pverify.core.records.vote import decode_commit
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 SEED = bytes(range(32))

@@ -30,8 +30,9 @@ from p2pverify.core.records.envelope import (
     decode_record,
     make_record,
 )
+from p2pverify.core.records.lots import STAGE_MAX, DisputeKey, Lot
 from p2pverify.core.records.membership import Join
-from p2pverify.core.records.vote import ASKED_MAX, STAGE_MAX, Commit, DisputeKey, Lot, Vote
+from p2pverify.core.records.vote import ASKED_MAX, Commit, Vote
 
 ALICE = bytes(range(32))
 KEY = sign.public_key(ALICE)

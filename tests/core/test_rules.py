@@ -20,7 +20,9 @@ from p2pverify.core.records.conflict import Evidence
 from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record, make_record
-from p2pverify.core.records.judge import EPOCHS_AHEAD_MAX, Rules, conflict_kind, judge
+from p2pverify.core.records.judge import EPOCHS_AHEAD_MAX, judge
+from p2pverify.core.records.kind_rule import Rules
+from p2pverify.core.records.kinds import conflict_kind
 from p2pverify.core.records.vote import decode_commit, decode_vote
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"

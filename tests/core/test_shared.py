@@ -7,7 +7,8 @@ from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.events import Event
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
-from p2pverify.core.records.judge import Rules, judge
+from p2pverify.core.records.judge import judge
+from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Shared
 from tests.support.world import MANIFEST, Peer, World, always, make_network, seeds, share

@@ -5,9 +5,9 @@ import pytest
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.events import Judged, Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.cost import Claim, peek
 from p2pverify.core.records.cut import Cut, Head
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.judge import Claim, peek
 from p2pverify.core.records.membership import Join
 from p2pverify.core.replica import non_members
 from p2pverify.core.replica.non_members import Strangers

@@ -16,7 +16,9 @@ from p2pverify.core.encoding import canon, peerid
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
 from p2pverify.core.gossip.types import GossipMessage, Rpc
 from p2pverify.core.inference import canary, question
-from p2pverify.core.records import audit, conflict, cost, cut, duty, envelope, judge, membership, vote
+from p2pverify.core.records import envelope, judge
+from p2pverify.core.records.kind_rule import KindRule, Rules
+from p2pverify.core.records.kinds import KINDS
 from p2pverify.core.roles import evidence
 from p2pverify.core.sync import messages as sync
 from p2pverify.core.sync import negentropy
@@ -188,7 +190,7 @@ async def _no_app(*_: object) -> None:
 
 _NETWORK = network.decode_network(seeds.vectors("record", "network")[0])
 _MANIFEST = manifest.decode_manifest(envelope.decode_record(seeds.vectors("manifest", "record")[0]).payload)
-_RULES = judge.Rules(_NETWORK, _NETWORK.id, 15)
+_RULES = Rules(_NETWORK, _NETWORK.id, 15)
 
 
 def _asked() -> question.Request:
@@ -205,11 +207,27 @@ _REFUSED = (DecodeError, question.RequestRefused)
 _BROKEN = (RemoteProtocolError, StreamBrokenError)
 
 
-def _payload(read: Read, kind: str) -> Decoder:
-    return Decoder(read, write=lambda value: value.encode(), seeds=seeds.of_payloads(kind))
+def _payload(rule: KindRule) -> Decoder:
+    """The payload of a record kind, in a record of nobody."""
+    header = envelope.Header(bytes(32), bytes(32), 0, 0, bytes(32), int(rule.kind), bytes(32))
+    return Decoder(lambda data: rule.decode(header, data), write=_written, seeds=seeds.of_payloads(page_of(rule.kind)))
+
+
+def _written(value: Any) -> bytes:
+    """The bytes of a payload; a leave has no value, and a definition is its bytes."""
+    if isinstance(value, bytes):
+        return value
+    written: bytes = canon.encode([]) if value is None else value.encode()
+    return written
+
+
+def page_of(kind: envelope.Kind) -> str:
+    """The name of a kind on pages and in folders of vectors."""
+    return kind.name.lower().replace("_", "-")
 
 
 DECODERS: dict[str, Decoder] = {
+    **{f"payload of {page_of(rule.kind)}": _payload(rule) for rule in KINDS.values()},
     "core.encoding.canon.decode": Decoder(
         lambda data: canon.decode(data, size_max=1 << 20), write=canon.encode, seeds=seeds.of("canon")
     ),
@@ -218,18 +236,9 @@ DECODERS: dict[str, Decoder] = {
         write=lambda record: canon.encode([record.header.to_value(), record.signature, record.payload]),
         seeds=seeds.of("record", "record"),
     ),
-    "core.records.membership.decode_join": _payload(membership.decode_join, "join"),
-    "core.records.membership.decode_leave": Decoder(
-        membership.decode_leave, write=lambda _: canon.encode([]), seeds=seeds.of_payloads("leave")
+    "core.contract.manifest.decode_manifest": Decoder(
+        manifest.decode_manifest, write=_written, seeds=seeds.of_payloads("manifest")
     ),
-    "core.records.vote.decode_commit": _payload(vote.decode_commit, "vote-commit"),
-    "core.records.vote.decode_vote": _payload(vote.decode_vote, "vote"),
-    "core.records.cut.decode_cut": _payload(cut.decode_cut, "cut"),
-    "core.records.cut.decode_cut_signature": _payload(cut.decode_cut_signature, "cut-signature"),
-    "core.records.conflict.decode_conflict": _payload(conflict.decode_conflict, "conflict"),
-    "core.records.audit.decode_audit": _payload(lambda data: audit.decode_audit(data, bytes(32), bytes(32)), "audit"),
-    "core.records.duty.decode_duty": _payload(duty.decode_duty, "duty"),
-    "core.contract.manifest.decode_manifest": _payload(manifest.decode_manifest, "manifest"),
     "core.contract.network.decode_network": Decoder(
         network.decode_network,
         write=lambda value: value.encode(),
@@ -247,7 +256,7 @@ DECODERS: dict[str, Decoder] = {
     "core.records.judge.judge": Decoder(
         lambda data: judge.judge(data, _RULES), (GossipIgnore, GossipReject), seeds=seeds.of("audit", "record")
     ),
-    "core.records.cost.peek": Decoder(cost.peek, (), seeds=seeds.of("record", "record")),
+    "core.records.judge.peek": Decoder(judge.peek, (), seeds=seeds.of("record", "record")),
     "core.encoding.peerid.key_of": Decoder(
         lambda data: peerid.key_of(data.decode("latin-1")),
         write=lambda key: peerid.peer_id(key).encode(),

@@ -5,10 +5,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from p2pverify.core.records.kinds import KINDS
 from tests.fuzz.decoders import DECODERS, EXEMPT
 
 PACKAGE = Path(__file__).parents[2] / "p2pverify"
 LAYERS = ("core", "node", "net", "store", "engine", "api")
+#: Modules of payloads, whose decoders are reached through the table of kinds.
+PAYLOADS = {rule.decode.__module__.removeprefix("p2pverify.") for rule in KINDS.values()}
 NAME = re.compile(r"(decode|parse|read|load)(_\w+)?")
 
 
@@ -16,8 +19,11 @@ def _functions() -> Iterator[str]:
     files = [PACKAGE / "app.py", *(file for layer in LAYERS for file in sorted((PACKAGE / layer).rglob("*.py")))]
     for file in files:
         module = ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and NAME.fullmatch(node.name):
+        functions = ast.parse(file.read_text(encoding="utf-8")).body
+        for node in (each for each in functions if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)):
+            if module in PAYLOADS and node.name.startswith("decode_"):
+                continue
+            if NAME.fullmatch(node.name):
                 yield f"{module}.{node.name}"
 
 

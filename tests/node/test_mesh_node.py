@@ -15,8 +15,8 @@ from p2pverify.app import StoreJournal
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign
 from p2pverify.core.machine import Machine
+from p2pverify.core.records.audit import audit_of
 from p2pverify.core.records.envelope import Kind, decode_record
-from p2pverify.core.records.judge import audit_of
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.net.adapter import Mesh
 from p2pverify.net.protocols.sync import SyncLimits

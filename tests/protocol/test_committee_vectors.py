@@ -8,7 +8,8 @@ import pytest
 
 from p2pverify.core.encoding import vrf
 from p2pverify.core.records import lots
-from p2pverify.core.records.vote import DisputeKey, vote_commit
+from p2pverify.core.records.lots import DisputeKey
+from p2pverify.core.records.vote import vote_commit
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "committee"
 

@@ -13,7 +13,9 @@ from p2pverify.core.encoding.canon import decode, encode, sha256
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX, decode_record
-from p2pverify.core.records.judge import Rules, judge
+from p2pverify.core.records.judge import judge
+from p2pverify.core.records.kind_rule import Rules
+from p2pverify.core.records.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = ROOT / "protocol"
@@ -128,8 +130,11 @@ def test_pages_quote_the_grammar(name: str) -> None:
 
 
 def _comments() -> list[tuple[str, str]]:
-    text = (CORE / "records" / "judge.py").read_text(encoding="utf-8")
-    return re.findall(r"^ *# \[(REJECT|IGNORE)\] (.*)$", text, re.MULTILINE)
+    """The comments of the judgement of any record, with those of the kinds where the payload is checked."""
+    judge = (CORE / "records" / "judge.py").read_text(encoding="utf-8")
+    modules = dict.fromkeys(rule.check.__module__.rpartition(".")[2] for rule in KINDS.values())
+    kinds = "".join((CORE / "records" / f"{module}.py").read_text(encoding="utf-8") for module in modules)
+    return re.findall(r"^ *# \[(REJECT|IGNORE)\] (.*)$", judge + kinds, re.MULTILINE)
 
 
 def test_judgement_lists_the_rules_in_order() -> None:

@@ -15,9 +15,10 @@ from p2pverify.core.contract.network import test_steps as steps_of
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.inference import compare, question
-from p2pverify.core.records import envelope, vote
+from p2pverify.core.records import envelope, kinds, lots, vote
 from p2pverify.core.records.cut import ledger_root
-from p2pverify.core.records.judge import Rules, judge
+from p2pverify.core.records.judge import judge
+from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.state.score import cusum, interval_ppm
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +85,8 @@ def _reasons_in_vectors() -> set[str]:
 
 def test_every_judgement_has_a_vector() -> None:
     """No record is ever ignored or rejected for a reason that no vector shows."""
-    raised = _reasons_in_code("records/judge.py", "GossipIgnore", "GossipReject")
+    modules = {rule.check.__module__.rpartition(".")[2] for rule in kinds.KINDS.values()} | {"judge"}
+    raised = {each for m in modules for each in _reasons_in_code(f"records/{m}.py", "GossipIgnore", "GossipReject")}
     assert len(raised) > 15
     assert raised <= _reasons_in_vectors()
 
@@ -92,7 +94,7 @@ def test_every_judgement_has_a_vector() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *(f"records/{name}.py" for name in ("envelope", "membership", "audit", "duty", "vote", "cut")),
+        *(f"records/{name}.py" for name in ("envelope", "membership", "audit", "duty", "lots", "cut")),
         "contract/network.py",
         "contract/manifest.py",
         "inference/question.py",
@@ -215,7 +217,7 @@ def _digest(a: dict[str, Any]) -> Any:
             where = (a["network"], a["challenger"], a["responder"], a["epoch"], a["question"])
             return question.opening_nonce(*where, opening, 0)
         case "vote_commit":
-            key = vote.DisputeKey(a["challenger"], a["epoch"], a["slot"])
+            key = lots.DisputeKey(a["challenger"], a["epoch"], a["slot"])
             return vote.vote_commit(a["network"], key, a["voter"], a["class"], a["output"], a["salt"])
         case _:
             assert a["function"] == "underivable"

@@ -25,8 +25,9 @@ from p2pverify.core.inference.question import (
 from p2pverify.core.records.audit import Asked, Audit, sealed_measures
 from p2pverify.core.records.duty import Duty
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.records.membership import Join
-from p2pverify.core.records.vote import Commit, DisputeKey, Vote, vote_commit
+from p2pverify.core.records.vote import Commit, Vote, vote_commit
 from p2pverify.core.state.state import Member, State
 from p2pverify.core.state.targets import Panel, make_panel
 from tests.support.book import Book

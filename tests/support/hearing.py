@@ -10,8 +10,8 @@ from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.inference.compare import Measures
 from p2pverify.core.records import lots
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.lots import EVERYONE
-from p2pverify.core.records.vote import Commit, Lot, Vote, vote_commit
+from p2pverify.core.records.lots import EVERYONE, Lot
+from p2pverify.core.records.vote import Commit, Vote, vote_commit
 from p2pverify.core.state import rounds
 from p2pverify.core.state.state import Dispute, State
 from tests.support.across import BAD, CUT_EPOCH, GOOD, Slotted, Story

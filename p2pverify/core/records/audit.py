@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from p2pverify.core.encoding.canon import Value, as_array, as_bool, as_bytes, as_uint, decode, digest, encode
 from p2pverify.core.encoding.decode_once import remembered
-from p2pverify.core.errors import DecodeError
+from p2pverify.core.errors import DecodeError, GossipReject
 from p2pverify.core.inference.compare import SEALED, Measures, measures_value
 from p2pverify.core.inference.question import (
     Opening,
@@ -18,10 +18,13 @@ from p2pverify.core.inference.question import (
     request_id,
     salted_digest,
 )
-from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX
-from p2pverify.core.records.vote import ASKED_MAX, DisputeKey
+from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX, Header, Kind, Record
+from p2pverify.core.records.kind_rule import KindRule, Rules
+from p2pverify.core.records.lots import DisputeKey
+from p2pverify.core.records.vote import ASKED_MAX
 
 ELAPSED_MS_MAX = 2**32 - 1
+_RECEIPT_BYTES = 240  # about what an audit spends on each peer that it asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +143,31 @@ def sealed_measures(
 ) -> bytes:
     """What a challenger commits to in an audit across classes: useless to anybody else, for the salts are its own."""
     return digest([SEALED, network, *slot.to_value(), question, measures_value(measures), list(salts)])
+
+
+def audit_of(record: Record) -> Audit:
+    """The audit in an accepted record."""
+    return decode_audit(record.payload, record.header.network, record.author)
+
+
+def _decode(header: Header, payload: bytes) -> Audit:
+    return decode_audit(payload, header.network, header.author)
+
+
+def _check(audit: Audit, record: Record, _rules: Rules) -> None:
+    # [REJECT] Slot and header tell one epoch order: an audit is not dated after its record.
+    if audit.epoch > record.epoch:
+        raise GossipReject("audit of a later epoch than its record")
+    # [REJECT] Each receipt is signed by its responder over this request.
+    for asked in audit.asked:
+        if asked.receipt is not None and not asked.receipt.is_signed():
+            raise GossipReject("a receipt's signature does not hold for this request")
+
+
+AUDIT_RULE = KindRule(
+    Kind.AUDIT,
+    _decode,
+    _check,
+    claim=lambda header, payload: (_decode(header, payload).key, header.body),
+    checks=lambda size: 1 + size // _RECEIPT_BYTES,
+)

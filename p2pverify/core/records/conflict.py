@@ -1,14 +1,17 @@
 """The payload of a conflict: two signed headers of one author that cannot both stand.
 
-Why they cannot is judged in `rules`, what it counts for in the fold.
+Two records of one number fork their author's log. Two claims on one slot, where a kind has slots, convict it in the
+fold.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, encode, sha256
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX, Header, header_from_value, read_fields
+from p2pverify.core.errors import DecodeError, GossipReject
+from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX, Header, Kind, Record, header_from_value, read_fields
+from p2pverify.core.records.kind_rule import KindRule, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,20 @@ def _evidence(value: Value) -> Evidence:
     if found.payload is not None and sha256(found.payload) != found.header.body:
         raise DecodeError("the payload is not the one that was signed")
     return found
+
+
+def conflict_rule(conflict_kind: Callable[[Evidence, Evidence], str | None]) -> KindRule:
+    """The rule of conflicts, given what tells whether two sides conflict: that depends on all other kinds."""
+
+    def check(conflict: Conflict, _record: Record, rules: Rules) -> None:
+        # [REJECT] Both sides are of this network.
+        if conflict.first.header.network != rules.network_id:
+            raise GossipReject("conflict of another network")
+        # [REJECT] The two headers cannot both stand.
+        if conflict_kind(conflict.first, conflict.second) is None:
+            raise GossipReject("the two records do not conflict")
+        # [REJECT] The accused signed both.
+        if not (conflict.first.is_signed() and conflict.second.is_signed()):
+            raise GossipReject("a side of the conflict is not signed")
+
+    return KindRule(Kind.CONFLICT, lambda _header, payload: decode_conflict(payload), check, checks=lambda _size: 3)

@@ -7,8 +7,9 @@ from functools import lru_cache
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, encode
 from p2pverify.core.encoding.decode_once import remembered
 from p2pverify.core.encoding.merkle import root
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.records.envelope import EPOCH_MAX, SEQ_MAX, read_fields
+from p2pverify.core.errors import DecodeError, GossipReject
+from p2pverify.core.records.envelope import EPOCH_MAX, SEQ_MAX, Header, Kind, Record, read_fields
+from p2pverify.core.records.kind_rule import VRF_CHECKS, KindRule, Rules
 
 HEADS_MAX = 700  # a cut fits into one record; who finds no room waits for the next one
 Head = tuple[bytes, int, bytes]  # author, seq, record id
@@ -90,3 +91,30 @@ def _head(value: Value) -> Head:
 def ledger_root(heads: Iterable[Head]) -> bytes:
     """RFC 6962 Merkle root over author heads: each head's hash links all records before it."""
     return root([encode(list(head)) for head in heads])
+
+
+def _check_cut(cut: Cut, record: Record, _rules: Rules) -> None:
+    # [REJECT] The cut is proposed in the epoch of its record.
+    if cut.epoch != record.epoch:
+        raise GossipReject("cut of another epoch than its record")
+
+
+def _check_cut_signature(_signature: CutSignature, _record: Record, _rules: Rules) -> None:
+    """Whether a signature counts is decided in the fold."""
+
+
+def _claim_of_cut(header: Header, payload: bytes) -> tuple[object, bytes]:
+    cut = decode_cut(payload)
+    return (cut.epoch, cut.base), header.body
+
+
+CUT_RULE = KindRule(
+    Kind.CUT,
+    lambda _header, payload: decode_cut(payload),
+    _check_cut,
+    claim=_claim_of_cut,
+    checks=lambda _size: 1 + VRF_CHECKS,
+)
+CUT_SIGNATURE_RULE = KindRule(
+    Kind.CUT_SIGNATURE, lambda _header, payload: decode_cut_signature(payload), _check_cut_signature
+)

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from p2pverify.core.contract.sortition import duty_alpha, vrf_holds
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, decode, encode
 from p2pverify.core.encoding.decode_once import remembered
-from p2pverify.core.errors import DecodeError
+from p2pverify.core.errors import DecodeError, GossipReject
 from p2pverify.core.inference.compare import measures_value, read_measures
 from p2pverify.core.inference.question import Opening
-from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX
+from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX, Kind, Record
+from p2pverify.core.records.kind_rule import VRF_CHECKS, KindRule, Rules
 from p2pverify.core.records.vote import ASKED_MAX, read_salts
 
 OPENINGS_MAX = 64
@@ -56,3 +58,21 @@ def _opening(value: Value) -> Opening:
         read_salts(salts),
         read_measures(measures, ASKED_MAX),
     )
+
+
+def _check(duty: Duty, record: Record, rules: Rules) -> None:
+    # [REJECT] A duty is revealed after its epoch.
+    if duty.epoch >= record.epoch:
+        raise GossipReject("duty revealed before its epoch ended")
+    # [REJECT] The VRF proof holds for the key, the epoch and the beacon that the duty names.
+    if not vrf_holds(duty.vrf_key, duty_alpha(rules.network_id, duty.epoch, duty.beacon), duty.proof):
+        raise GossipReject("VRF proof does not hold")
+
+
+DUTY_RULE = KindRule(
+    Kind.DUTY,
+    lambda _header, payload: decode_duty(payload),
+    _check,
+    claim=lambda header, payload: (decode_duty(payload).epoch, header.body),
+    checks=lambda _size: 1 + VRF_CHECKS,
+)

@@ -9,8 +9,40 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from p2pverify.core.contract.sortition import vrf_output
-from p2pverify.core.encoding.canon import digest, encode
-from p2pverify.core.records.vote import DisputeKey, Lot
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, digest, encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.records.envelope import EPOCH_MAX
+
+STAGE_MAX = 2  # of a dispute, in which a committee votes
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeKey:
+    """A slot that was audited, as the name of the dispute about it."""
+
+    challenger: bytes
+    epoch: int
+    slot: int
+
+    def to_value(self) -> list[object]:
+        return [self.challenger, self.epoch, self.slot]
+
+    def sort_key(self) -> tuple[int, bytes, int]:
+        return (self.epoch, self.challenger, self.slot)
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """By what its owner volunteers for a committee: the VRF proof over the dispute, the stage, and that beacon."""
+
+    stage: int
+    beacon: bytes
+    vrf_key: bytes
+    proof: bytes
+
+    def to_value(self) -> list[object]:
+        return [self.stage, self.beacon, self.vrf_key, self.proof]
+
 
 DOMAIN = "p2pverify/committee/1"
 WORK = "p2pverify/work/1"
@@ -86,3 +118,25 @@ def may_still_decide(stage: int, equal: Iterable[int]) -> bool:
 def lot_output(network_id: bytes, dispute: DisputeKey, lot: Lot) -> bytes | None:
     """The output of a lot for a committee, if its proof verifies."""
     return vrf_output(lot.vrf_key, lot_alpha(network_id, dispute, lot.stage, lot.beacon), lot.proof)
+
+
+def lot_from_value(value: Value) -> Lot:
+    number, beacon, key, proof = as_array(value, "lot", length=4)
+    stage = as_uint(number, "stage", STAGE_MAX)
+    if stage == 0:
+        raise DecodeError("stages count from 1")
+    return Lot(
+        stage,
+        as_bytes(beacon, "beacon", size=32),
+        as_bytes(key, "VRF key", size=32),
+        as_bytes(proof, "VRF proof", size=80),
+    )
+
+
+def dispute_from_value(value: Value) -> DisputeKey:
+    challenger, epoch, slot = as_array(value, "dispute", length=3)
+    return DisputeKey(
+        as_bytes(challenger, "challenger", size=32),
+        as_uint(epoch, "epoch", EPOCH_MAX),
+        as_uint(slot, "slot", 255),
+    )

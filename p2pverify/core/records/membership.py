@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import as_bytes, as_text, as_uint, encode
-from p2pverify.core.errors import DecodeError
+from p2pverify.core.errors import DecodeError, GossipReject
 from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, check_claim
-from p2pverify.core.records.envelope import read_fields
+from p2pverify.core.records.envelope import Kind, Record, read_fields
+from p2pverify.core.records.kind_rule import KindRule, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,18 @@ def decode_join(payload: bytes) -> Join:
 
 def decode_leave(payload: bytes) -> None:
     read_fields(payload, "leave", 0)
+
+
+def _check_join(join: Join, _record: Record, rules: Rules) -> None:
+    # [REJECT] The class is in the network file.
+    if join.class_index >= len(rules.network.classes):
+        raise GossipReject("no such class")
+
+
+def _check_leave(_leave: None, _record: Record, _rules: Rules) -> None:
+    """A leave says nothing that could be wrong."""
+
+
+#: A join's VRF key is a point to check.
+JOIN_RULE = KindRule(Kind.JOIN, lambda _header, payload: decode_join(payload), _check_join, checks=lambda _size: 2)
+LEAVE_RULE = KindRule(Kind.LEAVE, lambda _header, payload: decode_leave(payload), _check_leave)

@@ -4,43 +4,17 @@ from dataclasses import dataclass
 
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, digest, encode
 from p2pverify.core.encoding.decode_once import remembered
-from p2pverify.core.errors import DecodeError
+from p2pverify.core.errors import GossipReject
 from p2pverify.core.inference.compare import Measures, measures_value, read_measures
-from p2pverify.core.records.envelope import EPOCH_MAX, read_fields
+from p2pverify.core.records.envelope import Header, Kind, Record, read_fields
+from p2pverify.core.records.kind_rule import VRF_CHECKS, KindRule, Rules
+from p2pverify.core.records.lots import DisputeKey, Lot, dispute_from_value, lot_from_value, lot_output
 
 VOTE = "p2pverify/vote/1"
 #: What a voter answers if the question does not follow from the slot.
 UNDERIVABLE = digest(["p2pverify/underivable/1"])
 ASKED_MAX = 31
-STAGE_MAX = 2  # of a dispute, in which a committee votes
-
-
-@dataclass(frozen=True, slots=True)
-class DisputeKey:
-    """A slot that was audited, as the name of the dispute about it."""
-
-    challenger: bytes
-    epoch: int
-    slot: int
-
-    def to_value(self) -> list[object]:
-        return [self.challenger, self.epoch, self.slot]
-
-    def sort_key(self) -> tuple[int, bytes, int]:
-        return (self.epoch, self.challenger, self.slot)
-
-
-@dataclass(frozen=True, slots=True)
-class Lot:
-    """By what its owner volunteers for a committee: the VRF proof over the dispute, the stage, and that beacon."""
-
-    stage: int
-    beacon: bytes
-    vrf_key: bytes
-    proof: bytes
-
-    def to_value(self) -> list[object]:
-        return [self.stage, self.beacon, self.vrf_key, self.proof]
+_SEAL_BYTES_MAX = 400  # a commit without a lot for a committee
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +63,7 @@ def decode_commit(payload: bytes) -> Commit:
         dispute_from_value(key),
         as_bytes(certificate, "certificate", size=32),
         as_bytes(commit, "commit", size=32),
-        None if lot is None else _lot(lot),
+        None if lot is None else lot_from_value(lot),
     )
 
 
@@ -104,28 +78,6 @@ def decode_vote(payload: bytes) -> Vote:
         read_salts(salts),
         read_measures(measures, ASKED_MAX),
         None if shown is None else as_bytes(shown, "shown", size=32),
-    )
-
-
-def _lot(value: Value) -> Lot:
-    number, beacon, key, proof = as_array(value, "lot", length=4)
-    stage = as_uint(number, "stage", STAGE_MAX)
-    if stage == 0:
-        raise DecodeError("stages count from 1")
-    return Lot(
-        stage,
-        as_bytes(beacon, "beacon", size=32),
-        as_bytes(key, "VRF key", size=32),
-        as_bytes(proof, "VRF proof", size=80),
-    )
-
-
-def dispute_from_value(value: Value) -> DisputeKey:
-    challenger, epoch, slot = as_array(value, "dispute", length=3)
-    return DisputeKey(
-        as_bytes(challenger, "challenger", size=32),
-        as_uint(epoch, "epoch", EPOCH_MAX),
-        as_uint(slot, "slot", 255),
     )
 
 
@@ -145,3 +97,52 @@ def vote_commit(
 ) -> bytes:
     """What a voter commits to: useless to anybody else, since the voter is inside."""
     return digest([VOTE, network, dispute.to_value(), voter, class_index, output, shown, salt])
+
+
+def _after_slot(epoch: int, record: Record) -> None:
+    # [REJECT] The disputed slot is of an epoch before the record's.
+    if epoch >= record.epoch:
+        raise GossipReject("vote on a slot of its own or a later epoch")
+
+
+def _check_commit(commit: Commit, record: Record, rules: Rules) -> None:
+    _after_slot(commit.dispute.epoch, record)
+    # [REJECT] A challenger votes by its opening, never by a commit.
+    if commit.dispute.challenger == record.author:
+        raise GossipReject("a challenger committed in its own dispute")
+    # [REJECT] The lot's VRF proof holds for its key, and for the dispute, the stage and the beacon that it names.
+    if commit.lot is not None and lot_output(rules.network_id, commit.dispute, commit.lot) is None:
+        raise GossipReject("lot does not hold")
+
+
+def _check_vote(vote: Vote, record: Record, rules: Rules) -> None:
+    _after_slot(vote.dispute.epoch, record)
+    # [REJECT] The answer is of a class in the network file.
+    if vote.class_index >= len(rules.network.classes):
+        raise GossipReject("no such class")
+    # [REJECT] A voter's opening has one salt.
+    if vote.dispute.challenger != record.author and len(vote.salts) != 1:
+        raise GossipReject("a vote opens one commit")
+
+
+def _claim_of_commit(header: Header, payload: bytes) -> tuple[object, bytes]:
+    """One seal in each stage of a dispute. The certificate that it cites is no part of it: a repeat may cite a later
+    one."""
+    commit = decode_commit(payload)
+    stage = None if commit.lot is None else commit.lot.stage
+    return (header.kind, commit.dispute, stage), commit.commit
+
+
+def _claim_of_vote(header: Header, payload: bytes) -> tuple[object, bytes]:
+    vote = decode_vote(payload)
+    return (header.kind, vote.dispute), vote.output
+
+
+COMMIT_RULE = KindRule(
+    Kind.VOTE_COMMIT,
+    lambda _header, payload: decode_commit(payload),
+    _check_commit,
+    claim=_claim_of_commit,
+    checks=lambda size: 1 + VRF_CHECKS if size > _SEAL_BYTES_MAX else 1,
+)
+VOTE_RULE = KindRule(Kind.VOTE, lambda _header, payload: decode_vote(payload), _check_vote, claim=_claim_of_vote)

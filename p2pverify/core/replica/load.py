@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import Rules, judge
+from p2pverify.core.records.judge import judge
+from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.fold import Fold
 
 #: What the fold reads again is best read soon after it was judged, while it is remembered.

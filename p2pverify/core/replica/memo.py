@@ -8,7 +8,8 @@ results are the same without.
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.records.cut import Head
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import Rules, judge_content, not_ahead, read_record
+from p2pverify.core.records.judge import judge_content, not_ahead, read_record
+from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.state.state import State
 
 JUDGED_MAX = 262_144

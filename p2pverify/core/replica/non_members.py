@@ -8,9 +8,9 @@ certified state is no stranger, whatever its standing: evidence is never refused
 
 from collections import OrderedDict
 
-from p2pverify.core.records.cost import Claim
 from p2pverify.core.records.cut import Cut
 from p2pverify.core.records.envelope import NO_PREV
+from p2pverify.core.records.judge import Claim
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.state import State

@@ -11,11 +11,10 @@ from p2pverify.core.events import Computed, ComputeFailed, Note, Persist, Stored
 from p2pverify.core.inference.compare import Measures, Verdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Opening, Question, output_digest
-from p2pverify.core.records.audit import Audit, sealed_measures
+from p2pverify.core.records.audit import Audit, audit_of, sealed_measures
 from p2pverify.core.records.duty import Duty, decode_duty
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.judge import audit_of
-from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.asker import Answers, Asker, spread_ms
 from p2pverify.core.roles.context import Context, JobDone

@@ -17,17 +17,8 @@ from p2pverify.core.inference.question import Question
 from p2pverify.core.records import lots
 from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.lots import EVERYONE
-from p2pverify.core.records.vote import (
-    UNDERIVABLE,
-    Commit,
-    DisputeKey,
-    Lot,
-    Vote,
-    decode_commit,
-    decode_vote,
-    vote_commit,
-)
+from p2pverify.core.records.lots import EVERYONE, DisputeKey, Lot
+from p2pverify.core.records.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context, JobDone

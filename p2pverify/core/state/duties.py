@@ -15,7 +15,7 @@ from p2pverify.core.inference.speed import Window, observe, sample
 from p2pverify.core.records.audit import Asked, Audit
 from p2pverify.core.records.duty import Duty, decode_duty
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.state import cross_class
 from p2pverify.core.state.state import Contact, DutyNote, Member, State
 from p2pverify.core.state.targets import Panel, make_panel

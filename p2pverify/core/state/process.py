@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from p2pverify.core.contract.network import Network
+from p2pverify.core.records.audit import audit_of
 from p2pverify.core.records.conflict import decode_conflict
 from p2pverify.core.records.cut import Head, decode_cut, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.judge import audit_of, conflict_kind
+from p2pverify.core.records.kinds import conflict_kind
 from p2pverify.core.records.membership import decode_join
 from p2pverify.core.state import disputes, duties, rounds, weights
 from p2pverify.core.state.score import add_evidence

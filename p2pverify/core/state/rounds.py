@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from p2pverify.core.records import lots
-from p2pverify.core.records.lots import EVERYONE, lot_output
-from p2pverify.core.records.vote import Lot
+from p2pverify.core.records.lots import EVERYONE, Lot, lot_output
 from p2pverify.core.state.state import Dispute, Sealed, State
 from p2pverify.core.state.transition import Step
 

@@ -15,8 +15,7 @@ from p2pverify.core.inference.compare import Measures
 from p2pverify.core.inference.speed import Window
 from p2pverify.core.records.audit import Audit
 from p2pverify.core.records.cut import Cut, Head, ledger_root
-from p2pverify.core.records.lots import EVERYONE
-from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.records.lots import EVERYONE, DisputeKey
 
 #: For how many cuts a state remembers cuts, signatures and marks at most: beyond every deadline of the contract.
 MEMORY_CUTS = 320

@@ -7,11 +7,10 @@ from p2pverify.core.contract.network import DeterminismClass
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import Opening, Receipt
-from p2pverify.core.records.audit import Audit
+from p2pverify.core.records.audit import Audit, audit_of
 from p2pverify.core.records.duty import Duty, decode_duty
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.judge import audit_of
-from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.roles.context import Context
 from p2pverify.core.state import cross_class
 from p2pverify.core.state.duties import find_fault

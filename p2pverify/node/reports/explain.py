@@ -21,7 +21,7 @@ from p2pverify.core.events import OWN, REFEREE
 from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.audit import Asked, Audit
-from p2pverify.core.records.vote import DisputeKey
+from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence_request
 from p2pverify.core.roles.evidence_fetch import fits
 from p2pverify.core.roles.slot_plan import slot_question

@@ -21,7 +21,8 @@ from p2pverify.core.encoding import decode_once, sign
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import Rules, judge
+from p2pverify.core.records.judge import judge
+from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records

@@ -5,7 +5,8 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.records.envelope import DOMAIN, Kind, Record
-from p2pverify.core.records.judge import Rules, judge
+from p2pverify.core.records.judge import judge
+from p2pverify.core.records.kind_rule import Rules
 from vectorgen.examples import EPOCH, NETWORK, NETWORK_ID, Peer, record
 
 Case = dict[str, object]

@@ -25,8 +25,9 @@ from p2pverify.core.records.audit import Asked, Audit, sealed_measures
 from p2pverify.core.records.cut import Cut, CutSignature
 from p2pverify.core.records.duty import Duty
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.records.membership import Join
-from p2pverify.core.records.vote import Commit, DisputeKey, Vote, vote_commit
+from p2pverify.core.records.vote import Commit, Vote, vote_commit
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.view import view_value

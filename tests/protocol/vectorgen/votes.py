@@ -10,8 +10,8 @@ from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.records.conflict import Conflict, Evidence
 from p2pverify.core.records.cut import CutSignature
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.lots import lot_alpha
-from p2pverify.core.records.vote import UNDERIVABLE, Lot
+from p2pverify.core.records.lots import Lot, lot_alpha
+from p2pverify.core.records.vote import UNDERIVABLE
 from vectorgen.case import Case, changed, forged, judged, reject, said
 from vectorgen.examples import (
     ALICE,

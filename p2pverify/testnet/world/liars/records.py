@@ -10,8 +10,9 @@ from p2pverify.core.events import Effect, Event, Publish, RecordsArrived, Reques
 from p2pverify.core.records.audit import decode_audit
 from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record
+from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.records.membership import Join
-from p2pverify.core.records.vote import Commit, DisputeKey, Vote, decode_commit, decode_vote, vote_commit
+from p2pverify.core.records.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.testnet.world.actor import ActorArgs, PublishTo, WorldEffect
 from p2pverify.testnet.world.liars.base import OWN_ASKS, BentActor
 

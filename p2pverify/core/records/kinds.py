@@ -1,0 +1,38 @@
+"""The table of record kinds. Judging, admission, equivocations, and their tests walk it."""
+
+from p2pverify.core.records import audit, cut, definitions, duty, membership, vote
+from p2pverify.core.records.conflict import Evidence, conflict_rule
+from p2pverify.core.records.kind_rule import KindRule
+
+
+def conflict_kind(one: Evidence, two: Evidence) -> str | None:
+    """`slot` for two claims on one slot (convicts), `fork` for two records with one number, None for neither."""
+    first, second = _claim(one), _claim(two)
+    if first is not None and second is not None and first[0] == second[0] and first[1] != second[1]:
+        return "slot"
+    return "fork" if one.header.seq == two.header.seq else None
+
+
+def _claim(side: Evidence) -> tuple[object, bytes] | None:
+    """What a side claims that may be said only once; None if its kind has no such claim, or its payload is missing."""
+    rule = KINDS.get(side.header.kind)
+    return None if rule is None or side.payload is None else rule.claim(side.header, side.payload)
+
+
+#: By the kind's number on the wire.
+KINDS: dict[int, KindRule] = {
+    int(rule.kind): rule
+    for rule in (
+        definitions.NETWORK_RULE,
+        definitions.MANIFEST_RULE,
+        membership.JOIN_RULE,
+        membership.LEAVE_RULE,
+        audit.AUDIT_RULE,
+        duty.DUTY_RULE,
+        vote.COMMIT_RULE,
+        vote.VOTE_RULE,
+        cut.CUT_RULE,
+        cut.CUT_SIGNATURE_RULE,
+        conflict_rule(conflict_kind),
+    )
+}
