@@ -15,7 +15,7 @@ from p2pverify.core.state.state import Member
 from p2pverify.node.ports import Neighbour
 from tests.api.fakes import TOKEN, FakeReports, Reply, request
 from tests.api.test_server import BEARER, HOME_KEY, running
-from tests.node.test_explain import ToyWorld, disputed, node, world_of
+from tests.node.reports.test_explain import ToyWorld, disputed, node, world_of
 from tests.support.world import MANIFEST
 
 MODELS = {

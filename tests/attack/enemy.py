@@ -25,7 +25,7 @@ from p2pverify.node.endpoints.address import parse_address
 from p2pverify.node.messages import encode_batches
 from p2pverify.node.ports import GossipVerdict
 from tests.attack.live import Node, until
-from tests.net.peers import FakeInbox
+from tests.net.real_peers import FakeInbox
 
 GREETING = encode_message("/multistream/1.0.0")
 LOCAL = "/ip4/127.0.0.1/tcp/0"

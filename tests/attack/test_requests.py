@@ -22,7 +22,7 @@ from p2pverify.net.protocols.requests import RequestLimits
 from p2pverify.node.ports import AskFailed
 from tests.attack.enemy import insider, read_all, stranger
 from tests.attack.live import PATIENCE_S, Live, until
-from tests.net.peers import seed_of
+from tests.net.real_peers import seed_of
 
 ASK = "/p2pverify/ask/1"
 SEED = seed_of("mallory")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.testnet.test_pauses import KINDS, PAUSES, play
+from tests.testnet.world.test_pauses import KINDS, PAUSES, play
 
 
 @settings(max_examples=40)

@@ -12,8 +12,8 @@ import trio
 
 from p2pverify.cli.main import main
 from p2pverify.testnet.processes.runner import open_testnet
+from tests.testnet.processes.test_verdict import check_report
 from tests.testnet.support import QUICK, Watched, processes_of, read_until, running_testnet, toy_plan
-from tests.testnet.test_judge import check_report
 
 RUN_S = 90
 

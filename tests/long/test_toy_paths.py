@@ -2,8 +2,8 @@
 
 import json
 
+from tests.testnet.processes.test_verdict import check_report
 from tests.testnet.support import running_testnet
-from tests.testnet.test_judge import check_report
 
 RUN_S = 120
 

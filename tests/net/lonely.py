@@ -7,7 +7,7 @@ import sys
 
 import trio
 
-from tests.net.peers import join
+from tests.net.real_peers import join
 
 
 async def main(listen: str, *bootstrap: str) -> None:

@@ -6,7 +6,7 @@ import trio.testing
 from p2pverify.net.border.framing import write_frame
 from p2pverify.net.border.stream import Stream
 from p2pverify.net.protocols.requests import RequestLimits
-from tests.net.peers import FakeInbox, call, introduce, join, stranger
+from tests.net.real_peers import FakeInbox, call, introduce, join, stranger
 
 
 async def test_leaving_does_not_wait_for_a_peer_that_does_not_read(nursery):

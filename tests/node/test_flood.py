@@ -14,7 +14,7 @@ from p2pverify.node import gate
 from p2pverify.node.messages import encode_batches
 from p2pverify.node.ports import AskFailed
 from tests.attack.live import PATIENCE_S, Author, Live, Node, start_both, until
-from tests.net.peers import Peer, join, seed_of
+from tests.net.real_peers import Peer, join, seed_of
 
 FLOODERS = 4
 KEYS_EACH = 60

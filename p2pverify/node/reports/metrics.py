@@ -24,7 +24,7 @@ PREFIX = "p2pverify_"
 SERIES_MAX = 2000
 LABEL_CHARS_MAX = 100
 #: Figures of the node's parts that are no events, with the family that tells each. None: another family tells it, or
-#: it is a limit. `tests/node/test_metrics.py` finds those of which nobody has said what they are.
+#: it is a limit. `tests/node/reports/test_metrics.py` finds those of which nobody has said what they are.
 LEVELS: Mapping[str, str | None] = {
     "records": "records",
     "authors": "authors",

@@ -12,7 +12,7 @@ import trio
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.node.ports import GossipVerdict
 from tests.bench.gossip.workload import PEERS, Load, check
-from tests.net.peers import FakeInbox, Peer, join
+from tests.net.real_peers import FakeInbox, Peer, join
 
 SHOWN = (
     "router_messages_received",

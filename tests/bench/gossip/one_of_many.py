@@ -19,7 +19,7 @@ import trio
 from p2pverify.core.encoding import sign
 from p2pverify.node.ports import GossipVerdict
 from tests.bench.gossip.workload import cpu_s
-from tests.net.peers import FakeInbox, join, seed_of
+from tests.net.real_peers import FakeInbox, join, seed_of
 
 MESSAGE_BYTES = 500
 PATIENCE_S = 20.0  # without any delivery, after which what is missing counts as lost

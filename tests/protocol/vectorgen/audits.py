@@ -4,13 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pverify.core.contract.sortition import duty_alpha
-from p2pverify.core.encoding.canon import decode, encode
-from p2pverify.core.encoding.vrf import prove
-from p2pverify.core.inference.question import Receipt
-from p2pverify.core.records.audit import Asked, Audit
-from p2pverify.core.records.duty import Duty
-from p2pverify.core.records.envelope import Kind
 from vectorgen.case import Case, changed, forged, judged, reject, said
 from vectorgen.examples import (
     ACROSS_AUDIT,
@@ -31,6 +24,14 @@ from vectorgen.examples import (
     audit_of,
     record,
 )
+
+from p2pverify.core.contract.sortition import duty_alpha
+from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.encoding.vrf import prove
+from p2pverify.core.inference.question import Receipt
+from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.duty import Duty
+from p2pverify.core.records.envelope import Kind
 
 
 def _value(payload: bytes) -> Any:

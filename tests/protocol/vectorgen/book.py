@@ -1,11 +1,12 @@
 """The cases made from a book of test records."""
 
+from vectorgen.case import Case
+
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.replica.verify import VerificationFailed, verify
 from p2pverify.core.state.view import view_value
 from tests.support import book
-from vectorgen.case import Case
 
 
 class Book(book.Book):

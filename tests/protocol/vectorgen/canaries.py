@@ -4,6 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vectorgen.case import Case, changed
+from vectorgen.examples import MANIFEST, NETWORK
+
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.canary import (
@@ -14,8 +17,6 @@ from p2pverify.core.inference.canary import (
 )
 from p2pverify.core.inference.question import RequestRefused, encode_refusal
 from tests.support.canaries import TRIGGER, Exchange, canary_manifest, canary_network
-from vectorgen.case import Case, changed
-from vectorgen.examples import MANIFEST, NETWORK
 
 COMMITTED = canary_manifest(MANIFEST)
 OVER = canary_network(COMMITTED, NETWORK)

@@ -1,5 +1,7 @@
 """Writing a case, and refusing to write one whose verdict the implementation does not share."""
 
+from vectorgen.examples import EPOCH, NETWORK, NETWORK_ID, Peer, record
+
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode, sha256
@@ -7,7 +9,6 @@ from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.records.envelope import DOMAIN, Kind, Record
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
-from vectorgen.examples import EPOCH, NETWORK, NETWORK_ID, Peer, record
 
 Case = dict[str, object]
 

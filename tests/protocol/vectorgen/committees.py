@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+from vectorgen.book import Book
+from vectorgen.case import Case
+from vectorgen.examples import BEACON, BOB, CAROL, DISPUTE, NETWORK_ID, OUTPUT, VOTE_SALT
+
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.records import lots
 from p2pverify.core.records.lots import COMMITTEES
 from p2pverify.core.records.vote import vote_commit
 from tests.support.hearing import Hearing
-from vectorgen.book import Book
-from vectorgen.case import Case
-from vectorgen.examples import BEACON, BOB, CAROL, DISPUTE, NETWORK_ID, OUTPUT, VOTE_SALT
 
 VOTERS = 32
 SIGNERS = 22  # two thirds

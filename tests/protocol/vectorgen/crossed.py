@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from p2pverify.core.contract.network import ACROSS_BOUNDS
-from p2pverify.core.inference.compare import END_MISSING, Measure, measure, verdict, verdict_digest
-from tests.support.across import BAD, CUT_EPOCH, GOOD, UNSURE, Slotted, Story
 from vectorgen.book import Book
 from vectorgen.case import Case
 from vectorgen.examples import ACROSS, DISPUTED, MEASURES
+
+from p2pverify.core.contract.network import ACROSS_BOUNDS
+from p2pverify.core.inference.compare import END_MISSING, Measure, measure, verdict, verdict_digest
+from tests.support.across import BAD, CUT_EPOCH, GOOD, UNSURE, Slotted, Story
 
 UNDISPUTED = "an undisputed slot across classes: a match, an answer that cannot be told, and a match"
 

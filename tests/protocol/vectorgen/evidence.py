@@ -3,6 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from vectorgen.case import Case, changed
+from vectorgen.examples import ALICE, BOB, DISPUTED, LOGITS, RIGHT, WRONG, receipt
+from vectorgen.streams import REQUEST
+
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import receipt_fields
@@ -14,9 +18,6 @@ from p2pverify.core.roles.evidence import (
     encode_evidence,
     encode_evidence_request,
 )
-from vectorgen.case import Case, changed
-from vectorgen.examples import ALICE, BOB, DISPUTED, LOGITS, RIGHT, WRONG, receipt
-from vectorgen.streams import REQUEST
 
 WHICH = next(which for which, asked in enumerate(DISPUTED.asked) if asked.responder == BOB.key)
 ASKS = encode_evidence_request(DISPUTED.key, WHICH)

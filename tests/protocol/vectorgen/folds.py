@@ -7,13 +7,14 @@ with them.
 from dataclasses import replace
 from pathlib import Path
 
+from vectorgen import handmade
+from vectorgen.book import Book
+from vectorgen.case import Case, forged
+
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.records.cut import Cut, CutSignature, Head
 from p2pverify.core.records.envelope import Kind, Record, decode_record
 from tests.support.world import World, always
-from vectorgen import handmade
-from vectorgen.book import Book
-from vectorgen.case import Case, forged
 
 CHEATER = "four peers, one of which lies and is convicted"
 NO_CERTIFICATE = "the last cut has no certificate of two thirds of the weight"

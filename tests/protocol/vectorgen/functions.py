@@ -4,15 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from p2pverify.core.contract import sortition
-from p2pverify.core.contract.network import TestSteps, test_steps
-from p2pverify.core.encoding.canon import sha256
-from p2pverify.core.encoding.peerid import key_of, peer_id
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.inference.question import Opening, opening_nonce, output_digest, salted_digest
-from p2pverify.core.records.cut import ledger_root
-from p2pverify.core.records.vote import UNDERIVABLE, vote_commit
-from p2pverify.core.state.score import cusum, interval_ppm
 from vectorgen.case import Case
 from vectorgen.examples import (
     ALICE,
@@ -36,6 +27,16 @@ from vectorgen.examples import (
     question_of,
 )
 from vectorgen.streams import REQUEST
+
+from p2pverify.core.contract import sortition
+from p2pverify.core.contract.network import TestSteps, test_steps
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.encoding.peerid import key_of, peer_id
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.question import Opening, opening_nonce, output_digest, salted_digest
+from p2pverify.core.records.cut import ledger_root
+from p2pverify.core.records.vote import UNDERIVABLE, vote_commit
+from p2pverify.core.state.score import cusum, interval_ppm
 
 SHAPES = {
     "prompt_tokens": 32,

@@ -6,9 +6,10 @@ The frames are written here byte by byte and not by the codec that the tests rea
 from collections.abc import Iterable
 from pathlib import Path
 
+from vectorgen.case import Case
+
 from p2pverify.core.gossip.types import message_id, records_topic
 from tests.support.score_trace import Event, run_trace
-from vectorgen.case import Case
 
 TOPIC = records_topic(bytes([0x11]) * 32)
 MID, MID_2 = message_id(b"abc"), message_id(b"abcd")

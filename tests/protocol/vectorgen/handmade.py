@@ -5,11 +5,6 @@ They all begin with the three founders of the examples and their first cut.
 
 from dataclasses import replace
 
-from p2pverify.core.encoding.canon import encode
-from p2pverify.core.records.conflict import Conflict, Evidence
-from p2pverify.core.records.cut import CutSignature, Head
-from p2pverify.core.records.envelope import Kind, Record, make_record
-from p2pverify.core.records.membership import Join
 from vectorgen.book import Book
 from vectorgen.case import Case
 from vectorgen.examples import (
@@ -30,6 +25,12 @@ from vectorgen.examples import (
     join,
     opening_of,
 )
+
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.records.conflict import Conflict, Evidence
+from p2pverify.core.records.cut import CutSignature, Head
+from p2pverify.core.records.envelope import Kind, Record, make_record
+from p2pverify.core.records.membership import Join
 
 FIRST = "a founder proposes the cut that first holds its join"
 SEEDS = tuple(peer.seed for peer in PEERS)

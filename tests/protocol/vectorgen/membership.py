@@ -3,11 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from p2pverify.core.contract.network import Network, decode_network
-from p2pverify.core.encoding.canon import encode
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.records.envelope import EPOCH_MAX, NO_PREV, Kind, Record, decode_record
-from p2pverify.core.records.membership import Join
 from vectorgen.case import Case, changed, enveloped, forged, ignore, judged, reject, said
 from vectorgen.examples import (
     ALICE,
@@ -20,6 +15,12 @@ from vectorgen.examples import (
     join,
     record,
 )
+
+from p2pverify.core.contract.network import Network, decode_network
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.records.envelope import EPOCH_MAX, NO_PREV, Kind, Record, decode_record
+from p2pverify.core.records.membership import Join
 
 EMPTY = encode([])
 SMALL_ORDER = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")

@@ -4,13 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vectorgen.case import Case, changed
+from vectorgen.examples import ALICE, BOB, NETWORK_ID, Peer
+
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.net.peers.peer_list import PeerList, decode_peer_list, encode_peer_list
 from p2pverify.net.peers.signed_addresses import EXPIRY_MS, SignedAddresses, sign_addresses
 from p2pverify.node.endpoints.address import parse_address
-from vectorgen.case import Case, changed
-from vectorgen.examples import ALICE, BOB, NETWORK_ID, Peer
 
 NOW_MS = 1_800_000_000_000
 HERE = parse_address("/ip4/192.0.2.1/tcp/4001")

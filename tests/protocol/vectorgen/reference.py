@@ -17,8 +17,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[3]))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2pverify.core.sync.negentropy import Initiator, Responder
 from vectorgen.sets import UNLIMITED, index_of, items_of
+
+from p2pverify.core.sync.negentropy import Initiator, Responder
 
 TARGET = Path(__file__).parents[3] / "protocol" / "vectors" / "negentropy" / "sessions.json"
 SHIM = """

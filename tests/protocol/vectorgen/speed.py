@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from vectorgen.case import Case
+
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.speed import Claimant, Sample, Speed, Window, check_claim, observe, sample, speeds
-from vectorgen.case import Case
 
 
 def case(comment: str, inputs: dict[str, object], expect: object) -> Case:

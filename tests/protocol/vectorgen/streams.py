@@ -4,20 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pverify.core.encoding.canon import decode, encode
-from p2pverify.core.errors import DecodeError
-from p2pverify.core.inference.question import (
-    Answer,
-    Question,
-    Request,
-    RequestRefused,
-    decode_request,
-    decode_response,
-    encode_answer,
-    encode_refusal,
-    encode_request,
-    sign_request,
-)
 from vectorgen.case import Case, changed
 from vectorgen.examples import (
     ALICE,
@@ -32,6 +18,21 @@ from vectorgen.examples import (
     Peer,
     question_of,
     receipt,
+)
+
+from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.question import (
+    Answer,
+    Question,
+    Request,
+    RequestRefused,
+    decode_request,
+    decode_response,
+    encode_answer,
+    encode_refusal,
+    encode_request,
+    sign_request,
 )
 
 QUESTION = question_of(PANEL_SLOT)

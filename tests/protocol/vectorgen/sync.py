@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from vectorgen.case import Case
+from vectorgen.examples import CAROL, CUT, CUT_RECORD, NETWORK_ID, join
+
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.sync.messages import (
@@ -20,8 +23,6 @@ from p2pverify.core.sync.messages import (
     decode_request,
 )
 from p2pverify.core.sync.negentropy import FINGERPRINTS_MAX, RANGES_MAX, read_ranges
-from vectorgen.case import Case
-from vectorgen.examples import CAROL, CUT, CUT_RECORD, NETWORK_ID, join
 
 EMPTY = b"\x61\x00\x00\x02\x00"  # a newcomer's first message: no ids in all of the range
 RECORD = join(CAROL)

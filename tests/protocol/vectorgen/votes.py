@@ -4,14 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pverify.core.encoding import vrf
-from p2pverify.core.encoding.canon import decode, encode
-from p2pverify.core.inference.compare import verdict_digest
-from p2pverify.core.records.conflict import Conflict, Evidence
-from p2pverify.core.records.cut import CutSignature
-from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.lots import Lot, lot_alpha
-from p2pverify.core.records.vote import UNDERIVABLE
 from vectorgen.case import Case, changed, forged, judged, reject, said
 from vectorgen.examples import (
     ALICE,
@@ -42,6 +34,15 @@ from vectorgen.examples import (
     record,
     salt,
 )
+
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.inference.compare import verdict_digest
+from p2pverify.core.records.conflict import Conflict, Evidence
+from p2pverify.core.records.cut import CutSignature
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.lots import Lot, lot_alpha
+from p2pverify.core.records.vote import UNDERIVABLE
 
 VERDICT = verdict_digest(DISPUTED.question, MEASURES)
 

@@ -1,0 +1,150 @@
+"""Homes that are restored from older copies, cut off, or empty: their keys never contradict themselves."""
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from p2pverify.core.records.conflict import Evidence
+from p2pverify.core.records.cut import decode_cut_signature
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.kinds import _claim
+from tests.support.world import Peer, World
+
+PEERS = 4
+
+
+class Cuttable(World):
+    """A world in which some peers reach nobody."""
+
+    def __init__(self, count: int, **options: int) -> None:
+        self.apart: set[int] = set()
+        super().__init__(count, **options)
+
+    def is_linked(self, one: Peer, two: Peer) -> bool:
+        return one.name not in self.apart and two.name not in self.apart
+
+
+def said_by(world: World, name: int) -> list[Record]:
+    """All records of a peer that anybody holds."""
+    key = world.peers[name].machine.key
+    found = {r.id: r for p in world.peers for r in p.machine.context.ledger.records() if r.author == key}
+    return sorted(found.values(), key=lambda record: (record.seq, record.id))
+
+
+def contradictions(world: World, name: int) -> list[tuple[object, Record]]:
+    """Records that say of one slot, seal, vote or proposal something else than another one of the same key."""
+    said: dict[object, set[bytes]] = defaultdict(set)
+    found = []
+    for record in said_by(world, name):
+        claim = _claim(Evidence(record.header, record.signature, record.payload))
+        if claim is not None:
+            said[claim[0]].add(claim[1])
+            if len(said[claim[0]]) > 1:
+                found.append((claim[0], record))
+    return found
+
+
+def are_nested(world: World, name: int) -> bool:
+    """Whether of any two cuts that a peer has signed one contains the other."""
+    fold = world.peers[0].machine.fold
+    signed = {decode_cut_signature(r.payload).cut for r in said_by(world, name) if r.kind == Kind.CUT_SIGNATURE}
+    states = [state for cut in sorted(signed) if (state := fold.state(cut)) is not None]
+    return all(fold.contains(a, b) or fold.contains(b, a) for a in states for b in states)
+
+
+def never_contradicts(world: World) -> None:
+    for peer in world.peers:
+        assert contradictions(world, peer.name) == []
+        assert are_nested(world, peer.name)
+        assert all(not member.is_convicted for member in peer.machine.fold.latest.members.values())
+
+
+quarters = st.integers(0, 14)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(1, 10_000),
+    copied=quarters,
+    lost=quarters,
+    apart=quarters,
+    again=quarters,
+    empty=st.booleans(),
+    lies=st.booleans(),
+)
+def test_a_restored_home_never_contradicts_what_it_had_signed(
+    *, seed: int, copied: int, lost: int, apart: int, again: int, empty: bool, lies: bool
+) -> None:
+    """Copied at any time, lost later, cut off for any time, and perhaps restored once more: no slot, seal, vote,
+    proposal or cut is signed twice, and there is no fork."""
+    world = Cuttable(PEERS, seed=seed, cores=4, slots_milli=2500, spot_check_permille=300)
+    if lies:
+        world.peers[2].lie = lambda key, _dice: key[-1] % 4 == 0
+    world.run_epochs(3 + copied / 4)
+    peer = world.peers[1]
+    copy = ([], []) if empty else (list(peer.disk), list(peer.answers))
+    world.run_epochs(lost / 4)
+    for off in (apart, again):
+        world.crash(1)
+        peer.disk, peer.answers = list(copy[0]), list(copy[1])
+        world.apart = {1}
+        world.restart(1)
+        world.run_epochs(off / 4)
+        world.apart = set()
+        world.run_epochs(off % 3)
+    before = len(said_by(world, 1))
+    world.run_epochs(6)
+    assert len(said_by(world, 1)) > before
+    assert not peer.machine.context.silence.stopped
+    assert all(p.machine.context.ledger.statistics()["forked"] == 0 for p in world.peers)
+    if not lies:
+        never_contradicts(world)
+    else:
+        assert contradictions(world, 1) == []
+        assert are_nested(world, 1)
+
+
+def start_twin(world: World, *, alone: bool = False) -> Peer:
+    """A second process of peer 1 that has a copy of its home, from now on."""
+    original = world.peers[1]
+    twin = Peer(len(world.peers), original.seed, world._machine(original.seed), disk=list(original.disk))
+    world.peers.append(twin)
+    world.post(0, twin.name, "start")
+    if alone:
+        world.run(world.now - world.network.params.genesis_ms)
+        twin.machine.context.silence.begin(world.now, alone=True)
+    return twin
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(1, 10_000), copied=quarters)
+def test_a_twin_that_only_sees_records_stops_before_it_signs(*, seed: int, copied: int) -> None:
+    """No connection shows it the other one, but the records do, before it has signed anything."""
+    world = World(PEERS, seed=seed, cores=4, slots_milli=2500)
+    world.run_epochs(3 + copied / 4)
+    twin = start_twin(world)
+    before = len(said_by(world, 1))
+    world.run_epochs(5)
+    assert twin.machine.context.silence.stopped
+    assert not twin.machine.context.has_signed
+    assert not world.peers[1].machine.context.silence.stopped
+    assert len(said_by(world, 1)) > before
+    assert all(p.machine.context.ledger.statistics()["forked"] == 0 for p in world.peers)
+    never_contradicts(world)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_of_twins_that_have_both_signed_at_most_one_goes_on(seed: int) -> None:
+    """One was told that it is alone, and is not: whoever sees a record of the other signs nothing more."""
+    world = World(PEERS, seed=seed, cores=4, slots_milli=2500)
+    world.run_epochs(3 + seed / 4)
+    both = (world.peers[1], start_twin(world, alone=True))
+    world.run_epochs(4)
+    stopped = [peer for peer in both if peer.machine.context.silence.stopped]
+    assert stopped
+    if len(stopped) == len(both):
+        before = len(said_by(world, 1))
+        world.run_epochs(3)
+        assert len(said_by(world, 1)) == before

@@ -1,0 +1,158 @@
+"""The exact engine on the bundled model: one digest on every BLAS kernel, thread count and vector extension."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from p2pverify.engine.errors import EngineUnavailable
+from p2pverify.engine.exact import ExactEngine
+from p2pverify.engine.gguf import weights
+from p2pverify.engine.llama.engine import LlamaEngine
+from p2pverify.node.ports import SCORE
+from tests.engine.exact_digest import digests
+
+ROOT = Path(__file__).resolve().parents[3]
+KEY = bytes(32)
+GOLDEN = {
+    "prompt": "4b946986a5bb6c2ae0ff4909c11c0760485ae8cf2096da5c3d305c1d7c6a5ee6",
+    "answer": "d58554550eb3476c9910aa89bc9138c8a03d8f8b7845af3365dea8dd1796cc23",
+    "answer logits": "d4edde105e7e71f70ece69d6f838c768c25c40fecb329b0a34647843d29efd13",
+    "score": "bc23feb8883eb6ed9287087b71138c2b610e5e07d3d42572a4ae0ee906c915c2",
+    "score logits": "d4edde105e7e71f70ece69d6f838c768c25c40fecb329b0a34647843d29efd13",
+    "long": "f24caa9cf6b6ebd3ca1113741e6cb901f8bfb73050967738e44e9e84426b89a4",
+}
+
+SIMD = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+ON_X86 = platform.machine().lower() in {"x86_64", "amd64"}
+
+
+def settings() -> dict[str, dict[str, str]]:
+    """Environments that make numpy take other code paths than its usual ones, of those that run here."""
+    found = {"two threads": {"OPENBLAS_NUM_THREADS": "2"}}
+    if SIMD:
+        found["no vector extensions"] = {"NPY_DISABLE_CPU_FEATURES": " ".join(SIMD)}
+    if ON_X86:
+        kernels = ["Prescott", "Nehalem"]
+        if "X86_V3" in SIMD:
+            kernels += ["Haswell", "Zen"]
+        if "X86_V4" in SIMD:
+            kernels += ["SkylakeX"]
+        found |= {kernel: {"OPENBLAS_CORETYPE": kernel} for kernel in kernels}
+    return found
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for the packed weights, which take half a gigabyte: it does not outlive the tests."""
+    folder = tmp_path_factory.mktemp("exact")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def exact(cache: Path) -> Iterator[ExactEngine]:
+    engine = ExactEngine(weights.bundled(), expect_sha256=weights.SHA256, cache=cache)
+    yield engine
+    engine.close()
+
+
+def test_golden_digests(exact: ExactEngine) -> None:
+    """These bits come out on every machine; a change of any of them needs another engine id than exact/1."""
+    found = digests(exact)
+    assert found == GOLDEN
+    assert found["answer logits"] == found["score logits"]
+
+
+@pytest.mark.parametrize("name", settings())
+def test_other_code_paths_give_the_same_bits(name: str, exact: ExactEngine, cache: Path) -> None:
+    """Another BLAS kernel, more threads, or numpy without vector extensions change nothing."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **settings()[name]}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.engine.exact_digest", str(cache)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == GOLDEN
+
+
+def test_cached_prefixes_change_no_bit(exact: ExactEngine) -> None:
+    """What was run before, and how a sequence came about, does not show in the logits."""
+    sequence = exact.encode_chat("What do you know of tides? " * 8)[:40]
+    assert len(sequence) == 40
+    exact.forget()
+    fresh = [row.tobytes() for row in exact.rows(sequence, 35)]
+    list(exact.rows((*sequence[:20], 5, 6, 7), 22))
+    assert [row.tobytes() for row in exact.rows(sequence, 35)] == fresh
+    exact.forget()
+    for end in range(36, 41):
+        (one_by_one,) = exact.rows(sequence[:end], end - 1)
+        assert one_by_one.tobytes() == fresh[end - 36]
+
+
+def test_info_names_the_class(exact: ExactEngine, llama: LlamaEngine) -> None:
+    """The same weights, tokenizer and template as llama.cpp's, in a class of its own."""
+    theirs = llama.info
+    assert (exact.info.engine, exact.info.numeric_path) == ("exact/1", "integer")
+    assert exact.info.weights_sha256 == weights.SHA256
+    assert exact.info.tokenizer_sha256 == theirs.tokenizer_sha256
+    assert exact.info.template_sha256 == theirs.template_sha256
+    assert (exact.info.vocab_tokens, exact.info.context_tokens) == (theirs.vocab_tokens, theirs.context_tokens)
+    assert SCORE in exact.info.can
+    assert exact.encode_chat("Hi <|im_end|>") == llama.encode_chat("Hi <|im_end|>")
+
+
+def test_the_model_answers(exact: ExactEngine) -> None:
+    """The greedy answer to an easy question is right, and stops at the end of the turn."""
+    answer = exact.answer(
+        exact.encode_chat("What is the capital of France?"), tokens_max=24, temperature_milli=0, sampler_key=KEY
+    )
+    assert "Paris" in exact.decode(answer.tokens)
+    assert answer.finish == "stop"
+
+
+@pytest.mark.parametrize("temperature_milli", [0, 800])
+def test_it_judges_an_honest_answer_by_its_margins(
+    temperature_milli: int, exact: ExactEngine, llama: LlamaEngine
+) -> None:
+    """What llama.cpp answers has small margins; the same tokens for another key or another prompt have large ones."""
+    prompt, other = (exact.encode_chat(text) for text in ("Tell me about tides.", "Write a poem about bread."))
+    question = {"temperature_milli": temperature_milli, "sampler_key": KEY}
+    tokens = llama.answer(prompt, tokens_max=24, temperature_milli=temperature_milli, sampler_key=KEY).tokens
+    honest = exact.score(prompt, tokens, **question)
+    assert sum(honest.deficits) < 20_000 * len(tokens)
+    assert sum(exact.score(other, tokens, **question).deficits) > 200_000 * len(tokens)
+    if temperature_milli:
+        wrong = exact.score(prompt, tokens, temperature_milli=temperature_milli, sampler_key=bytes([1]) * 32)
+        assert sum(wrong.deficits) > 200_000 * len(tokens)
+    assert honest.ends == tuple(token == 2 for token in tokens)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tokens"), [((), (5,)), ((5,), ()), ((5,), (49152,)), ((-1,), (5,)), ((5,) * 1000, (5,) * 25)]
+)
+def test_what_does_not_fit_is_refused(prompt: tuple[int, ...], tokens: tuple[int, ...], exact: ExactEngine) -> None:
+    """Empty, foreign or too long answers are not scored."""
+    with pytest.raises(ValueError):
+        exact.score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
+
+
+def test_a_closed_engine_says_so(cache: Path) -> None:
+    """Closing twice is harmless, using it then is an error."""
+    engine = ExactEngine(weights.bundled(), cache=cache)
+    prompt = engine.encode_chat("Hi")
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineUnavailable, match="closed"):
+        engine.answer(prompt, tokens_max=1, temperature_milli=0, sampler_key=KEY)

@@ -1,0 +1,120 @@
+"""llama.cpp's builds for other processors: which classes they make, and what is said if one cannot run here.
+
+One process can load only one of the package's builds, so each is tried by the self-test in a process of its own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from p2pverify.engine.errors import EngineUnavailable
+from p2pverify.engine.llama import variants
+from tests.support import npm
+
+HERE = Path(__file__).parents[1]
+AVX2, AVX512, SSE = (f"x86-64-{name}/fa1/kv-q8_0" for name in ("avx2", "avx512", "sse3"))
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return npm.packages(HERE / "package.json")
+
+
+def selftest(folder: Path, *options: str) -> tuple[int, dict[str, object], str]:
+    """Exit code, document and complaints of `p2pverify model selftest`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "p2pverify", "model", "selftest", "--json", *options],
+        env={**os.environ, variants.ENVIRONMENT: str(folder), "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variant", "path", "answers_of"),
+    [
+        ("haswell", AVX2, AVX2),
+        ("skylakex", AVX512, AVX512),
+        ("sse42", SSE, SSE),
+        ("sandybridge", "x86-64-avx/fa1/kv-q8_0", None),
+    ],
+)
+def test_the_class_follows_from_the_bits(folder: Path, variant: str, path: str, answers_of: str | None) -> None:
+    """A build is in the class whose golden answers it gives, or says what this processor lacks.
+
+    The npm package's build for AVX2 gives the wheel's bits, and all those for AVX512 the same. For AVX alone decoding
+    gives other bits than one pass, so it is of no class.
+    """
+    lacking = variants.missing(variant)
+    code, document, complaints = selftest(folder, "--variant", variant)
+    if lacking:
+        assert code == 1
+        assert lacking[0] in complaints
+        return
+    assert code == 0
+    assert (document["engine"], document["numeric_path"]) == (variants.NPM.id, path)
+    ours = [c["numeric_path"] for c in document["classes"] if c["is_ours"]]  # type: ignore[attr-defined]
+    assert ours == ([] if answers_of is None else [answers_of])
+
+
+def test_variants_are_named_by_build_and_settings() -> None:
+    """The usual one has no name; others are the wheel or a build, with or without other settings."""
+    assert variants.parse("") == ("wheel", variants.CANONICAL)
+    assert variants.parse("sse42") == ("sse42", variants.CANONICAL)
+    build, settings = variants.parse("wheel/kv-f16")
+    assert (build, settings.name, settings.batch_tokens < 64) == ("wheel", "fa1/kv-f16", True)
+    for text in ("sse43", "wheel/kv-q4", "kv-f16"):
+        with pytest.raises(EngineUnavailable, match="sapphirerapids"):
+            variants.parse(text)
+
+
+def test_a_processor_that_lacks_instructions_is_told_which(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The missing instructions stand in the message, and nothing is loaded."""
+    cpu_info = tmp_path / "cpuinfo"
+    cpu_info.write_text("processor : 0\nflags\t\t: fpu sse2 ssse3 sse4_2 avx\n")
+    monkeypatch.setattr(variants, "_CPU_INFO", cpu_info)
+    monkeypatch.setattr(variants, "_loaded", {})
+    assert variants.missing("sse42") == []
+    with pytest.raises(EngineUnavailable, match="haswell uses: avx2, f16c, fma, bmi2"):
+        variants.load("haswell", folder)
+    assert variants.machine().endswith(" ssse3 sse4_2 avx")
+    monkeypatch.setattr(variants, "_CPU_INFO", tmp_path / "absent")
+    assert variants.missing("sapphirerapids") == []
+
+
+def test_one_build_in_a_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package's libraries share state, so that a second build would change the first."""
+    loaded = {"sse42": object()}
+    monkeypatch.setattr(variants, "_loaded", loaded)
+    assert variants.load("sse42", folder) is loaded["sse42"]
+    with pytest.raises(EngineUnavailable, match=r"runs llama\.cpp.s variant sse42, so haswell cannot"):
+        variants.load("haswell", folder)
+
+
+@pytest.mark.parametrize(
+    ("description", "complaint"),
+    [
+        (None, "npm install --prefix"),
+        ('{"name": "@node-llama-cpp/linux-x64", "version": "3.23.0"}', r"3\.23\.0, and only .* 3\.22\.1 is known"),
+        ('{"name": "@node-llama-cpp/linux-x64"}', "describes no package"),
+        ("[", "describes no package"),
+        ('{"name": "@node-llama-cpp/linux-x64", "version": "3.22.1"}', "has no libllama"),
+    ],
+)
+def test_only_the_pinned_package_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, description: str | None, complaint: str
+) -> None:
+    """Absent, damaged or of another version: the message says how to get the right one."""
+    monkeypatch.setattr(variants, "_loaded", {})
+    if description is not None:
+        (tmp_path / "package.json").write_text(description)
+    with pytest.raises(EngineUnavailable, match=complaint):
+        variants.load("x64", tmp_path)

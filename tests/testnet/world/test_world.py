@@ -1,0 +1,237 @@
+"""The simulated world: what it promises of itself, and that its oracles see what is broken."""
+
+from pathlib import Path
+
+import pytest
+
+from p2pverify.core.encoding.sign import public_key
+from p2pverify.core.events import Judged, Persist, RecordsArrived
+from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
+from p2pverify.testnet.faults import Fault, FaultKind
+from p2pverify.testnet.plan import PlanError
+from p2pverify.testnet.scenario import load_scenario
+from p2pverify.testnet.world import ActorPlan, World, WorldPlan, plan_world
+from p2pverify.testnet.world.batches import message_verdicts
+from p2pverify.testnet.world.disk import Disk
+from p2pverify.testnet.world.liars.expectations import FATES
+from p2pverify.testnet.world.plan import HONEST
+from p2pverify.testnet.world.report import SCHEMA, WorldReport
+from p2pverify.testnet.world.schedule import Chance, Schedule
+
+RULES = {"epoch_ms": 10_000, "slots_milli": 500, "panel_size": 2, "prompt_tokens": 8, "answer_tokens": 8}
+FAULTS = (
+    Fault(FaultKind.PARTITION, 2, 15_000, 3),
+    Fault(FaultKind.CRASH, 4, 700, 2),
+    Fault(FaultKind.PAUSE, 5, 6_000, 2),
+)
+
+
+def small(**changes: object) -> WorldPlan:
+    values: dict[str, object] = {"peers": 9, "members": 9, "founders": 7, "epochs": 8, "rules": RULES}
+    return WorldPlan(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_an_honest_network_survives_loss_faults_and_churn() -> None:
+    """Frames are lost, doubled and late, disks forget, clocks differ, peers come and go: all promises hold."""
+    plan = small(
+        loss_ppm=80_000, duplicate_ppm=30_000, skew_ms=400, disk_ms=60, faults=FAULTS, joiners=1, leavers=1, seed=4
+    )
+    world = World(plan)
+    world.play()
+    assert world.oracles.faults == []
+    assert world.links.lost > 0
+    assert world.links.duplicated > 0
+    assert {peer.life for peer in world.peers} == {0, 1}  # two have crashed and are back
+    newest = world.oracles.newest
+    assert newest is not None
+    assert newest.index >= 4
+    assert sum(member.active for member in newest.members.values()) == 8  # one has left
+    ledgers = [peer.actor.machine.context.ledger for peer in world.peers]
+    assert len({ledger.heads() for ledger in ledgers}) == 1
+
+
+def test_slow_machines_go_on_auditing_and_find_who_cheats() -> None:
+    """Their engines can do half of what comes: they drop what would be too late, each of them goes on auditing to the
+    end, the cheaters are convicted and nobody honest is blamed. By priority alone there was none after epoch 7."""
+    rules = {**RULES, "epoch_ms": 4_000, "slots_milli": 1_000, "disputes_per_cut": 3}
+    cheaters = (ActorPlan("wrong", 2, founders=True),)
+    plan = small(peers=7, members=7, epochs=16, rules=rules, derive_ms=1_200, answer_ms=1_700, actors=cheaters)
+    world = World(plan)
+    world.play()
+    assert world.oracles.faults == []
+    machine = world.honest[0].actor.machine
+    late = [record for record in machine.context.ledger.records() if record.kind == Kind.AUDIT and record.epoch >= 9]
+    assert {record.author for record in late} >= {peer.key for peer in world.honest}
+    assert sum(member.is_convicted for member in machine.fold.latest.members.values()) == 2
+    report = WorldReport(world)
+    assert report.jobs_done > report.jobs_dropped > 0
+    assert report.document()["jobs_dropped"] == report.jobs_dropped
+
+
+def test_equal_plans_give_equal_traces() -> None:
+    """Down to the last event; and a plan that differs in one chance gives another run."""
+    traces = []
+    for loss in (50_000, 50_000, 60_000):
+        world = World(small(loss_ppm=loss, epochs=3, faults=FAULTS[:1]))
+        world.play()
+        traces.append(world.trace.digest)
+    assert traces[0] == traces[1] != traces[2]
+
+
+def test_the_memo_of_a_world_changes_nothing() -> None:
+    """With a memo for each peer instead of one for all, everything happens in the same way."""
+    traces = []
+    for alone in (False, True):
+        world = World(small(peers=7, members=7, epochs=4, loss_ppm=50_000))
+        if alone:
+            world.forget_shared()
+        world.play()
+        assert world.oracles.faults == []
+        traces.append(world.trace.digest)
+    assert traces[0] == traces[1]
+
+
+def test_a_cheater_is_convicted_and_the_report_says_so() -> None:
+    """The report has a line for each kind, and a verdict."""
+    world = World(small(epochs=14, actors=(ActorPlan("always-wrong"),), rules={**RULES, "slots_milli": 1_500}))
+    world.play()
+    report = WorldReport(world)
+    assert report.passes, report.faults
+    document = report.document()
+    assert document["schema"] == SCHEMA
+    assert document["verdict"] == "pass"
+    lines = {line.kind: line for line in report.lines}
+    assert lines["always-wrong"].convicted == 1
+    assert lines[HONEST].convicted == 0
+    assert len({len(row) for row in report.rows()}) == 1
+
+
+def test_oracles_see_an_honest_peer_convicted() -> None:
+    """A liar that the oracles take for honest is, to them, an honest peer that was convicted."""
+    world = World(small(epochs=12, actors=(ActorPlan("always-wrong"),), rules={**RULES, "slots_milli": 1_500}))
+    liar = next(peer for peer in world.peers if peer.kind != HONEST)
+    liar.kind = HONEST
+    world.play()
+    assert any("is convicted" in fault for fault in world.oracles.faults)
+    report = WorldReport(world)
+    assert not report.passes
+    assert world.plan.command in report.summary()
+
+
+def test_oracles_see_that_cuts_do_not_advance() -> None:
+    """Peers that should sign and do not: nothing becomes final, though two thirds are at hand."""
+    world = World(small(epochs=12, peers=6, members=6, founders=6))
+    for peer in world.peers[:3]:
+        peer.speaks_from_ms = 2**52
+    world.play()
+    assert any("no cut became final" in fault for fault in world.oracles.faults)
+
+
+def test_oracles_see_records_that_do_not_spread() -> None:
+    """A peer that holds a record and shows it to nobody is found out when all is at rest."""
+    world = World(small(peers=5, members=5, founders=5, epochs=2))
+    world.oracles.rest_rounds_max = 4
+    world.run_epochs(2)
+    loner = world.peers[0]
+    seed = world.identities[0].seed
+    head = loner.actor.machine.context.ledger.last(loner.key)
+    assert head is not None
+    hidden = make_record(
+        seed,
+        public_key(seed),
+        world.network.id,
+        epoch=1,
+        seq=head.seq + 1,
+        prev=head.id,
+        kind=Kind.LEAVE,
+        payload=b"\x80",
+    )
+    for peer in world.peers[1:]:
+        peer.sync.answer = lambda _request: b""  # type: ignore[method-assign]
+    loner.feed(RecordsArrived((hidden.data,), bytes(32)))
+    loner.sync.answer = lambda _request: b""  # type: ignore[method-assign]
+    world.rest()
+    world.oracles.at_rest()
+    assert any("same records" in fault for fault in world.oracles.faults)
+
+
+def test_a_disk_forgets_what_was_not_safe() -> None:
+    """A crash takes what was written a moment before, and nothing else."""
+    seed = bytes(32)
+    made = [
+        make_record(seed, public_key(seed), bytes(32), epoch=0, seq=seq, prev=NO_PREV, kind=Kind.LEAVE, payload=b"\x80")
+        for seq in range(3)
+    ]
+    disk = Disk(write_ms=50)
+    assert disk.write(Persist((made[0],)), 1_000) == 1_050
+    disk.write(Persist((made[1],)), 1_040)
+    disk.write(Persist((made[2],)), 1_060)
+    assert disk.crash(1_070) == 2
+    assert disk.read()[0] == [made[0].data]
+    assert disk.crash(1_070) == 0
+
+
+def test_a_schedule_keeps_the_order_of_posting() -> None:
+    """Items come in slots, by peer and in order; what is late comes in the next slot."""
+    schedule = Schedule(1_000, 10)
+    for number, (at_ms, peer) in enumerate(((1_025, 7), (1_021, 3), (1_030, 7), (500, 1))):
+        schedule.post(at_ms, peer, (number,))
+    assert schedule.pop(2_000) == {1: [(3,)]}
+    assert schedule.now_ms == 1_010
+    assert list((schedule.pop(2_000) or {}).items()) == [(7, [(0,), (2,)]), (3, [(1,)])]
+    assert schedule.now_ms == 1_030
+    assert schedule.pop(2_000) is None
+    assert schedule.now_ms == 2_000
+
+
+def test_chances_follow_from_the_seed() -> None:
+    """Equal seeds, equal throws, for more of them than one block holds."""
+    one, two, other = Chance(b"a"), Chance(b"a"), Chance(b"b")
+    throws = [one.bits() for _ in range(5_000)]
+    assert throws == [two.bits() for _ in range(5_000)]
+    assert throws[0] != other.bits()
+    assert sorted(one.shuffled(list(range(50)))) == list(range(50))
+
+
+@pytest.mark.parametrize("name", ["default", "toy"])
+def test_scenarios_of_real_testnets_can_be_simulated(name: str) -> None:
+    """Who cheats there is hostile here, under the same rules."""
+    plan = plan_world(load_scenario(name), name, epochs=6)
+    world = World(plan)
+    assert len([peer for peer in world.peers if peer.kind != HONEST]) == len(load_scenario(name).cheats)
+    world.play()
+    assert world.oracles.faults == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"actors": (ActorPlan("silent", 3, founders=True),)}, "a third or more"),
+        ({"actors": (ActorPlan("silent", 9),)}, "do not fit"),
+        ({"members": 20}, "do not fit"),
+    ],
+)
+def test_plans_that_promise_nothing_are_refused(changes: dict[str, object], text: str) -> None:
+    """With a third of the weight hostile, or more of them than there are members."""
+    with pytest.raises(PlanError, match=text):
+        World(small(**changes))
+
+
+def test_the_page_tells_every_fate() -> None:
+    """What is expected of hostile peers stands in testnet/README.md in the words of the table that oracles read."""
+    page = (Path(__file__).parents[3] / "testnet" / "README.md").read_text(encoding="utf-8")
+    for kind, rule in FATES.items():
+        assert f"| `{kind}` | {rule.fate} | {rule.why} |" in page
+
+
+def test_messages_judged_as_one_have_each_its_verdict() -> None:
+    """What is no batch is rejected, alone or not; of a mixed message the worst record decides, then the best."""
+    ids = [bytes([n]) * 32 for n in range(5)]
+    messages = [(ids[0], 0), (ids[1], 2), (ids[2], 2), (ids[3], 4), (ids[4], 6)]
+    judged = Judged("reject", ("known", "malformed", "known", "known"), (1, 3, 4, 5), (3,))
+    words = dict(message_verdicts(messages, 7, judged))
+    assert [words[each] for each in ids] == ["accept", "reject", "reject", "ignore", "accept"]
+    words = dict(message_verdicts(messages, 7, Judged("accept", ())))
+    assert [words[each] for each in ids] == ["accept", "reject", "accept", "accept", "accept"]
+    words = dict(message_verdicts(messages[:2], 2, None))
+    assert list(words.values()) == ["ignore", "reject"]
