@@ -9,7 +9,44 @@ import pytest
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "protocol" / "security.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)))
-ROW = re.compile(r"^\| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+ITEM = re.compile(r"^- \*\*(.+?)\.\*\*\s+(.+?)(?=\n- \*\*|\Z)", re.MULTILINE | re.DOTALL)
+PROMISES = "What is promised, and to whom"
+ATTACKS = (
+    "Cheating with answers",
+    "Cheating with audits and votes",
+    "Honest peers that look like cheaters",
+    "Attacks on the network",
+)
+UNMET = "What is not met"
+
+
+def _parts(text: str, level: str) -> dict[str, str]:
+    """By heading of this level: what stands below it."""
+    pieces = re.split(rf"^{level} (.+)$", text, flags=re.MULTILINE)[1:]
+    headings = pieces[::2]
+    assert len(headings) == len(set(headings))
+    return dict(zip(headings, pieces[1::2], strict=True))
+
+
+CHAPTERS = _parts(PAGE, "##")
+
+
+def _items(section: str) -> list[tuple[str, str]]:
+    """The labels of a section in their order, each with its text."""
+    return [(label, text.strip()) for label, text in ITEM.findall(section.strip())]
+
+
+def _attacks() -> dict[str, list[tuple[str, str]]]:
+    sections = [_parts(CHAPTERS[chapter], "###") for chapter in ATTACKS]
+    found = {heading: _items(text) for section in sections for heading, text in section.items()}
+    assert len(found) == sum(len(section) for section in sections)
+    return found
+
+
+def test_every_chapter_is_read() -> None:
+    """No attack stands where it would be passed over: in another chapter, or before the first heading of one."""
+    assert list(CHAPTERS) == [PROMISES, *ATTACKS, UNMET]
+    assert [chapter for chapter in ATTACKS if CHAPTERS[chapter].split("\n### ", 1)[0].strip()] == []
 
 
 @pytest.mark.parametrize("file", sorted({file for file, _ in NAMED}))
@@ -20,17 +57,45 @@ def test_named_tests_exist(file: str) -> None:
     assert [name for each, name in NAMED if each == file and name not in found] == []
 
 
+def test_tests_named_by_file_alone_exist() -> None:
+    """A whole file of tests can show a rule too."""
+    files = set(re.findall(r"`([\w/]+\.py)`", PAGE))
+    assert [file for file in sorted(files) if not (TESTS / file).is_file()] == []
+
+
 def test_every_attack_has_a_rule_and_a_test() -> None:
-    """Four cells in each row: without a test the rule must be that something is not used, and what is left is said."""
-    rows = [row for row in ROW.findall(PAGE) if row[0] not in {"attack", "cause", "---"}]
-    assert len(rows) > 40
-    without = [attack for attack, rule, tests, _ in rows if "::" not in tests and not rule.startswith("None is used")]
+    """Four items each: without a test the rule must be that something is not used, and what is left is said."""
+    attacks = _attacks()
+    assert len(attacks) > 40
+    forms = {
+        ("Attack", "What stops it", "Tests", "What remains"),
+        ("What happens", "What stops it", "Tests", "What remains"),
+    }
+    assert [attack for attack, items in attacks.items() if tuple(label for label, _ in items) not in forms] == []
+    assert [attack for attack, items in attacks.items() if not all(text for _, text in items)] == []
+    texts = {attack: dict(items) for attack, items in attacks.items()}
+    without = [
+        attack
+        for attack, said in texts.items()
+        if "::" not in said["Tests"] and not said["What stops it"].startswith("None is used")
+    ]
     assert without == []
+
+
+def test_every_promise_has_a_condition_and_a_test() -> None:
+    """Each says how long it holds, and by which tests that is shown; what is assumed besides has none."""
+    promises = _parts(CHAPTERS[PROMISES], "###")
+    del promises["What is assumed besides"]
+    assert len(promises) >= 6
+    for promise, section in promises.items():
+        said = dict(_items(section[section.index("- **") :]))
+        assert list(said) == ["Holds while", "Tests"], promise
+        assert "::" in said["Tests"], promise
 
 
 def test_what_is_not_met_is_told() -> None:
     """The known shortfalls have their paragraphs."""
-    left = PAGE.split("\n## What is not met\n", 1)[1]
+    left = CHAPTERS[UNMET]
     told = ("key-grinder", "mute slanderer", "Spot checks", "Proxies", "sold", "evidence", "referee needs", "word")
     assert [each for each in told if each not in left] == []
     assert left.count("\n- **") >= 12
