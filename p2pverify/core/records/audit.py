@@ -155,7 +155,7 @@ def _decode(header: Header, payload: bytes) -> Audit:
 
 
 def _check(audit: Audit, record: Record, _rules: Rules) -> None:
-    # [REJECT] Slot and header tell one epoch order: an audit is not dated after its record.
+    # [REJECT] An audit is not of a later epoch than its record.
     if audit.epoch > record.epoch:
         raise GossipReject("audit of a later epoch than its record")
     # [REJECT] Each receipt is signed by its responder over this request.
