@@ -237,11 +237,11 @@ async def _run_services(
     task_status: "TaskStatus[Running]",
 ) -> None:
     from p2pverify.api.server import serve  # heavy imports, after the cheap checks
-    from p2pverify.net.adapter import Mesh
+    from p2pverify.net.adapter import Libp2pNetwork
     from p2pverify.net.protocols.requests import limits_within
 
     home, network = settings.home, settings.network
-    mesh = Mesh(
+    mesh = Libp2pNetwork(
         seed,
         network.id,
         settings.listen,

@@ -17,7 +17,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from p2pverify import __version__
-from p2pverify.api.documents import Audits, ErrorDocument, ExplainedAudit, Leave, Live, Peers, Ready, Scores, Status
+from p2pverify.api.documents import (
+    AuditsDocument,
+    ErrorDocument,
+    ExplainedAudit,
+    LeaveDocument,
+    Live,
+    PeersDocument,
+    Ready,
+    ScoresDocument,
+    StatusDocument,
+)
 from p2pverify.api.metrics import CONTENT_TYPE, render
 from p2pverify.api.middleware import FAULT, error_document
 from p2pverify.node.ports import Reports, UnknownAudit
@@ -96,22 +106,22 @@ def new_app(reports: Reports, registry: CollectorRegistry, *, token: str, on_lea
 
 
 def _add_reports(app: FastAPI, reports: Reports) -> None:
-    @app.get("/v1/status", responses=_answers(Status))
+    @app.get("/v1/status", responses=_answers(StatusDocument))
     async def status() -> Response:
         """Who this node is, and how far it has come."""
         return _json(reports.status())
 
-    @app.get("/v1/peers", responses=_answers(Peers))
+    @app.get("/v1/peers", responses=_answers(PeersDocument))
     async def peers() -> Response:
         """The peers it is connected with."""
         return _json(reports.peers())
 
-    @app.get("/v1/scores", responses=_answers(Scores))
+    @app.get("/v1/scores", responses=_answers(ScoresDocument))
     async def scores(view: View = "final") -> Response:
         """Scores and standings in the newest certified view, or in the fold of what it holds."""
         return _json(reports.scores(final=view == "final"))
 
-    @app.get("/v1/audits", responses=_answers(Audits))
+    @app.get("/v1/audits", responses=_answers(AuditsDocument))
     async def audits(limit: Limit = AUDITS_DEFAULT) -> Response:
         """The newest audits and the disputes."""
         return _json(reports.audits(limit=limit))
@@ -151,7 +161,7 @@ def _add_leave(app: FastAPI, token: str, on_leave: Callable[[], list[str]]) -> N
         "/v1/leave",
         status_code=202,
         responses=_answers(
-            Leave, status=202, errors={401: "There is no token.", 403: "The token, or the host, is another's."}
+            LeaveDocument, status=202, errors={401: "There is no token.", 403: "The token, or the host, is another's."}
         ),
         openapi_extra={"security": [{"token": []}]},
     )

@@ -41,7 +41,7 @@ class Ready(_Document):
     reasons: list[str]
 
 
-class Leave(_Document):
+class LeaveDocument(_Document):
     """The node has signed its leave, or will as soon as it may sign: `reasons` say why it may not yet."""
 
     schema_: Literal["p2pverify/leave/1"] = Field(alias="schema")
@@ -56,7 +56,7 @@ class Due(_Document):
     due_s: Count
 
 
-class FinalCut(_Document):
+class FinalCutDocument(_Document):
     """The newest final cut."""
 
     cut: str
@@ -66,13 +66,13 @@ class FinalCut(_Document):
     view_root: str
 
 
-class RecentCut(FinalCut):
+class RecentCut(FinalCutDocument):
     """A final cut; `records` are those that its view counts."""
 
     records: Count
 
 
-class Lack(_Document):
+class LackDocument(_Document):
     """A condition of weight that is not met: it `has` less than it `needs`."""
 
     what: str
@@ -83,12 +83,12 @@ class Lack(_Document):
 class WayToWeight(_Document):
     """What is lacking for weight; when the next peer gets weight at the earliest; how many have earned it and wait."""
 
-    lacks: list[Lack]
+    lacks: list[LackDocument]
     turn: Due
     earned: Count
 
 
-class Jobs(_Document):
+class JobsDocument(_Document):
     """The engine's jobs since the start, and those that wait."""
 
     model_config = ConfigDict(extra="allow")
@@ -102,7 +102,7 @@ class Jobs(_Document):
     engine_busy_ms: Count
 
 
-class Speed(_Document):
+class SpeedDocument(_Document):
     """The hardware that a peer claims, and how fast challengers found it; null where too few have measured it."""
 
     claim: str
@@ -113,7 +113,7 @@ class Speed(_Document):
     tokens_per_s: float | None
 
 
-class Score(_Document):
+class ScoreDocument(_Document):
     """One member in a view. `low` and `high` are the 95 % interval of its agreement rate."""
 
     peer_id: str
@@ -138,10 +138,10 @@ class Score(_Document):
     convicted_after_audits: Count | None
     conviction: str
     fork_until_epoch: Count | None = Field(description="the last epoch of a fork's penalty, while it lasts")
-    hardware: Speed | None
+    hardware: SpeedDocument | None
 
 
-class Status(_Document):
+class StatusDocument(_Document):
     """Who this node is, how far it has come, and what it waits for."""
 
     schema_: Literal["p2pverify/status/1"] = Field(alias="schema")
@@ -158,10 +158,10 @@ class Status(_Document):
     neighbours: Count
     records: Count
     standing: Standing | None = Field(description="null for a peer that is no member in the newest final view")
-    own: Score | None = Field(description="this peer's row of the newest final view")
+    own: ScoreDocument | None = Field(description="this peer's row of the newest final view")
     ready: bool
     reasons: list[str]
-    final: FinalCut | None
+    final: FinalCutDocument | None
     final_age_s: Count | None = Field(description="since the newest final cut was due")
     next_cut: Due
     first_score: Due | None = Field(description="null if there is a score, or nobody to ask this peer")
@@ -169,10 +169,10 @@ class Status(_Document):
     way_to_weight: WayToWeight | None = Field(description="null for a peer that has weight")
     recent_cuts: list[RecentCut]
     quiet: bool
-    jobs: Jobs
+    jobs: JobsDocument
 
 
-class Neighbour(_Document):
+class NeighbourDocument(_Document):
     """A connected peer of the network."""
 
     peer_id: str
@@ -182,11 +182,11 @@ class Neighbour(_Document):
     standing: Standing | None
 
 
-class Peers(_Document):
+class PeersDocument(_Document):
     """The connected peers."""
 
     schema_: Literal["p2pverify/peers/1"] = Field(alias="schema")
-    peers: list[Neighbour]
+    peers: list[NeighbourDocument]
 
 
 class HardwareGroup(_Document):
@@ -202,7 +202,7 @@ class HardwareGroup(_Document):
     tokens_per_s: list[float] | None
 
 
-class Scores(_Document):
+class ScoresDocument(_Document):
     """A view: of the newest final cut, or provisional. Before any cut is final, `final` is false and `cut` null."""
 
     schema_: Literal["p2pverify/scores/1"] = Field(alias="schema")
@@ -210,18 +210,18 @@ class Scores(_Document):
     final: bool
     cut: str | None
     epoch: Count
-    scores: list[Score]
+    scores: list[ScoreDocument]
     hardware: list[HardwareGroup]
 
 
-class AskedPeer(_Document):
+class AskedPeerDocument(_Document):
     """A peer that an audit asked."""
 
     peer_id: str
     answered: bool
 
 
-class Audit(_Document):
+class AuditDocument(_Document):
     """An audit in the list."""
 
     id: str
@@ -230,7 +230,7 @@ class Audit(_Document):
     slot: Count
     across: bool
     differ: bool
-    asked: list[AskedPeer]
+    asked: list[AskedPeerDocument]
     status: Literal[
         "waiting",
         "agreed",
@@ -257,21 +257,21 @@ class _Dispute(_Document):
     losers: list[str]
 
 
-class Dispute(_Dispute):
+class DisputeDocument(_Dispute):
     """A dispute of the newest final view."""
 
     id: str
 
 
-class Audits(_Document):
+class AuditsDocument(_Document):
     """The newest audits, and the disputes."""
 
     schema_: Literal["p2pverify/audits/1"] = Field(alias="schema")
-    audits: list[Audit]
-    disputes: list[Dispute]
+    audits: list[AuditDocument]
+    disputes: list[DisputeDocument]
 
 
-class Output(_Document):
+class OutputDocument(_Document):
     """What was voted for; `own` says whether this node would, null if it does not know; `verdicts` are by peer id."""
 
     output: str
@@ -282,7 +282,7 @@ class Output(_Document):
     verdicts: dict[str, Verdict]
 
 
-class Voter(_Document):
+class VoterDocument(_Document):
     """A member of a dispute's electorate, and what it did."""
 
     peer_id: str
@@ -299,18 +299,18 @@ class WholeDispute(_Dispute):
     """A dispute with its votes."""
 
     stage: str
-    outputs: list[Output]
-    voters: list[Voter]
+    outputs: list[OutputDocument]
+    voters: list[VoterDocument]
 
 
-class Judge(_Document):
+class JudgeDocument(_Document):
     """The engine that an explanation rests on."""
 
     role: Literal["own", "referee"]
     engine: str
 
 
-class Question(_Document):
+class QuestionDocument(_Document):
     """What was asked."""
 
     id: str
@@ -329,7 +329,7 @@ class Limits(_Document):
     alone: int
 
 
-class Measure(_Document):
+class MeasureDocument(_Document):
     """How far an answer is from what the judge would have given, in micronats."""
 
     count: int
@@ -339,14 +339,14 @@ class Measure(_Document):
     limits: Limits | None
 
 
-class Cause(_Document):
+class CauseDocument(_Document):
     """What most likely made an answer differ."""
 
     cause: str
     value: int | None
 
 
-class Answer(_Document):
+class AnswerDocument(_Document):
     """A claimed answer's tokens, and those that the judge would have picked."""
 
     finish: str
@@ -369,7 +369,7 @@ class Difference(_Document):
     expected_rest: str
 
 
-class JudgedAnswer(_Document):
+class JudgedAnswerDocument(_Document):
     """One asked peer's answer, as far as this node could look at it; `missing` says what it lacked."""
 
     peer_id: str
@@ -378,20 +378,20 @@ class JudgedAnswer(_Document):
     elapsed_ms: Count
     missing: str | None
     verdict: Verdict | None
-    answer: Answer | None
+    answer: AnswerDocument | None
     difference: Difference | None
     margins: list[int]
-    measure: Measure | None
-    cause: Cause | None
+    measure: MeasureDocument | None
+    cause: CauseDocument | None
 
 
-class ExplainedAudit(Audit):
+class ExplainedAudit(AuditDocument):
     """An audit with what was asked and answered, and what this node makes of it. Ask again until it is `complete`."""
 
     schema_: Literal["p2pverify/audit/1"] = Field(alias="schema")
     complete: bool
     notes: list[str]
-    judge: Judge | None
-    question: Question | None
-    answers: list[JudgedAnswer]
+    judge: JudgeDocument | None
+    question: QuestionDocument | None
+    answers: list[JudgedAnswerDocument]
     dispute: WholeDispute | None

@@ -25,7 +25,7 @@ _ERROR_SCHEMA = "p2pverify/error/1"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """A document of the API, decoded and as it came."""
 
     status: int
@@ -33,12 +33,12 @@ class Answer:
     text: str
 
 
-def get(home: Home, path: str, schema: str, *, timeout_s: float = TIMEOUT_S) -> Answer:
+def get(home: Home, path: str, schema: str, *, timeout_s: float = TIMEOUT_S) -> ApiAnswer:
     """The document at `path`. Raises NotRunningError if no node answers, CliError if the node refuses."""
     return _ask(home, "GET", path, schema, timeout_s=timeout_s)
 
 
-def post(home: Home, path: str, schema: str) -> Answer:
+def post(home: Home, path: str, schema: str) -> ApiAnswer:
     """Change something, with the home's token, which only this home's node is shown. Raises as `get` does."""
     token = home.read_token()
     if token is None:
@@ -47,14 +47,14 @@ def post(home: Home, path: str, schema: str) -> Answer:
     return _ask(home, "POST", path, schema, token=token)
 
 
-def print_json(answer: Answer) -> None:
+def print_json(answer: ApiAnswer) -> None:
     """Print a document as it came. JSON is UTF-8, whatever else the terminal speaks."""
     click.echo(answer.text.encode())
 
 
 def _ask(
     home: Home, method: str, path: str, schema: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S
-) -> Answer:
+) -> ApiAnswer:
     url = home.read_api()
     if url is None:
         raise NotRunningError(f"no node is running in {home.path}")
@@ -83,7 +83,7 @@ def _ask(
     if document["schema"] == _ERROR_SCHEMA:
         message = str(document.get("message", "no reason given"))
         raise CliError(f"the node refused: {message}", "is this the home of the node that is running?")
-    return Answer(status, document, text)
+    return ApiAnswer(status, document, text)
 
 
 def _exchange(url: str, method: str, path: str, headers: dict[str, str], timeout_s: float) -> tuple[int, str, bytes]:

@@ -4,7 +4,7 @@ A job's cost is taken to be a number of microseconds for each token that is writ
 the own engine and the referee. The numbers are running means, so they follow a machine that others use as well.
 """
 
-from p2pverify.core.events import REFEREE, Compute, Score
+from p2pverify.core.events import REFEREE, Compute, MeasureJob
 
 #: A new figure counts for so much of the mean, and for at most so many times the mean: a laptop may have slept.
 _SHARE = 4
@@ -21,11 +21,11 @@ class Costs:
     def __init__(self) -> None:
         self._token_us: dict[_Step, int] = {}
 
-    def estimate(self, job: Compute | Score) -> int:
+    def estimate(self, job: Compute | MeasureJob) -> int:
         """How many ms a job will take."""
         return sum(self._token_us.get(step, 0) * tokens for step, tokens in _steps(job)) // 1000
 
-    def learn(self, job: Compute | Score, took_ms: int, first_token_ms: int = 0, total_ms: int = 0) -> None:
+    def learn(self, job: Compute | MeasureJob, took_ms: int, first_token_ms: int = 0, total_ms: int = 0) -> None:
         """Take what a job took in all, and of that its answer, until the first token and in all."""
         answer_ms = max(0, total_ms - first_token_ms)
         for step, tokens in _steps(job):
@@ -33,7 +33,7 @@ class Costs:
                 step_ms = answer_ms if step[1] == _ANSWER else max(0, took_ms - answer_ms)
                 self._note(step, step_ms * 1000 // tokens)
 
-    def doubt(self, job: Compute | Score) -> None:
+    def doubt(self, job: Compute | MeasureJob) -> None:
         """Halve the estimate of a job that by it could never have been done in time.
 
         What is not begun teaches nothing, so an estimate that is too high could not mend itself otherwise.
@@ -49,9 +49,9 @@ class Costs:
             self._token_us[step] = mean + (min(token_us, _TIMES_MAX * mean + 1000) - mean) // _SHARE
 
 
-def _steps(job: Compute | Score) -> list[tuple[_Step, int]]:
+def _steps(job: Compute | MeasureJob) -> list[tuple[_Step, int]]:
     """What is done in a job, and with how many tokens. A prompt that was just written need not be read again."""
-    if isinstance(job, Score):
+    if isinstance(job, MeasureJob):
         return [((REFEREE, "score"), len(job.prompt) + len(job.tokens))]
     written = job.prompt_seed is not None
     steps = [((job.role, "write"), job.prompt_tokens) if written else ((job.role, "read"), len(job.prompt))]

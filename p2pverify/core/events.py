@@ -54,7 +54,7 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class MeasureDone:
     """The referee scored a claimed answer: how far each token lies below its best in micronats, and which end it.
 
     Without items there was a token that the model does not know.
@@ -119,7 +119,7 @@ Event = (
     | RecordsArrived
     | RequestArrived
     | Computed
-    | Scored
+    | MeasureDone
     | ComputeFailed
     | ResponseArrived
     | AskFailed
@@ -190,7 +190,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
+class FetchEvidence:
     """Ask a peer for evidence in a dispute, and give up at a deadline."""
 
     ask: int
@@ -219,7 +219,7 @@ class Compute:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class MeasureJob:
     """A job for the referee: how well the claimed tokens follow from the prompt."""
 
     job: int
@@ -261,4 +261,4 @@ class Note:
     text: str
 
 
-Effect = Persist | Publish | Respond | Send | Fetch | Compute | Score | Judged | Finalised | Note
+Effect = Persist | Publish | Respond | Send | FetchEvidence | Compute | MeasureJob | Judged | Finalised | Note

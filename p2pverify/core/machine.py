@@ -18,12 +18,12 @@ from p2pverify.core.events import (
     Finalised,
     Judged,
     Leave,
+    MeasureDone,
     Note,
     Persist,
     RecordsArrived,
     RequestArrived,
     ResponseArrived,
-    Scored,
     StoredAnswer,
     StoredEvidence,
     Synced,
@@ -37,7 +37,7 @@ from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.load import OnOutcome, take_records
-from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context
@@ -75,7 +75,7 @@ class Machine:
         vocab_tokens: int | None = None,
         hardware: str = "",
         rejoin: bool = False,
-        shared: Shared | None = None,
+        shared: Memo | None = None,
     ) -> None:
         self._context = context = self.context_type(network, seed, class_index, shared)
         self.responder = Responder(context, context_tokens, vocab_tokens)
@@ -173,7 +173,7 @@ class Machine:
                 self._take_records(event, now_ms)
             case RequestArrived():
                 self._take_request(event, now_ms)
-            case Computed() | Scored() | ComputeFailed():
+            case Computed() | MeasureDone() | ComputeFailed():
                 context.job_done(event, now_ms)
                 self._is_due = True
             case ResponseArrived() | AskFailed():

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pverify.node.ports import Engine, Generated, Scored
+from p2pverify.node.ports import Engine, Generated, TokenScores
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Ask:
     """What an engine is asked to answer."""
 
     prompt: Sequence[int]
@@ -23,6 +23,6 @@ class Asked:
             sampler_key=self.sampler_key,
         )
 
-    def scored_by(self, engine: Engine, tokens: Sequence[int]) -> Scored:
+    def scored_by(self, engine: Engine, tokens: Sequence[int]) -> TokenScores:
         """What an engine says of an answer of at least one token."""
         return engine.score(self.prompt, tokens, temperature_milli=self.temperature_milli, sampler_key=self.sampler_key)

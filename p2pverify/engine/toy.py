@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE, Generated, ModelInfo, Scored
+from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE, Generated, ModelInfo, TokenScores
 
 VOCAB_TOKENS = 256
 CONTEXT_TOKENS = 8192
@@ -113,7 +113,7 @@ class ToyEngine:
 
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> Scored:
+    ) -> TokenScores:
         """Score claimed tokens. Raises ValueError as `answer` does, and for foreign tokens or none."""
         state, noise = self._begin(prompt, len(tokens), temperature_milli, sampler_key)
         rows = hashlib.sha256()
@@ -126,7 +126,7 @@ class ToyEngine:
             best.append(place.best)
             state = _hash(state, bytes([token]))
         ends = tuple(token == END for token in tokens)
-        return Scored(tuple(deficits), tuple(surprisals), tuple(best), ends, rows.digest())
+        return TokenScores(tuple(deficits), tuple(surprisals), tuple(best), ends, rows.digest())
 
     def encode_chat(self, text: str) -> tuple[int, ...]:
         """Token ids of a one-turn chat prompt; special bytes in the text become spaces. Raises ValueError."""

@@ -22,7 +22,7 @@ from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.modelinfo import model_info
 from p2pverify.engine.gguf.reader import read_head
 from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
-from p2pverify.node.ports import GENERATE, SCORE, WRITE, Generated, Scored
+from p2pverify.node.ports import GENERATE, SCORE, WRITE, Generated, TokenScores
 
 ENGINE = "transformers"
 SETTINGS = "float32/eager"
@@ -97,7 +97,7 @@ class TransformersEngine(CausalEngine):
 
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> Scored:
+    ) -> TokenScores:
         """See `CausalEngine`; without a digest of logits."""
         self._forget()
         found = super().score(prompt, tokens, temperature_milli=temperature_milli, sampler_key=sampler_key)

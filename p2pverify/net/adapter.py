@@ -1,4 +1,4 @@
-"""The network adapter, whole: `Mesh` fulfils the node's `Network` port and calls its `Inbox`.
+"""The network adapter, whole: `Libp2pNetwork` fulfils the node's `NetworkPort` port and calls its `Inbox`.
 
 Here the parts are put together and nothing more: `host` (connections), `peers` (whom to connect to),
 `gossip`, `requests` and `sync` (what travels). One Mesh is one identity in one network.
@@ -20,7 +20,7 @@ from p2pverify.net.border.host import Host, wait_either
 from p2pverify.net.border.link import Link
 from p2pverify.net.counters import Counters
 from p2pverify.net.peers import exchange, peer_list
-from p2pverify.net.peers.address_book import Book
+from p2pverify.net.peers.address_book import AddressBook
 from p2pverify.net.peers.signed_addresses import OwnAddresses
 from p2pverify.net.protocols import requests, sync
 from p2pverify.net.protocols.gossip import Gossip
@@ -28,7 +28,7 @@ from p2pverify.net.protocols.requests import RequestLimits
 from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.endpoints.address import Address, announced_address, bootstrap_address
-from p2pverify.node.ports import AskFailed, Inbox, Neighbour, Network, Reply
+from p2pverify.node.ports import AskError, Inbox, Neighbour, NetworkPort, Reply
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -39,7 +39,7 @@ CONFIRM_SECONDS_MAX = 10.0
 GOSSIP_BATCH_MS = 100  # between two frames to one peer while there is much to say, so that each carries many
 
 
-class Mesh(Network):
+class Libp2pNetwork(NetworkPort):
     """One peer's place in the network.
 
     `identity_seed` and `network_id` are 32 bytes; `listen` is like "/ip4/127.0.0.1/tcp/0", where port 0
@@ -81,9 +81,9 @@ class Mesh(Network):
         self._own = OwnAddresses(identity_seed, network_id, told, clock)
         self._mdns = _mdns(network_id, self._counters) if mdns else None
         targets = [bootstrap_address(text) for text in bootstrap]
-        self._peers = exchange.Peers(
+        self._peers = exchange.PeerExchange(
             self._host,
-            Book(self.peer, targets, dice),
+            AddressBook(self.peer, targets, dice),
             network_id,
             self._own,
             self._counters,
@@ -110,7 +110,7 @@ class Mesh(Network):
             self._counters,
             speech=requests.EVIDENCE,
         )
-        self._sync = sync.Sync(inbox, sync_limits or SyncLimits(), self._counters)
+        self._sync = sync.SyncProtocol(inbox, sync_limits or SyncLimits(), self._counters)
         self._changed = trio.Event()
         self._host.handle(GOSSIP_PROTOCOL, self._gossip.listen)
         self._host.handle(peer_list.PROTOCOL, self._peers.answer)
@@ -223,7 +223,7 @@ class Mesh(Network):
         link = await self._reach(peer)
         try:
             return await through.ask(link, request)
-        except AskFailed as error:
+        except AskError as error:
             # Of two simultaneous connections one is closed. What travelled on it is asked again on the other.
             successor = self._host.link(peer)
             if error.reason != "reset" or successor is None or successor is link:
@@ -233,11 +233,11 @@ class Mesh(Network):
     async def _reach(self, peer: bytes) -> Link:
         link = self._host.link(peer) or await self._peers.dial(peer)
         if link is None:
-            raise AskFailed("unreachable")
+            raise AskError("unreachable")
         with trio.move_on_after(CONFIRM_SECONDS_MAX):
             await wait_either(link.confirmed, link.closed)
         if link.closed.is_set() or not link.confirmed.is_set():
-            raise AskFailed("unreachable")
+            raise AskError("unreachable")
         return link
 
 

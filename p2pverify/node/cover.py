@@ -63,7 +63,7 @@ class Cover:
     def statistics(self) -> dict[str, int]:
         return dict(self._counts)
 
-    async def run(self, network: ports.Network) -> None:
+    async def run(self, network: ports.NetworkPort) -> None:
         """Send cover until cancelled."""
         if not self._plan.per_epoch:
             return
@@ -95,7 +95,7 @@ class Cover:
 
     # ------------------------------------------------------------ one slot
 
-    async def _play(self, epoch: int, slot: sortition.Slot, panel: Panel, network: ports.Network) -> None:
+    async def _play(self, epoch: int, slot: sortition.Slot, panel: Panel, network: ports.NetworkPort) -> None:
         params = self._context.params
         due_ms = slot.due_ms(epoch, params)
         await self._wait_until(due_ms)
@@ -148,7 +148,9 @@ class Cover:
         nearest = min(far for far, _ in away)
         return self._dice.choice([each for far, each in away if far == nearest])
 
-    async def _ask(self, question: Question, target: bytes, expiry: int, delay_ms: int, network: ports.Network) -> None:
+    async def _ask(
+        self, question: Question, target: bytes, expiry: int, delay_ms: int, network: ports.NetworkPort
+    ) -> None:
         context = self._context
         await self._wait_until(self._driver.now_ms() + delay_ms)
         nonce = self._dice.randbytes(32)
@@ -197,12 +199,12 @@ class Cover:
         self._counts[what] = self._counts.get(what, 0) + 1
 
 
-async def _outcome(network: ports.Network, request: Request, data: bytes) -> str:
+async def _outcome(network: ports.NetworkPort, request: Request, data: bytes) -> str:
     """What became of a request, in words; the answer itself is of no use."""
     try:
         reply = await network.ask(request.responder, data)
         decode_response(reply.data, request)
-    except ports.AskFailed as failed:
+    except ports.AskError as failed:
         return f"no answer: {failed.reason}"
     except RequestRefused as refused:
         return f"refused: {refused.code}"

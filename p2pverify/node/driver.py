@@ -40,7 +40,7 @@ from p2pverify.core.sync.session import SyncSession
 from p2pverify.node import ports
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.engines.worker import Worker
-from p2pverify.node.gate import Admitted, Gate
+from p2pverify.node.gate import Admission, Admitted
 from p2pverify.node.journal import Journal
 from p2pverify.node.messages import decode_batch
 from p2pverify.node.outbox import Outbox
@@ -102,7 +102,7 @@ class Driver:
             journal, self._worker, clock=clock, respond=self._respond, feed=self._feed, stalled=self._note_stalled
         )
         self._catchup = CatchUp(machine.context, self._take_slice, self._outbox.wait_room)
-        self._gate = Gate(machine)
+        self._gate = Admission(machine)
         self.answer_times = Times()
         self._tickets = count(1)
         self._waiting: dict[int, _Waiter] = {}
@@ -142,7 +142,9 @@ class Driver:
         self._catchup.settle()
         return taken
 
-    async def run(self, network: ports.Network, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(
+        self, network: ports.NetworkPort, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Drive the machine until cancelled.
 
         Raises the journal's error if something cannot be written, and TwinError if another process runs with this
@@ -282,7 +284,7 @@ class Driver:
         if any(isinstance(effect, Judged) and effect.verdict == "reject" for effect in effects):
             self._count("sync slices with a rejected record")
 
-    def _exclude_convicted(self, network: ports.Network) -> None:
+    def _exclude_convicted(self, network: ports.NetworkPort) -> None:
         """Leave out of the mesh whom the newest final cut finds convicted."""
         convicted = frozenset(k for k, member in self.machine.fold.latest.members.items() if member.is_convicted)
         if convicted != self._excluded:

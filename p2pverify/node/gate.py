@@ -13,7 +13,7 @@ from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.judge import Claim, peek
+from p2pverify.core.records.judge import RecordClaim, peek
 from p2pverify.core.replica.non_members import Strangers
 
 # In signature checks, of which a core makes 10,000 to 13,000 a second. All neighbours together get at most
@@ -29,10 +29,10 @@ class Admitted:
     """Records that may be judged, and the claims of those that the gate has to look at again afterwards."""
 
     records: tuple[bytes, ...]
-    claims: tuple[Claim, ...]
+    claims: tuple[RecordClaim, ...]
 
 
-class Gate:
+class Admission:
     """Keeps the shares. One per machine."""
 
     def __init__(self, machine: Machine) -> None:
@@ -57,7 +57,7 @@ class Gate:
     def admit(self, records: Sequence[bytes]) -> Admitted:
         """Those that may be judged: all but records of strangers beyond their bounds."""
         admitted: list[bytes] = []
-        claims: list[Claim] = []
+        claims: list[RecordClaim] = []
         members = self._fold.latest.members
         for data in records:
             claim = peek(data)
@@ -86,7 +86,7 @@ class Gate:
     def statistics(self) -> dict[str, int]:
         return {**self._counts, **self.strangers.statistics()}
 
-    def _note_cut(self, claim: Claim) -> None:
+    def _note_cut(self, claim: RecordClaim) -> None:
         record = self._ledger.get(claim.id)
         if record is None:
             return  # refused, or it waits for one before it

@@ -16,13 +16,13 @@ from p2pverify.core.events import (
     Computed,
     ComputeFailed,
     Effect,
-    Fetch,
+    FetchEvidence,
+    MeasureDone,
+    MeasureJob,
     Persist,
     Publish,
     Respond,
     ResponseArrived,
-    Score,
-    Scored,
     Send,
     StoredAnswer,
     StoredEvidence,
@@ -39,7 +39,7 @@ BYTES_MAX = 32 * 1024 * 1024
 RETRY_S = 1.0  # between two tries to write to a disk that takes nothing
 log = logging.getLogger(__name__)
 
-Outcome = Computed | Scored | ComputeFailed | ResponseArrived | AskFailed
+Outcome = Computed | MeasureDone | ComputeFailed | ResponseArrived | AskFailed
 
 
 class Outbox:
@@ -90,7 +90,7 @@ class Outbox:
         if effects:
             self._woken.set()
 
-    async def run(self, network: ports.Network) -> None:
+    async def run(self, network: ports.NetworkPort) -> None:
         """Carry out effects until cancelled. Raises the journal's error, and then does nothing more.
 
         While the disk takes nothing, the same batch is tried again and again, and all others wait behind it.
@@ -152,7 +152,7 @@ class Outbox:
             self._emptied = trio.Event()
         return True
 
-    def _carry_out(self, effects: Sequence[Effect], network: ports.Network, nursery: trio.Nursery) -> None:
+    def _carry_out(self, effects: Sequence[Effect], network: ports.NetworkPort, nursery: trio.Nursery) -> None:
         """All but the writing, which is done. Published records travel together, after the replies."""
         published: list[bytes] = []
         for effect in effects:
@@ -161,9 +161,9 @@ class Outbox:
                     self._respond(effect.ticket, effect.data)
                 case Publish():
                     published += effect.records
-                case Send() | Fetch():
+                case Send() | FetchEvidence():
                     nursery.start_soon(self._ask, effect, network)
-                case Compute() | Score():
+                case Compute() | MeasureJob():
                     refused = self._worker.submit_nowait(effect)
                     if refused is not None:
                         self._feed(refused)
@@ -174,18 +174,18 @@ class Outbox:
             self._count("messages published")
         self._count("records published", len(published))
 
-    async def _ask(self, send: Send | Fetch, network: ports.Network) -> None:
+    async def _ask(self, send: Send | FetchEvidence, network: ports.NetworkPort) -> None:
         outcome: Outcome = AskFailed(send.ask, "timeout")
         with trio.move_on_after(max(0, send.deadline_ms - self._clock()) / 1000):
             try:
-                if isinstance(send, Fetch):
+                if isinstance(send, FetchEvidence):
                     outcome = ResponseArrived(send.ask, await network.fetch(send.peer, send.data))
                 else:
                     reply = await network.ask(send.peer, send.data)
                     if not is_refusal(reply.data):
                         self.ask_times.note(reply.elapsed_ms / 1000)
                     outcome = ResponseArrived(send.ask, reply.data, reply.elapsed_ms)
-            except ports.AskFailed as failed:
+            except ports.AskError as failed:
                 outcome = AskFailed(send.ask, failed.reason)
             except Exception:
                 log.exception("asking %s failed", send.peer.hex()[:16])

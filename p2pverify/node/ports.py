@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from p2pverify.core.inference.question import NO_LOGITS
-from p2pverify.core.sync.session import Step
+from p2pverify.core.sync.session import SyncTurn
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -50,7 +50,7 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class TokenScores:
     """What an engine says of a claimed answer: one item per claimed token, in micronats (1e-6 nat).
 
     `deficits` is how far the token's logit, with the sampler's noise where there is any, lies below the greatest (0:
@@ -87,7 +87,7 @@ class Engine(Protocol):
 
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> Scored:
+    ) -> TokenScores:
         """Score the tokens that another engine claims as its answer, in one pass over prompt and tokens.
 
         Raises ValueError for what is empty, not of the vocabulary, or does not fit the context.
@@ -142,7 +142,7 @@ class Inbox(Protocol):
         """The answer to a neighbour's sync request. Raises RemoteProtocolError."""
         ...
 
-    def sync_session(self, peer: bytes) -> "SyncSession":
+    def sync_session(self, peer: bytes) -> "SyncSessionPort":
         """A session that fetches what we lack from a neighbour; one at a time with each."""
         ...
 
@@ -159,14 +159,14 @@ class Inbox(Protocol):
         ...
 
 
-class SyncSession(Protocol):
+class SyncSessionPort(Protocol):
     """One session, as `core.sync.session` describes it."""
 
     def start(self) -> bytes:
         """The first request."""
         ...
 
-    def receive(self, data: bytes) -> Step:
+    def receive(self, data: bytes) -> SyncTurn:
         """Read an answer. Raises RemoteProtocolError."""
         ...
 
@@ -189,7 +189,7 @@ class SyncSession(Protocol):
         ...
 
 
-class AskFailed(Exception):
+class AskError(Exception):
     """A request got no answer; the reason is a word (unreachable, timeout, too-large, reset, busy, malformed ...)."""
 
     def __init__(self, reason: str) -> None:
@@ -206,7 +206,7 @@ class Reply:
     elapsed_ms: int
 
 
-class Network(Protocol):
+class NetworkPort(Protocol):
     """The network adapter as the node uses it."""
 
     def publish_nowait(self, message: bytes) -> None:

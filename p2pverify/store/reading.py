@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from p2pverify.store import schema
 from p2pverify.store.errors import RESTORE_HINT, StoreError, translated
-from p2pverify.store.integrity.inspection import Row
+from p2pverify.store.integrity.inspection import StoredRow
 
 _ROWS = "SELECT place, id, author, seq, kind, epoch, bytes FROM records ORDER BY place"
 
@@ -53,9 +53,9 @@ def _reading_unshared(database: Path) -> Iterator[sqlite3.Connection]:
             connection.close()
 
 
-def stored_rows(connection: sqlite3.Connection) -> Iterator[Row]:
+def stored_rows(connection: sqlite3.Connection) -> Iterator[StoredRow]:
     """All stored records in the order in which they came. Raises sqlite3.Error."""
-    return (Row(*row) for row in connection.execute(_ROWS))
+    return (StoredRow(*row) for row in connection.execute(_ROWS))
 
 
 def owner_of(database: Path) -> tuple[bytes, bytes] | None:

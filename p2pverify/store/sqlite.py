@@ -20,7 +20,7 @@ from p2pverify.core.errors import LocalProtocolError
 from p2pverify.store import schema
 from p2pverify.store.disk import disk_figures
 from p2pverify.store.errors import StoreError, from_sqlite, translated
-from p2pverify.store.integrity.inspection import Inspection, Row
+from p2pverify.store.integrity.inspection import Inspection, StoredRow
 from p2pverify.store.integrity.repair import Repair
 from p2pverify.store.rows import Damaged, put, refusal
 from p2pverify.store.writes import Write, check_write
@@ -143,12 +143,12 @@ class Store:
         """All records as they travel, in the order they were stored. Blocks; holds no lock between pages."""
         return (row.data for row in self.load_rows())
 
-    def load_rows(self) -> Iterator[Row]:
+    def load_rows(self) -> Iterator[StoredRow]:
         """All records with what the other columns say of them, in the order they were stored. Blocks."""
         for row in self._pages(
             "SELECT place, id, author, seq, kind, epoch, bytes FROM records WHERE place > ? ORDER BY place LIMIT ?"
         ):
-            yield Row(*row)
+            yield StoredRow(*row)
 
     def load_own_log(self) -> list[tuple[int, bytes]]:
         """Number and id of all own records, by number. Blocks."""

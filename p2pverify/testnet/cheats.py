@@ -12,7 +12,7 @@ from enum import StrEnum
 from p2pverify.engine.cheats.spec import CheatSpec, parse_spec
 
 
-class Fate(StrEnum):
+class CheaterFate(StrEnum):
     """What a cheater comes to in a final view, if the network works."""
 
     CONVICTED = "convicted"
@@ -22,39 +22,59 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class CheatKind:
     """`takes` says what its argument is, if it has one."""
 
     name: str
-    fate: Fate
+    fate: CheaterFate
     what: str
     takes: str = ""
 
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, CheatKind] = {
     kind.name: kind
     for kind in (
-        Kind("prune", Fate.CONVICTED, "serves a cheaper model: the same weights without some layers"),
-        Kind("quantize", Fate.CONVICTED, "serves the same weights in another quantisation", "q5_0, q4_0, q3 or q8_0"),
-        Kind("other-model", Fate.CONVICTED, "serves another model", "the path of a GGUF file"),
-        Kind("canned", Fate.CONVICTED, "gives the answer to another prompt"),
-        Kind("cache", Fate.CONVICTED, "gives remembered answers to near prompts, whatever their seeds"),
-        Kind("truncate", Fate.CONVICTED, "stops halfway and says that it is done"),
-        Kind("wrong-seed", Fate.CONVICTED, "samples with another seed"),
-        Kind("temperature", Fate.CONVICTED, "samples at another temperature", "a temperature, 1.0 if not given"),
-        Kind("system-prompt", Fate.CONVICTED, "puts hidden instructions before the prompt"),
-        Kind("garbage", Fate.CONVICTED, "gives tokens that no model wrote"),
-        Kind("prefill-evidence", Fate.CONVICTED, "serves a cheaper model, whose answers it has the real one read once"),
-        Kind("sleeper", Fate.CONVICTED, "serves a cheaper model after some honest answers", "how many honest answers"),
-        Kind("duplicate-aware", Fate.CONVICTED, "serves a cheaper model unless it has seen the prompt before"),
-        Kind(
+        CheatKind("prune", CheaterFate.CONVICTED, "serves a cheaper model: the same weights without some layers"),
+        CheatKind(
+            "quantize",
+            CheaterFate.CONVICTED,
+            "serves the same weights in another quantisation",
+            "q5_0, q4_0, q3 or q8_0",
+        ),
+        CheatKind("other-model", CheaterFate.CONVICTED, "serves another model", "the path of a GGUF file"),
+        CheatKind("canned", CheaterFate.CONVICTED, "gives the answer to another prompt"),
+        CheatKind("cache", CheaterFate.CONVICTED, "gives remembered answers to near prompts, whatever their seeds"),
+        CheatKind("truncate", CheaterFate.CONVICTED, "stops halfway and says that it is done"),
+        CheatKind("wrong-seed", CheaterFate.CONVICTED, "samples with another seed"),
+        CheatKind(
+            "temperature", CheaterFate.CONVICTED, "samples at another temperature", "a temperature, 1.0 if not given"
+        ),
+        CheatKind("system-prompt", CheaterFate.CONVICTED, "puts hidden instructions before the prompt"),
+        CheatKind("garbage", CheaterFate.CONVICTED, "gives tokens that no model wrote"),
+        CheatKind(
+            "prefill-evidence",
+            CheaterFate.CONVICTED,
+            "serves a cheaper model, whose answers it has the real one read once",
+        ),
+        CheatKind(
+            "sleeper",
+            CheaterFate.CONVICTED,
+            "serves a cheaper model after some honest answers",
+            "how many honest answers",
+        ),
+        CheatKind(
+            "duplicate-aware", CheaterFate.CONVICTED, "serves a cheaper model unless it has seen the prompt before"
+        ),
+        CheatKind(
             "slow-hardware",
-            Fate.INCONSISTENT,
+            CheaterFate.INCONSISTENT,
             "runs on a slower machine than it claims",
             "milliseconds that it needs longer for a token",
         ),
-        Kind("busy", Fate.CONSISTENT, "is honest, and has another job to finish first", "that job's milliseconds"),
-        Kind("silent", Fate.UNAVAILABLE, "does not answer"),
+        CheatKind(
+            "busy", CheaterFate.CONSISTENT, "is honest, and has another job to finish first", "that job's milliseconds"
+        ),
+        CheatKind("silent", CheaterFate.UNAVAILABLE, "does not answer"),
     )
 }
 NONE = "none"  # on the command line: no cheaters at all
@@ -81,7 +101,7 @@ class Cheat:
         CheatSpec(self.kind, self.argument, self.rate)
 
     @property
-    def fate(self) -> Fate:
+    def fate(self) -> CheaterFate:
         return KINDS[self.kind].fate
 
     @property

@@ -13,7 +13,7 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import ParamsTable
-from p2pverify.testnet.cheats import Cheat, Fate
+from p2pverify.testnet.cheats import Cheat, CheaterFate
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
 from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineKind, PathTable, Scenario
 
@@ -93,7 +93,7 @@ class Plan:
     def cheaters(self) -> tuple[PeerPlan, ...]:
         return tuple(peer for peer in self.peers if not peer.is_honest)
 
-    def expected(self, fate: Fate) -> tuple[PeerPlan, ...]:
+    def expected(self, fate: CheaterFate) -> tuple[PeerPlan, ...]:
         """The cheaters that shall come to this end."""
         return tuple(peer for peer in self.peers if peer.cheat is not None and peer.cheat.fate is fate)
 

@@ -13,7 +13,7 @@ import trio
 
 from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP
 from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
-from p2pverify.net.adapter import Mesh
+from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.net.border.framing import varint_frame
 from p2pverify.net.border.host import Host
 from p2pverify.net.border.link import Link
@@ -114,10 +114,10 @@ async def stranger(node: Node, name: str = "mallory") -> AsyncIterator[Stranger]
 
 
 @asynccontextmanager
-async def insider(node: Node, name: str = "mallory") -> AsyncIterator[tuple[Mesh, Link]]:
+async def insider(node: Node, name: str = "mallory") -> AsyncIterator[tuple[Libp2pNetwork, Link]]:
     """Join the node's network: it takes our requests and our sync streams, too."""
     seed = hashlib.sha256(name.encode()).digest()
-    mesh = Mesh(seed, node.context.network_id, LOCAL, (node.address,), FakeInbox(GossipVerdict.IGNORE))
+    mesh = Libp2pNetwork(seed, node.context.network_id, LOCAL, (node.address,), FakeInbox(GossipVerdict.IGNORE))
     async with trio.open_nursery() as nursery:
         await nursery.start(mesh.run)
         await mesh.wait_connected(node.key)

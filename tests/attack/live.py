@@ -27,7 +27,7 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.membership import Join
 from p2pverify.core.roles.context import Context
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.net.adapter import Mesh
+from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.node.driver import Driver, unix_ms
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import new_network
@@ -57,7 +57,7 @@ class Node:
 
     running: app.Running
     driver: Driver
-    mesh: Mesh
+    mesh: Libp2pNetwork
     reports: NodeReports
 
     @property
@@ -226,10 +226,10 @@ async def start_node(
     nursery: trio.Nursery, home: Home, network: tuple, monkeypatch: pytest.MonkeyPatch, *bootstrap: str
 ) -> Node:
     """A node as the program starts it. Its parts are caught where `app` puts them together."""
-    caught: list[tuple[Driver, Mesh, NodeReports]] = []
+    caught: list[tuple[Driver, Libp2pNetwork, NodeReports]] = []
 
     class Caught(NodeReports):
-        def __init__(self, driver: Driver, mesh: Mesh, *others: object) -> None:
+        def __init__(self, driver: Driver, mesh: Libp2pNetwork, *others: object) -> None:
             super().__init__(driver, mesh, *others)
             caught.append((driver, mesh, self))
 

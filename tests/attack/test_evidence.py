@@ -11,7 +11,7 @@ from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.roles.evidence import NO_EVIDENCE, encode_evidence_request
 from p2pverify.net import adapter
 from p2pverify.net.protocols.requests import RequestLimits
-from p2pverify.node.ports import AskFailed
+from p2pverify.node.ports import AskError
 from tests.attack.enemy import insider, read_all, stranger
 from tests.attack.live import PATIENCE_S, Live, until
 
@@ -43,7 +43,7 @@ async def test_malformed_requests_for_evidence(live: Live, name: str) -> None:
     """What is no request costs its sender the stream."""
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (mesh, _):
-            with pytest.raises(AskFailed) as caught:
+            with pytest.raises(AskError) as caught:
                 await mesh.fetch(live.node.key, MALFORMED[name])
             assert caught.value.reason == "reset"
     await live.survives("net streams_malformed")
@@ -78,7 +78,7 @@ async def test_evidence_flood(live: Live) -> None:
                 await link.open_stream(EVIDENCE)
             refused = partial(live.node.count, "net evidence_refused_busy")
             await until(lambda: refused() > 0, "streams beyond the limit are refused")
-            with pytest.raises(AskFailed) as caught:
+            with pytest.raises(AskError) as caught:
                 await mesh.fetch(live.node.key, wanted(live))
             assert caught.value.reason == "busy"
             await live.is_well()

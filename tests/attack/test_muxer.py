@@ -9,7 +9,7 @@ from p2pverify.core.records.cut import Cut
 from p2pverify.core.records.envelope import Kind
 from p2pverify.net.border import harden, link
 from p2pverify.net.border.stream import StreamBrokenError
-from p2pverify.node.ports import AskFailed
+from p2pverify.node.ports import AskError
 from tests.attack.enemy import (
     ACK,
     DATA,
@@ -156,7 +156,7 @@ async def test_answers_that_the_asker_gives_up(live: Live) -> None:
                     stream = await theirs.open_stream(protocol)
                     await stream.write((4000).to_bytes(4, "big")[:size] + b"x" * max(0, size - 4))
                     await stream.reset()
-            with pytest.raises(AskFailed):
+            with pytest.raises(AskError):
                 await mesh.ask(live.node.key, b"x" * 70_000)
     await live.survives("net streams_broken")
 

@@ -19,7 +19,7 @@ from p2pverify.core.inference.question import (
 )
 from p2pverify.net import adapter
 from p2pverify.net.protocols.requests import RequestLimits
-from p2pverify.node.ports import AskFailed
+from p2pverify.node.ports import AskError
 from tests.attack.enemy import insider, read_all, stranger
 from tests.attack.live import PATIENCE_S, Live, until
 from tests.net.real_peers import seed_of
@@ -112,7 +112,7 @@ async def test_request_flood(live: Live) -> None:
     async def ask() -> None:
         try:
             await mesh.ask(live.node.key, signed(live, question(live)))
-        except AskFailed as error:
+        except AskError as error:
             failed.append(error.reason)
 
     with trio.fail_after(PATIENCE_S):

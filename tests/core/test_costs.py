@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pverify.core.costs import Costs
-from p2pverify.core.events import OWN, REFEREE, Compute, Score
+from p2pverify.core.events import OWN, REFEREE, Compute, MeasureJob
 from p2pverify.core.inference.jobs import Purpose
 
 
@@ -16,8 +16,8 @@ def asked(prompt_tokens: int, tokens_max: int) -> Compute:
     return Compute(1, Purpose.REQUEST, 0, None, 0, (7,) * prompt_tokens, tokens_max, 0, bytes(32))
 
 
-def claimed(prompt_tokens: int, tokens: int) -> Score:
-    return Score(1, Purpose.VOTE, 0, (7,) * prompt_tokens, (7,) * tokens, 0, bytes(32))
+def claimed(prompt_tokens: int, tokens: int) -> MeasureJob:
+    return MeasureJob(1, Purpose.VOTE, 0, (7,) * prompt_tokens, (7,) * tokens, 0, bytes(32))
 
 
 def test_what_was_never_done_is_tried() -> None:

@@ -11,7 +11,7 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.machine import Machine
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.net.adapter import Mesh
+from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import GossipVerdict
@@ -56,7 +56,7 @@ class Node:
             Machine(network, seed, 0, manifest, engine.info.context_tokens), FakeJournal(), engine, clock=clock
         )
         self.ear = Ear(self.driver)
-        self.mesh = Mesh(seed, network.id, LOCAL, bootstrap, self.ear)
+        self.mesh = Libp2pNetwork(seed, network.id, LOCAL, bootstrap, self.ear)
         self.peer = peer_id(self.mesh.peer)
         self.address = ""
 

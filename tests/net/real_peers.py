@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import trio
 
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.sync.session import Step
-from p2pverify.net.adapter import Mesh
+from p2pverify.core.sync.session import SyncTurn
+from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.host import Host
 from p2pverify.net.border.link import Link
@@ -47,13 +47,13 @@ class FakeSession:
     def start(self) -> bytes:
         return bytes_of(self._inbox.records)
 
-    def receive(self, data: bytes) -> Step:
+    def receive(self, data: bytes) -> SyncTurn:
         if len(data) % 2 != 1:
             raise DecodeError("a page is a flag and pairs of bytes")
         found = numbers_in(data[1:])
         self.taken += len(found - self._inbox.records)
         request = bytes_of(self._inbox.records | found) if data[0] else None
-        return Step(tuple(number.to_bytes(2, "big") for number in sorted(found)), request)
+        return SyncTurn(tuple(number.to_bytes(2, "big") for number in sorted(found)), request)
 
     def end(self) -> None:
         self.ended = self.is_complete = True
@@ -135,7 +135,7 @@ class FakeInbox:
 class Peer:
     """A Mesh that runs, the node behind it, and where it listens."""
 
-    mesh: Mesh
+    mesh: Libp2pNetwork
     inbox: FakeInbox
     address: str
     scope: trio.CancelScope
@@ -158,7 +158,7 @@ async def join(nursery: trio.Nursery, name: str, *bootstrap: str, **options: obj
     inbox = options.pop("inbox", None) or FakeInbox()
     listen = options.pop("listen", LOCAL)
     network_id = options.pop("network_id", NETWORK)
-    mesh = Mesh(seed_of(name), network_id, listen, bootstrap, inbox, **options)
+    mesh = Libp2pNetwork(seed_of(name), network_id, listen, bootstrap, inbox, **options)
     scope, ended = trio.CancelScope(), trio.Event()
 
     async def run(*, task_status: object) -> None:

@@ -10,7 +10,7 @@ import trio
 
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError, LocalProtocolError
-from p2pverify.net.adapter import Mesh
+from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.net.border.host import ListenError
 from p2pverify.node.ports import GossipVerdict
 from tests.net.real_peers import LOCAL, NETWORK, OTHER_NETWORK, FakeInbox, join, seed_of, stranger
@@ -155,7 +155,7 @@ async def test_a_used_port_is_an_error(nursery):
     """Two peers cannot listen on one port, and the error says which and what to do."""
     alice = await join(nursery, "alice")
     listen = alice.address.partition("/p2p/")[0]
-    mesh = Mesh(seed_of("bob"), NETWORK, listen, (), FakeInbox())
+    mesh = Libp2pNetwork(seed_of("bob"), NETWORK, listen, (), FakeInbox())
     with pytest.raises(ListenError, match=f"port {listen.split('/')[4]}: another program uses it"):
         await mesh.run()
 

@@ -11,7 +11,7 @@ from p2pverify.core.events import Effect, Event, StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
 from p2pverify.node import ports
 from p2pverify.node.journal import Kept
-from p2pverify.node.ports import Generated, ModelInfo, Neighbour, Reply, Scored
+from p2pverify.node.ports import Generated, ModelInfo, Neighbour, Reply, TokenScores
 from tests.support.world import MANIFEST
 
 
@@ -129,14 +129,14 @@ class FakeEngine:
 
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> Scored:
+    ) -> TokenScores:
         """The margin of a token is how far it lies from the one that would be picked."""
         self.jobs.append(f"score {prompt[0]}")
         picked = self.answer(
             prompt, tokens_max=len(tokens), temperature_milli=temperature_milli, sampler_key=sampler_key
         ).tokens
         deficits = tuple(abs(token - best) for token, best in zip(tokens, picked, strict=True))
-        return Scored(deficits, deficits, picked, (False,) * len(picked), bytes(32))
+        return TokenScores(deficits, deficits, picked, (False,) * len(picked), bytes(32))
 
     def encode_chat(self, text: str) -> tuple[int, ...]:
         return tuple(text.encode())
@@ -175,5 +175,5 @@ class ScriptedMachine(Machine):
 
 def check_ports(journal: FakeJournal, network: FakeNetwork, engine: FakeEngine) -> None:
     """The fakes fulfil the ports; a type checker reads this."""
-    _network: ports.Network = network
+    _network: ports.NetworkPort = network
     _engine: ports.Engine = engine

@@ -18,7 +18,7 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.files import corpus
 from p2pverify.node.files.corpus import Prompt, read_corpus, read_replay
 from p2pverify.node.files.textfile import FileError
-from p2pverify.node.ports import AskFailed, Neighbour, Reply
+from p2pverify.node.ports import AskError, Neighbour, Reply
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 from tests.support.world import World
 
@@ -34,7 +34,7 @@ class Asked(FakeNetwork):
         super().__init__([])
         self.requests: list[tuple[int, bytes, Request, Question]] = []
         self.clock = lambda: 0
-        self.outcome: Exception | bytes | None = AskFailed("unreachable")
+        self.outcome: Exception | bytes | None = AskError("unreachable")
 
     async def ask(self, peer: bytes, request: bytes) -> Reply:
         self.requests.append((self.clock(), peer, *decode_request(request)))
@@ -176,7 +176,7 @@ async def test_a_large_corpus_does_not_hold_the_engine(autojump_clock) -> None:
 @pytest.mark.parametrize(
     ("outcome", "counted"),
     [
-        (AskFailed("busy"), "no answer: busy"),
+        (AskError("busy"), "no answer: busy"),
         (encode_refusal(RequestRefused("unknown-model", "another model")), "refused: unknown-model"),
         (b"\x00", "malformed answer"),
         (None, "no answer: timeout"),

@@ -11,7 +11,7 @@ from p2pverify.core.events import (
     Computed,
     Effect,
     Event,
-    Fetch,
+    FetchEvidence,
     Finalised,
     Persist,
     Publish,
@@ -51,7 +51,7 @@ async def test_publishing_fills_messages_up_to_their_limits(autojump_clock, nurs
     ("reply", "expected"),
     [
         (b"yes", ResponseArrived(7, b"yes", 1)),
-        (ports.AskFailed("unreachable"), AskFailed(7, "unreachable")),
+        (ports.AskError("unreachable"), AskFailed(7, "unreachable")),
         (RuntimeError("a bug"), AskFailed(7, "failed")),
         (None, AskFailed(7, "timeout")),
     ],
@@ -72,10 +72,10 @@ async def test_every_request_sent_ends_in_one_event(autojump_clock, nursery, rep
 async def test_evidence_is_fetched_and_its_failure_is_one_too(autojump_clock, nursery):
     """A Fetch ends in one event, as a request does, and says nothing of time."""
     bench = Bench(lambda event: [])
-    replies = iter((b"evidence", ports.AskFailed("unreachable")))
+    replies = iter((b"evidence", ports.AskError("unreachable")))
     bench.network.reply = lambda peer, request: next(replies)
     deadline_ms = bench.driver.now_ms() + 3_000
-    first, second = (Fetch(number, SOURCE, b"which", deadline_ms) for number in (7, 8))
+    first, second = (FetchEvidence(number, SOURCE, b"which", deadline_ms) for number in (7, 8))
     bench.machine.script = on_request(first, second, Respond(1, b""))
     await nursery.start(bench.driver.run, bench.network)
     await bench.driver.serve(b"request", SOURCE)

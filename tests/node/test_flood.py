@@ -12,7 +12,7 @@ from p2pverify.core.limits import Rate
 from p2pverify.core.replica import non_members
 from p2pverify.node import gate
 from p2pverify.node.messages import encode_batches
-from p2pverify.node.ports import AskFailed
+from p2pverify.node.ports import AskError
 from tests.attack.live import PATIENCE_S, Author, Live, Node, start_both, until
 from tests.net.real_peers import Peer, join, seed_of
 
@@ -58,7 +58,7 @@ async def _ask_on(peer: Peer, name: str, node: Node) -> None:
         asked = Request(context.network_id, peer.key, node.key, question.id, os.urandom(32), node.epoch + 8)
         try:
             await peer.mesh.ask(node.key, encode_request(asked, question, sign_request(seed_of(name), asked)))
-        except AskFailed:
+        except AskError:
             await trio.lowlevel.checkpoint()
 
 

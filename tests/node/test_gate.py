@@ -12,7 +12,7 @@ from p2pverify.core.records.membership import Join
 from p2pverify.core.replica import non_members
 from p2pverify.node import gate
 from p2pverify.node.driver import Driver
-from p2pverify.node.gate import Gate
+from p2pverify.node.gate import Admission
 from p2pverify.node.messages import encode_batches
 from p2pverify.node.ports import GossipVerdict
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork, ScriptedMachine
@@ -133,7 +133,7 @@ def test_an_honest_network_is_not_slowed_down() -> None:
     world.run_epochs(20)
     assert len(world.published) > 400
     for source in (world.peers[1].machine.key, STRANGER):
-        listener = Gate(world.peers[0].machine)
+        listener = Admission(world.peers[0].machine)
         assert all(listener.affords(records, source, now_ms) for now_ms, _, records in world.published)
         assert listener.statistics()["strangers"] == 0
         assert all(listener.admit(records).records == records for _, _, records in world.published)

@@ -18,7 +18,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records.audit import audit_of
 from p2pverify.core.records.envelope import Kind, decode_record
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.net.adapter import Mesh
+from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.driver import Driver, unix_ms
 from p2pverify.node.engines.classes import match_class
@@ -37,7 +37,7 @@ class Node:
     """One running node and its parts."""
 
     driver: Driver
-    mesh: Mesh
+    mesh: Libp2pNetwork
     store: Store
     reports: NodeReports
     address: str
@@ -74,7 +74,7 @@ async def running(name: str, made: tuple[Network, tuple], directory: Path, *boot
         journal = StoreJournal(store, machine.key)
         driver = Driver(machine, journal, engine)
         journal.load_into(driver)
-        mesh = Mesh(seed, network.id, LOCAL, bootstrap, driver, sync_limits=SyncLimits(interval_s=0.3))
+        mesh = Libp2pNetwork(seed, network.id, LOCAL, bootstrap, driver, sync_limits=SyncLimits(interval_s=0.3))
         reports = NodeReports(driver, mesh, journal, engine.info)
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)

@@ -9,7 +9,7 @@ import pytest
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.gossip.params import GossipParams, ScoreParams
 from p2pverify.core.gossip.score import ScoreParts
-from p2pverify.core.gossip.types import Appraise, GossipMessage, Publish, Rpc, message_id, records_topic
+from p2pverify.core.gossip.types import Appraise, GossipMessage, PublishMessage, Rpc, message_id, records_topic
 from p2pverify.net.protocols.rpc_codec import decode_rpc, encode_rpc
 from tests.support.router import ALICE, BOB, TOPIC, Bench
 from tests.support.score_trace import run_trace
@@ -91,7 +91,7 @@ def test_thresholds(case: dict[str, Any]) -> None:
     bench(Appraise(ALICE, case["input"]["score"]))
     found = {"connected": bench.ended() == []}
     found["heard"] = bool(bench.message(ALICE, b"m"))
-    bench(Publish(TOPIC, b"mine"))
+    bench(PublishMessage(TOPIC, b"mine"))
     found["publish"] = bench.data_sent(ALICE) == [b"mine"]
     bench.rpc(ALICE, iwant=(message_id(b"mine"),))
     found["gossip"] = bench.data_sent(ALICE) == [b"mine"]

@@ -22,7 +22,7 @@ from p2pverify.core.inference.question import (
     output_digest,
     salted_digest,
 )
-from p2pverify.core.records.audit import Asked, Audit, sealed_measures
+from p2pverify.core.records.audit import AskedPeer, Audit, sealed_measures
 from p2pverify.core.records.duty import Duty
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.lots import DisputeKey
@@ -171,7 +171,7 @@ class Story:
             nonce = opening_nonce(self.network.id, key, target, slotted.epoch, question, opening, which)
             request = Request(self.network.id, key, target, question, nonce, slotted.epoch + 4)
             receipt = None if which in silent else self._receipt(request, slotted.panel.classes[which])
-            asked.append(Asked(target, nonce, receipt, 0 if receipt is None else 25))
+            asked.append(AskedPeer(target, nonce, receipt, 0 if receipt is None else 25))
         sealed = sealed_measures(self.network.id, slotted.key, question, measures, opening.salts)
         audit = Audit(
             key,

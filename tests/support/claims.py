@@ -3,20 +3,20 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from p2pverify.core.inference.diagnosis import Cause, Claim, Supposition
-from p2pverify.engine.ask import Asked
+from p2pverify.core.inference.diagnosis import Cause, ClaimedAnswer, Supposition
+from p2pverify.engine.ask import Ask
 from p2pverify.node.ports import Engine, Generated
 
 
 def claim_of(
-    judge: Engine, question: Asked, answer: Generated, temperatures: Iterable[int] = (), *, in_class: bool = False
-) -> Claim:
+    judge: Engine, question: Ask, answer: Generated, temperatures: Iterable[int] = (), *, in_class: bool = False
+) -> ClaimedAnswer:
     """An answer scored by a judge, and once more at each of the temperatures; `in_class` compares logits too."""
     scored = question.scored_by(judge, answer.tokens)
     others = (
         (milli, replace(question, temperature_milli=milli).scored_by(judge, answer.tokens)) for milli in temperatures
     )
-    return Claim(
+    return ClaimedAnswer(
         answer.tokens,
         scored.best,
         scored.deficits,

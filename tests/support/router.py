@@ -10,13 +10,13 @@ from p2pverify.core.gossip.types import (
     Effect,
     Event,
     GossipMessage,
+    GossipTick,
+    MessageVerdict,
     PeerConnected,
     Rpc,
     RpcReceived,
     SendRpc,
     Subscribe,
-    Tick,
-    Verdict,
     VerdictWord,
     message_id,
     records_topic,
@@ -54,7 +54,7 @@ class Bench:
         return self.rpc(source, publish=(GossipMessage(topic, data),))
 
     def judge(self, data: bytes, verdict: VerdictWord = "accept") -> list[Effect]:
-        return self(Verdict(message_id(data), verdict))
+        return self(MessageVerdict(message_id(data), verdict))
 
     def join(self, *peers: bytes, outbound: bool = False, ip: str = "") -> None:
         for one in peers:
@@ -66,7 +66,7 @@ class Bench:
         before = self.stat("heartbeats")
         while self.stat("heartbeats") == before:
             self.now_ms = max(self.now_ms, self.router.next_wakeup_ms())
-            self(Tick())
+            self(GossipTick())
         return self.effects
 
     def stat(self, name: str) -> int:

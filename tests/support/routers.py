@@ -12,14 +12,14 @@ from p2pverify.core.gossip.types import (
     Disconnect,
     Effect,
     Event,
+    GossipTick,
+    MessageVerdict,
     PeerConnected,
     PeerDisconnected,
-    Publish,
+    PublishMessage,
     RpcReceived,
     SendRpc,
     Subscribe,
-    Tick,
-    Verdict,
     VerdictWord,
 )
 
@@ -73,7 +73,7 @@ class World:
         due_ms = self.routers[number].next_wakeup_ms()
         if due_ms < self.ticks_ms.get(number, due_ms + 1):
             self.ticks_ms[number] = due_ms
-            self.later(due_ms, number, Tick())
+            self.later(due_ms, number, GossipTick())
 
     def do(self, number: int, effect: Effect) -> None:
         match effect:
@@ -89,7 +89,7 @@ class World:
             case Deliver(_, data, mid, _):
                 assert data not in self.got[number], "delivered twice"
                 self.got[number][data] = self.now_ms
-                self.later(self.now_ms + self.dice.below(20), number, Verdict(mid, self.judge(number, data)))
+                self.later(self.now_ms + self.dice.below(20), number, MessageVerdict(mid, self.judge(number, data)))
             case Disconnect(peer, reason):
                 self.ended.append(reason)
                 if peer in self.index:
@@ -104,7 +104,7 @@ class World:
         while self.queue and self.queue[0][0] < end_ms:
             at_ms, _, number, event = heapq.heappop(self.queue)
             self.now_ms = max(self.now_ms, at_ms)
-            if isinstance(event, Tick):
+            if isinstance(event, GossipTick):
                 if self.ticks_ms.get(number) != at_ms:
                     continue  # an earlier one took its place
                 del self.ticks_ms[number]
@@ -113,7 +113,7 @@ class World:
 
     def publish(self, number: int, data: bytes) -> None:
         self.got[number][data] = self.now_ms
-        self.feed(number, Publish(TOPIC, data))
+        self.feed(number, PublishMessage(TOPIC, data))
 
     def scores_of(self, number: int) -> list[int]:
         """How the others see a router, as far as they remember it."""

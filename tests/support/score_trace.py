@@ -4,14 +4,14 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from p2pverify.core.gossip.params import ScoreParams
-from p2pverify.core.gossip.score import Scores
+from p2pverify.core.gossip.score import PeerScores
 
 Event = dict[str, Any]
 
 
 def run_trace(changes: dict[str, int], events: list[Event]) -> dict[str, dict[str, int]]:
     """The parts of every score that is kept, after the events."""
-    scores = Scores(replace(ScoreParams(), **changes))  # type: ignore[arg-type]
+    scores = PeerScores(replace(ScoreParams(), **changes))  # type: ignore[arg-type]
     for event in events:
         peer = event.get("peer", "").encode().ljust(32, b"\x00")
         topic = event.get("topic", "t")

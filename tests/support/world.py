@@ -21,9 +21,10 @@ from p2pverify.core.events import (
     Computed,
     ComputeFailed,
     Event,
-    Fetch,
+    FetchEvidence,
     Finalised,
     Judged,
+    MeasureJob,
     Note,
     Persist,
     Publish,
@@ -31,7 +32,6 @@ from p2pverify.core.events import (
     RequestArrived,
     Respond,
     ResponseArrived,
-    Score,
     Send,
     StoredEvidence,
     Synced,
@@ -129,7 +129,7 @@ class Peer:
     disk: list[bytes] = field(default_factory=list)
     answers: list[object] = field(default_factory=list)
     evidence: list[StoredEvidence] = field(default_factory=list)
-    queue: Queue[Compute | Score] = field(default_factory=lambda: Queue(lambda _: 0))
+    queue: Queue[Compute | MeasureJob] = field(default_factory=lambda: Queue(lambda _: 0))
     busy: bool = False
     cached: tuple[int, ...] = ()
     finals: list[bytes] = field(default_factory=list)
@@ -250,9 +250,9 @@ class World:
             case Respond():
                 asker, ask = self._tickets.pop((peer.name, effect.ticket))
                 self.post(self._latency(), asker, ResponseArrived(ask, effect.data))
-            case Fetch():
+            case FetchEvidence():
                 self._fetch(peer, effect)
-            case Compute() | Score():
+            case Compute() | MeasureJob():
                 assert peer.queue.push(effect, effect.purpose, effect.deadline_ms, self.now)
                 self._start_jobs()
             case Finalised():
@@ -282,7 +282,7 @@ class World:
         self._tickets[target.name, ticket] = (peer.name, effect.ask)
         self.post(self._latency(), target.name, RequestArrived(ticket, effect.data, peer.machine.key))
 
-    def _fetch(self, peer: Peer, effect: Fetch) -> None:
+    def _fetch(self, peer: Peer, effect: FetchEvidence) -> None:
         """Evidence is served at once, from what is in memory."""
         target = self.by_key[effect.peer]
         if target.silent or target.withholds or not target.is_up or not self.is_linked(peer, target):
@@ -329,10 +329,10 @@ class World:
             peer.queue.charge(entry, lasts)
             self.post(lasts, peer.name, ("computed", peer.machine, entry.job, entry.since_ms))
 
-    def _cost(self, peer: Peer, job: Compute | Score) -> int:
+    def _cost(self, peer: Peer, job: Compute | MeasureJob) -> int:
         """An answer is cheaper while the engine still holds its prompt."""
         c = self.costs
-        if isinstance(job, Score):
+        if isinstance(job, MeasureJob):
             return c.score + c.score * c.overhead_permille // 1000
         held = job.prompt_seed is not None or job.prompt == peer.cached
         cost = c.derive if job.prompt_seed is not None else 0
@@ -346,7 +346,7 @@ class World:
         self.running.discard(peer.name)
         if machine is peer.machine:
             assert isinstance(since, int)
-            if isinstance(job, Score):
+            if isinstance(job, MeasureJob):
                 exact = tokens_of(key_of(job.prompt, job), len(job.tokens))
                 self._handle(peer, score(job, exact))
             else:
@@ -391,7 +391,7 @@ class World:
         return {self.by_key[key].name for key, m in members.items() if m.is_convicted}
 
 
-def key_of(prompt: tuple[int, ...], job: Compute | Score) -> bytes:
+def key_of(prompt: tuple[int, ...], job: Compute | MeasureJob) -> bytes:
     """What an answer depends on."""
     return repr((prompt, job.temperature_milli, job.sampler_key)).encode()
 

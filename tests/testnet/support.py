@@ -10,7 +10,7 @@ from pathlib import Path
 
 from p2pverify.testnet.cheats import parse_cheat
 from p2pverify.testnet.plan import Plan, make_plan
-from p2pverify.testnet.processes.api_client import CutReading, ScoreReading, Scores, Status
+from p2pverify.testnet.processes.api_client import CutReading, ScoreReading, ScoresReading, StatusReading
 from p2pverify.testnet.scenario import load_scenario
 
 EPOCH_MS = 600
@@ -35,9 +35,9 @@ def cut(number: int, *, view: str = "view") -> CutReading:
     )
 
 
-def status(*cuts: CutReading) -> Status:
+def status(*cuts: CutReading) -> StatusReading:
     """A peer that has these cuts, oldest first."""
-    return Status(peer_id="", epoch=20, records=200, ready=True, reasons=(), recent_cuts=cuts)
+    return StatusReading(peer_id="", epoch=20, records=200, ready=True, reasons=(), recent_cuts=cuts)
 
 
 def score(peer_id: str, standing: str = "trusted", **fields: object) -> ScoreReading:
@@ -47,10 +47,10 @@ def score(peer_id: str, standing: str = "trusted", **fields: object) -> ScoreRea
     return ScoreReading.model_validate({"peer_id": peer_id, "standing": standing, **document})
 
 
-def view_at(plan: Plan, at: CutReading, **standings: str) -> Scores:
+def view_at(plan: Plan, at: CutReading, **standings: str) -> ScoresReading:
     """A final view in which all are trusted except who is named."""
     found = tuple(score(peer.peer_id, standings.get(peer.name, "trusted")) for peer in plan.peers)
-    return Scores(final=True, cut=at.cut, epoch=at.epoch, scores=found)
+    return ScoresReading(final=True, cut=at.cut, epoch=at.epoch, scores=found)
 
 
 # ---------------------------------------------------------------- processes

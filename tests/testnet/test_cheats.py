@@ -4,7 +4,7 @@ import pytest
 
 from p2pverify.app import SILENT
 from p2pverify.engine import cheats
-from p2pverify.testnet.cheats import KINDS, Cheat, Fate, parse_cheat, parse_cheats
+from p2pverify.testnet.cheats import KINDS, Cheat, CheaterFate, parse_cheat, parse_cheats
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_what_a_peer_would_not_understand(argument, rate):
 
 def test_only_silence_is_no_lie():
     """No answer counts against availability, everything else against honesty."""
-    assert {kind.name for kind in KINDS.values() if kind.fate is Fate.UNAVAILABLE} == {"silent"}
+    assert {kind.name for kind in KINDS.values() if kind.fate is CheaterFate.UNAVAILABLE} == {"silent"}

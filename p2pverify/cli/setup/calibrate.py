@@ -77,7 +77,7 @@ def calibrate(
     """
     from functools import partial
 
-    from p2pverify.engine.calibrate import Shape, producers
+    from p2pverify.engine.calibrate import QuestionShape, producers
     from p2pverify.engine.calibrate import calibrate as measure_paths
 
     names = producers.at_hand(engine) if paths is None else [name.strip() for name in paths.split(",") if name.strip()]
@@ -92,7 +92,7 @@ def calibrate(
         opened = producers.open_path(judge, weights, engine)
         try:
             kept = None if manifest_file is None else manifest_from(manifest_file, opened.info)
-            shape = Shape(answer_tokens=tokens)
+            shape = QuestionShape(answer_tokens=tokens)
             found = measure_paths(opened, makes, count=prompts, seed=seed, shape=shape, progress=progress)
         except ValueError as error:
             raise CliError(f"this cannot be calibrated: {error}", "'p2pverify model calibrate --help'") from None

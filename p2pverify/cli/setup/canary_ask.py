@@ -138,7 +138,7 @@ class _Exchange:
 
         from p2pverify.net.border.host import DialError
         from p2pverify.net.protocols.one_shot import ask_peer
-        from p2pverify.node.ports import AskFailed
+        from p2pverify.node.ports import AskError
 
         try:
             with trio.fail_after(timeout_s):
@@ -147,7 +147,7 @@ class _Exchange:
                 )
         except DialError as error:
             raise NotReadyError(f"the peer was not reached: {error}", "the trigger is not spent: try later") from None
-        except AskFailed as error:
+        except AskError as error:
             raise NotReadyError(f"no answer: {error.reason}", _SPENT) from None
         except trio.TooSlowError:
             raise NotReadyError(f"no answer within {timeout_s:g} s", "'model canary show' says what is spent") from None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from p2pverify.store.integrity.checkup import Checkup, Fault
+    from p2pverify.store.integrity.checkup import Checkup, HomeFault
 
 SCHEMA = "p2pverify/ledger-check/1"
 #: What follows from damage, for whoever runs the node.
@@ -77,7 +77,7 @@ def _text(found: "Checkup") -> str:
     return "\n".join(lines if found.faults else [*lines, "all of it is what was written"])
 
 
-def _line(fault: "Fault", own: bytes) -> str:
+def _line(fault: "HomeFault", own: bytes) -> str:
     from p2pverify.core.encoding.peerid import peer_id
 
     if fault.record is None:

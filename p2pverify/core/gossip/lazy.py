@@ -11,7 +11,7 @@ from p2pverify.core.gossip.cache import MessageCache, Promises
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.fanout import Fanout
 from p2pverify.core.gossip.mesh import Mesh
-from p2pverify.core.gossip.outbox import Outbox
+from p2pverify.core.gossip.outbox import RpcOutbox
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.peers import PeerState, PeerTable
 from p2pverify.core.gossip.types import MESSAGE_ID_BYTES
@@ -28,7 +28,7 @@ class LazyGossip:
         dice: Dice,
         *,
         peers: PeerTable,
-        outbox: Outbox,
+        outbox: RpcOutbox,
         mesh: Mesh,
         fanout: Fanout,
         counts: Counter[str],

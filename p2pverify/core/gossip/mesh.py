@@ -9,10 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from p2pverify.core.gossip.dice import Dice
-from p2pverify.core.gossip.outbox import Outbox
+from p2pverify.core.gossip.outbox import RpcOutbox
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.peers import PeerState, PeerTable
-from p2pverify.core.gossip.score import Scores
+from p2pverify.core.gossip.score import PeerScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Mesh:
         dice: Dice,
         *,
         peers: PeerTable,
-        scores: Scores,
-        outbox: Outbox,
+        scores: PeerScores,
+        outbox: RpcOutbox,
         counts: Counter[str],
     ) -> None:
         self._params = params

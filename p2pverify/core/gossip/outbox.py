@@ -59,7 +59,7 @@ def _text_bytes(text: str) -> int:
     return _ITEM_BYTES + topic_bytes(text)
 
 
-class Outbox:
+class RpcOutbox:
     """Collects per peer, and hands out RPCs within the limits of a frame. `due_ms`: when to flush, None if empty."""
 
     def __init__(self, params: GossipParams) -> None:

@@ -15,10 +15,10 @@ from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.fanout import Fanout
 from p2pverify.core.gossip.lazy import LazyGossip
 from p2pverify.core.gossip.mesh import Mesh
-from p2pverify.core.gossip.outbox import Outbox
+from p2pverify.core.gossip.outbox import RpcOutbox
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.peers import PeerState, PeerTable
-from p2pverify.core.gossip.score import ONE, ScoreParts, Scores
+from p2pverify.core.gossip.score import ONE, PeerScores, ScoreParts
 from p2pverify.core.gossip.types import (
     COUNTERS,
     Appraise,
@@ -28,17 +28,17 @@ from p2pverify.core.gossip.types import (
     Event,
     Exclude,
     GossipMessage,
+    GossipTick,
     MessageKey,
+    MessageVerdict,
     PeerConnected,
     PeerDisconnected,
-    Publish,
+    PublishMessage,
     Rpc,
     RpcMalformed,
     RpcReceived,
     Subscribe,
-    Tick,
     Unsubscribe,
-    Verdict,
     Verdicts,
     VerdictWord,
     topic_bytes,
@@ -57,9 +57,9 @@ class Router:
         self._counts = counts = Counter[str]()
         dice = Dice(own + str(seed).encode())
         self._first_heartbeat_ms = 1 + dice.below(max(1, params.heartbeat_ms))
-        self._scores = scores = Scores(params.score)
+        self._scores = scores = PeerScores(params.score)
         self._peers = peers = PeerTable(params)
-        self._outbox = outbox = Outbox(params)
+        self._outbox = outbox = RpcOutbox(params)
         self._mesh = mesh = Mesh(params, dice, peers=peers, scores=scores, outbox=outbox, counts=counts)
         self._fanout = fanout = Fanout(params, dice, peers)
         self._seen = SeenCache(params)
@@ -83,7 +83,7 @@ class Router:
         # By far the most events first.
         if type(event) is RpcReceived:
             self._rpc(event.peer, event.rpc)
-        elif type(event) is Verdict:
+        elif type(event) is MessageVerdict:
             self._verdict(event.message_id, event.verdict)
         elif type(event) is Verdicts:
             for message_id, verdict in event.verdicts:
@@ -134,9 +134,9 @@ class Router:
 
     def _take(self, event: Event, heartbeat_due_ms: int) -> None:
         match event:
-            case Publish(topic, data):
+            case PublishMessage(topic, data):
                 self._publish(topic, data)
-            case Tick():
+            case GossipTick():
                 if heartbeat_due_ms <= self._now_ms:
                     self._heartbeat()
             case PeerConnected():

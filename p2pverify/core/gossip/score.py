@@ -63,7 +63,7 @@ class ScoreParts:
     behaviour: int
 
 
-class Scores:
+class PeerScores:
     """The cards of connected peers, and of those whose faults are still remembered."""
 
     def __init__(self, params: ScoreParams) -> None:

@@ -104,7 +104,7 @@ class Unsubscribe:
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
+class PublishMessage:
     """Our own message: it needs no verdict and is not delivered to us."""
 
     topic: str
@@ -112,7 +112,7 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MessageVerdict:
     """The application's answer to a Deliver."""
 
     message_id: bytes
@@ -127,7 +127,7 @@ class Verdicts:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class GossipTick:
     """Time has passed; due at `Router.next_wakeup_ms()`, harmless at any other time."""
 
 
@@ -151,7 +151,17 @@ class Appraise:
 
 
 NetworkEvent = PeerConnected | PeerDisconnected | RpcReceived | RpcMalformed
-Event = NetworkEvent | Subscribe | Unsubscribe | Publish | Verdict | Verdicts | Exclude | Appraise | Tick
+Event = (
+    NetworkEvent
+    | Subscribe
+    | Unsubscribe
+    | PublishMessage
+    | MessageVerdict
+    | Verdicts
+    | Exclude
+    | Appraise
+    | GossipTick
+)
 
 
 class SendRpc(NamedTuple):

@@ -61,7 +61,7 @@ class Supposition:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ClaimedAnswer:
     """A claimed answer, and what an engine says of it: see `node.ports.Scored`. Margins in micronats, one per token.
 
     `same_logits` is whether the answer's logits are the engine's own, bit for bit; None if they cannot be compared.
@@ -92,7 +92,7 @@ class Finding:
     value: int | None = None
 
 
-def find_cause(claim: Claim, bounds: Across) -> Finding:
+def find_cause(claim: ClaimedAnswer, bounds: Across) -> Finding:
     """The likeliest cause of a difference; `bounds` are the thresholds of the class that the answer comes from."""
     place = next((at for at, token in enumerate(claim.tokens) if token != claim.best[at]), None)
     margin = 0 if place is None else claim.deficits[place]
@@ -102,7 +102,7 @@ def find_cause(claim: Claim, bounds: Across) -> Finding:
     return Finding(cause, place, margin, value)
 
 
-def _cause(claim: Claim, bounds: Across) -> tuple[Cause, int | None]:
+def _cause(claim: ClaimedAnswer, bounds: Across) -> tuple[Cause, int | None]:
     found = measure(claim.deficits, claim.ends, claim.finish, claim.tokens_max)
     body = claim.deficits[:-1] if 0 < found.end < END_MISSING else claim.deficits
     if _fits(body, bounds):
@@ -126,7 +126,7 @@ def _fits(deficits: Sequence[int], bounds: Across) -> bool:
     return total_of(deficits) <= bounds.mismatch_total(len(deficits))
 
 
-def _is_noise_unrelated(claim: Claim) -> bool:
+def _is_noise_unrelated(claim: ClaimedAnswer) -> bool:
     """Whether the answer agrees with the sampler's picks no more often than by chance.
 
     Under an unrelated key a token is picked with about its probability; under the right one another model still shares

@@ -39,7 +39,7 @@ SHARES = {Purpose.REQUEST: 3, Purpose.VOTE: 2, Purpose.AUDIT: 1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry(Generic[_T]):
+class QueuedJob(Generic[_T]):
     """A job in the queue. Times are of the caller's clock, in ms; without a deadline it is never too late."""
 
     job: _T
@@ -56,7 +56,7 @@ class Queue(Generic[_T]):
     def __init__(self, estimate: Callable[[_T], int], doubt: Callable[[_T], None] = lambda _: None) -> None:
         self._estimate = estimate
         self._doubt = doubt
-        self._waiting: dict[Purpose, list[tuple[int, int, Entry[_T]]]] = {purpose: [] for purpose in Purpose}
+        self._waiting: dict[Purpose, list[tuple[int, int, QueuedJob[_T]]]] = {purpose: [] for purpose in Purpose}
         self._used = dict.fromkeys(SHARES, 0)  # ms of the engine's time, divided by the share
         self._level = 0  # what the kind that had its turn last had used before
         self._arrivals = 0
@@ -73,15 +73,15 @@ class Queue(Generic[_T]):
             self._used[purpose] = max(self._used[purpose], self._level)
         self._arrivals += 1
         rank = self._arrivals if deadline_ms is None or purpose is Purpose.REQUEST else deadline_ms
-        heappush(waiting, (rank, self._arrivals, Entry(job, purpose, now_ms, deadline_ms)))
+        heappush(waiting, (rank, self._arrivals, QueuedJob(job, purpose, now_ms, deadline_ms)))
         return True
 
-    def pop(self, now_ms: int) -> tuple[Entry[_T] | None, list[Entry[_T]]]:
+    def pop(self, now_ms: int) -> tuple[QueuedJob[_T] | None, list[QueuedJob[_T]]]:
         """The job to begin now, if there is one, and those that were dropped because they would end too late.
 
         Once it is done, `charge` says what it took.
         """
-        dropped: list[Entry[_T]] = []
+        dropped: list[QueuedJob[_T]] = []
         while (purpose := self._next_purpose()) is not None:
             entry = heappop(self._waiting[purpose])[2]
             if not self._is_in_time(entry, now_ms):
@@ -91,7 +91,7 @@ class Queue(Generic[_T]):
             return entry, dropped
         return None, dropped
 
-    def charge(self, entry: Entry[_T], took_ms: int) -> None:
+    def charge(self, entry: QueuedJob[_T], took_ms: int) -> None:
         """Say what a job took of the engine's time."""
         if entry.purpose in SHARES:
             self._used[entry.purpose] += took_ms * sum(SHARES.values()) // SHARES[entry.purpose]
@@ -105,7 +105,7 @@ class Queue(Generic[_T]):
         """For how long the job that waits longest has waited; 0 if none does."""
         return max((now_ms - entry.since_ms for each in self._waiting.values() for _, _, entry in each), default=0)
 
-    def _is_in_time(self, entry: Entry[_T], now_ms: int) -> bool:
+    def _is_in_time(self, entry: QueuedJob[_T], now_ms: int) -> bool:
         if entry.deadline_ms is None:
             return True
         cost_ms = self._estimate(entry.job)

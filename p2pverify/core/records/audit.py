@@ -28,7 +28,7 @@ _RECEIPT_BYTES = 240  # about what an audit spends on each peer that it asked
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedPeer:
     """One asked peer of a slot: the nonce of its request, and its receipt if it answered.
 
     `elapsed_ms` is how long the challenger waited for it, less the round trip; 0 without a receipt.
@@ -55,7 +55,7 @@ class Audit:
     question: bytes
     expiry_epoch: int
     differ: bool
-    asked: tuple[Asked, ...]
+    asked: tuple[AskedPeer, ...]
     sealed: bytes | None = None
 
     @property
@@ -125,7 +125,7 @@ def decode_audit(payload: bytes, network: bytes, challenger: bytes) -> Audit:
     )
 
 
-def _asked(value: Value, network: bytes, challenger: bytes, question: bytes, expiry: int) -> Asked:
+def _asked(value: Value, network: bytes, challenger: bytes, question: bytes, expiry: int) -> AskedPeer:
     responder, nonce, receipt, elapsed = as_array(value, "asked peer", length=4)
     key = as_bytes(responder, "responder", size=32)
     salt = as_bytes(nonce, "nonce", size=32)
@@ -133,9 +133,9 @@ def _asked(value: Value, network: bytes, challenger: bytes, question: bytes, exp
     if receipt is None:
         if elapsed_ms:
             raise DecodeError("a time without a receipt")
-        return Asked(key, salt, None)
+        return AskedPeer(key, salt, None)
     request = request_id(network, challenger, key, question, salt, expiry)
-    return Asked(key, salt, receipt_from_fields(receipt, network, key, request), elapsed_ms)
+    return AskedPeer(key, salt, receipt_from_fields(receipt, network, key, request), elapsed_ms)
 
 
 def sealed_measures(

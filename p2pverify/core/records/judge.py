@@ -71,7 +71,7 @@ def judge_content(record: Record, rules: Rules) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class RecordClaim:
     """An author (32 B), a kind, the id of the record that it says is before it, its header, and its whole size."""
 
     author: bytes
@@ -92,7 +92,7 @@ class Claim:
         return 1 if rule is None else rule.checks(self.size)
 
 
-def peek(data: bytes) -> Claim | None:
+def peek(data: bytes) -> RecordClaim | None:
     """The claim of a record's bytes, read at its fixed places, or None if they do not begin like a record.
 
     Nothing is verified: a claim only tells whether a record is worth a judgement.
@@ -108,7 +108,7 @@ def peek(data: bytes) -> Claim | None:
     if data[at:prev_at] != BYTES_32 or end > len(data):
         return None
     kind = data[kind_at] if data[kind_at] < 24 else data[kind_at + 1]
-    return Claim(data[AUTHOR:NUMBERS], kind, data[prev_at:kind_at], data[1:end], len(data))
+    return RecordClaim(data[AUTHOR:NUMBERS], kind, data[prev_at:kind_at], data[1:end], len(data))
 
 
 def _after_uint(data: bytes, at: int) -> int:

@@ -12,7 +12,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.records.cut import Head, decode_cut, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.states import States
 from p2pverify.core.state.state import State
 
@@ -40,7 +40,7 @@ class _Pending:
 class Fold(States):
     """The states over one ledger, and which of them are certified."""
 
-    def __init__(self, network: Network, ledger: Ledger, shared: Shared | None = None) -> None:
+    def __init__(self, network: Network, ledger: Ledger, shared: Memo | None = None) -> None:
         super().__init__(network, ledger, shared)
         #: Whether records came with which `settle` may find something to certify.
         self.is_unsettled = False

@@ -1,7 +1,7 @@
 """What many machines of one process may share: results that are the same for whoever works them out.
 
 A judgement is a function of a record's bytes and of the epoch, a state one of its cut's id. A simulated world has a
-thousand machines that would all find the same: it hands one `Shared` to all of them. A lone peer has none, and its
+thousand machines that would all find the same: it hands one `Memo` to all of them. A lone peer has none, and its
 results are the same without.
 """
 
@@ -20,7 +20,7 @@ Refused = GossipIgnore | GossipReject
 Provisional = tuple[bytes, int, tuple[Head, ...]]  # the newest cut, the epoch, and what is held beyond that cut
 
 
-class Shared:
+class Memo:
     """The memo of one network. Bounded: the oldest results are forgotten first, and found again when asked for."""
 
     def __init__(self) -> None:

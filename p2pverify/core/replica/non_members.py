@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 from p2pverify.core.records.cut import Cut
 from p2pverify.core.records.envelope import NO_PREV
-from p2pverify.core.records.judge import Claim
+from p2pverify.core.records.judge import RecordClaim
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.state import State
@@ -37,7 +37,7 @@ class Strangers:
         self._shared = 0
         self._called: OrderedDict[bytes, None] = OrderedDict()
 
-    def admits(self, claim: Claim) -> bool:
+    def admits(self, claim: RecordClaim) -> bool:
         """Whether the record may be judged and held."""
         self._refresh()
         if self._is_known(claim.author) or (self._called and claim.id in self._called):
@@ -51,7 +51,7 @@ class Strangers:
             return True
         return held < STRANGER_RECORDS_MAX_SHARED and self._shared < SHARED_RECORDS_MAX
 
-    def note(self, claim: Claim) -> None:
+    def note(self, claim: RecordClaim) -> None:
         """A record with this claim has been judged, and perhaps been taken."""
         if self._is_known(claim.author):
             return

@@ -14,10 +14,10 @@ from p2pverify.core.encoding import vrf
 from p2pverify.core.records.cut import Cut, Head, decode_cut
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.memo import Memo
 from p2pverify.core.state.process import advance
 from p2pverify.core.state.state import Convictions, State, genesis
-from p2pverify.core.state.transition import NEAR_CUTS, Frame, Step, class_steps
+from p2pverify.core.state.transition import NEAR_CUTS, Frame, Transition, class_steps
 from p2pverify.core.state.view import view_root
 
 STATES_KEPT = 96
@@ -41,7 +41,7 @@ class _NeedsOthers(Exception):
 class States:
     """States by cut id over one ledger. `latest` is the newest certified one: its path is remembered before others."""
 
-    def __init__(self, network: Network, ledger: Ledger, shared: Shared | None = None) -> None:
+    def __init__(self, network: Network, ledger: Ledger, shared: Memo | None = None) -> None:
         self.network = network
         self.network_id = network.id
         self.ledger = ledger
@@ -174,7 +174,7 @@ class States:
         return state, None
 
     def _is_based(self, base: State, state: State) -> bool:
-        step = Step(self.network, self.network_id, base, state, self._frame, class_steps(self.network))
+        step = Transition(self.network, self.network_id, base, state, self._frame, class_steps(self.network))
         return step.is_certified(base.id)
 
     def _advance(self, base: State, moved: Iterable[Head], cut_id: bytes, epoch: int, beacon: bytes) -> State:

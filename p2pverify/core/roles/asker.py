@@ -21,7 +21,7 @@ from p2pverify.core.inference.question import (
     opening_nonce,
     sign_request,
 )
-from p2pverify.core.records.audit import Asked
+from p2pverify.core.records.audit import AskedPeer
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.evidence import Output
 from p2pverify.core.state.targets import Panel
@@ -54,10 +54,10 @@ class Answers:
         return len(self.receipts) == len(self.panel.targets)
 
     @property
-    def asked(self) -> tuple[Asked, ...]:
+    def asked(self) -> tuple[AskedPeer, ...]:
         """Those asked, as an audit lists them."""
         return tuple(
-            Asked(target, nonce, self.receipts[target], self.elapsed_ms.get(target, 0))
+            AskedPeer(target, nonce, self.receipts[target], self.elapsed_ms.get(target, 0))
             for target, nonce in zip(self.panel.targets, self.nonces, strict=True)
         )
 

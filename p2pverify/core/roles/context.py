@@ -13,23 +13,23 @@ from p2pverify.core.events import (
     Computed,
     ComputeFailed,
     Effect,
-    Fetch,
+    FetchEvidence,
+    MeasureDone,
+    MeasureJob,
     Persist,
     Publish,
     ResponseArrived,
-    Score,
-    Scored,
     Send,
 )
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
 
 JobDone = Callable[[Computed | ComputeFailed, int], None]
-ScoreDone = Callable[[Scored | ComputeFailed, int], None]
+ScoreDone = Callable[[MeasureDone | ComputeFailed, int], None]
 AskDone = Callable[[ResponseArrived | AskFailed, int], None]
 SECRET = b"p2pverify/secret"
 #: After so many records in an epoch a peer waits for the next. One pass may begin below and end above, but never
@@ -40,7 +40,7 @@ OWN_RECORDS_PER_EPOCH_MAX = 2048
 class Context:
     """Shared by the parts of one machine; not for use outside of it."""
 
-    def __init__(self, network: Network, seed: bytes, class_index: int, shared: Shared | None = None) -> None:
+    def __init__(self, network: Network, seed: bytes, class_index: int, shared: Memo | None = None) -> None:
         self.network = network
         self.params = network.params
         self.network_id = network.id
@@ -171,7 +171,7 @@ class Context:
         """Have the referee score claimed tokens; `done` is called with the outcome."""
         self._last_id += 1
         self._scores[self._last_id] = done
-        job = Score(self._last_id, purpose, deadline_ms, prompt, tokens, temperature_milli, sampler_key)
+        job = MeasureJob(self._last_id, purpose, deadline_ms, prompt, tokens, temperature_milli, sampler_key)
         self.effects.append(job)
 
     def send(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
@@ -184,10 +184,10 @@ class Context:
         """Ask a peer for evidence; `done` is called with its outcome."""
         self._last_id += 1
         self._asks[self._last_id] = done
-        self.effects.append(Fetch(self._last_id, peer, data, deadline_ms))
+        self.effects.append(FetchEvidence(self._last_id, peer, data, deadline_ms))
 
-    def job_done(self, event: Computed | Scored | ComputeFailed, now_ms: int) -> None:
-        if not isinstance(event, Scored):
+    def job_done(self, event: Computed | MeasureDone | ComputeFailed, now_ms: int) -> None:
+        if not isinstance(event, MeasureDone):
             done = self._jobs.pop(event.job, None)
             if done is not None:
                 done(event, now_ms)

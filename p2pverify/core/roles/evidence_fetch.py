@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, ResponseArrived
-from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.audit import AskedPeer, Audit
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence_request
 from p2pverify.core.roles.responder import Responder
@@ -86,6 +86,6 @@ def _read(event: ResponseArrived | AskFailed) -> Output | None:
         return None
 
 
-def fits(output: Output, asked: Asked, audit: Audit) -> bool:
+def fits(output: Output, asked: AskedPeer, audit: Audit) -> bool:
     """Whether an output is the answer for which an audit has a receipt."""
     return asked.receipt is not None and output.is_of(asked.receipt, audit.question)

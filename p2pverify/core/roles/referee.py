@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.encoding.canon import digest
-from p2pverify.core.events import REFEREE, ComputeFailed, Scored
+from p2pverify.core.events import REFEREE, ComputeFailed, MeasureDone
 from p2pverify.core.inference.compare import Measure, Measures, malformed, measure
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
@@ -44,7 +44,7 @@ def measure_all(
         done(tuple(found), digest([question.id, *deficits]), at_ms)
 
     def score(which: int, output: Output) -> None:
-        def scored(event: Scored | ComputeFailed, later_ms: int) -> None:
+        def scored(event: MeasureDone | ComputeFailed, later_ms: int) -> None:
             if which not in waiting:
                 return
             if isinstance(event, ComputeFailed):
@@ -82,7 +82,7 @@ def measure_all(
         finish(now_ms)
 
 
-def _measure(event: Scored, output: Output, question: Question) -> Measure:
+def _measure(event: MeasureDone, output: Output, question: Question) -> Measure:
     if len(event.deficits) != len(output.tokens):
         return malformed(len(output.tokens))  # a token is not of the vocabulary
     return measure(event.deficits, event.ends, output.finish, question.tokens_max)

@@ -6,7 +6,7 @@ Duties and disputes share this. What the verdicts count for is decided there.
 from p2pverify.core.contract.network import Network
 from p2pverify.core.inference.compare import Measures, Verdict, verdict
 from p2pverify.core.records.audit import Audit, sealed_measures
-from p2pverify.core.state.transition import Step
+from p2pverify.core.state.transition import Transition
 
 
 def fits(audit: Audit, measures: Measures) -> bool:
@@ -36,7 +36,7 @@ def verdicts(network: Network, audit: Audit, measures: Measures) -> list[tuple[b
     return found
 
 
-def settle(step: Step, audit: Audit, judged: list[tuple[bytes, int, Verdict]]) -> None:
+def settle(step: Transition, audit: Audit, judged: list[tuple[bytes, int, Verdict]]) -> None:
     """Count each verdict for its responder."""
     for peer, class_index, found in judged:
         match found:

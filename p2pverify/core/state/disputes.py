@@ -16,9 +16,9 @@ from p2pverify.core.records.lots import EVERYONE
 from p2pverify.core.records.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.state import cross_class, rounds
 from p2pverify.core.state.duties import Opened, credit
-from p2pverify.core.state.state import Answer, Dispute, Sealed, State
+from p2pverify.core.state.state import Dispute, OpenedAnswer, Sealed, State
 from p2pverify.core.state.targets import voting_classes
-from p2pverify.core.state.transition import Step
+from p2pverify.core.state.transition import Transition
 
 #: An undecided dispute that has been in one stage for more cuts no longer keeps others from being opened.
 PENDING_CUTS = 6
@@ -26,7 +26,7 @@ PENDING_CUTS = 6
 OPENING_CUTS = 3
 
 
-def open_disputes(step: Step, opened: list[Opened]) -> None:
+def open_disputes(step: Transition, opened: list[Opened]) -> None:
     """Admit disputes up to the contract's limit, at most one per participant and cut; the rest lapse.
 
     Nor is anybody taken to more open disputes than would convict it: those that it loses already suffice. And who has
@@ -52,7 +52,7 @@ def open_disputes(step: Step, opened: list[Opened]) -> None:
         state.count("disputes")
 
 
-def _saturated(step: Step) -> set[bytes]:
+def _saturated(step: Transition) -> set[bytes]:
     """Peers whom losing their open disputes would convict."""
     pending: dict[bytes, int] = {}
     for dispute in step.state.disputes.values():
@@ -67,7 +67,7 @@ def _saturated(step: Step) -> set[bytes]:
     }
 
 
-def _stakes(step: Step, audit: Audit) -> dict[bytes, int]:
+def _stakes(step: Transition, audit: Audit) -> dict[bytes, int]:
     """What each participant would lose with a dispute, in the units of the test."""
     found = {}
     for peer in sorted(audit.parties):
@@ -102,7 +102,7 @@ def _rank(audit: Audit) -> bytes:
     return sortition.dispute_rank(audit.challenger, audit.epoch, audit.slot)
 
 
-def take_commit(step: Step, record: Record) -> None:
+def take_commit(step: Transition, record: Record) -> None:
     """Count a sealed answer, if its author has a turn and the sealing is not closed."""
     state = step.state
     commit = decode_commit(record.payload)
@@ -123,7 +123,7 @@ def take_commit(step: Step, record: Record) -> None:
     state.disputes[dispute.key] = rounds.count_commit(step, dispute, record.author, sealed, commit.lot)
 
 
-def refuse_commit(step: Step, dispute: Dispute, voter: bytes, commit: Commit) -> str | None:
+def refuse_commit(step: Transition, dispute: Dispute, voter: bytes, commit: Commit) -> str | None:
     """Why a commit counts for nothing, or None."""
     if voter not in dispute.electorate:
         return "not of the electorate"
@@ -137,7 +137,7 @@ def refuse_commit(step: Step, dispute: Dispute, voter: bytes, commit: Commit) ->
     return rounds.refuse_lot(step, dispute, voter, commit.lot)
 
 
-def take_vote(step: Step, record: Record) -> None:
+def take_vote(step: Transition, record: Record) -> None:
     """Count an opened answer of a voter, or the challenger's opening."""
     state = step.state
     vote = decode_vote(record.payload)
@@ -153,12 +153,12 @@ def take_vote(step: Step, record: Record) -> None:
     if refused is not None:
         state.count(f"vote: {refused}")
         return
-    votes = {**dispute.votes, record.author: Answer(vote.output, vote.shown)}
+    votes = {**dispute.votes, record.author: OpenedAnswer(vote.output, vote.shown)}
     measures = {**dispute.measures, vote.output: vote.measures} if vote.measures else dispute.measures
     state.disputes[dispute.key] = replace(dispute, votes=votes, measures=measures)
 
 
-def refuse_vote(step: Step, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
+def refuse_vote(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
     """Why a vote counts for nothing, or None."""
     if not step.is_certified(vote.certificate):
         return "certificate is not one here"
@@ -186,7 +186,7 @@ def refuse_vote(step: Step, dispute: Dispute, voter: bytes, vote: Vote) -> str |
     return None if opened == sealed.commit else "does not open the commit"
 
 
-def refuse_answer(step: Step, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
+def refuse_answer(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
     """Why what a vote says counts for nothing, or None. What a challenger says is in its nonces, and in its audit."""
     audit = dispute.audit
     if not dispute.is_across:
@@ -212,7 +212,7 @@ def refuse_answer(step: Step, dispute: Dispute, voter: bytes, vote: Vote) -> str
     return "forged opening"
 
 
-def decide(step: Step) -> None:
+def decide(step: Transition) -> None:
     """Decide what enough agree on, settle, and close what is too old."""
     state = step.state
     for key in sorted(state.disputes, key=lambda k: k.sort_key()):
@@ -240,7 +240,7 @@ def _winners(dispute: Dispute) -> set[bytes]:
     return set(dispute.votes) - _losers(dispute)
 
 
-def _settle(step: Step, dispute: Dispute) -> Dispute:
+def _settle(step: Transition, dispute: Dispute) -> Dispute:
     """Agreements and dissents of all who answered, once each; late openings are settled when they come."""
     decision = dispute.decision
     assert decision is not None
@@ -261,7 +261,7 @@ def _settle(step: Step, dispute: Dispute) -> Dispute:
     return replace(dispute, settled=dispute.settled | wrong | right)
 
 
-def _settle_across(step: Step, dispute: Dispute) -> Dispute:
+def _settle_across(step: Transition, dispute: Dispute) -> Dispute:
     """The verdicts of the measures that were decided on, once each, and a dissent for who voted otherwise.
 
     A right vote is no agreement here: it shows that a peer runs the referee, not which model it serves.
@@ -277,14 +277,14 @@ def _settle_across(step: Step, dispute: Dispute) -> Dispute:
     return replace(dispute, settled=dispute.settled | {peer for peer, _, _ in judged})
 
 
-def _judge(step: Step, dispute: Dispute) -> list[tuple[bytes, int, Verdict]]:
+def _judge(step: Transition, dispute: Dispute) -> list[tuple[bytes, int, Verdict]]:
     """The verdicts of a decision across classes."""
     if dispute.decision in (None, UNDERIVABLE):
         return []
     return cross_class.verdicts(step.network, dispute.audit, dispute.measures[dispute.decision])
 
 
-def _credit_winners(step: Step, dispute: Dispute) -> None:
+def _credit_winners(step: Transition, dispute: Dispute) -> None:
     if not dispute.sampled or dispute.decision in (None, UNDERIVABLE):
         return
     audit, decision = dispute.audit, dispute.decision
@@ -298,7 +298,7 @@ def _credit_winners(step: Step, dispute: Dispute) -> None:
     credit(step.state, audit.challenger, sorted(same))
 
 
-def _close(step: Step, dispute: Dispute) -> None:
+def _close(step: Transition, dispute: Dispute) -> None:
     """After the deadline: what stayed sealed is shown beside its author, and an undecided dispute counts for nobody."""
     state = step.state
     if dispute.decision is None:

@@ -12,14 +12,14 @@ from p2pverify.core.contract.sortition import vrf_output
 from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import NO_OUTPUT, Opening
 from p2pverify.core.inference.speed import Window, observe, sample
-from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.audit import AskedPeer, Audit
 from p2pverify.core.records.duty import Duty, decode_duty
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.state import cross_class
 from p2pverify.core.state.state import Contact, DutyNote, Member, State
 from p2pverify.core.state.targets import Panel, make_panel
-from p2pverify.core.state.transition import Step
+from p2pverify.core.state.transition import Transition
 
 #: Other members with weight that must have given the same answer, for it to count towards weight.
 CREDIT_OTHERS = 2
@@ -28,7 +28,7 @@ CREDIT_OTHERS = 2
 Opened = tuple[Audit, int, bool]
 
 
-def take_duty(step: Step, record: Record) -> list[Opened]:
+def take_duty(step: Transition, record: Record) -> list[Opened]:
     """Count an epoch of one peer; returns the audits over which disputes may open."""
     state = step.state
     duty = decode_duty(record.payload)
@@ -64,7 +64,7 @@ def take_duty(step: Step, record: Record) -> list[Opened]:
     return opened
 
 
-def refuse_duty(step: Step, author: bytes, duty: Duty) -> str | None:
+def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
     """Why a duty counts for nothing, or None. Its proof was verified when the record was judged."""
     state, params = step.state, step.network.params
     member = state.members.get(author)
@@ -87,7 +87,7 @@ def refuse_duty(step: Step, author: bytes, duty: Duty) -> str | None:
     return None
 
 
-def count_missed(step: Step) -> None:
+def count_missed(step: Transition) -> None:
     """Without its duty record an epoch of a member is missed, once no cut can bring it in any more.
 
     Counted only where a cut to draw from was there, and the member was in it.
@@ -108,7 +108,7 @@ def count_missed(step: Step) -> None:
                 state.change(peer, missed_duties=member.missed_duties + 1)
 
 
-def state_epoch(step: Step, cut_id: bytes) -> int | None:
+def state_epoch(step: Transition, cut_id: bytes) -> int | None:
     cut = step.state.cuts.get(cut_id)
     return None if cut is None else cut.epoch
 
@@ -119,7 +119,7 @@ def anchor_in_window(duty: Duty, anchor_epoch: int | None, lag: int, window: int
 
 
 def _take_slot(
-    step: Step,
+    step: Transition,
     record: Record,
     duty: Duty,
     slot: sortition.Slot,
@@ -165,7 +165,7 @@ def refuse_audit(audit: Audit, duty: Duty, panel: Panel) -> str | None:
     return None
 
 
-def _void(step: Step, key: DisputeKey, reason: str) -> None:
+def _void(step: Transition, key: DisputeKey, reason: str) -> None:
     step.state.count(f"void audit: {reason}")
     member = step.state.members[key.challenger]
     step.state.change(key.challenger, void_audits=member.void_audits + 1)
@@ -183,7 +183,7 @@ def _count_contacts(state: State, audit: Audit) -> None:
         state.change(asked.responder, contacts={**member.contacts, audit.challenger: contact})
 
 
-def _timed(member: Member, windows: tuple[Window, ...], audit: Audit, asked: Asked) -> tuple[Window, ...]:
+def _timed(member: Member, windows: tuple[Window, ...], audit: Audit, asked: AskedPeer) -> tuple[Window, ...]:
     """What the challenger knows of the speed of a peer that claims some hardware, after this answer."""
     receipt = asked.receipt
     if receipt is None or not member.hardware or audit.epoch < member.joined_epoch:
@@ -192,7 +192,7 @@ def _timed(member: Member, windows: tuple[Window, ...], audit: Audit, asked: Ask
     return windows if found is None else observe(windows, audit.epoch, found)
 
 
-def is_blameless(step: Step, audit: Audit, opening: Opening | None) -> bool:
+def is_blameless(step: Transition, audit: Audit, opening: Opening | None) -> bool:
     """Whether an undisputed audit shows equal answers, or none that is a mismatch, as it says."""
     return opening is not None and not _abstained(audit, opening) and _fault(step, audit, opening) is None
 
@@ -201,7 +201,7 @@ def _abstained(audit: Audit, opening: Opening) -> bool:
     return opening.class_index is None and not audit.is_across
 
 
-def _fault(step: Step, audit: Audit, opening: Opening) -> str | None:
+def _fault(step: Transition, audit: Audit, opening: Opening) -> str | None:
     class_index = step.state.members[audit.challenger].class_index
     return find_fault(step.network, step.network_id, class_index, audit, opening)
 
@@ -232,7 +232,7 @@ def find_fault_across(network: Network, network_id: bytes, audit: Audit, opening
     return "called a mismatch a match" if any(found is Verdict.MISMATCH for _, _, found in judged) else None
 
 
-def _settle_undisputed(step: Step, audit: Audit, opening: Opening | None, *, sampled: bool) -> None:
+def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, *, sampled: bool) -> None:
     """An undisputed slot: every answer in it was an agreement, if the opening shows that they are equal. Where a
     referee judged them, each verdict counts; but nobody earns weight by the challenger's word alone."""
     state = step.state

@@ -17,7 +17,7 @@ from p2pverify.core.records.membership import decode_join
 from p2pverify.core.state import disputes, duties, rounds, weights
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.state import MEMORY_CUTS, AuditNote, EarlyConflict, Member, State
-from p2pverify.core.state.transition import Frame, Step, class_steps
+from p2pverify.core.state.transition import Frame, Transition, class_steps
 
 
 def advance(
@@ -35,7 +35,7 @@ def advance(
     """The state at a cut (or at a provisional set of heads) on top of its base."""
     state = base.successor(cut_id, epoch, heads)
     state.beacon = beacon
-    step = Step(network, network_id, base, state, frame, class_steps(network))
+    step = Transition(network, network_id, base, state, frame, class_steps(network))
     by_kind: dict[int, list[Record]] = {}
     for record in sorted(records, key=lambda r: (r.kind, r.author, r.seq, r.id)):
         by_kind.setdefault(record.kind, []).append(record)
@@ -70,7 +70,7 @@ def advance(
     return state
 
 
-def _conflict(step: Step, record: Record) -> None:
+def _conflict(step: Transition, record: Record) -> None:
     conflict = decode_conflict(record.payload)
     one, two = conflict.first, conflict.second
     accused = one.header.author
@@ -86,7 +86,7 @@ def _conflict(step: Step, record: Record) -> None:
     )
 
 
-def _take_early_conflicts(step: Step) -> None:
+def _take_early_conflicts(step: Transition) -> None:
     """Count what was proven of those that have joined since."""
     early = step.state.early_conflicts
     for accused in sorted(early):
@@ -94,7 +94,7 @@ def _take_early_conflicts(step: Step) -> None:
             _blame(step, accused, early.pop(accused))
 
 
-def _blame(step: Step, accused: bytes, found: EarlyConflict) -> None:
+def _blame(step: Transition, accused: bytes, found: EarlyConflict) -> None:
     """Convict for two claims on one slot, and take the weight for forks at numbers that are new."""
     if found.is_slot:
         step.state.convict(accused, "two payloads for one slot")
@@ -106,7 +106,7 @@ def _blame(step: Step, accused: bytes, found: EarlyConflict) -> None:
         step.state.count("forks")
 
 
-def _membership(step: Step, record: Record) -> None:
+def _membership(step: Transition, record: Record) -> None:
     member = step.state.members.get(record.author, Member())
     if record.kind == Kind.LEAVE:
         if member.active:
@@ -131,7 +131,7 @@ def _membership(step: Step, record: Record) -> None:
     )
 
 
-def _cut(step: Step, record: Record) -> None:
+def _cut(step: Transition, record: Record) -> None:
     """Remember a proposal. Two different ones for one epoch and base convict their author."""
     cut = decode_cut(record.payload)
     step.state.cuts[record.id] = cut
@@ -142,7 +142,7 @@ def _cut(step: Step, record: Record) -> None:
         step.state.convict(record.author, "two proposals for one epoch")
 
 
-def _cut_signature(step: Step, record: Record) -> None:
+def _cut_signature(step: Transition, record: Record) -> None:
     """Count a signature. A signer whose cuts are not nested convicts itself."""
     state = step.state
     cut_id = decode_cut_signature(record.payload).cut
@@ -161,7 +161,7 @@ def _cut_signature(step: Step, record: Record) -> None:
         state.convict(record.author, "signed two cuts that are not nested")
 
 
-def _audit(step: Step, record: Record) -> None:
+def _audit(step: Transition, record: Record) -> None:
     """An audit waits for its author's duty. A second, different one for the same slot convicts."""
     audit = audit_of(record)
     member = step.state.members.get(record.author)
@@ -180,7 +180,7 @@ def _audit(step: Step, record: Record) -> None:
     step.state.count("audits")
 
 
-def _test(step: Step) -> None:
+def _test(step: Transition) -> None:
     """The sequential test, once per step and peer, so that the order inside a step does not matter."""
     for peer in sorted(step.evidence):
         member = step.state.members[peer]
@@ -190,7 +190,7 @@ def _test(step: Step) -> None:
             step.state.convict(peer, "lost disputes")
 
 
-def _carry_convictions(step: Step) -> None:
+def _carry_convictions(step: Transition) -> None:
     """Convictions of every supported cut inside this one stand, also of those that are not on the path.
 
     Two quorums of two thirds meet in more than a third, and honest members sign only what holds their own earlier
@@ -204,7 +204,7 @@ def _carry_convictions(step: Step) -> None:
             state.convict(peer, reason)
 
 
-def _forget(step: Step) -> None:
+def _forget(step: Transition) -> None:
     """Drop what is beyond every deadline, so that a step's cost does not grow with the ledger.
 
     Audits and duties go by the epoch of their slot, after which they would come too late. All else goes by the number

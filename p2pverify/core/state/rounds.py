@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from p2pverify.core.records import lots
 from p2pverify.core.records.lots import EVERYONE, Lot, lot_output
 from p2pverify.core.state.state import Dispute, Sealed, State
-from p2pverify.core.state.transition import Step
+from p2pverify.core.state.transition import Transition
 
 #: For at most so many cuts after a stage began, or after its lots could be drawn, answers can be sealed.
 SEAL_CUTS = 3
@@ -29,7 +29,7 @@ def voters(dispute: Dispute) -> frozenset[bytes]:
     return dispute.electorate - dispute.audit.parties - dispute.commits.keys()
 
 
-def draw(step: Step) -> None:
+def draw(step: Transition) -> None:
     """Give the committees of stages that began with the cut before this one their beacon."""
     state = step.state
     for key, dispute in sorted(state.disputes.items(), key=lambda item: item[0].sort_key()):
@@ -38,7 +38,7 @@ def draw(step: Step) -> None:
             state.disputes[key] = replace(dispute, beacon=state.beacon, voters=len(voters(dispute)))
 
 
-def refuse_lot(step: Step, dispute: Dispute, voter: bytes, lot: Lot | None) -> str | None:
+def refuse_lot(step: Transition, dispute: Dispute, voter: bytes, lot: Lot | None) -> str | None:
     """Why a sealed answer is not one of the stage, or None."""
     if dispute.stage == EVERYONE:
         return None if lot is None else "a lot where everybody votes"
@@ -55,19 +55,19 @@ def refuse_lot(step: Step, dispute: Dispute, voter: bytes, lot: Lot | None) -> s
     return None if is_drawn else "lot was not drawn"
 
 
-def count_commit(step: Step, dispute: Dispute, voter: bytes, sealed: Sealed, lot: Lot | None) -> Dispute:
+def count_commit(step: Transition, dispute: Dispute, voter: bytes, sealed: Sealed, lot: Lot | None) -> Dispute:
     """The dispute with an answer more, sealed in this stage."""
     drawn = dispute.lots if lot is None else {**dispute.lots, voter: _output(step, dispute, lot)}
     return replace(dispute, commits={**dispute.commits, voter: sealed}, lots=drawn)
 
 
-def _output(step: Step, dispute: Dispute, lot: Lot) -> bytes:
+def _output(step: Transition, dispute: Dispute, lot: Lot) -> bytes:
     beta = lot_output(step.network_id, dispute.key, lot)
     assert beta is not None  # the record was judged
     return beta
 
 
-def close_sealing(step: Step) -> None:
+def close_sealing(step: Transition) -> None:
     """Close the sealing where enough answers are sealed, or time is over; then a committee's seats are taken.
 
     A committee's is not closed early: else whoever proposes the first cut could choose whose lots it holds.
@@ -103,7 +103,7 @@ def is_informed(dispute: Dispute, stage: int) -> bool:
     return stage > lots.first_stage(len(dispute.electorate), len(dispute.electorate - dispute.audit.parties))
 
 
-def tally(step: Step, dispute: Dispute) -> Dispute:
+def tally(step: Transition, dispute: Dispute) -> Dispute:
     """The dispute decided, in its next stage, or as it is."""
     if dispute.stage == EVERYONE:
         found = _count(dispute, dispute.electorate)

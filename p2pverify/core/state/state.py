@@ -97,7 +97,7 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OpenedAnswer:
     """An opened answer. `shown` is there if others had opened theirs before it was sealed."""
 
     output: bytes
@@ -124,7 +124,7 @@ class Dispute:
     sampled: bool
     closed_index: int = -1
     commits: Mapping[bytes, Sealed] = field(default_factory=dict)  # by voter
-    votes: Mapping[bytes, Answer] = field(default_factory=dict)  # by voter
+    votes: Mapping[bytes, OpenedAnswer] = field(default_factory=dict)  # by voter
     settled: frozenset[bytes] = frozenset()
     decision: bytes | None = None
     shown: Mapping[int, bytes] = field(default_factory=dict)  # by stage

@@ -27,7 +27,7 @@ class Frame:
 
 
 @dataclass(slots=True)
-class Step:
+class Transition:
     """A step in progress: the state under construction, and the sum of what each peer's agreements and dissents in it
     weigh in the sequential test, in 1/1024 nat."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.state.score import AVAILABILITY_TRUST_PPM, availability_ppm
 from p2pverify.core.state.state import Member, State
-from p2pverify.core.state.transition import Step
+from p2pverify.core.state.transition import Transition
 
 ADMIT = "p2pverify/admit/1"
 #: Nobody earns weight beside so many who have it: a cut must hold the heads of all who signed its base.
@@ -16,7 +16,7 @@ FEW_WEIGHTED = 3
 ANSWERS_MIN = 10
 
 
-def update(step: Step) -> None:
+def update(step: Transition) -> None:
     """Take weight from the convicted, the forked and those who left, give it to one newcomer that earned it; all
     within the cap. The last one with weight keeps it: without any, no cut could ever be certified again."""
     state, params = step.state, step.network.params

@@ -297,7 +297,7 @@ class Initiator:
         return (None if message.is_empty else message.finish()), found
 
 
-class Responder:
+class RangeResponder:
     """The side that is asked; nothing is kept from one message to the next."""
 
     def __init__(self, index: RecordIndex, *, bytes_max: int = MESSAGE_BYTES_MAX) -> None:

@@ -27,7 +27,7 @@ from p2pverify.core.sync.messages import (
     Records,
     decode_request,
 )
-from p2pverify.core.sync.negentropy import Responder
+from p2pverify.core.sync.negentropy import RangeResponder
 from p2pverify.core.sync.session import SyncContext, SyncSession
 
 MEMORIES_MAX = 256
@@ -41,7 +41,7 @@ class SyncServer:
     def __init__(self, context: SyncContext, index: RecordIndex) -> None:
         self._context = context
         self._index = index
-        self._responder = Responder(index)
+        self._responder = RangeResponder(index)
         self._final_answer: tuple[bytes, Final] = (b"", Final(None))  # and of which cut it is
 
     def answer(self, data: bytes) -> bytes:

@@ -17,7 +17,7 @@ from typing import Protocol
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.judge import Claim, peek
+from p2pverify.core.records.judge import RecordClaim, peek
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.sync.index import RecordIndex
@@ -66,7 +66,7 @@ class SyncContext(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SyncTurn:
     """What to do next: send `request`, the session being over if there is none; and take `records` in their order.
 
     The request may be sent first, so that the neighbour works meanwhile. The records must have been judged, and taken
@@ -97,7 +97,7 @@ class SyncSession:
         self._rounds = 0  # without anything to fetch
         self._needs: deque[bytes] = deque()
         self._fetching: tuple[bytes, ...] = ()
-        self._delivered: dict[bytes, Claim] = {}  # by id, those of the last answer
+        self._delivered: dict[bytes, RecordClaim] = {}  # by id, those of the last answer
         self._has_asked_final = False
         self._digest_epoch: int | None = None  # from which on epochs are to be compared
         self._epochs: deque[int] = deque()  # whose ids are to be listed
@@ -121,7 +121,7 @@ class SyncSession:
         assert request is not None
         return request
 
-    def receive(self, data: bytes) -> Step:
+    def receive(self, data: bytes) -> SyncTurn:
         """Read the answer to the last request. Raises RemoteProtocolError."""
         self._look_back()
         answer = decode_answer(data)
@@ -140,7 +140,7 @@ class SyncSession:
                 self._read_ids(self._sent, answer.ids)
             case _:
                 raise RemoteProtocolError("an answer to another request")
-        return Step(records, self._next())
+        return SyncTurn(records, self._next())
 
     def end(self) -> None:
         """The last records were taken: note what became of them."""

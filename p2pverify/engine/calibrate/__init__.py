@@ -6,7 +6,7 @@ are left to `core.inference.compare`.
 """
 
 from p2pverify.engine.calibrate.fit import SAMPLES_MIN, fit, lower_bound_ppm, upper_bound_ppm
-from p2pverify.engine.calibrate.questions import CALIBRATION, HELD_OUT, Posed, Shape, pose
+from p2pverify.engine.calibrate.questions import CALIBRATION, HELD_OUT, Posed, QuestionShape, pose
 from p2pverify.engine.calibrate.run import Found, calibrate, summarise
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "SAMPLES_MIN",
     "Found",
     "Posed",
-    "Shape",
+    "QuestionShape",
     "calibrate",
     "fit",
     "lower_bound_ppm",

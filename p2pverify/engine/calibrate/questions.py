@@ -8,8 +8,8 @@ import hashlib
 from dataclasses import dataclass
 
 from p2pverify.core.inference.compare import Measure, measure
-from p2pverify.engine.ask import Asked
-from p2pverify.node.ports import Engine, Generated, Scored
+from p2pverify.engine.ask import Ask
+from p2pverify.node.ports import Engine, Generated, TokenScores
 
 CALIBRATION = "calibration"
 HELD_OUT = "held-out"
@@ -17,7 +17,7 @@ DOMAIN = "p2pverify/calibrate/1"
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class QuestionShape:
     """What is asked: lengths in tokens, and the share of greedy questions, as in a network's rules."""
 
     prompt_tokens: int = 32
@@ -27,12 +27,12 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Posed(Asked):
+class Posed(Ask):
     """A question with its number."""
 
     number: int
 
-    def measure_of(self, answer: Generated, scored: Scored) -> Measure:
+    def measure_of(self, answer: Generated, scored: TokenScores) -> Measure:
         """The measure of an answer with these scores."""
         return measure(scored.deficits, scored.ends, answer.finish, self.tokens_max)
 
@@ -41,7 +41,7 @@ class Posed(Asked):
         return self.measure_of(answer, self.scored_by(engine, answer.tokens))
 
 
-def pose(writer: Engine, purpose: str, seed: int, number: int, shape: Shape) -> Posed:
+def pose(writer: Engine, purpose: str, seed: int, number: int, shape: QuestionShape) -> Posed:
     """The question of a number. `writer` writes its prompt. Raises ValueError if its context is too short."""
 
     def drawn(what: str) -> bytes:

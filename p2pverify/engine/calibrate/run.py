@@ -8,7 +8,7 @@ from p2pverify.core.contract.network import ANY, Across
 from p2pverify.core.inference.compare import Measure, Verdict, verdict
 from p2pverify.engine.calibrate.fit import HONEST_PPM_MIN, SAMPLES_MIN, fit, upper_bound_ppm
 from p2pverify.engine.calibrate.producers import Make, Producer
-from p2pverify.engine.calibrate.questions import CALIBRATION, Posed, Shape, pose
+from p2pverify.engine.calibrate.questions import CALIBRATION, Posed, QuestionShape, pose
 from p2pverify.node.ports import Engine, ModelInfo
 
 Path = tuple[str, str]
@@ -39,7 +39,7 @@ def calibrate(
     *,
     count: int,
     seed: int,
-    shape: Shape | None = None,
+    shape: QuestionShape | None = None,
     progress: Progress | None = None,
 ) -> tuple[Found, ...]:
     """Put `count` questions to each path, and fit thresholds to the judge's measures: see `summarise`.
@@ -48,7 +48,7 @@ def calibrate(
     another model than the judge, or if there are too few questions.
     """
     tell = progress or (lambda _stage, _done, _whole: None)
-    shape = shape or Shape()
+    shape = shape or QuestionShape()
     questions: list[Posed] = []
     for number in range(count):
         tell("writing prompts", number, count)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from p2pverify.engine.cheats import delays, lies, models
-from p2pverify.engine.cheats.base import Cheat, Lie
+from p2pverify.engine.cheats.base import CheatingEngine, Lie
 from p2pverify.engine.cheats.chat import system_turn
 from p2pverify.node.ports import Engine
 
-__all__ = ["KINDS", "Cheat", "Lie", "make_cheat"]
+__all__ = ["KINDS", "CheatingEngine", "Lie", "make_cheat"]
 
 KINDS = (
     *("prune", "quantize", "other-model", "canned", "cache", "truncate", "wrong-seed", "temperature"),
@@ -43,7 +43,7 @@ def make_cheat(
     others: list[Engine] = []
     lie = _lie(kind, argument, engine, workdir, others)
     writer = None if derive_honestly or not others else others[0]
-    return Cheat(engine, rate, lie, others, writer)
+    return CheatingEngine(engine, rate, lie, others, writer)
 
 
 def _lie(kind: str, argument: str, engine: Engine, workdir: Path, others: list[Engine]) -> Lie:

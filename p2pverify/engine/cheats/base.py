@@ -3,17 +3,17 @@
 import hashlib
 from collections.abc import Callable, Sequence
 
-from p2pverify.engine.ask import Asked
-from p2pverify.node.ports import Engine, Generated, ModelInfo, Scored
+from p2pverify.engine.ask import Ask
+from p2pverify.node.ports import Engine, Generated, ModelInfo, TokenScores
 
 DOMAIN = b"p2pverify/cheat/1\0"
 
 
-Lie = Callable[[Asked], Generated]
+Lie = Callable[[Ask], Generated]
 """The false answer to a question that fits."""
 
 
-def check_fits(asked: Asked, info: ModelInfo) -> None:
+def check_fits(asked: Ask, info: ModelInfo) -> None:
     """What every engine refuses, for lies that ask no engine. Raises ValueError."""
     if not asked.prompt or asked.tokens_max < 1 or asked.temperature_milli < 0:
         raise ValueError("the question is empty, asks for no token, or has a negative temperature")
@@ -23,13 +23,13 @@ def check_fits(asked: Asked, info: ModelInfo) -> None:
         raise ValueError(f"a token is not in the vocabulary of {info.vocab_tokens}")
 
 
-def digest_of(asked: Asked, domain: bytes) -> bytes:
+def digest_of(asked: Ask, domain: bytes) -> bytes:
     """32 bytes that follow from prompt and sampler key."""
     tokens = b"".join(token.to_bytes(4, "big") for token in asked.prompt)
     return hashlib.sha256(DOMAIN + domain + b"\0" + tokens + b"\0" + asked.sampler_key).digest()
 
 
-class Cheat:
+class CheatingEngine:
     """Fulfils the node's `Engine` port, lying with `lie` on a share of the questions.
 
     `others` are engines that the lie uses; they are closed with this one. Prompts are written, and answers scored, by
@@ -62,7 +62,7 @@ class Cheat:
 
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> Scored:
+    ) -> TokenScores:
         return self.engine.score(prompt, tokens, temperature_milli=temperature_milli, sampler_key=sampler_key)
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class Cheat:
     def answer(
         self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
     ) -> Generated:
-        asked = Asked(prompt, tokens_max, temperature_milli, sampler_key)
+        asked = Ask(prompt, tokens_max, temperature_milli, sampler_key)
         check_fits(asked, self.info)
         if int.from_bytes(digest_of(asked, b"pick")[:8], "big") < self._threshold:
             return self._lie(asked)

@@ -5,7 +5,7 @@ Neither lies about a token. The slow one gives the times of the machine that it 
 
 import time
 
-from p2pverify.engine.ask import Asked
+from p2pverify.engine.ask import Ask
 from p2pverify.engine.cheats.base import Lie
 from p2pverify.node.ports import Engine, Generated
 
@@ -33,7 +33,7 @@ def _milliseconds(argument: str) -> int:
 
 
 def _slow(engine: Engine, token_ms: int) -> Lie:
-    def lie(asked: Asked) -> Generated:
+    def lie(asked: Ask) -> Generated:
         made = asked.put_to(engine)
         time.sleep(len(made.tokens) * token_ms / 1000)
         return made
@@ -42,7 +42,7 @@ def _slow(engine: Engine, token_ms: int) -> Lie:
 
 
 def _busy(engine: Engine, job_ms: int) -> Lie:
-    def lie(asked: Asked) -> Generated:
+    def lie(asked: Ask) -> Generated:
         time.sleep(job_ms / 1000)
         return asked.put_to(engine)
 

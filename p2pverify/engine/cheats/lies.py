@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from p2pverify.engine.ask import Asked
+from p2pverify.engine.ask import Ask
 from p2pverify.engine.cheats.base import Lie, digest_of
 from p2pverify.node.ports import Engine, Generated
 
@@ -24,12 +24,12 @@ def canned(engine: Engine) -> Lie:
     room = engine.info.context_tokens - len(prompt)
     kept: dict[tuple[int, int], Generated] = {}
 
-    def lie(asked: Asked) -> Generated:
+    def lie(asked: Ask) -> Generated:
         shape = (min(asked.tokens_max, room), asked.temperature_milli)
         if shape not in kept:
             if len(kept) >= CANNED_MAX:
                 kept.clear()
-            kept[shape] = Asked(prompt, *shape, bytes(32)).put_to(engine)
+            kept[shape] = Ask(prompt, *shape, bytes(32)).put_to(engine)
         return replace(kept[shape], first_token_ms=0, total_ms=0)
 
     return lie
@@ -43,7 +43,7 @@ def cached(engine: Engine) -> Lie:
     template = frozenset(engine.encode_chat(""))
     kept: dict[tuple[int, ...], tuple[frozenset[int], int, Generated]] = {}
 
-    def lie(asked: Asked) -> Generated:
+    def lie(asked: Ask) -> Generated:
         words = frozenset(asked.prompt) - template
         near = [
             (_shared_percent(words, known), answer)
@@ -69,7 +69,7 @@ def _shared_percent(one: frozenset[int], two: frozenset[int]) -> int:
 def truncated(engine: Engine) -> Lie:
     """Stops halfway and says that this was the end."""
 
-    def lie(asked: Asked) -> Generated:
+    def lie(asked: Ask) -> Generated:
         half = replace(asked, tokens_max=(asked.tokens_max + 1) // 2).put_to(engine)
         if half.finish == "length":
             return replace(half, finish="stop")
@@ -87,7 +87,7 @@ def wrongly_seeded(engine: Engine) -> Lie:
 def heated(engine: Engine, temperature_milli: int = TEMPERATURE_MILLI) -> Lie:
     """Samples at another temperature, with the right key; its greedy answers are honest."""
 
-    def lie(asked: Asked) -> Generated:
+    def lie(asked: Ask) -> Generated:
         changed = temperature_milli if asked.temperature_milli else 0
         return replace(asked, temperature_milli=changed).put_to(engine)
 
@@ -97,7 +97,7 @@ def heated(engine: Engine, temperature_milli: int = TEMPERATURE_MILLI) -> Lie:
 def prompted(engine: Engine, hidden: Sequence[int]) -> Lie:
     """Puts tokens of its own before everybody's prompt. Where both do not fit, it is honest."""
 
-    def lie(asked: Asked) -> Generated:
+    def lie(asked: Ask) -> Generated:
         prompt = (*hidden, *asked.prompt)
         fits = len(prompt) + asked.tokens_max <= engine.info.context_tokens
         return replace(asked, prompt=prompt).put_to(engine) if fits else asked.put_to(engine)
@@ -109,7 +109,7 @@ def garbage(engine: Engine) -> Lie:
     """Runs no model: tokens by hash, as many as were asked for."""
     vocab_tokens = engine.info.vocab_tokens
 
-    def lie(asked: Asked) -> Generated:
+    def lie(asked: Ask) -> Generated:
         stream = hashlib.shake_256(digest_of(asked, b"garbage")).digest(4 * asked.tokens_max)
         tokens = (int.from_bytes(stream[at : at + 4], "big") % vocab_tokens for at in range(0, len(stream), 4))
         return Generated(tuple(tokens), "length", 0, 0, digest_of(asked, b"logits"))
@@ -124,7 +124,7 @@ def asleep(engine: Engine, lie: Lie, answers: int) -> Lie:
     """Honest for so many answers, then lies."""
     left = answers
 
-    def later(asked: Asked) -> Generated:
+    def later(asked: Ask) -> Generated:
         nonlocal left
         left -= 1
         return asked.put_to(engine) if left >= 0 else lie(asked)
@@ -136,7 +136,7 @@ def once(engine: Engine, lie: Lie) -> Lie:
     """Lies at first sight of a prompt; whoever shows it a second time gets an honest answer."""
     seen: dict[tuple[int, ...], None] = {}
 
-    def first(asked: Asked) -> Generated:
+    def first(asked: Ask) -> Generated:
         prompt = tuple(asked.prompt)
         if prompt in seen:
             return asked.put_to(engine)

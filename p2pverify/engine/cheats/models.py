@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from p2pverify.engine.ask import Asked
+from p2pverify.engine.ask import Ask
 from p2pverify.engine.cheats.base import Lie
 from p2pverify.engine.cheats.chat import frame
 from p2pverify.engine.exact import ExactEngine
@@ -50,9 +50,9 @@ def served_by(engine: Engine, model: Engine) -> Lie:
         return lambda asked: asked.put_to(model)
     before, after = frame(engine)
 
-    def lie(asked: Asked) -> Generated:
+    def lie(asked: Ask) -> Generated:
         text = engine.decode(asked.prompt[before : len(asked.prompt) - after])
-        own = Asked(model.encode_chat(text), asked.tokens_max, asked.temperature_milli, asked.sampler_key)
+        own = Ask(model.encode_chat(text), asked.tokens_max, asked.temperature_milli, asked.sampler_key)
         answer = own.put_to(model)
         whole = engine.encode_chat(model.decode(answer.tokens))
         tokens = whole[before : len(whole) - after][: asked.tokens_max]
@@ -65,7 +65,7 @@ def served_by(engine: Engine, model: Engine) -> Lie:
 def evidenced(engine: Engine, lie: Lie) -> Lie:
     """Lets the honest model read a false answer once, so that the digest of the logits is that of the honest one."""
 
-    def told(asked: Asked) -> Generated:
+    def told(asked: Ask) -> Generated:
         false = lie(asked)
         honest = asked.scored_by(engine, false.tokens)
         return Generated(false.tokens, false.finish, false.first_token_ms, false.total_ms, honest.logits_sha256)

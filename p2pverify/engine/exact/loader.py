@@ -11,7 +11,7 @@ from p2pverify.engine.exact import blocks, packed
 from p2pverify.engine.exact.linear import Linear, pack
 from p2pverify.engine.exact.model import CONTEXT_MAX, HEAD_MAX, WIDTH_MAX, Layer, Shape, Weights
 from p2pverify.engine.gguf import weights as model_weights
-from p2pverify.engine.gguf.reader import Head, Tensor
+from p2pverify.engine.gguf.reader import FileHead, Tensor
 
 ARCHITECTURE = "llama"
 FORMAT = 1
@@ -25,7 +25,9 @@ def default_cache() -> Path:
     return platformdirs.user_cache_path("p2pverify") / "exact"
 
 
-def load(path: Path, head: Head, digest: bytes, cache: Path, progress: model_weights.Progress | None = None) -> Weights:
+def load(
+    path: Path, head: FileHead, digest: bytes, cache: Path, progress: model_weights.Progress | None = None
+) -> Weights:
     """The weights of a GGUF file with this head and SHA-256. Raises WeightsError if they are not for this engine.
 
     Where the cache folder cannot be written, the weights stay in this process's memory.
@@ -51,7 +53,7 @@ def load(path: Path, head: Head, digest: bytes, cache: Path, progress: model_wei
 class _File:
     """The tensors of a GGUF file by name."""
 
-    def __init__(self, path: Path, head: Head) -> None:
+    def __init__(self, path: Path, head: FileHead) -> None:
         self.tensors = {tensor.name: tensor for tensor in head.tensors}
         try:
             self._data = np.memmap(path, np.uint8, "r")[head.data_start :]
@@ -77,7 +79,7 @@ class _File:
         return pack([blocks.read(self[name], self._data) for name in names])
 
 
-def _shape(head: Head) -> Shape:
+def _shape(head: FileHead) -> Shape:
     """Raises WeightsError for a model that `model` does not run, or not exactly."""
     architecture = head.text("general.architecture", "")
     if architecture != ARCHITECTURE:

@@ -3,12 +3,12 @@
 from collections.abc import Collection
 
 from p2pverify.engine.gguf import chat_template, weights
-from p2pverify.engine.gguf.reader import Head
+from p2pverify.engine.gguf.reader import FileHead
 from p2pverify.node.ports import ModelInfo
 
 
 def model_info(
-    head: Head,
+    head: FileHead,
     digest: bytes,
     *,
     engine: str,

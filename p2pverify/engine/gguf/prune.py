@@ -9,8 +9,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from p2pverify.engine.errors import WeightsError
-from p2pverify.engine.gguf.reader import Head, Tensor, read_head
-from p2pverify.engine.gguf.writer import Place, read_tensor, write_gguf
+from p2pverify.engine.gguf.reader import FileHead, Tensor, read_head
+from p2pverify.engine.gguf.writer import NewTensor, read_tensor, write_gguf
 
 LAYER = re.compile(r"blk\.(\d+)\.(.+)")
 
@@ -40,15 +40,15 @@ def reverse(source: Path, target: Path, layers: range) -> None:
     _write(source, target, head, order)
 
 
-def _count_key(head: Head) -> str:
+def _count_key(head: FileHead) -> str:
     return f"{head.text('general.architecture', 'llama')}.block_count"
 
 
-def _write(source: Path, target: Path, head: Head, order: Sequence[int]) -> None:
+def _write(source: Path, target: Path, head: FileHead, order: Sequence[int]) -> None:
     """Write the model whose layers are those of `source` in this order."""
     number_of = {layer: number for number, layer in enumerate(order)}
     kept = [(tensor, name) for tensor in head.tensors if (name := _renamed(tensor, number_of)) is not None]
-    places = [Place(name, tensor.dimensions, tensor.kind, tensor.size) for tensor, name in kept]
+    places = [NewTensor(name, tensor.dimensions, tensor.kind, tensor.size) for tensor, name in kept]
     try:
         with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             contents = (read_tensor(data, head, tensor) for tensor, _ in kept)

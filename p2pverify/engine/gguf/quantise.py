@@ -15,8 +15,8 @@ from gguf.quants import dequantize, quantize
 from numpy.typing import NDArray
 
 from p2pverify.engine.errors import WeightsError
-from p2pverify.engine.gguf.reader import Head, Tensor, read_head
-from p2pverify.engine.gguf.writer import Place, read_tensor, write_gguf
+from p2pverify.engine.gguf.reader import FileHead, Tensor, read_head
+from p2pverify.engine.gguf.writer import NewTensor, read_tensor, write_gguf
 
 Rows = NDArray[np.float32]
 Blocks = NDArray[np.uint8]
@@ -86,9 +86,9 @@ def requantise(source: Path, target: Path, name: str) -> None:
             width, count = tensor.dimensions
             if width % block:
                 raise WeightsError(f"{tensor.name} has rows of {width}, which is not a multiple of {block}")
-            places.append(Place(tensor.name, tensor.dimensions, int(form.kind), count * width // block * size))
+            places.append(NewTensor(tensor.name, tensor.dimensions, int(form.kind), count * width // block * size))
         else:
-            places.append(Place(tensor.name, tensor.dimensions, tensor.kind, tensor.size))
+            places.append(NewTensor(tensor.name, tensor.dimensions, tensor.kind, tensor.size))
     try:
         with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             contents = (_converted(data, head, tensor, form) for tensor in head.tensors)
@@ -101,7 +101,7 @@ def _is_matrix(tensor: Tensor) -> bool:
     return len(tensor.dimensions) == 2 and tensor.name != EMBEDDING
 
 
-def _converted(data: mmap.mmap, head: Head, tensor: Tensor, form: Format) -> bytes:
+def _converted(data: mmap.mmap, head: FileHead, tensor: Tensor, form: Format) -> bytes:
     raw = read_tensor(data, head, tensor)
     if not _is_matrix(tensor):
         return raw

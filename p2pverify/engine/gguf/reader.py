@@ -32,7 +32,7 @@ Scalar = int | float | bool | str
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MetadataEntry:
     """One metadata entry: where it lies in the file, key included, and where its value begins."""
 
     key: str
@@ -113,11 +113,11 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class FileHead:
     """The head of a GGUF file, and the bytes it was read from."""
 
     data: bytes  # everything before the data section
-    entries: dict[str, Entry]
+    entries: dict[str, MetadataEntry]
     tensors: tuple[Tensor, ...]
     data_start: int
     alignment: int
@@ -175,7 +175,7 @@ class Head:
         return tuple(token for token, value in enumerate(types) if value != NORMAL_TOKEN)
 
 
-def read_head(path: Path) -> Head:
+def read_head(path: Path) -> FileHead:
     """Read the head of a GGUF file. Raises WeightsError for anything that is not well-formed."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -184,7 +184,7 @@ def read_head(path: Path) -> Head:
         raise WeightsError(f"cannot read {path}: {error}") from None
 
 
-def parse_head(data: "mmap.mmap | bytes") -> Head:
+def parse_head(data: "mmap.mmap | bytes") -> FileHead:
     """Parse a whole GGUF file's bytes, of which only the head is kept. Raises WeightsError."""
     cursor = Cursor(data)
     start = cursor.skip(4)
@@ -196,21 +196,21 @@ def parse_head(data: "mmap.mmap | bytes") -> Head:
     described = [_described(cursor) for _ in range(tensor_count)]
     alignment = DEFAULT_ALIGNMENT
     if "general.alignment" in entries:
-        alignment = Head(bytes(data[: cursor.at]), entries, (), 0, 0).number("general.alignment")
+        alignment = FileHead(bytes(data[: cursor.at]), entries, (), 0, 0).number("general.alignment")
         if not 0 < alignment <= ALIGNMENT_MAX:
             raise WeightsError(f"the GGUF file's alignment is {alignment}")
     data_start = -(-cursor.at // alignment) * alignment
     tensors = _with_sizes(described, len(data) - data_start)
-    return Head(bytes(data[: cursor.at]), entries, tensors, data_start, alignment)
+    return FileHead(bytes(data[: cursor.at]), entries, tensors, data_start, alignment)
 
 
-def _entry(cursor: Cursor) -> Entry:
+def _entry(cursor: Cursor) -> MetadataEntry:
     start = cursor.at
     key = cursor.text()
     kind = int(cursor.scalar("<I"))
     value = cursor.at
     cursor.skip_value(kind)
-    return Entry(key, kind, start, value, cursor.at)
+    return MetadataEntry(key, kind, start, value, cursor.at)
 
 
 def _described(cursor: Cursor) -> Tensor:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2pverify.engine.errors import WeightsError
-from p2pverify.engine.gguf.reader import MAGIC, VERSION, Head, Tensor
+from p2pverify.engine.gguf.reader import MAGIC, VERSION, FileHead, Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NewTensor:
     """A tensor of the new file: its name, dimensions (fastest first), ggml type and size in bytes."""
 
     name: str
@@ -24,14 +24,14 @@ class Place:
     size: int
 
 
-def read_tensor(data: mmap.mmap, head: Head, tensor: Tensor) -> bytes:
+def read_tensor(data: mmap.mmap, head: FileHead, tensor: Tensor) -> bytes:
     """A tensor's bytes, with the padding that follows them."""
     start = head.data_start + tensor.offset
     return data[start : start + tensor.size]
 
 
 def write_gguf(
-    target: Path, head: Head, places: Sequence[Place], contents: Iterable[bytes], numbers: Mapping[str, int]
+    target: Path, head: FileHead, places: Sequence[NewTensor], contents: Iterable[bytes], numbers: Mapping[str, int]
 ) -> None:
     """Write a file with the entries of `head`, of which `numbers` replaces some 32-bit integers, and these tensors.
 
@@ -54,7 +54,7 @@ def write_gguf(
         unfinished.unlink(missing_ok=True)
 
 
-def _front(head: Head, places: Sequence[Place], numbers: Mapping[str, int]) -> bytes:
+def _front(head: FileHead, places: Sequence[NewTensor], numbers: Mapping[str, int]) -> bytes:
     parts = [MAGIC, struct.pack("<IQQ", VERSION, len(places), len(head.entries))]
     for key, entry in head.entries.items():
         if key in numbers:

@@ -1,7 +1,7 @@
 """llama.cpp's C API, as far as this package needs it, taken from the shared library in the xllamacpp wheel.
 
 The wheel's Python extension exports the whole C API; cffi opens it in ABI mode, so nothing is compiled. Struct
-layouts move between llama.cpp releases, hence exact versions, each a `Build`. Calls release the GIL. One `Context`
+layouts move between llama.cpp releases, hence exact versions, each a `Build`. Calls release the GIL. One `LlamaContext`
 serves one thread at a time. Which settings are canonical, and what a prompt is, is left to `llama`; other builds
 than the wheel's are found by `variants`.
 """
@@ -166,7 +166,7 @@ def load() -> Library:
     raise EngineUnavailable(f"{PACKAGE} is installed without its shared library: {hint}")
 
 
-class Model:
+class LlamaModel:
     """Weights and vocabulary. The file is mapped, so that processes share its pages."""
 
     def __init__(self, library: Library, path: Path, *, vocab_only: bool = False) -> None:
@@ -217,10 +217,10 @@ class Model:
             self.handle = self.library.ffi.NULL
 
 
-class Context:
+class LlamaContext:
     """A model's working memory for one sequence of tokens. Not thread-safe."""
 
-    def __init__(self, model: Model, *, tokens_max: int, batch_tokens: int, threads: int, kv_type: int) -> None:
+    def __init__(self, model: LlamaModel, *, tokens_max: int, batch_tokens: int, threads: int, kv_type: int) -> None:
         """Flash attention on, keys and values as `kv_type` (GGML_...): see `llama` for why."""
         self.model = model
         self._c, self._ffi = model.library.c, model.library.ffi

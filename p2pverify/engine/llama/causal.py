@@ -17,7 +17,7 @@ from p2pverify.engine import margins, sampler
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import chat_template
 from p2pverify.engine.llama import bindings
-from p2pverify.node.ports import Generated, ModelInfo, Scored
+from p2pverify.node.ports import Generated, ModelInfo, TokenScores
 
 CONTEXT_TOKENS = 1024
 SEED_BYTES = 16
@@ -28,7 +28,7 @@ PROMPT_TEMPERATURE_MILLI = 800
 class CausalEngine(ABC):
     """The part of the node's `Engine` port that follows from tokeniser and logits. One call at a time."""
 
-    def __init__(self, info: ModelInfo, tokeniser: bindings.Model, special: Sequence[int]) -> None:
+    def __init__(self, info: ModelInfo, tokeniser: bindings.LlamaModel, special: Sequence[int]) -> None:
         """`special` are the tokens that are not ordinary text. The engine owns the tokeniser and closes it."""
         self._info = info
         self._tokeniser = tokeniser
@@ -101,7 +101,7 @@ class CausalEngine(ABC):
 
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> Scored:
+    ) -> TokenScores:
         """Score a claimed answer in one pass. Raises ValueError as `answer` does, and for foreign tokens or none."""
         self._check_tokens(tokens)
         self._check_question(prompt, len(tokens), temperature_milli)
@@ -113,7 +113,7 @@ class CausalEngine(ABC):
             rows.update(logits.astype("<f4", copy=False).data)
             found.append(margins.margin(logits, token, temperature_milli, key, position))
         deficits, surprisals, best = zip(*found, strict=True)
-        return Scored(deficits, surprisals, best, tuple(map(self._tokeniser.ends, tokens)), rows.digest())
+        return TokenScores(deficits, surprisals, best, tuple(map(self._tokeniser.ends, tokens)), rows.digest())
 
     def encode_chat(self, text: str) -> tuple[int, ...]:
         """Token ids of a one-turn chat prompt. Names of special tokens in the text stay text. Raises ValueError."""
@@ -148,9 +148,9 @@ class CausalEngine(ABC):
             raise ValueError(f"{used} tokens and {tokens_max} more do not fit a context of {self._info.context_tokens}")
 
 
-def open_tokeniser(path: Path, vocab_tokens: int) -> bindings.Model:
+def open_tokeniser(path: Path, vocab_tokens: int) -> bindings.LlamaModel:
     """The vocabulary of a GGUF file, to be used with a model of so many logits. Raises WeightsError."""
-    tokeniser = bindings.Model(bindings.load(), path, vocab_only=True)
+    tokeniser = bindings.LlamaModel(bindings.load(), path, vocab_only=True)
     if tokeniser.vocab_tokens != vocab_tokens:
         tokeniser.close()
         raise WeightsError(f"the model gives {vocab_tokens} logits for {tokeniser.vocab_tokens} tokens")

@@ -68,7 +68,7 @@ class LlamaEngine(CausalEngine):
             progress("loading model", 0, 1)
         self.path = path
         self.variant, self.variants_folder = variant, variants_folder
-        model = bindings.Model(library, path)
+        model = bindings.LlamaModel(library, path)
         context_tokens = min(CONTEXT_TOKENS, model.trained_tokens)
         try:
             info = model_info(
@@ -80,7 +80,7 @@ class LlamaEngine(CausalEngine):
                 vocab_tokens=model.vocab_tokens,
                 can=(GENERATE, LOGITS, SCORE, WRITE),
             )
-            self.context = bindings.Context(
+            self.context = bindings.LlamaContext(
                 model,
                 tokens_max=context_tokens,
                 batch_tokens=settings.batch_tokens,

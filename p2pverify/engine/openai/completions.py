@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from p2pverify.engine.openai.http import ServerError
-from p2pverify.engine.openai.rows import Row, make_row
+from p2pverify.engine.openai.rows import LogprobRow, make_row
 
 ID_PREFIX = "token_id:"
 #: Rounding may leave a log-probability this far above 0.
@@ -22,11 +22,11 @@ Pairs = list[tuple[int | None, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AnswerPlace:
     """One place of an answer: the token that stands there (None if its name does not tell), and what is known."""
 
     token: int | None
-    row: Row
+    row: LogprobRow
 
 
 class Reader:
@@ -36,7 +36,7 @@ class Reader:
         self._vocab_tokens = vocab_tokens
         self._id_of = id_of
 
-    def places(self, document: dict[str, Any]) -> list[Place | None]:
+    def places(self, document: dict[str, Any]) -> list[AnswerPlace | None]:
         """The places of the first choice; None where a server has nothing to say, as before the first token."""
         logprobs = choice_of(document).get("logprobs")
         if not isinstance(logprobs, dict):
@@ -48,14 +48,14 @@ class Reader:
             raise _malformed()
         return [self._mapped(*one) for one in zip(tokens, tops, own, strict=True)]
 
-    def prompt_rows(self, document: dict[str, Any], prompt: Sequence[int]) -> list[Row | None] | None:
+    def prompt_rows(self, document: dict[str, Any], prompt: Sequence[int]) -> list[LogprobRow | None] | None:
         """vLLM's `prompt_logprobs`: a row for each prompt token, none for the first. None if there are none."""
         found = choice_of(document).get("prompt_logprobs", document.get("prompt_logprobs"))
         if not isinstance(found, list) or len(found) != len(prompt):
             return None
         return [self._prompt_row(one, token) for one, token in zip(found, prompt, strict=True)]
 
-    def _prompt_row(self, found: object, token: int) -> Row | None:
+    def _prompt_row(self, found: object, token: int) -> LogprobRow | None:
         if found is None:
             return None
         if not isinstance(found, dict):
@@ -67,15 +67,15 @@ class Reader:
             pairs.append((self._by_number(name), _logprob(value.get("logprob"))))
         return self._row(pairs, token)
 
-    def _entry(self, entry: object) -> Place:
+    def _entry(self, entry: object) -> AnswerPlace:
         """A place as a list of entries has it."""
         if not isinstance(entry, dict):
             raise _malformed()
         token = self._named(entry)
         pairs = [(self._named(one), _logprob(one.get("logprob"))) for one in _dicts(entry.get("top_logprobs"))]
-        return Place(token, self._row([*pairs, (token, _logprob(entry.get("logprob")))], token))
+        return AnswerPlace(token, self._row([*pairs, (token, _logprob(entry.get("logprob")))], token))
 
-    def _mapped(self, name: object, top: object, own: object) -> Place | None:
+    def _mapped(self, name: object, top: object, own: object) -> AnswerPlace | None:
         """A place as lists side by side have it."""
         if own is None:
             return None
@@ -83,9 +83,9 @@ class Reader:
             raise _malformed()
         token = self._by_text(name)
         pairs = [(self._by_text(one), _logprob(value)) for one, value in top.items()]
-        return Place(token, self._row([*pairs, (token, _logprob(own))], token))
+        return AnswerPlace(token, self._row([*pairs, (token, _logprob(own))], token))
 
-    def _row(self, pairs: Pairs, token: int | None) -> Row:
+    def _row(self, pairs: Pairs, token: int | None) -> LogprobRow:
         """The token at the place may be listed although it is not of the greatest: then it bounds nothing."""
         listed = {one: value for one, value in pairs if one is not None}
         unnamed = max((value for one, value in pairs if one is None), default=-math.inf)

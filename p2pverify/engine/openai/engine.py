@@ -19,7 +19,7 @@ from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.engine import sampler
 from p2pverify.engine.gguf import chat_template, weights
 from p2pverify.engine.gguf.modelinfo import model_info
-from p2pverify.engine.gguf.reader import Head, read_head
+from p2pverify.engine.gguf.reader import FileHead, read_head
 from p2pverify.engine.llama import bindings
 from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine
 from p2pverify.engine.openai.completions import Reader, choice_of
@@ -32,8 +32,8 @@ from p2pverify.engine.openai.probe import (
     ask_prompt_rows,
     probe,
 )
-from p2pverify.engine.openai.rows import Row, judge, noise_at, pick
-from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE, Generated, ModelInfo, Scored
+from p2pverify.engine.openai.rows import LogprobRow, judge, noise_at, pick
+from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE, Generated, ModelInfo, TokenScores
 
 ENGINE, NUMERIC_PATH = "openai/1", "unknown"
 PROBE_TEXT = "What is the capital of France?"
@@ -68,7 +68,7 @@ class OpenAIEngine(CausalEngine):
         self._server = Server(endpoint.url, endpoint.key, answer_s=answer_s)
         digest = weights.check(path, expect_sha256, progress)
         head = read_head(path)
-        tokeniser = bindings.Model(bindings.load(), path, vocab_only=True)
+        tokeniser = bindings.LlamaModel(bindings.load(), path, vocab_only=True)
         try:
             self._reader = Reader(tokeniser.vocab_tokens, _token_of(tokeniser))
             prompt = tokeniser.tokenise(chat_template.BEFORE + PROBE_TEXT + chat_template.AFTER, special=True)
@@ -120,7 +120,7 @@ class OpenAIEngine(CausalEngine):
 
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> Scored:
+    ) -> TokenScores:
         """Score a claimed answer: in one request where the server shows a prompt's rows, else one for each token.
 
         Raises ValueError as `CausalEngine` does and for what the server cannot do, ServerError.
@@ -141,7 +141,7 @@ class OpenAIEngine(CausalEngine):
             found.append(measured)
         deficits, surprisals, best = zip(*found, strict=True)
         ends = tuple(map(self._tokeniser.ends, tokens))
-        return Scored(deficits, surprisals, best, ends, NO_LOGITS)
+        return TokenScores(deficits, surprisals, best, ends, NO_LOGITS)
 
     def close(self) -> None:
         self._server.close()
@@ -172,7 +172,7 @@ class OpenAIEngine(CausalEngine):
         noise = noise_at(temperature_milli, key, position, self._info.vocab_tokens)
         return self._settle(prefix, lambda row: pick(row, noise))
 
-    def _settle(self, prefix: tuple[int, ...], read: Callable[[Row], _T | None]) -> _T:
+    def _settle(self, prefix: tuple[int, ...], read: Callable[[LogprobRow], _T | None]) -> _T:
         """What `read` tells from the row after a prefix, asked with more log-probabilities until it does."""
         for count in self._counts:
             found = read(self._row(prefix, count))
@@ -183,13 +183,13 @@ class OpenAIEngine(CausalEngine):
             "let it show more (vLLM: --max-logprobs -1)"
         )
 
-    def _row(self, prefix: Sequence[int], count: int) -> Row:
+    def _row(self, prefix: Sequence[int], count: int) -> LogprobRow:
         places = self._reader.places(self._completions.ask(prefix, tokens_max=1, shown=count))
         if len(places) != 1 or places[0] is None:
             raise ServerError("the server does not answer with one token where one was asked for")
         return places[0].row
 
-    def _claimed_rows(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[Row | None]:
+    def _claimed_rows(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[LogprobRow | None]:
         """The rows from which claimed tokens were picked, as far as one request tells."""
         if self.abilities.prompt_rows is PromptRows.NONE:
             return [None] * len(tokens)
@@ -200,7 +200,7 @@ class OpenAIEngine(CausalEngine):
             raise ServerError("the server no longer shows the log-probabilities of a prompt")
         return rows[len(prompt) :]
 
-    def _check_vocabulary(self, tokeniser: bindings.Model) -> None:
+    def _check_vocabulary(self, tokeniser: bindings.LlamaModel) -> None:
         """The server's text for its own first token is ours: another vocabulary would show here."""
         token, text = self.abilities.token, self.abilities.text
         ours = tokeniser.piece(token).decode(errors="replace").strip()
@@ -211,7 +211,7 @@ class OpenAIEngine(CausalEngine):
             )
 
 
-def _token_of(tokeniser: bindings.Model) -> Callable[[str], int | None]:
+def _token_of(tokeniser: bindings.LlamaModel) -> Callable[[str], int | None]:
     """Which token a text names: the only one that it is tokenised to; incomplete UTF-8 names none."""
 
     def token_of(text: str) -> int | None:
@@ -221,7 +221,7 @@ def _token_of(tokeniser: bindings.Model) -> Callable[[str], int | None]:
     return token_of
 
 
-def _info(head: Head, digest: bytes, vocab_tokens: int, abilities: Abilities) -> ModelInfo:
+def _info(head: FileHead, digest: bytes, vocab_tokens: int, abilities: Abilities) -> ModelInfo:
     is_full = abilities.shown_max >= vocab_tokens
     can = {GENERATE, WRITE, SCORE} if is_full else {GREEDY}
     if abilities.prompt_rows is not PromptRows.NONE and abilities.shown_max > 1:

@@ -11,7 +11,7 @@ from typing import Any
 
 from p2pverify.engine.openai.completions import Reader, choice_of, prompt_tokens
 from p2pverify.engine.openai.http import MESSAGE_CHARS_MAX, Server, ServerError, ServerRefused
-from p2pverify.engine.openai.rows import Row
+from p2pverify.engine.openai.rows import LogprobRow
 
 ANSWER_BYTES = 1 << 16
 LISTED_BYTES = 256  # a listed token in JSON: llama-server takes about 95
@@ -166,7 +166,7 @@ def _prompt_rows(completions: Completions, prompt: Sequence[int], reader: Reader
 
 def ask_prompt_rows(
     completions: Completions, kind: PromptRows, prompt: Sequence[int], shown: int, reader: Reader
-) -> list[Row | None] | None:
+) -> list[LogprobRow | None] | None:
     """A row for each token of a prompt, in one request; None if the server's answer has none. Raises ServerError."""
     answer = completions.ask(prompt, tokens_max=1, shown=1, prompt_shown=shown, prompt_rows=kind)
     if kind is PromptRows.FIELD:

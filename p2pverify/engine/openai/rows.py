@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LogprobRow:
     """Listed tokens in rising order, their log-probabilities (nats), and an upper bound on those of all others."""
 
     tokens: NDArray[np.int64]
@@ -31,11 +31,11 @@ class Row:
         return float(self.logprobs[at]) if is_listed else None
 
 
-def make_row(listed: Mapping[int, float], bound: float, vocab_tokens: int) -> Row:
+def make_row(listed: Mapping[int, float], bound: float, vocab_tokens: int) -> LogprobRow:
     """A row of listed tokens; no bound is needed once it lists the whole vocabulary."""
     tokens = np.array(sorted(listed), dtype=np.int64)
     logprobs = np.array([listed[int(token)] for token in tokens], dtype=np.float64)
-    return Row(tokens, logprobs, -np.inf if len(listed) == vocab_tokens else bound)
+    return LogprobRow(tokens, logprobs, -np.inf if len(listed) == vocab_tokens else bound)
 
 
 def noise_at(temperature_milli: int, key: int, position: int, vocab_tokens: int) -> Floats | None:
@@ -47,13 +47,13 @@ def noise_at(temperature_milli: int, key: int, position: int, vocab_tokens: int)
     return noise
 
 
-def pick(row: Row, noise: Floats | None) -> int | None:
+def pick(row: LogprobRow, noise: Floats | None) -> int | None:
     """The token that the sampler picks; None if an unlisted one may come before it."""
     best = _best(row, noise)
     return None if best is None else int(row.tokens[best])
 
 
-def judge(row: Row, token: int, noise: Floats | None) -> tuple[int, int, int] | None:
+def judge(row: LogprobRow, token: int, noise: Floats | None) -> tuple[int, int, int] | None:
     """Deficit and surprisal of a claimed token in micronats and the picked token, as `margins.margin` gives them.
 
     None if the row does not tell: the claimed token is not listed, or the picked one is not certain.
@@ -68,7 +68,7 @@ def judge(row: Row, token: int, noise: Floats | None) -> tuple[int, int, int] | 
     return max(0, round(deficit * MICRONATS)), max(0, round(-claimed * MICRONATS)), picked
 
 
-def _best(row: Row, noise: Floats | None) -> int | None:
+def _best(row: LogprobRow, noise: Floats | None) -> int | None:
     """Index of the best listed token, if no unlisted one can be better."""
     if row.tokens.size == 0:
         return None

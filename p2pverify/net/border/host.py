@@ -16,7 +16,7 @@ import trio
 from p2pverify.net.border import identify_ping
 from p2pverify.net.border.connection_limits import INBOUND_PER_ADDRESS_MAX, HalfOpen, group_of
 from p2pverify.net.border.link import Link, StreamHandler
-from p2pverify.net.border.noise_yamux import TwinError, UpgradeError, Upgrader, remote_of
+from p2pverify.net.border.noise_yamux import OwnKeyError, UpgradeError, Upgrader, remote_of
 from p2pverify.net.border.roundtrip import RoundTrips, tcp_round_trip
 from p2pverify.net.counters import Counters
 from p2pverify.node.endpoints.address import Address, parse_address
@@ -145,7 +145,7 @@ class Host:
                 await wait_either(link.ready, link.closed)
         except trio.TooSlowError:
             raise DialError("the peer does not answer in time") from None
-        except TwinError as error:
+        except OwnKeyError as error:
             self._met_twin(f"at {address.without_peer_text()}")
             raise DialError(str(error)) from error
         except (OSError, UpgradeError) as error:
@@ -167,7 +167,7 @@ class Host:
         try:
             with scope:
                 await self._introduce(stream, outbound=False)
-        except TwinError:
+        except OwnKeyError:
             self._met_twin("which dialled us" if remote is None else f"which dialled us from {remote[0]}")
         except (UpgradeError, OSError) as error:
             self._counters.count("handshakes_failed")

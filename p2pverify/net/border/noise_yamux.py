@@ -33,7 +33,7 @@ class UpgradeError(Exception):
     """The other side is no libp2p peer with Noise and Yamux, or not the peer that we meant."""
 
 
-class TwinError(UpgradeError):
+class OwnKeyError(UpgradeError):
     """Another process has proven to hold our own key."""
 
 
@@ -174,7 +174,7 @@ class Upgrader:
         if peer == self.peer:
             if secured.remote_permanent_pubkey.to_bytes() == self._noise_key:
                 raise UpgradeError("that is our own address")
-            raise TwinError("another process has the identity of this one")
+            raise OwnKeyError("another process has the identity of this one")
         if expected not in (None, peer):
             raise UpgradeError(f"another peer answers at this address, {peer_id(peer)}")
         session = Session(wire, secured.conn.noise_state)

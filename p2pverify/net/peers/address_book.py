@@ -46,7 +46,7 @@ class Target:
         return not self.is_bootstrap and self.met_s < 0
 
 
-class Book:
+class AddressBook:
     """Targets by peer. `own` is our key; of two peers the one with the lesser key dials first."""
 
     def __init__(self, own: bytes, bootstrap: Sequence[Address], dice: random.Random) -> None:

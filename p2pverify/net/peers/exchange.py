@@ -21,7 +21,7 @@ from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
 from p2pverify.net.counters import Counters
-from p2pverify.net.peers.address_book import Book, Target
+from p2pverify.net.peers.address_book import AddressBook, Target
 from p2pverify.net.peers.complaints import Complaints
 from p2pverify.net.peers.peer_list import (
     EXCHANGE_SECONDS_MAX,
@@ -54,13 +54,13 @@ MDNS = b"mdns"  # as a source, beside the keys of peers
 log = logging.getLogger(__name__)
 
 
-class Peers:
+class PeerExchange:
     """Keeps the address book, confirms links, and dials."""
 
     def __init__(
         self,
         host: Host,
-        book: Book,
+        book: AddressBook,
         network_id: bytes,
         own: OwnAddresses,
         counters: Counters,

@@ -19,16 +19,16 @@ from p2pverify.core.gossip.types import (
     Disconnect,
     Event,
     Exclude,
+    GossipTick,
+    MessageVerdict,
     PeerConnected,
     PeerDisconnected,
-    Publish,
+    PublishMessage,
     Rpc,
     RpcMalformed,
     RpcReceived,
     SendRpc,
     Subscribe,
-    Tick,
-    Verdict,
     VerdictWord,
 )
 from p2pverify.net.border.framing import read_varint_frame, varint_frame
@@ -36,7 +36,7 @@ from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
 from p2pverify.net.counters import Counters
-from p2pverify.net.protocols.read_rate import Pace
+from p2pverify.net.protocols.read_rate import ReadRate
 from p2pverify.net.protocols.rpc_codec import Parts, RpcDecoder, encode_rpc
 from p2pverify.node.ports import GossipVerdict
 
@@ -129,7 +129,7 @@ class Gossip:
 
     def publish_nowait(self, data: bytes) -> None:
         """Hand one message to the router. Raises LocalProtocolError if it is beyond the router's limits."""
-        self._handle(Publish(self._topic, data))
+        self._handle(PublishMessage(self._topic, data))
 
     def exclude(self, peers: frozenset[bytes]) -> None:
         """Keep exactly these peers out of our mesh. Raises LocalProtocolError if there are too many."""
@@ -150,7 +150,7 @@ class Gossip:
             with trio.move_on_at(self._wakeup_ms / 1000) as scope:
                 await self._woken.wait()
             if scope.cancelled_caught:
-                self._handle(Tick())
+                self._handle(GossipTick())
 
     async def speak(self, link: Link) -> None:
         """Keep an outgoing stream to a peer while its link lives; a peer without gossip is left alone."""
@@ -177,7 +177,7 @@ class Gossip:
         if outgoing is None or outgoing.link is not stream.link or outgoing.reading:
             raise RemoteProtocolError("a second gossip stream of one connection")
         outgoing.reading = True
-        pace = Pace()
+        pace = ReadRate()
         try:
             while (frame := await read_varint_frame(stream, RPC_BYTES_MAX)) is not None:
                 if not await pace.keep(len(frame)):
@@ -231,7 +231,7 @@ class Gossip:
                         self._send(peer, frames.of(rpc))
                     case Deliver(_, data, message_id, source):
                         self._counters.count("gossip_delivered")
-                        events.append(Verdict(message_id, self._judged(data, source)))
+                        events.append(MessageVerdict(message_id, self._judged(data, source)))
                     case Disconnect(peer, reason):
                         self._counters.count("gossip_disconnects")
                         self._disconnect(peer, reason)

@@ -27,7 +27,7 @@ from p2pverify.net.peers.peer_list import (
 )
 from p2pverify.net.protocols.requests import RequestLimits, Requests
 from p2pverify.node.endpoints.address import Address
-from p2pverify.node.ports import AskFailed, Reply
+from p2pverify.node.ports import AskError, Reply
 
 _T = TypeVar("_T")
 _LISTEN = "/ip4/127.0.0.1/tcp/0"  # a host listens; of this address nobody is told
@@ -69,7 +69,7 @@ async def _visit(seed: bytes, network_id: bytes, address: Address, do: Callable[
         nursery.start_soon(host.run, listener, _attend, _ended)
         try:
             return await do(await host.dial(address))
-        except (DialError, AskFailed) as error:
+        except (DialError, AskError) as error:
             failure = error
         finally:
             nursery.cancel_scope.cancel()

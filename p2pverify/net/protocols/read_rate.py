@@ -9,7 +9,7 @@ FRAMES = Rate(per_second=2000, burst=10_000)
 BYTES = Rate(per_second=4 * 1024 * 1024, burst=16 * 1024 * 1024)
 
 
-class Pace:
+class ReadRate:
     """The allowance of one stream."""
 
     def __init__(self) -> None:

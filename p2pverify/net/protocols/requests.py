@@ -21,7 +21,7 @@ from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
 from p2pverify.net.counters import Counters
 from p2pverify.net.protocols.fair_queue import CrowdedError, Turns
-from p2pverify.node.ports import AskFailed, Reply
+from p2pverify.node.ports import AskError, Reply
 
 PROTOCOL = "/p2pverify/ask/1"
 EVIDENCE_PROTOCOL = "/p2pverify/evidence/1"
@@ -162,7 +162,7 @@ class Requests:
         Raises AskFailed. Cancelled at any moment, it resets its stream and leaves the link usable.
         """
         if len(request) > self._limits.request_bytes_max:
-            raise AskFailed("too-large")
+            raise AskError("too-large")
         try:
             async with await link.open_stream(self._speech.protocol) as stream:
                 began = trio.current_time()
@@ -171,13 +171,13 @@ class Requests:
                 elapsed = trio.current_time() - began - link.round_trips.least
         except FrameTooLargeError:
             self._counters.count(self._speech.failed)
-            raise AskFailed("too-large") from None
+            raise AskError("too-large") from None
         except NotSupportedError:
             self._counters.count(self._speech.failed)
-            raise AskFailed("unreachable") from None
+            raise AskError("unreachable") from None
         except StreamBrokenError:
             self._counters.count(self._speech.failed)
-            raise AskFailed("reset") from None
+            raise AskError("reset") from None
         return Reply(self._unwrap(frame), max(1, round(1000 * elapsed)))
 
     def _unwrap(self, frame: bytes) -> bytes:
@@ -190,5 +190,5 @@ class Requests:
         except UnicodeDecodeError:
             reason = ""
         if frame[:1] != REFUSED or reason not in REFUSALS:
-            raise AskFailed("malformed")
-        raise AskFailed(reason)
+            raise AskError("malformed")
+        raise AskError(reason)

@@ -19,7 +19,7 @@ from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
 from p2pverify.net.counters import Counters
-from p2pverify.node.ports import Inbox, SyncSession
+from p2pverify.node.ports import Inbox, SyncSessionPort
 
 PROTOCOL = "/p2pverify/sync/2"
 #: What it costs to encrypt and send, measured.
@@ -39,7 +39,7 @@ class SyncLimits:
     idle_seconds_max: float = 60.0  # of a session without a new record, and of a served one without a request
 
 
-class Sync:
+class SyncProtocol:
     """Fetches what we lack from neighbours, and serves them what they lack."""
 
     def __init__(self, inbox: Inbox, limits: SyncLimits, counters: Counters) -> None:
@@ -135,7 +135,7 @@ class Sync:
             session.release()
             self._counters.count("sync_records_taken", session.taken)
 
-    async def _converse(self, stream: Stream, session: SyncSession) -> None:
+    async def _converse(self, stream: Stream, session: SyncSessionPort) -> None:
         taken = 0
         with trio.fail_after(self._limits.idle_seconds_max) as scope:
             await write_frame(stream, session.start())

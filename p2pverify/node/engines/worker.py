@@ -1,8 +1,8 @@
 """The engine worker: one job at a time in one thread, in the order of `core.inference.jobs`.
 
-Jobs come from the machine's `Compute` and `Score` effects and end as `Computed`, `Scored` or `ComputeFailed`; one that
-by what such jobs took until now would end too late is dropped. Own engine and referee share the thread; the referee is
-opened with its first job. What becomes of an answer, the worker does not know.
+Jobs come from the machine's `Compute` and `MeasureJob` effects. They end as `Computed`, `MeasureDone` or
+`ComputeFailed`. The worker drops a job that would end too late, going by how long such jobs took until now. The own
+engine and the referee share the thread, and the referee is opened with its first job.
 """
 
 import logging
@@ -16,8 +16,8 @@ from typing import TypeVar, cast
 import trio
 
 from p2pverify.core.costs import Costs
-from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, Score, Scored
-from p2pverify.core.inference.jobs import Entry, Purpose, Queue
+from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
+from p2pverify.core.inference.jobs import Purpose, Queue, QueuedJob
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.ports import Engine, Generated
 
@@ -31,7 +31,7 @@ NO_REFEREE = "this node has no referee: it cannot judge across classes"
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-Outcome = Computed | Scored | ComputeFailed
+Outcome = Computed | MeasureDone | ComputeFailed
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +46,7 @@ class _Call:
     error: Exception | None = None
 
 
-Job = Compute | Score | _Call
+Job = Compute | MeasureJob | _Call
 
 
 class EngineBusy(Exception):
@@ -89,7 +89,7 @@ class Worker:
         """Whether a thread is inside the engine, perhaps one that a cancelled `run` left behind."""
         return self._limiter.borrowed_tokens > 0
 
-    def submit_nowait(self, job: Compute | Score) -> ComputeFailed | None:
+    def submit_nowait(self, job: Compute | MeasureJob) -> ComputeFailed | None:
         """Queue a job; its failure if too many of its purpose wait."""
         now_ms = _now_ms()
         left_ms = job.deadline_ms - self._clock()  # from here on a clock counts that nobody sets
@@ -128,7 +128,7 @@ class Worker:
                 self._woken = trio.Event()
                 await self._woken.wait()
 
-    async def _work(self, entry: Entry[Job], feed: Callable[[Outcome], None]) -> None:
+    async def _work(self, entry: QueuedJob[Job], feed: Callable[[Outcome], None]) -> None:
         began_ms = _now_ms()
         event = await trio.to_thread.run_sync(
             self._do,
@@ -148,7 +148,7 @@ class Worker:
         elif event is not None:
             feed(event)
 
-    def _drop(self, entries: list[Entry[Job]], feed: Callable[[Outcome], None]) -> None:
+    def _drop(self, entries: list[QueuedJob[Job]], feed: Callable[[Outcome], None]) -> None:
         self._counts["jobs dropped"] += len(entries)
         self._drops.note([entry.purpose for entry in entries])
         for entry in entries:
@@ -183,7 +183,7 @@ class Worker:
                 job.error = error
             return None
         try:
-            return self._score(job) if isinstance(job, Score) else self._compute(job, queue_ms)
+            return self._score(job) if isinstance(job, MeasureJob) else self._compute(job, queue_ms)
         except RefereeUnavailable as error:
             return ComputeFailed(job.job, str(error)[:_REASON_CHARS_MAX])
         except Exception as error:
@@ -208,16 +208,16 @@ class Worker:
         times = (queue_ms, made.first_token_ms, made.total_ms)
         return Computed(job.job, tuple(prompt), made.tokens, made.finish, *times, made.logits_sha256)
 
-    def _score(self, job: Score) -> Scored:
+    def _score(self, job: MeasureJob) -> MeasureDone:
         referee = self._get_referee()
         if any(not 0 <= token < referee.info.vocab_tokens for token in job.tokens):
-            return Scored(job.job, (), ())  # a stranger claims it, and all referees say the same of it
+            return MeasureDone(job.job, (), ())  # a stranger claims it, and all referees say the same of it
         began_ns = monotonic_ns()
         scored = referee.score(
             job.prompt, job.tokens, temperature_milli=job.temperature_milli, sampler_key=job.sampler_key
         )
         self._costs.learn(job, _ms_since(began_ns))
-        return Scored(job.job, scored.deficits, scored.ends)
+        return MeasureDone(job.job, scored.deficits, scored.ends)
 
     def _engine_of(self, role: str) -> Engine:
         return self._get_referee() if role == REFEREE else self._engine

@@ -20,7 +20,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import OWN, REFEREE
 from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.inference.question import Question
-from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.audit import AskedPeer, Audit
 from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence_request
 from p2pverify.core.roles.evidence_fetch import fits
@@ -30,7 +30,7 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.engines.worker import EngineBusy, RefereeUnavailable
 from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.disputes import whole_dispute
-from p2pverify.node.reports.findings import Explanation, Finding, Judged, judge_answer, suppose
+from p2pverify.node.reports.findings import AnswerFinding, AnswerToJudge, Explanation, judge_answer, suppose
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -50,7 +50,7 @@ class _CannotSay(Exception):
 class Explainer:
     """Explains audits of one node, one at a time, while `run` runs."""
 
-    def __init__(self, driver: Driver, network: ports.Network, log: AuditLog) -> None:
+    def __init__(self, driver: Driver, network: ports.NetworkPort, log: AuditLog) -> None:
         self._driver = driver
         self._machine = driver.machine
         self._context = driver.machine.context
@@ -184,14 +184,14 @@ class Explainer:
         explanation.own = own = await self._use(answer, OWN)
         explanation.own_output = own.digest(question.id)
 
-    async def _look_at(self, explanation: Explanation, question: Question, which: int, asked: Asked) -> None:
+    async def _look_at(self, explanation: Explanation, question: Question, which: int, asked: AskedPeer) -> None:
         """One asked peer's answer. What it lacks is noted with it."""
-        finding = explanation.answers[asked.responder] = Finding()
+        finding = explanation.answers[asked.responder] = AnswerFinding()
         explanation.judge_digest(asked, finding)
         try:
             output = await self._find(explanation, which, asked)
             finding.output = output
-            judge = Judged(question, output, explanation.own)
+            judge = AnswerToJudge(question, output, explanation.own)
             try:
                 await self._use(partial(judge_answer, judge, finding), explanation.role)
             finally:  # what no engine can score has a measure all the same
@@ -205,7 +205,7 @@ class Explainer:
 
     # ------------------------------------------------------------ answers
 
-    async def _find(self, explanation: Explanation, which: int, asked: Asked) -> Output:
+    async def _find(self, explanation: Explanation, which: int, asked: AskedPeer) -> Output:
         """The answer for which a receipt was given. Raises _CannotSay."""
         audit, machine = explanation.audit, self._machine
         known: list[Output | None] = [explanation.own]
@@ -231,7 +231,7 @@ class Explainer:
         with trio.move_on_after(FETCH_S):
             try:
                 found = decode_evidence(await self._network.fetch(source, request))
-            except (ports.AskFailed, DecodeError) as error:
+            except (ports.AskError, DecodeError) as error:
                 log.debug("no evidence from %s: %s", source.hex()[:16], error)
         return found
 

@@ -12,13 +12,13 @@ import trio
 from p2pverify.core.contract.network import Across, Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.compare import MICRO, Measure, Verdict, malformed, measure, verdict
-from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, Claim, Supposition, find_cause
+from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition, find_cause
 from p2pverify.core.inference.diagnosis import Finding as Likeliest
 from p2pverify.core.inference.question import Question
-from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.audit import AskedPeer, Audit
 from p2pverify.core.roles.evidence import Output
 from p2pverify.core.state.state import State
-from p2pverify.node.ports import Engine, Scored
+from p2pverify.node.ports import Engine, TokenScores
 
 #: What parts near ties from other causes where a class has no thresholds: those of the packaged model, rounded up.
 USUAL = Across(200_000, 500, 300_000, 1_000, 1_100_000, 10_000)
@@ -36,7 +36,7 @@ class Texts:
 
 
 @dataclass(slots=True)
-class Finding:
+class AnswerFinding:
     """What is known of one asked peer's answer. `expected` are the tokens that the judge would have picked: its own
     answer within a class, and across classes its pick after the claimed tokens before."""
 
@@ -44,15 +44,15 @@ class Finding:
     missing: str | None = None
     verdict: Verdict | None = None
     measure: Measure | None = None
-    scored: Scored | None = None
+    scored: TokenScores | None = None
     expected: tuple[int, ...] = ()
     texts: Texts | None = None
-    claim: Claim | None = None
+    claim: ClaimedAnswer | None = None
     cause: Likeliest | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class AnswerToJudge:
     """An answer to be judged; `own` is the judge's own where it has given one."""
 
     question: Question
@@ -72,7 +72,7 @@ class Explanation:
     prompt: str = ""
     own: Output | None = None
     own_output: bytes | None = None
-    answers: dict[bytes, Finding] = field(default_factory=dict)
+    answers: dict[bytes, AnswerFinding] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     done: trio.Event = field(default_factory=trio.Event)
 
@@ -84,25 +84,25 @@ class Explanation:
         member = state.members.get(self.audit.challenger)
         return None if member is None else member.class_index
 
-    def judge_digest(self, asked: Asked, finding: Finding) -> None:
+    def judge_digest(self, asked: AskedPeer, finding: AnswerFinding) -> None:
         """Within a class a receipt alone shows whether the answer is this node's own."""
         if self.own_output is not None and asked.receipt is not None:
             equal = self.audit.matches(asked.receipt, self.own_output)
             finding.verdict = Verdict.MATCH if equal else Verdict.MISMATCH
 
-    def judge_measure(self, network: Network, asked: Asked, finding: Finding) -> None:
+    def judge_measure(self, network: Network, asked: AskedPeer, finding: AnswerFinding) -> None:
         """Across classes the measure decides, by the thresholds of the class that the answer is from."""
         bounds = bounds_of(network, asked)
         if self.audit.is_across and finding.measure is not None and bounds is not None:
             finding.verdict = verdict(finding.measure, bounds)
 
-    def worth_supposing(self, finding: Finding) -> list[int]:
+    def worth_supposing(self, finding: AnswerFinding) -> list[int]:
         """Temperatures under which a mismatch is worth another look."""
         if finding.verdict is not Verdict.MISMATCH or finding.claim is None or not any(finding.claim.deficits):
             return []
         return [milli for milli in TEMPERATURES if milli != finding.claim.temperature_milli]
 
-    def find_cause(self, network: Network, asked: Asked, finding: Finding) -> None:
+    def find_cause(self, network: Network, asked: AskedPeer, finding: AnswerFinding) -> None:
         if finding.claim is not None:
             finding.cause = find_cause(finding.claim, bounds_of(network, asked) or USUAL)
 
@@ -128,7 +128,7 @@ class Explanation:
         }
 
 
-def bounds_of(network: Network, asked: Asked) -> Across | None:
+def bounds_of(network: Network, asked: AskedPeer) -> Across | None:
     """The thresholds of the class that an answer is from."""
     index = -1 if asked.receipt is None else asked.receipt.class_index
     return network.classes[index].across if 0 <= index < len(network.classes) else None
@@ -137,7 +137,7 @@ def bounds_of(network: Network, asked: Asked) -> Across | None:
 # ---------------------------------------------------------------- with an engine, in its thread
 
 
-def judge_answer(judged: Judged, finding: Finding, engine: Engine) -> None:
+def judge_answer(judged: AnswerToJudge, finding: AnswerFinding, engine: Engine) -> None:
     """Score a claimed answer, and read it. Raises ValueError as an engine does; the measure is there even then."""
     question, output = judged.question, judged.output
     tokens = output.tokens
@@ -150,7 +150,7 @@ def judge_answer(judged: Judged, finding: Finding, engine: Engine) -> None:
     finding.measure = measure(scored.deficits, scored.ends, output.finish, question.tokens_max)
     finding.expected = scored.best if judged.own is None else judged.own.tokens
     finding.texts = _read(engine, tokens, finding.expected)
-    finding.claim = Claim(
+    finding.claim = ClaimedAnswer(
         tokens,
         scored.best,
         scored.deficits,
@@ -164,7 +164,7 @@ def judge_answer(judged: Judged, finding: Finding, engine: Engine) -> None:
     )
 
 
-def suppose(judged: Judged, finding: Finding, temperature_milli: int, engine: Engine) -> None:
+def suppose(judged: AnswerToJudge, finding: AnswerFinding, temperature_milli: int, engine: Engine) -> None:
     """Score the answer as if it had been asked for at another temperature."""
     assert finding.claim is not None
     deficits = _score(judged, engine, temperature_milli).deficits
@@ -172,7 +172,7 @@ def suppose(judged: Judged, finding: Finding, temperature_milli: int, engine: En
     finding.claim = replace(finding.claim, suppositions=(*finding.claim.suppositions, made))
 
 
-def _score(judged: Judged, engine: Engine, temperature_milli: int) -> Scored:
+def _score(judged: AnswerToJudge, engine: Engine, temperature_milli: int) -> TokenScores:
     question = judged.question
     return engine.score(
         question.prompt,
@@ -207,10 +207,10 @@ def first_difference(claimed: Sequence[int], expected: Sequence[int]) -> int | N
 # ---------------------------------------------------------------- documents
 
 
-def _answer(network: Network, asked: Asked, finding: Finding | None, *, is_across: bool) -> dict[str, object]:
+def _answer(network: Network, asked: AskedPeer, finding: AnswerFinding | None, *, is_across: bool) -> dict[str, object]:
     receipt = asked.receipt
     index = None if receipt is None else receipt.class_index
-    found = finding or Finding()
+    found = finding or AnswerFinding()
     return {
         "peer_id": peer_id(asked.responder),
         "class": network.classes[index].name if index is not None and index < len(network.classes) else None,
@@ -228,7 +228,7 @@ def _answer(network: Network, asked: Asked, finding: Finding | None, *, is_acros
     }
 
 
-def _output(found: Finding) -> dict[str, object]:
+def _output(found: AnswerFinding) -> dict[str, object]:
     output, texts = found.output, found.texts
     if output is None:
         return {"answer": None, "difference": None, "margins": []}
@@ -246,7 +246,7 @@ def _output(found: Finding) -> dict[str, object]:
     }
 
 
-def _difference(found: Finding, output: Output, place: int, texts: Texts) -> dict[str, object]:
+def _difference(found: AnswerFinding, output: Output, place: int, texts: Texts) -> dict[str, object]:
     """The first place where claimed and expected answer differ; a token is None where an answer is over."""
     scored = found.scored
     claimed = output.tokens[place] if place < len(output.tokens) else None

@@ -20,7 +20,7 @@ from p2pverify.node.ports import ModelInfo, Reports
 from p2pverify.node.reports import metrics, outlook, readiness
 from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.explain import Explainer
-from p2pverify.node.reports.watch import Watch
+from p2pverify.node.reports.watch import CutWatch
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -34,7 +34,7 @@ class NodeReports(Reports):
     def __init__(
         self,
         driver: Driver,
-        network: ports.Network,
+        network: ports.NetworkPort,
         journal: Journal,
         info: ModelInfo,
         cover: Cover | None = None,
@@ -127,7 +127,7 @@ class NodeReports(Reports):
     async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Work on the explanations that are asked for, and watch whether cuts become final, until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(Watch(self._node).run)
+            nursery.start_soon(CutWatch(self._node).run)
             await self._explainer.run(task_status=task_status)
 
     def unready(self) -> list[str]:

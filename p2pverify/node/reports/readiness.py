@@ -19,7 +19,7 @@ FINAL_LAG_MAX = 3  # epochs, the age of the newest final cut from which a node i
 PACE_EPOCHS = 3  # for which the engine's late jobs are held against it
 
 
-class Pace:
+class JobPace:
     """How many of the engine's jobs were in time, and how many late or dropped, in the newest epochs."""
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class Node:
     """What a check may look at."""
 
     driver: Driver
-    network: ports.Network
+    network: ports.NetworkPort
     journal: Journal
-    pace: Pace = field(default_factory=Pace)
+    pace: JobPace = field(default_factory=JobPace)
 
     @property
     def machine(self) -> Machine:

@@ -11,7 +11,7 @@ LOOK_S_MAX = 30.0
 log = logging.getLogger(__name__)
 
 
-class Watch:
+class CutWatch:
     """One per node. Whoever starts into an old ledger first has the time to catch up."""
 
     def __init__(self, node: Node) -> None:

@@ -17,7 +17,7 @@ _FAULTS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class HomeFault:
     """Something that is not what was written: `kind` is "file", "record", "missing", "answer" or "evidence".
 
     `author` is a public key and `number` a place in its log, where the fault is of one record.
@@ -40,16 +40,16 @@ class Checkup:
     own_records: int
     answers: int
     evidence: int
-    faults: tuple[Fault, ...]
+    faults: tuple[HomeFault, ...]
     faults_more: int  # beyond _FAULTS_MAX
 
 
 class _Faults:
     def __init__(self) -> None:
-        self.found: list[Fault] = []
+        self.found: list[HomeFault] = []
         self.more = 0
 
-    def add(self, fault: Fault) -> None:
+    def add(self, fault: HomeFault) -> None:
         if len(self.found) < _FAULTS_MAX:
             self.found.append(fault)
         else:
@@ -65,14 +65,14 @@ def check_up(database: Path, network_id: bytes | None, own: bytes) -> Checkup:
                 schema.check_kind(connection, database)
                 lines = schema.find_faults(connection, database)
                 for line in lines:
-                    faults.add(Fault("file", line))
+                    faults.add(HomeFault("file", line))
                 if schema.are_of_indexes(lines):
                     return _walk(connection, faults, network_id, own)
-                faults.add(Fault("file", "its rows were not read, since they may be anything"))
+                faults.add(HomeFault("file", "its rows were not read, since they may be anything"))
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if not is_damage(error):
                 raise
-            faults.add(Fault("file", f"it cannot be read to its end ({error})"))
+            faults.add(HomeFault("file", f"it cannot be read to its end ({error})"))
     return Checkup(network_id or b"", own, 0, 0, 0, 0, tuple(faults.found), faults.more)
 
 
@@ -86,13 +86,17 @@ def _walk(connection: sqlite3.Connection, faults: _Faults, network_id: bytes | N
         try:
             decode_output(requester, question, data)
         except DecodeError as error:
-            faults.add(Fault("answer", f"to question {question.hex()[:16]} of {peer_id(requester)}: {error.reason}"))
+            faults.add(
+                HomeFault("answer", f"to question {question.hex()[:16]} of {peer_id(requester)}: {error.reason}")
+            )
     for epoch, slot, responder, data in connection.execute("SELECT epoch, slot, responder, answer FROM evidence"):
         evidence += 1
         try:
             decode_stored_evidence(epoch, slot, responder, data)
         except DecodeError as error:
-            faults.add(Fault("evidence", f"of {peer_id(responder)} in slot {slot} of epoch {epoch}: {error.reason}"))
+            faults.add(
+                HomeFault("evidence", f"of {peer_id(responder)} in slot {slot} of epoch {epoch}: {error.reason}")
+            )
     return Checkup(network, key, records, own_records, answers, evidence, tuple(faults.found), faults.more)
 
 
@@ -113,13 +117,13 @@ def _walk_records(connection: sqlite3.Connection, own: bytes, faults: _Faults) -
             own_records += record.author == own
             reason = None if is_described(row, record) else "the columns beside it are not its own"
         if reason is not None:
-            faults.add(Fault("record", reason, row.id, row.author, row.seq))
+            faults.add(HomeFault("record", reason, row.id, row.author, row.seq))
             held.add(row.id)  # named once
     for before, (author, seq) in awaited.items():
         if before not in held:
-            faults.add(Fault("missing", "the record is not in the database", before, author, seq - 1))
+            faults.add(HomeFault("missing", "the record is not in the database", before, author, seq - 1))
             held.add(before)
     for seq, record_id in own_log:
         if record_id not in held:
-            faults.add(Fault("missing", "the record is not in the database", record_id, own, seq))
+            faults.add(HomeFault("missing", "the record is not in the database", record_id, own, seq))
     return records, own_records

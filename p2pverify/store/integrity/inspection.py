@@ -15,7 +15,7 @@ from p2pverify.core.replica.load import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StoredRow:
     """A row of the table `records`: the bytes of a record, and what the other columns say of it."""
 
     place: int
@@ -38,7 +38,7 @@ class Damage:
     reason: str
 
 
-def fault_of(row: Row) -> str | None:
+def fault_of(row: StoredRow) -> str | None:
     """What shows that the bytes of a row are not the record that was written; None if they are."""
     try:
         record = decode_record(row.data)
@@ -49,7 +49,7 @@ def fault_of(row: Row) -> str | None:
     return None
 
 
-def is_described(row: Row, record: Record) -> bool:
+def is_described(row: StoredRow, record: Record) -> bool:
     """Whether the columns of a row say what its record says."""
     found = (record.id, record.author, record.seq, record.kind, record.epoch)
     return found == (row.id, row.author, row.seq, row.kind, row.epoch)
@@ -67,15 +67,15 @@ class Inspection:
     `own` is the node's public key, and `own_log` the numbers and ids of its records as its own table has them.
     """
 
-    def __init__(self, rows: Iterable[Row], own: bytes, own_log: Iterable[tuple[int, bytes]]) -> None:
+    def __init__(self, rows: Iterable[StoredRow], own: bytes, own_log: Iterable[tuple[int, bytes]]) -> None:
         self._rows = iter(rows)
         self._own = own
         self._own_log = dict(own_log)
-        self._row: Row | None = None
+        self._row: StoredRow | None = None
         self._verified: dict[bytes, int] = {}  # own records: number by id
         self._claimed: dict[bytes, int] = {}  # damaged own records: number by id, as their columns say
         self.damaged: list[Damage] = []
-        self.misdescribed: list[tuple[Row, Record]] = []  # whole records beside which a column is wrong
+        self.misdescribed: list[tuple[StoredRow, Record]] = []  # whole records beside which a column is wrong
 
     def records(self) -> Iterator[bytes]:
         """The bytes of all rows in their order. `take_outcome` is to be called before the next one is asked for."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from p2pverify.core.records.envelope import Record
-from p2pverify.store.integrity.inspection import Row
+from p2pverify.store.integrity.inspection import StoredRow
 
 _DESCRIBE = "UPDATE records SET id = ?, author = ?, seq = ?, kind = ?, epoch = ? WHERE place = ?"
 
@@ -20,7 +20,7 @@ class Repair:
     that are held elsewhere; `misnumbered` are rows of the own log: their number, their id, and the right number.
     """
 
-    misdescribed: tuple[tuple[Row, Record], ...] = ()
+    misdescribed: tuple[tuple[StoredRow, Record], ...] = ()
     superseded: tuple[int, ...] = ()
     misnumbered: tuple[tuple[int, bytes, int], ...] = ()
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from p2pverify.testnet.cheats import Fate
+from p2pverify.testnet.cheats import CheaterFate
 from p2pverify.testnet.plan import Plan, PlanError
 from p2pverify.testnet.scenario import PEERS_MIN
 
@@ -41,7 +41,7 @@ _READ_TOKENS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class MeasuredMachine:
     """What was measured while all cores worked. `token_s` is the CPU time of one token that llama.cpp writes, 0 if none
     was; `slowness` is how many times more CPU time than the reference machine it needs for Python; `others` is how many
     processes that are not ours want a core all the time."""
@@ -85,7 +85,7 @@ def check_memory(plan: Plan, available_mb: float) -> None:
         )
 
 
-def need(plan: Plan, machine: Machine, count: int) -> Need:
+def need(plan: Plan, machine: MeasuredMachine, count: int) -> Need:
     """What so many peers of a plan need on a machine."""
     engines_s = _tokens(plan, count) * machine.token_s
     records_s = _RECORDS_S * count * count * machine.slowness
@@ -95,7 +95,7 @@ def need(plan: Plan, machine: Machine, count: int) -> Need:
     return Need(per_epoch_s, upkeep, 1000 * per_epoch_s / room if room > 0 else math.inf)
 
 
-def fit(plan: Plan, machine: Machine) -> Plan:
+def fit(plan: Plan, machine: MeasuredMachine) -> Plan:
     """The plan with epochs that the machine can hold: longer ones, if the plan's are too short.
 
     Raises PlanError if they would be longer than EPOCH_MS_MAX.
@@ -116,7 +116,7 @@ def fit(plan: Plan, machine: Machine) -> Plan:
     return plan.with_epochs(math.ceil(needed.epoch_ms / _ROUND_MS) * _ROUND_MS)
 
 
-def start_ms(plan: Plan, machine: Machine, *, is_tested: bool) -> int:
+def start_ms(plan: Plan, machine: MeasuredMachine, *, is_tested: bool) -> int:
     """Milliseconds until all peers serve their APIs and are connected. `is_tested`: after golden questions."""
     count = len(plan.peers)
     work_s = sum(_START_S[peer.path.engine] for peer in plan.peers) + _LINK_S * count * (count - 1) / 2
@@ -143,7 +143,7 @@ def _tokens(plan: Plan, count: int) -> float:
 def _disputes(plan: Plan) -> float:
     """Disputes that open in an epoch on average, until all are convicted: at most one of each cheater."""
     chances = 2.5 * plan.rules["slots_milli"] / 1000  # of a cheater: to challenge, and to be asked
-    liars = plan.expected(Fate.CONVICTED)
+    liars = plan.expected(CheaterFate.CONVICTED)
     lies = sum(min(1.0, chances * peer.cheat.rate) for peer in liars if peer.cheat is not None)
     return _DISPUTED * min(float(plan.rules["disputes_per_cut"]), lies)
 

@@ -16,7 +16,7 @@ from time import perf_counter, process_time
 
 from p2pverify.core.encoding import canon, sign
 from p2pverify.engine.registry import open_engine
-from p2pverify.testnet.capacity.load import EXACT_TOKENS, Machine
+from p2pverify.testnet.capacity.load import EXACT_TOKENS, MeasuredMachine
 from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.scenario import EngineKind
 
@@ -33,7 +33,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 
 
-def measure(plan: Plan) -> Machine:
+def measure(plan: Plan) -> MeasuredMachine:
     """Measure. Blocks for one or two seconds with a language model. Raises EngineUnavailable."""
     cores = usable_cores()
     with _others_busy(min(_BUSY_MAX, math.ceil(cores) - 1)):
@@ -43,7 +43,7 @@ def measure(plan: Plan) -> Machine:
         wall_s, cpu_s = perf_counter() - began, process_time() - began_cpu
     # As many busy processes as there are cores, ours one of them, got this share of the time.
     share = min(1.0, max(_SHARE_MIN, cpu_s / wall_s))
-    return Machine(cores, token_s, slowness, cores / share - cores)
+    return MeasuredMachine(cores, token_s, slowness, cores / share - cores)
 
 
 def usable_cores(cgroup: Path = _CGROUP) -> float:

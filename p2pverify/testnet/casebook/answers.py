@@ -12,7 +12,7 @@ from pathlib import Path
 from p2pverify.core.contract.network import Across
 from p2pverify.core.inference.compare import Measure, Verdict, verdict
 from p2pverify.engine.calibrate.producers import open_path
-from p2pverify.engine.calibrate.questions import Posed, Shape, pose
+from p2pverify.engine.calibrate.questions import Posed, QuestionShape, pose
 from p2pverify.engine.cheats import make_cheat
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.registry import referee_for
@@ -22,7 +22,7 @@ from p2pverify.node.ports import Engine, Generated, ModelInfo
 PURPOSE = "cheat book"
 
 
-class Outcome(StrEnum):
+class AuditOutcome(StrEnum):
     """What one audit comes to for the peer that was asked."""
 
     AGREEMENT = "agreement"
@@ -38,7 +38,7 @@ class Bench:
     workdir: Path
     seed: int
     questions: int
-    shape: Shape
+    shape: QuestionShape
 
     @property
     def referee(self) -> str:
@@ -50,7 +50,7 @@ class Bench:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedAnswer:
     """One answer: whether its digest is that of the honest peer in its class, and what the referee says of it.
 
     `margins` are those of its tokens, in micronats.
@@ -61,17 +61,17 @@ class Judged:
     measure: Measure
     margins: tuple[int, ...]
 
-    def in_class(self) -> Outcome:
-        return Outcome.AGREEMENT if self.same else Outcome.DISSENT
+    def in_class(self) -> AuditOutcome:
+        return AuditOutcome.AGREEMENT if self.same else AuditOutcome.DISSENT
 
-    def across(self, bounds: Across) -> Outcome:
+    def across(self, bounds: Across) -> AuditOutcome:
         return OUTCOMES[verdict(self.measure, bounds)]
 
 
 OUTCOMES = {
-    Verdict.MATCH: Outcome.AGREEMENT,
-    Verdict.MISMATCH: Outcome.DISSENT,
-    Verdict.INCONCLUSIVE: Outcome.NOTHING,
+    Verdict.MATCH: AuditOutcome.AGREEMENT,
+    Verdict.MISMATCH: AuditOutcome.DISSENT,
+    Verdict.INCONCLUSIVE: AuditOutcome.NOTHING,
 }
 
 
@@ -106,18 +106,18 @@ def answer_all(bench: Bench, subject: Subject, questions: Sequence[Posed]) -> tu
 
 def judge_all(
     referee: Engine, questions: Sequence[Posed], told: Sequence[Generated], right: Sequence[Generated]
-) -> tuple[Judged, ...]:
+) -> tuple[JudgedAnswer, ...]:
     """Judge answers in their class, where `right` are an honest peer's, and by the referee."""
     return tuple(
         judge(referee, question, one, other) for question, one, other in zip(questions, told, right, strict=True)
     )
 
 
-def judge(referee: Engine, question: Posed, told: Generated, right: Generated) -> Judged:
+def judge(referee: Engine, question: Posed, told: Generated, right: Generated) -> JudgedAnswer:
     """Judge one answer."""
     scored = question.scored_by(referee, told.tokens)
     same = _digested(told) == _digested(right)
-    return Judged(question.temperature_milli == 0, same, question.measure_of(told, scored), scored.deficits)
+    return JudgedAnswer(question.temperature_milli == 0, same, question.measure_of(told, scored), scored.deficits)
 
 
 def _digested(answer: Generated) -> tuple[object, ...]:

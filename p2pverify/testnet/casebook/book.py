@@ -12,7 +12,7 @@ from p2pverify.engine.calibrate.producers import Producer
 from p2pverify.engine.calibrate.run import UNKNOWN, Path
 from p2pverify.engine.cheats.spec import parse_spec
 from p2pverify.testnet.casebook import work
-from p2pverify.testnet.casebook.answers import Bench, Outcome, Subject
+from p2pverify.testnet.casebook.answers import AuditOutcome, Bench, Subject
 from p2pverify.testnet.casebook.entries import CROWDS, NUMERIC, RATES, SIMULATED, Numeric, Simulated
 from p2pverify.testnet.casebook.rows import (
     By,
@@ -50,7 +50,7 @@ class BookPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class CheatBook:
     """All rows."""
 
     plan: BookPlan
@@ -59,7 +59,7 @@ class Book:
     simulated: tuple[SimulatedRow, ...]
 
 
-def play_book(plan: BookPlan, progress: Progress | None = None) -> Book:
+def play_book(plan: BookPlan, progress: Progress | None = None) -> CheatBook:
     """Play it all. In which order things are done changes nothing. Raises EngineUnavailable."""
     context = multiprocessing.get_context("spawn")
     with (
@@ -94,7 +94,7 @@ class _Playing:
         self._done = 0
         self._all = 1
 
-    def book(self) -> Book:
+    def book(self) -> CheatBook:
         plan = self._plan
         preparing = self._pool.submit(work.prepare, plan.bench)
         worlds = self._worlds()
@@ -111,7 +111,7 @@ class _Playing:
             self._count(names[done])
         honest = {path: future.result() for path, future in paths.items()}
         played = [future.result() for future in worlds]
-        return Book(
+        return CheatBook(
             plan,
             tuple(row for entry, task in cheats.items() for row in self._rows(entry, task.result(), honest)),
             tuple(self._honest(path, found) for path, found in honest.items()),
@@ -152,7 +152,7 @@ class _Playing:
         in_class = tuple([one.in_class() for one in found.judged] for found in (lies, honest))
         across = tuple([one.across(bounds) for one in found.judged] for found in (lies, honest))
         are_lies = [not (entry.sampled and one.greedy) for one in lies.judged]
-        ways: tuple[tuple[By, Sequence[list[Outcome]], TestSteps], ...] = (
+        ways: tuple[tuple[By, Sequence[list[AuditOutcome]], TestSteps], ...] = (
             ("class", in_class, steps_for(HONEST_PPM)),
             ("across", across, steps_for(bounds.honest_ppm)),
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from p2pverify.core.contract.network import Across
 from p2pverify.engine import toy
 from p2pverify.engine.calibrate.producers import EXACT, at_hand
-from p2pverify.engine.calibrate.questions import Shape
+from p2pverify.engine.calibrate.questions import QuestionShape
 from p2pverify.engine.calibrate.run import UNKNOWN
 from p2pverify.node.engines.kinds import EngineKind
 from p2pverify.node.files.manifestfile import known_manifest
@@ -17,7 +17,7 @@ from p2pverify.testnet.casebook.entries import SIMULATED, Simulated
 
 QUESTIONS = 40
 QUICK_QUESTIONS = 8
-QUICK_SHAPE = Shape(prompt_tokens=16, answer_tokens=32)
+QUICK_SHAPE = QuestionShape(prompt_tokens=16, answer_tokens=32)
 QUICK_EPOCHS = 32
 TOY_PATHS = (toy.PATH, "toy/b", EXACT)
 #: Thresholds where the manifest has no calibration: those of toys, whose margins are made up.
@@ -40,7 +40,7 @@ def make_plan(workdir: Path, *, engine: EngineKind = "llama", seed: int = 1, qui
         workdir,
         seed,
         QUICK_QUESTIONS if quick else QUESTIONS,
-        QUICK_SHAPE if quick else Shape(),
+        QUICK_SHAPE if quick else QuestionShape(),
     )
     plan = BookPlan(
         bench,

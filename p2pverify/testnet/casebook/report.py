@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from p2pverify.core.state.score import interval_ppm
-from p2pverify.testnet.casebook.book import Book
+from p2pverify.testnet.casebook.book import CheatBook
 from p2pverify.testnet.casebook.rows import CONVICTED, HonestRow, NumericRow, SimulatedRow
 from p2pverify.testnet.world.liars.expectations import MILLION
 
@@ -14,7 +14,7 @@ TABLE_RATES = (1.0, 0.2)
 LOW, HIGH = 0.025, 0.975
 
 
-def rows(book: Book) -> list[Sequence[object]]:
+def rows(book: CheatBook) -> list[Sequence[object]]:
     """The table's rows, as in HEADERS."""
     found: list[Sequence[object]] = [_numeric(row) for row in book.numeric if row.rate in TABLE_RATES]
     found += [_simulated(row) for row in book.simulated]
@@ -84,7 +84,7 @@ def _short(value: float | None) -> str | None:
     return None if value is None else f"{value:.1f}"
 
 
-def notes(book: Book) -> list[str]:
+def notes(book: CheatBook) -> list[str]:
     """Why what is not caught is not, once each, and what else is to be known."""
     # What is not caught stands first.
     found = {row.entry.kind: row.entry.why for row in book.numeric if row.fate != CONVICTED and row.entry.why}
@@ -100,7 +100,7 @@ def notes(book: Book) -> list[str]:
     return lines
 
 
-def summary(book: Book) -> str:
+def summary(book: CheatBook) -> str:
     """The lines below the table."""
     plan = book.plan
     shape = plan.bench.shape
@@ -123,12 +123,12 @@ def summary(book: Book) -> str:
     return "\n".join([*lines, f"verdict: {'fail' if faults(book) else 'pass'}"])
 
 
-def faults(book: Book) -> list[str]:
+def faults(book: CheatBook) -> list[str]:
     """What did not come out as it must: sentences."""
     return [*_numeric_faults(book), *_simulated_faults(book)]
 
 
-def _numeric_faults(book: Book) -> Iterator[str]:
+def _numeric_faults(book: CheatBook) -> Iterator[str]:
     for row in book.numeric:
         promised = row.entry.in_class if row.by == "class" else row.entry.across
         high = interval_ppm(row.found, row.asked - row.found)[1]
@@ -142,7 +142,7 @@ def _numeric_faults(book: Book) -> Iterator[str]:
             yield f"{honest.convicted} of {honest.peers} honest peers on {honest.path} are convicted"
 
 
-def _simulated_faults(book: Book) -> Iterator[str]:
+def _simulated_faults(book: CheatBook) -> Iterator[str]:
     for row in book.simulated:
         for fault in row.broken:
             yield f"{name_of(row)}: {fault}"
@@ -153,7 +153,7 @@ def _simulated_faults(book: Book) -> Iterator[str]:
             yield f"{name_of(row)} at rate {row.entry.rate:g}: {found} of {row.hostile} are convicted"
 
 
-def document(book: Book) -> dict[str, object]:
+def document(book: CheatBook) -> dict[str, object]:
     """The JSON document. Rates are shares of 1; what is not known is null."""
     plan = book.plan
     return {

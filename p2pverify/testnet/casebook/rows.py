@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2pverify.core.contract.network import Across, TestSteps
-from p2pverify.testnet.casebook.answers import Judged, Outcome
+from p2pverify.testnet.casebook.answers import AuditOutcome, JudgedAnswer
 from p2pverify.testnet.casebook.entries import Numeric, Simulated
-from p2pverify.testnet.casebook.trials import HONEST_AUDITS, HONEST_PEERS, Convictions, MarginPool, play, play_honest
+from p2pverify.testnet.casebook.trials import (
+    HONEST_AUDITS,
+    HONEST_PEERS,
+    ConvictionTimes,
+    MarginPool,
+    play,
+    play_honest,
+)
 from p2pverify.testnet.casebook.worlds import HONEST_PPM, Played, steps_for
 from p2pverify.testnet.processes.conviction import Chances, lies_at, mean_audits
 from p2pverify.testnet.world.liars.expectations import FATES, MILLION
@@ -32,7 +39,7 @@ class NumericRow:
     found: int
     unclear: int
     expected: float | None
-    measured: Convictions
+    measured: ConvictionTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ def numeric_row(
     entry: Numeric,
     by: By,
     rate: float,
-    outcomes: Sequence[Sequence[Outcome]],
+    outcomes: Sequence[Sequence[AuditOutcome]],
     are_lies: Sequence[bool],
     steps: TestSteps,
     *,
@@ -101,14 +108,14 @@ def numeric_row(
         rate,
         fate,
         len(lies),
-        lies.count(Outcome.DISSENT),
-        lies.count(Outcome.NOTHING),
+        lies.count(AuditOutcome.DISSENT),
+        lies.count(AuditOutcome.NOTHING),
         expected,
         play(steps, told, honest, rate, seed=seed, trials=trials),
     )
 
 
-def honest_row(path: str, judged: Sequence[Judged], bounds: Across, steps: TestSteps, *, seed: int) -> HonestRow:
+def honest_row(path: str, judged: Sequence[JudgedAnswer], bounds: Across, steps: TestSteps, *, seed: int) -> HonestRow:
     """Judge honest answers, and play many more of their kind."""
     outcomes = [one.across(bounds) for one in judged]
     pool = MarginPool(judged, bounds, seed)
@@ -117,8 +124,8 @@ def honest_row(path: str, judged: Sequence[Judged], bounds: Across, steps: TestS
     return HonestRow(
         path,
         len(outcomes),
-        outcomes.count(Outcome.DISSENT),
-        outcomes.count(Outcome.NOTHING),
+        outcomes.count(AuditOutcome.DISSENT),
+        outcomes.count(AuditOutcome.NOTHING),
         sum(margins) // max(1, len(margins)),
         HONEST_PEERS,
         HONEST_AUDITS,

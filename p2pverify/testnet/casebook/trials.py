@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from p2pverify.core.contract.network import Across, TestSteps
 from p2pverify.core.inference.compare import squared, verdict
 from p2pverify.core.state.score import cusum
-from p2pverify.testnet.casebook.answers import OUTCOMES, Judged, Outcome
+from p2pverify.testnet.casebook.answers import OUTCOMES, AuditOutcome, JudgedAnswer
 
 TRIALS = 1_000
 #: Audits after which a peer that is not convicted counts as missed.
@@ -27,7 +27,7 @@ STRETCH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Convictions:
+class ConvictionTimes:
     """Audits until conviction, over all trials; `missed` are trials without one."""
 
     audits: tuple[int, ...]
@@ -47,30 +47,30 @@ class Convictions:
 
 def play(
     steps: TestSteps,
-    lies: Sequence[Outcome],
-    honest: Sequence[Outcome],
+    lies: Sequence[AuditOutcome],
+    honest: Sequence[AuditOutcome],
     rate: float,
     *,
     seed: int,
     trials: int = TRIALS,
     audits_max: int = AUDITS_MAX,
-) -> Convictions:
+) -> ConvictionTimes:
     """Play peers that lie in a share of their answers. `lies` and `honest` are measured outcomes of both."""
-    if Outcome.DISSENT not in (*lies, *honest):
-        return Convictions((), trials)  # nothing else raises the test
+    if AuditOutcome.DISSENT not in (*lies, *honest):
+        return ConvictionTimes((), trials)  # nothing else raises the test
     random = np.random.default_rng([seed, int(rate * 1_000_000)])
     audits: list[int] = []
     for _ in range(trials):
         count = _play_one(steps, lies, honest, rate, random, audits_max)
         if count is not None:
             audits.append(count)
-    return Convictions(tuple(audits), trials - len(audits))
+    return ConvictionTimes(tuple(audits), trials - len(audits))
 
 
 def _play_one(
     steps: TestSteps,
-    lies: Sequence[Outcome],
-    honest: Sequence[Outcome],
+    lies: Sequence[AuditOutcome],
+    honest: Sequence[AuditOutcome],
     rate: float,
     random: np.random.Generator,
     audits_max: int,
@@ -83,7 +83,7 @@ def _play_one(
             pool = lies if is_lie else honest
             outcome = pool[int(place * len(pool))]
             played += 1
-            total = cusum(total, outcome is Outcome.DISSENT, outcome is Outcome.AGREEMENT, steps)
+            total = cusum(total, outcome is AuditOutcome.DISSENT, outcome is AuditOutcome.AGREEMENT, steps)
             if total >= steps.threshold:
                 return played
     return None
@@ -96,14 +96,14 @@ class MarginPool:
     greater than any that was measured in this way; single margins do not.
     """
 
-    def __init__(self, judged: Sequence[Judged], bounds: Across, seed: int) -> None:
+    def __init__(self, judged: Sequence[JudgedAnswer], bounds: Across, seed: int) -> None:
         squares = [np.array([squared(margin) for margin in one.margins]) for one in judged]
         self._sums = np.concatenate([_stretches(each) for each in squares])
         self._measures = [one.measure for one in judged]
         self._bounds = bounds
         self._random = np.random.default_rng([seed, len(judged)])
 
-    def draw(self) -> Outcome:
+    def draw(self) -> AuditOutcome:
         """The outcome of one audit of an honest answer."""
         like = self._measures[int(self._random.integers(len(self._measures)))]
         places = self._random.integers(len(self._sums), size=-(-like.count // STRETCH))
@@ -127,8 +127,8 @@ def play_honest(pool: MarginPool, steps: TestSteps, peers: int, audits: int) -> 
         is_convicted = False
         for _ in range(audits):
             outcome = pool.draw()
-            alarms += outcome is Outcome.DISSENT
-            total = cusum(total, outcome is Outcome.DISSENT, outcome is Outcome.AGREEMENT, steps)
+            alarms += outcome is AuditOutcome.DISSENT
+            total = cusum(total, outcome is AuditOutcome.DISSENT, outcome is AuditOutcome.AGREEMENT, steps)
             is_convicted = is_convicted or total >= steps.threshold
         convicted += is_convicted
     return alarms, convicted

@@ -7,7 +7,7 @@ from functools import lru_cache
 from p2pverify.engine.calibrate.questions import Posed
 from p2pverify.engine.registry import open_referee
 from p2pverify.node.ports import Engine, Generated, ModelInfo
-from p2pverify.testnet.casebook.answers import Bench, Judged, Subject, answer_all, ask_all, judge_all
+from p2pverify.testnet.casebook.answers import Bench, JudgedAnswer, Subject, answer_all, ask_all, judge_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Witnessed:
     """What a subject says that it is, and its judged answers."""
 
     info: ModelInfo
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgedAnswer, ...]
 
 
 @lru_cache(maxsize=1)

@@ -32,7 +32,7 @@ class CutReading(_Document):
     records: int
 
 
-class Jobs(_Document):
+class JobsReading(_Document):
     """What a peer's engine was given to do. Late is what ended after its deadline, dropped what was never begun as it
     would have."""
 
@@ -49,15 +49,15 @@ class Jobs(_Document):
         """Of the total, those that were of no use to anybody."""
         return self.jobs_late + self.jobs_dropped
 
-    def __add__(self, other: "Jobs") -> "Jobs":
-        return Jobs(
+    def __add__(self, other: "JobsReading") -> "JobsReading":
+        return JobsReading(
             jobs_done=self.jobs_done + other.jobs_done,
             jobs_late=self.jobs_late + other.jobs_late,
             jobs_dropped=self.jobs_dropped + other.jobs_dropped,
         )
 
 
-class Status(_Document):
+class StatusReading(_Document):
     """`/v1/status`."""
 
     peer_id: str
@@ -66,7 +66,7 @@ class Status(_Document):
     ready: bool
     reasons: tuple[str, ...]
     recent_cuts: tuple[CutReading, ...]  # oldest first
-    jobs: Jobs = Jobs()
+    jobs: JobsReading = JobsReading()
 
     @property
     def newest(self) -> CutReading | None:
@@ -102,7 +102,7 @@ class ScoreReading(_Document):
         return self.dissents if self.disputes_lost is None else self.disputes_lost
 
 
-class Scores(_Document):
+class ScoresReading(_Document):
     """`/v1/scores`: a view; `cut` is None before the first certified cut and for a provisional view."""
 
     final: bool
@@ -118,7 +118,7 @@ class DisputeReading(_Document):
     status: str
 
 
-class Audits(_Document):
+class AuditsReading(_Document):
     """`/v1/audits`."""
 
     disputes: tuple[DisputeReading, ...]

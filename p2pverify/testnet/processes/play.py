@@ -12,14 +12,14 @@ from pathlib import Path
 import trio
 
 from p2pverify.node.files.home import atomic_file
-from p2pverify.testnet.capacity.load import Machine, check_memory, fit
+from p2pverify.testnet.capacity.load import MeasuredMachine, check_memory, fit
 from p2pverify.testnet.capacity.machine import available_mb, measure, usable_cores
 from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.runner import Fitted, Testnet, open_testnet
 from p2pverify.testnet.processes.verdict import jobs_of
-from p2pverify.testnet.processes.watch import Watch
+from p2pverify.testnet.processes.watch import TestnetWatch
 
 _LONGER = 2
 _RESTARTS_MAX = 2
@@ -80,7 +80,7 @@ class _Attempt:
 
     async def _fitted(self, plan: Plan) -> Fitted:
         if plan.is_epoch_given:
-            return plan, Machine(usable_cores())
+            return plan, MeasuredMachine(usable_cores())
         self._stage.enter("measuring this machine")
         machine = await trio.to_thread.run_sync(measure, plan)
         self.plan = fit(plan, machine)
@@ -92,7 +92,7 @@ class _Attempt:
             )
         return self.plan, machine
 
-    def _is_over(self, watch: Watch) -> bool:
+    def _is_over(self, watch: TestnetWatch) -> bool:
         """Whether the run passes, cannot pass any more, or should be started again."""
         if watch.judgement().is_over:
             return True
@@ -106,7 +106,7 @@ class _Attempt:
         return not self.plan.is_timeout_given or 2 * self._stage.seconds < self.plan.timeout_s
 
 
-def _why_behind(watch: Watch) -> str:
+def _why_behind(watch: TestnetWatch) -> str:
     """What shows that the peers cannot keep up, or nothing."""
     plan = watch.plan
     jobs = jobs_of(watch.statuses)
@@ -120,7 +120,7 @@ def _why_behind(watch: Watch) -> str:
     return ""
 
 
-def _speed(plan: Plan, machine: Machine) -> str:
+def _speed(plan: Plan, machine: MeasuredMachine) -> str:
     count = len(plan.peers)
     cores = machine.capacity(count)
     tokens = f", which write {cores / machine.token_s:.0f} tokens a second" if plan.engine != "toy" else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from p2pverify.testnet.faults import FaultPlan
 from p2pverify.testnet.plan import PeerPlan, Plan
-from p2pverify.testnet.processes.api_client import Status
+from p2pverify.testnet.processes.api_client import StatusReading
 from p2pverify.testnet.processes.verdict import Judgement, jobs_of, too_slow
 
 SCHEMA = "p2pverify/testnet-report/1"
@@ -20,7 +20,7 @@ class Report:
     model: str
     seconds: float
     judgement: Judgement
-    statuses: Mapping[str, Status]
+    statuses: Mapping[str, StatusReading]
 
     @property
     def passes(self) -> bool:

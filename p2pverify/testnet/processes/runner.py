@@ -19,7 +19,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.node.files.home import Home, atomic_file
 from p2pverify.node.files.networkfile import dump_network, new_network
 from p2pverify.node.ports import ModelInfo
-from p2pverify.testnet.capacity.load import Machine, start_ms
+from p2pverify.testnet.capacity.load import MeasuredMachine, start_ms
 from p2pverify.testnet.capacity.machine import usable_cores
 from p2pverify.testnet.classes import Classes, find_classes
 from p2pverify.testnet.faults import FaultKind
@@ -29,14 +29,14 @@ from p2pverify.testnet.processes.nemesis import Nemesis
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.relay import Relays
 from p2pverify.testnet.processes.report import Report
-from p2pverify.testnet.processes.watch import Watch
+from p2pverify.testnet.processes.watch import TestnetWatch
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
 _BOOTSTRAP_PEERS = 3
 #: The plan as this machine can hold it, and what was measured of the machine.
-Fitted = tuple[Plan, Machine]
+Fitted = tuple[Plan, MeasuredMachine]
 
 
 class Testnet:
@@ -49,7 +49,7 @@ class Testnet:
         self.directory = directory
         self.network = network
         self.model = info.model
-        self.watch = Watch(plan, self.home)
+        self.watch = TestnetWatch(plan, self.home)
         self.fleet = fleet
         names = [peer.name for peer in plan.peers]
         # Each peer has an address of its own, as on a network, so that relays can tell peers apart.
@@ -147,7 +147,7 @@ async def open_testnet(
         # The model is read here while the spawner imports, each on a core of its own.
         classes = await trio.to_thread.run_sync(find_classes, plan)
         await fleet.wait_loaded()
-        plan, machine = (plan, Machine(usable_cores())) if fitted is None else await fitted(plan)
+        plan, machine = (plan, MeasuredMachine(usable_cores())) if fitted is None else await fitted(plan)
         testnet = Testnet(plan, directory, fleet, _write_files(plan, machine, directory, classes), classes.info)
         async with trio.open_nursery() as relaying:
             if testnet.relays is not None:
@@ -182,7 +182,7 @@ async def _start_all(testnet: Testnet, stage: Stage) -> None:
     stage.enter("running")
 
 
-def _write_files(plan: Plan, machine: Machine, directory: Path, classes: Classes) -> Network:
+def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes: Classes) -> Network:
     """The network file, whose epoch 0 begins when all peers should be up, and a home with an identity for each."""
     starts_ms = start_ms(plan, machine, is_tested=classes.known is not None)
     rules: dict[str, Any] = {**plan.rules, "genesis_ms": time_ns() // 1_000_000 + starts_ms}

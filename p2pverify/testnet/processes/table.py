@@ -12,11 +12,11 @@ from rich.text import Text
 
 from p2pverify.node.reports.shown import interval
 from p2pverify.testnet.plan import PeerPlan
-from p2pverify.testnet.processes.api_client import ScoreReading, Scores
+from p2pverify.testnet.processes.api_client import ScoreReading, ScoresReading
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.runner import Testnet
 from p2pverify.testnet.processes.verdict import CONVICTED, SUSPECT
-from p2pverify.testnet.processes.watch import Watch
+from p2pverify.testnet.processes.watch import TestnetWatch
 
 _DRAW_PERIOD_S = 0.5
 _LINE_PERIOD_S = 5.0
@@ -27,7 +27,7 @@ _STYLES = {CONVICTED: "bold red", SUSPECT: "yellow", "trusted": "green"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PeerRow:
     """One peer as the table shows it: the truth about it, and what a certain honest peer knows of it."""
 
     name: str
@@ -54,12 +54,12 @@ class Row:
         )
 
 
-def rows(watch: Watch) -> list[Row]:
+def rows(watch: TestnetWatch) -> list[PeerRow]:
     """All peers, in order."""
     return [_row(watch, peer) for peer in watch.plan.peers]
 
 
-def _row(watch: Watch, peer: PeerPlan) -> Row:
+def _row(watch: TestnetWatch, peer: PeerPlan) -> PeerRow:
     cheat = "" if peer.cheat is None else str(peer.cheat)
     status = watch.statuses.get(peer.name)
     newest = None if status is None else status.newest
@@ -72,13 +72,13 @@ def _row(watch: Watch, peer: PeerPlan) -> Row:
         shown, view = provisional, "provisional"
     if shown is None:
         state = "starting" if status is None else "joining"
-        return Row(peer.name, cheat, state, "-", "-", "-", "-", cut, "-")
+        return PeerRow(peer.name, cheat, state, "-", "-", "-", "-", cut, "-")
     standing = f"{shown.standing} (no answer)" if peer.name in watch.silent else shown.standing
     counts = (str(shown.audits), str(shown.challengers), str(shown.lost))
-    return Row(peer.name, cheat, standing, interval(shown.low, shown.high), *counts, cut, view)
+    return PeerRow(peer.name, cheat, standing, interval(shown.low, shown.high), *counts, cut, view)
 
 
-def _score(scores: Scores | None, peer: PeerPlan) -> ScoreReading | None:
+def _score(scores: ScoresReading | None, peer: PeerPlan) -> ScoreReading | None:
     return None if scores is None else scores.of(peer.peer_id)
 
 

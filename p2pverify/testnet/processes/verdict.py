@@ -7,19 +7,19 @@ gives the cut's view root, so a common cut is a common view; that their scores t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from p2pverify.testnet.cheats import Fate
+from p2pverify.testnet.cheats import CheaterFate
 from p2pverify.testnet.plan import PeerPlan, Plan
-from p2pverify.testnet.processes.api_client import CutReading, Jobs, ScoreReading, Scores, Status
+from p2pverify.testnet.processes.api_client import CutReading, JobsReading, ScoreReading, ScoresReading, StatusReading
 
 CONVICTED = "convicted"
 SUSPECT = "suspect"
 AVAILABILITY_MIN = 0.5
 #: Late jobs among so many are too many.
 TOO_SLOW_SHARE = 10
-TIMED = (Fate.INCONSISTENT, Fate.CONSISTENT)  # of peers whose answers are right
+TIMED = (CheaterFate.INCONSISTENT, CheaterFate.CONSISTENT)  # of peers whose answers are right
 
 #: cut -> name of a peer -> the final scores that it showed at that cut
-ScoresAt = Mapping[str, Mapping[str, Scores]]
+ScoresAt = Mapping[str, Mapping[str, ScoresReading]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Judgement:
         return self.passes or self.is_lost
 
 
-def judge(plan: Plan, statuses: Mapping[str, Status], scores_at: ScoresAt) -> Judgement:
+def judge(plan: Plan, statuses: Mapping[str, StatusReading], scores_at: ScoresAt) -> Judgement:
     """Judge what was read so far. `statuses` are the newest of each peer by name."""
     honest = [peer.name for peer in plan.honest]
     found = _judged_cut(honest, statuses, scores_at)
@@ -66,7 +66,7 @@ def judge(plan: Plan, statuses: Mapping[str, Status], scores_at: ScoresAt) -> Ju
     convicted = tuple(p.name for p in plan.cheaters if _is_convicted(scores.get(p.name)))
     unavailable = tuple(
         p.name
-        for p in plan.expected(Fate.UNAVAILABLE)
+        for p in plan.expected(CheaterFate.UNAVAILABLE)
         if p.name not in convicted and _is_unavailable(scores.get(p.name))
     )
     timed = tuple(p.name for p in plan.cheaters if _is_timed(p, scores.get(p.name)))
@@ -86,12 +86,12 @@ def judge(plan: Plan, statuses: Mapping[str, Status], scores_at: ScoresAt) -> Ju
     return Judgement(at, scores, convicted, unavailable, timed, missed, wronged, agree, tuple(missing))
 
 
-def jobs_of(statuses: Mapping[str, Status]) -> Jobs:
+def jobs_of(statuses: Mapping[str, StatusReading]) -> JobsReading:
     """What all engines together were given to do."""
-    return sum((status.jobs for status in statuses.values()), Jobs())
+    return sum((status.jobs for status in statuses.values()), JobsReading())
 
 
-def too_slow(jobs: Jobs) -> str | None:
+def too_slow(jobs: JobsReading) -> str | None:
     """The sentence that says that it was the machine's fault, if so many jobs were late that it can have been."""
     if TOO_SLOW_SHARE * jobs.late < jobs.total or not jobs.late:
         return None
@@ -99,8 +99,8 @@ def too_slow(jobs: Jobs) -> str | None:
 
 
 def _judged_cut(
-    honest: Sequence[str], statuses: Mapping[str, Status], scores_at: ScoresAt
-) -> tuple[CutReading, Scores] | None:
+    honest: Sequence[str], statuses: Mapping[str, StatusReading], scores_at: ScoresAt
+) -> tuple[CutReading, ScoresReading] | None:
     """The newest cut that all honest peers have and of which one of them showed the scores."""
     if any(name not in statuses for name in honest):
         return None
@@ -113,7 +113,7 @@ def _judged_cut(
     return None
 
 
-def _agree(honest: Sequence[str], statuses: Mapping[str, Status], scores_at: ScoresAt) -> bool:
+def _agree(honest: Sequence[str], statuses: Mapping[str, StatusReading], scores_at: ScoresAt) -> bool:
     """Whether honest peers say the same of every cut that two of them have."""
     roots: dict[str, tuple[str, str]] = {}
     for name in honest:

@@ -9,7 +9,7 @@ import trio
 
 from p2pverify.node.files.home import Home, HomeError
 from p2pverify.testnet.plan import Plan
-from p2pverify.testnet.processes.api_client import Audits, ReadError, Scores, Status, fetch
+from p2pverify.testnet.processes.api_client import AuditsReading, ReadError, ScoresReading, StatusReading, fetch
 from p2pverify.testnet.processes.verdict import Judgement, judge
 
 PERIOD_S = 1.0
@@ -19,17 +19,17 @@ _CUTS_KEPT = 64
 _API_PERIOD_S = 0.1
 
 
-class Watch:
+class TestnetWatch:
     """The newest readings by peer name. `home_of` says where a peer's `api` file is."""
 
     def __init__(self, plan: Plan, home_of: Callable[[str], Home]) -> None:
         self.plan = plan
-        self.statuses: dict[str, Status] = {}
-        self.final: dict[str, Scores] = {}
-        self.provisional: Scores | None = None  # of one honest peer
+        self.statuses: dict[str, StatusReading] = {}
+        self.final: dict[str, ScoresReading] = {}
+        self.provisional: ScoresReading | None = None  # of one honest peer
         self.open_disputes = 0
         self.silent: set[str] = set()  # peers whose API did not answer the last time
-        self._scores_at: dict[str, dict[str, Scores]] = {}
+        self._scores_at: dict[str, dict[str, ScoresReading]] = {}
         self._home_of = home_of
         self._peer_ids = {peer.name: peer.peer_id for peer in plan.peers}
         self._limiter = trio.CapacityLimiter(8)
@@ -42,7 +42,7 @@ class Watch:
         return max(min(PERIOD_S, self.plan.epoch_ms / 4000), len(self.plan.peers) / READINGS_PER_S_MAX)
 
     @property
-    def scores_at(self) -> Mapping[str, Mapping[str, Scores]]:
+    def scores_at(self) -> Mapping[str, Mapping[str, ScoresReading]]:
         return self._scores_at
 
     def judgement(self) -> Judgement:
@@ -52,7 +52,7 @@ class Watch:
     def statistics(self) -> dict[str, int]:
         return {"readings": self._readings, "silent": len(self.silent)}
 
-    async def wait_for(self, condition: Callable[["Watch"], bool]) -> None:
+    async def wait_for(self, condition: Callable[["TestnetWatch"], bool]) -> None:
         """Wait until a condition on the readings holds."""
         while not condition(self):
             await self._changed.wait()
@@ -84,7 +84,7 @@ class Watch:
             return None
 
     async def _read(self, name: str, url: str) -> None:
-        status = await trio.to_thread.run_sync(fetch, url, "/v1/status", Status, limiter=self._limiter)
+        status = await trio.to_thread.run_sync(fetch, url, "/v1/status", StatusReading, limiter=self._limiter)
         if status.peer_id != self._peer_ids[name]:
             raise ReadError(f"{url} belongs to another peer by now")
         self.statuses[name] = status
@@ -93,11 +93,15 @@ class Watch:
             self._keep(name, await self._scores(url, "final"))
         if name == self.reference:
             self.provisional = await self._scores(url, "provisional")
-            audits = await trio.to_thread.run_sync(fetch, url, "/v1/audits?limit=1", Audits, limiter=self._limiter)
+            audits = await trio.to_thread.run_sync(
+                fetch, url, "/v1/audits?limit=1", AuditsReading, limiter=self._limiter
+            )
             self.open_disputes = audits.open_disputes
 
-    async def _scores(self, url: str, view: str) -> Scores:
-        return await trio.to_thread.run_sync(fetch, url, f"/v1/scores?view={view}", Scores, limiter=self._limiter)
+    async def _scores(self, url: str, view: str) -> ScoresReading:
+        return await trio.to_thread.run_sync(
+            fetch, url, f"/v1/scores?view={view}", ScoresReading, limiter=self._limiter
+        )
 
     @property
     def reference(self) -> str:
@@ -105,7 +109,7 @@ class Watch:
         honest = [peer.name for peer in self.plan.honest]
         return next((name for name in honest if name in self.statuses and name not in self.silent), honest[0])
 
-    def _keep(self, name: str, scores: Scores) -> None:
+    def _keep(self, name: str, scores: ScoresReading) -> None:
         self.final[name] = scores
         if scores.cut is not None:
             self._scores_at.setdefault(scores.cut, {})[name] = scores

@@ -16,7 +16,7 @@ from p2pverify.core.events import Compute, Effect, Event, StoredAnswer, StoredEv
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.types import Rpc
 from p2pverify.core.machine import Machine
-from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.memo import Memo
 
 # ---------------------------------------------------------------- effects that only hostile actors have
 
@@ -78,7 +78,7 @@ class ActorArgs:
     gang: Gang = field(default_factory=Gang)
     everyone: tuple[bytes, ...] = ()
     honest: tuple[bytes, ...] = ()
-    shared: Shared | None = None
+    shared: Memo | None = None
     hardware: str = ""
 
     def machine(self, kind: type[Machine] = Machine) -> Machine:

@@ -11,8 +11,8 @@ from hashlib import sha256, shake_256
 
 from p2pverify.core.contract.network import Across
 from p2pverify.core.encoding.canon import encode
-from p2pverify.core.events import REFEREE, Compute, Computed, Score, Scored
-from p2pverify.core.inference.jobs import Entry, Queue
+from p2pverify.core.events import REFEREE, Compute, Computed, MeasureDone, MeasureJob
+from p2pverify.core.inference.jobs import Queue, QueuedJob
 
 NEAR_TIE_BYTES = 16  # of 256
 NEAR_TIE_MICRONATS = 20_000
@@ -21,11 +21,11 @@ FAR_MICRONATS = 5_000_000
 ACROSS = Across(100_000, 5_000, 500_000, 20_000, 50_000, 10_000)
 REFEREE_ID = "world-exact/1"
 
-Job = Compute | Score
-Outcome = Computed | Scored
+Job = Compute | MeasureJob
+Outcome = Computed | MeasureDone
 
 
-class Engine:
+class SimulatedEngine:
     """The queue of one peer's engine. `derive_ms` is for writing a prompt, `answer_ms` for an answer.
 
     What a job takes is known before; in all else it is a node's.
@@ -35,13 +35,13 @@ class Engine:
         self._derive_ms = derive_ms
         self._answer_ms = answer_ms
         self._queue: Queue[Job] = Queue(self.lasts_ms)
-        self._running: Entry[Job] | None = None
+        self._running: QueuedJob[Job] | None = None
 
     def submit(self, job: Job, now_ms: int) -> bool:
         """Queue a job; False if there is no room."""
         return self._queue.push(job, job.purpose, job.deadline_ms, now_ms)
 
-    def start(self, now_ms: int) -> tuple[Entry[Job] | None, list[Entry[Job]]]:
+    def start(self, now_ms: int) -> tuple[QueuedJob[Job] | None, list[QueuedJob[Job]]]:
         """Take the next job, unless one is running, and those that were dropped on the way to it."""
         if self._running is not None:
             return None, []
@@ -56,7 +56,7 @@ class Engine:
 
     def lasts_ms(self, job: Job) -> int:
         """How long a job takes."""
-        if isinstance(job, Score):
+        if isinstance(job, MeasureJob):
             return self._derive_ms
         lasts_ms = self._derive_ms if job.prompt_seed is not None else 0
         return lasts_ms + (self._answer_ms if job.tokens_max else 0)
@@ -64,7 +64,7 @@ class Engine:
 
 def outcome(job: Job, path: int, total_ms: int, say: Callable[[Compute, tuple[int, ...]], tuple[int, ...]]) -> Outcome:
     """What comes of a job; `say` makes of an honest answer what the engine's owner wants."""
-    if isinstance(job, Score):
+    if isinstance(job, MeasureJob):
         return score(job, honest_answer(job))
     job = with_prompt(job, path)
     tokens = honest_answer(job, path)
@@ -83,10 +83,10 @@ def with_prompt(job: Compute, path: int = 0) -> Compute:
     return replace(job, prompt=_tokens(drawn, job.prompt_tokens))
 
 
-def honest_answer(job: Compute | Score, path: int = 0) -> tuple[int, ...]:
+def honest_answer(job: Compute | MeasureJob, path: int = 0) -> tuple[int, ...]:
     """What an honest engine of a numeric path says to a job whose prompt is known; to a Score, as many tokens."""
     key = job.sampler_key if job.temperature_milli else b""
-    count = len(job.tokens) if isinstance(job, Score) else job.tokens_max
+    count = len(job.tokens) if isinstance(job, MeasureJob) else job.tokens_max
     return as_path(_tokens(["answer", bytes(job.prompt), job.temperature_milli, key], count), path)
 
 
@@ -106,10 +106,10 @@ def logits_of(tokens: tuple[int, ...], path: int) -> bytes:
     return sha256(encode(["logits", path, list(tokens)])).digest()
 
 
-def score(job: Score, exact: tuple[int, ...]) -> Scored:
+def score(job: MeasureJob, exact: tuple[int, ...]) -> MeasureDone:
     """What the referee says of claimed tokens where it says `exact` itself. No answer of a world ends by itself."""
     if any(token > 255 for token in job.tokens):
-        return Scored(job.job, (), ())
+        return MeasureDone(job.job, (), ())
     deficits = tuple(
         0
         if claimed == token
@@ -118,7 +118,7 @@ def score(job: Score, exact: tuple[int, ...]) -> Scored:
         else FAR_MICRONATS
         for claimed, token, tie in zip(job.tokens, exact, _stream("ties", exact), strict=True)
     )
-    return Scored(job.job, deficits, (False,) * len(deficits))
+    return MeasureDone(job.job, deficits, (False,) * len(deficits))
 
 
 def _stream(what: str, tokens: tuple[int, ...]) -> bytes:

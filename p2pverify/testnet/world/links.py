@@ -7,7 +7,7 @@ Requests go directly to anybody, as a node dials whom it asks. Nothing passes be
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from p2pverify.core.events import Fetch, Respond, Send
+from p2pverify.core.events import FetchEvidence, Respond, Send
 from p2pverify.core.gossip.types import Rpc
 from p2pverify.testnet.world import items
 
@@ -19,7 +19,7 @@ MILLION = 1_000_000
 
 
 @dataclass(slots=True, eq=False)
-class Link:
+class SimulatedLink:
     """A connection. `base_ms` is its latency without jitter."""
 
     number: int
@@ -59,7 +59,9 @@ class Links:
         if not (dialler.is_up and other.is_up and self.may_reach(dialler.number, other.number)):
             return False
         self.opened += 1
-        link = Link(self.opened, dialler, other, dialler.number, self._world.latency_ms(dialler.number, other.number))
+        link = SimulatedLink(
+            self.opened, dialler, other, dialler.number, self._world.latency_ms(dialler.number, other.number)
+        )
         # Both ends know each other from now on; their routers hear of it when the handshake is over.
         dialler.links[other.key] = other.links[dialler.key] = link
         at_ms = self._world.now_ms + 2 * link.base_ms
@@ -67,7 +69,7 @@ class Links:
             self._world.schedule.post(at_ms, end.number, (items.UP, link))
         return True
 
-    def close(self, link: Link, *, by: int | None = None) -> None:
+    def close(self, link: SimulatedLink, *, by: int | None = None) -> None:
         """End a connection; `by` is the peer that ended it and knows."""
         if not link.is_open:
             return
@@ -95,7 +97,7 @@ class Links:
 
     # ------------------------------------------------------------ frames
 
-    def send_rpc(self, link: Link, sender: int, rpc: Rpc) -> None:
+    def send_rpc(self, link: SimulatedLink, sender: int, rpc: Rpc) -> None:
         """Send a gossip frame, which may be lost, doubled, or overtaken by a later one.
 
         What tells of subscriptions arrives: it is said once per connection, and a stream loses no beginning.
@@ -116,7 +118,7 @@ class Links:
             late_ms += 1 + self._world.chance.below(2 * self._jitter)
             schedule.post(schedule.now_ms + late_ms, receiver.number, (items.RPC, link, source.key, rpc))
 
-    def send_frame(self, link: Link, sender: int, frame: Any) -> None:
+    def send_frame(self, link: SimulatedLink, sender: int, frame: Any) -> None:
         """Send something on a stream that loses nothing but ends with its link."""
         late_ms = link.base_ms + self._world.chance.below(self._jitter)
         receiver = link.other(sender)
@@ -136,7 +138,7 @@ class _Ticket:
     sent_ms: int
 
 
-class Requests:
+class SimulatedRequests:
     """Requests in flight, and their responses."""
 
     def __init__(self, world: "World", links: Links) -> None:
@@ -145,7 +147,7 @@ class Requests:
         self._tickets: dict[int, _Ticket] = {}
         self._last = 0
 
-    def send(self, asker: "Peer", effect: Send | Fetch) -> None:
+    def send(self, asker: "Peer", effect: Send | FetchEvidence) -> None:
         """Carry a request, for an answer or for evidence. What is lost, or not answered, fails at its deadline."""
         world = self._world
         post = world.schedule.post
@@ -161,7 +163,7 @@ class Requests:
         self._last += 1
         self._tickets[self._last] = _Ticket(asker.number, life, effect.ask, other.number, world.now_ms)
         at_ms = world.now_ms + world.latency_ms(asker.number, other.number)
-        if isinstance(effect, Fetch):
+        if isinstance(effect, FetchEvidence):
             post(at_ms, other.number, (items.EVIDENCE, other.life, self._last, effect.data))
         else:
             post(at_ms, other.number, (items.REQUEST, other.life, self._last, effect.data, asker.key))

@@ -17,10 +17,11 @@ from p2pverify.core.events import (
     ComputeFailed,
     Effect,
     Event,
-    Fetch,
+    FetchEvidence,
     Finalised,
     Judged,
     Leave,
+    MeasureJob,
     Note,
     Persist,
     Publish,
@@ -28,7 +29,6 @@ from p2pverify.core.events import (
     RequestArrived,
     Respond,
     ResponseArrived,
-    Score,
     Send,
     StoredAnswer,
     StoredEvidence,
@@ -41,7 +41,7 @@ from p2pverify.node.messages import decode_batch, encode_batches
 from p2pverify.testnet.world.actor import Actor, Connect, HonestActor, PublishTo, RawRpc, WorldEffect
 from p2pverify.testnet.world.batches import message_verdicts
 from p2pverify.testnet.world.disk import Disk
-from p2pverify.testnet.world.engine import Engine, Job, outcome
+from p2pverify.testnet.world.engine import Job, SimulatedEngine, outcome
 from p2pverify.testnet.world.items import (
     BEAT,
     DOWN,
@@ -58,7 +58,7 @@ from p2pverify.testnet.world.items import (
     TICK,
     UP,
 )
-from p2pverify.testnet.world.links import Link
+from p2pverify.testnet.world.links import SimulatedLink
 from p2pverify.testnet.world.schedule import Item
 from p2pverify.testnet.world.trace import item_digest, rpc_digest
 
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from p2pverify.testnet.world.world import World
 
 MESSAGES_AT_ONCE = 256  # of as many records as a machine judges at once
-_TICK, _BEAT = gossip.Tick(), Tick()
+_TICK, _BEAT = gossip.GossipTick(), Tick()
 
 
 class Peer:
@@ -79,7 +79,7 @@ class Peer:
         self.kind = kind
         self.skew_ms = skew_ms
         self.disk = Disk(world.plan.disk_ms)
-        self.links: dict[bytes, Link] = {}
+        self.links: dict[bytes, SimulatedLink] = {}
         self.is_up = False
         self.life = 0
         self.held: list[Item] | None = None  # what waits while the peer is paused
@@ -102,7 +102,7 @@ class Peer:
         self.is_plain = type(self.actor) is HonestActor
         self.sync = Sync(self.actor.machine.context)
         self.router = Router(self._world.gossip_params, own=self.actor.key, seed=plan.seed + self.life)
-        self.engine = Engine(plan.derive_ms, plan.answer_ms * self.actor.slowness)
+        self.engine = SimulatedEngine(plan.derive_ms, plan.answer_ms * self.actor.slowness)
         self._delivered: list[gossip.Deliver] = []  # to be judged before anything else happens
         self._outbox: deque[tuple[int, Effect | WorldEffect]] = deque()
         self._asks: set[int] = set()
@@ -171,7 +171,7 @@ class Peer:
             self._wake()
 
     def _take_link(self, kind: int, item: Item) -> None:
-        link: Link = item[1]
+        link: SimulatedLink = item[1]
         other = link.other(self.number)
         if kind == UP and link.is_open and self.is_up:
             self.links[other.key] = link
@@ -334,13 +334,13 @@ class Peer:
         match effect:
             case Publish():
                 for data in encode_batches(effect.records):
-                    self._route(gossip.Publish(world.topic, data))
-            case Compute() | Score():
+                    self._route(gossip.PublishMessage(world.topic, data))
+            case Compute() | MeasureJob():
                 if self.engine.submit(effect, self._local_ms):
                     self._next_job()
                 else:
                     self._drop(effect, "too many jobs wait")
-            case Send() | Fetch():
+            case Send() | FetchEvidence():
                 self._asks.add(effect.ask)
                 world.requests.send(self, effect)
             case Respond():

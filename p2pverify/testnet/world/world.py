@@ -17,7 +17,7 @@ from p2pverify.core.events import Finalised
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.types import records_topic
-from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.memo import Memo
 from p2pverify.testnet.faults import FaultKind, FaultPlan, plan_faults
 from p2pverify.testnet.world import items
 from p2pverify.testnet.world.actor import Actor, ActorArgs, Gang, HonestActor
@@ -25,7 +25,7 @@ from p2pverify.testnet.world.batches import Batches
 from p2pverify.testnet.world.catchup import Catchup
 from p2pverify.testnet.world.engine import ACROSS, REFEREE_ID
 from p2pverify.testnet.world.invariants import Oracles
-from p2pverify.testnet.world.links import Link, Links, Requests
+from p2pverify.testnet.world.links import Links, SimulatedLink, SimulatedRequests
 from p2pverify.testnet.world.peer import Peer
 from p2pverify.testnet.world.plan import HONEST, Identity, WorldPlan, check, identities
 from p2pverify.testnet.world.schedule import Chance, Item, Schedule
@@ -50,7 +50,7 @@ class World:
         self.chance = Chance(f"p2pverify/world/1/{plan.seed}".encode())
         self.trace = Trace()
         self.batches = Batches()
-        self.shared = Shared()
+        self.shared = Memo()
         self.identities = identities(plan)
         self.network = _network(plan, self.identities)
         self.topic = records_topic(self.network.id)
@@ -59,7 +59,7 @@ class World:
         self._rested_ms = 0
         self.gangs: dict[str, Gang] = {}
         self.links = Links(self)
-        self.requests = Requests(self, self.links)
+        self.requests = SimulatedRequests(self, self.links)
         self.catchup = Catchup(self)
         self.peers = [self._peer(identity) for identity in self.identities]
         self.by_key = {peer.key: peer for peer in self.peers}
@@ -85,7 +85,7 @@ class World:
     def forget_shared(self) -> None:
         """Let each peer work out everything alone, as real ones do. Before the run begins."""
         for identity in self.identities:
-            args = replace(self._args(identity), shared=Shared())
+            args = replace(self._args(identity), shared=Memo())
             self.peers[identity.number].remake(partial(_make, identity.kind, args))
 
     def _args(self, identity: Identity) -> ActorArgs:
@@ -289,7 +289,7 @@ class World:
         if other is not None:
             self.links.open(peer, other)
 
-    def redial(self, link: Link) -> None:
+    def redial(self, link: SimulatedLink) -> None:
         """A connection ended; who dialled it tries again, as nodes do."""
         other = link.other(link.dialler)
         if other.number in self._dials[link.dialler]:

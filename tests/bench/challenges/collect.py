@@ -15,7 +15,7 @@ from p2pverify.core.roles.asker import EXPIRY_EPOCHS
 from p2pverify.node.cover import Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.files.corpus import Prompt
-from p2pverify.node.ports import AskFailed, Engine, Reply
+from p2pverify.node.ports import AskError, Engine, Reply
 from tests.node.fakes import FakeJournal, FakeNetwork
 from tests.support.costs import Costs
 from tests.support.world import MANIFEST, Peer, World
@@ -97,7 +97,7 @@ class _Listening(FakeNetwork):
     async def ask(self, peer: bytes, request: bytes) -> Reply:
         self.sent.append((self._clock(), request))
         await trio.lowlevel.checkpoint()
-        raise AskFailed("unreachable")
+        raise AskError("unreachable")
 
 
 def record(engine: Engine, blocks: int, prompts: Sequence[Prompt], seed: int) -> dict[str, list[Seen]]:

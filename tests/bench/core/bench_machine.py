@@ -24,7 +24,7 @@ from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.records.membership import Join
 from p2pverify.core.records.vote import Vote
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.memo import Memo
 from tests.support.world import MANIFEST, make_network, seeds
 
 LATENCY_MS = 20
@@ -59,7 +59,7 @@ class Bench:
     def __init__(self, members: int, weighted: int, watchers: int) -> None:
         identities = seeds(members, "bench")
         self.network = make_network(identities, founders=weighted, epoch_ms=10_000, slots_milli=1000)
-        self.shared = Shared()
+        self.shared = Memo()
         self.machines = [
             Machine(self.network, seed, 0, MANIFEST, 4096, shared=self.shared)
             for seed in identities[: weighted + watchers]

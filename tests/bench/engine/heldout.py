@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from p2pverify.core.inference.compare import Measure, measure
-from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, Claim, Supposition
-from p2pverify.engine.calibrate import HELD_OUT, Posed, Shape, pose
+from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition
+from p2pverify.engine.calibrate import HELD_OUT, Posed, QuestionShape, pose
 from p2pverify.engine.calibrate.producers import Make, Producer, open_path
 from p2pverify.engine.cheats import make_cheat
 from p2pverify.engine.cheats.spec import parse_spec
@@ -31,7 +31,7 @@ CHEATS_PATH = "wheel"
 WRITER_PATH = "wheel"  # writes prompts several times as fast as the exact engine
 HONEST_IF_GREEDY = frozenset({"wrong-seed", "temperature:1.0"})
 STRIDE = 100_000  # numbers of questions for one source
-SHAPE = Shape()
+SHAPE = QuestionShape()
 END_TOKEN = 2
 
 
@@ -40,7 +40,7 @@ class Case:
     """One answer, as it was judged; `supposed` are its margins at other temperatures, if those were tried."""
 
     number: int
-    claim: Claim
+    claim: ClaimedAnswer
 
     @property
     def measure(self) -> Measure:
@@ -128,4 +128,4 @@ def _case(line: dict[str, object]) -> Case:
     number = fields.pop("number")
     supposed = fields.pop("suppositions")
     made = tuple(Supposition(Cause.TEMPERATURE, value, tuple(deficits)) for value, deficits in supposed)  # type: ignore[union-attr]
-    return Case(int(number), Claim(**fields, suppositions=made))  # type: ignore[arg-type]
+    return Case(int(number), ClaimedAnswer(**fields, suppositions=made))  # type: ignore[arg-type]

@@ -21,12 +21,12 @@ from p2pverify.core.gossip.types import (
     Deliver,
     Event,
     GossipMessage,
+    GossipTick,
+    MessageVerdict,
     PeerConnected,
     Rpc,
     RpcReceived,
     Subscribe,
-    Tick,
-    Verdict,
     message_id,
 )
 
@@ -59,7 +59,7 @@ class Node:
 
     def beat(self) -> None:
         self.now_ms = max(self.now_ms, self.router.next_wakeup_ms())
-        self.feed(Tick())
+        self.feed(GossipTick())
 
 
 def messages(count: int, mark: bytes) -> list[GossipMessage]:
@@ -78,7 +78,7 @@ def forward(node: Node, found: list[GossipMessage], source: bytes) -> None:
     handle, now_ms = node.router.handle, node.now_ms
     for message in found:
         handle(RpcReceived(source, Rpc(publish=(message,))), now_ms)
-        handle(Verdict(message_id(message.data), "accept"), now_ms)
+        handle(MessageVerdict(message_id(message.data), "accept"), now_ms)
 
 
 def forward_in_frames(node: Node, found: list[GossipMessage], source: bytes) -> None:
@@ -87,9 +87,9 @@ def forward_in_frames(node: Node, found: list[GossipMessage], source: bytes) -> 
         effects = node.router.handle(RpcReceived(source, Rpc(publish=tuple(found[start : start + 8]))), node.now_ms)
         for effect in effects:
             if isinstance(effect, Deliver):
-                node.feed(Verdict(effect.message_id, "accept"))
+                node.feed(MessageVerdict(effect.message_id, "accept"))
         node.now_ms += BATCHED.batch_ms
-        node.feed(Tick())
+        node.feed(GossipTick())
 
 
 def duplicates(node: Node, found: list[GossipMessage], source: bytes) -> None:

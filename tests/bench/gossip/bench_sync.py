@@ -30,10 +30,10 @@ from p2pverify.core.records.audit import audit_of
 from p2pverify.core.records.conflict import decode_conflict
 from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import Kind, Record, decode_record
-from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.memo import Memo
 from p2pverify.core.sync.index import RecordIndex
-from p2pverify.core.sync.negentropy import Initiator, Responder
-from p2pverify.net.adapter import Mesh
+from p2pverify.core.sync.negentropy import Initiator, RangeResponder
+from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Kept
@@ -51,7 +51,7 @@ class _SharedWorld(World):
     """Machines that judge each record once for all."""
 
     def _machine(self, seed: bytes, name: int = 0) -> Machine:
-        self.shared = getattr(self, "shared", None) or Shared()
+        self.shared = getattr(self, "shared", None) or Memo()
         return Machine(self.network, seed, 0, MANIFEST, 4096, shared=self.shared)
 
 
@@ -120,7 +120,7 @@ async def serve(path: Path) -> None:
     now = end_ms(network, records)
     driver = Driver(Machine(network, SERVER, 0, MANIFEST, 512), FakeJournal(), FakeEngine(), clock=lambda: now)
     driver.load(records, ())
-    mesh = Mesh(SERVER, network.id, LOCAL, (), driver)
+    mesh = Libp2pNetwork(SERVER, network.id, LOCAL, (), driver)
     async with trio.open_nursery() as nursery:
         (address,) = await nursery.start(mesh.run)
         await nursery.start(driver.run, mesh)
@@ -158,7 +158,7 @@ async def join(network: Network, records: list[bytes], address: str) -> tuple[fl
         store = await trio.to_thread.run_sync(Store.open, Path(folder) / "node.db", network.id, machine.key)
         journal = _Journal(store, len(records))
         driver = Driver(machine, journal, FakeEngine(), clock=lambda: now)
-        mesh = Mesh(JOINER, network.id, LOCAL, (address,), driver, sync_limits=SyncLimits(interval_s=0.5))
+        mesh = Libp2pNetwork(JOINER, network.id, LOCAL, (address,), driver, sync_limits=SyncLimits(interval_s=0.5))
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             await nursery.start(mesh.run)
@@ -186,7 +186,7 @@ def round_trips(records: list[Record]) -> dict[str, int]:
             others.add(record)
     mine.settle()
     others.settle()
-    initiator, responder = Initiator(mine), Responder(others)
+    initiator, responder = Initiator(mine), RangeResponder(others)
     found = dict.fromkeys(("round trips", "bytes", "milliseconds", "have", "need"), 0)
     begin = time.perf_counter()
     message: bytes | None = initiator.initiate()

@@ -2,7 +2,15 @@
 
 from dataclasses import replace
 
-from p2pverify.core.gossip.types import Appraise, Exclude, PeerDisconnected, Publish, SendRpc, Subscribe, message_id
+from p2pverify.core.gossip.types import (
+    Appraise,
+    Exclude,
+    PeerDisconnected,
+    PublishMessage,
+    SendRpc,
+    Subscribe,
+    message_id,
+)
 from tests.support.router import PARAMS, TOPIC, Bench, peer
 
 QUIET = replace(PARAMS, flood_publish=False)
@@ -10,7 +18,7 @@ QUIET = replace(PARAMS, flood_publish=False)
 
 def publish(bench: Bench, data: bytes) -> set[bytes]:
     """To whom a message goes."""
-    bench(Publish(TOPIC, data))
+    bench(PublishMessage(TOPIC, data))
     return {effect.peer for effect in bench.effects if isinstance(effect, SendRpc) and effect.rpc.publish}
 
 
@@ -88,7 +96,7 @@ def test_topics_are_bounded() -> None:
     """However many topics are published to, only the last are kept."""
     bench = Bench(replace(QUIET, topics_per_peer_max=3), topic=None)
     for number in range(10):
-        bench(Publish(f"topic {number}", b"m"))
+        bench(PublishMessage(f"topic {number}", b"m"))
     assert bench.stat("size_fanout") == 3
     bench(Subscribe("topic 9"))
     assert bench.stat("size_fanout") == 2

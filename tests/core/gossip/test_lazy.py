@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from p2pverify.core.gossip.types import Appraise, PeerDisconnected, Publish, Rpc, SendRpc, message_id
+from p2pverify.core.gossip.types import Appraise, PeerDisconnected, PublishMessage, Rpc, SendRpc, message_id
 from tests.support.router import ALICE, BOB, CAROL, PARAMS, TOPIC, Bench, peer
 
 
@@ -10,7 +10,7 @@ def test_lazy_gossip_reaches_peers_outside_the_mesh() -> None:
     """IHAVE goes to D_lazy peers outside the mesh for three heartbeats, IWANT is answered for five."""
     bench = Bench()
     bench.join(*(peer(i) for i in range(20)))
-    bench(Publish(TOPIC, b"m"))
+    bench(PublishMessage(TOPIC, b"m"))
     mid = message_id(b"m")
     for _ in range(PARAMS.gossip_windows):
         bench.beat()
@@ -33,7 +33,7 @@ def test_gossip_factor() -> None:
     """With many peers a quarter of those outside the mesh hears of each message, instead of D_lazy."""
     bench = Bench()
     bench.join(*(peer(i) for i in range(100)))
-    bench(Publish(TOPIC, b"m"))
+    bench(PublishMessage(TOPIC, b"m"))
     bench.beat()
     told = [e.peer for e in bench.effects if isinstance(e, SendRpc) and e.rpc.ihave]
     assert len(told) == 24  # of 96
@@ -44,7 +44,7 @@ def test_peers_in_backoff_hear_gossip() -> None:
     bench = Bench()
     bench.join(ALICE)
     bench.rpc(ALICE, prune=((TOPIC, None),))
-    bench(Publish(TOPIC, b"m"))
+    bench(PublishMessage(TOPIC, b"m"))
     bench.beat()
     assert bench.sent(ALICE) == [Rpc(ihave=((TOPIC, (message_id(b"m"),)),))]
 
@@ -161,7 +161,7 @@ def test_iwant_is_answered_three_times() -> None:
     """One message goes to one peer on demand at most three times."""
     bench = Bench()
     bench.join(ALICE)
-    bench(Publish(TOPIC, b"m"))
+    bench(PublishMessage(TOPIC, b"m"))
     answers = 0
     for _ in range(5):
         bench.rpc(ALICE, iwant=(message_id(b"m"),))
@@ -176,7 +176,7 @@ def test_iwant_answers_have_a_byte_quota() -> None:
     bench.join(ALICE)
     datas = [bytes([i]) * 100_000 for i in range(4)]
     for data in datas:
-        bench(Publish(TOPIC, data))
+        bench(PublishMessage(TOPIC, data))
     wanted = tuple(message_id(data) for data in datas)
     bench.rpc(ALICE, iwant=wanted)
     assert bench.data_sent(ALICE) == datas[:2]

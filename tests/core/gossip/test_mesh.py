@@ -8,7 +8,7 @@ from p2pverify.core.gossip.types import (
     Disconnect,
     PeerConnected,
     PeerDisconnected,
-    Publish,
+    PublishMessage,
     Rpc,
     SendRpc,
     Subscribe,
@@ -183,7 +183,7 @@ def test_peers_leave_the_mesh_with_their_subscription() -> None:
     bench.rpc(ALICE, subscriptions=((False, TOPIC),))
     assert bench.mesh == (BOB,)
     bench(PeerDisconnected(BOB))
-    assert bench(Publish(TOPIC, b"m")) == []
+    assert bench(PublishMessage(TOPIC, b"m")) == []
 
 
 def test_long_control_lists_are_cut() -> None:

@@ -9,14 +9,14 @@ from p2pverify.core.gossip.types import (
     Deliver,
     Disconnect,
     GossipMessage,
+    GossipTick,
+    MessageVerdict,
     PeerConnected,
     PeerDisconnected,
-    Publish,
+    PublishMessage,
     Rpc,
     SendRpc,
     Subscribe,
-    Tick,
-    Verdict,
     Verdicts,
     VerdictWord,
     message_id,
@@ -99,12 +99,12 @@ def test_own_messages_are_flooded() -> None:
     peers = [peer(i) for i in range(20)]
     bench.join(*peers)
     bench(PeerConnected(ALICE, outbound=False))  # not on the topic
-    bench(Publish(TOPIC, b"mine"))
+    bench(PublishMessage(TOPIC, b"mine"))
     assert len(bench.mesh) < 20
     assert all(bench.data_sent(one) == [b"mine"] for one in peers)
     assert bench.data_sent(ALICE) == []
     assert bench.delivered() == []
-    assert bench(Publish(TOPIC, b"mine")) == []
+    assert bench(PublishMessage(TOPIC, b"mine")) == []
     assert bench.message(peers[0], b"mine") == []
 
 
@@ -113,7 +113,7 @@ def test_publishing_settles_what_is_pending() -> None:
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"m")
-    bench(Publish(TOPIC, b"m"))
+    bench(PublishMessage(TOPIC, b"m"))
     assert (bench.data_sent(ALICE), bench.data_sent(BOB)) == ([], [b"m"])
     assert bench.judge(b"m", "reject") == []
     assert bench.stat("faults_invalid") == 0
@@ -123,7 +123,7 @@ def test_publish_needs_no_subscription() -> None:
     """Who is not on a topic floods to those who are."""
     bench = Bench(topic=None)
     bench.join(ALICE)
-    bench(Publish(TOPIC, b"m"))
+    bench(PublishMessage(TOPIC, b"m"))
     assert bench.data_sent(ALICE) == [b"m"]
 
 
@@ -132,8 +132,8 @@ def test_own_faults_are_raised() -> None:
     bench = Bench()
     bench.join(ALICE)
     for event in (
-        Publish(TOPIC, bytes(PARAMS.message_bytes_max + 1)),
-        Publish("t" * (PARAMS.topic_bytes_max + 1), b"m"),
+        PublishMessage(TOPIC, bytes(PARAMS.message_bytes_max + 1)),
+        PublishMessage("t" * (PARAMS.topic_bytes_max + 1), b"m"),
         Subscribe("t" * (PARAMS.topic_bytes_max + 1)),
     ):
         with pytest.raises(LocalProtocolError):
@@ -207,14 +207,14 @@ def test_messages_to_one_peer_share_a_frame() -> None:
     bench = Bench(replace(PARAMS, batch_ms=10))
     bench.join(ALICE, BOB)
     bench.now_ms += 10
-    bench(Tick())
+    bench(GossipTick())
     for number in range(8):
         bench.message(ALICE, b"%d" % number)
         assert bench.judge(b"%d" % number) == []
     bench.message(BOB, b"3")
     bench.now_ms += 10
     assert bench.router.next_wakeup_ms() <= bench.now_ms
-    bench(Tick())
+    bench(GossipTick())
     assert [len(rpc.publish) for rpc in bench.sent(BOB)] == [7]
     assert b"3" not in bench.data_sent(BOB)
 
@@ -224,12 +224,12 @@ def test_after_a_pause_the_first_message_does_not_wait() -> None:
     bench = Bench(replace(PARAMS, batch_ms=10, batch_at_rest=False))
     bench.join(ALICE)
     bench.now_ms += 50
-    bench(Publish(TOPIC, b"first"))
+    bench(PublishMessage(TOPIC, b"first"))
     assert b"first" in bench.data_sent(ALICE)
     bench.now_ms += 1
-    assert bench(Publish(TOPIC, b"second")) == bench(Publish(TOPIC, b"third")) == []
+    assert bench(PublishMessage(TOPIC, b"second")) == bench(PublishMessage(TOPIC, b"third")) == []
     bench.now_ms = bench.router.next_wakeup_ms()
-    bench(Tick())
+    bench(GossipTick())
     assert [len(rpc.publish) for rpc in bench.sent(ALICE)][-1] == 2
 
 
@@ -238,9 +238,9 @@ def test_full_frames_do_not_wait() -> None:
     bench = Bench(replace(PARAMS, batch_ms=500))
     bench.join(ALICE)
     bench.now_ms += 600
-    bench(Tick())
-    assert bench(Publish(TOPIC, bytes(PARAMS.message_bytes_max))) == []
-    bench(Publish(TOPIC, b"\x01" * PARAMS.message_bytes_max))
+    bench(GossipTick())
+    assert bench(PublishMessage(TOPIC, bytes(PARAMS.message_bytes_max))) == []
+    bench(PublishMessage(TOPIC, b"\x01" * PARAMS.message_bytes_max))
     assert len(bench.data_sent(ALICE)) == 2
 
 
@@ -265,8 +265,8 @@ def test_subscriptions_are_limited() -> None:
     topics = ("t" * 300, "a", "b", TOPIC)
     bench.rpc(ALICE, subscriptions=tuple((True, topic) for topic in topics))
     assert bench.stat("subscriptions_refused") == 2
-    assert bench(Publish(TOPIC, b"m")) == []
-    bench(Publish("a", b"m"))
+    assert bench(PublishMessage(TOPIC, b"m")) == []
+    bench(PublishMessage("a", b"m"))
     assert bench.data_sent(ALICE) == [b"m"]
 
 
@@ -287,8 +287,8 @@ def test_a_late_heartbeat_comes_once() -> None:
     """After a long pause there is one heartbeat, not one for each that was missed."""
     bench = Bench()
     bench.now_ms += 100 * PARAMS.heartbeat_ms
-    bench(Tick())
-    bench(Tick())
+    bench(GossipTick())
+    bench(GossipTick())
     assert bench.stat("heartbeats") == 1
     assert bench.router.next_wakeup_ms() == bench.now_ms + PARAMS.heartbeat_ms
 
@@ -315,9 +315,9 @@ def test_several_verdicts_are_as_one_after_the_other() -> None:
         for n, source in enumerate((ALICE, ALICE, BOB, CAROL)):
             bench.message(source, bytes([n]))
         for verdicts in [tuple(messages)] if at_once else [(message,) for message in messages]:
-            bench(Verdicts(verdicts) if at_once else Verdict(*verdicts[0]))
+            bench(Verdicts(verdicts) if at_once else MessageVerdict(*verdicts[0]))
         bench.now_ms += 20
-        found.append((bench(Tick()), bench.router.statistics(), bench.router.scores()))
+        found.append((bench(GossipTick()), bench.router.statistics(), bench.router.scores()))
     assert found[0] == found[1]
     assert found[0][1]["verdicts_accept"] == 2
     assert found[0][1]["faults_invalid"] == 1

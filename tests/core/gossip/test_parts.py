@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.gossip.cache import MessageCache, NearFirst, PendingMessages, Promises, SeenCache
 from p2pverify.core.gossip.dice import Dice
-from p2pverify.core.gossip.outbox import Outbox, merge
+from p2pverify.core.gossip.outbox import RpcOutbox, merge
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.types import GossipMessage, Rpc, SendRpc, message_id, records_topic
 
@@ -158,7 +158,7 @@ def test_promises_are_limited_and_balanced() -> None:
 def test_frames_keep_their_limits() -> None:
     """However much waits for a peer, each frame stays within bytes, messages and ids, and nothing is lost."""
     params = replace(PARAMS, rpc_messages_max=10)
-    outbox = Outbox(params)
+    outbox = RpcOutbox(params)
     datas = [bytes([number]) * size for number, size in enumerate([250_000] * 6 + [10] * 25)]
     for data in datas:
         outbox.message(ALICE, GossipMessage("t", data), 0)
@@ -184,7 +184,7 @@ def test_frames_keep_their_limits() -> None:
 
 def test_outbox_order_and_omissions() -> None:
     """Peers come in order of their keys; a PRUNE takes the place of a GRAFT; what a peer has is not sent."""
-    outbox = Outbox(PARAMS)
+    outbox = RpcOutbox(PARAMS)
     outbox.graft(BOB, "t", 0)
     outbox.prune(BOB, "t", 15, 0)
     outbox.subscription(ALICE, subscribe=True, topic="t", now_ms=0)
@@ -203,7 +203,7 @@ def test_outbox_order_and_omissions() -> None:
 @pytest.mark.parametrize("batch_ms", [0, 10])
 def test_equal_frames_are_one_object(batch_ms: int) -> None:
     """Peers that get the same messages get the same RPC, which can be encoded once."""
-    outbox = Outbox(replace(PARAMS, batch_ms=batch_ms))
+    outbox = RpcOutbox(replace(PARAMS, batch_ms=batch_ms))
     message = GossipMessage("t", b"0")
     assert outbox.spread(message, (ALICE, BOB, b"c" * 32), {BOB: None}, 0) == 2
     assert outbox.due_ms == batch_ms

@@ -14,7 +14,7 @@ from p2pverify.core.gossip.types import (
     GossipMessage,
     PeerConnected,
     PeerDisconnected,
-    Publish,
+    PublishMessage,
     Rpc,
     RpcMalformed,
     SendRpc,
@@ -138,7 +138,7 @@ def test_negative_is_in_no_mesh() -> None:
     assert ALICE not in bench.mesh
     assert bench.rpc(ALICE, graft=(TOPIC,)) == [SendRpc(ALICE, Rpc(prune=((TOPIC, 15),)))]
     assert (bench.stat("grafts_refused"), bench.stat("faults_misbehaviour")) == (1, 0)
-    bench(Publish(TOPIC, b"m"))
+    bench(PublishMessage(TOPIC, b"m"))
     assert bench.data_sent(ALICE) == [b"m"]
     bench.beat()
     assert bench.sent(ALICE) == [Rpc(ihave=((TOPIC, (message_id(b"m"),)),))]
@@ -152,7 +152,7 @@ def test_below_the_gossip_threshold() -> None:
     """No IHAVE goes out or is read, no IWANT is answered; own messages still go there."""
     bench = below(SCORE.gossip_threshold)
     bench.beat()
-    bench(Publish(TOPIC, b"m"))
+    bench(PublishMessage(TOPIC, b"m"))
     assert bench.data_sent(ALICE) == [b"m"]
     bench.beat()
     assert bench.sent(ALICE) == []
@@ -164,7 +164,7 @@ def test_below_the_gossip_threshold() -> None:
 def test_below_the_publish_threshold() -> None:
     """Own messages do not go there; what it sends is still read."""
     bench = below(SCORE.publish_threshold)
-    bench(Publish(TOPIC, b"m"))
+    bench(PublishMessage(TOPIC, b"m"))
     assert (bench.data_sent(ALICE), bench.data_sent(BOB)) == ([], [b"m"])
     assert bench.message(ALICE, b"still heard") != []
 
@@ -176,7 +176,7 @@ def test_below_the_graylist_threshold() -> None:
     assert bench.rpc(ALICE, iwant=(message_id(b"m"),), graft=(TOPIC,)) == []
     assert bench.stat("rpcs_graylisted") == 2
     bench(Appraise(ALICE, 0))
-    bench(Publish("other", b"mine"))
+    bench(PublishMessage("other", b"mine"))
     assert bench.data_sent(ALICE) == [b"mine"]
 
 
@@ -220,7 +220,7 @@ def test_excluded_peers_are_in_no_mesh_and_are_heard() -> None:
     assert bench.message(ALICE, b"evidence") == [Deliver(TOPIC, b"evidence", message_id(b"evidence"), ALICE)]
     bench.judge(b"evidence")
     assert (bench.data_sent(BOB), bench.data_sent(CAROL)) == ([b"evidence"], [b"evidence"])
-    bench(Publish(TOPIC, b"mine"))
+    bench(PublishMessage(TOPIC, b"mine"))
     assert bench.data_sent(ALICE) == [b"mine"]
     bench.rpc(ALICE, iwant=(message_id(b"mine"),))
     assert bench.data_sent(ALICE) == [b"mine"]

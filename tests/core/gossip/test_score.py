@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pverify.core.gossip.params import ScoreParams
-from p2pverify.core.gossip.score import COUNTER_MAX, ONE, ScoreParts, Scores, decayed, ip_group
+from p2pverify.core.gossip.score import COUNTER_MAX, ONE, PeerScores, ScoreParts, decayed, ip_group
 
 PARAMS = ScoreParams()
 ALICE, BOB = b"a" * 32, b"b" * 32
@@ -19,7 +19,7 @@ class Bench:
     """Scores with Alice on them, and a clock; each step lets decay intervals pass."""
 
     def __init__(self, params: ScoreParams = PARAMS) -> None:
-        self.scores = Scores(params)
+        self.scores = PeerScores(params)
         self.now_ms = 0
         self.scores.decay(0)
         self.scores.add(ALICE, "", 0)
@@ -131,7 +131,7 @@ def test_p5_application() -> None:
 
 def test_p6_colocation() -> None:
     """Peers beyond the threshold at one address cost all of them the square of the surplus."""
-    scores = Scores(replace(PARAMS, colocation_threshold=2))
+    scores = PeerScores(replace(PARAMS, colocation_threshold=2))
     found = []
     for number in range(5):
         scores.add(bytes([number]) * 32, f"2001:db8::{number:x}", 0)
@@ -220,7 +220,7 @@ def test_a_late_fault_is_remembered() -> None:
 
 def test_the_worst_are_remembered_longest() -> None:
     """Beyond the limit the least bad is forgotten: new faulty keys do not push out a worse one."""
-    scores = Scores(replace(PARAMS, retained_max=2))
+    scores = PeerScores(replace(PARAMS, retained_max=2))
     for key, faults in ((ALICE, 3), (BOB, 1), (b"c" * 32, 2), (b"d" * 32, 1)):
         for _ in range(faults):
             scores.delivered_invalid(key, "t")

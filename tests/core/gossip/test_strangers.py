@@ -15,17 +15,17 @@ from p2pverify.core.gossip.types import (
     Event,
     Exclude,
     GossipMessage,
+    GossipTick,
+    MessageVerdict,
     PeerConnected,
     PeerDisconnected,
-    Publish,
+    PublishMessage,
     Rpc,
     RpcMalformed,
     RpcReceived,
     SendRpc,
     Subscribe,
-    Tick,
     Unsubscribe,
-    Verdict,
     message_id,
 )
 
@@ -84,11 +84,11 @@ events: st.SearchStrategy[Any] = st.one_of(
     st.builds(RpcMalformed, peers),
     st.builds(Subscribe, st.sampled_from(["a", "b", "c"])),
     st.builds(Unsubscribe, topics),
-    st.builds(Publish, st.sampled_from(["a", "b", "c"]), st.binary(max_size=16)),
-    st.builds(Verdict, ids, verdicts),
+    st.builds(PublishMessage, st.sampled_from(["a", "b", "c"]), st.binary(max_size=16)),
+    st.builds(MessageVerdict, ids, verdicts),
     st.builds(Exclude, st.frozensets(peers, max_size=2)),
     st.builds(Appraise, peers, st.integers(-120_000, 5_000)),
-    st.just(Tick()),
+    st.just(GossipTick()),
 )
 
 
@@ -135,13 +135,13 @@ class Strangers(RuleBasedStateMachine):
     def judge(self, verdict: Any) -> None:
         """The application answers the oldest delivery."""
         if self.waiting:
-            self.feed(Verdict(self.waiting.pop(0), verdict))
+            self.feed(MessageVerdict(self.waiting.pop(0), verdict))
 
     @rule()
     def beat(self) -> None:
         """A Tick when it is due moves the next one on."""
         self.now_ms = max(self.now_ms, self.router.next_wakeup_ms())
-        self.feed(Tick())
+        self.feed(GossipTick())
         assert self.router.next_wakeup_ms() > self.now_ms
 
     @invariant()

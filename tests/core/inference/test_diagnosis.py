@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.contract.network import Across
 from p2pverify.core.inference.compare import Verdict, measure, verdict
-from p2pverify.core.inference.diagnosis import Cause, Claim, Finding, Supposition, find_cause
+from p2pverify.core.inference.diagnosis import Cause, ClaimedAnswer, Finding, Supposition, find_cause
 
 BOUNDS = Across(200_000, 500, 300_000, 1_000, 1_000_000, 10_000)
 COUNT = 64
@@ -16,9 +16,11 @@ HALF = 693_147  # surprisal of a token with a probability of one half, in micron
 CERTAIN = 1_000
 
 
-def claim(margins: dict[int, int], *, surprisal: int = HALF, temperature_milli: int = 800, count: int = COUNT) -> Claim:
+def claim(
+    margins: dict[int, int], *, surprisal: int = HALF, temperature_milli: int = 800, count: int = COUNT
+) -> ClaimedAnswer:
     """An answer of `count` tokens, ended by its length, which is off by these margins at these places."""
-    return Claim(
+    return ClaimedAnswer(
         tokens=tuple(range(count)),
         best=tuple(1_000 + place if place in margins else place for place in range(count)),
         deficits=tuple(margins.get(place, 0) for place in range(count)),
@@ -119,12 +121,12 @@ numbers = st.integers(0, 40_000_000)
 
 
 @st.composite
-def claims(draw: st.DrawFn) -> Claim:
+def claims(draw: st.DrawFn) -> ClaimedAnswer:
     count = draw(st.integers(1, 24))
     tokens, best = (draw(st.lists(st.integers(0, 3), min_size=count, max_size=count)) for _ in range(2))
     deficits = [0 if a == b else draw(numbers) for a, b in zip(tokens, best, strict=True)]
     supposed = draw(st.lists(st.lists(numbers, min_size=count, max_size=count), max_size=3))
-    return Claim(
+    return ClaimedAnswer(
         tuple(tokens),
         tuple(best),
         tuple(deficits),
@@ -140,7 +142,7 @@ def claims(draw: st.DrawFn) -> Claim:
 
 @given(claims())
 @settings(deadline=None, max_examples=300)
-def test_every_answer_has_one_cause(asked: Claim) -> None:
+def test_every_answer_has_one_cause(asked: ClaimedAnswer) -> None:
     """Whatever an engine says, there is an answer; and what is no mismatch is never called a lie."""
     found = find_cause(asked, BOUNDS)
     assert found == find_cause(asked, BOUNDS)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.inference.jobs import SHARES, WAITING_MAX, Entry, Purpose, Queue
+from p2pverify.core.inference.jobs import SHARES, WAITING_MAX, Purpose, Queue, QueuedJob
 
 LONGEST_MS = 40
 
@@ -55,7 +55,7 @@ class Engine:
         self.dropped: list[tuple[int, Job]] = []
         self.refused: list[Job] = []
         self.waiting: Counter[Purpose] = Counter()
-        self._running: Entry[Job] | None = None
+        self._running: QueuedJob[Job] | None = None
         self._free_ms = 0
 
     def play(self, jobs: list[Job]) -> None:

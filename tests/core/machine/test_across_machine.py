@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.events import REFEREE, Compute, ComputeFailed, Persist, Score
+from p2pverify.core.events import REFEREE, Compute, ComputeFailed, MeasureJob, Persist
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.audit import Audit, audit_of
 from p2pverify.core.records.duty import Duty, decode_duty
@@ -306,11 +306,11 @@ def test_members_of_other_classes_leave_a_dispute_in_class_alone() -> None:
 def test_scoring_asks_the_referee_with_the_question_as_it_was() -> None:
     """Score jobs carry prompt, temperature and sampler key of the question, and the tokens as they were claimed."""
 
-    jobs: list[Score] = []
+    jobs: list[MeasureJob] = []
 
     class Listening(World):
         def _carry_out(self, peer: Peer, effect: object) -> None:
-            if isinstance(effect, Score):
+            if isinstance(effect, MeasureJob):
                 jobs.append(effect)
             super()._carry_out(peer, effect)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.encoding.canon import encode
-from p2pverify.core.events import Score, Scored
+from p2pverify.core.events import MeasureDone, MeasureJob
 from p2pverify.core.records.audit import audit_of
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.replica.fold import Fold
@@ -25,16 +25,16 @@ class Misjudging(World):
 
     def _computed(self, peer: Peer, what: tuple[object, ...]) -> None:
         job = what[2]
-        if peer.name == CHEAT and isinstance(job, Score):
+        if peer.name == CHEAT and isinstance(job, MeasureJob):
             self._misjudge(peer, job)
         else:
             super()._computed(peer, what)
 
-    def _misjudge(self, peer: Peer, job: Score) -> None:
+    def _misjudge(self, peer: Peer, job: MeasureJob) -> None:
         peer.busy = False
         self.running.discard(peer.name)
         count = len(job.tokens)
-        self._handle(peer, Scored(job.job, (self.says,) * count, (False,) * count))
+        self._handle(peer, MeasureDone(job.job, (self.says,) * count, (False,) * count))
         self._start_jobs()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from p2pverify.core.errors import GossipReject
 from p2pverify.core.inference.question import Question
-from p2pverify.core.records.audit import Asked, Audit, audit_of
+from p2pverify.core.records.audit import AskedPeer, Audit, audit_of
 from p2pverify.core.records.duty import Duty
 from p2pverify.core.records.envelope import Kind, make_record
 from p2pverify.core.records.judge import judge
@@ -78,7 +78,7 @@ def test_a_reused_nonce_does_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
         if self.challenger != cheat:
             return honest(self)
         first.append(self.asked[0].nonce)
-        asked = tuple(Asked(a.responder, first[0], None) for a in self.asked[:1])
+        asked = tuple(AskedPeer(a.responder, first[0], None) for a in self.asked[:1])
         return honest(replace(self, asked=asked + self.asked[1:]))
 
     monkeypatch.setattr(Audit, "encode", reused)

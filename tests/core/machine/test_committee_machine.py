@@ -7,12 +7,12 @@ from p2pverify.core.events import (
     Compute,
     Computed,
     Event,
-    Fetch,
+    FetchEvidence,
+    MeasureDone,
+    MeasureJob,
     Publish,
     RecordsArrived,
     ResponseArrived,
-    Score,
-    Scored,
     Tick,
 )
 from p2pverify.core.machine import Machine
@@ -74,12 +74,12 @@ class Seat:
             case Compute() if effect.prompt_seed == slotted.slot.prompt_seed:
                 self.work["prompt"] += 1
                 return Computed(effect.job, slotted.question.prompt, (), "length", 0, 0, 0)
-            case Fetch():
+            case FetchEvidence():
                 self.work["fetch"] += 1
                 return ResponseArrived(effect.ask, encode_evidence(ANSWER))
-            case Score():
+            case MeasureJob():
                 self.work["score"] += 1
-                return Scored(effect.job, (3_000_000,) * COUNT, (False,) * COUNT)
+                return MeasureDone(effect.job, (3_000_000,) * COUNT, (False,) * COUNT)
             case _:
                 return None
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from p2pverify.core.events import Compute, ComputeFailed, Score
+from p2pverify.core.events import Compute, ComputeFailed, MeasureJob
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import Kind
 from tests.support.world import Peer, World, always
@@ -17,11 +17,11 @@ class Listening(World):
     """Notes the jobs as they are wanted."""
 
     def __init__(self, count: int, **changes: object) -> None:
-        self.jobs: list[tuple[int, Compute | Score]] = []
+        self.jobs: list[tuple[int, Compute | MeasureJob]] = []
         super().__init__(count, **changes)  # type: ignore[arg-type]
 
     def _carry_out(self, peer: Peer, effect: object) -> None:
-        if isinstance(effect, Compute | Score):
+        if isinstance(effect, Compute | MeasureJob):
             self.jobs.append((self.now, effect))
         super()._carry_out(peer, effect)
 
@@ -57,7 +57,7 @@ class Dropping(World):
         super().__init__(count, **changes)  # type: ignore[arg-type]
 
     def _carry_out(self, peer: Peer, effect: object) -> None:
-        if isinstance(effect, Compute | Score) and self.chance.random() < self.share:
+        if isinstance(effect, Compute | MeasureJob) and self.chance.random() < self.share:
             self.dropped[effect.purpose] += 1
             self.post(0, peer.name, ComputeFailed(effect.job, "too late", is_dropped=True))
             return

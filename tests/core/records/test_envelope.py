@@ -14,7 +14,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.compare import TOTAL_MAX, Measure
 from p2pverify.core.inference.question import Opening, Receipt
 from p2pverify.core.records import cut, envelope, membership, vote
-from p2pverify.core.records.audit import Asked, Audit, decode_audit
+from p2pverify.core.records.audit import AskedPeer, Audit, decode_audit
 from p2pverify.core.records.conflict import Conflict, Evidence, decode_conflict
 from p2pverify.core.records.cut import HEADS_MAX, Cut, CutSignature
 from p2pverify.core.records.duty import Duty, decode_duty
@@ -166,7 +166,7 @@ def test_what_a_full_panel_says_fits() -> None:
     slots = -(-bounds["slots_milli"] // 1000)
     worst = Measure(ANSWER_TOKENS_MAX, TOTAL_MAX, 2**32 - 1, 2**32 - 1)
     receipt = Receipt(NETWORK, KEY, NETWORK, 31, NETWORK, ANSWER_TOKENS_MAX, 2**32, 2**32, 2**32, bytes(64))
-    asked = tuple(Asked(bytes([which]) * 32, bytes([which]) * 32, receipt, 2**32 - 1) for which in range(size))
+    asked = tuple(AskedPeer(bytes([which]) * 32, bytes([which]) * 32, receipt, 2**32 - 1) for which in range(size))
     audit = Audit(KEY, EPOCH_MAX, 255, NETWORK, NETWORK, 2**63 - 1, True, asked, NETWORK)
     salts = (bytes(32),) * size
     openings = tuple(Opening(slot, 31, NETWORK, salts, (worst,) * size) for slot in range(slots))

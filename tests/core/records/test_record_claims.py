@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.records.envelope import NO_PREV, Kind, decode_record, make_record
-from p2pverify.core.records.judge import Claim, peek
+from p2pverify.core.records.judge import RecordClaim, peek
 from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.records.vote import decode_commit
 
@@ -65,14 +65,14 @@ def test_an_unknown_kind_is_claimed_as_it_stands() -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
     """Whatever comes, a claim or nothing."""
-    assert peek(data) is None or isinstance(peek(data), Claim)
+    assert peek(data) is None or isinstance(peek(data), RecordClaim)
 
 
 @given(st.integers(0, len(DATA)), st.binary(max_size=12))
 def test_records_cut_and_bent(place: int, inserted: bytes) -> None:
     """Cut short or with bytes put in anywhere, a claim or nothing."""
     for data in (DATA[:place], DATA[:place] + inserted + DATA[place:], DATA[:place] + inserted):
-        assert peek(data) is None or isinstance(peek(data), Claim)
+        assert peek(data) is None or isinstance(peek(data), RecordClaim)
 
 
 def test_a_lot_costs_what_its_proof_does() -> None:

@@ -10,14 +10,14 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.replica.memo import Shared
+from p2pverify.core.replica.memo import Memo
 from tests.support.world import MANIFEST, Peer, World, always, make_network, seeds, share
 
 
 class Told(World):
     """A world that remembers what all machines did, and hands them a memo if told so."""
 
-    def __init__(self, *, shared: Shared | None) -> None:
+    def __init__(self, *, shared: Memo | None) -> None:
         self.shared = shared
         self.done: list[tuple[int, int, object]] = []
         super().__init__(6, seed=17, cores=6, slots_milli=1500, spot_check_permille=100, conviction_odds=1000)
@@ -37,7 +37,7 @@ class Told(World):
 def test_machines_with_a_memo_do_the_same() -> None:
     """Two runs of one seed, with cheaters, a crash and a late joiner: the same effects at the same times."""
     runs = []
-    for shared in (None, Shared()):
+    for shared in (None, Memo()):
         world = Told(shared=shared)
         world.peers[1].lie = always
         world.peers[2].lie = share(0.5)
@@ -66,7 +66,7 @@ def test_a_judgement_is_remembered_and_the_clock_is_not() -> None:
     author = Machine(network, seed, 0, MANIFEST, 64).key
     made = make_record(seed, author, network.id, epoch=5, seq=0, prev=NO_PREV, kind=Kind.LEAVE, payload=encode([]))
     forged = made.data.replace(made.signature, bytes(64))
-    shared = Shared()
+    shared = Memo()
     for epoch, data, reason in (
         (3, made.data, "dated in the future"),
         (4, made.data, None),
@@ -95,7 +95,7 @@ def test_a_ledger_holds_only_what_was_added_to_it() -> None:
     rest = {"network": network.id, "epoch": 0, "kind": Kind.LEAVE, "payload": encode([])}
     first = make_record(seed, author, seq=0, prev=NO_PREV, **rest)  # type: ignore[arg-type]
     second = make_record(seed, author, seq=1, prev=first.id, **rest)  # type: ignore[arg-type]
-    shared = Shared()
+    shared = Memo()
     one, two = Ledger(shared.records), Ledger(shared.records)
     assert one.add(first) == [first]
     assert one.add(second) == [first, second][1:]

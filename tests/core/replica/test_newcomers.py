@@ -9,7 +9,7 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.membership import Join
 from p2pverify.core.replica.states import NEW_AUTHORS_MAX, new_authors_max
 from p2pverify.core.state.state import Member, genesis
-from p2pverify.core.state.transition import Frame, Step, class_steps
+from p2pverify.core.state.transition import Frame, Transition, class_steps
 from tests.core.replica.test_forked_logs import Room
 from tests.support.world import make_network, seeds
 
@@ -120,7 +120,7 @@ def test_who_signed_a_branch_that_a_cut_proves_to_be_forked_is_not_convicted_for
         state.cuts = dict(cuts)
         state.members[forker] = Member(forks=frozenset(forks))
         frame = Frame({base.id: base}.get, lambda _later, _earlier: True, lambda _cuts: [])
-        return Step(network, network.id, base, state, frame, class_steps(network)).is_nested(inner, outer)
+        return Transition(network, network.id, base, state, frame, class_steps(network)).is_nested(inner, outer)
 
     assert not nested(b"inner", b"outer")
     assert nested(b"inner", b"outer", 3)

@@ -7,7 +7,7 @@ from p2pverify.core.events import Judged, Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.cut import Cut, Head
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
-from p2pverify.core.records.judge import Claim, peek
+from p2pverify.core.records.judge import RecordClaim, peek
 from p2pverify.core.records.membership import Join
 from p2pverify.core.replica import non_members
 from p2pverify.core.replica.non_members import Strangers
@@ -31,7 +31,7 @@ def _log(name: str, count: int, epoch: int = 3) -> list[Record]:
     return found
 
 
-def _claim(record: Record) -> Claim:
+def _claim(record: Record) -> RecordClaim:
     claim = peek(record.data)
     assert claim is not None
     return claim

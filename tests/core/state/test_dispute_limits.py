@@ -7,7 +7,7 @@ from p2pverify.core.inference.compare import Measures
 from p2pverify.core.records.lots import EVERYONE
 from p2pverify.core.state import disputes
 from p2pverify.core.state.state import State
-from p2pverify.core.state.transition import Frame, Step, class_steps
+from p2pverify.core.state.transition import Frame, Transition, class_steps
 from tests.support.across import BAD, CUT_EPOCH, Slotted, Story
 
 MEMBERS = "aaabbb" * 5
@@ -69,7 +69,7 @@ def test_who_could_lose_all_of_it_is_left_alone() -> None:
     accused = next(iter(first.audit.parties - {first.audit.challenger}))
     following = state.successor(bytes(32), state.epoch + 1, state.heads)
     frame = Frame(story.book.fold.state, story.book.ledger.extends, lambda _cuts: [])
-    step = Step(story.network, story.network.id, state, following, frame, class_steps(story.network))
+    step = Transition(story.network, story.network.id, state, following, frame, class_steps(story.network))
     assert accused not in disputes._saturated(step)
     up = disputes._stakes(step, first.audit)[accused]
     threshold = step.steps[step.state.members[accused].class_index].threshold

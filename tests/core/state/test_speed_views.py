@@ -8,7 +8,7 @@ import pytest
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.events import Compute, Respond, ResponseArrived, Score, Send
+from p2pverify.core.events import Compute, MeasureJob, Respond, ResponseArrived, Send
 from p2pverify.core.inference.speed import Fit
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind
@@ -48,7 +48,7 @@ class TimedWorld(World):
         else:
             super()._carry_out(peer, effect)
 
-    def _cost(self, peer: Peer, job: Compute | Score) -> int:
+    def _cost(self, peer: Peer, job: Compute | MeasureJob) -> int:
         cost = super()._cost(peer, job)
         if peer.name == SLOW:
             return 3 * cost

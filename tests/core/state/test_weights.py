@@ -9,7 +9,7 @@ from p2pverify.core.encoding.canon import digest
 from p2pverify.core.records.cut import HEADS_MAX, Head
 from p2pverify.core.state.duties import credit
 from p2pverify.core.state.state import Contact, Member, State, genesis
-from p2pverify.core.state.transition import Frame, Step, class_steps
+from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.weights import ADMIT, WEIGHTED_MAX, update
 from tests.support.world import make_network, seeds
 
@@ -40,7 +40,7 @@ def admitted(state: State) -> bool:
         return True
 
     frame = Frame(lambda _cut: None, contains, lambda _cuts: [])
-    update(Step(NETWORK, NETWORK.id, base, state, frame, class_steps(NETWORK)))
+    update(Transition(NETWORK, NETWORK.id, base, state, frame, class_steps(NETWORK)))
     return state.members[NEWCOMER].weight == 1
 
 

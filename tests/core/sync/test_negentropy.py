@@ -21,7 +21,7 @@ from p2pverify.core.sync.negentropy import (
     MESSAGE_BYTES_MIN,
     RANGES_MAX,
     Initiator,
-    Responder,
+    RangeResponder,
     read_ranges,
 )
 
@@ -50,7 +50,7 @@ def reconcile(
     ours: RecordIndex, theirs: RecordIndex, limit: int = MESSAGE_BYTES_MAX
 ) -> tuple[list[bytes], list[bytes], list[bytes]]:
     """A whole session: its messages, and what we have and need."""
-    initiator, responder = Initiator(ours, bytes_max=limit), Responder(theirs, bytes_max=limit)
+    initiator, responder = Initiator(ours, bytes_max=limit), RangeResponder(theirs, bytes_max=limit)
     messages: list[bytes] = []
     have: list[bytes] = []
     need: list[bytes] = []
@@ -83,7 +83,7 @@ def test_sessions_of_the_reference(case):
     speaks = {side: by[side] == "ours" or not limits[side] for side in by}
     bounds = {side: limits[side] or UNLIMITED for side in by}
     initiator = Initiator(described(case["input"]["ours"]), bytes_max=bounds["initiator"])
-    responder = Responder(described(case["input"]["theirs"]), bytes_max=bounds["responder"])
+    responder = RangeResponder(described(case["input"]["theirs"]), bytes_max=bounds["responder"])
     said = [bytes.fromhex(message) for message in case["expect"]["messages"]]
     have: list[str] = []
     need: list[str] = []
@@ -112,7 +112,7 @@ INVALID = json.loads((VECTORS / "invalid.json").read_text(encoding="utf-8"))
 def test_malformed_messages(case):
     """Both sides refuse a message for the reason that the vector names."""
     message = bytes.fromhex(case["input"]["message"])
-    for read in (Responder(index_of(range(9), 3)).answer, Initiator(index_of(range(9), 3)).reconcile):
+    for read in (RangeResponder(index_of(range(9), 3)).answer, Initiator(index_of(range(9), 3)).reconcile):
         with pytest.raises(DecodeError) as caught:
             read(message)
         assert caught.value.reason == case["reason"]
@@ -187,7 +187,7 @@ def test_ids_come_in_the_order_of_epochs():
 def test_a_set_that_grows_during_the_session():
     """Records that arrive between two messages confuse nobody: what was missing at the start is known at the end."""
     ours, theirs = index_of(range(0, 3_000, 2), 10), index_of(range(3_000), 10)
-    initiator, responder = Initiator(ours), Responder(theirs)
+    initiator, responder = Initiator(ours), RangeResponder(theirs)
     need: set[bytes] = set()
     message: bytes | None = initiator.initiate()
     late = iter(range(3_000, 4_000))
@@ -208,7 +208,7 @@ def test_any_bytes_are_answered_or_refused(data):
     """Both sides answer or raise RemoteProtocolError, with and without the version byte in front."""
     for message in (data, b"\x61" + data):
         with suppress(RemoteProtocolError):
-            assert Responder(index_of(range(50), 3)).answer(message)[0] == 0x61
+            assert RangeResponder(index_of(range(50), 3)).answer(message)[0] == 0x61
         with suppress(RemoteProtocolError):
             Initiator(index_of(range(50), 3)).reconcile(message)
 
@@ -222,14 +222,14 @@ def test_damaged_messages_are_answered_or_refused(data):
     message[at] ^= data.draw(st.integers(0, 255))
     for damaged in (bytes(message), bytes(message[:at])):
         with suppress(RemoteProtocolError):
-            Responder(index_of(range(50), 10)).answer(damaged)
+            RangeResponder(index_of(range(50), 10)).answer(damaged)
         with suppress(RemoteProtocolError):
             Initiator(index_of(range(50), 10)).reconcile(damaged)
 
 
 def test_another_version_is_answered_with_ours():
     """The responder names its version; the initiator gives up."""
-    assert Responder(index_of(range(9), 3)).answer(b"\x62anything") == b"\x61"
+    assert RangeResponder(index_of(range(9), 3)).answer(b"\x62anything") == b"\x61"
     with pytest.raises(RemoteProtocolError, match="version 2 is not spoken"):
         Initiator(index_of(range(9), 3)).reconcile(b"\x62")
 
@@ -250,5 +250,5 @@ def test_messages_have_a_bounded_number_of_ranges():
 def test_empty_lists_cannot_swell_an_answer():
     """An answer stays within its limit although every range asks for ids."""
     query = b"\x61" + b"\x01\x00\x02\x00" * RANGES_MAX
-    assert len(Responder(index_of(range(900), 1)).answer(query)) <= MESSAGE_BYTES_MAX
-    assert len(Responder(index_of(range(900), 1), bytes_max=MESSAGE_BYTES_MIN).answer(query)) <= MESSAGE_BYTES_MIN
+    assert len(RangeResponder(index_of(range(900), 1)).answer(query)) <= MESSAGE_BYTES_MAX
+    assert len(RangeResponder(index_of(range(900), 1), bytes_max=MESSAGE_BYTES_MIN).answer(query)) <= MESSAGE_BYTES_MIN

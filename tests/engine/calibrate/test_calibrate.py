@@ -19,7 +19,7 @@ from p2pverify.engine.calibrate import (
     HELD_OUT,
     SAMPLES_MIN,
     Found,
-    Shape,
+    QuestionShape,
     calibrate,
     fit,
     lower_bound_ppm,
@@ -32,7 +32,7 @@ from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.toy import PATH, REFEREE, REFEREE_PATH, ToyEngine
 
-SHAPE = Shape(prompt_tokens=8, answer_tokens=40)
+SHAPE = QuestionShape(prompt_tokens=8, answer_tokens=40)
 COUNT = 60
 JUDGE = ToyEngine(path=REFEREE_PATH, engine=REFEREE)
 
@@ -141,7 +141,7 @@ def test_a_path_that_does_not_open_says_why() -> None:
 
 def test_another_process_gives_the_same_answers(llama: LlamaEngine) -> None:
     """A path's producer is the same engine elsewhere: tokens and logits to the bit, in the order of the questions."""
-    shape = Shape(prompt_tokens=6, answer_tokens=6)
+    shape = QuestionShape(prompt_tokens=6, answer_tokens=6)
     questions = [pose(llama, CALIBRATION, 0, number, shape) for number in range(3)]
     with Producer(partial(open_path, "wheel")) as producer:
         assert producer.info == llama.info

@@ -7,7 +7,7 @@ import pytest
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
-from p2pverify.engine.ask import Asked
+from p2pverify.engine.ask import Ask
 from p2pverify.engine.cheats import make_cheat
 from p2pverify.engine.cheats.chat import frame, system_turn
 from p2pverify.engine.cheats.models import served_by
@@ -85,7 +85,7 @@ def test_another_tokenizers_answers_go_over_as_text(llama: LlamaEngine) -> None:
     """The tokens are ours, spell what the other model said, and are as many as asked for at most."""
     other = ToyEngine()
     prompt = llama.encode_chat("why is the sky blue")
-    told = served_by(llama, other)(Asked(prompt, 10, 800, KEY))
+    told = served_by(llama, other)(Ask(prompt, 10, 800, KEY))
     own = other.answer(other.encode_chat("why is the sky blue"), tokens_max=10, temperature_milli=800, sampler_key=KEY)
     assert told.tokens
     assert other.decode(own.tokens).startswith(llama.decode(told.tokens))

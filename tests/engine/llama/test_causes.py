@@ -6,13 +6,13 @@ import pytest
 
 from p2pverify.core.contract.network import Across
 from p2pverify.core.inference.diagnosis import Cause, Finding, find_cause
-from p2pverify.engine.calibrate import HELD_OUT, Posed, Shape, pose
+from p2pverify.engine.calibrate import HELD_OUT, Posed, QuestionShape, pose
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.node.ports import Generated
 from tests.support.claims import claim_of
 
 BOUNDS = Across(200_000, 500, 300_000, 1_000, 1_100_000, 10_000)
-SHAPE = Shape(prompt_tokens=16, answer_tokens=32, greedy_percent=0)
+SHAPE = QuestionShape(prompt_tokens=16, answer_tokens=32, greedy_percent=0)
 HOT = 1_200
 
 

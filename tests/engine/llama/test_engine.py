@@ -14,7 +14,7 @@ from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.gguf import chat_template, weights
 from p2pverify.engine.gguf.quantise import requantise
 from p2pverify.engine.llama import bindings
-from p2pverify.engine.llama.bindings import Context
+from p2pverify.engine.llama.bindings import LlamaContext
 from p2pverify.engine.llama.engine import LlamaEngine, numeric_path
 from p2pverify.engine.registry import open_engine
 from p2pverify.node.ports import Engine, Generated
@@ -71,7 +71,7 @@ def test_template_digest(llama: LlamaEngine) -> None:
     assert llama.encode_chat("Hi")[-6:] == (2, 198, 1, 520, 9531, 198)
 
 
-def last_row(context: Context, tokens: Sequence[int]) -> NDArray[np.float32]:
+def last_row(context: LlamaContext, tokens: Sequence[int]) -> NDArray[np.float32]:
     (row,) = context.evaluate_from(tokens, len(tokens) - 1)
     return row
 

@@ -7,7 +7,7 @@ from p2pverify.core.limits import Rate
 from p2pverify.net.border import connection_limits, host
 from p2pverify.net.border.connection_limits import HalfOpen, group_of
 from p2pverify.net.protocols import read_rate
-from p2pverify.net.protocols.read_rate import Pace
+from p2pverify.net.protocols.read_rate import ReadRate
 from p2pverify.node.endpoints.address import parse_address
 from tests.net.real_peers import call, join, stranger
 
@@ -74,7 +74,7 @@ async def test_a_neighbour_is_read_at_a_pace(autojump_clock, monkeypatch):
     """Its burst at once, and then so many frames and bytes a second, whichever is less."""
     monkeypatch.setattr(read_rate, "FRAMES", Rate(per_second=10, burst=20))
     monkeypatch.setattr(read_rate, "BYTES", Rate(per_second=1000, burst=5000))
-    small, large = Pace(), Pace()
+    small, large = ReadRate(), ReadRate()
     began = trio.current_time()
     assert [await small.keep(1) for _ in range(21)] == [True] * 20 + [False]
     assert trio.current_time() - began == pytest.approx(0.1, abs=0.01)

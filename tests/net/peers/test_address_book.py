@@ -3,7 +3,7 @@
 import random
 
 from p2pverify.net.peers import address_book
-from p2pverify.net.peers.address_book import Book
+from p2pverify.net.peers.address_book import AddressBook
 from p2pverify.net.peers.signed_addresses import EXPIRY_MS, SignedAddresses
 from p2pverify.node.endpoints.address import parse_address
 
@@ -13,7 +13,7 @@ SOURCE, OTHER = b"\x0a" * 32, b"\x0b" * 32
 
 
 def _book(*bootstrap):
-    return Book(OWN, bootstrap, random.Random(1))
+    return AddressBook(OWN, bootstrap, random.Random(1))
 
 
 def _statement(peer, address, seq):

@@ -98,11 +98,11 @@ async def test_with_many_links_each_is_asked_more_rarely(nursery, autojump_clock
     async def note(_self, link):
         asked[link] += 1
 
-    monkeypatch.setattr(exchange.Peers, "_exchange", note)
+    monkeypatch.setattr(exchange.PeerExchange, "_exchange", note)
     for count in (2, exchange.LINKS_FEW, 8 * exchange.LINKS_FEW):
         links = [f"link {number} of {count}" for number in range(count)]
         host, book = SimpleNamespace(links=lambda n=links: n), SimpleNamespace(bootstrap=())
-        mesh = exchange.Peers(host, book, NETWORK, None, None, clock=int, changed=int)
+        mesh = exchange.PeerExchange(host, book, NETWORK, None, None, clock=int, changed=int)
         with trio.move_on_after(1000):
             async with trio.open_nursery() as keeping:
                 for link in links:

@@ -12,7 +12,7 @@ from p2pverify.net.peers import exchange, peer_list
 from p2pverify.net.protocols import one_shot, requests
 from p2pverify.net.protocols.one_shot import ask_peer
 from p2pverify.node.endpoints.address import parse_address
-from p2pverify.node.ports import AskFailed
+from p2pverify.node.ports import AskError
 from tests.net.real_peers import NETWORK, OTHER_NETWORK, FakeInbox, introduce, join, stranger
 
 SEED = hashlib.sha256(b"a visitor").digest()
@@ -109,6 +109,6 @@ async def test_a_peer_that_does_not_answer_has_seen_the_request(nursery):
         mallory.handle(peer_list.PROTOCOL, introduce)
         mallory.handle(requests.PROTOCOL, take)
         ask = partial(ask_peer, SEED, NETWORK, mallory.address, b"secret", before=marks.mark)
-        with pytest.raises(AskFailed, match="reset"):
+        with pytest.raises(AskError, match="reset"):
             await ask()
     assert (marks.count, taken) == (1, [b"secret"])

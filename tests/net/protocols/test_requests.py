@@ -10,7 +10,7 @@ from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.net.protocols import requests
 from p2pverify.net.protocols.requests import EVIDENCE_PROTOCOL, PROTOCOL, RequestLimits
-from p2pverify.node.ports import AskFailed
+from p2pverify.node.ports import AskError
 from tests.net.real_peers import FakeInbox, assert_answers, call, introduce, join, list_of_nobody, stranger
 
 
@@ -22,7 +22,7 @@ async def _pair(nursery, **options):
 
 
 async def _reason(peer, key, request=b"?"):
-    with pytest.raises(AskFailed) as caught:
+    with pytest.raises(AskError) as caught:
         await peer.mesh.ask(key, request)
     return caught.value.reason
 
@@ -208,7 +208,7 @@ async def _ask(nursery, peer, responder, request):
     async def ask():
         try:
             await send.send((await peer.mesh.ask(responder.key, request)).data)
-        except AskFailed as failed:
+        except AskError as failed:
             await send.send(failed.reason)
 
     nursery.start_soon(ask)
@@ -269,11 +269,11 @@ async def test_evidence_travels_beside_requests(nursery):
         alice, bob = await _pair(nursery)
         assert await bob.mesh.fetch(alice.key, b" of what?") == b"evidence of what?"
         for request, reason in ((b"malformed", "reset"), (b"q" * 257, "too-large")):
-            with pytest.raises(AskFailed) as caught:
+            with pytest.raises(AskError) as caught:
                 await bob.mesh.fetch(alice.key, request)
             assert caught.value.reason == reason
         alice.inbox.shown = bytes(8192)
-        with pytest.raises(AskFailed) as caught:
+        with pytest.raises(AskError) as caught:
             await bob.mesh.fetch(alice.key, b"more than fits")
         assert caught.value.reason == "failed"
         assert (await bob.mesh.ask(alice.key, b"still there?")).data == b"echo still there?"
@@ -296,7 +296,7 @@ async def test_evidence_is_neither_for_other_networks_nor_without_end(nursery, m
         while "busy" not in reasons:
             try:
                 await bob.mesh.fetch(alice.key, b"again")
-            except AskFailed as failed:
+            except AskError as failed:
                 reasons.add(failed.reason)
     assert reasons == {"busy"}
 

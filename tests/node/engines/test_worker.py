@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, Score, Scored
+from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.node.engines import worker as module
 from p2pverify.node.engines.worker import EngineBusy, Worker
@@ -108,8 +108,8 @@ async def test_a_prompt_is_written_and_answered_in_one_job(nursery):
     nursery.cancel_scope.cancel()
 
 
-def score_job(number: int, tokens: tuple[int, ...]) -> Score:
-    return Score(number, Purpose.AUDIT, FOREVER_MS, (5, 6), tokens, 0, bytes(32))
+def score_job(number: int, tokens: tuple[int, ...]) -> MeasureJob:
+    return MeasureJob(number, Purpose.AUDIT, FOREVER_MS, (5, 6), tokens, 0, bytes(32))
 
 
 async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
@@ -133,7 +133,7 @@ async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
     prompt, scored = found[2], found[3]
     assert isinstance(prompt, Computed)
     assert prompt.prompt == referee.write_prompt(b"s" * 16, 5)
-    assert isinstance(scored, Scored)
+    assert isinstance(scored, MeasureDone)
     best = referee.answer((5, 6), tokens_max=3, temperature_milli=0, sampler_key=bytes(32)).tokens
     assert scored.deficits == tuple(abs(token - want) for token, want in zip((1, 2, 3), best, strict=True))
     assert scored.ends == (False,) * 3
@@ -146,7 +146,7 @@ async def test_foreign_tokens_are_no_failure_of_the_referee(nursery):
     worker = Worker(FakeEngine(), lambda: referee)
     worker.submit_nowait(score_job(1, (1, referee.info.vocab_tokens)))
     worker.submit_nowait(score_job(2, (1, 2)))
-    assert await done(worker, nursery, 2) == [Scored(1, (), ()), Scored(2, *_margins(referee))]
+    assert await done(worker, nursery, 2) == [MeasureDone(1, (), ()), MeasureDone(2, *_margins(referee))]
     assert referee.jobs.count("score 5") == 2  # the second job's, and this test's own
     nursery.cancel_scope.cancel()
 

@@ -8,12 +8,12 @@ import pytest
 import trio
 
 from p2pverify.core.encoding.peerid import peer_id
-from p2pverify.core.events import REFEREE, Compute, Computed, Score, Scored
+from p2pverify.core.events import REFEREE, Compute, Computed, MeasureDone, MeasureJob
 from p2pverify.core.roles.evidence import decode_evidence_request
 from p2pverify.engine.toy import PATH, REFEREE_PATH, VOCAB_TOKENS, ToyEngine
 from p2pverify.engine.toy import REFEREE as REFEREE_ID
 from p2pverify.node.driver import Driver
-from p2pverify.node.ports import AskFailed, UnknownAudit
+from p2pverify.node.ports import AskError, UnknownAudit
 from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.overview import NodeReports
 from tests.node.fakes import FakeJournal, FakeNetwork
@@ -54,7 +54,7 @@ class ToyWorld(World):
 
     def _computed(self, peer: Peer, what: tuple[object, ...]) -> None:
         job = what[2]
-        if not isinstance(job, Score):
+        if not isinstance(job, MeasureJob):
             super()._computed(peer, what)
             return
         peer.busy = False
@@ -63,13 +63,13 @@ class ToyWorld(World):
             self._handle(peer, self._score(job))
         self._start_jobs()
 
-    def _score(self, job: Score) -> Scored:
+    def _score(self, job: MeasureJob) -> MeasureDone:
         if any(token >= VOCAB_TOKENS for token in job.tokens):
-            return Scored(job.job, (), ())  # as the node's worker says it
+            return MeasureDone(job.job, (), ())  # as the node's worker says it
         found = referee().score(
             job.prompt, job.tokens, temperature_milli=job.temperature_milli, sampler_key=job.sampler_key
         )
-        return Scored(job.job, found.deficits, found.ends)
+        return MeasureDone(job.job, found.deficits, found.ends)
 
 
 class BabblingWorld(ToyWorld):
@@ -92,7 +92,7 @@ async def node(world: World, name: int = 0, *, withholds: bool = False) -> Async
 
     def reply(peer: bytes, request: bytes) -> bytes | Exception:
         decode_evidence_request(request)
-        return AskFailed("unreachable") if withholds else world.by_key[peer].machine.evidence(request)
+        return AskError("unreachable") if withholds else world.by_key[peer].machine.evidence(request)
 
     network = FakeNetwork(reply=reply)
     journal = FakeJournal()

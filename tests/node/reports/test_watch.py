@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from p2pverify.node.reports.readiness import Node, Pace, unready
-from p2pverify.node.reports.watch import Watch
+from p2pverify.node.reports.readiness import JobPace, Node, unready
+from p2pverify.node.reports.watch import CutWatch
 from tests.node.fakes import FakeJournal
 
 
@@ -19,7 +19,7 @@ def said(caplog):
 async def test_a_stop_and_its_end_are_each_said_once(stage, said):
     """Nothing while cuts come; one warning with figures once three epochs bring none; one line when they come again."""
     params = stage.world.network.params
-    watch = Watch(Node(stage.driver, stage.network, FakeJournal()))
+    watch = CutWatch(Node(stage.driver, stage.network, FakeJournal()))
     before = stage.world.peers[0].machine.fold.latest.epoch
     for _ in range(16):
         stage.now += params.epoch_ms // 4
@@ -41,7 +41,7 @@ async def test_a_node_that_starts_late_has_time_to_catch_up(stage, said):
     """An old newest cut at the start is no news until three epochs of the node's own have brought none."""
     params = stage.world.network.params
     stage.now += 100 * params.epoch_ms
-    watch = Watch(Node(stage.driver, stage.network, FakeJournal()))
+    watch = CutWatch(Node(stage.driver, stage.network, FakeJournal()))
     for _ in range(12):
         watch.look()
         stage.now += params.epoch_ms // 4
@@ -63,7 +63,7 @@ def figures(*, done=0, late=0, dropped=0, waiting=0, oldest_ms=0):
 
 def test_the_pace_is_that_of_the_newest_epochs():
     """Late and dropped jobs count against those in time, for three epochs and no longer."""
-    pace = Pace()
+    pace = JobPace()
     pace.look(5, figures(done=100, late=40, dropped=10))
     assert (pace.in_time, pace.late) == (0, 0)
     pace.look(5, figures(done=110, late=44, dropped=11))
@@ -77,7 +77,7 @@ def test_the_pace_is_that_of_the_newest_epochs():
 async def test_an_engine_that_is_behind_is_a_reason(stage, monkeypatch):
     """Half of the jobs late, or one that waits for longer than an epoch; neither when it is less."""
     node = Node(stage.driver, stage.network, FakeJournal())
-    watch = Watch(node)
+    watch = CutWatch(node)
     now = [figures()]
     monkeypatch.setattr(stage.driver, "engine_statistics", lambda: now[0])
     watch.look()

@@ -29,7 +29,7 @@ from p2pverify.core.contract.sortition import duty_alpha
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.encoding.vrf import prove
 from p2pverify.core.inference.question import Receipt
-from p2pverify.core.records.audit import Asked, Audit
+from p2pverify.core.records.audit import AskedPeer, Audit
 from p2pverify.core.records.duty import Duty
 from p2pverify.core.records.envelope import Kind
 
@@ -38,7 +38,7 @@ def _value(payload: bytes) -> Any:
     return decode(payload, size_max=65_536)
 
 
-def _with(audit: Audit, which: int, asked: Asked) -> Audit:
+def _with(audit: Audit, which: int, asked: AskedPeer) -> Audit:
     return replace(audit, asked=tuple(changed([*audit.asked], which, asked)))  # type: ignore[arg-type]
 
 

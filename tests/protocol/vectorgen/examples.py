@@ -21,7 +21,7 @@ from p2pverify.core.inference.question import (
     output_digest,
     salted_digest,
 )
-from p2pverify.core.records.audit import Asked, Audit, sealed_measures
+from p2pverify.core.records.audit import AskedPeer, Audit, sealed_measures
 from p2pverify.core.records.cut import Cut, CutSignature
 from p2pverify.core.records.duty import Duty
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
@@ -229,7 +229,7 @@ def audit_of(
         nonce = opening_nonce(NETWORK_ID, ALICE.key, key, EPOCH, question.id, opening, which)
         request = Request(NETWORK_ID, ALICE.key, key, question.id, nonce, EPOCH + 4)
         answer = receipt(peer, request, WRONG if peer is liar else RIGHT)
-        asked.append(Asked(key, nonce, None) if peer is silent else Asked(key, nonce, answer, 190))
+        asked.append(AskedPeer(key, nonce, None) if peer is silent else AskedPeer(key, nonce, answer, 190))
     lied = liar is not None and liar.key in targets
     shown = lied if differ is None else differ
     return Audit(ALICE.key, EPOCH, slot.index, CUT_RECORD.id, question.id, EPOCH + 4, shown, tuple(asked))

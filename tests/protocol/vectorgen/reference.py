@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from vectorgen.sets import UNLIMITED, index_of, items_of
 
-from p2pverify.core.sync.negentropy import Initiator, Responder
+from p2pverify.core.sync.negentropy import Initiator, RangeResponder
 
 TARGET = Path(__file__).parents[3] / "protocol" / "vectors" / "negentropy" / "sessions.json"
 SHIM = """
@@ -73,7 +73,7 @@ class Reference:
 def play(reference: Reference, held: dict[str, Set], by: dict[str, str], limits: dict[str, int]) -> dict[str, Any]:
     """One session to its end: every message, and what the initiator learned."""
     ours: dict[str, Any] = {}
-    for side, kind in (("initiator", Initiator), ("responder", Responder)):
+    for side, kind in (("initiator", Initiator), ("responder", RangeResponder)):
         if by[side] == "reference":
             reference.side(side, held[side], limits[side])
         else:

@@ -21,7 +21,7 @@ from p2pverify.node.journal import Kept, decode_output, decode_stored_evidence, 
 from p2pverify.store import schema
 from p2pverify.store.errors import StoreError
 from p2pverify.store.integrity.checkup import check_up
-from p2pverify.store.integrity.inspection import Inspection, Row
+from p2pverify.store.integrity.inspection import Inspection, StoredRow
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
 
@@ -143,14 +143,14 @@ def kinds(path: Path) -> list[str]:
     return [fault.kind for fault in check_up(path, NETWORK, ALICE).faults]
 
 
-def inspect(rows: list[Row], own_log: list[tuple[int, bytes]]) -> Inspection:
+def inspect(rows: list[StoredRow], own_log: list[tuple[int, bytes]]) -> Inspection:
     found = Inspection(rows, ALICE, own_log)
     for _ in found.records():
         found.take_outcome(REFUSED)
     return found
 
 
-def row(record: Record, **changes: object) -> Row:
+def row(record: Record, **changes: object) -> StoredRow:
     values: dict[str, object] = {
         "place": record.seq + 1,
         "id": record.id,
@@ -160,7 +160,7 @@ def row(record: Record, **changes: object) -> Row:
         "epoch": record.epoch,
         "data": record.data,
     }
-    return Row(**{**values, **changes})  # type: ignore[arg-type]
+    return StoredRow(**{**values, **changes})  # type: ignore[arg-type]
 
 
 @given(bit=st.integers(0, 8 * len(ALICES[2].data) - 1))

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.testnet.capacity.load import EPOCH_MS_MAX, Machine, check_memory, fit, memory_mb, need, start_ms
+from p2pverify.testnet.capacity.load import EPOCH_MS_MAX, MeasuredMachine, check_memory, fit, memory_mb, need, start_ms
 from p2pverify.testnet.cheats import parse_cheats
 from p2pverify.testnet.plan import PlanError, make_plan
 from p2pverify.testnet.scenario import PEERS_MAX, load_scenario
 
-TWO_CORES = Machine(2.0, token_s=0.011)
+TWO_CORES = MeasuredMachine(2.0, token_s=0.011)
 PRUNE4 = parse_cheats(["prune*4"])
 
 
@@ -25,7 +25,7 @@ def needed_ms(plan, machine):
 
 def test_a_machine_with_room_plays_the_scenario_as_it_is():
     """On many cores nothing is changed, also with more peers than the scenario has."""
-    large = Machine(64.0, token_s=0.011)
+    large = MeasuredMachine(64.0, token_s=0.011)
     for plan in (plan_of(), plan_of(peers=12, cheats=PRUNE4), plan_of("survival"), plan_of("toy", peers=20)):
         assert fit(plan, large) is plan
 
@@ -53,12 +53,12 @@ def test_epochs_get_as_long_as_the_machine_needs():
 def test_whatever_slows_a_machine_makes_epochs_longer(peers, token_s, slowness, others, cores):
     """Slower tokens, slower Python, busier neighbours, fewer cores, more peers."""
     plan = plan_of(peers=peers, cheats=parse_cheats(["prune"]))
-    machine = Machine(cores, token_s, slowness, others)
+    machine = MeasuredMachine(cores, token_s, slowness, others)
     worse = [
-        Machine(cores, 2 * token_s, slowness, others),
-        Machine(cores, token_s, 2 * slowness, others),
-        Machine(cores, token_s, slowness, others + 1),
-        Machine(cores / 2, token_s, slowness, others),
+        MeasuredMachine(cores, 2 * token_s, slowness, others),
+        MeasuredMachine(cores, token_s, 2 * slowness, others),
+        MeasuredMachine(cores, token_s, slowness, others + 1),
+        MeasuredMachine(cores / 2, token_s, slowness, others),
     ]
     base = needed_ms(plan, machine)
     assert all(needed_ms(plan, each) >= base for each in worse)
@@ -68,9 +68,9 @@ def test_whatever_slows_a_machine_makes_epochs_longer(peers, token_s, slowness, 
 @pytest.mark.parametrize(
     ("options", "machine"),
     [
-        ({"scenario": "toy", "peers": 64}, Machine(1.0, slowness=1.5)),
+        ({"scenario": "toy", "peers": 64}, MeasuredMachine(1.0, slowness=1.5)),
         ({"peers": 64}, TWO_CORES),
-        ({"peers": 24}, Machine(2.0, token_s=0.2)),
+        ({"peers": 24}, MeasuredMachine(2.0, token_s=0.2)),
         ({"peers": 60, "cheats": parse_cheats(["canned*20"])}, TWO_CORES),
     ],
 )
@@ -90,7 +90,7 @@ def test_what_no_epoch_can_hold_is_refused_with_figures(options, machine):
 def test_a_machine_that_is_hopeless_is_told_so():
     """No number of peers is advised where none fits."""
     with pytest.raises(PlanError, match="larger machine"):
-        fit(plan_of(), Machine(0.1, token_s=10.0))
+        fit(plan_of(), MeasuredMachine(0.1, token_s=10.0))
 
 
 @settings(deadline=None)  # plans sign, and the machine may be busy

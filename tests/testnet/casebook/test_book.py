@@ -14,7 +14,7 @@ from p2pverify.engine.cheats import KINDS as ENGINE_KINDS
 from p2pverify.engine.cheats.spec import parse_spec
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.testnet.casebook import answers, work
-from p2pverify.testnet.casebook.answers import Judged, Outcome, Subject
+from p2pverify.testnet.casebook.answers import AuditOutcome, JudgedAnswer, Subject
 from p2pverify.testnet.casebook.book import play_book
 from p2pverify.testnet.casebook.entries import NUMERIC, RATES, SIMULATED, Numeric, Simulated
 from p2pverify.testnet.casebook.plans import TOY_BOUNDS, make_plan
@@ -135,7 +135,7 @@ def test_another_numeric_path_is_a_dissent_in_class_only(small):
     found = work.judge(bench, Subject("toy/b"), work.prepare(bench)).judged
     assert any(not one.same for one in found)
     assert any(one.measure.total for one in found)
-    assert all(one.across(TOY_BOUNDS) is Outcome.AGREEMENT for one in found)
+    assert all(one.across(TOY_BOUNDS) is AuditOutcome.AGREEMENT for one in found)
 
 
 # ---------------------------------------------------------------- worlds
@@ -168,7 +168,7 @@ def test_a_liar_among_several_classes_is_convicted():
 
 def test_plays_miss_nobody_who_always_lies():
     """Seven dissents convict across classes, whatever the draw; honest answers alone never do."""
-    lies, honest = [Outcome.DISSENT], [Outcome.AGREEMENT]
+    lies, honest = [AuditOutcome.DISSENT], [AuditOutcome.AGREEMENT]
     sure = play(ACROSS, lies, honest, 1.0, seed=1, trials=20)
     assert (sure.mean, sure.missed, sure.quantile(0.5)) == (7, 0, 7)
     none = play(ACROSS, honest, honest, 1.0, seed=1, trials=5, audits_max=500)
@@ -178,16 +178,16 @@ def test_plays_miss_nobody_who_always_lies():
 def test_plays_at_a_rate_have_the_expected_mean():
     """What is measured over plays is near the exact chain's mean."""
     entry = Numeric("prune", "")
-    outcomes = [Outcome.DISSENT] * 99 + [Outcome.NOTHING], [Outcome.AGREEMENT]
+    outcomes = [AuditOutcome.DISSENT] * 99 + [AuditOutcome.NOTHING], [AuditOutcome.AGREEMENT]
     row = numeric_row(entry, "across", 0.2, outcomes, [True] * 100, ACROSS, seed=1, trials=1_500)
     assert row.expected == pytest.approx(38.1, abs=0.1)
     assert row.measured.mean == pytest.approx(row.expected, rel=0.05)
     assert (row.fate, row.found, row.unclear, row.asked) == ("convicted", 99, 1, 100)
 
 
-def judged(*margins: int) -> Judged:
+def judged(*margins: int) -> JudgedAnswer:
     """An answer with these margins."""
-    return Judged(False, False, measure(margins, [False] * len(margins), "length", len(margins)), margins)
+    return JudgedAnswer(False, False, measure(margins, [False] * len(margins), "length", len(margins)), margins)
 
 
 #: A match up to a mean square of 0.01, a mismatch above 0.02 square nats a token, or if the end is 0.05 nat off.
@@ -197,12 +197,12 @@ BOUNDS = Across(0, 10_000, 0, 20_000, 50_000, 10_000)
 def test_answers_put_together_keep_length_and_stretches():
     """New answers have the margins of old ones: where those are all small so is their sum, and ends stay."""
     small = MarginPool([judged(*[50_000] * 64), judged(*[90_000] * 16)], BOUNDS, 1)
-    assert {small.draw() for _ in range(200)} == {Outcome.AGREEMENT}
+    assert {small.draw() for _ in range(200)} == {AuditOutcome.AGREEMENT}
     large = MarginPool([judged(*[150_000] * 64)], BOUNDS, 1)
-    assert {large.draw() for _ in range(50)} == {Outcome.DISSENT}
+    assert {large.draw() for _ in range(50)} == {AuditOutcome.DISSENT}
     fine = judged(*[0] * 8)
     ended = MarginPool([replace(fine, measure=replace(fine.measure, end=60_000))], BOUNDS, 1)
-    assert ended.draw() is Outcome.DISSENT
+    assert ended.draw() is AuditOutcome.DISSENT
     mixed = MarginPool([judged(*[0] * 32, *[200_000] * 32)], BOUNDS, 1)
     assert len({mixed.draw() for _ in range(200)}) > 1
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from p2pverify.testnet.processes import api_client
-from p2pverify.testnet.processes.api_client import Audits, ReadError, fetch
+from p2pverify.testnet.processes.api_client import AuditsReading, ReadError, fetch
 
 
 def answer_once(data):
@@ -30,7 +30,7 @@ def http(body, status="200 OK"):
 def test_a_document():
     """Fields that are not needed are passed over."""
     body = b'{"schema":"p2pverify/audits/1","audits":[],"disputes":[{"status":"open","votes":1},{"status":"decided"}]}'
-    assert fetch(answer_once(http(body)), "/v1/audits", Audits).open_disputes == 1
+    assert fetch(answer_once(http(body)), "/v1/audits", AuditsReading).open_disputes == 1
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_a_document():
 def test_what_is_no_document(data):
     """Other programs, broken answers and refusals are all the same kind of error."""
     with pytest.raises(ReadError):
-        fetch(answer_once(data), "/v1/audits", Audits)
+        fetch(answer_once(data), "/v1/audits", AuditsReading)
 
 
 def test_an_answer_that_is_too_long(monkeypatch):
     """A body beyond the limit is not read to its end."""
     monkeypatch.setattr(api_client, "BODY_BYTES_MAX", 100)
     with pytest.raises(ReadError):
-        fetch(answer_once(http(b'{"disputes":[]' + b" " * 200 + b"}")), "/v1/audits", Audits)
+        fetch(answer_once(http(b'{"disputes":[]' + b" " * 200 + b"}")), "/v1/audits", AuditsReading)
 
 
 def test_nobody_there():
@@ -65,4 +65,4 @@ def test_nobody_there():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(ReadError):
-        fetch(f"http://127.0.0.1:{port}", "/v1/audits", Audits)
+        fetch(f"http://127.0.0.1:{port}", "/v1/audits", AuditsReading)

@@ -7,11 +7,11 @@ import trio
 
 from p2pverify.cli.main import main
 from p2pverify.node.files.home import Home
-from p2pverify.testnet.capacity.load import Machine
+from p2pverify.testnet.capacity.load import MeasuredMachine
 from p2pverify.testnet.processes import play
-from p2pverify.testnet.processes.api_client import Jobs
+from p2pverify.testnet.processes.api_client import JobsReading
 from p2pverify.testnet.processes.progress import Stage
-from p2pverify.testnet.processes.watch import Watch
+from p2pverify.testnet.processes.watch import TestnetWatch
 from tests.testnet.support import EPOCH_MS, cut, processes_of, status, toy_plan
 
 RUN_S = 90
@@ -25,8 +25,8 @@ def fast_plan(*cheats):
 def why_behind(tmp_path, *, epoch=5, has_cut=True, **jobs):
     """What four peers are found to lack that all say the same."""
     plan = fast_plan("prune")
-    watch = Watch(plan, lambda name: Home(tmp_path / name))
-    shown = status(*[cut(3)] * has_cut).model_copy(update={"epoch": epoch, "jobs": Jobs(**jobs)})
+    watch = TestnetWatch(plan, lambda name: Home(tmp_path / name))
+    shown = status(*[cut(3)] * has_cut).model_copy(update={"epoch": epoch, "jobs": JobsReading(**jobs)})
     watch.statuses = {peer.name: shown for peer in plan.peers}
     return play._why_behind(watch)
 
@@ -62,7 +62,7 @@ def run(plan, directory, running):
 def test_peers_that_fall_behind_start_again(tmp_path, monkeypatch):
     """In a network of its own with epochs twice as long; both times are told, and nothing of the first one is left."""
     behind = iter(["5 of 9 jobs were late"])
-    monkeypatch.setattr(play, "measure", lambda *_, **__: Machine(64.0))
+    monkeypatch.setattr(play, "measure", lambda *_, **__: MeasuredMachine(64.0))
     monkeypatch.setattr(play, "_why_behind", lambda _: next(behind, ""))
     running = []
     directory = tmp_path / "run"
@@ -93,13 +93,13 @@ def fitted(plan):
 
 def test_an_epoch_that_was_given_stays(monkeypatch):
     """Whatever the machine: who gives --epoch-ms means it."""
-    monkeypatch.setattr(play, "measure", lambda *_, **__: Machine(0.1, slowness=50.0))
+    monkeypatch.setattr(play, "measure", lambda *_, **__: MeasuredMachine(0.1, slowness=50.0))
     assert fitted(toy_plan()) == (toy_plan(), [], 0)
 
 
 def test_a_slow_machine_gets_longer_epochs(monkeypatch):
     """And the run more time for them, unless the time was given."""
-    monkeypatch.setattr(play, "measure", lambda *_, **__: Machine(1.0, slowness=5.0))
+    monkeypatch.setattr(play, "measure", lambda *_, **__: MeasuredMachine(1.0, slowness=5.0))
     plan = fast_plan("prune")
     found, told, longer = fitted(plan)
     assert found.epoch_ms > plan.epoch_ms

@@ -2,7 +2,7 @@
 
 import pytest
 
-from p2pverify.testnet.processes.api_client import Jobs
+from p2pverify.testnet.processes.api_client import JobsReading
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.verdict import jobs_of, judge, too_slow
 from tests.testnet.support import cut, score, status, toy_plan, view_at
@@ -234,7 +234,9 @@ def test_a_failed_run_says_that_the_machine_was_too_slow(plan):
 
     def summary(*jobs, standing="trusted"):
         statuses = {
-            name: status(cut(3)).model_copy(update={"jobs": Jobs(jobs_done=20, jobs_late=late, jobs_dropped=dropped)})
+            name: status(cut(3)).model_copy(
+                update={"jobs": JobsReading(jobs_done=20, jobs_late=late, jobs_dropped=dropped)}
+            )
             for name, (late, dropped) in zip((liar, a, b, c), jobs, strict=True)
         }
         shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: standing})}}

@@ -1,0 +1,86 @@
+"""The shape of the tree: folders that can be read, names that mean one thing, and imports without circles."""
+
+import ast
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "p2pverify"
+MODULES_MAX = 13
+
+#: Public classes that share a name, each with the reason why both keep it.
+SHARED_NAMES: dict[str, str] = {}
+
+
+def _modules(folder: Path = PACKAGE) -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(folder.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("top", ["p2pverify", "tests"])
+def test_no_folder_has_too_many_modules(top: str) -> None:
+    """A folder with more modules than a reader can survey wants to be two."""
+    counts = Counter(path.parent for path in (ROOT / top).rglob("*.py") if path.name != "__init__.py")
+    assert {str(folder.relative_to(ROOT)): n for folder, n in counts.items() if n > MODULES_MAX} == {}
+
+
+def test_every_folder_says_what_it_holds() -> None:
+    """Each package of the program begins with a docstring."""
+    assert [name for name, tree in _modules() if not ast.get_docstring(tree)] == []
+
+
+def test_public_classes_have_names_of_their_own() -> None:
+    """Two classes of one name are told apart by nobody, unless there is a reason beside them."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for module, tree in _modules():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(module)
+    twice = {name: modules for name, modules in found.items() if len(modules) > 1}
+    assert {name: modules for name, modules in twice.items() if name not in SHARED_NAMES} == {}
+    assert SHARED_NAMES.keys() <= twice.keys()
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Neither at run time nor for type checkers alone."""
+    trees = dict(_modules())
+    graph = {name: sorted(_imports(tree, trees.keys()) - {name}) for name, tree in trees.items()}
+    done: set[str] = set()
+    for start in sorted(graph):
+        circle = _circle(start, graph, done)
+        assert circle is None, " -> ".join(circle or ())
+
+
+def _imports(tree: ast.Module, known: Iterator[str] | set[str]) -> set[str]:
+    """The modules of the package that a module imports, wherever the import stands."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {
+                f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in known else node.module for a in node.names
+            }
+        elif isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+    return found & set(known)
+
+
+def _circle(start: str, graph: dict[str, list[str]], done: set[str]) -> list[str] | None:
+    """A way from a module back to itself that begins at `start`, or None."""
+    path: list[str] = []
+    todo = [(start, False)]
+    while todo:
+        module, leaving = todo.pop()
+        if leaving:
+            path.pop()
+            done.add(module)
+        elif module in path:
+            return [*path[path.index(module) :], module]
+        elif module not in done:
+            path.append(module)
+            todo.append((module, True))
+            todo += [(other, False) for other in graph[module]]
+    return None
