@@ -58,7 +58,7 @@ class Machine:
     many tokens it knows (None: any), `hardware` what it claims to run on (see `speed`). A peer that left joins
     again only if it shall `rejoin`.
 
-    `shared` is the memo of all machines of this process and network; the effects are the same without.
+    `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
 
     #: What its parts share. Simulated peers that sign other things than an honest one have a type of their own.
@@ -75,9 +75,9 @@ class Machine:
         vocab_tokens: int | None = None,
         hardware: str = "",
         rejoin: bool = False,
-        shared: Memo | None = None,
+        memo: Memo | None = None,
     ) -> None:
-        self._context = context = self.context_type(network, seed, class_index, shared)
+        self._context = context = self.context_type(network, seed, class_index, memo)
         self.responder = Responder(context, context_tokens, vocab_tokens)
         self.challenger = Challenger(context)
         self._voter = Voter(context, self.challenger, self.responder)
@@ -141,7 +141,7 @@ class Machine:
 
         taken = 0
         rules = Rules(self.network, self._context.network_id, FAR_FUTURE)
-        judge_one = judge if self._context.shared is None else self._context.shared.judge
+        judge_one = judge if self._context.memo is None else self._context.memo.judge
         for _, record, added in take_records(self.fold, rules, records, refused, judge_one):
             if on_outcome is not None:
                 on_outcome(record)
@@ -217,7 +217,7 @@ class Machine:
         context = self._context
         rules, ledger, fold = self._rules_at(now_ms), context.ledger, context.fold
         cutter, accuser = self._cutter, self._accuser
-        judge_one = judge if context.shared is None else context.shared.judge
+        judge_one = judge if context.memo is None else context.memo.judge
         taken: list[Record] = []
         reasons: list[str] = []
         refused: list[int] = []

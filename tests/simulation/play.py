@@ -26,12 +26,12 @@ def main() -> None:
         world.play()
         statistics = [peer.router.statistics() for peer in world.peers]
         share = len(world.peers) * world.plan.epochs
-        newest = world.oracles.newest
+        newest = world.invariants.newest
         found = {
             "seed": seed,
             "command": world.plan.command,
             "trace": world.trace.digest.hex(),
-            "broken": world.oracles.faults,
+            "broken": world.invariants.faults,
             "cuts": 0 if newest is None else newest.index,
             "records": len(world.honest[0].actor.machine.context.ledger),
             "convicted": sorted(

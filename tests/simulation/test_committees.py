@@ -40,7 +40,7 @@ def test_committees_decide_for_a_large_electorate() -> None:
     But a dispute costs half as many answers, or fewer, unless the other liar sits in the committee.
     """
     world = play()
-    assert world.oracles.faults == []
+    assert world.invariants.faults == []
     state: State = world.honest[0].actor.machine.fold.latest
     liars = {identity.key for identity in world.identities if identity.actor is not None}
     assert {peer for peer, member in state.members.items() if member.dissents} == liars

@@ -15,7 +15,7 @@ COPIERS = {"lazy-voter", "lazy-challenger"}
 
 
 def test_all_promises_hold_in_fifty_mixed_networks(fifty_networks: list[Run]) -> None:
-    """The oracles find nothing, nobody is convicted who may not be, and cheaters are found."""
+    """The invariants find nothing, nobody is convicted who may not be, and cheaters are found."""
     found = [result for run in fifty_networks for result in run.results()]
     results = sorted(found, key=lambda result: result["seed"])
     assert tuple(result["seed"] for result in results) == SEEDS

@@ -39,7 +39,7 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.inference.jobs import Queue
 from p2pverify.core.machine import Machine
-from p2pverify.testnet.world.engine import ACROSS, as_path, logits_of, score
+from p2pverify.testnet.world.peer.engine import ACROSS, as_path, logits_of, score
 from tests.support.costs import Costs
 
 SYNC_PAGE = 512

@@ -34,8 +34,8 @@ from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.state import Member, State
 from p2pverify.core.state.view import view_root
 from p2pverify.node.messages import decode_batch
-from p2pverify.testnet.world.actor import Actor, ActorArgs, Connect, Gang, PublishTo, RawRpc
 from p2pverify.testnet.world.liars.registry import make_actor
+from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, Connect, Gang, PublishTo, RawRpc
 from tests.support.world import MANIFEST, make_network, seeds, tokens_of
 
 JOB_MS = 60

@@ -40,8 +40,8 @@ class _Pending:
 class Fold(States):
     """The states over one ledger, and which of them are certified."""
 
-    def __init__(self, network: Network, ledger: Ledger, shared: Memo | None = None) -> None:
-        super().__init__(network, ledger, shared)
+    def __init__(self, network: Network, ledger: Ledger, memo: Memo | None = None) -> None:
+        super().__init__(network, ledger, memo)
         #: Whether records came with which `settle` may find something to certify.
         self.is_unsettled = False
         self._pending: dict[bytes, _Pending] = {}

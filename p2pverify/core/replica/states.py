@@ -41,13 +41,13 @@ class _NeedsOthers(Exception):
 class States:
     """States by cut id over one ledger. `latest` is the newest certified one: its path is remembered before others."""
 
-    def __init__(self, network: Network, ledger: Ledger, shared: Memo | None = None) -> None:
+    def __init__(self, network: Network, ledger: Ledger, memo: Memo | None = None) -> None:
         self.network = network
         self.network_id = network.id
         self.ledger = ledger
         self.genesis = genesis(network)
         self.latest = self.genesis
-        self._shared = shared
+        self._memo = memo
         self._states: dict[bytes, State] = {self.network_id: self.genesis}  # the one used last is the last
         self._faults: dict[bytes, str] = {}
         self._convictions: dict[bytes, Convictions] = {}
@@ -91,11 +91,11 @@ class States:
 
     def _find(self, cut_id: bytes) -> None:
         """Compute the state at a cut whose base was looked at and whose records are all here."""
-        known = None if self._shared is None else self._shared.state(cut_id)
+        known = None if self._memo is None else self._memo.state(cut_id)
         if known is None:
             known = self._compute(cut_id)
-            if self._shared is not None:
-                self._shared.keep_state(cut_id, *known)
+            if self._memo is not None:
+                self._memo.keep_state(cut_id, *known)
         state, fault = known
         if state is not None:
             self._states[cut_id] = state
@@ -217,11 +217,11 @@ class States:
         latest = self.latest
         moved = tuple(self.ledger.moved(latest.heads))
         what = (latest.id, max(epoch, latest.epoch), moved)
-        state = None if self._shared is None else self._shared.provisional(what)
+        state = None if self._memo is None else self._memo.provisional(what)
         if state is None:
             state = self._resolved(lambda: self._advance(latest, moved, bytes(32), what[1], latest.beacon))
-            if self._shared is not None:
-                self._shared.keep_provisional(what, state)
+            if self._memo is not None:
+                self._memo.keep_provisional(what, state)
         return state
 
 

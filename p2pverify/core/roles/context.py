@@ -40,7 +40,7 @@ OWN_RECORDS_PER_EPOCH_MAX = 2048
 class Context:
     """Shared by the parts of one machine; not for use outside of it."""
 
-    def __init__(self, network: Network, seed: bytes, class_index: int, shared: Memo | None = None) -> None:
+    def __init__(self, network: Network, seed: bytes, class_index: int, memo: Memo | None = None) -> None:
         self.network = network
         self.params = network.params
         self.network_id = network.id
@@ -49,9 +49,9 @@ class Context:
         self.vrf_seed = vrf.derive_seed(seed)
         self.vrf_key = vrf.public_key(self.vrf_seed)
         self.class_index = class_index
-        self.shared = shared
-        self.ledger = Ledger() if shared is None else Ledger(shared.records)
-        self.fold = Fold(network, self.ledger, shared)
+        self.memo = memo
+        self.ledger = Ledger() if memo is None else Ledger(memo.records)
+        self.fold = Fold(network, self.ledger, memo)
         self.effects: list[Effect] = []
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed before: peers of the simulated world join late

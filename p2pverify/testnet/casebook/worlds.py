@@ -1,4 +1,4 @@
-"""Plays the book's many-peer cheats in the simulated world, each alone among honest peers, with the usual oracles."""
+"""Plays the many-peer cheats of the book in the simulated world: each alone among honest peers."""
 
 from dataclasses import dataclass
 
@@ -100,14 +100,14 @@ def play_world(entry: Simulated, seed: int) -> Played:
         observer = world.honest[0].actor.machine
         if epoch == entry.onset_epoch:
             before.update((key, member.audits) for key in keys if (member := observer.fold.latest.members.get(key)))
-        state = observer.provisional(world.clock_ms) if entry.is_blocking else observer.fold.latest
+        state = observer.provisional(world.simulation.clock_ms) if entry.is_blocking else observer.fold.latest
         epochs_over += _convicted(state, keys) == len(keys)
         return entry.is_crowd and epochs_over > CROWD_EPOCHS
 
     world.play(is_over)
     observer = world.honest[0].actor.machine
     final = observer.fold.latest
-    provisional = observer.provisional(world.clock_ms)
+    provisional = observer.provisional(world.simulation.clock_ms)
     rule = FATES[entry.kind]
     honest = [peer.key for peer in world.honest]
     members = [final.members.get(key) for key in keys]
@@ -117,13 +117,13 @@ def play_world(entry: Simulated, seed: int) -> Played:
         _convicted(final, keys),
         _convicted(provisional, keys),
         _slow(world, final, keys) if rule.fate == "inconsistent" else sum(shows(rule, member) for member in members),
-        len(world.oracles.missed()),
+        len(world.invariants.missed()),
         tuple(
             sorted(m.convicted_after - before[k] for k, m in zip(keys, members, strict=True) if m and m.is_convicted)
         ),
         _convicted(final, honest) + _convicted(provisional, honest),
         final.index,
-        tuple(world.oracles.faults),
+        tuple(world.invariants.faults),
     )
 
 

@@ -4,22 +4,35 @@ The sessions are those of `sync.session`, with their bytes. One at a time goes o
 answers in time.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.events import RecordsArrived, Synced
+from p2pverify.core.events import Event, RecordsArrived, Synced
+from p2pverify.core.sync.server import Sync
 from p2pverify.core.sync.session import SyncSession
 from p2pverify.testnet.world import items
-
-if TYPE_CHECKING:
-    from p2pverify.testnet.world.peer import Peer
-    from p2pverify.testnet.world.world import World
+from p2pverify.testnet.world.links import End, Links
+from p2pverify.testnet.world.peer.actor import Actor
+from p2pverify.testnet.world.simulation import Simulation
 
 #: Rounds after which an answer that did not come is no longer waited for.
 PATIENCE_ROUNDS = 3
 #: Members with weight that a silent peer dials in a round.
 SEEK_AT_ONCE = 4
+
+
+class SyncingPeer(End, Protocol):
+    """A peer that holds records and takes events. `sync_turn` counts its rounds."""
+
+    actor: Actor
+    sync: Sync
+    sync_turn: int
+
+    def feed(self, event: Event) -> object:
+        """Give it an event."""
+        ...
 
 
 @dataclass(slots=True)
@@ -32,23 +45,25 @@ class _Round:
 
 
 class Catchup:
-    """The sessions of all peers."""
+    """The sessions of all peers. `dial` connects a peer with the one of a key."""
 
-    def __init__(self, world: "World") -> None:
-        self._world = world
+    def __init__(self, simulation: Simulation, links: Links, dial: Callable[[End, bytes], None]) -> None:
+        self._simulation = simulation
+        self._links = links
+        self._dial = dial
         self._rounds: dict[int, _Round] = {}
         self.sessions = self.frames = self.bytes = self.refused = 0
 
-    def start(self, peer: "Peer") -> None:
+    def start(self, peer: SyncingPeer) -> None:
         """Begin the rounds of a peer that was started."""
         self._rounds.pop(peer.number, None)
-        late_ms = self._world.chance.below(self._world.plan.sync_ms)
-        self._world.schedule.post(self._world.now_ms + late_ms, peer.number, (items.SYNC, peer.life))
+        late_ms = self._simulation.chance.below(self._simulation.plan.sync_ms)
+        self._simulation.post(self._simulation.now_ms + late_ms, peer.number, (items.SYNC, peer.life))
 
-    def begin(self, peer: "Peer") -> None:
+    def begin(self, peer: SyncingPeer) -> None:
         """One more round: with the next neighbour in turn, unless the last session still goes on."""
-        world = self._world
-        world.schedule.post(world.now_ms + world.plan.sync_ms, peer.number, (items.SYNC, peer.life))
+        world = self._simulation
+        world.post(world.now_ms + world.plan.sync_ms, peer.number, (items.SYNC, peer.life))
         peer.sync_turn += 1
         going = self._rounds.get(peer.number)
         if going is not None:
@@ -57,33 +72,33 @@ class Catchup:
             self._end(peer)
         lacking = [key for key in peer.actor.machine.context.silence.lacking() if key not in peer.links]
         for key in lacking[:SEEK_AT_ONCE]:
-            world.dial(peer, key)
+            self._dial(peer, key)
         if peer.links:
             keys = sorted(peer.links)
             self._open(peer, keys[peer.sync_turn % len(keys)])
 
-    def up(self, peer: "Peer", key: bytes) -> None:
+    def up(self, peer: SyncingPeer, key: bytes) -> None:
         """A new neighbour: ask it at once, as nodes do, unless a session with another goes on."""
         if peer.number not in self._rounds:
             self._open(peer, key)
 
-    def _hurry(self, peer: "Peer") -> None:
+    def _hurry(self, peer: SyncingPeer) -> None:
         """A peer that is silent asks its other neighbours at once."""
         near = [key for key in peer.actor.machine.context.silence.lacking() if key in peer.links]
         if near:
             self._open(peer, near[0])
 
-    def _open(self, peer: "Peer", key: bytes) -> None:
+    def _open(self, peer: SyncingPeer, key: bytes) -> None:
         session = peer.sync.session(key)
         self._rounds[peer.number] = _Round(key, session, peer.sync_turn)
         self.sessions += 1
         self._send(peer, key, request=session.start())
 
-    def take(self, peer: "Peer", source: "Peer", frame: tuple[bool, bytes]) -> None:
+    def take(self, peer: SyncingPeer, source: End, frame: tuple[bool, bytes]) -> None:
         """A frame that arrived: a request, or an answer to the last one."""
         is_request, data = frame
         if is_request:
-            if peer.actor.serves_sync(source.key, self._world.clock_ms):
+            if peer.actor.serves_sync(source.key, self._simulation.clock_ms):
                 try:
                     self._send(peer, source.key, answer=peer.sync.answer(data))
                 except RemoteProtocolError:
@@ -110,21 +125,23 @@ class Catchup:
                 peer.feed(Synced(source.key))
                 self._hurry(peer)
 
-    def ended(self, peer: "Peer", key: bytes) -> None:
+    def ended(self, peer: SyncingPeer, key: bytes) -> None:
         """The link to a neighbour ended."""
         going = self._rounds.get(peer.number)
         if going is not None and going.key == key:
             self._end(peer)
         peer.sync.forget(key)
 
-    def _end(self, peer: "Peer") -> None:
+    def _end(self, peer: SyncingPeer) -> None:
         self._rounds.pop(peer.number).session.release()
 
-    def _send(self, peer: "Peer", key: bytes, *, request: bytes | None = None, answer: bytes | None = None) -> None:
+    def _send(
+        self, peer: SyncingPeer, key: bytes, *, request: bytes | None = None, answer: bytes | None = None
+    ) -> None:
         link = peer.links.get(key)
         data = request if request is not None else answer
         if link is None or data is None:
             return
         self.frames += 1
         self.bytes += len(data)
-        self._world.links.send_frame(link, peer.number, (request is not None, data))
+        self._links.send_frame(link, peer.number, (request is not None, data))

@@ -3,20 +3,19 @@
 Always: certified cuts are nested, at every honest peer and between all of them; no final view convicts an honest
 peer; cuts advance while two thirds of the weight are honest and reach each other. At rest: all honest peers hold the
 same records, and the same final view. What becomes of hostile peers
-is compared with `fates`.
+is compared with `liars.expectations`.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
+from p2pverify.core.contract.network import Network
 from p2pverify.core.events import Finalised
 from p2pverify.core.state.state import State
 from p2pverify.core.state.view import view_root
 from p2pverify.testnet.world.liars.expectations import FATES, audits_until_conviction, shows
-from p2pverify.testnet.world.plan import HONEST
-
-if TYPE_CHECKING:
-    from p2pverify.testnet.world.peer import Peer
-    from p2pverify.testnet.world.world import World
+from p2pverify.testnet.world.links import Links
+from p2pverify.testnet.world.peer.peer import Peer
+from p2pverify.testnet.world.plan import HONEST, Identity
 
 #: Epochs with two thirds of the weight at hand after which a new cut must be final.
 ADVANCE_EPOCHS = 8
@@ -30,11 +29,16 @@ LIARS = frozenset(("always-wrong", "wrong", "sleeper"))
 FAULTS_MAX = 20
 
 
-class Oracles:
+class Invariants:
     """Watches a world. `faults` are sentences; none means that all promises held."""
 
-    def __init__(self, world: "World") -> None:
-        self._world = world
+    def __init__(self, network: Network, peers: Sequence[Peer], identities: Sequence[Identity], links: Links) -> None:
+        self._network = network
+        self._peers = peers
+        self._by_key: Mapping[bytes, Peer] = {peer.key: peer for peer in peers}
+        self._honest = [peer for peer in peers if peer.kind == HONEST]
+        self._identities = identities
+        self._links = links
         self.faults: list[str] = []
         self.rest_rounds_max = REST_ROUNDS_MAX
         self._chain: list[tuple[int, State]] = []  # distinct final cuts by the number of their records
@@ -52,7 +56,7 @@ class Oracles:
 
     # ------------------------------------------------------------ always
 
-    def finalised(self, peer: "Peer", effect: Finalised) -> None:
+    def finalised(self, peer: Peer, effect: Finalised) -> None:
         """A cut became final at a peer: is it nested with all others, and does it wrong nobody?"""
         if peer.kind != HONEST:
             return
@@ -70,11 +74,11 @@ class Oracles:
             if not peer.actor.machine.fold.contains(state, older):
                 self.fail(f"peer {peer.number}: final cut {_short(state.id)} does not contain {_short(before)}")
 
-    def forget(self, peer: "Peer") -> None:
+    def forget(self, peer: Peer) -> None:
         """A peer starts again, and will see old cuts become final once more."""
         self._newest.pop(peer.number, None)
 
-    def _insert(self, peer: "Peer", state: State) -> None:
+    def _insert(self, peer: Peer, state: State) -> None:
         """Nested cuts are a chain by size, so that only its neighbours there need to be compared."""
         size = sum(head[1] + 1 for head in state.heads.values())
         place = sum(1 for other, _ in self._chain if other < size)
@@ -89,7 +93,7 @@ class Oracles:
 
     def _wronged(self, state: State) -> None:
         for key, member in state.members.items():
-            peer = self._world.by_key.get(key)
+            peer = self._by_key.get(key)
             if member.is_convicted and peer is not None and peer.kind == HONEST:
                 self.fail(
                     f"honest peer {peer.number} is convicted in epoch {member.convicted_epoch}: {member.conviction}"
@@ -111,14 +115,14 @@ class Oracles:
     def _may_advance(self) -> bool:
         """Whether on one side of a partition two thirds of the weight are honest and run."""
         state = self.newest
-        members = self._world.network.founders if state is None else state.members
+        members = self._network.founders if state is None else state.members
         total, sides = 0, {0: 0, 1: 0}
         for key in members:
             weight = 1 if state is None else state.members[key].weight
             total += weight
-            peer = self._world.by_key.get(key)
+            peer = self._by_key.get(key)
             if peer is not None and peer.kind == HONEST and peer.is_up and peer.held is None:
-                sides[self._world.links.sides.get(peer.number, 0)] += weight
+                sides[self._links.sides.get(peer.number, 0)] += weight
         return 3 * max(sides.values()) >= 2 * total
 
     @property
@@ -131,8 +135,8 @@ class Oracles:
 
         Of those that begin late, once what they answered before has been counted.
         """
-        lag = self._world.network.params.duty_epochs
-        for identity in self._world.identities:
+        lag = self._network.params.duty_epochs
+        for identity in self._identities:
             onset = 0 if identity.actor is None else identity.actor.onset_epoch
             if identity.actor is not None and epoch == (onset + lag if onset else 0):
                 state = self.newest
@@ -143,14 +147,14 @@ class Oracles:
 
     def is_equal(self) -> bool:
         """Whether all honest peers hold the same records."""
-        ledgers = [peer.actor.machine.context.ledger for peer in self._world.honest]
+        ledgers = [peer.actor.machine.context.ledger for peer in self._honest]
         if len({len(ledger) for ledger in ledgers}) > 1:
             return False
-        return len({_content(peer) for peer in self._world.honest}) == 1
+        return len({_content(peer) for peer in self._honest}) == 1
 
     def at_rest(self) -> None:
         """All that must be equal once nothing happens any more."""
-        honest = self._world.honest
+        honest = self._honest
         if not self.is_equal():
             counts = sorted({len(peer.actor.machine.context.ledger) for peer in honest})
             self.fail(f"honest peers do not come to hold the same records: {counts[0]} to {counts[-1]}")
@@ -158,23 +162,23 @@ class Oracles:
         latest = {peer.actor.machine.fold.latest.id for peer in honest}
         if len(latest) > 1:
             self.fail(f"{len(latest)} different cuts are the newest final one, with the same records")
-        network = self._world.network
+        network = self._network
         roots = {view_root(network, peer.actor.machine.fold.latest) for peer in honest[:: max(1, len(honest) // 8)]}
         if len(latest) == 1 and len(roots) > 1:
             self.fail("honest peers have different views of the same cut")
 
         for number, why in sorted(self.missed().items()):
-            self.fail(f"{self._world.peers[number].kind} peer {number} {why}")
+            self.fail(f"{self._peers[number].kind} peer {number} {why}")
 
     # ------------------------------------------------------------ fates
 
     def missed(self) -> dict[int, str]:
         """Hostile peers that the network should have found out by now and did not, and what is missing."""
-        state = self._world.honest[0].actor.machine.fold.latest
-        ledger = self._world.honest[0].actor.machine.context.ledger
+        state = self._honest[0].actor.machine.fold.latest
+        ledger = self._honest[0].actor.machine.context.ledger
         forked = {record.author for record in ledger.branches()}
         found: dict[int, str] = {}
-        for identity in self._world.identities:
+        for identity in self._identities:
             if identity.actor is None or identity.number not in self._at_onset:
                 continue
             rule = FATES[identity.kind]
@@ -197,13 +201,13 @@ class Oracles:
         rate_ppm = FATES[kind].rate_ppm(scenario_ppm)
         if kind not in LIARS:
             rate_ppm //= 4
-        bound = audits_until_conviction(self._world.network, 0, rate_ppm, certainty_ppm=CERTAINTY_PPM)
+        bound = audits_until_conviction(self._network, 0, rate_ppm, certainty_ppm=CERTAINTY_PPM)
         if bound is None or audits <= bound:
             return None
         return f"is not convicted after {audits} judged answers, more than {bound}"
 
 
-def _content(peer: "Peer") -> int:
+def _content(peer: Peer) -> int:
     """A number that stands for the records of a peer: the sum of their ids, which no order changes."""
     index = peer.sync.index
     return index.total(0, len(index))

@@ -4,18 +4,32 @@ Links are connections between two peers, each dialled by one of them; gossip fra
 Requests go directly to anybody, as a node dials whom it asks. Nothing passes between the sides of a partition.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from p2pverify.core.events import FetchEvidence, Respond, Send
 from p2pverify.core.gossip.types import Rpc
 from p2pverify.testnet.world import items
-
-if TYPE_CHECKING:
-    from p2pverify.testnet.world.peer import Peer
-    from p2pverify.testnet.world.world import World
+from p2pverify.testnet.world.simulation import Simulation
 
 MILLION = 1_000_000
+
+
+class End(Protocol):
+    """A peer, as far as links know it. `links` are its own, by the key of their other end."""
+
+    number: int
+    key: bytes
+    skew_ms: int
+    is_up: bool
+    life: int
+    links: "dict[bytes, SimulatedLink]"
+
+    @property
+    def ip(self) -> str:
+        """Its address, which gossip scores by."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -23,22 +37,23 @@ class SimulatedLink:
     """A connection. `base_ms` is its latency without jitter."""
 
     number: int
-    one: "Peer"
-    two: "Peer"
+    one: End
+    two: End
     dialler: int
     base_ms: int
     is_open: bool = True
 
-    def other(self, number: int) -> "Peer":
+    def other(self, number: int) -> End:
         return self.two if number == self.one.number else self.one
 
 
 class Links:
-    """All links of a world, and the chances on them."""
+    """All links of a world, and the chances on them. `closed` is told of each link that ends."""
 
-    def __init__(self, world: "World") -> None:
-        plan = world.plan
-        self._world = world
+    def __init__(self, simulation: Simulation, closed: Callable[[SimulatedLink], None]) -> None:
+        plan = simulation.plan
+        self._simulation = simulation
+        self._closed = closed
         self._jitter = max(1, plan.jitter_ms + 1)
         self.loss_ppm = plan.loss_ppm
         self.duplicate_ppm = plan.duplicate_ppm
@@ -52,7 +67,7 @@ class Links:
         """Whether no partition stands between two peers."""
         return not self.sides or self.sides.get(one, 0) == self.sides.get(two, 0)
 
-    def open(self, dialler: "Peer", other: "Peer") -> bool:
+    def open(self, dialler: End, other: End) -> bool:
         """Connect two peers that run and are not connected; False if that cannot be."""
         if dialler is other or other.key in dialler.links or dialler.key in other.links:
             return False
@@ -60,13 +75,13 @@ class Links:
             return False
         self.opened += 1
         link = SimulatedLink(
-            self.opened, dialler, other, dialler.number, self._world.latency_ms(dialler.number, other.number)
+            self.opened, dialler, other, dialler.number, self._simulation.latency_ms(dialler.number, other.number)
         )
         # Both ends know each other from now on; their routers hear of it when the handshake is over.
         dialler.links[other.key] = other.links[dialler.key] = link
-        at_ms = self._world.now_ms + 2 * link.base_ms
+        at_ms = self._simulation.now_ms + 2 * link.base_ms
         for end in (dialler, other):
-            self._world.schedule.post(at_ms, end.number, (items.UP, link))
+            self._simulation.post(at_ms, end.number, (items.UP, link))
         return True
 
     def close(self, link: SimulatedLink, *, by: int | None = None) -> None:
@@ -76,24 +91,26 @@ class Links:
         link.is_open = False
         for end in (link.one, link.two):
             if end.number != by:
-                self._world.schedule.post(self._world.now_ms + link.base_ms, end.number, (items.DOWN, link))
-        self._world.redial(link)
+                self._simulation.post(self._simulation.now_ms + link.base_ms, end.number, (items.DOWN, link))
+        self._closed(link)
 
-    def close_all(self, peer: "Peer") -> None:
+    def close_all(self, peer: End) -> None:
         """The connections of a peer that ended."""
         for link in list(peer.links.values()):
             self.close(link, by=peer.number)
         peer.links.clear()
 
-    def split(self, sides: dict[int, int]) -> None:
-        """Let nothing pass between sides; an empty dict heals."""
+    def split(self, sides: dict[int, int], peers: Sequence[End]) -> None:
+        """Let nothing pass between sides."""
         self.sides = sides
-        if not sides:
-            return
-        for one in self._world.peers:
+        for one in peers:
             for link in list(one.links.values()):
                 if not self.may_reach(link.one.number, link.two.number):
                     self.close(link)
+
+    def heal(self) -> None:
+        """Let everything pass again."""
+        self.sides = {}
 
     # ------------------------------------------------------------ frames
 
@@ -104,9 +121,9 @@ class Links:
         """
         self.frames += 1
         receiver, source = (link.two, link.one) if sender == link.one.number else (link.one, link.two)
-        bits = self._world.chance.bits()
+        bits = self._simulation.chance.bits()
         late_ms = link.base_ms + (bits >> 48) % self._jitter
-        schedule = self._world.schedule
+        schedule = self._simulation.schedule
         if (bits & 0xFFFFFF) * MILLION >> 24 < self.loss_ppm:
             self.lost += 1
             if not rpc.subscriptions:
@@ -115,18 +132,18 @@ class Links:
         schedule.post(schedule.now_ms + late_ms, receiver.number, (items.RPC, link, source.key, rpc))
         if (bits >> 24 & 0xFFFFFF) * MILLION >> 24 < self.duplicate_ppm:
             self.duplicated += 1
-            late_ms += 1 + self._world.chance.below(2 * self._jitter)
+            late_ms += 1 + self._simulation.chance.below(2 * self._jitter)
             schedule.post(schedule.now_ms + late_ms, receiver.number, (items.RPC, link, source.key, rpc))
 
     def send_frame(self, link: SimulatedLink, sender: int, frame: Any) -> None:
         """Send something on a stream that loses nothing but ends with its link."""
-        late_ms = link.base_ms + self._world.chance.below(self._jitter)
+        late_ms = link.base_ms + self._simulation.chance.below(self._jitter)
         receiver = link.other(sender)
-        self._world.schedule.post(self._world.now_ms + late_ms, receiver.number, (items.SYNC_FRAME, link, frame))
+        self._simulation.post(self._simulation.now_ms + late_ms, receiver.number, (items.SYNC_FRAME, link, frame))
 
     def is_lost(self) -> bool:
         """Whether a message of a request is lost."""
-        return self._world.chance.below(MILLION) < self.loss_ppm
+        return self._simulation.chance.below(MILLION) < self.loss_ppm
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +158,18 @@ class _Ticket:
 class SimulatedRequests:
     """Requests in flight, and their responses."""
 
-    def __init__(self, world: "World", links: Links) -> None:
-        self._world = world
+    def __init__(self, simulation: Simulation, links: Links, by_key: Mapping[bytes, End]) -> None:
+        self._simulation = simulation
         self._links = links
+        self._by_key = by_key
         self._tickets: dict[int, _Ticket] = {}
         self._last = 0
 
-    def send(self, asker: "Peer", effect: Send | FetchEvidence) -> None:
+    def send(self, asker: End, effect: Send | FetchEvidence) -> None:
         """Carry a request, for an answer or for evidence. What is lost, or not answered, fails at its deadline."""
-        world = self._world
-        post = world.schedule.post
-        other = world.by_key.get(effect.peer)
+        world = self._simulation
+        post = world.post
+        other = self._by_key.get(effect.peer)
         life = asker.life
         if other is None or not other.is_up or not self._links.may_reach(asker.number, other.number):
             late_ms = 40 if other is None else 2 * world.latency_ms(asker.number, other.number)
@@ -168,27 +186,27 @@ class SimulatedRequests:
         else:
             post(at_ms, other.number, (items.REQUEST, other.life, self._last, effect.data, asker.key))
 
-    def respond(self, responder: "Peer", effect: Respond) -> None:
+    def respond(self, responder: End, effect: Respond) -> None:
         """Carry a response back, if its ticket is this peer's to answer."""
         ticket = self._tickets.get(effect.ticket)
         if ticket is None or ticket.responder != responder.number:
             return
         del self._tickets[effect.ticket]
-        world = self._world
+        world = self._simulation
         if self._links.is_lost() or not self._links.may_reach(ticket.asker, responder.number):
             return
         latency_ms = world.latency_ms(ticket.asker, responder.number)
         elapsed_ms = max(1, world.now_ms - ticket.sent_ms - latency_ms)
         item = (items.RESPONSE, ticket.life, ticket.ask, effect.data, elapsed_ms)
-        world.schedule.post(world.now_ms + latency_ms, ticket.asker, item)
+        world.post(world.now_ms + latency_ms, ticket.asker, item)
 
-    def forget(self, peer: "Peer") -> None:
+    def forget(self, peer: End) -> None:
         """Fail what was asked of a peer that ended; what it asked itself is dropped as of a former life."""
         for number, ticket in list(self._tickets.items()):
             if ticket.responder == peer.number:
                 del self._tickets[number]
-                at_ms = self._world.now_ms + self._world.latency_ms(ticket.asker, peer.number)
+                at_ms = self._simulation.now_ms + self._simulation.latency_ms(ticket.asker, peer.number)
                 item = (items.FAILED, ticket.life, ticket.ask, "disconnected")
-                self._world.schedule.post(at_ms, ticket.asker, item)
+                self._simulation.post(at_ms, ticket.asker, item)
             elif ticket.asker == peer.number:
                 del self._tickets[number]

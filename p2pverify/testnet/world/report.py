@@ -34,7 +34,7 @@ class WorldReport:
 
     def __init__(self, world: "World") -> None:
         self.world = world
-        self.faults = tuple(world.oracles.faults)
+        self.faults = tuple(world.invariants.faults)
         observer = world.honest[0].actor.machine
         state = observer.fold.latest
         kinds = sorted({peer.kind for peer in world.peers} - {HONEST})
@@ -42,7 +42,7 @@ class WorldReport:
         for record in observer.context.ledger.records():
             self._counts[record.author] = self._counts.get(record.author, 0) + 1
         self.records = sum(self._counts.values())
-        missed = world.oracles.missed()
+        missed = world.invariants.missed()
         self.lines = [self._line(kind, state.members, missed) for kind in (HONEST, *kinds)]
         self.jobs_done = sum(peer.jobs_done for peer in world.peers)
         self.jobs_dropped = sum(peer.jobs_dropped for peer in world.peers)
@@ -126,7 +126,7 @@ class WorldReport:
             "cuts": self.cuts,
             "final_cut": self.final.hex(),
             "final_epoch": self.epoch,
-            "epochs_without_cut": world.oracles.stalled_epochs,
+            "epochs_without_cut": world.invariants.stalled_epochs,
             "messages_per_peer_epoch": copies,
             "new_messages_per_peer_epoch": new,
             "frames_lost": world.links.lost,

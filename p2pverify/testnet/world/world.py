@@ -1,7 +1,7 @@
 """The simulated world: thousands of machines with their routers in one process, in virtual time, from one seed.
 
 It owns the clock, the peers and what lies between them, and lets a plan's faults happen. What must hold is asked by
-`oracles`; what is told of a run, by `report`.
+`invariants`; what is told of a run, by `report`.
 """
 
 import gc
@@ -9,26 +9,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from zlib import crc32
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import DeterminismClass, Network
 from p2pverify.core.events import Finalised
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.params import GossipParams
-from p2pverify.core.gossip.types import records_topic
 from p2pverify.core.replica.memo import Memo
 from p2pverify.testnet.faults import FaultKind, FaultPlan, plan_faults
 from p2pverify.testnet.world import items
-from p2pverify.testnet.world.actor import Actor, ActorArgs, Gang, HonestActor
 from p2pverify.testnet.world.batches import Batches
 from p2pverify.testnet.world.catchup import Catchup
-from p2pverify.testnet.world.engine import ACROSS, REFEREE_ID
-from p2pverify.testnet.world.invariants import Oracles
-from p2pverify.testnet.world.links import Links, SimulatedLink, SimulatedRequests
-from p2pverify.testnet.world.peer import Peer
+from p2pverify.testnet.world.invariants import Invariants
+from p2pverify.testnet.world.links import End, Links, SimulatedLink, SimulatedRequests
+from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, Gang, HonestActor
+from p2pverify.testnet.world.peer.engine import ACROSS, REFEREE_ID
+from p2pverify.testnet.world.peer.peer import Peer
+from p2pverify.testnet.world.peer.surroundings import Surroundings
 from p2pverify.testnet.world.plan import HONEST, Identity, WorldPlan, check, identities
 from p2pverify.testnet.world.schedule import Chance, Item, Schedule
+from p2pverify.testnet.world.simulation import Simulation
 from p2pverify.testnet.world.trace import Trace
 
 MANIFEST = Manifest("world", bytes(32), bytes(32), bytes(32), "none", "Apache-2.0", "a simulation", None)
@@ -46,24 +46,24 @@ class World:
         check(plan)
         self.plan = plan
         params = plan.params
-        self.schedule = Schedule(params.genesis_ms - START_MS, plan.quantum_ms)
-        self.chance = Chance(f"p2pverify/world/1/{plan.seed}".encode())
-        self.trace = Trace()
-        self.batches = Batches()
-        self.shared = Memo()
         self.identities = identities(plan)
         self.network = _network(plan, self.identities)
-        self.topic = records_topic(self.network.id)
-        self.gossip_params = _gossip_params(plan)
-        self.is_resting = False
-        self._rested_ms = 0
+        self.schedule = Schedule(params.genesis_ms - START_MS, plan.quantum_ms)
+        self.chance = Chance(f"p2pverify/world/1/{plan.seed}".encode())
+        self.simulation = Simulation(plan, self.network, self.schedule, self.chance, _gossip_params(plan))
+        self.trace = Trace()
+        self.memo = Memo()
         self.gangs: dict[str, Gang] = {}
-        self.links = Links(self)
-        self.requests = SimulatedRequests(self, self.links)
-        self.catchup = Catchup(self)
+        self.by_key: dict[bytes, Peer] = {}
+        self.links = Links(self.simulation, self._redial)
+        self.requests = SimulatedRequests(self.simulation, self.links, self.by_key)
+        self.catchup = Catchup(self.simulation, self.links, self._dial)
+        self._around = Surroundings(
+            self.simulation, self.links, self.requests, self.catchup, Batches(), self._dial, self._finalised
+        )
         self.peers = [self._peer(identity) for identity in self.identities]
-        self.by_key = {peer.key: peer for peer in self.peers}
-        self.oracles = Oracles(self)
+        self.by_key.update({peer.key: peer for peer in self.peers})
+        self.invariants = Invariants(self.network, self.peers, self.identities, self.links)
         self._dials = self._topology()
         names = [str(peer.number) for peer in self.peers]
         self.faults = plan_faults(plan.faults, names, epoch_ms=params.epoch_ms, seed=plan.seed)
@@ -75,17 +75,17 @@ class World:
         plan = self.plan
         skew = self.chance.below(2 * plan.skew_ms + 1) - plan.skew_ms
         args = self._args(identity)
-        peer = Peer(self, identity.number, identity.kind, partial(_make, identity.kind, args), skew_ms=skew)
+        peer = Peer(self._around, identity.number, identity.kind, partial(_make, identity.kind, args), skew_ms=skew)
         if not identity.member:
             peer.speaks_from_ms = NEVER_MS
         elif identity.joins_epoch:
             peer.speaks_from_ms = self.network.params.epoch_start_ms(identity.joins_epoch)
         return peer
 
-    def forget_shared(self) -> None:
+    def forget_memo(self) -> None:
         """Let each peer work out everything alone, as real ones do. Before the run begins."""
         for identity in self.identities:
-            args = replace(self._args(identity), shared=Memo())
+            args = replace(self._args(identity), memo=Memo())
             self.peers[identity.number].remake(partial(_make, identity.kind, args))
 
     def _args(self, identity: Identity) -> ActorArgs:
@@ -107,7 +107,7 @@ class World:
             gang=gang,
             everyone=tuple(sorted(i.key for i in self.identities)) if actor else (),
             honest=tuple(sorted(i.key for i in self.identities if i.actor is None)) if actor else (),
-            shared=self.shared,
+            memo=self.memo,
             hardware=self.plan.hardware,
         )
 
@@ -145,24 +145,8 @@ class World:
         return self.schedule.now_ms
 
     @property
-    def clock_ms(self) -> int:
-        """The time on an exact clock of a peer: it stands still while the world comes to rest."""
-        return self._rested_ms if self.is_resting else self.schedule.now_ms
-
-    @property
     def epoch(self) -> int:
-        return self.network.params.epoch_at(self.clock_ms)
-
-    def slot_of(self, at_ms: int) -> int:
-        """The time of the slot in which something of a time is handled."""
-        quantum = self.plan.quantum_ms
-        return -(-at_ms // quantum) * quantum
-
-    def latency_ms(self, one: int, two: int) -> int:
-        """Between two peers, without jitter; the same both ways."""
-        low, high = self.plan.latency_ms
-        pair = crc32(b"%d/%d/%d" % (self.plan.seed, min(one, two), max(one, two)))
-        return low + pair % (high - low + 1)
+        return self.simulation.epoch
 
     def run(self, until_ms: int) -> None:
         """Let everything happen until a virtual time."""
@@ -188,23 +172,22 @@ class World:
         with _without_collection():
             for epoch in range(self.plan.epochs):
                 self.run(self.network.params.epoch_start_ms(epoch + 1) - 1)
-                self.oracles.after_epoch(epoch)
+                self.invariants.after_epoch(epoch)
                 if progress is not None and progress(epoch + 1):
                     break
             self.rest()
-        self.oracles.at_rest()
+        self.invariants.at_rest()
 
     # ------------------------------------------------------------ rest
 
     def rest(self) -> None:
         """Stop all clocks and all hostile peers, heal the network, and let what is known reach everybody.
 
-        Ends when all honest peers hold the same records; the oracles tell if that does not come about.
+        Ends when all honest peers hold the same records; the invariants tell if that does not come about.
         """
-        self._rested_ms = self.now_ms
-        self.is_resting = True
+        self.simulation.rest()
         self.links.loss_ppm = self.links.duplicate_ppm = 0
-        self.links.split({})
+        self.links.heal()
         for peer in self.peers:
             if peer.held is not None:
                 self._resume(peer)
@@ -216,9 +199,9 @@ class World:
         honest = self.honest
         for place, peer in enumerate(honest):
             self.schedule.post(self.now_ms, -1, (items.DIAL, peer.number, honest[place - 1].number, 0))
-        for _ in range(self.oracles.rest_rounds_max):
+        for _ in range(self.invariants.rest_rounds_max):
             self.run(self.now_ms + self.plan.sync_ms)
-            if self.oracles.is_equal():
+            if self.invariants.is_equal():
                 return
 
     # ------------------------------------------------------------ what happens to the world
@@ -236,10 +219,10 @@ class World:
 
     def _break(self, fault: FaultPlan) -> None:
         victims = [self.peers[int(name)] for name in fault.victims]
-        if self.is_resting:
+        if self.simulation.is_resting:
             return
         if fault.kind is FaultKind.PARTITION:
-            self.links.split({peer.number: 1 for peer in victims})
+            self.links.split({peer.number: 1 for peer in victims}, self.peers)
         for peer in victims:
             if fault.kind is FaultKind.CRASH and peer.is_up:
                 self._stop(peer)
@@ -247,10 +230,10 @@ class World:
                 peer.held = []
 
     def _heal(self, fault: FaultPlan) -> None:
-        if self.is_resting:
+        if self.simulation.is_resting:
             return
         if fault.kind is FaultKind.PARTITION:
-            self.links.split({})
+            self.links.heal()
         for name in fault.victims:
             peer = self.peers[int(name)]
             if fault.kind is FaultKind.CRASH and not peer.is_up:
@@ -283,13 +266,13 @@ class World:
 
     # ------------------------------------------------------------ dialling
 
-    def dial(self, peer: Peer, key: bytes) -> None:
+    def _dial(self, peer: End, key: bytes) -> None:
         """A peer's own wish to be connected with another."""
         other = self.by_key.get(key)
         if other is not None:
             self.links.open(peer, other)
 
-    def redial(self, link: SimulatedLink) -> None:
+    def _redial(self, link: SimulatedLink) -> None:
         """A connection ended; who dialled it tries again, as nodes do."""
         other = link.other(link.dialler)
         if other.number in self._dials[link.dialler]:
@@ -306,9 +289,9 @@ class World:
 
     # ------------------------------------------------------------ what peers tell
 
-    def finalised(self, peer: Peer, effect: Finalised) -> None:
+    def _finalised(self, number: int, effect: Finalised) -> None:
         """A cut became final at a peer."""
-        self.oracles.finalised(peer, effect)
+        self.invariants.finalised(self.peers[number], effect)
 
     @property
     def honest(self) -> list[Peer]:

@@ -59,10 +59,9 @@ class Bench:
     def __init__(self, members: int, weighted: int, watchers: int) -> None:
         identities = seeds(members, "bench")
         self.network = make_network(identities, founders=weighted, epoch_ms=10_000, slots_milli=1000)
-        self.shared = Memo()
+        self.memo = Memo()
         self.machines = [
-            Machine(self.network, seed, 0, MANIFEST, 4096, shared=self.shared)
-            for seed in identities[: weighted + watchers]
+            Machine(self.network, seed, 0, MANIFEST, 4096, memo=self.memo) for seed in identities[: weighted + watchers]
         ]
         self.authors = [Author(self.network, seed) for seed in identities[weighted + watchers :]]
         self.weighted = weighted

@@ -51,8 +51,8 @@ class _SharedWorld(World):
     """Machines that judge each record once for all."""
 
     def _machine(self, seed: bytes, name: int = 0) -> Machine:
-        self.shared = getattr(self, "shared", None) or Memo()
-        return Machine(self.network, seed, 0, MANIFEST, 4096, shared=self.shared)
+        self.memo = getattr(self, "memo", None) or Memo()
+        return Machine(self.network, seed, 0, MANIFEST, 4096, memo=self.memo)
 
 
 def make_records(peers: int, count: int, path: Path) -> None:

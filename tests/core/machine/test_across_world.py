@@ -12,7 +12,7 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.view import view_value
-from p2pverify.testnet.world.engine import FAR_MICRONATS
+from p2pverify.testnet.world.peer.engine import FAR_MICRONATS
 from tests.support.world import Peer, World, always
 
 CHEAT = 2

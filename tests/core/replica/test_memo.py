@@ -17,13 +17,13 @@ from tests.support.world import MANIFEST, Peer, World, always, make_network, see
 class Told(World):
     """A world that remembers what all machines did, and hands them a memo if told so."""
 
-    def __init__(self, *, shared: Memo | None) -> None:
-        self.shared = shared
+    def __init__(self, *, memo: Memo | None) -> None:
+        self.memo = memo
         self.done: list[tuple[int, int, object]] = []
         super().__init__(6, seed=17, cores=6, slots_milli=1500, spot_check_permille=100, conviction_odds=1000)
 
     def _machine(self, seed: bytes, name: int = 0) -> Machine:
-        return Machine(self.network, seed, 0, MANIFEST, 4096, shared=self.shared)
+        return Machine(self.network, seed, 0, MANIFEST, 4096, memo=self.memo)
 
     def _handle(self, peer: Peer, event: Event) -> None:
         super()._handle(peer, event)
@@ -37,8 +37,8 @@ class Told(World):
 def test_machines_with_a_memo_do_the_same() -> None:
     """Two runs of one seed, with cheaters, a crash and a late joiner: the same effects at the same times."""
     runs = []
-    for shared in (None, Memo()):
-        world = Told(shared=shared)
+    for memo in (None, Memo()):
+        world = Told(memo=memo)
         world.peers[1].lie = always
         world.peers[2].lie = share(0.5)
         world.run_epochs(5.3)
@@ -66,7 +66,7 @@ def test_a_judgement_is_remembered_and_the_clock_is_not() -> None:
     author = Machine(network, seed, 0, MANIFEST, 64).key
     made = make_record(seed, author, network.id, epoch=5, seq=0, prev=NO_PREV, kind=Kind.LEAVE, payload=encode([]))
     forged = made.data.replace(made.signature, bytes(64))
-    shared = Memo()
+    memo = Memo()
     for epoch, data, reason in (
         (3, made.data, "dated in the future"),
         (4, made.data, None),
@@ -78,7 +78,7 @@ def test_a_judgement_is_remembered_and_the_clock_is_not() -> None:
         (4, b"\x00", "malformed record: record: not an array"),
     ):
         rules = Rules(network, network.id, epoch)
-        for judged in (judge, shared.judge):
+        for judged in (judge, memo.judge):
             if reason is None:
                 assert judged(data, rules) == made
                 continue
@@ -95,8 +95,8 @@ def test_a_ledger_holds_only_what_was_added_to_it() -> None:
     rest = {"network": network.id, "epoch": 0, "kind": Kind.LEAVE, "payload": encode([])}
     first = make_record(seed, author, seq=0, prev=NO_PREV, **rest)  # type: ignore[arg-type]
     second = make_record(seed, author, seq=1, prev=first.id, **rest)  # type: ignore[arg-type]
-    shared = Memo()
-    one, two = Ledger(shared.records), Ledger(shared.records)
+    memo = Memo()
+    one, two = Ledger(memo.records), Ledger(memo.records)
     assert one.add(first) == [first]
     assert one.add(second) == [first, second][1:]
     assert first.id not in two

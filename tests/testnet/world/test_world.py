@@ -1,4 +1,4 @@
-"""The simulated world: what it promises of itself, and that its oracles see what is broken."""
+"""The simulated world: what it promises of itself, and that its invariants see what is broken."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from p2pverify.testnet.plan import PlanError
 from p2pverify.testnet.scenario import load_scenario
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan, plan_world
 from p2pverify.testnet.world.batches import message_verdicts
-from p2pverify.testnet.world.disk import Disk
 from p2pverify.testnet.world.liars.expectations import FATES
+from p2pverify.testnet.world.peer.disk import Disk
 from p2pverify.testnet.world.plan import HONEST
 from p2pverify.testnet.world.report import SCHEMA, WorldReport
 from p2pverify.testnet.world.schedule import Chance, Schedule
@@ -38,11 +38,11 @@ def test_an_honest_network_survives_loss_faults_and_churn() -> None:
     )
     world = World(plan)
     world.play()
-    assert world.oracles.faults == []
+    assert world.invariants.faults == []
     assert world.links.lost > 0
     assert world.links.duplicated > 0
     assert {peer.life for peer in world.peers} == {0, 1}  # two have crashed and are back
-    newest = world.oracles.newest
+    newest = world.invariants.newest
     assert newest is not None
     assert newest.index >= 4
     assert sum(member.active for member in newest.members.values()) == 8  # one has left
@@ -58,7 +58,7 @@ def test_slow_machines_go_on_auditing_and_find_who_cheats() -> None:
     plan = small(peers=7, members=7, epochs=16, rules=rules, derive_ms=1_200, answer_ms=1_700, actors=cheaters)
     world = World(plan)
     world.play()
-    assert world.oracles.faults == []
+    assert world.invariants.faults == []
     machine = world.honest[0].actor.machine
     late = [record for record in machine.context.ledger.records() if record.kind == Kind.AUDIT and record.epoch >= 9]
     assert {record.author for record in late} >= {peer.key for peer in world.honest}
@@ -84,9 +84,9 @@ def test_the_memo_of_a_world_changes_nothing() -> None:
     for alone in (False, True):
         world = World(small(peers=7, members=7, epochs=4, loss_ppm=50_000))
         if alone:
-            world.forget_shared()
+            world.forget_memo()
         world.play()
-        assert world.oracles.faults == []
+        assert world.invariants.faults == []
         traces.append(world.trace.digest)
     assert traces[0] == traces[1]
 
@@ -107,12 +107,12 @@ def test_a_cheater_is_convicted_and_the_report_says_so() -> None:
 
 
 def test_oracles_see_an_honest_peer_convicted() -> None:
-    """A liar that the oracles take for honest is, to them, an honest peer that was convicted."""
+    """A liar that the invariants take for honest is, to them, an honest peer that was convicted."""
     world = World(small(epochs=12, actors=(ActorPlan("always-wrong"),), rules={**RULES, "slots_milli": 1_500}))
     liar = next(peer for peer in world.peers if peer.kind != HONEST)
     liar.kind = HONEST
     world.play()
-    assert any("is convicted" in fault for fault in world.oracles.faults)
+    assert any("is convicted" in fault for fault in world.invariants.faults)
     report = WorldReport(world)
     assert not report.passes
     assert world.plan.command in report.summary()
@@ -124,13 +124,13 @@ def test_oracles_see_that_cuts_do_not_advance() -> None:
     for peer in world.peers[:3]:
         peer.speaks_from_ms = 2**52
     world.play()
-    assert any("no cut became final" in fault for fault in world.oracles.faults)
+    assert any("no cut became final" in fault for fault in world.invariants.faults)
 
 
 def test_oracles_see_records_that_do_not_spread() -> None:
     """A peer that holds a record and shows it to nobody is found out when all is at rest."""
     world = World(small(peers=5, members=5, founders=5, epochs=2))
-    world.oracles.rest_rounds_max = 4
+    world.invariants.rest_rounds_max = 4
     world.run_epochs(2)
     loner = world.peers[0]
     seed = world.identities[0].seed
@@ -151,8 +151,8 @@ def test_oracles_see_records_that_do_not_spread() -> None:
     loner.feed(RecordsArrived((hidden.data,), bytes(32)))
     loner.sync.answer = lambda _request: b""  # type: ignore[method-assign]
     world.rest()
-    world.oracles.at_rest()
-    assert any("same records" in fault for fault in world.oracles.faults)
+    world.invariants.at_rest()
+    assert any("same records" in fault for fault in world.invariants.faults)
 
 
 def test_a_disk_forgets_what_was_not_safe() -> None:
@@ -200,7 +200,7 @@ def test_scenarios_of_real_testnets_can_be_simulated(name: str) -> None:
     world = World(plan)
     assert len([peer for peer in world.peers if peer.kind != HONEST]) == len(load_scenario(name).cheats)
     world.play()
-    assert world.oracles.faults == []
+    assert world.invariants.faults == []
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_plans_that_promise_nothing_are_refused(changes: dict[str, object], text
 
 
 def test_the_page_tells_every_fate() -> None:
-    """What is expected of hostile peers stands in testnet/README.md in the words of the table that oracles read."""
+    """What is expected of hostile peers stands in testnet/README.md in the words of the table that invariants read."""
     page = (Path(__file__).parents[3] / "testnet" / "README.md").read_text(encoding="utf-8")
     for kind, rule in FATES.items():
         assert f"| `{kind}` | {rule.fate} | {rule.why} |" in page

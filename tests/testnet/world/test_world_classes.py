@@ -47,7 +47,7 @@ def world() -> World:
 
 
 def test_the_hostile_are_convicted_across_classes_and_nobody_else(world: World) -> None:
-    """All honest views convict exactly the two; the oracles watched every cut on the way."""
+    """All honest views convict exactly the two; the invariants watched every cut on the way."""
     hostile = {peer.key for peer in world.peers if peer.kind != "honest"}
     states = [peer.actor.machine.fold.latest for peer in world.honest]
     assert {state.id for state in states} == {states[0].id}

@@ -15,7 +15,7 @@ from p2pverify.core.gossip.types import Rpc
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.roles.context import Context
-from p2pverify.testnet.world.actor import ActorArgs, HonestActor, WorldEffect
+from p2pverify.testnet.world.peer.actor import ActorArgs, HonestActor, WorldEffect
 
 MILLION = 1_000_000
 #: Numbers of a personality's own requests; a machine counts its own from 1.

@@ -10,8 +10,8 @@ from p2pverify.core.events import Effect
 from p2pverify.core.records.cut import Cut, CutSignature, Head
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.state.state import State
-from p2pverify.testnet.world.actor import ActorArgs, PublishTo, WorldEffect
 from p2pverify.testnet.world.liars.base import BentActor, BentContext
+from p2pverify.testnet.world.peer.actor import ActorArgs, PublishTo, WorldEffect
 
 
 class NonSigner(BentActor):

@@ -1,4 +1,4 @@
-"""What the network must do about every kind of peer, and why; oracles compare it with what happened.
+"""What the network must do about every kind of peer, and why; invariants compare it with what happened.
 
 Whatever the kind, no honest peer may ever be convicted and final views must agree: that is no fate, but the rule.
 """

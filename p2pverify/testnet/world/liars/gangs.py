@@ -9,9 +9,9 @@ from p2pverify.core.inference.question import RequestRefused, decode_request
 from p2pverify.core.records.cut import decode_cut_signature
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.state.state import State
-from p2pverify.testnet.world.actor import ActorArgs
 from p2pverify.testnet.world.liars.answers import Colluder, Wrong
 from p2pverify.testnet.world.liars.base import MILLION, false_tokens
+from p2pverify.testnet.world.peer.actor import ActorArgs
 
 REQUESTS_MAX = 1024
 

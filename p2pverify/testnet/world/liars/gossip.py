@@ -11,8 +11,8 @@ from p2pverify.core.events import Effect, Event, RecordsArrived
 from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
 from p2pverify.core.records.envelope import decode_record
 from p2pverify.node.messages import decode_batch
-from p2pverify.testnet.world.actor import ActorArgs, Connect, RawRpc, WorldEffect
 from p2pverify.testnet.world.liars.base import BentActor
+from p2pverify.testnet.world.peer.actor import ActorArgs, Connect, RawRpc, WorldEffect
 
 SPAM_PER_EPOCH = 16
 SPAM_IDS = 256

@@ -12,8 +12,8 @@ from p2pverify.core.events import Effect, Publish, RecordsArrived
 from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
 from p2pverify.core.records.membership import Join
-from p2pverify.testnet.world.actor import ActorArgs, WorldEffect
 from p2pverify.testnet.world.liars.base import BentActor
+from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect
 
 #: Keys of a burst: more than a cut takes in.
 SYBILS = 24

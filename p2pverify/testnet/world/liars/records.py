@@ -13,8 +13,8 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record
 from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.records.membership import Join
 from p2pverify.core.records.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
-from p2pverify.testnet.world.actor import ActorArgs, PublishTo, WorldEffect
 from p2pverify.testnet.world.liars.base import OWN_ASKS, BentActor
+from p2pverify.testnet.world.peer.actor import ActorArgs, PublishTo, WorldEffect
 
 #: When in an epoch the first cuts are proposed.
 PROPOSALS_BEGIN_PERMILLE = 400

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from p2pverify.testnet.world.actor import Actor, ActorArgs, HonestActor
 from p2pverify.testnet.world.liars import answers, challengers, cuts, gangs, gossip, identity, records, votes
+from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, HonestActor
 
 KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
     "honest": HonestActor,

@@ -11,8 +11,8 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.records.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.state.state import Dispute
-from p2pverify.testnet.world.actor import ActorArgs, WorldEffect
 from p2pverify.testnet.world.liars.base import BentActor
+from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect
 
 #: How far back it looks in another's log.
 LOOK_BACK = 32

@@ -78,7 +78,7 @@ class ActorArgs:
     gang: Gang = field(default_factory=Gang)
     everyone: tuple[bytes, ...] = ()
     honest: tuple[bytes, ...] = ()
-    shared: Memo | None = None
+    memo: Memo | None = None
     hardware: str = ""
 
     def machine(self, kind: type[Machine] = Machine) -> Machine:
@@ -90,12 +90,12 @@ class ActorArgs:
             self.manifest,
             self.context_tokens,
             hardware=self.hardware,
-            shared=self.shared,
+            memo=self.memo,
         )
 
 
 class Actor(Protocol):
-    """A peer as the world runs it. `machine` is its own honest core, which oracles and sync read."""
+    """A peer as the world runs it. `machine` is its own honest core, which invariants and sync read."""
 
     key: bytes
     machine: Machine

@@ -7,7 +7,6 @@ When things arrive, and whether, is left to `links`; what they mean, to the mach
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 from zlib import crc32
 
 from p2pverify.core.errors import DecodeError
@@ -38,10 +37,7 @@ from p2pverify.core.gossip import types as gossip
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.sync.server import Sync
 from p2pverify.node.messages import decode_batch, encode_batches
-from p2pverify.testnet.world.actor import Actor, Connect, HonestActor, PublishTo, RawRpc, WorldEffect
 from p2pverify.testnet.world.batches import message_verdicts
-from p2pverify.testnet.world.disk import Disk
-from p2pverify.testnet.world.engine import Job, SimulatedEngine, outcome
 from p2pverify.testnet.world.items import (
     BEAT,
     DOWN,
@@ -59,11 +55,12 @@ from p2pverify.testnet.world.items import (
     UP,
 )
 from p2pverify.testnet.world.links import SimulatedLink
+from p2pverify.testnet.world.peer.actor import Actor, Connect, HonestActor, PublishTo, RawRpc, WorldEffect
+from p2pverify.testnet.world.peer.disk import Disk
+from p2pverify.testnet.world.peer.engine import Job, SimulatedEngine, outcome
+from p2pverify.testnet.world.peer.surroundings import Surroundings
 from p2pverify.testnet.world.schedule import Item
 from p2pverify.testnet.world.trace import item_digest, rpc_digest
-
-if TYPE_CHECKING:
-    from p2pverify.testnet.world.world import World
 
 MESSAGES_AT_ONCE = 256  # of as many records as a machine judges at once
 _TICK, _BEAT = gossip.GossipTick(), Tick()
@@ -72,13 +69,16 @@ _TICK, _BEAT = gossip.GossipTick(), Tick()
 class Peer:
     """A peer by its number. `make` gives its actor anew at each start, as a process would be started."""
 
-    def __init__(self, world: "World", number: int, kind: str, make: Callable[[], Actor], *, skew_ms: int) -> None:
-        self._world = world
+    def __init__(
+        self, around: Surroundings, number: int, kind: str, make: Callable[[], Actor], *, skew_ms: int
+    ) -> None:
+        self._around = around
+        self._simulation = around.simulation
         self._make = make
         self.number = number
         self.kind = kind
         self.skew_ms = skew_ms
-        self.disk = Disk(world.plan.disk_ms)
+        self.disk = Disk(around.simulation.plan.disk_ms)
         self.links: dict[bytes, SimulatedLink] = {}
         self.is_up = False
         self.life = 0
@@ -97,11 +97,11 @@ class Peer:
         self._start_parts()
 
     def _start_parts(self) -> None:
-        plan = self._world.plan
+        plan = self._simulation.plan
         self.actor = self._make()
         self.is_plain = type(self.actor) is HonestActor
         self.sync = Sync(self.actor.machine.context)
-        self.router = Router(self._world.gossip_params, own=self.actor.key, seed=plan.seed + self.life)
+        self.router = Router(self._simulation.gossip_params, own=self.actor.key, seed=plan.seed + self.life)
         self.engine = SimulatedEngine(plan.derive_ms, plan.answer_ms * self.actor.slowness)
         self._delivered: list[gossip.Deliver] = []  # to be judged before anything else happens
         self._outbox: deque[tuple[int, Effect | WorldEffect]] = deque()
@@ -120,9 +120,9 @@ class Peer:
         self.actor.load(records, answers, now, evidence)
         context = self.actor.machine.context
         context.quiet_until_ms = self.speaks_from_ms + self.skew_ms
-        if self._world.network.founders == (self.key,):
+        if self._simulation.network.founders == (self.key,):
             context.silence.begin(now, alone=True)
-        self._route(gossip.Subscribe(self._world.topic))
+        self._route(gossip.Subscribe(self._simulation.topic))
         self.feed(Tick())
         self._wake()
 
@@ -131,7 +131,7 @@ class Peer:
         self.is_up = False
         self.life += 1
         self.held = None
-        self.lost_records += self.disk.crash(self._world.now_ms)
+        self.lost_records += self.disk.crash(self._simulation.now_ms)
 
     def restart(self) -> None:
         """A new process on the old disk."""
@@ -141,7 +141,7 @@ class Peer:
     @property
     def _local_ms(self) -> int:
         """This peer's own clock, which stands still once the world comes to rest."""
-        return self._world.clock_ms + self.skew_ms
+        return self._simulation.clock_ms + self.skew_ms
 
     # ------------------------------------------------------------ items
 
@@ -176,23 +176,23 @@ class Peer:
         if kind == UP and link.is_open and self.is_up:
             self.links[other.key] = link
             self._route(gossip.PeerConnected(other.key, link.dialler == self.number, other.ip))
-            self._world.catchup.up(self, other.key)
+            self._around.catchup.up(self, other.key)
         elif kind == DOWN and self.links.get(other.key) is link:
             del self.links[other.key]
-            self._world.catchup.ended(self, other.key)
+            self._around.catchup.ended(self, other.key)
             if self.is_up:
                 self._route(gossip.PeerDisconnected(other.key))
         elif kind == SYNC_FRAME and link.is_open and self.is_up:
-            self._world.catchup.take(self, other, item[2])
+            self._around.catchup.take(self, other, item[2])
 
     def _take_own(self, kind: int, item: Item, digests: list[bytes]) -> None:
         number = 0
         if kind == TICK:
-            if self._tick_at != self._world.now_ms or self._world.is_resting:
+            if self._tick_at != self._simulation.now_ms or self._simulation.is_resting:
                 return
             self.feed(_BEAT)
         elif kind == BEAT:
-            if self._beat_at != self._world.now_ms:
+            if self._beat_at != self._simulation.now_ms:
                 return
             self._route(_TICK)
         elif kind == RELEASE:
@@ -203,7 +203,7 @@ class Peer:
         elif kind in _MESSAGES:
             number = self._take_message(kind, item)
         elif kind == SYNC:
-            self._world.catchup.begin(self)
+            self._around.catchup.begin(self)
         elif kind == LEAVE:
             self.feed(Leave())
         digests.append(item_digest(kind, number))
@@ -216,7 +216,7 @@ class Peer:
         if kind == EVIDENCE:
             shown = self.actor.evidence(item[3], self._local_ms)
             if shown is not None:
-                self._world.requests.respond(self, Respond(item[2], shown))
+                self._around.requests.respond(self, Respond(item[2], shown))
             return crc32(item[3])
         ask: int = item[2]
         if ask in self._asks:
@@ -229,7 +229,7 @@ class Peer:
 
         What the router gathers for less than a slot it sends now: the next event is a slot away.
         """
-        world = self._world
+        world = self._simulation
         now = world.now_ms
         wakeup_ms = self.router.next_wakeup_ms()
         if now < wakeup_ms < now + world.plan.quantum_ms:
@@ -238,7 +238,7 @@ class Peer:
         beat_at = world.slot_of(wakeup_ms)
         if beat_at != self._beat_at or beat_at <= now:
             self._beat_at = max(beat_at, now + world.plan.quantum_ms)
-            world.schedule.post(self._beat_at, self.number, (BEAT, self.life))
+            world.post(self._beat_at, self.number, (BEAT, self.life))
         if world.is_resting or (self._tick_at > now and not self._was_fed):
             return
         self._was_fed = False
@@ -246,13 +246,13 @@ class Peer:
         tick_at = max(tick_at, now + world.plan.quantum_ms)
         if tick_at != self._tick_at:
             self._tick_at = tick_at
-            world.schedule.post(tick_at, self.number, (TICK, self.life))
+            world.post(tick_at, self.number, (TICK, self.life))
 
     # ------------------------------------------------------------ gossip
 
     def _route(self, event: gossip.Event, now_ms: int | None = None) -> None:
         """Give an event to the router and do what it wants; messages wait until all of a slot have come."""
-        world = self._world
+        world = self._simulation
         for effect in self.router.handle(event, world.now_ms if now_ms is None else now_ms):
             if type(effect) is gossip.SendRpc:
                 self._send(effect.peer, effect.rpc)
@@ -262,7 +262,7 @@ class Peer:
                 link = self.links.pop(effect.peer, None)
                 self._note(f"disconnected: {effect.reason}")
                 if link is not None:
-                    world.links.close(link, by=self.number)
+                    self._around.links.close(link, by=self.number)
 
     def _send(self, peer: bytes, rpc: gossip.Rpc) -> None:
         link = self.links.get(peer)
@@ -273,11 +273,11 @@ class Peer:
             if changed is None:
                 return
             rpc = changed
-        self._world.links.send_rpc(link, self.number, rpc)
+        self._around.links.send_rpc(link, self.number, rpc)
 
     def _judge(self) -> None:
         """Judge the messages that have come, all at once, and tell the router the verdict on each."""
-        batches = self._world.batches
+        batches = self._around.batches
         delivered, self._delivered = self._delivered[:MESSAGES_AT_ONCE], self._delivered[MESSAGES_AT_ONCE:]
         messages: list[tuple[bytes, int]] = []  # id, and where its records begin; none: it is no batch
         found: list[bytes] = []
@@ -304,7 +304,7 @@ class Peer:
         """Give an event to the actor and take its effects in order; returns the verdict on records."""
         self._was_fed = True
         judged: Judged | None = None
-        now_ms = self._world.now_ms
+        now_ms = self._simulation.now_ms
         safe_ms = self._outbox[-1][0] if self._outbox else now_ms
         for effect in self.actor.handle(event, self._local_ms):
             kind = type(effect)
@@ -313,24 +313,24 @@ class Peer:
             elif kind is Persist:
                 safe_ms = max(safe_ms, self.disk.write(effect, now_ms))  # type: ignore[arg-type]
             elif kind is Finalised:
-                self._world.finalised(self, effect)  # type: ignore[arg-type]
+                self._around.finalised(self.number, effect)  # type: ignore[arg-type]
             elif kind is Note:
                 self._note(effect.text.split(":")[0][:40])  # type: ignore[union-attr]
             elif safe_ms <= now_ms:
                 self._carry_out(effect)
             else:
                 if not self._outbox or self._outbox[-1][0] < safe_ms:
-                    self._world.schedule.post(safe_ms, self.number, (RELEASE, self.life))
+                    self._simulation.post(safe_ms, self.number, (RELEASE, self.life))
                 self._outbox.append((safe_ms, effect))
         return judged
 
     def _release(self) -> None:
         """Do what had to wait for the disk."""
-        while self._outbox and self._outbox[0][0] <= self._world.now_ms:
+        while self._outbox and self._outbox[0][0] <= self._simulation.now_ms:
             self._carry_out(self._outbox.popleft()[1])
 
     def _carry_out(self, effect: Effect | WorldEffect) -> None:
-        world = self._world
+        world = self._simulation
         match effect:
             case Publish():
                 for data in encode_batches(effect.records):
@@ -342,32 +342,32 @@ class Peer:
                     self._drop(effect, "too many jobs wait")
             case Send() | FetchEvidence():
                 self._asks.add(effect.ask)
-                world.requests.send(self, effect)
+                self._around.requests.send(self, effect)
             case Respond():
-                world.requests.respond(self, effect)
+                self._around.requests.respond(self, effect)
             case PublishTo() | RawRpc() | Connect():
                 self._misbehave(effect)
 
     def _misbehave(self, effect: WorldEffect) -> None:
         """What only hostile actors do: past their own router, and beyond the topology."""
-        world = self._world
+        world = self._simulation
         match effect:
             case PublishTo():
                 messages = [gossip.GossipMessage(world.topic, data) for data in encode_batches(effect.records)]
                 for key in effect.peers:
                     for message in messages if key in self.links else ():
-                        world.links.send_rpc(self.links[key], self.number, gossip.Rpc(publish=(message,)))
+                        self._around.links.send_rpc(self.links[key], self.number, gossip.Rpc(publish=(message,)))
             case RawRpc():
                 if effect.peer in self.links:
-                    world.links.send_rpc(self.links[effect.peer], self.number, effect.rpc)
+                    self._around.links.send_rpc(self.links[effect.peer], self.number, effect.rpc)
             case Connect():
-                world.dial(self, effect.peer)
+                self._around.dial(self, effect.peer)
 
     def _next_job(self) -> None:
         entry, dropped = self.engine.start(self._local_ms)
         if entry is not None:
-            at_ms = self._world.now_ms + self.engine.lasts_ms(entry.job)
-            self._world.schedule.post(at_ms, self.number, (ENGINE, self.life, entry.job, entry.since_ms))
+            at_ms = self._simulation.now_ms + self.engine.lasts_ms(entry.job)
+            self._simulation.post(at_ms, self.number, (ENGINE, self.life, entry.job, entry.since_ms))
         for each in dropped:
             self._drop(each.job, "too late")
 

@@ -1,0 +1,1 @@
+"""One peer of the simulated world: its actor, router, engine and disk."""
