@@ -21,19 +21,7 @@ ROOT = Path(__file__).parents[2]
 PROTOCOL = ROOT / "protocol"
 CORE = ROOT / "p2pverify" / "core"
 LINE = re.compile(r"^- \[(REJECT|IGNORE)\] (.*?\.) \((.*)\)$", re.MULTILINE)
-RECORD_PAGES = (
-    "network",
-    "manifest",
-    "join",
-    "leave",
-    "audit",
-    "duty",
-    "vote-commit",
-    "vote",
-    "cut",
-    "cut-signature",
-    "conflict",
-)
+RECORD_PAGES = tuple(rule.kind.name.lower().replace("_", "-") for rule in KINDS.values())
 GRAMMAR_PAGES = (*RECORD_PAGES, "request", "evidence", "canary", "view", "README")
 
 

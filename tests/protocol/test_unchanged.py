@@ -1,0 +1,17 @@
+"""The vectors stay as they are: another implementation may have been written against them."""
+
+from hashlib import sha256
+from pathlib import Path
+
+VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
+#: Of all vectors, with their names. It changes only together with a row in `protocol/CHANGES.md`.
+DIGEST = "cb7220587acefdd5f05041ff2fe87f94d94f415a9c1e0c140629c3043200e6a2"
+
+
+def test_the_vectors_are_those_of_this_version_of_the_protocol() -> None:
+    """Whoever moves code must not move bytes."""
+    digest = sha256()
+    for path in sorted(VECTORS.rglob("*.json")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(VECTORS).as_posix()} {len(content)}\n".encode() + content)
+    assert digest.hexdigest() == DIGEST
