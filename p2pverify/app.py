@@ -32,6 +32,7 @@ from p2pverify.node.files.manifestfile import describes
 from p2pverify.node.ports import GENERATE, GREEDY, Engine, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.signing import STOPPED, standstill
+from p2pverify.node.user_error import UserError
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
 
@@ -45,13 +46,8 @@ Progress = Callable[[str, int, int], None]
 log = logging.getLogger(__name__)
 
 
-class NodeError(Exception):
+class NodeError(UserError):
     """The node cannot run: `reason` says why, `hint` what to do."""
-
-    def __init__(self, reason: str, hint: str = "") -> None:
-        super().__init__(f"{reason}: {hint}" if hint else reason)
-        self.reason = reason
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,4 +355,4 @@ def _explain(error: BaseException) -> Exception | None:
         return next((found for inner in error.exceptions if (found := _explain(inner))), None)
     if not isinstance(error, Exception) or not type(error).__module__.startswith("p2pverify."):
         return None
-    return error if isinstance(getattr(error, "reason", None), str) else NodeError(str(error))
+    return error if isinstance(error, UserError) else NodeError(str(error))

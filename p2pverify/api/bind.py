@@ -3,19 +3,15 @@
 import socket
 
 from p2pverify.node.endpoints.loopback import Bind
+from p2pverify.node.user_error import UserError
 
 _BACKLOG = 64
 #: A reader that takes nothing for so long loses its connection; the server's own writes have no deadline.
 STUCK_READER_MS = 5000
 
 
-class BindError(Exception):
+class BindError(UserError):
     """The API cannot listen where it was told to: `reason` says why, `hint` what to do."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(f"{reason}: {hint}")
-        self.reason = reason
-        self.hint = hint
 
 
 def open_listener(bind: Bind) -> tuple[socket.socket, Bind]:

@@ -14,6 +14,8 @@ from typing import IO, Any
 
 import click
 
+from p2pverify.node.user_error import UserError
+
 OK = 0
 ERROR = 1
 USAGE = 2
@@ -132,14 +134,13 @@ def _explain(error: Exception) -> int:
         leaf.show()
         return leaf.exit_code
     report(*_sentence(leaf))
-    return USAGE if getattr(leaf, "is_usage", False) else ERROR
+    return USAGE if isinstance(leaf, UserError) and leaf.is_usage else ERROR
 
 
 def _sentence(error: BaseException) -> tuple[str, str]:
     """What happened and what to do, for an exception that is not the command line's own."""
-    reason, hint = getattr(error, "reason", None), getattr(error, "hint", "")
-    if isinstance(reason, str) and isinstance(hint, str):
-        return reason, hint
+    if isinstance(error, UserError):
+        return error.reason, error.hint
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}", "check the path and its permissions"

@@ -48,6 +48,7 @@ from p2pverify.node.ports import GossipVerdict
 from p2pverify.node.reports.signing import SILENT, STOPPED, standstill
 from p2pverify.node.sync import CatchUp
 from p2pverify.node.timing import Times
+from p2pverify.node.user_error import UserError
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -58,13 +59,13 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class TwinError(Exception):
+class TwinError(UserError):
     """Another process runs with this identity."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.hint = "stop the other one, or give this machine an identity of its own: 'p2pverify --home DIR init'"
+        super().__init__(
+            reason, "stop the other one, or give this machine its own identity: 'p2pverify --home DIR init'"
+        )
 
 
 @dataclass(slots=True, eq=False)

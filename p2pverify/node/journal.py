@@ -12,6 +12,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence
+from p2pverify.node.user_error import UserError
 
 _MARK = b"\x01"  # before a digest; no canonical array begins so
 
@@ -24,13 +25,8 @@ class Kept:
     received: bool
 
 
-class JournalStalled(Exception):
+class JournalStalled(UserError):
     """The disk takes nothing at the moment; the same may be tried again. `reason` says why, `hint` what to do."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(f"{reason}: {hint}")
-        self.reason = reason
-        self.hint = hint
 
 
 class Journal(Protocol):

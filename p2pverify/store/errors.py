@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from p2pverify.node.user_error import UserError
 
-class StoreError(Exception):
+
+class StoreError(UserError):
     """The database could not be opened, read or written.
 
     `reason` says what happened and `hint` what to do. After a `fatal` one the store must not be written to
@@ -19,9 +21,7 @@ class StoreError(Exception):
     """
 
     def __init__(self, reason: str, hint: str, *, fatal: bool = True) -> None:
-        super().__init__(f"{reason}: {hint}")
-        self.reason = reason
-        self.hint = hint
+        super().__init__(reason, hint)
         self.fatal = fatal
 
     def copy(self) -> "StoreError":
@@ -44,13 +44,12 @@ class ExportError(Exception):
         self.record = record
 
 
-class NotAnExportError(Exception):
+class NotAnExportError(UserError):
     """A file of another kind: `kind` says which, and `hint` what to do."""
 
     def __init__(self, kind: str, hint: str) -> None:
-        super().__init__(f"this is {kind}, not a ledger export: {hint}")
+        super().__init__(f"this is {kind}, not a ledger export", hint)
         self.kind = kind
-        self.hint = hint
 
 
 RESTORE_HINT = (

@@ -13,6 +13,7 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import ParamsTable
+from p2pverify.node.user_error import UserError
 from p2pverify.testnet.cheats import Cheat, CheaterFate
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
 from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineKind, PathTable, Scenario
@@ -20,13 +21,8 @@ from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineK
 _DOMAIN = "p2pverify/testnet/1"
 
 
-class PlanError(Exception):
+class PlanError(UserError):
     """What was asked for is no testnet: `reason` says why, `hint` what to do."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(f"{reason}; {hint}")
-        self.reason = reason
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,12 +83,12 @@ async def test_real_answers_fit_their_schemas(classes):
         for change in ({"weight": 0}, {"weight": 0, "fork_until": 99}, {"convicted_epoch": 1, "conviction": "x"}):
             for name, value in change.items():
                 setattr(fold.latest.members[world.peers[0].machine.key], name, value)
-            assert check(reports.status()) == "Status"
-            assert check(reports.scores(final=False)) == "Scores"
+            assert check(reports.status()) == "StatusDocument"
+            assert check(reports.scores(final=False)) == "ScoresDocument"
         fold.latest.members.clear()
         fold.latest.members[liar] = Member(active=True)
         reports._scores = (b"", {})
-        assert check(reports.status()) == "Status"
+        assert check(reports.status()) == "StatusDocument"
         nursery.cancel_scope.cancel()
 
 

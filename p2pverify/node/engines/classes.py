@@ -15,6 +15,7 @@ from p2pverify.core.contract.network import DeterminismClass, Network
 from p2pverify.node.engines.selftest import Answered
 from p2pverify.node.files.manifestfile import describes
 from p2pverify.node.ports import ModelInfo
+from p2pverify.node.user_error import UserError
 
 #: How the engine strings of classes begin that an engine of a kind can serve.
 ENGINE_PREFIXES = {
@@ -26,13 +27,8 @@ ENGINE_PREFIXES = {
 }
 
 
-class ClassError(Exception):
+class ClassError(UserError):
     """The engine is of no class of the network."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(f"{reason}: {hint}")
-        self.reason = reason
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from typing import BinaryIO
 
 from p2pverify.node.endpoints.proof import home_key
 from p2pverify.node.files.textfile import TextError, decode_text, user_path
+from p2pverify.node.user_error import UserError
 
 ENVIRONMENT = "P2PVERIFY_HOME"
 SEED_BYTES = 32
@@ -33,13 +34,8 @@ _DELETE = "delete it and restart the node"
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)  # of file systems without hard links
 
 
-class HomeError(Exception):
+class HomeError(UserError):
     """The home directory cannot be used as asked: `reason` says why, `hint` what to do."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(f"{reason}: {hint}")
-        self.reason = reason
-        self.hint = hint
 
 
 class HomeMissingError(HomeError):

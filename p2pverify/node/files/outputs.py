@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from p2pverify.node.files.home import atomic_file
+from p2pverify.node.user_error import UserError
 
 STDOUT = "-"
 _LINKS_MAX = 40
@@ -24,13 +25,11 @@ _HEAD_BYTES = 256
 Replaces = Callable[[Path], bool]
 
 
-class OutputError(Exception):
+class OutputError(UserError):
     """Nothing can be written there: `reason` says why, `hint` what to do. `is_usage` if such a target never can be."""
 
     def __init__(self, reason: str, hint: str, *, is_usage: bool = False) -> None:
-        super().__init__(f"{reason}: {hint}")
-        self.reason = reason
-        self.hint = hint
+        super().__init__(reason, hint)
         self.is_usage = is_usage
 
 

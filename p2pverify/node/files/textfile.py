@@ -7,6 +7,8 @@ that `home` can read its small files in the same way.
 import os
 from pathlib import Path
 
+from p2pverify.node.user_error import UserError
+
 _MARK = "\ufeff"
 #: Byte order marks of encodings that are not read here. UTF-32's stand first, for UTF-16's are their beginnings.
 _OTHER_MARKS = (
@@ -17,14 +19,12 @@ _OTHER_MARKS = (
 )
 
 
-class FileError(Exception):
+class FileError(UserError):
     """A file that people write is not as it should be: `reason` names the place, `hint` says what to do."""
 
     def __init__(self, path: Path, reason: str, hint: str) -> None:
-        super().__init__(f"{path}: {reason}; {hint}")
+        super().__init__(f"{path}: {reason}", hint)
         self.path = path
-        self.reason = f"{path}: {reason}"
-        self.hint = hint
 
 
 class FileMissingError(FileError):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import trio
 
+from p2pverify.node.user_error import UserError
+
 GRACE_S = 4.0  # between SIGTERM and SIGKILL
 _SPAWNER_END_S = 10.0
 _READ_BYTES = 65_536
@@ -25,13 +27,11 @@ _PORTS_FROM = 10_240
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-class ProcessError(Exception):
+class ProcessError(UserError):
     """A process ended that should run: `reason` says which, `hint` where to look, `tail` the end of its log."""
 
     def __init__(self, reason: str, hint: str, tail: str = "") -> None:
-        super().__init__(f"{reason}; {hint}")
-        self.reason = reason
-        self.hint = hint
+        super().__init__(reason, hint)
         self.tail = tail
 
 
