@@ -2,10 +2,10 @@
 
 The form is RFC 8949 section 4.2.1 (core deterministic encoding), narrowed to what records need: integers of
 64 bits, byte strings, UTF-8 text, arrays, maps with unsigned-integer keys, booleans and null. `cbor2` writes
-it. Reading is done here, because validity must not hang on what a version of a lenient library lets through:
-a strict reader needs no second look, builds no tagged object, and trusts no declared length.
+it. Reading is done here, because validity must not depend on the version of a lenient library. The strict reader
+needs no second pass, builds no tagged objects, and trusts no declared length.
 
-What the values mean is left to the record modules, which take them apart with the `as_` helpers below.
+The record modules give the values their meaning, with the `as_` helpers below.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ Value: TypeAlias = bool | int | bytes | str | list["Value"] | dict[int, "Value"]
 
 _Key = TypeVar("_Key", bytes, tuple[str, ...])
 
-DEPTH_MAX = 16  # arrays and maps inside one another, the outermost counted
-UINT_MAX = 2**63 - 1  # of a field, so that a signed 64-bit integer holds it everywhere
+DEPTH_MAX = 16  # levels of nested arrays and maps, the outermost included
+UINT_MAX = 2**63 - 1  # greatest value of a field, so that it fits a signed 64-bit integer everywhere
 _CBOR_UINT_MAX = 2**64 - 1
 _OURS: dict[int, Value] = {0xF4: False, 0xF5: True, 0xF6: None}
 _SMALL = tuple(cbor2.dumps(number) for number in range(256))
-_OTHER = 0xFF  # stands for a first byte that is not there, or is the last of all
-_SHORTEST_MIN = {1: 24, 2: 1 << 8, 4: 1 << 16, 8: 1 << 32}  # the least number that needs so many bytes
+_OTHER = 0xFF  # stands for a first byte that is missing, or is the last byte of the data
+_SHORTEST_MIN = {1: 24, 2: 1 << 8, 4: 1 << 16, 8: 1 << 32}  # the smallest number that needs this many bytes
 
 
 def sha256(data: bytes) -> bytes:
@@ -43,33 +43,33 @@ def digest(value: object) -> bytes:
 def encode(value: object) -> bytes:
     """The canonical bytes of a value; tuples are written as arrays.
 
-    Raises LocalProtocolError for whatever `decode` would not read back: floats, integers beyond 64 bits, map
+    Raises LocalProtocolError for a value that `decode` would not read back: floats, integers beyond 64 bits, map
     keys that are not unsigned integers, lone surrogates, other types, more than DEPTH_MAX levels.
     """
     _check_encodable(value, DEPTH_MAX)
     try:
-        # Length-first order, which is what cbor2 calls canonical, is core order where all keys are unsigned.
+        # cbor2's canonical order is length-first. With unsigned keys this equals core deterministic order.
         return cbor2.dumps(value, canonical=True)
     except UnicodeEncodeError:
         raise LocalProtocolError("cannot encode text that is not valid Unicode") from None
 
 
 def encode_uint(number: int) -> bytes:
-    """As `encode`, and quickly for the small numbers that most fields hold."""
+    """As `encode`, but fast for numbers below 256, which most fields hold."""
     return _SMALL[number] if 0 <= number < 256 else encode(number)
 
 
 def encode_bytes(data: bytes) -> bytes:
-    """As `encode`, and quickly for keys, digests and what else is of less than 256 bytes."""
+    """As `encode`, but fast for 24 to 255 bytes, such as keys and digests."""
     size = len(data)
     return b"X%c%b" % (size, data) if 24 <= size < 256 else encode(data)
 
 
 @lru_cache(maxsize=4096)
 def begin_array(length: int, *items: str | bytes) -> bytes:
-    """How an array of `length` < 24 items begins, the first of which are these: for arrays that are written often.
+    """The first bytes of an array of `length` < 24 items that begins with `items`; cached for frequent arrays.
 
-    The encodings of its other items are what follows.
+    The caller appends the encodings of the other items.
     """
     return bytes([0x80 + length]) + b"".join(map(encode, items))
 
@@ -86,7 +86,7 @@ def _check_encodable(value: object, depth_left: int) -> None:
         raise LocalProtocolError("cannot encode a value that is too deep")
     if type(value) is list or type(value) is tuple:
         for item in value:
-            inner = type(item)  # most items are plain: a call each would cost more than the rest
+            inner = type(item)  # most items are plain: a call for each would cost more than all the rest
             if inner is bytes or inner is str or (inner is int and 0 <= item <= UINT_MAX):
                 continue
             _check_encodable(item, depth_left - 1)
@@ -101,10 +101,10 @@ def _check_encodable(value: object, depth_left: int) -> None:
 
 
 def decode(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX) -> Value:
-    """The value whose canonical encoding is `data`, whole; arrays come as lists.
+    """The value whose canonical encoding is exactly `data`; arrays become lists.
 
     Any bytes give a value or a DecodeError with a short, stable reason, in time linear in len(data).
-    `size_max` is in bytes; `depth_max` counts arrays and maps inside one another.
+    `size_max` is in bytes; `depth_max` is the number of levels of nested arrays and maps.
     """
     if len(data) > size_max:
         raise DecodeError("too long")
@@ -115,7 +115,7 @@ def decode(data: bytes, *, size_max: int, depth_max: int = DEPTH_MAX) -> Value:
 
 
 def _read(data: bytes, at: int, depth_left: int) -> tuple[Value, int]:
-    """One item that starts at `at`, and where the next one starts."""
+    """The item that starts at byte `at`, and the index of the byte after it."""
     try:
         first = data[at]
     except IndexError:
@@ -153,7 +153,7 @@ def _read_argument(data: bytes, at: int, info: int) -> tuple[int, int]:
 
 
 def _read_simple(first: int) -> Value:
-    """Tags, floats and simple values: of all these only false, true and null are ours."""
+    """Read false, true or null. Tags, floats and all other simple values are refused."""
     if first in _OURS:
         return _OURS[first]
     if first < 0xE0:
@@ -178,12 +178,12 @@ def _read_string(data: bytes, at: int, size: int, *, is_text: bool) -> tuple[Val
 
 
 def _read_array(data: bytes, at: int, length: int, depth_left: int) -> tuple[Value, int]:
-    if length > len(data) - at:  # every item takes a byte at least
+    if length > len(data) - at:  # every item takes at least one byte
         raise DecodeError("truncated")
     items: list[Value] = []
     last = len(data) - 1
     for _ in range(length):
-        # Most of what there is, without a call for each: small numbers, keys and digests, arrays of them.
+        # The most frequent items without a call for each: small numbers, keys, digests, and arrays of these.
         first = data[at] if at < last else _OTHER
         if first < 24:
             items.append(first)
@@ -278,7 +278,7 @@ def as_array(value: Value, name: str, *, length: int | None = None, length_max: 
 
 
 def check_sorted(keys: Sequence[_Key], name: str) -> None:
-    """DecodeError naming the items, unless each key is greater than the one before."""
+    """Raise DecodeError, naming the items, unless each key is greater than the one before."""
     if list(keys) != sorted(set(keys)):
         raise DecodeError(f"{name} are not sorted and distinct")
 

@@ -1,7 +1,7 @@
-"""Remembering what was decoded: judgement reads a payload, and the fold reads it again soon after.
+"""A cache of decoded payloads, because the fold reads a payload again soon after judgement has read it.
 
-Bounded in number and in bytes, since strangers choose what is decoded: only small payloads are remembered, which
-nearly all are.
+It is bounded in entries and in bytes, because non-members choose what is decoded. Only small payloads are cached;
+nearly all payloads are small.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _forgetters: list[Callable[[], None]] = []
 
 
 def remembered(count: int) -> Callable[[Callable[Concatenate[bytes, P], T]], Callable[Concatenate[bytes, P], T]]:
-    """Let a decoder remember its last `count` results. They must never be changed; errors are not remembered."""
+    """Cache the last `count` results of a decoder. Nobody may change a result; errors are not cached."""
 
     def decorate(decoder: Callable[Concatenate[bytes, P], T]) -> Callable[Concatenate[bytes, P], T]:
         known = lru_cache(maxsize=count)(decoder)
@@ -33,6 +33,6 @@ def remembered(count: int) -> Callable[[Callable[Concatenate[bytes, P], T]], Cal
 
 
 def forget() -> None:
-    """Forget everything; for measurements."""
+    """Empty all caches; for measurements."""
     for forgetter in _forgetters:
         forgetter()

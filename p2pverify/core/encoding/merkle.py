@@ -1,6 +1,6 @@
 """The Merkle tree hash of RFC 6962 section 2.1: one digest for an ordered list of byte strings.
 
-Which strings, and in which order, is left to the caller: a set must be sorted first. There are no inclusion
+The caller chooses the strings and their order; a set must be sorted first. There are no inclusion
 proofs here, because peers that disagree about a root compare the sets themselves.
 """
 
@@ -12,7 +12,7 @@ _NODE = b"\x01"
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """The tree hash (32 bytes) of the leaves in the given order; of none it is SHA-256 of nothing.
+    """The tree hash (32 bytes) of the leaves in the given order; without leaves, SHA-256 of no bytes.
 
     The RFC splits at the largest power of two below the length. Pairing from the left, and passing an odd
     last node up unchanged, gives the same tree in linear time.

@@ -2,10 +2,10 @@
 
 Libraries differ on points with a small-order part, on non-canonical encodings and on large S. Here a
 signature is good only if the key and R are canonical encodings of points of the prime-order subgroup, S is
-below the group order, and the equation of RFC 8032 section 5.1.7 holds. On what is left all libraries agree,
+below the group order, and the equation of RFC 8032 section 5.1.7 holds. All libraries agree on these signatures,
 whether or not they multiply by the cofactor.
 
-Which bytes are ever signed (arrays that begin with a domain string) is left to the record modules.
+The record modules decide what is signed: arrays that begin with a domain string.
 """
 
 from functools import lru_cache
@@ -31,12 +31,12 @@ def sign(seed: bytes, message: bytes) -> bytes:
 
 @lru_cache(maxsize=256)
 def _keypair(seed: bytes) -> tuple[bytes, bytes]:
-    """The public key, and the seed with the public key behind it, which is the form libsodium signs with."""
+    """The public key, and libsodium's signing key: the seed followed by the public key."""
     return bindings.crypto_sign_seed_keypair(seed)
 
 
 def is_valid_key(key: bytes) -> bool:
-    """Whether any bytes are the canonical encoding of a point, not the identity, of prime order."""
+    """Whether `key` (any bytes) is the canonical encoding of a point of prime order. The identity is none."""
     return len(key) == KEY_SIZE and _is_valid_point_cached(key)
 
 
@@ -46,14 +46,14 @@ def _is_valid_point_cached(key: bytes) -> bool:
 
 
 def verify(key: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` is good for `message` under `key`, by the strict rule; any bytes may come."""
+    """Whether `signature` is good for `message` under `key`, by the strict rule. Any bytes are allowed."""
     if len(signature) != SIGNATURE_SIZE or not is_valid_key(key):
         return False
     if int.from_bytes(signature[32:], "little") >= GROUP_ORDER:
         return False
     if int.from_bytes(signature[:32], "little") & _Y_MASK in _NEVER_R:
         return False
-    # Where the library takes R only if it is, byte for byte, what the equation gives, R has prime order as the key has.
+    # If the library compares R byte for byte with the result of the equation, R has prime order because the key has.
     return _opens(key, message, signature) and (
         _IS_EXACT or bindings.crypto_core_ed25519_is_valid_point(signature[:32])
     )
@@ -68,12 +68,12 @@ def _opens(key: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def is_exact() -> bool:
-    """Whether the library refuses a signature whose R has a part of order 8, so that only the cofactor saves it."""
+    """Whether the library refuses a signature whose R has a part of order 8, which holds only with the cofactor."""
     return not _opens(*_MIXED_ORDER_R)
 
 
 _Y_MASK = 2**255 - 1
-#: Values of y that no good R has: of the identity, and those that are not canonical (from the field's prime on).
+#: Values of y that no good R has: 1 (the identity), and the non-canonical ones (the field's prime and above).
 _NEVER_R = frozenset((1, *range(2**255 - 19, 2**255)))
 #: A key, a message and a signature from the vectors.
 _MIXED_ORDER_R = (

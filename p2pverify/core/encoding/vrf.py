@@ -1,11 +1,11 @@
 """A verifiable random function: ECVRF-EDWARDS25519-SHA512-TAI of RFC 9381 (suite 0x03).
 
-For a key and an input there is one output, which only the owner can compute and everybody can check. That
-is what makes duties neither chosen nor foreseen. The key must not be a signing key: both schemes derive their
-nonces from the same secret, and together they would give it away. `derive_seed` makes a separate one.
+For each key and input there is one output. Only the owner of the key can compute it, and everybody can check it.
+So nobody can choose or foresee duties. The key must not be a signing key: both schemes derive their nonces from
+the same secret, and using one key for both would reveal it. `derive_seed` makes a separate one.
 
-One rule is stricter than the RFC: the key and Gamma must have prime order, as an honest prover's always
-have. What goes into the function, and what is read from it, is left to `draw`.
+One rule is stricter than the RFC: the key and Gamma must have prime order. Those of an honest prover always do.
+The inputs and the use of the outputs are left to `contract/sortition`.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _IDENTITY = (1).to_bytes(32, "little")
 
 
 def derive_seed(identity_seed: bytes) -> bytes:
-    """The VRF's secret seed (32 bytes) of a peer whose identity seed this is."""
+    """The secret VRF seed (32 bytes) of a peer, from its identity seed (32 bytes)."""
     assert len(identity_seed) == sign.SEED_SIZE
     return hashlib.sha512(b"p2pverify/vrf" + identity_seed).digest()[:32]
 
@@ -38,7 +38,7 @@ def public_key(seed: bytes) -> bytes:
 
 
 def prove(seed: bytes, alpha: bytes) -> bytes:
-    """The proof pi (80 bytes: Gamma, c, s) for an input (RFC 9381 section 5.1); equal inputs, equal proof."""
+    """The proof pi (80 bytes: Gamma, c, s) for an input (RFC 9381 section 5.1). Equal inputs give equal proofs."""
     scalar, nonce_key, key = _expand(seed)
     point = _hash_to_curve(key, alpha)
     gamma = bindings.crypto_scalarmult_ed25519_noclamp(scalar, point)
@@ -56,9 +56,9 @@ def prove(seed: bytes, alpha: bytes) -> bytes:
 
 
 def verify(key: bytes, alpha: bytes, proof: bytes) -> bytes | None:
-    """The output beta (64 bytes) if `proof` is good for `alpha` under `key`, else None; any bytes may come.
+    """The output beta (64 bytes) if `proof` is good for `alpha` under `key`, else None. Any bytes are allowed.
 
-    RFC 9381 section 5.3 with validate_key (section 5.4.5), and with the key and Gamma of prime order.
+    Follows RFC 9381 section 5.3 with validate_key (section 5.4.5). The key and Gamma must also have prime order.
     """
     if not sign.is_valid_key(key) or not _has_form(proof):
         return None
@@ -73,7 +73,7 @@ def verify(key: bytes, alpha: bytes, proof: bytes) -> bytes | None:
         point = _hash_to_curve(key, alpha)
         u = subtract(bindings.crypto_scalarmult_ed25519_base_noclamp(response), key_part)
         v = subtract(multiply(response, point), gamma_part)
-    except PointError:  # Gamma is not of prime order, or c or s is zero, which no prover can make hold
+    except PointError:  # Gamma is not of prime order, or c or s is zero; no prover can make such a proof hold
         return None
     if _challenge(key, point, gamma, u, v) != challenge:
         return None
@@ -83,7 +83,7 @@ def verify(key: bytes, alpha: bytes, proof: bytes) -> bytes | None:
 def proof_to_beta(proof: bytes) -> bytes:
     """The output beta (64 bytes) that a proof carries (RFC 9381 section 5.2), without checking the proof.
 
-    Raises DecodeError if the proof is malformed. Only for one's own proofs, or for those already verified.
+    Raises DecodeError if the proof is malformed. Use it only for own proofs and verified ones.
     """
     if not _is_well_formed(proof):
         raise DecodeError("malformed VRF proof")
@@ -100,7 +100,7 @@ def _expand(seed: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _has_form(proof: bytes) -> bool:
-    """Whether a proof is well-formed, Gamma aside."""
+    """Whether a proof is well-formed; Gamma is not checked."""
     return len(proof) == PROOF_SIZE and int.from_bytes(proof[48:], "little") < sign.GROUP_ORDER
 
 
@@ -118,7 +118,7 @@ def _hash_to_curve(key: bytes, alpha: bytes) -> bytes:
             continue
         try:
             point = _times_cofactor(candidate)
-        except PointError:  # not on the curve, as every second candidate
+        except PointError:  # not on the curve, like half of all candidates
             continue
         if point != _IDENTITY:
             return point
@@ -141,7 +141,7 @@ def _beta(gamma: bytes) -> bytes:
 
 
 def is_strict() -> bool:
-    """Whether the library multiplies only points of prime order, so that Gamma need not be checked before."""
+    """Whether the library multiplies only points of prime order, so that Gamma needs no check of its own."""
     mixed = bindings.crypto_core_ed25519_add(bindings.crypto_scalarmult_ed25519_base_noclamp(_ONE), _ORDER_2)
     return not any(_multiplies(point) for point in (mixed, _ORDER_2, _IDENTITY))
 
@@ -156,5 +156,5 @@ def _multiplies(point: bytes) -> bool:
 
 _ONE: Final = (1).to_bytes(32, "little")
 _ORDER_2: Final = (_FIELD_PRIME - 1).to_bytes(32, "little")  # y is -1
-#: No point with a y below 19 has prime order, so this covers what is not canonical, too.
+#: No point with a y below 19 has prime order, so this covers non-canonical encodings, too.
 _IS_STRICT = is_strict()
