@@ -1,4 +1,4 @@
-"""What the gossip router remembers of messages: seen, being judged, recently accepted, promised.
+"""The message stores of the gossip router: seen, being judged, recently accepted, promised.
 
 Every store is bounded in entries, and in bytes where it holds data. None of them decides what to send.
 """
@@ -12,10 +12,10 @@ from p2pverify.core.gossip.types import GossipMessage, MessageKey, VerdictWord
 
 
 class SeenCache:
-    """Verdicts by (topic, message id), forgotten by age or by number: a young generation and an old one.
+    """Verdicts by (topic, message id) in two generations, young and old; limited by age and by number.
 
-    An entry lives between one and two times to live, and costs a place in a dictionary and nothing else. The
-    topic belongs to the key: else data rejected on a wrong topic would be hidden on the right one.
+    An entry lives between one and two times `seen_ttl_ms`, and costs only an entry in a dictionary. The topic is
+    part of the key; otherwise data rejected on a wrong topic would be hidden on the right one.
     """
 
     def __init__(self, params: GossipParams) -> None:
@@ -32,19 +32,19 @@ class SeenCache:
         return self._young.get(key) or self._old.get(key)
 
     def unseen(self, topic: str, mids: Iterable[bytes]) -> list[bytes]:
-        """The ids of a topic of which no verdict is known, in their order."""
+        """The ids of a topic without a known verdict, in the given order."""
         young, old = self._young, self._old
         return [mid for mid in mids if (key := (topic, mid)) not in young and key not in old]
 
     def add(self, key: MessageKey, verdict: VerdictWord) -> None:
-        """Remember a verdict; a later one takes the place of an earlier one."""
+        """Remember a verdict; it replaces an earlier one."""
         self._old.pop(key, None)
         self._young[key] = verdict
         if len(self._young) >= self._young_max:
             self._turn()
 
     def expire(self, now_ms: int) -> None:
-        """Let a generation pass when its time is over; to be called at every heartbeat."""
+        """Begin a new generation when the time of the young one is over. Called at every heartbeat."""
         if self._turn_ms is None:
             self._turn_ms = now_ms + self._ttl_ms
         elif self._turn_ms <= now_ms:
@@ -57,20 +57,20 @@ class SeenCache:
 
 @dataclass(slots=True)
 class Pending:
-    """A message that the application is judging, and who sent it; `sources` is an ordered set."""
+    """A message that the application is judging. `sources` is an ordered set of the peers that sent it."""
 
     message: GossipMessage
     expires_ms: int
     sources: dict[bytes, None]
 
     def add_source(self, peer: bytes, params: GossipParams) -> None:
-        """Another peer sent it; as many are remembered as can be connected."""
+        """Another peer sent it; at most `peers_max` senders are remembered."""
         if len(self.sources) < params.peers_max:
             self.sources[peer] = None
 
 
 class PendingMessages:
-    """Messages delivered and not yet judged, by id; limited in all and per first source."""
+    """Messages delivered and not yet judged, by id; limited in total and per first source."""
 
     def __init__(self, params: GossipParams) -> None:
         self._params = params
@@ -118,7 +118,7 @@ class PendingMessages:
         return entry
 
     def expire(self, now_ms: int) -> int:
-        """Drop what was never judged; the number dropped."""
+        """Drop messages that were not judged in time; returns their number."""
         late = [mid for mid, entry in self._entries.items() if entry.expires_ms <= now_ms]
         for mid in late:
             self.pop(mid)
@@ -126,7 +126,7 @@ class PendingMessages:
 
 
 class NearFirst:
-    """Who sent an accepted message until shortly after our verdict; only kept if that counts (P3)."""
+    """The peers that sent an accepted message until shortly after our verdict; used only if P3 has a weight."""
 
     def __init__(self, params: GossipParams) -> None:
         self._window_ms = params.score.delivery_window_ms
@@ -134,7 +134,7 @@ class NearFirst:
         self._entries: dict[MessageKey, tuple[int, set[bytes]]] = {}
 
     def add(self, key: MessageKey, sources: Iterable[bytes], now_ms: int) -> None:
-        """A message was accepted now; these peers have had their reward."""
+        """A message was accepted now; its `sources` are rewarded already."""
         if len(self._entries) < self._max:
             self._entries[key] = (now_ms + self._window_ms, set(sources))
 
@@ -151,7 +151,7 @@ class NearFirst:
 
 
 class MessageCache:
-    """mcache of gossipsub: accepted messages of the last heartbeats, to be advertised and asked for."""
+    """mcache of gossipsub: accepted messages of the last heartbeats, for IHAVE and IWANT."""
 
     def __init__(self, params: GossipParams) -> None:
         self._params = params
@@ -180,7 +180,7 @@ class MessageCache:
             self._drop(oldest.pop(0))
 
     def ids(self, topic: str) -> list[bytes]:
-        """Ids to advertise, oldest first: those of the last gossip_windows heartbeats."""
+        """The ids to advertise: those of the last `gossip_windows` heartbeats, oldest first."""
         recent = self._windows[: self._params.gossip_windows]
         return [mid for window in reversed(recent) for mid in window if self._entries[mid].topic == topic]
 
@@ -188,7 +188,7 @@ class MessageCache:
         return self._entries.get(mid)
 
     def take(self, mid: bytes, peer: bytes) -> GossipMessage | None:
-        """The message for a peer that asked; None if unknown or if the peer had it too often already."""
+        """The message for a peer that asked; None if it is unknown, or was sent to the peer too often."""
         message = self._entries.get(mid)
         if message is None:
             return None
@@ -211,7 +211,10 @@ class MessageCache:
 
 
 class Promises:
-    """Messages asked for by IWANT: who promised them by an IHAVE, and until when; some are tracked to judge by."""
+    """Messages requested by IWANT: which peers promised them by IHAVE, and until when.
+
+    Some promises are tracked. A broken promise costs score only if it is tracked.
+    """
 
     def __init__(self, params: GossipParams) -> None:
         self._params = params
@@ -227,12 +230,12 @@ class Promises:
         return self._total > 0
 
     def room(self, peer: bytes) -> int:
-        """How many more messages may be asked of the peer."""
+        """How many more messages may be requested from the peer."""
         limits = self._params
         return max(0, min(limits.promises_per_peer_max - self._by_peer[peer], limits.promises_max - self._total))
 
     def wanted(self, mid: bytes, peer: bytes) -> bool:
-        """Whether to ask this peer too: it was not asked yet, nor were enough others."""
+        """Whether to ask this peer too: it was not asked yet, and fewer than `iwant_parallel_max` others were."""
         asked = self._by_id.get(mid)
         return asked is None or (peer not in asked and len(asked) < self._params.iwant_parallel_max)
 
@@ -246,17 +249,17 @@ class Promises:
             self._tracked.add((mid, peer))
 
     def fulfil(self, mid: bytes) -> None:
-        """The message is here, whoever sent it."""
+        """The message has arrived, from any peer."""
         for peer in self._by_id.pop(mid, {}):
             self._count_down(mid, peer)
 
     def forget(self, peer: bytes) -> None:
-        """The peer is gone; what it owed is no longer expected."""
+        """The peer is gone; its promises are no longer expected."""
         if self._by_peer[peer]:
             self._remove([(mid, peer) for mid, asked in self._by_id.items() if peer in asked])
 
     def expire(self, now_ms: int) -> tuple[int, list[bytes]]:
-        """Remove the broken promises; their number, and by key the peers that broke a tracked one."""
+        """Remove the broken promises. Returns their number, and the peers that broke a tracked one, sorted by key."""
         broken = [
             (mid, peer) for mid, asked in self._by_id.items() for peer, until_ms in asked.items() if until_ms <= now_ms
         ]

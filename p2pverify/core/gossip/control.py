@@ -1,6 +1,6 @@
-"""What strangers say to the gossip router beside messages: subscriptions, IHAVE, IWANT, GRAFT, PRUNE.
+"""The control parts of RPCs from other peers: subscriptions, IHAVE, IWANT, GRAFT, PRUNE.
 
-Decides how much of an RPC is read and what is misbehaviour; what follows is done by the mesh and by lazy gossip.
+Decides how much of an RPC is read, and what is misbehaviour. The rest is left to the mesh and to lazy gossip.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Control:
-    """Takes the control parts of RPCs. `misbehaved(peer)` may end the peer, after which nothing more is read."""
+    """Takes the control parts of RPCs. `misbehaved(peer)` may disconnect the peer; then nothing more is read."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Control:
                 self._counts["subscriptions_refused"] += 1
 
     def take_the_rest(self, state: PeerState, rpc: Rpc, now_ms: int) -> None:
-        """All but subscriptions and messages, in the order of the protocol."""
+        """Take IHAVE, IWANT, GRAFT and PRUNE, in the order of the protocol."""
         if rpc.ihave:
             self._take_ihave(state, rpc, now_ms)
         if rpc.iwant and state.peer in self._peers:
@@ -73,7 +73,7 @@ class Control:
                 return
 
     def _readable(self, state: PeerState, items: Sequence[T]) -> Sequence[T]:
-        """The first items of an RPC's list; more of them are a fault, after which the peer may be gone."""
+        """The first items of an RPC's list. A longer list is a fault; if that ends the peer, nothing is read."""
         if len(items) > self._params.rpc_control_max:
             self._misbehaved(state.peer)
         return items[: self._params.rpc_control_max] if state.peer in self._peers else ()

@@ -1,6 +1,6 @@
-"""Small deterministic dice for machines that may not use `random`: SHA-256 over a key and a counter.
+"""Deterministic pseudo-random numbers for code that may not use `random`: SHA-256 over a key and a counter.
 
-Good for spreading load; not for secrets, and with no claim of quality beyond that of the hash.
+They are good for spreading load, not for secrets. Their quality is that of the hash.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _RANGE = 1 << 64
 
 
 class Dice:
-    """Equal keys give equal throws, on every machine and Python version."""
+    """Equal keys give equal numbers, on every machine and Python version."""
 
     def __init__(self, key: bytes) -> None:
         self._key = sha256(b"p2pverify/dice/1" + key).digest()
@@ -30,7 +30,7 @@ class Dice:
                 return throw % bound
 
     def sample(self, items: Sequence[T], count: int) -> list[T]:
-        """Up to `count` distinct places of `items`, in random order (Fisher-Yates)."""
+        """Up to `count` items from distinct positions, in random order (Fisher-Yates)."""
         assert count >= 0
         pool = list(items)
         count = min(count, len(pool))

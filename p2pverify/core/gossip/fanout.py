@@ -1,4 +1,4 @@
-"""The fanout of gossipsub v1.0: to whom own messages go on topics that we are not on, without flood publishing.
+"""The fanout of gossipsub v1.0: the peers that get our messages on topics that we do not subscribe to.
 
 With flood publishing, the default, no fanout is kept (gossipsub v1.1, "Flood Publishing").
 """
@@ -9,7 +9,7 @@ from p2pverify.core.gossip.peers import PeerState, PeerTable
 
 
 class Fanout:
-    """D peers per topic, kept while we publish there; at most as many topics as a peer may be on."""
+    """D peers per topic, kept while we publish there; at most `topics_per_peer_max` topics."""
 
     def __init__(self, params: GossipParams, dice: Dice, peers: PeerTable) -> None:
         self._params = params
@@ -28,7 +28,7 @@ class Fanout:
         return tuple(self._chosen.get(topic, ()))
 
     def targets(self, topic: str, excluded: frozenset[bytes], now_ms: int) -> tuple[bytes, ...]:
-        """To whom to publish now; the topic is kept for another fanout_ttl."""
+        """The peers to publish to now; the topic is kept for another `fanout_ms`."""
         self._chosen.setdefault(topic, [])
         self._until_ms[topic] = now_ms + self._params.fanout_ms
         self._refresh(topic, excluded)
@@ -37,12 +37,12 @@ class Fanout:
         return self.peers(topic)
 
     def take(self, topic: str) -> tuple[bytes, ...]:
-        """The peers of a topic that we are now on, or that is given up; it is no longer kept."""
+        """Remove a topic, because we subscribed to it or gave it up; returns its peers."""
         self._until_ms.pop(topic, None)
         return tuple(self._chosen.pop(topic, ()))
 
     def maintain(self, excluded: frozenset[bytes], now_ms: int) -> None:
-        """The heartbeat's part: topics end, and who is gone is replaced."""
+        """The heartbeat's part: topics expire, and peers that are gone are replaced."""
         for topic in list(self._chosen):
             if self._until_ms[topic] <= now_ms:
                 self.take(topic)

@@ -1,7 +1,7 @@
-"""Lazy gossip: the IHAVE and IWANT by which messages reach peers outside the mesh.
+"""Lazy gossip: IHAVE and IWANT, which bring messages to peers outside the mesh.
 
-Follows gossipsub v1.1 with its limits against IHAVE and IWANT floods. Every asked id is a promise by the peer
-that offered it; a broken one costs score. With a peer below the gossip threshold nothing of this is exchanged.
+Follows gossipsub v1.1 with its limits against IHAVE and IWANT floods. Every requested id is a promise by the peer
+that offered it; a broken one costs score. Peers with a score below the gossip threshold are left out.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ _LENGTHS = {MESSAGE_ID_BYTES}
 
 
 class LazyGossip:
-    """Owns the message cache and the promises. `lacking(topic, ids)` are those that are not here yet."""
+    """Owns the message cache and the promises. `lacking(topic, ids)` returns the ids not received yet."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class LazyGossip:
         self.promises = Promises(params)
 
     def take_ihave(self, state: PeerState, topic: str, ids: tuple[bytes, ...], now_ms: int) -> bool:
-        """The peer offers messages: ask for those we lack. False if that was abuse: floods, ids not of our kind."""
+        """The peer offers messages: ask for those we lack. False if that was abuse: a flood, or malformed ids."""
         state.ihave_messages += 1
         if state.ihave_messages > self._params.ihave_messages_max:
             self._counts["ihaves_ignored"] += 1
@@ -61,7 +61,7 @@ class LazyGossip:
             return True
         wanted = [mid for mid in self._lacking(topic, offered) if self.promises.wanted(mid, state.peer)]
         room = min(self._params.ihave_ids_max - state.ihave_ids, self.promises.room(state.peer))
-        # A random choice, so that nobody decides which ids fit.
+        # The choice is random, so that no peer decides which ids fit.
         chosen = wanted if len(wanted) <= room else self._dice.sample(wanted, room)
         state.ihave_ids += len(chosen)
         self._counts["iwant_ids_sent"] += len(chosen)
@@ -92,10 +92,10 @@ class LazyGossip:
             self._outbox.message(state.peer, message, now_ms)
 
     def break_promises(self, now_ms: int) -> list[bytes]:
-        """Who is to blame for not sending what it offered, by key.
+        """The peers to blame for not sending a message that they offered, sorted by key.
 
         One id of each IWANT decides, so a peer that lost a few of many is seldom blamed. If most peers are late, we or
-        our network are slow: then nobody is to blame.
+        our network are slow; then no peer is blamed.
         """
         if not self.promises:
             return []
@@ -107,9 +107,9 @@ class LazyGossip:
         return []
 
     def emit(self, now_ms: int) -> None:
-        """The heartbeat's part: IHAVE to some peers outside each mesh or fanout, then a new window.
+        """The heartbeat's part: send IHAVE to some peers outside each mesh or fanout, then begin a new window.
 
-        A backoff keeps a peer out of the mesh, not from hearing what there is.
+        A peer in back-off is out of the mesh, but still gets IHAVEs.
         """
         limit = self._params.ihave_ids_max
         for topic in sorted({*self._mesh.topics(), *self._fanout.topics()}) if len(self.mcache) else ():
@@ -118,7 +118,7 @@ class LazyGossip:
                 continue
             for state in self._listeners(topic):
                 if len(ids) > limit:
-                    start = self._dice.below(len(ids))  # each peer hears of other ones
+                    start = self._dice.below(len(ids))  # each peer gets a different part
                     chosen = (ids[start:] + ids[:start])[:limit]
                 else:
                     chosen = ids
@@ -128,10 +128,10 @@ class LazyGossip:
         self.mcache.shift()
 
     def _listeners(self, topic: str) -> list[PeerState]:
-        """Peers outside the mesh to tell now: D_lazy or the gossip factor, those first that waited longest.
+        """The peers outside the mesh that get an IHAVE now: D_lazy of them, or the gossip factor if that is more.
 
-        Taking turns reaches three times D_lazy peers in the three heartbeats of a message, where independent
-        throws would leave out some of ten. Reconnecting does not bring a turn forward.
+        Peers that waited longest come first. Taking turns reaches three times D_lazy peers in the three heartbeats of a
+        message; independent draws would leave out some of ten peers. Reconnecting does not bring a turn forward.
         """
         members = self._mesh.members(topic) or self._fanout.peers(topic)
         threshold = self._params.score.gossip_threshold

@@ -1,8 +1,7 @@
 """The meshes of the gossip router: members per topic, and the GRAFTs, PRUNEs and backoffs that shape them.
 
 Follows gossipsub v1.1 (libp2p specs, pubsub/gossipsub): PRUNE backoff, outbound quotas, heartbeat maintenance by
-score, opportunistic grafting, spam protection. How messages pass the mesh stands in `gossip`; peer exchange is
-left out.
+score, opportunistic grafting, spam protection. The router sends the messages; peer exchange is left out.
 """
 
 from collections import Counter
@@ -23,7 +22,7 @@ class _Backoff:
 
 @dataclass(slots=True)
 class _Members:
-    """Members of one mesh; `ordered` is made on demand, since it is read far more often than it changes."""
+    """Members of one mesh; `ordered` is made on demand, because it is read far more often than it changes."""
 
     peers: set[bytes] = field(default_factory=set)
     ordered: tuple[bytes, ...] | None = None
@@ -42,7 +41,7 @@ class _Members:
 
 
 class Mesh:
-    """Members by topic; a topic is here exactly while we subscribe to it."""
+    """Members by topic. It holds exactly the topics that we subscribe to."""
 
     def __init__(
         self,
@@ -85,7 +84,7 @@ class Mesh:
         return sorted(self._members)
 
     def members(self, topic: str) -> tuple[bytes, ...]:
-        """In order of the key."""
+        """The members of the mesh on a topic, sorted by key."""
         members = self._members.get(topic)
         if members is None:
             return ()
@@ -94,7 +93,7 @@ class Mesh:
         return members.ordered
 
     def join(self, topic: str, first: tuple[bytes, ...], now_ms: int) -> None:
-        """We subscribed: fill the mesh at once, with the peers of the fanout before others."""
+        """We subscribed: fill the mesh at once, with the peers in `first` (the fanout) before others."""
         self._members[topic] = _Members()
         for state in self._candidates(topic, now_ms):
             if state.peer in first:
@@ -107,7 +106,7 @@ class Mesh:
         del self._members[topic]
 
     def forget(self, peer: bytes) -> None:
-        """The peer is gone; its backoffs stay, or reconnecting would shorten them."""
+        """The peer is gone. Its backoffs stay, so that reconnecting does not shorten them."""
         for topic in self._members:
             self.drop(peer, topic)
 
@@ -133,9 +132,9 @@ class Mesh:
             self._graft(state.peer, topic, now_ms)
 
     def take_graft(self, state: PeerState, topic: str, now_ms: int) -> int:
-        """The peer wants in. Returns how many faults that was; a refusal is answered by PRUNE.
+        """The peer wants to join the mesh. Returns the number of faults in that; a refusal is answered by PRUNE.
 
-        GRAFTs for topics that we do not know are not answered (gossipsub v1.1, spam protection).
+        GRAFTs for unknown topics are not answered (gossipsub v1.1, spam protection).
         """
         members = self._members.get(topic)
         if members is None or state.peer in members.peers:
@@ -155,7 +154,7 @@ class Mesh:
         return 0
 
     def take_prune(self, peer: bytes, topic: str, backoff_s: int | None, now_ms: int) -> None:
-        """The peer wants out, and to be left alone for so many seconds (None or 0: our default)."""
+        """The peer leaves the mesh and asks for a back-off of `backoff_s` seconds (None or 0: our default)."""
         if topic not in self._members:
             return
         self.drop(peer, topic)
@@ -163,7 +162,7 @@ class Mesh:
         self._back_off(peer, topic, min(wish_ms, self._params.backoff_ms_max), now_ms)
 
     def maintain(self, now_ms: int) -> None:
-        """The heartbeat's part: backoffs end, the unworthy leave, each mesh returns to its size."""
+        """The heartbeat's part: backoffs end, members with a negative score leave, each mesh returns to its size."""
         params = self._params
         if self._backoffs:
             ended_ms = now_ms - params.backoff_slack_ms
@@ -198,7 +197,7 @@ class Mesh:
                 self._graft(state.peer, topic, now_ms)
 
     def _thin(self, topic: str, now_ms: int) -> None:
-        """Keep D members: the D_score best, the rest at random, D_out of them outbound if there are so many."""
+        """Keep D members: the D_score best, the rest at random; D_out of them are outbound if possible."""
         params, members = self._params, self.members(topic)
         shuffled = self._dice.sample(members, len(members))
         shuffled.sort(key=self._scores.score, reverse=True)
@@ -216,7 +215,7 @@ class Mesh:
                 self._prune(peer, topic, params.prune_backoff_ms, now_ms)
 
     def _graft_better(self, topic: str, now_ms: int) -> None:
-        """Opportunistic grafting: if the median member is poor, take in peers that are better than it."""
+        """Opportunistic grafting: if the score of the median member is low, graft peers with a higher one."""
         scores = sorted(map(self._scores.score, self._members[topic].peers))
         median = scores[len(scores) // 2]
         if median >= self._params.score.opportunistic_graft_threshold:

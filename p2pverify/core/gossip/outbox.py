@@ -1,7 +1,7 @@
-"""RPCs in the making: what is to be sent to each peer, gathered so that one frame carries many messages.
+"""Unsent RPCs: what goes to each peer is gathered, so that one frame carries many messages.
 
-Nothing waits here longer than the batch time; queues towards slow peers belong to the network adapter. Peers that
-get the same messages get the same `Rpc` object, which an adapter may encode once.
+Nothing waits here longer than the batch time; queues for slow peers belong to the network adapter. Peers that
+get the same messages get the same `Rpc` object, so that an adapter can encode it once.
 """
 
 from collections.abc import Container, Iterable, Iterator
@@ -17,7 +17,7 @@ _ID_BYTES = 36
 
 @dataclass(slots=True)
 class _Control:
-    """What is not messages of an unsent RPC. Dictionaries are ordered sets here."""
+    """The parts of an unsent RPC that are not messages. Dictionaries serve as ordered sets."""
 
     subscriptions: list[tuple[bool, str]] = field(default_factory=list)
     ihave: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class _Control:
 
 
 class _Parts:
-    """The unsent RPC to one peer; `size` is the most that its messages can take."""
+    """The unsent RPC to one peer; `size` is an upper bound of its messages, in bytes."""
 
     __slots__ = ("control", "publish", "size")
 
@@ -37,7 +37,7 @@ class _Parts:
         self.control: _Control | None = None
 
     def pieces(self, iwant_ids_max: int) -> Iterator[tuple[Rpc, int]]:
-        """One-item RPCs in wire order, each with its size at most."""
+        """One-item RPCs in wire order, each with an upper bound of its size in bytes."""
         control = self.control or _Control()
         for subscribe, topic in control.subscriptions:
             yield Rpc(subscriptions=((subscribe, topic),)), _text_bytes(topic)
@@ -60,7 +60,7 @@ def _text_bytes(text: str) -> int:
 
 
 class RpcOutbox:
-    """Collects per peer, and hands out RPCs within the limits of a frame. `due_ms`: when to flush, None if empty."""
+    """Collects per peer, and returns RPCs within the limits of a frame. `due_ms`: when to flush, None if empty."""
 
     def __init__(self, params: GossipParams) -> None:
         self._params = params
@@ -73,7 +73,7 @@ class RpcOutbox:
         self._control(peer, now_ms).subscriptions.append((subscribe, topic))
 
     def spread(self, message: GossipMessage, peers: Iterable[bytes], sources: Container[bytes], now_ms: int) -> int:
-        """Send a message to these peers except its sources; returns to how many."""
+        """Send a message to these peers except its sources; returns the number of receivers."""
         chosen = [peer for peer in peers if peer not in sources]
         if not chosen:
             return 0
@@ -101,7 +101,7 @@ class RpcOutbox:
                 self.due_ms = now_ms
 
     def ihave(self, peer: bytes, topic: str, ids: tuple[bytes, ...], now_ms: int) -> None:
-        """Advertise ids, instead of what was to be advertised before on the topic."""
+        """Advertise ids; they replace the unsent ids of the topic."""
         self._control(peer, now_ms).ihave[topic] = ids
 
     def iwant(self, peer: bytes, mid: bytes, now_ms: int) -> None:
@@ -125,7 +125,7 @@ class RpcOutbox:
         self._parts.pop(peer, None)
 
     def flush(self, now_ms: int) -> list[SendRpc]:
-        """Everything gathered, by peer in order of the key, as frames of at most rpc_bytes_max."""
+        """All gathered RPCs, sorted by key of the peer, as frames of at most `rpc_bytes_max`."""
         out, self._ready = self._ready, []
         self.due_ms = None
         self._free_ms = now_ms + self._params.batch_ms
@@ -179,7 +179,7 @@ class RpcOutbox:
 
 
 def _size(message: GossipMessage) -> int:
-    """At most what a message takes in a frame: a character of the topic is of up to 4 bytes."""
+    """Upper bound of a message's bytes in a frame; a character of the topic takes up to 4 bytes."""
     return _ITEM_BYTES + 4 * len(message.topic) + len(message.data)
 
 

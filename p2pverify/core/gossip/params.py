@@ -27,8 +27,8 @@ def _require_positive(params: object, names: tuple[str, ...]) -> None:
 class ScoreParams:
     """Peer scores (gossipsub v1.1, "Peer Scoring"): weights, counters, caps and scores in thousandths.
 
-    Decays are millionths of a counter that are left after each decay interval. Penalties have negative weights.
-    Raises ValueError for a set of numbers that contradict each other.
+    A decay is the share of a counter that is left after each decay interval, in millionths. Penalties have negative
+    weights. Raises ValueError if numbers contradict each other.
     """
 
     decay_ms: int = 1_000  # DecayInterval
@@ -36,15 +36,15 @@ class ScoreParams:
     retain_ms: int = 300_000  # RetainScore
     retained_max: int = 1_024
 
-    topic_weight: int = 1_000  # TopicWeight, of every topic that we are on
-    topic_cap: int = 6_000  # TopicCap, of what is good in all topics together
+    topic_weight: int = 1_000  # TopicWeight of every topic that we subscribe to
+    topic_cap: int = 6_000  # TopicCap: greatest sum over all topics
     time_weight: int = 50  # P1
     time_quantum_ms: int = 15_000
     time_cap: int = 20  # quanta
     first_weight: int = 250  # P2
     first_decay: int = 990_000
     first_cap: int = 20_000
-    # P3 and P3b are off: no rate can be expected of a network in which hours may pass without a record.
+    # P3 and P3b are off: hours may pass without a record, so no delivery rate can be expected.
     delivery_weight: int = 0  # P3
     delivery_decay: int = 970_000
     delivery_threshold: int = 4_000
@@ -64,9 +64,9 @@ class ScoreParams:
     behaviour_weight: int = -1_000  # P7
     behaviour_threshold: int = 6_000
     behaviour_decay: int = 960_000
-    malformed_penalty: int = 4_000  # of a frame that is no RPC, added to P7; other misbehaviour adds 1
+    malformed_penalty: int = 4_000  # added to P7 for a frame that is no RPC; other misbehaviour adds 1
 
-    # A score below these has the consequence; below 0, a peer is in no mesh.
+    # A score below a threshold has the consequence in its name. A peer with a score below 0 is in no mesh.
     gossip_threshold: int = -10_000
     publish_threshold: int = -30_000
     graylist_threshold: int = -60_000
@@ -119,7 +119,7 @@ class ScoreParams:
 class GossipParams:
     """Names in comments are those of gossipsub v1.0 and v1.1. Times in milliseconds, sizes in bytes.
 
-    Raises ValueError for a set of numbers that contradict each other.
+    Raises ValueError if numbers contradict each other.
     """
 
     # The mesh.
@@ -131,9 +131,9 @@ class GossipParams:
     heartbeat_ms: int = 700
     prune_backoff_ms: int = 15_000
     unsubscribe_backoff_ms: int = 10_000
-    backoff_ms_max: int = 3_600_000  # longer wishes of a peer are cut
-    backoff_slack_ms: int = 1_000  # we wait longer than agreed, as clocks and links differ
-    graft_flood_ms: int = 5_000  # a GRAFT so soon after a PRUNE counts twice
+    backoff_ms_max: int = 3_600_000  # a peer's request for more is cut to this
+    backoff_slack_ms: int = 1_000  # we wait this much longer than agreed, because clocks and links differ
+    graft_flood_ms: int = 5_000  # a GRAFT within this time after a PRUNE counts twice
     opportunistic_graft_heartbeats: int = 85  # about a minute
     opportunistic_graft_peers: int = 2
     flood_publish: bool = True
@@ -149,7 +149,7 @@ class GossipParams:
     ihave_ids_max: int = 5_000  # sent in one frame, and asked for per peer and heartbeat
     iwant_ids_max: int = 5_000  # looked up per peer and heartbeat
     iwant_bytes_max: int = 4 * 1024 * 1024  # answered per peer and heartbeat
-    iwant_followup_ms: int = 3_000  # an IHAVE is a promise that holds so long
+    iwant_followup_ms: int = 3_000  # an IHAVE is a promise for this time
     iwant_parallel_max: int = 3  # peers asked for one message at a time
     promises_per_peer_max: int = 1_000
     promises_max: int = 50_000
@@ -160,18 +160,18 @@ class GossipParams:
     rpc_bytes_max: int = RPC_BYTES_MAX
     rpc_messages_max: int = 512  # in a frame that we send
     rpc_control_max: int = 256  # subscriptions, GRAFTs and PRUNEs (each) that we read in a frame
-    batch_ms: int = 0  # hold RPCs back so long to fill frames; 0 sends at the end of each event
+    batch_ms: int = 0  # RPCs wait this long to fill frames; 0 sends at the end of each event
     batch_at_rest: bool = True  # if not, the first RPC after a pause leaves at once
 
     # Memory.
     peers_max: int = 256
     topics_per_peer_max: int = 64
     topic_bytes_max: int = TOPIC_BYTES_MAX
-    seen_ttl_ms: int = 120_000  # at least so long, at most twice
+    seen_ttl_ms: int = 120_000  # at least this long, at most twice
     seen_max: int = 65_536
     mcache_messages_max: int = 8_192
     mcache_bytes_max: int = 32 * 1024 * 1024
-    pending_ms: int = 30_000  # a verdict that comes later is no longer waited for
+    pending_ms: int = 30_000  # a later verdict has no effect
     pending_max: int = 8_192
     pending_per_peer_max: int = 1_024
     pending_bytes_max: int = 32 * 1024 * 1024

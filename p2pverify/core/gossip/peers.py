@@ -1,6 +1,6 @@
-"""The router's neighbours: who is connected, what they subscribe to, and what they spent of their quotas.
+"""The router's neighbours: which peers are connected, their subscriptions, and the used part of their quotas.
 
-What they earned or did wrong is kept in `gossip_score`; here each connected peer has its card at hand.
+Scores are kept in `gossip/score`; the state of each connected peer refers to its card there.
 """
 
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class PeerState:
 
 
 class PeerTable:
-    """Connected peers by key, and in order of the key by topic."""
+    """Connected peers by key; and by topic, sorted by key."""
 
     def __init__(self, params: GossipParams) -> None:
         self._params = params
@@ -64,7 +64,7 @@ class PeerTable:
         return found
 
     def subscribe(self, state: PeerState, topic: str) -> bool:
-        """Note a subscription; False if the topic is too long or one too many."""
+        """Note a subscription; False if the topic is too long, or the peer has too many."""
         if topic in state.topics:
             return True
         limits = self._params
@@ -79,6 +79,6 @@ class PeerTable:
         self._on_topic.pop(topic, None)
 
     def begin_heartbeat(self) -> None:
-        """Quotas start again."""
+        """Reset the quotas."""
         for state in self._connected.values():
             state.ihave_messages = state.ihave_ids = state.iwant_ids = state.iwant_bytes = 0

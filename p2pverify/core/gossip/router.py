@@ -1,8 +1,8 @@
 """The gossip router: a sans-IO state machine that speaks gossipsub v1.1, StrictNoSign, content-hash ids.
 
-Its only door is `handle(event, now_ms) -> effects`; time comes in, frames and wishes go out. It leaves bytes
-and streams to the network adapter, and the judgement of messages to the application. Gossip is best effort:
-what it loses, sync repairs. Peer exchange is neither sent nor read. Equal seeds and events give equal effects.
+Its only entry is `handle(event, now_ms) -> effects`. It leaves bytes and streams to the network adapter, and the
+judgement of messages to the application. Gossip is best effort; sync repairs its losses. Peer exchange is neither
+sent nor read. Equal seeds and events give equal effects.
 """
 
 from collections import Counter
@@ -71,16 +71,16 @@ class Router:
         self._control = Control(params, peers=peers, mesh=mesh, lazy=lazy, counts=counts, misbehaved=self._misbehaved)
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
-        """Take one event and return what to do, in order. Time is milliseconds of any steady clock.
+        """Take one event and return what to do, in order. `now_ms` is milliseconds of any steady clock.
 
-        Never raises for what strangers send. Raises LocalProtocolError, and changes nothing, for an own topic
-        or message beyond the limits, and for too many peers excluded or appraised.
+        Data from other peers never raises. Raises LocalProtocolError, and changes nothing, if an own topic or message
+        exceeds a limit, or if too many peers are excluded or appraised.
         """
         self._now_ms = max(self._now_ms, now_ms)
         if self._heartbeat_due_ms is None:
-            # At random, as routers that start together should not beat together.
+            # At random, so that routers that start together do not have their heartbeats together.
             self._heartbeat_due_ms = self._now_ms + self._first_heartbeat_ms
-        # By far the most events first.
+        # The most frequent events first.
         if type(event) is RpcReceived:
             self._rpc(event.peer, event.rpc)
         elif type(event) is MessageVerdict:
@@ -99,7 +99,7 @@ class Router:
         return effects
 
     def next_wakeup_ms(self) -> int:
-        """When the next Tick is due, on the clock of `handle`; any event may move it to an earlier time."""
+        """When the next GossipTick is due, on the clock of `handle`; any event may move it to an earlier time."""
         if self._heartbeat_due_ms is None:
             return 0
         due_ms = self._outbox.due_ms
@@ -110,7 +110,7 @@ class Router:
         return self._mesh.members(topic)
 
     def scores(self) -> dict[bytes, ScoreParts]:
-        """Scores in thousandths, by key, of connected peers and of those whose faults are remembered."""
+        """Scores in thousandths, by key, of connected peers and of absent peers whose faults are remembered."""
         return self._scores.all_parts()
 
     def statistics(self) -> dict[str, int]:
@@ -203,7 +203,7 @@ class Router:
             self._forget(peer)
             self._effects.append(Disconnect(peer, "too many faults"))
 
-    # Our own wishes.
+    # Our own requests.
 
     def _subscribe(self, topic: str) -> None:
         self._require_topic(topic)
@@ -273,7 +273,7 @@ class Router:
         self._lazy.emit(self._now_ms)
         self._heartbeat_due_ms = self._now_ms + self._params.heartbeat_ms
 
-    # What strangers send.
+    # What other peers send.
 
     def _rpc(self, peer: bytes, rpc: Rpc) -> None:
         state = self._peers.get(peer)
@@ -282,7 +282,7 @@ class Router:
             return
         self._counts["rpcs_received"] += 1
         if rpc.subscriptions:
-            # Noted even of a graylisted peer, which will not repeat them when its score has recovered.
+            # Noted even for a graylisted peer, because it will not repeat them when its score has recovered.
             self._control.take_subscriptions(state, rpc, self._now_ms)
         if state.card.score < self._params.score.graylist_threshold:
             self._counts["rpcs_graylisted"] += 1
@@ -293,9 +293,9 @@ class Router:
             self._control.take_the_rest(state, rpc, self._now_ms)
 
     def _take_messages(self, state: PeerState, messages: Iterable[GossipMessage]) -> None:
-        """The messages of one RPC, until one of them ends the peer."""
+        """Take the messages of one RPC, until one of them gets the peer disconnected."""
         counts, peer, promises, outbox = self._counts, state.peer, self._lazy.promises, self._outbox
-        ours: str | None = None  # the last topic that was found to be ours
+        ours: str | None = None  # the last topic that we found ourselves subscribed to
         for message in messages:
             topic = message.topic
             counts["messages_received"] += 1
@@ -304,7 +304,7 @@ class Router:
                     counts["messages_unsubscribed"] += 1
                     continue
                 ours = topic
-            # StrictNoSign. The data may be good in itself, so its id stays unseen.
+            # StrictNoSign. The data itself may be good, so its id stays unseen.
             if message.extra_fields or len(message.data) > self._params.message_bytes_max:
                 self._invalid(peer, topic)
                 if peer not in self._peers:
@@ -326,7 +326,7 @@ class Router:
                     return
 
     def _take_new(self, peer: bytes, message: GossipMessage) -> None:
-        """A message on which there is no verdict yet; it may be that it is being judged."""
+        """Take a message without a verdict; the application may be judging it already."""
         topic, mid = message.key
         entry = self._pending.get(mid)
         if entry is not None:
@@ -346,7 +346,7 @@ class Router:
             self._scores.delivered_near_first(peer, key[0])
 
     def _lacking(self, topic: str, mids: Iterable[bytes]) -> list[bytes]:
-        """Those of the messages that are neither seen nor being judged."""
+        """The ids of messages that are neither seen nor being judged."""
         return [mid for mid in self._seen.unseen(topic, mids) if mid not in self._pending]
 
     def _verdict(self, mid: bytes, verdict: VerdictWord) -> None:
@@ -366,7 +366,7 @@ class Router:
                 self._invalid(peer, message.topic)
 
     def _reward(self, entry: Pending) -> None:
-        """Who sent a good message first, and who sent it while it was judged."""
+        """Reward the peer that sent a good message first, and the peers that sent it while it was judged."""
         topic = entry.message.topic
         first, *others = entry.sources
         self._scores.delivered_first(first, topic)

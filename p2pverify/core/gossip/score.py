@@ -1,8 +1,8 @@
-"""Peer scores of the gossip router: what each neighbour earned, P1 to P7 of gossipsub v1.1, in integers.
+"""Peer scores of the gossip router: P1 to P7 of gossipsub v1.1, in integers.
 
 Source: libp2p specs, gossipsub-v1.1, "The Score Function" and "Topic Parameter Calculation and Decay". Counters
-and scores are thousandths; every division rounds down. What follows from a score is decided where it is read.
-A score belongs to the key, not to the connection: what is bad in it outlives a disconnection.
+and scores are thousandths; every division rounds down. The reader of a score decides what follows from it.
+A score belongs to the key, not to the connection: its bad part outlives a disconnection.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from p2pverify.core.errors import LocalProtocolError
 from p2pverify.core.gossip.params import ScoreParams
 
 ONE: Final = 1_000
-COUNTER_MAX: Final = 1_000 * ONE  # of the counters that the specification leaves uncapped
+COUNTER_MAX: Final = 1_000 * ONE  # for counters that the specification leaves uncapped
 _MILLION: Final = 1_000_000
 
 
@@ -32,13 +32,13 @@ class TopicCounters:
 
 @dataclass(slots=True)
 class Card:
-    """What counts for and against one peer; `score` is kept up to date."""
+    """The counters of one peer; `score` is kept up to date."""
 
     score: int = 0
     topics: dict[str, TopicCounters] = field(default_factory=dict)
     behaviour: int = 0
     application: int = 0
-    surplus: int = 0  # peers too many at its address
+    surplus: int = 0  # peers above the threshold at its address
     group: str = ""
 
     def on(self, topic: str) -> TopicCounters:
@@ -64,7 +64,7 @@ class ScoreParts:
 
 
 class PeerScores:
-    """The cards of connected peers, and of those whose faults are still remembered."""
+    """The cards of connected peers, and of absent peers whose faults are remembered."""
 
     def __init__(self, params: ScoreParams) -> None:
         self._params = params
@@ -86,14 +86,14 @@ class PeerScores:
         return card.score if card is not None else self._weighted(self._application.get(peer, 0))
 
     def all_parts(self) -> dict[bytes, ScoreParts]:
-        """By key: the parts of every score that is kept."""
+        """The parts of every kept score, by key."""
         cards = {**self._retained, **self._cards}
         return {peer: self._parts(cards[peer]) for peer in sorted(cards)}
 
     # Peers come and go.
 
     def add(self, peer: bytes, ip: str, now_ms: int) -> Card:
-        """A peer connected from an address ("" if unknown); what it did before still counts."""
+        """A peer connected from an address ("" if unknown). Its remembered faults still count."""
         self._now_ms = now_ms
         card = self._retained.pop(peer, None) or Card()
         self._retained_until_ms.pop(peer, None)
@@ -149,13 +149,13 @@ class PeerScores:
         counters.grafted_ms, counters.mesh_ms = now_ms, 0
 
     def left(self, peer: bytes, topic: str) -> None:
-        """The peer is in our mesh no longer; an active deficit becomes a failure (P3b)."""
+        """The peer left our mesh; an active deficit becomes a failure (P3b)."""
         card = self._cards[peer]
         self._leave(card.on(topic))
         self._weigh(card)
 
     def delivered_first(self, peer: bytes, topic: str) -> None:
-        """A message of the peer was the first of its kind, and good (P2, P3). Weighed at the next decay."""
+        """The peer was the first to send a good message (P2, P3). The score changes at the next decay."""
         card = self._cards.get(peer)
         if card is not None:
             counters = card.on(topic)
@@ -164,7 +164,7 @@ class PeerScores:
                 counters.deliveries = min(counters.deliveries + ONE, self._params.delivery_cap)
 
     def delivered_near_first(self, peer: bytes, topic: str) -> None:
-        """The peer sent a good message while it was judged, or within the window after that (P3)."""
+        """The peer sent a good message while it was judged, or within the window after the verdict (P3)."""
         card = self._cards.get(peer)
         if card is not None:
             counters = card.on(topic)
@@ -185,7 +185,7 @@ class PeerScores:
         self._blame(peer, card)
 
     def decay(self, now_ms: int) -> None:
-        """Let the decay intervals that have passed take effect, and forget what was retained long enough."""
+        """Apply the decay intervals that have passed, and forget absent peers after `retain_ms`."""
         self._now_ms = now_ms
         params = self._params
         if self._decayed_ms is None:
@@ -220,7 +220,7 @@ class PeerScores:
         self._weigh(card)
 
     def _deficit(self, counters: TopicCounters) -> int:
-        """The square of what a mesh member delivered too little, once it had the time to."""
+        """The square of a mesh member's missing deliveries, in thousandths; 0 before its activation time."""
         params = self._params
         if counters.grafted_ms is None or counters.mesh_ms <= params.delivery_activation_ms:
             return 0
@@ -232,18 +232,18 @@ class PeerScores:
         counters.grafted_ms, counters.mesh_ms = None, 0
 
     def _known(self, peer: bytes) -> Card:
-        """The card of a peer, or a new one."""
+        """The card of a peer, or a new card."""
         card = self._cards.get(peer) or self._retained.get(peer)
         return card or Card(application=self._application.get(peer, 0))
 
     def _blame(self, peer: bytes, card: Card) -> None:
-        """Weigh a fault; a peer that is gone by now, and had none before, is remembered from here on."""
+        """Weigh a fault. An absent peer that had no fault before is remembered from now on."""
         self._weigh(card)
         if peer not in self._cards and peer not in self._retained:
             self._retain(peer, card)
 
     def _retain(self, peer: bytes, card: Card) -> None:
-        """Remember a peer that is gone; if there are too many, the least bad of them is forgotten."""
+        """Remember an absent peer; if there are too many, forget the one with the best score."""
         self._weigh(card)
         self._retained[peer] = card
         self._retained_until_ms[peer] = self._now_ms + self._params.retain_ms
@@ -252,7 +252,7 @@ class PeerScores:
             del self._retained[best], self._retained_until_ms[best]
 
     def _count_group(self, group: str) -> None:
-        """The surplus of every peer at an address, anew."""
+        """Compute again the surplus of every peer at an address."""
         members = self._groups[group]
         surplus = max(0, len(members) - self._params.colocation_threshold)
         for peer in members:
@@ -306,7 +306,7 @@ class PeerScores:
 
 
 def decayed(counter: int, factor: int, times: int, zero: int) -> int:
-    """A counter after so many decay intervals; `factor` in millionths. Below `zero` it is nothing."""
+    """A counter after `times` decay intervals; `factor` in millionths. A value below `zero` becomes 0."""
     while times and counter:
         counter = counter * factor // _MILLION
         if counter < zero:
@@ -321,7 +321,10 @@ def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 def ip_group(ip: str, free: tuple[str, ...]) -> str:
-    """Whose addresses count as one: an IPv4 address, an IPv6 /64; "" if unknown, or in a network that is free."""
+    """The group of addresses that count as one: an IPv4 address or an IPv6 /64.
+
+    "" if the address is unknown, or inside one of the networks in `free`.
+    """
     try:
         address = ip_address(ip)
     except ValueError:

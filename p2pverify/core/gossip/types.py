@@ -1,7 +1,7 @@
 """The vocabulary of the gossip router: RPCs, events in, effects out. Data only.
 
-The RPC mirrors the protobuf of gossipsub v1.1 (libp2p specs, pubsub/gossipsub); its bytes are made and read
-in the network adapter. Of what there is most, tuples are made, as they cost least.
+The RPC mirrors the protobuf of gossipsub v1.1 (libp2p specs, pubsub/gossipsub); the network adapter encodes and
+decodes it. The most frequent objects are named tuples, because these are the cheapest to create.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ MessageKey = tuple[str, bytes]  # topic and message id
 
 
 def message_id(data: bytes) -> bytes:
-    """SHA-256 of the data (32 B): equal content is the same message, whoever sends it."""
+    """SHA-256 of the data (32 B): equal content is the same message, from any sender."""
     return sha256(data).digest()
 
 
@@ -29,15 +29,15 @@ def topic_bytes(topic: str) -> int:
 
 
 def records_topic(network_id: bytes) -> str:
-    """The one topic of a network (id of 32 B) on which its records travel."""
+    """The topic for the records of a network (id of 32 B)."""
     return "p2pverify/1/" + network_id.hex()
 
 
 @dataclass(frozen=True, slots=True)
 class GossipMessage:
-    """One message on a topic. `extra_fields`: from, seqno, signature or key was set (StrictNoSign).
+    """One message on a topic. `extra_fields`: from, seqno, signature or key was set (StrictNoSign forbids it).
 
-    It remembers its id, so that one object that travels far is hashed once.
+    The id is cached, so that the data is hashed once.
     """
 
     topic: str
@@ -47,7 +47,7 @@ class GossipMessage:
 
     @property
     def key(self) -> MessageKey:
-        """Topic and message id, by which caches know the message."""
+        """Topic and message id: the key of the message in caches."""
         key = self._key
         if key is None:
             key = (self.topic, message_id(self.data))
@@ -69,7 +69,7 @@ class Rpc:
 
 @dataclass(frozen=True, slots=True)
 class PeerConnected:
-    """A peer (32 B key) can be written to. `outbound` if we dialled it; `ip` of its end, "" if unknown."""
+    """A peer (32 B key) can be written to. `outbound`: we dialled it. `ip`: its address, "" if unknown."""
 
     peer: bytes
     outbound: bool
@@ -133,10 +133,10 @@ class GossipTick:
 
 @dataclass(frozen=True, slots=True)
 class Exclude:
-    """Keep exactly these peers out of our meshes: those whose conviction is certified.
+    """Keep exactly these peers out of our meshes, because their conviction is certified.
 
-    It is no score: what they send is read and judged as ever, since it may be evidence, and they hear of
-    everything. The last event counts; at most `excluded_max` keys.
+    This is not a score. Their messages are read and judged as before, because they may be evidence, and they still
+    hear of everything. The last event counts; at most `excluded_max` keys.
     """
 
     peers: frozenset[bytes]
@@ -144,7 +144,7 @@ class Exclude:
 
 @dataclass(frozen=True, slots=True)
 class Appraise:
-    """The application's own score of a peer (P5), in thousandths; 0 unless said otherwise."""
+    """The application's own score of a peer (P5), in thousandths; 0 by default."""
 
     peer: bytes
     score: int
@@ -170,7 +170,7 @@ class SendRpc(NamedTuple):
 
 
 class Deliver(NamedTuple):
-    """Judge this message and answer with a Verdict; `source` is the peer that sent it first."""
+    """Judge this message and answer with a MessageVerdict; `source` is the peer that sent it first."""
 
     topic: str
     data: bytes
@@ -188,7 +188,7 @@ class Disconnect:
 
 Effect = SendRpc | Deliver | Disconnect
 
-#: Keys of `Router.statistics()` that count from the start; ids and messages are counted per peer they go to.
+#: Counters in `Router.statistics()`, since the start. Ids and messages sent are counted once per receiver.
 COUNTERS: Final = (
     "faults_invalid",
     "faults_misbehaviour",
