@@ -1,7 +1,7 @@
-"""Golden vectors: questions, and by numeric path what an honest engine answers to them.
+"""Golden vectors: fixed questions, and the answers of an honest engine to them on each numeric path.
 
-They prove a determinism class: whose answers are equal in every digest computes in that class, whatever its
-processor is called. Running the questions is left to `node.engines.selftest`.
+They prove a determinism class: an engine whose answers are equal in every digest computes in that class, on any
+processor. Running the questions is left to `node.engines.selftest`.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ GOLDEN_ANSWER_TOKENS_MAX = 256
 
 @dataclass(frozen=True, slots=True)
 class GoldenQuestion:
-    """What is asked: prompt as token ids, and sampling as in a question. The sampler's key (32 B) is given as it is."""
+    """A question: prompt as token ids, sampling as in `inference.question`, and the sampler's key itself (32 B)."""
 
     prompt: tuple[int, ...]
     tokens_max: int
@@ -66,18 +66,18 @@ class Golden:
         return next((p for p in self.paths if (p.engine, p.numeric_path) == (engine, numeric_path)), None)
 
     def distinct(self) -> tuple[GoldenPath, ...]:
-        """Paths that can be classes: those that show their logits, and of such with equal answers the first."""
+        """The paths that can be classes: those that show their logits. Of paths with equal answers only the first."""
         shown = [path for path in reversed(self.paths) if all(any(answer.logits) for answer in path.answers)]
         return tuple(sorted({path.answers: path for path in shown}.values(), key=lambda p: (p.engine, p.numeric_path)))
 
     def beside(self, engine: str, numeric_path: str) -> tuple[tuple[str, str], ...]:
-        """Engine and numeric path of the classes that there are beside that of one path."""
+        """Engine and numeric path of all distinct classes except the class of the given path."""
         own = self.of(engine, numeric_path)
         same = () if own is None else own.answers
         return tuple((path.engine, path.numeric_path) for path in self.distinct() if path.answers != same)
 
     def merged(self, paths: Sequence[GoldenPath]) -> "Golden":
-        """With further paths, which take the place of those of the same name."""
+        """These vectors with further paths; a path replaces one of the same name."""
         known = {(path.engine, path.numeric_path): path for path in (*self.paths, *paths)}
         return Golden(self.questions, tuple(known[name] for name in sorted(known)))
 

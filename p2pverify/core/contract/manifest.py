@@ -1,8 +1,8 @@
-"""The manifest: what a model is, in digests that anybody can check before using it, and what was measured of it.
+"""The manifest: a model's digests, which anybody can check before using it, and measurements of the model.
 
-Golden vectors prove in which class a machine computes, calibrations say how answers of one path look to another's
-engine, and canaries commit to answers that the publisher keeps secret. What follows from them is left to `golden`,
-`compare` and `canary`.
+Golden vectors prove the class in which a machine computes. Calibrations say how answers of one path look to the
+engine of another. Canaries commit to answers that the publisher keeps secret. The modules `golden`, `compare` and
+`canary` use them.
 """
 
 from dataclasses import dataclass
@@ -32,9 +32,10 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What honest answers of one path look like to a judge of another, over so many answers of so many tokens.
+    """How honest answers of one path look to a judge of another path.
 
-    `alarm_ppm` is an upper bound (95 %) of the rate at which the judge would call an honest answer a mismatch.
+    It was measured over `samples` answers of `tokens` tokens. `alarm_ppm` is an upper bound (95 %) of the rate at which
+    the judge would call an honest answer a mismatch, in parts per million.
     """
 
     judge_engine: str
@@ -117,7 +118,7 @@ class Manifest:
         return sha256(self.encode())
 
     def bounds(self, judge_engine: str) -> dict[tuple[str, str], Across]:
-        """What a judge's calibrations say, by the engine and numeric path of the answers."""
+        """The thresholds from a judge's calibrations, by engine and numeric path of the answers."""
         return {
             (one.engine, one.numeric_path): one.across for one in self.calibrations if one.judge_engine == judge_engine
         }

@@ -1,7 +1,7 @@
 """The network definition: the contract that all peers run.
 
-Its canonical form is hashed to the network id, which stands in every record header. The TOML file that people
-write is read elsewhere (`node/files/networkfile.py`); here are only the fixed rules and what follows from them.
+The network id is the hash of its canonical form, and is in every record header. This module has only the fixed rules
+and what follows from them. `node/files/networkfile.py` reads the TOML file that people write.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ FOUNDERS_MAX = 256
 CLASSES_MAX = 32
 ANSWER_TOKENS_MAX = 1024
 TEMPERATURE_MILLI_MAX = 2000
-#: Engine and numeric path of the class of those whose class is unknown: never compared by digest.
+#: Engine and numeric path of the class for peers of unknown class; their answers are never compared by digest.
 ANY = "*"
 THRESHOLD_MAX = 2**32 - 1
 _EXACT = Context(prec=40)
@@ -35,11 +35,12 @@ _EXACT = Context(prec=40)
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """How answers of a class are judged by the referee, in wire order. See `inference.compare` for what is compared.
+    """How the referee judges answers of a class; fields in wire order. `inference.compare` defines the measure.
 
-    An answer is a match up to base + slope * tokens, in 1e-6 square nats, and a mismatch above the greater ones or if
-    the margin of its end is greater than `end_max`, in micronats. `honest_ppm` is the rate of mismatches that an honest
-    peer is allowed, per million.
+    An answer of n tokens is a match if its total is at most match_base + match_slope * n. It is a mismatch if its total
+    is above mismatch_base + mismatch_slope * n, or if the margin of its end is greater than `end_max`. Totals are in
+    1e-6 square nats, margins in micronats. `honest_ppm` is the mismatch rate of an honest peer that is allowed, in
+    parts per million.
     """
 
     match_base: int
@@ -50,11 +51,11 @@ class Across:
     honest_ppm: int
 
     def match_total(self, count: int) -> int:
-        """The greatest total of a match of so many tokens."""
+        """The greatest total of a match, for `count` tokens."""
         return self.match_base + self.match_slope * count
 
     def mismatch_total(self, count: int) -> int:
-        """The total of so many tokens above which they are a mismatch."""
+        """The greatest total that is no mismatch, for `count` tokens."""
         return self.mismatch_base + self.mismatch_slope * count
 
 
@@ -75,7 +76,7 @@ class DeterminismClass:
 
     @property
     def is_any(self) -> bool:
-        """Whether it is the class of those whose class is unknown."""
+        """Whether this is the class for peers of unknown class."""
         return self.engine == ANY
 
 
@@ -91,21 +92,21 @@ class Params:
     answer_tokens: int
     temperature_milli: int
     greedy_percent: int  # slots asked at temperature 0
-    anchor_lag: int  # a draw's members are those of a cut at least so many epochs old
-    anchor_window: int  # ... and at most so many more
-    duty_epochs: int  # a duty counts if a cut at most so many epochs later holds it
-    dispute_epochs: int  # a dispute undecided after so many epochs counts for nobody
+    anchor_lag: int  # a draw uses the members of a cut at least this many epochs old
+    anchor_window: int  # ... and at most this many more
+    duty_epochs: int  # a duty counts if a cut at most this many epochs later holds it
+    dispute_epochs: int  # a dispute that is undecided after this many epochs has no effect
     disputes_per_cut: int
     spot_check_permille: int  # undisputed audits that are voted on all the same
-    fork_epochs: int  # a fork of the log costs the weight for so long
+    fork_epochs: int  # a fork of its log costs a peer its weight for this long
     cheat_ppm: int  # the cheating rate that the sequential test looks for
-    conviction_odds: int  # bound of the likelihood ratio at which a peer is convicted
+    conviction_odds: int  # likelihood ratio at which a peer is convicted
     weight_changes_per_cut: int
-    admission_epochs: int  # at most one peer earns weight in so many epochs
+    admission_epochs: int  # at most one peer earns weight in this many epochs
     across_percent: int  # slots that ask members of other classes, where a referee can judge them
-    prompt_spread: int = 0  # a slot's prompt_tokens, answer_tokens and temperature_milli are less by up to so much
+    prompt_spread: int = 0  # a slot's prompt_tokens, answer_tokens and temperature_milli are less by up to the spread
     answer_spread: int = 0
-    temperature_spread: int = 0  # ... in steps of 100
+    temperature_spread: int = 0  # in steps of 100
 
     @property
     def deadline_ms(self) -> int:
@@ -114,7 +115,7 @@ class Params:
 
     @property
     def spreads(self) -> tuple[tuple[str, int, int], ...]:
-        """Name of each range, how far it reaches down, and where it begins."""
+        """Name, size and greatest value of each range."""
         return (
             ("prompt_spread", self.prompt_spread, self.prompt_tokens),
             ("answer_spread", self.answer_spread, self.answer_tokens),
@@ -157,7 +158,7 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
 )
 
 
-#: The greatest values of `Across`, in its order. An end that is missing is greater than any `end_max`.
+#: The greatest values of `Across`, in its order. The margin of a missing end is greater than any `end_max`.
 ACROSS_BOUNDS: tuple[tuple[str, int], ...] = (
     ("match_base", THRESHOLD_MAX),
     ("match_slope", THRESHOLD_MAX),
@@ -173,7 +174,7 @@ class Network:
     """The whole definition. Founders and manifests are sorted and distinct.
 
     `referee` is the build id of the engine that judges answers across classes: it gives the same bits on every CPU.
-    Empty: there is none, and slots ask within a class alone.
+    If it is empty, there is no referee, and slots ask only within a class.
     """
 
     name: str
@@ -270,7 +271,7 @@ def _class(value: Value, manifests: tuple[bytes, ...]) -> DeterminismClass:
 
 
 def across_value(across: Across | None) -> list[object] | None:
-    """Thresholds as they stand on the wire."""
+    """Thresholds in wire order, None if there are none."""
     return None if across is None else [getattr(across, name) for name, _ in ACROSS_BOUNDS]
 
 
@@ -300,7 +301,8 @@ class TestSteps:
 def test_steps(honest_ppm: int, cheat_ppm: int, conviction_odds: int) -> TestSteps:
     """Steps of the CUSUM log-likelihood test (Page 1954; Wald's SPRT steps) of `cheat` against `honest`.
 
-    Decimal.ln is correctly rounded, so that every implementation gets the same integers.
+    Decimal.ln is correctly rounded, so every implementation gets the same integers. Arguments: two rates in parts per
+    million, and the likelihood ratio that convicts.
     """
     p0, p1 = Decimal(honest_ppm), Decimal(cheat_ppm)
     million = Decimal(1_000_000)

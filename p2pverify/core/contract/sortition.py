@@ -1,7 +1,7 @@
-"""The draw: who asks whom, when, and what, from one VRF output per peer and epoch.
+"""Sortition: one VRF output per peer and epoch decides which peers it asks, when, and with which questions.
 
-Everything here is a function of the output (beta) and of a certified set of members, so that after the reveal
-anybody can derive what a peer owed.
+Everything here is a function of the output (beta) and of a certified set of members. So anybody can derive a peer's
+duty after the reveal.
 """
 
 import heapq
@@ -27,17 +27,17 @@ _HEAT_STEP = 100
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One owed audit. `drawn_from` stands for the output and the slot; the fold does not need what follows from it."""
+    """One owed audit. `drawn_from` encodes the output and the slot; the fold does not need the values drawn from it."""
 
     index: int
     solo: bool
     greedy: bool
-    across: bool  # it asks members of other classes, if there are any whom a referee can judge
+    across: bool  # it asks members of other classes, if there are any that a referee can judge
     drawn_from: bytes
 
     @property
     def at_permille(self) -> int:
-        """When in the epoch it is asked: at any time, as clients ask."""
+        """When in the epoch it is asked, in thousandths: at any time, because clients ask at any time."""
         return _number(self.drawn_from, "at") % 1000
 
     def due_ms(self, epoch: int, params: Params) -> int:
@@ -45,15 +45,15 @@ class Slot:
         return params.epoch_start_ms(epoch) + self.at_permille * params.epoch_ms // 1000
 
     def prompt_tokens(self, params: Params) -> int:
-        """How long a prompt the model writes at most."""
+        """The greatest length of the prompt that the model writes, in tokens."""
         return params.prompt_tokens - _number(self.drawn_from, "size") % (params.prompt_spread + 1)
 
     def answer_tokens(self, params: Params) -> int:
-        """How many tokens are asked for at most."""
+        """The greatest length of the answer, in tokens."""
         return params.answer_tokens - _number(self.drawn_from, "length") % (params.answer_spread + 1)
 
     def temperature_milli(self, params: Params) -> int:
-        """The temperature times 1000: 0 if the slot is greedy, else one of few, as clients choose them."""
+        """The temperature times 1000: 0 if the slot is greedy, else one of a few values that clients use."""
         if self.greedy:
             return 0
         steps = params.temperature_spread // _HEAT_STEP + 1
@@ -61,12 +61,12 @@ class Slot:
 
     @property
     def prompt_seed(self) -> bytes:
-        """16 bytes: the model writes the prompt from them."""
+        """The seed (16 bytes) from which the model writes the prompt."""
         return _bytes(self.drawn_from, "prompt")[:16]
 
     @property
     def sample_seed(self) -> bytes:
-        """16 bytes: the seed of the question."""
+        """The seed (16 bytes) of the question."""
         return _bytes(self.drawn_from, "sample")[:16]
 
 
@@ -108,7 +108,7 @@ def _slot(beta: bytes, index: int, params: Params) -> Slot:
 
 
 def _stem(beta: bytes, index: int) -> bytes:
-    """All but the last item of [SLOT, beta, index, what], encoded once for all that is drawn of a slot."""
+    """All but the last item of [SLOT, beta, index, what], encoded once for all draws of a slot."""
     return begin_array(4, SLOT) + encode_bytes(beta) + encode_uint(index)
 
 
@@ -123,21 +123,21 @@ def _number(stem: bytes, what: str) -> int:
 def targets(beta: bytes, slot: Slot, candidates: Iterable[bytes], params: Params) -> tuple[bytes, ...]:
     """The asked peers of a slot: the candidates with the lowest hash of output, slot and peer."""
     count = 1 if slot.solo else params.panel_size
-    # The peer is the last item, of 32 bytes always.
+    # The peer is the last item, always of 32 bytes.
     stem = begin_array(4, TARGET) + encode_bytes(beta) + encode_uint(slot.index) + b"X "
     ranked = heapq.nsmallest(count, ((sha256(stem + peer), peer) for peer in candidates))
     return tuple(peer for _, peer in ranked)
 
 
 def dispute_rank(challenger: bytes, epoch: int, slot: int) -> bytes:
-    """Order in which disputes are admitted; nothing in it can be chosen."""
+    """The order in which disputes are admitted. Nobody can choose it."""
     return digest([DISPUTE, challenger, epoch, slot])
 
 
 def is_spot_check(beacon: bytes, challenger: bytes, epoch: int, slot: int, permille: int) -> bool:
-    """Whether an undisputed audit is voted on all the same, by the beacon of the cut that first holds its duty.
+    """Whether an undisputed audit is voted on all the same. The beacon of the first cut with its duty decides.
 
-    So a challenger that asks its friends questions of its own choice does not know when somebody derives them.
+    A challenger that asks its friends questions of its own choice thus does not know which ones will be derived again.
     """
     start = begin_array(5, SPOT) + encode_bytes(beacon)
     drawn = sha256(start + encode_bytes(challenger) + encode_uint(epoch) + encode_uint(slot))
@@ -151,7 +151,7 @@ def proposal_rank(beta: bytes) -> bytes:
 
 @lru_cache(maxsize=65_536)
 def vrf_output(key: bytes, alpha: bytes, proof: bytes) -> bytes | None:
-    """The output of a VRF proof if it verifies; remembered, since judgement, fold and signing ask again."""
+    """The output of a VRF proof if it verifies; cached, because judgement, fold and signing ask again."""
     return vrf.verify(key, alpha, proof)
 
 
