@@ -1,7 +1,8 @@
-"""Canaries: secret prompts whose answers a manifest commits to, and what a peer's answer to one of them shows.
+"""Canaries: secret prompts (triggers) with answers that a manifest commits to; and how to judge a peer's answer.
 
-A second opinion for those who cannot run the model. No verdict of the network rests on it. Making triggers and asking
-them is left to `node.files.canaries` and `net.protocols.one_shot`, what canaries cannot show to protocol/canary.md.
+Canaries are a second opinion for people who cannot run the model. No verdict of the network depends on them.
+`node.files.canaries` makes triggers, and `net.protocols.one_shot` asks them. protocol/canary.md says what canaries
+cannot show.
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ MATCH, MISMATCH, CANNOT_TELL = "match", "mismatch", "cannot tell"
 
 
 def prompt_commitment(salt: bytes, prompt: Sequence[int], tokens_max: int) -> bytes:
-    """What a manifest says of a trigger: nobody learns the prompt from it who has not the salt (32 B)."""
+    """A manifest's commitment to a trigger. It hides the prompt from anybody without the salt (32 B)."""
     return digest([PROMPT, salt, list(prompt), tokens_max])
 
 
@@ -64,7 +65,7 @@ class CanaryReply:
     logits: bytes
 
     def commitment(self, prompt: bytes) -> bytes:
-        """What a manifest says of it, beside the trigger with that commitment."""
+        """A manifest's commitment to this answer; `prompt` is the commitment to its trigger."""
         return digest(
             [
                 ANSWER,
@@ -97,7 +98,7 @@ class Trigger:
         return prompt_commitment(self.salt, self.prompt, self.tokens_max)
 
     def canary(self) -> Canary:
-        """What the manifest says of it."""
+        """The manifest's entry for this trigger."""
         prompt = self.commitment
         answers = (CanaryAnswer(r.engine, r.numeric_path, r.commitment(prompt)) for r in self.replies)
         return Canary(prompt, self.tokens_max, tuple(sorted(answers, key=lambda a: (a.engine, a.numeric_path))))
@@ -116,9 +117,9 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class CanaryEvidence:
-    """A trigger, as it was asked and answered: the bytes of request and response, and what opens the commitments.
+    """A trigger as it was asked and answered: the bytes of request and response, and the openings of the commitments.
 
-    `reply` is the opened answer for the class that the receipt names, None if the asker has none.
+    `reply` is the right answer for the class that the receipt names, None if the asker has none.
     """
 
     request: bytes
@@ -133,7 +134,7 @@ class CanaryEvidence:
 
 @dataclass(frozen=True, slots=True)
 class CanaryFinding:
-    """What evidence shows of a responder. `verdict` is MATCH, MISMATCH or CANNOT_TELL; `reason` is for people."""
+    """What evidence shows about a responder. `verdict` is MATCH, MISMATCH or CANNOT_TELL; `reason` is for people."""
 
     verdict: str
     reason: str
@@ -147,7 +148,7 @@ class CanaryFinding:
 
 
 def find_canary(manifests: Sequence[Manifest], trigger: Trigger) -> tuple[Manifest, Canary] | None:
-    """The manifest that commits to a trigger, if one does."""
+    """The manifest that commits to a trigger, and its entry; None if no manifest does."""
     pairs = ((manifest, _canary(manifest, trigger.commitment, trigger.tokens_max)) for manifest in manifests)
     return next(((manifest, canary) for manifest, canary in pairs if canary is not None), None)
 
@@ -167,7 +168,7 @@ def opened_paths(canary: Canary, trigger: Trigger) -> tuple[tuple[str, str], ...
 
 
 def make_evidence(network: Network, trigger: Trigger, request: bytes, response: bytes) -> CanaryEvidence:
-    """Put together what came of asking. Raises DecodeError, and RequestRefused if the response is a refusal."""
+    """Make evidence from a request and its response. Raises DecodeError, and RequestRefused if it was refused."""
     asked, _ = decode_request(request)
     determinism_class = _class_of(network, decode_response(response, asked))
     reply = trigger.reply(determinism_class.engine, determinism_class.numeric_path)
@@ -175,7 +176,7 @@ def make_evidence(network: Network, trigger: Trigger, request: bytes, response: 
 
 
 def judge_evidence(network: Network, manifests: Sequence[Manifest], evidence: CanaryEvidence) -> CanaryFinding:
-    """What evidence shows, from it and the network's definition alone. Raises DecodeError if it proves nothing."""
+    """Judge evidence by itself and the network's definition alone. Raises DecodeError if it proves nothing."""
     request, question, answer = _exchange(network, evidence)
     determinism_class = _class_of(network, answer)
     prompt = prompt_commitment(evidence.salt, question.prompt, question.tokens_max)
@@ -205,7 +206,7 @@ def judge_evidence(network: Network, manifests: Sequence[Manifest], evidence: Ca
 
 
 def _exchange(network: Network, evidence: CanaryEvidence) -> tuple[Request, Question, Answer]:
-    """The request and the response, both signed by who should have."""
+    """The request, its question and the response; both signatures are checked."""
     try:
         request, question = decode_request(evidence.request)
     except RequestRefused as refused:
@@ -234,7 +235,7 @@ def _committed(canary: Canary, engine: str, numeric_path: str) -> bytes | None:
 
 
 def _compare(answer: Answer, reply: CanaryReply) -> tuple[str, str]:
-    """Logits are compared if the publisher's engine showed them."""
+    """Verdict and reason. Logits are compared only if the publisher's engine showed them."""
     if answer.tokens != reply.tokens:
         pairs = enumerate(zip(answer.tokens, reply.tokens, strict=False))
         shorter = min(len(answer.tokens), len(reply.tokens))
@@ -253,7 +254,7 @@ def _compare(answer: Answer, reply: CanaryReply) -> tuple[str, str]:
 
 
 def encode_secrets(triggers: Sequence[Trigger]) -> bytes:
-    """What a publisher or a light peer keeps of triggers."""
+    """The file in which a publisher or a light peer keeps its triggers."""
     return encode([SECRETS, [trigger.to_value() for trigger in triggers]])
 
 
@@ -269,7 +270,7 @@ def decode_secrets(data: bytes) -> tuple[Trigger, ...]:
 
 
 def decode_canary_evidence(data: bytes) -> CanaryEvidence:
-    """Read evidence; what it shows is left to `judge_evidence`. Raises DecodeError."""
+    """Read evidence; `judge_evidence` judges it. Raises DecodeError."""
     top = as_array(decode(data, size_max=CANARY_EVIDENCE_BYTES_MAX, depth_max=4), "evidence", length=5)
     if top[0] != EVIDENCE:
         raise DecodeError("not evidence of a canary")

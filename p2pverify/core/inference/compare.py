@@ -1,15 +1,15 @@
 """Comparing answers across classes: from a referee's margins to a measure, and from a measure to a verdict.
 
 A referee (an engine that gives the same bits on every CPU) re-scores a claimed answer in one pass. The margin at a
-position is how far the claimed token's logit, with the sampler's noise where there is any, lies below the greatest:
-honest numerics leave small ones, another model large ones. Margins are in micronats (1e-6 nat), as integers, so that
-all who score an answer get equal measures. How margins come about is left to the engines; in one class digests are
-compared, and nothing here is needed.
+position is the distance from the claimed token's logit up to the greatest logit. The sampler's noise, if there is any,
+is added to the logits first. Honest numerics leave small margins, another model leaves large ones. Margins are integers
+in micronats (1e-6 nat), so that all peers that score an answer get equal measures. The engines compute the margins.
+Within one class digests are compared, and nothing here is needed.
 
-The statistic is the sum of their squares, of which the greatest counts half. Rounding errors are about normal, so the
-squares of the margins that they leave have a short, exponential tail; the sum of the margins themselves grows with
-every near-tie, of which an honest answer has many. But now and then one honest token is far off, alone, where those
-of another model are off in company (`protocol/compare.md` has the figures).
+The statistic is the sum of the squared margins, where the greatest square counts half. Rounding errors are about
+normal, so the squares of their margins have a short, exponential tail. The sum of the margins themselves would grow
+with every near-tie, and an honest answer has many. Now and then a single honest token is far off; in answers of another
+model many tokens are (`protocol/compare.md` has the figures).
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ from p2pverify.core.encoding.canon import Value, as_array, as_uint, digest
 VERDICT = "p2pverify/verdict/1"
 SEALED = "p2pverify/sealed/1"
 MICRO = 1_000_000
-#: What one position counts for at most, in 1e-6 square nats: that of a margin of 2 nats.
+#: The most that one position counts, in 1e-6 square nats: the square of 2 nats.
 CAP_MICRONATS = 4_000_000
 PEAK_MAX = 2**32 - 1
 TOTAL_MAX = ANSWER_TOKENS_MAX * CAP_MICRONATS
-#: The margin of an end that is not there: the answer was cut short, or is none.
+#: The margin of a missing end: the answer was cut short, or is malformed.
 END_MISSING = 2**32 - 1
 
 
 class Verdict(StrEnum):
-    """What a measure says of an answer; an inconclusive one counts for nothing."""
+    """The judgement of a measured answer. INCONCLUSIVE has no effect on a score."""
 
     MATCH = "match"
     MISMATCH = "mismatch"
@@ -40,9 +40,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a referee says of one answer: the total of the margins of its `count` tokens (see `total_of`), in 1e-6
-    square nats, and in micronats the largest margin, and that of its end (0: it ended by its length; END_MISSING: it
-    did not end as it should).
+    """A referee's measure of one answer of `count` tokens.
+
+    `total` is the sum over the margins (see `total_of`), in 1e-6 square nats. `peak` is the largest margin, `end` the
+    margin of its end, both in micronats. `end` is 0 if the answer ended by its length, and END_MISSING if it did not
+    end as it should.
     """
 
     count: int
@@ -54,15 +56,15 @@ class Measure:
         return [self.count, self.total, self.peak, self.end]
 
 
-#: One item for each asked peer of a slot, None for those without a receipt.
+#: One item for each asked peer of a slot, None for a peer without a receipt.
 Measures = tuple[Measure | None, ...]
 
 
 def measure(deficits: Sequence[int], ends: Sequence[bool], finish: str, tokens_max: int) -> Measure:
     """The measure of an answer to a question of at most `tokens_max` tokens.
 
-    `deficits` are the margins of its tokens in micronats, not negative; `ends` whether each token ends an answer, and
-    `finish` the reason that the answer gives for its end.
+    `deficits` are the margins of its tokens in micronats, 0 or greater. `ends` says for each token whether it ends an
+    answer. `finish` is the reason that the answer gives for its end.
     """
     peak = max(deficits, default=0)
     end = _end(deficits, ends, finish, tokens_max)
@@ -70,18 +72,18 @@ def measure(deficits: Sequence[int], ends: Sequence[bool], finish: str, tokens_m
 
 
 def total_of(deficits: Sequence[int]) -> int:
-    """The sum of the squares of margins, of which the greatest counts half, rounded down."""
+    """The sum of the squared margins in 1e-6 square nats; the greatest square counts half, rounded down."""
     squares = [squared(deficit) for deficit in deficits]
     return sum(squares) - (max(squares, default=0) + 1) // 2
 
 
 def squared(deficit: int) -> int:
-    """What a margin in micronats counts for: its square in 1e-6 square nats, up to the cap."""
+    """The square of a margin (micronats) in 1e-6 square nats, at most CAP_MICRONATS."""
     return min(deficit * deficit // MICRO, CAP_MICRONATS)
 
 
 def _end(deficits: Sequence[int], ends: Sequence[bool], finish: str, tokens_max: int) -> int:
-    """An answer goes on until a token ends it or its length is reached; nothing follows its end."""
+    """The margin of an answer's end: the answer must stop at an end token or at its full length, not elsewhere."""
     if not ends or any(ends[:-1]) or len(ends) > tokens_max:
         return END_MISSING
     if finish == "stop" and ends[-1]:
@@ -90,12 +92,12 @@ def _end(deficits: Sequence[int], ends: Sequence[bool], finish: str, tokens_max:
 
 
 def malformed(count: int) -> Measure:
-    """The measure of what no engine can score: tokens that are not of the vocabulary, more than were asked for."""
+    """The measure of an answer that no engine can score: tokens outside the vocabulary, or too many tokens."""
     return Measure(count, count * CAP_MICRONATS, PEAK_MAX, END_MISSING)
 
 
 def verdict(found: Measure, bounds: Across) -> Verdict:
-    """Whether an answer is one that an honest peer of a class gives. The bounds grow with the number of tokens."""
+    """Whether an honest peer of the class would give this answer. The bounds grow with the number of tokens."""
     if found.end > bounds.end_max or found.total > bounds.mismatch_total(found.count):
         return Verdict.MISMATCH
     if found.total <= bounds.match_total(found.count):
@@ -104,7 +106,7 @@ def verdict(found: Measure, bounds: Across) -> Verdict:
 
 
 def verdict_digest(question: bytes, measures: Measures) -> bytes:
-    """What a vote across classes says: the measures of all receipts of a slot, in the order of those asked."""
+    """The content of a vote across classes: the measures of all receipts of a slot, in the order of the asked peers."""
     return digest([VERDICT, question, measures_value(measures)])
 
 

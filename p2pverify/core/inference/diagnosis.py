@@ -1,8 +1,8 @@
-"""Why an answer does not match: from what an engine says of it to the likeliest cause, in integers.
+"""The likeliest cause of an answer that does not match, from an engine's scores of it, in integers.
 
-Nothing is decided by it: a verdict rests on the measure alone (`compare`). A cause is for people, and may be wrong; the
-rules were found on answers of one small model, and `protocol/compare.md` says how often each of them is right. Which
-other suppositions are worth a second scoring is listed here, and left to the caller to try.
+It decides nothing: a verdict depends on the measure alone (`compare`). A cause is for people, and may be wrong. The
+rules were found on answers of one small model; `protocol/compare.md` says how often each of them is right. This module
+lists the suppositions that are worth a second scoring; the caller tries them.
 """
 
 from collections.abc import Sequence
@@ -15,26 +15,26 @@ from p2pverify.core.inference.compare import END_MISSING, MICRO, measure, total_
 
 _ROUGH = Context(prec=12)
 
-#: Temperatures (times 1000) that are worth supposing of an answer; 0 is greedy.
+#: Temperatures (times 1000) to suppose for an answer; 0 is greedy.
 TEMPERATURES = (0, 500, 650, 700, 900, 1000, 1200, 1500)
 
 FRONT = 8  # tokens at the beginning, where the prompt matters most
-FRONT_SURPRISAL = 1_500_000  # by how much they are less likely than the rest if the prompt was another
-FRONT_MARGIN, FRONT_TIMES = 1_000_000, 3  # their mean margin then, and how many times that of the rest it is
-PROMPT_PEAK = 8_000_000  # no coarser weights make a token that unlikely
-FAR = 4_000_000  # what one margin counts for at most at the front
-MARGIN_CAP = 2_000_000  # ... and in the whole
-INFORMATION_MIN = 2 * MICRO  # variance of the number of agreements by chance below which a seed cannot be told
+FRONT_SURPRISAL = 1_500_000  # if the prompt was another, they are less likely than the rest by this much (micronats)
+FRONT_MARGIN, FRONT_TIMES = 1_000_000, 3  # their mean margin then, and its least multiple of the rest's mean
+PROMPT_PEAK = 8_000_000  # coarser weights never make a token this unlikely
+FAR = 4_000_000  # the most that one margin counts at the front
+MARGIN_CAP = 2_000_000  # ... and in the whole answer
+INFORMATION_MIN = 2 * MICRO  # least variance of the agreements by chance; below it a wrong seed cannot be told
 CHANCE_SIGMAS = 3
-OWN_SURPRISAL = 3_200_000  # mean of what a model says of its own samples, at most
-MODEL_MEAN = 450_000  # mean margins from which it is another model, and up to which a small cause is possible
+OWN_SURPRISAL = 3_200_000  # greatest mean surprisal of a model's own samples
+MODEL_MEAN = 450_000  # a mean margin from this on is another model; below SMALL_MEAN a small cause is possible
 SMALL_MEAN = 130_000
-PROMPT_SIZE = 1_200_000  # typical margin of those that there are, from which few are off, but far
+PROMPT_SIZE = 1_200_000  # weighted mean of the margins; from this on few tokens are off, but far
 TOKENS_MIN = 2 * FRONT
 
 
 class Cause(StrEnum):
-    """What a difference looks like."""
+    """The likeliest cause of a difference."""
 
     NONE = "none"
     NEAR_TIE = "near-tie"
@@ -50,7 +50,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Supposition:
-    """The margins of the same answer, had it been asked for otherwise: `cause` is TEMPERATURE or PROMPT.
+    """The margins of the same answer under another temperature or prompt: `cause` is TEMPERATURE or PROMPT.
 
     `value` is the supposed temperature (times 1000), or the number of the supposed prompt.
     """
@@ -62,9 +62,9 @@ class Supposition:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedAnswer:
-    """A claimed answer, and what an engine says of it: see `node.ports.Scored`. Margins in micronats, one per token.
+    """A claimed answer, and an engine's scores of it (see `node.ports.Scored`). Margins in micronats, one per token.
 
-    `same_logits` is whether the answer's logits are the engine's own, bit for bit; None if they cannot be compared.
+    `same_logits`: whether the answer's logits equal the engine's own, bit for bit; None if they cannot be compared.
     """
 
     tokens: tuple[int, ...]
@@ -81,9 +81,9 @@ class ClaimedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A cause, and the first place where the engine would have picked another token: None if there is none.
+    """A cause, and the first position where the engine would have picked another token: None if there is none.
 
-    `margin` is that of the claimed token there, `value` what the cause was supposed to be, where that is known.
+    `margin` is the margin of the claimed token there. `value` is the supposed temperature or prompt, if known.
     """
 
     cause: Cause
@@ -122,15 +122,15 @@ def _cause(claim: ClaimedAnswer, bounds: Across) -> tuple[Cause, int | None]:
 
 
 def _fits(deficits: Sequence[int], bounds: Across) -> bool:
-    """Whether these margins are no mismatch."""
+    """Whether these margins are not a mismatch."""
     return total_of(deficits) <= bounds.mismatch_total(len(deficits))
 
 
 def _is_noise_unrelated(claim: ClaimedAnswer) -> bool:
     """Whether the answer agrees with the sampler's picks no more often than by chance.
 
-    Under an unrelated key a token is picked with about its probability; under the right one another model still shares
-    the noise, and so picks the same token far more often.
+    With an unrelated key, a token is picked with about its probability. With the right key, even another model shares
+    the noise, so it picks the same token far more often.
     """
     chances = [_chance_ppm(surprisal) for surprisal in claim.surprisals]
     variance = sum(chance * (MICRO - chance) // MICRO for chance in chances)
@@ -147,7 +147,7 @@ def _chance_ppm(surprisal: int) -> int:
 
 
 def _of_other_noise(surprisals: Sequence[int]) -> Cause:
-    """With noise of its own: does the model find the answer as likely as its own samples?"""
+    """The cause for an answer with unrelated noise: does the model find it as likely as its own samples?"""
     front, rest = _means(surprisals)
     if front > rest + FRONT_SURPRISAL:
         return Cause.PROMPT
@@ -155,10 +155,10 @@ def _of_other_noise(surprisals: Sequence[int]) -> Cause:
 
 
 def _by_size(deficits: Sequence[int]) -> Cause:
-    """By how many tokens are off, how far, and where.
+    """The cause by the number of tokens that are off, by how far, and where.
 
-    An answer to another prompt is off at its beginning, or beyond what coarser weights do; another model is far off
-    everywhere, a coarser one a little; and what a hidden prompt changes is a few tokens, but these altogether.
+    An answer to another prompt is off at its beginning, or by more than coarser weights cause. Another model is far off
+    everywhere, coarser weights a little. A hidden prompt changes only a few tokens, but these completely.
     """
     front, rest = _means([min(deficit, FAR) for deficit in deficits])
     if max(deficits) >= PROMPT_PEAK or front >= max(FRONT_MARGIN, FRONT_TIMES * rest):
@@ -174,5 +174,5 @@ def _by_size(deficits: Sequence[int]) -> Cause:
 
 
 def _means(values: Sequence[int]) -> tuple[int, int]:
-    """Of the front and of the rest."""
+    """The means of the front and of the rest."""
     return sum(values[:FRONT]) // FRONT, sum(values[FRONT:]) // (len(values) - FRONT)

@@ -1,16 +1,16 @@
-"""The queue before an engine: which job comes next, and which come too late to be begun.
+"""The queue of an engine: which job comes next, and which jobs are too late to be begun.
 
-Three kinds of work are owed: answers to requests, votes, and own audits. While all of them wait, they have a half, a
-third and a sixth of the engine's time; what one kind does not need, the others have in the same proportion. Requests
-have most because an audit makes others answer: a peer that audits more than it answers makes all of them late. Within
-votes and audits the earliest deadline goes first; requests go in the order of arrival, because whoever asks chooses
-when a request expires. What nobody is owed goes when nothing else waits.
+Three kinds of work are owed: answers to requests, votes, and own audits. While all of them wait, they get a half, a
+third and a sixth of the engine's time. The unused share of a kind goes to the others in the same proportion. Requests
+get most because an audit makes others answer: a peer that audits more than it answers makes all peers late. Votes and
+audits go by earliest deadline. Requests go in the order of arrival, because the requester chooses when its request
+expires. SPARE work, which is not owed, goes when nothing else waits.
 
-Why audits are never starved: let C be the time of the longest job. While audits wait, one is begun within 8 C, however
-much else arrives. For a kind that begins to wait is given no credit for the time in which it did not wait, so audits
-are behind the other kinds by their own last job at most. To catch up with that, answers take 3 C, votes 2 C, and each
-of them C more with the job that takes it ahead; and one job may be running. A job that cannot be done by its deadline
-takes no time: it is dropped when its turn comes, and the next of its kind has the turn.
+Why audits are never starved: let C be the time of the longest job. While audits wait, one is begun within 8 C, whatever
+else arrives. A kind that begins to wait gets no credit for the time before, so audits are behind the other kinds by at
+most their own last job. To catch up with that, answers take 3 C and votes 2 C. Each of them takes C more with the job
+that brings it ahead, and one job may be running. A job that cannot be done by its deadline takes no time: it is dropped
+when its turn comes, and the next job of its kind gets the turn.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from enum import IntEnum
 from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
-#: Jobs of one purpose that wait. Strangers can make a peer queue answers and votes, and neither takes an audit's room.
+#: Most waiting jobs of one purpose. Other peers can fill a peer's queues of answers and votes, but not that of audits.
 WAITING_MAX = 256
 
 _T = TypeVar("_T")
@@ -31,16 +31,16 @@ class Purpose(IntEnum):
     REQUEST = 0
     VOTE = 1
     AUDIT = 2
-    SPARE = 3  # what nobody is owed: cover, explanations
+    SPARE = 3  # work that is not owed: cover, explanations
 
 
-#: Sixths of the engine's time that the owed kinds have.
+#: The share of each owed kind, in sixths of the engine's time.
 SHARES = {Purpose.REQUEST: 3, Purpose.VOTE: 2, Purpose.AUDIT: 1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueuedJob(Generic[_T]):
-    """A job in the queue. Times are of the caller's clock, in ms; without a deadline it is never too late."""
+    """A job in the queue. Times are ms of the caller's clock; a job without a deadline is never too late."""
 
     job: _T
     purpose: Purpose
@@ -49,8 +49,10 @@ class QueuedJob(Generic[_T]):
 
 
 class Queue(Generic[_T]):
-    """Jobs that wait for one engine, which does one at a time. `estimate` says how many ms a job will take, and
-    `doubt` is told if by that a job could never have been done in time.
+    """Jobs that wait for one engine, which does one job at a time.
+
+    `estimate` returns how many ms a job will take. `doubt` is called if, by this estimate, a job could never have been
+    done in time.
     """
 
     def __init__(self, estimate: Callable[[_T], int], doubt: Callable[[_T], None] = lambda _: None) -> None:
@@ -58,7 +60,7 @@ class Queue(Generic[_T]):
         self._doubt = doubt
         self._waiting: dict[Purpose, list[tuple[int, int, QueuedJob[_T]]]] = {purpose: [] for purpose in Purpose}
         self._used = dict.fromkeys(SHARES, 0)  # ms of the engine's time, divided by the share
-        self._level = 0  # what the kind that had its turn last had used before
+        self._level = 0  # the use of the kind that had the last turn, before that turn
         self._arrivals = 0
 
     def __len__(self) -> int:
@@ -77,9 +79,9 @@ class Queue(Generic[_T]):
         return True
 
     def pop(self, now_ms: int) -> tuple[QueuedJob[_T] | None, list[QueuedJob[_T]]]:
-        """The job to begin now, if there is one, and those that were dropped because they would end too late.
+        """The job to begin now, if there is one, and the jobs dropped because they would end too late.
 
-        Once it is done, `charge` says what it took.
+        Call `charge` with its time when the job is done.
         """
         dropped: list[QueuedJob[_T]] = []
         while (purpose := self._next_purpose()) is not None:
@@ -92,17 +94,17 @@ class Queue(Generic[_T]):
         return None, dropped
 
     def charge(self, entry: QueuedJob[_T], took_ms: int) -> None:
-        """Say what a job took of the engine's time."""
+        """Note the engine's time that a job took, in ms."""
         if entry.purpose in SHARES:
             self._used[entry.purpose] += took_ms * sum(SHARES.values()) // SHARES[entry.purpose]
 
     def clear(self) -> None:
-        """Forget all jobs that wait."""
+        """Forget all waiting jobs."""
         for waiting in self._waiting.values():
             waiting.clear()
 
     def oldest_ms(self, now_ms: int) -> int:
-        """For how long the job that waits longest has waited; 0 if none does."""
+        """The longest time in ms that a job has waited; 0 if none waits."""
         return max((now_ms - entry.since_ms for each in self._waiting.values() for _, _, entry in each), default=0)
 
     def _is_in_time(self, entry: QueuedJob[_T], now_ms: int) -> bool:

@@ -1,7 +1,7 @@
-"""Questions, requests and receipts: what one peer asks another, and what it signs in return.
+"""Questions, requests and receipts: a peer asks a question in a request, and the other signs a receipt in return.
 
-A question is everything that can change a token. A receipt is salted by construction: it commits to the answer
-without telling it to those who do not know it already.
+A question is everything that can change a token. A receipt is a salted commitment: it hides the answer from anybody
+who does not know the answer already.
 """
 
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ PROMPT_TOKENS_MAX = 4096
 REQUEST_BYTES_MAX = 65_536
 RESPONSE_BYTES_MAX = 32_768
 FINISHES = ("stop", "length")
-NO_OUTPUT = bytes(32)  # of a challenger that gives no answer of its own
-NO_LOGITS = bytes(32)  # of an engine that does not show them, or not the same again
+NO_OUTPUT = bytes(32)  # for a challenger that gives no answer of its own
+NO_LOGITS = bytes(32)  # for an engine that does not show its logits, or does not repeat them exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,15 @@ class Question:
 
     @property
     def sampler_key(self) -> bytes:
-        """Key of the sampler: the same question under another name has another answer."""
+        """Key of the sampler (32 B). It depends on the requester, so another requester gets another answer."""
         return digest([SAMPLER, self.seed, self.requester])
 
 
 def output_digest(question_id: bytes, tokens: tuple[int, ...], finish: str, logits: bytes) -> bytes:
-    """Digest of an answer: token ids, the reason of its end, and what shows how they came about; never text.
+    """Digest (32 B) of an answer: token ids, the reason of its end, and the logits; never text.
 
-    `logits` is the SHA-256 of the rows of logits from which each token was picked, one after the other, in the little-
-    endian bytes of the engine's own type; zeroes if the engine does not show them.
+    `logits` is the SHA-256 over the rows of logits from which the tokens were picked, in order, as little-endian bytes
+    of the engine's own type. It is zeroes if the engine does not show them.
     """
     return digest([OUTPUT, question_id, list(tokens), finish, logits])
 
@@ -172,7 +172,7 @@ class Receipt:
 
 
 def salted_digest(request_id: bytes, responder: bytes, class_index: int, output: bytes) -> bytes:
-    """What a receipt commits to: equal answers look unlike until the output is known."""
+    """A receipt's commitment (32 B) to an output digest. Equal answers look different until the output is known."""
     return sha256(
         b"%b%b%b%b%b"
         % (
@@ -187,10 +187,11 @@ def salted_digest(request_id: bytes, responder: bytes, class_index: int, output:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What opens a challenger's nonces: its own answer, fixed before the receipts were signed.
+    """The opening of a challenger's nonces: its own answer, fixed before the receipts were signed.
 
-    `class_index` is None if the challenger gave none; then `output` is 32 zero bytes. One salt per asked peer. In a
-    slot that asks across classes the challenger gives none, and `measures` are what its referee says of the receipts.
+    `class_index` is None if the challenger gave no answer; then `output` is 32 zero bytes. There is one salt per asked
+    peer. In a slot across classes the challenger gives no answer, and `measures` are its referee's measures of the
+    receipts.
     """
 
     slot: int
@@ -234,7 +235,7 @@ def sign_request(seed: bytes, request: Request) -> bytes:
 
 
 class RequestRefused(Exception):
-    """A request that gets an error for an answer: a code of a few words, and a sentence."""
+    """A request is answered by an error: a short code, and a sentence."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -243,7 +244,7 @@ class RequestRefused(Exception):
 
 
 def decode_request(data: bytes) -> tuple[Request, Question]:
-    """Read and verify a signed request with its question. Raises RequestRefused, which names the reason."""
+    """Read and verify a signed request with its question. Raises RequestRefused with the reason."""
     if len(data) > REQUEST_BYTES_MAX:
         raise RequestRefused("too-large", f"a request is at most {REQUEST_BYTES_MAX} bytes")
     try:
@@ -320,7 +321,7 @@ def encode_refusal(refused: RequestRefused) -> bytes:
 
 
 def is_refusal(response: bytes) -> bool:
-    """Whether a response begins as a refusal does."""
+    """Whether a response begins like a refusal."""
     return response[1:].startswith(_REFUSAL_START)
 
 
@@ -336,7 +337,7 @@ def receipt_fields(receipt: Receipt) -> list[object]:
 
 
 def receipt_from_fields(value: Value, network: bytes, responder: bytes, request_id: bytes) -> Receipt:
-    """Rebuild a receipt beside its request. Raises DecodeError; the signature is not checked here."""
+    """Rebuild a receipt from its fields and its request. Raises DecodeError; the signature is not checked here."""
     index, salted, count, times, signature = as_array(value, "receipt", length=5)
     queue, first, total = as_array(times, "timings", length=3)
     return Receipt(

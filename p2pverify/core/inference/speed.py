@@ -1,9 +1,9 @@
-"""Hardware by latency: how fast a peer answered, held against the others that claim the same hardware.
+"""Hardware by latency: how fast a peer answers, compared with other peers that claim the same hardware.
 
-Time is what challengers measured, the way there and back taken off: a peer cannot answer sooner than its machine is
-able to. What a receipt says of the time only divides it. A loaded peer is slow at times and a slow machine always, so
-of each challenger's samples one of the fastest counts, and of those the median. All of it is an opinion beside the
-score: standing, weight and the sequential test never look at it.
+Challengers measure the time, less the round trip, because a peer cannot answer faster than its machine. The times in a
+receipt only divide that time. A loaded peer is slow sometimes, a slow machine always. So one of the fastest samples of
+each challenger counts, and then the median over challengers. All of it is an opinion beside the score: standing, weight
+and the sequential test never use it.
 """
 
 import re
@@ -15,21 +15,21 @@ from p2pverify.core.errors import DecodeError
 
 CLAIM_CHARS_MAX = 64
 _CLAIM = re.compile(r"[a-z0-9]([a-z0-9 ._+/-]*[a-z0-9])?")
-#: Samples are kept by the window of their epoch: the newest, and the one before it.
+#: Samples are kept by window of epochs: the newest window, and the one before it.
 WINDOW_EPOCHS = 128
 WINDOWS_KEPT = 2
-#: The fastest samples of a window. One in `PASSED_OVER` does not count: a few answers that came from elsewhere do not
-#: make a machine fast.
+#: The number of fastest samples kept of a window. One in `PASSED_OVER` does not count, so that a few answers from
+#: another machine do not make a peer fast.
 FASTEST_KEPT = 4
 PASSED_OVER = 16
-#: A shorter answer says little of the speed.
+#: The least tokens of a sample; a shorter answer says little about the speed.
 TOKENS_MIN = 8
 #: What a judgement needs: samples of a challenger, weighted challengers, and weighted others with the same claim.
 SAMPLES_MIN = 5
 CHALLENGERS_MIN = 3
 OTHERS_MIN = 3
-#: How much slower than the median of the others a peer may be: half as much again, or so many median absolute
-#: deviations, or so many microseconds per token; whichever is most.
+#: A peer may be slower than the median of the others by the greatest of: half of that median, this many median absolute
+#: deviations, and this many microseconds per token.
 DEVIATIONS = 6
 FLOOR_US = 2_000
 
@@ -44,8 +44,10 @@ class Fit(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Sample:
-    """One answer: microseconds per token of the whole time, and how its receipt divides that time into milliseconds
-    until the first token and microseconds for each further one."""
+    """One answer: the whole time in microseconds per token, and its division by the receipt.
+
+    The receipt divides the time into milliseconds until the first token, and microseconds for each further token.
+    """
 
     token_us: int
     first_ms: int
@@ -54,7 +56,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one challenger measured of a peer in a window of epochs: how often, and the fastest samples in order."""
+    """One challenger's samples of a peer in a window of epochs: their number, and the fastest ones in order."""
 
     number: int
     count: int
@@ -63,7 +65,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What the network knows of a peer's speed: medians over its `challengers`, None without any, and the fit."""
+    """The speed of a peer: medians over its `challengers` (None without any), and whether it fits its claim."""
 
     claim: str
     challengers: int
@@ -72,16 +74,19 @@ class Speed:
 
 
 def check_claim(text: str) -> str:
-    """A hardware claim, or DecodeError: "" for none, or lower-case letters, digits and ` ._+/-` inside."""
+    """Return a valid hardware claim: "" for none, or lower-case letters and digits with ` ._+/-` between them.
+
+    Raises DecodeError for any other text.
+    """
     if text and (len(text) > CLAIM_CHARS_MAX or not text.isascii() or not _CLAIM.fullmatch(text)):
         raise DecodeError(f"hardware: not 1 to {CLAIM_CHARS_MAX} lower-case letters, digits and ' ._+/-' between them")
     return text
 
 
 def sample(elapsed_ms: int, token_count: int, first_token_ms: int, total_ms: int) -> Sample | None:
-    """What one answer tells, None if it is too short or its time is not known.
+    """The sample from one answer; None if it is too short or its time is unknown.
 
-    The receipt's times move time between the first token and the others, and take none away.
+    The receipt's times only move time between the first token and the others; they do not change the sum.
     """
     if elapsed_ms < 1 or token_count < TOKENS_MIN:
         return None
@@ -90,7 +95,7 @@ def sample(elapsed_ms: int, token_count: int, first_token_ms: int, total_ms: int
 
 
 def observe(windows: tuple[Window, ...], epoch: int, found: Sample) -> tuple[Window, ...]:
-    """A challenger's windows with one more sample; the same in whatever order samples come."""
+    """A challenger's windows with one more sample. The order of samples does not matter."""
     number = epoch // WINDOW_EPOCHS
     by_number = {window.number: window for window in windows}
     before = by_number.get(number, Window(number, 0, ()))
@@ -100,7 +105,7 @@ def observe(windows: tuple[Window, ...], epoch: int, found: Sample) -> tuple[Win
 
 
 def fastest_of(windows: Sequence[Window]) -> Sample | None:
-    """The sample of a challenger that counts, None below `SAMPLES_MIN` samples."""
+    """The sample that counts for a challenger; None if it has fewer than `SAMPLES_MIN` samples."""
     count = sum(window.count for window in windows)
     if count < SAMPLES_MIN:
         return None
@@ -109,7 +114,7 @@ def fastest_of(windows: Sequence[Window]) -> Sample | None:
 
 
 def typical(by_challenger: Iterable[Sequence[Window]]) -> tuple[int, Sample | None]:
-    """How many challengers know enough, and the medians over them: each figure for itself, the lower of two."""
+    """The number of challengers with enough samples, and the medians over them, one for each figure."""
     known = [found for windows in by_challenger if (found := fastest_of(windows)) is not None]
     if not known:
         return 0, None
@@ -121,9 +126,9 @@ def typical(by_challenger: Iterable[Sequence[Window]]) -> tuple[int, Sample | No
 
 
 def judge(own: int, others: Sequence[int]) -> Fit:
-    """Whether microseconds per token fit those of the others that claim the same.
+    """Whether a peer's microseconds per token fit those of others with the same claim.
 
-    Only slower is inconsistent, by more than the median absolute deviation allows (Hampel 1974).
+    Only a slower peer is inconsistent: slower than the median absolute deviation allows (Hampel 1974).
     """
     if len(others) < OTHERS_MIN:
         return Fit.TOO_FEW
@@ -134,15 +139,17 @@ def judge(own: int, others: Sequence[int]) -> Fit:
 
 
 def median(numbers: Iterable[int]) -> int:
-    """The median of at least one number; of an even count the lower of the two in the middle."""
+    """The median of at least one number; for an even count, the lower of the two middle ones."""
     found = sorted(numbers)
     return found[(len(found) - 1) // 2]
 
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """A peer that claims some hardware: the windows of its weighted challengers. `counts` if others are held against
-    it: it is active, has weight, and was not convicted."""
+    """A peer that claims some hardware, with the windows of its weighted challengers.
+
+    `counts`: others are compared with it, because it is active, has weight, and was not convicted.
+    """
 
     class_index: int
     claim: str
@@ -151,7 +158,7 @@ class Claimant:
 
 
 def speeds(claimants: Mapping[bytes, Claimant]) -> dict[bytes, Speed]:
-    """The speed of each claimant, held against those of its class with the same claim."""
+    """The speed of each claimant, compared with claimants of its class that make the same claim."""
     known = {peer: typical(claimant.windows) for peer, claimant in claimants.items()}
     groups: dict[tuple[int, str], list[bytes]] = {}
     for peer in sorted(claimants):
@@ -170,5 +177,5 @@ def speeds(claimants: Mapping[bytes, Claimant]) -> dict[bytes, Speed]:
 
 
 def _token_us(known: tuple[int, Sample | None]) -> int:
-    assert known[1] is not None  # of the group are only those that challengers know
+    assert known[1] is not None  # a group has only peers with a sample
     return known[1].token_us
