@@ -1,6 +1,6 @@
-"""The audit and the duty: a challenger's report of a slot, and what it owed in an epoch.
+"""The audit: a challenger's report of a slot.
 
-An audit is published closed: whether the answers differ can be seen, what they are cannot. The duty record opens it.
+An audit is published closed: it shows whether the answers differ, but not the answers. The duty record opens it.
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.records.vote import ASKED_MAX
 
 ELAPSED_MS_MAX = 2**32 - 1
-_RECEIPT_BYTES = 240  # about what an audit spends on each peer that it asked
+_RECEIPT_BYTES = 240  # about the bytes of an audit for each asked peer
 
 
 @dataclass(frozen=True, slots=True)
 class AskedPeer:
     """One asked peer of a slot: the nonce of its request, and its receipt if it answered.
 
-    `elapsed_ms` is how long the challenger waited for it, less the round trip; 0 without a receipt.
+    `elapsed_ms` is the time that the challenger waited for it, less the round trip; 0 without a receipt.
     """
 
     responder: bytes
@@ -42,10 +42,10 @@ class AskedPeer:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A challenger's bundle for a slot. `anchor` is the cut whose members were drawn from.
+    """A challenger's bundle for a slot. `anchor` is the cut from whose members the asked peers were drawn.
 
-    `sealed` commits to what the challenger's referee says of the receipts, in a slot that asks across classes; in a
-    slot within a class it is None. `differ` says whether the answers differ, or any of them is a mismatch.
+    `sealed` commits to the measures of the challenger's referee in a slot across classes; in a slot within a class it
+    is None. `differ` says whether the answers differ, or any of them is a mismatch.
     """
 
     challenger: bytes
@@ -64,7 +64,7 @@ class Audit:
 
     @property
     def parties(self) -> frozenset[bytes]:
-        """Those whose answers a dispute about it would judge."""
+        """The peers whose answers a dispute about this audit would judge."""
         return frozenset({self.challenger, *(a.responder for a in self.asked if a.receipt is not None)})
 
     @property
@@ -141,7 +141,7 @@ def _asked(value: Value, network: bytes, challenger: bytes, question: bytes, exp
 def sealed_measures(
     network: bytes, slot: DisputeKey, question: bytes, measures: Measures, salts: tuple[bytes, ...]
 ) -> bytes:
-    """What a challenger commits to in an audit across classes: useless to anybody else, for the salts are its own."""
+    """A challenger's commitment in an audit across classes. It is useless to others, because they lack the salts."""
     return digest([SEALED, network, *slot.to_value(), question, measures_value(measures), list(salts)])
 
 

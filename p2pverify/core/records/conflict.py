@@ -1,7 +1,6 @@
-"""The payload of a conflict: two signed headers of one author that cannot both stand.
+"""The payload of a conflict, which proves an equivocation: two signed headers of one author that exclude each other.
 
-Two records of one number fork their author's log. Two claims on one slot, where a kind has slots, convict it in the
-fold.
+Two records with one number fork their author's log. Two claims on one slot convict the author in the fold.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from p2pverify.core.records.kind_rule import KindRule, Rules
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One side of a conflict: a signed header, and its payload where the kind's meaning matters."""
+    """One side of a conflict: a signed header, and its payload if its content matters."""
 
     header: Header
     signature: bytes
@@ -35,7 +34,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Two records of one author that cannot both stand; `first` has the lower id."""
+    """Two records of one author that exclude each other; `first` has the lower id."""
 
     first: Evidence
     second: Evidence
@@ -45,7 +44,7 @@ class Conflict:
 
 
 def decode_conflict(payload: bytes) -> Conflict:
-    """Two signed headers of one author and network, in order of their ids."""
+    """Read two signed headers of one author and network, sorted by id. Raises DecodeError."""
     one, two = read_fields(payload, "conflict", 2)
     found = Conflict(_evidence(one), _evidence(two))
     first, second = found.first.header, found.second.header
@@ -69,7 +68,7 @@ def _evidence(value: Value) -> Evidence:
 
 
 def conflict_rule(conflict_kind: Callable[[Evidence, Evidence], str | None]) -> KindRule:
-    """The rule of conflicts, given what tells whether two sides conflict: that depends on all other kinds."""
+    """The rule of conflicts. `conflict_kind` says whether two sides conflict, which depends on all other kinds."""
 
     def check(conflict: Conflict, _record: Record, rules: Rules) -> None:
         # [REJECT] Both sides are of this network.

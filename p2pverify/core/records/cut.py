@@ -11,16 +11,16 @@ from p2pverify.core.errors import DecodeError, GossipReject
 from p2pverify.core.records.envelope import EPOCH_MAX, SEQ_MAX, Header, Kind, Record, read_fields
 from p2pverify.core.records.kind_rule import VRF_CHECKS, KindRule, Rules
 
-HEADS_MAX = 700  # a cut fits into one record; who finds no room waits for the next one
+HEADS_MAX = 700  # so that a cut fits into one record; authors without room wait for the next cut
 Head = tuple[bytes, int, bytes]  # author, seq, record id
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a set of author heads adds to a certified cut (or to the network itself), and the view that it gives.
+    """The author heads that moved since a certified cut (or the network itself), and the view of all heads.
 
-    `moved` are the heads that differ from the base's, sorted by author; all others are as in the base. The roots are
-    over the whole set.
+    `moved` are the heads that differ from the base's, sorted by author; all other heads are as in the base. The roots
+    are over all heads.
     """
 
     epoch: int
@@ -47,7 +47,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class CutSignature:
-    """The author holds all of a cut, and its own fold gave the cut's view."""
+    """The author holds all records of a cut, and its own fold gave the cut's view."""
 
     cut: bytes
 
@@ -89,7 +89,7 @@ def _head(value: Value) -> Head:
 
 
 def ledger_root(heads: Iterable[Head]) -> bytes:
-    """RFC 6962 Merkle root over author heads: each head's hash links all records before it."""
+    """RFC 6962 Merkle root (32 B) over author heads. Each head's hash links all records before it."""
     return root([encode(list(head)) for head in heads])
 
 
@@ -100,7 +100,7 @@ def _check_cut(cut: Cut, record: Record, _rules: Rules) -> None:
 
 
 def _check_cut_signature(_signature: CutSignature, _record: Record, _rules: Rules) -> None:
-    """Whether a signature counts is decided in the fold."""
+    """Nothing to check: the fold decides whether a signature counts."""
 
 
 def _claim_of_cut(header: Header, payload: bytes) -> tuple[object, bytes]:

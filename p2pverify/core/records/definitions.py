@@ -1,4 +1,4 @@
-"""Records of what the network has agreed on: its own definition, and the manifests that it lists."""
+"""The records of the network's definition, and of the manifests that it lists."""
 
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
 from p2pverify.core.contract.network import decode_network

@@ -1,4 +1,4 @@
-"""The duty: what a challenger owed in an epoch, with the openings of its undisputed slots."""
+"""The duty: the slots that a challenger owed in an epoch, with the openings of the undisputed ones."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ OPENINGS_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """What a peer owed in an epoch: the VRF proof that decides it, and the openings of undisputed slots."""
+    """A peer's duty in an epoch: the VRF proof that decides its slots, and the openings of the undisputed ones."""
 
     epoch: int
     anchor: bytes

@@ -4,7 +4,7 @@
     record = [ header, signature, payload ]      SHA-256(payload) = body
     id     = SHA-256(canonical header)           never over the signature
 
-Decoding is strict and context-free; who may say what, and when, is judged in `rules` and in the fold.
+Decoding is strict and needs no context. `records/judge` and the fold decide which records may be said, and when.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the author signs. `prev` is the id of the author's record before, or zeroes for the first."""
+    """What the author signs. `prev` is the id of the author's previous record, or zeroes for the first."""
 
     network: bytes
     author: bytes
@@ -152,9 +152,9 @@ def _check_prev(header: Header) -> None:
 
 
 # ---------------------------------------------------------------- payloads
-# Payloads that judgement reads and the fold reads again soon after are remembered for a while.
+# Judgement reads a payload, and the fold reads it again soon after; so decoded payloads are cached.
 
 
 def read_fields(payload: bytes, name: str, count: int) -> Sequence[Value]:
-    """The items of a payload that is an array of `count`. Raises DecodeError."""
+    """The items of a payload that is an array of `count` items. Raises DecodeError."""
     return as_array(decode(payload, size_max=PAYLOAD_BYTES_MAX, depth_max=8), name, length=count)

@@ -1,33 +1,34 @@
-"""Where the parts of a record lie in its bytes: nearly every record can be taken apart without reading item by item.
+"""The positions of a record's parts in its bytes, so that nearly every record is split without reading each item.
 
-What does not look like a record here is left to the strict reader of `canon`, which says what is wrong with it. What
-the parts mean is left to `records`.
+Bytes that do not look like a record here are left to the strict reader of `canon`, which says what is wrong with them.
+The meaning of the parts is left to the other modules.
 """
 
-#: The fields of a header behind its domain string, as they follow each other there.
+#: The fields of a header after its domain string, in wire order.
 HeaderFields = tuple[bytes, bytes, int, int, bytes, int, bytes]
 
-BYTES_32 = b"X "  # how a byte string of 32 begins, and one of 64
+BYTES_32 = b"X "  # the first bytes of a byte string of 32 bytes, and of 64
 _BYTES_64 = b"X@"
-#: How a record begins, and where its author and then its numbers stand.
+#: The first bytes of a record, and the positions of its author and of its numbers.
 START = bytes.fromhex("83886b") + b"p2pverify/1" + BYTES_32
 _NETWORK = len(START)
 AUTHOR = _NETWORK + 32 + 2
 NUMBERS = AUTHOR + 32
-_SIGNATURE_ENCODED = 66  # 64 bytes behind a first byte and their length
+_SIGNATURE_ENCODED = 66  # 64 bytes, after a first byte and their length
 
 
 def header_bytes(data: bytes, payload: bytes) -> bytes:
-    """The canonical header in the canonical bytes of a record: between the array's first byte, and the signature and
-    the payload, which are byte strings.
+    """The canonical header in the canonical bytes of a record.
+
+    It lies between the array's first byte and the signature; the payload comes last.
     """
     return data[1 : len(data) - len(payload) - len(_bytes_head(len(payload))) - _SIGNATURE_ENCODED]
 
 
 def split_record(data: bytes) -> tuple[HeaderFields, bytes, bytes] | None:
-    """Header, signature and payload of a record's canonical bytes. None says nothing: read them strictly.
+    """Header, signature and payload of a record's canonical bytes. None means: use the strict reader.
 
-    What is found has the types, sizes and bounds of a header's fields; how large a payload may be is not looked at.
+    The parts have the types, sizes and bounds of a header's fields. The size of the payload is not checked.
     """
     if len(data) > 0xFFFF or not data.startswith(START) or data[AUTHOR - 2 : AUTHOR] != BYTES_32:
         return None
@@ -40,7 +41,7 @@ def split_record(data: bytes) -> tuple[HeaderFields, bytes, bytes] | None:
         return None
     if (data[prev : prev + 2], data[body : body + 2], data[end : end + 2]) != (BYTES_32, BYTES_32, _BYTES_64):
         return None
-    begin = at + (1 if data[at] < 0x58 else data[at] - 0x56)  # one byte, or the length in one or two more
+    begin = at + (1 if data[at] < 0x58 else data[at] - 0x56)  # the length is in one byte, or in one or two more
     if data[at:begin] != _bytes_head(len(data) - begin):
         return None
     header = (
@@ -56,7 +57,7 @@ def split_record(data: bytes) -> tuple[HeaderFields, bytes, bytes] | None:
 
 
 def _uint(data: bytes, at: int) -> tuple[int, int]:
-    """An unsigned integer below 2^32 in its shortest form, and where the next item begins; or -1."""
+    """An unsigned integer below 2^32 in its shortest form, and the index of the next item; or -1."""
     head = data[at : at + 3]
     if len(head) == 3:
         first = head[0]
@@ -72,7 +73,7 @@ def _uint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _bytes_head(size: int) -> bytes:
-    """What stands before a byte string of `size` < 65,536 in canonical form."""
+    """The bytes before a byte string of `size` < 65,536 in canonical form."""
     if size < 24:
         return bytes((0x40 + max(size, 0),))
     return bytes((0x58, size)) if size < 256 else b"Y" + size.to_bytes(2, "big")

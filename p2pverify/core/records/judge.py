@@ -1,8 +1,9 @@
-"""Judgement of arriving records: accept, ignore or reject, each refusal with its reason; and what it will cost.
+"""Judgement of arriving records: accept, ignore or reject, each refusal with its reason; and its cost.
 
 Cheap checks come first, then those of the record's kind (see `kinds`), and the author's signature last.
-`GossipReject` is for faults that need no context, `GossipIgnore` for what depends on the clock or on what this peer
-knows. The fold decides what a record counts for. `protocol/judgement.md` lists the same checks in the same order.
+`GossipReject` is for faults that need no context. `GossipIgnore` is for faults that depend on the clock or on this
+peer's knowledge. The fold decides the effect of a record. `protocol/judgement.md` lists the same checks in the same
+order.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from p2pverify.core.records.kinds import KINDS
 
 #: How far ahead of our clock a record may date itself, in epochs.
 EPOCHS_AHEAD_MAX = 1
-#: An epoch by which no record is dated in the future: for records that were judged by the clock when they came.
+#: An epoch after that of any record, so that no record is in the future. For records already judged by the clock.
 FAR_FUTURE = 2**41
 AHEAD = "dated in the future"
 
@@ -30,7 +31,7 @@ def judge(data: bytes, rules: Rules) -> Record:
 
 
 def read_record(data: bytes, rules: Rules) -> Record:
-    """The first checks of `judge`, which need nothing but the bytes and the network."""
+    """The first checks of `judge`; they need only the bytes and the network."""
     # [REJECT] The bytes are a canonical record within the size limit.
     if len(data) > RECORD_BYTES_MAX:
         raise GossipReject("record too large")
@@ -45,7 +46,7 @@ def read_record(data: bytes, rules: Rules) -> Record:
 
 
 def not_ahead(record: Record, rules: Rules) -> None:
-    """The one check of `judge` that depends on the clock; it comes before those that cost more."""
+    """The only check of `judge` that depends on the clock; it comes before the checks that cost more."""
     # [IGNORE] The record is not dated ahead of our clock.
     if record.header.epoch > max(rules.epoch_now, 0) + EPOCHS_AHEAD_MAX:
         raise GossipIgnore(AHEAD)
@@ -72,7 +73,7 @@ def judge_content(record: Record, rules: Rules) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RecordClaim:
-    """An author (32 B), a kind, the id of the record that it says is before it, its header, and its whole size."""
+    """The unverified header of a record: author (32 B), kind, id of the previous record, header, and size in bytes."""
 
     author: bytes
     kind: int
@@ -82,18 +83,18 @@ class RecordClaim:
 
     @property
     def id(self) -> bytes:
-        """The id that a record with this header has."""
+        """The id of a record with this header."""
         return sha256(self.header)
 
     @property
     def checks(self) -> int:
-        """About how many signature checks a judgement costs."""
+        """The estimated cost of a judgement, in signature checks."""
         rule = KINDS.get(self.kind)
         return 1 if rule is None else rule.checks(self.size)
 
 
 def peek(data: bytes) -> RecordClaim | None:
-    """The claim of a record's bytes, read at its fixed places, or None if they do not begin like a record.
+    """The claim of a record's bytes, read at fixed positions; None if they do not begin like a record.
 
     Nothing is verified: a claim only tells whether a record is worth a judgement.
     """
@@ -112,7 +113,7 @@ def peek(data: bytes) -> RecordClaim | None:
 
 
 def _after_uint(data: bytes, at: int) -> int:
-    """Where the next item begins after an unsigned integer; nonsense leads beyond the end at worst."""
+    """The index of the item after an unsigned integer; malformed bytes at worst give an index beyond the end."""
     if at >= len(data) or data[at] < 24:
         return at + 1
     return at + 1 + (1 << (data[at] & 3))

@@ -1,6 +1,6 @@
-"""What a record kind is: how its payload is read and checked, what it claims, and what judging it costs.
+"""The rule of a record kind: how its payload is read and checked, what it claims, and what judging it costs.
 
-Each kind says it beside its payload, as one value; `kinds` is the table of all.
+Each kind's module defines its rule as one value; `kinds` is the table of all rules.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from typing import Any
 from p2pverify.core.contract.network import Network
 from p2pverify.core.records.envelope import Header, Kind, Record
 
-#: A VRF proof costs as much as so many signature checks (measured: 0.48 ms against 0.08 ms).
+#: The cost of a VRF proof in signature checks (measured: 0.48 ms against 0.08 ms).
 VRF_CHECKS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What judgement needs to know: the network, and the current epoch by our clock."""
+    """The context of a judgement: the network, and the current epoch by our clock."""
 
     network: Network
     network_id: bytes
@@ -35,14 +35,14 @@ def _claims_nothing(_header: Header, _payload: bytes) -> None:
 class KindRule:
     """A record kind.
 
-    `decode(header, payload)` reads a payload strictly, or raises DecodeError. `check(payload, record, rules)` is given
-    what `decode` returned, and raises GossipReject or GossipIgnore.
+    `decode(header, payload)` reads a payload strictly, or raises DecodeError. `check(payload, record, rules)` gets
+    the result of `decode`, and raises GossipReject or GossipIgnore.
 
-    `claim(header, payload)` is what an author may say only once, with what it said: two records of one author with the
-    same first part and different second parts are an equivocation. It is None where a kind has no such claim.
+    `claim(header, payload)` returns a subject on which an author may speak only once, and what it said. Two records of
+    one author with the same subject and different second parts are an equivocation. None: the kind has no such claim.
 
-    `checks(size)` estimates what a judgement costs in signature checks, from the size of the whole record in bytes:
-    admission charges this before anything is decoded.
+    `checks(size)` estimates the cost of a judgement in signature checks, from the size of the whole record in bytes.
+    Admission charges this before anything is decoded.
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""The table of record kinds. Judging, admission, equivocations, and their tests walk it."""
+"""The table of record kinds. Judgement, admission, the detection of equivocations, and tests use it."""
 
 from p2pverify.core.records import audit, cut, definitions, duty, membership, vote
 from p2pverify.core.records.conflict import Evidence, conflict_rule
@@ -6,7 +6,7 @@ from p2pverify.core.records.kind_rule import KindRule
 
 
 def conflict_kind(one: Evidence, two: Evidence) -> str | None:
-    """`slot` for two claims on one slot (convicts), `fork` for two records with one number, None for neither."""
+    """`slot` for two claims on one slot (this convicts), `fork` for two records with one number, None for neither."""
     first, second = _claim(one), _claim(two)
     if first is not None and second is not None and first[0] == second[0] and first[1] != second[1]:
         return "slot"
@@ -14,7 +14,7 @@ def conflict_kind(one: Evidence, two: Evidence) -> str | None:
 
 
 def _claim(side: Evidence) -> tuple[object, bytes] | None:
-    """What a side claims that may be said only once; None if its kind has no such claim, or its payload is missing."""
+    """The claim of one side (see `KindRule`); None if its kind has no claim, or its payload is missing."""
     rule = KINDS.get(side.header.kind)
     return None if rule is None or side.payload is None else rule.claim(side.header, side.payload)
 

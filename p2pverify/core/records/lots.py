@@ -1,8 +1,9 @@
-"""Committees: a few of a large electorate vote first, and all of it only if they do not settle the matter.
+"""Committees: a few members of a large electorate vote first, and all of it only if they do not decide.
 
-Whoever may vote draws its lot from its VRF over the dispute, the stage, and the beacon of the cut after the one that
-opened the stage. A lot below the bar volunteers; of those who sealed an answer in time the lowest lots take the seats.
-Here is who is drawn, who sits, and what their votes decide; the records and the cuts are left to `disputes`.
+Each voter draws a lottery ticket from its VRF over the dispute, the stage, and the beacon of the cut after the one that
+opened the stage. A ticket below the limit volunteers. Among the voters that sealed an answer in time, the lowest
+tickets take the seats. This module says which tickets are drawn, which voters sit, and what their votes decide. The
+records and the cuts are left to `state/disputes`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,12 +14,12 @@ from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, di
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX
 
-STAGE_MAX = 2  # of a dispute, in which a committee votes
+STAGE_MAX = 2  # the last stage of a dispute in which a committee votes
 
 
 @dataclass(frozen=True, slots=True)
 class DisputeKey:
-    """A slot that was audited, as the name of the dispute about it."""
+    """The key of a dispute: the audited slot."""
 
     challenger: bytes
     epoch: int
@@ -33,7 +34,7 @@ class DisputeKey:
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """By what its owner volunteers for a committee: the VRF proof over the dispute, the stage, and that beacon."""
+    """A lottery ticket for a committee seat: a VRF proof over the dispute, the stage, and the beacon."""
 
     stage: int
     beacon: bytes
@@ -46,77 +47,78 @@ class Lot:
 
 DOMAIN = "p2pverify/committee/1"
 WORK = "p2pverify/work/1"
-#: An electorate of so many votes at once.
+#: An electorate of at most this size votes at once, without committees.
 EVERYONE_MAX = 31
-#: How many volunteer for each seat, on average: some are away.
+#: Volunteers per seat, on average; more than one, because some voters are away.
 LOTS_PER_SEAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Committee:
-    """So many seats, and so many equal votes that decide."""
+    """The number of seats, and the number of equal votes that decides."""
 
     seats: int
     equal: int
 
 
-#: The committees by stage. The last stage is everybody's.
+#: The committees by stage. In the last stage the whole electorate votes.
 COMMITTEES = {1: Committee(9, 9), 2: Committee(31, 26)}
 EVERYONE = 3
 
 
 def first_stage(electorate: int, voters: int) -> int:
-    """The stage in which a dispute begins. `voters`: those of the electorate that are not parties to it."""
+    """The stage in which a dispute begins. `voters`: how many of the electorate are not parties to the dispute."""
     return EVERYONE if electorate <= EVERYONE_MAX else next_stage(0, voters)
 
 
 def next_stage(stage: int, voters: int) -> int:
-    """The stage after one that has not settled the matter. `voters`: those who have not sealed an answer yet.
+    """The stage after one that did not decide. `voters`: how many have not sealed an answer yet.
 
-    A committee for which nearly all of them would volunteer is left out.
+    A committee is left out if nearly all of these voters would volunteer for it.
     """
     later = range(stage + 1, EVERYONE)
     return next((each for each in later if LOTS_PER_SEAT * COMMITTEES[each].seats < voters), EVERYONE)
 
 
 def lot_alpha(network: bytes, dispute: DisputeKey, stage: int, beacon: bytes) -> bytes:
-    """VRF input of a lot for a committee."""
+    """The VRF input of a lottery ticket for a committee."""
     return encode([DOMAIN, network, dispute.to_value(), stage, beacon])
 
 
 def shown_work(network: bytes, dispute: DisputeKey, stage: int, work: bytes) -> bytes:
-    """What a voter shows who seals after others have opened: of no use in another stage, and to be had only from the
-    work itself, of which `work` is a digest that nobody publishes.
+    """Proof (32 B) that a voter that seals after others have opened did the work itself.
+
+    It follows only from `work`, a digest of the computed answer that is never published. It holds for one stage.
     """
     return digest([WORK, network, dispute.to_value(), stage, work])
 
 
 def is_drawn(beta: bytes, stage: int, voters: int) -> bool:
-    """Whether a lot (64 bytes) is one that volunteers: on average two per seat do, of so many voters."""
+    """Whether a ticket (`beta`, 64 bytes) volunteers. Of all `voters` on average LOTS_PER_SEAT per seat do."""
     return int.from_bytes(beta[:8], "big") * voters < LOTS_PER_SEAT * COMMITTEES[stage].seats << 64
 
 
 def take_seats(lots: Mapping[bytes, bytes], stage: int) -> frozenset[bytes]:
-    """The seats: the lowest lots among those who sealed (voter -> beta); nobody if there are fewer than seats."""
+    """The voters that take the seats: the lowest tickets of those that sealed (voter -> beta); none if too few."""
     seats = COMMITTEES[stage].seats
     ranked = sorted(lots, key=lambda voter: (lots[voter], voter))
     return frozenset(ranked[:seats]) if len(ranked) >= seats else frozenset()
 
 
 def decides(stage: int, equal: int) -> bool:
-    """Whether so many equal votes of a committee decide."""
+    """Whether this number of equal votes of a committee decides."""
     return equal >= COMMITTEES[stage].equal
 
 
 def may_still_decide(stage: int, equal: Iterable[int]) -> bool:
-    """Whether a committee could still decide, with these numbers of equal votes opened so far."""
+    """Whether a committee could still decide. `equal`: the sizes of the groups of equal votes opened so far."""
     counts = sorted(equal)
     most, opened = (counts[-1] if counts else 0), sum(counts)
     return decides(stage, most + COMMITTEES[stage].seats - opened)
 
 
 def lot_output(network_id: bytes, dispute: DisputeKey, lot: Lot) -> bytes | None:
-    """The output of a lot for a committee, if its proof verifies."""
+    """The VRF output (64 bytes) of a ticket, None if its proof does not verify."""
     return vrf_output(lot.vrf_key, lot_alpha(network_id, dispute, lot.stage, lot.beacon), lot.proof)
 
 

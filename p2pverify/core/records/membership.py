@@ -12,7 +12,7 @@ from p2pverify.core.records.kind_rule import KindRule, Rules
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The author takes part in a class, with this VRF key, and claims to run on this hardware; "" claims none."""
+    """The author takes part in a class with this VRF key, and claims to run on this hardware ("": no claim)."""
 
     class_index: int
     vrf_key: bytes
@@ -42,9 +42,9 @@ def _check_join(join: Join, _record: Record, rules: Rules) -> None:
 
 
 def _check_leave(_leave: None, _record: Record, _rules: Rules) -> None:
-    """A leave says nothing that could be wrong."""
+    """Nothing to check: a leave has no content."""
 
 
-#: A join's VRF key is a point to check.
+#: A join costs a second check, of its VRF key's point.
 JOIN_RULE = KindRule(Kind.JOIN, lambda _header, payload: decode_join(payload), _check_join, checks=lambda _size: 2)
 LEAVE_RULE = KindRule(Kind.LEAVE, lambda _header, payload: decode_leave(payload), _check_leave)

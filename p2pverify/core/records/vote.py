@@ -11,7 +11,7 @@ from p2pverify.core.records.kind_rule import VRF_CHECKS, KindRule, Rules
 from p2pverify.core.records.lots import DisputeKey, Lot, dispute_from_value, lot_from_value, lot_output
 
 VOTE = "p2pverify/vote/1"
-#: What a voter answers if the question does not follow from the slot.
+#: A voter's answer if the question does not follow from the slot.
 UNDERIVABLE = digest(["p2pverify/underivable/1"])
 ASKED_MAX = 31
 _SEAL_BYTES_MAX = 400  # a commit without a lot for a committee
@@ -19,9 +19,9 @@ _SEAL_BYTES_MAX = 400  # a commit without a lot for a committee
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A voter's sealed answer to a disputed question. `certificate` holds the audit and the duty.
+    """A voter's sealed answer to a disputed question. `certificate` is a certified cut with the audit and the duty.
 
-    `lot` is there where a committee votes.
+    `lot` is present if a committee votes.
     """
 
     dispute: DisputeKey
@@ -36,11 +36,11 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """The opening of a commit, or of the challenger's nonces: then with one salt per asked peer.
+    """The opening of a voter's commit, or of the challenger's nonces, with one salt per asked peer.
 
-    `certificate` holds what is opened. A vote of `UNDERIVABLE` says that the question does not follow from the slot.
-    In a dispute across classes `output` is otherwise the digest of `measures`. `shown` is by what whoever sealed after
-    others had opened shows that it did not copy them.
+    `certificate` is a certified cut with the commit or the audit. The output `UNDERIVABLE` says that the question does
+    not follow from the slot. Otherwise `output` in a dispute across classes is the digest of `measures`. `shown` is a
+    late voter's proof that it did not copy (see `shown_work`); None in the first stage.
     """
 
     dispute: DisputeKey
@@ -95,7 +95,7 @@ def vote_commit(
     salt: bytes,
     shown: bytes | None = None,
 ) -> bytes:
-    """What a voter commits to: useless to anybody else, since the voter is inside."""
+    """A voter's commitment (32 B). It contains the voter's key, so that nobody else can use it."""
     return digest([VOTE, network, dispute.to_value(), voter, class_index, output, shown, salt])
 
 
@@ -126,8 +126,7 @@ def _check_vote(vote: Vote, record: Record, rules: Rules) -> None:
 
 
 def _claim_of_commit(header: Header, payload: bytes) -> tuple[object, bytes]:
-    """One seal in each stage of a dispute. The certificate that it cites is no part of it: a repeat may cite a later
-    one."""
+    """An author may seal once in each stage of a dispute. A repeat may cite a later certificate."""
     commit = decode_commit(payload)
     stage = None if commit.lot is None else commit.lot.stage
     return (header.kind, commit.dispute, stage), commit.commit
