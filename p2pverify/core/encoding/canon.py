@@ -1,6 +1,6 @@
 """Canonical CBOR: one value, one spelling.
 
-The form is RFC 8949 section 4.2.1 (core deterministic encoding), narrowed to what records need: integers of
+The form is RFC 8949 section 4.2.1 (core deterministic encoding), narrowed to the needs of records: integers of
 64 bits, byte strings, UTF-8 text, arrays, maps with unsigned-integer keys, booleans and null. `cbor2` writes
 it. Reading is done here, because validity must not depend on the version of a lenient library. The strict reader
 needs no second pass, builds no tagged objects, and trusts no declared length.

@@ -1,8 +1,9 @@
 """A verifiable random function: ECVRF-EDWARDS25519-SHA512-TAI of RFC 9381 (suite 0x03).
 
 For each key and input there is one output. Only the owner of the key can compute it, and everybody can check it.
-So nobody can choose or foresee duties. The key must not be a signing key: both schemes derive their nonces from
-the same secret, and using one key for both would reveal it. `derive_seed` makes a separate one.
+So a peer cannot choose its duties, and others cannot foresee them. The key must not be a signing key: both schemes
+derive their nonces from the same secret, and using one key for both would reveal it. `derive_seed` makes a separate
+one.
 
 One rule is stricter than the RFC: the key and Gamma must have prime order. Those of an honest prover always do.
 The inputs and the use of the outputs are left to `contract/sortition`.
