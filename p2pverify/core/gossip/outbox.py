@@ -1,4 +1,4 @@
-"""Unsent RPCs: what goes to each peer is gathered, so that one frame carries many messages.
+"""Unsent RPCs: the messages to each peer are gathered, so that one frame carries many.
 
 Nothing waits here longer than the batch time; queues for slow peers belong to the network adapter. Peers that
 get the same messages get the same `Rpc` object, so that an adapter can encode it once.

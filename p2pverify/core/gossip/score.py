@@ -20,7 +20,7 @@ _MILLION: Final = 1_000_000
 
 @dataclass(slots=True)
 class TopicCounters:
-    """What a peer did on one topic."""
+    """The time of one peer in our mesh on one topic, and its counters there, in thousandths."""
 
     grafted_ms: int | None = None  # in the mesh since
     mesh_ms: int = 0  # as of the last decay
