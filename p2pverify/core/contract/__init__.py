@@ -1,1 +1,1 @@
-"""What the peers of a network have agreed on: its rules, its models, and how slots are drawn from randomness."""
+"""The contract between the peers of a network: its rules, its models, and how slots are drawn from randomness."""

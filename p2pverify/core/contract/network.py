@@ -39,8 +39,8 @@ class Across:
 
     An answer of n tokens is a match if its total is at most match_base + match_slope * n. It is a mismatch if its total
     is above mismatch_base + mismatch_slope * n, or if the margin of its end is greater than `end_max`. Totals are in
-    1e-6 square nats, margins in micronats. `honest_ppm` is the mismatch rate of an honest peer that is allowed, in
-    parts per million.
+    1e-6 square nats, margins in micronats. `honest_ppm` is the mismatch rate allowed to an honest peer, in parts
+    per million.
     """
 
     match_base: int
