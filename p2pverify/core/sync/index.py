@@ -1,8 +1,8 @@
-"""The ids of a set of records in the order of (epoch, id), for those who compare sets.
+"""The ids of a set of records in the order of (epoch, id), for comparing sets.
 
-Additions are noted at once and sorted in when somebody looks, so that a busy ledger pays next to nothing. The ids lie
-in small chunks of one epoch each, every chunk with the sum of its ids: a fingerprint of any range costs a look at two
-chunks and at the running totals between them. Which ids belong in the set is left to the ledger.
+Additions are noted at once and sorted in at the next read, so that a busy ledger pays next to nothing. The ids are in
+small chunks of one epoch each, and every chunk keeps the sum of its ids. So the fingerprint of a range needs only two
+chunks and the running totals between them. The ledger decides which ids are in the set.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -29,15 +29,15 @@ class _Chunk:
         self.epoch = epoch
         self.ids = ids
         self.total = _sum(ids)
-        self._steps: list[int] | None = None  # the sums before every STEP_IDS-th id, once they were asked for
+        self._steps: list[int] | None = None  # the sums before every STEP_IDS-th id, computed on demand
 
     def changed(self, by: int) -> None:
-        """Ids were put in or taken out; their sum is another one by so much."""
+        """Ids were added or removed; the sum changes by `by`."""
         self.total += by
         self._steps = None
 
     def before(self, count: int) -> int:
-        """The sum of so many ids from the first one on."""
+        """The sum of the first `count` ids."""
         steps = self._steps
         if steps is None:
             steps = self._steps = [0]
@@ -65,11 +65,11 @@ class RecordIndex:
         self._fresh: list[Key] = []
         self._chunks: list[_Chunk] = []
         self._size = 0
-        # Ids and sums before each chunk, and for how many chunks they are up to date.
+        # Number and sum of the ids before each chunk, and the number of chunks for which they are up to date.
         self._counts: list[int] = []
         self._sums: list[int] = []
         self._counted = 0
-        self._known: dict[int, int] = {}  # sums before positions: ranges of a message share their ends
+        self._known: dict[int, int] = {}  # sums before positions; cached, because ranges of a message share ends
 
     def __len__(self) -> int:
         return self._size + len(self._fresh)
@@ -77,11 +77,11 @@ class RecordIndex:
     # ------------------------------------------------------------ changing
 
     def add(self, record: Record) -> None:
-        """Note a record that is not in the set yet."""
+        """Add a record that is not in the set yet."""
         self._fresh.append((record.header.epoch, record.id))
 
     def remove(self, record: Record) -> None:
-        """Take out a record that is in the set."""
+        """Remove a record that is in the set."""
         self.settle()
         epoch, record_id = record.header.epoch, record.id
         at = self._chunk_of((epoch, record_id))
@@ -97,7 +97,7 @@ class RecordIndex:
             del self._chunks[at]
 
     def settle(self) -> None:
-        """Sort in what is new. Whoever adds very many at once calls this where it may take its time."""
+        """Sort in new ids. After very many additions, call this where it may take long."""
         if not self._fresh:
             return
         fresh, self._fresh = sorted(self._fresh), []
@@ -214,7 +214,7 @@ class RecordIndex:
     # ------------------------------------------------------------ by epoch
 
     def epochs(self, begin: int) -> Iterator[int]:
-        """The epochs from `begin` on of which there are records, in order."""
+        """The epochs with records, from `begin` on, in order."""
         self._count()
         last = -1
         for at in range(bisect_left(self._chunks, begin, key=lambda chunk: chunk.epoch), len(self._chunks)):
@@ -224,7 +224,7 @@ class RecordIndex:
                 last = epoch
 
     def epoch_size(self, epoch: int) -> int:
-        """How many records there are of one epoch."""
+        """The number of records of one epoch."""
         return sum(len(chunk.ids) for chunk in self._epoch_chunks(epoch))
 
     def epoch_ids(self, epoch: int, after: bytes, count_max: int) -> list[bytes]:
@@ -236,7 +236,7 @@ class RecordIndex:
         return found[:count_max]
 
     def epoch_digest(self, epoch: int) -> bytes:
-        """SHA-256 over the sorted ids of one epoch, one after the other: unlike a sum, nobody can forge it."""
+        """SHA-256 over the sorted ids of one epoch. Nobody can forge it, unlike a sum."""
         return sha256(b"".join([b"".join(chunk.ids) for chunk in self._epoch_chunks(epoch)]))
 
     def _epoch_chunks(self, epoch: int) -> list[_Chunk]:

@@ -1,6 +1,6 @@
-"""What is remembered of a neighbour from one sync session to the next, so that what led nowhere is not repeated.
+"""A neighbour's state between sync sessions, so that a session does not repeat requests without result.
 
-Bounded, and nothing in it is needed: a lost memory costs some requests. Times are counted in sessions, not by a clock.
+It is bounded, and can be lost: that costs some requests. Times are counted in sessions, not by a clock.
 """
 
 REFUSED_MAX = 4_096  # ids, in each of two generations
@@ -9,7 +9,7 @@ BACKOFF_MAX = 10
 
 
 class SyncMemory:
-    """One neighbour's: ids that it announced and did not deliver, or that were refused, and a cut unknown here."""
+    """The memory of one neighbour: ids that it did not deliver or that were refused here, and a cut unknown here."""
 
     def __init__(self) -> None:
         self.unknown_cut = bytes(32)
@@ -20,19 +20,19 @@ class SyncMemory:
         self._refused_before: set[int] = set()
 
     def begin(self) -> None:
-        """A session begins; what was refused some sessions ago may be asked for again."""
+        """A session begins. Ids that were refused some sessions ago may be requested again."""
         self._sessions += 1
         if self._sessions % GENERATION_SESSIONS == 0:
             self._turn()
 
     def refuse(self, record_id: bytes) -> None:
-        """Do not ask for a record for some time."""
+        """Do not request a record for some sessions."""
         if len(self._refused) >= REFUSED_MAX:
             self._turn()
         self._refused.add(_short(record_id))
 
     def is_refused(self, record_id: bytes) -> bool:
-        """Whether it makes no sense to ask for a record now."""
+        """Whether a record was refused recently, so that requesting it is useless."""
         short = _short(record_id)
         return short in self._refused or short in self._refused_before
 
@@ -45,7 +45,7 @@ class SyncMemory:
         return self._sessions >= self._quiet_until
 
     def listed(self, *, useful: bool) -> None:
-        """All epochs were compared; each time for nothing, the next comparison is twice as many sessions away."""
+        """All epochs were compared. After each useless comparison the back-off doubles, in sessions."""
         self._alarms = 0 if useful else min(self._alarms + 1, BACKOFF_MAX)
         self._quiet_until = self._sessions + 2**self._alarms
 

@@ -1,4 +1,4 @@
-"""What two peers say to each other to make their sets of records equal: requests, and an answer to each.
+"""The messages by which two peers make their sets of records equal: requests, and an answer to each.
 
     request  = [ "reconcile", network, message ]    answer = [ "reconcile", message ]
              / [ "fetch", [ 1*512 id ] ]                   / [ "records", [ *512 record ] ]
@@ -6,7 +6,7 @@
              / [ "digests", epoch ]                        / [ "digests", [ *1024 [ epoch, digest ] ], more ]
              / [ "list", epoch, id ]                       / [ "ids", [ *2000 id ] ]
 
-Only bytes and their limits, see `protocol/sync.md`; who asks what, and when, is left to `sync`.
+This module has only bytes and their limits (see `protocol/sync.md`). `session` decides which requests are sent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +59,7 @@ class AskFinal:
 
 @dataclass(frozen=True, slots=True)
 class AskDigests:
-    """Asks for the digests of all epochs of which there are records, from one on."""
+    """Asks for the digests of all epochs with records, from `epoch` on."""
 
     epoch: int
 
@@ -69,7 +69,7 @@ class AskDigests:
 
 @dataclass(frozen=True, slots=True)
 class AskIds:
-    """Asks for the ids of one epoch that are greater than an id."""
+    """Asks for the ids of one epoch that are greater than `after`."""
 
     epoch: int
     after: bytes
@@ -93,7 +93,7 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Those of the fetched records that the answerer holds; fewer only if the next one has no room."""
+    """The requested records that the answerer holds; fewer only if the next one has no room."""
 
     records: tuple[bytes, ...]
 
@@ -125,7 +125,7 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """(epoch, digest) of the first epochs, in order, and whether there are more; at least one if there are."""
+    """(epoch, digest) of the first epochs, in order, and whether there are more. If there are, it is not empty."""
 
     digests: tuple[tuple[int, bytes], ...]
     more: bool
@@ -136,7 +136,7 @@ class Digests:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The first ids of an epoch, in order; there may be more if these are LIST_IDS_MAX."""
+    """The first ids of an epoch, in order. There may be more if their number is LIST_IDS_MAX."""
 
     ids: tuple[bytes, ...]
 
@@ -160,7 +160,7 @@ def decode_answer(data: bytes) -> Answer:
 
 
 def _named(value: Value, what: str, readers: Mapping[str, tuple[int, Callable[[Sequence[Value]], _T]]]) -> _T:
-    """Read an array by the word that it begins with."""
+    """Read an array; its first word selects the reader."""
     top = as_array(value, what)
     found = readers.get(top[0]) if top and isinstance(top[0], str) else None
     if found is None:

@@ -1,9 +1,9 @@
 """Range-based set reconciliation: negentropy protocol v1, with epochs as the timestamps and records' ids as the ids.
 
-The initiator cuts its set into ranges and sends a fingerprint of each; the responder answers where its own differ with
-smaller ranges, down to lists of ids; and so on, until the initiator knows every id in which the two sets differ. The
-responder keeps nothing between two messages. The specification is docs/negentropy-protocol-v1.md of
-github.com/hoytech/negentropy; section names below are its own. Streams and frames are left to others.
+The initiator cuts its set into ranges and sends a fingerprint of each. Where its own fingerprint differs, the responder
+answers with smaller ranges, down to lists of ids. This goes on until the initiator knows every id in which the two sets
+differ. The responder keeps nothing between two messages. The specification is docs/negentropy-protocol-v1.md of
+github.com/hoytech/negentropy; comments cite its section names. Streams and frames are left to other modules.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,9 +18,9 @@ VERSION = 0x61
 VERSIONS = range(0x60, 0x70)
 MESSAGE_BYTES_MAX = 98_304
 RANGES_MAX = 8_192  # in one message
-FINGERPRINTS_MAX = 2_048  # of these
-MESSAGE_BYTES_MIN = 4_096  # as the reference has it
-_ROOM = 1_200  # more than a split range (31 ids, a bound before and one behind) and the rest's fingerprint take
+FINGERPRINTS_MAX = 2_048  # in one message
+MESSAGE_BYTES_MIN = 4_096  # as in the reference implementation
+_ROOM = 1_200  # more than a split range (31 ids and two bounds) and the fingerprint of the rest need
 BUCKETS = 16
 INFINITY = 2**64 - 1
 ID_BYTES = 32
@@ -30,7 +30,7 @@ _END: Key = (INFINITY, b"")
 
 
 class Range(NamedTuple):
-    """One range of a message: it ends before `bound`, and begins where the one before ended."""
+    """One range of a message: it ends before `bound`, and begins where the previous one ended."""
 
     bound: Key
     mode: int
@@ -40,7 +40,7 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What the initiator learned from one message: ids that only we have, and ids that only they have, in order."""
+    """The result of one message for the initiator: ids that only we have, and ids that only they have, in order."""
 
     have: tuple[bytes, ...]
     need: tuple[bytes, ...]
@@ -58,7 +58,7 @@ def encode_varint(number: int) -> bytes:
 
 
 def fingerprint(index: RecordIndex, begin: int, end: int) -> bytes:
-    """16 bytes that stand for the ids at these positions ("Fingerprint Algorithm")."""
+    """Fingerprint (16 bytes) of the ids from position `begin` up to `end` ("Fingerprint Algorithm")."""
     total = index.total(begin, end).to_bytes(ID_BYTES, "little")
     return sha256(total + encode_varint(end - begin))[:FINGERPRINT_BYTES]
 
@@ -72,7 +72,7 @@ class _Reader:
         self._fingerprints = 0
 
     def ranges(self) -> Iterator[Range]:
-        """The ranges in their order, each ending where the one before did or later."""
+        """The ranges in order; none ends before the previous one."""
         epoch, padded = 0, bytes(ID_BYTES)
         count = 0
         while self._at < len(self._data):
@@ -178,15 +178,15 @@ class _Writer:
 
 
 class _Message:
-    """One message in the making: what of ours answers the other side's ranges, within a size."""
+    """One unfinished message: our answers to the other side's ranges, within a size."""
 
     def __init__(self, index: RecordIndex, bytes_max: int) -> None:
         assert bytes_max >= MESSAGE_BYTES_MIN
         self._index = index
         self._writer = _Writer()
         self._size_max = bytes_max - _ROOM
-        self._skipped: Key | None = None  # the bound of ranges of which nothing needs to be said
-        self._buckets_left = FINGERPRINTS_MAX // BUCKETS - 1  # times that a range can be cut up
+        self._skipped: Key | None = None  # the bound of the last ranges that need no answer
+        self._buckets_left = FINGERPRINTS_MAX // BUCKETS - 1  # how many more ranges can be split
         self.is_full = False
 
     @property
@@ -200,7 +200,7 @@ class _Message:
         self._skipped = bound
 
     def split(self, begin: int, end: int, bound: Key) -> None:
-        """Say more of a range: its ids, if they are few, or the fingerprints of its parts."""
+        """Write a range: its ids if they are few, else the fingerprints of its parts."""
         self._flush()
         count = end - begin
         if len(self._writer.data) > self._size_max or not self._buckets_left:
@@ -220,7 +220,7 @@ class _Message:
             self._writer.fingerprint(between, fingerprint(self._index, first, at))
 
     def list_ids(self, begin: int, end: int, bound: Key) -> None:
-        """Say every id of a range, or the first, for which there is room."""
+        """Write the ids of a range, as many as have room."""
         self._flush()
         room = (self._size_max - len(self._writer.data)) // ID_BYTES
         if room < 0:
@@ -240,7 +240,7 @@ class _Message:
             self._skipped = None
 
     def _rest(self, begin: int) -> None:
-        """The message is full: one fingerprint stands for all that is left, and the other side asks on from there."""
+        """The message is full: one fingerprint covers the rest, and the other side continues from there."""
         self.is_full = True
         self._writer.fingerprint(_END, fingerprint(self._index, begin, len(self._index)))
 
@@ -254,7 +254,7 @@ def _bound_between(before: Key, after: Key) -> Key:
 
 
 class Initiator:
-    """The side that wants to know in what the two sets differ."""
+    """The side that wants to know the differences of the two sets."""
 
     def __init__(self, index: RecordIndex, *, bytes_max: int = MESSAGE_BYTES_MAX) -> None:
         self._index = index
@@ -267,9 +267,9 @@ class Initiator:
         return message.finish()
 
     def reconcile(self, answer: bytes) -> tuple[bytes | None, Differences]:
-        """What an answer shows, and the next message; None if all is known.
+        """Read an answer: the next message (None if all differences are known), and the differences in this answer.
 
-        The set may have changed since the message that was answered. Raises DecodeError, and RemoteProtocolError if
+        The set may have changed since the last message. Raises DecodeError, and RemoteProtocolError if
         the other side does not speak version 1.
         """
         if answer and answer[0] != VERSION and answer[0] in VERSIONS:
@@ -298,14 +298,14 @@ class Initiator:
 
 
 class RangeResponder:
-    """The side that is asked; nothing is kept from one message to the next."""
+    """The side that answers. It keeps nothing between messages."""
 
     def __init__(self, index: RecordIndex, *, bytes_max: int = MESSAGE_BYTES_MAX) -> None:
         self._index = index
         self._bytes_max = bytes_max
 
     def answer(self, query: bytes) -> bytes:
-        """The answer to a message; to one of another version, the byte of the version spoken here.
+        """The answer to a message. For a message of another version it is the byte of our version.
 
         Raises DecodeError.
         """

@@ -1,7 +1,7 @@
-"""The answering side of sync, and the place where one peer's sessions meet: `Sync`.
+"""The answering side of sync, and `Sync`, which all sessions of one peer share.
 
-Each request is answered from the ledger as it stands; nothing is kept of the asker. An answer is bounded in bytes and
-in what it makes us read and hash, and nothing is signed: it asserts nothing.
+Each request is answered from the current ledger; nothing about the asker is kept. An answer is bounded in bytes and in
+the work for it. Answers are not signed, because they assert nothing.
 """
 
 from p2pverify.core.errors import RemoteProtocolError
@@ -31,7 +31,7 @@ from p2pverify.core.sync.negentropy import RangeResponder
 from p2pverify.core.sync.session import SyncContext, SyncSession
 
 MEMORIES_MAX = 256
-DIGESTED_IDS_MAX = 32_768  # hashed for one answer, and one epoch more
+DIGESTED_IDS_MAX = 32_768  # hashed for one answer; the last epoch may exceed it
 _ANSWER_HEAD_BYTES = 16  # arrays and word before the records
 
 
@@ -42,7 +42,7 @@ class SyncServer:
         self._context = context
         self._index = index
         self._responder = RangeResponder(index)
-        self._final_answer: tuple[bytes, Final] = (b"", Final(None))  # and of which cut it is
+        self._final_answer: tuple[bytes, Final] = (b"", Final(None))  # the id of the cut first
 
     def answer(self, data: bytes) -> bytes:
         """The answer to one request. Raises RemoteProtocolError."""
@@ -66,7 +66,7 @@ class SyncServer:
                 return Ids(tuple(ids))
 
     def _fetch(self, ids: tuple[bytes, ...]) -> Records:
-        """Those of the records that are here, as many as have room, each behind what it builds on."""
+        """The requested records that we hold, as many as have room; each comes after its predecessors."""
         held = [record for record in map(self._context.ledger.get, ids) if record is not None]
         found: list[bytes] = []
         room = ANSWER_BYTES_MAX - _ANSWER_HEAD_BYTES
@@ -104,9 +104,9 @@ def _order(record: Record) -> tuple[int, bytes, int, bytes]:
 
 
 class Sync:
-    """All of one peer's synchronising: the index of its records, what it answers, and its sessions.
+    """The whole sync of one peer: the index of its records, its answers, and its sessions.
 
-    A session with a neighbour is `session(peer)`; of several at once none fetches what another one is fetching.
+    `session(peer)` is a session with a neighbour. Sessions at the same time never fetch the same record.
     """
 
     def __init__(self, context: SyncContext) -> None:
@@ -126,11 +126,11 @@ class Sync:
         memory = self._memories.pop(peer) if peer in self._memories else SyncMemory()
         self._memories[peer] = memory
         if len(self._memories) > MEMORIES_MAX:
-            del self._memories[next(iter(self._memories))]  # of the neighbour with whom there was none for longest
+            del self._memories[next(iter(self._memories))]  # of the neighbour whose last session is oldest
         return SyncSession(self._context, self.index, memory, self._claimed)
 
     def forget(self, peer: bytes) -> None:
-        """The neighbour has gone for good; memories of those long unseen go by themselves."""
+        """Drop the memory of a neighbour that will not return. Old memories are also dropped at MEMORIES_MAX."""
         self._memories.pop(peer, None)
 
     def statistics(self) -> dict[str, int]:

@@ -1,13 +1,13 @@
-"""Making two sets of records equal: one session fetches from one neighbour what is missing here.
+"""A sync session: it fetches from one neighbour the records that are missing here.
 
 The session reconciles the two sets (`negentropy`), fetches the missing records in pages, oldest epochs first, and
-compares the newest certified cuts. Fingerprints are sums, and whoever mints records can forge one: so if a neighbour's
-certified cut stays unknown although the sets seem equal, the epochs are compared by digests that nobody can forge, and
-ids are listed. Each side fetches for itself, and nothing is left out: what a convicted peer signed, and all branches
-of a fork, are in the set like everything else.
+compares the newest certified cuts. Fingerprints are sums, so an author of records can forge one. If a neighbour's
+certified cut stays unknown although the sets seem equal, the session therefore compares epochs by digests that nobody
+can forge, and lists ids. Each side fetches for itself. Nothing is left out: the set also holds the records of convicted
+peers and all branches of a fork.
 
-No I/O and no clock: a session makes requests and reads answers, `sync_server` answers them. The records that come out
-of a session are judged and taken by the caller.
+There is no I/O and no clock: a session makes requests and reads answers, `server` answers them. The caller judges and
+takes the records that a session returns.
 """
 
 from collections import deque
@@ -44,13 +44,13 @@ from p2pverify.core.sync.messages import (
 from p2pverify.core.sync.negentropy import Initiator
 
 REQUESTS_MAX = 4_096  # of one session
-ROUNDS_MAX = 256  # of reconciliation in a row that show nothing to fetch
-USELESS_MAX = 4_096  # ids of one session that were not delivered, or refused when they came
+ROUNDS_MAX = 256  # of reconciliation in a row without an id to fetch
+USELESS_MAX = 4_096  # ids of one session that were not delivered, or refused on arrival
 NO_ID = bytes(32)
 
 
 class SyncContext(Protocol):
-    """What synchronising reads; a machine's context fits."""
+    """The attributes of a machine's `Context` that a sync reads."""
 
     @property
     def key(self) -> bytes: ...
@@ -67,10 +67,10 @@ class SyncContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SyncTurn:
-    """What to do next: send `request`, the session being over if there is none; and take `records` in their order.
+    """The next step: send `request` (None: the session is over), and take `records` in their order.
 
-    The request may be sent first, so that the neighbour works meanwhile. The records must have been judged, and taken
-    or refused, before the answer is given to `receive`, and before `end`.
+    The request may be sent first, so that the neighbour works meanwhile. The records must be judged, and taken or
+    refused, before the next call of `receive` or `end`.
     """
 
     records: tuple[bytes, ...]
@@ -78,11 +78,11 @@ class SyncTurn:
 
 
 class SyncSession:
-    """Fetches from one neighbour what we lack.
+    """Fetches missing records from one neighbour.
 
-    `index` holds the ledger's records; `memory` is this neighbour's, from the sessions before; `claimed` holds the ids
-    that sessions with other neighbours are fetching right now. `start` gives the first request, `receive` reads an
-    answer and says what to do next, `end` follows the last step, and `release` follows whatever ended the session.
+    `index` holds the ledger's records. `memory` is this neighbour's, from earlier sessions. `claimed` holds the ids
+    that sessions with other neighbours are fetching now. `start` returns the first request; `receive` reads an answer
+    and returns the next step. Call `end` after the last step, and `release` after the session in any case.
     """
 
     def __init__(self, context: SyncContext, index: RecordIndex, memory: SyncMemory, claimed: set[bytes]) -> None:
@@ -93,25 +93,25 @@ class SyncSession:
         self._index = index
         self._sent: Request = AskFinal()
         self._requests = 0
-        self._message: bytes | None = None  # the next one of the reconciliation
-        self._rounds = 0  # without anything to fetch
+        self._message: bytes | None = None  # the next message of the reconciliation
+        self._rounds = 0  # in a row without an id to fetch
         self._needs: deque[bytes] = deque()
         self._fetching: tuple[bytes, ...] = ()
-        self._delivered: dict[bytes, RecordClaim] = {}  # by id, those of the last answer
+        self._delivered: dict[bytes, RecordClaim] = {}  # by id, of the last answer
         self._has_asked_final = False
-        self._digest_epoch: int | None = None  # from which on epochs are to be compared
-        self._epochs: deque[int] = deque()  # whose ids are to be listed
-        self._after = NO_ID  # the last id that was listed
-        self._taken_before: int | None = None  # the comparison of all epochs, if there is one
-        self._elsewhere: set[bytes] = set()  # ids that were left to other sessions
+        self._digest_epoch: int | None = None  # the first epoch still to be compared
+        self._epochs: deque[int] = deque()  # epochs with ids to be listed
+        self._after = NO_ID  # the last listed id
+        self._taken_before: int | None = None  # the value of `taken` before all epochs were compared
+        self._elsewhere: set[bytes] = set()  # ids left to other sessions
         self._has_ended = False
         self._gave_up = False
         self._lacks_own = False
-        self.fetched = 0  # records that came
-        self.taken = 0  # of these those that were new and are kept
-        self.useless = 0  # ids that were announced and not delivered, or refused when they came
+        self.fetched = 0  # records that arrived
+        self.taken = 0  # arrived records that were new and are kept
+        self.useless = 0  # ids that were announced and not delivered, or refused on arrival
 
-    # ------------------------------------------------------------ the door
+    # ------------------------------------------------------------ steps
 
     def start(self) -> bytes:
         """The first request."""
@@ -143,7 +143,7 @@ class SyncSession:
         return SyncTurn(records, self._next())
 
     def end(self) -> None:
-        """The last records were taken: note what became of them."""
+        """The last records were taken or refused: note the outcome."""
         self._look_back()
         self._has_ended = True
         if self._taken_before is not None:
@@ -151,9 +151,9 @@ class SyncSession:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that the neighbour holds is here, apart from what was refused of others.
+        """Whether all records of the neighbour are here, except refused records of other authors.
 
-        Of the own log nothing may be missing: whether it was refused, withheld, or waits for a record before it.
+        No own record may be missing, whether it was refused, withheld, or waits for an earlier record.
         """
         is_whole = self._has_ended and not (self._gave_up or self._lacks_own)
         ledger = self._context.ledger
@@ -162,14 +162,14 @@ class SyncSession:
         )
 
     def release(self) -> None:
-        """Leave to other sessions what this one was fetching."""
+        """Let other sessions fetch the ids that this one was fetching."""
         self._claimed.difference_update(self._fetching)
         self._fetching = ()
 
     # ------------------------------------------------------------ asking
 
     def _next(self) -> bytes | None:
-        """The next request, or None if there is nothing more to ask, or if it leads nowhere."""
+        """The next request; None if there is nothing left to ask, or if the session gives up."""
         if self._requests == REQUESTS_MAX or self._rounds == ROUNDS_MAX or self.useless > USELESS_MAX:
             self._gave_up = True
             return None
@@ -198,7 +198,7 @@ class SyncSession:
         return None
 
     def _claim(self) -> tuple[bytes, ...]:
-        """The next ids to fetch, which nobody else is fetching."""
+        """The next ids to fetch that no other session is fetching."""
         found: list[bytes] = []
         while self._needs and len(found) < FETCH_IDS_MAX:
             record_id = self._needs.popleft()
@@ -239,16 +239,16 @@ class SyncSession:
                 self._refuse(record_id)
 
     def _look_back(self) -> None:
-        """See which of the records that came before were taken."""
+        """Note which of the last delivered records were taken."""
         ledger = self._context.ledger
         for record_id, claim in self._delivered.items():
             if record_id in ledger:
                 self.taken += 1
             elif claim.author == self._context.key:
-                self._lacks_own = True  # asked for again in every session
+                self._lacks_own = True  # requested again in every session
                 self.useless += 1
             elif ledger.is_awaited(claim.author, claim.prev):
-                self._memory.refuse(record_id)  # it is here, and waits: no need to ask again
+                self._memory.refuse(record_id)  # it is here and waits for another: no need to request it again
             else:
                 self._refuse(record_id)
         self._delivered.clear()
@@ -260,10 +260,10 @@ class SyncSession:
     # ------------------------------------------------------------ certified cuts
 
     def _read_final(self, cut: FinalCut | None) -> None:
-        """Compare the neighbour's newest certified cut with what is certified here.
+        """Compare the neighbour's newest certified cut with the cuts certified here.
 
-        Of a cut that is not, something may just be on its way; if it is still unknown in the next session, although
-        all records were fetched, the fingerprints must have been forged.
+        Records of an unknown cut may just be on their way. If the cut is still unknown in the next session, although
+        all records were fetched, the fingerprints must be forged.
         """
         if cut is None or self._is_final_here(cut):
             self._memory.unknown_cut = NO_ID
@@ -281,7 +281,7 @@ class SyncSession:
         self._memory.unknown_cut = cut.cut
 
     def _is_final_here(self, cut: FinalCut) -> bool:
-        """Whether the cut adds nothing to what is final here. Who is behind will ask us, in its turn."""
+        """Whether the cut adds nothing to what is final here. A neighbour that is behind will ask us itself."""
         fold = self._context.fold
         latest = fold.latest
         if cut.index < latest.index or fold.is_certified(cut.cut) or cut.cut in latest.path:
