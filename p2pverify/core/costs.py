@@ -1,32 +1,33 @@
-"""What an engine's jobs take on this machine, learned from those that it has done.
+"""Estimates of the time that an engine's jobs take on this machine, learned from earlier jobs.
 
-A job's cost is taken to be a number of microseconds for each token that is written, read, answered or scored, apart for
-the own engine and the referee. The numbers are running means, so they follow a machine that others use as well.
+The cost of a job is a number of microseconds for each token that is written, read, answered or scored. The own engine
+and the referee have separate numbers. They are running means, so that they follow the changing load of a machine.
 """
 
 from p2pverify.core.events import REFEREE, Compute, MeasureJob
 
-#: A new figure counts for so much of the mean, and for at most so many times the mean: a laptop may have slept.
+#: A new value counts 1 / _SHARE of the mean. It counts as at most _TIMES_MAX times the mean, because a laptop may have
+#: slept.
 _SHARE = 4
 _TIMES_MAX = 4
 
 _ANSWER = "answer"
-#: An engine's role, and what it does with a token.
+#: An engine's role, and its action on a token.
 _Step = tuple[str, str]
 
 
 class Costs:
-    """Estimates of what jobs take. What was never seen costs nothing: it is tried."""
+    """Estimates of job times. An action that was never seen costs nothing, so that it is tried."""
 
     def __init__(self) -> None:
         self._token_us: dict[_Step, int] = {}
 
     def estimate(self, job: Compute | MeasureJob) -> int:
-        """How many ms a job will take."""
+        """The estimated time of a job in ms."""
         return sum(self._token_us.get(step, 0) * tokens for step, tokens in _steps(job)) // 1000
 
     def learn(self, job: Compute | MeasureJob, took_ms: int, first_token_ms: int = 0, total_ms: int = 0) -> None:
-        """Take what a job took in all, and of that its answer, until the first token and in all."""
+        """Learn from a job: its whole time, and its answer's time until the first token and in total, all in ms."""
         answer_ms = max(0, total_ms - first_token_ms)
         for step, tokens in _steps(job):
             if tokens:
@@ -34,9 +35,9 @@ class Costs:
                 self._note(step, step_ms * 1000 // tokens)
 
     def doubt(self, job: Compute | MeasureJob) -> None:
-        """Halve the estimate of a job that by it could never have been done in time.
+        """Halve the estimate of a job that could never be done in time by that estimate.
 
-        What is not begun teaches nothing, so an estimate that is too high could not mend itself otherwise.
+        A job that is not begun teaches nothing, so an estimate that is too high would otherwise stay too high.
         """
         for step, _ in _steps(job):
             self._token_us[step] = self._token_us.get(step, 0) // 2
@@ -50,7 +51,7 @@ class Costs:
 
 
 def _steps(job: Compute | MeasureJob) -> list[tuple[_Step, int]]:
-    """What is done in a job, and with how many tokens. A prompt that was just written need not be read again."""
+    """The actions of a job, with their numbers of tokens. A prompt that was just written need not be read again."""
     if isinstance(job, MeasureJob):
         return [((REFEREE, "score"), len(job.prompt) + len(job.tokens))]
     written = job.prompt_seed is not None

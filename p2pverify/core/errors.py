@@ -1,12 +1,12 @@
 """Errors that say whose fault it was.
 
-`RemoteProtocolError` is a stranger's fault, `LocalProtocolError` is ours. Gossip judgements are exceptions
+`RemoteProtocolError` is another peer's fault, `LocalProtocolError` is ours. Gossip judgements are exceptions
 because a rule ends at its first failed check; an audit's outcome, by contrast, is data.
 """
 
 
 class ProtocolError(Exception):
-    """Base of both sides' faults; never raised itself."""
+    """Base class of both sides' faults; it is never raised itself."""
 
     def __init__(self, reason: str) -> None:
         if type(self) is ProtocolError:
@@ -20,16 +20,16 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """A stranger did something that the protocol forbids."""
+    """Another peer did something that the protocol forbids."""
 
 
 class DecodeError(RemoteProtocolError):
-    """Bytes that are not the canonical form of what they should be."""
+    """The bytes are not the canonical form of the expected value."""
 
 
 class GossipIgnore(RemoteProtocolError):
-    """The record is not taken and its forwarder is not blamed."""
+    """The record is not taken, and its forwarder is not blamed."""
 
 
 class GossipReject(RemoteProtocolError):
-    """The record is wrong whatever the context, and its forwarder should have known."""
+    """The record is wrong in every context, so its forwarder is to blame."""

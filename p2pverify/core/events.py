@@ -1,7 +1,7 @@
-"""What happens to a machine, and what it wants done. Small frozen facts; times are Unix milliseconds.
+"""Events that a machine takes, and effects that it returns: small frozen dataclasses. Times are Unix milliseconds.
 
-An effect list is ordered: what is persisted comes before the reply, and the reply before what is published. If an
-effect fails, those after it must not be carried out.
+A list of effects is ordered: Persist comes before the reply, and the reply before Publish. If an effect fails, the
+effects after it must not be carried out.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class RecordsArrived:
 
 @dataclass(frozen=True, slots=True)
 class RequestArrived:
-    """An inference request. `ticket` names the waiting stream, which is given up after `waits_ms`, if that is known."""
+    """An inference request. `ticket` names the waiting stream; it gives up after `waits_ms`, None if unknown."""
 
     ticket: int
     data: bytes
@@ -39,8 +39,10 @@ class RequestArrived:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """The engine finished a job. `prompt` are the token ids that were answered or written, `logits` the digest of the
-    answer's logits, zeroes if the engine has none.
+    """The engine finished a job.
+
+    `prompt` is the token ids of the prompt that was answered or written. `logits` is the digest of the answer's logits,
+    zeroes if the engine has none.
     """
 
     job: int
@@ -55,9 +57,9 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class MeasureDone:
-    """The referee scored a claimed answer: how far each token lies below its best in micronats, and which end it.
+    """The referee scored a claimed answer: the margin of each token in micronats, and whether the token ends an answer.
 
-    Without items there was a token that the model does not know.
+    Both are empty if the model does not know one of the tokens.
     """
 
     job: int
@@ -67,8 +69,10 @@ class MeasureDone:
 
 @dataclass(frozen=True, slots=True)
 class ComputeFailed:
-    """An engine could not do a job, be it to answer or to score. `is_dropped`: it was not even begun, as it would have
-    ended too late or too many waited; so nothing is wrong with the engine.
+    """An engine did not do a job, of answering or of scoring.
+
+    `is_dropped`: the job was not begun, because it would have ended too late or too many jobs waited. The engine has no
+    fault then.
     """
 
     job: int
@@ -78,8 +82,9 @@ class ComputeFailed:
 
 @dataclass(frozen=True, slots=True)
 class ResponseArrived:
-    """The response to a sent request, or the evidence that was fetched. `elapsed_ms`: from the request's leaving to
-    the response's coming, less what the way there and back takes.
+    """The response to a sent request, or the fetched evidence.
+
+    `elapsed_ms` is the time from sending the request to receiving the response, less the round trip.
     """
 
     ask: int
@@ -102,14 +107,14 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """A sync session with this neighbour completed: we hold all that it held."""
+    """A sync session with this neighbour completed: we hold all records that it held."""
 
     peer: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class TwinMet:
-    """Another process proved to hold our own key; `where` it is, for people."""
+    """Another process proved that it holds our own key; `where` says for people where it runs."""
 
     where: str
 
@@ -133,7 +138,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What a responder must remember before its receipt leaves."""
+    """The answer that a responder must store before it sends the receipt."""
 
     requester: bytes
     question: bytes
@@ -144,7 +149,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvidence:
-    """What a challenger must remember of an answer in an across slot before its audit is published."""
+    """The answer that a challenger must store before it publishes its audit of a slot across classes."""
 
     epoch: int
     slot: int
@@ -156,7 +161,7 @@ class StoredEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Write to disk; what follows in the list waits for it. Evidence of epochs before `evidence_from` may go."""
+    """Write to disk; later effects in the list wait for it. Evidence of epochs before `evidence_from` may go."""
 
     records: tuple[Record, ...] = ()
     answers: tuple[StoredAnswer, ...] = ()
@@ -203,7 +208,7 @@ class FetchEvidence:
 class Compute:
     """A job for an engine: write a prompt from a seed if there is one, then answer if `tokens_max` > 0.
 
-    What ends after `deadline_ms` is of no use. `role` says which engine: this peer's "own", or the network's "referee".
+    A result after `deadline_ms` is useless. `role` says which engine: this peer's "own", or the network's "referee".
     """
 
     job: int
@@ -220,7 +225,7 @@ class Compute:
 
 @dataclass(frozen=True, slots=True)
 class MeasureJob:
-    """A job for the referee: how well the claimed tokens follow from the prompt."""
+    """A job for the referee: score the claimed tokens after the prompt."""
 
     job: int
     purpose: Purpose
@@ -235,8 +240,8 @@ class MeasureJob:
 class Judged:
     """The verdict on a batch: `accept` (something was new), `ignore`, or `reject`, and each refusal's reason.
 
-    `refused` are the places of the refused records in the batch, in the order of the reasons, and `rejected` those of
-    them for which whoever sent them is to blame: so each of several messages that were judged as one has its verdict.
+    `refused` are the positions of the refused records in the batch, in the order of the reasons. `rejected` are the
+    positions for which the sender is to blame. So each of several messages that were judged as one has its own verdict.
     """
 
     verdict: str

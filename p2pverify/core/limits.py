@@ -1,7 +1,7 @@
-"""Shares of a scarce thing, by token buckets in integers. Pure: the time comes in, in milliseconds.
+"""Rate limits by token buckets, in integers. The caller passes the time, in milliseconds.
 
-Each key has a bucket that is its own, and what the others leave idle is in a pool for whoever comes. What is counted
-(signature checks, requests, bytes) and what happens to who has used up its share is left to the callers.
+Each key has its own bucket, and all keys share a pool. The callers decide what is counted (signature checks, requests,
+bytes), and what happens to a key that has used up its share.
 """
 
 from collections import OrderedDict
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many tokens a second, and so many at once after a pause."""
+    """A rate in tokens per second, and the most tokens that can be taken at once after a pause."""
 
     per_second: int
     burst: int
 
 
 class Bucket:
-    """One token bucket, full or empty at first. Its level is kept in thousandths: a rate per second times ms."""
+    """One token bucket, full or empty at first. Its level is in thousandths of a token: ms times the rate."""
 
     __slots__ = ("_at_ms", "_level", "_rate")
 
@@ -27,31 +27,31 @@ class Bucket:
         self._at_ms = now_ms
 
     def level(self, now_ms: int) -> int:
-        """Whole tokens that are there. A clock that goes back adds none."""
+        """The whole tokens in the bucket. A clock that goes back adds none."""
         elapsed_ms = max(0, now_ms - self._at_ms)
         self._at_ms = now_ms
         self._level = min(self._rate.burst * 1000, self._level + elapsed_ms * self._rate.per_second)
         return self._level // 1000
 
     def take(self, tokens: int, now_ms: int) -> bool:
-        """Take all of so many tokens, or none."""
+        """Take all these tokens, or none."""
         if self.level(now_ms) < tokens:
             return False
         self._level -= tokens * 1000
         return True
 
     def wait_ms(self, tokens: int, now_ms: int) -> int:
-        """In how many ms so many tokens are there; of more than the burst, in how many it is full."""
+        """The ms until the bucket has this many tokens; for more than the burst, the ms until it is full."""
         self.level(now_ms)
         missing = min(tokens, self._rate.burst) * 1000 - self._level
         return max(0, -(-missing // self._rate.per_second))
 
 
 class Shares:
-    """A bucket per key, and a pool for what goes beyond.
+    """A bucket per key, and a shared pool for any excess.
 
-    Together all keys get at most `keys_max * own + pool`. A key begins with nothing of its own, so that coming back
-    under another name gains nothing. Beyond `keys_max` the key that was used least recently is forgotten.
+    Together all keys get at most `keys_max * own + pool`. A new key begins with an empty bucket, so that coming back
+    under another name gains nothing. Beyond `keys_max` the least recently used key is forgotten.
     """
 
     def __init__(self, own: Rate, pool: Rate, keys_max: int) -> None:
@@ -65,7 +65,7 @@ class Shares:
         return len(self._buckets)
 
     def take(self, key: bytes, tokens: int, now_ms: int) -> bool:
-        """Take tokens from the key's own bucket, and what is missing from the pool; all or none."""
+        """Take tokens from the key's own bucket, and the missing ones from the pool; all or none."""
         own = self._buckets.get(key)
         if own is None:
             if len(self._buckets) >= self._keys_max:

@@ -1,4 +1,4 @@
-"""What a member waits for: the next cut, its first score, and its turn to get weight. Nothing here decides anything."""
+"""Forecasts for a member: the next cut, its first score, and its turn to get weight. Nothing here decides anything."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,11 @@ from p2pverify.core.state.weights import Lack, has_earned_weight, lacking
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """A member's way to weight: what it `lacks`; once that is nothing, at which epoch's cut the next peer gets weight,
-    at the earliest, and how many have `earned` it and wait for their turns."""
+    """A member's way to weight.
+
+    `lacks` are the conditions that it does not fulfil. `turn_epoch` is the earliest epoch whose cut gives the next peer
+    weight. `earned` is the number of peers that have earned weight and wait for their turn.
+    """
 
     lacks: tuple[Lack, ...]
     turn_epoch: int
@@ -20,7 +23,7 @@ class Prospect:
 
 
 def next_cut(params: Params, latest: State, now_ms: int) -> tuple[int, int]:
-    """The epoch of the next cut, and from which Unix ms it may be proposed, which is past for one that is overdue."""
+    """The epoch of the next cut, and the Unix ms from which it may be proposed (in the past if the cut is overdue)."""
     epoch = max(0, params.epoch_at(now_ms))
     if latest.index > 0:
         epoch = max(epoch, latest.epoch + 1)
@@ -28,11 +31,10 @@ def next_cut(params: Params, latest: State, now_ms: int) -> tuple[int, int]:
 
 
 def first_score_epoch(network: Network, latest: State, key: bytes, class_index: int, now_ms: int) -> int | None:
-    """The epoch whose cut can be expected to hold the first score of a peer of a class; None while no other member
-    could ask it.
+    """The epoch whose cut should hold a peer's first score; None while no other member could ask a peer of its class.
 
-    A draw takes the members of an earlier cut, and what was asked counts in a cut of the epoch after. Whoever is asked
-    less often than once in an epoch waits longer.
+    A draw takes the members of an earlier cut, and an answer counts in a cut of the next epoch. A peer that is asked
+    less than once in an epoch waits longer.
     """
     params = network.params
     coming = next_cut(params, latest, now_ms)[0]
@@ -40,7 +42,7 @@ def first_score_epoch(network: Network, latest: State, key: bytes, class_index: 
         return None
     member = latest.members.get(key)
     joined = member.joined_epoch if member is not None and member.active else coming
-    asked_milli = params.slots_milli * (1 + params.panel_size) // 2  # of each in an epoch; half the slots are solo
+    asked_milli = params.slots_milli * (1 + params.panel_size) // 2  # per peer and epoch; half the slots are solo
     wait = -(-1000 // max(1, asked_milli))
     return max(joined + params.anchor_lag + wait, coming)
 
@@ -53,7 +55,7 @@ def _may_ask(network: Network, asker: Member, class_index: int) -> bool:
 
 
 def prospect(params: Params, latest: State, key: bytes, now_ms: int) -> Prospect | None:
-    """A peer's way to weight by the newest final state, or None for one that has it."""
+    """A peer's way to weight by the newest final state; None if it has weight."""
     member = latest.members.get(key, Member())
     if member.weight:
         return None
