@@ -1,1 +1,1 @@
-"""What one peer holds: a ledger of records, the states that follow from it, and which cuts are final."""
+"""The replica of one peer: its ledger of records, the states computed from it, and the final cuts."""

@@ -1,32 +1,32 @@
-"""What other members' records say of this peer's clock.
+"""Comparing this peer's clock with the records of other members.
 
-A record carries the epoch in which its author says that it signed it, under its signature. If the newest records of
-others, as they come, are all of another epoch than ours, then one of the two clocks is wrong. Nothing follows from it
-but a warning: which clock is right is for people to say.
+A record carries, under its signature, the epoch in which its author says that it signed it. If the newest records of
+others are all of another epoch than ours on arrival, one of the clocks is wrong. The only consequence is a warning,
+because only people can say which clock is right.
 """
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import Record, decode_record
 from p2pverify.core.replica.fold import Fold
 
-#: Members' records are that far apart in a healthy network: an epoch ends while they travel, or a machine is busy.
+#: Records may be this far apart in a healthy network: an epoch ends while they travel, or a machine is busy.
 APART_EPOCHS_MAX = 1
 APART_MS_MAX = 30_000
 
 
 class Clocks:
-    """The newest records of members with weight, by what our clock said when they came."""
+    """The epochs of the newest records of members with weight, compared with our clock on arrival."""
 
     def __init__(self, key: bytes, fold: Fold) -> None:
         self._apart_max = max(APART_EPOCHS_MAX, APART_MS_MAX // fold.network.params.epoch_ms)
         self._key = key
         self._fold = fold
         self._epoch = -1
-        self._now: dict[bytes, int] = {}  # author -> epochs that its newest record of this epoch is ahead of us
-        self._before: dict[bytes, int] = {}  # the same of the epoch before, which is over
+        self._now: dict[bytes, int] = {}  # author -> by how many epochs its newest record is ahead of this epoch
+        self._before: dict[bytes, int] = {}  # the same for the previous epoch
 
     def note(self, record: Record, epoch: int) -> None:
-        """A record of another peer came in this epoch of ours, and was new here."""
+        """A new record of another peer arrived in our epoch `epoch`."""
         member = self._fold.latest.members.get(record.author)
         if member is None or not member.weight or record.author == self._key:
             return
@@ -35,7 +35,7 @@ class Clocks:
         self._now[record.author] = max(ahead, self._now.get(record.author, ahead))
 
     def note_ahead(self, data: bytes, epoch: int) -> int | None:
-        """A record was refused as dated ahead of our clock. Returns its epoch if it is one of our own."""
+        """A record was refused because it is dated ahead of our clock. Returns its epoch if it is our own record."""
         try:
             record = decode_record(data)
         except DecodeError:
@@ -48,17 +48,17 @@ class Clocks:
         return record.epoch if record.author == self._key else None
 
     def turn(self, epoch: int) -> None:
-        """It is this epoch now: of earlier ones only the one before counts."""
+        """Our epoch is now `epoch`. Only the previous epoch is remembered."""
         if epoch != self._epoch:
             self._before = self._now if epoch == self._epoch + 1 else {}
             self._epoch, self._now = epoch, {}
 
     @property
     def ahead(self) -> int:
-        """By how many epochs most others are ahead of our clock; negative if behind, 0 if together or unknown.
+        """By how many epochs most others are ahead of our clock; negative if behind, 0 if equal or unknown.
 
-        What counts is the epoch that is over, and the median of those that said something in it. They have to be more
-        than a third of the others' weight, so that no few can raise an alarm.
+        This is the median over the authors of records in the previous epoch. They must have more than a third of the
+        others' weight, so that a few cannot raise an alarm.
         """
         members = self._fold.latest.members
         others = sum(member.weight for key, member in members.items() if key != self._key)

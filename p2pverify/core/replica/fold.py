@@ -1,7 +1,7 @@
-"""The fold: which cuts are certified by the records held here, and so final.
+"""The fold: it finds the cuts that the records held here certify. These cuts are final.
 
-view(C) needs nothing but the records in C: a cut names its base, the base's certificate lies inside the cut, and so
-on down to the network itself.
+view(C) needs only the records in C: a cut names its base, the base's certificate is inside the cut, and so on down to
+the network itself.
 """
 
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ from p2pverify.core.state.state import State
 
 #: How many cuts back on the path a newly certified cut may stand.
 BASES_WATCHED = 4
-#: Branches of a log on which a signature is looked at.
+#: Most branches of a log on which a signature is counted.
 BRANCHES_WATCHED = 8
 CERTIFIED_KEPT = 65_536
-#: Proposals and signatures older than so many epochs certify nothing any more, unless their base is still watched.
+#: Proposals and signatures older than this many epochs certify nothing, unless their base is still watched.
 PENDING_EPOCHS = 16
 PENDING_MIN = 32
 _CUT, _CUT_SIGNATURE = int(Kind.CUT), int(Kind.CUT_SIGNATURE)
@@ -29,31 +29,30 @@ _CUT, _CUT_SIGNATURE = int(Kind.CUT), int(Kind.CUT_SIGNATURE)
 
 @dataclass(slots=True)
 class _Pending:
-    """A cut that is not certified here: its base if the cut itself is here, who signed it, and the newest epoch of
-    these records."""
+    """A cut that is not certified here: newest epoch of its records, base if the cut is here, and signers."""
 
     epoch: int
     base: bytes | None = None
-    signers: dict[bytes, list[Head]] = field(default_factory=dict)  # author -> its signatures, one on each branch
+    signers: dict[bytes, list[Head]] = field(default_factory=dict)  # author -> its signatures, one for each branch
 
 
 class Fold(States):
-    """The states over one ledger, and which of them are certified."""
+    """The states over one ledger, and the certified cuts."""
 
     def __init__(self, network: Network, ledger: Ledger, memo: Memo | None = None) -> None:
         super().__init__(network, ledger, memo)
-        #: Whether records came with which `settle` may find something to certify.
+        #: Whether new records may let `settle` certify a cut.
         self.is_unsettled = False
         self._pending: dict[bytes, _Pending] = {}
         self._pending_max = PENDING_MIN
         self._on: dict[bytes, list[bytes]] = {}  # base -> pending cuts that are here
-        self._awaited: set[bytes] = set()  # ids without which a signed cut is not all here
+        self._awaited: set[bytes] = set()  # ids of records that signed cuts still lack
         self._certified: dict[bytes, None] = {self.network_id: None}
 
     # ------------------------------------------------------------ certificates
 
     def take(self, record: Record) -> None:
-        """Note a record that has its whole prefix; `settle` looks at what follows from it."""
+        """Note a record that has its whole prefix; `settle` then finds what it certifies."""
         kind = record.header.kind
         if kind == _CUT_SIGNATURE:
             cut_id = decode_cut_signature(record.payload).cut
@@ -76,8 +75,7 @@ class Fold(States):
         return found
 
     def settle(self) -> list[tuple[bytes, int]]:
-        """Certify what can be certified with the records held; returns the cuts that became final, in order, each
-        with its epoch."""
+        """Certify all cuts that the records held allow. Returns the new final cuts in order, each with its epoch."""
         found: list[tuple[bytes, int]] = []
         while self.is_unsettled:
             self.is_unsettled = False
@@ -94,31 +92,36 @@ class Fold(States):
         return found
 
     def _candidates(self) -> list[bytes]:
-        """Cuts on the newest certified ones that may have enough signatures, in the order of bases and ids."""
+        """Pending cuts on the newest certified cuts, in the order of bases and ids."""
         return [cut_id for base in self._bases() for cut_id in sorted(self._on.get(base, ()))]
 
     def _bases(self) -> Iterable[bytes]:
-        """The newest certified cuts: on the path, and beside it, where the others may go on."""
+        """The newest certified cuts: on the path, and beside it, because other peers may continue there."""
         newest = islice(reversed(self._certified), BASES_WATCHED)
         return dict.fromkeys((*self.latest.path[-BASES_WATCHED:], *newest))
 
     def _is_newer(self, state: State) -> bool:
-        """Whether to go on from a newly certified cut. Of two on the same level it is the one that contains the other,
-        so that those who saw one of them certified first do not stay apart."""
+        """Whether a newly certified cut becomes `latest`.
+
+        Of two cuts with one index the one that contains the other wins, so that peers that saw different ones first
+        meet again.
+        """
         if state.index != self.latest.index:
             return state.index > self.latest.index
         larger, smaller = self.contains(state, self.latest), self.contains(self.latest, state)
         return larger if larger != smaller else state.id < self.latest.id
 
     def contains(self, later: State, earlier: State) -> bool:
-        """Whether a cut contains another, apart from what the later one proves to be forked: two branches of a log fit
-        into no cut, and an author who shows one to each half must not bind the halves to different cuts for ever.
+        """Whether a cut contains another, apart from logs that the later one proves to be forked.
+
+        No cut holds two branches of a log. Without this exception an author that shows one branch to each half could
+        bind the halves to different cuts for ever.
         """
         heads = (head for head in earlier.heads.values() if not later.is_forked(head[0], head[1]))
         return self.ledger.extends(later.heads, heads)
 
     def _certify(self, cut_id: bytes) -> State | None:
-        """The state at a cut, if its signatures and records are here; then it is certified."""
+        """Certify a cut if its signatures and records are here; returns its state, or None."""
         pending = self._pending[cut_id]
         assert pending.base is not None  # the cut is here
         base = self.kept(pending.base)
@@ -139,7 +142,7 @@ class Fold(States):
         return state
 
     def signed_on(self, base: State) -> list[Record]:
-        """Proposals on a watched cut by members with weight there, which other such members signed; by epoch and id."""
+        """Proposals on a watched cut by members with weight that other members with weight signed; by epoch and id."""
         found: list[Record] = []
         for cut_id in self._on.get(base.id, ()):
             record = self.ledger.get(cut_id)
@@ -151,13 +154,12 @@ class Fold(States):
         return sorted(found, key=lambda record: (record.epoch, record.id))
 
     def signers(self, cut_id: bytes) -> frozenset[bytes]:
-        """Who has signed a cut that is not certified here."""
+        """The signers of a cut that is not certified here."""
         pending = self._pending.get(cut_id)
         return frozenset() if pending is None else frozenset(pending.signers)
 
     def _fits(self, state: State, signed: list[Head]) -> bool:
-        """Whether a cut that stands on this one could hold one of these signatures: it lies on the branch that this
-        one names."""
+        """Whether a later cut on this one could hold one of these signatures: it is on the branch of this cut."""
         own = state.heads.get(signed[0][0])
         extends = self.ledger.extends
         return own is None or any(
@@ -165,18 +167,18 @@ class Fold(States):
         )
 
     def _await(self, cut_id: bytes) -> None:
-        """Look at a signed cut again once a record comes that it lacks."""
+        """Look at a signed cut again when a record that it lacks arrives."""
         lacking = self.lacks(cut_id)
         if lacking is not None:
             self._awaited.add(lacking)
 
     def lacks(self, cut_id: bytes) -> bytes | None:
-        """The id of a record without which a cut on a cut that was folded is not all here, or None."""
+        """The id of a record that a cut lacks here, or None. Its base must have been folded."""
         record = self.ledger.get(cut_id)
         return cut_id if record is None else self.ledger.lacks(decode_cut(record.payload).moved)
 
     def _forget(self) -> None:
-        """Drop what can certify nothing any more, so that strangers' proposals and signatures do not pile up."""
+        """Drop proposals and signatures that can certify nothing, so that those of non-members do not accumulate."""
         bases = set(self._bases())
         oldest = self.latest.epoch - PENDING_EPOCHS
         self._pending = {
@@ -189,7 +191,7 @@ class Fold(States):
             if pending.base is not None:
                 self._on.setdefault(pending.base, []).append(cut_id)
         self._pending_max = max(PENDING_MIN, 2 * len(self._pending))
-        self._awaited.clear()  # what is still awaited is found again
+        self._awaited.clear()  # ids that are still awaited are found again
         self.is_unsettled = True
 
     def is_certified(self, cut_id: bytes) -> bool:

@@ -1,8 +1,8 @@
 """The ledger: the grow-only set of accepted records, hash-linked per author.
 
-A record counts only with its whole prefix, so records that arrive early wait, bounded, for those before them. Forks
-are kept: each branch is a chain of its own, and a cut names the branch by its head. What records mean, and which
-branch is the right one, is decided elsewhere.
+A record counts only with its whole prefix, so an early record waits for its predecessors; the number of waiting records
+is bounded. Forks are kept: each branch is a separate chain, and a cut names a branch by its head. Other modules decide
+the meaning of records and the right branch.
 """
 
 import bisect
@@ -15,19 +15,19 @@ from p2pverify.core.records.envelope import NO_PREV, Record
 WAITING_PER_AUTHOR_MAX = 4096
 WAITING_MAX = 65_536
 BRANCHES_MAX = 8
-#: Records of one author in one epoch, on one branch. No honest peer comes near: see `protocol/limits.md`.
+#: Most records of one author in one epoch, on one branch. Honest peers stay far below: see `protocol/limits.md`.
 RECORDS_PER_EPOCH_MAX = 4096
-#: Forks that were seen and not yet taken up by `take_forks`.
+#: Most forks that `take_forks` has not returned yet.
 FORKS_MAX = 4096
 
 Seen = Callable[[Record], None]
 
 
 class Ledger:
-    """Accepted records in memory. Holds no opinion on what they mean.
+    """Accepted records in memory, without their meaning.
 
-    `by_id` only says where an id is to be found, so ledgers of one process may share it: what a ledger holds stands
-    in its own chains and branches.
+    `by_id` only maps ids to records, so ledgers of one process may share it. The records that a ledger holds are in its
+    own chains and branches.
     """
 
     def __init__(self, by_id: dict[bytes, Record] | None = None) -> None:
@@ -65,11 +65,11 @@ class Ledger:
         return prev in self._waiting.get(author, ())
 
     def has_waiting(self, author: bytes) -> bool:
-        """Whether records of this author are here without all that comes before them."""
+        """Whether records of this author wait here for earlier ones."""
         return bool(self._waiting.get(author))
 
     def watch(self, seen: Seen) -> None:
-        """Call `seen` with each record held, in no order that matters, and from now on with each that is added."""
+        """Call `seen` with each record held, in any order, and from now on with each record added."""
         for record in self.records():
             seen(record)
         self._watchers.append(seen)
@@ -77,13 +77,13 @@ class Ledger:
     # ------------------------------------------------------------ adding
 
     def add(self, record: Record) -> list[Record]:
-        """Take an accepted record; returns all that now have their whole prefix, in order.
+        """Add an accepted record; returns all records that now have their whole prefix, in order.
 
-        Raises GossipIgnore if the record is known or if too many wait for an earlier one.
+        Raises GossipIgnore if the record is known, or if too many records wait for earlier ones.
         """
         header = record.header
         chain = self._chains.get(header.author)
-        if chain is None or header.seq != len(chain) or chain[-1].id != header.prev:  # not simply the next one
+        if chain is None or header.seq != len(chain) or chain[-1].id != header.prev:  # not the next record of the chain
             if record.id in self:
                 raise GossipIgnore("known")
             if not self._has_prefix(record):
@@ -115,23 +115,23 @@ class Ledger:
         self._waiting_count += 1
 
     def _take_waiting(self, added: list[Record]) -> None:
-        """Append to `added` what has waited for its last record, and so on."""
+        """Append to `added` the record that waited for its last one, and so on."""
         author = added[-1].author
         waiting = self._waiting[author]
         while (following := waiting.pop(added[-1].id, None)) is not None:
             self._waiting_count -= 1
             if following.seq != added[-1].seq + 1:
-                break  # it named a record before it that is not the one before: it never counts
+                break  # its `prev` has the wrong number: it never counts
             try:
                 self._append(following)
             except GossipIgnore:
-                break  # it can come again
+                break  # it can arrive again
             added.append(following)
         if not waiting:
             del self._waiting[author]
 
     def _append(self, record: Record) -> None:
-        """Put a record with its whole prefix into its place. Raises GossipIgnore where a bound is reached."""
+        """Put a record with its whole prefix into its place. Raises GossipIgnore if a limit is reached."""
         header = record.header
         chain = self._chains.get(header.author)
         self._check_epoch(record, chain)
@@ -153,14 +153,17 @@ class Ledger:
             seen(record)
 
     def _check_epoch(self, record: Record, chain: list[Record] | None) -> None:
-        """A log goes forward in time, with so many records in an epoch. The branch alone decides it, so all agree."""
+        """Epochs in a log never decrease, and an epoch has a limit of records.
+
+        This depends only on the branch, so all peers agree.
+        """
         if chain is None or record.seq == 0:
             return
         on_chain = record.seq <= len(chain) and chain[record.seq - 1].id == record.header.prev
         before = chain[record.seq - 1] if on_chain else self._by_id[record.header.prev]
         if record.epoch < before.epoch:
             raise GossipIgnore("dated before the record before it")
-        first = record.seq - RECORDS_PER_EPOCH_MAX  # the one that may not be of the same epoch
+        first = record.seq - RECORDS_PER_EPOCH_MAX  # this record must be of an earlier epoch
         if first < 0 or record.epoch > before.epoch:
             return
         while before.epoch == record.epoch and not (before.seq < len(chain) and chain[before.seq].id == before.id):
@@ -174,7 +177,7 @@ class Ledger:
 
     @property
     def has_forks(self) -> bool:
-        """Whether `take_forks` would return something."""
+        """Whether there are forks for `take_forks` to return."""
         return bool(self._forks)
 
     def take_forks(self) -> list[tuple[Record, Record]]:
@@ -187,7 +190,7 @@ class Ledger:
         return bool(self._beside.get(author))
 
     def follow(self, heads: Mapping[bytes, Head]) -> None:
-        """Make the branches that a certified cut names their authors' chains. All its heads must be here."""
+        """Make each branch that a certified cut names its author's chain. All heads of the cut must be here."""
         for author in sorted(self._beside):
             if author in heads:
                 self._follow(heads[author])
@@ -205,7 +208,7 @@ class Ledger:
         for record in sorted(beside.values(), key=lambda r: r.id, reverse=True):
             following[record.header.prev] = record
         while (after := following.get(branch[-1].id)) is not None:
-            branch.append(beside.pop(after.id))  # so nothing beside continues the chain: `add` relies on it
+            branch.append(beside.pop(after.id))  # so no record beside continues the chain; `add` relies on this
         self._chains[author] = branch
 
     def _branch(self, record_id: bytes) -> list[Record]:
@@ -234,7 +237,7 @@ class Ledger:
         return tuple((author, len(chains[author]) - 1, chains[author][-1].id) for author in self._authors)
 
     def moved(self, earlier: Mapping[bytes, Head]) -> list[Head]:
-        """Heads of those authors of whom more is here than an earlier cut holds, sorted."""
+        """Heads of the authors with more records here than in an earlier cut, sorted."""
         found: list[Head] = []
         for author in self._authors:
             chain = self._chains[author]
@@ -244,26 +247,26 @@ class Ledger:
         return found
 
     def last(self, author: bytes) -> Record | None:
-        """The last record of the chain that we follow."""
+        """The last record of an author's chain."""
         chain = self._chains.get(author)
         return chain[-1] if chain else None
 
     def at(self, author: bytes, seq: int) -> Record | None:
-        """The record with a number on the chain that we follow."""
+        """The record with a number on an author's chain."""
         chain = self._chains.get(author, ())
         return chain[seq] if 0 <= seq < len(chain) else None
 
     def held(self, author: bytes) -> int:
-        """How many records of an author are held, those beside its chain and those that wait included."""
+        """The number of records of an author held here, with those beside its chain and those that wait."""
         beside, waiting = self._beside.get(author, ()), self._waiting.get(author, ())
         return len(self._chains.get(author, ())) + len(beside) + len(waiting)
 
     def chain(self, author: bytes) -> Iterator[Record]:
-        """An author's records in order, on the chain we follow."""
+        """The records of an author's chain, in order."""
         return iter(self._chains.get(author, ()))
 
     def chain_from(self, author: bytes, seq: int) -> Iterator[Record]:
-        """An author's records from a number on."""
+        """The records of an author's chain, from a number on."""
         chain = self._chains.get(author, [])
         return (chain[index] for index in range(seq, len(chain)))
 
@@ -275,7 +278,7 @@ class Ledger:
             yield from sorted([*chain, *beside.values()], key=lambda r: (r.seq, r.id)) if beside else chain
 
     def lacks(self, heads: Iterable[Head]) -> bytes | None:
-        """The id of a head whose record is not here, or None if all of a cut is."""
+        """The id of a head whose record is not here; None if all are here."""
         for author, seq, record_id in heads:
             chain = self._chains.get(author)
             if chain is not None and seq < len(chain) and chain[seq].id == record_id:
@@ -286,7 +289,7 @@ class Ledger:
         return None
 
     def extends(self, later: Mapping[bytes, Head], earlier: Iterable[Head]) -> bool:
-        """Whether a set of heads contains an earlier one, branch by branch. An unknown head contains nothing."""
+        """Whether a set of heads contains an earlier set, branch by branch. An unknown head contains nothing."""
         return all(self._descends(later.get(head[0]), head) for head in earlier)
 
     def _descends(self, later: Head | None, earlier: Head) -> bool:
@@ -308,13 +311,13 @@ class Ledger:
         return self._branch(head[2])
 
     def between(self, earlier: Mapping[bytes, Head], later: Iterable[Head]) -> Iterator[Record]:
-        """The records of a cut that an earlier cut lacks, by author and number. Both must be here."""
+        """The records of a cut that an earlier cut lacks, by author and number. Both cuts must be here."""
         for head in later:
             before = earlier.get(head[0])
             yield from self._until(head)[0 if before is None else before[1] + 1 : head[1] + 1]
 
     def missing_from(self, frontier: Mapping[bytes, int]) -> Iterator[Record]:
-        """Records of the followed chains that a holder of so many per author lacks, in the order of authors."""
+        """Records of the chains that a peer with `frontier` records per author lacks, in the order of authors."""
         for author in self._authors:
             yield from self.chain_from(author, frontier.get(author, 0))
 

@@ -1,8 +1,8 @@
-"""What many machines of one process may share: results that are the same for whoever works them out.
+"""A cache that many machines of one process share, for results that are the same on every machine.
 
-A judgement is a function of a record's bytes and of the epoch, a state one of its cut's id. A simulated world has a
-thousand machines that would all find the same: it hands one `Memo` to all of them. A lone peer has none, and its
-results are the same without.
+A judgement is a function of a record's bytes and of the epoch; a state is a function of its cut's id. A simulated world
+has a thousand machines that would all compute the same, so it gives one `Memo` to all of them. A real peer has none;
+its results are the same without it.
 """
 
 from p2pverify.core.errors import GossipIgnore, GossipReject
@@ -17,14 +17,14 @@ STATES_MAX = 512
 PROVISIONAL_MAX = 4
 
 Refused = GossipIgnore | GossipReject
-Provisional = tuple[bytes, int, tuple[Head, ...]]  # the newest cut, the epoch, and what is held beyond that cut
+Provisional = tuple[bytes, int, tuple[Head, ...]]  # the newest cut, the epoch, and the heads held beyond that cut
 
 
 class Memo:
-    """The memo of one network. Bounded: the oldest results are forgotten first, and found again when asked for."""
+    """The cache of one network. It is bounded: the oldest results are dropped first, and computed again on demand."""
 
     def __init__(self) -> None:
-        #: Where a record id is found in any of the ledgers.
+        #: The records of all ledgers, by id.
         self.records: dict[bytes, Record] = {}
         self._network_id: bytes | None = None
         self._judged: dict[bytes, tuple[Record | None, Refused | None]] = {}
@@ -32,7 +32,7 @@ class Memo:
         self._provisional: dict[Provisional, State] = {}
 
     def judge(self, data: bytes, rules: Rules) -> Record:
-        """As `rules.judge`, remembered. Raises GossipIgnore or GossipReject with the reason."""
+        """As `records.judge.judge`, but cached. Raises GossipIgnore or GossipReject with the reason."""
         known = self._judged.get(data)
         if known is None:
             known = self._judge(data, rules)
@@ -45,7 +45,7 @@ class Memo:
         return record
 
     def _judge(self, data: bytes, rules: Rules) -> tuple[Record | None, Refused | None]:
-        """A record that was read and what refuses it, the clock aside."""
+        """The record, if it can be read, and its refusal, if any; the clock is not checked."""
         if self._network_id is None:
             self._network_id = rules.network_id
         assert self._network_id == rules.network_id, "a memo is of one network"
@@ -61,7 +61,7 @@ class Memo:
         return record, refused
 
     def state(self, cut_id: bytes) -> tuple[State | None, str | None] | None:
-        """The state at a cut or why it does not hold, if another machine has found that; it never changes again."""
+        """The state at a cut, or why it does not hold; None if no machine has computed it. It never changes."""
         return self._states.get(cut_id)
 
     def keep_state(self, cut_id: bytes, state: State | None, fault: str | None) -> None:
@@ -70,7 +70,7 @@ class Memo:
         self._states[cut_id] = state, fault
 
     def provisional(self, what: Provisional) -> State | None:
-        """The provisional state of some heads, if another machine has worked it out."""
+        """The provisional state of some heads, if another machine has computed it."""
         return self._provisional.get(what)
 
     def keep_provisional(self, what: Provisional, state: State) -> None:

@@ -1,9 +1,9 @@
-"""How much is held of authors that are not members: keys are free, so this is bounded, and by arrival.
+"""Admission of records from non-members ("strangers"): limited, first come first served, because keys cost nothing.
 
-Views cannot differ by it. A view is a function of the records in one certified cut, a member signs only a cut that it
-holds whole, and what a cut that somebody with weight proposes names of strangers is always let in, so that a full
-table keeps no cut from being signed. A cut names at most NEW_AUTHORS_MAX of them. Whoever is a member by the newest
-certified state is no stranger, whatever its standing: evidence is never refused. Protocol page: protocol/limits.md.
+The limit cannot change a view. A view is a function of the records in one certified cut, and a member signs a cut only
+if it holds all of it. Records of strangers that are named by a cut of a member with weight are always admitted, so a
+full table cannot keep a cut from being signed. A cut names at most NEW_AUTHORS_MAX new authors. Every member by the
+newest certified state is exempt, whatever its standing: evidence is never refused. Protocol page: protocol/limits.md.
 """
 
 from collections import OrderedDict
@@ -16,9 +16,9 @@ from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.state import State
 
 STRANGERS_MAX = 1024
-#: Records of one stranger: it needs a join, and little else before it is a member.
+#: Records of one stranger. Before it is a member it needs a join, and little else.
 STRANGER_RECORDS_MAX = 16
-#: What a stranger may have beyond that while the shared room lasts: a late joiner meets future members as strangers.
+#: Records of one stranger while the shared room lasts. A late joiner sees future members as strangers at first.
 STRANGER_RECORDS_MAX_SHARED = 512
 SHARED_RECORDS_MAX = 16_384
 STRANGER_RECORD_BYTES_MAX = 4096
@@ -26,7 +26,7 @@ CALLED_MAX = 4096
 
 
 class Strangers:
-    """Says whether a record of a stranger is let in, and keeps count of what is held of them."""
+    """Decides whether a stranger's record is admitted, and counts the records held of strangers."""
 
     def __init__(self, own: bytes, fold: Fold, ledger: Ledger) -> None:
         self._own = own
@@ -52,15 +52,15 @@ class Strangers:
         return held < STRANGER_RECORDS_MAX_SHARED and self._shared < SHARED_RECORDS_MAX
 
     def note(self, claim: RecordClaim) -> None:
-        """A record with this claim has been judged, and perhaps been taken."""
+        """A record with this claim was judged, and perhaps taken."""
         if self._is_known(claim.author):
             return
         if self._called and claim.id in self._called:
-            self._call(claim.prev)  # what it stands on is called for as well
+            self._call(claim.prev)  # its predecessor is admitted as well
         self._recount(claim.author)
 
     def note_cut(self, author: bytes, cut: Cut) -> None:
-        """A cut was proposed; if by somebody with weight, let in what it names of strangers."""
+        """A cut was proposed. If its author has weight, admit the strangers' records that it names."""
         member = self._fold.latest.members.get(author)
         if member is None or not member.weight:
             return
@@ -85,7 +85,7 @@ class Strangers:
             self._called.popitem(last=False)
 
     def _refresh(self) -> None:
-        """Once a further cut is final, some strangers are members."""
+        """Count again after a new final cut, because some strangers are members now."""
         if self._state is self._fold.latest:
             return
         authors = [head[0] for head in self._ledger.heads()] if self._state is None else list(self._held)

@@ -1,46 +1,46 @@
-"""Whether this peer may sign: after a start not before others have shown it where its own log ends.
+"""Silence after a start: this peer signs nothing until others have shown it where its own log ends.
 
-A home may be an older copy of itself. What its key signed since then is known to others alone, and a key that signs a
+A home directory may be an old copy. Only other peers then know the later records of its key, and a key that signs a
 second payload for one slot convicts itself. So a started peer is silent until one of these has happened:
 
-- A certified cut of an epoch after the start is held. Two thirds of the weight have signed it, and it holds our log.
-- Syncs with neighbours of more than a third of the weight have completed since the start, or with all others of two
-  founders. That is more than may lie: from three members with weight on it takes two.
+- It holds a certified cut of an epoch after the start. Two thirds of the weight have signed it, and it holds our log.
+- Syncs with neighbours of more than a third of the weight have completed since the start; with two founders, the sync
+  with the other one. More than a third is more than may lie: with three or more weighted members it takes two of them.
 - The operator has said that nobody can show more (`alone`).
 
-A peer that starts before genesis with an empty log has signed nothing, and is silent until genesis. If others show a
-record of our own that the home did not hold, another process may run with this key, and a whole epoch is listened to.
-Afterwards nothing is signed of an epoch that began before the silence ended. That is one rule for slots, seals, votes,
-proposals and signatures of cuts.
+A peer that starts before genesis with an empty log has signed nothing, and is silent until genesis. If others show an
+own record that the home did not hold, another process may run with this key; then the peer listens for a whole epoch.
+Afterwards it signs nothing for an epoch that began before the silence ended. This one rule holds for slots, seals,
+votes, proposals and signatures of cuts.
 """
 
 from p2pverify.core.contract.network import Params
 from p2pverify.core.replica.fold import Fold
 
-#: The weight that is asked for at most, as a peer has at most 64 neighbours. Larger networks certify a cut before.
+#: The most weight that is required, because a peer has at most 64 neighbours. Larger networks certify a cut earlier.
 SHOWN_MAX = 48
-#: A clock that moves by more between two events was set, or the machine slept; by an epoch if that is longer.
+#: If the clock moves by more between two events (or by more than an epoch, if longer), it was set or the machine slept.
 LEAP_MS = 60_000
 NEVER = 2**63
 
 
 class Silence:
-    """The silence of one machine. A machine that was never told to `begin` may sign at once, of any epoch."""
+    """The silence of one machine. Without a call of `begin` it may sign at once, for any epoch."""
 
     def __init__(self, params: Params, key: bytes, fold: Fold) -> None:
         self._params = params
         self._key = key
         self._fold = fold
         self.is_on = False
-        #: Why nothing is signed any more in this run, or "": this key signs elsewhere too.
+        #: Why this run signs nothing more (the key signs elsewhere too), or "".
         self.stopped = ""
-        self.first_epoch = 0  # the first of which something may be signed
-        self.since_epoch = NEVER  # a cut of a later one ends the silence
+        self.first_epoch = 0  # the first epoch for which this peer may sign
+        self.since_epoch = NEVER  # a cut of a later epoch ends the silence
         self._shown: set[bytes] = set()
         self._is_alone = False
-        self._is_unused = False  # the key has signed nothing, since genesis is still to come
-        self.listens_through = -1  # an epoch in which the key must be heard to be silent
-        self.hidden_epoch = -1  # of the newest record of our own that was refused as dated ahead of our clock
+        self._is_unused = False  # the key has signed nothing, because genesis is still to come
+        self.listens_through = -1  # listen for other uses of the key until this epoch is over
+        self.hidden_epoch = -1  # epoch of the newest own record that was refused as ahead of our clock
         self._last_ms = 0
 
     def begin(self, now_ms: int, *, alone: bool = False) -> None:
@@ -48,7 +48,7 @@ class Silence:
         epoch = self._params.epoch_at(now_ms)
         self.is_on = True
         self.first_epoch = NEVER
-        # A clock that was ahead has left cuts that lie ahead: only a later one is news.
+        # A clock that was ahead may have left cuts of later epochs. Only a cut after those is new.
         self.since_epoch = max(epoch, self._fold.latest.epoch)
         self._shown.clear()
         self._is_alone = alone
@@ -57,12 +57,12 @@ class Silence:
         self._last_ms = now_ms
 
     def synced(self, peer: bytes) -> None:
-        """A sync session with a neighbour has completed: all that it held is here, our own log above all."""
+        """A sync session with a neighbour has completed: all its records are here, above all our own log."""
         if self.is_on and peer != self._key:
             self._shown.add(peer)
 
     def hides_own(self, epoch: int) -> None:
-        """A record of our own was refused, as it is dated ahead of our clock: what was shown is not all."""
+        """An own record was refused because it is dated ahead of our clock, so our log here is not complete."""
         if self.is_on and not self._is_alone:
             self._shown.clear()
             self._is_unused = False
@@ -70,9 +70,9 @@ class Silence:
             self.hidden_epoch = max(self.hidden_epoch, epoch)
 
     def learned_own(self, now_ms: int) -> None:
-        """A record of our own came that this home did not hold: whoever wrote it may still run.
+        """An own record arrived that this home did not hold. The process that wrote it may still run.
 
-        One that runs signs something in every epoch, so a whole one is listened to.
+        A running process signs something in every epoch, so this peer listens for a whole epoch.
         """
         self.listens_through = self._params.epoch_at(now_ms) + 1
         self._is_unused = False
@@ -80,7 +80,7 @@ class Silence:
     def look(self, now_ms: int) -> None:
         """End the silence if it is time."""
         if abs(now_ms - self._last_ms) > max(LEAP_MS, self._params.epoch_ms) and not self._is_alone:
-            self.begin(now_ms)  # what was shown under another clock may be less than all
+            self.begin(now_ms)  # peers may have shown less than all under another clock
         self._last_ms = now_ms
         epoch = self._params.epoch_at(now_ms)
         if self._is_alone:
@@ -102,18 +102,18 @@ class Silence:
             self.first_epoch = epoch if self._is_unused else epoch + 1
 
     def stop(self, why: str) -> None:
-        """Sign nothing any more in this run."""
+        """Sign nothing more in this run."""
         self.stopped = self.stopped or why
 
     def lacking(self) -> list[bytes]:
-        """The members with weight that have not shown our log and could, by key; none if nothing depends on it."""
+        """The members with weight that have not shown our log, by key; none if the silence does not wait for them."""
         if not self.is_on or self._is_alone or self._is_unused:
             return []
         members = self._fold.latest.members
         return [key for key in sorted(members) if members[key].weight and key not in self._shown and key != self._key]
 
     def progress(self) -> tuple[int, int, int]:
-        """The weight of neighbours that have shown our log, how much of it is needed, and the weight of all others."""
+        """The weight of neighbours that have shown our log, the weight needed, and the weight of all others."""
         latest = self._fold.latest
         others = latest.total_weight - latest.weight_of((self._key,))
         needed = min(latest.total_weight // 3 + 1, max(1, others), SHOWN_MAX)

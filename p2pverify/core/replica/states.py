@@ -1,7 +1,7 @@
-"""States of cuts: computed from the records inside them, and remembered for the newest ones.
+"""States of cuts: they are computed from the records inside the cuts, and cached for the newest cuts.
 
-The state of a cut needs the state of its base, and the convictions of other cuts inside it. Those are computed first,
-one after the other: in a long pause one cut may contain hundreds that were never certified.
+The state of a cut needs the state of its base, and the convictions of other cuts inside it. These are computed first,
+in a loop, because after a long pause one cut may contain hundreds of cuts that were never certified.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,16 +22,16 @@ from p2pverify.core.state.view import view_root
 
 STATES_KEPT = 96
 FAULTS_KEPT = 4096
-#: Cuts whose convictions are remembered longer than their states: more than honest members sign in a long pause.
+#: Cuts whose convictions are cached longer than their states: more cuts than honest members sign in a long pause.
 CONVICTIONS_KEPT = 65_536
-#: Authors, founders aside, that one cut takes in: keys are free, and a cut has room for HEADS_MAX.
+#: New authors of one cut, without founders. Limited because keys are free and a cut has room for HEADS_MAX.
 NEW_AUTHORS_MAX = 16
 
 T = TypeVar("T")
 
 
 class _NeedsOthers(Exception):
-    """A step needs the convictions of cuts that were not folded yet."""
+    """A transition needs the convictions of cuts that were not folded yet."""
 
     def __init__(self, cuts: list[bytes]) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class _NeedsOthers(Exception):
 
 
 class States:
-    """States by cut id over one ledger. `latest` is the newest certified one: its path is remembered before others."""
+    """States by cut id over one ledger. `latest` is the newest certified one; the end of its path stays cached."""
 
     def __init__(self, network: Network, ledger: Ledger, memo: Memo | None = None) -> None:
         self.network = network
@@ -48,18 +48,18 @@ class States:
         self.genesis = genesis(network)
         self.latest = self.genesis
         self._memo = memo
-        self._states: dict[bytes, State] = {self.network_id: self.genesis}  # the one used last is the last
+        self._states: dict[bytes, State] = {self.network_id: self.genesis}  # the one used last comes last
         self._faults: dict[bytes, str] = {}
         self._convictions: dict[bytes, Convictions] = {}
         self._frame = Frame(self.state, ledger.extends, self._convictions_of)
-        self._proposal: tuple[bytes, Cut | None, State] = b"", None, self.genesis  # the own one, its author first
+        self._proposal: tuple[bytes, Cut | None, State] = b"", None, self.genesis  # our own proposal, with its author
 
     def kept(self, cut_id: bytes) -> State | None:
-        """The state at a cut if it is remembered."""
+        """The state at a cut if it is cached."""
         return self._states.get(cut_id)
 
     def state(self, cut_id: bytes) -> State | None:
-        """The state at a cut, or None if its records are not all here or it does not hold (see `fault`)."""
+        """The state at a cut. None if records of it are missing, or if it does not hold (see `fault`)."""
         todo = [cut_id]
         while todo:
             top = todo[-1]
@@ -86,11 +86,11 @@ class States:
         return state
 
     def fault(self, cut_id: bytes) -> str | None:
-        """Why a cut does not hold, if it was computed and does not."""
+        """Why a cut does not hold; None if it holds or was not computed."""
         return self._faults.get(cut_id)
 
     def _find(self, cut_id: bytes) -> None:
-        """Compute the state at a cut whose base was looked at and whose records are all here."""
+        """Compute the state at a cut. Its base must be known, and its records must all be here."""
         known = None if self._memo is None else self._memo.state(cut_id)
         if known is None:
             known = self._compute(cut_id)
@@ -116,7 +116,7 @@ class States:
         return [self._convictions[cut_id] for cut_id in cuts]
 
     def _resolved(self, work: Callable[[], T]) -> T:
-        """What `work` returns, once the cuts are folded that it needs."""
+        """The result of `work`; cuts that it needs are folded first."""
         while True:
             try:
                 return work()
@@ -133,7 +133,7 @@ class States:
         fault: str | None = "its base does not hold"
         if base is not None:
             author, proposed, state = self._proposal
-            if (author, proposed) == (record.author, cut):  # worked out before it had an id
+            if (author, proposed) == (record.author, cut):  # computed before it had an id
                 return state.named(cut_id), None
             state, fault = self._build(record.author, cut, base, cut_id)
             fault = fault or self._check_roots(cut, state)
@@ -149,7 +149,7 @@ class States:
         return None
 
     def _build(self, author: bytes, cut: Cut, base: State, cut_id: bytes) -> tuple[State, str | None]:
-        """The state that a cut gives on a base, and why the cut does not hold, its roots aside."""
+        """The state of a cut on a base, and why the cut does not hold (None if it does). Roots are not checked here."""
         if any(base.heads.get(head[0]) == head for head in cut.moved):
             return base, "a head of the cut has not moved"
         moved = {head[0]: head for head in cut.moved}
@@ -192,7 +192,7 @@ class States:
         )
 
     def _evict(self, todo: Iterable[bytes]) -> None:
-        """Forget what was used longest ago, but for the newest certified cuts and what is being worked out."""
+        """Drop the least recently used states, except the newest certified cuts and the cuts in `todo`."""
         if len(self._states) <= STATES_KEPT:
             return
         needed = {self.network_id, self.latest.id, *self.latest.path[-NEAR_CUTS:], *todo}
@@ -204,7 +204,7 @@ class States:
     # ------------------------------------------------------------ proposals
 
     def propose(self, cut: Cut, author: bytes) -> Cut | None:
-        """Fill in the roots of a proposal on top of `latest`, or None if it would not hold."""
+        """Fill in the roots of a proposal on top of `latest`; None if it would not hold."""
         state, fault = self._resolved(lambda: self._build(author, cut, self.latest, bytes(32)))
         if fault is not None:
             return None
@@ -213,7 +213,7 @@ class States:
         return filled
 
     def provisional(self, epoch: int) -> State:
-        """The fold of all that is held, on top of the newest certified cut. Nothing in it is final."""
+        """The state of all records held, on top of the newest certified cut. Nothing in it is final."""
         latest = self.latest
         moved = tuple(self.ledger.moved(latest.heads))
         what = (latest.id, max(epoch, latest.epoch), moved)
@@ -226,8 +226,11 @@ class States:
 
 
 def new_authors_max(base_epoch: int, epoch: int) -> int:
-    """How many new authors a cut takes in. More, the longer none was certified: so there comes a cut with room for all
-    those whom members have taken in by signing different ones."""
+    """The most new authors of a cut.
+
+    The limit grows with the epochs since the last certified cut. Otherwise members that admitted different newcomers
+    could never fit them all into one cut.
+    """
     return NEW_AUTHORS_MAX * max(1, epoch - base_epoch)
 
 

@@ -1,7 +1,7 @@
 """Recomputing a view from its records alone: no network, key, model or clock.
 
-Every record is judged again, every chain linked, every proof, draw, opening and certificate checked by the same fold
-that the peers ran. Nothing is believed because somebody exported it.
+Every record is judged again, every chain linked. The same fold as on the peers checks every proof, draw, opening and
+certificate. Nothing in an export is trusted.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from p2pverify.core.state.view import Score, scores
 
 
 class VerificationFailed(Exception):
-    """What does not hold, and the first record that shows it: its number in the file from 1, and its id if known."""
+    """The view does not verify. `number` (from 1) and `record` (id) name the first record that shows it, if known."""
 
     def __init__(self, reason: str, *, number: int | None = None, record: bytes | None = None) -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class VerificationFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A view that was recomputed and is the one that two thirds of the weight signed."""
+    """A recomputed view that equals the one signed by two thirds of the weight."""
 
     network: Network
     cut_id: bytes
@@ -46,7 +46,7 @@ class Verified:
 
 
 def verify(network_id: bytes, definition: bytes, cut_id: bytes, records: Iterable[bytes]) -> Verified:
-    """Recompute the view at a cut. Raises VerificationFailed."""
+    """Recompute the view at a cut from records' bytes and the network definition. Raises VerificationFailed."""
     network = _network(network_id, definition)
     ledger = Ledger()
     fold = Fold(network, ledger)
@@ -90,7 +90,7 @@ def _network(network_id: bytes, definition: bytes) -> Network:
 
 
 def _take_all(fold: Fold, rules: Rules, records: Iterable[bytes]) -> dict[int, Record]:
-    """Judge, link and fold all records; returns those whose prefix never came, by number in the file."""
+    """Judge, link and fold all records. Returns the records whose prefix is missing, by number in the file."""
     waiting: dict[int, Record] = {}
     numbers: dict[bytes, int] = {}
     for number, record, added in take_records(fold, rules, records, _refuse):
