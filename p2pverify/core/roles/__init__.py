@@ -1,1 +1,1 @@
-"""What one peer does: it answers, challenges, judges, votes, and makes cuts."""
+"""The roles of one peer: it answers, challenges, judges, votes, and makes cuts."""

@@ -1,6 +1,6 @@
-"""Asking the peers of a slot: one request to each, and what came back, until all have answered or time is over.
+"""Asking the peers of a slot: one request to each, until all have answered or the time is over.
 
-What is made of the answers is left to `challenger`.
+`challenger` uses the answers.
 """
 
 from collections.abc import Callable
@@ -27,19 +27,19 @@ from p2pverify.core.roles.evidence import Output
 from p2pverify.core.state.targets import Panel
 
 EXPIRY_EPOCHS = 4
-#: Those of a panel are asked at times of their own, within so much of an epoch: who hears of a question twice shall not
-#: know by the time that it was one.
+#: Panel members are asked at different times, spread over this share of an epoch (in thousandths), so that two
+#: colluding members cannot tell from the timing that they got the same question.
 SPREAD_PERMILLE = 250
 
 
 def spread_ms(params: Params) -> int:
-    """How long one of a panel waits at most before it is asked."""
+    """The longest delay in ms before a panel member is asked."""
     return params.epoch_ms * SPREAD_PERMILLE // 1000
 
 
 @dataclass(slots=True)
 class Answers:
-    """What the asked peers of a slot answered; who is missing in `receipts` has not answered yet."""
+    """The answers of the asked peers of a slot. A peer that is missing in `receipts` has not answered yet."""
 
     question: Question
     panel: Panel
@@ -55,7 +55,7 @@ class Answers:
 
     @property
     def asked(self) -> tuple[AskedPeer, ...]:
-        """Those asked, as an audit lists them."""
+        """The asked peers, as an audit lists them."""
         return tuple(
             AskedPeer(target, nonce, self.receipts[target], self.elapsed_ms.get(target, 0))
             for target, nonce in zip(self.panel.targets, self.nonces, strict=True)
@@ -63,11 +63,11 @@ class Answers:
 
 
 class Asker:
-    """Sends a slot's requests. `answers` counts what became of them."""
+    """Sends a slot's requests. `answers` counts their outcomes."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._later: list[tuple[int, Callable[[int], None]]] = []  # when, and what to send then
+        self._later: list[tuple[int, Callable[[int], None]]] = []  # Unix ms, and the function that sends
         self.answers: dict[str, int] = {}
 
     def ask(
@@ -79,8 +79,10 @@ class Asker:
         now_ms: int,
         done: Callable[[Answers, int], None],
     ) -> None:
-        """Ask all, each in its time; the nonces are those that the opening opens. `done` is called once, with all
-        answers."""
+        """Ask all peers of a panel, each at its own time. `done` is called once, with all answers.
+
+        The nonces of the requests follow from the opening.
+        """
         context = self._context
         nonces = tuple(
             opening_nonce(context.network_id, context.key, target, epoch, question.id, opening, which)
@@ -93,7 +95,7 @@ class Asker:
         self.tick(now_ms)
 
     def tick(self, now_ms: int) -> None:
-        """Send what is due."""
+        """Send the requests that are due."""
         due = [send for at_ms, send in self._later if at_ms <= now_ms]
         self._later = [each for each in self._later if each[0] > now_ms]
         for send in due:
@@ -104,7 +106,7 @@ class Asker:
         return min((at_ms for at_ms, _ in self._later), default=None)
 
     def _delay_ms(self, panel: Panel, epoch: int, slot: int, target: bytes) -> int:
-        """How long to wait before asking one of a panel; nobody else can know."""
+        """The delay in ms before asking a panel member. It is drawn from a secret, so nobody else can know it."""
         if len(panel.targets) == 1:
             return 0
         drawn = int.from_bytes(self._context.secret("spread", epoch, slot, target)[:8], "big")
@@ -135,7 +137,7 @@ class Asker:
     def _read(
         self, answers: Answers, target: bytes, class_index: int, request: Request, event: ResponseArrived | AskFailed
     ) -> None:
-        """Take a receipt. No answer, a refusal and a malformed answer are all none, and counted apart."""
+        """Take a receipt. No answer, a refusal and a malformed answer give no receipt; each is counted separately."""
         if isinstance(event, AskFailed):
             self._count(f"no answer: {event.reason}")
             return

@@ -1,4 +1,4 @@
-"""What the parts of a machine share: keys, the ledger and its fold, own records, and jobs in flight."""
+"""The shared state of a machine's parts: keys, the ledger and its fold, own records, and jobs in flight."""
 
 from collections.abc import Callable
 from hashlib import blake2b
@@ -32,13 +32,13 @@ JobDone = Callable[[Computed | ComputeFailed, int], None]
 ScoreDone = Callable[[MeasureDone | ComputeFailed, int], None]
 AskDone = Callable[[ResponseArrived | AskFailed, int], None]
 SECRET = b"p2pverify/secret"
-#: After so many records in an epoch a peer waits for the next. One pass may begin below and end above, but never
-#: reaches the ledger's RECORDS_PER_EPOCH_MAX.
+#: After this many own records in an epoch a peer waits for the next epoch. One pass may begin below and end above the
+#: limit, but never reaches the ledger's RECORDS_PER_EPOCH_MAX.
 OWN_RECORDS_PER_EPOCH_MAX = 2048
 
 
 class Context:
-    """Shared by the parts of one machine; not for use outside of it."""
+    """The state that the parts of one machine share; not for use outside the machine."""
 
     def __init__(self, network: Network, seed: bytes, class_index: int, memo: Memo | None = None) -> None:
         self.network = network
@@ -54,10 +54,10 @@ class Context:
         self.fold = Fold(network, self.ledger, memo)
         self.effects: list[Effect] = []
         self.silence = Silence(network.params, self.key, self.fold)
-        self.quiet_until_ms = 0  # nothing is signed before: peers of the simulated world join late
+        self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
         self.has_signed = False  # in this run
-        self.signed_before = 0  # own records with lower numbers were signed, as the disk says
-        self.cannot_store = ""  # why nothing can be written to disk at the moment
+        self.signed_before = 0  # the disk says that own records with lower numbers were signed
+        self.cannot_store = ""  # why nothing can be written to disk now, or ""
         self.is_leaving = False
         self._jobs: dict[int, JobDone] = {}
         self._scores: dict[int, ScoreDone] = {}
@@ -67,10 +67,10 @@ class Context:
     # ------------------------------------------------------------ own records
 
     def may_write(self, now_ms: int) -> bool:
-        """Whether this peer may sign records: not before genesis, nor while it still looks for its own past.
+        """Whether this peer may sign records: not before genesis, and not during the silence after a start.
 
-        Nor once it has said in an epoch so much that others might not take more, or while its clock is behind its log;
-        nor if its key signs elsewhere, while one of its own records is missing here, or while the disk takes nothing.
+        Also not when it has used its record quota for this epoch, or while its clock is earlier than its newest record.
+        Also not if its key signs elsewhere, while an own record is missing here, or while the disk cannot be written.
         """
         if not self._is_awake(now_ms) or self.own_missing is not None or self.cannot_store:
             return False
@@ -82,7 +82,7 @@ class Context:
 
     @property
     def own_missing(self) -> int | None:
-        """The number of the first own record that was signed before and is not here: it must not be signed anew."""
+        """The number of the first own record that was signed before and is missing here: never sign it again."""
         head = self.ledger.head(self.key)
         held = 0 if head is None else head[1] + 1
         return held if held < self.signed_before else None
@@ -92,14 +92,15 @@ class Context:
         return not is_silent and self.params.epoch_at(now_ms) >= 0
 
     def may_sign_of(self, epoch: int) -> bool:
-        """Whether this peer may sign slots, seals, votes and cuts of an epoch: of none that began before it spoke.
+        """Whether this peer may sign slots, seals, votes and cuts of an epoch.
 
-        In an earlier one its key may have signed something else, which nobody has shown yet.
+        It may not if the epoch began before its silence ended, because its key may have signed something else in that
+        epoch that nobody has shown yet.
         """
         return epoch >= self.silence.first_epoch
 
     def write(self, kind: Kind, payload: bytes, now_ms: int) -> Record:
-        """Sign the next own record: persisted before it is published."""
+        """Sign the next own record; it is persisted before it is published."""
         assert self._is_awake(now_ms)
         head = self.ledger.head(self.key)
         record = make_record(
@@ -119,7 +120,7 @@ class Context:
         return record
 
     def secret(self, purpose: str, *parts: object) -> bytes:
-        """32 bytes that only this peer can derive, and always derives again (keyed BLAKE2b)."""
+        """A secret of 32 bytes that only this peer can derive, always the same (keyed BLAKE2b)."""
         message = encode([purpose, self.network_id, *parts])
         return blake2b(message, digest_size=32, key=self.seed, person=SECRET).digest()
 
@@ -139,7 +140,7 @@ class Context:
         sampler_key: bytes = bytes(32),
         role: str = OWN,
     ) -> None:
-        """Give an engine a job; `done` is called with its outcome."""
+        """Give an engine a job; `done` is called with the outcome."""
         self._last_id += 1
         self._jobs[self._last_id] = done
         self.effects.append(
@@ -175,13 +176,13 @@ class Context:
         self.effects.append(job)
 
     def send(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
-        """Send a request; `done` is called with its outcome."""
+        """Send a request; `done` is called with the outcome."""
         self._last_id += 1
         self._asks[self._last_id] = done
         self.effects.append(Send(self._last_id, peer, data, deadline_ms))
 
     def fetch(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
-        """Ask a peer for evidence; `done` is called with its outcome."""
+        """Ask a peer for evidence; `done` is called with the outcome."""
         self._last_id += 1
         self._asks[self._last_id] = done
         self.effects.append(FetchEvidence(self._last_id, peer, data, deadline_ms))

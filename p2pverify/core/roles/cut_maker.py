@@ -1,8 +1,12 @@
 """Proposing and signing cuts: how a set of records becomes final.
 
-A member signs a cut if it holds all of it, if the cut stands on the newest certified cut, contains every cut that the
-member signed before, its record and those signatures included (branches of logs aside that it proves to be forked), if
-it leaves out nothing that all could have (`omissions`), and if its own fold gives the proposed view.
+A member signs a cut if all of these hold:
+
+- It holds all records of the cut, and its own fold gives the proposed view.
+- The base of the cut is the newest certified cut.
+- The cut contains every cut that the member signed before, with that cut's record and the member's signature. Branches
+  of logs that the cut proves to be forked are excepted.
+- The cut leaves out nothing that all peers could have (`omissions`).
 """
 
 import itertools
@@ -27,16 +31,16 @@ PROPOSE_AT_PERMILLE = 400
 PROPOSE_SPREAD_PERMILLE = 400
 SIGN_WAIT_PERMILLE = 50
 EPOCHS_KEPT = 4
-#: Proposals of one epoch that are remembered of one author, and of all that have no weight in the newest view.
+#: Most proposals of one epoch that are remembered of one author, and of all authors without weight in the newest view.
 PROPOSALS_PER_AUTHOR_MAX = 4
 PROPOSALS_BESIDE_MAX = 64
-#: A join stands among an author's first records.
+#: A join is among this many first records of an author.
 INTRODUCTION_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A proposal, and when it came."""
+    """A proposal, and the Unix ms of its arrival."""
 
     record: Record
     at_ms: int
@@ -51,13 +55,13 @@ class _Seen:
 
 
 def cut_due_ms(params: Params, epoch: int, spread_permille: int = 0) -> int:
-    """Unix ms from which an epoch's cut may be proposed: by the first, and so much of an epoch later by others."""
+    """Unix ms from which an epoch's cut may be proposed: `spread_permille` of an epoch after the first turn."""
     return params.epoch_start_ms(epoch) + params.epoch_ms * (PROPOSE_AT_PERMILLE + spread_permille) // 1000
 
 
 @lru_cache(maxsize=1024)
 def _rank(proof: bytes) -> bytes:
-    """The order of a proposal whose proof was verified: the lowest goes first."""
+    """The rank of a proposal whose proof was verified: the lowest goes first."""
     return sortition.proposal_rank(vrf.proof_to_beta(proof))
 
 
@@ -71,14 +75,14 @@ class Cutter:
         self._signed: set[bytes] = set()
         self._last_signed: tuple[bytes, int] | None = None  # cut id, seq of our signature
         self._proofs: dict[bytes, bytes] = {}
-        self._awaited: set[bytes] = set()  # records that proposals hold and we do not
+        self._awaited: set[bytes] = set()  # ids of records that proposals hold and we lack
         self._omissions = Omissions(context.ledger)
         self._retry_ms = 0
-        #: Whether something came that `tick` should look at now.
+        #: Whether a record came that `tick` should handle now.
         self.is_due = False
 
     def resume(self) -> None:
-        """Find in the own log what was proposed and signed."""
+        """Find the earlier proposals and signatures in the own log."""
         for record in self._context.ledger.chain(self._context.key):
             self._note_own(record)
 
@@ -92,7 +96,7 @@ class Cutter:
             self._proposed.add((cut.epoch, cut.base))
 
     def take(self, record: Record, now_ms: int) -> None:
-        """Note a proposal that arrived with its whole prefix, or a record that one of them waits for."""
+        """Note a proposal that arrived with its whole prefix, or a record that a proposal waits for."""
         if record.id in self._awaited:
             self.is_due = True
         if record.header.kind != Kind.CUT:
@@ -105,7 +109,7 @@ class Cutter:
                 self.is_due = True
 
     def _has_room(self, author: bytes, seen: list[bytes]) -> bool:
-        """Whether one more proposal of an author is remembered beside those that were seen."""
+        """Whether one more proposal of an author is remembered. `seen`: the authors of the remembered ones."""
         if seen.count(author) >= PROPOSALS_PER_AUTHOR_MAX:
             return False
         members = self._context.fold.latest.members
@@ -132,7 +136,7 @@ class Cutter:
         self.is_due = False
 
     def next_wake_ms(self, now_ms: int) -> int | None:
-        """When to tick again at the latest, or None: without weight there is nothing to do."""
+        """When to tick again at the latest. None without weight, because there is nothing to do then."""
         if not self._has_weight:
             return None
         epoch = self._context.params.epoch_at(now_ms)
@@ -152,7 +156,7 @@ class Cutter:
         return is_new and self._context.may_sign_of(epoch) and (epoch, latest.id) not in self._proposed
 
     def _propose_at(self, epoch: int) -> tuple[int, bytes]:
-        """When this peer would propose, and its proof: the lower the VRF's output, the earlier."""
+        """When this peer would propose, and its VRF proof. A lower rank of the VRF output is earlier."""
         context = self._context
         latest = context.fold.latest
         alpha = sortition.propose_alpha(context.network_id, epoch, latest.beacon)
@@ -164,7 +168,7 @@ class Cutter:
         return self._turn_ms(epoch, _rank(proof)), proof
 
     def _turn_ms(self, epoch: int, rank: bytes) -> int:
-        """When a proposal of this rank may be made, and is looked at. So nobody takes an epoch by being early."""
+        """When a proposal of this rank may be made, and may be signed. So being early does not win an epoch."""
         params = self._context.params
         members = max(1, self._context.fold.latest.total_weight)
         share = int.from_bytes(rank[:4], "big")
@@ -179,7 +183,7 @@ class Cutter:
         at_ms, proof = self._propose_at(epoch)
         if now_ms < at_ms or not self._may_be_certified(latest) or self._is_outbid(epoch, latest, proof):
             return
-        self._retry_ms = now_ms + self._wait_ms  # if the records do not give a cut that holds, later ones may
+        self._retry_ms = now_ms + self._wait_ms  # if these records give no cut that holds, later ones may
         moved = self._moved(latest, epoch)
         if context.key not in latest.heads and all(head[0] != context.key for head in moved):
             return
@@ -192,12 +196,12 @@ class Cutter:
         self.take(context.write(Kind.CUT, filled.encode(), now_ms), now_ms)
 
     def _is_outbid(self, epoch: int, latest: State, proof: bytes) -> bool:
-        """Whether a better proposal is there, and is not one that this peer could never sign."""
+        """Whether there is a better proposal that this peer could sign."""
         better = (seen for seen in self._standing(epoch, latest) if seen.rank < _rank(proof))
         return any(self._is_eligible(seen, latest) for seen in better)
 
     def _is_eligible(self, seen: _Seen, latest: State) -> bool:
-        """Whether this peer has signed a proposal, could sign it, or could once it has all records."""
+        """Whether this peer has signed a proposal, can sign it, or could sign it when it has all records."""
         fold, cut_id = self._context.fold, seen.record.id
         if cut_id in self._signed or self._may_sign(cut_id, latest):
             return True
@@ -218,7 +222,7 @@ class Cutter:
                 yield seen
 
     def _vrf_key(self, author: bytes, latest: State) -> bytes | None:
-        """The key that a proposer must use: a member's, or that of a founder's join which no cut holds yet."""
+        """The VRF key that a proposer must use: a member's key, or that of a founder's join that no cut holds yet."""
         member = latest.members[author]
         if member.active:
             return member.vrf_key
@@ -231,12 +235,17 @@ class Cutter:
         return next((record for record in first if record.kind == Kind.JOIN), None)
 
     def _moved(self, latest: State, epoch: int) -> tuple[Head, ...]:
-        """What a proposal adds: all that is new of known authors, and a few that join. So free keys cannot fill a cut.
+        """The heads that a proposal moves: known authors, and a few newcomers, so that free keys cannot fill a cut.
 
-        Where there is not room for all, members with weight go first, whose signatures the cut needs, then those that
-        join: whom this peer took in by its last signature, then whom others did, the earliest first. So those whom two
-        halves took in apart have a place in every proposal once there is room for them, however many more keys join. Of
-        the others, those go first whose oldest record has waited longest.
+        If there is not room for all, the order is:
+
+        1. members with weight, because the cut needs their signatures;
+        2. newcomers in the cut that this peer signed last;
+        3. newcomers in cuts that others signed, the earliest first;
+        4. other authors, by how long their oldest record has waited.
+
+        Two halves that admitted different newcomers thus meet when there is room for all of them, however many more
+        keys join.
         """
         moved = self._context.ledger.moved(latest.heads)
         weighted = [head for head in moved if (m := latest.members.get(head[0])) is not None and m.weight]
@@ -255,9 +264,9 @@ class Cutter:
         return tuple(sorted([*first, *others[:room]][:HEADS_MAX]))
 
     def _taken_in(self, latest: State) -> dict[bytes, int]:
-        """New authors in the proposals on the newest cut that members have signed, each with the epoch of the first.
+        """New authors in signed proposals on the newest cut, each with the epoch of the first such proposal.
 
-        Of a proposer one in each epoch: whoever may propose cannot put any number of keys before all others.
+        Only one proposal per proposer and epoch counts, so that a proposer cannot put many keys before all others.
         """
         since: dict[bytes, int] = {}
         seen: set[tuple[bytes, int]] = set()
@@ -271,7 +280,7 @@ class Cutter:
         return since
 
     def _waits_since(self, latest: State, head: Head) -> int:
-        """The epoch of the first record of an author that the newest cut lacks."""
+        """The epoch of an author's first record that the newest cut lacks."""
         before = latest.heads.get(head[0])
         return next(self._context.ledger.chain_from(head[0], 0 if before is None else before[1] + 1)).epoch
 
@@ -282,12 +291,14 @@ class Cutter:
     # ------------------------------------------------------------ signing
 
     def _may_be_certified(self, latest: State) -> bool:
-        """Whether a new proposal may become certified where the cut that this peer signed last did not: those who
-        signed that cut and those of whom there is something new have two thirds of the weight.
+        """Whether a new proposal may become certified although the cut that this peer signed last did not.
 
-        So members without a quorum sign once and wait, instead of signing a cut in every epoch. They cannot wait for
-        each other: of the cuts that the members of a quorum signed last, take one that contains none of the other
-        signatures. It lacks a record of each member of the quorum that did not sign it, so its signers may propose.
+        That needs two thirds of the weight from the signers of that cut and from members with a new record. So members
+        without a quorum sign once and wait, instead of signing a cut in every epoch.
+
+        They cannot wait for each other: of the cuts that the members of a quorum signed last, take one that contains
+        none of the other signatures. It lacks a record of each member of the quorum that did not sign it, so its
+        signers may propose.
         """
         missing = self._missing(latest)
         if missing is None:
@@ -296,16 +307,20 @@ class Cutter:
         return 3 * (latest.total_weight - latest.weight_of(silent)) >= 2 * latest.total_weight
 
     def _shows_more(self, state: State, record: Record, latest: State) -> bool:
-        """Whether a proposal shows something new of a member whose signature the cut lacks that this peer signed last,
-        if only the proposal itself."""
+        """Whether a proposal holds a new record of a member that did not sign the cut that this peer signed last.
+
+        The proposal itself counts as such a record.
+        """
         missing = self._missing(latest)
         if missing is None or record.author in missing:
             return True
         return any(self._is_newer(head, state.heads.get(peer)) for peer, head in missing.items())
 
     def _missing(self, latest: State) -> dict[bytes, Head | None] | None:
-        """Members with weight that have not signed the cut on the newest one that this peer signed last, with their
-        heads in it; None if it has signed no such cut."""
+        """Members with weight that have not signed the cut that this peer signed last, with their heads in that cut.
+
+        None if this peer has signed no cut on the newest certified one.
+        """
         fold = self._context.fold
         if self._last_signed is None:
             return None
@@ -319,7 +334,7 @@ class Cutter:
 
     @staticmethod
     def _is_newer(before: Head | None, head: Head | None) -> bool:
-        """Whether a log has grown. Another branch of the same length, which only a fork has, shows nothing new."""
+        """Whether a log has grown. Another branch of the same length (a fork) shows nothing new."""
         return head is not None and (before is None or head[1] > before[1])
 
     def _sign(self, epoch: int, now_ms: int) -> None:
@@ -343,11 +358,11 @@ class Cutter:
 
     @property
     def _wait_ms(self) -> int:
-        """A moment for a better proposal to arrive."""
+        """The time in ms that is left for a better proposal to arrive."""
         return self._context.params.epoch_ms * SIGN_WAIT_PERMILLE // 1000
 
     def _may_sign(self, cut_id: bytes, latest: State) -> bool:
-        """Whether a cut on the newest one holds, leaves nothing out, and contains what this peer has signed before."""
+        """Whether a cut on the newest one holds, leaves nothing out, and contains the cuts that this peer signed."""
         fold = self._context.fold
         state = fold.state(cut_id)
         if state is None:
@@ -367,7 +382,7 @@ class Cutter:
             return False
         proposer = state.heads.get(record.author)
         if not state.is_forked(record.author, record.seq) and (proposer is None or proposer[1] < record.seq):
-            return False  # that cut itself must be inside, or its convictions would not be carried on
+            return False  # that cut itself must be inside, so that its convictions are carried on
         if signed_id in latest.path:
             return True
         before = fold.state(signed_id)

@@ -1,8 +1,8 @@
-"""Evidence: the answers that an audit's receipts stand for, for those who judge them in a dispute.
+"""Evidence: the answers behind an audit's receipts, for the voters of a dispute across classes.
 
-An audit holds salted digests only. When it is disputed across classes, voters must see the claimed tokens; challenger
-and responder serve them, and the receipt's digest shows that they are the ones. Here are the bytes, and what a peer
-keeps as a challenger; who asks whom, and what becomes of it, is left to `voter`.
+An audit holds only salted digests. In a dispute across classes voters must see the claimed tokens. Challenger and
+responder serve them, and the receipt's digest proves that they are the right ones. This module has the bytes, and the
+evidence that a challenger keeps. `evidence_fetch` and `voter` request and use it.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from p2pverify.core.records.vote import ASKED_MAX
 EVIDENCE_REQUEST_BYTES_MAX = 256
 EVIDENCE_BYTES_MAX = 8_192
 NO_EVIDENCE = encode([])
-#: Evidence that a challenger keeps at most, in answers; beyond it the oldest goes.
+#: The most evidence that a challenger keeps, in answers; beyond it the oldest is dropped.
 EVIDENCE_KEPT = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An answer without its receipt. `logits` as in `output_digest`."""
+    """An answer without its receipt; `logits` as in `output_digest`."""
 
     tokens: tuple[int, ...]
     finish: str
@@ -54,7 +54,7 @@ def encode_evidence(output: Output | None) -> bytes:
 
 
 def decode_evidence(data: bytes) -> Output | None:
-    """None: the peer does not have it. Raises DecodeError."""
+    """Read evidence; None if the peer does not have it. Raises DecodeError."""
     top = as_array(decode(data, size_max=EVIDENCE_BYTES_MAX, depth_max=3), "evidence")
     if not top:
         return None
@@ -67,7 +67,7 @@ def decode_evidence(data: bytes) -> Output | None:
 
 
 class EvidenceBox:
-    """The answers that a challenger was given in its slots across classes, by epoch and slot."""
+    """The answers that a challenger got in its slots across classes, by epoch and slot."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, int], dict[bytes, Output]] = {}
@@ -84,11 +84,11 @@ class EvidenceBox:
             self._drop(min(self._kept))
 
     def of(self, epoch: int, slot: int) -> dict[bytes, Output]:
-        """What the asked peers of a slot answered."""
+        """The answers of the asked peers of a slot, by key."""
         return dict(self._kept.get((epoch, slot), {}))
 
     def drop_before(self, epoch: int) -> None:
-        """Forget what no dispute can ask for any more."""
+        """Forget evidence of epochs before `epoch`, because no dispute can need it."""
         for key in sorted(k for k in self._kept if k[0] < epoch):
             self._drop(key)
 

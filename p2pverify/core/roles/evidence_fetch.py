@@ -1,7 +1,7 @@
-"""Fetching the evidence of a dispute across classes: from the challenger, and if it has none from the responder.
+"""Fetching the evidence of a dispute across classes: from the challenger, or else from the responder.
 
-What comes is believed if it is the answer for which the audit's receipt was given. What cannot be had is no reason to
-blame anybody: who cannot see an answer does not vote on it.
+An answer is accepted if the audit's receipt was given for it. Nobody is blamed for missing evidence: a voter that
+cannot see an answer does not vote on it.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence_request
 from p2pverify.core.roles.responder import Responder
 
-#: How long one peer has to answer, as a share of an epoch.
+#: The time that one peer has to answer, in thousandths of an epoch.
 DEADLINE_PERMILLE = 500
 
 Outputs = tuple[Output | None, ...]
-"""One for each asked peer, None for those without a receipt."""
+"""One item for each asked peer, None for a peer without a receipt."""
 Fetched = Callable[[Outputs | None, int], None]
-"""Takes what was found, None if something is missing, and the time."""
+"""Takes the answers (None if one is missing), and the time in ms."""
 
 
 class Fetcher:
-    """Fetches disputed answers for one voter. Those that it gave itself it knows."""
+    """Fetches disputed answers for one voter. Its own answers it takes from its responder."""
 
     def __init__(self, context: Context, responder: Responder) -> None:
         self._context = context

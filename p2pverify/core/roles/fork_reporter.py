@@ -1,8 +1,8 @@
-"""Publishing proofs of forked logs: by one or two members with weight, not by all of them.
+"""Publishing proofs of forked logs (equivocations): one or two members with weight do it, not all of them.
 
-Everybody who sees a fork could prove it, and one proof is enough. So the members with weight take turns, by a rank that
-nobody chooses, and whoever holds another's proof by then keeps silent, unless no cut takes that in. What a proof counts
-for is decided in the fold.
+Every peer that sees a fork could prove it, and one proof is enough. So the members with weight take turns, by a rank
+that nobody can choose. A member that holds another's proof at its turn stays silent, unless no cut takes in that proof.
+The fold decides the effect of a proof.
 """
 
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from p2pverify.core.records.kinds import conflict_kind
 from p2pverify.core.roles.context import Context
 
 EVIDENCE_PAYLOAD_MAX = 16_384
-#: Between two turns: enough for a record to reach everybody.
+#: The time between two turns, in thousandths of an epoch: enough for a record to reach everybody.
 TURN_PERMILLE = 125
-#: For so long a cut may take to hold another's proof; each member can cause this wait once.
+#: A cut may take this long to hold another's proof. Each member can cause this wait once.
 PATIENCE_EPOCHS = 2
-#: Forked logs whose turn is awaited here, and those of which proofs are remembered.
+#: Most forked logs that wait for their turn here, and most forked logs with remembered proofs.
 SUSPECTS_MAX = 4096
 
-#: An author, and whether what is proven convicts it.
+#: An author, and whether the proof convicts it.
 _Charge = tuple[bytes, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class _Suspect:
-    """Two records that cannot both stand, and since when both are here."""
+    """Two records that exclude each other, and the Unix ms since which both are here."""
 
     conflict: Conflict
     seq: int
@@ -37,7 +37,7 @@ class _Suspect:
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
-    """That others' proofs are here: the lowest number that they prove, who wrote them, and when the last one came."""
+    """Others' proofs that are here: the lowest record number they prove, their authors, and when the last one came."""
 
     seq: int
     accusers: frozenset[bytes]
@@ -49,12 +49,12 @@ class Accuser:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._suspects: dict[_Charge, _Suspect] = {}  # with the lowest number of each author
+        self._suspects: dict[_Charge, _Suspect] = {}  # the fork with the lowest number of each author
         self._proofs: dict[_Charge, _Proof] = {}
         self._wake_ms: int | None = None
 
     def take(self, record: Record, now_ms: int) -> None:
-        """Note a proof by a member with weight; it has its whole prefix here, so a cut can hold it."""
+        """Note a proof by a member with weight. Its whole prefix is here, so a cut can hold it."""
         if record.header.kind == Kind.CONFLICT and record.author in self._weighted(b""):
             self._note(record.author, decode_conflict(record.payload), now_ms)
 
@@ -71,7 +71,7 @@ class Accuser:
                 del self._suspects[charge]
                 continue
             at_ms = self._turn_ms(charge, suspect, now_ms)
-            if not self._context.may_write(now_ms):  # it has said enough in this epoch
+            if not self._context.may_write(now_ms):  # for example, its record quota is used up
                 at_ms = now_ms + self._context.params.epoch_ms
             if at_ms > now_ms:
                 times.append(at_ms)
@@ -87,7 +87,7 @@ class Accuser:
     # ------------------------------------------------------------ what is known
 
     def _look(self, now_ms: int) -> None:
-        """Take up the forks that the ledger saw; the lowest of an author says as much as all that follow it."""
+        """Take the new forks of the ledger. The lowest fork of an author proves as much as all later ones."""
         for one, two in self._context.ledger.take_forks():
             first, second = sorted((_evidence(one), _evidence(two)), key=lambda side: side.id)
             charge = one.author, conflict_kind(first, second) == "slot"
@@ -111,7 +111,7 @@ class Accuser:
                 self._proofs[charge] = _Proof(min(seq, known.seq), known.accusers | {accuser}, now_ms)
 
     def _is_settled(self, charge: _Charge, seq: int) -> bool:
-        """Whether a certified cut says as much as this proof would."""
+        """Whether a certified cut already contains the effect of this proof."""
         author, convicts = charge
         latest = self._context.fold.latest
         member = latest.members.get(author)
@@ -126,7 +126,7 @@ class Accuser:
         return [peer for peer, member in members.items() if member.weight and peer != accused]
 
     def _turn_ms(self, charge: _Charge, suspect: _Suspect, now_ms: int) -> int:
-        """When this peer would accuse; who has no weight looks again in an epoch."""
+        """When this peer would publish its proof. A peer without weight looks again after an epoch."""
         params, key = self._context.params, self._context.key
         weighted = self._weighted(charge[0])
         if key not in weighted:

@@ -1,7 +1,7 @@
-"""Becoming a member and ceasing to be one: what a peer says of itself once, and its leave.
+"""Joining and leaving the network: the records that a peer writes once about itself, and its leave.
 
-A leave is for good: a peer that left joins again only if its operator says so, not because it was started again. A
-wish to leave that cannot be signed yet waits until it can.
+A leave is final: a peer that left joins again only if its operator says so, not because it was started again. If a
+leave cannot be signed yet, it waits.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from p2pverify.core.roles.context import Context
 
 
 class Membership:
-    """This peer's own. `hardware` is what it claims to run on; with `rejoin` a leave in its log is undone by a join."""
+    """This peer's own membership. `hardware` is its claim; with `rejoin` it joins again after a leave in its log."""
 
     def __init__(self, context: Context, manifest: Manifest, hardware: str, *, rejoin: bool) -> None:
         self._context = context
@@ -25,7 +25,7 @@ class Membership:
         self._is_joined = False
 
     def resume(self) -> None:
-        """Find in the own log what was said before."""
+        """Find the earlier records of these kinds in the own log."""
         kinds = [record.kind for record in self._context.ledger.chain(self._context.key)]
         self._said = set(kinds)
         last = [kind for kind in kinds if kind in (Kind.JOIN, Kind.LEAVE)][-1:]
@@ -35,7 +35,7 @@ class Membership:
             self._context.is_leaving |= not self._rejoin
 
     def tick(self, now_ms: int) -> None:
-        """Founders publish the contract and the model's manifest; everybody joins, and leaves if that is wanted."""
+        """Founders publish the contract and the model's manifest. Every peer joins, and leaves if it is told to."""
         context = self._context
         if context.is_leaving:
             if self._is_joined:

@@ -1,28 +1,28 @@
-"""What a cut must not leave out, for a member to sign it: so that who proposes it cannot silence others.
+"""Protection against censorship: a member does not sign a cut that leaves out old records of members with weight.
 
-A proposal must hold what the signer has held of members with weight since before the epoch before the proposal's. By
-then everybody could have it. Two honest signers may see this differently: it decides what one of them signs, and never
-what a record counts for.
+A proposal must hold the records of members with weight that the signer has held since before the epoch before the
+proposal's. By then every peer could have them. Two honest signers may see this differently. It decides only whether one
+of them signs, never the effect of a record.
 """
 
 from p2pverify.core.records.cut import Head
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.state import State
 
-#: Once nothing was certified for so many epochs, nothing is asked for any more: records then travel too slowly.
+#: After this many epochs without a certified cut nothing is required, because records then travel too slowly.
 STALLED_EPOCHS = 3
 EPOCHS_KEPT = 4
 
 
 class Omissions:
-    """What this peer held of members with weight when each of the last epochs began."""
+    """The records of members with weight that this peer held at the beginning of each of the last epochs."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._held: dict[int, dict[bytes, Head]] = {}
 
     def look(self, epoch: int, latest: State) -> None:
-        """Note what is here, at the first look in an epoch."""
+        """At the first call in an epoch, note the heads that are here."""
         if epoch in self._held:
             return
         weighted = (self._ledger.head(peer) for peer, member in latest.members.items() if member.weight)
@@ -31,9 +31,9 @@ class Omissions:
             del self._held[old]
 
     def are_in(self, epoch: int, proposed: State, latest: State) -> bool:
-        """Whether the state of a proposal of an epoch on the newest cut leaves out what it must hold.
+        """Whether a proposal of an epoch on the newest cut leaves out records that it must hold.
 
-        Of a log that forked it need hold nothing: others may hold another branch.
+        Of a forked log it need not hold anything, because others may hold another branch.
         """
         before = [each for each in self._held if each < epoch]
         if not before or epoch - latest.epoch >= STALLED_EPOCHS:

@@ -1,7 +1,7 @@
-"""Having the network's referee judge answers: it writes a slot's prompt, and scores what was answered to it.
+"""Jobs for the network's referee: it writes a slot's prompt, and scores the answers to it.
 
-The referee gives the same bits on every CPU, so every honest peer gets equal prompts and equal measures. What a
-measure means, and who is asked, is left to `compare`, `challenger` and `voter`.
+The referee gives the same bits on every CPU, so every honest peer gets equal prompts and equal measures. `compare` says
+what a measure means; `challenger` and `voter` say which answers are scored.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from p2pverify.core.roles.context import Context, JobDone
 from p2pverify.core.roles.evidence import Output
 
 Measured = Callable[[Measures | ComputeFailed, bytes, int], None]
-"""Takes the measures, or why there are none; a digest that only who scored the answers knows; and the time."""
+"""Takes the measures or the failure, a digest that only peers that scored the answers know, and the time in ms."""
 
 
 def write_prompt(context: Context, slot: sortition.Slot, done: JobDone, *, purpose: Purpose, deadline_ms: int) -> None:
@@ -35,7 +35,7 @@ def measure_all(
     purpose: Purpose,
     deadline_ms: int,
 ) -> None:
-    """Measure answers to a question; None stays None. `done` is called once, at once if there is nothing to score."""
+    """Measure answers to a question; None stays None. `done` is called once, at once if nothing is to be scored."""
     found: list[Measure | None] = [None] * len(outputs)
     deficits: list[list[int]] = [[] for _ in outputs]
     waiting: set[int] = set()
@@ -84,5 +84,5 @@ def measure_all(
 
 def _measure(event: MeasureDone, output: Output, question: Question) -> Measure:
     if len(event.deficits) != len(output.tokens):
-        return malformed(len(output.tokens))  # a token is not of the vocabulary
+        return malformed(len(output.tokens))  # a token is not in the vocabulary
     return measure(event.deficits, event.ends, output.finish, question.tokens_max)

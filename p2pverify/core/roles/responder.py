@@ -22,16 +22,17 @@ from p2pverify.core.records.audit import Audit
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.evidence import Output
 
-#: Answers kept in memory. A repeat of one that had to go is worked out again, and comes out the same.
+#: Answers kept in memory. A dropped answer is computed again on request, with the same result.
 ANSWERS_KEPT = 4096
 WAITING_MAX = 64
 EXPIRY_EPOCHS_MAX = 64
 
 
 class Responder:
-    """Serves requests; remembers what it answered, so that a repeat gets the same answer.
+    """Serves requests; remembers its answers, so that a repeated request gets the same answer.
 
-    `vocab_tokens` is the number of tokens that the engine knows, None if any will do.
+    `context_tokens` is the most tokens of prompt and answer together. `vocab_tokens` is the number of tokens that the
+    engine knows, None if it takes any.
     """
 
     def __init__(self, context: Context, context_tokens: int, vocab_tokens: int | None = None) -> None:
@@ -45,16 +46,16 @@ class Responder:
         self.refused: dict[str, int] = {}
 
     def remember(self, answer: StoredAnswer) -> None:
-        """Take an answer that was stored before."""
+        """Take an answer that was stored earlier."""
         self._keep((answer.requester, answer.question), Output(answer.tokens, answer.finish, answer.logits))
 
     def known_output(self, requester: bytes, question: bytes) -> Output | None:
-        """The answer to a question that was answered before."""
+        """The remembered answer to a question, or None."""
         answers = self._answers.get(requester)
         return None if answers is None else answers.get(question)
 
     def find_evidence(self, audit: Audit, which: int) -> Output | None:
-        """The answer that this peer gave in an audit."""
+        """The answer that this peer gave in an audit as its `which`-th asked peer, or None."""
         asked = audit.asked[which] if which < len(audit.asked) else None
         if asked is None or asked.receipt is None or asked.responder != self._context.key:
             return None
@@ -62,8 +63,10 @@ class Responder:
         return known if known is not None and known.is_of(asked.receipt, audit.question) else None
 
     def take(self, ticket: int, data: bytes, source: bytes, now_ms: int, waits_ms: int | None = None) -> None:
-        """Answer a request now or later; a refusal is an answer too. Its stream waits for `waits_ms`, if it is known;
-        a challenger waits for no longer than the contract says."""
+        """Answer a request now or later; a refusal is an answer too.
+
+        `waits_ms` is how long its stream waits, if known. A challenger waits at most for the contract's `deadline_ms`.
+        """
         try:
             request, question = decode_request(data)
             self._check(request, question, source, now_ms)
@@ -146,7 +149,7 @@ class Responder:
             answered(event)
 
     def _keep(self, key: tuple[bytes, bytes], output: Output) -> None:
-        """Remember an answer; when there are too many, the oldest of the requester with the most has to go."""
+        """Remember an answer. If there are too many, drop the oldest one of the requester with the most."""
         requester, question = key
         answers = self._answers.setdefault(requester, OrderedDict())
         self._kept += question not in answers

@@ -1,4 +1,4 @@
-"""What a peer owes in an epoch, worked out before the epoch's questions are asked."""
+"""The plan of a peer's slots in an epoch, made before the epoch's questions are asked."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from p2pverify.core.state.targets import Panel, make_panel
 
 @dataclass(slots=True)
 class SlotPlan:
-    """One owed slot and how far it is."""
+    """One owed slot and its progress."""
 
     slot: sortition.Slot
     panel: Panel
@@ -59,7 +59,7 @@ def find_anchor(context: Context, epoch: int) -> State | None:
 
 
 def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
-    """Draw the duty of an epoch; None if this peer was no member at the anchor."""
+    """Draw the duty of an epoch; None if this peer was not a member at the anchor."""
     member = anchor.members.get(context.key)
     if member is None or not member.active or member.vrf_key != context.vrf_key or member.is_convicted:
         return None
@@ -75,7 +75,7 @@ def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
 
 
 def slot_question(context: Context, slot: sortition.Slot, prompt: tuple[int, ...], requester: bytes) -> Question:
-    """The question that a slot derives to, once the model has written its prompt."""
+    """The question of a slot, from the prompt that the model has written."""
     params = context.params
     return Question(
         context.network.classes[context.class_index].manifest,
@@ -93,7 +93,7 @@ def slot_opening(context: Context, epoch: int, slot: int, targets: tuple[bytes, 
 
 
 def across_opening(context: Context, epoch: int, slot: int, targets: tuple[bytes, ...]) -> Opening:
-    """The opening of an own slot across classes, in which this peer gives no answer; its measures come later."""
+    """The opening of an own slot across classes, in which this peer gives no answer. The measures are added later."""
     return Opening(slot, None, NO_OUTPUT, _salts(context, epoch, slot, targets))
 
 

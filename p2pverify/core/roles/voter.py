@@ -1,8 +1,8 @@
-"""Voting in disputes: derive the question, answer it, seal the answer, and open it when all are sealed.
+"""Voting in disputes: derive the question, answer it, seal the answer, and open it when all answers are sealed.
 
-In a dispute across classes nobody answers: voters fetch the disputed answers, have the referee measure them, and vote
-on the measures. The challenger of a dispute has sealed its answer or its measures already; it opens those instead.
-Where a committee votes, only who is drawn for it does anything.
+In a dispute across classes voters do not answer: they fetch the disputed answers, have the referee measure them, and
+vote on the measures. The challenger of a dispute has sealed its answer or its measures already; it opens these instead.
+If a committee votes, only the members drawn for it do anything.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from p2pverify.core.roles.slot_plan import slot_question
 from p2pverify.core.state import rounds
 from p2pverify.core.state.state import Dispute, State
 
-#: What failed is tried again after this share of an epoch.
+#: A failed job is tried again after this share of an epoch, in thousandths.
 RETRY_PERMILLE = 500
 
 
@@ -38,7 +38,7 @@ _Turn = tuple[DisputeKey, int, bytes]  # a stage of a dispute, and the beacon of
 
 @dataclass(slots=True)
 class _Work:
-    """What this peer knows of a disputed question; `digest` is of what nobody publishes of it."""
+    """This peer's result for a disputed question; `digest` covers the part that is never published."""
 
     output: bytes | None = None
     measures: Measures = ()
@@ -60,7 +60,7 @@ class Voter:
         self._voted: set[DisputeKey] = set()
 
     def resume(self) -> None:
-        """Find in the own log where this peer has committed or voted."""
+        """Find the earlier commits and votes in the own log."""
         for record in self._context.ledger.chain(self._context.key):
             if record.kind == Kind.VOTE_COMMIT:
                 commit = decode_commit(record.payload)
@@ -70,16 +70,16 @@ class Voter:
                 self._voted.add(decode_vote(record.payload).dispute)
 
     def prepare(self, provisional: State, now_ms: int) -> None:
-        """Answer ahead what will probably be disputed, so that the answer is there when the cut is."""
+        """Answer probable disputes early, so that the answers are ready when their cut is certified."""
         for key in sorted(provisional.disputes, key=lambda k: k.sort_key()):
             dispute = provisional.disputes[key]
             is_new = dispute.opened_index > self._context.fold.latest.index
-            can_check = dispute.audit.differ or not dispute.is_across  # the evidence of spot checks is not shown yet
+            can_check = dispute.audit.differ or not dispute.is_across  # evidence for spot checks is not served yet
             if is_new and can_check and dispute.stage == EVERYONE and self._context.key in dispute.electorate:
                 self._answer(dispute, now_ms)
 
     def tick(self, now_ms: int) -> None:
-        """Commit and vote on what the newest certified cut holds."""
+        """Commit and vote in the disputes of the newest certified cut."""
         context = self._context
         state = context.fold.latest
         if not context.may_write(now_ms):
@@ -103,13 +103,13 @@ class Voter:
             del self._lots[turn]
 
     def next_wake_ms(self, now_ms: int) -> int | None:
-        """When to try again what failed."""
+        """When to try again after a failure, or None."""
         return min((at for at in self._retry_at.values() if at > now_ms), default=None)
 
     # ------------------------------------------------------------ answers
 
     def _answer(self, dispute: Dispute, now_ms: int) -> _Work:
-        """Start or look up what this peer has to say on a dispute."""
+        """Start or look up this peer's work on a dispute."""
         key = dispute.key
         work = self._work.get(key)
         if work is not None:
@@ -145,10 +145,12 @@ class Voter:
         return work
 
     def _deadline_ms(self, dispute: Dispute, now_ms: int) -> int:
-        """The end of the epoch whose cut may be the last to count a vote. There is one cut in an epoch at most; if they
-        stand still there is more time, and what was dropped is tried again."""
+        """The end of the epoch whose cut may be the last to count a vote, in Unix ms.
+
+        There is at most one cut in an epoch. If cuts stop there is more time, and dropped jobs are tried again.
+        """
         params, latest = self._context.params, self._context.fold.latest
-        if self._context.key in dispute.commits:  # it was sealed before a restart, and can be opened to the end
+        if self._context.key in dispute.commits:  # sealed before a restart; it can be opened until the dispute ends
             return params.epoch_start_ms(dispute.opened_epoch + params.dispute_epochs + 1)
         cuts = max(1, rounds.last_sealing_index(dispute) - latest.index)
         return params.epoch_start_ms(max(latest.epoch + 1, params.epoch_at(now_ms)) + cuts)
@@ -156,8 +158,10 @@ class Voter:
     def _derive(
         self, slot: sortition.Slot, challenger: bytes, done: JobDone, deadline_ms: int, *, is_known: bool
     ) -> None:
-        """Have the question derived and answered in one go, while the engine holds its prompt; what this peer has
-        answered before is only derived."""
+        """Have the question derived and answered in one job, while the engine holds the prompt.
+
+        A question that this peer has answered before is only derived.
+        """
         question = slot_question(self._context, slot, (0,), challenger)
         self._context.compute(
             done,
@@ -191,7 +195,7 @@ class Voter:
         self._fetcher.fetch(dispute.audit, now_ms, fetched)
 
     def _failed(self, key: DisputeKey, why: ComputeFailed | str, now_ms: int) -> None:
-        """What could not be checked is no vote; it is tried again a little later. Who drops jobs tells of them."""
+        """A failed check gives no vote; it is tried again later. Dropped jobs are reported elsewhere."""
         self._work.pop(key, None)
         self._retry_at[key] = now_ms + self._context.params.epoch_ms * RETRY_PERMILLE // 1000
         if isinstance(why, str):
@@ -228,7 +232,7 @@ class Voter:
         context.write(Kind.VOTE_COMMIT, Commit(key, state.id, sealed, lot).encode(), now_ms)
 
     def _lot(self, dispute: Dispute, turn: _Turn) -> Lot | None:
-        """This peer's lot for the committee that votes now, or None if it was not drawn."""
+        """This peer's lottery ticket for the committee that votes now, or None if it was not drawn."""
         context, stage = self._context, dispute.stage
         if not dispute.beacon or context.key in dispute.audit.parties:
             return None
