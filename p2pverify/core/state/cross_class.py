@@ -1,6 +1,6 @@
-"""Judging the receipts of a slot across classes: which measures fit an audit, what was sealed, and each verdict.
+"""Judging the receipts of a slot across classes: whether measures fit an audit, whether it sealed them, and verdicts.
 
-Duties and disputes share this. What the verdicts count for is decided there.
+Duties and disputes share this module; they decide the effect of the verdicts.
 """
 
 from p2pverify.core.contract.network import Network
@@ -10,7 +10,7 @@ from p2pverify.core.state.transition import Transition
 
 
 def fits(audit: Audit, measures: Measures) -> bool:
-    """Whether there is a measure for each receipt of an audit, of as many tokens, and none for who gave no receipt."""
+    """Whether each receipt of an audit has a measure of as many tokens, and peers without a receipt have none."""
     if len(measures) != len(audit.asked):
         return False
     return all(
@@ -25,7 +25,7 @@ def is_sealed_in(audit: Audit, network_id: bytes, measures: Measures, salts: tup
 
 
 def verdicts(network: Network, audit: Audit, measures: Measures) -> list[tuple[bytes, int, Verdict]]:
-    """Responder, its class and the verdict for each receipt, from measures that fit; each class has its own bounds."""
+    """Responder, its class and the verdict for each receipt. The measures must fit; each class has its own bounds."""
     found = []
     for asked, measure in zip(audit.asked, measures, strict=True):
         if asked.receipt is None or measure is None:

@@ -1,7 +1,7 @@
-"""What a peer owed in an epoch, and what its audits say.
+"""Duties in the fold: the slots that a peer owed in an epoch, and its audits of them.
 
-The duty record reveals the VRF output; from it and the members of the cited cut anybody derives the slots. Only owed
-slots with the drawn targets count, so friends cannot vouch for friends.
+The duty record reveals the VRF output. Anybody can derive the slots from it and from the members of the cited cut. Only
+owed slots with the drawn targets count, so that friends cannot vouch for friends.
 """
 
 from itertools import islice
@@ -21,7 +21,7 @@ from p2pverify.core.state.state import Contact, DutyNote, Member, State
 from p2pverify.core.state.targets import Panel, make_panel
 from p2pverify.core.state.transition import Transition
 
-#: Other members with weight that must have given the same answer, for it to count towards weight.
+#: An answer counts towards weight only if this many other members with weight gave the same answer.
 CREDIT_OTHERS = 2
 
 #: An audit that opens a dispute, the number of its duty record, and whether its question was sampled.
@@ -29,7 +29,7 @@ Opened = tuple[Audit, int, bool]
 
 
 def take_duty(step: Transition, record: Record) -> list[Opened]:
-    """Count an epoch of one peer; returns the audits over which disputes may open."""
+    """Count a duty, which is one epoch of one peer; returns the audits that may open disputes."""
     state = step.state
     duty = decode_duty(record.payload)
     note = state.duties.get((record.author, duty.epoch))
@@ -43,7 +43,7 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
         return []
     state.duties[record.author, duty.epoch] = DutyNote(record.header.body)
     anchor = step.frame.state_of(duty.anchor)
-    assert anchor is not None  # refuse_duty looked
+    assert anchor is not None  # refuse_duty checked it
     member = state.members[record.author]
     beta = vrf_output(duty.vrf_key, sortition.duty_alpha(step.network_id, duty.epoch, duty.beacon), duty.proof)
     assert beta is not None  # the record was judged
@@ -65,7 +65,7 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
 
 
 def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
-    """Why a duty counts for nothing, or None. Its proof was verified when the record was judged."""
+    """Why a duty has no effect, or None. Its proof was verified when the record was judged."""
     state, params = step.state, step.network.params
     member = state.members.get(author)
     if member is None or not member.active or member.is_convicted:
@@ -88,16 +88,16 @@ def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
 
 
 def count_missed(step: Transition) -> None:
-    """Without its duty record an epoch of a member is missed, once no cut can bring it in any more.
+    """Count missed duties: epochs of a member without a duty record, when it is too late for one.
 
-    Counted only where a cut to draw from was there, and the member was in it.
+    An epoch counts only if there was a cut to draw from, with the member in it.
     """
     state, params = step.state, step.network.params
     reach = params.anchor_lag + params.anchor_window
     on_path = set(state.path)
     anchors = [cut.epoch for key, cut in state.cuts.items() if key in on_path]
     newest = max(anchors, default=-reach)
-    end = min(state.epoch - params.duty_epochs, newest + reach + 1)  # however long no cut was certified
+    end = min(state.epoch - params.duty_epochs, newest + reach + 1)  # also after a long time without a certified cut
     for epoch in range(max(1, step.base.epoch - params.duty_epochs), end):
         if not any(params.anchor_lag <= epoch - anchor <= reach for anchor in anchors):
             continue
@@ -114,7 +114,7 @@ def state_epoch(step: Transition, cut_id: bytes) -> int | None:
 
 
 def anchor_in_window(duty: Duty, anchor_epoch: int | None, lag: int, window: int) -> bool:
-    """Whether the cited cut is old enough to be known to all, and young enough to leave no choice."""
+    """Whether the cited cut is old enough that all know it, and young enough that there is no choice."""
     return anchor_epoch is not None and lag <= duty.epoch - anchor_epoch <= lag + window
 
 
@@ -152,7 +152,7 @@ def _take_slot(
 
 
 def refuse_audit(audit: Audit, duty: Duty, panel: Panel) -> str | None:
-    """Why an audit of an owed slot counts for nothing, or None."""
+    """Why an audit of an owed slot has no effect, or None."""
     if audit.anchor != duty.anchor:
         return "audit and duty cite different cuts"
     if tuple(asked.responder for asked in audit.asked) != panel.targets:
@@ -172,7 +172,7 @@ def _void(step: Transition, key: DisputeKey, reason: str) -> None:
 
 
 def _count_contacts(state: State, audit: Audit) -> None:
-    """No answer counts against availability, never against honesty."""
+    """Count the requests and answers of each asked peer. A missing answer lowers availability, never honesty."""
     for asked in audit.asked:
         member = state.members.get(asked.responder)
         if member is None:
@@ -184,7 +184,7 @@ def _count_contacts(state: State, audit: Audit) -> None:
 
 
 def _timed(member: Member, windows: tuple[Window, ...], audit: Audit, asked: AskedPeer) -> tuple[Window, ...]:
-    """What the challenger knows of the speed of a peer that claims some hardware, after this answer."""
+    """The challenger's speed samples of a peer after this answer, if the peer claims some hardware."""
     receipt = asked.receipt
     if receipt is None or not member.hardware or audit.epoch < member.joined_epoch:
         return windows
@@ -193,7 +193,7 @@ def _timed(member: Member, windows: tuple[Window, ...], audit: Audit, asked: Ask
 
 
 def is_blameless(step: Transition, audit: Audit, opening: Opening | None) -> bool:
-    """Whether an undisputed audit shows equal answers, or none that is a mismatch, as it says."""
+    """Whether the opening of an undisputed audit proves its claim: equal answers, or no mismatch."""
     return opening is not None and not _abstained(audit, opening) and _fault(step, audit, opening) is None
 
 
@@ -207,7 +207,7 @@ def _fault(step: Transition, audit: Audit, opening: Opening) -> str | None:
 
 
 def find_fault(network: Network, network_id: bytes, class_index: int, audit: Audit, opening: Opening) -> str | None:
-    """Why an undisputed audit does not show what it says, or None. `class_index` is that of its challenger."""
+    """Why an undisputed audit does not prove its claim, or None. `class_index` is its challenger's class."""
     own = None if audit.is_across else class_index
     if opening.class_index != own or not audit.opens(network_id, opening):
         return "forged opening"
@@ -233,8 +233,10 @@ def find_fault_across(network: Network, network_id: bytes, audit: Audit, opening
 
 
 def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, *, sampled: bool) -> None:
-    """An undisputed slot: every answer in it was an agreement, if the opening shows that they are equal. Where a
-    referee judged them, each verdict counts; but nobody earns weight by the challenger's word alone."""
+    """Count an undisputed slot: every answer is an agreement if the opening proves that they are equal.
+
+    If a referee judged them, each verdict counts. But no peer earns weight by the challenger's word alone.
+    """
     state = step.state
     member = state.members[audit.challenger]
     if opening is None:
@@ -258,10 +260,10 @@ def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, 
 
 
 def credit(state: State, challenger: bytes, same: list[bytes], right: list[bytes] | None = None) -> None:
-    """Credit towards weight: two other weighted members gave the same sampled answer, or the only one that there is.
+    """Credit towards weight, for peers whose sampled answer CREDIT_OTHERS other weighted members gave as well.
 
-    Across classes no two answers are the same: there `same` have the same verdict of the `right` answers, and only
-    who gave such an answer gets credit.
+    If there is only one other weighted member, that one is enough. Across classes no two answers are the same: there
+    `same` are the voters with the same verdict, and only peers with a `right` answer get credit.
     """
     weighted = (peer for peer, m in state.members.items() if m.weight and not m.is_convicted)
     some = frozenset(islice(weighted, CREDIT_OTHERS + 1))

@@ -1,7 +1,7 @@
 """One step of the fold: the state at a cut from the state at its base and the records between them.
 
-Records are sorted by kind, author and number before anything is decided, so the order of their arrival cannot
-matter. Duties, disputes and weights have modules of their own.
+Records are sorted by kind, author and number before anything is decided, so their order of arrival does not matter.
+Duties, disputes and weights have their own modules.
 """
 
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ def advance(
     moves = [*by_kind.get(Kind.JOIN, ()), *by_kind.get(Kind.LEAVE, ())]
     for record in sorted(moves, key=lambda r: (r.author, r.seq)):
         _membership(step, record)
-    # After the joins: who forks its log as it joins must not bind the members to two cuts.
+    # After the joins, so that an author that forks its log when it joins does not bind the members to two cuts.
     _take_early_conflicts(step)
     for record in by_kind.get(Kind.CONFLICT, ()):
         _conflict(step, record)
@@ -79,7 +79,7 @@ def _conflict(step: Transition, record: Record) -> None:
     if accused in step.state.members:
         _blame(step, accused, found)
         return
-    # A cut beside this one may hold the join as well: what both hold must count the same in whatever contains both.
+    # A cut beside this one may hold the join as well. Records in both must count the same in a cut that contains both.
     early = step.state.early_conflicts.get(accused, EarlyConflict())
     step.state.early_conflicts[accused] = EarlyConflict(
         early.forks | found.forks, early.is_slot or found.is_slot, found.since
@@ -87,7 +87,7 @@ def _conflict(step: Transition, record: Record) -> None:
 
 
 def _take_early_conflicts(step: Transition) -> None:
-    """Count what was proven of those that have joined since."""
+    """Count earlier proofs against authors that have joined now."""
     early = step.state.early_conflicts
     for accused in sorted(early):
         if accused in step.state.members:
@@ -95,7 +95,7 @@ def _take_early_conflicts(step: Transition) -> None:
 
 
 def _blame(step: Transition, accused: bytes, found: EarlyConflict) -> None:
-    """Convict for two claims on one slot, and take the weight for forks at numbers that are new."""
+    """Convict for two claims on one slot; start the penalty for forks at new record numbers."""
     if found.is_slot:
         step.state.convict(accused, "two payloads for one slot")
     known = step.state.members[accused].forks
@@ -117,7 +117,7 @@ def _membership(step: Transition, record: Record) -> None:
     join = decode_join(record.payload)
     step.state.members.setdefault(record.author, member)
     contacts = member.contacts
-    if (join.class_index, join.hardware) != (member.class_index, member.hardware):  # what was measured was another's
+    if (join.class_index, join.hardware) != (member.class_index, member.hardware):  # the samples are of another machine
         contacts = {peer: replace(contact, windows=()) for peer, contact in contacts.items()}
     step.state.change(
         record.author,
@@ -132,7 +132,7 @@ def _membership(step: Transition, record: Record) -> None:
 
 
 def _cut(step: Transition, record: Record) -> None:
-    """Remember a proposal. Two different ones for one epoch and base convict their author."""
+    """Remember a proposal. Two different proposals for one epoch and base convict their author."""
     cut = decode_cut(record.payload)
     step.state.cuts[record.id] = cut
     step.state.noted[record.id] = step.state.index
@@ -150,11 +150,11 @@ def _cut_signature(step: Transition, record: Record) -> None:
         return
     state.signatures[cut_id] = state.signatures.get(cut_id, frozenset()) | {record.author}
     if cut_id not in state.cuts:
-        state.noted.setdefault(cut_id, state.index)  # the cut itself may come with a later one
+        state.noted.setdefault(cut_id, state.index)  # a later cut may hold the signed cut
         return
     before = state.last_signed.get(record.author)
     state.last_signed[record.author] = cut_id
-    # Only what this very cut holds may decide: what lies outside can differ from peer to peer.
+    # Only records inside this cut may decide, because the records outside can differ from peer to peer.
     if before is None or not step.holds(cut_id) or not step.holds(before):
         return
     if not step.is_nested(before, cut_id):
@@ -174,14 +174,14 @@ def _audit(step: Transition, record: Record) -> None:
             step.state.convict(record.author, "two audits for one slot")
         return
     if (record.author, audit.epoch) in step.state.duties:
-        return  # after its duty: not part of what the duty opened
+        return  # it came after the duty, so the duty did not open it
     note = AuditNote(audit, record.header.body, record.seq)
     step.state.audits[record.author, audit.epoch] = {**slots, audit.slot: note}
     step.state.count("audits")
 
 
 def _test(step: Transition) -> None:
-    """The sequential test, once per step and peer, so that the order inside a step does not matter."""
+    """Run the sequential test once per step and peer, so that the order inside a step does not matter."""
     for peer in sorted(step.evidence):
         member = step.state.members[peer]
         value = add_evidence(member.cusum, step.evidence[peer])
@@ -191,10 +191,10 @@ def _test(step: Transition) -> None:
 
 
 def _carry_convictions(step: Transition) -> None:
-    """Convictions of every supported cut inside this one stand, also of those that are not on the path.
+    """Take over the convictions of every supported cut inside this one, also of cuts that are not on the path.
 
-    Two quorums of two thirds meet in more than a third, and honest members sign only what holds their own earlier
-    signatures: so whatever cut inside this one was ever certified is supported here.
+    Two quorums of two thirds intersect in more than a third, and honest members sign only cuts that hold their own
+    earlier signatures. So every cut inside this one that was ever certified is supported here.
     """
     state = step.state
     beside = sorted(set(state.cuts) - set(state.path))
@@ -205,10 +205,11 @@ def _carry_convictions(step: Transition) -> None:
 
 
 def _forget(step: Transition) -> None:
-    """Drop what is beyond every deadline, so that a step's cost does not grow with the ledger.
+    """Drop entries beyond every deadline, so that the cost of a step does not grow with the ledger.
 
-    Audits and duties go by the epoch of their slot, after which they would come too late. All else goes by the number
-    of cuts since it came in: a cut must hold its base's certificate, however many epochs ago the base was made.
+    Audits and duties are dropped by the epoch of their slot, because later ones would be too late. All else is dropped
+    by the number of cuts since it came in, because a cut must hold its base's certificate even if the base is many
+    epochs old.
     """
     state, params = step.state, step.network.params
     oldest = state.epoch - params.duty_epochs - 2

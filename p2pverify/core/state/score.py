@@ -1,4 +1,4 @@
-"""Scores in integers: the sequential test, the 95 % interval, availability, and the standing in a word."""
+"""Scores in integers: the sequential test, the 95 % interval, availability, and the standing."""
 
 from enum import StrEnum
 from math import isqrt
@@ -23,19 +23,19 @@ class Standing(StrEnum):
 
 
 def cusum(before: int, dissents: int, agreements: int, steps: TestSteps) -> int:
-    """The test after some dissents and agreements of one kind."""
+    """The value of the sequential test (1/1024 nat) after some dissents and agreements of one kind."""
     return add_evidence(before, dissents * steps.up - agreements * steps.down)
 
 
 def add_evidence(before: int, evidence: int) -> int:
-    """One step of the test: floor 0 after the sum, in favour of the accused."""
+    """One step of the CUSUM test (1/1024 nat): the sum, but at least 0."""
     return max(0, before + evidence)
 
 
 def interval_ppm(agreements: int, dissents: int) -> tuple[int, int]:
     """Wilson's 95 % score interval (Wilson 1927) of the agreement rate, in parts per million.
 
-    The lower end is rounded down and the upper end up. Nothing known gives the whole range.
+    The lower end is rounded down and the upper end up. Without observations it is the whole range.
     """
     n = agreements + dissents
     if n == 0:
@@ -52,7 +52,7 @@ def interval_ppm(agreements: int, dissents: int) -> tuple[int, int]:
 
 
 def availability_ppm(member: Member, weighted: frozenset[bytes]) -> int | None:
-    """Median over distinct weighted challengers of the share of requests that were answered; None if none asked."""
+    """Median over weighted challengers of the share of answered requests, in parts per million; None if none asked."""
     shares = [
         contact.answered * MILLION // contact.asked
         for challenger, contact in member.contacts.items()
@@ -62,9 +62,9 @@ def availability_ppm(member: Member, weighted: frozenset[bytes]) -> int | None:
 
 
 def standing(member: Member, suspect_at: int, availability: int | None, epoch: int) -> Standing:
-    """The standing of a member; rules from the strongest to the weakest. `suspect_at` is the step up of one dissent.
+    """The standing of a member, by rules from the strongest to the weakest. `suspect_at` is the step of one dissent.
 
-    Who does not answer is not trusted, but never suspect: that word is about honesty.
+    A peer that does not answer is not trusted, but it is never suspect, because that word is about honesty.
     """
     if member.is_convicted:
         return Standing.CONVICTED

@@ -1,6 +1,6 @@
-"""Whom a slot asks: members of the challenger's own class, or of others where a referee can judge the answers.
+"""The targets of a slot: members of the challenger's own class, or of other classes that a referee can judge.
 
-Challenger and fold find the same, from the network, the anchor and the VRF output alone.
+They depend only on the network, the anchor and the VRF output, so challenger and fold find the same.
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import Network
 from p2pverify.core.state.state import State
 
-#: With fewer voters a class cannot outvote one liar.
+#: The least voters in a class; fewer cannot outvote one liar.
 IN_CLASS_MIN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The asked peers of a slot and their classes at the anchor; `is_across` says that a referee judges the answers."""
+    """The asked peers of a slot and their classes at the anchor; `is_across`: a referee judges the answers."""
 
     targets: tuple[bytes, ...]
     classes: tuple[int, ...]
@@ -34,7 +34,7 @@ def make_panel(network: Network, anchor: State, challenger: bytes, beta: bytes, 
 
 
 def judged_classes(network: Network, class_index: int) -> tuple[int, ...]:
-    """The classes whose members a slot of a class can ask across: others of its model that a referee may judge."""
+    """The classes that a slot of a class can ask across classes: others of its model that a referee may judge."""
     own = network.classes[class_index]
     return tuple(
         index
@@ -44,19 +44,19 @@ def judged_classes(network: Network, class_index: int) -> tuple[int, ...]:
 
 
 def compared_classes(network: Network, class_index: int) -> tuple[int, ...]:
-    """The classes whose members a slot of a class can ask in class: itself, if digests mean anything in it."""
+    """The classes that a slot of a class can ask within its class: itself, if its answers can be compared by digest."""
     return () if network.classes[class_index].is_any else (class_index,)
 
 
 def can_compare(network: Network, anchor: State, class_index: int) -> bool:
-    """Whether a dispute within a class would have voters enough at the anchor."""
+    """Whether a dispute within a class would have enough voters at the anchor."""
     if network.classes[class_index].is_any:
         return False
     return anchor.voters_in(class_index) >= IN_CLASS_MIN
 
 
 def voting_classes(network: Network, class_index: int, *, is_across: bool) -> tuple[int, ...]:
-    """The classes that vote on a slot of a class: itself, or all of its model where a referee judges."""
+    """The classes that vote on a slot of a class: itself, or all classes of its model if a referee judges."""
     if not is_across:
         return (class_index,)
     manifest = network.classes[class_index].manifest

@@ -1,7 +1,6 @@
-"""A step of the fold in progress: what its parts share, what it knows of other cuts, and what counts as a certificate
-inside a cut.
+"""One step of the fold: the data that its parts share, its knowledge of other cuts, and certificates inside a cut.
 
-Whatever a step says of another cut it says from the records inside its own: what lies outside can differ from peer to
+A step judges another cut only from the records inside its own cut, because the records outside can differ from peer to
 peer.
 """
 
@@ -19,7 +18,7 @@ NEAR_CUTS = 64
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a step may ask about other cuts: their states, whether heads are nested, and whom they convict."""
+    """A step's access to other cuts: their states, whether heads are nested, and their convictions."""
 
     state_of: Callable[[bytes], State | None]
     contains: Callable[[Mapping[bytes, Head], Iterable[Head]], bool]
@@ -28,8 +27,10 @@ class Frame:
 
 @dataclass(slots=True)
 class Transition:
-    """A step in progress: the state under construction, and the sum of what each peer's agreements and dissents in it
-    weigh in the sequential test, in 1/1024 nat."""
+    """A step in progress: the state under construction, and the evidence of this step.
+
+    `evidence` is the sum of each peer's agreements and dissents in the sequential test, in 1/1024 nat.
+    """
 
     network: Network
     network_id: bytes
@@ -42,14 +43,13 @@ class Transition:
     _inside: dict[bytes, bool] = field(default_factory=dict)
 
     def test_of(self, member: Member, across: int | None) -> TestSteps:
-        """The steps of an observation: of the member's class, or of an answer that was judged across classes as one of
-        the class `across`."""
+        """The test steps of the member's class, or of the class `across` if an answer was judged across classes."""
         if across is None:
             return self.steps[member.class_index]
         return across_steps(self.network, across)
 
     def agree(self, peer: bytes, audit: Audit, *, across: int | None = None) -> None:
-        """An agreement in an audit, within the peer's class or as an answer of the class `across`."""
+        """Count an agreement in an audit, within the peer's class or as an answer of the class `across`."""
         member = self.state.members.get(peer)
         if member is None:
             return
@@ -62,13 +62,13 @@ class Transition:
         )
 
     def abstain(self, peer: bytes) -> None:
-        """An answer that could not be told from a right nor from a wrong one: shown, and of no weight."""
+        """Count an inconclusive answer. It is shown, but has no effect on the test."""
         member = self.state.members.get(peer)
         if member is not None:
             self.state.change(peer, inconclusive=member.inconclusive + 1)
 
     def dissent(self, peer: bytes, audit: Audit, *, across: int | None = None) -> None:
-        """At most one per accused and epoch of the slot; further ones count for nothing."""
+        """Count a dissent: at most one per accused and epoch of the slot; further ones have no effect."""
         member = self.state.members.get(peer)
         if member is None or (peer, audit.epoch) in self.state.dissent_marks:
             return
@@ -85,9 +85,9 @@ class Transition:
     # ------------------------------------------------------------ other cuts
 
     def holds(self, cut_id: bytes) -> bool:
-        """Whether this very cut contains another one that is remembered, with the cuts that it stands on.
+        """Whether this cut contains another remembered cut, and the cuts on which that one is based.
 
-        Asked only after the step has taken all cuts, so the answer can be remembered.
+        It is called only after the step has taken all cuts, so the answer can be cached.
         """
         known = self._inside.get(cut_id)
         if known is None:
@@ -101,14 +101,14 @@ class Transition:
         return self.holds(cut.base) and self.frame.contains(self.state.heads, cut.moved)
 
     def is_nested(self, inner: bytes, outer: bytes) -> bool:
-        """Whether one cut contains another; this one holds both. So their heads lie on the same branches."""
+        """Whether one cut contains another. This cut holds both, so their heads are on the same branches."""
         on_path, cut = self.base.path, self.state.cuts[outer]
         if inner in (outer, cut.base):
             return True
         if inner in on_path and cut.base in on_path and on_path.index(inner) <= on_path.index(cut.base):
             return True
         small, large = self._heads(inner), self._heads(outer)
-        forked = self.state.is_forked  # what signers need not contain, they are not convicted for
+        forked = self.state.is_forked  # signers need not contain forked logs, so these never convict
         return all(
             (author in large and large[author][1] >= head[1]) or forked(author, head[1])
             for author, head in small.items()
@@ -127,7 +127,7 @@ class Transition:
         return cut_id in self.base.path
 
     def _is_recent(self, base: bytes) -> bool:
-        """Whether a base is near enough to look at: nobody can make us fold from the beginning again."""
+        """Whether a base is near enough to use, so that nobody can make us fold from the beginning again."""
         near = self.base.path[-NEAR_CUTS:]
         beside = self.state.cuts.get(base)
         return base in near or (beside is not None and beside.base in near)
@@ -135,18 +135,18 @@ class Transition:
     # ------------------------------------------------------------ certificates
 
     def is_certified(self, cut_id: bytes) -> bool:
-        """Whether the records of this very cut hold a certificate: signatures of two thirds of the weight.
+        """Whether the records of this cut hold a certificate: signatures of two thirds of the weight.
 
         The weight is that of the certified cut's own base.
         """
         return self._is_signed_by(cut_id, 2, or_equal=True)
 
     def is_supported(self, cut_id: bytes) -> bool:
-        """More than a third of the weight signed: at least one honest fold gave the cut's view."""
+        """Whether more than a third of the weight signed, so that at least one honest fold gave the cut's view."""
         return self._is_signed_by(cut_id, 1, or_equal=False)
 
     def _is_signed_by(self, cut_id: bytes, thirds: int, *, or_equal: bool) -> bool:
-        """Asked only after the step has taken all signatures, so the answer can be remembered."""
+        """It is called only after the step has taken all signatures, so the answer can be cached."""
         known = self._shares.get((cut_id, thirds))
         if known is None:
             known = self._count_signatures(cut_id, thirds, or_equal=or_equal)
@@ -157,7 +157,7 @@ class Transition:
         cut = self.state.cuts.get(cut_id)
         if cut is None:
             return cut_id == self.network_id
-        # Whether a cut outside of this one is certified must not depend on what else is held here.
+        # A cut outside this one must count as not certified, because records outside can differ from peer to peer.
         if not (self._is_recent(cut.base) and self.holds(cut_id)):
             return False
         base = self.frame.state_of(cut.base)
@@ -178,7 +178,7 @@ def class_steps(network: Network) -> tuple[TestSteps, ...]:
 
 
 def across_steps(network: Network, class_index: int) -> TestSteps:
-    """The steps of answers of a class that a referee judges. Raises ValueError for a class of which it judges none."""
+    """The test steps for answers of a class that a referee judges. Raises ValueError if it does not judge the class."""
     p, bounds = network.params, network.classes[class_index].across
     if bounds is None:
         raise ValueError("answers of this class are never judged across classes")

@@ -1,4 +1,4 @@
-"""The view: what a state says to people and programs, and the bytes that its root stands for."""
+"""The view: the scores of a state for people and programs, and the canonical bytes behind the view root."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ DOMAIN = "p2pverify/view/1"
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One peer in a view. Rates in parts per million; `low` is the score that people read, never alone."""
+    """One peer in a view. Rates in parts per million. People read `low_ppm` as the score, but never alone."""
 
     peer: bytes
     class_name: str
@@ -26,8 +26,8 @@ class Score:
     agreements: int
     dissents: int
     inconclusive: int
-    challengers: int  # those whose audits were judged, itself included
-    contacts: int  # challengers that asked it, whatever became of it; what the view's bytes hold
+    challengers: int  # challengers whose audits were judged, itself included
+    contacts: int  # challengers that asked it, with any outcome; the view's bytes hold this number
     last_audit_epoch: int
     availability_ppm: int | None
     no_shows: int
@@ -38,7 +38,7 @@ class Score:
     convicted_epoch: int | None
     convicted_after: int | None
     conviction: str
-    fork_until: int | None  # the last epoch of a fork's penalty, while it lasts
+    fork_until: int | None  # last epoch of a fork's penalty, None if there is none now
     speed: Speed | None  # None if it claims no hardware; it decides nothing
 
 
@@ -104,13 +104,13 @@ def _score(
 
 
 def _suspect_at(network: Network, class_index: int, steps: TestSteps) -> int:
-    """The least that a dissent weighs, be it within the class or across."""
+    """The smallest step of a dissent, within the class or across classes."""
     is_judged = network.classes[class_index].across is not None
     return min(steps.up, across_steps(network, class_index).up) if is_judged else steps.up
 
 
 def view_value(network: Network, state: State) -> list[object]:
-    """The view in canonical form: a function of the records in the cut, and of nothing else."""
+    """The view in canonical form. It depends only on the records in the cut."""
     return [
         DOMAIN,
         network.id,
@@ -125,7 +125,7 @@ def view_value(network: Network, state: State) -> list[object]:
 
 
 def view_root(network: Network, state: State) -> bytes:
-    """SHA-256 of the view's canonical bytes; what a cut proposes and its members sign."""
+    """SHA-256 of the view's canonical bytes. A cut proposes it, and members sign it."""
     return digest(view_value(network, state))
 
 

@@ -1,4 +1,7 @@
-"""Weight, 0 or 1: who may certify cuts and vote. It changes slowly, so that quorums of nearby cuts keep meeting."""
+"""Weight, 0 or 1: members with weight certify cuts and vote.
+
+It changes slowly, so that the quorums of nearby cuts intersect.
+"""
 
 from dataclasses import dataclass
 
@@ -8,17 +11,20 @@ from p2pverify.core.state.state import Member, State
 from p2pverify.core.state.transition import Transition
 
 ADMIT = "p2pverify/admit/1"
-#: Nobody earns weight beside so many who have it: a cut must hold the heads of all who signed its base.
+#: The most members with weight, because a cut must hold the heads of all signers of its base.
 WEIGHTED_MAX = 512
-#: While fewer members have weight, agreement with one or two of them is quickly found: a newcomer must also have
-#: answered so many of their requests.
+#: If fewer members than this have weight, agreement with one or two of them is easy. A newcomer must then also have
+#: answered ANSWERS_MIN of their requests.
 FEW_WEIGHTED = 3
 ANSWERS_MIN = 10
 
 
 def update(step: Transition) -> None:
-    """Take weight from the convicted, the forked and those who left, give it to one newcomer that earned it; all
-    within the cap. The last one with weight keeps it: without any, no cut could ever be certified again."""
+    """Take weight from members that were convicted, forked or left; give it to one newcomer that earned it.
+
+    All changes stay within `weight_changes_per_cut`. The last member with weight keeps it, because otherwise no cut
+    could ever be certified again.
+    """
     state, params = step.state, step.network.params
     left = params.weight_changes_per_cut
     before = [peer for peer, m in state.members.items() if m.weight]
@@ -40,13 +46,13 @@ def update(step: Transition) -> None:
 
 
 def _loses(member: Member, state: State) -> bool:
-    """Whether a member with weight may not keep it. A founder that has not joined yet did not leave."""
+    """Whether a member loses its weight. A founder that has not joined yet did not leave."""
     has_left = not member.active and member.joined_index > 0
     return member.is_convicted or state.epoch <= member.fork_until or has_left
 
 
 def _regains(member: Member, epoch: int) -> bool:
-    """A founder whose log forked gets its weight back after the penalty, unless it left."""
+    """Whether a founder regains weight: the penalty for its forked log is over, and it did not leave."""
     ended = member.fork_until >= 0 and epoch > member.fork_until
     return member.founder and member.active and not member.weight and ended and not member.is_convicted
 
@@ -66,13 +72,15 @@ class Lack:
 
 
 def has_earned_weight(state: State, member: Member, weighted: frozenset[bytes]) -> bool:
-    """Whether a member without weight lacks nothing. `weighted` are the members with weight, which is 1 each."""
+    """Whether a member without weight lacks nothing. `weighted` are the members with weight (1 each)."""
     return not member.weight and not lacking(state, member, weighted)
 
 
 def lacking(state: State, member: Member, weighted: frozenset[bytes]) -> tuple[Lack, ...]:
-    """What a member still lacks for weight: agreement with challengers of more than a third of the weight, and duties
-    met. Only a member can meet the rest. A turn comes after that: see `update`."""
+    """The conditions of weight that a member does not meet, such as agreement with more than a third of the weight.
+
+    A peer that is not a member lacks membership first. A member that lacks nothing waits for its turn: see `update`.
+    """
     if not member.active:
         return (Lack("membership", 0, 1),)
     duties_due = state.index - member.joined_index - 4
@@ -91,5 +99,5 @@ def lacking(state: State, member: Member, weighted: frozenset[bytes]) -> tuple[L
 
 
 def _nine_tenths(number: int) -> int:
-    """Rounded up."""
+    """Nine tenths of a number, rounded up."""
     return -(-9 * number // 10)
