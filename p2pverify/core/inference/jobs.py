@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 
 class Purpose(IntEnum):
-    """What a job is for."""
+    """The purpose of a job."""
 
     REQUEST = 0
     VOTE = 1

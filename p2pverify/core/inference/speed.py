@@ -24,7 +24,7 @@ FASTEST_KEPT = 4
 PASSED_OVER = 16
 #: The least tokens of a sample; a shorter answer says little about the speed.
 TOKENS_MIN = 8
-#: What a judgement needs: samples of a challenger, weighted challengers, and weighted others with the same claim.
+#: A judgement needs at least: samples of a challenger, weighted challengers, and weighted others with the same claim.
 SAMPLES_MIN = 5
 CHALLENGERS_MIN = 3
 OTHERS_MIN = 3

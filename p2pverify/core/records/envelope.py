@@ -42,7 +42,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the author signs. `prev` is the id of the author's previous record, or zeroes for the first."""
+    """The signed part of a record. `prev` is the id of the author's previous record, or zeroes for the first."""
 
     network: bytes
     author: bytes
