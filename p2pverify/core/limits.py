@@ -1,4 +1,6 @@
-"""Rate limits by token buckets, in integers. The caller passes the time, in milliseconds.
+"""Bounds on what others can make a peer do or remember: rate limits, and a dictionary that forgets.
+
+Rate limits are token buckets in integers. The caller passes the time, in milliseconds.
 
 Each key has its own bucket, and all keys share a pool. The callers decide what is counted (signature checks, requests,
 bytes), and what happens to a key that has used up its share.
@@ -6,6 +8,24 @@ bytes), and what happens to a key that has used up its share.
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TypeVar
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class BoundedDict(OrderedDict[_K, _V]):
+    """A dictionary of at most `most` keys. It forgets the key that was written longest ago."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def __setitem__(self, key: _K, value: _V) -> None:
+        super().__setitem__(key, value)
+        self.move_to_end(key)
+        if len(self) > self.most:
+            self.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.limits import Bucket, Rate, Shares
+from p2pverify.core.limits import BoundedDict, Bucket, Rate, Shares
 
 RATE = Rate(per_second=10, burst=30)
 A, B, C = b"a", b"b", b"c"
@@ -74,3 +74,13 @@ def test_who_was_away_longest_is_forgotten():
         shares.take(key, 0, 0)
     assert not shares.take(B, 5, 500)  # it begins anew
     assert shares.take(C, 5, 500)
+
+
+def test_a_bounded_dictionary_forgets_what_was_written_longest_ago() -> None:
+    """Writing a key again makes it the newest; reading does not."""
+    kept: BoundedDict[str, int] = BoundedDict(2)
+    kept["a"], kept["b"] = 1, 2
+    kept["a"] = 3
+    assert kept["b"] == 2
+    kept["c"] = 4
+    assert dict(kept) == {"a": 3, "c": 4}

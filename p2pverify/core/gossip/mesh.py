@@ -12,6 +12,7 @@ from p2pverify.core.gossip.outbox import RpcOutbox
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.peers import PeerState, PeerTable
 from p2pverify.core.gossip.score import PeerScores
+from p2pverify.core.limits import BoundedDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Mesh:
         self._outbox = outbox
         self._counts = counts
         self._members: dict[str, _Members] = {}
-        self._backoffs: dict[tuple[str, bytes], _Backoff] = {}
+        self._backoffs: BoundedDict[tuple[str, bytes], _Backoff] = BoundedDict(params.backoffs_max)
         self._excluded: frozenset[bytes] = frozenset()
         self._beats = 0
 
@@ -261,5 +262,3 @@ class Mesh:
         before = self._backoffs.pop((topic, peer), None)
         until_ms = max(now_ms + backoff_ms, 0 if before is None else before.until_ms)
         self._backoffs[topic, peer] = _Backoff(now_ms, until_ms)
-        while len(self._backoffs) > self._params.backoffs_max:
-            del self._backoffs[next(iter(self._backoffs))]

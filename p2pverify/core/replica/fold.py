@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from p2pverify.core.contract.network import Network
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.cut import Head, decode_cut, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.replica.ledger import Ledger
@@ -47,7 +48,8 @@ class Fold(States):
         self._pending_max = PENDING_MIN
         self._on: dict[bytes, list[bytes]] = {}  # base -> pending cuts that are here
         self._awaited: set[bytes] = set()  # ids of records that signed cuts still lack
-        self._certified: dict[bytes, None] = {self.network_id: None}
+        self._certified: BoundedDict[bytes, None] = BoundedDict(CERTIFIED_KEPT)
+        self._certified[self.network_id] = None
 
     # ------------------------------------------------------------ certificates
 
@@ -136,8 +138,6 @@ class Fold(States):
             return None
         del self._pending[cut_id]
         self._on[pending.base].remove(cut_id)
-        if len(self._certified) >= CERTIFIED_KEPT:
-            del self._certified[next(iter(self._certified))]
         self._certified[cut_id] = None
         return state
 

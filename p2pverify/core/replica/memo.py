@@ -6,6 +6,7 @@ its results are the same without it.
 """
 
 from p2pverify.core.errors import GossipIgnore, GossipReject
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.cut import Head
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.judge import judge_content, not_ahead, read_record
@@ -27,9 +28,9 @@ class Memo:
         #: The records of all ledgers, by id.
         self.records: dict[bytes, Record] = {}
         self._network_id: bytes | None = None
-        self._judged: dict[bytes, tuple[Record | None, Refused | None]] = {}
-        self._states: dict[bytes, tuple[State | None, str | None]] = {}
-        self._provisional: dict[Provisional, State] = {}
+        self._judged: BoundedDict[bytes, tuple[Record | None, Refused | None]] = BoundedDict(JUDGED_MAX)
+        self._states: BoundedDict[bytes, tuple[State | None, str | None]] = BoundedDict(STATES_MAX)
+        self._provisional: BoundedDict[Provisional, State] = BoundedDict(PROVISIONAL_MAX)
 
     def judge(self, data: bytes, rules: Rules) -> Record:
         """As `records.judge.judge`, but cached. Raises GossipIgnore or GossipReject with the reason."""
@@ -55,8 +56,6 @@ class Memo:
             judge_content(record, rules)
         except (GossipIgnore, GossipReject) as found:
             refused = type(found)(found.reason)
-        if len(self._judged) >= JUDGED_MAX:
-            del self._judged[next(iter(self._judged))]
         self._judged[data] = record, refused
         return record, refused
 
@@ -65,8 +64,6 @@ class Memo:
         return self._states.get(cut_id)
 
     def keep_state(self, cut_id: bytes, state: State | None, fault: str | None) -> None:
-        if len(self._states) >= STATES_MAX:
-            del self._states[next(iter(self._states))]
         self._states[cut_id] = state, fault
 
     def provisional(self, what: Provisional) -> State | None:
@@ -74,6 +71,4 @@ class Memo:
         return self._provisional.get(what)
 
     def keep_provisional(self, what: Provisional, state: State) -> None:
-        if len(self._provisional) >= PROVISIONAL_MAX:
-            del self._provisional[next(iter(self._provisional))]
         self._provisional[what] = state

@@ -11,6 +11,7 @@ from typing import TypeVar
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.sortition import next_beacon, propose_alpha, vrf_holds
 from p2pverify.core.encoding import vrf
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.cut import Cut, Head, decode_cut
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.replica.ledger import Ledger
@@ -49,8 +50,8 @@ class States:
         self.latest = self.genesis
         self._memo = memo
         self._states: dict[bytes, State] = {self.network_id: self.genesis}  # the one used last comes last
-        self._faults: dict[bytes, str] = {}
-        self._convictions: dict[bytes, Convictions] = {}
+        self._faults: BoundedDict[bytes, str] = BoundedDict(FAULTS_KEPT)
+        self._convictions: BoundedDict[bytes, Convictions] = BoundedDict(CONVICTIONS_KEPT)
         self._frame = Frame(self.state, ledger.extends, self._convictions_of)
         self._proposal: tuple[bytes, Cut | None, State] = b"", None, self.genesis  # our own proposal, with its author
 
@@ -99,13 +100,10 @@ class States:
         state, fault = known
         if state is not None:
             self._states[cut_id] = state
-            self._keep_convictions(cut_id, state.convictions())
+            self._convictions[cut_id] = state.convictions()
             return
-        _keep(self._faults, cut_id, fault or "", FAULTS_KEPT)
-        self._keep_convictions(cut_id, ())
-
-    def _keep_convictions(self, cut_id: bytes, convictions: Convictions) -> None:
-        _keep(self._convictions, cut_id, convictions, CONVICTIONS_KEPT)
+        self._faults[cut_id] = fault or ""
+        self._convictions[cut_id] = ()
 
     def _convictions_of(self, cuts: Iterable[bytes]) -> list[Convictions]:
         """The convictions of cuts whose records are all here. Raises _NeedsOthers if some were not folded yet."""
@@ -241,10 +239,3 @@ def _is_founder(base: State, author: bytes) -> bool:
 
 def _holds(network_id: bytes, cut: Cut, base: State) -> bool:
     return vrf_holds(cut.vrf_key, propose_alpha(network_id, cut.epoch, base.beacon), cut.proof)
-
-
-def _keep(known: dict[bytes, T], key: bytes, value: T, most: int) -> None:
-    """Remember a value, and forget the oldest if there are too many."""
-    if key not in known and len(known) >= most:
-        del known[next(iter(known))]
-    known[key] = value

@@ -19,6 +19,7 @@ from p2pverify.core.contract.network import Params
 from p2pverify.core.contract.sortition import vrf_holds
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.cut import HEADS_MAX, Cut, CutSignature, Head, decode_cut, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.membership import decode_join
@@ -74,7 +75,7 @@ class Cutter:
         self._proposed: set[tuple[int, bytes]] = set()
         self._signed: set[bytes] = set()
         self._last_signed: tuple[bytes, int] | None = None  # cut id, seq of our signature
-        self._proofs: dict[bytes, bytes] = {}
+        self._proofs: BoundedDict[bytes, bytes] = BoundedDict(EPOCHS_KEPT)
         self._awaited: set[bytes] = set()  # ids of records that proposals hold and we lack
         self._omissions = Omissions(context.ledger)
         self._retry_ms = 0
@@ -162,8 +163,6 @@ class Cutter:
         alpha = sortition.propose_alpha(context.network_id, epoch, latest.beacon)
         proof = self._proofs.get(alpha)
         if proof is None:
-            while len(self._proofs) >= EPOCHS_KEPT:
-                del self._proofs[next(iter(self._proofs))]
             proof = self._proofs[alpha] = vrf.prove(context.vrf_seed, alpha)
         return self._turn_ms(epoch, _rank(proof)), proof
 

@@ -5,6 +5,7 @@ the work for it. Answers are not signed, because they assert nothing.
 """
 
 from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.sync.index import RecordIndex
@@ -114,7 +115,7 @@ class Sync:
         self.index = RecordIndex()
         context.ledger.watch(self.index.add)
         self._server = SyncServer(context, self.index)
-        self._memories: dict[bytes, SyncMemory] = {}
+        self._memories: BoundedDict[bytes, SyncMemory] = BoundedDict(MEMORIES_MAX)
         self._claimed: set[bytes] = set()
 
     def answer(self, request: bytes) -> bytes:
@@ -123,10 +124,7 @@ class Sync:
 
     def session(self, peer: bytes) -> SyncSession:
         """A new session with a neighbour; one at a time with each."""
-        memory = self._memories.pop(peer) if peer in self._memories else SyncMemory()
-        self._memories[peer] = memory
-        if len(self._memories) > MEMORIES_MAX:
-            del self._memories[next(iter(self._memories))]  # of the neighbour whose last session is oldest
+        memory = self._memories[peer] = self._memories.get(peer) or SyncMemory()
         return SyncSession(self._context, self.index, memory, self._claimed)
 
     def forget(self, peer: bytes) -> None:

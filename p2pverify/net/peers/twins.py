@@ -13,6 +13,7 @@ from collections.abc import Callable
 import trio
 
 from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.limits import BoundedDict
 from p2pverify.net.border.host import DialError, Host
 from p2pverify.net.peers.signed_addresses import SignedAddresses
 from p2pverify.net.protocols.one_shot import ask_peer_list
@@ -37,7 +38,7 @@ class Twins:
         self._own = own
         self._clock = clock
         self._send, self._receive = trio.open_memory_channel[tuple[Address, bool]](QUEUE_MAX)
-        self._looked: dict[Address, float] = {}
+        self._looked: BoundedDict[Address, float] = BoundedDict(KNOWN_MAX)
 
     def hung_up(self, address: Address) -> None:
         """A peer there has ended an outbound connection before it came to anything."""
@@ -62,8 +63,6 @@ class Twins:
         place = address.with_peer(self._host.peer if is_ours else None)
         if now_s - self._looked.get(place, -AGAIN_SECONDS) < AGAIN_SECONDS:
             return
-        if len(self._looked) >= KNOWN_MAX:
-            del self._looked[next(iter(self._looked))]
         self._looked[place] = now_s
         try:
             self._send.send_nowait((place, is_ours))

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError as ProtobufError
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.gossip.types import GossipMessage, MessageKey, Rpc
+from p2pverify.core.limits import BoundedDict
 from p2pverify.net.border.framing import encode_varint
 from p2pverify.net.border.harden import rpc_pb2
 
@@ -87,7 +88,7 @@ class RpcDecoder:
     """Reads RPCs. A message that comes again, as most do in a mesh, is the object that it was before."""
 
     def __init__(self) -> None:
-        self._recent: dict[bytes, GossipMessage] = {}
+        self._recent: BoundedDict[bytes, GossipMessage] = BoundedDict(RECENT_MAX)
 
     def decode(self, data: bytes) -> Rpc:
         """The same as `decode_rpc`."""
@@ -132,10 +133,7 @@ class RpcDecoder:
             return known
         message = GossipMessage(_text(topic), data, _has_extra_fields(raw))
         if len(data) <= RECENT_BYTES_MAX and not message.extra_fields:
-            self._recent.pop(data, None)
             self._recent[data] = message
-            if len(self._recent) > RECENT_MAX:
-                del self._recent[next(iter(self._recent))]
         return message
 
 

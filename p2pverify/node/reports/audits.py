@@ -7,6 +7,7 @@ from p2pverify.core.contract.network import DeterminismClass
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import Opening, Receipt
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.audit import Audit, audit_of
 from p2pverify.core.records.duty import Duty, decode_duty
 from p2pverify.core.records.envelope import Kind
@@ -41,20 +42,14 @@ class AuditLog:
         self._next_seq: dict[bytes, int] = {}
         self._audits: dict[DisputeKey, Audit] = {}
         self._duties: dict[tuple[bytes, int], tuple[Duty, int]] = {}
-        self._outcomes: dict[DisputeKey, str] = {}
-        self._disputes: dict[DisputeKey, Dispute] = {}
+        self._outcomes: BoundedDict[DisputeKey, str] = BoundedDict(CLOSED_KEPT)
+        self._disputes: BoundedDict[DisputeKey, Dispute] = BoundedDict(DISPUTES_KEPT)
 
     def note_final(self) -> None:
         """Remember how the disputes of the newest final state stand; a later state may have dropped them."""
         for key, dispute in self._context.fold.latest.disputes.items():
-            self._outcomes.pop(key, None)
             self._outcomes[key] = "undecided" if dispute.decision is None else "decided"
-            self._disputes.pop(key, None)
             self._disputes[key] = dispute
-        while len(self._outcomes) > CLOSED_KEPT:
-            del self._outcomes[next(iter(self._outcomes))]
-        while len(self._disputes) > DISPUTES_KEPT:
-            del self._disputes[next(iter(self._disputes))]
 
     def audits(self, limit: int) -> list[dict[str, object]]:
         """The newest audits first."""

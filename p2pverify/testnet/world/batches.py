@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from p2pverify.core.events import Judged
 from p2pverify.core.gossip.types import VerdictWord
+from p2pverify.core.limits import BoundedDict
 
 KEPT_MAX = 8192
 
@@ -15,14 +16,12 @@ class Batches:
     """Records by the bytes of the message that held them; the oldest are forgotten first."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[bytes, ...]] = {}
+        self._known: BoundedDict[bytes, tuple[bytes, ...]] = BoundedDict(KEPT_MAX)
 
     def get(self, data: bytes) -> tuple[bytes, ...] | None:
         return self._known.get(data)
 
     def put(self, data: bytes, records: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        if len(self._known) >= KEPT_MAX:
-            del self._known[next(iter(self._known))]
         self._known[data] = records
         return records
 

@@ -27,6 +27,7 @@ from p2pverify.core.inference.question import (
     encode_request,
     sign_request,
 )
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.audit import decode_audit
 from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import Kind
@@ -134,7 +135,7 @@ class Proxy(BentActor):
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
-        self._questions: dict[bytes, Question] = {}  # by sampler key
+        self._questions: BoundedDict[bytes, Question] = BoundedDict(256)  # by sampler key
         self._asks: dict[int, tuple[int, Request]] = {}
         self._asked = 0
 
@@ -144,8 +145,6 @@ class Proxy(BentActor):
                 question = decode_request(event.data)[1]
             except RequestRefused:
                 return (event,)
-            if len(self._questions) >= 256:
-                del self._questions[next(iter(self._questions))]
             self._questions[question.sampler_key] = question
         elif isinstance(event, ResponseArrived | AskFailed) and event.ask in self._asks:
             return (self._forwarded(event),)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from p2pverify.core.events import Compute, Event, RequestArrived
 from p2pverify.core.inference.question import RequestRefused, decode_request
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.cut import decode_cut_signature
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.state.state import State
@@ -24,7 +25,7 @@ class DuplicateAware(Wrong):
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
-        self._requested: dict[bytes, None] = {}  # sampler keys
+        self._requested: BoundedDict[bytes, None] = BoundedDict(REQUESTS_MAX)  # sampler keys
 
     def arriving(self, event: Event, now_ms: int) -> Sequence[Event]:
         if isinstance(event, RequestArrived):
@@ -32,8 +33,6 @@ class DuplicateAware(Wrong):
                 key = decode_request(event.data)[1].sampler_key
             except RequestRefused:
                 return (event,)
-            if len(self._requested) >= REQUESTS_MAX:
-                del self._requested[next(iter(self._requested))]
             self._requested[key] = None
         return super().arriving(event, now_ms)
 
