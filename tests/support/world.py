@@ -300,7 +300,9 @@ class World:
         if not (peer.is_up and other.is_up and self.is_linked(peer, other)):
             return
         have = {head[0]: head[1] + 1 for head in peer.machine.context.ledger.heads()}
-        lacking = itertools.islice(other.machine.context.ledger.missing_from(have), SYNC_PAGE)
+        theirs = other.machine.context.ledger
+        beyond = (theirs.chain_from(head[0], have.get(head[0], 0)) for head in theirs.heads())
+        lacking = itertools.islice(itertools.chain.from_iterable(beyond), SYNC_PAGE)
         page = tuple(record.data for record in lacking)
         late = self._latency()
         if page:

@@ -20,7 +20,6 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.errors import DecodeError
 
 PROOF_SIZE = 80  # Gamma 32, c 16, s 32
-BETA_SIZE = 64
 
 _SUITE: Final = b"\x03"
 _FIELD_PRIME = 2**255 - 19

@@ -316,11 +316,6 @@ class Ledger:
             before = earlier.get(head[0])
             yield from self._until(head)[0 if before is None else before[1] + 1 : head[1] + 1]
 
-    def missing_from(self, frontier: Mapping[bytes, int]) -> Iterator[Record]:
-        """Records of the chains that a peer with `frontier` records per author lacks, in the order of authors."""
-        for author in self._authors:
-            yield from self.chain_from(author, frontier.get(author, 0))
-
     def statistics(self) -> dict[str, int]:
         return {
             "records": self._length,

@@ -56,11 +56,6 @@ class Address:
         return self.without_peer_text() + suffix
 
 
-def peer_id_bytes(peer: bytes) -> bytes:
-    """The libp2p peer id (38 B) of an Ed25519 public key (32 B)."""
-    return _ED25519_PREFIX + peer
-
-
 def peer_from_id_bytes(peer_id: bytes) -> bytes:
     """The Ed25519 public key (32 B) inside a peer id. Raises DecodeError for other kinds of key."""
     if len(peer_id) != 38 or not peer_id.startswith(_ED25519_PREFIX):

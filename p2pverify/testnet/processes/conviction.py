@@ -77,9 +77,3 @@ def audits_for(steps: TestSteps, chances: Chances, certainty: float) -> int | No
     alive = survival(steps, chances)
     reached = np.flatnonzero(alive <= 1 - certainty)
     return int(reached[0]) if reached.size else None
-
-
-def convicted_within(steps: TestSteps, chances: Chances, audits: int) -> float:
-    """The chance of being convicted within so many audits."""
-    alive = survival(steps, chances, audits)
-    return 1 - float(alive[min(audits, len(alive) - 1)])

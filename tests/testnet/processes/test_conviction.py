@@ -7,10 +7,10 @@ from p2pverify.core.contract.network import test_steps as steps_of
 from p2pverify.testnet.processes.conviction import (
     Chances,
     audits_for,
-    convicted_within,
     drifts_up,
     lies_at,
     mean_audits,
+    survival,
 )
 
 EXACT = steps_of(1_000, 100_000, 1_000_000)
@@ -44,6 +44,12 @@ def test_audits_that_count_for_nothing_only_delay():
     """Half of the audits inconclusive: twice as many are needed."""
     clear, unclear = Chances(0.2, 0.8), Chances(0.1, 0.4)
     assert mean_audits(ACROSS, unclear) == pytest.approx(2 * mean_audits(ACROSS, clear), rel=1e-4)
+
+
+def convicted_within(steps, chances, audits):
+    """The chance of a conviction within some audits."""
+    alive = survival(steps, chances, audits)
+    return 1 - float(alive[min(audits, len(alive) - 1)])
 
 
 def test_certainty_takes_longer_than_the_mean():
