@@ -1,4 +1,4 @@
-"""Where the files that are not Python are found: `protocol/` and `testnet/`, in a wheel and in a checkout."""
+"""Finds the files that are not Python, `protocol/` and `testnet/`, in a wheel and in a checkout."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""The wall clock, in the unit of the whole node."""
+"""The wall clock in Unix milliseconds, the unit of time in the whole node."""
 
 import time
 
 
 def unix_ms() -> int:
-    """The time in Unix milliseconds."""
+    """The current time in Unix milliseconds."""
     return time.time_ns() // 1_000_000

@@ -1,8 +1,9 @@
-"""Cover requests: questions that look like the owed ones, so that being asked says little about being tested.
+"""Cover requests: questions that look like audit questions, so that a peer cannot tell when it is tested.
 
-They are drawn like the slots of a duty, with a random number in the place of the VRF output: the same peers, shapes
-and times. Only their nonces open to nothing, so they are never owed, scored or gossiped, and what comes back is counted
-and forgotten. Their prompts are the operator's (`corpus`), or written by the model from a random seed.
+They are drawn like the slots of a duty, but from a random number instead of the VRF output. So they go to the same kind
+of peers, with the same shapes, at the same times. Their nonces open to nothing, so a cover request is never owed,
+scored or gossiped. The response is counted and forgotten. The prompts come from the operator (`corpus`), or the model
+writes them from a random seed.
 """
 
 import logging
@@ -33,13 +34,13 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.engines.worker import EngineBusy
 from p2pverify.node.files.corpus import Prompt
 
-ENCODED_AT_ONCE = 256  # prompts: what is owed waits for so many at most
+ENCODED_AT_ONCE = 256  # prompts per engine job, so that owed jobs wait at most this long
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CoverPlan:
-    """How much cover an operator wants: requests' slots per epoch, and prompts for them; with none the model writes."""
+    """How much cover to send: request slots per epoch, and the prompts. Without prompts, the model writes them."""
 
     per_epoch: float = 0.0
     prompts: tuple[Prompt, ...] = ()
@@ -49,7 +50,7 @@ NO_COVER = CoverPlan()
 
 
 class Cover:
-    """Sends cover for one node. `dice` decides all that a slot of a duty leaves to the VRF and to secrets."""
+    """Sends cover for one node. `dice` draws what the VRF and the node's secrets decide in a duty."""
 
     def __init__(self, driver: Driver, plan: CoverPlan, *, dice: random.Random | None = None) -> None:
         self._driver = driver
@@ -57,7 +58,7 @@ class Cover:
         self._plan = plan
         self._dice = dice or random.SystemRandom()
         self._fitting: list[tuple[Prompt, tuple[int, ...]]] = []
-        self._frame_tokens = 0  # of a prompt without text
+        self._frame_tokens = 0  # tokens of the chat template around an empty prompt
         self._counts: dict[str, int] = {}
 
     def statistics(self) -> dict[str, int]:
@@ -79,7 +80,7 @@ class Cover:
     # ------------------------------------------------------------ drawing
 
     def _draw(self, epoch: int) -> list[tuple[sortition.Slot, Panel]]:
-        """Slots as a duty has them, though nobody owes these. None while this peer is no member that may write."""
+        """Slots as in a duty, but owed by nobody. Empty while this peer is not a member or may not write."""
         context = self._context
         if context.is_leaving or not context.may_write(self._driver.now_ms()):
             return []
@@ -104,7 +105,7 @@ class Cover:
         question = await self._question(slot, habit)
         if question is None:
             return
-        if habit is not None:  # an owed question is asked once it was answered here, so late; and no sooner is this one
+        if habit is not None:  # an owed question leaves only after our own answer to it; cover waits as long
             await self._wait_until(due_ms + habit.lag_ms)
         expiry = params.epoch_at(self._driver.now_ms()) + EXPIRY_EPOCHS
         async with trio.open_nursery() as nursery:
@@ -113,7 +114,7 @@ class Cover:
                 nursery.start_soon(self._ask, question, target, expiry, delay_ms, network)
 
     async def _question(self, slot: sortition.Slot, habit: Habit | None) -> Question | None:
-        """A slot's question with a prompt of the operator's, else with one that the model writes."""
+        """The question of a slot, with a prompt of the operator or, without any, one that the model writes."""
         context = self._context
         if self._fitting:
             prompt, tokens = self._choose(slot, habit)
@@ -139,7 +140,7 @@ class Cover:
         return slot_question(context, slot, tokens, context.key)
 
     def _choose(self, slot: sortition.Slot, habit: Habit | None) -> tuple[Prompt, tuple[int, ...]]:
-        """A prompt of the operator's by chance; if it comes without parameters, one that is as long as an owed one."""
+        """A random prompt of the operator. If it has no parameters, one of about the length of an owed prompt."""
         first = self._dice.choice(self._fitting)
         if first[0].tokens_max is not None:
             return first
@@ -165,7 +166,7 @@ class Cover:
     # ------------------------------------------------------------ helpers
 
     async def _encode(self) -> bool:
-        """Turn the operator's prompts into tokens, and keep those that fit; False if none does."""
+        """Turn the operator's prompts into tokens and keep the prompts that fit. False if none fits."""
         prompts = self._plan.prompts
         try:
             for first in range(0, len(prompts), ENCODED_AT_ONCE):
@@ -180,7 +181,7 @@ class Cover:
         return bool(self._fitting)
 
     def _fit(self, prompts: Sequence[Prompt], engine: ports.Engine) -> None:
-        """Keep those of these prompts that fit the contract and the engine, in its thread."""
+        """Keep the prompts that fit the contract and the engine. Runs in the engine's thread."""
         params, context_tokens = self._context.params, engine.info.context_tokens
         self._frame_tokens = len(engine.encode_chat(""))
         for prompt in prompts:
@@ -192,7 +193,7 @@ class Cover:
                 self._fitting.append((prompt, tokens))
 
     async def _wait_until(self, at_ms: int) -> None:
-        """Wait for a time of the node's clock."""
+        """Wait until a time of the node's clock, in Unix milliseconds."""
         await trio.sleep(max(0, at_ms - self._driver.now_ms()) / 1000)
 
     def _count(self, what: str) -> None:
@@ -200,7 +201,7 @@ class Cover:
 
 
 async def _outcome(network: ports.NetworkPort, request: Request, data: bytes) -> str:
-    """What became of a request, in words; the answer itself is of no use."""
+    """The outcome of a request, in words; the answer itself is not used."""
     try:
         reply = await network.ask(request.responder, data)
         decode_response(reply.data, request)

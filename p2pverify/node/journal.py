@@ -1,6 +1,6 @@
-"""The journal: what the node needs from a disk, as a port, and the bytes of stored answers and evidence.
+"""The journal: a port for what the node needs from a disk, and the encoding of stored answers and evidence.
 
-An adapter over the database fulfils it; which tables it uses is its own affair.
+The database adapter implements the port, and decides which tables it uses.
 """
 
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ from p2pverify.core.records.envelope import Record
 from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence
 from p2pverify.node.user_error import UserError
 
-_MARK = b"\x01"  # before a digest; no canonical array begins so
+_MARK = b"\x01"  # before a digest; a canonical array never begins with this byte
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A record to keep. `received` says that it came from another peer, also if we are its author."""
+    """A record to keep. `received` says that it came from another peer, even if this peer is its author."""
 
     record: Record
     received: bool
 
 
 class JournalStalled(UserError):
-    """The disk takes nothing at the moment; the same may be tried again. `reason` says why, `hint` what to do."""
+    """The disk accepts no writes at the moment; retry later. `reason` says why, `hint` says what to do."""
 
 
 class Journal(Protocol):
-    """Durable memory of a node."""
+    """The durable memory of a node."""
 
     async def persist(
         self,
@@ -39,10 +39,10 @@ class Journal(Protocol):
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
     ) -> None:
-        """Keep all or nothing; on return it is on disk. Raises JournalStalled if the disk takes nothing at the moment,
-        and the adapter's error if it never will.
+        """Keep all of it or nothing; after the return it is on disk.
 
-        Evidence of epochs before `evidence_from` is forgotten.
+        Evidence of epochs before `evidence_from` is deleted. Raises JournalStalled if the disk accepts no writes at the
+        moment, and the adapter's error if it never will.
         """
         ...
 
@@ -50,16 +50,17 @@ class Journal(Protocol):
 
 
 def encode_output(answer: StoredAnswer | StoredEvidence) -> bytes:
-    """Bytes of an answer's tokens, finish and logits digest, beside which the rest is stored.
+    """The bytes of an answer's tokens, finish and logits digest; the other fields have columns of their own.
 
-    They begin with a digest over all of it, because nobody has signed it: a changed token would be another answer.
+    The bytes begin with a digest over all fields, because no signature covers them: a changed token would be another
+    answer.
     """
     data = encode_evidence(Output(answer.tokens, answer.finish, answer.logits))
     return _MARK + _digest(_place(answer), data) + data
 
 
 def decode_output(requester: bytes, question: bytes, data: bytes) -> StoredAnswer:
-    """Read a stored answer. Raises DecodeError: the disk is outside too."""
+    """Read a stored answer. Raises DecodeError, because the content of a disk is untrusted input."""
     output = _output([requester, question], data)
     return StoredAnswer(requester, question, output.tokens, output.finish, output.logits)
 
@@ -81,7 +82,7 @@ def _digest(place: list[object], data: bytes) -> bytes:
 
 
 def _output(place: list[object], data: bytes) -> Output:
-    if data.startswith(_MARK):  # without it an earlier version wrote it, and no digest
+    if data.startswith(_MARK):  # an earlier version wrote bytes without the mark and without a digest
         digest, data = data[1:33], data[33:]
         if digest != _digest(place, data):
             raise DecodeError("it is not what was written")

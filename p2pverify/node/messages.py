@@ -1,6 +1,7 @@
 """The messages of gossip: batches of records.
 
-Only bytes and their limits, see `protocol/gossip.md`; whether a record deserves to be taken is judged by the machine.
+This module handles only bytes and their limits; see `protocol/gossip.md`. The machine decides whether to accept a
+record.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from p2pverify.core.records.envelope import RECORD_BYTES_MAX
 
 BATCH_RECORDS_MAX = 16
 BATCH_BYTES_MAX = 128 * 1024
-_ITEM_HEAD_BYTES = 5  # a byte string's length, at most
+_ITEM_HEAD_BYTES = 5  # the longest head of a CBOR byte string
 
 
 def encode_batches(records: Iterable[bytes]) -> Iterator[bytes]:

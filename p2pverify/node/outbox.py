@@ -1,7 +1,7 @@
-"""The outbox: carries out a machine's effects strictly in order, and writes down before it speaks.
+"""The outbox: carries out a machine's effects strictly in order, and writes records to disk before it sends them.
 
-What has gathered while the disk was busy is written in one commit, and only then is any of it answered or
-published. Interpreting events and making effects is left to the machine and its driver.
+Effects that gather while the disk is busy are written in one commit. They are answered or published only after that.
+The machine and its driver make the effects and read the events.
 """
 
 import logging
@@ -36,7 +36,7 @@ from p2pverify.node.timing import Times
 
 EFFECTS_MAX = 4096
 BYTES_MAX = 32 * 1024 * 1024
-RETRY_S = 1.0  # between two tries to write to a disk that takes nothing
+RETRY_S = 1.0  # seconds between two tries while the disk accepts no writes
 log = logging.getLogger(__name__)
 
 Outcome = Computed | MeasureDone | ComputeFailed | ResponseArrived | AskFailed
@@ -55,7 +55,7 @@ class Outbox:
         feed: Callable[[Outcome], None],
         stalled: Callable[[str], None],
     ) -> None:
-        """`stalled` is told why nothing can be written at the moment, and "" once it can again."""
+        """`stalled` is called with the reason while nothing can be written, and with "" when it works again."""
         self._journal = journal
         self._worker = worker
         self._clock = clock
@@ -72,7 +72,7 @@ class Outbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether the disk cannot keep up; then nothing more should be let in."""
+        """Whether the disk cannot keep up. Then the node should accept nothing more."""
         return self._is_stalled or len(self._queue) >= EFFECTS_MAX or self._bytes >= BYTES_MAX
 
     async def wait_room(self) -> None:
@@ -81,7 +81,7 @@ class Outbox:
             await self._emptied.wait()
 
     def put_nowait(self, effects: Sequence[Effect], *, received: bool = False) -> None:
-        """Queue one ordered list of effects. `received`: its first Persist holds records of other peers."""
+        """Queue one ordered list of effects. `received`: the first Persist among them holds records of other peers."""
         for effect in effects:
             self._queue.append((effect, received))
             if isinstance(effect, Persist):
@@ -91,9 +91,9 @@ class Outbox:
             self._woken.set()
 
     async def run(self, network: ports.NetworkPort) -> None:
-        """Carry out effects until cancelled. Raises the journal's error, and then does nothing more.
+        """Carry out effects until cancelled. Stops at the journal's error and raises it.
 
-        While the disk takes nothing, the same batch is tried again and again, and all others wait behind it.
+        While the disk accepts no writes, the same batch is tried again, and all others wait behind it.
         """
         async with trio.open_nursery() as nursery:
             while True:
@@ -134,7 +134,7 @@ class Outbox:
         evidence: Sequence[StoredEvidence],
         evidence_from: int,
     ) -> bool:
-        """Whether the journal has kept these; if not, it may do so later."""
+        """Whether the journal has kept these. False means that a later try may succeed."""
         try:
             await self._journal.persist(records, answers, evidence, evidence_from)
         except JournalStalled as stalled:
@@ -153,7 +153,7 @@ class Outbox:
         return True
 
     def _carry_out(self, effects: Sequence[Effect], network: ports.NetworkPort, nursery: trio.Nursery) -> None:
-        """All but the writing, which is done. Published records travel together, after the replies."""
+        """Carry out all effects except Persist, which is done. Published records travel together, after the replies."""
         published: list[bytes] = []
         for effect in effects:
             match effect:
@@ -168,7 +168,7 @@ class Outbox:
                     if refused is not None:
                         self._feed(refused)
                 case _:
-                    pass  # Persist is done, the rest is the driver's
+                    pass  # Persist is done, the driver handles the others
         for message in encode_batches(published):
             network.publish_nowait(message)
             self._count("messages published")

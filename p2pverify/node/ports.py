@@ -1,4 +1,4 @@
-"""What the node needs from the outside, as protocols that the adapters fulfil."""
+"""The ports: protocols that describe what the node needs from outside. The adapters implement them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from p2pverify.core.sync.session import SyncTurn
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-#: What an engine may be able to do: answer, show the digest of its logits, score a claimed answer, write prompts.
+#: Abilities of an engine: answer, give the digest of its logits, score a claimed answer, write prompts.
 GENERATE, LOGITS, SCORE, WRITE = "generate", "logits", "score", "write"
-#: Less than GENERATE: to answer at temperature 0.
+#: The weaker form of GENERATE: answer at temperature 0 only.
 GREEDY = "greedy"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What an engine says of itself: enough to find its determinism class, and what it `can` do."""
+    """An engine's description of itself: enough to find its determinism class, and its abilities (`can`)."""
 
     model: str  # human name, e.g. "SmolLM2-135M-Instruct Q4_1"
     weights_sha256: bytes  # 32 B
@@ -36,10 +36,10 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """An engine's answer: token ids and why it ended.
+    """An engine's answer: token ids, and why it ended.
 
-    `logits_sha256` is over the rows of logits from which each token was picked, in order: the little-endian bytes of
-    the engine's own type. Zeroes if the engine does not show them.
+    `logits_sha256` is the digest of the rows of logits from which the tokens were picked, in order, as little-endian
+    bytes of the engine's own type. It is all zeroes if the engine does not show logits.
     """
 
     tokens: tuple[int, ...]
@@ -51,12 +51,14 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """What an engine says of a claimed answer: one item per claimed token, in micronats (1e-6 nat).
+    """An engine's scores of a claimed answer, one item per claimed token, in micronats (1e-6 nat).
 
-    `deficits` is how far the token's logit, with the sampler's noise where there is any, lies below the greatest (0:
-    the engine would have picked it too); `best` the token that the engine would have picked after the claimed ones
-    before; `surprisals` -log softmax of the logits at temperature 1; `ends` whether the token ends an answer.
-    `logits_sha256` is what `answer` would give, had it picked these tokens.
+    - `deficits`: how far the token's logit lies below the greatest one, with the sampler's noise if there is any. 0:
+      the engine would have picked this token too.
+    - `surprisals`: -log softmax of the logits at temperature 1.
+    - `best`: the token that the engine would have picked after the claimed tokens before it.
+    - `ends`: whether the token ends an answer.
+    - `logits_sha256`: the digest that `answer` would give if it had picked these tokens.
     """
 
     deficits: tuple[int, ...]
@@ -69,14 +71,14 @@ class TokenScores:
 class Engine(Protocol):
     """Deterministic inference. Methods block; the node calls them in a thread, one at a time.
 
-    An engine that cannot do a thing that its `info.can` leaves out raises ValueError.
+    A method raises ValueError if `info.can` does not list its ability.
     """
 
     @property
     def info(self) -> ModelInfo: ...
 
     def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
-        """Token ids of a whole prompt (template included) whose user turn the model writes from a 16-byte seed."""
+        """Token ids of a whole prompt, chat template included. The model writes the user's turn from a 16-byte seed."""
         ...
 
     def answer(
@@ -90,7 +92,7 @@ class Engine(Protocol):
     ) -> TokenScores:
         """Score the tokens that another engine claims as its answer, in one pass over prompt and tokens.
 
-        Raises ValueError for what is empty, not of the vocabulary, or does not fit the context.
+        Raises ValueError if they are empty, not in the vocabulary, or too long for the context.
         """
         ...
 
@@ -120,14 +122,14 @@ class Neighbour:
 
 
 class Inbox(Protocol):
-    """The node's side of the network: what the adapter calls when strangers speak."""
+    """The node's side of the network: the adapter calls it with what other peers send."""
 
     def judge(self, message: bytes, source: bytes) -> GossipVerdict:
         """Judge one gossip message (a batch of records) that the peer `source` forwarded. Never raises."""
         ...
 
     def is_member(self, peer: bytes) -> bool:
-        """Whether a peer is a member by what is final here; members come first where there is not enough for all."""
+        """Whether a peer is a member in the newest final view. Members have priority when not all can be served."""
         ...
 
     async def serve(self, request: bytes, source: bytes) -> bytes:
@@ -147,15 +149,15 @@ class Inbox(Protocol):
         ...
 
     async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
-        """Judge the records that a session brought, and take those that deserve it. Waits while the disk is busy."""
+        """Judge the records of a session and take the valid ones. Waits while the disk is busy."""
         ...
 
     def synced(self, peer: bytes) -> None:
-        """A session with this neighbour, whose key the connection has proven, was complete."""
+        """A session with this neighbour has completed; its connection has proven the neighbour's key."""
         ...
 
     def met_twin(self, where: str) -> None:
-        """Another process has proven to hold our own key; `where` it is, for people."""
+        """Another process has proven to hold our own key; `where` is its address, as text for people."""
         ...
 
 
@@ -171,26 +173,26 @@ class SyncSessionPort(Protocol):
         ...
 
     def end(self) -> None:
-        """The last records were taken."""
+        """Called after the last records were taken."""
         ...
 
     def release(self) -> None:
-        """The session is over, however it ended."""
+        """Called when the session is over, however it ended."""
         ...
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has ended, and all that the neighbour holds is here."""
+        """Whether the session has ended and this peer holds all records of the neighbour."""
         ...
 
     @property
     def taken(self) -> int:
-        """Records that came and were new, so far."""
+        """The number of new records from this session so far."""
         ...
 
 
 class AskError(Exception):
-    """A request got no answer; the reason is a word (unreachable, timeout, too-large, reset, busy, malformed ...)."""
+    """A request got no answer; the reason is one word (unreachable, timeout, too-large, reset, busy, malformed ...)."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -199,8 +201,11 @@ class AskError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The response to a request, and how long it took: from the request's leaving to the response's coming, less the
-    way there and back on that connection. At least 1 ms."""
+    """The response to a request, and the time that it took.
+
+    `elapsed_ms` is the time from sending the request to receiving the response, minus the connection's round trip; at
+    least 1.
+    """
 
     data: bytes
     elapsed_ms: int
@@ -214,15 +219,15 @@ class NetworkPort(Protocol):
         ...
 
     async def ask(self, peer: bytes, request: bytes) -> Reply:
-        """One inference request and its response. Raises AskFailed. The caller sets the deadline."""
+        """One inference request and its response. Raises AskError. The caller sets the deadline."""
         ...
 
     async def fetch(self, peer: bytes, request: bytes) -> bytes:
-        """One request for evidence and its answer. Raises AskFailed. The caller sets the deadline."""
+        """One request for evidence and its answer. Raises AskError. The caller sets the deadline."""
         ...
 
     def exclude(self, peers: frozenset[bytes]) -> None:
-        """Keep exactly these peers, whose conviction is final, out of the gossip mesh; what they send is still read."""
+        """Exclude exactly these peers, whose convictions are final, from the gossip mesh. They are still read."""
         ...
 
     def neighbours(self) -> Sequence[Neighbour]: ...
@@ -233,7 +238,7 @@ class NetworkPort(Protocol):
 
 
 class UnknownAudit(Exception):
-    """No audit has this name here, or more than one; `reason` says which."""
+    """This node knows no audit of this name, or several; `reason` says which."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -252,10 +257,7 @@ class Reports(Protocol):
     def audits(self, *, limit: int) -> dict[str, object]: ...
 
     async def explain(self, name: str, *, wait_s: float) -> dict[str, object]:
-        """What is known of an audit, and of its answers as far as they were looked at within `wait_s`.
-
-        Raises UnknownAudit.
-        """
+        """What is known of an audit and its answers after at most `wait_s` seconds. Raises UnknownAudit."""
         ...
 
     def unready(self) -> list[str]:

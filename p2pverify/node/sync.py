@@ -1,7 +1,7 @@
-"""The node's side of sync: sessions over the machine's ledger, and records taken without holding up the loop.
+"""The node's side of sync: sessions over the machine's ledger, and records taken without blocking the loop.
 
-What a session brings is handed to the machine in slices, so that everything else has its turn between two of them;
-and while the disk cannot keep up, nothing more is taken. Streams are the network adapter's business.
+The records of a session go to the machine in slices, so that other work gets its turn between two slices. While the
+disk cannot keep up, no more records are taken. The network adapter handles the streams.
 """
 
 import time
@@ -20,7 +20,7 @@ Take = Callable[[tuple[bytes, ...], bytes], object]
 
 
 class CatchUp:
-    """Sync for one driver. `take` gives records to the machine, `wait_room` waits until the disk keeps up."""
+    """Sync for one driver. `take` gives records to the machine; `wait_room` waits until the disk keeps up."""
 
     def __init__(self, context: SyncContext, take: Take, wait_room: Callable[[], Awaitable[None]]) -> None:
         self._sync = Sync(context)
@@ -30,7 +30,7 @@ class CatchUp:
         self._counts: dict[str, int] = {}
 
     def settle(self) -> None:
-        """Sort in what was loaded. Blocks."""
+        """Add the loaded records to the index. Blocks."""
         self._sync.index.settle()
 
     def answer(self, request: bytes) -> bytes:
@@ -49,7 +49,7 @@ class CatchUp:
         return self._sync.session(peer)
 
     async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
-        """Give all records to the machine, in their order, each slice in about SLICE_SECONDS."""
+        """Give all records to the machine in order, in slices of about SLICE_SECONDS each."""
         at = 0
         while at < len(records):
             await self._wait_room()

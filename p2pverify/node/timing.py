@@ -1,8 +1,8 @@
-"""How long things took, counted in buckets."""
+"""Durations, counted in buckets."""
 
 from bisect import bisect_left
 
-#: Upper bounds in seconds: from an answer that was remembered to one that came at the last moment.
+#: Upper bounds in seconds, from a cached answer to one at the last moment before the deadline.
 BOUNDS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -18,7 +18,7 @@ class Times:
         self.sum_s += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Upper bounds as Prometheus writes them, and how many took at most so long."""
+        """Upper bounds as Prometheus writes them, and how many durations were at most that long."""
         found, total = [], 0
         for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), self._counts, strict=True):
             total += count

@@ -1,1 +1,1 @@
-"""Addresses, which of them are local, and the proof that a node answers at one."""
+"""Addresses, the check that an address is local, and the proof that a node answers there."""

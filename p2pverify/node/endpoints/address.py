@@ -1,7 +1,7 @@
 """Peer ids and addresses in libp2p's spelling: `/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo...`.
 
-Only what we dial: IPv4, IPv6 or a DNS name, over TCP. Strangers may name IP addresses only. What operators name is
-judged by what it is for, so that an address of no use is found before anything starts.
+Only addresses that we can dial: IPv4, IPv6 or a DNS name, over TCP. Other peers may name IP addresses only. An address
+from the operator is checked for its purpose, so that a useless one is reported before anything starts.
 """
 
 import ipaddress
@@ -18,15 +18,15 @@ _ED25519_PREFIX = bytes.fromhex("002408011220")  # identity multihash of a proto
 _DNS_NAME = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}[A-Za-z0-9_])?)*\.?"
 )
-_BROADCAST = ipaddress.ip_network("240.0.0.0/4")  # 255.255.255.255, and what was never given to anybody
+_BROADCAST = ipaddress.ip_network("240.0.0.0/4")  # reserved addresses, and 255.255.255.255
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 EXAMPLE = "/ip4/192.0.2.1/tcp/4747"
-_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  # only compared with, never bound to
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a peer listens. `kind` is ip4, ip6, dns, dns4 or dns6; `peer` its 32-byte key, where known."""
+    """Where a peer listens. `kind` is ip4, ip6, dns, dns4 or dns6; `peer` is its 32-byte key, or None if unknown."""
 
     kind: str
     host: str
@@ -101,7 +101,7 @@ def _check_ip(kind: str, host: str) -> None:
 
 
 def listening_address(text: str) -> Address:
-    """Where a node listens: an IP address of this machine, 0.0.0.0 or ::, and any port. Raises DecodeError."""
+    """An address to listen on: an IP address of this machine, 0.0.0.0 or ::, and any port. Raises DecodeError."""
     address = parse_address(text)
     ip = _plain(address.host)
     if ip.is_multicast or ip in _BROADCAST:
@@ -110,19 +110,19 @@ def listening_address(text: str) -> Address:
 
 
 def announced_address(text: str) -> Address:
-    """Where others are told to dial a node: an IP address and a port that can be dialled. Raises DecodeError."""
+    """An address that others are told to dial: an IP address and a port that can be dialled. Raises DecodeError."""
     address = parse_address(text)
     _check_dialled(address)
     return address
 
 
 def address_of(remote: tuple[str, int]) -> Address:
-    """The address of an IP and a port."""
+    """The address for an IP address and a port, without a peer."""
     return Address("ip6" if ":" in remote[0] else "ip4", *remote)
 
 
 def bootstrap_address(text: str) -> Address:
-    """A peer to begin with: an IP address or a name, and a port, that can be dialled. Raises DecodeError."""
+    """A first peer to connect to: an IP address or a DNS name, and a port that can be dialled. Raises DecodeError."""
     address = parse_address(text, allow_dns=True)
     _check_dialled(address)
     if address.peer is not None and not is_valid_key(address.peer):
@@ -131,11 +131,11 @@ def bootstrap_address(text: str) -> Address:
 
 
 def check_server(url: str) -> str:
-    """A model server's base URL as it is, or ValueError, which names it."""
+    """The base URL of a model server, unchanged. Raises ValueError, which quotes the text, if it is not a base URL."""
     try:
         parts = urlsplit(url)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of a port that is none, or of brackets around what is none
+    except ValueError:  # a port that is not a number, or brackets around something that is not an IPv6 address
         is_url = False
     if not is_url or parts.query or parts.fragment or parts.username:
         raise ValueError(f"{url[:80]!r} is not a server's base URL, like http://127.0.0.1:8000/v1")
@@ -143,7 +143,7 @@ def check_server(url: str) -> str:
 
 
 def _check_dialled(address: Address) -> None:
-    """Raises DecodeError for an address to which no connection can be made."""
+    """Raise DecodeError for an address to which no connection can be made."""
     if address.port == 0:
         raise DecodeError("nobody can dial port 0")
     if address.kind not in ("ip4", "ip6"):
@@ -158,6 +158,6 @@ def _check_dialled(address: Address) -> None:
 
 
 def _plain(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An IP address; an IPv4 one that is written as IPv6 (::ffff:192.0.2.1) counts as IPv4."""
+    """An IP address; an IPv4 address written as IPv6 (::ffff:192.0.2.1) counts as IPv4."""
     ip = ipaddress.ip_address(host)
     return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip

@@ -20,7 +20,7 @@ class Bind:
 
 
 def parse_bind(text: str) -> Bind:
-    """Read "127.0.0.1:4100", "localhost:0" or "[::1]:4100". Raises ValueError for whatever is not loopback."""
+    """Read "127.0.0.1:4100", "localhost:0" or "[::1]:4100". Raises ValueError for an address that is not loopback."""
     host, _, port_text = text.rpartition(":")
     is_port = port_text.isascii() and port_text.isdecimal() and len(port_text) <= 5 and int(port_text) <= 65535
     if not host or not is_port or "/" in host:

@@ -1,1 +1,1 @@
-"""Engines at work: the queue before one, and the determinism class of a machine."""
+"""Engines at work: the job queue of an engine, and the determinism class of a machine."""

@@ -1,9 +1,9 @@
 """Which determinism class of a network an engine belongs to.
 
-Digests are compared within a class only, so the class is proven by golden vectors where the manifest has them:
-whose answers are equal in every digest computes in the class, whatever its processor and build are called. Without
-golden vectors the class goes by the names of engine and numeric path. An engine of no class joins the class of those
-whose class is unknown, if the network has one; else it must not start.
+Digests are compared within a class only. If the manifest has golden vectors, they prove the class: an engine whose
+answers are equal in every digest belongs to it, whatever its processor and build are called. Without golden vectors,
+the names of the engine and the numeric path decide. An engine of no class joins the network's class for unknown
+machines ("*"), if there is one. Otherwise it must not start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from p2pverify.node.files.manifestfile import describes
 from p2pverify.node.ports import ModelInfo
 from p2pverify.node.user_error import UserError
 
-#: How the engine strings of classes begin that an engine of a kind can serve.
+#: For each kind of engine, the prefix of the engine string of the classes that it can serve.
 ENGINE_PREFIXES = {
     "llama": "llama.cpp/",
     "exact": "exact/",
@@ -28,14 +28,15 @@ ENGINE_PREFIXES = {
 
 
 class ClassError(UserError):
-    """The engine is of no class of the network."""
+    """The engine belongs to no class of the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A class of the network beside an engine. `wanted` are the golden answers of the class, None if it has none.
+    """A class of the network, compared with an engine.
 
-    `reason` says in a few words why the engine is of this class or not.
+    `wanted` are the golden answers of the class, None if it has none. `got` are the engine's answers. `reason` says in
+    a few words why the engine is of this class or not.
     """
 
     index: int
@@ -47,7 +48,7 @@ class Candidate:
 
 
 def expected_weights(network: Network, manifests: Sequence[Manifest], kind: str) -> bytes | None:
-    """The SHA-256 that the weights of an engine of a kind must have, where the network leaves no choice."""
+    """The SHA-256 that the weights for a kind of engine must have; None if the network allows several."""
     prefix = ENGINE_PREFIXES.get(kind, kind)
     named = {c.manifest for c in network.classes if c.is_any or c.engine.startswith(prefix)}
     digests = {m.weights for m in manifests if m.digest in named}
@@ -57,7 +58,7 @@ def expected_weights(network: Network, manifests: Sequence[Manifest], kind: str)
 def judge_classes(
     classes: Sequence[DeterminismClass], manifests: Sequence[Manifest], info: ModelInfo, tested: Sequence[Answered]
 ) -> tuple[Candidate, ...]:
-    """Every class, and whether the engine is of it, by what it answered in the self-test."""
+    """Every class of the network, and whether the engine belongs to it by its answers in the self-test."""
     by_digest = {manifest.digest: manifest for manifest in manifests}
     answers = {one.questions: one.answers for one in tested}
     return tuple(
@@ -66,7 +67,7 @@ def judge_classes(
 
 
 def choose_class(candidates: Sequence[Candidate], info: ModelInfo) -> Candidate | None:
-    """The engine's class: of several with equal bits the one that names the engine, else the first; "*" comes last."""
+    """The engine's class. Of several equal ones: the class that names the engine, else the first; "*" comes last."""
     names = (info.engine, info.numeric_path)
     fitting = [candidate for candidate in candidates if candidate.is_ours]
 
@@ -80,7 +81,7 @@ def choose_class(candidates: Sequence[Candidate], info: ModelInfo) -> Candidate 
 def match_class(
     network: Network, manifests: Sequence[Manifest], info: ModelInfo, tested: Sequence[Answered] = ()
 ) -> tuple[int, Manifest]:
-    """The index of the engine's class, and its manifest. Raises ClassError, which lists what there is."""
+    """The index of the engine's class, and its manifest. Raises ClassError, which lists the classes of the network."""
     candidates = judge_classes(network.classes, manifests, info, tested)
     chosen = choose_class(candidates, info)
     if chosen is not None:

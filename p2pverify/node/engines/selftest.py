@@ -1,8 +1,8 @@
-"""The self-test: an engine answers golden questions, and its digests say in which class it computes.
+"""The self-test: an engine answers golden questions, and the digests of its answers show its determinism class.
 
-The questions are fixed texts, so that every engine over the same tokenizer is asked the same tokens. An engine whose
-logits depend on how it computes them, token by token or in one pass, gives equal bits to nobody: for the purpose of
-classes it shows no logits. What the answers mean is left to `classes`.
+The questions are fixed texts, so that all engines with the same tokenizer get the same tokens. Some engines compute
+other logits token by token than in one pass. Such logits equal those of no other engine, so the self-test reports none.
+The module `classes` reads the answers.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.node.ports import GENERATE, SCORE, Engine, Generated
 
 _LONG = "Explain how a diesel engine works, and compare it with a petrol engine in terms of efficiency, cost and noise."
-#: What a new manifest asks: text and temperature in thousandths. Paths that are close can agree for dozens of tokens:
-#: llama.cpp for AVX2 and for AVX512 do in the first of these, and part at the sixth token of the second.
+#: The questions of a new manifest: text, and temperature in thousandths. Similar numeric paths can agree for dozens of
+#: tokens: llama.cpp for AVX2 and for AVX512 agree in the first question, and differ at the sixth token of the second.
 QUESTIONS = (
     ("Why is the sky blue?", 0),
     (_LONG, 0),
@@ -26,7 +26,7 @@ ANSWER_TOKENS = 24
 
 
 def golden_questions(engine: Engine) -> tuple[GoldenQuestion, ...]:
-    """The usual questions, in the tokens of the engine's vocabulary."""
+    """The usual questions, as tokens of the engine's vocabulary."""
     return tuple(
         GoldenQuestion(engine.encode_chat(text), ANSWER_TOKENS, temperature, sha256(text.encode()))
         for text, temperature in QUESTIONS
@@ -34,7 +34,7 @@ def golden_questions(engine: Engine) -> tuple[GoldenQuestion, ...]:
 
 
 def answer_golden(engine: Engine, questions: Sequence[GoldenQuestion]) -> tuple[GoldenAnswer, ...]:
-    """What the engine answers. Blocks for seconds. Raises ValueError for questions of another vocabulary."""
+    """The engine's answers. Blocks for seconds. Raises ValueError for questions of another vocabulary."""
     made = [answer_question(engine, question) for question in questions]
     longest = max(range(len(questions)), key=lambda index: len(questions[index].prompt), default=None)
     are_equal = longest is None or is_steady(engine, questions[longest], made[longest])
@@ -52,7 +52,7 @@ def answer_question(engine: Engine, question: GoldenQuestion) -> Generated:
 
 
 def is_steady(engine: Engine, question: GoldenQuestion, made: Generated) -> bool:
-    """Whether one pass over the answer gives the logits from which it was picked, where the engine can tell."""
+    """Whether one pass over the answer gives the logits from which it was picked. True if the engine cannot score."""
     if SCORE not in engine.info.can:
         return True
     scored = engine.score(
@@ -66,14 +66,14 @@ def is_steady(engine: Engine, question: GoldenQuestion, made: Generated) -> bool
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The questions that were asked, and the engine's answers to them."""
+    """The questions of a self-test, and the engine's answers to them."""
 
     questions: tuple[GoldenQuestion, ...]
     answers: tuple[GoldenAnswer, ...]
 
 
 def run_selftest(engine: Engine, goldens: Sequence[Golden]) -> tuple[Answered, ...]:
-    """Answer the questions of some golden vectors, each set once. An engine that generates nothing answers none."""
+    """Answer the questions of golden vectors, each set once. Empty for an engine that cannot generate."""
     if GENERATE not in engine.info.can:
         return ()
     sets = dict.fromkeys(golden.questions for golden in goldens if golden.questions)

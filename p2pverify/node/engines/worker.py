@@ -1,8 +1,8 @@
-"""The engine worker: one job at a time in one thread, in the order of `core.inference.jobs`.
+"""The engine worker: runs one job at a time, in one thread, in the order of `core.inference.jobs`.
 
 Jobs come from the machine's `Compute` and `MeasureJob` effects. They end as `Computed`, `MeasureDone` or
-`ComputeFailed`. The worker drops a job that would end too late, going by how long such jobs took until now. The own
-engine and the referee share the thread, and the referee is opened with its first job.
+`ComputeFailed`. The worker drops a job that would end too late; it estimates this from the time that such jobs took
+before. The own engine and the referee share the thread. The referee is opened with its first job.
 """
 
 import logging
@@ -24,7 +24,7 @@ from p2pverify.node.ports import Engine, Generated
 TOO_LATE = "it would have been done too late"
 TOO_MANY = "too many jobs wait for the engine"
 SAY_EVERY_S = 60
-#: What is dropped: whose jobs have deadlines.
+#: The purposes whose jobs have deadlines and can be dropped.
 NAMES = {Purpose.REQUEST: "requests", Purpose.VOTE: "votes", Purpose.AUDIT: "audits"}
 _REASON_CHARS_MAX = 200
 NO_REFEREE = "this node has no referee: it cannot judge across classes"
@@ -36,7 +36,7 @@ Outcome = Computed | MeasureDone | ComputeFailed
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """What the node itself asks of its engine, beside the machine's jobs."""
+    """A call of the node to its engine, apart from the machine's jobs."""
 
     do: Callable[[Engine], object]
     role: str = OWN
@@ -54,14 +54,14 @@ class EngineBusy(Exception):
 
 
 class RefereeUnavailable(Exception):
-    """There is no referee here; what to do stands in the message."""
+    """This node has no referee; the message says what to do."""
 
 
 class Worker:
     """A bounded queue before a peer's own engine and its referee.
 
-    `open_referee` blocks and is called in the thread, once. Who calls it off keeps what it returned: the worker closes
-    neither engine. `clock` is that of the jobs' deadlines.
+    `open_referee` blocks; it is called once, in the thread. The worker closes neither engine: that is the task of the
+    code that made them. `clock` is the clock of the jobs' deadlines, in Unix milliseconds.
     """
 
     def __init__(
@@ -86,13 +86,13 @@ class Worker:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a thread is inside the engine, perhaps one that a cancelled `run` left behind."""
+        """Whether a thread is inside the engine, perhaps left behind by a cancelled `run`."""
         return self._limiter.borrowed_tokens > 0
 
     def submit_nowait(self, job: Compute | MeasureJob) -> ComputeFailed | None:
-        """Queue a job; its failure if too many of its purpose wait."""
+        """Queue a job. Returns its failure if too many jobs of its purpose wait, else None."""
         now_ms = _now_ms()
-        left_ms = job.deadline_ms - self._clock()  # from here on a clock counts that nobody sets
+        left_ms = job.deadline_ms - self._clock()  # from here on the monotonic clock counts, because nobody can set it
         if self._queue.push(job, job.purpose, now_ms + left_ms, now_ms):
             self._woken.set()
             return None
@@ -101,9 +101,10 @@ class Worker:
         return ComputeFailed(job.job, TOO_MANY, is_dropped=True)
 
     async def call(self, do: Callable[[Engine], _T], *, role: str = OWN) -> _T:
-        """Have something done with an engine when nothing else waits for it.
+        """Call `do` with an engine, in the thread, when no other job waits.
 
-        Raises EngineBusy, RefereeUnavailable, and what `do` raises. Who is cancelled before its turn has nothing done.
+        Raises EngineBusy, RefereeUnavailable, and what `do` raises. A call that is cancelled before its turn does
+        nothing.
         """
         asked = _Call(do, role)
         if not self._queue.push(asked, Purpose.SPARE, None, _now_ms()):
@@ -118,7 +119,7 @@ class Worker:
         return cast("_T", asked.result)
 
     async def run(self, feed: Callable[[Outcome], None]) -> None:
-        """Do jobs until cancelled; a cancelled run leaves the last job's thread to end by itself."""
+        """Do jobs until cancelled. After a cancellation the thread of the last job ends by itself."""
         while True:
             entry, dropped = self._queue.pop(_now_ms())
             self._drop(dropped, feed)
@@ -152,7 +153,7 @@ class Worker:
         self._counts["jobs dropped"] += len(entries)
         self._drops.note([entry.purpose for entry in entries])
         for entry in entries:
-            assert not isinstance(entry.job, _Call)  # they have no deadline
+            assert not isinstance(entry.job, _Call)  # calls have no deadline
             feed(ComputeFailed(entry.job.job, TOO_LATE, is_dropped=True))
 
     def _estimate(self, job: Job) -> int:
@@ -163,7 +164,7 @@ class Worker:
             self._costs.doubt(job)
 
     def statistics(self) -> dict[str, int]:
-        """Figures of the jobs until now. Late is what ended after its deadline, dropped what was never begun."""
+        """Counts of jobs so far. A late job ended after its deadline; a dropped job was never begun."""
         return {
             "jobs waiting": len(self._queue),
             "oldest waiting ms": self._queue.oldest_ms(_now_ms()),
@@ -173,13 +174,13 @@ class Worker:
         }
 
     def _do(self, job: Job, queue_ms: int) -> Outcome | None:
-        """One job, in the thread. Whatever an engine raises is the job's failure, not the node's."""
+        """One job, in the thread. An exception of the engine fails the job, not the node."""
         if isinstance(job, _Call):
             if job.is_given_up:
                 return None
             try:
                 job.result = job.do(self._engine_of(job.role))
-            except Exception as error:  # noqa: BLE001  # it is raised again for who called
+            except Exception as error:  # noqa: BLE001  # raised again for the caller
                 job.error = error
             return None
         try:
@@ -211,7 +212,7 @@ class Worker:
     def _score(self, job: MeasureJob) -> MeasureDone:
         referee = self._get_referee()
         if any(not 0 <= token < referee.info.vocab_tokens for token in job.tokens):
-            return MeasureDone(job.job, (), ())  # a stranger claims it, and all referees say the same of it
+            return MeasureDone(job.job, (), ())  # another peer claims it; every referee says the same of it
         began_ns = monotonic_ns()
         scored = referee.score(
             job.prompt, job.tokens, temperature_milli=job.temperature_milli, sampler_key=job.sampler_key
@@ -223,7 +224,7 @@ class Worker:
         return self._get_referee() if role == REFEREE else self._engine
 
     def _get_referee(self) -> Engine:
-        """Open the referee at its first job; what failed once is said once, and not tried again."""
+        """Open the referee at its first job. A failure is logged once, and opening is not tried again."""
         if self._referee is None and self._open_referee is not None:
             opener, self._open_referee = self._open_referee, None
             try:
@@ -238,7 +239,7 @@ class Worker:
 
 
 class _Drops:
-    """Counts what was dropped, and says so in the log at most once in `SAY_EVERY_S`."""
+    """Counts dropped jobs, and logs them at most once in `SAY_EVERY_S` seconds."""
 
     def __init__(self) -> None:
         self._counts = dict.fromkeys(NAMES, 0)
@@ -246,7 +247,7 @@ class _Drops:
         self._said_s = -math.inf
 
     def note(self, purposes: Sequence[Purpose]) -> None:
-        """So many jobs were dropped, of these purposes."""
+        """Count dropped jobs, one per purpose in `purposes`."""
         for purpose in purposes:
             self._counts[purpose] += 1
             self._unsaid[purpose] += 1
@@ -267,7 +268,7 @@ class _Drops:
 
 
 def _now_ms() -> int:
-    """Of a clock that nobody sets."""
+    """Milliseconds of the monotonic clock, which nobody can set."""
     return round(trio.current_time() * 1000)
 
 

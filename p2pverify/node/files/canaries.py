@@ -1,6 +1,6 @@
-"""Canaries on a machine: triggers that an engine writes and answers, and the files that hold them.
+"""Canaries on a machine: an engine writes and answers triggers, and files hold them.
 
-What the bytes mean, and what evidence shows, is left to `core.inference.canary`.
+The module `core.inference.canary` defines the bytes, and what evidence shows.
 """
 
 import os
@@ -27,20 +27,20 @@ from p2pverify.node.files.outputs import always, open_output
 from p2pverify.node.files.textfile import FileError, read_bytes
 from p2pverify.node.ports import Engine
 
-_GREEDY_KEY = bytes(32)  # of a sampler that has nothing to draw
+_GREEDY_KEY = bytes(32)  # a greedy sampler draws nothing, so its key does not matter
 
 
 def make_trigger(engine: Engine, *, prompt_tokens: int, tokens_max: int) -> Trigger:
-    """A new secret prompt, without answers: the model writes it from a seed that is forgotten. Blocks."""
+    """A new secret prompt without answers. The model writes it from a seed that is then forgotten. Blocks."""
     prompt = engine.write_prompt(os.urandom(16), prompt_tokens)
     return Trigger(os.urandom(32), prompt, tokens_max, ())
 
 
 def answer_trigger(engine: Engine, trigger: Trigger) -> Trigger:
-    """The trigger with this engine's answer as well. Blocks for seconds.
+    """The trigger with this engine's answer added. Blocks for seconds.
 
-    Logits are committed to only if one pass over the answer gives them too: others may be different next time.
-    Raises ValueError if another answer of the same path is there already, or the vocabulary is another.
+    The answer commits to its logits only if one pass over it gives the same logits; otherwise they may differ next
+    time. Raises ValueError if the trigger has a different answer of the same path, or if its vocabulary is another.
     """
     question = GoldenQuestion(trigger.prompt, trigger.tokens_max, 0, _GREEDY_KEY)
     made = answer_question(engine, question)
@@ -56,7 +56,7 @@ def answer_trigger(engine: Engine, trigger: Trigger) -> Trigger:
 
 
 def committed(manifest: Manifest, triggers: Sequence[Trigger]) -> Manifest:
-    """The manifest with the commitments of these triggers, in place of older ones of the same."""
+    """The manifest with the commitments of these triggers; they replace older commitments to the same prompts."""
     by_prompt = {canary.prompt: canary for canary in manifest.canaries}
     by_prompt |= {trigger.commitment: trigger.canary() for trigger in triggers}
     return replace(manifest, canaries=tuple(by_prompt[prompt] for prompt in sorted(by_prompt)))
@@ -76,7 +76,10 @@ def load_secrets(path: Path) -> tuple[Trigger, ...]:
 
 
 def save_secrets(path: Path, triggers: Sequence[Trigger]) -> None:
-    """Write triggers, whole or not at all, with mode 0600. Raises ValueError if they are too many, OutputError."""
+    """Write triggers with mode 0600, completely or not at all.
+
+    Raises OutputError, and ValueError if there are too many.
+    """
     data = encode_secrets(triggers)
     try:
         decode_secrets(data)
@@ -87,7 +90,7 @@ def save_secrets(path: Path, triggers: Sequence[Trigger]) -> None:
 
 
 def load_evidence(path: Path) -> CanaryEvidence:
-    """Evidence as somebody wrote it; nothing of it is verified yet. Raises FileError."""
+    """Read evidence from a file; it is not verified yet. Raises FileError."""
     missing = "'p2pverify model canary ask' writes such files"
     data = read_bytes(path, size_max=CANARY_EVIDENCE_BYTES_MAX, missing=missing)
     try:
@@ -97,6 +100,6 @@ def load_evidence(path: Path) -> CanaryEvidence:
 
 
 def save_evidence(path: Path, evidence: CanaryEvidence) -> None:
-    """Write evidence, whole or not at all. Raises OutputError."""
+    """Write evidence, completely or not at all. Raises OutputError."""
     with open_output(path, always, is_binary=True) as file:
         file.write(evidence.encode())

@@ -1,6 +1,6 @@
-"""config.toml: how one operator runs a node. What all peers must agree on stands in the network file instead.
+"""config.toml: how one operator runs a node. The rules that all peers share are in the network file instead.
 
-Every key has a default; the command line overrides them.
+Every key has a default. The command line overrides the file.
 """
 
 import ipaddress
@@ -29,7 +29,7 @@ BOOTSTRAP_MAX = 64
 ANNOUNCE_MAX = 4
 COVER_PER_EPOCH_MAX = 16
 
-#: What `init` writes: all keys with their defaults, commented out.
+#: The text that `init` writes: all keys with their defaults, commented out.
 TEMPLATE = """\
 # How this node runs. Every line shows a key with its default; remove the '#' to change it.
 # Options of the command line come first, then this file.
@@ -149,7 +149,7 @@ class Config(BaseModel):
 
 
 def load_config(path: Path) -> Config:
-    """Read config.toml; a file that is not there means all defaults. Raises FileError."""
+    """Read config.toml. A missing file means all defaults. Raises FileError."""
     try:
         return read_model(path, Config, size_max=CONFIG_BYTES_MAX, missing="run 'p2pverify init'")
     except FileMissingError:
@@ -157,7 +157,7 @@ def load_config(path: Path) -> Config:
 
 
 def check_address(text: str, read: Callable[[str], Address]) -> str:
-    """The text, if it can be read as such an address; else ValueError, which names it."""
+    """The text, if `read` accepts it as an address. Raises ValueError, which quotes the text."""
     try:
         read(text)
     except DecodeError as error:
@@ -166,7 +166,7 @@ def check_address(text: str, read: Callable[[str], Address]) -> str:
 
 
 def uses_mdns(listen: str, *, wanted: bool) -> bool:
-    """Whether a node that listens there looks for peers of the local network: not if that is loopback only."""
+    """Whether a node listening there looks for peers by mDNS: if `wanted`, and not on a loopback address."""
     host = listen.split("/")[2]
     try:
         return wanted and not ipaddress.ip_address(host).is_loopback

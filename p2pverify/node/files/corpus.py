@@ -1,6 +1,6 @@
-"""Prompts that an operator gives for cover: a text file with one a line, or a log of own requests.
+"""Prompts from an operator, for cover: a text file with one prompt per line, or a log of the operator's own requests.
 
-What is sent, when and to whom is left to `cover`.
+The module `cover` decides which prompts are sent, when, and to whom.
 """
 
 import json
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt, and the parameters of the request that it was part of; None where the contract's are to be drawn."""
+    """A prompt and the parameters of its logged request; None where they are drawn by the contract's rules."""
 
     text: str
     tokens_max: int | None = None
@@ -53,7 +53,7 @@ class _Message(BaseModel):
 
 
 class _Logged(BaseModel):
-    """A chat request as OpenAI's API takes it; what else it holds is passed over."""
+    """A chat request as OpenAI's API takes it; other keys are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -65,11 +65,11 @@ class _Logged(BaseModel):
 
 
 class _LeftOutError(Exception):
-    """A request cannot be a prompt; the text says of what kind it is, in the plural."""
+    """A request cannot be a prompt; the text names this kind of request, in the plural."""
 
 
 def read_corpus(path: Path) -> tuple[Prompt, ...]:
-    """The lines of a text file, but blank ones and those that begin with '#'. Raises FileError."""
+    """The lines of a text file, without blank lines and lines that begin with '#'. Raises FileError."""
     lines = (line.strip() for line in _lines(path))
     prompts = tuple(Prompt(line) for line in lines if line and not line.startswith("#"))
     if any(len(prompt.text) > LINE_CHARS_MAX for prompt in prompts):
@@ -78,9 +78,9 @@ def read_corpus(path: Path) -> tuple[Prompt, ...]:
 
 
 def read_replay(path: Path) -> tuple[Prompt, ...]:
-    """The one-turn requests of a JSON Lines file, plain or as lines of OpenAI's batches. Raises FileError.
+    """The one-turn requests in a JSON Lines file, plain or as lines of OpenAI's batches. Raises FileError.
 
-    Requests of other forms are left out; how many of each, the log says.
+    Other requests are left out; the log says how many of each kind.
     """
     found: list[Prompt] = []
     left_out: Counter[str] = Counter()
@@ -114,7 +114,7 @@ def _prompt(value: object) -> Prompt:
     text = logged.messages[0].text
     if not 0 < len(text) <= LINE_CHARS_MAX:
         raise _LeftOutError(f"requests without text or with more than {LINE_CHARS_MAX} characters")
-    if any("\ud800" <= character <= "\udfff" for character in text):  # an escape of JSON alone, which UTF-8 cannot hold
+    if any("\ud800" <= character <= "\udfff" for character in text):  # possible in JSON's escapes, not in UTF-8
         raise _LeftOutError("requests with half a surrogate pair")
     most = None if logged.max_tokens is None else min(logged.max_tokens, ANSWER_TOKENS_MAX)
     heat = None if logged.temperature is None else round(1000 * logged.temperature)
@@ -122,7 +122,7 @@ def _prompt(value: object) -> Prompt:
 
 
 def _request(value: object) -> Mapping[str, object]:
-    """The request in a line: in its `body` if it is a line of a batch, else the line itself."""
+    """The request in a line: the `body` of a line of a batch, else the line itself."""
     if not isinstance(value, dict):
         return {}
     body = value.get("body")
@@ -134,7 +134,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _checked(path: Path, found: tuple[Prompt, ...], left_out: str) -> tuple[Prompt, ...]:
-    """The prompts, if there are some and not too many; `left_out` says what is not among them."""
+    """The prompts. Raises FileError if there are none or too many; `left_out` names the requests that were left out."""
     if not found:
         but = f", only {left_out}" if left_out else ""
         raise FileError(path, f"no prompt in it{but}", "give one prompt a line, or one chat request a line")

@@ -2,8 +2,8 @@
 
     config.toml  network.toml  identity.key  node.db  api  token  leaving  node.lock
 
-Every command imports this module, so it needs little more than the standard library. What `config.toml` and
-`network.toml` mean, and what the database holds, is left to others.
+Every command imports this module, so it needs little more than the standard library. Other modules read `config.toml`,
+`network.toml` and the database.
 """
 
 import errno
@@ -31,11 +31,11 @@ _FILE_BYTES_MAX = 4096  # of identity.key, token, api and node.lock
 _ARGV_CHARS_MAX = 300
 _RESTORE = "restore it from a copy of this home, or move it away to begin as a new peer"
 _DELETE = "delete it and restart the node"
-_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)  # of file systems without hard links
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)  # errors of file systems without hard links
 
 
 class HomeError(UserError):
-    """The home directory cannot be used as asked: `reason` says why, `hint` what to do."""
+    """The home directory cannot be used as asked: `reason` says why, `hint` says what to do."""
 
 
 class HomeMissingError(HomeError):
@@ -46,7 +46,7 @@ class HomeMissingError(HomeError):
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """One directory with everything a node owns. Nothing is read or made before a method is called."""
+    """One directory with everything that a node owns. Nothing is read or made before a method is called."""
 
     path: Path
 
@@ -101,11 +101,11 @@ class Home:
         return self.identity_path.exists()
 
     def init(self, config: str = "") -> bool:
-        """Make the directory (0700), config.toml with this text, and an identity, as far as they are missing or empty;
-        True if the identity is new.
+        """Make the directory (0700), config.toml with this text, and an identity, as far as they are missing.
 
-        An identity that is there is never replaced, and none is made beside the records of an earlier one. What this
-        makes is taken back if it cannot be finished. Raises HomeError.
+        Returns True if the identity is new. An empty config.toml counts as missing. An existing identity is never
+        replaced, and none is made next to the records of an earlier one. If this fails half way, it removes what it has
+        made. Raises HomeError.
         """
         with _translated(self.path):
             made = [each for each in (self.path, *self.path.parents) if not each.exists()]
@@ -163,19 +163,19 @@ class Home:
         return _from_hex(text, TOKEN_BYTES, self.token_path, _DELETE).hex()
 
     def key(self) -> bytes | None:
-        """With what the node of this home proves that it is (see `proof`), or None before the first start."""
+        """The key with which the node of this home proves itself (see `proof`), or None before the first start."""
         token = self.read_token()
         return None if token is None else home_key(token, self.load_identity())
 
     def write_api(self, url: str) -> None:
-        """Say where the running node's API listens. Readers see the old URL or the new one, whole."""
+        """Publish the URL of the running node's API. Readers see the old URL or the new one, never a part."""
         if not _is_url(url):
             raise HomeError(f"{url!r} is not a URL of a local API", "give http://host:port")
         with _translated(self.api_path), atomic_file(self.api_path, mode=0o600) as file:
             file.write(f"{url}\n".encode())
 
     def read_api(self) -> str | None:
-        """Where the node's API listens, or None if no node has said so. It may have died since."""
+        """The URL of the node's API, or None if no node has written one. The node may have died since."""
         data = _read(self.api_path)
         if data is None:
             return None
@@ -185,13 +185,16 @@ class Home:
         return url
 
     def clear_api(self) -> None:
-        """Say that no API listens any more."""
+        """Remove the URL of the API: it no longer listens."""
         with _translated(self.api_path):
             self.api_path.unlink(missing_ok=True)
 
     def take_unused(self) -> bool:
-        """Whether this is the first start of the identity since it was made. It is said once, and forgotten on disk
-        before anything can be signed: a copy of the home that was made later is no unused one."""
+        """True once, at the first start of a new identity.
+
+        The mark is removed from the disk before anything can be signed. So a later copy of the home does not count as
+        unused.
+        """
         was_unused = self.unused_path.exists()
         if was_unused:
             with _translated(self.unused_path):
@@ -200,7 +203,7 @@ class Home:
         return was_unused
 
     def keep_leave(self) -> None:
-        """Remember that this peer shall leave its network for good, also if it cannot sign that now."""
+        """Remember that this peer leaves its network for good, even if it cannot sign the leave now."""
         with _translated(self.leaving_path), atomic_file(self.leaving_path, mode=0o600) as file:
             file.write(b"This peer leaves its network for good; 'p2pverify join --rejoin' takes part again.\n")
 
@@ -209,17 +212,17 @@ class Home:
         return self.leaving_path.exists()
 
     def forget_leave(self) -> None:
-        """Take part again."""
+        """Forget a wish to leave, so that this peer takes part again."""
         with _translated(self.leaving_path):
             self.leaving_path.unlink(missing_ok=True)
         _sync_directory(self.path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the directory for one process. Raises HomeError naming the holder if there is one.
+        """Hold the directory for one process. Raises HomeError, which names the holder, if another process holds it.
 
-        The kernel drops the lock with its process, so a lock left by a crash holds nobody up. Two processes
-        with one key would sign the same sequence number twice, and that convicts.
+        The kernel drops the lock with its process, so a lock never outlives a crash. The lock matters because two
+        processes with one key would sign the same sequence number twice, and other peers convict a peer for that.
         """
         with _translated(self.lock_path):
             handle = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -229,7 +232,7 @@ class Home:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise self._held(os.pread(handle, _FILE_BYTES_MAX, 0)) from None
-            with suppress(OSError):  # what it says is a courtesy, also on a full disk; the kernel has the lock
+            with suppress(OSError):  # only information, so a full disk does no harm; the kernel holds the lock
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, _describe_process(), 0)
             try:
@@ -254,9 +257,9 @@ class Home:
 
 @contextmanager
 def atomic_file(path: Path, *, mode: int, replace: bool = True) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when the block ends, complete and on disk; on an error, never.
+    """A file that replaces `path` when the block ends, complete and on disk. If the block fails, nothing changes.
 
-    `mode` is narrowed by the umask. Raises OSError; FileExistsError if it shall not replace what is there.
+    `mode` is narrowed by the umask. Raises OSError, and FileExistsError if `replace` is False and `path` exists.
     """
     unfinished = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
@@ -281,7 +284,7 @@ def atomic_file(path: Path, *, mode: int, replace: bool = True) -> Iterator[Bina
 
 
 def _name(unfinished: Path, path: Path) -> None:
-    """Give a file its name if nothing has that name. Raises OSError, FileExistsError among them."""
+    """Rename `unfinished` to `path` unless `path` exists. Raises OSError, FileExistsError among them."""
     try:
         os.link(unfinished, path)
     except OSError as error:
@@ -295,7 +298,7 @@ def _name(unfinished: Path, path: Path) -> None:
 
 
 def _create_private(path: Path, text: str) -> bool:
-    """Create a 0600 file with one line, whole or not at all; False if there is one of that name already."""
+    """Create a 0600 file with one line, completely or not at all. False if a file of that name exists."""
     with _translated(path):
         if path.exists():
             return False
@@ -308,7 +311,10 @@ def _create_private(path: Path, text: str) -> bool:
 
 
 def _read_private(path: Path, hint: str) -> str | None:
-    """The text of a file that only its owner may read, or None if there is none; `hint` is for one that is no text."""
+    """The text of a file that only its owner may read, or None if it is missing.
+
+    `hint` goes into the error for a file that is not text.
+    """
     data = _read(path, private=True)
     if data is None:
         return None
@@ -321,7 +327,7 @@ def _read_private(path: Path, hint: str) -> str | None:
 def _read(path: Path, *, private: bool = False) -> bytes | None:
     with _translated(path):
         try:
-            # Not blocking, so that a FIFO of this name stops nobody.
+            # O_NONBLOCK, because opening a FIFO of this name would wait for its writer.
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             return None

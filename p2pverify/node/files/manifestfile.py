@@ -1,6 +1,6 @@
-"""A manifest in a TOML file of its own: what is known of a model, to be put into network files.
+"""A manifest in a TOML file of its own: what is known of a model, ready to be put into network files.
 
-The commands under `p2pverify model` add to it what they find out on a machine; `network new --manifest` takes it.
+The commands under `p2pverify model` add their findings about a machine to it; `network new --manifest` reads it.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def save_manifest(path: Path, manifest: Manifest) -> None:
-    """Write a manifest file, whole or not at all. Raises ValueError if it has become too large, OutputError."""
+    """Write a manifest file, completely or not at all. Raises OutputError, and ValueError if it is too large."""
     try:
         decode_manifest(manifest.encode())
     except DecodeError as error:
@@ -38,7 +38,7 @@ def save_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def known_manifest(info: ModelInfo) -> Manifest | None:
-    """The manifest that comes with p2pverify for the model that an engine runs, if there is one."""
+    """The manifest that ships with p2pverify for an engine's model, or None."""
     for path in sorted((resource("testnet") / "manifests").glob("*.toml")):
         manifest = load_manifest(path)
         if describes(manifest, info):
@@ -47,7 +47,7 @@ def known_manifest(info: ModelInfo) -> Manifest | None:
 
 
 def describes(manifest: Manifest, info: ModelInfo) -> bool:
-    """Whether a manifest is of the model that an engine runs."""
+    """Whether a manifest describes the model that an engine runs."""
     return (manifest.weights, manifest.tokenizer, manifest.template, manifest.quantisation) == (
         info.weights_sha256,
         info.tokenizer_sha256,

@@ -1,6 +1,6 @@
-"""Manifests in network files and in files of their own: keys as pydantic reads them, and the lines to write.
+"""Manifests in network files and in files of their own: the keys as pydantic reads them, and the lines to write.
 
-Whether the whole makes a manifest is judged by the core's own decoder.
+The core's own decoder checks whether the keys together make a valid manifest.
 """
 
 import json
@@ -34,12 +34,12 @@ Line = Annotated[StrictStr, AfterValidator(check_text)]
 
 
 def toml_text(text: str) -> str:
-    """A TOML basic string: JSON's escapes, and that of DEL."""
+    """A TOML basic string, with JSON's escapes and the one for DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class Table(BaseModel):
-    """A table in which every key is known."""
+    """A table that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,13 +59,13 @@ class GoldenQuestionTable(Table):
 
 
 class GoldenPathTable(_PathTable):
-    """The answers of one path: for each question the digest of its tokens and that of its logits."""
+    """The answers of one path: for each question, the digest of its tokens and the digest of its logits."""
 
     answers: tuple[tuple[Digest, Digest], ...]
 
 
 class AcrossTable(Table):
-    """Thresholds of the referee's judgement: see `core.contract.network.Across`."""
+    """Thresholds of the referee: see `core.contract.network.Across`."""
 
     match_base: Count
     match_slope: Count
@@ -79,7 +79,7 @@ class AcrossTable(Table):
 
 
 class CalibrationTable(_PathTable):
-    """What honest answers of a path look like to a judge."""
+    """What honest answers of a path look like to a judge of another path."""
 
     judge_engine: Line
     judge_path: Line
@@ -120,7 +120,7 @@ class ManifestTable(Table):
     canary: tuple[CanaryTable, ...] = ()
 
     def manifest(self) -> Manifest:
-        """The manifest, in the order of the file: not judged yet."""
+        """The manifest, in the order of the file; not checked yet."""
         return Manifest(
             self.model,
             bytes.fromhex(self.weights),
@@ -168,7 +168,7 @@ def _canary(table: CanaryTable) -> Canary:
 
 
 def manifest_lines(manifest: Manifest, inside: str = "") -> list[str]:
-    """The lines of a manifest's tables, whose names begin with `inside`."""
+    """The lines of a manifest's tables; `inside` is the prefix of their names."""
     lines = [f"model = {toml_text(manifest.model)}"]
     lines += [f'{name} = "{getattr(manifest, name).hex()}"' for name in ("weights", "tokenizer", "template")]
     lines += [f"{name} = {toml_text(getattr(manifest, name))}" for name in ("quantisation", "licence", "provenance")]

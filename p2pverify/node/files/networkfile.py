@@ -1,7 +1,7 @@
-"""The network file: the contract as people read and write it, in TOML, and as `core.contract.network.Network`.
+"""The network file: the contract between TOML text for people and `core.contract.network.Network`.
 
-Every rule is written out, for it counts: another number is another network. Keys are those of `Params`. Whether
-the whole makes a network is judged by the core's own decoder.
+Every rule is written out, because every rule counts: another number makes another network. The keys of [params] are the
+fields of `Params`. The core's own decoder checks whether the keys together make a valid network.
 """
 
 import time
@@ -42,7 +42,7 @@ def load_network(path: Path) -> tuple[Network, tuple[Manifest, ...]]:
 
 
 def read_network(path: Path) -> bytes:
-    """A network file as it is, unread. Raises FileError."""
+    """The bytes of a network file, not parsed. Raises FileError."""
     return read_bytes(
         path,
         size_max=NETWORK_FILE_BYTES_MAX,
@@ -51,7 +51,7 @@ def read_network(path: Path) -> bytes:
 
 
 def parse_network(path: Path, data: bytes) -> tuple[Network, tuple[Manifest, ...]]:
-    """What a network file says. Raises FileError, which names the line or the key."""
+    """The network and the manifests in a network file's bytes. Raises FileError, which names the line or the key."""
     table = parse_model(path, data, NetworkTable)
     try:
         return _build(table)
@@ -136,12 +136,19 @@ def new_network(
     across: Across | None = None,
     **params: int,
 ) -> tuple[Network, tuple[Manifest, ...]]:
-    """A new contract around one model and its class. Founders are public keys, further keywords those of Params.
+    """A new contract around one model and its class, and the manifests that go with it.
 
-    Epoch 0 begins at `genesis_ms`, by default now. `known` is a manifest of the same model, with what was measured of
-    it. `others` are engine and numeric path of further classes, and with `unknown` there is one for peers of none of
-    them. Where there is a referee, a class is judged by it with the thresholds of its calibration, else those of
-    unknown paths, else those in `across`. Raises ValueError, with a sentence, if that makes no network.
+    - `founders`: public keys (32 B each).
+    - `genesis_ms`: the start of epoch 0 in Unix milliseconds; now by default.
+    - `honest_ppm`: dissents allowed per million honest answers, in a class with equal bits.
+    - `known`: a manifest of the same model, with the measurements for it.
+    - `others`: engine and numeric path of each further class.
+    - `unknown`: adds a class for machines of no other class.
+    - `referee`: the engine of the referee, "" for none. Its thresholds for a class are those of the class's
+      calibration, else those for unknown paths, else `across`.
+    - `params`: fields of `Params`.
+
+    Raises ValueError, with a sentence, if these do not make a valid network.
     """
     start = time.time_ns() // 1_000_000 if genesis_ms is None else genesis_ms
     manifest = manifest_of(model_info, provenance) if known is None else known
@@ -174,7 +181,7 @@ def new_network(
 
 
 def _class_names(paths: Sequence[tuple[str, str]], first: str) -> list[str]:
-    """Distinct names: the first as given, the others after their code path."""
+    """Distinct class names: the first as given, the others after their numeric path."""
     names = [first]
     for _, numeric_path in paths[1:]:
         stem = numeric_path.partition("/")[0][:56]
@@ -184,7 +191,7 @@ def _class_names(paths: Sequence[tuple[str, str]], first: str) -> list[str]:
 
 
 def _across_of(manifest: Manifest, referee: str, path: tuple[str, str], usual: Across | None) -> Across | None:
-    """How the referee judges answers of a path: as calibrated for it, else for unknown paths, else as usual."""
+    """The referee's thresholds for a path: its calibration, else the one for unknown paths, else `usual`."""
     if not referee:
         return None
     calibrated = manifest.bounds(referee)

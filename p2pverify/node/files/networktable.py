@@ -1,4 +1,4 @@
-"""The keys of a network file, as pydantic reads them. What they mean together is checked in `networkfile`."""
+"""The keys of a network file, as pydantic reads them. `networkfile` checks what they mean together."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,11 +19,12 @@ from p2pverify.core.encoding.sign import is_valid_key
 from p2pverify.core.errors import DecodeError
 from p2pverify.node.files.manifesttable import AcrossTable, Digest, Line, ManifestTable, Table
 
-HONEST_PPM = 1000  # of a class in which equal inputs give equal bits
+HONEST_PPM = 1000  # dissents per million answers, for a class in which equal inputs give equal bits
 _BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS}
 
 
-#: What a network file may leave out, and `network new` writes. Only the time of the beginning has no usual value.
+#: Values of keys that a network file may leave out; `network new` writes them all. Only `genesis_ms` has no usual
+#: value.
 DEFAULTS = {
     "epoch_ms": 60_000,
     "slots_milli": 2000,
@@ -51,7 +52,7 @@ DEFAULTS = {
 
 
 def usual_spreads(params: Mapping[str, int]) -> dict[str, int]:
-    """How much questions vary in a network that says nothing of it: as those of clients do."""
+    """How much questions vary if the contract does not say: like the questions of ordinary clients."""
     chosen = {**DEFAULTS, **params}
     spreads = {
         "prompt_spread": chosen["prompt_tokens"] // 2,
@@ -76,7 +77,7 @@ if TYPE_CHECKING:
     class ParamsTable(Table):
         def __init__(self, **values: int) -> None: ...
 else:
-    #: The rules in numbers: the fields of `core.contract.network.Params`, where their units and meanings stand.
+    #: The rules as numbers: the fields of `core.contract.network.Params`, which gives their units and meanings.
     ParamsTable = create_model("ParamsTable", __base__=Table, **_FIELDS)
 
 

@@ -1,7 +1,7 @@
-"""Where commands write: a new file, an existing one that may be replaced, or a stream.
+"""Where commands write: a new file, an existing file that may be replaced, or a stream.
 
-A regular file is written beside its place and renamed into it, so that readers see the old file or the new one, whole.
-Pipes, devices, descriptors of this process and standard output ("-") are written to. Links are followed.
+A regular file is written next to its place and then renamed, so that readers see the old file or the new one, never a
+part. Pipes, devices, descriptors of this process and standard output ("-") are written directly. Links are followed.
 """
 
 import errno
@@ -21,12 +21,15 @@ STDOUT = "-"
 _LINKS_MAX = 40
 _HEAD_BYTES = 256
 
-#: Says of an existing regular file whether it may be replaced.
+#: Tells whether an existing regular file may be replaced.
 Replaces = Callable[[Path], bool]
 
 
 class OutputError(UserError):
-    """Nothing can be written there: `reason` says why, `hint` what to do. `is_usage` if such a target never can be."""
+    """Nothing can be written to a target: `reason` says why, `hint` says what to do.
+
+    `is_usage` means that a target of this kind can never be written.
+    """
 
     def __init__(self, reason: str, hint: str, *, is_usage: bool = False) -> None:
         super().__init__(reason, hint)
@@ -34,22 +37,22 @@ class OutputError(UserError):
 
 
 def never(_path: Path) -> bool:
-    """A file that is there stays."""
+    """An existing file stays."""
     return False
 
 
 def unforced(_path: Path) -> bool:
-    """A file that is there stays, as --force was not given."""
+    """An existing file stays, because --force was not given."""
     return False
 
 
 def always(_path: Path) -> bool:
-    """A file that is there is replaced: by --force, or because it was read first and is written back."""
+    """An existing file is replaced: by --force, or because it was read first and is written back."""
     return True
 
 
 def same_report(schema: str) -> Replaces:
-    """An earlier report of the same schema is replaced, and nothing else."""
+    """Only an earlier report of the same schema is replaced."""
     start = re.compile(rb'\s*\{\s*"schema":\s*"' + re.escape(schema.encode()) + rb'"')
 
     def is_report(path: Path) -> bool:
@@ -60,7 +63,7 @@ def same_report(schema: str) -> Replaces:
 
 
 def check_output(target: str | Path, replaces: Replaces = never, *, is_binary: bool = False) -> None:
-    """Raise OutputError if `target` cannot be written: before the work, not after it."""
+    """Raise OutputError if `target` cannot be written. Call it before the work, not after it."""
     with _translated(target):
         _place(target, replaces, is_binary=is_binary)
 
@@ -69,9 +72,9 @@ def check_output(target: str | Path, replaces: Replaces = never, *, is_binary: b
 def open_output(
     target: str | Path, replaces: Replaces = never, *, mode: int = 0o644, is_binary: bool = False
 ) -> Iterator[BinaryIO]:
-    """A file to write to; `mode` is that of a new one, narrowed by the umask. Raises OutputError.
+    """A file to write to. `mode` is the mode of a new file, narrowed by the umask. Raises OutputError.
 
-    If the block fails, a regular file is as it was. `is_binary` content is not written to a terminal.
+    If the block fails, a regular file stays as it was. With `is_binary`, nothing is written to a terminal.
     """
     with _translated(target):
         place = _place(target, replaces, is_binary=is_binary)
@@ -87,7 +90,7 @@ def open_output(
 
 
 def is_stdout(target: str | Path) -> bool:
-    """Whether what is written there goes where standard output goes, so that nothing else may be printed on it."""
+    """Whether `target` is the same file as standard output, so that nothing else may be printed there."""
     try:
         found = _descriptor(target)
         return os.path.samestat(Path(target).stat() if found is None else os.fstat(found), os.fstat(1))
@@ -96,11 +99,11 @@ def is_stdout(target: str | Path) -> bool:
 
 
 def _place(target: str | Path, replaces: Replaces, *, is_binary: bool) -> int | Path:
-    """An own descriptor, a pipe or device by the name that it was given, or where a regular file is or will be."""
+    """A descriptor of this process, the path of a pipe or device, or the resolved path of a regular file."""
     found = _descriptor(target)
     if found is not None:
-        os.fstat(found)  # whether it is open
-        if found == 1 and sys.__stdout__ is None:  # it was not when this process began
+        os.fstat(found)  # raises OSError if it is not open
+        if found == 1 and sys.__stdout__ is None:  # standard output was closed when this process began
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         if is_binary and os.isatty(found):
             raise _terminal(target)
@@ -126,7 +129,7 @@ def _place(target: str | Path, replaces: Replaces, *, is_binary: bool) -> int | 
 
 
 def _descriptor(target: str | Path) -> int | None:
-    """The descriptor of this process that a path stands for, as "-", /dev/stdout and /dev/fd/3 do."""
+    """The descriptor of this process that a path names, as "-", /dev/stdout and /dev/fd/3 do. None for other paths."""
     if str(target) == STDOUT:
         return 1
     path = Path(target).absolute()
@@ -153,7 +156,7 @@ def _stream(descriptor: int) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _device(path: Path, *, is_binary: bool) -> Iterator[BinaryIO]:
-    """A pipe or a device, which is neither made nor cut. Opening a pipe waits for its reader."""
+    """A pipe or a device; it is neither created nor truncated. Opening a pipe waits for its reader."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY), "wb") as file:
         if is_binary and file.isatty():
             raise _terminal(path)

@@ -1,7 +1,7 @@
-"""Files that people name, and text as editors and other programs write it, with marks and line ends of any system.
+"""Files that people name, and their text, with the byte order marks and line ends of any system.
 
-What a file means is left to others: TOML to `tomlfile`, prompts to `corpus`. The standard library alone is needed, so
-that `home` can read its small files in the same way.
+Other modules read the content: `tomlfile` reads TOML, `corpus` reads prompts. This module needs the standard library
+alone, so that `home` can read its small files in the same way.
 """
 
 import os
@@ -10,7 +10,8 @@ from pathlib import Path
 from p2pverify.node.user_error import UserError
 
 _MARK = "\ufeff"
-#: Byte order marks of encodings that are not read here. UTF-32's stand first, for UTF-16's are their beginnings.
+#: Byte order marks of encodings that are not supported. UTF-32 comes first, because its marks begin with those of
+#: UTF-16.
 _OTHER_MARKS = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
     (b"\x00\x00\xfe\xff", "UTF-32"),
@@ -20,7 +21,7 @@ _OTHER_MARKS = (
 
 
 class FileError(UserError):
-    """A file that people write is not as it should be: `reason` names the place, `hint` says what to do."""
+    """A file that people write is not valid: `reason` names the place, `hint` says what to do."""
 
     def __init__(self, path: Path, reason: str, hint: str) -> None:
         super().__init__(f"{path}: {reason}", hint)
@@ -34,11 +35,11 @@ class FileMissingError(FileError):
 
 
 class TextError(ValueError):
-    """Bytes that are no UTF-8 text: the text says what they are."""
+    """Bytes that are not UTF-8 text; the message says what they are."""
 
 
 def read_bytes(path: Path, *, size_max: int, missing: str, private: bool = False) -> bytes:
-    """A file of at most `size_max` bytes, and if it is `private` of its owner alone. Raises FileError."""
+    """A file of at most `size_max` bytes. With `private`, only its owner may have access to it. Raises FileError."""
     try:
         with path.open("rb") as file:
             if private and os.fstat(file.fileno()).st_mode & 0o077:
@@ -48,7 +49,7 @@ def read_bytes(path: Path, *, size_max: int, missing: str, private: bool = False
         raise FileMissingError(path, "there is no such file", missing) from None
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror})", "check its path and permissions") from None
-    except ValueError:  # a NUL in the name
+    except ValueError:  # a NUL character in the name
         raise FileMissingError(path, "is not the name of a file", missing) from None
     if len(data) > size_max:
         raise FileError(path, f"is longer than {size_max} bytes", "check that it is the right file")
@@ -56,7 +57,7 @@ def read_bytes(path: Path, *, size_max: int, missing: str, private: bool = False
 
 
 def user_path(named: str | Path) -> Path:
-    """A path in which `~` stands for the user's directory, and `~name` for another's if there is such a user."""
+    """A path with `~` replaced by the user's home directory, and `~name` by that of another user, if there is one."""
     try:
         return Path(named).expanduser()
     except RuntimeError:
@@ -64,7 +65,7 @@ def user_path(named: str | Path) -> Path:
 
 
 def text_of(path: Path, data: bytes) -> str:
-    """The text in a file's bytes. Raises FileError."""
+    """The text in the bytes of a file. Raises FileError."""
     try:
         return decode_text(data)
     except TextError as error:
@@ -85,9 +86,9 @@ def decode_text(data: bytes) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    """Lines without their ends, which are LF, CR LF or CR; every other character belongs to its line.
+    """Lines without their ends. A line ends with LF, CR LF or CR; every other character belongs to the line.
 
-    A byte order mark before a line comes from files that were put together, and is dropped.
+    A byte order mark at the start of a line comes from concatenated files; it is dropped.
     """
     unified = text.replace("\r\n", "\n").replace("\r", "\n")
     return [line.removeprefix(_MARK) for line in unified.removesuffix("\n").split("\n")]

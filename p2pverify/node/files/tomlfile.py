@@ -1,6 +1,6 @@
-"""TOML files that people write: limits, and errors that name the file, the place and what to do.
+"""TOML files that people write: size limits, and errors that name the file, the place and what to do.
 
-The models that say which keys there are stand in `config` and `networkfile`.
+The pydantic models in `config`, `manifesttable` and `networktable` define the keys.
 """
 
 import difflib
@@ -18,12 +18,12 @@ _FAULTS_SHOWN_MAX = 5
 
 
 def read_model(path: Path, model: type[_Model], *, size_max: int, missing: str) -> _Model:
-    """Read a TOML file into a model. `missing` is the hint for a file that is not there. Raises FileError."""
+    """Read a TOML file into a model. `missing` is the hint if the file does not exist. Raises FileError."""
     return parse_model(path, read_bytes(path, size_max=size_max, missing=missing), model)
 
 
 def parse_model(path: Path, data: bytes, model: type[_Model]) -> _Model:
-    """Read a TOML file's bytes into a model. Raises FileError."""
+    """Read the bytes of a TOML file into a model. Raises FileError."""
     value = parse_toml(path, data)
     try:
         return model.model_validate(value)
@@ -32,20 +32,20 @@ def parse_model(path: Path, data: bytes, model: type[_Model]) -> _Model:
 
 
 def parse_toml(path: Path, data: bytes) -> Mapping[str, Any]:
-    """The table in a TOML file's bytes. Raises FileError."""
+    """The table in the bytes of a TOML file. Raises FileError."""
     text = text_of(path, data)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FileError(path, f"is not TOML: {error}", "correct that line") from None
-    except ValueError:  # tomllib lets through what Python says of a number of thousands of digits
+    except ValueError:  # tomllib does not translate Python's error for a number of thousands of digits
         raise FileError(path, "holds a number that is too long", "correct that number") from None
     except RecursionError:
         raise FileError(path, "is nested too deeply", "check that it is the right file") from None
 
 
 def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> FileError:
-    """The FileError that says which keys are wrong."""
+    """The FileError that lists the wrong keys."""
     unknown = [str(fault["loc"][-1]) for fault in error.errors() if fault["type"] == "extra_forbidden"]
     guess = difflib.get_close_matches(unknown[0], sorted(_keys(model)), 1) if unknown else []
     hint = f"did you mean '{guess[0]}'?" if guess else "correct or remove what is named here"

@@ -1,1 +1,1 @@
-"""What a node tells about itself and about the network, as values for the API, the tables and the log."""
+"""Reports of a node about itself and the network, as values for the API, the tables and the log."""

@@ -1,4 +1,4 @@
-"""The newest audits and the disputes, told for people. What they count for is decided in the fold, not here."""
+"""The newest audits and the disputes, as reports for people. Their effects are decided in the fold, not here."""
 
 import re
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ from p2pverify.node.ports import UnknownAudit
 from p2pverify.node.reports.disputes import short_dispute
 
 AUDITS_KEPT = 2048
-TAIL_RECORDS_MAX = 512  # of an author's log, looked at when it is first seen
+TAIL_RECORDS_MAX = 512  # of an author's log, read when the author is first seen
 CLOSED_KEPT = 4096
-DISPUTES_KEPT = 256  # whole, with their votes, after the fold has dropped them
-#: How peer ids of Ed25519 keys begin, and how many characters after that a short name has.
+DISPUTES_KEPT = 256  # complete, with their votes, after the fold has dropped them
+#: The common prefix of peer ids of Ed25519 keys, and the length of a short name after it, in characters.
 _ID_START, _SHORT_CHARS = "12D3KooW", 8
 _NAME = re.compile(r"e(\d{1,13})-(\d{1,3})-([1-9A-HJ-NP-Za-km-z]{1,64})", re.ASCII)
 _LISTED = 5
 
 
 def audit_name(key: DisputeKey) -> str:
-    """A short name of an audit: epoch, slot, and how its challenger's peer id goes on after what all have."""
+    """A short name of an audit: epoch, slot, and 8 characters of its challenger's peer id after the common prefix."""
     return f"e{key.epoch}-{key.slot}-{peer_id(key.challenger)[len(_ID_START) :][:_SHORT_CHARS]}"
 
 
@@ -46,7 +46,7 @@ class AuditLog:
         self._disputes: BoundedDict[DisputeKey, Dispute] = BoundedDict(DISPUTES_KEPT)
 
     def note_final(self) -> None:
-        """Remember how the disputes of the newest final state stand; a later state may have dropped them."""
+        """Remember the state of each dispute in the newest final state, because a later state may have dropped it."""
         for key, dispute in self._context.fold.latest.disputes.items():
             self._outcomes[key] = "undecided" if dispute.decision is None else "decided"
             self._disputes[key] = dispute
@@ -65,7 +65,7 @@ class AuditLog:
         return [{"id": audit_name(key), **short_dispute(network, state.disputes[key])} for key in keys]
 
     def find(self, name: str) -> Audit:
-        """The audit of a name. The challenger's peer id may be shorter, or whole. Raises UnknownAudit."""
+        """The audit with this name, in which the challenger's peer id may be shortened. Raises UnknownAudit."""
         found = _NAME.fullmatch(name)
         if found is None:
             raise UnknownAudit("an audit is named like e12-3-SP57aGZQ: epoch, slot, challenger; 'audits' lists them")
@@ -85,15 +85,15 @@ class AuditLog:
         return fitting[0]
 
     def duty(self, audit: Audit) -> Duty | None:
-        """The duty record that opens an audit, if it is here."""
+        """The duty record that opens an audit, if this node has it."""
         return self._duties.get((audit.challenger, audit.epoch), (None, 0))[0]
 
     def dispute(self, key: DisputeKey) -> Dispute | None:
-        """The dispute of an audit as the newest final state has it, or the last that had it."""
+        """A dispute, from the newest final state or from the last state that had it."""
         return self._context.fold.latest.disputes.get(key) or self._disputes.get(key)
 
     def told(self, audit: Audit) -> dict[str, object]:
-        """What is said of an audit in a list."""
+        """An audit's entry in a list."""
         return {
             "id": audit_name(audit.key),
             "challenger": peer_id(audit.challenger),
@@ -138,13 +138,13 @@ class AuditLog:
             return "waiting"
         if all(asked.receipt is None for asked in audit.asked):
             return "unanswered"
-        if audit.differ or audit.key in self._outcomes:  # a spot check has an outcome without a difference
+        if audit.differ or audit.key in self._outcomes:  # a spot check has an outcome even if all answers agree
             return self._outcomes.get(audit.key, "closed")
         opening = next((opening for opening in duty.openings if opening.slot == audit.slot), None)
         return "void" if opening is None else self._status_opened(audit, opening, state)
 
     def _status_opened(self, audit: Audit, opening: Opening, state: State) -> str:
-        """What the opening of an undisputed audit shows, by the rules of the fold."""
+        """The status of an undisputed audit, from its opening, by the rules of the fold."""
         context, network = self._context, self._context.network
         receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]
         if audit.is_across and not all(_is_judged(network.classes, receipt.class_index) for receipt in receipts):
@@ -163,7 +163,7 @@ def _is_judged(classes: Sequence[DeterminismClass], index: int) -> bool:
 
 
 def _class_when_asked(state: State, audit: Audit, receipts: Sequence[Receipt]) -> int:
-    """The challenger's class at the time of an audit; who has joined anew since then may be of another."""
+    """The challenger's class at the time of an audit. A challenger that has rejoined since may be in another class."""
     member = state.members.get(audit.challenger)
     if member is not None and member.joined_epoch <= audit.epoch:
         return member.class_index

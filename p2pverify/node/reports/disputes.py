@@ -1,4 +1,4 @@
-"""A dispute told for people: what was voted for, by whom, and who lost. What it counts for is decided in the fold."""
+"""A dispute as a report for people: the outputs, their voters, and the losers. Its effects are decided in the fold."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from p2pverify.core.state.state import Dispute, State
 
 
 def short_dispute(network: Network, dispute: Dispute) -> dict[str, object]:
-    """One line of a list."""
+    """A dispute's entry in a list."""
     decision = dispute.decision
     return {
         "challenger": peer_id(dispute.key.challenger),
@@ -41,7 +41,7 @@ def whole_dispute(network: Network, state: State, dispute: Dispute, own: bytes |
 
 
 def losers(network: Network, dispute: Dispute) -> list[bytes]:
-    """Whom a decision goes against, sorted: voters, asked peers, or the challenger; nobody before there is one."""
+    """The peers that a decision goes against, sorted: voters, asked peers or the challenger. Empty if undecided."""
     return [] if dispute.decision is None else sorted(set(_losers(network, dispute, dispute.decision)))
 
 
@@ -56,7 +56,7 @@ def _losers(network: Network, dispute: Dispute, decision: bytes) -> Iterator[byt
 
 
 def verdicts_by(network: Network, dispute: Dispute, output: bytes) -> dict[bytes, Verdict]:
-    """What an output says of each asked peer that gave an answer."""
+    """The verdict of an output on each asked peer that answered."""
     audit = dispute.audit
     if output == UNDERIVABLE:
         return {}
@@ -88,7 +88,7 @@ def _output(network: Network, dispute: Dispute, output: bytes, own: bytes | None
 
 
 def _voters(dispute: Dispute) -> list[bytes]:
-    """The challenger first, then those who took part, then the rest of the electorate."""
+    """The challenger first, then the voters that took part, then the rest of the electorate."""
     took_part = dispute.votes.keys() | dispute.commits.keys()
     others = (dispute.electorate | took_part) - {dispute.key.challenger}
     return [dispute.key.challenger, *sorted(others & took_part), *sorted(others - took_part)]

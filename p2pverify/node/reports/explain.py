@@ -1,8 +1,9 @@
-"""Explaining an audit: what was asked and answered, and what this node's engine, or the referee, makes of it.
+"""Explains an audit: the question, the answers, and the judgement of this node's engine or of the referee.
 
-Only audits can be explained: their prompts follow from the draw, and were written by a model. It takes an engine's
-time, so it goes on in the background, when nothing else waits and for a limited time; who asks meanwhile sees what is
-known so far. What cannot be had is said, and is no error. Nothing here counts for anybody.
+Only audits can be explained, because a model wrote their prompts and the prompts follow from the draw. An explanation
+takes the engine's time. So it is made in the background, when no other job waits, and for a limited time. A reader sees
+meanwhile what is known so far. A missing part is named in the notes; it is no error. Explanations have no effect on any
+score or vote.
 """
 
 import logging
@@ -44,11 +45,11 @@ _T = TypeVar("_T")
 
 
 class _CannotSay(Exception):
-    """Something that an explanation would need cannot be had; the message says what."""
+    """A part of an explanation is not available; the message says which."""
 
 
 class Explainer:
-    """Explains audits of one node, one at a time, while `run` runs."""
+    """Explains the audits of one node, one at a time, while `run` is running."""
 
     def __init__(self, driver: Driver, network: ports.NetworkPort, log: AuditLog) -> None:
         self._driver = driver
@@ -60,7 +61,10 @@ class Explainer:
         self._send, self._receive = trio.open_memory_channel[Explanation](WAITING_MAX)
 
     async def explain(self, name: str, *, wait_s: float) -> dict[str, object]:
-        """What is known of an audit within `wait_s`; "complete" says whether that is all. Raises UnknownAudit."""
+        """What is known of an audit after at most `wait_s` seconds. Raises UnknownAudit.
+
+        The key "complete" says whether the explanation is finished.
+        """
         audit = self._log.find(name)
         found = self._take_up(audit)
         with trio.move_on_after(wait_s):
@@ -75,7 +79,7 @@ class Explainer:
         }
 
     async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
-        """Work on what is asked for until cancelled."""
+        """Work on requested explanations until cancelled."""
         task_status.started()
         async for explanation in self._receive:
             with trio.move_on_after(DEADLINE_S) as scope:
@@ -83,7 +87,7 @@ class Explainer:
                     await self._work(explanation)
                 except _CannotSay as reason:
                     explanation.notes.append(str(reason))
-                except Exception as error:  # it is asked for by people, and must not end the node
+                except Exception as error:  # an explanation is for people only, and must not end the node
                     log.exception("an audit could not be explained")
                     explanation.notes.append(f"the node failed to explain it: {type(error).__name__}; see its log")
             if scope.cancelled_caught:
@@ -91,7 +95,7 @@ class Explainer:
             explanation.done.set()
 
     def _take_up(self, audit: Audit) -> Explanation:
-        """The explanation of an audit; one with gaps is made anew once a later cut is final."""
+        """The explanation of an audit. One with gaps is begun again once a later cut is final."""
         found = self._known.get(audit.key)
         latest = self._context.fold.latest.id
         if found is not None and not (found.done.is_set() and found.notes and found.at != latest):
@@ -128,7 +132,7 @@ class Explainer:
             explanation.own_output = verdict_digest(question.id, measures)
 
     async def _derive(self, explanation: Explanation) -> Question:
-        """The question that the slot derives to. Raises _CannotSay."""
+        """The question that follows from the slot. Raises _CannotSay."""
         audit, context = explanation.audit, self._context
         self._check_class(explanation)
         duty = self._log.duty(audit)
@@ -153,7 +157,7 @@ class Explainer:
         return question
 
     def _check_class(self, explanation: Explanation) -> None:
-        """Whether this node's engines can write the slot's prompt. Raises _CannotSay."""
+        """Choose the engine of this node that can write the slot's prompt. Raises _CannotSay if none can."""
         audit, context = explanation.audit, self._context
         classes = context.network.classes
         index = explanation.class_index(context.fold.latest)
@@ -170,7 +174,7 @@ class Explainer:
             )
 
     async def _answer(self, explanation: Explanation, question: Question) -> None:
-        """Within a class: what this node's own engine answers."""
+        """Within a class: the answer of this node's own engine."""
 
         def answer(engine: ports.Engine) -> Output:
             made = engine.answer(
@@ -185,7 +189,7 @@ class Explainer:
         explanation.own_output = own.digest(question.id)
 
     async def _look_at(self, explanation: Explanation, question: Question, which: int, asked: AskedPeer) -> None:
-        """One asked peer's answer. What it lacks is noted with it."""
+        """One asked peer's answer. Missing parts are noted with it."""
         finding = explanation.answers[asked.responder] = AnswerFinding()
         explanation.judge_digest(asked, finding)
         try:
@@ -194,7 +198,7 @@ class Explainer:
             judge = AnswerToJudge(question, output, explanation.own)
             try:
                 await self._use(partial(judge_answer, judge, finding), explanation.role)
-            finally:  # what no engine can score has a measure all the same
+            finally:  # an answer that no engine can score has a measure too
                 explanation.judge_measure(self._context.network, asked, finding)
             for milli in explanation.worth_supposing(finding):
                 await self._use(partial(suppose, judge, finding, milli), explanation.role)
@@ -206,7 +210,7 @@ class Explainer:
     # ------------------------------------------------------------ answers
 
     async def _find(self, explanation: Explanation, which: int, asked: AskedPeer) -> Output:
-        """The answer for which a receipt was given. Raises _CannotSay."""
+        """The answer that a receipt was given for. Raises _CannotSay."""
         audit, machine = explanation.audit, self._machine
         known: list[Output | None] = [explanation.own]
         if audit.challenger == machine.key:
@@ -236,7 +240,7 @@ class Explainer:
         return found
 
     async def _use(self, do: Callable[[ports.Engine], _T], role: str) -> _T:
-        """Raises _CannotSay."""
+        """Call `do` with an engine. Raises _CannotSay if that fails."""
         try:
             return await self._driver.use_engine(do, role=role)
         except EngineBusy:

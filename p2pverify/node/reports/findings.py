@@ -1,6 +1,6 @@
-"""What an explanation of an audit has found so far, and how an engine judges one claimed answer.
+"""The findings of an audit's explanation so far, and an engine's judgement of one claimed answer.
 
-Where answers and engines come from is left to `explain`.
+The module `explain` finds the answers and the engines.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from p2pverify.core.roles.evidence import Output
 from p2pverify.core.state.state import State
 from p2pverify.node.ports import Engine, TokenScores
 
-#: What parts near ties from other causes where a class has no thresholds: those of the packaged model, rounded up.
+#: Thresholds between near ties and other causes, for a class that has none: those of the packaged model, rounded up.
 USUAL = Across(200_000, 500, 300_000, 1_000, 1_100_000, 10_000)
 
 
 @dataclass(slots=True)
 class Texts:
-    """A claimed answer and the expected one: what both begin with, and how each goes on."""
+    """A claimed answer and the expected one as text: their common beginning, and the rest of each."""
 
     common: str
     claimed: str
@@ -37,8 +37,11 @@ class Texts:
 
 @dataclass(slots=True)
 class AnswerFinding:
-    """What is known of one asked peer's answer. `expected` are the tokens that the judge would have picked: its own
-    answer within a class, and across classes its pick after the claimed tokens before."""
+    """The findings on one asked peer's answer.
+
+    `expected` are the tokens that the judge would have picked. Within a class, they are its own answer. Across classes,
+    each one is its pick after the claimed tokens before it.
+    """
 
     output: Output | None = None
     missing: str | None = None
@@ -53,7 +56,7 @@ class AnswerFinding:
 
 @dataclass(frozen=True, slots=True)
 class AnswerToJudge:
-    """An answer to be judged; `own` is the judge's own where it has given one."""
+    """An answer to be judged; `own` is the judge's own answer, or None if it has given none."""
 
     question: Question
     output: Output
@@ -62,7 +65,7 @@ class AnswerToJudge:
 
 @dataclass(slots=True)
 class Explanation:
-    """Grows while it is worked on. `at` is the final cut from which it was begun."""
+    """An explanation, which grows while it is worked on. `at` is the id of the final state at its start."""
 
     audit: Audit
     at: bytes
@@ -77,7 +80,7 @@ class Explanation:
     done: trio.Event = field(default_factory=trio.Event)
 
     def class_index(self, state: State) -> int | None:
-        """The class within which was asked, or the challenger's."""
+        """The index of the class within which the question was asked, or of the challenger's class."""
         receipts = [asked.receipt for asked in self.audit.asked if asked.receipt is not None]
         if receipts and not self.audit.is_across:
             return receipts[0].class_index
@@ -85,19 +88,19 @@ class Explanation:
         return None if member is None else member.class_index
 
     def judge_digest(self, asked: AskedPeer, finding: AnswerFinding) -> None:
-        """Within a class a receipt alone shows whether the answer is this node's own."""
+        """Within a class, a receipt alone shows whether the answer equals this node's own."""
         if self.own_output is not None and asked.receipt is not None:
             equal = self.audit.matches(asked.receipt, self.own_output)
             finding.verdict = Verdict.MATCH if equal else Verdict.MISMATCH
 
     def judge_measure(self, network: Network, asked: AskedPeer, finding: AnswerFinding) -> None:
-        """Across classes the measure decides, by the thresholds of the class that the answer is from."""
+        """Across classes, the measure decides, by the thresholds of the class of the answer."""
         bounds = bounds_of(network, asked)
         if self.audit.is_across and finding.measure is not None and bounds is not None:
             finding.verdict = verdict(finding.measure, bounds)
 
     def worth_supposing(self, finding: AnswerFinding) -> list[int]:
-        """Temperatures under which a mismatch is worth another look."""
+        """Temperatures, in thousandths, at which a mismatch is worth scoring again."""
         if finding.verdict is not Verdict.MISMATCH or finding.claim is None or not any(finding.claim.deficits):
             return []
         return [milli for milli in TEMPERATURES if milli != finding.claim.temperature_milli]
@@ -107,7 +110,7 @@ class Explanation:
             finding.cause = find_cause(finding.claim, bounds_of(network, asked) or USUAL)
 
     def to_document(self, network: Network) -> dict[str, object]:
-        """JSON values; margins in nats are left to readers: here they are micronats."""
+        """The explanation as JSON values. Margins are in micronats; readers convert them to nats."""
         question = self.question
         return {
             "complete": self.done.is_set(),
@@ -129,7 +132,7 @@ class Explanation:
 
 
 def bounds_of(network: Network, asked: AskedPeer) -> Across | None:
-    """The thresholds of the class that an answer is from."""
+    """The thresholds of the class that an answer comes from."""
     index = -1 if asked.receipt is None else asked.receipt.class_index
     return network.classes[index].across if 0 <= index < len(network.classes) else None
 
@@ -138,7 +141,7 @@ def bounds_of(network: Network, asked: AskedPeer) -> Across | None:
 
 
 def judge_answer(judged: AnswerToJudge, finding: AnswerFinding, engine: Engine) -> None:
-    """Score a claimed answer, and read it. Raises ValueError as an engine does; the measure is there even then."""
+    """Score a claimed answer and decode it. Raises ValueError as an engine does, but still sets the measure."""
     question, output = judged.question, judged.output
     tokens = output.tokens
     vocabulary = engine.info.vocab_tokens
@@ -165,7 +168,7 @@ def judge_answer(judged: AnswerToJudge, finding: AnswerFinding, engine: Engine) 
 
 
 def suppose(judged: AnswerToJudge, finding: AnswerFinding, temperature_milli: int, engine: Engine) -> None:
-    """Score the answer as if it had been asked for at another temperature."""
+    """Score the answer as if its question had asked for another temperature, in thousandths."""
     assert finding.claim is not None
     deficits = _score(judged, engine, temperature_milli).deficits
     made = Supposition(Cause.TEMPERATURE, temperature_milli, deficits)
@@ -196,7 +199,7 @@ def _read(engine: Engine, claimed: Sequence[int], expected: Sequence[int]) -> Te
 
 
 def first_difference(claimed: Sequence[int], expected: Sequence[int]) -> int | None:
-    """The first place where two answers differ, be it that one of them ends there; None if they are equal."""
+    """The first position where two answers differ, or where the shorter one ends. None if they are equal."""
     if tuple(claimed) == tuple(expected):
         return None
     pairs = zip(claimed, expected, strict=False)
@@ -247,7 +250,7 @@ def _output(found: AnswerFinding) -> dict[str, object]:
 
 
 def _difference(found: AnswerFinding, output: Output, place: int, texts: Texts) -> dict[str, object]:
-    """The first place where claimed and expected answer differ; a token is None where an answer is over."""
+    """The first position where claimed and expected answer differ. A token is None after the end of its answer."""
     scored = found.scored
     claimed = output.tokens[place] if place < len(output.tokens) else None
     expected = found.expected[place] if place < len(found.expected) else None
@@ -275,5 +278,5 @@ def _measure(found: Measure, bounds: Across | None) -> dict[str, object]:
 
 
 def alone(bounds: Across, count: int) -> int:
-    """The margin in micronats with which one token alone makes a mismatch, leaving the cap aside."""
+    """The margin in micronats at which one token alone makes a mismatch; the cap is ignored."""
     return isqrt(2 * bounds.mismatch_total(count) * MICRO)  # the greatest margin counts half

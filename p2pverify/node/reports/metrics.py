@@ -1,7 +1,8 @@
-"""What a node measures, as metric families by Prometheus' conventions.
+"""A node's measurements as metric families, by Prometheus' conventions.
 
-Seconds and bytes; `_total` ends what only grows; a family holds one kind of thing. What matters for an alert has a
-family of its own. All that the parts of the node count beside is in `p2pverify_events_total`, by part and event.
+Units are seconds and bytes. A name that ends in `_total` only grows. A family holds one kind of thing. Values that
+matter for alerts have families of their own. All other counts of the node's parts are in `p2pverify_events_total`, by
+part and event.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,8 +24,8 @@ from p2pverify.node.timing import Times
 PREFIX = "p2pverify_"
 SERIES_MAX = 2000
 LABEL_CHARS_MAX = 100
-#: Figures of the node's parts that are no events, with the family that tells each. None: another family tells it, or
-#: it is a limit. `tests/node/reports/test_metrics.py` finds those of which nobody has said what they are.
+#: Figures of the node's parts that are not events, and the family that shows each. None: another family shows it, or it
+#: is a limit. `tests/node/reports/test_metrics.py` finds figures that are missing here.
 LEVELS: Mapping[str, str | None] = {
     "records": "records",
     "authors": "authors",
@@ -81,7 +82,7 @@ _TEXTS = {
 
 
 def families(node: Node, figures: Mapping[str, int]) -> Iterator[Metric]:
-    """All of one node; `figures` are those of its parts, by flat name: the part, a space, and what it is."""
+    """All families of one node. `figures` are its parts' figures; a name is the part, a space, and the figure."""
     yield from _readiness(node)
     yield from _cuts(node)
     scores = view.scores(node.machine.network, node.latest)
@@ -101,7 +102,7 @@ def families(node: Node, figures: Mapping[str, int]) -> Iterator[Metric]:
 
 
 def is_event(name: str) -> bool:
-    """Whether a figure of a part only ever grows, and has no family of its own."""
+    """Whether a figure of a part only grows and has no family of its own."""
     return name not in LEVELS and not name.startswith(ROUTER_SIZES)
 
 
@@ -127,7 +128,7 @@ def _cuts(node: Node) -> Iterator[Metric]:
 
 
 def _own(own: view.Score | None) -> Iterator[Metric]:
-    """The row of this peer in the newest final view; without one, a newcomer's."""
+    """This peer's row in the newest final view, or a newcomer's row if it has none."""
     standing = own.standing if own else None
     family = GaugeMetricFamily(f"{PREFIX}own_standing", "1 for the own standing, 0 for others.", labels=("standing",))
     for each in Standing:
@@ -201,7 +202,7 @@ def _levels(figures: Mapping[str, int]) -> Iterator[Metric]:
 
 
 def _router(figures: Mapping[str, int]) -> Iterator[Metric]:
-    """Sizes of the gossip router's tables, those in bytes apart."""
+    """Sizes of the gossip router's tables; those in bytes have a family of their own."""
     entries = GaugeMetricFamily(f"{PREFIX}router_entries", "Entries in the tables of gossip.", labels=("table",))
     sizes = GaugeMetricFamily(f"{PREFIX}router_bytes", "Bytes in the buffers of gossip.", labels=("table",))
     for key, number in sorted(figures.items()):

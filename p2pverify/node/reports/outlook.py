@@ -1,4 +1,4 @@
-"""What a node waits for, told in epochs and seconds: JSON values of its status."""
+"""What a node waits for, in epochs and seconds: JSON values of its status."""
 
 from dataclasses import asdict
 
@@ -8,7 +8,7 @@ from p2pverify.node.reports.readiness import Node
 
 
 def report(node: Node) -> dict[str, object]:
-    """The next cut, the first score if there is none yet, and the way to weight if there is none."""
+    """The next cut, the first score if there is none yet, and the steps to weight if there is none."""
     machine, now_ms = node.machine, node.driver.now_ms()
     network, params, latest = machine.network, machine.network.params, node.latest
 

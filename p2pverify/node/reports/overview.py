@@ -1,4 +1,4 @@
-"""What a node tells about itself: JSON values with a schema name, made on demand. Nothing here decides anything."""
+"""A node's report about itself: JSON values with a schema name, made on demand. It decides nothing."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ RECENT_CUTS = 32
 
 
 class NodeReports(Reports):
-    """Reads one node. Rates are given as fractions rounded to 6 digits, digests and roots in hex."""
+    """Reads one node. Rates are fractions rounded to 6 digits; digests and roots are in hex."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class NodeReports(Reports):
     def scores(self, *, final: bool) -> dict[str, object]:
         machine = self._machine
         state = machine.fold.latest if final else machine.provisional(self._driver.now_ms())
-        is_final = final and state.index > 0  # before any cut there is the contract, which is no view
+        is_final = final and state.index > 0  # before the first cut there is only the contract, which is no view
         found = view.scores(machine.network, state)
         return {
             "schema": "p2pverify/scores/1",
@@ -125,7 +125,7 @@ class NodeReports(Reports):
         return await self._explainer.explain(name, wait_s=wait_s)
 
     async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
-        """Work on the explanations that are asked for, and watch whether cuts become final, until cancelled."""
+        """Make the requested explanations, and watch whether cuts become final, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(CutWatch(self._node).run)
             await self._explainer.run(task_status=task_status)
@@ -137,7 +137,7 @@ class NodeReports(Reports):
         return metrics.families(self._node, self.figures())
 
     def figures(self) -> dict[str, int]:
-        """What the parts of the node count and hold, flat: a part's name, a space, and the figure's."""
+        """Counts and sizes of the node's parts, by flat name: the part's name, a space, and the figure's."""
         machine = self._machine
         found = {**machine.statistics(), "epoch": self._node.epoch, "neighbours": len(self._network.neighbours())}
         parts: dict[str, Mapping[str, int]] = {
@@ -159,7 +159,7 @@ class NodeReports(Reports):
         return self._machine.context.silence.is_on
 
     def _score_of(self, peer: bytes) -> view.Score | None:
-        """In the newest final view; None for a peer that is no member there."""
+        """A peer's score in the newest final view; None for a peer that is not a member there."""
         latest = self._machine.fold.latest
         if self._scores[0] != latest.id:
             found = view.scores(self._machine.network, latest)
@@ -171,7 +171,7 @@ class NodeReports(Reports):
         return None if found is None else str(found.standing)
 
     def _recent_cuts(self, latest: State) -> list[dict[str, object]]:
-        """The newest final cuts on the path, oldest first; they follow from the ledger, also after a restart."""
+        """The newest final cuts on the path, oldest first. They follow from the ledger, so they survive a restart."""
         path = latest.path[-RECENT_CUTS:]
         first = latest.index - len(path) + 1
         known, self._cuts = self._cuts, {}
@@ -224,7 +224,7 @@ def _score(score: view.Score) -> dict[str, object]:
 
 
 def _reason(score: view.Score) -> str | None:
-    """Why a peer is suspect or convicted, or without the weight that it had; None where there is nothing to explain."""
+    """Why a peer is suspect, convicted or has lost its weight; None if there is nothing to explain."""
     if score.standing is Standing.CONVICTED:
         return score.conviction
     if score.fork_until is not None:
@@ -235,8 +235,10 @@ def _reason(score: view.Score) -> str | None:
 
 
 def _hardware(scores: Iterable[view.Score]) -> list[dict[str, object]]:
-    """What is known of the speed of each hardware that peers of a class claim: the least, median and greatest of those
-    whose speed challengers know."""
+    """Speeds by the hardware that peers of a class claim: least, median and greatest.
+
+    Only peers whose speed challengers know are counted.
+    """
     groups: dict[tuple[str, str], list[Speed]] = {}
     for score in scores:
         if score.speed is not None:
@@ -258,7 +260,7 @@ def _per_second(microseconds: int) -> float:
 
 
 def _speed(speed: Speed) -> dict[str, object]:
-    """Milliseconds to the first token, and tokens a second from there on, as challengers measured them."""
+    """Milliseconds to the first token, and tokens per second after it, as challengers measured them."""
     typical = speed.typical
     return {
         "claim": speed.claim,

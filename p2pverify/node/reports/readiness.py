@@ -1,4 +1,4 @@
-"""Why a node is not ready: one list of checks, which `/readyz`, `status` and the metrics share.
+"""Why a node is not ready: one list of checks, shared by `/readyz`, `status` and the metrics.
 
 A check looks at the node and returns a reason, as a sentence for its operator, or None.
 """
@@ -15,20 +15,20 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Journal
 from p2pverify.node.reports.signing import standstill
 
-FINAL_LAG_MAX = 3  # epochs, the age of the newest final cut from which a node is not ready
-PACE_EPOCHS = 3  # for which the engine's late jobs are held against it
+FINAL_LAG_MAX = 3  # epochs; if the newest final cut is older, the node is not ready
+PACE_EPOCHS = 3  # the number of newest epochs in which late jobs of the engine count
 
 
 class JobPace:
-    """How many of the engine's jobs were in time, and how many late or dropped, in the newest epochs."""
+    """Counts the engine's jobs in the newest epochs: in time, and late or dropped."""
 
     def __init__(self) -> None:
-        self._begins: deque[tuple[int, int, int]] = deque()  # epoch, and what there was when it was first looked at
+        self._begins: deque[tuple[int, int, int]] = deque()  # epoch, and jobs in time and late at the first look in it
         self.in_time = 0
         self.late = 0
 
     def look(self, epoch: int, figures: Mapping[str, int]) -> None:
-        """Take the engine's figures since its start; at least once an epoch."""
+        """Take the engine's figures since its start. Call this at least once an epoch."""
         late = figures["jobs late"] + figures["jobs dropped"]
         in_time = figures["jobs done"] - figures["jobs late"]
         if not self._begins or self._begins[-1][0] != epoch:
@@ -69,7 +69,7 @@ class Node:
 
     @property
     def cut_age_ms(self) -> int:
-        """Since the newest final cut was due; before there is one, since the first was. 0 before that."""
+        """Milliseconds since the newest final cut was due, or the first cut if none is final yet; at least 0."""
         due_ms = cut_due_ms(self.machine.network.params, self.latest.epoch)
         return max(0, self.driver.now_ms() - due_ms)
 
@@ -85,7 +85,7 @@ def _is_early(node: Node) -> str | None:
 
 
 def _stands_still(node: Node) -> str | None:
-    """Why nothing is signed, or soon will not be."""
+    """Why this peer signs nothing, or will soon sign nothing."""
     return "; ".join(standstill(node.machine, node.driver.now_ms()).values()) or None
 
 
@@ -108,7 +108,7 @@ def _is_convicted(node: Node) -> str | None:
 
 
 def _is_forked(node: Node) -> str | None:
-    """By the newest final cut, or already by records that are held here."""
+    """Whether the newest final cut, or records held here, show a fork of the own log."""
     own, machine = node.own, node.machine
     if own is not None and node.latest.epoch <= own.fork_until:
         return f"own log forked: without weight until epoch {own.fork_until}"
@@ -123,7 +123,7 @@ def _is_alone(node: Node) -> str | None:
 
 
 def _is_behind(node: Node) -> str | None:
-    """The engine's oldest job waits for longer than an epoch, or half of the jobs were late."""
+    """The engine's oldest job has waited for longer than an epoch, or at least half of the jobs were late."""
     figures = node.driver.engine_statistics()
     oldest_ms, waiting = figures["oldest waiting ms"], figures["jobs waiting"]
     if oldest_ms > node.machine.network.params.epoch_ms:
@@ -135,7 +135,7 @@ def _is_behind(node: Node) -> str | None:
 
 
 def has_no_final_cut(node: Node, since_ms: int = 0) -> str | None:
-    """`since_ms` is a Unix time before which nothing is held against it."""
+    """`since_ms` is a Unix time in ms; a gap before it does not count."""
     age_ms = min(node.cut_age_ms, node.driver.now_ms() - since_ms)
     if age_ms <= FINAL_LAG_MAX * node.machine.network.params.epoch_ms:
         return None
@@ -151,7 +151,7 @@ def _has_faults(node: Node) -> str | None:
     return "internal faults; see the log" if node.driver.statistics().get("internal faults") else None
 
 
-#: In the order in which the reasons are told.
+#: The checks, in the order of the reasons.
 CHECKS: tuple[Callable[[Node], str | None], ...] = (
     _is_early,
     _stands_still,

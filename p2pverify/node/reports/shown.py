@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable
 
-_PREFIX = "12D3KooW"  # begins the peer id of every Ed25519 key
+_PREFIX = "12D3KooW"  # the common prefix of the peer ids of Ed25519 keys
 _SHORT_CHARS = 8  # as in the names of audits
 
-#: What stands in the columns of tables, by their names: one name for one thing.
+#: The meaning of each column, by its name. All tables use one name for one thing.
 COLUMNS = {
     "PEER": "the peer, by characters 9 to 16 of its peer id, or by more where two would look alike; (you) is this node",
     "CHEAT": "how the peer was told to cheat",
@@ -53,7 +53,7 @@ COLUMNS = {
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
-    """A short name for each peer id: as many characters as tell them all apart, and at least 8."""
+    """A short name for each peer id: as many characters as needed to tell them apart, and at least 8."""
     tails = {one: one.removeprefix(_PREFIX) for one in ids}
     longest = max(map(len, tails.values()), default=0)
     chars = _SHORT_CHARS
@@ -63,7 +63,7 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
 
 
 def interval(low: float, high: float) -> str:
-    """An interval of shares of 1 in whole per cent: the low end rounded down, the high end up."""
+    """An interval of fractions as whole per cent: the low end rounded down, the high end rounded up."""
     return f"{round(low * 1e6) // 10_000}-{-(-round(high * 1e6) // 10_000)} %"
 
 

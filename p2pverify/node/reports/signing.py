@@ -2,13 +2,13 @@
 
 from p2pverify.core.machine import Machine
 
-#: The kinds of reasons. What the clock of others says is a warning: it stops nobody from signing.
+#: The kinds of reasons. CLOCK, about the clocks of other members, is only a warning: it does not stop the signing.
 SILENT, TWIN, AHEAD, LEFT, CLOCK = "silent", "twin", "ahead", "left", "clock"
 STOPPED = frozenset((SILENT, TWIN, AHEAD))
 
 
 def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
-    """Each reason under its kind."""
+    """The reasons why this peer signs nothing, each under its kind."""
     context = machine.context
     epoch = context.params.epoch_at(now_ms)
     silence = context.silence
@@ -39,7 +39,7 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
 
 
 def _leaving(machine: Machine) -> str:
-    """How far a leave is: signed, in a final cut, and without weight."""
+    """The progress of a leave: signed, in a final cut, and without weight."""
     latest = machine.fold.latest
     own = latest.members.get(machine.key)
     if own is not None and own.active:

@@ -1,4 +1,4 @@
-"""Watches from inside the node whether cuts become final and the engine keeps up. It logs what begins and what ends."""
+"""Watches whether cuts become final and the engine keeps up, and logs when a problem begins and ends."""
 
 import logging
 
@@ -12,12 +12,12 @@ log = logging.getLogger(__name__)
 
 
 class CutWatch:
-    """One per node. Whoever starts into an old ledger first has the time to catch up."""
+    """The watch of one node. A node that starts with an old ledger first gets time to catch up."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._since_ms = node.driver.now_ms()
-        self._stopped: int | None = None  # the epoch of the newest final cut when no further one came
+        self._stopped: int | None = None  # the epoch of the newest final cut when cuts stopped
         node.driver.on_final(self.look)
 
     async def run(self) -> None:
@@ -28,7 +28,7 @@ class CutWatch:
             await trio.sleep(min(LOOK_S_MAX, epoch_s / LOOKS_PER_EPOCH))
 
     def look(self) -> None:
-        """Compare with the last look, and log what has begun or ended since."""
+        """Compare with the last look, and log what has begun or ended since then."""
         node = self._node
         if node.epoch < 0:
             self._since_ms = node.driver.now_ms()
