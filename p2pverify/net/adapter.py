@@ -1,7 +1,7 @@
-"""The network adapter, whole: `Libp2pNetwork` fulfils the node's `NetworkPort` port and calls its `Inbox`.
+"""The network adapter as a whole: `Libp2pNetwork` implements the node's `NetworkPort` and calls its `Inbox`.
 
-Here the parts are put together and nothing more: `host` (connections), `peers` (whom to connect to),
-`gossip`, `requests` and `sync` (what travels). One Mesh is one identity in one network.
+This module only connects the parts: `border.host` (connections), `peers.exchange` (which peers to connect to), and
+`gossip`, `requests` and `sync` (the protocols). One Libp2pNetwork is one identity in one network.
 """
 
 import os
@@ -36,17 +36,21 @@ if TYPE_CHECKING:
     from p2pverify.net.discovery.mdns import Mdns
 
 CONFIRM_SECONDS_MAX = 10.0
-GOSSIP_BATCH_MS = 100  # between two frames to one peer while there is much to say, so that each carries many
+GOSSIP_BATCH_MS = 100  # between two frames to one peer under load, so that each frame carries many messages
 
 
 class Libp2pNetwork(NetworkPort):
     """One peer's place in the network.
 
-    `identity_seed` and `network_id` are 32 bytes; `listen` is like "/ip4/127.0.0.1/tcp/0", where port 0
-    chooses a free one; `bootstrap` are addresses with or without /p2p/PEER, DNS names allowed; `announce`
-    are the addresses to tell others instead of the one that we listen on; `mdns` says whether to find and be
-    found by peers of the local network, `loopback_counts` whether limits by address hold on loopback; `clock` gives
-    Unix ms. Raises DecodeError for addresses that are none.
+    - `identity_seed`, `network_id`: 32 bytes each.
+    - `listen`: like "/ip4/127.0.0.1/tcp/0"; port 0 chooses a free port.
+    - `bootstrap`: addresses with or without /p2p/PEER; DNS names are allowed.
+    - `announce`: addresses to tell other peers instead of the listening address.
+    - `mdns`: whether this peer looks for peers of the local network, and can be found by them.
+    - `clock`: gives Unix milliseconds.
+    - `loopback_counts`: whether the limits per address apply to loopback too.
+
+    Raises DecodeError for an invalid address.
     """
 
     def __init__(
@@ -119,7 +123,7 @@ class Libp2pNetwork(NetworkPort):
         self._host.handle(sync.PROTOCOL, self._sync.answer)
 
     async def run(self, *, task_status: "TaskStatus[list[str]]" = trio.TASK_STATUS_IGNORED) -> None:
-        """Take part until cancelled; started when listening, with our addresses. Or raises ListenError."""
+        """Take part until cancelled. Once it listens, it reports its addresses to `task_status`. Raises ListenError."""
         listener = self._host.listen()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._gossip.run)
@@ -135,14 +139,14 @@ class Libp2pNetwork(NetworkPort):
         self._gossip.publish_nowait(message)
 
     def exclude(self, exchange: frozenset[bytes]) -> None:
-        """Keep exactly these peers out of the gossip mesh; of too many, those with the lowest keys."""
+        """Keep exactly these peers out of the gossip mesh. If there are too many, only those with the lowest keys."""
         self._gossip.exclude(frozenset(sorted(exchange)[: self._excluded_max]))
 
     async def ask(self, peer: bytes, request: bytes) -> Reply:
-        """One inference request (at most 64 KiB) and its response, dialling the peer if need be.
+        """Send one inference request (at most 64 KiB) and return its response; dials the peer if necessary.
 
-        Raises AskFailed: unreachable, reset, too-large, malformed, or what the other side says, which is
-        busy, timeout, failed, too-large or unconfirmed. The caller sets the deadline; cancelling is safe.
+        Raises AskError. Its reason is unreachable, reset, too-large or malformed, or comes from the other side: busy,
+        timeout, failed, too-large or unconfirmed. The caller sets the deadline; cancelling is safe.
         """
         return await self._ask(self._requests, peer, request)
 
@@ -151,7 +155,7 @@ class Libp2pNetwork(NetworkPort):
         return (await self._ask(self._evidence, peer, request)).data
 
     def neighbours(self) -> Sequence[Neighbour]:
-        """The connected peers that have shown to be of our network, by key."""
+        """The connected peers that have shown that they are of our network, by key."""
         mesh = self._gossip.mesh()
         return tuple(
             Neighbour(link.peer, self._address_of(link), link.outbound, link.peer in mesh)
@@ -159,11 +163,11 @@ class Libp2pNetwork(NetworkPort):
         )
 
     def addresses(self) -> Sequence[str]:
-        """Where others can dial us, with our peer id."""
+        """Addresses at which other peers can dial us, with our peer id."""
         return tuple(str(address.with_peer(self.peer)) for address in self._own_addresses())
 
     def statistics(self) -> dict[str, int]:
-        """All counters; those of the router begin with `router_`."""
+        """All counters; the names of the router's counters begin with `router_`."""
         router = {f"router_{name}": value for name, value in self._gossip.statistics().items()}
         return {**self._counters.statistics(), **router, "links": len(self._host.links())}
 
@@ -173,7 +177,7 @@ class Libp2pNetwork(NetworkPort):
             await self._changed.wait()
 
     async def wait_gossiping(self, peer: bytes) -> None:
-        """Wait until a connected peer has told us its topics, so that it gets what we publish."""
+        """Wait until a connected peer has told us its topics; from then on it gets what we publish."""
         while not self._is_connected(peer, gossiping=True):
             await self._changed.wait()
 
@@ -212,7 +216,7 @@ class Libp2pNetwork(NetworkPort):
         return "" if link.remote is None else f"{link.remote[0]}:{link.remote[1]}"
 
     async def _attend(self, link: Link) -> None:
-        """What goes on beside the streams of a link, for as long as it lives."""
+        """The work beside the streams of a link, for as long as the link lives."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._gossip.speak, link)
             if await self._peers.attend(link):
@@ -224,7 +228,7 @@ class Libp2pNetwork(NetworkPort):
         try:
             return await through.ask(link, request)
         except AskError as error:
-            # Of two simultaneous connections one is closed. What travelled on it is asked again on the other.
+            # Of two simultaneous connections, one is closed. A request on the closed one is sent again on the other.
             successor = self._host.link(peer)
             if error.reason != "reset" or successor is None or successor is link:
                 raise
@@ -246,6 +250,6 @@ async def _evidence(inbox: Inbox, request: bytes, _source: bytes) -> bytes:
 
 
 def _mdns(network_id: bytes, counters: Counters) -> "Mdns":
-    from p2pverify.net.discovery.mdns import Mdns  # noqa: PLC0415 - a heavy import that most peers do without
+    from p2pverify.net.discovery.mdns import Mdns  # noqa: PLC0415 - a heavy import that most peers do not need
 
     return Mdns(network_id, counters)

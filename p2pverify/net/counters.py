@@ -1,4 +1,4 @@
-"""What happened on the network, counted by name. `statistics()` of every part is a view of one such table."""
+"""Counters of network events, by name. The `statistics()` of every part is a view of one such table."""
 
 from collections import Counter
 

@@ -1,1 +1,1 @@
-"""Where libp2p begins: the host, links and streams, hardened and with limits on connections."""
+"""The border to libp2p: the host, links and streams, made safe, and with limits on connections."""

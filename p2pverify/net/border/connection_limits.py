@@ -1,7 +1,7 @@
-"""How many connections one address may have: half open, and coming in.
+"""Limits on the connections of one address: half-open and inbound ones.
 
-IPv4 addresses count one by one, IPv6 addresses by their /64, which is what one customer gets. Loopback is left out
-unless told otherwise: all peers of a testnet come from there. What a connection is good for is the host's business.
+An IPv4 address counts by itself. IPv6 addresses count by their /64, because that is what one customer gets. Loopback is
+not counted by default, because all peers of a testnet use it. The host decides what happens to a connection.
 """
 
 import ipaddress
@@ -15,7 +15,7 @@ INBOUND_PER_ADDRESS_MAX = 16
 
 
 def group_of(remote: tuple[str, int] | None, *, loopback_counts: bool = False) -> str:
-    """The address that a connection is counted under; "" if it is not counted."""
+    """The address under which a connection is counted; "" if it is not counted."""
     if remote is None:
         return ""
     try:
@@ -30,7 +30,7 @@ def group_of(remote: tuple[str, int] | None, *, loopback_counts: bool = False) -
 
 
 class HalfOpen:
-    """Connections whose handshake goes on. One too many, and the oldest of the busiest address is cancelled."""
+    """Connections during their handshake. If there are too many, the oldest one of the busiest address is cancelled."""
 
     def __init__(self) -> None:
         self._scopes: dict[int, tuple[str, trio.CancelScope]] = {}
@@ -40,7 +40,7 @@ class HalfOpen:
         return len(self._scopes)
 
     def enter(self, group: str, scope: trio.CancelScope) -> tuple[int, bool]:
-        """Let one in; returns its number, and whether another had to go."""
+        """Add a connection. Returns its number, and whether another one was cancelled for it."""
         counts = Counter(each for each, _ in self._scopes.values())
         evicted = False
         if group and counts[group] >= HALF_OPEN_PER_ADDRESS_MAX:

@@ -1,7 +1,7 @@
-"""Frames on a stream: a length and so many bytes.
+"""Frames on a stream: a length, then that many bytes.
 
-Our own protocols use a 4-byte big-endian length, gossip the varint of protobuf streams (libp2p specs,
-pubsub). Each reader names the size that it takes; a longer frame is refused before its body is read.
+Our own protocols use a 4-byte big-endian length. Gossip uses the varint of protobuf streams (libp2p specs, pubsub).
+Each reader passes the largest size that it accepts; a longer frame is refused before its body is read.
 """
 
 from p2pverify.core.errors import RemoteProtocolError
@@ -29,7 +29,7 @@ async def read_frame(stream: Stream, size_max: int) -> bytes:
 
 
 def encode_varint(number: int) -> bytes:
-    """Unsigned LEB128, as protobuf has it."""
+    """Unsigned LEB128, as protobuf defines it."""
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
@@ -44,7 +44,7 @@ def varint_frame(body: bytes) -> bytes:
 
 
 async def read_varint_frame(stream: Stream, size_max: int) -> bytes | None:
-    """Read one varint-prefixed frame; None at the orderly end of the stream, between two frames.
+    """Read one varint-prefixed frame. None if the stream has ended properly, between two frames.
 
     Raises FrameTooLargeError, RemoteProtocolError (overlong length), StreamBrokenError.
     """

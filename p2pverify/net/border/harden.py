@@ -1,15 +1,16 @@
-"""The border to libp2p: every name of it that we use, and what its version 0.8.1 needs to be used safely.
+"""The border to libp2p: every name of it that we use, and what makes its version 0.8.1 safe to use.
 
-We take its Noise handshake and session, its Yamux, its keys and its protobufs. Its swarm, host and pubsub
-are left aside: there an exception in a stream handler, or one malformed gossip frame, ends the process.
-What remains is changed by subclassing, and by nothing else:
+We take its Noise handshake and session, its Yamux, its keys and its protobufs. We do not use its swarm, host and
+pubsub: there, an exception in a stream handler or one malformed gossip frame ends the process. The rest is changed by
+subclassing only:
 
-- a write that was begun is finished even if its task is cancelled, as half a Noise message on the wire makes
-  the connection useless while it still looks connected; a write that fails, or that a peer stalls, ends the
-  connection (the library goes on with each frame that it has buffered, at 100 a second);
-- what a peer sends beyond its windows without our reading it ends the connection (the library only logs it);
-- a stream that is done with can be forgotten, with whatever was not read of it. The library keeps such streams for a
-  minute, which lets a peer that opens streams with one byte in each fill the memory.
+- A write that has begun is finished even if its task is cancelled. Half a Noise message on the wire would make the
+  connection useless while it still looks connected.
+- A write that fails, or that a peer stalls, ends the connection. (The library goes on with each frame that it has
+  buffered, at 100 a second.)
+- Unread bytes beyond a peer's windows end the connection. (The library only logs them.)
+- A finished stream can be forgotten, with its unread bytes. (The library keeps it for a minute, so a peer that opens
+  streams with one byte in each could fill the memory.)
 
 Streams and their errors are in `stream`, connections in `link`.
 """
@@ -64,16 +65,16 @@ __all__ = [
 
 WRITE_SECONDS_MAX = 10.0
 CLOSE_SECONDS_MAX = 0.5
-UNREAD_BYTES_MAX = 8 * 1024 * 1024  # of all streams of one connection; each well-behaved one holds 256 KiB
+UNREAD_BYTES_MAX = 8 * 1024 * 1024  # over all streams of one connection; a well-behaved stream holds at most 256 KiB
 
-# The library logs what strangers do at WARNING and ERROR, several lines each. We count and log it ourselves.
+# The library logs misbehaviour of peers at WARNING and ERROR, several lines each time. We count and log it ourselves.
 logging.getLogger("libp2p").setLevel(logging.CRITICAL)
 
 create_key_pair = create_new_key_pair
 
 
 class UnreadOverflowError(trio.TooSlowError):
-    """A peer filled our buffers. The base class is the one error that makes the library's read loop close."""
+    """A peer filled our buffers. The library's read loop closes only on the base class, TooSlowError."""
 
 
 class Muxer(Yamux):  # type: ignore[misc]  # the library is not followed by the type checker
@@ -99,12 +100,12 @@ class Muxer(Yamux):  # type: ignore[misc]  # the library is not followed by the 
                 raise MuxedStreamError("the peer does not read: the connection was closed")
 
     async def _give_up(self) -> None:
-        """A write failed. The read loop, which would work off what it has buffered first, ends at once."""
+        """Close after a failed write. The read loop ends at once; otherwise it would first process its buffer."""
         self.event_shutting_down.set()
         await self.secured_conn.close()
 
     def hurry(self) -> None:
-        """Give present and future writes little time: the connection is about to close."""
+        """Limit present and future writes to a short time, because the connection is about to close."""
         self.write_seconds_max = CLOSE_SECONDS_MAX
         if self._write_scope is not None:
             deadline = trio.current_time() + CLOSE_SECONDS_MAX
@@ -117,7 +118,7 @@ class Muxer(Yamux):  # type: ignore[misc]  # the library is not followed by the 
         return body
 
     async def forget(self, stream: YamuxStream) -> None:
-        """Drop a stream that is closed both ways, with whatever was not read of it."""
+        """Drop a stream that is closed both ways, with its unread bytes."""
         with trio.CancelScope(shield=True):
             async with self.streams_lock:
                 if self.streams.get(stream.stream_id) is stream:
@@ -125,10 +126,10 @@ class Muxer(Yamux):  # type: ignore[misc]  # the library is not followed by the 
                     self._finalize_stream_locked(stream, fully_closed=True)
 
     async def close_soon(self) -> None:
-        """Say goodbye and close, within CLOSE_SECONDS_MAX and whatever the state; for use in cleanup."""
+        """Close the connection properly, within twice CLOSE_SECONDS_MAX, in any state. For use in cleanup."""
         self.hurry()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 2 * CLOSE_SECONDS_MAX):
-            if self.event_shutting_down.is_set():  # where `close` would leave readers of streams waiting
+            if self.event_shutting_down.is_set():  # in this state `close` would leave readers of streams waiting
                 await self._cleanup_on_error()
             else:
                 await self.close()

@@ -1,7 +1,7 @@
-"""Our end of the network: listens, dials, and keeps at most one connection per peer.
+"""Our end of the network: it listens, dials, and keeps at most one connection per peer.
 
-The transport is TCP + Noise + Yamux from py-libp2p; accepting, limits and lifetimes are ours. Protocols are
-registered by name with `handle`; what to do with a new connection is the `attend` of `run`.
+The transport is TCP + Noise + Yamux from py-libp2p; accepting, limits and lifetimes are our own. Protocols are
+registered by name with `handle`. The `attend` argument of `run` is the work for each new connection.
 """
 
 import errno
@@ -23,7 +23,7 @@ from p2pverify.node.endpoints.address import Address, parse_address
 
 UPGRADE_SECONDS_MAX = 10.0
 DIAL_SECONDS_MAX = 15.0
-OUTBOUND_RESERVE = 8  # connections that we may dial beyond peers_max, so that strangers cannot fill every place
+OUTBOUND_RESERVE = 8  # connections that we may dial beyond peers_max, so that inbound ones cannot take every place
 _BACKLOG = 128
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _EXHAUSTED_PAUSE_S = 0.1
@@ -33,17 +33,17 @@ log = logging.getLogger(__name__)
 
 
 class ListenError(Exception):
-    """We cannot listen where we were told to; the text says what to do."""
+    """We cannot listen at the given address; the message says what to do."""
 
 
 class DialError(Exception):
-    """No connection came about; the reason is for people."""
+    """No connection could be made; the reason is for people."""
 
 
 class Host:
     """One identity (32-byte seed), one listening address, many links.
 
-    `met_twin` is told where another process has proven to hold this identity.
+    `met_twin` is called with an address when another process there has proven to hold this identity.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Host:
         return tuple(self._handlers)
 
     def handle(self, protocol: str, handler: StreamHandler) -> None:
-        """Serve a protocol; whatever the handler raises resets its stream only."""
+        """Serve a protocol; an exception of the handler resets only its own stream."""
         assert protocol not in self._handlers
         self._handlers[protocol] = handler
 
@@ -91,7 +91,7 @@ class Host:
         return len(self._links) < self._peers_max
 
     def listen(self) -> trio.SocketListener:
-        """Bind the listening address, and know our own from now on. Raises ListenError."""
+        """Bind the listening address; from now on our own address is known. Raises ListenError."""
         listener = bind(self._listen)
         name = listener.socket.getsockname()
         self.address = Address(self._listen.kind, str(name[0]), int(name[1]), self.peer)
@@ -103,7 +103,7 @@ class Host:
         attend: Callable[[Link], Awaitable[None]],
         ended: Callable[[Link], None],
     ) -> None:
-        """Serve connections until cancelled. `attend` runs beside each link, `ended` is called after it."""
+        """Serve connections until cancelled. `attend` runs beside each link; `ended` is called after it."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_links, attend, ended)
             while True:
@@ -118,7 +118,7 @@ class Host:
                 nursery.start_soon(self._accept, stream)
 
     async def dial(self, address: Address) -> Link:
-        """The link to the peer at an address; the existing one if there is one. Raises DialError."""
+        """The link to the peer at an address, or the existing link to that peer. Raises DialError."""
         if address.peer is None:
             return await self._dial(address)
         while address.peer in self._dialling:
@@ -158,7 +158,7 @@ class Host:
         return winner
 
     async def _accept(self, stream: trio.SocketStream) -> None:
-        """Upgrade an inbound connection. When too many are half open, the oldest makes room."""
+        """Upgrade an inbound connection. If too many are half open, the oldest one is cancelled."""
         scope = trio.move_on_after(UPGRADE_SECONDS_MAX)
         remote = remote_of(stream)
         number, has_evicted = self._half_open.enter(self._group(remote), scope)
@@ -178,7 +178,7 @@ class Host:
             self._counters.count("handshakes_timed_out")
 
     async def _introduce(self, stream: trio.SocketStream, *, outbound: bool, expected: bytes | None = None) -> Link:
-        """Upgrade a TCP connection and hand it over to the task that runs links; close it if that fails."""
+        """Upgrade a TCP connection and pass it to the task that runs links. Closes it if that fails."""
         try:
             keep_alive(stream)
             remote = remote_of(stream)
@@ -214,9 +214,10 @@ class Host:
                     nursery.start_soon(existing.check, identify_ping.PING)
 
     def _refuse(self, link: Link, existing: Link | None) -> str:
-        """Why a fresh link is not wanted. Of two links to one peer, both sides keep the same one.
+        """Why a fresh link is refused, "" if it is not. Of two links to one peer, both sides keep the same one.
 
-        The older stays, unless the two were dialled from different sides: then the one of the lesser key does.
+        They keep the older link. But if the two links were dialled from different sides, they keep the link that the
+        peer with the lesser key dialled.
         """
         if existing is None:
             if not link.outbound and not self.has_room:
@@ -255,7 +256,7 @@ class Host:
 def _source(listen: Address, target: Address) -> str | None:
     """The local address to dial from; None leaves it to the system.
 
-    Of several peers on one machine each shows the loopback address where it listens.
+    If several peers run on one machine, each dials from the loopback address on which it listens.
     """
     return listen.host if _is_loopback(listen) and _is_loopback(target) and listen.kind == target.kind else None
 
@@ -269,7 +270,7 @@ def bind(address: Address) -> trio.SocketListener:
     family = socket.AF_INET6 if address.kind == "ip6" else socket.AF_INET
     plain = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # SO_REUSEADDR gives a restarted node its port back at once; two listeners still exclude each other.
+        # With SO_REUSEADDR a restarted node gets its port back at once; two listeners still exclude each other.
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             plain.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -292,7 +293,7 @@ def _explain(error: OSError, address: Address) -> str:
 
 
 def keep_alive(stream: trio.SocketStream) -> None:
-    """Have the system notice peers that vanished without a word."""
+    """Let the system notice peers that vanished without closing the connection."""
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
     for name, value in zip(options, _KEEPALIVE_SECONDS, strict=True):

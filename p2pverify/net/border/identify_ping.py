@@ -1,7 +1,7 @@
-"""What any libp2p peer expects of another: identify and ping (libp2p specs, identify and ping).
+"""The protocols that any libp2p peer expects: identify and ping (libp2p specs, identify and ping).
 
-Other implementations learn from identify which protocols we speak, gossipsub above all. We ask nobody: what
-we need of a peer it says in our own protocols, under its proven key.
+Other implementations learn from identify which protocols we speak, above all gossipsub. We never ask for identify: a
+peer tells us what we need in our own protocols, under its proven key.
 """
 
 from typing import Protocol

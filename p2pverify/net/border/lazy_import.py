@@ -1,10 +1,9 @@
-"""Imports of the few libp2p modules we use, without the rest of the library.
+"""Imports of the few libp2p modules that we use, without the rest of the library.
 
-`import libp2p` runs the package's own `__init__`, which loads every transport, the DHT, ACME and two HTTP
-clients: two seconds of CPU and 35 MB that each process of a testnet would pay. Here those packages stand in
-`sys.modules` as deferred modules: their submodules can be imported, and the real `__init__` runs only when
-somebody asks for one of its names. So code that wants the whole library still gets it. What is imported is up
-to `harden`.
+`import libp2p` runs the package's own `__init__`, which loads every transport, the DHT, ACME and two HTTP clients. That
+costs each process of a testnet two seconds of CPU and 35 MB. Here these packages are put into `sys.modules` as deferred
+modules. Their submodules can be imported. The real `__init__` runs only at the first access to one of its names, so
+code that wants the whole library still gets it. The module `harden` decides what is imported.
 """
 
 import importlib.machinery
@@ -39,7 +38,7 @@ class _Deferred(ModuleType):
 
 
 class _QUICStreamStandIn:
-    """The library's type aliases name its QUIC stream, and the real one loads a QUIC and TLS stack."""
+    """The library's type aliases name its QUIC stream; the real class would load a QUIC and TLS stack."""
 
 
 def _drop_stand_ins() -> None:
@@ -49,7 +48,7 @@ def _drop_stand_ins() -> None:
 
 
 def defer_packages() -> bool:
-    """Put the deferred packages in place; False, and nothing done, if libp2p is loaded already."""
+    """Put the deferred packages in place. False, with nothing done, if libp2p is loaded already."""
     if "libp2p" in sys.modules:
         return False
     for name in DEFERRED_PACKAGES:

@@ -1,6 +1,6 @@
-"""One connection to one peer: its muxer, the streams that we open on it, and those that the peer opens.
+"""One connection to one peer: its muxer, the streams that we open, and the streams that the peer opens.
 
-A link lives in the nursery of its `run`. Whatever a stream handler raises ends that stream alone.
+A link lives in the nursery of its `run`. An exception of a stream handler ends only that stream.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Link:
-    """A live connection. `outbound` if we dialled it; `remote` is the other end's IP and port."""
+    """A live connection. `outbound` is True if we dialled it; `remote` is the other end's IP address and port."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Link:
         self.remote = remote
         self.confirmed = trio.Event()  # the peer has shown that it belongs to our network
         self.gossiping = trio.Event()  # our router knows the peer
-        self.subscribed = trio.Event()  # and has read its first RPC, which holds its subscriptions
+        self.subscribed = trio.Event()  # the router has also read the peer's first RPC, with its subscriptions
         self.ready = trio.Event()
         self.closed = trio.Event()
         self.close_reason = ""
@@ -70,7 +70,7 @@ class Link:
                     nursery.start_soon(attend, self)
                     await self._accept_streams(nursery)
                     nursery.cancel_scope.cancel()
-        except* Exception as group:  # noqa: BLE001  # the library's loops; one link must not end the others
+        except* Exception as group:  # noqa: BLE001  # raised in the library's loops; one link must not end the others
             self._counters.count("link_errors")
             log.warning("a connection failed: %r", group.exceptions[0])
         finally:
@@ -82,7 +82,7 @@ class Link:
                 self._counters.count("link_close_errors")
 
     async def open_stream(self, protocol: str) -> Stream:
-        """Open a stream for one protocol; use it in `async with`.
+        """Open a stream for one protocol; use it with `async with`.
 
         Raises StreamBrokenError, and NotSupportedError if the peer does not speak the protocol.
         """
@@ -114,14 +114,14 @@ class Link:
         return stream
 
     async def _hurry_at_the_end(self) -> None:
-        """When the link is cancelled, a peer that does not read must not hold up the others."""
+        """Shorten the writes of a cancelled link, because a peer that does not read must not hold up the others."""
         try:
             await trio.sleep_forever()
         finally:
             self._muxer.hurry()
 
     async def check(self, protocol: str) -> None:
-        """Close the link if the peer no longer agrees to a protocol that it must know."""
+        """Close the link if the peer no longer agrees to a protocol that every peer must know."""
         try:
             async with await self.open_stream(protocol):
                 return
@@ -155,7 +155,7 @@ class Link:
         except RemoteProtocolError as error:
             self._counters.count("streams_malformed")
             log.debug("a peer broke a protocol: %s", error.reason)
-        except Exception:  # the last resort of this stream: a bug of ours must not reach the others
+        except Exception:  # the last resort of this stream: a bug of ours must not reach other streams
             self._counters.count("handler_errors")
             log.exception("a stream handler failed")
         finally:

@@ -1,7 +1,7 @@
 """multistream-select 1.0: two peers agree on a protocol by name (libp2p specs, connections/README.md).
 
-Each message is a varint length and that many bytes, the last one a newline. Only what is needed to propose
-one protocol, and to accept one of a set; `ls` is answered with `na`.
+Each message is a varint length and that many bytes, of which the last is a newline. This module can only propose one
+protocol and accept one of a set; it answers `ls` with `na`.
 """
 
 from collections.abc import Collection
@@ -16,14 +16,14 @@ PROPOSALS_MAX = 16
 
 
 class Channel(Protocol):
-    """Bytes both ways, read in exact amounts, so that nothing behind the negotiation is swallowed."""
+    """Bytes in both directions, read in exact amounts, so that nothing after the negotiation is lost."""
 
     async def read_exact(self, size: int) -> bytes: ...
 
     async def write(self, data: bytes) -> None: ...
 
     def has_buffered(self) -> bool:
-        """True if the next read needs no waiting for the peer."""
+        """True if the next read need not wait for the peer."""
         ...
 
 
@@ -32,7 +32,7 @@ class NotSupportedError(RemoteProtocolError):
 
 
 def encode_message(text: str) -> bytes:
-    """One message of multistream-select; texts beyond 8191 bytes are not ours to send."""
+    """One message of multistream-select. The text must be shorter than 8192 bytes."""
     body = text.encode() + b"\n"
     size = len(body)
     prefix = bytes([size]) if size < 0x80 else bytes([size & 0x7F | 0x80, size >> 7])
@@ -40,7 +40,7 @@ def encode_message(text: str) -> bytes:
 
 
 async def read_message(channel: Channel) -> str:
-    """Read one message. Raises RemoteProtocolError, and what the channel raises at its end."""
+    """Read one message. Raises RemoteProtocolError, and the channel's error at its end."""
     size = (await channel.read_exact(1))[0]
     if size & 0x80:
         high = (await channel.read_exact(1))[0]
@@ -68,11 +68,12 @@ async def propose(channel: Channel, protocol: str) -> None:
 
 
 async def accept(channel: Channel, protocols: Collection[str]) -> str:
-    """Let the peer propose until we speak it. Raises RemoteProtocolError after PROPOSALS_MAX."""
+    """Let the peer propose protocols until we speak one. Raises RemoteProtocolError after PROPOSALS_MAX."""
     await _expect_multistream(channel)
     greeting = encode_message(MULTISTREAM)
     for _ in range(PROPOSALS_MAX):
-        # A peer that waits for our greeting before it proposes gets it now; others get one write for two.
+        # A peer that waits for our greeting before it proposes gets it now. For others, greeting and answer share one
+        # write.
         if greeting and not channel.has_buffered():
             await channel.write(greeting)
             greeting = b""

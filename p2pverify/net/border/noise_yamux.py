@@ -1,8 +1,8 @@
 """From a TCP connection to a multiplexed, authenticated one: Noise (libp2p specs, noise) and Yamux only.
 
-Plaintext is not offered, so it cannot be negotiated. Everything that a stranger can do wrong before its key
-is known ends here, as UpgradeError. The handshake, the keys and the nonces are the library's; the messages after
-it are framed here, as the library's own session takes several tasks' turns and system calls for each.
+Plaintext is not offered, so it cannot be negotiated. Every error of the other side before its key is known ends here,
+as UpgradeError. The handshake, the keys and the nonces are the library's. The messages after the handshake are framed
+here, because the library's own session needs several task switches and system calls for each.
 """
 
 from typing import Any
@@ -25,12 +25,12 @@ from p2pverify.node.endpoints.address import peer_from_id_bytes
 NOISE = "/noise"
 YAMUX = "/yamux/1.0.0"
 RECEIVE_BYTES = 64 * 1024
-LENGTH_BYTES = 2  # before each Noise message
-PLAIN_BYTES_MAX = 65535 - 16  # in one Noise message, beside its tag
+LENGTH_BYTES = 2  # the length in front of each Noise message
+PLAIN_BYTES_MAX = 65535 - 16  # of one Noise message, without its tag
 
 
 class UpgradeError(Exception):
-    """The other side is no libp2p peer with Noise and Yamux, or not the peer that we meant."""
+    """The other side is not a libp2p peer with Noise and Yamux, or not the expected peer."""
 
 
 class OwnKeyError(UpgradeError):
@@ -38,7 +38,7 @@ class OwnKeyError(UpgradeError):
 
 
 class Wire(IRawConnection):  # type: ignore[misc]  # the library is not followed by the type checker
-    """A TCP connection as the library's Noise reads and writes it; one system call serves many reads."""
+    """A TCP connection in the form that the library's Noise reads and writes; one system call serves many reads."""
 
     def __init__(self, socket: trio.SocketStream, *, is_initiator: bool) -> None:
         self.is_initiator = is_initiator
@@ -47,7 +47,7 @@ class Wire(IRawConnection):  # type: ignore[misc]  # the library is not followed
         self._buffer = bytearray()
 
     async def read(self, n: int | None = None) -> bytes:
-        """Exactly n bytes, as the library gives up on a message after 100 reads; if None, what is there."""
+        """Exactly n bytes, because the library gives up on a message after 100 reads. If n is None, what is there."""
         while len(self._buffer) < (1 if n is None else n):
             try:
                 data = await self._socket.receive_some(RECEIVE_BYTES)
@@ -87,7 +87,7 @@ class Wire(IRawConnection):  # type: ignore[misc]  # the library is not followed
 
 
 class Session:
-    """An established Noise session as Yamux reads and writes it; what one call writes is one system call's."""
+    """An established Noise session in the form that Yamux reads and writes; one call writes with one system call."""
 
     def __init__(self, wire: Wire, noise: Any) -> None:
         self.wire = wire
@@ -95,12 +95,12 @@ class Session:
         self._plain = bytearray()
 
     async def read(self, n: int | None = None) -> bytes:
-        """Exactly n bytes; if None, what is there. Raises ConnectionClosedError at the end."""
+        """Exactly n bytes; if n is None, what is there. Raises ConnectionClosedError at the end."""
         plain = self._plain
         while len(plain) < (1 if n is None else n):
             size = int.from_bytes(await self.wire.read(LENGTH_BYTES), "big")
             message = self._noise.decrypt(await self.wire.read(size))
-            if not message:  # costs its sender next to nothing, and nobody sends such
+            if not message:  # an empty message costs its sender next to nothing, and no honest peer sends one
                 raise ConnectionClosedError("an empty Noise message", transport="tcp")
             plain += message
         chunk = bytes(plain if n is None else plain[:n])
@@ -140,17 +140,17 @@ class Upgrader:
         pair = create_key_pair(identity_seed)
         self.peer: bytes = pair.public_key.to_bytes()
         self.public_key_protobuf: bytes = pair.public_key.serialize()
-        fresh = create_noise_key_pair()  # of this process alone, and the other side's is shown in each handshake
+        fresh = create_noise_key_pair()  # of this process alone; each handshake shows the other side's
         self._noise_key: bytes = fresh.public_key.to_bytes()
         self._noise = NoiseTransport(pair, noise_privkey=fresh.private_key)
 
     async def upgrade(
         self, socket: trio.SocketStream, *, outbound: bool, expected: bytes | None = None
     ) -> tuple[bytes, Muxer]:
-        """Handshake with the other side: its key (32 B) and the muxer, which the caller starts and closes.
+        """Handshake with the other side. Returns its key (32 B) and the muxer, which the caller starts and closes.
 
-        Raises UpgradeError; that is TwinError if the other side has our key and is not this process. Closes the socket
-        if it does not return. The caller sets the deadline.
+        Raises UpgradeError, or its subclass OwnKeyError if another process has our key. Closes the socket if it raises.
+        The caller sets the deadline.
         """
         wire = Wire(socket, is_initiator=outbound)
         try:
@@ -161,7 +161,7 @@ class Upgrader:
         except RemoteProtocolError as error:
             await wire.close()
             raise UpgradeError(error.reason) from error
-        except Exception as error:  # the Noise library lets through what its parts raise
+        except Exception as error:  # the Noise library does not translate errors of its parts
             await wire.close()
             raise UpgradeError(f"the handshake failed: {type(error).__name__}") from error
         except trio.Cancelled:
@@ -184,7 +184,7 @@ class Upgrader:
     async def _secure(self, wire: Wire) -> Any:
         await self._agree(wire, NOISE, outbound=wire.is_initiator)
         if wire.is_initiator:
-            return await self._noise.secure_outbound(wire, None)  # it would not say who answered instead
+            return await self._noise.secure_outbound(wire, None)  # with an expected peer, it would not name a wrong one
         return await self._noise.secure_inbound(wire)
 
     @staticmethod
@@ -196,7 +196,7 @@ class Upgrader:
 
 
 def remote_of(socket: trio.SocketStream) -> tuple[str, int] | None:
-    """IP and port of the other end, unless it is gone."""
+    """IP address and port of the other end; None if it is gone."""
     try:
         name = socket.socket.getpeername()
     except OSError:

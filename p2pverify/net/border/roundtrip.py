@@ -1,7 +1,7 @@
-"""How long the way to a peer and back takes on one connection: the least of what was seen lately.
+"""The round-trip time of one connection: the least that was seen lately.
 
-The system's own figure for the TCP connection counts where there is one, since a peer that is slow to answer small
-questions, so as to seem far away, cannot slow its kernel's acknowledgements without slowing all that it sends.
+The system's own figure for the TCP connection is used where there is one. A peer could seem far away by answering small
+questions slowly. But it cannot slow its kernel's acknowledgements without slowing everything that it sends.
 """
 
 import struct
@@ -19,25 +19,25 @@ _UNKNOWN_US = 0xFFFF_FFFF
 
 
 class RoundTrips:
-    """The round trips of one connection, in seconds. `system` tells the system's figure, or None."""
+    """The round trips of one connection, in seconds. `system` returns the system's figure, or None."""
 
     def __init__(self, system: Callable[[], float | None] = lambda: None) -> None:
         self._system = system
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     def note(self, seconds: float) -> None:
-        """One small question and its answer took so long."""
+        """Note the duration of one small question and its answer."""
         self._recent.append(max(0.0, seconds))
 
     @property
     def least(self) -> float:
-        """The least that is known, 0 if nothing is: then nobody's time is made shorter."""
+        """The least round trip in seconds. 0 if none is known, so that nothing is subtracted from measured times."""
         known = self._system()
         return min([*self._recent, *([] if known is None else [known])], default=0.0)
 
 
 def tcp_round_trip(connection: trio.SocketStream) -> float | None:
-    """The least round trip of a TCP connection in seconds, None where the system does not tell."""
+    """The least round trip of a TCP connection in seconds; None if the system does not report it."""
     if not sys.platform.startswith("linux"):
         return None
     try:

@@ -1,8 +1,8 @@
-"""A stream to one peer: bytes both ways, with one error for everything that can break it.
+"""A stream to one peer: bytes in both directions, and one error for everything that can break it.
 
-Reads are buffered, and give the peer new window in batches (the library would send a frame after each
-read). Leaving the `async with` block by an error or by cancellation resets the stream, so that the peer
-never waits for the rest of a half-written frame; leaving it normally closes it.
+Reads are buffered, and open the peer's window in batches; the library would send a frame after each read. If the `async
+with` block ends by an error or by cancellation, the stream is reset, so that the peer never waits for the rest of a
+half-written frame. Otherwise it is closed.
 """
 
 import struct
@@ -28,7 +28,7 @@ class StreamBrokenError(Exception):
 
 
 class Lifeline(Protocol):
-    """What a stream needs of its connection."""
+    """What a stream needs from its connection."""
 
     @property
     def peer(self) -> bytes: ...
@@ -55,11 +55,11 @@ class Stream:
 
     @property
     def peer(self) -> bytes:
-        """The key (32 B) that the peer proved to hold."""
+        """The key (32 B) that the peer has proven to hold."""
         return self.link.peer
 
     async def read_some(self, size_max: int = READ_BYTES) -> bytes:
-        """Wait for bytes; at least one, or none at the orderly end of the stream."""
+        """Wait for bytes. Returns at least one, or none at the proper end of the stream."""
         if not self._buffer and not self._ended:
             self._buffer += await self._receive()
         chunk = bytes(self._buffer[:size_max])
@@ -67,7 +67,7 @@ class Stream:
         return chunk
 
     async def read_exact(self, size: int) -> bytes:
-        """Wait for exactly so many bytes; the stream ending before is an error."""
+        """Wait for exactly `size` bytes. It is an error if the stream ends before."""
         while len(self._buffer) < size:
             chunk = b"" if self._ended else await self._receive()
             if not chunk:
@@ -86,7 +86,7 @@ class Stream:
             if len(data) > min(muxed.send_window, FRAME_DATA_BYTES_MAX) or muxed.send_closed or muxed.closed:
                 await muxed.write(data)
                 return
-            # What fits the window goes at once; the library would take two locks first.
+            # A write that fits into the window goes out at once; the library would take two locks first.
             muxed.send_window -= len(data)
             header = _DATA_HEADER.pack(0, 0, 0, muxed.stream_id, len(data))
             await muxed.conn._write_frame(header + data)  # noqa: SLF001  # overridden in `harden.Muxer`
@@ -94,14 +94,14 @@ class Stream:
             raise StreamBrokenError(f"cannot write: {error}") from error
 
     async def finish(self) -> None:
-        """Say that we write no more; the peer can still."""
+        """End our side of the stream; the peer can still write."""
         try:
             await self._muxed.close()
         except _BROKEN as error:
             raise StreamBrokenError(f"cannot close: {error}") from error
 
     async def reset(self) -> None:
-        """Give the stream up in both directions. Never raises StreamBrokenError, cannot be cancelled."""
+        """Abort the stream in both directions. Never raises StreamBrokenError; cannot be cancelled."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + RESET_SECONDS_MAX):
             try:
                 await self._muxed.reset()
@@ -109,9 +109,9 @@ class Stream:
                 return
 
     async def close(self) -> None:
-        """End our side and see the peer end its own; reset if it does not in CLOSE_SECONDS_MAX.
+        """End our side and wait for the peer to end its own; reset after CLOSE_SECONDS_MAX.
 
-        What the peer still sends is dropped: a reset now could overtake the bytes that we ended with.
+        Bytes that the peer still sends are dropped. A reset at this point could overtake our last bytes.
         """
         left = CLOSE_BYTES_MAX
         with trio.move_on_after(CLOSE_SECONDS_MAX):
@@ -161,7 +161,7 @@ class Stream:
         return data
 
     def _take(self) -> bytes:
-        """What the muxer holds for an open stream, which the library would give after taking a lock."""
+        """Take the bytes that the muxer holds for an open stream; the library would take a lock first."""
         muxed = self._muxed
         buffer: bytearray | None = muxed.conn.stream_buffers.get(muxed.stream_id)
         if not buffer or muxed.recv_closed or muxed.closed or muxed.conn.event_shutting_down.is_set():
@@ -171,6 +171,6 @@ class Stream:
         return data
 
     async def _wait(self) -> bytes:
-        """Have the library wait; it also knows every way in which a stream can end."""
+        """Let the library wait for bytes, because it knows every way in which a stream can end."""
         data: bytes = await self._muxed.conn.read_stream(self._muxed.stream_id, READ_BYTES)
         return data

@@ -1,1 +1,1 @@
-"""Ways to find peers that nobody has told us of."""
+"""Ways to find peers without an address from anyone."""

@@ -1,10 +1,10 @@
-"""Peers of the local network, by multicast DNS as libp2p does it (specs: discovery/mdns.md).
+"""Finds peers of the local network by multicast DNS, as libp2p does (specs: discovery/mdns.md).
 
     _p2p-<first 10 hex digits of the network id>._udp.local.   PTR  <random name>._p2p-...
     <random name>._p2p-...                                     TXT  "dnsaddr=/ip4/192.0.2.1/tcp/4747/p2p/12D3Koo..."
 
-`zeroconf` speaks the protocol in threads of its own; what arrives there crosses over through a bounded queue. Nobody
-signs such a message, so it only says where to knock. Whether mDNS is used at all is up to the configuration.
+`zeroconf` speaks the protocol in its own threads; messages reach trio through a bounded queue. These messages are not
+signed, so they only suggest addresses to dial. The configuration decides whether mDNS is used at all.
 """
 
 import logging
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import trio
-from zeroconf import (  # type: ignore[attr-defined]  # DNSText is public, and left out of its list of exports
+from zeroconf import (  # type: ignore[attr-defined]  # DNSText is public, but missing from the list of exports
     DNSText,
     Error,
     RecordUpdate,
@@ -32,8 +32,8 @@ from p2pverify.node.endpoints.address import Address, parse_address
 
 QUEUE_MAX = 64  # TXT records that wait to be read
 TXT_BYTES_MAX = 1300
-ADDRESSES_MAX = 8  # of one TXT record that are read
-LOOK_AGAIN_S = 60.0  # for other addresses of ours, and after a failure
+ADDRESSES_MAX = 8  # read per TXT record
+LOOK_AGAIN_S = 60.0  # between two looks at our own addresses, and after a failure
 CLOSE_SECONDS_MAX = 5.0
 _KEY = b"dnsaddr="
 
@@ -43,7 +43,7 @@ Hear = Callable[[bytes, Sequence[Address]], None]
 
 
 def service_type(network_id: bytes) -> str:
-    """The DNS-SD type under which peers of one network find each other; a label holds 15 letters (RFC 6763)."""
+    """The DNS-SD type under which peers of one network find each other. A label has at most 15 letters (RFC 6763)."""
     return f"_p2p-{network_id.hex()[:10]}._udp.local."
 
 
@@ -54,7 +54,7 @@ def encode_txt(addresses: Sequence[Address]) -> bytes:
 
 
 def decode_txt(data: bytes) -> tuple[Address, ...]:
-    """The addresses in a TXT record, each with its peer; other strings are passed over. Raises DecodeError."""
+    """The addresses in a TXT record, each with its peer; other strings are ignored. Raises DecodeError."""
     if len(data) > TXT_BYTES_MAX:
         raise DecodeError("the TXT record is too long")
     found: list[Address] = []
@@ -73,7 +73,7 @@ def decode_txt(data: bytes) -> tuple[Address, ...]:
 
 
 def _address(text: bytes) -> Address | None:
-    """One that we could dial; others may use transports and keys that we do not know."""
+    """An address that we could dial. None for other texts: peers may use transports and keys that we do not know."""
     try:
         address = parse_address(text.decode("ascii"))
     except (UnicodeDecodeError, DecodeError):
@@ -83,7 +83,7 @@ def _address(text: bytes) -> Address | None:
 
 @dataclass(eq=False)
 class _Ear(RecordUpdateListener):
-    """Called by zeroconf's thread with every record that it reads; hands the texts of our service over."""
+    """A listener that zeroconf's thread calls with every record; it queues the TXT records of our service."""
 
     suffix: str
     wake: Callable[[], None]
@@ -101,14 +101,14 @@ class _Ear(RecordUpdateListener):
 
 
 class Mdns:
-    """Tells the local network where we listen, and hears where others do."""
+    """Announces our addresses to the local network, and reads those of other peers."""
 
     def __init__(self, network_id: bytes, counters: Counters) -> None:
         self._type = service_type(network_id)
         self._counters = counters
 
     async def run(self, peer: bytes, listening: Callable[[], Sequence[Address]], hear: Hear) -> None:
-        """Take part until cancelled; begin anew when our addresses change. A network without multicast is no error."""
+        """Take part until cancelled; restart when our addresses change. Without multicast, log that and try again."""
         while True:
             addresses = tuple(address.with_peer(peer) for address in listening())
             try:
@@ -140,7 +140,7 @@ class Mdns:
                 )
 
     def _open(self, addresses: tuple[Address, ...], ear: _Ear) -> Zeroconf:
-        """Start zeroconf on the interfaces where we listen. Blocks for the time of probing, about two seconds."""
+        """Start zeroconf on the interfaces where we listen. Blocks while it probes the name, about two seconds."""
         node = Zeroconf(interfaces=[address.host for address in addresses])
         try:
             node.add_listener(ear, None)
@@ -177,7 +177,7 @@ class Mdns:
 
 
 class _Signal:
-    """Something that was set since it was waited for."""
+    """An event that resets after each wait."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
@@ -191,7 +191,7 @@ class _Signal:
 
 
 def _call_soon(token: trio.lowlevel.TrioToken, function: Callable[[], None]) -> None:
-    """Have the trio thread call a function; once, however often that is asked for before it comes to it."""
+    """Call a function soon in the trio thread. Several requests before the call lead to one call."""
     try:
         token.run_sync_soon(function, idempotent=True)
     except trio.RunFinishedError:
@@ -199,4 +199,4 @@ def _call_soon(token: trio.lowlevel.TrioToken, function: Callable[[], None]) -> 
 
 
 def _ignore(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
-    """The browser asks for our service; what is answered is read from the records themselves."""
+    """Ignore the browser's callback: the browser sends the queries, and the listener reads the records."""

@@ -1,1 +1,1 @@
-"""Who is where: signed addresses, the address book, and the exchange of both between peers."""
+"""Where other peers are: signed addresses, the address book, and the exchange of both between peers."""

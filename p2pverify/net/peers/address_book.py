@@ -1,8 +1,9 @@
-"""The address book: whom we could dial, where, and when to try next. Data only; the clock comes in.
+"""The address book: which peers we could dial, at which addresses, and when to try next.
 
-Of two signed words of a peer the newer counts; what nobody signed (mDNS) only fills gaps. Hearsay is forgotten when
-it proves wrong, bootstrap addresses stay forever. Delays double from one failure to the next, and are jittered. Who
-tells us of others has a share of the book, and cannot push out what came from elsewhere.
+It is data only; callers pass the time. Of two signed statements of a peer, the newer counts. Unsigned addresses (mDNS)
+only fill gaps. A peer that is known only from others ("hearsay") is forgotten when dials fail too often. Bootstrap
+addresses stay forever. The back-off doubles from one failure to the next, with jitter. Each source of hearsay has a
+limited share of the book, so it cannot push out the entries of other sources.
 """
 
 import random
@@ -18,8 +19,8 @@ PEERS_PER_SOURCE_MAX = 256
 DELAY_S_MIN = 0.4
 DELAY_S_MAX = 30.0
 DELAY_S_MAX_GONE = 300.0  # once FAILURES_MAX is reached
-FAILURES_MAX = 8  # of a peer that is known by hearsay
-KEEP_S = 86_400.0  # how long a peer that we were connected to is tried
+FAILURES_MAX = 8  # failed dials before a peer counts as gone
+KEEP_S = 86_400.0  # how long we keep trying a peer that we were once connected to
 BAN_S = 300.0
 NOBODY = b""
 
@@ -28,7 +29,8 @@ NOBODY = b""
 class Target:
     """One peer to dial; `peer` is None for a bootstrap address whose peer has not answered yet.
 
-    `source` told us of it; `met_s` is when we were last connected to it, below 0 for never.
+    `source` is the peer that told us of it. `met_s` is the time of our last connection to it, below 0 if there was
+    none.
     """
 
     peer: bytes | None
@@ -47,7 +49,7 @@ class Target:
 
 
 class AddressBook:
-    """Targets by peer. `own` is our key; of two peers the one with the lesser key dials first."""
+    """Targets by peer. `own` is our key. Of two peers, the one with the lesser key dials first."""
 
     def __init__(self, own: bytes, bootstrap: Sequence[Address], dice: random.Random) -> None:
         self.bootstrap = tuple(bootstrap)
@@ -55,7 +57,7 @@ class AddressBook:
         self._dice = dice
         self._targets: dict[bytes, Target] = {}
         self._nameless: list[Target] = []
-        self.own_addresses: list[Address] = []  # bootstrap addresses that are said to be ours
+        self.own_addresses: list[Address] = []  # bootstrap addresses with our own key
         self._told: Counter[bytes] = Counter()  # hearsay targets by source
         for address in bootstrap:
             if address.peer is None:
@@ -74,12 +76,12 @@ class AddressBook:
         return () if target is None else tuple(target.addresses)
 
     def statement(self, peer: bytes) -> SignedAddresses | None:
-        """The newest signed word of a peer."""
+        """The newest signed statement of a peer."""
         target = self._targets.get(peer)
         return None if target is None else target.statement
 
     def meet(self, peer: bytes, addresses: Sequence[Address], statement: SignedAddresses | None, now_s: float) -> None:
-        """A connected peer has told us where it listens; `addresses` may say more than it signed."""
+        """Note where a connected peer listens; `addresses` may hold more than its signed statement."""
         target = self._targets.get(peer)
         if target is None and (peer == self._own or not addresses or not self._make_room(NOBODY)):
             return
@@ -102,7 +104,7 @@ class AddressBook:
         *,
         source: bytes,
     ) -> None:
-        """`source` tells of another peer. With its signed word if there is one, else it can only fill a gap."""
+        """`source` tells of another peer. Without a signed statement of that peer, it can only fill a gap."""
         if peer == self._own or not addresses:
             return
         target = self._targets.get(peer)
@@ -121,7 +123,7 @@ class AddressBook:
             self._replace(target, addresses)
 
     def forget_expired(self, now_ms: int) -> None:
-        """Drop signed words that are too old, and whom we know from nothing else. `now_ms` is Unix time."""
+        """Drop expired statements, and the peers that are known only from them. `now_ms` is Unix time."""
         for target in list(self._targets.values()):
             if target.statement is not None and not target.statement.is_current(now_ms):
                 target.statement = None
@@ -129,7 +131,7 @@ class AddressBook:
                     self._drop(target)
 
     def due(self, now_s: float, connected: Collection[bytes]) -> list[Target]:
-        """The targets to dial now, the most promising first; who told us of many is taken in turn with others."""
+        """The targets to dial now, the most promising first; sources of hearsay take turns."""
         found = [target for target in self._waiting(connected) if target.due_s <= now_s]
         found.sort(key=lambda t: (t.failures, t.due_s))
         turns: Counter[bytes] = Counter()
@@ -142,7 +144,7 @@ class AddressBook:
         return [target for _, target in ranked]
 
     def next_due_s(self, connected: Collection[bytes], *, hearsay: bool = True) -> float:
-        """When `due` will next have something, with or without hearsay, if nothing changes."""
+        """The time at which `due` will next return a target, with or without hearsay, if nothing changes."""
         waiting = (target for target in self._waiting(connected) if hearsay or not target.is_hearsay)
         return min((target.due_s for target in waiting), default=float("inf"))
 
@@ -155,9 +157,9 @@ class AddressBook:
             self._drop(target)
 
     def lost(self, peer: bytes, now_s: float, *, confirmed: bool) -> None:
-        """A connection ended. Both sides want it back, and one of them should be first.
+        """A connection ended. Both sides want it back, and a different delay on each side decides which dials first.
 
-        One that came to nothing (`confirmed` is false) counts as a failed dial.
+        An unconfirmed connection counts as a failed dial.
         """
         for target in [*self._nameless, *self._targets.values()]:
             if target.peer != peer:
@@ -170,7 +172,7 @@ class AddressBook:
                 self.failed(target, now_s)
 
     def ban(self, peer: bytes, now_s: float) -> None:
-        """Leave a peer alone for a while: it is of another network."""
+        """Do not dial a peer for a while, because it belongs to another network."""
         for target in (*self._nameless, *self._targets.values()):
             if target.peer == peer:
                 target.due_s = now_s + BAN_S
@@ -190,7 +192,7 @@ class AddressBook:
         target.addresses = (fresh + kept)[: 2 * ADDRESSES_PER_PEER_MAX]
 
     def _make_room(self, source: bytes) -> bool:
-        """Whether one more target of this source fits; perhaps in the place of one that proved wrong."""
+        """Whether one more target of this source fits, perhaps instead of one whose dials failed."""
         if source != NOBODY and self._told[source] >= PEERS_PER_SOURCE_MAX:
             return self._drop_worst(source, failures_min=1)
         if len(self._targets) < PEERS_MAX:

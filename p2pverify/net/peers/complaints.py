@@ -1,4 +1,4 @@
-"""What the log says of bootstrap addresses that do not lead to their peers: soon once, then more and more rarely."""
+"""Log lines about bootstrap addresses that cannot be reached: the first soon, the next ones less and less often."""
 
 import logging
 from collections.abc import Iterable
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from p2pverify.node.endpoints.address import Address
 
-PATIENCE_S = 3.0  # peers that are started together come up within it
-AGAIN_S_MIN = 60.0  # doubling from one line to the next
+PATIENCE_S = 3.0  # time for peers that are started together to come up
+AGAIN_S_MIN = 60.0  # doubles from one line to the next
 AGAIN_S_MAX = 3600.0
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Trouble:
-    """An address that fails: since when, whether it was said, and when to say it next."""
+    """A failing address: since when, whether it was logged, and when to log it next."""
 
     since_s: float
     due_s: float
@@ -23,14 +23,14 @@ class _Trouble:
 
 
 class Complaints:
-    """One line at a time for each of the addresses that the operator gave; of others nothing is said."""
+    """Log lines about the bootstrap addresses of the operator; other addresses are not logged."""
 
     def __init__(self, bootstrap: Iterable[Address]) -> None:
         self._bootstrap = frozenset(bootstrap)
         self._troubles: dict[Address, _Trouble] = {}
 
     def failed(self, address: Address, reason: str, now_s: float) -> None:
-        """A dial came to nothing."""
+        """A dial failed."""
         if address not in self._bootstrap:
             return
         trouble = self._troubles.setdefault(address, _Trouble(now_s, now_s + PATIENCE_S))

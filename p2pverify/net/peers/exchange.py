@@ -1,10 +1,10 @@
-"""How a peer comes to know and reach the others: the exchange /p2pverify/peers/2, and the dialling.
+"""How a peer finds and reaches the others: the exchange /p2pverify/peers/2, and dialling.
 
-Right after connecting, and every few seconds, each side asks the other for its peer list. The first
-exchange also shows whether both mean the same network; a peer of another one is sent away. What others say of
-third peers is taken only with these peers' signatures, and who answers there has to prove the key. A neighbour is told
-of a third peer once, and again when that peer signs anew: in a full mesh the whole lists would cost more than all else.
-Protocol page: protocol/streams.md.
+Right after connecting, and every few seconds, each side asks the other for its peer list. The first exchange also shows
+whether both belong to the same network; a peer of another network is disconnected. Statements about third peers need
+the signatures of these peers, and a peer that is dialled at such an address must prove its key. A neighbour is told of
+a third peer once, and again after a new signature, because whole lists would cost more than all other traffic in a full
+mesh. Protocol page: protocol/streams.md.
 """
 
 import logging
@@ -36,20 +36,20 @@ from p2pverify.net.peers.signed_addresses import OwnAddresses, SignedAddresses, 
 from p2pverify.net.peers.twins import Twins
 from p2pverify.node.endpoints.address import Address, address_of
 
-INTERVAL_S_MIN = 0.5  # doubling up to the maximum: peers that join together find each other soon
+INTERVAL_S_MIN = 0.5  # doubles up to the maximum, so that peers that join together find each other soon
 INTERVAL_S_MAX = 10.0
-LINKS_FEW = 8  # with more links each is asked more rarely, so that all together are asked as often as these
-FAILURES_MAX = 2  # exchanges in a row, after which the connection counts as dead
+LINKS_FEW = 8  # with more links, the interval of each grows, so that the total rate stays that of 8 links
+FAILURES_MAX = 2  # failed exchanges in a row, after which the connection counts as dead
 DIALS_MAX = 8
-HEARSAY_DIALS_MAX = 4  # of these: dead addresses of strangers do not hold up peers that we know
-#: Exchanges that a peer may begin, and signatures of third peers that we check for it.
+HEARSAY_DIALS_MAX = 4  # of DIALS_MAX, so that dead hearsay addresses do not hold up known peers
+#: Limits per peer and for all peers together: exchanges that they begin, and signatures of third peers that we check.
 EXCHANGES = Rate(per_second=4, burst=20)
 POOL_OF_EXCHANGES = Rate(per_second=64, burst=512)
 STATEMENTS = Rate(per_second=16, burst=128)
 POOL_OF_STATEMENTS = Rate(per_second=256, burst=1024)
 KEYS_MAX = 256
 WRONG_NETWORK = "wrong network"
-MDNS = b"mdns"  # as a source, beside the keys of peers
+MDNS = b"mdns"  # a source of addresses, like the keys of peers
 
 log = logging.getLogger(__name__)
 
@@ -78,26 +78,26 @@ class PeerExchange:
         self._complaints = Complaints(book.bootstrap)
         self._twins = Twins(host, network_id, lambda: own.statement(host.address), clock)
         self._woken = trio.Event()
-        self._dials = {True: 0, False: 0}  # under way, by whether they are hearsay
+        self._dials = {True: 0, False: 0}  # dials under way, by whether they are hearsay
         self._exchanges = Shares(EXCHANGES, POOL_OF_EXCHANGES, KEYS_MAX)
         self._statements = Shares(STATEMENTS, POOL_OF_STATEMENTS, KEYS_MAX)
-        #: Of each link: the signed words of third peers that the other side has, as their `seq` by peer.
+        #: For each link: the `seq`, by third peer, of the statements that the other side has.
         self._told: dict[Link, dict[bytes, int]] = {}
 
     def confirmed(self) -> tuple[Link, ...]:
-        """The links to peers of our network."""
+        """The links to confirmed peers of our network."""
         return tuple(link for link in self._host.links() if link.confirmed.is_set())
 
     def listen_address(self, link: Link) -> Address | None:
-        """Where the peer of a link listens, as far as we know."""
+        """The first known address of a link's peer, or None."""
         return next(iter(self._book.addresses(link.peer)), None)
 
     async def attend(self, link: Link) -> bool:
-        """The first exchange on a fresh link; True if the peer is of our network."""
+        """Make the first exchange on a fresh link. True if the peer is of our network."""
         try:
             await self._exchange(link)
         except NotSupportedError:
-            self._counters.count("peers_not_supported")  # another implementation, which may gossip all the same
+            self._counters.count("peers_not_supported")  # another implementation; it may still gossip
         except (StreamBrokenError, RemoteProtocolError, trio.TooSlowError) as error:
             link.close_nowait(f"the first exchange failed: {error}")
         return link.confirmed.is_set()
@@ -137,7 +137,7 @@ class PeerExchange:
             ours = self._ours(stream.peer, link if link is stream.link else None)
             await write_frame(stream, encode_peer_list(ours))
             if theirs.network_id != self._network_id:
-                await stream.close()  # they should read whose network this is before the connection goes
+                await stream.close()  # the peer should read our network id before the connection closes
         if link is not None and link is stream.link and link is self._host.link(stream.peer):
             self._note_told(link, ours.peers)
             self._take(link, theirs)
@@ -152,7 +152,7 @@ class PeerExchange:
         return None
 
     async def run(self) -> None:
-        """Dial whom the book has, for as long as there is room for more connections."""
+        """Dial the targets of the book while there is room for more connections."""
         for address in self._book.own_addresses:
             self._twins.look_at(address)
         async with trio.open_nursery() as nursery:
@@ -173,16 +173,16 @@ class PeerExchange:
                 await trio.lowlevel.checkpoint()
 
     def hear(self, peer: bytes, addresses: Sequence[Address]) -> None:
-        """Somebody on the local network says where a peer listens; nobody signed it."""
+        """A message on the local network says where a peer listens; it is not signed."""
         self._book.hear(peer, addresses, None, trio.current_time(), source=MDNS)
         self._woken.set()
 
     def _may_dial(self, *, hearsay: bool) -> bool:
-        """Whether one more peer of this sort may be dialled now."""
+        """Whether one more peer may be dialled now, known by hearsay or not."""
         is_free = sum(self._dials.values()) < DIALS_MAX and self._host.has_room
         return is_free and not (hearsay and self._dials[True] >= HEARSAY_DIALS_MAX)
 
-    async def _dial_target(self, target: Target, is_hearsay: bool) -> None:  # what it counts under
+    async def _dial_target(self, target: Target, is_hearsay: bool) -> None:  # as when the dial began
         try:
             for address in tuple(target.addresses):
                 try:
@@ -211,21 +211,21 @@ class PeerExchange:
         self._take(link, theirs)
 
     def _ours(self, reader: bytes, link: Link | None) -> PeerList:
-        """Where we listen, and what the other side of a link does not have yet."""
+        """Our addresses, and the statements that the other side of a link does not have yet."""
         told = {} if link is None else self._told.get(link, {})
         news = [each for each in self._words() if each.peer != reader and told.get(each.peer, -1) < each.seq]
         return PeerList(self._network_id, self._own.statement(self._host.address), tuple(news[:PEERS_PER_FRAME_MAX]))
 
     def _words(self) -> list[SignedAddresses]:
-        """What the peers that we are connected to say of themselves, as far as it may be passed on."""
+        """The current signed statements of the connected peers, which may be passed on."""
         now_ms = self._clock()
         known = (self._book.statement(link.peer) for link in self.confirmed())
         return [each for each in known if each is not None and each.is_current(now_ms)]
 
     def _note_told(self, link: Link, words: Sequence[SignedAddresses]) -> None:
-        """The other side of a link has these words. Noted only of peers that we could tell of, who are few."""
+        """Note that the other side of a link has these statements. Only the few that we could pass on are noted."""
         if self._host.link(link.peer) is not link:
-            return  # it has ended meanwhile
+            return  # the link has ended meanwhile
         seqs = {each.peer: each.seq for each in self._words()}
         told = {peer: seq for peer, seq in self._told.get(link, {}).items() if peer in seqs}
         told |= {each.peer: each.seq for each in words if each.peer in seqs}
@@ -254,7 +254,7 @@ class PeerExchange:
         self._woken.set()
 
     def _meet(self, link: Link, own: SignedAddresses | None, now_s: float) -> None:
-        """Take the peer's word on itself. Not signed by it, it is a fault of the protocol."""
+        """Take a peer's statement about itself. It is a protocol error if the peer has not signed it."""
         if own is None:
             self._book.meet(link.peer, (), None, now_s)
             return
@@ -268,7 +268,7 @@ class PeerExchange:
         self._book.meet(link.peer, found, own if own.is_current(self._clock()) else None, now_s)
 
     def _hear(self, link: Link, statement: SignedAddresses, now_s: float) -> None:
-        """Take a third peer's signed word from a neighbour, if it is newer than what we have."""
+        """Take a third peer's signed statement from a neighbour, if it is newer than the known one."""
         now_ms = self._clock()
         if statement.peer == self._host.peer:
             self._twins.hear(statement)

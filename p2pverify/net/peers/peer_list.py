@@ -1,6 +1,6 @@
-"""The one frame of /p2pverify/peers/2: the network, where the sender listens, and signed words of others.
+"""The one frame of /p2pverify/peers/2: the network, the sender's signed addresses, and statements of other peers.
 
-Canonical CBOR, bounded and read strictly. What to make of it is up to `peers`. Page: protocol/streams.md.
+It is canonical CBOR, bounded and read strictly. `exchange` decides what to do with it. Page: protocol/streams.md.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _DEPTH_MAX = 6
 
 @dataclass(frozen=True, slots=True)
 class PeerList:
-    """What the frame says: a network id (32 B), the sender's own statement if it has one, and those of others."""
+    """The frame's content: a network id (32 B), the sender's own statement or None, and statements of other peers."""
 
     network_id: bytes
     own: SignedAddresses | None

@@ -1,9 +1,10 @@
-"""Signed addresses: a peer's own word on where it listens, which others may pass on.
+"""Signed addresses: a peer's own statement of where it listens, which other peers may pass on.
 
     statement = [ [ "p2pverify/addresses/1", network, peer, seq, [ address ... ] ], signature ]
 
-Here is the form, the signing and what an address reaches; who believes what is up to `book` and `peers`. Addresses
-are no records: they expire, and never enter the ledger. Protocol page: protocol/streams.md.
+This module defines the format, the signing and the reach of an address; `address_book` and `exchange` decide which
+statements to use. Addresses are not records: they expire, and never enter the ledger. Protocol page:
+protocol/streams.md.
 """
 
 import ipaddress
@@ -20,16 +21,16 @@ DOMAIN = "p2pverify/addresses/1"
 ADDRESSES_PER_PEER_MAX = 4
 KEY_BYTES = 32
 EXPIRY_MS = 24 * 3_600_000
-AHEAD_MS_MAX = 3_600_000  # that the clock of whoever signed may be ahead of ours
-RENEWAL_MS = 3_600_000  # how old our own may become before it is signed anew
+AHEAD_MS_MAX = 3_600_000  # how far the signer's clock may be ahead of ours
+RENEWAL_MS = 3_600_000  # the age at which our own statement is signed again
 
-#: What an address reaches: this machine, the local network, everybody.
+#: The reach of an address: this machine, the local network, everybody.
 LOOPBACK, LOCAL, GLOBAL = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class SignedAddresses:
-    """Where a peer says it listens. `seq` is Unix ms at signing: the newer replaces the older."""
+    """Where a peer says it listens. `seq` is the time of signing in Unix ms; the newer statement counts."""
 
     network: bytes
     peer: bytes
@@ -47,12 +48,12 @@ class SignedAddresses:
         return sign.verify(self.peer, canon.encode(self.signed_value()), self.signature)
 
     def is_current(self, now_ms: int) -> bool:
-        """Neither expired nor dated into the future, by our clock."""
+        """Whether the statement is neither expired nor too far in the future, by our clock."""
         return now_ms - EXPIRY_MS < self.seq <= now_ms + AHEAD_MS_MAX
 
 
 def sign_addresses(seed: bytes, network: bytes, seq: int, addresses: Sequence[Address]) -> SignedAddresses:
-    """The statement of the holder of a seed, cut to the limit."""
+    """The statement of the holder of a seed; addresses beyond the limit are left out."""
     plain = tuple(address.with_peer(None) for address in addresses[:ADDRESSES_PER_PEER_MAX])
     unsigned = SignedAddresses(network, sign.public_key(seed), seq, plain, bytes(64))
     signature = sign.sign(seed, canon.encode(unsigned.signed_value()))
@@ -83,9 +84,10 @@ def _addresses(value: canon.Value) -> tuple[Address, ...]:
 
 
 class OwnAddresses:
-    """What we tell of ourselves, signed again when it has changed or grown old.
+    """Our own statement, signed again when it has changed or grown old.
 
-    `announce` goes before where we listen; a wildcard stands for the addresses of this machine's interfaces.
+    The addresses of `announce` replace the listening address. A wildcard stands for the addresses of this machine's
+    interfaces.
     """
 
     def __init__(
@@ -104,15 +106,15 @@ class OwnAddresses:
         self._last: SignedAddresses | None = None
 
     def addresses(self, listening: Address) -> tuple[Address, ...]:
-        """Where others can dial us, as far as we know."""
+        """Addresses at which other peers can dial us, as far as we know."""
         return self._announce or self.listening(listening)
 
     def listening(self, listening: Address) -> tuple[Address, ...]:
-        """Where the local network can dial us."""
+        """Addresses at which the local network can dial us."""
         return expand(listening, self._interfaces()) if listening.is_wildcard else (listening,)
 
     def statement(self, listening: Address) -> SignedAddresses:
-        """The newest signed form of `addresses`; names are left out, since strangers may not give us any."""
+        """The newest signed form of `addresses`. DNS names are left out, because other peers do not accept them."""
         last, now_ms = self._last, self._clock()
         if last is not None and 0 <= now_ms - last.seq < RENEWAL_MS and not listening.is_wildcard:
             return last
@@ -131,7 +133,7 @@ def interface_hosts() -> tuple[str, ...]:
 
 
 def expand(wildcard: Address, hosts: Sequence[str]) -> tuple[Address, ...]:
-    """The addresses that a wildcard stands for, the widest reach first; loopback only if there is nothing else."""
+    """The addresses that a wildcard stands for, the widest reach first. Loopback only if there is no other address."""
     version = int(wildcard.kind[2])
     ips = [ip for host in hosts if (ip := ipaddress.ip_address(host)).version == version and not ip.is_link_local]
     found = sorted({wildcard.with_host(str(ip)) for ip in ips}, key=lambda a: (-reach(a.host), a.host))
@@ -139,7 +141,7 @@ def expand(wildcard: Address, hosts: Sequence[str]) -> tuple[Address, ...]:
 
 
 def reach(host: str) -> int:
-    """Whom an IP address can be reached by: LOOPBACK, LOCAL or GLOBAL."""
+    """The reach of an IP address: LOOPBACK, LOCAL or GLOBAL."""
     ip = ipaddress.ip_address(host)
     if ip.is_loopback:
         return LOOPBACK
@@ -147,9 +149,10 @@ def reach(host: str) -> int:
 
 
 def usable(addresses: Sequence[Address], told_from: str | None) -> tuple[Address, ...]:
-    """Those that are worth a dial: no names, no wildcards, and none that reaches less far than who told us.
+    """The addresses that are worth a dial: no names, no wildcards, and no smaller reach than that of the sender.
 
-    So nobody on the internet has us knock at doors of our own machine or network.
+    The reach matters because otherwise a peer on the internet could make us dial addresses of our own machine or
+    network.
     """
     least = GLOBAL if told_from is None else reach(told_from)
     plain = (a for a in addresses if a.kind in ("ip4", "ip6") and not a.is_wildcard)
@@ -157,10 +160,10 @@ def usable(addresses: Sequence[Address], told_from: str | None) -> tuple[Address
 
 
 def seen_address(addresses: Sequence[Address], remote: str | None) -> Address | None:
-    """Where to dial a peer beside what it says itself, judged by where its connection comes from.
+    """An additional address for a peer, from the remote end of its connection; None if its own addresses suffice.
 
-    That is for who listens on all interfaces, or names only local addresses while it comes from farther away.
-    Nobody signed it, so it is used and not passed on.
+    It is for a peer that listens on all interfaces, or names only local addresses but connects from farther away.
+    Nobody has signed it, so it is used but not passed on.
     """
     if remote is None or not addresses or any(a.host == remote for a in addresses):
         return None

@@ -1,9 +1,9 @@
-"""Looking for another process with our key: a copy of this home that runs on another machine.
+"""The search for a twin: another process with our key, as when a copy of this home runs on another machine.
 
-A peer that is connected with the other one hangs up on us, since it keeps one connection per key. So where an outbound
-connection ends before it came to anything, a visitor under a key of its own asks that peer for its list, which names
-with whom it is connected. What a list says of our key, signed by our key, is dialled: who answers there and proves
-our key, without being this process, is our twin. What follows is told by `Host`; here is only where to look.
+A peer that is connected with the twin closes our connection, because it keeps one connection per key. So when an
+outbound connection ends early, we connect again under a fresh key and ask that peer for its list, which names its
+connected peers. If the list has a statement signed by our key, we dial its addresses. A process that answers there and
+proves our key, but is not this process, is the twin. `Host` reports it; this module only decides where to look.
 """
 
 import logging
@@ -20,7 +20,7 @@ from p2pverify.net.protocols.one_shot import ask_peer_list
 from p2pverify.node.endpoints.address import Address
 
 LOOK_SECONDS_MAX = 20.0
-AGAIN_SECONDS = 60.0  # before the same address is looked at once more
+AGAIN_SECONDS = 60.0  # before the same address is looked at again
 QUEUE_MAX = 32
 KNOWN_MAX = 256
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Twins:
-    """The search of one mesh. `own` gives what we say of ourselves now; `clock` Unix ms."""
+    """The search for the twin of one identity. `own` returns our own statement; `clock` gives Unix milliseconds."""
 
     def __init__(
         self, host: Host, network_id: bytes, own: Callable[[], SignedAddresses], clock: Callable[[], int]
@@ -41,11 +41,11 @@ class Twins:
         self._looked: BoundedDict[Address, float] = BoundedDict(KNOWN_MAX)
 
     def hung_up(self, address: Address) -> None:
-        """A peer there has ended an outbound connection before it came to anything."""
+        """A peer at this address has ended an outbound connection before it was confirmed."""
         self._enqueue(address, is_ours=False)
 
     def hear(self, statement: SignedAddresses) -> None:
-        """Somebody names a statement of our own key."""
+        """Another peer has passed on a statement of our own key."""
         own = self._own()
         is_current = statement.network == self._network_id and statement.is_current(self._clock())
         if statement.peer != own.peer or not is_current or statement.addresses == own.addresses:
@@ -55,7 +55,7 @@ class Twins:
                 self._enqueue(address, is_ours=True)
 
     def look_at(self, address: Address) -> None:
-        """An address is said to be that of our own key."""
+        """An address is said to belong to our own key."""
         self._enqueue(address, is_ours=True)
 
     def _enqueue(self, address: Address, *, is_ours: bool) -> None:
@@ -70,7 +70,7 @@ class Twins:
             del self._looked[place]
 
     async def run(self) -> None:
-        """Look, one address after the other, until cancelled."""
+        """Look at one address after the other, until cancelled."""
         async for address, is_ours in self._receive:
             try:
                 with trio.fail_after(LOOK_SECONDS_MAX):
@@ -79,7 +79,7 @@ class Twins:
                 log.debug("looked for %s at %s: %s", peer_id(self._host.peer), address, error)
 
     async def _dial(self, address: Address) -> None:
-        await self._host.dial(address)  # which says so if our twin answers
+        await self._host.dial(address)  # the host reports our twin if it answers
 
     async def _ask(self, address: Address) -> None:
         found = await ask_peer_list(os.urandom(32), self._network_id, address)

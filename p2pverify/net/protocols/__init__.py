@@ -1,1 +1,1 @@
-"""The protocols on a stream: gossip, requests and sync, each with its limits."""
+"""The protocols on streams: gossip, requests and sync, each with its limits."""

@@ -1,7 +1,7 @@
-"""Whose turn it is when more ask than can be worked on: round and round by peer, members before strangers.
+"""Decides whose request is served next under load: peers take turns, and members come before non-members.
 
-A crowd of strangers holds a peer's engine only while no member wants it, and each peer waits for the others' turns,
-not for the length of their queues. What is worked on is the caller's business.
+So non-members keep the engine busy only while no member wants it, and a peer waits for the turns of other peers, not
+for their whole queues. The caller does the work.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 
 import trio
 
-#: After so many turns of members in a row a stranger that waits has one.
+#: After this many turns of members in a row, a waiting non-member gets one.
 MEMBERS_IN_A_ROW_MAX = 3
 
 
 class CrowdedError(Exception):
-    """There is no room to wait, or a member has taken it."""
+    """There is no room to wait, or a member has taken the place of this request."""
 
 
 @dataclass(eq=False, slots=True)
 class _Ticket:
-    """One request that waits. Once `settled`, it has its turn or was sent away."""
+    """One waiting request. Once `settled`, it has its turn or was refused."""
 
     peer: bytes
     has_turn: bool = False
@@ -29,7 +29,7 @@ class _Ticket:
 
 
 class _Ring:
-    """Tickets by peer, the peers in the order of their next turns."""
+    """Tickets by peer; the peers are in the order of their next turns."""
 
     def __init__(self) -> None:
         self._tickets: OrderedDict[bytes, deque[_Ticket]] = OrderedDict()
@@ -41,7 +41,7 @@ class _Ring:
         self._tickets.setdefault(ticket.peer, deque()).append(ticket)
 
     def next(self, working: Counter[bytes], per_peer_max: int) -> _Ticket | None:
-        """Take out the ticket whose turn it is, of a peer that may have one more at work."""
+        """Take out the next ticket, from a peer that is below its limit of requests at work."""
         peer = next((peer for peer in self._tickets if working[peer] < per_peer_max), None)
         if peer is None:
             return None
@@ -51,7 +51,7 @@ class _Ring:
         return ticket
 
     def newest_of_the_longest(self) -> _Ticket | None:
-        """Take out the last ticket of the peer that has most."""
+        """Take out the last ticket of the peer with the most tickets."""
         peer = max(self._tickets, key=lambda each: len(self._tickets[each]), default=None)
         if peer is None:
             return None
@@ -71,7 +71,7 @@ class _Ring:
 
 
 class Turns:
-    """So many places at work, so many of one peer, and a waiting room."""
+    """A fair queue: `places` requests at work, `per_peer_max` of one peer, and `waiting_max` that wait."""
 
     def __init__(self, places: int, per_peer_max: int, waiting_max: int) -> None:
         self._places = places
@@ -92,7 +92,7 @@ class Turns:
 
     @asynccontextmanager
     async def place(self, peer: bytes, *, is_member: bool) -> AsyncIterator[None]:
-        """Wait for a turn and hold a place. Raises CrowdedError, at once or when a member takes the room."""
+        """Wait for a turn and hold a place. Raises CrowdedError, at once or when a member needs the room."""
         ticket = _Ticket(peer)
         ring = self._members if is_member else self._strangers
         self._enter(ticket, ring, is_member=is_member)

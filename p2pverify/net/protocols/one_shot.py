@@ -1,7 +1,7 @@
-"""A visit: one connection to one peer for one request, by somebody who takes no part in the network.
+"""A one-shot visit: one connection to one peer for one request, by a visitor that takes no part in the network.
 
-A visitor shows that it means the same network, and tells no addresses of its own: nobody dials it later. What is
-asked, and how the answer is read, is the caller's business. Protocol page: protocol/streams.md.
+A visitor shows that it belongs to the same network. It tells no addresses of its own, so nobody dials it later. The
+caller defines the request and reads the answer. Protocol page: protocol/streams.md.
 """
 
 from collections.abc import Awaitable, Callable
@@ -30,16 +30,16 @@ from p2pverify.node.endpoints.address import Address
 from p2pverify.node.ports import AskError, Reply
 
 _T = TypeVar("_T")
-_LISTEN = "/ip4/127.0.0.1/tcp/0"  # a host listens; of this address nobody is told
+_LISTEN = "/ip4/127.0.0.1/tcp/0"  # a host must listen; no peer is told this address
 
 
 async def ask_peer(
     seed: bytes, network_id: bytes, address: Address, request: bytes, *, before: Callable[[], Awaitable[None]]
 ) -> Reply:
-    """Dial the peer at an address, and ask it one thing. `seed` is the visitor's identity (32 B).
+    """Dial the peer at an address and ask it one request. `seed` is the visitor's identity (32 B).
 
-    `before` is awaited when the peer has shown to be of the network, right before the request leaves. Raises DialError
-    if it does not come to that, and AskFailed if there is no answer. The caller sets the deadline.
+    `before` is awaited right before the request is sent, when the peer is confirmed. Raises DialError if the peer
+    cannot be reached or confirmed, and AskError if there is no answer. The caller sets the deadline.
     """
     requests = Requests(_serve_nobody, lambda _: False, RequestLimits(), Counters())
 
@@ -52,7 +52,7 @@ async def ask_peer(
 
 
 async def ask_peer_list(seed: bytes, network_id: bytes, address: Address) -> PeerList:
-    """Dial the peer at an address and ask with whom it is connected. Raises DialError. The caller sets the deadline."""
+    """Dial the peer at an address and get the list of its peers. Raises DialError. The caller sets the deadline."""
 
     async def ask(link: Link) -> PeerList:
         return await _introduce(link, network_id)
@@ -77,14 +77,14 @@ async def _visit(seed: bytes, network_id: bytes, address: Address, do: Callable[
 
 
 async def _answer(network_id: bytes, stream: Stream) -> None:
-    """The same exchange when the peer begins it; who does not answer counts as dead after a second or two."""
+    """Answer the exchange when the peer begins it; a visitor that does not answer counts as dead within two seconds."""
     with trio.fail_after(EXCHANGE_SECONDS_MAX):
         decode_peer_list(await read_frame(stream, FRAME_BYTES_MAX))
         await write_frame(stream, encode_peer_list(PeerList(network_id, None, ())))
 
 
 async def _introduce(link: Link, network_id: bytes) -> PeerList:
-    """The first exchange of /p2pverify/peers/2, which shows to either side that both mean one network."""
+    """Make the first exchange of /p2pverify/peers/2, which shows both sides that they belong to one network."""
     try:
         with trio.fail_after(EXCHANGE_SECONDS_MAX):
             async with await link.open_stream(PROTOCOL) as stream:

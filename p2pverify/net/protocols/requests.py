@@ -1,8 +1,7 @@
-"""Requests, one frame each way, then both sides end the stream: for inference on /p2pverify/ask/1, for the evidence of
-disputes on /p2pverify/evidence/1.
+"""Requests and responses, one frame each way: inference on /p2pverify/ask/1, evidence on /p2pverify/evidence/1.
 
-The bytes inside are the node's business. Here are the limits: sizes, time, and whose requests are worked on when not
-all can be. Protocol page: protocol/streams.md.
+Both sides end the stream after that. The node defines the bytes inside. This module enforces the limits: sizes, times,
+and which requests are served when there are too many. Protocol page: protocol/streams.md.
 """
 
 import logging
@@ -30,7 +29,7 @@ REFUSED = b"\x01"
 REFUSALS = frozenset({"busy", "failed", "timeout", "too-large", "unconfirmed"})
 _REASON_BYTES_MAX = 32
 EVIDENCE_SECONDS_MAX = 20.0
-#: Requests that a peer may make, and what the others leave.
+#: Requests that one peer may make, and that all peers together may make.
 RATE = Rate(per_second=8, burst=32)
 POOL = Rate(per_second=64, burst=256)
 ASKERS_MAX = 256
@@ -40,11 +39,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What a responder grants. Sizes in bytes, times in seconds."""
+    """The limits of a responder. Sizes are in bytes, times in seconds."""
 
     request_bytes_max: int = 64 * 1024
     response_bytes_max: int = 256 * 1024
-    per_peer_max: int = 4  # open
+    per_peer_max: int = 4  # open streams
     working_per_peer_max: int = 2
     working_max: int = 8
     waiting_max: int = 64
@@ -54,13 +53,13 @@ class RequestLimits:
 
 
 def limits_within(deadline_ms: int) -> RequestLimits:
-    """The limits of a network in which nobody waits longer than this for an answer."""
+    """The limits for a network in which an answer is due within `deadline_ms`."""
     usual = RequestLimits()
     return replace(usual, serve_seconds_max=min(usual.serve_seconds_max, deadline_ms / 1000))
 
 
 def evidence_limits(limits: RequestLimits) -> RequestLimits:
-    """The same for evidence, which is small and at hand."""
+    """The limits for evidence, which is small and needs no computation."""
     return replace(
         limits,
         request_bytes_max=EVIDENCE_REQUEST_BYTES_MAX,
@@ -71,7 +70,7 @@ def evidence_limits(limits: RequestLimits) -> RequestLimits:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """A protocol, and what its counters are called; `refused` goes before the reason."""
+    """A protocol and the names of its counters; the reason is appended to `refused`."""
 
     protocol: str
     answered: str
@@ -85,9 +84,9 @@ EVIDENCE = Speech(EVIDENCE_PROTOCOL, "evidence_answered", "evidence_refused_", "
 
 
 class Requests:
-    """Asks, and answers through `serve(request, source)`; members come first where there is not room for all.
+    """Asks, and answers through `serve(request, source)`. Members have priority when there is not room for all.
 
-    `speech` is what its streams speak.
+    `speech` is the protocol of its streams.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class Requests:
         self._is_member = is_member
         self._limits = limits
         self._counters = counters
-        self._open: Counter[bytes] = Counter()  # streams per peer, whatever they wait for
+        self._open: Counter[bytes] = Counter()  # streams per peer, in any state
         self._shares = Shares(RATE, POOL, ASKERS_MAX)
         self._turns = Turns(limits.working_max, limits.working_per_peer_max, limits.waiting_max)
 
@@ -142,8 +141,8 @@ class Requests:
         except trio.TooSlowError:
             return self._refusal("timeout")
         except RemoteProtocolError:
-            raise  # the asker's fault: its stream is reset
-        except Exception:  # a bug behind the port: the asker gets an answer, and we a trace
+            raise  # the fault of the asker: its stream is reset
+        except Exception:  # a bug behind the port: the asker gets an answer, and the log a trace
             log.exception("answering a request failed")
             return self._refusal("failed")
         if len(response) > self._limits.response_bytes_max:
@@ -157,9 +156,9 @@ class Requests:
         return REFUSED + reason.encode()
 
     async def ask(self, link: Link, request: bytes) -> Reply:
-        """Send one request over a link and wait for the response, without a deadline of our own.
+        """Send one request over a link and wait for the response. The caller sets the deadline.
 
-        Raises AskFailed. Cancelled at any moment, it resets its stream and leaves the link usable.
+        Raises AskError. If cancelled, it resets its stream and leaves the link usable.
         """
         if len(request) > self._limits.request_bytes_max:
             raise AskError("too-large")

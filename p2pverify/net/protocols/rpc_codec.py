@@ -1,7 +1,7 @@
-"""The bytes of a gossip RPC: the protobuf of gossipsub v1.1 (libp2p specs, pubsub) to and from `Rpc`.
+"""The bytes of a gossip RPC: encodes and decodes `Rpc` as the protobuf of gossipsub v1.1 (libp2p specs, pubsub).
 
-Strict: what is no protobuf, or holds more parts than a frame may, is a DecodeError. Fields that we do not
-know are passed over, as protobuf wants it. What the parts mean is left to the router.
+Reading is strict: bytes that are not protobuf, or have more parts than a frame may have, raise DecodeError. Unknown
+fields are ignored, as protobuf requires. The router interprets the parts.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from p2pverify.net.border.framing import encode_varint
 from p2pverify.net.border.harden import rpc_pb2
 
 PARTS_MAX = 4096  # of each kind, in one frame
-IDS_MAX = 10_000  # message ids, in all parts of one kind together
-RECENT_MAX = 2048  # messages that a decoder remembers, of at most so many bytes each
+IDS_MAX = 10_000  # message ids, over all parts of one kind
+RECENT_MAX = 2048  # messages that a decoder remembers, each of at most RECENT_BYTES_MAX
 RECENT_BYTES_MAX = 4096
 
 
-# Tags of protobuf: field number and wire type 2, a length and so many bytes.
+# Tags of protobuf: field number, and wire type 2 (a length, then that many bytes).
 _PUBLISH = b"\x12"  # field 2 of RPC
 _DATA = b"\x12"  # fields 2 and 4 of Message
 _TOPIC = b"\x22"
@@ -31,7 +31,7 @@ Parts = dict[MessageKey, bytes]
 def encode_rpc(rpc: Rpc, parts: Parts | None = None) -> bytes:
     """The protobuf bytes of an RPC, without the length in front.
 
-    `parts` keeps encoded messages between calls: one that goes to many peers is encoded once.
+    `parts` keeps encoded messages between calls, so that a message for many peers is encoded once.
     """
     if parts is None:
         parts = {}
@@ -49,7 +49,7 @@ def encode_rpc(rpc: Rpc, parts: Parts | None = None) -> bytes:
 
 
 def _encode_message(message: GossipMessage) -> bytes:
-    """One message as a field of an RPC; written by hand, since protobuf would copy it once for each peer."""
+    """One message as a field of an RPC. Written by hand, because protobuf would copy it once for each peer."""
     topic = message.topic.encode()
     body = b"".join((_DATA, encode_varint(len(message.data)), message.data, _TOPIC, encode_varint(len(topic)), topic))
     return _PUBLISH + encode_varint(len(body)) + body
@@ -80,18 +80,18 @@ def _encode_control(rpc: Rpc) -> bytes:
 
 
 def decode_rpc(data: bytes) -> Rpc:
-    """Read the protobuf bytes of one RPC. Raises DecodeError, and nothing else, whatever the bytes."""
+    """Read the protobuf bytes of one RPC. Raises DecodeError and nothing else, for any bytes."""
     return RpcDecoder().decode(data)
 
 
 class RpcDecoder:
-    """Reads RPCs. A message that comes again, as most do in a mesh, is the object that it was before."""
+    """Reads RPCs. A message that comes again, as most do in a mesh, gives the same object as before."""
 
     def __init__(self) -> None:
         self._recent: BoundedDict[bytes, GossipMessage] = BoundedDict(RECENT_MAX)
 
     def decode(self, data: bytes) -> Rpc:
-        """The same as `decode_rpc`."""
+        """The same result as `decode_rpc`."""
         raw = rpc_pb2.RPC()
         try:
             raw.ParseFromString(data)
@@ -142,7 +142,7 @@ def _has_extra_fields(raw: rpc_pb2.Message) -> bool:
 
 
 def _text(topic: str | bytes) -> str:
-    """The library gives bytes where a text is not UTF-8."""
+    """The topic as text; the library gives bytes if it is not UTF-8."""
     if not isinstance(topic, str):
         raise DecodeError("a topic is not UTF-8")
     return topic

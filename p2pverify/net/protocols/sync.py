@@ -1,8 +1,8 @@
-"""What makes record sets equal, /p2pverify/sync/2: sessions with the neighbours in turn, and answers to theirs.
+"""Sync, /p2pverify/sync/2, makes record sets equal: sessions with the neighbours in turn, and answers to theirs.
 
-One stream is one session: requests of the peer that opened it, and the other's answers, one frame each, in turn.
-Every few seconds a session with the neighbour whose turn it is, and one at once with each new neighbour. What requests
-and answers hold is the node's business. Protocol page: protocol/sync.md.
+One stream is one session. The peer that opened it sends requests and the other answers, one frame each, in turn. Every
+few seconds there is a session with the next neighbour. A new neighbour gets a session at once. The node defines the
+content of requests and answers. Protocol page: protocol/sync.md.
 """
 
 import logging
@@ -22,7 +22,7 @@ from p2pverify.net.counters import Counters
 from p2pverify.node.ports import Inbox, SyncSessionPort
 
 PROTOCOL = "/p2pverify/sync/2"
-#: What it costs to encrypt and send, measured.
+#: The time to encrypt and send one byte, measured.
 SECONDS_PER_BYTE = 5e-8
 
 log = logging.getLogger(__name__)
@@ -30,17 +30,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SyncLimits:
-    """Times in seconds."""
+    """The limits of sync. Times are in seconds."""
 
     interval_s: float = 2.0
-    sessions_max: int = 4  # of ours at once
+    sessions_max: int = 4  # of our own at once
     served_per_peer_max: int = 2
     answer_seconds_max: float = 20.0  # for one answer
-    idle_seconds_max: float = 60.0  # of a session without a new record, and of a served one without a request
+    idle_seconds_max: float = 60.0  # without a new record in our session, or without a request in a served one
 
 
 class SyncProtocol:
-    """Fetches what we lack from neighbours, and serves them what they lack."""
+    """Fetches the records that we lack from neighbours, and serves them the records that they lack."""
 
     def __init__(self, inbox: Inbox, limits: SyncLimits, counters: Counters) -> None:
         self._inbox = inbox
@@ -79,7 +79,8 @@ class SyncProtocol:
                 begin = trio.current_time()
                 answer = self._inbox.sync_answer(request)
                 spent = trio.current_time() - begin
-                # All askers together, one after the other, get half of this loop: for so long it is left to others.
+                # All askers together get half of this loop's time: after each answer, the loop is free for as long as
+                # it took.
                 await trio.sleep(spent + len(answer) * SECONDS_PER_BYTE)
             await write_frame(stream, answer)
         self._counters.count("sync_requests_served")
@@ -88,7 +89,7 @@ class SyncProtocol:
     # ------------------------------------------------------------ asking
 
     async def run(self, neighbours: Callable[[], Sequence[Link]]) -> None:
-        """Every interval a session with the neighbour whose turn it is, unless one with it goes on."""
+        """At every interval, begin a session with the next neighbour, unless one with it is going on."""
         last = b""
         async with trio.open_nursery() as nursery:
             while True:
@@ -101,9 +102,9 @@ class SyncProtocol:
                     nursery.start_soon(self.fetch, link)
 
     async def fetch(self, link: Link) -> None:
-        """One session with a neighbour, when there is a place for it, unless one goes on already.
+        """Make one session with a neighbour when a place is free, unless one is going on already.
 
-        Faults of the peer or of the link end the session and are counted; what was taken until then stays.
+        An error of the peer or of the link ends the session and is counted. Records that were taken before it stay.
         """
         if link.peer in self._fetching:
             return
@@ -144,7 +145,7 @@ class SyncProtocol:
                 with trio.fail_after(self._limits.answer_seconds_max):
                     step = session.receive(await read_frame(stream, ANSWER_BYTES_MAX))
                     is_going_on = step.request is not None
-                    if step.request is not None:  # the peer works while we do
+                    if step.request is not None:  # the peer works on the next answer meanwhile
                         await write_frame(stream, step.request)
                 await self._inbox.take_records(step.records, stream.peer)
                 if session.taken > taken:
