@@ -1,4 +1,4 @@
-"""How much of the disk a database takes up, and how much is left."""
+"""The size of a database on disk, and the free space next to it."""
 
 import shutil
 from contextlib import suppress
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def disk_figures(path: Path) -> dict[str, int]:
-    """`bytes` of a database with its write-ahead log, and `free_bytes` beside it; what cannot be read is left out."""
+    """`bytes` of a database with its write-ahead log, and `free_bytes` on its disk. Unreadable figures are left out."""
     size = 0
     for each in (path, path.with_name(path.name + "-wal")):
         with suppress(OSError):

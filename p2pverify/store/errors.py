@@ -1,7 +1,7 @@
-"""What can go wrong on disk, said with what to do about it.
+"""The errors of a disk, each with a hint.
 
-Exceptions of `sqlite3` and of the operating system are translated here, at the store's border, through one
-table. Faults of the protocol (a sequence number used twice) are `core.errors.LocalProtocolError`.
+Exceptions of `sqlite3` and of the operating system are translated here, at the store's border, through one table.
+Protocol errors (a sequence number used twice) are `core.errors.LocalProtocolError`.
 """
 
 import errno
@@ -16,8 +16,8 @@ from p2pverify.node.user_error import UserError
 class StoreError(UserError):
     """The database could not be opened, read or written.
 
-    `reason` says what happened and `hint` what to do. After a `fatal` one the store must not be written to
-    again; otherwise (disk full, locked) a later write may succeed.
+    `reason` says what happened, `hint` says what to do. After a `fatal` error the store must not be written to again;
+    after another (disk full, locked) a later write may succeed.
     """
 
     def __init__(self, reason: str, hint: str, *, fatal: bool = True) -> None:
@@ -25,15 +25,15 @@ class StoreError(UserError):
         self.fatal = fatal
 
     def copy(self) -> "StoreError":
-        """An equal error for another waiter, so that tracebacks do not pile up on one."""
+        """An equal error for another waiter, so that tracebacks do not add up on one object."""
         return StoreError(self.reason, self.hint, fatal=self.fatal)
 
 
 class ExportError(Exception):
-    """A ledger export that cannot be made, or is not what its writer wrote.
+    """A ledger export that cannot be made, or that is not what its writer wrote.
 
-    `offset` is the byte where the fault was found and `record` the number of whole records before it;
-    both are None where the fault lies outside the file's content.
+    `offset` is the byte at which the fault was found, and `record` the number of whole records before it. Both are None
+    if the fault is not in the file's content.
     """
 
     def __init__(self, reason: str, offset: int | None = None, record: int | None = None) -> None:
@@ -45,7 +45,7 @@ class ExportError(Exception):
 
 
 class NotAnExportError(UserError):
-    """A file of another kind: `kind` says which, and `hint` what to do."""
+    """A file of another kind: `kind` names it, `hint` says what to do."""
 
     def __init__(self, kind: str, hint: str) -> None:
         super().__init__(f"this is {kind}, not a ledger export", hint)
@@ -71,7 +71,7 @@ _BY_CODE = {
         "check that {path} is a file and that its directory exists and is writable",
         True,
     ),
-    # A quota and a limit on a file's size are met here; what was to be written was taken back.
+    # A quota and a limit on file sizes give this error; the transaction was rolled back.
     sqlite3.SQLITE_IOERR_WRITE: (
         "the disk takes nothing more",
         "free some space, or check the disk under {path}",
@@ -87,9 +87,9 @@ _BY_CODE = {
 
 
 def from_sqlite(error: sqlite3.Error, path: Path, *, then: str = " and try again") -> StoreError:
-    """The StoreError that says what a sqlite3 error means to whoever runs the node.
+    """The StoreError for a sqlite3 error, in words for the operator of the node.
 
-    `then` follows the hint of an error that is not fatal.
+    `then` is appended to the hint of an error that is not fatal.
     """
     code = getattr(error, "sqlite_errorcode", None)
     known = _BY_CODE.get(code, _BY_CODE.get(code & 0xFF)) if isinstance(code, int) else None
@@ -100,7 +100,7 @@ def from_sqlite(error: sqlite3.Error, path: Path, *, then: str = " and try again
 
 
 def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
-    """Whether an error of sqlite3 says that the file is not as it was written."""
+    """Whether a sqlite3 error means that the content of the file has changed since it was written."""
     if isinstance(error, UnicodeDecodeError):
         return True
     code = getattr(error, "sqlite_errorcode", 0)
@@ -116,12 +116,12 @@ def from_os(error: OSError, path: Path) -> StoreError:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Let only StoreError out for what sqlite3 or the operating system raises inside."""
+    """Translate every exception of sqlite3 and of the operating system to StoreError."""
     try:
         yield
     except sqlite3.Error as error:
         raise from_sqlite(error, path) from error
-    except UnicodeDecodeError as error:  # what Python makes of SQLite's own words about a damaged schema
+    except UnicodeDecodeError as error:  # SQLite's text about a damaged schema may be no UTF-8
         raise StoreError("the database is damaged", RESTORE_HINT.format(path=path)) from error
     except OSError as error:
         raise from_os(error, path) from error

@@ -1,4 +1,4 @@
-"""The ledger export: one file with which anyone can recompute every score.
+"""The ledger export: one file from which anyone can recompute every score.
 
     "p2pverify-ledger/1" LF
     item = length (4 bytes, big-endian), that many bytes
@@ -6,8 +6,8 @@
     then one item per record; then the length 0, which no record has
     trailer: number of records (8 bytes, big-endian), SHA-256 of every byte before it (32 bytes), end of file
 
-The trailer tells damage from a whole file; anyone can compute it, so it proves nothing about who wrote the
-records. Whether the records are valid and whether the cut is certified is left to the reader's checks.
+The trailer tells a whole file from a damaged one. Anyone can compute it, so it does not prove who wrote the records.
+The reader checks whether the records are valid and whether the cut is certified.
 """
 
 import hashlib
@@ -27,21 +27,21 @@ DEFINITION_BYTES_MAX = NETWORK_BYTES_MAX
 _HEADER_BYTES_MAX = DEFINITION_BYTES_MAX + 128
 _LENGTH_BYTES = 4
 _COUNT_BYTES = 8
-_MAGIC_FAULTS_MAX = 2  # changed bytes of the first line with which a file is still taken for an export
+_MAGIC_FAULTS_MAX = 2  # up to this many changed bytes in the first line, a file still counts as an export
 
 
 @dataclass(frozen=True, slots=True)
 class ExportHeader:
-    """What the records are of."""
+    """The network and the cut of the records in an export."""
 
     network_id: bytes  # 32 B
     network_definition: bytes  # canonical form, whose hash is the network id
-    cut: bytes  # 32 B, id of the cut whose view the export is meant for
+    cut: bytes  # 32 B, id of the cut whose view the export is for
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """What was written."""
+    """Figures of a written export."""
 
     records: int
     size: int  # bytes
@@ -49,7 +49,7 @@ class ExportSummary:
 
 
 class _Writer:
-    """Counts and digests what it writes."""
+    """Writes bytes, and keeps their count and digest."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -67,7 +67,7 @@ class _Writer:
 
 
 class _Reader:
-    """Counts and digests what it reads, and knows where a fault lies."""
+    """Reads bytes, keeps their count and digest, and gives the position of a fault."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -79,7 +79,7 @@ class _Reader:
         return ExportError(reason, self.offset, self.record)
 
     def take(self, size: int) -> bytes:
-        """The next `size` bytes, fewer only at the end; a pipe gives them in pieces."""
+        """The next `size` bytes, or fewer at the end. A pipe delivers them in pieces."""
         pieces = b""
         try:
             while len(pieces) < size and (piece := self._file.read(size - len(pieces))):
@@ -89,7 +89,7 @@ class _Reader:
         return pieces
 
     def read(self, size: int) -> bytes:
-        """Exactly `size` bytes, or ExportError."""
+        """Exactly `size` bytes. Raises ExportError at an early end."""
         data = self.take(size)
         if len(data) < size:
             raise ExportError("the file ends too early", self.offset + len(data), self.record)
@@ -107,7 +107,7 @@ class _Reader:
 
 
 def write_export(file: BinaryIO, header: ExportHeader, records: Iterable[bytes]) -> ExportSummary:
-    """Write an export to a file or a stream. Blocks. Raises ExportError if a part is too long, OSError."""
+    """Write an export to a file or a stream. Blocks. Raises OSError, and ExportError if a part is too long."""
     for part, name in ((header.network_id, "network id"), (header.cut, "cut")):
         if len(part) != 32:
             raise ExportError(f"the {name} is not 32 bytes")
@@ -132,10 +132,10 @@ def write_export(file: BinaryIO, header: ExportHeader, records: Iterable[bytes])
 def read_export(file: BinaryIO) -> tuple[ExportHeader, Iterator[bytes]]:
     """The header and the records of an export, in the file's order. Blocks.
 
-    The file is known to be whole only when the iterator has ended: until then hold the records back from any
-    verdict. Both steps raise ExportError, which names the byte offset and the number of whole records before
-    the fault; the first raises NotAnExportError for a file of another kind. The file is read once and to its end, so
-    it may be a pipe, and left open; memory use does not grow with it.
+    The file is known to be whole only when the iterator has ended, so do not judge any record before that. Both steps
+    raise ExportError, which names the byte offset and the number of whole records before the fault. The first step
+    raises NotAnExportError for a file of another kind. The file is read once and to its end, so it may be a pipe; it is
+    left open. Memory use does not grow with its size.
     """
     reader = _Reader(file)
     return _read_header(reader), _read_records(reader)
@@ -157,7 +157,7 @@ def _read_header(reader: _Reader) -> ExportHeader:
 
 
 def _read_magic(reader: _Reader) -> None:
-    """The first line. With a byte or two of it changed the file is a damaged export, with more another file."""
+    """Read the first line. With one or two changed bytes it counts as a damaged export, with more as another file."""
     start = reader.take(len(MAGIC))
     if start == MAGIC:
         reader.digest.update(start)

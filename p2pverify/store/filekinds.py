@@ -1,4 +1,4 @@
-"""What a file is that was given for a ledger export, from its first bytes."""
+"""Recognises, by its first bytes, a file that is not a ledger export."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _EXPORT = "give the file that 'p2pverify ledger export' wrote"
 
 
 def name_kind(head: bytes) -> tuple[str, str]:
-    """What the file seems to be, and what to do: from at most the first HEAD_BYTES of it."""
+    """The likely kind of a file, and what to do, from at most its first HEAD_BYTES bytes."""
     if not head:
         return "an empty file", _EXPORT
     if head.startswith(_SQLITE):
@@ -41,7 +41,7 @@ def name_kind(head: bytes) -> tuple[str, str]:
 
 
 def _text(head: bytes) -> str | None:
-    """The text, if it is one as far as it was read; its last character may be cut."""
+    """The text of a text file, else None. Its last character may be cut off."""
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""The node's journal over the database: what it writes, what it reads at its start, and what it finds damaged there."""
+"""The node's journal over the database: it writes, loads at the start, and reports what is damaged."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class StoreJournal:
         evidence: Sequence[StoredEvidence] = (),
         evidence_from: int = 0,
     ) -> None:
-        """As the port says. Raises StoreError, also for an own record with a number that was used before."""
+        """As in the port. Raises StoreError, also for an own record with a number that was used before."""
         writes: list[Write] = [
             PutRecord(r.id, r.author, r.seq, r.kind, r.epoch, r.data, received=kept.received)
             for kept in records
@@ -64,23 +64,23 @@ class StoreJournal:
         return self._store.statistics()
 
     def load_into(self, driver: Driver) -> int:
-        """Give a node what was stored, and say what is damaged. Blocks. Returns how many records were taken."""
+        """Load the stored data into a node and log what is damaged. Blocks. Returns how many records were taken."""
         taken = driver.load(self.records(), self.answers(), self.evidence(), self.take_outcome)
         driver.machine.expect_own(self.end_loading(driver.machine.context.ledger))
         return taken
 
     def records(self) -> Iterator[bytes]:
-        """All stored records; `take_outcome` is told what became of each before the next is taken. Blocks."""
+        """All stored records. Call `take_outcome` for each before taking the next. Blocks."""
         self._inspection = self._store.inspect()
         return self._inspection.records()
 
     def take_outcome(self, outcome: Outcome) -> None:
-        """Note whether the record that was refused, or taken, is the one that was written."""
+        """Note whether the record that was taken or refused is the one that was written."""
         assert self._inspection is not None
         self._inspection.take_outcome(outcome)
 
     def answers(self) -> Iterator[StoredAnswer]:
-        """What was answered before. Damaged ones are left out, so that they are answered anew. Blocks."""
+        """The stored answers without damaged ones, which are computed again when asked for. Blocks."""
         for requester, question, data in self._store.load_answers():
             try:
                 yield decode_output(requester, question, data)
@@ -88,7 +88,7 @@ class StoreJournal:
                 self._bad_answers.append((requester, question))
 
     def evidence(self) -> Iterator[StoredEvidence]:
-        """What own slots across classes were answered. Damaged ones are left out: others may have them. Blocks."""
+        """The answers to own slots across classes, without damaged ones; other peers may have those. Blocks."""
         for epoch, slot, responder, data in self._store.load_evidence():
             try:
                 yield decode_stored_evidence(epoch, slot, responder, data)
@@ -96,9 +96,9 @@ class StoreJournal:
                 log.warning("stored evidence of slot %d of epoch %d is left out: %s", slot, epoch, error.reason)
 
     def end_loading(self, ledger: Ledger) -> int:
-        """Name what is damaged, and let it be replaced. Returns the number below which own records were signed.
+        """Log what is damaged, and let it be replaced. Returns the number below which own records were signed.
 
-        `ledger` has what was taken. Blocks; before the store runs.
+        `ledger` holds the records that were taken. Blocks. Call it before the store runs.
         """
         found = self._inspection
         assert found is not None
@@ -142,6 +142,6 @@ class StoreJournal:
 
 
 def _is_held(damage: Damage, ledger: Ledger) -> bool:
-    """Whether the record of a damaged row, which does not say its id, stands in another row: its number is taken."""
+    """Whether another row holds the record of a damaged row: the ledger has the row's number with another id."""
     held = ledger.at(damage.author, damage.seq)
     return held is not None and held.id != damage.id

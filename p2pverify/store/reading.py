@@ -1,7 +1,7 @@
-"""Reading a node's database beside the node, which may run meanwhile; nothing is written to it.
+"""Reads a node's database from another process, while the node may run. Nothing is written to it.
 
-A database on a read-only medium is read too. SQLite cannot share a write-ahead log there, so a database whose log
-holds something is copied first.
+This also works on a read-only medium. SQLite cannot share a write-ahead log there, so a database with a log that is not
+empty is copied first.
 """
 
 import shutil
@@ -20,7 +20,7 @@ _ROWS = "SELECT place, id, author, seq, kind, epoch, bytes FROM records ORDER BY
 
 @contextmanager
 def reading(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to an existing database, wherever it lies. Raises sqlite3.Error, OSError."""
+    """A connection to an existing database, on a writable or a read-only medium. Raises sqlite3.Error, OSError."""
     try:
         connection = schema.connect(database, "rw")
     except sqlite3.OperationalError as error:
@@ -37,7 +37,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _reading_unshared(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection where SQLite can make no files beside the database."""
+    """A connection for a directory in which SQLite cannot make files."""
     log = Path(f"{database}-wal")
     with TemporaryDirectory(prefix="p2pverify-") as directory:
         if log.exists() and log.stat().st_size > 0:
@@ -54,14 +54,14 @@ def _reading_unshared(database: Path) -> Iterator[sqlite3.Connection]:
 
 
 def stored_rows(connection: sqlite3.Connection) -> Iterator[StoredRow]:
-    """All stored records in the order in which they came. Raises sqlite3.Error."""
+    """All stored records in the order of their arrival. Raises sqlite3.Error."""
     return (StoredRow(*row) for row in connection.execute(_ROWS))
 
 
 def owner_of(database: Path) -> tuple[bytes, bytes] | None:
     """The network id and the public key that a database was made for; None if there is no database yet.
 
-    Raises StoreError for a file that is no database of this version.
+    Raises StoreError for a file that is not a database of this version.
     """
     if not database.exists():
         return None

@@ -1,7 +1,7 @@
-"""The rows that writes become, inside a transaction that the caller has begun.
+"""Turns writes into rows, inside a transaction that the caller has begun.
 
-Whether an own record may be written is asked first (`refusal`), so that a refused append leaves nothing
-behind and its neighbours in the batch go through.
+The caller asks `refusal` first, so that a refused append leaves nothing behind and the other appends of the batch
+succeed.
 """
 
 import sqlite3
@@ -15,7 +15,7 @@ from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutReco
 _PUT_RECORD = """
     INSERT INTO records (id, author, seq, kind, epoch, bytes, added) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
-# Takes the place of a row without being an UPDATE or a DELETE, which the tables' triggers refuse.
+# Replaces a row without an UPDATE or a DELETE, because the tables' triggers refuse both.
 _REPLACE_RECORD = """
     INSERT OR REPLACE INTO records (place, id, author, seq, kind, epoch, bytes, added)
     VALUES ((SELECT place FROM records WHERE id = ?1), ?1, ?2, ?3, ?4, ?5, ?6, ?7)"""
@@ -37,13 +37,13 @@ _PUT_STATE = """
 
 @dataclass(slots=True)
 class Damaged:
-    """Rows that are not what was written: a later write of the same id, or (requester, question), replaces them."""
+    """Damaged rows. A later write with the same id, or the same (requester, question), replaces them."""
 
     records: set[bytes] = field(default_factory=set)
     answers: set[tuple[bytes, bytes]] = field(default_factory=set)
 
     def forget(self, writes: Iterable[Write]) -> None:
-        """These were written and are on disk."""
+        """Remove rows whose replacements are on disk."""
         if self.records or self.answers:
             self.records.difference_update(write.id for write in writes if isinstance(write, PutRecord))
             self.answers.difference_update(
@@ -52,7 +52,7 @@ class Damaged:
 
 
 def refusal(database: sqlite3.Connection, own: bytes, writes: Iterable[Write]) -> LocalProtocolError | None:
-    """Why these writes must not be stored: one would be our second record with its sequence number."""
+    """Why these writes must not be stored: one would be our second record with the same sequence number. Else None."""
     ids: dict[int, bytes] = {}
     for write in writes:
         if not isinstance(write, PutRecord) or write.author != own:
@@ -66,7 +66,7 @@ def refusal(database: sqlite3.Connection, own: bytes, writes: Iterable[Write]) -
 
 
 def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damaged: Damaged) -> tuple[int, int]:
-    """Insert the writes of one append, in order by kind; returns how many records and how many answers are new."""
+    """Insert the writes of one append, in order by kind. Returns how many records and answers are new."""
     added_s = int(time.time())
     records = [write for write in writes if isinstance(write, PutRecord)]
     answers = [write for write in writes if isinstance(write, PutAnswer)]

@@ -1,11 +1,11 @@
 """The database file: its tables, how it is made, and how an existing one is recognised.
 
-A file is ours only if its application id, schema version, network and identity are the expected ones; it is
-not touched before that is known. Reading and writing rows is left to `sqlite`.
+A file is accepted only if its application id, schema version, network and identity are the expected ones. It is not
+changed before that check. The module `sqlite` reads and writes the rows.
 
-Commits are written with `synchronous=FULL`: in WAL mode each one waits for the disk. With NORMAL a power cut
-loses the last commits, though a killed process loses none. A node that forgot what it signed signs the same
-sequence number again, which costs its weight; with batches the waiting costs little.
+Commits use `synchronous=FULL`: in WAL mode, each one waits for the disk. With NORMAL, a power cut loses the last
+commits, though a killed process loses none. A node that has forgotten what it signed would sign the same sequence
+number again, and lose its weight for that. The waiting costs little, because commits are batched.
 """
 
 import logging
@@ -19,20 +19,20 @@ from p2pverify.store.errors import RESTORE_HINT, StoreError, is_damage
 APPLICATION_ID = 0x70327076  # "p2pv", in the file's header at byte 68
 SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 5.0
-WAL_BYTES_MAX = 64 << 20  # what stays of the write-ahead log after a checkpoint
+WAL_BYTES_MAX = 64 << 20  # left of the write-ahead log after a checkpoint
 
 _TABLES = (
     "CREATE TABLE identity (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    # `place` is the order of arrival; without it SQLite may renumber rows.
+    # `place` is the order of arrival; without this column SQLite may renumber rows.
     """CREATE TABLE records (
         place INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, author BLOB NOT NULL, seq INTEGER NOT NULL,
         kind INTEGER NOT NULL, epoch INTEGER NOT NULL, bytes BLOB NOT NULL, added INTEGER NOT NULL) STRICT""",
-    # One id per sequence number of our own log, the first that was stored.
+    # One id per sequence number of our own log: the first that was stored.
     "CREATE TABLE own_log (seq INTEGER PRIMARY KEY, id BLOB NOT NULL) STRICT",
     """CREATE TABLE answers (
         place INTEGER PRIMARY KEY, requester BLOB NOT NULL, question BLOB NOT NULL, response BLOB NOT NULL,
         added INTEGER NOT NULL, UNIQUE (requester, question)) STRICT""",
-    # What the asked peers of our slots across classes answered; it may go once no dispute can ask for it.
+    # Answers of the asked peers of our slots across classes; deleted when no dispute can ask for them any more.
     """CREATE TABLE evidence (
         epoch INTEGER NOT NULL, slot INTEGER NOT NULL, responder BLOB NOT NULL, answer BLOB NOT NULL,
         PRIMARY KEY (epoch, slot, responder)) STRICT, WITHOUT ROWID""",
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 def create(path: Path, network_id: bytes, own: bytes) -> None:
-    """Make an empty database, whole or not at all: it gets its name when it is complete and on disk."""
+    """Make an empty database, completely or not at all: it gets its name when it is complete and on disk."""
     for suffix in ("-wal", "-shm"):
         left = Path(f"{path}{suffix}")
         if left.exists():  # SQLite would replay it into the new database
@@ -92,9 +92,9 @@ def _fill(path: Path, network_id: bytes, own: bytes) -> None:
 
 
 def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open an existing file, mode "rw" or "ro", in autocommit; usable from any one thread at a time.
+    """Open an existing file in autocommit, with mode "rw" or "ro". Any thread may use it, one at a time.
 
-    An `immutable` file is read without locks and without its write-ahead log, and must not change meanwhile.
+    With `immutable`, the file is read without locks and without its write-ahead log, and must not change meanwhile.
     """
     uri = f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if immutable else ''}"
     database = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -109,9 +109,9 @@ def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connec
 
 
 def check(database: sqlite3.Connection, path: Path, network_id: bytes, own: bytes | None) -> list[str]:
-    """Raise StoreError unless this is an undamaged database of ours, of this network and, if given, this identity.
+    """Raise StoreError unless this is an undamaged database of this network and, if given, of this identity.
 
-    Returns how its indexes disagree with its tables, from which they can be made anew.
+    Returns the differences between its indexes and its tables; the indexes can be rebuilt.
     """
     check_kind(database, path)
     faults = find_faults(database, path)
@@ -122,12 +122,12 @@ def check(database: sqlite3.Connection, path: Path, network_id: bytes, own: byte
 
 
 def are_of_indexes(faults: list[str]) -> bool:
-    """Whether the faults that were found are of indexes alone, which follow from their tables."""
+    """Whether all faults are in indexes, which can be rebuilt from their tables."""
     return all(" index " in fault for fault in faults)
 
 
 def mend_indexes(database: sqlite3.Connection, path: Path, faults: list[str]) -> None:
-    """Make the indexes anew. Raises StoreError if they cannot be."""
+    """Rebuild the indexes. Raises StoreError if that does not help."""
     log.warning("%s: %s; its indexes are made anew", path, faults[0])
     database.execute("REINDEX")
     left = find_faults(database, path)
@@ -147,7 +147,7 @@ def check_kind(database: sqlite3.Connection, path: Path) -> None:
 
 
 def owner(database: sqlite3.Connection) -> tuple[bytes, bytes]:
-    """The network id and the public key that a database was made for; empty where it does not say."""
+    """The network id and the public key that a database was made for; empty if it does not say."""
     known = dict(database.execute("SELECT key, value FROM identity"))
     return known.get("network", b""), known.get("own", b"")
 
@@ -168,7 +168,7 @@ def check_owner(database: sqlite3.Connection, network_id: bytes, own: bytes | No
 
 
 def find_faults(database: sqlite3.Connection, path: Path) -> list[str]:
-    """What SQLite finds wrong in the file, one sentence each; nothing is changed. About 12 seconds per GB."""
+    """The faults that SQLite finds in the file, one sentence each. Changes nothing. Takes about 12 seconds per GB."""
     if _ends_within_a_page(database, path):
         return ["the file ends within a page"]
     try:
@@ -184,7 +184,7 @@ def find_faults(database: sqlite3.Connection, path: Path) -> list[str]:
 
 
 def tune(database: sqlite3.Connection) -> None:
-    """Set how the writer commits: write-ahead log, and every commit waits for the disk."""
+    """Set how the writer commits: with a write-ahead log, and every commit waits for the disk."""
     mode = _pragma(database, "journal_mode = WAL")
     if mode != "wal":
         raise StoreError("this file system cannot keep a write-ahead log", "put the home directory on a local disk")
@@ -193,7 +193,7 @@ def tune(database: sqlite3.Connection) -> None:
 
 
 def _ends_within_a_page(database: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file was cut inside its last page, which SQLite itself reads as zeroes."""
+    """Whether the file was cut inside its last page; SQLite itself reads the missing bytes as zeroes."""
     log = Path(f"{path}-wal")
     if log.exists() and log.stat().st_size > 0:
         return False  # a checkpoint was interrupted; the log holds the page

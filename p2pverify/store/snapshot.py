@@ -1,4 +1,4 @@
-"""What an export of a node's records holds, read from its database; the node may run meanwhile."""
+"""Reads the content of an export from a node's database; the node may run meanwhile."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,10 @@ _AFTER_DAMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What an export up to a cut holds, whose database it is from (public key, 32 B), and which stored records are
-    damaged and therefore left out."""
+    """The content of an export up to a cut.
+
+    `own` is the public key (32 B) of the database's peer. `damaged` are the stored records that are left out.
+    """
 
     header: ExportHeader
     records: list[bytes]
@@ -33,7 +35,7 @@ class Snapshot:
 
 
 def take_snapshot(database: Path, network: Network, cut_id: bytes | None) -> Snapshot:
-    """Read what to export up to a certified cut, or to the newest. Raises StoreError."""
+    """Read the records up to a certified cut, or up to the newest one. Raises StoreError."""
     with translated(database), reading(database) as connection:
         schema.check(connection, database, network.id, None)
         own = schema.owner(connection)[1]

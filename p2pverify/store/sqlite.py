@@ -1,10 +1,10 @@
-"""The store: append-only records and answers, evidence and small state in one SQLite file, behind one batching writer.
+"""The store: records, answers, evidence and small state in one SQLite file, behind one batching writer.
 
-Writers queue; one task takes what has gathered and commits it in one transaction in a thread. An `append`
-that returned is on disk: it survives a killed process and a power cut (see `schema` for the price). Reads use
-a connection of their own and never wait for the writer.
+Records and answers are append-only. Writers queue; one task takes the waiting appends and commits them in one
+transaction, in a thread. When `append` returns, its data is on disk: it survives a killed process and a power cut (see
+`schema` for the price). Reads use their own connection and never wait for the writer.
 
-What the bytes mean, and whether a record deserves to be kept, is left to the core.
+The core decides what the bytes mean, and whether a record should be kept.
 """
 
 import sqlite3
@@ -28,8 +28,8 @@ from p2pverify.store.writes import Write, check_write
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
-QUEUE_MAX = 256  # appends that wait; further callers wait in `append`
-BATCH_WRITES_MAX = 4096  # a commit takes no further append once it has so many writes
+QUEUE_MAX = 256  # waiting appends; further callers wait in `append`
+BATCH_WRITES_MAX = 4096  # a commit with this many writes takes no further append
 _PAGE_ROWS = 512
 
 
@@ -56,7 +56,7 @@ class _Counters:
 
 
 class Store:
-    """One node's database. `open` it, keep `run` going while appending, `close` it last."""
+    """One node's database. Call `open` first, keep `run` running while appending, and call `close` last."""
 
     def __init__(self, path: Path, own: bytes, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
         self.path = path
@@ -70,15 +70,15 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, network_id: bytes, own: bytes) -> "Store":
-        """Open the database of a network (id, 32 B) and an identity (public key, 32 B), or make it. Blocks.
+        """Open the database of a network (id, 32 B) and an identity (public key, 32 B); make it if missing. Blocks.
 
-        An existing file is checked page by page first (about 12 seconds per GB). Raises StoreError.
+        An existing file is first checked page by page (about 12 seconds per GB). Raises StoreError.
         """
         path = Path(path)
         with translated(path):
             if not path.exists():
                 schema.create(path, network_id, own)
-            # By a connection of its own: SQLite's check leaves a lock behind, with which a log is never folded in.
+            # Its own connection, because SQLite's check leaves a lock behind that would prevent every checkpoint.
             with closing(schema.connect(path, "rw")) as checking:
                 indexes = schema.check(checking, path, network_id, own)
                 if indexes:
@@ -93,17 +93,17 @@ class Store:
         return cls(path, own, writer, reader)
 
     def close(self) -> None:
-        """Close the file; `run` must have ended. Blocks while the write-ahead log is folded in."""
+        """Close the file; `run` must have ended. Blocks during the checkpoint of the write-ahead log."""
         with translated(self.path):
             self._reader.close()
-            with suppress(sqlite3.Error):  # a log that stays, as on a full disk, is read at the next start
+            with suppress(sqlite3.Error):  # if the log stays, as on a full disk, the next start reads it
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._writer.close()
 
     async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
-        """Commit what is appended, until cancelled; to be run once. Raises StoreError if the file has failed.
+        """Commit appended writes until cancelled. Run it once. Raises StoreError if the file has failed.
 
-        A commit that has begun is finished. Whoever still waits when this ends gets a StoreError.
+        A commit that has begun is finished. Callers that still wait at the end get a StoreError.
         """
         batch: list[_Append] = []
         try:
@@ -121,9 +121,9 @@ class Store:
     async def append(self, writes: Sequence[Write]) -> None:
         """Write all of `writes` or none, in order; returns when they are on disk.
 
-        Storing an id or an answered question again changes nothing. Raises LocalProtocolError if an own
-        record takes a used sequence number or a field is out of range, and StoreError if the disk refuses.
-        If the waiting is cancelled the writes may still be committed, whole.
+        Storing an id or an answered question again changes nothing. Raises LocalProtocolError if an own record takes a
+        used sequence number or a field is out of range, and StoreError if the disk refuses. If the call is cancelled,
+        the writes may still be committed, all or none of them.
         """
         pending = _Append(tuple(writes))
         for write in pending.writes:
@@ -140,11 +140,11 @@ class Store:
             raise pending.error
 
     def load_records(self) -> Iterator[bytes]:
-        """All records as they travel, in the order they were stored. Blocks; holds no lock between pages."""
+        """All records as encoded bytes, in the order of storing. Blocks; holds no lock between pages."""
         return (row.data for row in self.load_rows())
 
     def load_rows(self) -> Iterator[StoredRow]:
-        """All records with what the other columns say of them, in the order they were stored. Blocks."""
+        """All records with their other columns, in the order of storing. Blocks."""
         for row in self._pages(
             "SELECT place, id, author, seq, kind, epoch, bytes FROM records WHERE place > ? ORDER BY place LIMIT ?"
         ):
@@ -156,11 +156,11 @@ class Store:
             return self._reader.execute("SELECT seq, id FROM own_log ORDER BY seq").fetchall()
 
     def inspect(self) -> Inspection:
-        """A reading of all records that finds what is damaged."""
+        """An inspection of all records, which finds the damaged ones."""
         return Inspection(self.load_rows(), self._own, self.load_own_log())
 
     def allow_replacing(self, records: Iterable[bytes], answers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Damaged rows, which a later append with the same id, or (requester, question), replaces. Before `run`."""
+        """Let later appends replace these damaged rows, found by id or (requester, question). Call it before `run`."""
         self._damaged.records.update(records)
         self._damaged.answers.update(answers)
 
@@ -169,7 +169,7 @@ class Store:
         return record_id in self._damaged.records
 
     def mend(self, repair: Repair) -> None:
-        """Put right what follows from whole records. Blocks; before `run`."""
+        """Repair rows from whole records. Blocks. Call it before `run`."""
         with translated(self.path):
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -188,7 +188,7 @@ class Store:
             yield row[1], row[2], row[3]
 
     def load_evidence(self) -> list[tuple[int, int, bytes, bytes]]:
-        """All (epoch, slot, responder, answer) that were not forgotten, in this order. Blocks."""
+        """All (epoch, slot, responder, answer) that were not deleted, in this order. Blocks."""
         with translated(self.path):
             rows = self._reader.execute(
                 "SELECT epoch, slot, responder, answer FROM evidence ORDER BY epoch, slot, responder"
@@ -203,7 +203,7 @@ class Store:
         return value
 
     def get_state(self, key: str) -> bytes | None:
-        """The value last put under a name; one indexed look-up."""
+        """The last value put under a name; one indexed look-up."""
         value: bytes | None = self._value("SELECT value FROM state WHERE key = ?", (key,))
         return value
 
@@ -213,7 +213,7 @@ class Store:
         return value
 
     def statistics(self) -> dict[str, int]:
-        """Counters since `open`, and what the file holds now."""
+        """Counters since `open`, and the present size of the content."""
         counters = self._counters
         return {
             "records": self._value("SELECT max(place) FROM records", ()) or 0,
@@ -234,7 +234,7 @@ class Store:
         }
 
     def _gather(self, first: _Append) -> list[_Append]:
-        """The first append and those that queue behind it, up to a batch."""
+        """The first append and the appends queued behind it, up to a full batch."""
         batch = [first]
         count = len(first.writes)
         while count < BATCH_WRITES_MAX:
@@ -246,7 +246,7 @@ class Store:
         return batch
 
     def _commit(self, batch: Sequence[_Append]) -> StoreError | None:
-        """Write a batch in one transaction, in a thread. Returns the disk's fault."""
+        """Write a batch in one transaction, in a thread. Returns the disk's error, or None."""
         counters = self._counters
         try:
             added = self._transact(batch)
@@ -272,7 +272,7 @@ class Store:
         return None
 
     def _transact(self, batch: Sequence[_Append]) -> tuple[int, int]:
-        """One transaction; a refused append leaves no trace in it. Returns records and answers added."""
+        """One transaction; a refused append leaves no trace in it. Returns the numbers of records and answers added."""
         records = answers = 0
         self._writer.execute("BEGIN IMMEDIATE")
         try:
@@ -293,7 +293,7 @@ class Store:
         return records, answers
 
     def _refuse_rest(self, batch: Sequence[_Append]) -> None:
-        """Tell everyone who still waits that nothing more will be written."""
+        """Tell all waiting callers that nothing more will be written."""
         waiting = list(batch)
         while True:
             try:
@@ -308,7 +308,7 @@ class Store:
                 pending.done.set()
 
     def _pages(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """Rows whose first column is the place, page by page."""
+        """Rows whose first column is the place, read page by page."""
         place = 0
         while True:
             with translated(self.path):

@@ -1,7 +1,7 @@
-"""What can be written to the store, as small frozen facts.
+"""The writes of the store, as small frozen dataclasses.
 
-What the bytes mean is left to the core; here only sizes are looked at, so that a mistake is its maker's
-error and never the whole batch's.
+The core decides what the bytes mean. Only sizes are checked here, so that a mistake fails its own append and not the
+whole batch.
 """
 
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from typing import TypeAlias
 from p2pverify.core.encoding.canon import UINT_MAX
 from p2pverify.core.errors import LocalProtocolError
 
-DATA_BYTES_MAX = 1 << 20  # of one value; far above every record, response and state
-KEY_BYTES_MAX = 256  # of a state's name
-QUESTION_BYTES_MAX = 256  # of what identifies a question, commonly its 32-byte digest
+DATA_BYTES_MAX = 1 << 20  # of one value; far above the size of any record, response or state
+KEY_BYTES_MAX = 256  # of the name of a state value
+QUESTION_BYTES_MAX = 256  # of a question's identifier, commonly its 32-byte digest
 
 
 @dataclass(frozen=True, slots=True)
 class PutRecord:
-    """Keep a verified record: `data` as it travels, the rest taken from its header.
+    """Keep a verified record: `data` is its encoded bytes; the other fields come from its header.
 
-    `received` says that an own record came from another peer. If we signed twice after a restored backup,
-    the other branch is evidence that every view needs, and is stored; a record that we are about to publish
-    is refused when its sequence number is taken.
+    `received` says that an own record came from another peer. If we signed twice after a restored backup, the other
+    branch is stored, because every view needs it as evidence. A record that we are about to publish is refused if its
+    sequence number is taken.
     """
 
     id: bytes  # 32 B
@@ -35,7 +35,7 @@ class PutRecord:
 
 @dataclass(frozen=True, slots=True)
 class PutAnswer:
-    """Keep the response to a requester's question. The first one stands; a later one is not stored."""
+    """Keep the response to a requester's question. The first response stays; a later one is not stored."""
 
     requester: bytes  # 32 B
     question: bytes
@@ -52,7 +52,7 @@ class PutState:
 
 @dataclass(frozen=True, slots=True)
 class PutEvidence:
-    """Keep what an asked peer of one of our slots answered. The first one stands."""
+    """Keep the answer of an asked peer of one of our slots. The first answer stays."""
 
     epoch: int
     slot: int
@@ -62,7 +62,7 @@ class PutEvidence:
 
 @dataclass(frozen=True, slots=True)
 class DropEvidence:
-    """Forget the evidence of epochs before this one."""
+    """Delete the evidence of epochs before `before_epoch`."""
 
     before_epoch: int
 

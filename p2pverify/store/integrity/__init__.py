@@ -1,1 +1,1 @@
-"""Whether the database holds what was written: inspection, repair, and the command that looks."""
+"""Whether the database holds what was written: inspection, repair, and a checkup."""

@@ -1,4 +1,4 @@
-"""Whether all that a home's database holds is what was written. Nothing is changed; the node may run meanwhile."""
+"""Checks all content of a home's database. It changes nothing, and the node may run meanwhile."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ _FAULTS_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class HomeFault:
-    """Something that is not what was written: `kind` is "file", "record", "missing", "answer" or "evidence".
+    """A difference from what was written. `kind` is "file", "record", "missing", "answer" or "evidence".
 
-    `author` is a public key and `number` a place in its log, where the fault is of one record.
+    If the fault is in one record, `author` is a public key and `number` the record's number in its log.
     """
 
     kind: str
@@ -32,7 +32,7 @@ class HomeFault:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """What a database holds, and what of it is damaged."""
+    """The counts of a database's content, and the faults in it."""
 
     network: bytes
     own: bytes
@@ -41,7 +41,7 @@ class Checkup:
     answers: int
     evidence: int
     faults: tuple[HomeFault, ...]
-    faults_more: int  # beyond _FAULTS_MAX
+    faults_more: int  # number of faults beyond _FAULTS_MAX
 
 
 class _Faults:
@@ -57,7 +57,7 @@ class _Faults:
 
 
 def check_up(database: Path, network_id: bytes | None, own: bytes) -> Checkup:
-    """Read a database from end to end. Raises StoreError for one of another network or peer, or that is none."""
+    """Read a database from end to end. Raises StoreError if it is of another network or peer, or no database."""
     faults = _Faults()
     with translated(database):
         try:
@@ -101,10 +101,10 @@ def _walk(connection: sqlite3.Connection, faults: _Faults, network_id: bytes | N
 
 
 def _walk_records(connection: sqlite3.Connection, own: bytes, faults: _Faults) -> tuple[int, int]:
-    """Each row by itself, then what is missing between them. Returns how many rows there are, and how many own ones."""
+    """Check each row by itself, then look for missing records. Returns the number of all rows and of own rows."""
     records = own_records = 0
     held: set[bytes] = set()
-    awaited: dict[bytes, tuple[bytes, int]] = {}  # id of a record -> author and number of the one that follows it
+    awaited: dict[bytes, tuple[bytes, int]] = {}  # id of a record -> author and number of the next record
     own_log = connection.execute("SELECT seq, id FROM own_log ORDER BY seq").fetchall()
     for row in stored_rows(connection):
         records += 1
@@ -118,7 +118,7 @@ def _walk_records(connection: sqlite3.Connection, own: bytes, faults: _Faults) -
             reason = None if is_described(row, record) else "the columns beside it are not its own"
         if reason is not None:
             faults.add(HomeFault("record", reason, row.id, row.author, row.seq))
-            held.add(row.id)  # named once
+            held.add(row.id)  # named once already
     for before, (author, seq) in awaited.items():
         if before not in held:
             faults.add(HomeFault("missing", "the record is not in the database", before, author, seq - 1))

@@ -1,8 +1,8 @@
-"""Stored rows held against themselves: which of them are not what was written.
+"""Checks each stored row by itself, and finds those that are not what was written.
 
-A record proves itself: its id is the hash of its header, which names the digest of its payload, and its author signed
-it. So a damaged row can be told from a whole one without anything else, and can be replaced by whoever has the record.
-What a record means, and whether it counts, is left to the core.
+A record proves itself: its id is the hash of its header, the header names the digest of its payload, and its author has
+signed it. So a damaged row can be recognised alone, and any peer that has the record can replace it. The core decides
+what a record means, and whether it counts.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from p2pverify.core.replica.load import Outcome
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row of the table `records`: the bytes of a record, and what the other columns say of it."""
+    """A row of the table `records`: the bytes of a record, and the other columns."""
 
     place: int
     id: bytes
@@ -29,7 +29,7 @@ class StoredRow:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A row whose bytes are no longer the record that was written. All but `reason` is what its columns say."""
+    """A row whose bytes are no longer the written record. All fields but `reason` come from its columns."""
 
     place: int
     id: bytes
@@ -39,7 +39,7 @@ class Damage:
 
 
 def fault_of(row: StoredRow) -> str | None:
-    """What shows that the bytes of a row are not the record that was written; None if they are."""
+    """Why the bytes of a row are not the written record; None if they are."""
     try:
         record = decode_record(row.data)
     except DecodeError as error:
@@ -50,21 +50,21 @@ def fault_of(row: StoredRow) -> str | None:
 
 
 def is_described(row: StoredRow, record: Record) -> bool:
-    """Whether the columns of a row say what its record says."""
+    """Whether the columns of a row agree with its record."""
     found = (record.id, record.author, record.seq, record.kind, record.epoch)
     return found == (row.id, row.author, row.seq, row.kind, row.epoch)
 
 
 def name_damage(damage: Damage, own: bytes) -> str:
-    """Which stored record is damaged, whose it is, and what shows it."""
+    """One sentence about a damaged record: which it is, whose it is, and why it is damaged."""
     whose = "this peer" if damage.author == own else peer_id(damage.author)
     return f"record {damage.id.hex()[:16]} (number {damage.seq} of {whose}) is damaged on disk: {damage.reason}"
 
 
 class Inspection:
-    """Hands the rows of a store to a loader one by one, and notes those that are damaged.
+    """Passes the rows of a store to a loader one by one, and notes the damaged ones.
 
-    `own` is the node's public key, and `own_log` the numbers and ids of its records as its own table has them.
+    `own` is the node's public key. `own_log` has the numbers and ids of its records from the table `own_log`.
     """
 
     def __init__(self, rows: Iterable[StoredRow], own: bytes, own_log: Iterable[tuple[int, bytes]]) -> None:
@@ -73,18 +73,18 @@ class Inspection:
         self._own_log = dict(own_log)
         self._row: StoredRow | None = None
         self._verified: dict[bytes, int] = {}  # own records: number by id
-        self._claimed: dict[bytes, int] = {}  # damaged own records: number by id, as their columns say
+        self._claimed: dict[bytes, int] = {}  # damaged own records: number by id, both from their columns
         self.damaged: list[Damage] = []
-        self.misdescribed: list[tuple[StoredRow, Record]] = []  # whole records beside which a column is wrong
+        self.misdescribed: list[tuple[StoredRow, Record]] = []  # whole records with a wrong column
 
     def records(self) -> Iterator[bytes]:
-        """The bytes of all rows in their order. `take_outcome` is to be called before the next one is asked for."""
+        """The bytes of all rows in order. Call `take_outcome` before asking for the next one."""
         for row in self._rows:
             self._row = row
             yield row.data
 
     def take_outcome(self, outcome: Outcome) -> None:
-        """What became of the last record. One that was refused is not damaged for that: it may have come too early."""
+        """Note the outcome of the last record. A refused record is not always damaged: it may have come too early."""
         row = self._row
         assert row is not None
         record = outcome if isinstance(outcome, Record) else None
@@ -102,22 +102,22 @@ class Inspection:
 
     @property
     def signed_before(self) -> int:
-        """Own records with lower numbers were signed once, whether or not they can still be read.
+        """The number below which all own records were signed once, readable or not.
 
-        A number is believed if the own log and the record's row do not contradict each other, so that one damaged
-        column does not make up a record that was never signed.
+        A number counts only if the own log and the record's row do not contradict each other, so that one damaged
+        column cannot invent a record that was never signed.
         """
         return max(self._numbers(), default=-1) + 1
 
     @property
     def misnumbered(self) -> list[tuple[int, bytes, int]]:
-        """Rows of the own log's table with the number of another record: number, id, and the right number."""
+        """Rows of the table `own_log` with a wrong number: the number, the id, and the right number."""
         found = [(seq, record_id, self._verified.get(record_id, seq)) for seq, record_id in self._own_log.items()]
         return [row for row in found if row[0] != row[2]]
 
     @property
     def own_holes(self) -> list[int]:
-        """Numbers of own records that were signed and cannot be read, in order."""
+        """Numbers of own records that were signed but cannot be read, in order."""
         return sorted(self._numbers() - set(self._verified.values()))
 
     def _numbers(self) -> set[int]:

@@ -1,6 +1,7 @@
-"""Putting a database right after damage, as far as whole records say what it should hold.
+"""Repairs a database after damage, as far as whole records show its right content.
 
-The tables are append-only: their triggers refuse every UPDATE and DELETE. A repair lifts them within its transaction.
+The tables are append-only: their triggers refuse every UPDATE and DELETE. A repair removes the triggers within its
+transaction.
 """
 
 import sqlite3
@@ -16,8 +17,11 @@ _DESCRIBE = "UPDATE records SET id = ?, author = ?, seq = ?, kind = ?, epoch = ?
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """`misdescribed` rows hold whole records beside wrong columns; rows at `superseded` places hold damaged records
-    that are held elsewhere; `misnumbered` are rows of the own log: their number, their id, and the right number.
+    """The rows to repair.
+
+    - `misdescribed`: rows with a whole record and wrong columns, each with that record.
+    - `superseded`: places of rows with a damaged record of which another row has a whole copy.
+    - `misnumbered`: rows of the own log: number, id, and the right number.
     """
 
     misdescribed: tuple[tuple[StoredRow, Record], ...] = ()
@@ -28,7 +32,7 @@ class Repair:
         return bool(self.misdescribed or self.superseded or self.misnumbered)
 
     def carry_out(self, database: sqlite3.Connection) -> None:
-        """Inside a transaction that the caller has begun."""
+        """Carry out the repair inside a transaction that the caller has begun."""
         with _changeable(database):
             database.executemany("DELETE FROM records WHERE place = ?", [(place,) for place in self.superseded])
             for row, record in self.misdescribed:
@@ -43,7 +47,7 @@ class Repair:
 
 @contextmanager
 def _changeable(database: sqlite3.Connection) -> Iterator[None]:
-    """Lift the triggers of the tables, and set them again."""
+    """Remove the tables' triggers, and restore them at the end."""
     triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
     for name, _ in triggers:
         database.execute(f'DROP TRIGGER "{name}"')
