@@ -1,7 +1,7 @@
 """The routes of the local API, on FastAPI.
 
-Every answer is one JSON document with a schema name, made by `Reports`; handlers are `async` so that they run
-on the node's own thread, where its state is whole. What a request must be at all is checked in `gate`.
+Every answer is one JSON document with a schema name, made by `Reports`. Handlers are `async`, so that they run in the
+node's own thread, where its state is consistent. `middleware` checks every request before a route sees it.
 """
 
 import hmac
@@ -35,8 +35,8 @@ from p2pverify.node.ports import Reports, UnknownAudit
 AUDITS_DEFAULT = 100
 AUDITS_MAX = 1000
 NAME_CHARS_MAX = 100
-EXPLAIN_WAIT_S = 5.0  # less than what a silent connection is given
-#: The paths, and the names that their queries may use.
+EXPLAIN_WAIT_S = 5.0  # shorter than the time after which an idle connection is closed
+#: The paths, and the parameters that their queries may have.
 ROUTES: dict[str, frozenset[str]] = {
     "/v1/status": frozenset(),
     "/v1/peers": frozenset(),
@@ -49,7 +49,7 @@ ROUTES: dict[str, frozenset[str]] = {
     "/metrics": frozenset(),
     "/openapi.json": frozenset(),
 }
-#: What every route can answer, since the gate stands before all.
+#: Errors that every route can answer with, because `middleware` checks every request first.
 _ALWAYS = {
     400: "The query is not one that this path takes.",
     403: "The request is for another host.",
@@ -67,16 +67,16 @@ def _decimal(value: object) -> object:
 
 
 def _answers(model: type[BaseModel], *, status: int = 200, errors: Mapping[int, str] = _NO_ERRORS) -> Any:
-    """The answers of a route: its document, and each error that it can give, for FastAPI's `responses`."""
+    """The answers of a route, for FastAPI's `responses`: its document, and each error that it can give."""
     refused = {code: {"model": ErrorDocument, "description": why} for code, why in {**_ALWAYS, **errors}.items()}
     return {status: {"model": model, "description": (model.__doc__ or "").strip()}} | refused
 
 
 class _Described(FastAPI):
-    """FastAPI, with an OpenAPI document that says what the handlers here do."""
+    """FastAPI with an OpenAPI document that describes the handlers here correctly."""
 
     def openapi(self) -> dict[str, Any]:
-        """FastAPI promises 422 for each route that reads a query; here `_bad_query` answers 400."""
+        """Remove FastAPI's 422 for routes that read a query, because `_bad_query` answers 400 here."""
         document = super().openapi()
         for operations in document["paths"].values():
             for operation in operations.values():
@@ -93,8 +93,11 @@ Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(_decimal)]
 
 
 def new_app(reports: Reports, registry: CollectorRegistry, *, token: str, on_leave: Callable[[], list[str]]) -> FastAPI:
-    """The API of one node. `on_leave` is called on the node's thread, after the token was right; it returns why the
-    leave must wait."""
+    """The API of one node.
+
+    `on_leave` is called in the node's thread, after the token was found right. It returns the reasons why the leave
+    must wait.
+    """
     app = _Described(title="p2pverify node", version=__version__, docs_url=None, redoc_url=None)
     _add_reports(app, reports)
     _add_health(app, reports, registry)
@@ -108,17 +111,17 @@ def new_app(reports: Reports, registry: CollectorRegistry, *, token: str, on_lea
 def _add_reports(app: FastAPI, reports: Reports) -> None:
     @app.get("/v1/status", responses=_answers(StatusDocument))
     async def status() -> Response:
-        """Who this node is, and how far it has come."""
+        """The identity and the progress of this node."""
         return _json(reports.status())
 
     @app.get("/v1/peers", responses=_answers(PeersDocument))
     async def peers() -> Response:
-        """The peers it is connected with."""
+        """The connected peers."""
         return _json(reports.peers())
 
     @app.get("/v1/scores", responses=_answers(ScoresDocument))
     async def scores(view: View = "final") -> Response:
-        """Scores and standings in the newest certified view, or in the fold of what it holds."""
+        """Scores and standings in the newest certified view, or provisionally from all records that the node holds."""
         return _json(reports.scores(final=view == "final"))
 
     @app.get("/v1/audits", responses=_answers(AuditsDocument))
@@ -128,7 +131,7 @@ def _add_reports(app: FastAPI, reports: Reports) -> None:
 
     @app.get("/v1/audit", responses=_answers(ExplainedAudit, errors={404: "The node knows no such audit."}))
     async def audit(name: Annotated[str, Query(alias="id", max_length=NAME_CHARS_MAX)]) -> Response:
-        """One audit, explained as far as it is by now: ask again until it is complete."""
+        """The explanation of one audit as far as it is known now; ask again until it is complete."""
         try:
             return _json(await reports.explain(name, wait_s=EXPLAIN_WAIT_S))
         except UnknownAudit as unknown:
@@ -143,14 +146,14 @@ def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> 
 
     @app.get("/readyz", responses=_answers(Ready) | {503: {"model": Ready, "description": "The node is not ready."}})
     async def readyz() -> Response:
-        """Whether the node takes part, and if not (503), why."""
+        """Whether the node takes part in the network; if not (503), why."""
         reasons = reports.unready()
         document = {"schema": "p2pverify/ready/1", "ready": not reasons, "reasons": reasons}
         return _json(document, status=503 if reasons else 200)
 
     @app.get("/metrics", response_class=Response, responses=_answers(ErrorDocument) | {200: _EXPOSITION})
     async def metrics() -> Response:
-        """Figures for Prometheus."""
+        """Metrics for Prometheus."""
         return Response(render(registry), headers={"content-type": CONTENT_TYPE})
 
 
@@ -190,7 +193,7 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 
 
 async def _fault(_request: Request, _exception: Exception) -> Response:
-    """The exception goes on to the gate, which logs it."""
+    """Answer 500. The exception goes on to the middleware, which logs it."""
     return _error(500, "internal", FAULT)
 
 

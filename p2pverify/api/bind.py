@@ -1,4 +1,4 @@
-"""The local API's listening socket. Where it may listen is left to `node.endpoints.loopback`."""
+"""The local API's listening socket. `node.endpoints.loopback` decides which addresses are allowed."""
 
 import socket
 
@@ -6,16 +6,16 @@ from p2pverify.node.endpoints.loopback import Bind
 from p2pverify.node.user_error import UserError
 
 _BACKLOG = 64
-#: A reader that takes nothing for so long loses its connection; the server's own writes have no deadline.
+#: A reader that takes no data for this time loses its connection, because the server's own writes have no deadline.
 STUCK_READER_MS = 5000
 
 
 class BindError(UserError):
-    """The API cannot listen where it was told to: `reason` says why, `hint` what to do."""
+    """The API cannot listen at the given address: `reason` says why, `hint` says what to do."""
 
 
 def open_listener(bind: Bind) -> tuple[socket.socket, Bind]:
-    """A bound socket that does not listen yet, and where it is bound. Raises BindError."""
+    """A bound socket that does not listen yet, and its address. Raises BindError."""
     family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -1,8 +1,8 @@
-"""The API's connections: anycorn speaks HTTP on each, and what goes wrong on one stays there.
+"""The API's connections: anycorn speaks HTTP on each, and an error on one does not affect the others.
 
-anycorn's own `serve` is not used, because an exception in one connection ends it, and strangers can cause some
-(anycorn 0.20.1: a request to upgrade to h2c whose HTTP2-Settings are malformed). What is answered is left to
-the ASGI application.
+anycorn's own `serve` is not used, because an exception in one connection ends it, and any client can cause such an
+exception (anycorn 0.20.1: a request to upgrade to h2c with malformed HTTP2-Settings). The ASGI application answers the
+requests.
 """
 
 import logging
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
 CONNECTIONS_MAX = 64
-DRAIN_S = 1.0  # how long answers under way may take once the server stops
-IDLE_S = 10  # connections that say nothing for so long are closed
+DRAIN_S = 1.0  # time for pending answers after the server stops
+IDLE_S = 10  # connections that are silent for this time are closed
 
 _Handler = Callable[[SocketStream], Awaitable[None]]
 _log = logging.getLogger("p2pverify.api")
@@ -39,7 +39,7 @@ async def serve_connections(
     *,
     task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; then answers under way have DRAIN_S. Closes the bound `listener`."""
+    """Serve until cancelled; pending answers then have DRAIN_S seconds. Closes the bound `listener`."""
     context = WorkerContext(None)
     server = _Server(tcp_server_handler(_wrapped(app), _config(), context, ConnectionState({})), counts)
     listener.listen(CONNECTIONS_MAX)
@@ -54,7 +54,7 @@ async def serve_connections(
 
 
 class _Server:
-    """Runs a handler for each connection, shielded from the server's cancellation, and contains its faults."""
+    """Runs a handler for each connection, shielded from the server's cancellation, and catches its exceptions."""
 
     def __init__(self, handler: _Handler, counts: Counts) -> None:
         self._handler = handler
@@ -63,7 +63,7 @@ class _Server:
         self._stopping = False
 
     def stop(self) -> None:
-        """Take no more connections and give those that are open DRAIN_S."""
+        """Accept no more connections, and close the open ones after DRAIN_S seconds."""
         self._stopping = True
         for scope in self._scopes:
             scope.deadline = trio.current_time() + DRAIN_S
@@ -80,7 +80,7 @@ class _Server:
             self._scopes.add(scope)
             try:
                 await self._handler(await SocketStream.from_socket(raw))
-            except* Exception as group:  # noqa: BLE001 - strangers cause them, and the node must live on
+            except* Exception as group:  # noqa: BLE001 - any client can cause one, and the node must live on
                 end = "failed"
                 _log.debug("a connection to the API failed: %r", group)
             finally:

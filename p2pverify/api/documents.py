@@ -1,7 +1,7 @@
-"""The API's answers as models: what `/openapi.json` promises.
+"""The API's answers as models, from which `/openapi.json` is made.
 
-The node makes the documents; these describe them, and a test holds the two together. Digests and ids are lower-case
-hex, rates are shares of 1, margins micronats (1e-6 nat).
+The node makes the documents; these models describe them, and a test compares the two. Digests and ids are lower-case
+hex, rates are fractions of 1, margins are in micronats (1e-6 nat).
 """
 
 from typing import Annotated, Literal
@@ -19,7 +19,7 @@ class _Document(BaseModel):
 
 
 class ErrorDocument(_Document):
-    """Every answer that is an error."""
+    """The answer to every request that fails."""
 
     schema_: Literal["p2pverify/error/1"] = Field(alias="schema")
     error: str = Field(description="one word, for programs")
@@ -34,7 +34,7 @@ class Live(_Document):
 
 
 class Ready(_Document):
-    """Whether the node takes part, and if not, why."""
+    """Whether the node takes part in the network; if not, why."""
 
     schema_: Literal["p2pverify/ready/1"] = Field(alias="schema")
     ready: bool
@@ -42,7 +42,7 @@ class Ready(_Document):
 
 
 class LeaveDocument(_Document):
-    """The node has signed its leave, or will as soon as it may sign: `reasons` say why it may not yet."""
+    """The node has signed its leave, or will as soon as it may sign; `reasons` say why it may not yet."""
 
     schema_: Literal["p2pverify/leave/1"] = Field(alias="schema")
     leaving: bool
@@ -50,7 +50,7 @@ class LeaveDocument(_Document):
 
 
 class Due(_Document):
-    """An epoch's cut, and the seconds until it is due; 0 if it is."""
+    """The cut of an epoch, and the seconds until it is due; 0 if it is due already."""
 
     epoch: int
     due_s: Count
@@ -67,13 +67,13 @@ class FinalCutDocument(_Document):
 
 
 class RecentCut(FinalCutDocument):
-    """A final cut; `records` are those that its view counts."""
+    """A final cut; `records` is the number of records that its view counts."""
 
     records: Count
 
 
 class LackDocument(_Document):
-    """A condition of weight that is not met: it `has` less than it `needs`."""
+    """A condition for weight that is not met: the member `has` less than it `needs`."""
 
     what: str
     has: int
@@ -81,7 +81,7 @@ class LackDocument(_Document):
 
 
 class WayToWeight(_Document):
-    """What is lacking for weight; when the next peer gets weight at the earliest; how many have earned it and wait."""
+    """What is missing for weight, when the next peer can get weight, and how many peers have earned it and wait."""
 
     lacks: list[LackDocument]
     turn: Due
@@ -89,7 +89,7 @@ class WayToWeight(_Document):
 
 
 class JobsDocument(_Document):
-    """The engine's jobs since the start, and those that wait."""
+    """The engine's jobs since the start, and the waiting ones."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -103,7 +103,7 @@ class JobsDocument(_Document):
 
 
 class SpeedDocument(_Document):
-    """The hardware that a peer claims, and how fast challengers found it; null where too few have measured it."""
+    """The hardware that a peer claims, and its speed as challengers measured it; null if too few have measured it."""
 
     claim: str
     fit: str
@@ -142,7 +142,7 @@ class ScoreDocument(_Document):
 
 
 class StatusDocument(_Document):
-    """Who this node is, how far it has come, and what it waits for."""
+    """The identity and the progress of this node, and what it waits for."""
 
     schema_: Literal["p2pverify/status/1"] = Field(alias="schema")
     peer_id: str
@@ -190,7 +190,7 @@ class PeersDocument(_Document):
 
 
 class HardwareGroup(_Document):
-    """The speed of all that claim one hardware in a class: least, median and greatest, or null if none was measured."""
+    """The speeds of a class's peers that claim one hardware: least, median and greatest; null if none was measured."""
 
     class_: str = Field(alias="class")
     claim: str
@@ -203,7 +203,7 @@ class HardwareGroup(_Document):
 
 
 class ScoresDocument(_Document):
-    """A view: of the newest final cut, or provisional. Before any cut is final, `final` is false and `cut` null."""
+    """A view: of the newest final cut, or provisional. Before the first final cut, `final` is false and `cut` null."""
 
     schema_: Literal["p2pverify/scores/1"] = Field(alias="schema")
     network: str
@@ -222,7 +222,7 @@ class AskedPeerDocument(_Document):
 
 
 class AuditDocument(_Document):
-    """An audit in the list."""
+    """An audit in a list."""
 
     id: str
     challenger: str
@@ -272,7 +272,7 @@ class AuditsDocument(_Document):
 
 
 class OutputDocument(_Document):
-    """What was voted for; `own` says whether this node would, null if it does not know; `verdicts` are by peer id."""
+    """An output that got votes. `own`: whether this node would vote for it, null if unknown. `verdicts`: by peer id."""
 
     output: str
     votes: Count
@@ -283,7 +283,7 @@ class OutputDocument(_Document):
 
 
 class VoterDocument(_Document):
-    """A member of a dispute's electorate, and what it did."""
+    """A member of a dispute's electorate, and what it has done."""
 
     peer_id: str
     class_: str | None = Field(alias="class")
@@ -304,14 +304,14 @@ class WholeDispute(_Dispute):
 
 
 class JudgeDocument(_Document):
-    """The engine that an explanation rests on."""
+    """The engine on which an explanation is based."""
 
     role: Literal["own", "referee"]
     engine: str
 
 
 class QuestionDocument(_Document):
-    """What was asked."""
+    """The question of an audit."""
 
     id: str
     prompt: str
@@ -330,7 +330,7 @@ class Limits(_Document):
 
 
 class MeasureDocument(_Document):
-    """How far an answer is from what the judge would have given, in micronats."""
+    """How far an answer lies from the judge's own, in micronats."""
 
     count: int
     total: int
@@ -340,14 +340,14 @@ class MeasureDocument(_Document):
 
 
 class CauseDocument(_Document):
-    """What most likely made an answer differ."""
+    """The most likely cause of a difference."""
 
     cause: str
     value: int | None
 
 
 class AnswerDocument(_Document):
-    """A claimed answer's tokens, and those that the judge would have picked."""
+    """The tokens of a claimed answer, and the tokens that the judge would have picked."""
 
     finish: str
     tokens: list[int]
@@ -356,7 +356,7 @@ class AnswerDocument(_Document):
 
 
 class Difference(_Document):
-    """Where the two part; a token is null where an answer is over."""
+    """The first position where the two answers differ; a token is null after the end of its answer."""
 
     position: Count
     claimed: int | None
@@ -370,7 +370,7 @@ class Difference(_Document):
 
 
 class JudgedAnswerDocument(_Document):
-    """One asked peer's answer, as far as this node could look at it; `missing` says what it lacked."""
+    """One asked peer's answer, as far as this node could check it; `missing` names the missing part."""
 
     peer_id: str
     class_: str | None = Field(alias="class")
@@ -386,7 +386,7 @@ class JudgedAnswerDocument(_Document):
 
 
 class ExplainedAudit(AuditDocument):
-    """An audit with what was asked and answered, and what this node makes of it. Ask again until it is `complete`."""
+    """An audit with question, answers, and this node's judgement of them. Ask again until it is `complete`."""
 
     schema_: Literal["p2pverify/audit/1"] = Field(alias="schema")
     complete: bool

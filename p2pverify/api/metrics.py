@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, in its text format 0.0.4: the node's, read at each scrape, the API's and the process's."""
+"""Metrics for Prometheus, in its text format 0.0.4: of the node (read at each scrape), the API and the process."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -19,22 +19,22 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 class Counts(Collector):
-    """What the local API has seen: requests by route and status, connections by how they ended."""
+    """Counts of the local API: requests by route and status, connections by how they ended."""
 
     def __init__(self) -> None:
         self._requests: Counter[tuple[str, str]] = Counter()
         self._connections: Counter[str] = Counter()
 
     def count_request(self, route: str, status: int) -> None:
-        """One more. The caller keeps the number of distinct routes small."""
+        """Count one request. The caller keeps the number of distinct routes small."""
         self._requests[route, str(status)] += 1
 
     def count_connection(self, end: str) -> None:
-        """One more that was "served", "failed" or "refused"."""
+        """Count one connection that was "served", "failed" or "refused"."""
         self._connections[end] += 1
 
     def collect(self) -> Iterable[Metric]:
-        """Both families."""
+        """Both metric families."""
         text = "Requests to the local API, by route and status."
         requests = CounterMetricFamily("p2pverify_api_requests", text, labels=("route", "status"))
         for key, number in sorted(self._requests.items()):
@@ -47,7 +47,7 @@ class Counts(Collector):
 
 
 def new_registry(reports: Reports, counts: Counts) -> CollectorRegistry:
-    """A registry of its own (nothing global): the node's figures, the API's and those of the process."""
+    """A registry of its own (nothing global), with the metrics of the node, the API and the process."""
     registry = CollectorRegistry()
     registry.register(_NodeCollector(reports))
     registry.register(counts)
@@ -56,7 +56,7 @@ def new_registry(reports: Reports, counts: Counts) -> CollectorRegistry:
 
 
 def render(registry: CollectorRegistry) -> bytes:
-    """The whole exposition."""
+    """The whole exposition, in Prometheus' text format."""
     return generate_latest(registry)
 
 
@@ -65,10 +65,10 @@ class _NodeCollector(Collector):
         self._reports = reports
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not ask a node that is still starting."""
+        """Empty, because registering must not ask a node that is still starting."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """All families, read from the node now."""
+        """All metric families, read from the node now."""
         yield InfoMetricFamily("p2pverify_build", "The running program.", {"version": __version__})
         yield from self._reports.metrics()

@@ -1,8 +1,8 @@
-"""The gate in front of the API: what every request must be before a route sees it.
+"""Middleware in front of the API: the checks that every request must pass before a route sees it.
 
-Refuses foreign Host headers (a web page that resolves its own name to 127.0.0.1 could otherwise read the
-API: DNS rebinding), bodies, websockets and repeated query keys; counts what passes; turns an exception of a
-route into an answer. Which routes there are is left to `app`.
+It refuses foreign Host headers, because a web page that resolves its own name to 127.0.0.1 could otherwise read the API
+(DNS rebinding). It refuses large bodies, websockets and repeated query parameters. It counts requests, and turns an
+exception of a route into an answer. The routes are in `app`.
 """
 
 import json
@@ -21,8 +21,8 @@ _QUERY_FIELDS_MAX = 8
 _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
-    # One answer per connection: anycorn keeps one that its client has left until it has been idle long enough, and
-    # a few readers a second would fill the places that there are.
+    # One answer per connection. anycorn keeps a connection that its client has left until its idle time is over, so a
+    # few readers per second would fill all places.
     (b"connection", b"close"),
 ]
 
@@ -33,7 +33,7 @@ _log = logging.getLogger("p2pverify.api")
 
 
 class RefusedError(Exception):
-    """A request that gets no route: status code, one word, one sentence."""
+    """A request that reaches no route: status code, one word, one sentence."""
 
     def __init__(self, status: int, error: str, message: str) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class RefusedError(Exception):
 
 
 def error_document(error: str, message: str) -> dict[str, object]:
-    """The JSON document of every answer that is an error."""
+    """The JSON document of every error."""
     return {"schema": "p2pverify/error/1", "error": error, "message": message}
 
 
@@ -57,9 +57,9 @@ def allowed_hosts(port: int) -> frozenset[bytes]:
 
 
 class Gate:
-    """ASGI middleware around the routes: `routes` are their paths and the names that a query may use.
+    """ASGI middleware around the routes. `routes` maps their paths to the allowed query parameters.
 
-    With `home_key` it proves to whoever asks that this is the node of a home.
+    With `home_key` it proves to a client that this is the node of a certain home, if the client asks for it.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Gate:
             await self._app(scope, receive, send_counted)
         except RefusedError as refused:
             await _answer(send_counted, refused.status, refused.error, refused.message)
-        except Exception:  # noqa: BLE001 - the node must outlive a fault of one of its reports
+        except Exception:  # noqa: BLE001 - the node must survive a bug in one of its reports
             _log.exception("the API failed to answer %s", scope["path"][:80])
             if status == 0:
                 await _answer(send_counted, 500, "internal", FAULT)
@@ -128,7 +128,7 @@ class Gate:
 
 
 def _proof(scope: Scope, home_key: bytes) -> list[tuple[bytes, bytes]]:
-    """The header that shows of which home this node is, if the request asks for it."""
+    """The header that proves which home this node belongs to, if the request asks for it."""
     nonces = [value for name, value in scope["headers"] if name == _NONCE]
     proof = answer(home_key, nonces[0]) if len(nonces) == 1 else None
     return [] if proof is None else [(_PROOF, proof)]

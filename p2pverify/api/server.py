@@ -1,7 +1,6 @@
-"""The local API's server, put together: a loopback listener, the gate, the routes.
+"""The local API's server as a whole: a loopback listener, the middleware and the routes.
 
-Routes are in `app`, what a request must be in `gate`, its socket in `bind`, and the life of a
-connection in `connections`.
+Routes are in `app`, the checks of requests in `middleware`, the socket in `bind`, and connections in `connections`.
 """
 
 from collections.abc import Callable
@@ -33,9 +32,9 @@ async def serve(
     on_leave: Callable[[], list[str]],
     task_status: "TaskStatus[str]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the API until cancelled; reports the URL ("http://127.0.0.1:4100") once it listens.
+    """Serve the API until cancelled. Reports the URL ("http://127.0.0.1:4100") once it listens.
 
-    Raises ValueError for an address that is not loopback, BindError for one that is not free.
+    Raises ValueError for an address that is not loopback, and BindError for an address that is not free.
     """
     assert len(token) >= _TOKEN_CHARS_MIN
     counts = Counts()
