@@ -1,1 +1,1 @@
-"""The command line. Imports stay inside functions, so that reading commands start quickly."""
+"""The command line. Imports stay inside functions, so that commands that only read start quickly."""

@@ -1,7 +1,7 @@
-"""The command line's client of the local API: the standard library, one request, one JSON document.
+"""The command line's client of the local API: standard library only, one request, one JSON document.
 
-Whatever answers at the address in the home's `api` file is a stranger until it has proven that it is this home's node
-and shown the right schema: the node may have died, and another program or node may have its port.
+A server at the address in the home's `api` file is not trusted until it has proven that it is this home's node and has
+answered with the right schema. The node may have died, and another program or node may have taken its port.
 """
 
 import hmac
@@ -26,7 +26,7 @@ _ERROR_SCHEMA = "p2pverify/error/1"
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """A document of the API, decoded and as it came."""
+    """A document of the API, as decoded JSON and as its original text."""
 
     status: int
     document: dict[str, object]
@@ -39,7 +39,7 @@ def get(home: Home, path: str, schema: str, *, timeout_s: float = TIMEOUT_S) -> 
 
 
 def post(home: Home, path: str, schema: str) -> ApiAnswer:
-    """Change something, with the home's token, which only this home's node is shown. Raises as `get` does."""
+    """Send a POST request with the home's token, which only the proven node of this home gets. Raises as `get`."""
     token = home.read_token()
     if token is None:
         raise NotRunningError(f"{home.path} has no token: no node was ever started there")
@@ -48,7 +48,7 @@ def post(home: Home, path: str, schema: str) -> ApiAnswer:
 
 
 def print_json(answer: ApiAnswer) -> None:
-    """Print a document as it came. JSON is UTF-8, whatever else the terminal speaks."""
+    """Print a document's original text, in UTF-8 as JSON requires, in any terminal encoding."""
     click.echo(answer.text.encode())
 
 
@@ -87,7 +87,7 @@ def _ask(
 
 
 def _exchange(url: str, method: str, path: str, headers: dict[str, str], timeout_s: float) -> tuple[int, str, bytes]:
-    """Status, proof and body of one request. Raises OSError, HTTPException or ValueError; never waits for longer."""
+    """Status, proof and body of one request, within `timeout_s`. Raises OSError, HTTPException or ValueError."""
     parts = urlsplit(url)
     if parts.scheme != "http" or parts.hostname is None or parts.port is None:
         raise ValueError("not the URL of a local API")

@@ -1,4 +1,4 @@
-"""`completion`: the script that makes a shell complete p2pverify's commands and options."""
+"""`completion`: the script with which a shell completes p2pverify's commands and options."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""How commands fail: one line that says what happened, one that says what to do, and a documented exit code.
+"""How commands fail: one line says what happened, one says what to do, and the exit code is documented.
 
 0 ok   1 error   2 usage   3 node not running   4 not ready or timed out   5 verification failed
 130 interrupted   141 nobody reads the output any more
@@ -31,7 +31,7 @@ _STDOUT, _STDERR = 1, 2
 
 
 class CliError(click.ClickException):
-    """What a command raises to end with a message and a hint, and with its class's exit code."""
+    """Ends a command with a message, a hint, and the exit code of its class."""
 
     exit_code = ERROR
 
@@ -60,7 +60,7 @@ class NotReadyError(CliError):
 
 
 class NotVerifiedError(CliError):
-    """What was checked does not hold."""
+    """A check has failed."""
 
     exit_code = NOT_VERIFIED
 
@@ -74,15 +74,16 @@ def report(message: str, hint: str = "", file: IO[Any] | None = None) -> None:
 
 
 def one_line(text: str) -> str:
-    """Text that is safe on a terminal: one line, printable, not endless."""
+    """Text that is safe on a terminal: one line, printable, of limited length."""
     joined = " ".join(text.split())
     return "".join(c if c.isprintable() else "?" for c in joined[:_TEXT_CHARS_MAX])
 
 
 def prepare_streams() -> None:
-    """Make standard streams that nothing surprises: closed ones lead nowhere, and every text can be printed.
+    """Make the standard streams safe: a closed stream leads nowhere, and every text can be printed.
 
-    A closed descriptor would be taken by the next file that is opened, and then written to by mistake.
+    Otherwise the next opened file would take a closed stream's descriptor, and output would be written into it by
+    mistake.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
     while nothing <= _STDERR:
@@ -96,7 +97,7 @@ def prepare_streams() -> None:
 
 
 def guarded(body: Callable[[], object]) -> int:
-    """Run a command and return its exit code; whatever it raises becomes two lines on stderr."""
+    """Run a command and return its exit code. An exception becomes two lines on stderr."""
     try:
         result = body()
         sys.stdout.flush()
@@ -151,7 +152,7 @@ def _sentence(error: BaseException) -> tuple[str, str]:
 
 
 def _abandon_stdout() -> int:
-    """Point stdout at nothing, so that the interpreter's last flush does not fail as well."""
+    """Point stdout at nothing, so that the interpreter's last flush does not fail too."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, _STDOUT)
     os.close(nothing)

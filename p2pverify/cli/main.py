@@ -1,7 +1,7 @@
 """The command `p2pverify`: global options, and subcommands that are imported when they are called.
 
-What a command does is left to its module; what happens when it fails is in `errors`. Names and help texts
-stand here so that `--help` and completion import none of them.
+Each command has its own module; `errors` handles failures. Names and help texts are here, so that `--help` and
+completion import none of these modules.
 """
 
 import importlib
@@ -44,11 +44,11 @@ class LazyGroup(click.Group):
     """A group that imports a subcommand only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
-        """Names, in the order of the help."""
+        """The names, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
-        """Import one subcommand, and let it take `--home` too."""
+        """Import one subcommand, and give it the option `--home` too."""
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
-        """Complete names of commands without importing them, then options."""
+        """Complete the names of commands without importing them, then options."""
         from click.shell_completion import CompletionItem
 
         names = [CompletionItem(n, help=text) for n, (_, text) in COMMANDS.items() if n.startswith(incomplete)]
@@ -108,5 +108,5 @@ def _accept_home(command: click.Command) -> None:
 @click.pass_context
 def main(ctx: click.Context, home: str | None) -> None:
     """Peers that verify each other's AI inference: join a network, run a testnet, read scores."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy is not loaded yet; engines have one thread a peer
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is loaded; engines use one thread per peer
     ctx.obj = find_home(home)

@@ -1,6 +1,6 @@
-"""Reports as JSON, the option --force, and the error for options that make no run.
+"""Reports as JSON, the option --force, and the error for options that do not make a valid run.
 
-What may be replaced and what is written through is left to `node.files.outputs`.
+`node.files.outputs` decides which files may be replaced, and how each kind of target is written.
 """
 
 import json
@@ -15,24 +15,24 @@ force_option = click.option("--force", is_flag=True, help="Replace a file that e
 
 
 class UnusableError(CliError):
-    """The scenario or the options make no run."""
+    """The scenario or the options do not make a valid run."""
 
     exit_code = USAGE
 
 
 def may_replace(*, force: bool) -> Replaces:
-    """Which existing files a command may replace."""
+    """The existing files that a command may replace."""
     return always if force else unforced
 
 
 def check_report(json_file: str | None, schema: str, *, force: bool) -> None:
-    """Raises OutputError for a report that could not be written: else it would be found only at the end."""
+    """Raise OutputError if a report could not be written, before the run and not only at its end."""
     if json_file is not None:
         check_output(json_file, always if force else same_report(schema))
 
 
 def write_report(json_file: str | None, document: dict[str, object], *, force: bool) -> None:
-    """Write a report, also in place of an earlier one of its kind: '-' is stdout, None nowhere. Raises OutputError."""
+    """Write a report, and replace an earlier one of its kind. '-' is stdout, None nowhere. Raises OutputError."""
     if json_file is None:
         return
     indent = None if json_file == STDOUT else 1

@@ -1,4 +1,4 @@
-"""What options and arguments name, checked when they are read: before a model is loaded or anything is written."""
+"""Checks of options and arguments as soon as they are read: before a model is loaded or anything is written."""
 
 import stat
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class HintedParameter(click.BadParameter):
-    """A value that cannot be used, with what to do about it."""
+    """An unusable value, with a hint."""
 
     def __init__(self, message: str, hint: str, ctx: click.Context | None, param: click.Parameter | None) -> None:
         super().__init__(message, ctx, param)
@@ -20,9 +20,9 @@ class HintedParameter(click.BadParameter):
 
 
 class InputFile(click.Path):
-    """A file to read, which must be there; `hint` says where it comes from. A pipe is as good as a file.
+    """An existing file to read; `hint` says where it comes from. It may be a pipe.
 
-    With `allow_stdin` "-" stands for standard input.
+    With `allow_stdin`, "-" stands for standard input.
     """
 
     def __init__(self, hint: str = "", *, allow_stdin: bool = False) -> None:
@@ -31,7 +31,7 @@ class InputFile(click.Path):
         self.allow_stdin = allow_stdin
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path of a file that is there. Raises HintedParameter."""
+        """The path of an existing file. Raises HintedParameter."""
         hint = self.hint or "check its name"
         if self.allow_stdin and str(value) == "-":
             return Path(value)
@@ -53,9 +53,9 @@ WEIGHTS = InputFile("leave the option out for the bundled model")
 def check_addresses(
     option: str, texts: Sequence[str], read: "Callable[[str], Address]", own: bytes, *, count_max: int = 1
 ) -> None:
-    """Raises BadParameter for addresses of an option that cannot be used, or that name another peer as this one.
+    """Raise BadParameter for an unusable address in an option, or one that names another peer than `own`.
 
-    Addresses of bootstrap peers may name anybody: `own` is empty for them.
+    `own` is empty for bootstrap peers, because their addresses may name any peer.
     """
     from p2pverify.core.encoding.peerid import peer_id
     from p2pverify.node.files.config import check_address

@@ -1,11 +1,11 @@
-"""Progress of slow beginnings, on stderr: a line that is rewritten on a terminal, else one line per stage."""
+"""Progress of slow starts, on stderr: a line that is rewritten on a terminal, else one line per stage."""
 
 import sys
 from typing import Self, TextIO
 
 
 class Progress:
-    """Called as `progress(stage, done, total)`, from any thread. Use as a context manager: it ends its line."""
+    """Call it as `progress(stage, done, total)`, from any thread. It is a context manager, which removes its line."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
@@ -29,14 +29,14 @@ class Progress:
         self._stage = stage
 
     def close(self) -> None:
-        """Remove what is on the line."""
+        """Remove the progress line."""
         if self._rewrites and self._shown:
             self._rewrite("")
 
     def _rewrite(self, text: str) -> None:
         if text == self._shown:
             return
-        # Padding instead of an escape code: it works on every terminal.
+        # Padding instead of an escape code, because it works on every terminal.
         self._stream.write("\r" + text.ljust(len(self._shown)) + ("" if text else "\r"))
         self._stream.flush()
         self._shown = text

@@ -1,6 +1,6 @@
-"""Plain aligned text for reading commands: no colour, no box, nothing that breaks a pipe.
+"""Plain aligned text for commands that show data: no colour, no box, safe in a pipe.
 
-A table is at most as wide as the terminal, in a pipe 80 columns, so that no line wraps; --wide lifts that.
+A table is at most as wide as the terminal, or 80 columns in a pipe, so that no line wraps. --wide removes that limit.
 """
 
 import shutil
@@ -11,16 +11,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from p2pverify.cli.errors import one_line
 from p2pverify.node.reports.shown import COLUMNS, is_interval
 
-WIDTH = 80  # where no terminal says another
+WIDTH = 80  # columns, if there is no terminal
 _WIDTH_MIN = 40
 _CELL_CHARS_MAX = 120
-_CUT_MIN = 8  # columns that are left of a cell that is cut
+_CUT_MIN = 8  # columns that a shortened cell keeps
 _GAP = 2
 _NOTE_INDENT = "  "
 
 
 def terminal_width() -> int:
-    """Columns of the terminal; of a pipe 80, or what COLUMNS says."""
+    """Columns of the terminal. In a pipe, the variable COLUMNS, or 80."""
     return max(_WIDTH_MIN, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
@@ -32,9 +32,9 @@ def table(
     cut: Collection[str] = (),
     notes: Sequence[str] = (),
 ) -> str:
-    """Columns as wide as their widest cell; numbers and percentages to the right. None shows as "-".
+    """Columns as wide as their widest cell, with numbers and percentages to the right. None is shown as "-".
 
-    Where a table is wider than `width`, cells of the columns `cut` are shortened. `notes` stand under their rows.
+    If a table is wider than `width`, cells in the columns `cut` are shortened. `notes` are printed under their rows.
     """
     cells = [[cell(value) for value in row] for row in rows]
     right = [bool(cells) and all(_is_number(row[column]) for row in cells) for column in range(len(headers))]
@@ -52,14 +52,14 @@ def table(
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> str:
-    """Names and values, one pair a line, values aligned."""
+    """Names and values, one pair per line, with the values aligned."""
     cells = [(name, cell(value)) for name, value in rows]
     width = max((len(name) for name, _ in cells), default=0)
     return "\n".join(f"{name.ljust(width)}  {value}".rstrip() for name, value in cells)
 
 
 def cell(value: object) -> str:
-    """A value as one short printable text; strangers choose some of them."""
+    """A value as one short printable text, because other peers choose some of the values."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -68,7 +68,7 @@ def cell(value: object) -> str:
 
 
 def cell_width(text: str) -> int:
-    """How many columns of a terminal a printable text takes: ideographs take two, combining marks none."""
+    """The number of terminal columns of a printable text: two for an ideograph, none for a combining mark."""
     if text.isascii():
         return len(text)
     return sum(
@@ -80,14 +80,14 @@ def cell_width(text: str) -> int:
 
 
 def percent(value: object) -> str | None:
-    """A share of 1 as a percentage, or None if it is not a number."""
+    """A fraction of 1 as a percentage, or None if it is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return f"{100 * value:.1f}%"
 
 
 def columns_help(*names: str) -> str:
-    """What the columns of a table mean, for the end of a command's help."""
+    """The meaning of a table's columns, for the end of a command's help."""
     lines = []
     for name in names:
         first, *rest = textwrap.wrap(COLUMNS[name], WIDTH - 16)
@@ -96,7 +96,7 @@ def columns_help(*names: str) -> str:
 
 
 def _shrink(widths: list[int], least: Mapping[int, int], width: int) -> None:
-    """Narrow the widest of the columns that can give way, down to the `least` of each, until the line fits."""
+    """Narrow the widest shrinkable columns, down to the `least` of each, until the line fits."""
     excess = sum(widths) + _GAP * (len(widths) - 1) - width
     while excess > 0:
         wide = [place for place, size in least.items() if widths[place] > size]

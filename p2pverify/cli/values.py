@@ -1,4 +1,4 @@
-"""Reading JSON values of unknown shape: what is not as expected is empty, never a fault."""
+"""Reads JSON values of unknown shape: an unexpected value becomes an empty one, never an error."""
 
 from collections.abc import Mapping
 
@@ -24,5 +24,5 @@ def text(value: object) -> str:
 
 
 def kind(audit: Mapping[str, object]) -> str:
-    """Whom an audit asked."""
+    """Which peers an audit asked."""
     return "across" if audit.get("across") is True else "in class"

@@ -1,6 +1,7 @@
-"""Which network a home belongs to, when it joins: what its database, its network file and a given file say of it.
+"""Decides which network a home belongs to when it joins, from its database, its network file and a given file.
 
-The database decides, because its records are of one network for ever. All is compared before anything is written.
+The database decides, because its records belong to one network forever. Everything is compared before anything is
+written.
 """
 
 from pathlib import Path
@@ -21,21 +22,21 @@ _GIVE = "call 'p2pverify join NETWORK-FILE' with the file of that network"
 
 
 def adopt_network(home: Home, path: Path | None, own: bytes) -> "Contract":
-    """The home's network; `path` becomes its network file where that is missing, or is not that of the records.
+    """The home's network. The file at `path` becomes the home's network file if that is missing or does not match.
 
-    Raises CliError, FileError, HomeError if something is to be written and another process has the home, and StoreError
-    if its database is damaged.
+    Raises CliError, FileError, StoreError if the database is damaged, and HomeError if a file must be written while
+    another process uses the home.
     """
     from p2pverify.node.files.networkfile import parse_network, read_network
 
     if path is None:
         return _kept(home, _network_of_records(home, own))
-    data = read_network(path)  # once: it may be a pipe
+    data = read_network(path)  # read only once: it may be a pipe
     given = parse_network(path, data)
     found, text = _compared(home, path, given, data, own)
     if text is None:
         return found
-    with home.lock():  # of two first joins one comes first, and the other finds what it has kept
+    with home.lock():  # if two first joins run at once, the second finds the file of the first
         found, text = _compared(home, path, given, data, own)
         if text is not None:
             with atomic_file(home.network_path, mode=0o600) as file:
@@ -44,7 +45,7 @@ def adopt_network(home: Home, path: Path | None, own: bytes) -> "Contract":
 
 
 def _network_of_records(home: Home, own: bytes) -> bytes | None:
-    """The id of the network that the home's records are of; None if it has none yet."""
+    """The network id of the home's records; None if there are none yet."""
     from p2pverify.store.reading import owner_of
 
     owner = owner_of(home.database_path)
@@ -57,7 +58,7 @@ def _network_of_records(home: Home, own: bytes) -> bytes | None:
 
 
 def _kept(home: Home, network_id: bytes | None) -> "Contract":
-    """What the home's own network file says, if that is the network of the records."""
+    """The content of the home's own network file, if it is the network of the records."""
     from p2pverify.node.files.networkfile import load_network
 
     kept = home.network_path
@@ -77,7 +78,7 @@ def _kept(home: Home, network_id: bytes | None) -> "Contract":
 
 
 def _compared(home: Home, path: Path, given: "Contract", data: bytes, own: bytes) -> "tuple[Contract, bytes | None]":
-    """What a given file makes of the home's network: the contract, and what is to be written, if anything."""
+    """Compare a given file with the home's network. Returns the contract, and the bytes to write, None for none."""
     from p2pverify.node.files.networkfile import load_network
     from p2pverify.node.files.textfile import FileError
 
@@ -109,7 +110,7 @@ def _compared(home: Home, path: Path, given: "Contract", data: bytes, own: bytes
 
 
 def _together(ours: "Contract", given: "Contract", data: bytes) -> "tuple[Contract, bytes | None]":
-    """Two files of one network: each may hold manifests that the other only names."""
+    """Combine two files of one network: each may hold manifests that the other only names."""
     from p2pverify.node.files.networkfile import dump_network
 
     ours_by_digest, by_digest = ({manifest.digest: manifest for manifest in each[1]} for each in (ours, given))

@@ -1,7 +1,7 @@
-"""`p2pverify testnet --book`: every known cheat, what must become of it, and what was measured.
+"""`p2pverify testnet --book`: every known cheat, its expected outcome, and its measured outcome.
 
-Exit codes: 0 all came out as it must, 1 something did not, or an engine is not there, 2 options that make no book.
-What happens in between is left to `p2pverify.testnet.book`.
+Exit codes: 0 every outcome is as expected, 1 an outcome differs or an engine is missing, 2 invalid options.
+`p2pverify.testnet.book` does the work.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from p2pverify.node.files.outputs import is_stdout
 
 
 def play(*, engine: str | None, seed: int | None, quick: bool, json_file: str | None, force: bool) -> int:
-    """Play the book and tell what came of it."""
+    """Play the book and print the outcomes."""
     from p2pverify.engine.errors import EngineUnavailable
     from p2pverify.testnet.casebook.book import play_book
     from p2pverify.testnet.casebook.plans import NoThresholdsError, make_plan

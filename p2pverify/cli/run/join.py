@@ -1,7 +1,7 @@
-"""`join`: a node in the foreground, from its first start on.
+"""`join`: runs a node in the foreground, from its first start on.
 
-Puts together what a node is started with, from options, config.toml and the network file, and says when it is
-ready. Starting and stopping it is left to `app`.
+It combines options, config.toml and the network file into the settings of a node, and reports when the node is ready.
+`app` starts and stops the node.
 """
 
 import json
@@ -61,12 +61,13 @@ def join(
     """Run a node in the foreground and take part in a network, until Ctrl-C.
 
     The home directory is made by 'p2pverify init'. NETWORK-FILE is needed at the first start; the home keeps a copy.
-    Options come before config.toml.
+    Options override config.toml.
 
-    A started node signs nothing until others have shown it its own log, since its home may be an older copy. Where
-    nobody can, as for the only founder of a network, --alone says so; never use it with a restored home.
+    A node that has just started signs nothing until other peers have shown it its own log, because its home may be an
+    older copy. If no peer can show it, as with the only founder of a network, use --alone. Never use --alone with a
+    restored home.
 
-    When the node is up a banner is shown, or one line of JSON if stdout is not a terminal.
+    When the node is up, it shows a banner, or one line of JSON if stdout is not a terminal.
     """
     from p2pverify.node.files.config import load_config, uses_mdns
 
@@ -113,7 +114,7 @@ def join(
 
 
 def _cover(config: "Config") -> "CoverPlan":
-    """The cover that config.toml asks for. Raises FileError."""
+    """The cover requests that config.toml asks for. Raises FileError."""
     from p2pverify.node.cover import CoverPlan
     from p2pverify.node.files.corpus import read_corpus, read_replay
 
@@ -125,7 +126,7 @@ def _cover(config: "Config") -> "CoverPlan":
 
 
 def _engine_kind(config: "Config", network: "Network") -> EngineKind:
-    """The kind in config.toml if it is set there, else the only one that serves a class of the network."""
+    """The engine in config.toml if it is set there, else the only engine that serves a class of the network."""
     from p2pverify.node.engines.classes import ENGINE_PREFIXES
 
     kinds: tuple[EngineKind, ...] = ("llama", "exact", "toy")
@@ -141,7 +142,7 @@ def _check_places(
     bootstrap: Sequence[str],
     http: str | None,
 ) -> None:
-    """Raises BadParameter for an address that no node can have. Those of config.toml were checked for their form."""
+    """Raise BadParameter for an address that no node can have. The form of those in config.toml is checked before."""
     from p2pverify.node.endpoints.address import announced_address, bootstrap_address, listening_address
     from p2pverify.node.endpoints.loopback import parse_bind
     from p2pverify.node.files.config import ANNOUNCE_MAX, BOOTSTRAP_MAX
@@ -159,7 +160,7 @@ def _check_places(
 
 
 def _check_files(config: "Config", weights: Path | None) -> None:
-    """Raises FileMissingError for a file or folder that config.toml names, that is needed and that is not there."""
+    """Raise FileMissingError if a file or folder that config.toml names is needed and does not exist."""
     from p2pverify.node.files.textfile import FileMissingError
 
     names = ["llama_variants"]
@@ -172,7 +173,7 @@ def _check_files(config: "Config", weights: Path | None) -> None:
 
 
 def _tell_of_bootstraps(bootstrap: Sequence[str], own: bytes) -> None:
-    """Log what is unusual about the peers to begin with; which of them are dead is found when they are dialled."""
+    """Log unusual bootstrap addresses. Dead ones are found later, when they are dialled."""
     import logging
 
     from p2pverify.node.endpoints.address import bootstrap_address

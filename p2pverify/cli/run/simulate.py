@@ -1,7 +1,7 @@
-"""`p2pverify testnet --simulate`: the same peers in one process and in virtual time, and whether all promises held.
+"""`p2pverify testnet --simulate`: the same peers in one process and in virtual time, and a check of all promises.
 
-Exit codes: 0 they held, 1 they did not, 2 a scenario or numbers that make no simulation. What happens in between is
-left to `p2pverify.testnet.world`.
+Exit codes: 0 all promises held, 1 one did not, 2 an invalid scenario or invalid numbers. `p2pverify.testnet.world` does
+the work.
 """
 
 import click
@@ -24,7 +24,7 @@ def simulate(
     json_file: str | None,
     force: bool,
 ) -> int:
-    """Play one simulation and tell what came of it."""
+    """Play one simulation and print its outcome."""
     from p2pverify.node.files.textfile import FileError
     from p2pverify.testnet.plan import PlanError
     from p2pverify.testnet.scenario import load_scenario

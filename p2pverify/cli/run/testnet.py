@@ -1,7 +1,7 @@
-"""`p2pverify testnet`: a network of real processes on this machine, in which some cheat, and its verdict.
+"""`p2pverify testnet`: a network of real processes on this machine, with cheaters among them, and its verdict.
 
-Exit codes: 0 the verdict is "pass", 1 it is not or the run broke down, 2 a scenario or options that make no
-testnet, 130 interrupted. What happens in between is left to `p2pverify.testnet`.
+Exit codes: 0 the verdict is "pass", 1 it is not or the run broke down, 2 an invalid scenario or invalid options, 130
+interrupted. `p2pverify.testnet` does the work.
 """
 
 import signal
@@ -66,14 +66,14 @@ def testnet(
 ) -> int:
     """Run a network of real peers on this machine, some of them cheating, until the others have found them.
 
-    SCENARIO is a TOML file, or the name of one that comes with p2pverify. Exits with 0 only if every cheater is
-    found out in a final view, no honest peer is convicted, and all honest peers have the same view.
+    SCENARIO is a TOML file, or the name of a scenario that comes with p2pverify. The exit code is 0 only if every
+    cheater is found out in a final view, no honest peer is convicted, and all honest peers have the same view.
 
-    With --simulate all peers are machines in this one process, in virtual time: hundreds of them, hostile ones
-    included, and the same run again for the same numbers.
+    With --simulate, all peers run in this one process and in virtual time. There can be hundreds of them, hostile ones
+    included. The same numbers give the same run.
 
-    With --book every known way to cheat is tried: lies of an engine with the real model, what bends the protocol in
-    the simulated world. It takes half an hour on two cores, with --quick some minutes.
+    With --book, every known way to cheat is tried: cheating engines with the real model, attacks on the protocol in the
+    simulated world. It takes half an hour on two cores, some minutes with --quick.
     """
     if book:
         from p2pverify.cli.run import book as cheat_book
@@ -155,7 +155,7 @@ def _plan(
 
 
 def _play(plan: "Plan", keep: Path | None, *, live: bool) -> "tuple[Report | None, int | None]":
-    """The report, or the signal that ended the run. No process and no temporary directory is left."""
+    """The report, or the signal that ended the run. It leaves no process and no temporary directory behind."""
     import trio
 
     from p2pverify.testnet.plan import PlanError
@@ -177,7 +177,7 @@ def _play(plan: "Plan", keep: Path | None, *, live: bool) -> "tuple[Report | Non
 
 
 def _first(error: BaseException) -> BaseException:
-    """The first exception in nested groups, which nurseries make of each."""
+    """The first exception inside nested groups; nurseries wrap each exception in a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -200,7 +200,7 @@ async def _run(plan: "Plan", directory: Path, live: bool, remove: bool) -> "tupl
     async with trio.open_nursery() as nursery:
 
         async def watch_signals(signals: "trio.abc.ReceiveChannel[int]") -> None:
-            async for number in signals:  # also while it ends: a second Ctrl-C shall not leave something behind
+            async for number in signals:  # also while ending, so that a second Ctrl-C leaves nothing behind
                 ended_by.append(number)
                 ending.cancel()
 

@@ -1,4 +1,4 @@
-"""`wait`, for scripts that start a node and go on when it answers, and `leave`."""
+"""`wait`, for scripts that start a node and continue when it answers, and `leave`."""
 
 import math
 import sys
@@ -16,7 +16,7 @@ _SAY_YES = "add --yes to leave without being asked"
 
 
 class UnconfirmedError(CliError):
-    """What cannot be undone was not confirmed, and not done."""
+    """A step that cannot be undone was not confirmed, and not done."""
 
     exit_code = USAGE
 
@@ -59,7 +59,8 @@ def wait(ready: bool, timeout_s: float, as_json: bool) -> None:
 def leave(yes: bool) -> None:
     """Leave the network for good: the node signs its leave, and other peers no longer ask it.
 
-    Asks first, which needs a terminal; --yes says it without one. Exit 4 if the node cannot sign it yet.
+    The command asks for confirmation, which needs a terminal; --yes confirms without one. Exit 4 if the node cannot
+    sign the leave yet.
     """
     if not yes:
         _confirm("Leave the network for good?")
@@ -73,7 +74,7 @@ def leave(yes: bool) -> None:
 
 
 def _confirm(question: str) -> None:
-    """Ask a person. Raises UnconfirmedError unless the answer is yes."""
+    """Ask the user to confirm. Raises UnconfirmedError unless the answer is yes."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise UnconfirmedError("there is no terminal to ask on, so nothing was done", _SAY_YES)
     click.echo(f"{question} [y/N]: ", nl=False, err=True)

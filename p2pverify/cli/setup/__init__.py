@@ -1,1 +1,1 @@
-"""Commands before a node runs: homes, networks, manifests, models."""
+"""Commands to use before a node runs: homes, networks, manifests, models."""

@@ -1,6 +1,6 @@
-"""`model calibrate`: how far honest answers lie from a judge's own, on the numeric paths at hand.
+"""`model calibrate`: the distance of honest answers from a judge's own, on the numeric paths at hand.
 
-What is measured and how thresholds follow is left to `p2pverify.engine.calibrate`.
+`p2pverify.engine.calibrate` measures it, and derives the thresholds.
 """
 
 import json
@@ -72,8 +72,9 @@ def calibrate(
 ) -> None:
     """Measure honest answers across numeric paths, and find the thresholds of the verdicts.
 
-    Every path answers the same questions in a process of its own, and the judge scores the answers. 100 questions
-    to four paths take about ten minutes on two cores. False alarms are counted with thresholds from the other half.
+    Every path answers the same questions in its own process, and the judge scores the answers. 100 questions to four
+    paths take about ten minutes on two cores. The false alarms of each half of the answers are counted with thresholds
+    from the other half.
     """
     from functools import partial
 
@@ -107,7 +108,7 @@ def calibrate(
 
 
 def _keep(path: Path, manifest: "Manifest", found: "Sequence[Found]") -> None:
-    """Write the manifest with these calibrations in place of older ones of the same pairs."""
+    """Write the manifest with these calibrations. They replace older ones for the same pairs of judge and path."""
     from dataclasses import replace
 
     from p2pverify.node.files.manifestfile import save_manifest
@@ -149,7 +150,7 @@ def _document(found: "Sequence[Found]", seed: int) -> dict[str, Any]:
 
 
 def _text(found: "Sequence[Found]") -> str:
-    """Every path's margins, and the thresholds for all paths that have the same."""
+    """Every path's margins, and the thresholds, once for all paths that share them."""
     rows = [
         (
             one.calibration.engine,

@@ -1,6 +1,6 @@
-"""`model canary`: secret prompts with known answers, for those who cannot run the model themselves.
+"""`model canary`: secret prompts with known answers, for users who cannot run the model themselves.
 
-What the answers show, and what they do not, is in protocol/canary.md; judging them is left to `core.inference.canary`.
+protocol/canary.md says what the answers show, and what they do not show. `core.inference.canary` judges them.
 """
 
 import json
@@ -40,7 +40,7 @@ _file = click.Path(path_type=Path)
 def canary() -> None:
     """Test a peer with secret prompts, without running the model.
 
-    A second opinion that no verdict rests on: protocol/canary.md says what it cannot show.
+    This is a second opinion, and no verdict is based on it. protocol/canary.md says what it cannot show.
     """
 
 
@@ -76,8 +76,8 @@ def new(
 ) -> None:
     """Make secret triggers, and commit to their answers in a manifest file.
 
-    The model writes the prompts and answers them greedily. SECRETS is readable by its owner only; who has it can
-    test peers, and who is tested with it can learn from it. 'network new --manifest' takes the manifest.
+    The model writes the prompts and answers them greedily. Only its owner can read SECRETS. Anyone who has it can test
+    peers with it; a tested peer can learn its trigger. 'network new --manifest' takes the manifest.
     """
     from p2pverify.engine.registry import open_engine
     from p2pverify.node.files.canaries import answer_trigger, load_secrets, make_trigger
@@ -108,7 +108,7 @@ def new(
 
 
 def _keep(secrets_file: Path, manifest_file: Path, manifest: "Manifest", triggers: "tuple[Trigger, ...]") -> None:
-    """Write the secrets, then the commitments; neither if the manifest would become too large."""
+    """Write the secrets, then the commitments. Writes neither if the manifest would become too large."""
     from p2pverify.core.contract.manifest import decode_manifest
     from p2pverify.core.errors import DecodeError
     from p2pverify.node.files.canaries import committed, save_secrets
@@ -134,7 +134,8 @@ def _keep(secrets_file: Path, manifest_file: Path, manifest: "Manifest", trigger
 def show(secrets_file: Path, network_file: Path | None, give: int | None, output: Path | None, as_json: bool) -> None:
     """List the triggers in a file of secrets, or hand one out.
 
-    With --network each is held against the commitments of the network's manifests: bought ones should be.
+    With --network each trigger is compared with the commitments in the network's manifests. Do this with triggers that
+    you buy.
     """
     from p2pverify.node.files.canaries import load_secrets
     from p2pverify.node.files.networkfile import load_network
@@ -164,7 +165,7 @@ def show(secrets_file: Path, network_file: Path | None, give: int | None, output
 
 
 def _row(number: int, trigger: "Trigger", manifests: "tuple[Manifest, ...] | None") -> dict[str, Any]:
-    """What may be shown of a trigger: neither its prompt nor its answers."""
+    """The public fields of a trigger: neither its prompt nor its answers."""
     return {
         "number": number,
         "canary": trigger.commitment.hex(),
@@ -208,8 +209,8 @@ def _give(secrets_file: Path, triggers: "tuple[Trigger, ...]", number: int, outp
 def check(evidence_file: Path, network_file: Path | None, as_json: bool) -> None:
     """Verify the evidence of a trigger offline, without the model.
 
-    Holds it against the network's manifest: commitments, signatures, and whether the receipt is for the answer. Ends
-    with 0 if it holds, whatever it shows, and with 5 if it proves nothing.
+    The evidence is compared with the network's manifest: commitments, signatures, and whether the receipt is for the
+    answer. The exit code is 0 if the evidence is valid, whatever it shows, and 5 if it proves nothing.
     """
     from p2pverify.core.errors import DecodeError
     from p2pverify.core.inference.canary import judge_evidence

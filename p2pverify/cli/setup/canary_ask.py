@@ -1,6 +1,6 @@
-"""`model canary ask`: one trigger to one peer, and what its answer shows.
+"""`model canary ask`: sends one trigger to one peer, and shows the result.
 
-Making, listing and checking are in `canary`; judging the answer is left to `core.inference.canary`.
+`canary` makes, lists and checks triggers; `core.inference.canary` judges the answer.
 """
 
 import json
@@ -62,11 +62,11 @@ def ask(
     timeout_s: float,
     as_json: bool,
 ) -> None:
-    """Ask a peer a trigger, and compare its answer with the right one.
+    """Send a trigger to a peer, and compare its answer with the right one.
 
-    ADDRESS is as '/ip4/192.0.2.1/tcp/4747/p2p/12D3...', as 'p2pverify peers' shows them. The request looks like any
-    other. It spends the trigger, whatever comes of it. Ends with 0 for a match, 5 for a mismatch, 4 if there is no
-    answer, and 1 if it cannot be told.
+    ADDRESS looks like '/ip4/192.0.2.1/tcp/4747/p2p/12D3...'; 'p2pverify peers' shows the addresses of peers. The
+    request looks like any other. It spends the trigger, whatever the result. The exit code is 0 for a match, 5 for a
+    mismatch, 4 if there is no answer, and 1 if no verdict is possible.
     """
     from functools import partial
 
@@ -104,7 +104,7 @@ def ask(
 
 
 class _Exchange:
-    """One trigger on its way: the request, and the mark that it is spent."""
+    """One trigger on its way: the request, and the mark that the trigger is spent."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class _Exchange:
         return reply.data
 
     async def _mark_spent(self) -> None:
-        """Before the request leaves: what a peer has seen is no secret any more."""
+        """Mark the trigger before the request leaves, because a trigger that a peer has seen is no longer secret."""
         from p2pverify.node.files.canaries import load_secrets, save_secrets
 
         save_secrets(self._secrets_file, with_spent(load_secrets(self._secrets_file), self._trigger))
@@ -168,7 +168,7 @@ def _keep_evidence(
     response: bytes,
     output: Path,
 ) -> "CanaryFinding":
-    """Write what came back, if it is signed, and judge what was written. Raises NotReadyError."""
+    """Write the response as evidence if it is signed, and judge it. Raises NotReadyError."""
     from p2pverify.core.errors import DecodeError
     from p2pverify.core.inference.canary import judge_evidence, make_evidence
     from p2pverify.core.inference.question import RequestRefused
@@ -185,7 +185,7 @@ def _keep_evidence(
 
 
 def print_finding(finding: "CanaryFinding", *, as_json: bool) -> None:
-    """What evidence shows, as a table or a document."""
+    """Print what the evidence shows, as a table or as JSON."""
     from p2pverify.core.encoding.peerid import peer_id
 
     rows = {
@@ -200,7 +200,7 @@ def print_finding(finding: "CanaryFinding", *, as_json: bool) -> None:
 
 
 def choose_fresh(triggers: "tuple[Trigger, ...]", number: int | None) -> int:
-    """The place of a fresh trigger: the first, or the one of that number. Raises CliError."""
+    """The index of a fresh trigger: the first one, or the one with this number (from 1). Raises CliError."""
     fresh = [place for place, trigger in enumerate(triggers) if not trigger.is_spent]
     if number is None and fresh:
         return fresh[0]
@@ -216,7 +216,7 @@ def choose_fresh(triggers: "tuple[Trigger, ...]", number: int | None) -> int:
 
 
 def with_spent(triggers: "Sequence[Trigger]", spent: "Trigger") -> "tuple[Trigger, ...]":
-    """The triggers, one of them marked."""
+    """The triggers, with one of them marked as spent."""
     wanted = spent.commitment
     return tuple(replace(each, is_spent=True) if each.commitment == wanted else each for each in triggers)
 
@@ -236,7 +236,7 @@ def _address(text: str) -> "Address":
 
 @contextmanager
 def _identity(*, own: bool) -> Iterator[bytes]:
-    """Whose key signs the request: a new one, or the home's while no node runs there."""
+    """The key that signs the request: a new one, or the home's key while no node runs there."""
     if not own:
         yield os.urandom(32)
         return

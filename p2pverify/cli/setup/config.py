@@ -1,4 +1,4 @@
-"""`config show`: every setting of this home, and where its value comes from."""
+"""`config show`: every setting of this home, and the source of its value."""
 
 import json
 
@@ -16,7 +16,7 @@ def config() -> None:
 @config.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(as_json: bool) -> None:
-    """Show every setting of config.toml with its value and where that comes from."""
+    """Show every setting of config.toml with its value and the source of the value."""
     from p2pverify.node.files.config import load_config
 
     home = current_home()

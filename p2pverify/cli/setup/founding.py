@@ -1,4 +1,4 @@
-"""Who founds a network, and in words what that means for it."""
+"""The founders of a network, and an explanation of what their number means."""
 
 import shlex
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from p2pverify.node.files.home import Home, HomeError
 if TYPE_CHECKING:
     from p2pverify.core.contract.network import Network
 
-FOUNDERS_ADVISED = 4  # the fewest of which one may be away or lie
+FOUNDERS_ADVISED = 4  # with fewer, no founder may be away or lie
 COLLECT = "run 'p2pverify init' on each machine, and name every peer id that it prints with --founder"
 
 
 def read_founders(texts: Sequence[str]) -> list[bytes]:
-    """The keys of the founders that were named, or of this home's peer. Raises BadParameter, HomeError."""
+    """The keys of the named founders, or of this home's peer if none is named. Raises BadParameter, HomeError."""
     from p2pverify.core.contract.network import FOUNDERS_MAX
     from p2pverify.node.files.networkfile import read_founder
 
@@ -40,7 +40,7 @@ def read_founders(texts: Sequence[str]) -> list[bytes]:
 
 
 def tell(made: "Network", target: Path | None) -> None:
-    """Say what the founders of a new network mean, and what to do with its file; `target` is None for stdout."""
+    """Print what the founders of a new network mean, and the next step with its file; `target` is None for stdout."""
     home = current_home()
     own = _own(home)
     count = len(made.founders)
@@ -57,12 +57,12 @@ def tell(made: "Network", target: Path | None) -> None:
 
 
 def quorum(count: int) -> int:
-    """How many of so many weighted members must sign a cut: two thirds."""
+    """How many of `count` members with weight must sign a cut: two thirds."""
     return -(-2 * count // 3)
 
 
 def meaning(count: int) -> str:
-    """What it means to have so many founders."""
+    """What this number of founders means."""
     needed = quorum(count)
     away = count - needed
     able = "none" if away == 0 else str(away)
@@ -73,14 +73,14 @@ def meaning(count: int) -> str:
 
 
 def weakness(count: int) -> str:
-    """What a network of fewer than four founders lacks."""
+    """The weakness of a network with fewer than four founders."""
     if quorum(count) == count:
         return "the network stops while a founder is away, and for good if its home is lost"
     return "a founder that lies can have two contradicting cuts certified"
 
 
 def _own(home: Home) -> bytes | None:
-    """The key of this home's peer, if there is one that can be read."""
+    """The key of this home's peer, or None if it cannot be read."""
     try:
         return own_key(home)
     except HomeError:
@@ -97,12 +97,12 @@ def _next_step(home: Home, made: "Network", target: Path, *, is_founder: bool) -
         return f"give {file} to the founders; {belongs}, and to join the new one {other}"
     if not is_founder:
         return f"give {file} to the founders, who start with 'p2pverify join {file}'"
-    alone = " --alone" if len(made.founders) == 1 else ""  # nobody else can show the only founder its log
+    alone = " --alone" if len(made.founders) == 1 else ""  # no other peer can show the only founder its log
     return f"'p2pverify join {file}{alone}', and give the file to whoever shall join"
 
 
 def _other_network(home: Home, made: "Network") -> str:
-    """To which other network a home belongs, as the beginning of a sentence; "" if to none."""
+    """The beginning of a sentence about the other network that a home belongs to; "" if it belongs to none."""
     from p2pverify.node.files.networkfile import load_network
     from p2pverify.node.files.textfile import FileError, FileMissingError
 

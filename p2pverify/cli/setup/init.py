@@ -8,7 +8,7 @@ from p2pverify.node.files.home import Home
 
 @click.command()
 def init() -> None:
-    """Make a home directory with a new identity. An identity that is there stays."""
+    """Make a home directory with a new identity. An existing identity stays."""
     home = current_home()
     is_new = prepare_home(home)
     click.echo(f"{'new' if is_new else 'the'} identity in {home.path}" + ("" if is_new else " stays"))
@@ -20,7 +20,7 @@ def init() -> None:
 
 
 def prepare_home(home: Home) -> bool:
-    """Make what is missing of a home; True if its identity is new. Raises HomeError, also for a damaged identity."""
+    """Make the missing parts of a home. True if its identity is new. Raises HomeError, also for a damaged identity."""
     from p2pverify.node.files.config import TEMPLATE
 
     is_new = home.init(TEMPLATE)

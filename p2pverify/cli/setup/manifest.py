@@ -1,4 +1,4 @@
-"""Which manifest a command that measures a model begins with."""
+"""The manifest to which a command that measures a model adds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def manifest_from(path: Path | None, info: "ModelInfo", *, must_exist: bool = False) -> "Manifest":
-    """The file's manifest, else the one that comes with p2pverify for the model, else a new one."""
+    """The manifest in the file, else the one that comes with p2pverify for the model, else a new one."""
     from p2pverify.node.files.manifestfile import describes, known_manifest, load_manifest
     from p2pverify.node.files.networkfile import manifest_of
 
@@ -25,7 +25,7 @@ def manifest_from(path: Path | None, info: "ModelInfo", *, must_exist: bool = Fa
 
 
 def starting_manifest(engine: "Engine", path: Path | None, *, must_exist: bool = False) -> "Manifest":
-    """The same, with golden questions."""
+    """The same manifest, with golden questions added if it has none."""
     from p2pverify.core.contract.golden import Golden
     from p2pverify.node.engines.selftest import golden_questions
 

@@ -1,6 +1,6 @@
-"""`model`: what this machine makes of a model.
+"""`model`: tests of a model on this machine.
 
-`selftest` runs golden questions and says in which class of a network this machine computes, and why. `calibrate` and
+`selftest` runs golden questions, and shows in which class of a network this machine computes, and why. `calibrate` and
 `canary` have modules of their own.
 """
 
@@ -34,7 +34,7 @@ _DIGEST_CHARS = 12
 
 @click.group()
 def model() -> None:
-    """Test what this machine makes of a model."""
+    """Test how this machine computes a model."""
 
 
 model.add_command(calibrate)
@@ -74,8 +74,8 @@ def selftest(
 ) -> None:
     """Answer golden questions, and show in which class this machine is and why.
 
-    With --network those are the classes of a network, and without one the numeric paths that are known of the model.
-    Ends with 5 if a network has no class for this machine.
+    With --network, the classes are those of a network. Without it, they are the numeric paths that are known for the
+    model. The exit code is 5 if a network has no class for this machine.
     """
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
     from p2pverify.engine.registry import open_engine
@@ -117,7 +117,7 @@ def selftest(
 
 
 def _known_classes(manifest: "Manifest") -> "tuple[DeterminismClass, ...]":
-    """A class for every path of which golden answers are known."""
+    """A class for every path with known golden answers."""
     from p2pverify.core.contract.network import DeterminismClass
     from p2pverify.node.files.networkfile import HONEST_PPM
 
@@ -130,7 +130,7 @@ def _known_classes(manifest: "Manifest") -> "tuple[DeterminismClass, ...]":
 def add_answers(
     manifest: "Manifest", info: "ModelInfo", answered: "Sequence[Answered]", *, replace: bool
 ) -> "Manifest":
-    """The manifest with this machine's golden answers. Without `replace` those that it has must be the same."""
+    """The manifest with this machine's golden answers. Without `replace`, existing ones of the path must be equal."""
     import dataclasses
 
     from p2pverify.core.contract.golden import GoldenPath
@@ -180,7 +180,7 @@ def _document(
 
 
 def _text(document: dict[str, Any]) -> str:
-    """The document for people: who this is, every class, and the digests side by side."""
+    """The document as text: this machine, every class, and the digests side by side."""
     rows = [(name, document[name]) for name in ("model", "engine", "numeric_path", "machine")]
     rows.append(("can", ", ".join(document["can"])))
     rows.append(("class", f"{document['class'] or 'none'}: {document['reason']}"))

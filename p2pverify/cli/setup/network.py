@@ -1,6 +1,6 @@
 """`network new` and `network show`: the contract that all peers of a network run.
 
-What the rules mean is left to `core.contract.network`, and the file's form to `node.files.networkfile`.
+`core.contract.network` defines the rules, `node.files.networkfile` the format of the file.
 """
 
 import json
@@ -71,14 +71,15 @@ def new(
 ) -> None:
     """Write a network file: one model, its class, the founders and the rules.
 
-    The founders have weight from the start: they sign cuts and decide disputes, and other peers earn weight by
-    agreeing with them. Name at least four, on machines that fail apart: then one of them may be away. To collect their
-    peer ids, run 'p2pverify init' on each machine. Without --founder this home's peer is the only founder.
+    The founders have weight from the start: they sign cuts and decide disputes. Other peers earn weight by agreeing
+    with them. Name at least four founders, so that one of them may be away, on machines that do not fail together. To
+    collect their peer ids, run 'p2pverify init' on each machine. Without --founder this home's peer is the only
+    founder.
 
     Rules that are not given have their usual values.
 
-    The class is that of this machine, and its golden answers are computed now. With --across there is a class for every
-    path with known golden answers, and one for peers of none of these.
+    The class is that of this machine, whose golden answers are computed now. With --across there is a class for every
+    path with known golden answers, and one class for peers on any other path.
     """
     from p2pverify.node.files.networkfile import dump_network, new_network
     from p2pverify.node.files.networktable import usual_spreads
@@ -115,7 +116,7 @@ def show(file: Path, wide: bool, as_json: bool) -> None:
 
 
 def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, Any]:
-    """A network as a JSON document, with what follows from its rules."""
+    """A network as a JSON document, with the values that follow from its rules."""
     from p2pverify.core.encoding.peerid import peer_id
 
     classes = [
@@ -146,7 +147,7 @@ def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, An
 
 
 def _across(made: "Network", across: "Across | None") -> dict[str, int] | None:
-    """How the referee judges answers of a class: thresholds, and the sequential test of its verdicts."""
+    """The referee's thresholds for the answers of a class, and the sequential test of its verdicts."""
     if across is None:
         return None
     thresholds = {name: getattr(across, name) for name, _ in ACROSS_BOUNDS}
@@ -154,7 +155,7 @@ def _across(made: "Network", across: "Across | None") -> dict[str, int] | None:
 
 
 def _test(honest_ppm: int, params: "Params") -> dict[str, int]:
-    """The sequential test of a class whose honest peers dissent so often."""
+    """The sequential test of a class whose honest peers dissent at this rate, in ppm."""
     from p2pverify.core.contract.network import test_steps
 
     steps = test_steps(honest_ppm, params.cheat_ppm, params.conviction_odds)
@@ -198,7 +199,7 @@ def _text(document: dict[str, Any], width: int | None) -> str:
 
 
 def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "tuple[ModelInfo, Manifest]":
-    """What the model says of itself and what is known of it, with this machine's golden answers."""
+    """The model's description of itself, and the known manifest with this machine's golden answers."""
     from p2pverify.cli.setup.model import add_answers
     from p2pverify.engine.registry import open_engine
     from p2pverify.node.engines.selftest import run_selftest
@@ -207,7 +208,7 @@ def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "t
         engine = open_engine("toy" if kind == "toy" else "llama", weights=weights, progress=progress)
         try:
             known = starting_manifest(engine, manifest_file, must_exist=True)
-            if kind != "toy":  # which answers at once
+            if kind != "toy":  # the toy engine answers at once
                 progress("answering golden questions", 0, 1)
             return engine.info, add_answers(known, engine.info, run_selftest(engine, [known.golden]), replace=False)
         finally:
@@ -215,7 +216,7 @@ def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "t
 
 
 def _open_to_all(info: "ModelInfo", known: "Manifest") -> dict[str, Any]:
-    """What `new_network` is told to admit every path. Raises CliError if nobody has measured how to judge them."""
+    """The arguments of `new_network` that admit every path. Raises CliError if there are no thresholds for them."""
     from p2pverify.core.contract.network import ANY
     from p2pverify.engine.registry import referee_for
 

@@ -1,6 +1,6 @@
-"""The rules of a network in numbers, as options of `network new`, each with what it is and its usual value.
+"""The numeric rules of a network as options of `network new`, each with its meaning and its usual value.
 
-The numbers themselves, their units and bounds, are those of `core.contract.network.Params`.
+`core.contract.network.Params` defines the numbers, their units and bounds.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import click
 from p2pverify.core.contract.network import PARAM_BOUNDS
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-#: rule -> (what it is, its usual value)
+#: rule -> (its meaning, its usual value)
 RULES = {
     "genesis_ms": ("Unix time in ms at which epoch 0 begins.", "now"),
     "epoch_ms": ("Length of an epoch in ms.", "60000"),
@@ -40,7 +40,7 @@ RULES = {
 
 
 def rule_options(function: _Function) -> _Function:
-    """One option for every rule. What is not given has its usual value, which `node.files.networktable` knows."""
+    """One option for every rule. A rule that is not given gets its usual value from `node.files.networktable`."""
     for name, low, high in reversed(PARAM_BOUNDS):
         text, usual = RULES[name]
         option = click.option(

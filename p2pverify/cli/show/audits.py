@@ -1,4 +1,4 @@
-"""`audits`, which lists them, and `audits show ID`, which has the node explain one. How it looks is in `explained`."""
+"""`audits` lists audits, and `audits show ID` asks the node to explain one. `explain` makes the text."""
 
 import time
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ from p2pverify.cli.values import documents, items, kind
 _WIDTH_MAX = 160
 _CUT = ("AUDIT", "DISPUTE OF", "STATUS")
 _POLL_S = 0.2
-_TIMEOUT_S = 20.0  # the node waits for a while before it says that there will be more
+_TIMEOUT_S = 20.0  # longer than the node waits before it answers that the explanation is not complete
 
 
 @click.group(
@@ -61,11 +61,11 @@ def audits(ctx: click.Context, limit: int, as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
 def show(name: str, wait_s: float, as_json: bool) -> None:
-    """Explain an audit: both answers, where they part and by how much, the likeliest cause, and who voted how.
+    """Explain an audit: both answers, where they differ and by how much, the likeliest cause, and the votes.
 
-    ID is as 'audits' lists it, such as e12-3-SP57aGZQ. The node's engine looks at the answers when it has nothing more
-    urgent to do, which may take a while. Answers can be had while their audit is in dispute, and for some time after
-    by the challenger.
+    ID is an id from the list of 'audits', such as e12-3-SP57aGZQ. The node's engine checks the answers when it has
+    nothing more urgent to do, which may take a while. The answers are available while their audit is in dispute, and
+    from the challenger for some time after.
     """
     path = f"/v1/audit?{urlencode({'id': name})}"
     deadline = time.monotonic() + wait_s
@@ -88,6 +88,6 @@ def show(name: str, wait_s: float, as_json: bool) -> None:
 
 
 def _asked(value: object) -> str:
-    """Answers of a panel as "2 of 3"."""
+    """The answers of a panel as "2 of 3"."""
     asked = documents(value)
     return f"{sum(item.get('answered') is True for item in asked)} of {len(asked)}"

@@ -1,4 +1,4 @@
-"""`p2pverify ledger check`: whether all that the home's database holds is what was written."""
+"""`p2pverify ledger check`: whether the home's database still holds what was written."""
 
 import json
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from p2pverify.store.integrity.checkup import Checkup, HomeFault
 
 SCHEMA = "p2pverify/ledger-check/1"
-#: What follows from damage, for whoever runs the node.
+#: What to do after damage, for the operator.
 AFTER_DAMAGE = (
     "a running node fetches damaged records again from other peers, and signs nothing until its own are whole; "
     "'p2pverify join' tells at its start what is damaged"
@@ -21,8 +21,8 @@ AFTER_DAMAGE = (
 def check(as_json: bool) -> None:
     """Read this home's database from end to end, the node running or not. Exit 5 if anything in it is damaged.
 
-    Each record is held against its id and its author's signature, each log against its links, and the file against its
-    own structure. Nothing is changed.
+    Each record is checked against its id and its author's signature, each log against its links, and the file against
+    its own structure. Nothing is changed.
     """
     from p2pverify.cli.context import current_home
     from p2pverify.cli.errors import CliError, NotVerifiedError

@@ -1,6 +1,6 @@
-"""How an explained audit looks on a terminal: answers side by side, margins, cause, votes.
+"""The text of an explained audit: answers side by side, margins, cause, votes.
 
-All of it comes from the node; here it is only laid out. Text in answers is from strangers, and is escaped.
+All content comes from the node; this module only lays it out. Text in answers comes from other peers and is escaped.
 """
 
 import sys
@@ -14,13 +14,13 @@ from p2pverify.cli.values import documents, items, kind, mapping, number, text
 from p2pverify.core.inference.compare import CAP_MICRONATS, END_MISSING, MICRO
 from p2pverify.node.reports.shown import short_ids
 
-_MARGIN_MAX = isqrt(CAP_MICRONATS * MICRO)  # a greater one counts for no more
+_MARGIN_MAX = isqrt(CAP_MICRONATS * MICRO)  # a greater margin is cut to this in the sum
 _CLASS_CHARS = 18
-_NAME = 12  # columns of what stands before a value
+_NAME = 12  # columns in front of a value
 
 
 def explained(audit: Mapping[str, object], width: int) -> Iterator[str]:
-    """The lines that tell of an audit, as the node's API has it, on a terminal of so many columns."""
+    """The lines that describe an audit, as the node's API gives it, for a terminal of `width` columns."""
     question, judge = mapping(audit.get("question")), mapping(audit.get("judge"))
     referee = judge.get("role") == "referee"
     milli = number(question.get("temperature_milli"))
@@ -60,7 +60,7 @@ def _rows(rows: Iterable[tuple[str, object]]) -> Iterator[str]:
 
 
 def _told(name: str, value: str, width: int) -> Iterator[str]:
-    """A name and a long text, wrapped beside it."""
+    """A name, and a long text wrapped next to it."""
     for row, line in enumerate(plot.wrap(escape(value), width - _NAME)):
         yield f"{name if row == 0 else '':{_NAME}}{line}".rstrip()
 
@@ -99,7 +99,7 @@ def _cause(cause: Mapping[str, object]) -> str:
 
 
 def _measured(measure: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """What the verdict rests on: the sum of squared margins against the thresholds, and the end."""
+    """The basis of the verdict: the sum of squared margins with its thresholds, and the end of the answer."""
     limits = mapping(measure.get("limits"))
     total, end = number(measure.get("total")) or 0, number(measure.get("end")) or 0
     peak = number(measure.get("peak")) or 0

@@ -1,4 +1,4 @@
-"""`p2pverify ledger export` and `ledger verify`: the records as one file, and the view recomputed from it."""
+"""`p2pverify ledger export` writes the records as one file, and `ledger verify` recomputes the view from it."""
 
 import json
 import re
@@ -44,8 +44,8 @@ ledger.add_command(check)
 def export(file: str, cut_text: str | None, force: bool) -> None:
     """Write this node's records to FILE; '-' is standard output.
 
-    Reads the database, and writes nothing to the home: the node may run or not, and the home may be a read-only copy.
-    Stored records that are damaged are named and left out; then it ends with exit code 5.
+    The command reads the database and writes nothing to the home. So the node may run or not, and the home may be a
+    read-only copy. Damaged records are named and left out; the exit code is then 5.
     """
     from p2pverify.cli.context import current_home
     from p2pverify.cli.errors import CliError
@@ -75,7 +75,7 @@ def export(file: str, cut_text: str | None, force: bool) -> None:
 
 
 def _tell_damage(found: "Snapshot") -> None:
-    """Name what is not in the export. Raises NotVerifiedError."""
+    """Name the records that are not in the export. Raises NotVerifiedError."""
     from p2pverify.cli.errors import NotVerifiedError, report
     from p2pverify.store.integrity.inspection import name_damage
 
@@ -96,8 +96,8 @@ def _tell_damage(found: "Snapshot") -> None:
 def verify_file(file: Path, pin: str | None, wide: bool, as_json: bool) -> None:
     """Recompute the whole view from FILE, without key or model; '-' is standard input.
 
-    Without --network the network is what FILE says: anybody can make a network of his own and export it. Exit 5 if
-    anything does not hold or the network is another one, 2 if FILE is no export.
+    Without --network, the network is the one that FILE names. Check it, because anyone can make and export a network.
+    Exit 5 if a check fails or the network is another one, 2 if FILE is no export.
     """
     from p2pverify.core.replica.verify import VerificationFailed, verify
     from p2pverify.store.errors import ExportError, NotAnExportError
@@ -110,7 +110,7 @@ def verify_file(file: Path, pin: str | None, wide: bool, as_json: bool) -> None:
             if wanted is not None and header.network_id != wanted:
                 reason = f"it is of network {header.network_id.hex()}, not of {wanted.hex()}"
                 _fail({"reason": reason, "record": None, "offset": None, "id": None}, as_json)
-            # The file is known to be whole only at its end, so nothing is judged before.
+            # The file is known to be whole only at its end, so nothing is judged before that.
             held = list(records)
         verified = verify(header.network_id, header.network_definition, header.cut, held)
     except NotAnExportError as error:
@@ -142,7 +142,7 @@ def _opened(file: Path) -> "Iterator[BinaryIO]":
 
 
 def _network_id(pin: str) -> bytes:
-    """The id of the network in a file, or an id that was given as 64 hexadecimal digits. Raises UsageError."""
+    """The network id in a file, or a network id given as 64 hexadecimal digits. Raises UsageError."""
     from p2pverify.node.files.networkfile import load_network
     from p2pverify.node.files.textfile import FileError
 
@@ -157,7 +157,7 @@ def _network_id(pin: str) -> bytes:
 
 
 def _refuse(file: Path, error: "NotAnExportError", as_json: bool) -> None:
-    """Say what the file is instead: nothing was verified."""
+    """Report the kind of a file that is no export: nothing was verified."""
     from p2pverify.cli.output import UnusableError
 
     name = "standard input" if str(file) == STDOUT else str(file)
@@ -168,7 +168,7 @@ def _refuse(file: Path, error: "NotAnExportError", as_json: bool) -> None:
 
 
 def _fail(offence: dict[str, object], as_json: bool) -> None:
-    """Say what does not hold: the record's number in the file (from 1), the byte offset, the record's id."""
+    """Report the failed check: the record's number in the file (from 1), the byte offset, the record's id."""
     from p2pverify.cli.errors import NotVerifiedError
 
     if as_json:
@@ -259,7 +259,7 @@ def _text(document: dict[str, Any], *, wide: bool) -> str:
 
 
 def _date(unix_ms: int) -> str | None:
-    """A Unix time as ISO 8601, or None for a year that has no four digits."""
+    """A Unix time in ms as ISO 8601, or None if its year does not have four digits."""
     try:
         return datetime.fromtimestamp(unix_ms // 1000, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):
@@ -267,7 +267,7 @@ def _date(unix_ms: int) -> str | None:
 
 
 def _age(seconds: int) -> str:
-    """How long ago, in the largest unit that fits."""
+    """The time since then, in the largest unit that fits."""
     if seconds < 0:
         return f"{-seconds} s ahead of this machine's clock"
     for unit, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):

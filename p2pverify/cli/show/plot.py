@@ -1,6 +1,6 @@
-"""Text for people who look at one answer: strangers' text made harmless, columns side by side, a plot of margins.
+"""Text about one answer: escaped text, columns side by side, and a plot of margins.
 
-Margins are in micronats. The plot's scale is logarithmic, from 0.001 to 10 nats, a decade per row.
+Margins are in micronats. The plot's scale is logarithmic, from 0.001 to 10 nats, with one decade per row.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from rich.cells import cell_len, chop_cells
 from p2pverify.core.inference.compare import MICRO
 
 BLOCKS, LINE, ASCII_BLOCKS, ASCII_LINE = " ▁▂▃▄▅▆▇█", "┄", " ...::||#", "-"
-_LEVELS = 8  # of a row
-_LOWEST = 3  # log10 of the micronats at the foot of the lowest row
-_ROWS = ("0.001", "0.01", "0.1", "1")  # nats at the foot of each
+_LEVELS = 8  # per row
+_LOWEST = 3  # log10 of the micronats at the bottom of the lowest row
+_ROWS = ("0.001", "0.01", "0.1", "1")  # nats at the bottom of each row
 _LABEL = 7
 
 
 def escape(text: str) -> str:
-    """Text of strangers on one line: what is not printable stands as an escape, and so does the backslash."""
+    """Text of other peers on one line: characters that are not printable become escapes, and so does the backslash."""
     return "".join(
         "\\\\" if char == "\\" else char if char.isprintable() else char.encode("unicode_escape").decode()
         for char in text
@@ -26,7 +26,7 @@ def escape(text: str) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Lines of at most `width` cells, broken at spaces where there are any; at least one line."""
+    """Lines of at most `width` cells, broken at spaces if possible; at least one line."""
     lines, line = [], ""
     for word in text.split(" "):
         longer = f"{line} {word}" if line else word
@@ -50,9 +50,9 @@ def side_by_side(left: Sequence[str], right: Sequence[str], width: int) -> list[
 def plot_margins(
     margins: Sequence[int], width: int, *, limit: int | None = None, mark: int | None = None, plain: bool = False
 ) -> list[str]:
-    """A bar for each token, or for the greatest of a few neighbours if there are more than `width` cells allow.
+    """A bar for each token, or for the greatest of some neighbours if there are more than `width` allows.
 
-    `limit` is drawn as a line, `mark` is the place of a token that is pointed at. `plain` is for ASCII alone.
+    `limit` is drawn as a line; `mark` is the position of a marked token. `plain` uses ASCII only.
     """
     blocks, line = (ASCII_BLOCKS, ASCII_LINE) if plain else (BLOCKS, LINE)
     room = max(1, width - _LABEL - 1)
@@ -76,12 +76,12 @@ def plot_margins(
 
 
 def nats(micronats: int) -> str:
-    """A margin, with as many digits as it deserves."""
+    """A margin in nats, with a sensible number of digits."""
     return f"{micronats / MICRO:.3g}"
 
 
 def _height(margin: int) -> int:
-    """Of a bar, in eighths of a row; anything above nothing is seen."""
+    """The height of a bar, in eighths of a row; at least 1 for a margin above 0."""
     if margin <= 0:
         return 0
     height = round((log10(margin) - _LOWEST) * _LEVELS)

@@ -1,7 +1,6 @@
 """Commands that read a running node over its local API: `peers`, `scores`.
 
-Each shows one document of the API, with `--json` unchanged and otherwise as plain aligned text. Nothing here
-computes: what a figure means is left to the node.
+Each shows one document of the API: unchanged with `--json`, else as aligned text. All figures come from the node.
 """
 
 from urllib.parse import urlencode
@@ -25,7 +24,7 @@ _HASH_CHARS = 16
 @wide_option
 @_json_option
 def peers(wide: bool, as_json: bool) -> None:
-    """Show the peers that the node is connected with."""
+    """Show the connected peers."""
     answer = client.get(current_home(), "/v1/peers", "p2pverify/peers/1")
     if as_json:
         client.print_json(answer)
@@ -38,7 +37,7 @@ def peers(wide: bool, as_json: bool) -> None:
             peer.get("standing"),
             "out" if peer.get("outbound") else "in",
             peer.get("in_mesh"),
-            # Behind the address stands the peer id once more.
+            # The address ends with the peer id, which has its own column.
             peer.get("address") if wide else text(peer.get("address")).removesuffix(f"/p2p/{peer.get('peer_id')}"),
         )
         for peer in found
@@ -54,7 +53,7 @@ def peers(wide: bool, as_json: bool) -> None:
 @wide_option
 @_json_option
 def scores(provisional: bool, hardware: bool, wide: bool, as_json: bool) -> None:
-    """Show every peer's score: the 95 % interval of its agreement rate, what it rests on, its standing."""
+    """Show every peer's score: the 95 % interval of its agreement rate, its basis, and the peer's standing."""
     query = urlencode({"view": "provisional" if provisional else "final"})
     answer = client.get(current_home(), f"/v1/scores?{query}", "p2pverify/scores/1")
     if as_json:
@@ -80,7 +79,7 @@ def scores(provisional: bool, hardware: bool, wide: bool, as_json: bool) -> None
 
 
 def _own_peer() -> str | None:
-    """The running node's peer id; None if it does not say, for the table can do without."""
+    """The running node's peer id. None if it does not answer; the table works without it."""
     try:
         document = client.get(current_home(), "/v1/status", "p2pverify/status/1").document
     except CliError:

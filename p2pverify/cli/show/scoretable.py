@@ -1,4 +1,4 @@
-"""Scores as a table: the same for a running node and for an export that was verified."""
+"""Scores as a table, for a running node and for a verified export."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ ONLY_WIDE = ("LOW, HIGH", "CLASS", "AGREE", "ANSWERED", "NO-SHOWS", "UNOPENED")
 
 
 def score_table(scores: Sequence[_Score], own: str | None, *, wide: bool) -> str:
-    """The peers of a view, and under each the reason of its standing where there is one."""
+    """The peers of a view, and under each one the reason of its standing, if there is one."""
     notes = [_reason(score) for score in scores]
     if wide:
         return table(WIDE_COLUMNS, [_wide_row(score, own) for score in scores], notes=notes)
@@ -78,13 +78,13 @@ def _interval(score: _Score) -> str | None:
 
 
 def _reason(score: _Score) -> str:
-    """Why the peer has its standing, where the view has a word on it."""
+    """Why a peer has its standing, if the view says so."""
     reason = score.get("reason")
     return "; ".join(cell(one) for one in (items(reason) or [reason]) if one)
 
 
 def hardware_tables(scores: Sequence[_Score], groups: Sequence[_Score], own: str | None, *, wide: bool) -> str:
-    """The peers with a claim, and for each claim the least, median and greatest speed."""
+    """The peers that claim a hardware, and for each claim the least, median and greatest speed."""
     claiming = [score for score in scores if score.get("hardware")]
     if not claiming:
         return "no peer claims any hardware"

@@ -1,4 +1,4 @@
-"""The command `status`: how the running node is doing, and what it waits for, read over its local API."""
+"""The command `status`: the state of the running node, and what it waits for, read over its local API."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +10,7 @@ from p2pverify.cli.table import cell, pairs, percent
 from p2pverify.cli.values import documents, items, mapping
 
 _HASH_CHARS = 16
-#: What a member lacks for weight, by the name that the node gives it; `has` and `needs` are its figures.
+#: Missing conditions for weight, by the name that the node gives them; `has` and `needs` are its figures.
 _LACKS = {
     "membership": "to be a member: its join is in no final cut",
     "no conviction": "to be honest: a convicted peer never gets weight again",
@@ -71,7 +71,7 @@ def _cuts(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _waits(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """The own score and weight, or what there is to wait for."""
+    """The own score and weight, or the conditions that they wait for."""
     own, first = mapping(document.get("own")), mapping(document.get("first_score"))
     if own.get("audits"):
         share = f"{percent(own.get('low'))} to {percent(own.get('high'))}"
@@ -123,7 +123,7 @@ def _named(name: object, detail: object) -> str:
 
 
 def _duration(value: object) -> str | None:
-    """Seconds in the two greatest units, or None if they are no number."""
+    """Seconds in the two greatest units, or None if the value is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     minutes, seconds = divmod(int(value), 60)
