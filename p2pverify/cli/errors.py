@@ -148,7 +148,7 @@ def _sentence(error: BaseException) -> tuple[str, str]:
     if type(error).__module__.startswith("p2pverify."):
         return str(error), ""
     text = f"unexpected fault: {type(error).__name__}: {error}"
-    return text, f"set {DEBUG_VARIABLE}=1 to see where, and report it"
+    return text, f"set {DEBUG_VARIABLE}=1 to see where it happened, and report it"
 
 
 def _abandon_stdout() -> int:

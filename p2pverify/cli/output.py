@@ -10,8 +10,10 @@ import click
 from p2pverify.cli.errors import USAGE, CliError
 from p2pverify.node.files.outputs import STDOUT, Replaces, always, check_output, open_output, same_report, unforced
 
-wide_option = click.option("--wide", is_flag=True, help="Show all columns and whole peer ids, however wide.")
-force_option = click.option("--force", is_flag=True, help="Replace a file that exists.")
+wide_option = click.option(
+    "--wide", is_flag=True, help="Show all columns and complete peer ids, even wider than the terminal."
+)
+force_option = click.option("--force", is_flag=True, help="Replace an existing file.")
 
 
 class UnusableError(CliError):

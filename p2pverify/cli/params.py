@@ -47,7 +47,7 @@ class InputFile(click.Path):
 
 
 NETWORK_FILE = InputFile("make one with 'p2pverify network new', or ask a founder of the network for it")
-WEIGHTS = InputFile("leave the option out for the bundled model")
+WEIGHTS = InputFile("correct the path, or leave the option out to use the bundled model")
 
 
 def check_addresses(
@@ -66,6 +66,6 @@ def check_addresses(
         try:
             check_address(text, read)
             if own and read(text).peer not in (None, own):
-                raise ValueError(f"{text!r} names another peer than this node, which is {peer_id(own)}")
+                raise ValueError(f"{text!r} names another peer; this node is {peer_id(own)}")
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint=option) from None

@@ -53,19 +53,23 @@ class NotAnExportError(UserError):
 
 
 RESTORE_HINT = (
-    "stop the node, move the files {path}* elsewhere and start it again; "
+    "stop the node, move the files {path}* away, and start it again; "
     "the records come back from other peers, and a copy of the home directory brings back the rest"
 )
 
 DISK_FULL = "the disk or the quota is full"
 _BY_CODE = {
     sqlite3.SQLITE_FULL: (DISK_FULL, "free some space", False),
-    sqlite3.SQLITE_BUSY: ("the database is locked", "end the other program that has {path} open", False),
-    sqlite3.SQLITE_LOCKED: ("the database is locked", "end the other program that has {path} open", False),
+    sqlite3.SQLITE_BUSY: ("the database is locked", "stop the other program that has {path} open", False),
+    sqlite3.SQLITE_LOCKED: ("the database is locked", "stop the other program that has {path} open", False),
     sqlite3.SQLITE_CORRUPT: ("the database is damaged", RESTORE_HINT, True),
     sqlite3.SQLITE_NOTADB: ("this file is not a database", RESTORE_HINT, True),
     sqlite3.SQLITE_READONLY: ("the database is read-only", "make {path} and its directory writable", True),
-    sqlite3.SQLITE_PERM: ("the database may not be opened", "make {path} and its directory writable", True),
+    sqlite3.SQLITE_PERM: (
+        "this user has no permission to open the database",
+        "make {path} and its directory writable",
+        True,
+    ),
     sqlite3.SQLITE_CANTOPEN: (
         "the database cannot be opened",
         "check that {path} is a file and that its directory exists and is writable",
@@ -73,7 +77,7 @@ _BY_CODE = {
     ),
     # A quota and a limit on file sizes give this error; the transaction was rolled back.
     sqlite3.SQLITE_IOERR_WRITE: (
-        "the disk takes nothing more",
+        "the disk accepts no more data",
         "free some space, or check the disk under {path}",
         False,
     ),

@@ -187,7 +187,7 @@ PlainFault.__module__ = "p2pverify.engine.errors"
             1,
             (
                 "p2pverify: unexpected fault: ZeroDivisionError: x\n"
-                "hint: set P2PVERIFY_DEBUG=1 to see where, and report it\n"
+                "hint: set P2PVERIFY_DEBUG=1 to see where it happened, and report it\n"
             ),
         ),
         (KeyboardInterrupt(), 130, ""),

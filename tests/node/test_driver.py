@@ -244,7 +244,7 @@ async def test_a_twin_that_is_met_before_anything_is_signed_ends_the_start(autoj
         bench.driver.met_twin(where)
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert "nothing is signed any more" in standstill(bench.machine, bench.driver.now_ms())[TWIN]
+    assert "signs nothing any more" in standstill(bench.machine, bench.driver.now_ms())[TWIN]
 
 
 async def test_final_cuts_are_told(autojump_clock, nursery):

@@ -51,8 +51,8 @@ def _network_of_records(home: Home, own: bytes) -> bytes | None:
     owner = owner_of(home.database_path)
     if owner is not None and owner[1] != own:
         raise CliError(
-            f"the identity in {home.path} is not that of the records beside it ({_peer(owner[1])})",
-            "put the identity.key back that they were made with, or use another home; nothing was changed",
+            f"the identity in {home.path} is not the one that wrote the records there ({_peer(owner[1])})",
+            "put back the identity.key of these records, or use another home; nothing was changed",
         )
     return None if owner is None else owner[0]
 
@@ -64,7 +64,7 @@ def _kept(home: Home, network_id: bytes | None) -> "Contract":
     kept = home.network_path
     if not kept.exists():
         if network_id is not None:
-            raise CliError(f"{kept} is missing; the records beside it are of network {network_id.hex()[:16]}", _GIVE)
+            raise CliError(f"{kept} is missing; the records in this home are of network {network_id.hex()[:16]}", _GIVE)
         raise CliError(
             f"{home.path} belongs to no network yet",
             "call 'p2pverify join NETWORK-FILE', or found a network with 'p2pverify network new'",
@@ -72,7 +72,7 @@ def _kept(home: Home, network_id: bytes | None) -> "Contract":
     found = load_network(kept)
     if network_id is not None and found[0].id != network_id:
         raise CliError(
-            f"{kept} is network {_name(found[0])}, and the records beside it are of {network_id.hex()[:16]}", _GIVE
+            f"{kept} is network {_name(found[0])}, but the records in this home are of {network_id.hex()[:16]}", _GIVE
         )
     return found
 
@@ -96,7 +96,7 @@ def _compared(home: Home, path: Path, given: "Contract", data: bytes, own: bytes
     try:
         ours = load_network(kept)
     except FileError as error:
-        click.echo(f"{error.reason}; it is replaced by the file that was given", err=True)
+        click.echo(f"{error.reason}; the given file replaces it", err=True)
         return given, data
     if ours[0].id == network.id:
         return _together(ours, given, data)
@@ -105,7 +105,7 @@ def _compared(home: Home, path: Path, given: "Contract", data: bytes, own: bytes
             f"{home.path} belongs to network {_name(ours[0])}, not to {_name(network)}",
             "join another network from another home: 'p2pverify --home DIR join NETWORK-FILE'",
         )
-    click.echo(f"{kept} was of network {_name(ours[0])}; it is replaced by the file that was given", err=True)
+    click.echo(f"{kept} belonged to network {_name(ours[0])}; the given file replaces it", err=True)
     return given, data
 
 

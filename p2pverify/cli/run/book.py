@@ -40,5 +40,5 @@ def play(*, engine: str | None, seed: int | None, quick: bool, json_file: str | 
     write_report(json_file, document(book), force=force)
     if not faults(book):
         return OK
-    report("something in the book did not come out as it must", "the lines that begin with 'broken' say what")
+    report("an outcome differs from the expected one", "see the lines that begin with 'broken'")
     return ERROR

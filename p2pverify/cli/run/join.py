@@ -31,17 +31,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("network_file", required=False, type=NETWORK_FILE)
-@click.option("--bootstrap", multiple=True, metavar="ADDR", help="A peer to begin with; may be repeated.")
-@click.option("--listen", metavar="ADDR", help="Where others reach this node, as /ip4/0.0.0.0/tcp/4747.")
-@click.option("--announce", multiple=True, metavar="ADDR", help="Address to tell others, if not that of --listen.")
+@click.option("--bootstrap", multiple=True, metavar="ADDR", help="A first peer to connect to; may be repeated.")
+@click.option("--listen", metavar="ADDR", help="Where other peers reach this node, such as /ip4/0.0.0.0/tcp/4747.")
+@click.option("--announce", multiple=True, metavar="ADDR", help="Address to tell other peers instead of --listen.")
 @click.option(
     "--mdns/--no-mdns", default=None, help="Whether to find peers of the local network (default: config.toml)."
 )
 @click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
-@click.option("--engine", type=click.Choice(get_args(EngineKind)), help="Default: what the network's class needs.")
+@click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineKind)),
+    help="What runs the model. Default: what the network's class needs.",
+)
 @click.option("--variant", metavar="NAME", help="Another numeric path of the engine: see config.toml.")
 @click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
-@click.option("--alone", is_flag=True, help="Sign at once: this home is the newest, nobody can show more.")
+@click.option(
+    "--alone", is_flag=True, help="Sign at once: this home is the newest copy, and no other peer has more of its log."
+)
 @click.option("--rejoin", is_flag=True, help="Take part again after a leave.")
 @click.option("--cheat", metavar="KIND[:ARG][@RATE]", hidden=True, help="Lie, for testnets.")
 def join(
@@ -184,7 +190,7 @@ def _tell_of_bootstraps(bootstrap: Sequence[str], own: bytes) -> None:
         if peer == own:
             log.warning("bootstrap %s is this node itself; it is left out", text)
         elif peer is None:
-            log.info("bootstrap %s names no peer; any peer of the network that answers there is taken", text)
+            log.info("bootstrap %s names no peer id; any peer of the network at that address is accepted", text)
 
 
 def _start_logging(level: str, progress: Progress) -> None:

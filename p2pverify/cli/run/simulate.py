@@ -47,5 +47,5 @@ def simulate(
     write_report(json_file, found.document(), force=force)
     if found.passes:
         return OK
-    report("the simulation broke a promise", f"it is played again by: {plan.command}")
+    report("the simulation broke a promise", f"run it again with: {plan.command}")
     return ERROR

@@ -25,10 +25,10 @@ _SIGNALLED = 128
 @click.command()
 @click.argument("scenario", required=False)
 @click.option("--simulate", is_flag=True, help="In one process and virtual time; by default the scenario 'mixed'.")
-@click.option("--book", is_flag=True, help="Every known cheat in turn, and one table of what became of it.")
-@click.option("--quick", is_flag=True, help="With --book: few answers to each, and no crowds.")
-@click.option("--epochs", type=click.IntRange(1, 10_000), metavar="E", help="With --simulate: for how many epochs.")
-@click.option("--peers", type=int, metavar="N", help="How many peers; where this machine needs it, epochs get longer.")
+@click.option("--book", is_flag=True, help="Every known cheat in turn, and one table of the outcomes.")
+@click.option("--quick", is_flag=True, help="With --book: fewer answers per cheat, and no large groups of cheaters.")
+@click.option("--epochs", type=click.IntRange(1, 10_000), metavar="E", help="With --simulate: the number of epochs.")
+@click.option("--peers", type=int, metavar="N", help="The number of peers. On a slow machine the epochs get longer.")
 @click.option(
     "--cheat",
     "cheats",
@@ -36,16 +36,23 @@ _SIGNALLED = 128
     metavar="KIND[:ARG][@RATE][*COUNT]",
     help="Who cheats, instead of the scenario's cheaters; may be repeated. 'none' for nobody.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="S", help="Chooses identities and cheaters.")
-@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="After which the run has failed.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    metavar="S",
+    help="Seed of the random choice of identities and cheaters.",
+)
+@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="The run fails after this time.")
 @click.option(
     "--epoch-ms",
     type=click.IntRange(200, 86_400_000),
     metavar="MS",
-    help="Length of an epoch, whatever this machine can hold.",
+    help="Length of an epoch, even if this machine is too slow for it.",
 )
-@click.option("--engine", type=click.Choice(["llama", "toy"]), help="A language model, or a toy that computes fast.")
-@click.option("--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has only it.")
+@click.option("--engine", type=click.Choice(["llama", "toy"]), help="A language model, or a fast toy engine.")
+@click.option(
+    "--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has nothing else."
+)
 @force_option
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Keep homes and logs in this directory.")
 def testnet(
@@ -81,7 +88,7 @@ def testnet(
         given = (scenario, epochs, peers, timeout_s, epoch_ms, keep)
         if simulate or cheats or any(option is not None for option in given):
             raise UnusableError(
-                "--book goes with --quick, --seed, --engine, --json and --force only", "leave the rest out"
+                "--book goes with --quick, --seed, --engine, --json and --force only", "remove the other options"
             )
         return cheat_book.play(engine=engine, seed=seed, quick=quick, json_file=json_file, force=force)
     if quick:
@@ -110,13 +117,13 @@ def testnet(
         return INTERRUPTED if number == signal.SIGINT else _SIGNALLED + number
     if found is None:
         raise CliError(
-            f"the peers were not up within {plan.timeout_s:g} s", "give a longer --timeout, or fewer --peers"
+            f"the peers did not start within {plan.timeout_s:g} s", "give a longer --timeout, or fewer --peers"
         )
     click.echo(found.summary(), err=quiet)
     write_report(json_file, found.document(), force=force)
     if found.passes:
         return OK
-    report("the testnet did not come to its verdict", "'--keep DIR' keeps every peer's home and log")
+    report("the testnet reached no verdict", "'--keep DIR' keeps every peer's home and log")
     return ERROR
 
 
@@ -135,7 +142,9 @@ def _plan(
     from p2pverify.testnet.scenario import TIMEOUT_S_MAX, load_scenario
 
     if timeout_s is not None and not 0 < timeout_s <= TIMEOUT_S_MAX:
-        raise UnusableError(f"{timeout_s:g} s is no timeout", f"give more than 0 and at most {TIMEOUT_S_MAX:g}")
+        raise UnusableError(
+            f"{timeout_s:g} s is not a valid timeout", f"give more than 0 and at most {TIMEOUT_S_MAX:g}"
+        )
     try:
         chosen = parse_cheats(cheats) if cheats else None
     except ValueError as error:

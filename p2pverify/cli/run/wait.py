@@ -22,7 +22,7 @@ class UnconfirmedError(CliError):
 
 
 @click.command()
-@click.option("--ready", is_flag=True, help="Wait until it takes part in the network, not only answers.")
+@click.option("--ready", is_flag=True, help="Wait until the node takes part in the network, and does not only answer.")
 @click.option("--timeout", "timeout_s", type=float, default=60, show_default=True, help="Seconds to wait.")
 @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
 def wait(ready: bool, timeout_s: float, as_json: bool) -> None:
@@ -49,7 +49,7 @@ def wait(ready: bool, timeout_s: float, as_json: bool) -> None:
             why = "; ".join(cell(reason) for reason in reasons) if isinstance(reasons, list) else "no reason"
         if left_s <= 0:
             state = "ready" if ready else "running"
-            hint = "'p2pverify status' shows how far it is" if ready else "start it with 'p2pverify join'"
+            hint = "'p2pverify status' shows its progress" if ready else "start it with 'p2pverify join'"
             raise NotReadyError(f"the node is not {state} after {timeout_s:g} s: {why}", hint)
         time.sleep(min(_POLL_S, left_s))
 
@@ -68,7 +68,8 @@ def leave(yes: bool) -> None:
     if isinstance(reasons, list) and reasons:
         why = "; ".join(cell(reason) for reason in reasons)
         raise NotReadyError(
-            f"the leave is not signed yet: {why}", "it is kept, also over a restart, and signed once the node may sign"
+            f"the leave is not signed yet: {why}",
+            "the node remembers it, also after a restart, and signs it as soon as it may",
         )
     click.echo("leaving; keep the node running until 'p2pverify status' says that it has left")
 

@@ -30,29 +30,29 @@ SCHEMA = "p2pverify/calibrate/1"
 PROMPTS = 100
 _HEADERS = ("ENGINE", "NUMERIC PATH", "ANSWERS", "MEAN", "WORST", "FALSE ALARMS", "AT MOST PPM")
 
-_UNITS = "MEAN is of a token's squared margin, WORST the greatest sum of those in an answer, in square nats."
+_UNITS = "MEAN is a token's mean squared margin, WORST the greatest sum of them in an answer, in square nats."
 
 
 @click.command()
 @click.option(
     "--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True, help="What runs the model."
 )
-@click.option("--judge", default="exact", show_default=True, metavar="PATH", help="Whose judgement is calibrated.")
+@click.option("--judge", default="exact", show_default=True, metavar="PATH", help="The path that judges the answers.")
 @click.option(
     "--paths",
     metavar="PATH,...",
-    help="Whose answers: 'exact', or variants of llama.cpp such as 'wheel', 'wheel/kv-f16', 'sse42'. [all at hand]",
+    help="The answering paths: 'exact', or builds of llama.cpp such as 'wheel', 'wheel/kv-f16', 'sse42'. [all at hand]",
 )
 @click.option("--prompts", type=click.IntRange(40), default=PROMPTS, show_default=True, help="Questions to each path.")
 @click.option("--tokens", type=click.IntRange(1, 256), default=64, show_default=True, help="Length of the answers.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Other questions.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the questions.")
 @click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 @click.option(
     "--manifest",
     "manifest_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Put the thresholds into a manifest file; it is made if it is not there.",
+    help="Put the thresholds into a manifest file; it is made if it does not exist.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write the JSON document there; '-' is stdout.")
 @force_option
@@ -119,7 +119,7 @@ def _keep(path: Path, manifest: "Manifest", found: "Sequence[Found]") -> None:
     try:
         save_manifest(path, replace(manifest, calibrations=tuple(by_pair[pair] for pair in sorted(by_pair))))
     except ValueError as error:
-        raise CliError(f"{path} would not hold these calibrations: {error}", "name another file") from None
+        raise CliError(f"{path} cannot hold these calibrations: {error}", "name another file") from None
     click.echo(f"{path} has {len(by_pair)} calibrations", err=True)
 
 

@@ -49,10 +49,19 @@ canary.add_command(ask)
 
 @canary.command()
 @click.argument("secrets_file", metavar="SECRETS", type=_file)
-@click.option("--manifest", "manifest_file", type=_file, metavar="FILE", required=True, help="Commit in this manifest.")
+@click.option(
+    "--manifest",
+    "manifest_file",
+    type=_file,
+    metavar="FILE",
+    required=True,
+    help="The manifest file that gets the commitments.",
+)
 @click.option("--count", type=click.IntRange(1, 256), default=8, show_default=True, help="Number of triggers.")
 @click.option("--tokens", type=click.IntRange(1, 256), default=32, show_default=True, help="Length of the answers.")
-@click.option("--prompt-tokens", type=click.IntRange(1, 192), default=64, show_default=True, help="And of the prompts.")
+@click.option(
+    "--prompt-tokens", type=click.IntRange(1, 192), default=64, show_default=True, help="Length of the prompts."
+)
 @click.option("--merge", is_flag=True, help="Make no triggers; answer those in SECRETS on this machine's path too.")
 @click.option(
     "--engine",
@@ -128,7 +137,9 @@ def _keep(secrets_file: Path, manifest_file: Path, manifest: "Manifest", trigger
 @canary.command()
 @click.argument("secrets_file", metavar="SECRETS", type=SECRETS_FILE)
 @network_option
-@click.option("--give", type=click.IntRange(1), metavar="NUMBER", help="Hand one out: write it to FILE, mark it spent.")
+@click.option(
+    "--give", type=click.IntRange(1), metavar="NUMBER", help="Hand one out: write it to FILE, and mark it as spent."
+)
 @click.option("-o", "--output", type=_file, metavar="FILE", help="Where --give writes.")
 @json_option
 def show(secrets_file: Path, network_file: Path | None, give: int | None, output: Path | None, as_json: bool) -> None:
@@ -199,7 +210,7 @@ def _give(secrets_file: Path, triggers: "tuple[Trigger, ...]", number: int, outp
     place = choose_fresh(triggers, number)
     save_secrets(secrets_file, with_spent(triggers, triggers[place]))
     save_secrets(output, (triggers[place],))
-    click.echo(f"{output} has trigger {number}, which is spent here", err=True)
+    click.echo(f"{output} has trigger {number}; it is marked as spent in {secrets_file}", err=True)
 
 
 @canary.command()

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60.0
 _SCHEMA = "p2pverify/canary/1"
-_SPENT = "the trigger is spent all the same"
+_SPENT = "the trigger is spent nevertheless; use another"
 _file = click.Path(path_type=Path)
-SECRETS_FILE = InputFile("make it with 'p2pverify model canary new', or get one")
+SECRETS_FILE = InputFile("make it with 'p2pverify model canary new', or get one from its maker")
 network_option = click.option(
-    "--network", "network_file", type=NETWORK_FILE, metavar="FILE", help="The network. [that of this home]"
+    "--network", "network_file", type=NETWORK_FILE, metavar="FILE", help="The network file. [the one of this home]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -39,10 +39,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 @click.command()
 @click.argument("secrets_file", metavar="SECRETS", type=SECRETS_FILE)
 @click.argument("address", metavar="ADDRESS")
-@click.option("-o", "--output", type=_file, metavar="FILE", required=True, help="Keep the evidence there.")
+@click.option("-o", "--output", type=_file, metavar="FILE", required=True, help="Write the evidence to this file.")
 @network_option
 @click.option("--number", type=click.IntRange(1), metavar="NUMBER", help="Which trigger. [the first fresh one]")
-@click.option("--own-identity", is_flag=True, help="Ask as this home's peer, which must not run, not as a new one.")
+@click.option(
+    "--own-identity", is_flag=True, help="Ask with this home's identity instead of a new one; its node must not run."
+)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -88,7 +90,7 @@ def ask(
     try:
         opened_paths(found[1], trigger)
     except DecodeError as error:
-        raise NotVerifiedError(error.reason, "get the trigger anew from its publisher") from None
+        raise NotVerifiedError(error.reason, "get the trigger again from its maker") from None
     with _identity(own=own_identity) as seed:
         exchange = _Exchange(network, found[0], secrets_file, trigger, seed, target)
         response = trio.run(partial(exchange.run, timeout_s))
@@ -100,7 +102,9 @@ def ask(
             f"'p2pverify model canary check {output}' shows it to others",
         )
     if finding.verdict != "match":
-        raise CliError(f"it cannot be told: {finding.reason}", "ask a peer of a class that the trigger has answers for")
+        raise CliError(
+            f"no verdict is possible: {finding.reason}", "ask a peer of a class that the trigger has answers for"
+        )
 
 
 class _Exchange:
@@ -146,11 +150,13 @@ class _Exchange:
                     self._seed, self._network_id, self._target, self.request, before=self._mark_spent
                 )
         except DialError as error:
-            raise NotReadyError(f"the peer was not reached: {error}", "the trigger is not spent: try later") from None
+            raise NotReadyError(f"the peer cannot be reached: {error}", "the trigger is not spent: try later") from None
         except AskError as error:
             raise NotReadyError(f"no answer: {error.reason}", _SPENT) from None
         except trio.TooSlowError:
-            raise NotReadyError(f"no answer within {timeout_s:g} s", "'model canary show' says what is spent") from None
+            raise NotReadyError(
+                f"no answer within {timeout_s:g} s", "'p2pverify model canary show' says whether the trigger is spent"
+            ) from None
         return reply.data
 
     async def _mark_spent(self) -> None:
@@ -179,7 +185,7 @@ def _keep_evidence(
     except RequestRefused as refused:
         raise NotReadyError(f"the peer refused: {refused.code}: {refused.detail}", _SPENT) from None
     except DecodeError as error:
-        raise NotReadyError(f"no answer that holds: {error.reason}", _SPENT) from None
+        raise NotReadyError(f"the answer is not valid: {error.reason}", _SPENT) from None
     save_evidence(output, evidence)
     return judge_evidence(network, manifests, evidence)
 
@@ -230,7 +236,7 @@ def _address(text: str) -> "Address":
     except DecodeError as error:
         raise click.BadParameter(error.reason, param_hint="ADDRESS") from None
     if found.peer is None:
-        raise click.BadParameter("names no peer: /p2p/12D3... is missing at its end", param_hint="ADDRESS")
+        raise click.BadParameter("the address names no peer; add /p2p/12D3... at its end", param_hint="ADDRESS")
     return found
 
 

@@ -76,7 +76,7 @@ def weakness(count: int) -> str:
     """The weakness of a network with fewer than four founders."""
     if quorum(count) == count:
         return "the network stops while a founder is away, and for good if its home is lost"
-    return "a founder that lies can have two contradicting cuts certified"
+    return "a lying founder can get two contradicting cuts certified"
 
 
 def _own(home: Home) -> bytes | None:
@@ -98,7 +98,7 @@ def _next_step(home: Home, made: "Network", target: Path, *, is_founder: bool) -
     if not is_founder:
         return f"give {file} to the founders, who start with 'p2pverify join {file}'"
     alone = " --alone" if len(made.founders) == 1 else ""  # no other peer can show the only founder its log
-    return f"'p2pverify join {file}{alone}', and give the file to whoever shall join"
+    return f"'p2pverify join {file}{alone}', and give the file to the peers that are to join"
 
 
 def _other_network(home: Home, made: "Network") -> str:

@@ -42,13 +42,15 @@ model.add_command(canary)
 
 
 @model.command()
-@click.option("--network", "network_file", type=NETWORK_FILE, metavar="FILE", help="Test for its classes.")
+@click.option(
+    "--network", "network_file", type=NETWORK_FILE, metavar="FILE", help="The network whose classes to test for."
+)
 @click.option(
     "--manifest",
     "manifest_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Add this machine's answers to a manifest file; it is made if it is not there.",
+    help="Add this machine's answers to a manifest file; it is made if it does not exist.",
 )
 @click.option(
     "--engine",
@@ -57,8 +59,10 @@ model.add_command(canary)
     show_default=True,
     help="What runs the model.",
 )
-@click.option("--openai-url", metavar="URL", help="The server of --engine openai, as http://127.0.0.1:8000/v1.")
-@click.option("--openai-model", default="", metavar="NAME", help="The model's name there, if it has several.")
+@click.option("--openai-url", metavar="URL", help="The server of --engine openai, such as http://127.0.0.1:8000/v1.")
+@click.option(
+    "--openai-model", default="", metavar="NAME", help="The model's name on that server, if it has several models."
+)
 @click.option("--variant", default="", metavar="NAME", help="Another numeric path: see config.toml.")
 @click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -111,7 +115,7 @@ def selftest(
     click.echo(json.dumps(document) if as_json else _text(document))
     if network is not None and chosen is None:
         raise NotVerifiedError(
-            f"this machine is of no class of network {network.name}",
+            f"this machine belongs to no class of network {network.name}",
             "choose another engine, --variant or --weights, or join another network",
         )
 

@@ -41,7 +41,11 @@ def network() -> None:
 @network.command()
 @click.option("--name", default="p2pverify", show_default=True, help="The network's name.")
 @click.option(
-    "--founder", "founders", multiple=True, metavar="PEER_ID", help="A peer with weight from the start; repeat it."
+    "--founder",
+    "founders",
+    multiple=True,
+    metavar="PEER_ID",
+    help="A peer with weight from the start; may be repeated.",
 )
 @click.option(
     "--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True, help="What runs the model."
@@ -52,7 +56,7 @@ def network() -> None:
     "manifest_file",
     type=InputFile("make it with 'p2pverify model selftest --manifest FILE'"),
     metavar="FILE",
-    help="What was measured of the model, by 'p2pverify model'; by default what comes with p2pverify.",
+    help="Measurements of the model by 'p2pverify model'. Default: those that come with p2pverify.",
 )
 @click.option("--across", is_flag=True, help="Admit peers of other numeric paths too; the exact engine is the referee.")
 @click.option("-o", "--output", default=_FILE, show_default=True, metavar="FILE", help="'-' is stdout.")
@@ -94,7 +98,7 @@ def new(
             name, keys, info, known=known, **(_open_to_all(info, known) if across else {}), **given
         )
     except ValueError as error:
-        raise CliError(f"these rules make no network: {error}", "'p2pverify network new --help'") from None
+        raise CliError(f"these rules do not make a valid network: {error}", "'p2pverify network new --help'") from None
     with open_output(output, may_replace(force=force)) as file:
         file.write(dump_network(made, manifests).encode())
     target = None if is_stdout(output) else Path(output)
@@ -223,7 +227,7 @@ def _open_to_all(info: "ModelInfo", known: "Manifest") -> dict[str, Any]:
     referee = referee_for(info.engine)
     if not any((c.judge_engine, c.engine) == (referee, ANY) for c in known.calibrations):
         raise CliError(
-            f"no manifest says how {referee} is to judge answers of unknown paths",
+            f"no manifest says how {referee} should judge answers of unknown paths",
             "measure that with 'p2pverify model calibrate --manifest FILE', and give FILE to --manifest",
         )
     return {

@@ -57,7 +57,12 @@ def audits(ctx: click.Context, limit: int, as_json: bool) -> None:
 @audits.command()
 @click.argument("name", metavar="ID")
 @click.option(
-    "--wait", "wait_s", type=click.FloatRange(0, 600), default=130, show_default=True, help="Seconds for the node."
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0, 600),
+    default=130,
+    show_default=True,
+    help="Seconds to wait for the explanation.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
 def show(name: str, wait_s: float, as_json: bool) -> None:

@@ -74,7 +74,7 @@ def _text(found: "Checkup") -> str:
     lines += [_line(fault, found.own) for fault in found.faults]
     if found.faults_more:
         lines.append(f"and {found.faults_more} more")
-    return "\n".join(lines if found.faults else [*lines, "all of it is what was written"])
+    return "\n".join(lines if found.faults else [*lines, "no damage found"])
 
 
 def _line(fault: "HomeFault", own: bytes) -> str:

@@ -47,7 +47,7 @@ def explained(audit: Mapping[str, object], width: int) -> Iterator[str]:
         yield from _votes(audit, dispute)
     notes = [*items(audit.get("notes"))]
     if audit.get("complete") is False:
-        notes.append("the node is still at work; ask again")
+        notes.append("the node is still working on it; ask again")
     if notes:
         yield ""
         yield "what is not known"

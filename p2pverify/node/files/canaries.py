@@ -67,12 +67,12 @@ def committed(manifest: Manifest, triggers: Sequence[Trigger]) -> Manifest:
 
 def load_secrets(path: Path) -> tuple[Trigger, ...]:
     """The triggers in a file that only its owner may read. Raises FileError."""
-    missing = "make it with 'p2pverify model canary new', or get one"
+    missing = "make it with 'p2pverify model canary new', or get one from its maker"
     data = read_bytes(path, size_max=CANARY_SECRETS_BYTES_MAX, missing=missing, private=True)
     try:
         return decode_secrets(data)
     except DecodeError as error:
-        raise FileError(path, error.reason, "get the file anew, or restore it") from None
+        raise FileError(path, error.reason, "get the file again, or restore it") from None
 
 
 def save_secrets(path: Path, triggers: Sequence[Trigger]) -> None:
@@ -96,7 +96,7 @@ def load_evidence(path: Path) -> CanaryEvidence:
     try:
         return decode_canary_evidence(data)
     except DecodeError as error:
-        raise FileError(path, error.reason, "get the file anew") from None
+        raise FileError(path, error.reason, "get the file again") from None
 
 
 def save_evidence(path: Path, evidence: CanaryEvidence) -> None:

@@ -32,51 +32,54 @@ COVER_PER_EPOCH_MAX = 16
 #: The text that `init` writes: all keys with their defaults, commented out.
 TEMPLATE = """\
 # How this node runs. Every line shows a key with its default; remove the '#' to change it.
-# Options of the command line come first, then this file.
+# Options of the command line override this file.
 
-# Where other peers reach this node. Port 0 takes a free one, another one at each start.
+# Where other peers reach this node. Port 0 takes a free port, a different one at each start.
 # listen = "/ip4/0.0.0.0/tcp/4747"
 
-# What to tell others instead, such as "/ip4/203.0.113.7/tcp/4747" behind a router that forwards a port.
+# Addresses to tell other peers instead, such as "/ip4/203.0.113.7/tcp/4747" behind a router that forwards a port.
 # announce = []
 
-# Peers to begin with, as printed by their 'p2pverify status': "/ip4/192.0.2.1/tcp/4747/p2p/12D3Koo..."
+# First peers to connect to, as printed by their 'p2pverify status': "/ip4/192.0.2.1/tcp/4747/p2p/12D3Koo..."
 # bootstrap = []
 
-# Whether peers of the local network find this node, and it them (mDNS). Never done by a node that listens on
-# loopback only.
+# Whether this node and the peers of the local network find each other by mDNS. It is always off for a node that
+# listens on loopback only.
 # mdns = true
 
-# Where the local API listens. Loopback only; port 0 takes a free one, which the file 'api' names.
+# Where the local API listens: a loopback address. Port 0 takes a free port, which is written to the file 'api'.
 # http = "127.0.0.1:0"
 
-# "llama" runs a language model; "exact" runs it in integers, slowly, with the same bits on every machine; "toy"
-# computes nonsense quickly, for trying things out. "openai" has it run by a server that speaks OpenAI's completions
-# with token ids and logprobs (vLLM, SGLang, llama-server); "transformers" by PyTorch, if that extra is installed. Both
-# need the same weights here, and are judged across classes.
+# What runs the model:
+# "llama" is llama.cpp, the usual engine.
+# "exact" computes in integers: slowly, but with the same bits on every machine.
+# "toy" computes nonsense quickly, for trials.
+# "openai" is a server with OpenAI's completions, token ids and logprobs (vLLM, SGLang, llama-server).
+# "transformers" is PyTorch, if that extra is installed.
+# "openai" and "transformers" also need the weights on this machine. A referee judges their answers.
 # engine = "llama"
 
-# Which numeric path of the engine: "" is the usual one. For "llama" it is a build, such as "haswell" or "skylakex", of
-# the npm package @node-llama-cpp/linux-x64, in the folder that llama_variants names.
+# The numeric path of the engine; "" is the usual one. For "llama" it is the name of a build in the npm package
+# @node-llama-cpp/linux-x64, such as "haswell" or "skylakex". llama_variants is the folder of that package.
 # variant = ""
 # llama_variants = "/path/to/folder"
 
-# The server of the engine "openai": its base URL, and the model's name there, "" if it has one only. Its key, if it
-# wants one, comes from the environment: P2PVERIFY_OPENAI_KEY.
+# The server of the engine "openai": its base URL, and the model's name there ("" if it has only one model). If the
+# server needs a key, put it into the environment variable P2PVERIFY_OPENAI_KEY.
 # openai_url = "http://127.0.0.1:8000/v1"
 # openai_model = ""
 
 # The model's weights (GGUF). Without it the bundled model is used.
 # weights = "/path/to/model.gguf"
 
-# What this node claims to run on, in lower case, such as "ryzen 7950x" or "rtx 4090". Others hold its speed against
-# that of peers with the same claim; it has no part in the score. A new claim counts after a leave and a new join.
+# The hardware that this node claims, in lower case, such as "ryzen 7950x" or "rtx 4090". Other peers compare its speed
+# with that of peers with the same claim. It does not affect the score. A new claim counts after a leave and a new join.
 # hardware = ""
 
-# How many questions per epoch to ask of others as cover, so that they cannot tell the owed ones: with prompts of the
-# file 'corpus' (text, one a line) and of 'replay' (own earlier chat requests, a JSON object a line, plain or as in
-# OpenAI's batches, sent again to others), or else written by the model. What comes back is forgotten. Others work for
-# it, as this node for theirs.
+# Cover requests per epoch. They look like audits, so that other peers cannot tell when they are tested. Prompts come
+# from the file 'corpus' (text, one prompt per line) and the file 'replay' (own earlier chat requests, one JSON object
+# per line, plain or as in OpenAI's batches; other peers will see them). Without both, the model writes the prompts.
+# The answers are not used. Cover costs other peers work, as their cover costs this node work.
 # cover_per_epoch = 0.0
 # corpus = "/path/to/prompts.txt"
 # replay = "/path/to/requests.jsonl"

@@ -90,7 +90,7 @@ def read_replay(path: Path) -> tuple[Prompt, ...]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
-            raise FileError(path, f"line {number} is not JSON", "give one chat request a line, as JSON") from None
+            raise FileError(path, f"line {number} is not JSON", "write one chat request per line, as JSON") from None
         try:
             found.append(_prompt(value))
         except _LeftOutError as error:
@@ -137,9 +137,9 @@ def _checked(path: Path, found: tuple[Prompt, ...], left_out: str) -> tuple[Prom
     """The prompts. Raises FileError if there are none or too many; `left_out` names the requests that were left out."""
     if not found:
         but = f", only {left_out}" if left_out else ""
-        raise FileError(path, f"no prompt in it{but}", "give one prompt a line, or one chat request a line")
+        raise FileError(path, f"no prompt in it{but}", "write one prompt per line, or one chat request per line")
     if len(found) > PROMPTS_KEPT:
-        raise FileError(path, f"more than {PROMPTS_KEPT} prompts", "give a part of it")
+        raise FileError(path, f"more than {PROMPTS_KEPT} prompts", "use only a part of the file")
     if left_out:
         log.warning("%s: %d prompts taken; left out: %s", path, len(found), left_out)
     return found

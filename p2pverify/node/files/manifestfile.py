@@ -24,7 +24,7 @@ def load_manifest(path: Path) -> Manifest:
     try:
         return decode_manifest(table.manifest().encode())
     except DecodeError as error:
-        raise FileError(path, error.reason, "correct it, or make it anew") from None
+        raise FileError(path, error.reason, "correct it, or make it again") from None
 
 
 def save_manifest(path: Path, manifest: Manifest) -> None:

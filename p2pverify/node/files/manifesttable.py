@@ -18,7 +18,7 @@ Count = Annotated[StrictInt, Field(ge=0)]
 def check_digest(text: str) -> str:
     """64 hex digits in lower case, or ValueError."""
     if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
-        raise ValueError(f"{text[:80]!r} is not a SHA-256 digest in 64 lower-case hex digits")
+        raise ValueError(f"{text[:80]!r} is not a SHA-256 digest: 64 hex digits in lower case")
     return text
 
 

@@ -33,7 +33,7 @@ __all__ = [
     "read_network",
 ]
 NETWORK_FILE_BYTES_MAX = 262_144
-_HINT = "correct the network file, or ask whoever gave it to you for the original"
+_HINT = "correct the network file, or get the original again from a founder"
 
 
 def load_network(path: Path) -> tuple[Network, tuple[Manifest, ...]]:

@@ -116,7 +116,7 @@ def _place(target: str | Path, replaces: Replaces, *, is_binary: bool) -> int | 
         if place.parent.is_dir():
             return place
         raise OutputError(
-            f"{target}: its directory does not exist", "make it, or write elsewhere", is_usage=True
+            f"{target}: its directory does not exist", "make the directory, or write elsewhere", is_usage=True
         ) from None
     if stat.S_ISDIR(status.st_mode):
         raise OutputError(f"{target} is a directory", "name a file in it", is_usage=True)
@@ -166,7 +166,9 @@ def _device(path: Path, *, is_binary: bool) -> Iterator[BinaryIO]:
 def _terminal(target: str | Path) -> OutputError:
     name = "standard output" if str(target) == STDOUT else str(target)
     return OutputError(
-        f"{name} is a terminal, and this is no text", "name a file, or pass it to another program", is_usage=True
+        f"{name} is a terminal, and this output is not text",
+        "name a file, or pipe it to another program",
+        is_usage=True,
     )
 
 
@@ -179,6 +181,6 @@ def _translated(target: str | Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(f"no space left to write {name}", "free some and try again") from error
+            raise OutputError(f"no space left to write {name}", "free some space and try again") from error
         reason = f"{name} cannot be written ({error.strerror})"
         raise OutputError(reason, "check the path and its permissions") from error

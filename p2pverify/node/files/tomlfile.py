@@ -48,7 +48,7 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> FileE
     """The FileError that lists the wrong keys."""
     unknown = [str(fault["loc"][-1]) for fault in error.errors() if fault["type"] == "extra_forbidden"]
     guess = difflib.get_close_matches(unknown[0], sorted(_keys(model)), 1) if unknown else []
-    hint = f"did you mean '{guess[0]}'?" if guess else "correct or remove what is named here"
+    hint = f"did you mean '{guess[0]}'?" if guess else "correct or remove these keys"
     return FileError(path, describe(error), hint)
 
 

@@ -91,7 +91,7 @@ class Explainer:
                     log.exception("an audit could not be explained")
                     explanation.notes.append(f"the node failed to explain it: {type(error).__name__}; see its log")
             if scope.cancelled_caught:
-                explanation.notes.append(f"there was no time for more within {DEADLINE_S} s; ask again later")
+                explanation.notes.append(f"the explanation is not complete after {DEADLINE_S} s; ask again later")
             explanation.done.set()
 
     def _take_up(self, audit: Audit) -> Explanation:
@@ -105,7 +105,7 @@ class Explainer:
         try:
             self._send.send_nowait(found)
         except trio.WouldBlock:
-            found.notes.append("too many explanations are asked for; ask again later")
+            found.notes.append("too many explanations are waiting; ask again later")
             found.done.set()
             return found
         self._known[audit.key] = found
@@ -137,7 +137,9 @@ class Explainer:
         self._check_class(explanation)
         duty = self._log.duty(audit)
         if duty is None:
-            raise _CannotSay("the question is not known yet: it follows from the challenger's duty, which is not out")
+            raise _CannotSay(
+                "the question is not known yet: it follows from the challenger's duty, which is not published yet"
+            )
         slots = sortition.slots(vrf.proof_to_beta(duty.proof), context.params)
         if audit.slot >= len(slots):
             raise _CannotSay("the challenger did not owe this slot: nobody can say what it asked")
@@ -152,7 +154,7 @@ class Explainer:
         question, text, engine = await self._use(write, explanation.role)
         explanation.engine = engine
         if question.id != audit.question:
-            raise _CannotSay("the challenger asked another question than the one that its slot derives to")
+            raise _CannotSay("the challenger did not ask the question that follows from its slot")
         explanation.question, explanation.prompt = question, text
         return question
 
@@ -244,6 +246,6 @@ class Explainer:
         try:
             return await self._driver.use_engine(do, role=role)
         except EngineBusy:
-            raise _CannotSay("the engine has too much to do") from None
+            raise _CannotSay("the engine is too busy") from None
         except (RefereeUnavailable, ValueError) as error:
             raise _CannotSay(str(error)) from None

@@ -64,16 +64,16 @@ LEVELS: Mapping[str, str | None] = {
 }
 ROUTER_SIZES = "net router_size_"
 _TEXTS = {
-    "records": "Records held.",
-    "authors": "Authors of records that are held.",
+    "records": "Stored records.",
+    "authors": "Authors of stored records.",
     "waiting_records": "Records that wait for the record before them.",
     "forked_records": "Records held beside their authors' followed logs: the evidence of forks.",
     "queue_length": "What waits, by what it waits for.",
-    "stranger_authors": "Authors with records here that are no members of the newest final view.",
+    "stranger_authors": "Authors of stored records that are not members of the newest final view.",
     "stranger_records": "Records of such authors.",
-    "sync_neighbours": "Neighbours of whose records a list is kept for sync.",
+    "sync_neighbours": "Neighbours whose record lists are kept for sync.",
     "connections": "Open connections, those to peers of other networks included.",
-    "stored_answers": "Answers on disk that are given again when asked again.",
+    "stored_answers": "Stored answers, for questions that are asked again.",
     "damaged_records": "Stored records that were found damaged and are not replaced yet.",
     "damaged_answers": "Stored answers that were found damaged.",
     "database_bytes": "Size of the database, its write-ahead log included.",
@@ -90,12 +90,12 @@ def families(node: Node, figures: Mapping[str, int]) -> Iterator[Metric]:
     yield from _own(own)
     yield from _members(node, scores)
     yield from _engine(node.driver.engine_statistics())
-    text = "Own answers to inference requests: from the request's coming to the answer's leaving. Refusals aside."
+    text = "Own answers to inference requests, from receiving the request to sending the answer. Without refusals."
     yield _times("answer_duration_seconds", text, node.driver.answer_times)
     text = "Answers of others to this peer's audits, as measured for the ledger."
     yield _times("ask_duration_seconds", text, node.driver.ask_times)
     yield _gauge("neighbours", "Connected peers of the network.", len(node.network.neighbours()))
-    yield _counter("dials_failed", "Dials that reached nobody.", figures.get("net dials_failed", 0))
+    yield _counter("dials_failed", "Dials that failed.", figures.get("net dials_failed", 0))
     yield from _levels(figures)
     yield from _router(figures)
     yield _events(figures)
@@ -109,7 +109,7 @@ def is_event(name: str) -> bool:
 def _readiness(node: Node) -> Iterator[Metric]:
     reasons = unready(node)
     yield _gauge("ready", "Whether the node is ready (1) or not (0); /readyz says why not.", int(not reasons))
-    yield _gauge("unready_reasons", "How many reasons there are why the node is not ready.", len(reasons))
+    yield _gauge("unready_reasons", "Number of reasons why the node is not ready.", len(reasons))
 
 
 def _cuts(node: Node) -> Iterator[Metric]:
@@ -118,7 +118,9 @@ def _cuts(node: Node) -> Iterator[Metric]:
     yield _gauge("epoch", "The epoch by this machine's clock; negative before the network begins.", node.epoch)
     yield _gauge("epoch_duration_seconds", "How long an epoch lasts.", params.epoch_ms / 1000)
     yield _gauge("cut_epoch", "The epoch of the newest final cut; 0 before there is one.", latest.epoch)
-    text = "Since the newest final cut was due; before there is one, since the first was. Beyond 3 epochs none comes."
+    text = (
+        "Time since the newest final cut was due, or the first one if none is final. Above 3 epochs, cuts have stopped."
+    )
     yield _gauge("cut_age_seconds", text, node.cut_age_ms / 1000)
     text = "Unix time from which the next cut may be proposed."
     yield _gauge("next_cut_timestamp_seconds", text, cut_due_ms(params, coming) / 1000)
@@ -138,12 +140,12 @@ def _own(own: view.Score | None) -> Iterator[Metric]:
     low, high = (own.low_ppm, own.high_ppm) if own else (0, MILLION)
     yield _gauge("own_score_low_ratio", "The own score: lower end of the 95 % interval, 0 to 1.", low / MILLION)
     yield _gauge("own_score_high_ratio", "Upper end of the 95 % interval, 0 to 1.", high / MILLION)
-    text = "Evidence against this peer in the sequential test, as a share of what convicts."
+    text = "Evidence against this peer in the sequential test, as a share of the sum that convicts."
     yield _gauge("own_evidence_ratio", text, own.cusum / own.threshold if own else 0)
     is_forked = own is not None and own.fork_until is not None
     yield _gauge("own_forked", "Whether this peer is without weight because its log forked.", int(is_forked))
     if own is not None and own.availability_ppm is not None:
-        text = "Share of requests that this peer answered, as the median of its challengers has it."
+        text = "Share of requests that this peer answered, as the median over its challengers."
         yield _gauge("own_availability_ratio", text, own.availability_ppm / MILLION)
     for name, text, value in (
         ("own_agreements", "Own answers that were found right.", own.agreements if own else 0),

@@ -93,7 +93,9 @@ def _misses_own_record(node: Node) -> str | None:
     missing = node.machine.context.own_missing
     if missing is None:
         return None
-    return f"own record number {missing} is missing on disk: silent until other peers have sent it back"
+    return (
+        f"own record number {missing} is missing on disk: this peer signs nothing until other peers have sent it back"
+    )
 
 
 def _cannot_store(node: Node) -> str | None:
@@ -113,7 +115,7 @@ def _is_forked(node: Node) -> str | None:
     if own is not None and node.latest.epoch <= own.fork_until:
         return f"own log forked: without weight until epoch {own.fork_until}"
     if own is not None and not own.forks and machine.context.ledger.is_forked(machine.key):
-        return "own log forked: there are two records with one number"
+        return "own log forked: two records have one number"
     return None
 
 

@@ -16,15 +16,17 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
     found: dict[str, str] = {}
     if silence.stopped:
         found[TWIN] = (
-            f"{silence.stopped}: nothing is signed any more. Run this identity on one machine only, then start it again"
+            f"{silence.stopped}: this node signs nothing any more. Run this identity on one "
+            "machine only, then start it again"
         )
     elif silence.is_on and epoch >= 0:
         found[SILENT] = _silent(machine, epoch)
     elif last is not None and last.epoch > epoch:
         when = _lasts(context.params.epoch_start_ms(last.epoch) - now_ms)
         found[AHEAD] = (
-            f"the own log is of epoch {last.epoch}, which begins in {when} by this clock: nothing is signed until "
-            "then. If this clock is wrong, put it right; if it was ahead before, wait, or go on with a new identity"
+            f"the newest own record is of epoch {last.epoch}, which begins in {when} by this clock: "
+            "nothing is signed until then. If this clock is wrong, correct it. "
+            "If it was ahead before, wait, or start with a new identity"
         )
     if context.is_leaving:
         found[LEFT] = _leaving(machine)
@@ -33,7 +35,7 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
         apart = _lasts(abs(ahead) * context.params.epoch_ms)
         found[CLOCK] = (
             f"this machine's clock is about {apart} {'behind' if ahead > 0 else 'ahead of'} those of most members: "
-            "put it right"
+            "correct it"
         )
     return found
 
@@ -54,12 +56,12 @@ def _silent(machine: Machine, epoch: int) -> str:
     if silence.hidden_epoch > epoch + 1:
         return (
             f"silent: others hold a record of this identity of epoch {silence.hidden_epoch}, and by this clock it is "
-            f"epoch {epoch}: put the clock right, or wait"
+            f"epoch {epoch}: correct the clock, or wait"
         )
     if epoch <= silence.listens_through:
         return (
             "silent: others have shown records of this identity that this home had lost; until epoch "
-            f"{silence.listens_through + 1} it listens whether another process signs with it"
+            f"{silence.listens_through + 1} it watches whether another process signs with it"
         )
     shown, needed, others = silence.progress()
     so_far = f"{shown} of {needed} needed, of {others} in all" if others else "nobody else has weight"

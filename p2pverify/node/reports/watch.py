@@ -46,9 +46,10 @@ class CutWatch:
     def _why_stopped(self) -> str:
         node, latest = self._node, self._node.latest
         here = {node.machine.key, *(neighbour.peer for neighbour in node.network.neighbours())}
-        newest = f"the newest is of epoch {latest.epoch}" if latest.index else "there never was one"
+        newest = f"the newest is of epoch {latest.epoch}" if latest.index else "no cut was ever final"
         return (
             f"no cut has become final for {node.cut_age_ms // 1000} s ({newest}): a cut needs the signatures of two "
             f"thirds of the weight, {-(-2 * latest.total_weight // 3)} of {latest.total_weight}, and this node is "
-            f"connected with {latest.weight_of(here)}, itself included; see that the others run and can be reached"
+            f"connected to {latest.weight_of(here)}, itself included; check that the other "
+            "members run and can be reached"
         )

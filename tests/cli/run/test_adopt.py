@@ -74,7 +74,7 @@ def test_without_a_file_the_kept_one_must_be_of_the_records(scene: Scene) -> Non
     with pytest.raises(CliError, match=f"is missing; the records .* of network {scene.right.id.hex()[:16]}"):
         scene.adopt(None)
     scene.home.network_path.write_text(scene.files["wrong"].read_text())
-    with pytest.raises(CliError, match=f"is network wrong .* records beside it are of {scene.right.id.hex()[:16]}"):
+    with pytest.raises(CliError, match=f"is network wrong .* records in this home are of {scene.right.id.hex()[:16]}"):
         scene.adopt(None)
 
 
@@ -95,7 +95,7 @@ def test_another_identity_beside_the_records_is_named(scene: Scene) -> None:
     scene.own = public_key(scene.home.load_identity())
     before = scene.content()
     for name in ("right", "wrong", None):
-        with pytest.raises(CliError, match=r"identity in .* is not that of the records beside it"):
+        with pytest.raises(CliError, match=r"identity in .* is not the one that wrote the records"):
             scene.adopt(name)
     assert scene.content() == before
 

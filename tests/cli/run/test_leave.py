@@ -75,4 +75,4 @@ def test_a_leave_that_is_not_signed_yet_is_not_confirmed(home: Home) -> None:
         done = run(home.path, "leave", "--yes")
     assert (done.returncode, done.stdout) == (4, "")
     assert "not signed yet: silent until others show it" in done.stderr
-    assert "it is kept" in done.stderr
+    assert "the node remembers it" in done.stderr

@@ -150,7 +150,7 @@ def test_false_openings_spend_nothing(folder: Path, honest: str, secrets: Path, 
     assert (code, "is not the one that the manifest commits to" in errors) == (5, True)
     save_secrets(secrets, good)
     code, _, errors = ask(tmp_path, folder, secrets, NOBODY)
-    assert (code, "the peer was not reached" in errors) == (4, True)
+    assert (code, "the peer cannot be reached" in errors) == (4, True)
     assert not any(trigger.is_spent for trigger in load_secrets(secrets))
     assert not (tmp_path / "evidence").exists()
 

@@ -136,7 +136,7 @@ def test_json_waits_for_the_whole(home: Home) -> None:
         done = run(home.path, "audits", "show", "e12-3-SP57aGZQ", "--wait", "0.5")
     assert len(api.requests) > 1
     assert "- the engine \\x1b is away" in done.stdout.splitlines()
-    assert "- the node is still at work; ask again" in done.stdout.splitlines()
+    assert "- the node is still working on it; ask again" in done.stdout.splitlines()
 
 
 def test_without_unicode_the_plot_is_ascii(home: Home) -> None:

@@ -64,7 +64,7 @@ def test_a_whole_home(home: Home, world: World) -> None:
     before = home.database_path.read_bytes()
     done = run(home.path, "ledger", "check")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "all of it is what was written"
+    assert done.stdout.splitlines()[-1] == "no damage found"
     document = json.loads(run(home.path, "ledger", "check", "--json").stdout)
     assert (document["whole"], document["records"]) == (True, len(world.peers[0].disk))
     assert 0 < document["own_records"] < document["records"]

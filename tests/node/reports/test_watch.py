@@ -28,7 +28,7 @@ async def test_a_stop_and_its_end_are_each_said_once(stage, said):
     assert "no cut has become final for" in warning
     assert f"the newest is of epoch {before}" in warning
     assert "3 of 4" in warning
-    assert "connected with 2, itself included" in warning
+    assert "connected to 2, itself included" in warning
     stage.world.run_epochs(4)
     stage.now = stage.world.now
     for _ in range(3):
