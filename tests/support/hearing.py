@@ -51,7 +51,7 @@ class Hearing:
     def lot(self, seed: bytes, *, stage: int | None = None, beacon: bytes | None = None) -> Lot:
         """A voter's lot for the committee that is drawn now, low or not."""
         where = self.dispute.stage if stage is None else stage
-        chosen = self.dispute.beacon if beacon is None else beacon
+        chosen = self.dispute.round.beacon if beacon is None else beacon
         own = vrf.derive_seed(seed)
         alpha = lots.lot_alpha(self.story.network.id, self.slotted.key, where, chosen)
         return Lot(where, chosen, vrf.public_key(own), vrf.prove(own, alpha))
@@ -61,7 +61,7 @@ class Hearing:
         dispute = self.dispute
         free = [seed for seed in self.story.seeds if sign.public_key(seed) in rounds.voters(dispute)]
         outputs = {seed: vrf.proof_to_beta(self.lot(seed).proof) for seed in free}
-        low = [seed for seed in free if lots.is_drawn(outputs[seed], dispute.stage, dispute.voters)]
+        low = [seed for seed in free if lots.is_drawn(outputs[seed], dispute.stage, dispute.round.voters)]
         return sorted(low, key=outputs.__getitem__)
 
     def dissents(self) -> set[bytes]:

@@ -27,7 +27,7 @@ from p2pverify.core.roles.evidence_fetch import Fetcher, Outputs
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.slot_plan import slot_question
 from p2pverify.core.state import rounds
-from p2pverify.core.state.state import Dispute, State
+from p2pverify.core.state.state import Dispute, RoundPhase, State
 
 #: A failed job is tried again after this share of an epoch, in thousandths.
 RETRY_PERMILLE = 500
@@ -75,7 +75,7 @@ class Voter:
             dispute = provisional.disputes[key]
             is_new = dispute.opened_index > self._context.fold.latest.index
             can_check = dispute.audit.differ or not dispute.is_across  # evidence for spot checks is not served yet
-            if is_new and can_check and dispute.stage == EVERYONE and self._context.key in dispute.electorate:
+            if is_new and can_check and not dispute.round.is_committee and self._context.key in dispute.electorate:
                 self._answer(dispute, now_ms)
 
     def tick(self, now_ms: int) -> None:
@@ -91,7 +91,7 @@ class Voter:
             if key.challenger == context.key:
                 if rounds.may_open(dispute, context.key):
                     self._open_own(dispute, state, now_ms)
-            elif dispute.sealed_index < 0 and context.key not in dispute.commits:
+            elif dispute.round.phase is not RoundPhase.OPENING and context.key not in dispute.commits:
                 self._commit(dispute, state, now_ms)
             else:
                 self._vote(dispute, state, now_ms)
@@ -152,7 +152,7 @@ class Voter:
         params, latest = self._context.params, self._context.fold.latest
         if self._context.key in dispute.commits:  # sealed before a restart; it can be opened until the dispute ends
             return params.epoch_start_ms(dispute.opened_epoch + params.dispute_epochs + 1)
-        cuts = max(1, rounds.last_sealing_index(dispute) - latest.index)
+        cuts = max(1, rounds.last_sealing_index(dispute.round) - latest.index)
         return params.epoch_start_ms(max(latest.epoch + 1, params.epoch_at(now_ms)) + cuts)
 
     def _derive(
@@ -215,32 +215,32 @@ class Voter:
     # ------------------------------------------------------------ records
 
     def _commit(self, dispute: Dispute, state: State, now_ms: int) -> None:
-        context, key = self._context, dispute.key
-        turn = (key, dispute.stage, dispute.beacon)
-        if turn in self._committed or context.key not in dispute.electorate:
+        context, key, current = self._context, dispute.key, dispute.round
+        turn = (key, current.stage, current.beacon)
+        if current.phase is RoundPhase.DRAWING or turn in self._committed or context.key not in dispute.electorate:
             return
-        lot = self._lot(dispute, turn)
-        if dispute.stage != EVERYONE and lot is None:
+        lot = self._lot(dispute, turn) if current.is_committee else None
+        if current.is_committee and lot is None:
             return
         work = self._answer(dispute, now_ms)
         if work.output is None:
             return
         self._committed.add(turn)
-        shown = self._shown(dispute, dispute.stage, work)
+        shown = self._shown(dispute, current.stage, work)
         said = (context.class_index, work.output, self._salt(key), shown)
         sealed = vote_commit(context.network_id, key, context.key, *said)
         context.write(Kind.VOTE_COMMIT, Commit(key, state.id, sealed, lot).encode(), now_ms)
 
     def _lot(self, dispute: Dispute, turn: _Turn) -> Lot | None:
         """This peer's lottery ticket for the committee that votes now, or None if it was not drawn."""
-        context, stage = self._context, dispute.stage
-        if not dispute.beacon or context.key in dispute.audit.parties:
+        context, current = self._context, dispute.round
+        if context.key in dispute.audit.parties:
             return None
         if turn not in self._lots:
-            alpha = lots.lot_alpha(context.network_id, dispute.key, stage, dispute.beacon)
+            alpha = lots.lot_alpha(context.network_id, dispute.key, current.stage, current.beacon)
             proof = vrf.prove(context.vrf_seed, alpha)
-            is_drawn = lots.is_drawn(vrf.proof_to_beta(proof), stage, dispute.voters)
-            self._lots[turn] = Lot(stage, dispute.beacon, context.vrf_key, proof) if is_drawn else None
+            is_drawn = lots.is_drawn(vrf.proof_to_beta(proof), current.stage, current.voters)
+            self._lots[turn] = Lot(current.stage, current.beacon, context.vrf_key, proof) if is_drawn else None
         return self._lots[turn]
 
     def _shown(self, dispute: Dispute, stage: int, work: _Work) -> bytes | None:

@@ -16,11 +16,11 @@ from p2pverify.core.records.lots import EVERYONE
 from p2pverify.core.records.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.state import cross_class, rounds
 from p2pverify.core.state.duties import Opened, credit
-from p2pverify.core.state.state import Dispute, OpenedAnswer, Sealed, State
+from p2pverify.core.state.state import Dispute, OpenedAnswer, RoundPhase, Sealed, State
 from p2pverify.core.state.targets import voting_classes
 from p2pverify.core.state.transition import Transition
 
-#: An undecided dispute that has been in one stage for more cuts no longer keeps others from being opened.
+#: An undecided dispute whose round has lasted for more cuts no longer keeps others from being opened.
 PENDING_CUTS = 6
 #: A challenger whose own answer stays sealed for so many cuts after the sealing was closed opens no other dispute.
 OPENING_CUTS = 3
@@ -47,8 +47,8 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
         busy |= participants
         own = state.members[audit.challenger].class_index
         electorate = state.electorate(voting_classes(step.network, own, is_across=audit.is_across))
-        opened_here = Dispute(audit, state.index, state.epoch, duty_seq, electorate, sampled)
-        state.disputes[audit.key] = rounds.begin(opened_here)
+        first = rounds.first_round(audit, electorate, state.index)
+        state.disputes[audit.key] = Dispute(audit, state.index, state.epoch, duty_seq, electorate, sampled, first)
         state.count("disputes")
 
 
@@ -56,7 +56,7 @@ def _saturated(step: Transition) -> set[bytes]:
     """Peers whom losing their open disputes would convict."""
     pending: dict[bytes, int] = {}
     for dispute in step.state.disputes.values():
-        if dispute.decision is None and step.state.index - dispute.stage_index <= PENDING_CUTS:
+        if dispute.decision is None and step.state.index - dispute.round.began_index <= PENDING_CUTS:
             for peer, up in _stakes(step, dispute.audit).items():
                 pending[peer] = pending.get(peer, 0) + up
     members = step.state.members
@@ -127,7 +127,7 @@ def refuse_commit(step: Transition, dispute: Dispute, voter: bytes, commit: Comm
     """Why a commit counts for nothing, or None."""
     if voter not in dispute.electorate:
         return "not of the electorate"
-    if dispute.sealed_index >= 0:
+    if dispute.round.phase is RoundPhase.OPENING:
         return "after the sealing was closed"
     if not step.is_certified(commit.certificate):
         return "certificate is not one here"
@@ -303,7 +303,7 @@ def _close(step: Transition, dispute: Dispute) -> None:
     state = step.state
     if dispute.decision is None:
         state.count("undecided disputes")
-    if state.index - max(dispute.closed_index, dispute.sealed_index) < 2:
+    if state.index - max(dispute.closed_index, dispute.round.sealed_index) < 2:
         return  # there was no certified cut in between: nobody could open anything
     sealed = {*dispute.commits, dispute.audit.challenger}
     for peer in sorted(peer for peer in sealed - set(dispute.votes) if rounds.may_open(dispute, peer)):

@@ -1,27 +1,49 @@
-"""The stages of a dispute: whose lots are drawn, who may seal and open an answer, and what the answers decide.
+"""The rounds of a dispute: whose lots are drawn, who may seal and open an answer, and what the answers decide.
 
-`committee` has the numbers; here they are applied to a dispute at a cut. A stage that settles nothing gives way to the
-next, in the last of which everybody votes. What follows from a decision is left to `disputes`.
+`lots` has the numbers of each stage; here they are applied to a dispute at a cut. A dispute is in one round at a time,
+and a round is in one phase. Each change comes with a cut:
+
+| phase   | what the cut brings                                       | what follows           | function        |
+|---------|-----------------------------------------------------------|------------------------|-----------------|
+| none    | the dispute opens; a small electorate votes at once       | SEALING, of everybody  | `first_round`   |
+| none    | the dispute opens; a large electorate begins by committee | DRAWING                | `first_round`   |
+| DRAWING | the beacon: it is the first cut after the round began     | SEALING, by committee  | `draw`          |
+| SEALING | enough seals where everybody votes, or the time is over   | OPENING                | `close_sealing` |
+| OPENING | the committee can decide nothing any more                 | a round of later stage | `tally`         |
+| any     | the deadline of the dispute is over                       | the dispute is closed  | `decide`        |
+
+A decision is no phase, because the round goes on: seals and openings that come later are still taken. A committee
+decides while it is OPENING. Everybody can decide earlier, because the openings of earlier rounds count as well. No
+round begins after a decision. What else follows from it, and the deadline, are left to `disputes`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from p2pverify.core.records import lots
+from p2pverify.core.records.audit import Audit
 from p2pverify.core.records.lots import EVERYONE, Lot, lot_output
-from p2pverify.core.state.state import Dispute, Sealed, State
+from p2pverify.core.state.state import Dispute, Round, RoundPhase, Sealed, State
 from p2pverify.core.state.transition import Transition
 
-#: For at most so many cuts after a stage began, or after its lots could be drawn, answers can be sealed.
+#: Answers can be sealed for at most so many cuts after a round began, or after its lots could be drawn.
 SEAL_CUTS = 3
 #: A seat that was not opened in so many cuts after the sealing was closed is empty.
 SEAT_CUTS = 2
 
 
-def begin(dispute: Dispute) -> Dispute:
-    """The dispute in its first stage."""
-    stage = lots.first_stage(len(dispute.electorate), len(voters(dispute)))
-    return replace(dispute, stage=stage, stage_index=dispute.opened_index)
+def first_round(audit: Audit, electorate: frozenset[bytes], index: int) -> Round:
+    """The round in which a dispute opens."""
+    return _begin(_first_stage(audit, electorate), index)
+
+
+def _first_stage(audit: Audit, electorate: frozenset[bytes]) -> int:
+    return lots.first_stage(len(electorate), len(electorate - audit.parties))
+
+
+def _begin(stage: int, index: int, voters_before: int = 0) -> Round:
+    """A round from its first cut on. It keeps the number of voters at the draw before, which views show."""
+    return Round(stage, index, RoundPhase.SEALING if stage == EVERYONE else RoundPhase.DRAWING, voters=voters_before)
 
 
 def voters(dispute: Dispute) -> frozenset[bytes]:
@@ -30,35 +52,39 @@ def voters(dispute: Dispute) -> frozenset[bytes]:
 
 
 def draw(step: Transition) -> None:
-    """Give the committees of stages that began with the cut before this one their beacon."""
+    """Give the committees of rounds that began with the cut before this one their beacon."""
     state = step.state
     for key, dispute in sorted(state.disputes.items(), key=lambda item: item[0].sort_key()):
-        is_due = dispute.stage != EVERYONE and not dispute.beacon and state.index > dispute.stage_index
-        if is_due and dispute.decision is None:
-            state.disputes[key] = replace(dispute, beacon=state.beacon, voters=len(voters(dispute)))
+        current = dispute.round
+        if current.phase is RoundPhase.DRAWING and state.index > current.began_index:
+            drawn = replace(current, phase=RoundPhase.SEALING, beacon=state.beacon, voters=len(voters(dispute)))
+            state.disputes[key] = replace(dispute, round=drawn)
 
 
 def refuse_lot(step: Transition, dispute: Dispute, voter: bytes, lot: Lot | None) -> str | None:
-    """Why a sealed answer is not one of the stage, or None."""
-    if dispute.stage == EVERYONE:
+    """Why a sealed answer is not one of the round, or None."""
+    current = dispute.round
+    if not current.is_committee:
         return None if lot is None else "a lot where everybody votes"
     if lot is None:
         return "no lot where a committee votes"
-    if (lot.stage, lot.beacon) != (dispute.stage, dispute.beacon):
+    if (lot.stage, lot.beacon) != (current.stage, current.beacon):
         return "lot for another committee"
     if voter in dispute.audit.parties:
         return "lot of a party to the dispute"
     member = step.state.members[voter]
     if member.vrf_key != lot.vrf_key or member.joined_index > dispute.opened_index:
         return "lot by another key"
-    is_drawn = lots.is_drawn(_output(step, dispute, lot), dispute.stage, dispute.voters)
+    is_drawn = lots.is_drawn(_output(step, dispute, lot), current.stage, current.voters)
     return None if is_drawn else "lot was not drawn"
 
 
 def count_commit(step: Transition, dispute: Dispute, voter: bytes, sealed: Sealed, lot: Lot | None) -> Dispute:
-    """The dispute with an answer more, sealed in this stage."""
-    drawn = dispute.lots if lot is None else {**dispute.lots, voter: _output(step, dispute, lot)}
-    return replace(dispute, commits={**dispute.commits, voter: sealed}, lots=drawn)
+    """The dispute with an answer more, sealed in this round."""
+    current = dispute.round
+    if lot is not None:
+        current = replace(current, lots={**current.lots, voter: _output(step, dispute, lot)})
+    return replace(dispute, commits={**dispute.commits, voter: sealed}, round=current)
 
 
 def _output(step: Transition, dispute: Dispute, lot: Lot) -> bytes:
@@ -74,53 +100,52 @@ def close_sealing(step: Transition) -> None:
     """
     state = step.state
     for key, dispute in sorted(state.disputes.items(), key=lambda item: item[0].sort_key()):
-        if dispute.sealed_index >= 0 or state.index == dispute.stage_index:
+        current = dispute.round
+        if current.phase is not RoundPhase.SEALING or state.index == current.began_index:
             continue
         sealed = len(dispute.commits) + 1  # the challenger's answer is in its nonces
-        is_enough = dispute.stage == EVERYONE and 3 * sealed >= 2 * len(dispute.electorate)
-        if state.index < last_sealing_index(dispute) and not is_enough:
+        is_enough = not current.is_committee and 3 * sealed >= 2 * len(dispute.electorate)
+        if state.index < last_sealing_index(current) and not is_enough:
             continue
-        seats = frozenset() if dispute.stage == EVERYONE else lots.take_seats(dispute.lots, dispute.stage)
+        seats = lots.take_seats(current.lots, current.stage) if current.is_committee else frozenset()
         first = state.index if dispute.closed_index < 0 else dispute.closed_index
-        state.disputes[key] = replace(dispute, sealed_index=state.index, closed_index=first, seats=seats)
+        closed = replace(current, phase=RoundPhase.OPENING, sealed_index=state.index, seats=seats)
+        state.disputes[key] = replace(dispute, round=closed, closed_index=first)
 
 
-def last_sealing_index(dispute: Dispute) -> int:
+def last_sealing_index(current: Round) -> int:
     """The path index of the cut that closes the sealing at the latest. A committee's lots take a cut to be drawn."""
-    return dispute.stage_index + SEAL_CUTS + (dispute.stage != EVERYONE)
+    return current.began_index + SEAL_CUTS + current.is_committee
 
 
 def may_open(dispute: Dispute, voter: bytes) -> bool:
     """Whether a voter that has sealed its answer may open it at this state of the dispute."""
     if voter == dispute.audit.challenger:
         return dispute.closed_index >= 0
-    has_turn = dispute.stage == EVERYONE or voter in dispute.seats
-    return voter in dispute.heard or (has_turn and dispute.sealed_index >= 0)
+    if dispute.round.phase is not RoundPhase.OPENING:
+        return voter in dispute.heard
+    return not dispute.round.is_committee or voter in dispute.seats or voter in dispute.heard
 
 
 def is_informed(dispute: Dispute, stage: int) -> bool:
     """Whether others have opened their answers before those of a stage are sealed: in any but the first."""
-    return stage > lots.first_stage(len(dispute.electorate), len(dispute.electorate - dispute.audit.parties))
+    return stage > _first_stage(dispute.audit, dispute.electorate)
 
 
 def tally(step: Transition, dispute: Dispute) -> Dispute:
-    """The dispute decided, in its next stage, or as it is."""
-    if dispute.stage == EVERYONE:
-        found = _count(dispute, dispute.electorate)
-        most = _most(found)
-        is_decided = 2 * most > len(dispute.electorate)
-    elif dispute.sealed_index < 0:
+    """The dispute decided, in its next round, or as it is."""
+    current = dispute.round
+    if current.is_committee and current.phase is not RoundPhase.OPENING:
         return dispute
-    else:
-        found = _count(dispute, dispute.seats)
-        most = _most(found)
-        is_decided = lots.decides(dispute.stage, most)
-    if is_decided:
+    found = _count(dispute, current.seats if current.is_committee else dispute.electorate)
+    counts = [equal.total for equal in found.values()]
+    most = max(counts, default=0)
+    if lots.decides(current.stage, most) if current.is_committee else 2 * most > len(dispute.electorate):
         output = min(each for each, equal in found.items() if equal.total == most)
         return replace(dispute, decision=output, shown=found[output].shown)
-    if dispute.stage == EVERYONE:
-        return dispute
-    return _go_on(step.state, dispute, [equal.total for equal in found.values()])
+    if current.is_committee and not _may_still_decide(current, step.state.index, counts):
+        return _go_on(step.state, dispute)
+    return dispute
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +154,6 @@ class _Equal:
 
     total: int
     shown: Mapping[int, bytes]
-
-
-def _most(found: Mapping[bytes, _Equal]) -> int:
-    return max((equal.total for equal in found.values()), default=0)
 
 
 def _count(dispute: Dispute, of: frozenset[bytes]) -> dict[bytes, _Equal]:
@@ -173,19 +194,15 @@ def has_lost(dispute: Dispute, voter: bytes) -> bool:
     return dispute.votes[voter].output != dispute.decision or has_copied(dispute, voter)
 
 
-def _go_on(state: State, dispute: Dispute, counts: list[int]) -> Dispute:
-    """The next stage, if the committee can decide nothing any more."""
-    is_open = dispute.seats and state.index - dispute.sealed_index < SEAT_CUTS
-    if is_open and lots.may_still_decide(dispute.stage, counts):
-        return dispute
-    state.count(f"committees of stage {dispute.stage} without a decision")
-    return replace(
-        dispute,
-        stage=lots.next_stage(dispute.stage, len(voters(dispute))),
-        stage_index=state.index,
-        sealed_index=-1,
-        beacon=b"",
-        lots={},
-        seats=frozenset(),
-        heard=dispute.heard | dispute.seats,
-    )
+def _may_still_decide(current: Round, index: int, counts: list[int]) -> bool:
+    """Whether seats of a committee that are not opened yet could bring a decision."""
+    is_open = bool(current.seats) and index - current.sealed_index < SEAT_CUTS
+    return is_open and lots.may_still_decide(current.stage, counts)
+
+
+def _go_on(state: State, dispute: Dispute) -> Dispute:
+    """The dispute in its next round, after a committee that has decided nothing."""
+    current = dispute.round
+    state.count(f"committees of stage {current.stage} without a decision")
+    later = _begin(lots.next_stage(current.stage, len(voters(dispute))), state.index, current.voters)
+    return replace(dispute, round=later, heard=dispute.heard | current.seats)

@@ -6,6 +6,7 @@ that hold them: a state that was computed never changes, and many machines may h
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from enum import Enum, auto
 from operator import attrgetter
 from typing import Any
 
@@ -104,16 +105,44 @@ class OpenedAnswer:
     shown: bytes | None = None
 
 
+class RoundPhase(Enum):
+    """Where a round stands; the table in `rounds` says how it goes on."""
+
+    DRAWING = auto()  # a committee waits for the beacon that draws its lots
+    SEALING = auto()  # voters seal their answers
+    OPENING = auto()  # the sealing is closed, and voters open them
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The voting in one stage of a dispute: by a committee, or by everybody.
+
+    `began_index` is the path index of the cut with which the round began. `sealed_index` is that of the cut that
+    closed its sealing, or -1. Only a committee has the other fields: the `beacon` that drew its lots, the number of
+    `voters` at the newest draw of the dispute, the `lots` of the voters that sealed, and the `seats`.
+    """
+
+    stage: int
+    began_index: int
+    phase: RoundPhase
+    sealed_index: int = -1
+    beacon: bytes = b""
+    voters: int = 0
+    lots: Mapping[bytes, bytes] = field(default_factory=dict)  # voter -> VRF output
+    seats: frozenset[bytes] = frozenset()
+
+    @property
+    def is_committee(self) -> bool:
+        return self.stage != EVERYONE
+
+
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """An open or decided dispute. `opened_index` is the path index of the cut that first held audit and duty,
-    `closed_index` that of the cut that first closed a sealing, or -1. `measures` are those that votes across classes
-    give, by the digest that is voted on; `shown` is the work by which most came to the decision.
+    """An open or decided dispute, and the `round` that it is in.
 
-    The rest is of the stage that it is in, which began at `stage_index`. `sealed_index` is that of the cut that closed
-    its sealing, or -1. For a committee: the beacon of the cut after the beginning (empty before), of how many `voters`
-    the lots are drawn, the `lots` of those who sealed, and the `seats` once the sealing is closed. `heard` had a seat
-    in an earlier stage.
+    `opened_index` is the path index of the cut that first held audit and duty. `closed_index` is that of the cut that
+    first closed the sealing of a round, or -1. The votes across classes give `measures`, by the digest that is voted
+    on. `shown` is the work by which most voters came to the decision. `heard` had a seat in an earlier round.
     """
 
     audit: Audit
@@ -122,6 +151,7 @@ class Dispute:
     duty_seq: int
     electorate: frozenset[bytes]
     sampled: bool
+    round: Round
     closed_index: int = -1
     commits: Mapping[bytes, Sealed] = field(default_factory=dict)  # by voter
     votes: Mapping[bytes, OpenedAnswer] = field(default_factory=dict)  # by voter
@@ -129,13 +159,6 @@ class Dispute:
     decision: bytes | None = None
     shown: Mapping[int, bytes] = field(default_factory=dict)  # by stage
     measures: Mapping[bytes, Measures] = field(default_factory=dict)
-    stage: int = EVERYONE
-    stage_index: int = 0
-    sealed_index: int = -1
-    beacon: bytes = b""
-    voters: int = 0
-    lots: Mapping[bytes, bytes] = field(default_factory=dict)  # voter -> VRF output
-    seats: frozenset[bytes] = frozenset()
     heard: frozenset[bytes] = frozenset()
 
     @property
@@ -145,6 +168,18 @@ class Dispute:
     @property
     def is_across(self) -> bool:
         return self.audit.is_across
+
+    @property
+    def stage(self) -> int:
+        return self.round.stage
+
+    @property
+    def seats(self) -> frozenset[bytes]:
+        return self.round.seats
+
+    @property
+    def sealed_index(self) -> int:
+        return self.round.sealed_index
 
 
 @dataclass(frozen=True, slots=True)

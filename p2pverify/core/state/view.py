@@ -158,12 +158,13 @@ def _speed_value(speed: Speed | None) -> list[object]:
 
 
 def _dispute_row(dispute: Dispute) -> list[object]:
+    current = dispute.round
     return [
         dispute.key.to_value(),
         dispute.opened_epoch,
-        dispute.sealed_index + 1,
+        current.sealed_index + 1,
         sorted(dispute.electorate),
-        [dispute.stage, dispute.stage_index, dispute.voters, sorted(dispute.lots), sorted(dispute.seats)],
+        [current.stage, current.began_index, current.voters, sorted(current.lots), sorted(current.seats)],
         [[voter, sealed.commit, sealed.seq, sealed.stage] for voter, sealed in sorted(dispute.commits.items())],
         [[voter, vote.output, vote.shown] for voter, vote in sorted(dispute.votes.items())],
         dispute.decision,

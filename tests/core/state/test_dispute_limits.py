@@ -77,8 +77,8 @@ def test_who_could_lose_all_of_it_is_left_alone() -> None:
     assert accused not in disputes._saturated(step)
     step.state.change(accused, cusum=threshold - up)
     assert accused in disputes._saturated(step)
-    step.state.index = first.stage_index + disputes.PENDING_CUTS + 1
+    step.state.index = first.round.began_index + disputes.PENDING_CUTS + 1
     assert accused not in disputes._saturated(step)
-    moved = replace(first, stage=EVERYONE, stage_index=step.state.index)
+    moved = replace(first, round=replace(first.round, stage=EVERYONE, began_index=step.state.index))
     step.state.disputes[first.key] = moved
     assert accused in disputes._saturated(step)

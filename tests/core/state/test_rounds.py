@@ -8,6 +8,7 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.lots import EVERYONE, EVERYONE_MAX
 from p2pverify.core.records.vote import Commit
 from p2pverify.core.state import rounds
+from p2pverify.core.state.state import RoundPhase
 from p2pverify.core.state.view import view_root
 from tests.support.book import Book
 from tests.support.hearing import WORK, Hearing
@@ -37,12 +38,39 @@ def test_a_small_electorate_votes_at_once() -> None:
     assert Hearing(EVERYONE_MAX + 1).dispute.stage == 1
 
 
+def test_a_round_goes_through_its_phases(hearing: Hearing) -> None:
+    """A committee is drawn, seals and opens, and the next round begins with a drawing; everybody begins by sealing."""
+    seen = [hearing.dispute.round.phase]
+    hearing.cut()
+    seen.append(hearing.dispute.round.phase)
+    seats = hearing.drawn()[:9]
+    hearing.seal(hearing.drawn(), hearing.right)
+    hearing.cut(rounds.SEAL_CUTS)
+    seen.append(hearing.dispute.round.phase)
+    hearing.open(seats[:8], hearing.right)
+    hearing.cut(rounds.SEAT_CUTS)
+    seen.append(hearing.dispute.round.phase)
+    assert seen == [RoundPhase.DRAWING, RoundPhase.SEALING, RoundPhase.OPENING, RoundPhase.DRAWING]
+    assert Hearing(EVERYONE_MAX).dispute.round.phase is RoundPhase.SEALING
+
+
+def test_a_decision_ends_no_phase(hearing: Hearing) -> None:
+    """The round of a decided dispute stays in its phase, and no other round follows."""
+    seats = hearing.sit(hearing.right, absent=0)
+    assert hearing.dispute.decision is not None
+    before = hearing.dispute.round
+    hearing.cut(rounds.SEAT_CUTS)
+    assert hearing.dispute.round == before
+    assert before.phase is RoundPhase.OPENING
+    assert before.seats == keys(seats)
+
+
 def test_nine_decide_for_a_hundred(hearing: Hearing) -> None:
     """The beacon is that of the next cut; about eighteen seal, nine open, and that is the decision."""
-    assert (hearing.dispute.stage, hearing.dispute.beacon) == (1, b"")
+    assert (hearing.dispute.stage, hearing.dispute.round.beacon) == (1, b"")
     hearing.cut()
-    assert hearing.dispute.beacon == hearing.state.beacon
-    assert hearing.dispute.voters == VOTERS - len(hearing.parties)
+    assert hearing.dispute.round.beacon == hearing.state.beacon
+    assert hearing.dispute.round.voters == VOTERS - len(hearing.parties)
     drawn = hearing.drawn()
     assert 9 <= len(drawn) <= 30
     assert not hearing.parties & set(drawn)
@@ -65,7 +93,7 @@ def test_nine_decide_for_a_hundred(hearing: Hearing) -> None:
 def test_one_against_eight_takes_it_to_thirty_one(hearing: Hearing) -> None:
     """Another committee by another beacon, without those who have sealed; and who was wrong in the first has lost."""
     nine = hearing.sit(hearing.right, wrong=1)
-    assert (hearing.dispute.decision, hearing.dispute.stage, hearing.dispute.beacon) == (None, 2, b"")
+    assert (hearing.dispute.decision, hearing.dispute.stage, hearing.dispute.round.beacon) == (None, 2, b"")
     assert hearing.dissents() == set()
     sealed = set(hearing.dispute.commits)
     many = hearing.sit(hearing.right, wrong=5)
