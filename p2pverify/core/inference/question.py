@@ -142,6 +142,10 @@ class Receipt:
     total_ms: int
     signature: bytes
 
+    def is_for(self, output: bytes) -> bool:
+        """Whether the receipt was given for an answer with this output digest."""
+        return self.salted == salted_digest(self.request, self.responder, self.class_index, output)
+
     def signed_value(self) -> list[object]:
         return [
             RECEIPT,
@@ -368,7 +372,7 @@ def decode_response(data: bytes, request: Request) -> Answer:
     if receipt.token_count != len(ids):
         raise DecodeError("the receipt counts other tokens")
     output = output_digest(request.question, ids, finish, logits)
-    if receipt.salted != salted_digest(request.id, request.responder, receipt.class_index, output):
+    if not receipt.is_for(output):
         raise DecodeError("the receipt is for another answer")
     if not receipt.is_signed():
         raise DecodeError("the receipt's signature does not hold")

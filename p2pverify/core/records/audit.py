@@ -16,7 +16,6 @@ from p2pverify.core.inference.question import (
     receipt_fields,
     receipt_from_fields,
     request_id,
-    salted_digest,
 )
 from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX, Header, Kind, Record
 from p2pverify.core.records.kind_rule import KindRule, Rules
@@ -81,8 +80,7 @@ class Audit:
 
     def matches(self, receipt: Receipt, output: bytes) -> bool:
         """Whether a receipt of this audit is for an output."""
-        expected = salted_digest(receipt.request, receipt.responder, receipt.class_index, output)
-        return receipt.salted == expected
+        return receipt.is_for(output)
 
     def opens(self, network: bytes, opening: Opening) -> bool:
         """Whether an opening gives every nonce of this audit."""

@@ -1,11 +1,22 @@
 """Issuing owed audits: draw, answer first, ask, publish the audit, and reveal the duty after the epoch.
 
 In a slot across classes the challenger does not answer: it has the referee measure what it was answered, keeps the
-answers as evidence, and seals the measures into the audit.
+answers as evidence, and seals the measures into the audit. A slot goes on in these steps:
+
+| phase     | what comes                     | what follows                       | method          |
+|-----------|--------------------------------|------------------------------------|-----------------|
+| PLANNED   | its time                       | DERIVING                           | `_derive`       |
+| DERIVING  | the prompt, and the own answer | ASKING                             | `_ask`          |
+| ASKING    | what all targets answered      | AUDITED; across classes: MEASURING | `_take_answers` |
+| MEASURING | the measures                   | AUDITED                            | `_publish`      |
+
+A slot is given up if nobody can be asked or an engine fails. A restart takes up no slot: this peer signs nothing of the
+epochs that began before it, and plans only later ones.
 """
 
 from collections import deque
 from dataclasses import dataclass, replace
+from functools import partial
 
 from p2pverify.core.events import Computed, ComputeFailed, Note, Persist, StoredEvidence
 from p2pverify.core.inference.compare import Measures, Verdict
@@ -17,10 +28,11 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.lots import DisputeKey
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.asker import Answers, Asker, spread_ms
-from p2pverify.core.roles.context import Context, JobDone
+from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.evidence import EvidenceBox, Output
 from p2pverify.core.roles.slot_plan import (
     EpochPlan,
+    SlotPhase,
     SlotPlan,
     across_opening,
     find_anchor,
@@ -84,14 +96,14 @@ class Challenger:
         for planned in sorted(self._plans):
             plan = self._plans[planned]
             for slot in plan.slots:
-                if not slot.is_started and now_ms >= slot.due_ms and planned >= epoch - 1:
-                    self._start(plan, slot)
+                if slot.phase is SlotPhase.PLANNED and now_ms >= slot.due_ms and planned >= epoch - 1:
+                    self._derive(plan, slot)
         self._reveal(epoch, now_ms)
 
     def next_wake_ms(self, now_ms: int) -> int:
         """When the next slot is due or the next epoch begins."""
         params = self._context.params
-        due = [s.due_ms for p in self._plans.values() for s in p.slots if not s.is_started]
+        due = [s.due_ms for p in self._plans.values() for s in p.slots if s.phase is SlotPhase.PLANNED]
         asking = self._asker.next_wake_ms()
         due += [] if asking is None else [asking]
         return min([*(d for d in due if d > now_ms), params.epoch_start_ms(params.epoch_at(now_ms) + 1)])
@@ -125,24 +137,25 @@ class Challenger:
 
     # ------------------------------------------------------------ one slot
 
-    def _start(self, plan: EpochPlan, slot: SlotPlan) -> None:
-        slot.is_started = True
-
-        def derived(event: Computed | ComputeFailed, now_ms: int) -> None:
-            if isinstance(event, ComputeFailed):
-                self._give_up(slot, event)
-                return
-            habit = Habit(now_ms - slot.due_ms, len(event.prompt))
-            self.habits[slot.panel.is_across].append(habit)
-            question = slot_question(self._context, slot.slot, event.prompt, self._context.key)
-            opening = self._opening(plan, slot, question, event)
-
-            def answered(answers: Answers, later_ms: int) -> None:
-                self._answered(plan, slot, opening, answers, later_ms)
-
-            self._asker.ask(plan.epoch, slot.panel, question, opening, now_ms, answered)
-
-        self._derive(slot, self._ask_until_ms(plan, slot), derived)
+    def _derive(self, plan: EpochPlan, slot: SlotPlan) -> None:
+        """Have the prompt written; within the class this peer answers first, across classes not at all."""
+        slot.phase = SlotPhase.DERIVING
+        derived = partial(self._ask, plan, slot)
+        deadline_ms = self._ask_until_ms(plan, slot)
+        if slot.panel.is_across:
+            referee.write_prompt(self._context, slot.slot, derived, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
+            return
+        question = slot_question(self._context, slot.slot, (0,), self._context.key)
+        self._context.compute(
+            derived,
+            purpose=Purpose.AUDIT,
+            deadline_ms=deadline_ms,
+            prompt_seed=slot.slot.prompt_seed,
+            prompt_tokens=slot.slot.prompt_tokens(self._context.params),
+            tokens_max=question.tokens_max,
+            temperature_milli=question.temperature_milli,
+            sampler_key=question.sampler_key,
+        )
 
     def _reveal_ms(self, epoch: int) -> int:
         """When the duty of an epoch is published at the latest; an audit must be out by then."""
@@ -155,22 +168,17 @@ class Challenger:
         unhurried_ms = reveal_ms - params.deadline_ms - spread_ms(params)
         return min(reveal_ms, max(unhurried_ms, slot.due_ms + params.epoch_ms))
 
-    def _derive(self, slot: SlotPlan, deadline_ms: int, done: JobDone) -> None:
-        """Have the prompt written; within the class this peer answers first, across classes not at all."""
-        if slot.panel.is_across:
-            referee.write_prompt(self._context, slot.slot, done, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
+    def _ask(self, plan: EpochPlan, slot: SlotPlan, event: Computed | ComputeFailed, now_ms: int) -> None:
+        """Ask the targets; within the class the nonces commit to the own answer."""
+        if isinstance(event, ComputeFailed):
+            self._give_up(slot, event)
             return
-        question = slot_question(self._context, slot.slot, (0,), self._context.key)
-        self._context.compute(
-            done,
-            purpose=Purpose.AUDIT,
-            deadline_ms=deadline_ms,
-            prompt_seed=slot.slot.prompt_seed,
-            prompt_tokens=slot.slot.prompt_tokens(self._context.params),
-            tokens_max=question.tokens_max,
-            temperature_milli=question.temperature_milli,
-            sampler_key=question.sampler_key,
-        )
+        slot.phase = SlotPhase.ASKING
+        self.habits[slot.panel.is_across].append(Habit(now_ms - slot.due_ms, len(event.prompt)))
+        question = slot_question(self._context, slot.slot, event.prompt, self._context.key)
+        opening = self._opening(plan, slot, question, event)
+        answered = partial(self._take_answers, plan, slot, opening)
+        self._asker.ask(plan.epoch, slot.panel, question, opening, now_ms, answered)
 
     def _opening(self, plan: EpochPlan, slot: SlotPlan, question: Question, event: Computed) -> Opening:
         """What opens the nonces of a slot."""
@@ -179,11 +187,12 @@ class Challenger:
         output = output_digest(question.id, event.tokens, event.finish, event.logits)
         return slot_opening(self._context, plan.epoch, slot.slot.index, slot.targets, output)
 
-    def _answered(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
-        """All have answered: audit the answers, across classes once the referee has measured them."""
+    def _take_answers(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
+        """Audit what the targets answered; across classes the referee measures it first."""
         if not slot.panel.is_across:
             self._publish(plan, slot, opening, answers, now_ms)
             return
+        slot.phase = SlotPhase.MEASURING
         self._keep(plan, slot, answers)
 
         def measured(measures: Measures | ComputeFailed, _work: bytes, later_ms: int) -> None:
@@ -209,17 +218,13 @@ class Challenger:
             self._context.effects.append(Persist(evidence=found, evidence_from=oldest))
 
     def _give_up(self, slot: SlotPlan, failed: ComputeFailed) -> None:
-        slot.is_done = True
-        self._note_failed("slot not audited", failed)
-
-    def _note_failed(self, what: str, failed: ComputeFailed) -> None:
+        slot.phase = SlotPhase.GIVEN_UP
         if not failed.is_dropped:  # who drops jobs tells of them, of many at once
-            self._context.effects.append(Note("warning", f"{what}: {failed.reason}"))
+            self._context.effects.append(Note("warning", f"slot not audited: {failed.reason}"))
 
     def _publish(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
         context = self._context
-        slot.is_done = True
-        slot.opening = opening
+        slot.phase, slot.opening = SlotPhase.AUDITED, opening
         key = (plan.epoch, slot.slot.index)
         if key in self._audited or plan.epoch in self._duties_done or not context.may_write(now_ms):
             return
@@ -228,20 +233,19 @@ class Challenger:
         if slot.panel.is_across:
             name = DisputeKey(context.key, *key)
             sealed = sealed_measures(context.network_id, name, question, opening.measures, opening.salts)
-        audit = Audit(context.key, *key, plan.anchor, question, answers.expiry, False, answers.asked, sealed)
-        slot.differ = self._differs(audit, opening)
-        audit = replace(audit, differ=slot.differ)
+        slot.differ = self._differs(slot, opening, answers)
+        audit = Audit(context.key, *key, plan.anchor, question, answers.expiry, slot.differ, answers.asked, sealed)
         self._audited[key] = audit
         if audit.differ and not audit.is_across:
             self._keep(plan, slot, answers)  # nobody needs it to vote, but it shows people what was answered
         context.write(Kind.AUDIT, audit.encode(), now_ms)
 
-    def _differs(self, audit: Audit, opening: Opening) -> bool:
+    def _differs(self, slot: SlotPlan, opening: Opening, answers: Answers) -> bool:
         """Whether an answer differs from this peer's own, or the referee finds it to be a mismatch."""
-        if audit.is_across:
-            judged = cross_class.verdicts(self._context.network, audit, opening.measures)
+        if slot.panel.is_across:
+            judged = cross_class.judge(self._context.network, answers.asked, opening.measures)
             return any(verdict is Verdict.MISMATCH for _, _, verdict in judged)
-        return not all(audit.matches(a.receipt, opening.output) for a in audit.asked if a.receipt is not None)
+        return not all(receipt.is_for(opening.output) for receipt in answers.receipts.values() if receipt is not None)
 
     # ------------------------------------------------------------ evidence
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.core.encoding.canon import as_array, as_bytes, as_uint, decode, encode, read_tokens
 from p2pverify.core.events import StoredEvidence
-from p2pverify.core.inference.question import Receipt, output_digest, read_finish, salted_digest
+from p2pverify.core.inference.question import Receipt, output_digest, read_finish
 from p2pverify.core.records.lots import DisputeKey, dispute_from_value
 from p2pverify.core.records.vote import ASKED_MAX
 
@@ -34,8 +34,7 @@ class Output:
 
     def is_of(self, receipt: Receipt, question: bytes) -> bool:
         """Whether a receipt was given for this answer to a question."""
-        salted = salted_digest(receipt.request, receipt.responder, receipt.class_index, self.digest(question))
-        return receipt.salted == salted and receipt.token_count == len(self.tokens)
+        return receipt.is_for(self.digest(question)) and receipt.token_count == len(self.tokens)
 
 
 def encode_evidence_request(key: DisputeKey, which: int) -> bytes:

@@ -1,6 +1,7 @@
 """The plan of a peer's slots in an epoch, made before the epoch's questions are asked."""
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.encoding import vrf
@@ -10,21 +11,35 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.targets import Panel, make_panel
 
 
+class SlotPhase(Enum):
+    """What an owed slot waits for; the table in `challenger` says how it goes on."""
+
+    PLANNED = auto()  # its time
+    DERIVING = auto()  # the prompt, and within the class the own answer
+    ASKING = auto()  # the answers of its targets
+    MEASURING = auto()  # the referee's measures of these answers, across classes
+    AUDITED = auto()  # nothing: its answers are judged, and its audit is out unless it came too late
+    GIVEN_UP = auto()  # nothing: there was nobody to ask, or an engine failed
+
+
 @dataclass(slots=True)
 class SlotPlan:
-    """One owed slot and its progress."""
+    """One owed slot and how far it is. An audited slot has its `opening`, and `differ` as its audit says it."""
 
     slot: sortition.Slot
     panel: Panel
     due_ms: int
-    is_started: bool = False
-    is_done: bool = False
+    phase: SlotPhase = SlotPhase.PLANNED
     opening: Opening | None = None
     differ: bool = False
 
     @property
     def targets(self) -> tuple[bytes, ...]:
         return self.panel.targets
+
+    @property
+    def is_done(self) -> bool:
+        return self.phase in (SlotPhase.AUDITED, SlotPhase.GIVEN_UP)
 
 
 @dataclass(slots=True)
@@ -69,8 +84,8 @@ def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
     plan = EpochPlan(epoch, anchor.id, anchor.beacon, beta, proof)
     for slot in sortition.slots(beta, params):
         panel = make_panel(context.network, anchor, context.key, beta, slot)
-        is_idle = not panel.targets
-        plan.slots.append(SlotPlan(slot, panel, slot.due_ms(epoch, params), is_started=is_idle, is_done=is_idle))
+        phase = SlotPhase.PLANNED if panel.targets else SlotPhase.GIVEN_UP
+        plan.slots.append(SlotPlan(slot, panel, slot.due_ms(epoch, params), phase))
     return plan
 
 

@@ -5,7 +5,7 @@ Duties and disputes share this module; they decide the effect of the verdicts.
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.inference.compare import Measures, Verdict, verdict
-from p2pverify.core.records.audit import Audit, sealed_measures
+from p2pverify.core.records.audit import AskedPeer, Audit, sealed_measures
 from p2pverify.core.state.transition import Transition
 
 
@@ -25,14 +25,19 @@ def is_sealed_in(audit: Audit, network_id: bytes, measures: Measures, salts: tup
 
 
 def verdicts(network: Network, audit: Audit, measures: Measures) -> list[tuple[bytes, int, Verdict]]:
-    """Responder, its class and the verdict for each receipt. The measures must fit; each class has its own bounds."""
+    """Responder, its class and the verdict for each receipt of an audit, from measures that fit."""
+    return judge(network, audit.asked, measures)
+
+
+def judge(network: Network, asked: tuple[AskedPeer, ...], measures: Measures) -> list[tuple[bytes, int, Verdict]]:
+    """The same, before there is an audit. Each class has its own bounds."""
     found = []
-    for asked, measure in zip(audit.asked, measures, strict=True):
-        if asked.receipt is None or measure is None:
+    for each, measure in zip(asked, measures, strict=True):
+        if each.receipt is None or measure is None:
             continue
-        bounds = network.classes[asked.receipt.class_index].across
+        bounds = network.classes[each.receipt.class_index].across
         assert bounds is not None  # only members of such classes are asked across
-        found.append((asked.responder, asked.receipt.class_index, verdict(measure, bounds)))
+        found.append((each.responder, each.receipt.class_index, verdict(measure, bounds)))
     return found
 
 
