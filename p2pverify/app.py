@@ -20,12 +20,11 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.machine import Machine
-from p2pverify.engine.cheats.spec import CheatSpec, parse_spec
+from p2pverify.engine.engines import Engines, EngineSettings
 from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.endpoints.proof import home_key
-from p2pverify.node.engines.classes import expected_weights, match_class
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
@@ -39,9 +38,6 @@ from p2pverify.store.sqlite import Store
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
-    from p2pverify.engine.openai import Endpoint
-
-SILENT = "silent"
 Progress = Callable[[str, int, int], None]
 log = logging.getLogger(__name__)
 
@@ -52,7 +48,7 @@ class NodeError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """All that a node is started with. `cheat` is KIND[:ARGUMENT][@RATE], for testnets only.
+    """All that a node is started with.
 
     `alone` says that nobody can show more of the own log than this home holds, so that the node need not wait for
     others; `rejoin` that a peer which left takes part again.
@@ -61,19 +57,14 @@ class NodeSettings:
     home: Home
     network: Network
     manifests: tuple[Manifest, ...]
+    engine: EngineSettings
     listen: str = "/ip4/127.0.0.1/tcp/0"
     bootstrap: tuple[str, ...] = ()
     announce: tuple[str, ...] = ()
     mdns: bool = False
-    engine: EngineKind = "llama"
-    variant: str = ""  # of the engine: another numeric path of the same kind
-    llama_variants: Path | None = None
-    endpoint: "Endpoint | None" = None  # of the engine "openai"
-    weights: Path | None = None
     http: str = "127.0.0.1:0"
     hardware: str = ""
     cover: CoverPlan = NO_COVER
-    cheat: str | None = None
     alone: bool = False
     rejoin: bool = False
     on_progress: Progress | None = None
@@ -86,48 +77,6 @@ class Running:
     api: str
     peer_id: str
     addresses: tuple[str, ...]
-
-
-class Engines:
-    """A node's engines: its `own` (which may cheat), the `honest` one inside it, and the network's referee.
-
-    Opening blocks. The referee is opened by `open_referee`, when it is first needed; a node whose own engine is the
-    referee has one engine for both. Raises EngineUnavailable, ClassError.
-    """
-
-    def __init__(self, settings: NodeSettings) -> None:
-        from p2pverify.engine.registry import open_engine
-
-        self._settings = settings
-        self.honest = open_engine(
-            settings.engine,
-            weights=settings.weights,
-            variant=settings.variant,
-            variants=settings.llama_variants,
-            endpoint=settings.endpoint,
-            expect_sha256=expected_weights(settings.network, settings.manifests, settings.engine),
-            progress=settings.on_progress,
-        )
-        self.own = _lying(self.honest, settings)
-        self._referee: Engine | None = None
-
-    def open_referee(self) -> Engine:
-        """The engine that judges across classes. Raises EngineUnavailable."""
-        from p2pverify.engine.registry import open_referee
-
-        if self.honest.info.engine == self._settings.network.referee:
-            return self.honest
-        self._referee = open_referee(
-            self._settings.network.referee,
-            weights=self._settings.weights,
-            expect_sha256=self.honest.info.weights_sha256,
-        )
-        return self._referee
-
-    def close(self) -> None:
-        self.own.close()
-        if self._referee is not None:
-            self._referee.close()
 
 
 async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]" = trio.TASK_STATUS_IGNORED) -> None:
@@ -151,7 +100,9 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
     seed = home.load_identity()
     _check_ports(settings)
     with _opened(home.database_path, network.id, public_key(seed)) as store:
-        engines = await trio.to_thread.run_sync(Engines, settings)
+        engines = await trio.to_thread.run_sync(
+            Engines, settings.engine, network, settings.manifests, home.path / "cheat", settings.on_progress
+        )
         engine = engines.own
         driver: Driver | None = None
         try:
@@ -180,7 +131,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 journal,
                 engine,
                 open_referee=open_referee,
-                silent=_is_silent(settings.cheat),
+                silent=settings.engine.cheat is not None and settings.engine.cheat.is_silent,
                 alone=settings.alone or _is_first_alone(home, machine),
             )
             _progress(settings, "reading records", 0, 1)
@@ -312,36 +263,6 @@ async def _watch_signals(*, task_status: "TaskStatus[trio.Event]" = trio.TASK_ST
         async for number in signals:
             log.info("%s: shutting down", signal.Signals(number).name)
             stop.set()
-
-
-def _lying(engine: Engine, settings: NodeSettings) -> Engine:
-    """The engine, wrapped if it shall cheat."""
-    if settings.cheat is None or _is_silent(settings.cheat):
-        return engine
-    from p2pverify.engine.cheats import make_cheat
-
-    spec = parse_cheat(settings.cheat)
-    workdir = settings.home.path / "cheat"
-    workdir.mkdir(exist_ok=True)
-    return make_cheat(spec.kind, spec.rate, engine, workdir, spec.argument)
-
-
-def parse_cheat(text: str) -> CheatSpec:
-    """Read KIND[:ARGUMENT][@RATE]. Raises NodeError."""
-    from p2pverify.engine.cheats import KINDS
-
-    try:
-        spec = parse_spec(text)
-    except ValueError as error:
-        raise NodeError(str(error), "or give a share above 0 and at most 1, such as 0.3") from None
-    kinds = (*KINDS, SILENT)
-    if spec.kind not in kinds:
-        raise NodeError(f"there is no cheat {spec.kind!r}", f"choose one of {', '.join(kinds)}")
-    return spec
-
-
-def _is_silent(cheat: str | None) -> bool:
-    return cheat is not None and parse_cheat(cheat).kind == SILENT
 
 
 def _progress(settings: NodeSettings, what: str, done: int, total: int) -> None:

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from p2pverify.app import Engines, NodeError, NodeSettings, Running, parse_cheat, run_node
+from p2pverify.app import NodeError, NodeSettings, Running, run_node
 from p2pverify.core.contract.network import Across
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.engine.cheats.spec import CheatSpec
-from p2pverify.engine.errors import EngineUnavailable
-from p2pverify.engine.toy import REFEREE, REFEREE_PATH, ToyEngine
+from p2pverify.engine.engines import EngineSettings
+from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.engines.classes import ClassError
 from p2pverify.node.files.home import Home, HomeError
 from p2pverify.node.files.networkfile import manifest_of, new_network
@@ -31,7 +31,7 @@ def settings(tmp_path):
     home = Home(tmp_path / "home")
     home.init()
     network, manifests = new_network("lonely", [sign.public_key(home.load_identity())], ToyEngine().info, epoch_ms=300)
-    return NodeSettings(home, network, manifests, engine="toy", alone=True)
+    return NodeSettings(home, network, manifests, EngineSettings("toy"), alone=True)
 
 
 async def get(url: str, path: str) -> dict:
@@ -169,7 +169,7 @@ async def test_the_self_test_finds_the_class(settings):
             home.init()
             async with trio.open_nursery() as node:
                 running = await node.start(
-                    run_node, NodeSettings(home, network, manifests, engine="toy", variant=variant)
+                    run_node, NodeSettings(home, network, manifests, EngineSettings("toy", variant))
                 )
                 names[variant] = (await get(running.api, "/v1/status"))["class"]
                 node.cancel_scope.cancel()
@@ -208,59 +208,13 @@ async def test_a_port_in_use_is_explained(settings):
         assert settings.home.read_api() is None
 
 
-@pytest.mark.parametrize("text", ["lie", "prune@", "prune@0", "prune@1.1", "prune@nan", "canned@x", ""])
-async def test_cheats_are_read_strictly(settings, text):
-    """An unknown kind or an impossible rate is refused before anything starts."""
-    with pytest.raises(NodeError):
-        await run_node(replace(settings, cheat=text))
-
-
-def test_cheats_have_a_rate():
-    """Without a rate a cheat always cheats."""
-    assert parse_cheat("silent") == CheatSpec("silent")
-    assert parse_cheat("canned@0.25") == CheatSpec("canned", "", 0.25)
-    assert parse_cheat("quantize:q4_0@0.5") == CheatSpec("quantize", "q4_0", 0.5)
-
-
 async def test_a_cheat_claims_to_be_honest(settings):
     """A cheating engine has the class of the honest one, so the node starts."""
     with trio.fail_after(30):
         for cheat in ("prune", "silent"):
             async with trio.open_nursery() as node:
-                running = await node.start(run_node, replace(settings, cheat=cheat))
+                running = await node.start(
+                    run_node, replace(settings, engine=EngineSettings("toy", cheat=CheatSpec(cheat)))
+                )
                 assert (await get(running.api, "/v1/status"))["class"] == "toy"
                 node.cancel_scope.cancel()
-
-
-def judged_by(settings: NodeSettings, referee: str, **changes: object) -> Engines:
-    """The engines of a node in a network with a referee."""
-    return Engines(replace(settings, network=replace(settings.network, referee=referee), **changes))
-
-
-def test_the_referee_is_another_engine_and_honest(settings):
-    """It is opened by need, over the same model, and does not lie where the node's own engine does."""
-    engines = judged_by(settings, REFEREE, variant="toy/a", cheat="garbage")
-    referee = engines.open_referee()
-    assert (referee.info.engine, referee.info.numeric_path) == (REFEREE, REFEREE_PATH)
-    assert referee.info.weights_sha256 == engines.honest.info.weights_sha256
-    question = {"tokens_max": 8, "temperature_milli": 0, "sampler_key": bytes(32)}
-    prompt = referee.write_prompt(bytes(16), 8)
-    assert referee.answer(prompt, **question).tokens == ToyEngine().answer(prompt, **question).tokens
-    assert engines.own.answer(prompt, **question).tokens != referee.answer(prompt, **question).tokens
-    engines.close()
-
-
-def test_a_node_that_serves_with_the_referee_has_one_engine(settings):
-    """Its memory is needed once, also if it lies as a responder."""
-    engines = judged_by(settings, REFEREE, variant=REFEREE_PATH, cheat="garbage")
-    assert engines.open_referee() is engines.honest
-    assert engines.own is not engines.honest
-    engines.close()
-
-
-def test_a_referee_that_there_is_not_is_an_error_of_its_own(settings):
-    """The node can serve without it; only what needs the referee fails."""
-    engines = judged_by(settings, "oracle/3")
-    with pytest.raises(EngineUnavailable, match="no referee 'oracle/3'"):
-        engines.open_referee()
-    engines.close()

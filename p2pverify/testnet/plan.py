@@ -11,10 +11,12 @@ from hashlib import sha256
 from p2pverify.core.contract.network import Across
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
+from p2pverify.engine.cheats.kinds import CheaterFate
+from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import ParamsTable
 from p2pverify.node.user_error import UserError
-from p2pverify.testnet.cheats import Cheat, CheaterFate
+from p2pverify.testnet.cheats import Cheaters
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
 from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineKind, PathTable, Scenario
 
@@ -33,12 +35,17 @@ class PeerPlan:
     seed: bytes  # 32 B, of the identity
     key: bytes
     peer_id: str
-    cheat: Cheat | None
+    cheat: CheatSpec | None
     path: PathTable
 
     @property
     def is_honest(self) -> bool:
         return self.cheat is None
+
+    @property
+    def label(self) -> str:
+        """The name, with the cheat of a peer that cheats."""
+        return self.name if self.cheat is None else f"{self.name} ({self.cheat.label})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ def make_plan(
     scenario: Scenario,
     *,
     peers: int | None = None,
-    cheats: Sequence[Cheat] | None = None,
+    cheats: Sequence[Cheaters] | None = None,
     seed: int | None = None,
     timeout_s: float | None = None,
     engine: EngineKind | None = None,
@@ -125,7 +132,7 @@ def make_plan(
     if not PEERS_MIN <= count <= PEERS_MAX:
         raise PlanError(f"{count} peers are not from {PEERS_MIN} to {PEERS_MAX}", "choose another --peers")
     chosen = tuple(scenario.cheats if cheats is None else cheats)
-    secrets = [cheat for cheat in chosen for _ in range(cheat.count)]
+    secrets = [some.cheat for some in chosen for _ in range(some.count)]
     warnings = _check_share(len(secrets), count)
     number = table.seed if seed is None else seed
     given = {name: value for name, value in scenario.network.items() if name != HONEST_PPM}
@@ -179,7 +186,7 @@ def _paths(scenario: Scenario, engine: EngineKind, count: int) -> list[PathTable
     return [given[index % len(given)] for index in range(count)]
 
 
-def _peers(seed: int, secrets: Sequence[Cheat], paths: Sequence[PathTable]) -> tuple[PeerPlan, ...]:
+def _peers(seed: int, secrets: Sequence[CheatSpec], paths: Sequence[PathTable]) -> tuple[PeerPlan, ...]:
     order = sorted(range(len(paths)), key=lambda index: _derive(seed, "cheat", index))
     cheat_of = dict(zip(order, secrets, strict=False))
     found = []

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_v
 from p2pverify.core.contract.network import CLASSES_MAX, PARAM_BOUNDS
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.speed import check_claim
+from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.files.manifesttable import AcrossTable
 from p2pverify.node.files.textfile import FileError, user_path
 from p2pverify.node.files.tomlfile import read_model
 from p2pverify.resources import resource
-from p2pverify.testnet.cheats import COUNT_MAX, Cheat
+from p2pverify.testnet.cheats import COUNT_MAX, Cheaters
 from p2pverify.testnet.faults import Fault, FaultKind
 
 SCENARIO_BYTES_MAX = 65_536
@@ -67,12 +68,12 @@ class CheatTable(_Table):
 
     @model_validator(mode="after")
     def _is_cheat(self) -> "CheatTable":
-        self.cheat()
+        self.cheaters()
         return self
 
-    def cheat(self) -> Cheat:
+    def cheaters(self) -> Cheaters:
         kind, _, argument = self.kind.partition(":")
-        return Cheat(kind, self.rate, self.count, argument)
+        return Cheaters(CheatSpec(kind, argument, self.rate), self.count)
 
 
 class PathTable(_Table):
@@ -163,8 +164,8 @@ class Scenario(_Table):
         return value
 
     @property
-    def cheats(self) -> tuple[Cheat, ...]:
-        return tuple(table.cheat() for table in self.cheat)
+    def cheats(self) -> tuple[Cheaters, ...]:
+        return tuple(table.cheaters() for table in self.cheat)
 
     @property
     def faults(self) -> tuple[Fault, ...]:

@@ -26,6 +26,7 @@ from p2pverify.core.inference.question import Question, Request, decode_response
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.membership import Join
 from p2pverify.core.roles.context import Context
+from p2pverify.engine.engines import EngineSettings
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.node.driver import Driver, unix_ms
@@ -234,7 +235,7 @@ async def start_node(
             caught.append((driver, mesh, self))
 
     monkeypatch.setattr(app, "NodeReports", Caught)
-    settings = app.NodeSettings(home, *network, bootstrap=bootstrap, engine="toy", alone=not bootstrap)
+    settings = app.NodeSettings(home, *network, EngineSettings("toy"), bootstrap=bootstrap, alone=not bootstrap)
     running = await nursery.start(app.run_node, settings)
     return Node(running, *caught[0])
 

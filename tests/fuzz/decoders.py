@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from p2pverify import app
 from p2pverify.api import middleware
 from p2pverify.api.metrics import Counts
 from p2pverify.core.contract import manifest, network
@@ -380,7 +379,7 @@ DECODERS: dict[str, Decoder] = {
         _gated, middleware.RefusedError, seeds=lambda: [b"limit=10\n100", b"limit=%ff&a=b\n-1"]
     ),
     "engine.cheats.spec.parse_spec": Decoder(
-        _text(spec.parse_spec), ValueError, seeds=lambda: [b"quantize:q4_0@0.3", b"prune"]
+        _text(spec.parse_spec), ValueError, seeds=lambda: [b"quantize:q4_0@0.3", b"prune", b"silent"]
     ),
     "node.files.corpus.read_corpus": Decoder(
         _filed(corpus.read_corpus), FileError, seeds=lambda: [b"# questions\nWhy is the sky blue?\n"]
@@ -390,5 +389,4 @@ DECODERS: dict[str, Decoder] = {
         FileError,
         seeds=lambda: [b'{"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 9, "temperature": 0.8}\n'],
     ),
-    "app.parse_cheat": Decoder(_text(app.parse_cheat), app.NodeError, seeds=lambda: [b"canned@0.2", b"silent"]),
 }

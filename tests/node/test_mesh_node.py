@@ -11,7 +11,6 @@ from typing import Any
 
 import trio
 
-from p2pverify.app import StoreJournal
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign
 from p2pverify.core.machine import Machine
@@ -25,6 +24,7 @@ from p2pverify.node.engines.classes import match_class
 from p2pverify.node.files.networkfile import new_network
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.store.integrity.checkup import check_up
+from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
 
 LOCAL = "/ip4/127.0.0.1/tcp/0"

@@ -1,23 +1,26 @@
 """`--cheat KIND[:ARGUMENT][@RATE][*COUNT]`: what it means and what is refused."""
 
+import re
+
 import pytest
 
-from p2pverify.app import SILENT
-from p2pverify.engine import cheats
-from p2pverify.testnet.cheats import KINDS, Cheat, CheaterFate, parse_cheat, parse_cheats
+from p2pverify.engine.cheats.kinds import KINDS
+from p2pverify.engine.cheats.spec import CheatSpec
+from p2pverify.resources import resource
+from p2pverify.testnet.cheats import Cheaters, parse_cheat, parse_cheats
 
 
 @pytest.mark.parametrize(
     ("text", "cheat"),
     [
-        ("prune", Cheat("prune")),
-        ("canned@0.333", Cheat("canned", 0.333)),
-        ("canned@.5", Cheat("canned", 0.5)),
-        ("wrong-seed*3", Cheat("wrong-seed", 1, 3)),
-        ("garbage@1*2", Cheat("garbage", 1, 2)),
-        ("quantize:q4_0@0.5*2", Cheat("quantize", 0.5, 2, "q4_0")),
-        ("other-model:/tmp/a.gguf", Cheat("other-model", argument="/tmp/a.gguf")),
-        ("temperature:1.2*2", Cheat("temperature", 1, 2, "1.2")),
+        ("prune", Cheaters(CheatSpec("prune"))),
+        ("canned@0.333", Cheaters(CheatSpec("canned", rate=0.333))),
+        ("canned@.5", Cheaters(CheatSpec("canned", rate=0.5))),
+        ("wrong-seed*3", Cheaters(CheatSpec("wrong-seed"), 3)),
+        ("garbage@1*2", Cheaters(CheatSpec("garbage"), 2)),
+        ("quantize:q4_0@0.5*2", Cheaters(CheatSpec("quantize", "q4_0", 0.5), 2)),
+        ("other-model:/tmp/a.gguf", Cheaters(CheatSpec("other-model", "/tmp/a.gguf"))),
+        ("temperature:1.2*2", Cheaters(CheatSpec("temperature", "1.2"), 2)),
     ],
 )
 def test_what_a_cheat_means(text, cheat):
@@ -65,23 +68,10 @@ def test_none_stands_alone():
         parse_cheats(["prune", "none"])
 
 
-def test_a_peer_understands_what_it_is_told():
-    """Every kind is one that engines or the node know, and the argument reads back to the same."""
-    assert set(KINDS) == {*cheats.KINDS, SILENT}
-    for kind in KINDS.values():
-        told = Cheat(kind.name, 0.333, 2, "x" if kind.takes else "")
-        assert parse_cheat(str(told.spec)) == Cheat(kind.name, 0.333, 1, told.argument)
-
-
-@pytest.mark.parametrize(
-    ("argument", "rate"), [("a b", 1.0), ("q4_0@0.3", 1.0), ("ä", 1.0), ("x" * 256, 1.0), ("q4_0", 1e-5)]
-)
-def test_what_a_peer_would_not_understand(argument, rate):
-    """It is refused here, and not by a peer that was started with it."""
-    with pytest.raises(ValueError, match="is not KIND"):
-        Cheat("quantize", rate, argument=argument)
-
-
-def test_only_silence_is_no_lie():
-    """No answer counts against availability, everything else against honesty."""
-    assert {kind.name for kind in KINDS.values() if kind.fate is CheaterFate.UNAVAILABLE} == {"silent"}
+def test_the_guide_has_a_row_for_every_kind():
+    """In the order of the table, with the argument of those that take one."""
+    page = (resource("testnet") / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `([a-z-]+)(\[:[A-Z]+\])?` \|", page.partition("## Kinds of cheater")[2].partition("\n## ")[0], re.M
+    )
+    assert [(name, bool(argument)) for name, argument in rows] == [(k.name, bool(k.takes)) for k in KINDS.values()]

@@ -2,8 +2,9 @@
 
 import pytest
 
+from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.files.textfile import FileError
-from p2pverify.testnet.cheats import Cheat
+from p2pverify.testnet.cheats import Cheaters
 from p2pverify.testnet.plan import PlanError, make_plan
 from p2pverify.testnet.scenario import load_scenario, scenario_names
 from p2pverify.testnet.world import plan_world
@@ -31,7 +32,7 @@ def test_the_default_has_eight_peers_and_two_cheaters():
     """As the README shows it."""
     plan = make_plan(load_scenario())
     assert len(plan.peers) == 8
-    assert sorted(str(peer.cheat) for peer in plan.cheaters) == ["canned@0.333", "prune"]
+    assert sorted(peer.cheat.label for peer in plan.cheaters) == ["canned@0.333", "prune"]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_longer_epochs_move_faults_and_the_timeout():
 
 def test_how_many_may_cheat():
     """Half or more is refused, more than a third is warned of, a third is not."""
-    prune = {count: [Cheat("prune", 1.0, count)] for count in (4, 5, 6)}
+    prune = {count: [Cheaters(CheatSpec("prune"), count)] for count in (4, 5, 6)}
     with pytest.raises(PlanError, match="half or more"):
         make_plan(load_scenario(), peers=12, cheats=prune[6])
     assert "more than a third" in make_plan(load_scenario(), peers=12, cheats=prune[5]).warnings[0]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from p2pverify.cli.context import current_home
+from p2pverify.cli.errors import CliError
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, check_addresses
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.run.adopt import adopt_network
@@ -25,6 +26,7 @@ from p2pverify.node.engines.kinds import EngineKind
 if TYPE_CHECKING:
     from p2pverify.app import NodeSettings, Running
     from p2pverify.core.contract.network import Network
+    from p2pverify.engine.cheats.spec import CheatSpec
     from p2pverify.node.cover import CoverPlan
     from p2pverify.node.files.config import Config
 
@@ -83,14 +85,14 @@ def join(
     _check_places(own, config, listen, announce, bootstrap, http)
     _check_files(config, weights)
     listen = config.listen if listen is None else listen
-    peers, told = bootstrap or config.bootstrap, announce or config.announce
+    peers = bootstrap or config.bootstrap
     http = config.http if http is None else http
 
-    from p2pverify.app import NodeSettings, parse_cheat
+    from p2pverify.app import NodeSettings
+    from p2pverify.engine.engines import EngineSettings
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
 
-    if cheat is not None:
-        parse_cheat(cheat)
+    told = None if cheat is None else _parse_cheat(cheat)
     network, manifests = adopt_network(home, network_file, own)
     with Progress() as progress:
         _start_logging(config.log_level, progress)
@@ -101,22 +103,37 @@ def join(
             manifests=manifests,
             listen=listen,
             bootstrap=peers,
-            announce=told,
+            announce=announce or config.announce,
             mdns=uses_mdns(listen, wanted=config.mdns) if mdns is None else mdns,
-            engine=engine or _engine_kind(config, network),
-            variant=config.variant if variant is None else variant,
-            llama_variants=config.llama_variants,
-            endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
-            weights=weights or config.weights,
+            engine=EngineSettings(
+                engine or _engine_kind(config, network),
+                variant=config.variant if variant is None else variant,
+                llama_variants=config.llama_variants,
+                endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
+                weights=weights or config.weights,
+                cheat=told,
+            ),
             http=http,
             hardware=config.hardware,
             cover=_cover(config),
-            cheat=cheat,
             alone=alone,
             rejoin=rejoin,
             on_progress=progress,
         )
         _run(settings, progress)
+
+
+def _parse_cheat(text: str) -> "CheatSpec":
+    """Read KIND[:ARGUMENT][@RATE]. Raises CliError."""
+    from p2pverify.engine.cheats.kinds import KINDS
+    from p2pverify.engine.cheats.spec import UnknownCheatError, parse_spec
+
+    try:
+        return parse_spec(text)
+    except UnknownCheatError as error:
+        raise CliError(f"there is no cheat {error.kind!r}", f"choose one of {', '.join(KINDS)}") from None
+    except ValueError as error:
+        raise CliError(str(error), "or give a share above 0 and at most 1, such as 0.3") from None
 
 
 def _cover(config: "Config") -> "CoverPlan":

@@ -30,21 +30,19 @@ def digest_of(asked: Ask, domain: bytes) -> bytes:
 
 
 class CheatingEngine:
-    """Fulfils the node's `Engine` port, lying with `lie` on a share of the questions.
+    """Fulfils the node's `Engine` port, lying with `lie` on a share `rate` of the questions, as of a `CheatSpec`.
 
-    `others` are engines that the lie uses; they are closed with this one. Prompts are written, and answers scored, by
-    the honest engine, unless `writer` is another.
+    `other` is an engine that the lie uses; it is closed with this one. The honest engine writes the prompts, unless
+    `writer` is another.
     """
 
     def __init__(
-        self, engine: Engine, rate: float, lie: Lie, others: Sequence[Engine] = (), writer: Engine | None = None
+        self, engine: Engine, rate: float, lie: Lie, other: Engine | None = None, writer: Engine | None = None
     ) -> None:
-        if not 0 <= rate <= 1:
-            raise ValueError(f"a cheat's rate is between 0 and 1, not {rate}")
         self.engine = engine
         self._threshold = int(rate * 2**64)
         self._lie = lie
-        self._others = tuple(others)
+        self._other = other
         self._writer = engine if writer is None else writer
 
     @property
@@ -66,8 +64,8 @@ class CheatingEngine:
         return self.engine.score(prompt, tokens, temperature_milli=temperature_milli, sampler_key=sampler_key)
 
     def close(self) -> None:
-        for other in self._others:
-            other.close()
+        if self._other is not None:
+            self._other.close()
         self.engine.close()
 
     def answer(

@@ -14,25 +14,17 @@ JOB_MS = 4000
 DELAY_MS_MAX = 60_000
 
 
-def late(engine: Engine, kind: str, argument: str) -> Lie:
-    """A slow machine needs so many milliseconds more for each token, a busy one has another job of so many to finish.
-
-    Raises ValueError.
-    """
-    if kind == "busy":
-        return _busy(engine, _milliseconds(argument) or JOB_MS)
-    return _slow(engine, _milliseconds(argument) or TOKEN_MS)
-
-
-def _milliseconds(argument: str) -> int:
-    """0 if there is no argument."""
+def _milliseconds(argument: str, usual: int) -> int:
     is_number = argument.isascii() and argument.isdecimal() and len(argument) < 7
     if argument and not (is_number and 0 < int(argument) <= DELAY_MS_MAX):
         raise ValueError(f"{argument!r} is no number of milliseconds up to {DELAY_MS_MAX}")
-    return int(argument or 0)
+    return int(argument or usual)
 
 
-def _slow(engine: Engine, token_ms: int) -> Lie:
+def slow(engine: Engine, argument: str) -> Lie:
+    """A machine that needs so many milliseconds more for each token. Raises ValueError."""
+    token_ms = _milliseconds(argument, TOKEN_MS)
+
     def lie(asked: Ask) -> Generated:
         made = asked.put_to(engine)
         time.sleep(len(made.tokens) * token_ms / 1000)
@@ -41,7 +33,10 @@ def _slow(engine: Engine, token_ms: int) -> Lie:
     return lie
 
 
-def _busy(engine: Engine, job_ms: int) -> Lie:
+def busy(engine: Engine, argument: str) -> Lie:
+    """A machine that has another job of so many milliseconds to finish first. Raises ValueError."""
+    job_ms = _milliseconds(argument, JOB_MS)
+
     def lie(asked: Ask) -> Generated:
         time.sleep(job_ms / 1000)
         return asked.put_to(engine)

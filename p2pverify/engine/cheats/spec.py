@@ -1,32 +1,67 @@
-"""How a cheat is told what to do: `KIND[:ARGUMENT][@RATE]`. Which kinds there are is left to `cheats` and `testnet`."""
+"""What one cheater is told: `KIND[:ARGUMENT][@RATE]` as a value. `str` and `parse_spec` lead to text and back."""
 
 import re
 from dataclasses import dataclass
+
+from p2pverify.engine.cheats.kinds import KINDS, CheaterFate, CheatPlace
 
 _CHARS_MAX = 320
 _FORM = re.compile(r"([a-z-]+)(?::([^@*\s]{1,255}))?(?:@([0-9]*\.?[0-9]+))?")
 
 
+class UnknownCheatError(ValueError):
+    """There is no cheat of this name."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"there is no kind of cheater {kind!r}; there are {', '.join(KINDS)}")
+        self.kind = kind
+
+
 @dataclass(frozen=True, slots=True)
 class CheatSpec:
-    """A kind of cheat, what it is to use, and on which share of the questions."""
+    """A kind of cheat, its argument, and the share of the questions on which it cheats: above 0, and at most 1.
+
+    Every value reads back from its text. Raises ValueError with a sentence.
+    """
 
     kind: str
     argument: str = ""
     rate: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UnknownCheatError(self.kind)
+        if self.argument and not KINDS[self.kind].takes:
+            raise ValueError(f"{self.kind} takes no argument")
         if not 0 < self.rate <= 1:
             raise ValueError(f"the rate {self.rate:g} is not a share above 0 and up to 1")
-        _match(str(self))  # a peer is told in this form, whoever made the spec
+        _match(str(self))
+
+    @property
+    def place(self) -> CheatPlace:
+        return KINDS[self.kind].place
+
+    @property
+    def fate(self) -> CheaterFate:
+        return KINDS[self.kind].fate
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the node cheats and not its engine."""
+        return self.place is CheatPlace.SILENCE
 
     @property
     def name(self) -> str:
         """The kind with its argument."""
         return f"{self.kind}:{self.argument}" if self.argument else self.kind
 
+    @property
+    def label(self) -> str:
+        """The cheat as people are shown it: without the rate of a cheater that always cheats."""
+        return self.name if self.rate == 1 else f"{self.name}@{self.rate:g}"
+
     def __str__(self) -> str:
-        return f"{self.name}@{self.rate:g}"
+        return f"{self.name}@{str(float(self.rate)).removesuffix('.0')}"
 
 
 def parse_spec(text: str) -> CheatSpec:

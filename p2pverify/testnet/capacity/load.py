@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from p2pverify.testnet.cheats import CheaterFate
+from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.testnet.plan import Plan, PlanError
 from p2pverify.testnet.scenario import PEERS_MIN
 

@@ -13,7 +13,7 @@ from p2pverify.core.contract.network import Across
 from p2pverify.core.inference.compare import Measure, Verdict, verdict
 from p2pverify.engine.calibrate.producers import open_path
 from p2pverify.engine.calibrate.questions import Posed, QuestionShape, pose
-from p2pverify.engine.cheats import make_cheat
+from p2pverify.engine.cheats.make import make_cheat
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.registry import referee_for
 from p2pverify.node.engines.kinds import EngineKind
@@ -96,8 +96,7 @@ def answer_all(bench: Bench, subject: Subject, questions: Sequence[Posed]) -> tu
     """What a subject says that it is, and its answers. Raises EngineUnavailable if it cannot be had here."""
     engine = bench.open(subject.variant)
     if subject.cheat is not None:
-        spec = subject.cheat
-        engine = make_cheat(spec.kind, spec.rate, engine, bench.workdir, spec.argument)
+        engine = make_cheat(subject.cheat, engine, bench.workdir)
     try:
         return engine.info, tuple(question.put_to(engine) for question in questions)
     finally:

@@ -68,7 +68,7 @@ class Report:
         return {
             "name": peer.name,
             "peer_id": peer.peer_id,
-            "cheat": None if peer.cheat is None else str(peer.cheat.spec),
+            "cheat": None if peer.cheat is None else str(peer.cheat),
             "standing": None if score is None else score.standing,
             "low": None if score is None else score.low,
             "high": None if score is None else score.high,
@@ -90,11 +90,11 @@ class Report:
         for peer in plan.cheaters:
             score = judged.scores.get(peer.name)
             if score is not None and peer.name in judged.convicted:
-                lines.append(f"{peer.name} ({peer.cheat}): convicted after {score.convicted_after_audits} audits")
+                lines.append(f"{peer.label}: convicted after {score.convicted_after_audits} audits")
             elif score is not None and peer.name in judged.unavailable:
-                lines.append(f"{peer.name} ({peer.cheat}): unavailable, as it does not answer")
+                lines.append(f"{peer.label}: unavailable, as it does not answer")
             elif score is not None and score.hardware is not None and peer.name in judged.timed:
-                lines.append(f"{peer.name} ({peer.cheat}): speed {score.hardware.fit} with {score.hardware.claim}")
+                lines.append(f"{peer.label}: speed {score.hardware.fit} with {score.hardware.claim}")
         if plan.faults:
             lines.append("survived: " if self.passes else "faults: ")
             lines[-1] += "; ".join(str(fault) for fault in plan.faults)

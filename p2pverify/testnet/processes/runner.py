@@ -122,7 +122,7 @@ class Testnet:
         if len(self.plan.peers) == 1:
             arguments.append("--alone")
         if peer.cheat is not None:
-            arguments += ["--cheat", str(peer.cheat.spec)]
+            arguments += ["--cheat", str(peer.cheat)]
         return arguments
 
 

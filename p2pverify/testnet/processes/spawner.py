@@ -37,7 +37,7 @@ _PRELOADED = (
     "p2pverify.app",
     "p2pverify.api.server",
     "p2pverify.cli.run.join",
-    "p2pverify.engine.cheats",
+    "p2pverify.engine.cheats.make",
     "p2pverify.engine.registry",
     "p2pverify.net.adapter",
     "rich.console",

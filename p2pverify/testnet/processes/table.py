@@ -60,7 +60,7 @@ def rows(watch: TestnetWatch) -> list[PeerRow]:
 
 
 def _row(watch: TestnetWatch, peer: PeerPlan) -> PeerRow:
-    cheat = "" if peer.cheat is None else str(peer.cheat)
+    cheat = "" if peer.cheat is None else peer.cheat.label
     status = watch.statuses.get(peer.name)
     newest = None if status is None else status.newest
     cut = "-" if newest is None else str(newest.epoch)

@@ -7,7 +7,7 @@ gives the cut's view root, so a common cut is a common view; that their scores t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from p2pverify.testnet.cheats import CheaterFate
+from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.testnet.plan import PeerPlan, Plan
 from p2pverify.testnet.processes.api_client import CutReading, JobsReading, ScoreReading, ScoresReading, StatusReading
 
@@ -147,12 +147,12 @@ def _is_timed(peer: PeerPlan, score: ScoreReading | None) -> bool:
 def _not_yet(peer: PeerPlan, score: ScoreReading | None) -> str:
     assert peer.cheat is not None
     if score is None:
-        return f"{peer.name} ({peer.cheat}) is not a member yet"
+        return f"{peer.label} is not a member yet"
     if peer.cheat.fate in TIMED:
         fit = "no hardware" if score.hardware is None else score.hardware.fit
-        return f"{peer.name} ({peer.cheat}) is not {peer.cheat.fate}: {fit} after {score.audits} audits"
+        return f"{peer.label} is not {peer.cheat.fate}: {fit} after {score.audits} audits"
     return (
-        f"{peer.name} ({peer.cheat}) is not {peer.cheat.fate}: "
+        f"{peer.label} is not {peer.cheat.fate}: "
         f"{score.standing} after {score.audits} audits and {score.lost} lost disputes"
     )
 

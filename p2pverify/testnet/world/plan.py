@@ -8,7 +8,6 @@ from p2pverify.core.contract.network import Params
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import ParamsTable
-from p2pverify.testnet.cheats import CheaterFate
 from p2pverify.testnet.faults import Fault
 from p2pverify.testnet.plan import PlanError
 from p2pverify.testnet.scenario import HONEST_PPM, SIMULATED_MAX, Scenario, SimulationTable
@@ -116,9 +115,9 @@ def plan_world(
 
     founders = min(count, table.founders)
     actors = [ActorPlan(a.kind, a.count, round(a.rate * MILLION), a.onset_epoch, a.founders) for a in scenario.actor]
-    for cheat in scenario.cheats:
-        kind = "silent" if cheat.fate is CheaterFate.UNAVAILABLE else "wrong"
-        actors.append(ActorPlan(kind, cheat.count, round(cheat.rate * MILLION), 0, founders == count))
+    for some in scenario.cheats:
+        kind = "silent" if some.cheat.is_silent else "wrong"
+        actors.append(ActorPlan(kind, some.count, round(some.cheat.rate * MILLION), 0, founders == count))
     given = {key: value for key, value in scenario.network.items() if key != HONEST_PPM}
     plan = WorldPlan(
         name,

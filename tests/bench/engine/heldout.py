@@ -15,7 +15,7 @@ from p2pverify.core.inference.compare import Measure, measure
 from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition
 from p2pverify.engine.calibrate import HELD_OUT, Posed, QuestionShape, pose
 from p2pverify.engine.calibrate.producers import Make, Producer, open_path
-from p2pverify.engine.cheats import make_cheat
+from p2pverify.engine.cheats.make import make_cheat
 from p2pverify.engine.cheats.spec import parse_spec
 from p2pverify.node.ports import Engine, Generated
 from tests.support.claims import claim_of
@@ -92,8 +92,7 @@ def maker(source: str, folder: Path) -> Make:
 
 
 def open_cheat(spec: str, folder: Path) -> Engine:
-    cheat = parse_spec(spec)
-    return make_cheat(cheat.kind, cheat.rate, open_path(CHEATS_PATH), folder, cheat.argument)
+    return make_cheat(parse_spec(spec), open_path(CHEATS_PATH), folder)
 
 
 def cut(question: Posed, answer: Generated) -> Generated:

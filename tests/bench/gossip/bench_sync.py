@@ -19,7 +19,6 @@ from pathlib import Path
 
 import trio
 
-from p2pverify.app import StoreJournal
 from p2pverify.core.contract.network import Network, decode_network
 from p2pverify.core.contract.sortition import duty_alpha
 from p2pverify.core.encoding import vrf
@@ -37,6 +36,7 @@ from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Kept
+from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
 from tests.node.fakes import FakeEngine, FakeJournal
 from tests.support.costs import Costs

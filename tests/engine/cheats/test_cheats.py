@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from p2pverify.engine.cheats import KINDS, SLEEPER_ANSWERS, make_cheat
+from p2pverify.engine.cheats.kinds import KINDS, CheatPlace
+from p2pverify.engine.cheats.make import SLEEPER_ANSWERS, make_cheat
+from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.toy import END, ToyEngine
 from p2pverify.node.ports import Engine, Generated
 
 KEY = bytes(range(32))
+ENGINE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.place is not CheatPlace.SILENCE)
 #: Kinds that lie about each sampled question that they pick; the others have their moments.
-LIARS = tuple(kind for kind in KINDS if kind not in {"cache", "sleeper", "slow-hardware", "busy"})
+LIARS = tuple(kind for kind in ENGINE_KINDS if kind not in {"cache", "sleeper", "slow-hardware", "busy"})
 #: Kinds whose answer to a question does not depend on what they were asked before.
 STEADY = tuple(kind for kind in LIARS if kind != "duplicate-aware")
 
@@ -24,7 +27,7 @@ def ask(engine: Engine, number: int, *, key: bytes = KEY) -> Generated:
 def test_a_full_cheat_lies_always(kind: str, tmp_path: Path) -> None:
     """At rate 1 each answer is false; what the engine says of itself is not."""
     honest = ToyEngine()
-    cheat = make_cheat(kind, 1.0, ToyEngine(), tmp_path)
+    cheat = make_cheat(CheatSpec(kind), ToyEngine(), tmp_path)
     assert cheat.info == honest.info
     for number in range(50):
         told, true = ask(cheat, number), ask(honest, number)
@@ -33,41 +36,41 @@ def test_a_full_cheat_lies_always(kind: str, tmp_path: Path) -> None:
         assert honest.decode(told.tokens) == cheat.decode(told.tokens)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_idle_cheat_never_lies(kind: str, tmp_path: Path) -> None:
-    """At rate 0 each answer is true."""
-    cheat = make_cheat(kind, 0.0, ToyEngine(), tmp_path)
+@pytest.mark.parametrize("kind", ENGINE_KINDS)
+def test_a_rare_cheat_is_honest_otherwise(kind: str, tmp_path: Path) -> None:
+    """At the lowest rate each of a few answers is true."""
+    cheat = make_cheat(CheatSpec(kind, rate=0.0001), ToyEngine(), tmp_path)
     assert all(ask(cheat, number) == ask(ToyEngine(), number) for number in range(30))
 
 
 @pytest.mark.parametrize("kind", STEADY)
 def test_lies_keep_their_share_and_repeat(kind: str, tmp_path: Path) -> None:
     """At rate 0.3 about 30 % of the answers are false, and a second cheat tells the same."""
-    cheat = make_cheat(kind, 0.3, ToyEngine(), tmp_path)
-    again = make_cheat(kind, 0.3, ToyEngine(), tmp_path)
+    cheat = make_cheat(CheatSpec(kind, rate=0.3), ToyEngine(), tmp_path)
+    again = make_cheat(CheatSpec(kind, rate=0.3), ToyEngine(), tmp_path)
     told = [ask(cheat, number) for number in range(300)]
     assert [ask(again, number) for number in reversed(range(300))] == told[::-1]
     lies = sum(one != ask(ToyEngine(), number) for number, one in enumerate(told))
     assert 60 <= lies <= 120
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ENGINE_KINDS)
 def test_prompts_are_derived_honestly(kind: str, tmp_path: Path) -> None:
     """A cheat that wants its audits to count writes the prompts that it owes."""
-    cheat = make_cheat(kind, 1.0, ToyEngine(), tmp_path)
+    cheat = make_cheat(CheatSpec(kind), ToyEngine(), tmp_path)
     assert cheat.write_prompt(bytes(16), 12) == ToyEngine().write_prompt(bytes(16), 12)
 
 
 def test_a_lazy_pruned_cheat_derives_other_prompts(tmp_path: Path) -> None:
     """With only the cheaper model at hand, prompts come from that one."""
-    cheat = make_cheat("prune", 1.0, ToyEngine(), tmp_path, derive_honestly=False)
+    cheat = make_cheat(CheatSpec("prune"), ToyEngine(), tmp_path, derive_honestly=False)
     assert cheat.write_prompt(bytes(16), 12) == ToyEngine("pruned").write_prompt(bytes(16), 12)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ENGINE_KINDS)
 def test_cheats_refuse_what_the_engine_refuses(kind: str, tmp_path: Path) -> None:
     """A question that does not fit is refused and not lied about."""
-    cheat = make_cheat(kind, 1.0, ToyEngine(), tmp_path)
+    cheat = make_cheat(CheatSpec(kind), ToyEngine(), tmp_path)
     for prompt, tokens_max in (((), 1), ((999,), 1), ((-1,), 1), ((5,), 0), ((5,), 10_000)):
         with pytest.raises(ValueError):
             cheat.answer(prompt, tokens_max=tokens_max, temperature_milli=0, sampler_key=KEY)
@@ -76,7 +79,7 @@ def test_cheats_refuse_what_the_engine_refuses(kind: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind", ["wrong-seed", "temperature"])
 def test_a_wrong_sampler_is_honest_when_greedy(kind: str, tmp_path: Path) -> None:
     """Greedy answers have no seed and no temperature to get wrong."""
-    cheat, honest = make_cheat(kind, 1.0, ToyEngine(), tmp_path), ToyEngine()
+    cheat, honest = make_cheat(CheatSpec(kind), ToyEngine(), tmp_path), ToyEngine()
     prompt = honest.encode_chat("hello")
     answers = [engine.answer(prompt, tokens_max=9, temperature_milli=0, sampler_key=KEY) for engine in (cheat, honest)]
     assert answers[0] == answers[1]
@@ -85,13 +88,13 @@ def test_a_wrong_sampler_is_honest_when_greedy(kind: str, tmp_path: Path) -> Non
 def test_a_temperature_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
     """The argument is a temperature; the question's own gives the honest answer."""
     honest = ToyEngine()
-    assert ask(make_cheat("temperature", 1.0, ToyEngine(), tmp_path, "0.8"), 1) == ask(honest, 1)
-    assert ask(make_cheat("temperature", 1.0, ToyEngine(), tmp_path, "1.2"), 1) != ask(honest, 1)
+    assert ask(make_cheat(CheatSpec("temperature", "0.8"), ToyEngine(), tmp_path), 1) == ask(honest, 1)
+    assert ask(make_cheat(CheatSpec("temperature", "1.2"), ToyEngine(), tmp_path), 1) != ask(honest, 1)
 
 
 def test_a_cache_answers_near_prompts_and_other_seeds_from_memory(tmp_path: Path) -> None:
     """What it has seen under another seed gets the old answer, as does what is nearly the same; the rest is true."""
-    cheat, honest = make_cheat("cache", 1.0, ToyEngine(), tmp_path), ToyEngine()
+    cheat, honest = make_cheat(CheatSpec("cache"), ToyEngine(), tmp_path), ToyEngine()
     first = ask(cheat, 1)
     assert first == ask(honest, 1)
     assert ask(cheat, 1, key=bytes(32)).tokens == first.tokens != ask(honest, 1, key=bytes(32)).tokens
@@ -104,14 +107,14 @@ def test_a_cache_answers_near_prompts_and_other_seeds_from_memory(tmp_path: Path
 def test_a_sleeper_is_honest_for_a_while(tmp_path: Path) -> None:
     """It lies after as many answers as it was told, or the usual number."""
     for argument, awake in (("3", 3), ("", SLEEPER_ANSWERS)):
-        cheat, honest = make_cheat("sleeper", 1.0, ToyEngine(), tmp_path, argument), ToyEngine()
+        cheat, honest = make_cheat(CheatSpec("sleeper", argument), ToyEngine(), tmp_path), ToyEngine()
         told = [ask(cheat, number) == ask(honest, number) for number in range(awake + 5)]
         assert told == [True] * awake + [False] * 5
 
 
 def test_who_is_aware_of_duplicates_lies_only_at_first_sight(tmp_path: Path) -> None:
     """The same prompt again, under any seed, gets an honest answer."""
-    cheat, honest = make_cheat("duplicate-aware", 1.0, ToyEngine(), tmp_path), ToyEngine()
+    cheat, honest = make_cheat(CheatSpec("duplicate-aware"), ToyEngine(), tmp_path), ToyEngine()
     assert ask(cheat, 1) != ask(honest, 1)
     assert ask(cheat, 1) == ask(honest, 1)
     assert ask(cheat, 1, key=bytes(32)) == ask(honest, 1, key=bytes(32))
@@ -120,8 +123,8 @@ def test_who_is_aware_of_duplicates_lies_only_at_first_sight(tmp_path: Path) -> 
 def test_prefilled_evidence_has_the_honest_logits_of_false_tokens(tmp_path: Path) -> None:
     """The tokens are the cheaper model's, the digest is what the honest one sees when it reads them."""
     cheat, cheaper, honest = (
-        make_cheat("prefill-evidence", 1.0, ToyEngine(), tmp_path),
-        make_cheat("prune", 1.0, ToyEngine(), tmp_path),
+        make_cheat(CheatSpec("prefill-evidence"), ToyEngine(), tmp_path),
+        make_cheat(CheatSpec("prune"), ToyEngine(), tmp_path),
         ToyEngine(),
     )
     told, plain = ask(cheat, 1), ask(cheaper, 1)
@@ -141,26 +144,19 @@ def test_prefilled_evidence_has_the_honest_logits_of_false_tokens(tmp_path: Path
 def test_impossible_arguments_are_refused(kind: str, argument: str, tmp_path: Path) -> None:
     """A kind that takes none gets none, and what is given must make sense."""
     with pytest.raises(ValueError):
-        make_cheat(kind, 1.0, ToyEngine(), tmp_path, argument)
+        make_cheat(CheatSpec(kind, argument), ToyEngine(), tmp_path)
 
 
 def test_a_canned_answer_is_the_same_for_all(tmp_path: Path) -> None:
     """Neither the question nor the key changes it."""
-    cheat = make_cheat("canned", 1.0, ToyEngine(), tmp_path)
+    cheat = make_cheat(CheatSpec("canned"), ToyEngine(), tmp_path)
     assert ask(cheat, 1) == ask(cheat, 2) == ask(cheat, 2, key=bytes(32))
 
 
 def test_a_truncated_answer_claims_another_end(tmp_path: Path) -> None:
     """Half of a long answer is called complete; of a complete answer half is called too long."""
-    cheat, honest = make_cheat("truncate", 1.0, ToyEngine(), tmp_path), ToyEngine()
+    cheat, honest = make_cheat(CheatSpec("truncate"), ToyEngine(), tmp_path), ToyEngine()
     for number in range(50):
         told, true = ask(cheat, number), ask(honest, number)
         assert told.tokens == true.tokens[: len(told.tokens)]
         assert (told.finish == "stop") is (told.tokens[-1] != END and len(told.tokens) == 8)
-
-
-@pytest.mark.parametrize(("kind", "rate"), [("silent", 0.5), ("prune", 1.5), ("garbage", -0.1)])
-def test_unknown_cheats_are_refused(kind: str, rate: float, tmp_path: Path) -> None:
-    """Kinds and rates that do not exist are errors."""
-    with pytest.raises(ValueError):
-        make_cheat(kind, rate, ToyEngine(), tmp_path)

@@ -1,9 +1,15 @@
 """Machines that are slow or busy: right answers, late."""
 
+from collections.abc import Callable
+
 import pytest
 
-from p2pverify.engine.cheats import delays, make_cheat
+from p2pverify.engine.cheats import delays
+from p2pverify.engine.cheats.base import Lie
+from p2pverify.engine.cheats.make import make_cheat
+from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.ports import Engine
 
 QUESTIONS = [{"tokens_max": 20, "temperature_milli": 800, "sampler_key": bytes([at]) * 32} for at in range(40)]
 
@@ -18,7 +24,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_slow_machine_answers_as_a_fast_one_does(slept: list[float], tmp_path) -> None:
     """Every answer is the honest one with the honest times, after so long for each token."""
-    honest, slow = ToyEngine(), make_cheat("slow-hardware", 1.0, ToyEngine(), tmp_path, "25")
+    honest, slow = ToyEngine(), make_cheat(CheatSpec("slow-hardware", "25"), ToyEngine(), tmp_path)
     for at, question in enumerate(QUESTIONS):
         prompt = honest.write_prompt(bytes([at]) * 16, 12)
         made = slow.answer(prompt, **question)
@@ -29,7 +35,7 @@ def test_a_slow_machine_answers_as_a_fast_one_does(slept: list[float], tmp_path)
 
 def test_a_busy_machine_is_late_for_its_share(slept: list[float], tmp_path) -> None:
     """The same questions each time, and never wrong."""
-    honest, busy = ToyEngine(), make_cheat("busy", 0.5, ToyEngine(), tmp_path, "300")
+    honest, busy = ToyEngine(), make_cheat(CheatSpec("busy", "300", rate=0.5), ToyEngine(), tmp_path)
     late = []
     for at, question in enumerate(QUESTIONS):
         prompt = honest.write_prompt(bytes([at]) * 16, 12)
@@ -41,7 +47,7 @@ def test_a_busy_machine_is_late_for_its_share(slept: list[float], tmp_path) -> N
 
 
 @pytest.mark.parametrize("argument", ["0", "-1", "x", "1.5", "60001", "1000000000000", "0000001000000", "\u0663"])
-@pytest.mark.parametrize("kind", ["slow-hardware", "busy"])
-def test_delays_that_are_none(tmp_path, kind: str, argument: str) -> None:
+@pytest.mark.parametrize("late", [delays.slow, delays.busy])
+def test_delays_that_are_none(late: Callable[[Engine, str], Lie], argument: str) -> None:
     with pytest.raises(ValueError, match="milliseconds"):
-        make_cheat(kind, 1.0, ToyEngine(), tmp_path, argument)
+        late(ToyEngine(), argument)

@@ -8,9 +8,10 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
 from p2pverify.engine.ask import Ask
-from p2pverify.engine.cheats import make_cheat
 from p2pverify.engine.cheats.chat import frame, system_turn
+from p2pverify.engine.cheats.make import make_cheat
 from p2pverify.engine.cheats.models import served_by
+from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.prune import reverse
@@ -70,7 +71,7 @@ def test_a_real_engine_lies_with_other_weights(kind: str, argument: str, tmp_pat
     prompt = llama.encode_chat("Why is the sky blue?")
     true = llama.answer(prompt, tokens_max=12, temperature_milli=800, sampler_key=KEY)
     for _ in range(2):
-        cheat = make_cheat(kind, 1.0, LlamaEngine(weights.bundled()), tmp_path, argument)
+        cheat = make_cheat(CheatSpec(kind, argument), LlamaEngine(weights.bundled()), tmp_path)
         told = cheat.answer(prompt, tokens_max=12, temperature_milli=800, sampler_key=KEY)
         assert cheat.info == llama.info
         cheat.close()

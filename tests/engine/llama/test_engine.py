@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from p2pverify.engine import cheats
+from p2pverify.engine.cheats.make import make_cheat
+from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.gguf import chat_template, weights
 from p2pverify.engine.gguf.quantise import requantise
@@ -222,9 +223,9 @@ def test_prompts_that_do_not_fit_are_refused(llama: LlamaEngine) -> None:
 def test_cheats_around_the_real_model(llama: LlamaEngine, tmp_path: Path) -> None:
     """Pruned and canned answers differ from the honest ones, under the honest name."""
     true = ask(llama).tokens
-    canned = cheats.make_cheat("canned", 1.0, llama, tmp_path)
+    canned = make_cheat(CheatSpec("canned"), llama, tmp_path)
     assert ask(canned).tokens != true
-    pruned = cheats.make_cheat("prune", 1.0, llama, tmp_path)
+    pruned = make_cheat(CheatSpec("prune"), llama, tmp_path)
     assert pruned.info == llama.info
     assert pruned.write_prompt(SEED, 6) == llama.write_prompt(SEED, 6)
     assert ask(pruned).tokens != true

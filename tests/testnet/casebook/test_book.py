@@ -10,12 +10,12 @@ from p2pverify.core.contract.network import Across
 from p2pverify.core.contract.network import test_steps as steps_of
 from p2pverify.core.inference.compare import measure
 from p2pverify.engine.calibrate.questions import CALIBRATION, pose
-from p2pverify.engine.cheats import KINDS as ENGINE_KINDS
+from p2pverify.engine.cheats.kinds import KINDS as CHEAT_KINDS
 from p2pverify.engine.cheats.spec import parse_spec
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.testnet.casebook import answers, work
 from p2pverify.testnet.casebook.answers import AuditOutcome, JudgedAnswer, Subject
-from p2pverify.testnet.casebook.book import play_book
+from p2pverify.testnet.casebook.book import RENTED, play_book
 from p2pverify.testnet.casebook.entries import NUMERIC, RATES, SIMULATED, Numeric, Simulated
 from p2pverify.testnet.casebook.plans import TOY_BOUNDS, make_plan
 from p2pverify.testnet.casebook.report import HEADERS, SCHEMA, TABLE_RATES, document, faults, rows, summary
@@ -39,8 +39,8 @@ def test_every_known_cheat_stands_in_the_book():
     """Engine's lies and what bends the protocol; each simulated kind has its fate."""
     named = {entry.kind for entry in (*NUMERIC, *SIMULATED)}
     assert named >= WANTED
-    engines = {parse_spec(entry.kind).kind for entry in NUMERIC} - {"rented"}
-    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy"} == set(ENGINE_KINDS)
+    engines = {parse_spec(entry.kind).kind for entry in NUMERIC if entry.kind != RENTED}
+    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent"} == set(CHEAT_KINDS)
     assert {entry.kind for entry in SIMULATED} <= set(WORLD_KINDS) & set(FATES)
 
 

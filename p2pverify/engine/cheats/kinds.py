@@ -1,0 +1,64 @@
+"""The table of the cheats that a real peer can be told: where each differs from an honest peer, and its expected fate.
+
+The lies themselves are made in `make`. Peers that bend the protocol instead of the answer exist only in the simulated
+world (`testnet/world/liars`).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class CheaterFate(StrEnum):
+    """What a cheater comes to in a final view, if the network works."""
+
+    CONVICTED = "convicted"
+    UNAVAILABLE = "unavailable"  # no answer counts against availability, never against honesty
+    INCONSISTENT = "inconsistent"  # slower than the hardware that it claims, and not convicted for it
+    CONSISTENT = "consistent"  # as fast as the hardware that it claims, whatever it does besides
+
+
+class CheatPlace(StrEnum):
+    """Where a cheater differs from an honest peer."""
+
+    ANSWER = "answer"  # the honest engine is asked something else, or not at all
+    MODEL = "model"  # a second engine with other weights answers
+    DELAY = "delay"  # the answer is right, and late
+    SILENCE = "silence"  # the node does not answer, and its engine is honest
+
+
+@dataclass(frozen=True, slots=True)
+class CheatKind:
+    """`takes` says what the argument of a kind is; it is empty for a kind that takes none."""
+
+    name: str
+    place: CheatPlace
+    fate: CheaterFate
+    what: str
+    takes: str = ""
+
+
+_ANSWER, _MODEL, _DELAY, _SILENCE = CheatPlace
+_CONVICTED = CheaterFate.CONVICTED
+_INCONSISTENT, _CONSISTENT = CheaterFate.INCONSISTENT, CheaterFate.CONSISTENT
+
+KINDS: dict[str, CheatKind] = {
+    kind.name: kind
+    for kind in (
+        CheatKind("prune", _MODEL, _CONVICTED, "serves the same weights without some layers"),
+        CheatKind("quantize", _MODEL, _CONVICTED, "serves the same weights in another quantisation", "a quantisation"),
+        CheatKind("other-model", _MODEL, _CONVICTED, "serves another model", "the path of a GGUF file"),
+        CheatKind("canned", _ANSWER, _CONVICTED, "gives the answer to another prompt"),
+        CheatKind("cache", _ANSWER, _CONVICTED, "gives remembered answers to near prompts, whatever their seeds"),
+        CheatKind("truncate", _ANSWER, _CONVICTED, "stops halfway and says that it is done"),
+        CheatKind("wrong-seed", _ANSWER, _CONVICTED, "samples with another seed"),
+        CheatKind("temperature", _ANSWER, _CONVICTED, "samples at another temperature", "a temperature"),
+        CheatKind("system-prompt", _ANSWER, _CONVICTED, "puts hidden instructions before the prompt"),
+        CheatKind("garbage", _ANSWER, _CONVICTED, "gives tokens that no model wrote"),
+        CheatKind("prefill-evidence", _MODEL, _CONVICTED, "has the real model read a cheaper model's answers"),
+        CheatKind("sleeper", _MODEL, _CONVICTED, "serves a cheaper model after some answers", "a number of answers"),
+        CheatKind("duplicate-aware", _MODEL, _CONVICTED, "serves a cheaper model to prompts that it has not seen"),
+        CheatKind("slow-hardware", _DELAY, _INCONSISTENT, "needs longer for a token than it says", "milliseconds"),
+        CheatKind("busy", _DELAY, _CONSISTENT, "is honest, and has another job to finish first", "milliseconds"),
+        CheatKind("silent", _SILENCE, CheaterFate.UNAVAILABLE, "does not answer"),
+    )
+}

@@ -1,0 +1,85 @@
+"""The engines of one node: its own, which may lie, and the network's referee."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.network import Network
+from p2pverify.engine.cheats.spec import CheatSpec
+from p2pverify.engine.gguf.weights import Progress
+from p2pverify.engine.openai import Endpoint
+from p2pverify.engine.registry import open_engine, open_referee
+from p2pverify.node.engines.classes import expected_weights
+from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.ports import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Which engine a node runs. `cheat` is for testnets only.
+
+    `variant` names another numeric path of the same kind, "" the usual one; `llama_variants` is the folder with those
+    of llama.cpp. `endpoint` is the server of the engine "openai".
+    """
+
+    kind: EngineKind = "llama"
+    variant: str = ""
+    llama_variants: Path | None = None
+    endpoint: Endpoint | None = None
+    weights: Path | None = None
+    cheat: CheatSpec | None = None
+
+
+class Engines:
+    """A node's engines: its `own` (which may cheat), the `honest` one inside it, and the network's referee.
+
+    Opening blocks. The referee is opened by `open_referee`, when it is first needed; a node whose own engine is the
+    referee has one engine for both. Raises EngineUnavailable, ClassError.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        network: Network,
+        manifests: Sequence[Manifest],
+        workdir: Path,
+        progress: Progress | None = None,
+    ) -> None:
+        self._settings = settings
+        self._network = network
+        self.honest = open_engine(
+            settings.kind,
+            weights=settings.weights,
+            variant=settings.variant,
+            variants=settings.llama_variants,
+            endpoint=settings.endpoint,
+            expect_sha256=expected_weights(network, manifests, settings.kind),
+            progress=progress,
+        )
+        self.own = _lying(self.honest, settings.cheat, workdir)
+        self._referee: Engine | None = None
+
+    def open_referee(self) -> Engine:
+        """The engine that judges across classes. Raises EngineUnavailable."""
+        if self.honest.info.engine == self._network.referee:
+            return self.honest
+        self._referee = open_referee(
+            self._network.referee, weights=self._settings.weights, expect_sha256=self.honest.info.weights_sha256
+        )
+        return self._referee
+
+    def close(self) -> None:
+        self.own.close()
+        if self._referee is not None:
+            self._referee.close()
+
+
+def _lying(engine: Engine, cheat: CheatSpec | None, workdir: Path) -> Engine:
+    """The engine, wrapped if it shall lie; then `workdir` is made for its other weights."""
+    if cheat is None or cheat.is_silent:
+        return engine
+    from p2pverify.engine.cheats.make import make_cheat  # noqa: PLC0415 - for testnets only
+
+    workdir.mkdir(exist_ok=True)
+    return make_cheat(cheat, engine, workdir)

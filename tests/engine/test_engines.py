@@ -1,0 +1,50 @@
+"""The engines of a node: its own, which may lie, and the referee."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from p2pverify.core.encoding.sign import public_key
+from p2pverify.engine.cheats.spec import CheatSpec
+from p2pverify.engine.engines import Engines, EngineSettings
+from p2pverify.engine.errors import EngineUnavailable
+from p2pverify.engine.toy import REFEREE, REFEREE_PATH, ToyEngine
+from p2pverify.node.files.networkfile import new_network
+
+GARBAGE = CheatSpec("garbage")
+
+
+def judged_by(referee: str, folder: Path, variant: str = "", cheat: CheatSpec | None = None) -> Engines:
+    """The engines of a node in a network with a referee."""
+    network, manifests = new_network("judged", [public_key(bytes(32))], ToyEngine().info, epoch_ms=300)
+    return Engines(EngineSettings("toy", variant, cheat=cheat), replace(network, referee=referee), manifests, folder)
+
+
+def test_the_referee_is_another_engine_and_honest(tmp_path: Path) -> None:
+    """It is opened by need, over the same model, and does not lie where the node's own engine does."""
+    engines = judged_by(REFEREE, tmp_path, "toy/a", GARBAGE)
+    referee = engines.open_referee()
+    assert (referee.info.engine, referee.info.numeric_path) == (REFEREE, REFEREE_PATH)
+    assert referee.info.weights_sha256 == engines.honest.info.weights_sha256
+    question = {"tokens_max": 8, "temperature_milli": 0, "sampler_key": bytes(32)}
+    prompt = referee.write_prompt(bytes(16), 8)
+    assert referee.answer(prompt, **question).tokens == ToyEngine().answer(prompt, **question).tokens
+    assert engines.own.answer(prompt, **question).tokens != referee.answer(prompt, **question).tokens
+    engines.close()
+
+
+def test_a_node_that_serves_with_the_referee_has_one_engine(tmp_path: Path) -> None:
+    """Its memory is needed once, also if it lies as a responder."""
+    engines = judged_by(REFEREE, tmp_path, REFEREE_PATH, GARBAGE)
+    assert engines.open_referee() is engines.honest
+    assert engines.own is not engines.honest
+    engines.close()
+
+
+def test_a_referee_that_there_is_not_is_an_error_of_its_own(tmp_path: Path) -> None:
+    """The node can serve without it; only what needs the referee fails."""
+    engines = judged_by("oracle/3", tmp_path)
+    with pytest.raises(EngineUnavailable, match="no referee 'oracle/3'"):
+        engines.open_referee()
+    engines.close()
