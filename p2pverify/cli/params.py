@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
+
 if TYPE_CHECKING:
     from p2pverify.node.endpoints.address import Address
 
@@ -48,6 +50,13 @@ class InputFile(click.Path):
 
 NETWORK_FILE = InputFile("make one with 'p2pverify network new', or ask a founder of the network for it")
 WEIGHTS = InputFile("correct the path, or leave the option out to use the bundled model")
+
+
+def engine_option(kinds: Sequence[EngineKind]) -> Callable[[Any], Any]:
+    """`--engine` of a command that runs a model of its own."""
+    return click.option(
+        "--engine", type=click.Choice(kinds), default=DEFAULT_ENGINE, show_default=True, help="What runs the model."
+    )
 
 
 def check_addresses(

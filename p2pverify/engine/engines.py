@@ -11,7 +11,7 @@ from p2pverify.engine.gguf.weights import Progress
 from p2pverify.engine.openai import Endpoint
 from p2pverify.engine.registry import open_engine, open_referee
 from p2pverify.node.engines.classes import expected_weights
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
 from p2pverify.node.ports import Engine
 
 
@@ -23,7 +23,7 @@ class EngineSettings:
     of llama.cpp. `endpoint` is the server of the engine "openai".
     """
 
-    kind: EngineKind = "llama"
+    kind: EngineKind = DEFAULT_ENGINE
     variant: str = ""
     llama_variants: Path | None = None
     endpoint: Endpoint | None = None

@@ -1,7 +1,8 @@
 """Opens an engine by its kind, and the referee of a network by its id; the only place that knows them all."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
 
 from p2pverify.engine import toy
 from p2pverify.engine.errors import EngineUnavailable
@@ -9,12 +10,31 @@ from p2pverify.engine.gguf import weights as model_weights
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.openai import Endpoint, OpenAIEngine
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.kinds import ENGINES, EngineKind
 from p2pverify.node.ports import Engine
 
-#: Referees by the engine id that a network file names.
-EXACT_REFEREE = "exact/1"
-REFEREES = (EXACT_REFEREE, toy.REFEREE)
+REFEREES: dict[str, EngineKind] = {traits.referee: kind for kind, traits in ENGINES.items() if traits.referee}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOpening:
+    """What an engine is opened with, as `open_engine` says."""
+
+    weights: Path | None
+    variant: str
+    variants: Path | None
+    endpoint: Endpoint | None
+    expect_sha256: bytes | None
+    progress: model_weights.Progress | None
+
+    @property
+    def path(self) -> Path:
+        """The weights. Raises EngineUnavailable if none are given and the bundled model is missing."""
+        return self.weights or model_weights.bundled()
+
+    @property
+    def expected(self) -> bytes | None:
+        return self.expect_sha256 or (model_weights.SHA256 if self.weights is None else None)
 
 
 def open_engine(
@@ -34,25 +54,7 @@ def open_engine(
     the same kind, "" the usual one; `variants` is the folder with llama.cpp's, `endpoint` the server for "openai".
     Raises EngineUnavailable or a subclass, which say what to do.
     """
-    match kind:
-        case "toy":
-            return _toy(variant)
-        case "llama" | "exact" | "openai" | "transformers":
-            expected = expect_sha256 or (model_weights.SHA256 if weights is None else None)
-            path = weights or model_weights.bundled()
-            if kind == "exact":
-                return _exact(path, expected, progress)
-            if kind == "transformers":
-                return _transformers(path, expected, progress)
-            if kind == "openai":
-                if endpoint is None:
-                    raise EngineUnavailable("no server is named for the engine 'openai': set openai_url")
-                return OpenAIEngine(path, endpoint, expect_sha256=expected, progress=progress)
-            return LlamaEngine(
-                path, expect_sha256=expected, progress=progress, variant=variant, variants_folder=variants
-            )
-        case _:
-            assert_never(kind)
+    return OPENERS[kind](EngineOpening(weights, variant, variants, endpoint, expect_sha256, progress))
 
 
 def open_referee(
@@ -63,32 +65,53 @@ def open_referee(
     progress: model_weights.Progress | None = None,
 ) -> Engine:
     """Open the engine that judges across classes. Blocks for seconds. Raises EngineUnavailable."""
-    if referee == toy.REFEREE:
-        return _toy(toy.REFEREE_PATH)
-    if referee == EXACT_REFEREE:
-        return open_engine("exact", weights=weights, expect_sha256=expect_sha256, progress=progress)
-    known = ", ".join(REFEREES)
-    raise EngineUnavailable(f"this p2pverify has no referee {referee!r}, only {known}: install one that has it")
+    if referee not in REFEREES:
+        known = ", ".join(REFEREES)
+        raise EngineUnavailable(f"this p2pverify has no referee {referee!r}, only {known}: install one that has it")
+    return open_engine(
+        REFEREES[referee], weights=weights, variant=toy.REFEREE_PATH, expect_sha256=expect_sha256, progress=progress
+    )
 
 
-def referee_for(engine: str) -> str:
-    """The engine id of the referee between engines of a kind or id."""
-    return toy.REFEREE if engine.startswith("toy") else EXACT_REFEREE
+def _llama(given: EngineOpening) -> Engine:
+    return LlamaEngine(
+        given.path,
+        expect_sha256=given.expected,
+        progress=given.progress,
+        variant=given.variant,
+        variants_folder=given.variants,
+    )
 
 
-def _toy(path: str) -> ToyEngine:
-    if path == toy.REFEREE_PATH:
-        return ToyEngine(path=path, engine=toy.REFEREE)
-    return ToyEngine(path=path or toy.PATH)
-
-
-def _exact(path: Path, expected: bytes | None, progress: model_weights.Progress | None) -> Engine:
+def _exact(given: EngineOpening) -> Engine:
     from p2pverify.engine.exact import ExactEngine  # noqa: PLC0415 - few nodes need it, and it maps large files
 
-    return ExactEngine(path, expect_sha256=expected, progress=progress)
+    return ExactEngine(given.path, expect_sha256=given.expected, progress=given.progress)
 
 
-def _transformers(path: Path, expected: bytes | None, progress: model_weights.Progress | None) -> Engine:
+def _openai(given: EngineOpening) -> Engine:
+    path = given.path
+    if given.endpoint is None:
+        raise EngineUnavailable("no server is named for the engine 'openai': set openai_url")
+    return OpenAIEngine(path, given.endpoint, expect_sha256=given.expected, progress=given.progress)
+
+
+def _transformers(given: EngineOpening) -> Engine:
     from p2pverify.engine.transformers import TransformersEngine  # noqa: PLC0415 - an extra
 
-    return TransformersEngine(path, expect_sha256=expected, progress=progress)
+    return TransformersEngine(given.path, expect_sha256=given.expected, progress=given.progress)
+
+
+def _toy(given: EngineOpening) -> Engine:
+    if given.variant == toy.REFEREE_PATH:
+        return ToyEngine(path=toy.REFEREE_PATH, engine=toy.REFEREE)
+    return ToyEngine(path=given.variant or toy.PATH)
+
+
+OPENERS: dict[EngineKind, Callable[[EngineOpening], Engine]] = {
+    "llama": _llama,
+    "exact": _exact,
+    "openai": _openai,
+    "transformers": _transformers,
+    "toy": _toy,
+}

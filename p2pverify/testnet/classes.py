@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.engine.registry import open_engine
+from p2pverify.node.engines.kinds import ENGINES
 from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.node.ports import ModelInfo
 from p2pverify.testnet.plan import Plan
@@ -26,10 +27,10 @@ class Classes:
 def find_classes(plan: Plan) -> Classes:
     """The classes of a plan. Opens an engine, which blocks. Raises EngineUnavailable."""
     paths = list(dict.fromkeys(peer.path for peer in plan.peers))
-    if all(path.engine == "toy" for path in paths):
+    if not any(ENGINES[path.engine].is_model for path in paths):
         infos = [_info(path) for path in paths]
         return Classes(infos[0], tuple((info.engine, info.numeric_path) for info in infos[1:]))
-    info = _info(PathTable(engine="llama") if plan.has_paths else paths[0])
+    info = _info(PathTable() if plan.has_paths else paths[0])
     known = known_manifest(info) if plan.has_paths else None
     if known is None:
         return Classes(info)

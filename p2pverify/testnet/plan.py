@@ -13,12 +13,13 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.engine.cheats.spec import CheatSpec
+from p2pverify.node.engines.kinds import EngineKind
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import ParamsTable
 from p2pverify.node.user_error import UserError
 from p2pverify.testnet.cheats import Cheaters
 from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
-from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, EngineKind, PathTable, Scenario
+from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, PathTable, Scenario
 
 _DOMAIN = "p2pverify/testnet/1"
 

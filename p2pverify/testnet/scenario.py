@@ -5,16 +5,26 @@ Names of rules are those of `core.contract.network.Params` (without `genesis_ms`
 """
 
 import difflib
-from typing import Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
 
 from p2pverify.core.contract.network import CLASSES_MAX, PARAM_BOUNDS
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.speed import check_claim
 from p2pverify.engine.cheats.spec import CheatSpec
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, LOCAL_KINDS, EngineKind
 from p2pverify.node.files.manifesttable import AcrossTable
-from p2pverify.node.files.textfile import FileError, user_path
+from p2pverify.node.files.textfile import user_path
 from p2pverify.node.files.tomlfile import read_model
 from p2pverify.resources import resource
 from p2pverify.testnet.cheats import COUNT_MAX, Cheaters
@@ -31,8 +41,16 @@ SIMULATED_MAX = 10_000
 _BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS if name != "genesis_ms"}
 _BOUNDS[HONEST_PPM] = (1, 999_998)
 
-EngineKind = Literal["llama", "exact", "toy"]
 PATHS_MAX = 32
+
+
+def _check_engine(value: object) -> object:
+    if value not in LOCAL_KINDS:
+        raise ValueError(f"Input should be {', '.join(map(repr, LOCAL_KINDS[:-1]))} or {LOCAL_KINDS[-1]!r}")
+    return value
+
+
+_LocalKind = Annotated[EngineKind, BeforeValidator(_check_engine)]
 
 
 class _Table(BaseModel):
@@ -45,7 +63,7 @@ class TestnetTable(_Table):
     peers: StrictInt = Field(default=8, ge=PEERS_MIN, le=PEERS_MAX)
     seed: StrictInt = Field(default=1, ge=0, le=SEED_MAX)
     timeout_s: float = Field(default=180, gt=0, le=TIMEOUT_S_MAX)
-    engine: EngineKind = "llama"
+    engine: _LocalKind = DEFAULT_ENGINE
     referee: StrictStr = ""  # the engine id of who judges across classes
     epochs_without_cheaters: StrictInt = Field(default=12, ge=1, le=10_000)
     hardware: StrictStr = ""  # what all peers claim to run on
@@ -79,7 +97,7 @@ class CheatTable(_Table):
 class PathTable(_Table):
     """`[[path]]`: how many peers run which engine, in which of its variants."""
 
-    engine: EngineKind = "llama"
+    engine: _LocalKind = DEFAULT_ENGINE
     variant: StrictStr = Field(default="", max_length=64)
     count: StrictInt = Field(default=1, ge=1, le=PEERS_MAX)
 
@@ -185,6 +203,3 @@ def load_scenario(name: str = DEFAULT) -> Scenario:
         path = resource("testnet") / "scenarios" / f"{name}.toml"
     missing = f"give a path, or one of the packaged scenarios: {', '.join(names)}"
     return read_model(path, Scenario, size_max=SCENARIO_BYTES_MAX, missing=missing)
-
-
-__all__ = ["DEFAULT", "EngineKind", "FileError", "Scenario", "load_scenario", "scenario_names"]

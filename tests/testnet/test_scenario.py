@@ -45,6 +45,8 @@ def test_the_default_has_eight_peers_and_two_cheaters():
         ("[testnet]\ntimeout_s = 0", "testnet.timeout_s"),
         ("[testnet]\ntimeout_s = nan", "testnet.timeout_s"),
         ('[testnet]\nengine = "gpt"', "testnet.engine"),
+        ('[testnet]\nengine = "openai"', "'testnet.engine': Input should be 'llama', 'exact' or 'toy'"),
+        ("[testnet]\nengine = []", "testnet.engine"),
         ("[network]\nepoch = 5", "did you mean 'epoch_ms'"),
         ("[network]\nepoch_ms = 1", "not from 200"),
         ("[network]\ngenesis_ms = 1", "unknown rule 'genesis_ms'"),

@@ -13,11 +13,11 @@ from p2pverify.cli.errors import ERROR, OK, CliError, report
 from p2pverify.cli.output import check_report, write_report
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import table
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
 from p2pverify.node.files.outputs import is_stdout
 
 
-def play(*, engine: str | None, seed: int | None, quick: bool, json_file: str | None, force: bool) -> int:
+def play(*, engine: EngineKind | None, seed: int | None, quick: bool, json_file: str | None, force: bool) -> int:
     """Play the book and print the outcomes."""
     from p2pverify.engine.errors import EngineUnavailable
     from p2pverify.testnet.casebook.book import play_book
@@ -27,8 +27,9 @@ def play(*, engine: str | None, seed: int | None, quick: bool, json_file: str | 
     check_report(json_file, SCHEMA, force=force)
     with TemporaryDirectory(prefix="p2pverify-book-") as workdir, Progress() as progress:
         try:
-            kind: EngineKind = "toy" if engine == "toy" else "llama"
-            plan = make_plan(Path(workdir), engine=kind, seed=1 if seed is None else seed, quick=quick)
+            plan = make_plan(
+                Path(workdir), engine=engine or DEFAULT_ENGINE, seed=1 if seed is None else seed, quick=quick
+            )
             book = play_book(plan, progress)
         except NoThresholdsError as error:
             raise CliError(error.reason, error.hint) from None

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,7 +21,7 @@ from p2pverify.cli.progress import Progress
 from p2pverify.cli.run.adopt import adopt_network
 from p2pverify.cli.setup.init import own_key
 from p2pverify.cli.table import pairs
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.kinds import ALL_KINDS, ENGINES, LOCAL_KINDS, EngineKind
 
 if TYPE_CHECKING:
     from p2pverify.app import NodeSettings, Running
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
 @click.option(
     "--engine",
-    type=click.Choice(get_args(EngineKind)),
+    type=click.Choice(ALL_KINDS),
     help="What runs the model. Default: what the network's class needs.",
 )
 @click.option("--variant", metavar="NAME", help="Another numeric path of the engine: see config.toml.")
@@ -150,10 +150,7 @@ def _cover(config: "Config") -> "CoverPlan":
 
 def _engine_kind(config: "Config", network: "Network") -> EngineKind:
     """The engine in config.toml if it is set there, else the only engine that serves a class of the network."""
-    from p2pverify.node.engines.classes import ENGINE_PREFIXES
-
-    kinds: tuple[EngineKind, ...] = ("llama", "exact", "toy")
-    able = [k for k in kinds if any(c.engine.startswith(ENGINE_PREFIXES[k]) for c in network.classes)]
+    able = [k for k in LOCAL_KINDS if any(c.engine.startswith(ENGINES[k].prefix) for c in network.classes)]
     return config.engine if "engine" in config.model_fields_set or len(able) != 1 else able[0]
 
 

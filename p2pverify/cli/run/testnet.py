@@ -13,6 +13,7 @@ import click
 
 from p2pverify.cli.errors import ERROR, INTERRUPTED, OK, CliError, report
 from p2pverify.cli.output import UnusableError, check_report, force_option, write_report
+from p2pverify.node.engines.kinds import FOUNDING_KINDS, EngineKind
 from p2pverify.node.files.outputs import is_stdout
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _SIGNALLED = 128
     metavar="MS",
     help="Length of an epoch, even if this machine is too slow for it.",
 )
-@click.option("--engine", type=click.Choice(["llama", "toy"]), help="A language model, or a fast toy engine.")
+@click.option("--engine", type=click.Choice(FOUNDING_KINDS), help="A language model, or a fast toy engine.")
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write the report; '-' is stdout, which then has nothing else."
 )
@@ -66,7 +67,7 @@ def testnet(
     seed: int | None,
     timeout_s: float | None,
     epoch_ms: int | None,
-    engine: str | None,
+    engine: EngineKind | None,
     json_file: str | None,
     force: bool,
     keep: Path | None,
@@ -134,7 +135,7 @@ def _plan(
     seed: int | None,
     timeout_s: float | None,
     epoch_ms: int | None,
-    engine: str | None,
+    engine: EngineKind | None,
 ) -> "Plan":
     from p2pverify.node.files.textfile import FileError
     from p2pverify.testnet.cheats import parse_cheats
@@ -156,7 +157,7 @@ def _plan(
             cheats=chosen,
             seed=seed,
             timeout_s=timeout_s,
-            engine="toy" if engine == "toy" else "llama" if engine == "llama" else None,
+            engine=engine,
             epoch_ms=epoch_ms,
         )
     except (FileError, PlanError) as error:

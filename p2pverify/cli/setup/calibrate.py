@@ -11,10 +11,11 @@ import click
 
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import check_report, force_option, write_report
-from p2pverify.cli.params import WEIGHTS
+from p2pverify.cli.params import WEIGHTS, engine_option
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.setup.manifest import manifest_from
 from p2pverify.cli.table import table
+from p2pverify.node.engines.kinds import FOUNDING_KINDS, EngineKind
 from p2pverify.node.files.outputs import always, check_output, is_stdout
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from p2pverify.core.contract.network import Across
     from p2pverify.engine.calibrate import Found
     from p2pverify.engine.calibrate.producers import Make
-    from p2pverify.node.engines.kinds import EngineKind
 
 SCHEMA = "p2pverify/calibrate/1"
 PROMPTS = 100
@@ -34,9 +34,7 @@ _UNITS = "MEAN is a token's mean squared margin, WORST the greatest sum of them 
 
 
 @click.command()
-@click.option(
-    "--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True, help="What runs the model."
-)
+@engine_option(FOUNDING_KINDS)
 @click.option("--judge", default="exact", show_default=True, metavar="PATH", help="The path that judges the answers.")
 @click.option(
     "--paths",
@@ -58,7 +56,7 @@ _UNITS = "MEAN is a token's mean squared margin, WORST the greatest sum of them 
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def calibrate(
-    engine: "EngineKind",
+    engine: EngineKind,
     judge: str,
     paths: str | None,
     prompts: int,

@@ -11,7 +11,7 @@ import click
 
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import CliError, NotVerifiedError
-from p2pverify.cli.params import WEIGHTS, InputFile
+from p2pverify.cli.params import WEIGHTS, InputFile, engine_option
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.setup.canary_ask import (
     SECRETS_FILE,
@@ -24,12 +24,12 @@ from p2pverify.cli.setup.canary_ask import (
 )
 from p2pverify.cli.setup.manifest import starting_manifest
 from p2pverify.cli.table import table
+from p2pverify.node.engines.kinds import LOCAL_KINDS, EngineKind
 from p2pverify.node.files.outputs import always, check_output
 
 if TYPE_CHECKING:
     from p2pverify.core.contract.manifest import Manifest
     from p2pverify.core.inference.canary import Trigger
-    from p2pverify.node.engines.kinds import EngineKind
 
 _LIST_SCHEMA = "p2pverify/canaries/1"
 _HASH_CHARS = 16
@@ -63,13 +63,7 @@ canary.add_command(ask)
     "--prompt-tokens", type=click.IntRange(1, 192), default=64, show_default=True, help="Length of the prompts."
 )
 @click.option("--merge", is_flag=True, help="Make no triggers; answer those in SECRETS on this machine's path too.")
-@click.option(
-    "--engine",
-    type=click.Choice(["llama", "exact", "toy"]),
-    default="llama",
-    show_default=True,
-    help="What runs the model.",
-)
+@engine_option(LOCAL_KINDS)
 @click.option("--variant", default="", metavar="NAME", help="Another numeric path: see config.toml.")
 @click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 def new(
@@ -79,7 +73,7 @@ def new(
     tokens: int,
     prompt_tokens: int,
     merge: bool,
-    engine: "EngineKind",
+    engine: EngineKind,
     variant: str,
     weights: Path | None,
 ) -> None:

@@ -8,18 +8,18 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from p2pverify.cli.errors import CliError, NotVerifiedError
-from p2pverify.cli.params import NETWORK_FILE, WEIGHTS
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, engine_option
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.setup.calibrate import calibrate
 from p2pverify.cli.setup.canary import canary
 from p2pverify.cli.setup.manifest import starting_manifest
 from p2pverify.cli.table import pairs, table
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.kinds import ALL_KINDS, EngineKind
 from p2pverify.node.files.outputs import always, check_output
 
 if TYPE_CHECKING:
@@ -52,13 +52,7 @@ model.add_command(canary)
     metavar="FILE",
     help="Add this machine's answers to a manifest file; it is made if it does not exist.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(get_args(EngineKind)),
-    default="llama",
-    show_default=True,
-    help="What runs the model.",
-)
+@engine_option(ALL_KINDS)
 @click.option("--openai-url", metavar="URL", help="The server of --engine openai, such as http://127.0.0.1:8000/v1.")
 @click.option(
     "--openai-model", default="", metavar="NAME", help="The model's name on that server, if it has several models."

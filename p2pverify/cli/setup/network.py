@@ -11,13 +11,14 @@ import click
 
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import force_option, may_replace, wide_option
-from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile, engine_option
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.setup.founding import read_founders, tell
 from p2pverify.cli.setup.manifest import starting_manifest
 from p2pverify.cli.setup.rules import rule_options
 from p2pverify.cli.table import columns_help, pairs, table, terminal_width
 from p2pverify.core.contract.network import ACROSS_BOUNDS, PARAM_BOUNDS
+from p2pverify.node.engines.kinds import ENGINES, FOUNDING_KINDS, EngineKind, referee_for
 from p2pverify.node.files.outputs import check_output, is_stdout, open_output
 
 if TYPE_CHECKING:
@@ -47,9 +48,7 @@ def network() -> None:
     metavar="PEER_ID",
     help="A peer with weight from the start; may be repeated.",
 )
-@click.option(
-    "--engine", type=click.Choice(["llama", "toy"]), default="llama", show_default=True, help="What runs the model."
-)
+@engine_option(FOUNDING_KINDS)
 @click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
 @click.option(
     "--manifest",
@@ -65,7 +64,7 @@ def network() -> None:
 def new(
     name: str,
     founders: tuple[str, ...],
-    engine: str,
+    engine: EngineKind,
     weights: Path | None,
     manifest_file: Path | None,
     across: bool,
@@ -95,7 +94,7 @@ def new(
     given |= usual_spreads(given)
     try:
         made, manifests = new_network(
-            name, keys, info, known=known, **(_open_to_all(info, known) if across else {}), **given
+            name, keys, info, known=known, **(_open_to_all(engine, info, known) if across else {}), **given
         )
     except ValueError as error:
         raise CliError(f"these rules do not make a valid network: {error}", "'p2pverify network new --help'") from None
@@ -202,29 +201,28 @@ def _text(document: dict[str, Any], width: int | None) -> str:
     return "\n\n".join(parts)
 
 
-def _measured(kind: str, weights: Path | None, manifest_file: Path | None) -> "tuple[ModelInfo, Manifest]":
+def _measured(kind: EngineKind, weights: Path | None, manifest_file: Path | None) -> "tuple[ModelInfo, Manifest]":
     """The model's description of itself, and the known manifest with this machine's golden answers."""
     from p2pverify.cli.setup.model import add_answers
     from p2pverify.engine.registry import open_engine
     from p2pverify.node.engines.selftest import run_selftest
 
     with Progress() as progress:
-        engine = open_engine("toy" if kind == "toy" else "llama", weights=weights, progress=progress)
+        engine = open_engine(kind, weights=weights, progress=progress)
         try:
             known = starting_manifest(engine, manifest_file, must_exist=True)
-            if kind != "toy":  # the toy engine answers at once
+            if ENGINES[kind].is_model:
                 progress("answering golden questions", 0, 1)
             return engine.info, add_answers(known, engine.info, run_selftest(engine, [known.golden]), replace=False)
         finally:
             engine.close()
 
 
-def _open_to_all(info: "ModelInfo", known: "Manifest") -> dict[str, Any]:
+def _open_to_all(kind: EngineKind, info: "ModelInfo", known: "Manifest") -> dict[str, Any]:
     """The arguments of `new_network` that admit every path. Raises CliError if there are no thresholds for them."""
     from p2pverify.core.contract.network import ANY
-    from p2pverify.engine.registry import referee_for
 
-    referee = referee_for(info.engine)
+    referee = referee_for(kind)
     if not any((c.judge_engine, c.engine) == (referee, ANY) for c in known.calibrations):
         raise CliError(
             f"no manifest says how {referee} should judge answers of unknown paths",

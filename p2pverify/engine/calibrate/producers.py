@@ -11,38 +11,33 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from p2pverify.engine import toy
 from p2pverify.engine.calibrate.questions import Posed
 from p2pverify.engine.llama import variants
-from p2pverify.engine.registry import open_engine, open_referee, referee_for
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.engine.registry import open_engine, open_referee
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, ENGINES, EngineKind, referee_for
 from p2pverify.node.ports import Engine, Generated, ModelInfo
 
 EXACT = "exact"
-#: One llama.cpp build for each vector extension, and another type of keys and values: what is tried by default.
-USUAL = ("wheel", "wheel/kv-f16", "skylakex", "sandybridge", "sse42")
 
 Make = Callable[[], Engine]
 """Opens an engine; it is pickled, so it is a function of a module, or a `functools.partial` of one."""
 
 
-def open_path(path: str, weights: Path | None = None, kind: EngineKind = "llama") -> Engine:
+def open_path(path: str, weights: Path | None = None, kind: EngineKind = DEFAULT_ENGINE) -> Engine:
     """The engine of a path: "exact" is the referee, all others are variants of an engine. Raises EngineUnavailable."""
     if path == EXACT:
         return open_referee(referee_for(kind), weights=weights)
     return open_engine(kind, weights=weights, variant=path)
 
 
-def at_hand(kind: EngineKind = "llama") -> list[str]:
-    """The usual paths that can run here: the wheel's, and those of the npm package if it is installed."""
-    if kind == "toy":
-        return [toy.PATH, EXACT]
-    found = []
-    for path in USUAL:
-        build, _ = variants.parse(path)
-        if build == variants.WHEEL or (variants.installed() and not variants.missing(build)):
-            found.append(path)
-    return [*found, EXACT]
+def at_hand(kind: EngineKind = DEFAULT_ENGINE) -> list[str]:
+    """The usual paths that can run here: of llama.cpp the wheel's, and those of the npm package if it is installed."""
+    return [*(path for path in ENGINES[kind].paths if kind != "llama" or _runs_here(path)), EXACT]
+
+
+def _runs_here(variant: str) -> bool:
+    build, _ = variants.parse(variant)
+    return build == variants.WHEEL or (variants.installed() and not variants.missing(build))
 
 
 class Producer:

@@ -12,19 +12,11 @@ from dataclasses import dataclass
 from p2pverify.core.contract.golden import GoldenAnswer, GoldenQuestion
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.node.engines.kinds import ENGINES, EngineKind
 from p2pverify.node.engines.selftest import Answered
 from p2pverify.node.files.manifestfile import describes
 from p2pverify.node.ports import ModelInfo
 from p2pverify.node.user_error import UserError
-
-#: For each kind of engine, the prefix of the engine string of the classes that it can serve.
-ENGINE_PREFIXES = {
-    "llama": "llama.cpp/",
-    "exact": "exact/",
-    "openai": "openai/",
-    "transformers": "transformers/",
-    "toy": "toy",
-}
 
 
 class ClassError(UserError):
@@ -47,9 +39,9 @@ class Candidate:
     got: tuple[GoldenAnswer, ...]
 
 
-def expected_weights(network: Network, manifests: Sequence[Manifest], kind: str) -> bytes | None:
+def expected_weights(network: Network, manifests: Sequence[Manifest], kind: EngineKind) -> bytes | None:
     """The SHA-256 that the weights for a kind of engine must have; None if the network allows several."""
-    prefix = ENGINE_PREFIXES.get(kind, kind)
+    prefix = ENGINES[kind].prefix
     named = {c.manifest for c in network.classes if c.is_any or c.engine.startswith(prefix)}
     digests = {m.weights for m in manifests if m.digest in named}
     return digests.pop() if len(digests) == 1 and len(named) == 1 else None

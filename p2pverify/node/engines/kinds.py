@@ -1,5 +1,71 @@
-"""The kinds of engines that an operator can choose; it imports nothing, so that the command line can name them."""
+"""The table of the engines that an operator can choose. It imports no engine, so that the command line can read it.
 
+How an engine is opened is left to `engine/registry`.
+"""
+
+from dataclasses import dataclass
 from typing import Literal
 
 EngineKind = Literal["llama", "exact", "openai", "transformers", "toy"]
+DEFAULT_ENGINE: EngineKind = "llama"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """What a testnet's peer with an engine costs. `start_s` is in seconds until a forked peer serves its API.
+
+    `peer_mb` is the memory in MB that the peer does not share with others, and `second_mb` that of a second model to
+    cheat with. `token` is the time of a token, in those of llama.cpp; it is 1 for an engine without a language model.
+    """
+
+    start_s: float
+    peer_mb: float
+    second_mb: float
+    token: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTraits:
+    """What is known of a kind of engine before it is opened. `prefix` is how its engine ids begin.
+
+    `judge` is the kind that judges its answers across classes. A kind that can judge has an engine id `referee` for it.
+    `founds`: whether networks and testnets can be made with it. `paths` are the numeric paths that are tried by
+    default. `load` is None for an engine that needs more than p2pverify brings along: testnets do not play it, and
+    nobody gets it unasked.
+    """
+
+    prefix: str
+    judge: EngineKind = "exact"
+    referee: str = ""
+    is_model: bool = True  # or else it computes nonsense, at once and without weights
+    founds: bool = False
+    paths: tuple[str, ...] = ()
+    load: EngineLoad | None = None
+
+
+#: One llama.cpp build for each vector extension, and another type of keys and values.
+_LLAMA_PATHS = ("wheel", "wheel/kv-f16", "skylakex", "sandybridge", "sse42")
+
+ENGINES: dict[EngineKind, EngineTraits] = {
+    "llama": EngineTraits("llama.cpp/", founds=True, paths=_LLAMA_PATHS, load=EngineLoad(1.0, 95.0, 110.0)),
+    "exact": EngineTraits("exact/", referee="exact/1", load=EngineLoad(4.0, 700.0, 110.0, token=5.0)),
+    "openai": EngineTraits("openai/"),
+    "transformers": EngineTraits("transformers/"),
+    "toy": EngineTraits(
+        "toy",
+        judge="toy",
+        referee="toy-exact/1",
+        is_model=False,
+        founds=True,
+        paths=("sha256",),
+        load=EngineLoad(0.3, 40.0, 0.0),
+    ),
+}
+ALL_KINDS: tuple[EngineKind, ...] = tuple(ENGINES)
+LOCAL_KINDS: tuple[EngineKind, ...] = tuple(kind for kind, traits in ENGINES.items() if traits.load is not None)
+FOUNDING_KINDS: tuple[EngineKind, ...] = tuple(kind for kind, traits in ENGINES.items() if traits.founds)
+
+
+def referee_for(kind: EngineKind) -> str:
+    """The engine id of the referee between engines of a kind."""
+    return ENGINES[ENGINES[kind].judge].referee

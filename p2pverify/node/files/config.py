@@ -20,7 +20,7 @@ from p2pverify.node.endpoints.address import (
     listening_address,
 )
 from p2pverify.node.endpoints.loopback import parse_bind
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
 from p2pverify.node.files.textfile import FileMissingError, user_path
 from p2pverify.node.files.tomlfile import read_model
 
@@ -99,7 +99,7 @@ class Config(BaseModel):
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
     mdns: bool = True
     http: str = "127.0.0.1:0"
-    engine: EngineKind = "llama"
+    engine: EngineKind = DEFAULT_ENGINE
     variant: str = ""
     llama_variants: Path | None = None
     openai_url: str = "http://127.0.0.1:8000/v1"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from p2pverify.engine.cheats.kinds import CheaterFate
+from p2pverify.node.engines.kinds import ENGINES, EngineKind, EngineLoad
 from p2pverify.testnet.plan import Plan, PlanError
 from p2pverify.testnet.scenario import PEERS_MIN
 
@@ -23,20 +24,14 @@ _ROUND_MS = 100
 _RECORDS_S = 0.012
 _UPKEEP_S = 0.012
 _LINK_S = 0.025
-#: Seconds until a forked peer serves its API, by its engine.
-_START_S = {"llama": 1.0, "exact": 4.0, "toy": 0.3}
 _SELFTEST_S = 15.0  # of the slowest path that is known, beside others
 _START_MARGIN_S = 1.0
-#: Memory that a peer does not share with others, in MB: by its engine, with a second model to cheat with, and for each
-#: connection.
-_PEER_MB = {"llama": 95.0, "exact": 700.0, "toy": 40.0}
-_SECOND_MB = {"llama": 110.0, "exact": 110.0, "toy": 0.0}
+#: Memory of a peer for each connection, and of the runner.
 _LINK_MB = 0.45
 _RUNNER_MB = 250.0
-#: A token of exact arithmetic, in those of llama.cpp; to read a token of a prompt, in those that are written.
-EXACT_TOKENS = 5.0
 #: Of the epochs until a cheater is convicted, those in which a dispute with it opens.
 _DISPUTED = 0.6
+#: To read a token of a prompt, in those that are written.
 _READ_TOKENS = 0.5
 
 
@@ -66,10 +61,17 @@ class Need:
     epoch_ms: float
 
 
+def load_of(kind: EngineKind) -> EngineLoad:
+    """What a peer with an engine costs."""
+    found = ENGINES[kind].load
+    assert found is not None  # scenarios name no other engine
+    return found
+
+
 def memory_mb(plan: Plan, count: int) -> float:
     """Megabytes that the processes of so many peers of a plan need."""
-    own = sum(_PEER_MB[peer.path.engine] for peer in plan.peers)
-    second = sum(_SECOND_MB[peer.path.engine] for peer in plan.cheaters)
+    own = sum(load_of(peer.path.engine).peer_mb for peer in plan.peers)
+    second = sum(load_of(peer.path.engine).second_mb for peer in plan.cheaters)
     each = (own + second) / len(plan.peers)
     return _RUNNER_MB + count * (each + _LINK_MB * (count - 1))
 
@@ -119,7 +121,7 @@ def fit(plan: Plan, machine: MeasuredMachine) -> Plan:
 def start_ms(plan: Plan, machine: MeasuredMachine, *, is_tested: bool) -> int:
     """Milliseconds until all peers serve their APIs and are connected. `is_tested`: after golden questions."""
     count = len(plan.peers)
-    work_s = sum(_START_S[peer.path.engine] for peer in plan.peers) + _LINK_S * count * (count - 1) / 2
+    work_s = sum(load_of(peer.path.engine).start_s for peer in plan.peers) + _LINK_S * count * (count - 1) / 2
     alone_s = _START_MARGIN_S + (_SELFTEST_S if is_tested else 0.0)
     return math.ceil(1000 * (work_s * machine.slowness / machine.capacity(count) + alone_s))
 
@@ -130,10 +132,11 @@ def _tokens(plan: Plan, count: int) -> float:
     prompt, answer = rules["prompt_tokens"], rules["answer_tokens"]
     slots, asked = rules["slots_milli"] / 1000, (1 + rules["panel_size"]) / 2
     across = rules["across_percent"] / 100 if plan.referee else 0.0
-    own = sum(EXACT_TOKENS if peer.path.engine == "exact" else 1.0 for peer in plan.peers) / len(plan.peers)
+    own = sum(load_of(peer.path.engine).token for peer in plan.peers) / len(plan.peers)
     # Within a class one answers oneself. Across classes the referee, in exact arithmetic, writes the prompt and then
     # reads each claimed answer in one pass.
-    writes = prompt * ((1 - across) * own + across * EXACT_TOKENS) + answer * (1 - across) * own
+    referee = load_of(ENGINES[plan.engine].judge).token
+    writes = prompt * ((1 - across) * own + across * referee) + answer * (1 - across) * own
     reads = across * (prompt + answer)
     challenge = writes + asked * reads
     respond = asked * own * (answer + _READ_TOKENS * prompt)

@@ -16,9 +16,9 @@ from time import perf_counter, process_time
 
 from p2pverify.core.encoding import canon, sign
 from p2pverify.engine.registry import open_engine
-from p2pverify.testnet.capacity.load import EXACT_TOKENS, MeasuredMachine
+from p2pverify.node.engines.kinds import LOCAL_KINDS
+from p2pverify.testnet.capacity.load import MeasuredMachine, load_of
 from p2pverify.testnet.plan import Plan
-from p2pverify.testnet.scenario import EngineKind
 
 #: More would take long to start and tell no more.
 _BUSY_MAX = 15
@@ -102,7 +102,7 @@ def _chore_s() -> float:
 def _token_s(plan: Plan) -> float:
     """CPU seconds for one token of llama.cpp, in answers as long as the plan's, prompts and all."""
     kinds = {peer.path.engine for peer in plan.peers}
-    kind: EngineKind = "llama" if "llama" in kinds else "exact" if "exact" in kinds else "toy"
+    kind = next(kind for kind in LOCAL_KINDS if kind in kinds)  # the one whose tokens say most
     prompt_tokens, answer_tokens = plan.rules["prompt_tokens"], plan.rules["answer_tokens"]
     engine = open_engine(kind)
     try:
@@ -114,4 +114,4 @@ def _token_s(plan: Plan) -> float:
         spent = process_time() - began
     finally:
         engine.close()
-    return spent / (_ANSWERS * (prompt_tokens + answer_tokens)) / (EXACT_TOKENS if kind == "exact" else 1.0)
+    return spent / (_ANSWERS * (prompt_tokens + answer_tokens)) / load_of(kind).token

@@ -15,8 +15,7 @@ from p2pverify.engine.calibrate.producers import open_path
 from p2pverify.engine.calibrate.questions import Posed, QuestionShape, pose
 from p2pverify.engine.cheats.make import make_cheat
 from p2pverify.engine.cheats.spec import CheatSpec
-from p2pverify.engine.registry import referee_for
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.kinds import EngineKind, referee_for
 from p2pverify.node.ports import Engine, Generated, ModelInfo
 
 PURPOSE = "cheat book"
@@ -32,7 +31,7 @@ class AuditOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What answers are made with. `engine` is "llama" or "toy"; `workdir` is for the weights of cheats."""
+    """What answers are made with. `workdir` is for the weights of cheats."""
 
     engine: EngineKind
     workdir: Path

@@ -9,7 +9,7 @@ from p2pverify.engine import toy
 from p2pverify.engine.calibrate.producers import EXACT, at_hand
 from p2pverify.engine.calibrate.questions import QuestionShape
 from p2pverify.engine.calibrate.run import UNKNOWN
-from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, ENGINES, EngineKind
 from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.testnet.casebook.answers import Bench
 from p2pverify.testnet.casebook.book import BookPlan
@@ -32,9 +32,9 @@ class NoThresholdsError(Exception):
     hint = "measure it with 'p2pverify model calibrate'"
 
 
-def make_plan(workdir: Path, *, engine: EngineKind = "llama", seed: int = 1, quick: bool = False) -> BookPlan:
+def make_plan(workdir: Path, *, engine: EngineKind = DEFAULT_ENGINE, seed: int = 1, quick: bool = False) -> BookPlan:
     """The plan of a book. Opens the engine. Raises EngineUnavailable, WeightsError or NoThresholdsError."""
-    is_toy = engine == "toy"
+    is_toy = not ENGINES[engine].is_model
     bench = Bench(
         engine,
         workdir,

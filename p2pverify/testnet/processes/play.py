@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from p2pverify.node.engines.kinds import ENGINES
 from p2pverify.node.files.home import atomic_file
 from p2pverify.testnet.capacity.load import MeasuredMachine, check_memory, fit
 from p2pverify.testnet.capacity.machine import available_mb, measure, usable_cores
@@ -123,7 +124,7 @@ def _why_behind(watch: TestnetWatch) -> str:
 def _speed(plan: Plan, machine: MeasuredMachine) -> str:
     count = len(plan.peers)
     cores = machine.capacity(count)
-    tokens = f", which write {cores / machine.token_s:.0f} tokens a second" if plan.engine != "toy" else ""
+    tokens = f", which write {cores / machine.token_s:.0f} tokens a second" if ENGINES[plan.engine].is_model else ""
     return f"has {cores:.1f} cores for {count} peers{tokens}"
 
 
