@@ -24,19 +24,14 @@ def make_cheat(spec: CheatSpec, engine: Engine, workdir: Path, *, derive_honestl
     assert not spec.is_silent
     if spec.place is not CheatPlace.MODEL:
         return CheatingEngine(engine, spec.rate, LIES[spec.kind](engine, spec.argument))
-    other = _other(spec, engine, workdir)
+    other = MODELS[spec.kind](engine, workdir, spec.argument)
     lie = models.served_by(engine, other)
     if spec.kind in USES:
         lie = USES[spec.kind](engine, lie, spec.argument)
     return CheatingEngine(engine, spec.rate, lie, other, engine if derive_honestly else other)
 
 
-def _other(spec: CheatSpec, engine: Engine, workdir: Path) -> Engine:
-    """The other model that a kind serves; pruned, unless it says something else."""
-    if spec.kind == "quantize":
-        return models.quantised(engine, workdir, spec.argument or models.QUANTISATION)
-    if spec.kind == "other-model":
-        return models.other(engine, workdir, spec.argument)
+def _pruned(engine: Engine, workdir: Path, _argument: str) -> Engine:
     return models.pruned(engine, workdir)
 
 
@@ -51,6 +46,12 @@ LIES: dict[str, Callable[[Engine, str], Lie]] = {
     "garbage": lambda engine, _: lies.garbage(engine),
     "slow-hardware": delays.slow,
     "busy": delays.busy,
+}
+#: The other models of the kinds that need one, from the engine, the working directory and the argument.
+MODELS: dict[str, Callable[[Engine, Path, str], Engine]] = {
+    **dict.fromkeys(("prune", "prefill-evidence", "sleeper", "duplicate-aware"), _pruned),
+    "quantize": lambda engine, workdir, argument: models.quantised(engine, workdir, argument or models.QUANTISATION),
+    "other-model": models.other,
 }
 #: What kinds with another model do with its answers, unless they always give them.
 USES: dict[str, Callable[[Engine, Lie, str], Lie]] = {

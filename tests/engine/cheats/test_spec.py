@@ -3,7 +3,7 @@
 import pytest
 
 from p2pverify.engine.cheats.kinds import KINDS, CheaterFate, CheatPlace
-from p2pverify.engine.cheats.make import LIES
+from p2pverify.engine.cheats.make import LIES, MODELS, USES
 from p2pverify.engine.cheats.spec import CheatSpec, UnknownCheatError, parse_spec
 
 LONG_PATH = "x" * 255
@@ -65,8 +65,11 @@ def test_an_unknown_kind_is_told_apart() -> None:
 
 
 def test_every_kind_is_made() -> None:
-    """Kinds that need no other model have a lie, and only those."""
-    assert set(LIES) == {k.name for k in KINDS.values() if k.place in {CheatPlace.ANSWER, CheatPlace.DELAY}}
+    """Each kind of an engine has a lie, or the other model that it needs."""
+    places = dict.fromkeys(MODELS, CheatPlace.MODEL) | {"silent": CheatPlace.SILENCE}
+    assert {name: kind.place for name, kind in KINDS.items() if name not in LIES} == places
+    assert {KINDS[name].place for name in LIES} == {CheatPlace.ANSWER, CheatPlace.DELAY}
+    assert set(USES) < set(MODELS)
 
 
 def test_only_silence_is_no_lie() -> None:
