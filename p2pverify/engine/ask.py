@@ -1,4 +1,4 @@
-"""One question, ready to be put to an engine."""
+"""One question for an engine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from p2pverify.node.ports import Engine, Generated, TokenScores
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What an engine is asked to answer."""
+    """A question: the prompt's tokens, the answer's length limit, the temperature and the sampler's key."""
 
     prompt: Sequence[int]
     tokens_max: int
@@ -24,5 +24,5 @@ class Ask:
         )
 
     def scored_by(self, engine: Engine, tokens: Sequence[int]) -> TokenScores:
-        """What an engine says of an answer of at least one token."""
+        """An engine's scores of an answer of at least one token."""
         return engine.score(self.prompt, tokens, temperature_milli=self.temperature_milli, sampler_key=self.sampler_key)

@@ -1,8 +1,8 @@
-"""Why an engine could not be opened; what to do next stands in the message."""
+"""Errors that say why an engine cannot be opened. The message says what to do next."""
 
 
 class EngineUnavailable(Exception):
-    """The engine cannot run here: library or weights are absent, of another version, or unusable."""
+    """The engine cannot run here: its library or weights are absent, have another version, or are unusable."""
 
 
 class WeightsError(EngineUnavailable):

@@ -1,7 +1,7 @@
-"""What the logits at one place say of a claimed token: its margin, its surprisal, and the token to expect.
+"""Compares a claimed token with the logits at its position: its deficit, its surprisal, and the expected token.
 
-Every engine that can score uses this, so that the sampler's noise is replayed in one place. Computing the logits is
-left to the engine, the verdict to `core.inference.compare`.
+Every engine that can score uses this module, so that only one function replays the sampler's noise. The engine
+computes the logits; `core.inference.compare` gives the verdict.
 """
 
 import numpy as np
@@ -11,8 +11,8 @@ from p2pverify.engine import sampler
 from p2pverify.engine.portable import exp
 
 MICRONATS = 1e6
-# Summands of a softmax are rounded to multiples of 2^-30, so that their sum is an exact integer in any order, as long
-# as the vocabulary has at most 2^23 tokens.
+# Summands of a softmax are rounded to multiples of 2^-30, so that their sum is exact in any order. This holds for
+# vocabularies of at most 2^23 tokens.
 UNITS = 2.0**30
 NOTHING_BELOW = 22.0  # exp(-22) is rounded to 0
 
@@ -22,8 +22,8 @@ Logits = NDArray[np.float32]
 def margin(logits: Logits, token: int, temperature_milli: int, key: int, position: int) -> tuple[int, int, int]:
     """Deficit and surprisal of a claimed token, in micronats, and the token that the sampler picks from `logits`.
 
-    The deficit is how far the token's logit lies below the greatest, both with the noise that `sampling.sample` adds
-    for this philox key and position when the temperature is not 0. The surprisal is -log softmax(logits)[token].
+    The deficit is the greatest logit less the token's logit. If the temperature is not 0, both logits include the
+    noise that `sampler.sample` adds for this Philox key and position. The surprisal is -log softmax(logits)[token].
     """
     if temperature_milli == 0:
         best = sampler.greedy(logits)
@@ -34,7 +34,7 @@ def margin(logits: Logits, token: int, temperature_milli: int, key: int, positio
 
 
 def surprisal(logits: Logits, token: int) -> float:
-    """-log softmax(logits)[token] in nats: from equal logits the same bits on every machine."""
+    """-log softmax(logits)[token] in nats. Equal logits give equal bits on every machine."""
     greatest = np.float64(logits.max())
     shares = exp(logits[logits >= greatest - NOTHING_BELOW] - greatest)
     shares *= UNITS

@@ -1,7 +1,7 @@
-"""Elementary functions whose bits are equal on every machine, from correctly rounded operations alone.
+"""Elementary functions that give equal bits on every machine, because they use correctly rounded operations only.
 
-IEEE 754 fixes the result of + - * / and sqrt on doubles, but not of exp, cos and sin, which differ by an ulp between
-processors and libraries. `sampling` has the logarithm.
+IEEE 754 fixes the results of + - * / and sqrt on doubles. It does not fix exp, cos and sin: their results differ by
+one ulp between processors and libraries. The logarithm is in `sampler`.
 """
 
 import math
@@ -25,7 +25,7 @@ HALVINGS = 4
 
 
 def exp(x: Floats) -> Floats:
-    """The exponential of doubles to a relative 1e-9; what lies beyond 700 or -700 counts as that."""
+    """exp(x) of doubles, with a relative error of at most 1e-9. x is first cut to the range from -700 to 700."""
     x = np.minimum(x, EXP_MAX)
     np.maximum(x, -EXP_MAX, out=x)
     power = x * LOG2_E
@@ -45,8 +45,8 @@ def exp(x: Floats) -> Floats:
 def rotations(base: float, half: int, positions: int) -> tuple[Floats, Floats]:
     """Cosines and sines (positions, half) of the angles position * base^(-i / half), for rotary embedding.
 
-    Each row follows from rows before it by the addition theorem. `half` is a power of two, so that the root of
-    `base` comes from square roots. Raises ValueError if it is not.
+    Each row follows from earlier rows by the angle addition formulas. `half` must be a power of two, because the root
+    of `base` is computed with square roots. Raises ValueError otherwise.
     """
     if half < 1 or half & (half - 1):
         raise ValueError(f"rotary embedding of {half} pairs: not a power of two")
@@ -84,7 +84,7 @@ def _compose(cos: Floats, sin: Floats, other_cos: Floats, other_sin: Floats) -> 
 
 
 def polynomial(x: Floats, factors: tuple[float, ...]) -> Floats:
-    """The sum of factors[i] * x^i by Horner's rule: the order of operations is part of the result."""
+    """The sum of factors[i] * x^i by Horner's rule. The order of operations must not change: it fixes the bits."""
     total = np.full_like(x, factors[-1])
     for factor in reversed(factors[:-1]):
         total *= x

@@ -1,12 +1,12 @@
 """Sampling outside the engine: a token is a pure function of logits, temperature, key and position.
 
-Gumbel-max (Maddison, Tarlow, Minka 2014): the index with the largest `logit + T * g`, where the g are independent
-standard Gumbel numbers, is a draw from softmax(logit / T). The numbers come from Philox4x64-10 (Salmon et al.
-2011), a counter-based generator, so that any position can be replayed alone.
+Gumbel-max (Maddison, Tarlow, Minka 2014): with independent standard Gumbel numbers g, the index of the largest
+`logit + T * g` is a draw from softmax(logit / T). The numbers come from Philox4x64-10 (Salmon et al. 2011). This
+generator is counter-based, so any position can be replayed alone.
 
-The sampler is part of the determinism class: another one gives other tokens. It is therefore defined to the bit.
-Noise uses only integer operations and IEEE 754 double addition, multiplication and division, which are correctly
-rounded everywhere; `numpy.log` is avoided, since it differs by an ulp between processors.
+The sampler is part of the determinism class, because another sampler gives other tokens. It is therefore defined to
+the bit. Noise uses only integer operations and IEEE 754 double addition, multiplication and division, which are
+correctly rounded everywhere. `numpy.log` is not used, because it differs by one ulp between processors.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ LN_2 = 0.6931471805599453
 # log((1+s)/(1-s)) = 2 (s + s^3/3 + s^5/5 + ...); with |s| < 0.1716 the next term is below 1e-13.
 SERIES = tuple(2.0 / (2 * term + 1) for term in range(8))
 
-# One word in 256 is as large as this; the noise of all smaller ones is below -log(-log(255 / 256)) = 5.5433.
+# One word in 256 is at least LUCKY. The noise of a smaller word is below -log(-log(255 / 256)) = 5.5433.
 LUCKY = np.uint64(255 << 56)
 UNLUCKY_NOISE_MAX = 5.5434
 
@@ -50,10 +50,10 @@ def log(x: Floats) -> Floats:
 
 
 def gumbel(key: int, position: int, size: int) -> Floats:
-    """Standard Gumbel numbers for one position: `size` doubles.
+    """Standard Gumbel numbers (size,) for one position.
 
-    They are -log(-log(u)) with u = (r + 1/2) / 2^52, where r are the upper 52 bits of Philox4x64-10 outputs for the
-    counters (1, 0, 0, position), (2, 0, 0, position), ... in order, four outputs a counter.
+    Each is -log(-log(u)) with u = (r + 1/2) / 2^52. Here r is the upper 52 bits of one Philox4x64-10 output. The
+    counters are (1, 0, 0, position), (2, 0, 0, position), ... in order, with four outputs for each counter.
     """
     return _noise(_words(key, position, size))
 
@@ -69,20 +69,23 @@ def _noise(words: NDArray[np.uint64]) -> Floats:
 
 
 def greedy(logits: Logits) -> int:
-    """Index of the largest logit; the lowest of equals."""
+    """Index of the largest logit; the lowest index if several are equal."""
     return int(logits.argmax())
 
 
 def sample(logits: Logits, temperature_milli: int, key: int, position: int) -> int:
-    """One token at temperature `temperature_milli` / 1000, which must be positive; the lowest index of equals."""
+    """One token at the temperature `temperature_milli` / 1000, which must be positive.
+
+    If several tokens have the largest value, the lowest index wins.
+    """
     return pick(logits, temperature_milli, key, position)[0]
 
 
 def pick(logits: Logits, temperature_milli: int, key: int, position: int, claimed: int = 0) -> tuple[int, float]:
-    """The token of `sample`, and how far `claimed` lies below it: the difference of both `logit + T * g`.
+    """The token that `sample` gives, and the deficit of the token `claimed`: the difference of their `logit + T * g`.
 
-    Few tokens can win: those with much noise, and those whose logit is near the greatest. Noise is computed for
-    these alone, which takes a tenth of the time and gives the same bits.
+    Only a token with large noise, or with a logit near the greatest, can win. Noise is computed for these tokens
+    only. This takes a tenth of the time and gives the same bits.
     """
     temperature = temperature_milli / 1000
     words = _words(key, position, logits.size)

@@ -1,12 +1,16 @@
 """A tiny deterministic "model" for tests: the next token follows from a hash of all tokens before it.
 
-It has no weights and takes microseconds a token; otherwise it behaves as a real engine: greedy answers ignore the
-sampler's key, sampled ones depend on it and on the temperature, another `variant` is another model, and prompts that
-do not fit are refused. Text is UTF-8, one token a byte; three control bytes are its special tokens.
+It has no weights and takes microseconds a token. Otherwise it behaves like a real engine:
 
-At each place two tokens lead, one place in 16 nearly equal. An engine of another numeric `path` sees their distance a
-little differently, so that honest answers of two paths part at such places by a small margin; all else lies far
-below. The paths "sha256" and "integer" add nothing of their own: the latter is that of the referee, "toy-exact/1".
+- greedy answers ignore the sampler's key; sampled answers depend on it and on the temperature;
+- another `variant` is another model;
+- prompts that do not fit are refused.
+
+Text is UTF-8, one token a byte. Three control bytes are the special tokens.
+
+At each position two tokens lead; at one position in 16 they are nearly equal. Another numeric `path` changes their
+distance a little, so honest answers of two paths differ at these positions by a small margin. All other tokens have
+much lower values. The paths "sha256" and "integer" change nothing; "integer" is the path of the referee, "toy-exact/1".
 """
 
 import hashlib
@@ -26,7 +30,8 @@ TEMPLATE = "\x01{}\x02"
 
 ENGINE, REFEREE = "toy/1", "toy-exact/1"
 PATH, REFEREE_PATH = "sha256", "integer"
-#: Distances in micronats: of two tokens that nearly tie, how far a path may move it, of others, and of all the rest.
+#: Distances in micronats: between two nearly equal tokens (NEAR_TIE), how much a path changes a distance (PATH_NOISE),
+#: between the best two tokens otherwise (CLEAR), and from the best to every other token (FAR).
 NEAR_TIE_ONE_IN = 16
 NEAR_TIE_MAX = 20_000
 PATH_NOISE_MAX = 30_000
@@ -39,7 +44,7 @@ DOMAIN = b"p2pverify/toy/1\0"
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What the model says at one place: the token that it picks, the next one, and their distance in micronats."""
+    """The model's output at one position: the token it picks, the second best, and their distance in micronats."""
 
     best: int
     second: int
@@ -47,7 +52,7 @@ class _Place:
     drawn: bytes
 
     def deficit(self, token: int) -> int:
-        """How far a token lies below the best, in micronats."""
+        """The distance from a token to the best, in micronats."""
         if token == self.best:
             return 0
         if token == self.second:
@@ -114,7 +119,7 @@ class ToyEngine:
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
     ) -> TokenScores:
-        """Score claimed tokens. Raises ValueError as `answer` does, and for foreign tokens or none."""
+        """Score claimed tokens. Raises ValueError as `answer` does, and for no tokens or one outside the vocabulary."""
         state, noise = self._begin(prompt, len(tokens), temperature_milli, sampler_key)
         rows = hashlib.sha256()
         deficits, surprisals, best = [], [], []
@@ -133,11 +138,11 @@ class ToyEngine:
         return (USER, *(32 if byte in SPECIAL else byte for byte in text.encode()), ASSISTANT)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens; special tokens are left out. Raises ValueError for a token not of this vocabulary."""
+        """The text of tokens, without special tokens. Raises ValueError for a token outside the vocabulary."""
         return bytes(byte for byte in _bytes(tokens) if byte not in SPECIAL).decode(errors="replace")
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Does nothing."""
 
     def _begin(
         self, prompt: Sequence[int], tokens_max: int, temperature_milli: int, sampler_key: bytes
@@ -150,7 +155,7 @@ class ToyEngine:
         return _hash(b"answer", self._weights, _bytes(prompt)), noise
 
     def _row(self, state: bytes) -> bytes:
-        """What stands for the logits at a place: they depend on model, path and tokens, not on the sampler."""
+        """A digest in place of the logits at one position. It depends on model, path and tokens, not on the sampler."""
         return _hash(b"row", self._path, state)
 
     def _place(self, state: bytes, noise: bytes) -> _Place:

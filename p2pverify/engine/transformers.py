@@ -1,9 +1,9 @@
 """PyTorch behind the node's port: Hugging Face transformers over the same GGUF weights, in float32. An extra.
 
-The weights are dequantised when they are loaded: the numbers are llama.cpp's, the arithmetic is another. Its sums
-depend on how many tokens are run at once: decoding and one pass over the same tokens differ in their last bits. So this
-engine shows no digest of logits, belongs to no class by its bits, and its peers are judged across classes. To give
-equal answers to equal questions nevertheless, each call starts from nothing.
+The weights are dequantised when they are loaded, so the numbers are llama.cpp's but the arithmetic is not. Sums depend
+on how many tokens are run at once: decoding and one pass over the same tokens differ in their last bits. So this engine
+gives no digest of logits and is in no class of equal bits; its peers are judged across classes. Each call starts with
+an empty cache, so that equal questions get equal answers.
 """
 
 import importlib
@@ -36,9 +36,9 @@ class TransformersEngine(CausalEngine):
     def __init__(
         self, path: Path, *, expect_sha256: bytes | None = None, progress: weights.Progress | None = None
     ) -> None:
-        """Check, dequantise and load weights: four bytes a parameter. Raises EngineUnavailable or WeightsError.
+        """Check, dequantise and load weights, 4 bytes per parameter. Raises EngineUnavailable or WeightsError.
 
-        Sets PyTorch's number of threads, and deterministic algorithms, for the whole process.
+        Sets PyTorch's number of threads and turns deterministic algorithms on, for the whole process.
         """
         torch, transformers = _import()
         digest = weights.check(path, expect_sha256, progress)
@@ -65,7 +65,10 @@ class TransformersEngine(CausalEngine):
             progress("loading model", 1, 1)
 
     def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
-        """Logits that follow each of tokens[first:]: see `CausalEngine`. One token more than before is run alone."""
+        """Logits after each token of tokens[first:]: see `CausalEngine`.
+
+        If `tokens` is the last call's tokens and one more, only that token is run.
+        """
         if self._model is None:
             raise EngineUnavailable("the engine is closed")
         wanted = tuple(tokens)
@@ -113,7 +116,7 @@ class TransformersEngine(CausalEngine):
 
 
 def _import() -> tuple[Any, Any]:
-    """PyTorch and transformers, told to ask the network for nothing and to draw no progress bars."""
+    """PyTorch and transformers, set to use no network and to draw no progress bars. Raises EngineUnavailable."""
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     try:
         return importlib.import_module("torch"), importlib.import_module("transformers")
@@ -122,7 +125,7 @@ def _import() -> tuple[Any, Any]:
 
 
 def _load(torch: Any, transformers: Any, path: Path) -> Any:
-    """The model with dequantised weights, ready to run."""
+    """The model with dequantised weights, ready to run. Raises WeightsError."""
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(
             str(path.parent),

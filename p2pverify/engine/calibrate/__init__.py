@@ -1,8 +1,11 @@
-"""Calibration: what honest answers of one numeric path look like to a judge of another, and the thresholds for that.
+"""Calibration: a judge on one numeric path measures honest answers of another path, and thresholds are fitted to them.
 
-`questions` poses what a network would ask, from seeds; `producers` has each path answer in a process of its own;
-`fit` turns measures into thresholds and bounds; `run` puts them together. The measure itself, and what a verdict is,
-are left to `core.inference.compare`.
+- `questions` makes questions like those of a network, from seeds.
+- `producers` runs each path in its own process, where it answers.
+- `fit` turns measures into thresholds and bounds.
+- `run` does all of this in order.
+
+`core.inference.compare` defines the measure and the verdict.
 """
 
 from p2pverify.engine.calibrate.fit import SAMPLES_MIN, fit, lower_bound_ppm, upper_bound_ppm

@@ -1,11 +1,13 @@
-"""From the measures of honest answers to thresholds, and how far to trust them.
+"""Fits thresholds to the measures of honest answers, and bounds the rate of false alarms.
 
 An answer's total grows with its tokens, so a threshold is a line, base + slope * tokens. The slope is a multiple of
-the mean square of a token's margin. The base is taken from the totals that exceed their line most: above a high
-quantile the excesses are taken as exponential (peaks over a threshold, Pickands 1975; squares of normal errors have
-such a tail), with their scale raised by its standard error, and the base is where that tail falls to the rate aimed
-at, or higher if more than that share of the answers lie above. That is an extrapolation: what was seen is bounded by
-`upper_bound_ppm` alone.
+the mean square of a token's margin. The base follows from the totals that exceed slope * tokens most:
+
+- Above a high quantile, the excesses are modelled as exponential (peaks over a threshold, Pickands 1975), because
+  squares of normal errors have an exponential tail. The scale of the tail is raised by its standard error.
+- The base is the value where this tail falls to the target rate. It is higher if more answers than that rate exceed it.
+
+The base is an extrapolation. Only `upper_bound_ppm` gives a bound from observed answers.
 """
 
 import math
@@ -17,17 +19,17 @@ from p2pverify.core.inference.compare import Measure
 SAMPLES_MIN = 20
 MILLION = 1_000_000
 
-TAIL_FROM = 0.95  # quantile above which excesses are the tail
-TAIL_MIN = 10  # excesses, if there are so many answers
-MATCH_SLOPES, MATCH_RATE = 1, 1e-2  # multiples of the mean square, honest answers beyond the line
+TAIL_FROM = 0.95  # the tail begins at this quantile
+TAIL_MIN = 10  # excesses in the tail, if there are enough answers
+MATCH_SLOPES, MATCH_RATE = 1, 1e-2  # slope in multiples of the mean square; share of honest answers above the line
 MISMATCH_SLOPES, MISMATCH_RATE = 2, 1e-3
-END_PEAKS = 2  # times the worst margin that is not rarer than mismatches
+END_PEAKS = 2  # multiples of the largest margin whose rate is at least MISMATCH_RATE
 HONEST_PPM_MIN = 10_000
 CONFIDENCE = 0.95
 
 
 def fit(measures: Sequence[Measure]) -> Across:
-    """Thresholds for honest answers that look like these. Raises ValueError if there are fewer than SAMPLES_MIN."""
+    """Thresholds that fit these honest answers. Raises ValueError if there are fewer than SAMPLES_MIN."""
     if len(measures) < SAMPLES_MIN:
         raise ValueError(f"{len(measures)} answers are too few to calibrate with: {SAMPLES_MIN} at least")
     mean = sum(one.total for one in measures) / sum(one.count for one in measures)
@@ -39,7 +41,7 @@ def fit(measures: Sequence[Measure]) -> Across:
 
 
 def _base(measures: Sequence[Measure], slope: int, rate: float) -> int:
-    """What must be added to slope * tokens so that about `rate` of the totals lie above; not negative."""
+    """The line's base, at least 0: about a share `rate` of the totals exceed base + slope * tokens."""
     over = sorted(one.total - slope * one.count for one in measures)
     seen = max(0, _not_rarer(over, rate))
     start = over[max(0, min(int(TAIL_FROM * (len(over) - 1)), len(over) - 1 - TAIL_MIN))]
@@ -52,14 +54,14 @@ def _base(measures: Sequence[Measure], slope: int, rate: float) -> int:
 
 
 def _not_rarer(ordered: Sequence[int], rate: float) -> int:
-    """The least of these that no more than a share `rate` of them exceed."""
+    """The least of the values in `ordered` (ascending) that at most a share `rate` of them exceed."""
     return ordered[-1 - int(rate * len(ordered))]
 
 
 def upper_bound_ppm(failures: int, samples: int) -> int:
     """Upper end of the one-sided 95 % interval of a rate (Clopper, Pearson 1934), in parts per million.
 
-    With no failures that is nearly 3 in `samples` (the rule of three). Nothing known gives the whole range.
+    Without failures the bound is nearly 3 / samples (the rule of three). Without samples it is the whole range.
     """
     if failures >= samples:
         return MILLION
@@ -79,7 +81,7 @@ def lower_bound_ppm(successes: int, samples: int) -> int:
 
 
 def _at_most(failures: int, samples: int, rate: float) -> float:
-    """Probability of at most so many failures in independent trials."""
+    """Probability of at most `failures` failures in `samples` independent trials (binomial distribution)."""
     return math.fsum(
         math.exp(
             math.lgamma(samples + 1)

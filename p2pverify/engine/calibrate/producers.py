@@ -1,6 +1,6 @@
-"""An engine in a process of its own, so that several builds of llama.cpp can answer at a time.
+"""Runs an engine in its own process, so that several builds of llama.cpp can answer.
 
-A process can load only one of the npm package's builds, and while one engine answers, the judge judges.
+A process can load only one of the npm package's builds. Also, the judge can judge while the engine answers.
 """
 
 import multiprocessing
@@ -20,18 +20,18 @@ from p2pverify.node.ports import Engine, Generated, ModelInfo
 EXACT = "exact"
 
 Make = Callable[[], Engine]
-"""Opens an engine; it is pickled, so it is a function of a module, or a `functools.partial` of one."""
+"""Opens an engine. It is pickled, so it must be a module's function or a `functools.partial` of one."""
 
 
 def open_path(path: str, weights: Path | None = None, kind: EngineKind = DEFAULT_ENGINE) -> Engine:
-    """The engine of a path: "exact" is the referee, all others are variants of an engine. Raises EngineUnavailable."""
+    """The engine of a path: "exact" is the referee, others are variants of an engine. Raises EngineUnavailable."""
     if path == EXACT:
         return open_referee(referee_for(kind), weights=weights)
     return open_engine(kind, weights=weights, variant=path)
 
 
 def at_hand(kind: EngineKind = DEFAULT_ENGINE) -> list[str]:
-    """The usual paths that can run here: of llama.cpp the wheel's, and those of the npm package if it is installed."""
+    """The default paths that can run here: the wheel's, and the npm package's paths if it is installed."""
     return [*(path for path in ENGINES[kind].paths if kind != "llama" or _runs_here(path)), EXACT]
 
 
@@ -44,8 +44,8 @@ class Producer:
     """Answers questions in another process. Use as a context manager."""
 
     def __init__(self, make: Make) -> None:
-        """Start the process and open the engine there. Raises EngineUnavailable, or what else `make` raises."""
-        # Forking would copy threads and libraries of the judge.
+        """Start the process and open the engine there. Raises EngineUnavailable, or any other error of `make`."""
+        # A fork would copy the judge's threads and libraries.
         self._pool = ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
         try:
             self.info: ModelInfo = self._pool.submit(_open, make).result()
@@ -60,11 +60,11 @@ class Producer:
         self._pool.shutdown(cancel_futures=True)
 
     def answers(self, questions: Sequence[Posed]) -> Iterator[Generated]:
-        """The answers in order; the process works ahead of whoever reads them."""
+        """The answers in order. The process works ahead of the reader."""
         return self._pool.map(_answer, questions)
 
 
-_engines: list[Engine] = []  # of this process, if it is a producer's
+_engines: list[Engine] = []  # the engine of this process, if it is a producer's process
 
 
 def _open(make: Make) -> ModelInfo:
@@ -74,7 +74,7 @@ def _open(make: Make) -> ModelInfo:
 
 
 def _end_with_parent() -> None:
-    """A judge that is killed shuts no pool down, and its producers would wait for questions for ever."""
+    """End this process with its parent: a killed judge does not shut its pool down, so producers would wait forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

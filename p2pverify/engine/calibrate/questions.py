@@ -1,7 +1,7 @@
-"""Questions as a network asks them, from a seed: the judge's model writes the prompts, a hash draws the rest.
+"""Questions like those of a network, from a seed: the judge's model writes the prompts, a hash draws the rest.
 
-What a question is for goes into every hash, so that questions to calibrate with and questions to test with are never
-the same, whatever their seeds.
+Every hash includes the purpose of the question. So a question for calibration is never equal to a question for testing,
+even with the same seed.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ DOMAIN = "p2pverify/calibrate/1"
 
 @dataclass(frozen=True, slots=True)
 class QuestionShape:
-    """What is asked: lengths in tokens, and the share of greedy questions, as in a network's rules."""
+    """The shape of questions: lengths in tokens, and the share of greedy questions, as in a network's rules."""
 
     prompt_tokens: int = 32
     answer_tokens: int = 64
@@ -42,7 +42,7 @@ class Posed(Ask):
 
 
 def pose(writer: Engine, purpose: str, seed: int, number: int, shape: QuestionShape) -> Posed:
-    """The question of a number. `writer` writes its prompt. Raises ValueError if its context is too short."""
+    """The question with this number. `writer` writes its prompt. Raises ValueError if its context is too short."""
 
     def drawn(what: str) -> bytes:
         return hashlib.sha256(f"{DOMAIN}\0{purpose}\0{seed}\0{number}\0{what}".encode()).digest()

@@ -1,4 +1,4 @@
-"""Calibrates: paths answer, a judge scores, and a threshold per path comes out, with a bound of its false alarms."""
+"""Runs a calibration: paths answer, a judge scores. The result is a threshold per path and a bound of false alarms."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ Path = tuple[str, str]
 UNKNOWN: Path = (ANY, ANY)
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage's name, what is done, and the whole of it."""
+"""Called with a stage's name, the amount done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A calibration, and what it was made from. `alarms` were counted on answers that their threshold was not from."""
+    """A calibration and its measures. `alarms` counts false alarms on answers that no threshold was fitted to."""
 
     calibration: Calibration
     measures: tuple[Measure, ...]
@@ -44,8 +44,8 @@ def calibrate(
 ) -> tuple[Found, ...]:
     """Put `count` questions to each path, and fit thresholds to the judge's measures: see `summarise`.
 
-    Two names of one path count as one path. Raises EngineUnavailable if a path cannot run, ValueError if one is of
-    another model than the judge, or if there are too few questions.
+    Two names of one path count as one path. Raises EngineUnavailable if a path cannot run, ValueError if a path runs
+    another model than the judge or if `count` is too small.
     """
     tell = progress or (lambda _stage, _done, _whole: None)
     shape = shape or QuestionShape()
@@ -61,7 +61,7 @@ def calibrate(
             if key in measured:
                 continue
             found = measured.setdefault(key, [])
-            # Bits of the judge's own path are equal or they are not: that takes no large sample.
+            # The judge's own path gives equal bits or it does not, so a small sample is enough.
             asked = questions[:SAMPLES_MIN] if key == (judge.info.engine, judge.info.numeric_path) else questions
             for question, answer in zip(asked, producer.answers(asked), strict=True):
                 tell(f"judging {name}", len(found), len(asked))
@@ -70,10 +70,11 @@ def calibrate(
 
 
 def summarise(judge: ModelInfo, measured: Mapping[Path, Sequence[Measure]], tokens: int) -> tuple[Found, ...]:
-    """Calibrations of every path (engine and numeric path), and of one that is not known ("*"), sorted by pair.
+    """Calibrations of every path (engine and numeric path) and of unknown paths ("*"), sorted by pair.
 
-    All paths but the judge's own get the same thresholds, fitted to all their answers: they differ by rounding alone,
-    and the tail of one path is seldom seen. Samples and the bound of false alarms are each path's own.
+    All paths except the judge's own get the same thresholds, fitted to all their answers. The reason is that these
+    paths differ by rounding only, and the tail of a single path has few samples. The number of samples and the bound
+    of false alarms are computed for each path.
     """
     own = (judge.engine, judge.numeric_path)
     unlike = {path: measures for path, measures in measured.items() if path != own}
@@ -84,7 +85,10 @@ def summarise(judge: ModelInfo, measured: Mapping[Path, Sequence[Measure]], toke
 
 
 def _own(judge: Path, measures: Sequence[Measure], tokens: int) -> Found:
-    """The calibration of the judge's own path, where bits are equal or something is broken: no margin is honest."""
+    """The calibration of the judge's own path. Its bits must be equal, so every margin is refused.
+
+    Raises ValueError if an answer has a margin.
+    """
     if any(one.total or one.end for one in measures):
         raise ValueError(f"answers of the judge's own path, {judge[1]}, are not those that the judge expects")
     across = Across(0, 0, 0, 0, 0, HONEST_PPM_MIN)
@@ -93,7 +97,7 @@ def _own(judge: Path, measures: Sequence[Measure], tokens: int) -> Found:
 
 
 def _unlike(judge: Path, measured: Mapping[Path, Sequence[Measure]], tokens: int) -> Iterator[Found]:
-    """Calibrations of other paths. False alarms are counted with thresholds from the other half of all answers."""
+    """Calibrations of the other paths. False alarms in one half of the answers use thresholds from the other half."""
     halves = [[one for measures in measured.values() for one in measures[start::2]] for start in (0, 1)]
     pooled = [*halves[0], *halves[1]]
     others = (fit(halves[1]), fit(halves[0]))

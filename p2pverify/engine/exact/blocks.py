@@ -1,8 +1,8 @@
-"""Quantised weights as integers: what a GGUF file's blocks say, without rounding.
+"""Reads the quantised weights of a GGUF file as integers, without rounding.
 
-ggml quantises 32 neighbouring weights together: weight = scale * number + minimum, where scale and minimum are half
-precision floats and the numbers small integers (ggml-common.h and docs of the ggml project). A half precision float
-is a multiple of 2^-24, so in units of 2^-24 all three are integers.
+ggml quantises 32 neighbouring weights together: weight = scale * number + minimum. Scale and minimum are half
+precision floats, the numbers are small integers (ggml-common.h and docs of the ggml project). A half precision float
+is a multiple of 2^-24, so scale and minimum are integers in units of 2^-24.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BLOCK = 32
 UNIT = 2.0**-24
 F32, Q4_0, Q4_1, Q8_0 = 0, 2, 3, 8
 BYTES = {Q4_0: 18, Q4_1: 20, Q8_0: 34}
-# Four-bit numbers are counted from their middle, which halves the largest.
+# Four-bit numbers are counted from their middle, which halves the largest magnitude.
 MIDDLE = 8
 
 Bytes = NDArray[np.uint8]
@@ -34,7 +34,7 @@ class Blocks:
 
 
 def shape(tensor: Tensor) -> tuple[int, int]:
-    """Rows (outputs) and columns (inputs) of a matrix. Raises WeightsError if it is none that is read here."""
+    """Rows (outputs) and columns (inputs) of a matrix. Raises WeightsError if this module cannot read the tensor."""
     if len(tensor.dimensions) != 2 or tensor.kind not in BYTES:
         raise WeightsError(f"the exact engine reads matrices in Q4_0, Q4_1 and Q8_0, and {tensor.name} is none")
     columns, rows = tensor.dimensions
@@ -60,7 +60,7 @@ def read(tensor: Tensor, data: Bytes) -> Blocks:
 
 
 def vector(tensor: Tensor, data: Bytes) -> NDArray[np.float64]:
-    """A vector of 32-bit floats, which the file keeps as such. Raises WeightsError."""
+    """A vector (n,) that the file stores as 32-bit floats. Raises WeightsError."""
     if len(tensor.dimensions) != 1 or tensor.kind != F32:
         raise WeightsError(f"{tensor.name} in the GGUF file is not a vector of 32-bit floats")
     found = _part(tensor, data, 4 * tensor.dimensions[0]).view("<f4").astype(np.float64)

@@ -1,6 +1,6 @@
-"""The exact engine behind the node's port: a class of its own, and the referee between all others.
+"""The exact engine behind the node's port: its own determinism class, and the referee between all other classes.
 
-Tokenising is llama.cpp's, over the vocabulary alone: that part of it is integers.
+llama.cpp tokenises, with the vocabulary only. Tokenising uses integers only, so it is exact too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,9 +33,9 @@ class ExactEngine(CausalEngine):
         progress: weights.Progress | None = None,
         cache: Path | None = None,
     ) -> None:
-        """Check and load weights; packed ones are kept in the folder `cache`, by default one of the user's.
+        """Check and load weights. Packed weights are kept in the folder `cache` (default: in the user's cache folder).
 
-        The first time takes seconds. Raises EngineUnavailable or its subclass WeightsError.
+        The first load takes seconds. Raises EngineUnavailable or its subclass WeightsError.
         """
         digest = weights.check(path, expect_sha256, progress)
         head = read_head(path)
@@ -60,7 +60,7 @@ class ExactEngine(CausalEngine):
         self._held.clear()
 
     def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
-        """Logits that follow each of tokens[first:]: see `CausalEngine`."""
+        """Logits after each token of tokens[first:]: see `CausalEngine`."""
         if self._model is None:
             raise EngineUnavailable("the engine is closed")
         kept = common_prefix(self._held, tokens[:first])

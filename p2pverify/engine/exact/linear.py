@@ -1,9 +1,11 @@
-"""Matrix products that are exact sums of integers, so that neither order nor hardware can change a bit.
+"""Matrix products as exact sums of integers, so that neither order nor hardware can change a bit.
 
-Activations are rounded to integers of about 16 bits a row. A block's 32 numbers times 32 activations are summed by
-sgemm. All partial sums stay within 2^24 in magnitude, the integers that float32 holds, so every BLAS gives the same,
-with fused multiply-add or without. Blocks are then weighted by their integer scales and added in float64, within
-2^53. Both bounds are kept by the choice of `activation_max`, which follows from the weights.
+1. Activations are rounded to integers of about 16 bits, relative to the row's largest.
+2. sgemm sums a block's 32 numbers times 32 activations. All partial sums stay within 2^24 in magnitude, so float32
+   holds them exactly. Every BLAS gives the same result, with fused multiply-add or without.
+3. Block sums are multiplied by their integer scales and added in float64, within 2^53.
+
+`activation_max` is chosen from the weights so that both bounds hold.
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from p2pverify.engine.exact.blocks import BLOCK, UNIT, Blocks
 
 TILE = 1536
 ACTIVATION_MAX = 65_535
-ACTIVATION_MIN = 2_047  # weights that leave less room than this are refused
+ACTIVATION_MIN = 2_047  # weights that need a smaller `activation_max` are refused
 FLOAT32_MAX, FLOAT64_MAX = 2**24, 2**53
 
 Floats = NDArray[np.float64]
@@ -24,7 +26,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A matrix (outputs, inputs) in tiles of outputs, laid out for products from the left."""
+    """A matrix (outputs, inputs), split into tiles of `width` outputs and laid out for multiplication from the left."""
 
     numbers: NDArray[np.float32]  # (tiles, blocks, 32, width), integers
     scales: Floats  # (tiles, blocks, width), integers
@@ -38,7 +40,7 @@ class Linear:
 
     @property
     def products(self) -> int:
-        """How many products of blocks one row and tile has."""
+        """The number of block sums for one row and one tile."""
         _, blocks, _, width = self._sizes
         return blocks * width
 
@@ -50,7 +52,7 @@ class Linear:
     def apply(self, x: Floats, scratch: NDArray[np.float32]) -> Floats:
         """x (rows, inputs) times the transposed matrix: (rows, outputs).
 
-        `scratch` has room for `rows * products`; memory that is used again and again stays in the processor's caches.
+        `scratch` has room for rows * products numbers. It is reused, so that it stays in the processor's caches.
         """
         rows = len(x)
         tiles, blocks, _, width = self.numbers.shape
@@ -77,14 +79,14 @@ class Linear:
 
 
 def largest_of(x: Floats) -> Floats:
-    """The greatest magnitude in each row (rows, 1), to divide by: 1 where all are 0."""
+    """The greatest magnitude in each row (rows, 1), for divisions: 1 where the whole row is 0."""
     largest: Floats = np.abs(x).max(axis=1, keepdims=True)
     largest[largest == 0] = 1.0
     return largest
 
 
 def pack(matrices: list[Blocks]) -> Linear:
-    """One matrix with the outputs of several, in their order. Raises WeightsError if its sums cannot be exact."""
+    """One matrix with the outputs of all `matrices`, in order. Raises WeightsError if its sums cannot be exact."""
     numbers = np.concatenate([one.numbers for one in matrices])
     scales = np.concatenate([one.scales for one in matrices])
     minima = np.concatenate([one.minima for one in matrices])

@@ -1,4 +1,4 @@
-"""From a GGUF file to the weights that `model` runs: shape, norms, and matrices, packed on disk where that can be."""
+"""Loads a GGUF file as the weights that `model` runs: shape, norms and matrices. Matrices are packed on disk."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,16 +21,17 @@ DEFAULT_ROPE_BASE = 10_000.0
 
 
 def default_cache() -> Path:
-    """Where packed weights are kept: as large as the weights in 32-bit floats."""
+    """The folder for packed weights. They need 4 bytes per weight."""
     return platformdirs.user_cache_path("p2pverify") / "exact"
 
 
 def load(
     path: Path, head: FileHead, digest: bytes, cache: Path, progress: model_weights.Progress | None = None
 ) -> Weights:
-    """The weights of a GGUF file with this head and SHA-256. Raises WeightsError if they are not for this engine.
+    """The weights of a GGUF file with this head and SHA-256 (32 B).
 
-    Where the cache folder cannot be written, the weights stay in this process's memory.
+    If the cache folder cannot be written, the packed weights stay in this process's memory. Raises WeightsError if this
+    engine cannot run the weights.
     """
     file = _File(path, head)
     shape = _shape(head)
@@ -72,7 +73,7 @@ class _File:
         return found
 
     def matrix(self, names: list[str], inputs: int, outputs: int) -> Linear:
-        """Several matrices over the same inputs as one."""
+        """One matrix from several matrices with the same inputs."""
         shapes = [blocks.shape(self[name]) for name in names]
         if any(columns != inputs for _, columns in shapes) or sum(rows for rows, _ in shapes) != outputs:
             raise WeightsError(f"{' and '.join(names)} in the GGUF file do not fit the model's sizes")
@@ -80,7 +81,7 @@ class _File:
 
 
 def _shape(head: FileHead) -> Shape:
-    """Raises WeightsError for a model that `model` does not run, or not exactly."""
+    """The model's sizes and constants. Raises WeightsError if `model` cannot run it, or not exactly."""
     architecture = head.text("general.architecture", "")
     if architecture != ARCHITECTURE:
         raise WeightsError(f"the exact engine runs models of the architecture {ARCHITECTURE}, not {architecture!r}")
@@ -122,7 +123,7 @@ def _shape(head: FileHead) -> Shape:
 
 
 def _matrices(file: _File, shape: Shape, path: Path, progress: model_weights.Progress | None) -> dict[str, Linear]:
-    """The packed matrices from the cache, put there first if need be, by one process of several."""
+    """The packed matrices from the cache. If they are absent, one process packs them and the others wait."""
     counter = _counting("reading packed weights", path, progress)
     found = packed.read(path, counter)
     if found is not None:
@@ -151,7 +152,7 @@ def _counting(stage: str, path: Path, progress: model_weights.Progress | None) -
 
 
 def _packing(file: _File, shape: Shape, progress: model_weights.Progress | None) -> Iterator[tuple[str, Linear]]:
-    """Matrix by matrix, in the order of their use."""
+    """Pack one matrix after the other, in the order of use: names and matrices."""
     embedding = file[EMBEDDING]
     vocab_tokens = blocks.shape(embedding)[0]
     keys = shape.key_heads * shape.head_width

@@ -2,13 +2,15 @@
 
 Every sum of more than two numbers is a sum of integers that float64 (or, in `linear`, float32) holds exactly:
 
-- root mean square: numbers of 21 bits, relative to the largest of the row, so 2^42 each squared, 2^53 for 2048 of them;
-- queries, keys, values: multiples of 2^-14 up to 512 in magnitude (larger ones saturate), so 2^23; a query times a key
-  is a sum of 64 (at most 128) products, 2^53;
-- attention: weights relative to the largest in multiples of 2^-20, so 2^20 each and 2^30 for 1024 places, times 2^23.
+- root mean square: numbers of 21 bits, relative to the row's largest; each square is at most 2^42, a sum of 2048
+  squares at most 2^53;
+- queries, keys, values: multiples of 2^-14 up to 512 in magnitude (larger numbers saturate), so integers up to 2^23; a
+  query times a key is a sum of 64 (at most 128) products, at most 2^53;
+- attention: weights relative to the largest, in multiples of 2^-20, so integers up to 2^20; a sum over 1024 positions
+  is at most 2^30, times values up to 2^23.
 
-What is left are operations on single numbers, which IEEE 754 fixes: so prefill and decoding, in batches of any size,
-give the same bits. Nothing here depends on other rows than those before it.
+All other operations are on single numbers, and IEEE 754 fixes their results. A row depends only on rows before it. So
+prefill and decoding give the same bits in batches of any size.
 """
 
 import math
@@ -26,7 +28,7 @@ FIXED = 2.0**14
 FIXED_MAX = 2.0**23
 SHARE = 2.0**20
 MASKED = -1000.0
-ROWS = 32  # rows that go through a layer together: their numbers fit the processor's second cache
+ROWS = 32  # rows that pass a layer together; their numbers fit into the processor's L2 cache
 WIDTH_MAX, HEAD_MAX, CONTEXT_MAX = 2048, 128, 1024
 
 Floats = NDArray[np.float64]
@@ -78,13 +80,13 @@ class Model:
         shape = weights.shape
         self.weights = weights
         self._cos, self._sin = rotations(shape.rope_base, shape.head_width // 2, shape.context_tokens)
-        # Memory that is not yet used is not yet taken from the system.
+        # The system allocates this memory only when it is first used.
         size = (shape.layers, shape.key_heads, shape.context_tokens, shape.head_width)
         self._keys, self._values = np.empty(size), np.empty(size)
         self._scratch = np.empty(ROWS * max(matrix.products for matrix in weights.matrices), np.float32)
 
     def forward(self, tokens: Sequence[int], start: int) -> Floats:
-        """Run `tokens`, which follow the first `start` places: hidden states (tokens, width)."""
+        """Run `tokens`, the first of which has position `start`: hidden states (tokens, width)."""
         x = np.stack([self.weights.embedding.row(token) for token in tokens])
         for number, layer in enumerate(self.weights.layers):
             for at in range(0, len(x), ROWS):
@@ -98,7 +100,7 @@ class Model:
             yield from self._apply(self.weights.output, normed).astype(np.float32)
 
     def _run(self, number: int, layer: Layer, x: Floats, start: int) -> None:
-        """Take `x` (rows, width) through a layer, in place."""
+        """Run `x` (rows, width) through a layer, in place."""
         mixed = self._attention(number, layer, self._norm(x, layer.attention_norm), start)
         x += self._apply(layer.attention_output, mixed)
         both = self._apply(layer.gate_up, self._norm(x, layer.feed_forward_norm))
@@ -157,5 +159,5 @@ class Model:
 
 
 def fixed(x: Floats) -> Floats:
-    """Integers in units of 2^-14; what does not fit is cut off."""
+    """Integers in units of 2^-14, cut to the range of FIXED_MAX."""
     return np.clip(np.rint(x * FIXED), -FIXED_MAX, FIXED_MAX)

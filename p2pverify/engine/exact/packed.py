@@ -1,9 +1,9 @@
-"""A file of matrices as `linear` uses them: made once, then mapped by every process of the machine.
+"""A file of matrices in the layout of `linear`: written once, then memory-mapped by every process of the machine.
 
     arrays, each at a multiple of 64 bytes | index as JSON | size of the index, 8 B | SHA-256 of all before, 32 B
 
-The digest is compared whenever the file is opened. What does not fit it, or the index, counts as absent: the file is
-only a cache, in the user's cache folder, and is written again.
+The digest is checked whenever the file is opened. A file with a wrong digest or index counts as absent and is written
+again, because it is only a cache in the user's cache folder.
 """
 
 import fcntl
@@ -31,11 +31,11 @@ TYPES = {"numbers": "<f4", "scales": "<f8", "minima": "<f8"}
 
 Named = Iterable[tuple[str, Linear]]
 Counter = Callable[[int], None]
-"""Called with the size of what was read."""
+"""Called with the number of bytes read."""
 
 
 def read(path: Path, counter: Counter) -> dict[str, Linear] | None:
-    """The matrices of a file, as read-only maps of it; None if there is none or it is not whole."""
+    """The matrices of a file, as read-only maps of it; None if the file is absent or damaged."""
     try:
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -70,7 +70,7 @@ def write(path: Path, matrices: Named) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the right to write a file; blocks while another process has it. Raises OSError."""
+    """Hold the lock for writing a file; blocks while another process holds it. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
-"""The chat template, as our own constant: ChatML with one user turn and no system message.
+"""The chat template, a constant of this package: ChatML with one user turn and no system message.
 
-Peers must agree on token ids, so the template does not come from the weights' metadata, whose Jinja text adds a
-system message that llama.cpp's built-in templates leave out. Turning it into tokens is the engine's work.
+Peers must agree on token ids. So the template does not come from the weights' metadata: its Jinja text adds a system
+message, and llama.cpp's built-in templates leave that message out. The engine turns the template into tokens.
 """
 
 import hashlib
@@ -16,5 +16,5 @@ OPENERS = (
     *("Would", "Write", "Explain", "Describe", "List", "Give", "Tell", "Create", "Compare", "Suggest", "Provide"),
     *("Find", "Calculate", "Define", "Design", "Identify", "Discuss", "Please", "Generate", "Make", "Convert"),
 )
-"""Words, each one token, of which a derived prompt begins with one. Others here derive other prompts: a change
-needs another `sampling.PROMPT` domain."""
+"""The first words of derived prompts, each one token. A change here changes the derived prompts, so it needs another
+`sampler.PROMPT` domain."""

@@ -1,4 +1,4 @@
-"""What an engine says of the GGUF weights that it runs, whatever runs them."""
+"""The description of the GGUF weights that an engine runs; common to all engines."""
 
 from collections.abc import Collection
 
@@ -17,7 +17,7 @@ def model_info(
     vocab_tokens: int,
     can: Collection[str],
 ) -> ModelInfo:
-    """The model of a file's metadata and SHA-256; the rest is the engine's own."""
+    """The model description from a file's head and its SHA-256 (32 B). The engine passes the other values."""
     named = head.text("general.name", "unnamed")
     return ModelInfo(
         model=weights.NAME if digest == weights.SHA256 else f"{named} {head.quantisation}",

@@ -1,6 +1,6 @@
-"""Makes other models out of a GGUF file by leaving out some of its layers or reordering them, for the testnet's cheats.
+"""Makes another model from a GGUF file, for the testnet's cheats: some layers are left out or reordered.
 
-Layers are renumbered and the block count adjusted; nothing else changes, so the result loads as any model.
+Layers are renumbered and the block count is adjusted. Nothing else changes, so the result loads like any model.
 """
 
 import mmap
@@ -16,7 +16,7 @@ LAYER = re.compile(r"blk\.(\d+)\.(.+)")
 
 
 def prune(source: Path, target: Path, layers: Collection[int]) -> None:
-    """Write `source` without the given layers to `target`, which appears complete or not at all.
+    """Write `source` without the given layers to `target`. The target appears complete or not at all.
 
     Raises WeightsError if the source is not a GGUF file, lacks one of the layers, or would have none left.
     """
@@ -28,7 +28,7 @@ def prune(source: Path, target: Path, layers: Collection[int]) -> None:
 
 
 def reverse(source: Path, target: Path, layers: range) -> None:
-    """Write `source` with a run of its layers in reverse order to `target`: the same tensors, another model.
+    """Write `source` to `target` with the range `layers` in reverse order: the same tensors, but another model.
 
     Raises WeightsError if the source is not a GGUF file or lacks one of the layers.
     """
@@ -45,7 +45,7 @@ def _count_key(head: FileHead) -> str:
 
 
 def _write(source: Path, target: Path, head: FileHead, order: Sequence[int]) -> None:
-    """Write the model whose layers are those of `source` in this order."""
+    """Write the model that has the layers `order` of `source`, in this order."""
     number_of = {layer: number for number, layer in enumerate(order)}
     kept = [(tensor, name) for tensor in head.tensors if (name := _renamed(tensor, number_of)) is not None]
     places = [NewTensor(name, tensor.dimensions, tensor.kind, tensor.size) for tensor, name in kept]

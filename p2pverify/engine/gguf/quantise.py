@@ -1,7 +1,7 @@
-"""Makes a cheaper model out of a GGUF file by quantising its matrices anew, for the testnet's cheats.
+"""Makes a cheaper model from a GGUF file, for the testnet's cheats: its matrices are quantised again.
 
-The `gguf` library knows the block formats; only q3 is our own rounding. The source is quantised already, so that what
-comes out is a quantisation of a quantisation, as of somebody who has no other file.
+The `gguf` library knows the block formats; only q3 is our own rounding. The source is quantised already, so the result
+is a quantisation of a quantisation. A cheat that has no other file makes the same.
 """
 
 import mmap
@@ -28,7 +28,7 @@ EMBEDDING = "token_embd.weight"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A quantisation: the ggml type it is stored as, GGUF's number for such a file, and how rows become blocks."""
+    """A quantisation: its ggml type, the GGUF number of its file type, and the function that turns rows into blocks."""
 
     kind: GGMLQuantizationType
     file_type: int
@@ -36,10 +36,10 @@ class Format:
 
 
 def three_bits(rows: Rows) -> Blocks:
-    """Rows (n, multiple of 32) as Q4_0 blocks of which only eight of the sixteen levels are used.
+    """Rows (n, multiple of 32) as Q4_0 blocks that use only eight of the sixteen levels.
 
-    ggml has no plain 3-bit type (its Q3_K needs rows of a multiple of 256), so this is 3-bit rounding in a 4-bit
-    container: as inaccurate as three bits with one scale for 32 weights, and as large as Q4_0.
+    ggml has no plain 3-bit type: its Q3_K needs rows of a multiple of 256. So this is 3-bit rounding in a 4-bit
+    container. It has the error of three bits with one scale for 32 weights, and the size of Q4_0.
     """
     blocks = rows.reshape(-1, BLOCK)
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1, keepdims=True), axis=1)
@@ -70,10 +70,11 @@ FORMATS: dict[str, Format] = {
 
 
 def requantise(source: Path, target: Path, name: str) -> None:
-    """Write `source` with its matrices in a format of FORMATS to `target`, which appears complete or not at all.
+    """Write `source` to `target` with its matrices in the format `name` of FORMATS.
 
-    The embedding stays as it is, as llama.cpp's own tool leaves it. Raises WeightsError if the source is not a GGUF
-    file or has matrices that the format cannot hold, ValueError for an unknown format.
+    The target appears complete or not at all. The embedding is not changed, as in llama.cpp's own tool. Raises
+    WeightsError if the source is not a GGUF file or has a matrix that the format cannot hold, ValueError for an
+    unknown format.
     """
     if name not in FORMATS:
         raise ValueError(f"no quantisation is called {name!r}: there are {', '.join(FORMATS)}")

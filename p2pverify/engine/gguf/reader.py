@@ -1,8 +1,8 @@
-"""Reads the head of a GGUF file: its metadata and where its tensors lie.
+"""Reads the head of a GGUF file: its metadata and the places of its tensors.
 
-Only what this package asks of it: scalars, the tokenizer's digest and token types, and the layout that
-`gguf_prune` needs. The numbers inside the tensors are llama.cpp's business. The format is described in
-docs/gguf.md of the ggml project, version 3, little endian.
+It reads only the fields that this package uses: scalars, the tokenizer's digest and token types, and the layout that
+`prune` needs. It does not read the numbers in the tensors. The format is described in docs/gguf.md of the ggml project,
+version 3, little endian.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ Scalar = int | float | bool | str
 
 @dataclass(frozen=True, slots=True)
 class MetadataEntry:
-    """One metadata entry: where it lies in the file, key included, and where its value begins."""
+    """One metadata entry: its range of bytes in the file, with the key, and the start of its value."""
 
     key: str
     kind: int
@@ -44,7 +44,7 @@ class MetadataEntry:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor's description; `offset` counts from the start of the data section, `size` includes padding."""
+    """A tensor's description. `offset` counts bytes from the data section's start; `size` (bytes) includes padding."""
 
     name: str
     dimensions: tuple[int, ...]
@@ -54,14 +54,14 @@ class Tensor:
 
 
 class Cursor:
-    """Walks over the head of the file; every read is bounded by the file's length."""
+    """Reads the head of the file from start to end. Every read is bounded by the file's length."""
 
     def __init__(self, data: "mmap.mmap | bytes") -> None:
         self.data = data
         self.at = 0
 
     def skip(self, count: int) -> int:
-        """Step over `count` bytes and return where they began."""
+        """Step over `count` bytes and return their offset. Raises WeightsError."""
         start = self.at
         if count < 0 or start + count > len(self.data):
             raise WeightsError("the GGUF file ends in the middle of its head")
@@ -123,7 +123,7 @@ class FileHead:
     alignment: int
 
     def scalar(self, key: str) -> Scalar:
-        """A scalar or string of the metadata. Raises WeightsError if absent or of another shape."""
+        """A scalar or string of the metadata. Raises WeightsError if it is absent or an array."""
         entry = self.entries.get(key)
         if entry is None or entry.kind == ARRAY:
             raise WeightsError(f"the GGUF file lacks {key}")
@@ -146,14 +146,14 @@ class FileHead:
         return QUANTISATIONS.get(kind, f"file-type-{kind}")
 
     def context_tokens(self) -> int:
-        """How many tokens the model was trained to see. Raises WeightsError."""
+        """The context length, in tokens, that the model was trained for. Raises WeightsError."""
         return self.number(f"{self.scalar('general.architecture')}.context_length")
 
     def tokenizer_sha256(self) -> bytes:
         """SHA-256 over the raw entries (key, type, value) named tokenizer.ggml.*, in the order of their keys.
 
-        They hold the tokens, their types, the merges, the pre-tokenizer's name and the special ids: everything
-        on which token ids depend. The chat template is not among them; it has its own digest.
+        The entries hold the tokens, their types, the merges, the pre-tokenizer's name and the special ids: everything
+        that token ids depend on. The chat template is not one of them, because it has its own digest.
         """
         found = sorted(key for key in self.entries if key.startswith("tokenizer.ggml."))
         if not found:
@@ -185,7 +185,7 @@ def read_head(path: Path) -> FileHead:
 
 
 def parse_head(data: "mmap.mmap | bytes") -> FileHead:
-    """Parse a whole GGUF file's bytes, of which only the head is kept. Raises WeightsError."""
+    """Parse the bytes of a whole GGUF file and keep only the head. Raises WeightsError."""
     cursor = Cursor(data)
     start = cursor.skip(4)
     if data[start : start + 4] != MAGIC or cursor.scalar("<I") != VERSION:

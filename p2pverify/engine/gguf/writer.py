@@ -1,6 +1,6 @@
-"""Writes a GGUF file that has another one's metadata: for models that are made out of the promised one.
+"""Writes a GGUF file with the metadata of another one, for models that are made from the promised model.
 
-What is pruned, moved or requantised is decided by the callers; this module lays tensors out and writes the head.
+The callers decide which tensors are pruned, moved or requantised. This module lays the tensors out and writes the head.
 """
 
 import mmap
@@ -33,10 +33,10 @@ def read_tensor(data: mmap.mmap, head: FileHead, tensor: Tensor) -> bytes:
 def write_gguf(
     target: Path, head: FileHead, places: Sequence[NewTensor], contents: Iterable[bytes], numbers: Mapping[str, int]
 ) -> None:
-    """Write a file with the entries of `head`, of which `numbers` replaces some 32-bit integers, and these tensors.
+    """Write a file with the entries of `head` and these tensors. `numbers` replaces 32-bit integers of the entries.
 
     `contents` are the tensors' bytes in the order of `places`. `target` appears complete or not at all. Raises
-    WeightsError if it cannot be written or the contents do not have their sizes.
+    WeightsError if it cannot be written or if a content does not have the size of its place.
     """
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:

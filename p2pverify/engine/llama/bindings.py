@@ -1,9 +1,9 @@
-"""llama.cpp's C API, as far as this package needs it, taken from the shared library in the xllamacpp wheel.
+"""The part of llama.cpp's C API that this package uses, taken from the shared library in the xllamacpp wheel.
 
-The wheel's Python extension exports the whole C API; cffi opens it in ABI mode, so nothing is compiled. Struct
-layouts move between llama.cpp releases, hence exact versions, each a `Build`. Calls release the GIL. One `LlamaContext`
-serves one thread at a time. Which settings are canonical, and what a prompt is, is left to `llama`; other builds
-than the wheel's are found by `variants`.
+The wheel's Python extension exports the whole C API. cffi opens it in ABI mode, so nothing is compiled. Struct layouts
+change between llama.cpp releases, so each supported release is pinned as a `Build`. Calls release the GIL. One
+`LlamaContext` serves one thread at a time. `engine` chooses the canonical settings, `causal` builds prompts, and
+`variants` finds builds other than the wheel's.
 """
 
 import functools
@@ -84,7 +84,7 @@ float *llama_get_logits_ith(void *context, int32_t index);
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One build of llama.cpp: its id in determinism classes, and where its structs differ from other builds'."""
+    """One build of llama.cpp: its id in determinism classes, and how its structs differ from those of other builds."""
 
     id: str
     has_moe_cache: bool
@@ -98,10 +98,10 @@ WHEEL = Build(f"llama.cpp/{PACKAGE}-{VERSION}", has_moe_cache=True)
 
 
 class Library:
-    """A loaded shared library; one of each in a process, made by `load` and by `variants.load`."""
+    """A loaded shared library. `load` and `variants.load` create it, once per library and process."""
 
     def __init__(self, path: Path, build: Build, *, loader: Path | None = None, backend: Path | None = None) -> None:
-        """With `loader`, ggml's own library, the code path comes from `backend`. Raises EngineUnavailable."""
+        """If ggml's library `loader` is given, it loads the code path `backend`. Raises EngineUnavailable."""
         self.build = build
         self.ffi: Any = FFI()
         self.ffi.cdef(build.declarations)
@@ -128,7 +128,10 @@ class Library:
             self.complaints.append(self.ffi.string(line, 500).decode(errors="replace").strip())
 
     def _check_layout(self) -> None:
-        """Known defaults at both ends of the structs: another layout would show here and not in wrong answers."""
+        """Compare fields at both ends of the structs with known defaults, so that a wrong layout is noticed.
+
+        Raises EngineUnavailable if they differ.
+        """
         context, model = self.c.llama_context_default_params(), self.c.llama_model_default_params()
         as_known = (
             (context.n_ctx, context.n_batch, context.n_ubatch) == (512, 2048, 512)
@@ -143,7 +146,7 @@ class Library:
 
     @property
     def features(self) -> dict[str, bool]:
-        """What the build's code paths use, e.g. {"AVX2": True}; fixed when the library was compiled on x86-64."""
+        """The build's instruction sets, e.g. {"AVX2": True}. On x86-64, compiling the library fixes them."""
         text = self.ffi.string(self.c.llama_print_system_info()).decode(errors="replace")
         pairs = (part.rpartition(":")[2].split("=") for part in text.split("|") if "=" in part)
         return {name.strip(): value.strip() == "1" for name, value in pairs}
@@ -151,7 +154,7 @@ class Library:
 
 @functools.cache
 def load() -> Library:
-    """The library of the pinned wheel. Raises EngineUnavailable if it is absent or of another version."""
+    """The library of the pinned wheel. Raises EngineUnavailable if it is absent or has another version."""
     hint = f"run `uv sync`, or `pip install {PACKAGE}=={VERSION}`"
     try:
         version = metadata.version(PACKAGE)
@@ -167,10 +170,10 @@ def load() -> Library:
 
 
 class LlamaModel:
-    """Weights and vocabulary. The file is mapped, so that processes share its pages."""
+    """Weights and vocabulary. The file is memory-mapped, so that processes share its pages."""
 
     def __init__(self, library: Library, path: Path, *, vocab_only: bool = False) -> None:
-        """With `vocab_only` it tokenises, and no context can be made of it. Raises WeightsError."""
+        """With `vocab_only`, the model can tokenise but cannot have a context. Raises WeightsError."""
         self.library = library
         params = library.c.llama_model_default_params()
         params.n_gpu_layers = 0
@@ -186,7 +189,7 @@ class LlamaModel:
         self._piece = library.ffi.new("char[]", PIECE_BYTES)
 
     def tokenise(self, text: str, *, special: bool) -> tuple[int, ...]:
-        """Token ids of a text; with `special`, names of special tokens become those tokens. Raises ValueError."""
+        """Token ids of a text. With `special`, the name of a special token becomes that token. Raises ValueError."""
         self.check_open()
         data = text.encode()
         room = len(data) + 8
@@ -197,7 +200,7 @@ class LlamaModel:
         return tuple(tokens[0:count])
 
     def piece(self, token: int) -> bytes:
-        """The bytes that a token stands for; nothing for a special token. The token must be in the vocabulary."""
+        """The bytes of a token; empty for a special token. The token must be in the vocabulary."""
         size = self.library.c.llama_token_to_piece(self.vocab, token, self._piece, PIECE_BYTES, 0, False)
         return bytes(self.library.ffi.buffer(self._piece, size)) if size > 0 else b""
 
@@ -206,12 +209,12 @@ class LlamaModel:
         return bool(self.library.c.llama_vocab_is_eog(self.vocab, token))
 
     def check_open(self) -> None:
-        """Raises EngineUnavailable once closed: llama.cpp itself would read freed memory."""
+        """Raises EngineUnavailable if the model is closed, because llama.cpp would read freed memory."""
         if self.handle == self.library.ffi.NULL:
             raise EngineUnavailable("the engine is closed")
 
     def close(self) -> None:
-        """Free the weights, after every context over them. Closing twice is harmless."""
+        """Free the weights. Close every context that uses them first. Closing twice is harmless."""
         if self.handle != self.library.ffi.NULL:
             self.library.c.llama_model_free(self.handle)
             self.handle = self.library.ffi.NULL
@@ -221,7 +224,7 @@ class LlamaContext:
     """A model's working memory for one sequence of tokens. Not thread-safe."""
 
     def __init__(self, model: LlamaModel, *, tokens_max: int, batch_tokens: int, threads: int, kv_type: int) -> None:
-        """Flash attention on, keys and values as `kv_type` (GGML_...): see `llama` for why."""
+        """Flash attention is on; keys and values have the type `kv_type` (GGML_...). `engine` says why."""
         self.model = model
         self._c, self._ffi = model.library.c, model.library.ffi
         params = self._c.llama_context_default_params()
@@ -253,10 +256,10 @@ class LlamaContext:
         self._c.llama_memory_seq_rm(self._memory, 0, 0, -1)
 
     def evaluate_from(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
-        """Logits (vocab_tokens,) that follow each of tokens[first:], in order; a prefix that is held is not run again.
+        """Logits (vocab_tokens,) after each token of tokens[first:], in order. A prefix in memory is not run again.
 
-        `tokens` is a whole sequence, all in the vocabulary. Each array is a view of llama.cpp's buffer: it is good
-        until the next one is asked for. Raises ValueError if there are none or too many, EngineUnavailable if
+        `tokens` is a whole sequence of tokens of the vocabulary. Each array is a view of llama.cpp's buffer, valid
+        until the next array is requested. Raises ValueError if `tokens` is empty or too long, EngineUnavailable if
         llama.cpp fails.
         """
         self.model.check_open()
@@ -280,7 +283,7 @@ class LlamaContext:
                 raise EngineUnavailable("llama.cpp does not forget a part of its memory")
 
     def _decode(self, chunk: Sequence[int], start: int, wanted: int) -> None:
-        """Evaluate `chunk`, which begins at place `start`; logits are kept from its place `wanted` on."""
+        """Evaluate `chunk`, whose first token has position `start`. Keep logits from index `wanted` of the chunk on."""
         batch = self._batch
         batch.n_tokens = len(chunk)
         for index, token in enumerate(chunk):
@@ -303,7 +306,7 @@ class LlamaContext:
 
 
 def common_prefix(held: Sequence[int], tokens: Sequence[int]) -> int:
-    """How many tokens both begin with."""
+    """The number of equal tokens at the start of both sequences."""
     for place, (mine, theirs) in enumerate(zip(held, tokens, strict=False)):
         if mine != theirs:
             return place

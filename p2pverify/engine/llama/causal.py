@@ -1,7 +1,7 @@
-"""What engines that run a model in this process have in common: prompts, answers and scores, given the logits.
+"""The common base of engines that know the logits: it writes prompts, answers and scores.
 
-An engine supplies a tokeniser and `rows`, the logits after each token; all else follows, so that every such engine
-asks, samples and judges alike. Picking tokens is left to `sampling`, margins to `margins`.
+An engine supplies a tokeniser and `rows`, the logits after each token. This module derives the rest, so that all
+engines ask, sample and judge in the same way. `sampler` picks tokens, `margins` computes margins.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ PROMPT_TEMPERATURE_MILLI = 800
 
 
 class CausalEngine(ABC):
-    """The part of the node's `Engine` port that follows from tokeniser and logits. One call at a time."""
+    """The part of the node's `Engine` port that follows from tokeniser and logits. Not thread-safe."""
 
     def __init__(self, info: ModelInfo, tokeniser: bindings.LlamaModel, special: Sequence[int]) -> None:
         """`special` are the tokens that are not ordinary text. The engine owns the tokeniser and closes it."""
@@ -40,10 +40,10 @@ class CausalEngine(ABC):
 
     @abstractmethod
     def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
-        """Logits (vocab_tokens,) that follow each of tokens[first:], in order; tokens[0:] is the whole sequence.
+        """Logits (vocab_tokens,) after each token of tokens[first:], in order. `tokens` is the whole sequence.
 
-        A prefix that is still in memory is not run again, and that changes no bit. Each array is good until the next
-        is asked for.
+        A prefix that is still in memory is not run again; this changes no bit. Each array is valid until the next
+        one is requested.
         """
 
     @property
@@ -51,12 +51,13 @@ class CausalEngine(ABC):
         return self._info
 
     def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
-        """Token ids of a prompt whose user turn, of 1 to `tokens_max` tokens, the model writes from a 16-byte seed.
+        """Token ids of a prompt. The model writes its user turn of 1 to `tokens_max` tokens from a 16-byte seed.
 
-        After the template's opening, an instruction-tuned model continues with what users ask (Magpie, Xu et al.
-        2024); so small a model needs its first word to be one of `template.OPENERS`. The turn ends with a question
-        mark, before a special token or a new line, or at `tokens_max`. It is encoded again from its text, as a
-        client's would be. Raises ValueError for another size of seed or a turn that does not fit.
+        After the template's opening, an instruction-tuned model continues with a typical user question (Magpie, Xu et
+        al. 2024). A small model also needs a given first word, so one of `chat_template.OPENERS` is drawn. The turn
+        ends after a question mark, before a special token or a new line, or at `tokens_max`. Its text is then
+        tokenised again, like the text of a client. Raises ValueError if the seed has another size or the turn does
+        not fit.
         """
         if len(seed) != SEED_BYTES:
             raise ValueError(f"a prompt's seed has {SEED_BYTES} bytes, not {len(seed)}")
@@ -102,7 +103,10 @@ class CausalEngine(ABC):
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
     ) -> TokenScores:
-        """Score a claimed answer in one pass. Raises ValueError as `answer` does, and for foreign tokens or none."""
+        """Score a claimed answer in one pass.
+
+        Raises ValueError as `answer` does, and if `tokens` is empty or has a token outside the vocabulary.
+        """
         self._check_tokens(tokens)
         self._check_question(prompt, len(tokens), temperature_milli)
         key = sampler.philox_key(sampler.ANSWER, sampler_key)
@@ -120,7 +124,7 @@ class CausalEngine(ABC):
         return (*self._before, *self._tokeniser.tokenise(text, special=False), *self._after)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens; special tokens are left out. Raises ValueError for a token not of this vocabulary."""
+        """The text of tokens, without special tokens. Raises ValueError for a token outside the vocabulary."""
         self._check_tokens(tokens)
         return b"".join(self._pieces[token] for token in tokens).decode(errors="replace")
 
@@ -149,7 +153,7 @@ class CausalEngine(ABC):
 
 
 def open_tokeniser(path: Path, vocab_tokens: int) -> bindings.LlamaModel:
-    """The vocabulary of a GGUF file, to be used with a model of so many logits. Raises WeightsError."""
+    """The vocabulary of a GGUF file. Raises WeightsError if it does not have `vocab_tokens` tokens."""
     tokeniser = bindings.LlamaModel(bindings.load(), path, vocab_only=True)
     if tokeniser.vocab_tokens != vocab_tokens:
         tokeniser.close()

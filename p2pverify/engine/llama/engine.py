@@ -1,9 +1,9 @@
 """The default engine: llama.cpp in canonical settings, one determinism class per code path.
 
-Flash attention over a q8_0 key-value cache makes decoding give the same bits as evaluating a prompt. So a prefix
-that is still in memory can be reused without changing an answer: a challenger that wrote a prompt answers it
-without reading it again; and a claimed answer is scored in one pass, with the bits that its author had. Loading the
-library is left to `llamacpp` and `variants`, prompts, sampling and scores to `causal`.
+With flash attention over a q8_0 key-value cache, decoding gives the same bits as evaluating a prompt. So a prefix that
+is still in memory can be reused without changing an answer. A challenger that wrote a prompt therefore answers it
+without evaluating it again, and a claimed answer is scored in one pass with the bits that its author had. `bindings`
+and `variants` load the library; `causal` writes prompts, samples and scores.
 """
 
 import platform
@@ -30,10 +30,10 @@ MACHINES = {"x86_64": "x86-64", "amd64": "x86-64", "arm64": "aarch64"}
 
 
 def numeric_path(features: Mapping[str, bool], machine: str, settings: Settings = CANONICAL) -> str:
-    """The code path's name, e.g. "x86-64-avx2/fa1/kv-q8_0", from what the build says that it uses.
+    """The code path's name, e.g. "x86-64-avx2/fa1/kv-q8_0", from the instruction sets that the build reports.
 
-    On x86-64 the widest vector extension compiled in decides, and below AVX2 whether it fuses additions to products;
-    elsewhere all of those that change sums are named.
+    On x86-64 the name holds the widest vector extension of the build and, below AVX2, whether it uses fused
+    multiply-add. On other machines it holds every extension that changes sums.
     """
     name = MACHINES.get(machine.lower(), machine.lower())
     used = [feature.lower() for feature in (*X86_PATHS, *ARM_PATHS) if features.get(feature)]
@@ -56,7 +56,7 @@ class LlamaEngine(CausalEngine):
         variant: str = WHEEL,
         variants_folder: Path | None = None,
     ) -> None:
-        """Check and load weights, to run on a variant of llama.cpp: see `variants`.
+        """Check the weights and load them with a variant of llama.cpp (see `variants`).
 
         Raises EngineUnavailable or its subclass WeightsError.
         """
@@ -95,7 +95,7 @@ class LlamaEngine(CausalEngine):
             progress("loading model", 1, 1)
 
     def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
-        """Logits that follow each of tokens[first:]: see `CausalEngine`."""
+        """Logits after each token of tokens[first:]: see `CausalEngine`."""
         return self.context.evaluate_from(tokens, first)
 
     def close(self) -> None:

@@ -1,10 +1,13 @@
-"""Other numeric paths of llama.cpp than the wheel's: builds for other processors, and other settings.
+"""Numeric paths of llama.cpp besides the wheel's: builds for other processors, and other settings.
 
-The npm package @node-llama-cpp/linux-x64 ships llama.cpp with one library for each generation of x86-64 processors,
-any of which runs on whatever has its instructions. A variant is named BUILD or BUILD/SETTINGS: "wheel" is the pinned
-wheel in canonical settings, "sse42" the npm package's library for SSE 4.2, "wheel/kv-f16" the wheel with keys and
-values in half precision. Only one of the package's libraries can be loaded in a process. What a path is called
-in a determinism class is left to `llama`.
+The npm package @node-llama-cpp/linux-x64 has one library of llama.cpp for each generation of x86-64 processors. A
+library runs on every processor that has its instructions. A variant is named BUILD or BUILD/SETTINGS:
+
+- "wheel" is the pinned wheel in canonical settings;
+- "sse42" is the npm package's library for SSE 4.2;
+- "wheel/kv-f16" is the wheel with keys and values in half precision.
+
+A process can load only one of the package's libraries. `engine` names the path in a determinism class.
 """
 
 import json
@@ -27,7 +30,7 @@ NPM = bindings.Build(f"llama.cpp/{PACKAGE}-{VERSION}", has_moe_cache=False)
 WHEEL = "wheel"
 _AVX2 = ("avx2", "f16c", "fma", "bmi2")
 _AVX512 = (*_AVX2, "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl")
-#: The package's builds, with the instructions that each was compiled for beyond plain x86-64, as Linux names them.
+#: The package's builds, each with the instructions that it needs beyond plain x86-64, as Linux names them.
 BUILDS: dict[str, tuple[str, ...]] = {
     "x64": (),
     "sse42": ("ssse3", "sse4_2"),
@@ -50,7 +53,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a context is set up, as far as it changes bits. With each of these decoding gives the bits of prefill."""
+    """The settings of a context that change bits. With each of them, decoding gives the same bits as prefill."""
 
     name: str
     kv_type: int
@@ -58,12 +61,13 @@ class Settings:
 
 
 CANONICAL = Settings("fa1/kv-q8_0", bindings.GGML_Q8_0, 64)
-#: By suffix of a variant's name. With f16 keys llama.cpp takes another kernel from 64 queries on: hence the batch.
+#: Settings by the suffix of a variant's name. With f16 keys, llama.cpp uses another kernel from 64 queries on, so the
+#: batch is smaller there.
 SETTINGS = {"": CANONICAL, "kv-f16": Settings("fa1/kv-f16", bindings.GGML_F16, 32)}
 
 
 def parse(variant: str) -> tuple[str, Settings]:
-    """A variant's build and settings; "" is the wheel. Raises EngineUnavailable, which lists what there is."""
+    """A variant's build and settings; "" is the wheel. Raises EngineUnavailable, whose message lists the variants."""
     build, _, suffix = (variant or WHEEL).partition("/")
     if build not in (WHEEL, *BUILDS) or suffix not in SETTINGS:
         raise EngineUnavailable(
@@ -74,7 +78,7 @@ def parse(variant: str) -> tuple[str, Settings]:
 
 
 def default_folder() -> Path:
-    """Where the npm package is looked for: the folder in P2PVERIFY_LLAMA_VARIANTS, else one in the user's cache."""
+    """The folder of the npm package: the value of P2PVERIFY_LLAMA_VARIANTS, else a folder in the user's cache."""
     named = os.environ.get(ENVIRONMENT)
     return user_path(named) if named else platformdirs.user_cache_path("p2pverify") / "llama-variants"
 
@@ -82,9 +86,9 @@ def default_folder() -> Path:
 def load(build: str, folder: Path | None = None) -> bindings.Library:
     """The library of a build, loaded once in a process.
 
-    `folder` is where npm installed the package (it holds node_modules), or the package itself. Raises
-    EngineUnavailable if it is absent or of another version, if this processor lacks instructions that the build
-    uses, or if another of the package's builds is loaded already.
+    `folder` is the folder where npm installed the package (it holds node_modules), or the package's own folder. Raises
+    EngineUnavailable if the package is absent or has another version, if this processor lacks an instruction that the
+    build uses, or if the process has loaded another of the package's builds.
     """
     if build == WHEEL:
         return bindings.load()
@@ -114,7 +118,7 @@ def _load(build: str, libraries: Path) -> bindings.Library:
 
 
 def processor() -> frozenset[str]:
-    """The instructions that this machine's processor has, as Linux names them; empty where it does not say."""
+    """The instructions of this machine's processor, as Linux names them; empty if the system does not list them."""
     try:
         lines = _CPU_INFO.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -124,7 +128,7 @@ def processor() -> frozenset[str]:
 
 
 def machine() -> str:
-    """This machine in a line: its architecture, and which of the instructions that matter here it has."""
+    """This machine in one line: its architecture, and those instructions of its processor that a build may need."""
     matters = dict.fromkeys(need for needs in BUILDS.values() for need in needs)
     here = processor()
     has = [name for name in matters if name in here]
@@ -132,13 +136,13 @@ def machine() -> str:
 
 
 def missing(build: str) -> list[str]:
-    """The instructions that a build uses and this machine lacks; none where the machine does not say what it has."""
+    """The instructions that a build uses and this machine lacks; empty if the system does not list instructions."""
     here = processor()
     return [need for need in BUILDS.get(build, ()) if here and need not in here]
 
 
 def installed(folder: Path | None = None) -> bool:
-    """Whether the npm package is there, in the pinned version."""
+    """Whether the npm package is installed in the pinned version."""
     try:
         _libraries(default_folder() if folder is None else folder)
     except EngineUnavailable:
@@ -147,7 +151,7 @@ def installed(folder: Path | None = None) -> bool:
 
 
 def _libraries(folder: Path) -> Path:
-    """The package's folder with libraries, after a check that it is the pinned version."""
+    """The package's folder of libraries. Raises EngineUnavailable if the package is absent or has another version."""
     places = [folder / "node_modules" / PACKAGE, folder / PACKAGE, folder]
     package = next((place for place in places if (place / "package.json").is_file()), None)
     hint = f"run `npm install --prefix {folder} {PACKAGE}@{VERSION}`, or name another folder in {ENVIRONMENT}"

@@ -1,4 +1,4 @@
-"""An engine that is a server elsewhere, spoken to as one speaks to OpenAI's: what it can do is found by probing."""
+"""An engine on a model server with OpenAI's completions API. Probing finds out the server's abilities."""
 
 from p2pverify.engine.openai.engine import OpenAIEngine
 from p2pverify.engine.openai.http import KEY_VARIABLE, Endpoint

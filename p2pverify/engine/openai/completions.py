@@ -1,8 +1,11 @@
-"""Reads the log-probabilities in a server's answers, which come in three shapes, and tokens, named in three ways.
+"""Reads the log-probabilities in a server's answers, which have one of three shapes:
 
-Shapes: lists side by side with a mapping a place (OpenAI's completions, vLLM, SGLang), a list of entries (chat
-completions, llama-server), and vLLM's `prompt_logprobs`. Names: an id, "token_id:7", or the token's text, which
-counts only if it is one token's alone. Everything else raises ServerError.
+- parallel lists with one mapping per position (OpenAI's completions, vLLM, SGLang);
+- a list of entries (chat completions, llama-server);
+- vLLM's `prompt_logprobs`.
+
+A token is named by its id, by "token_id:7", or by its text. A text counts only if exactly one token has it.
+Every other answer raises ServerError.
 """
 
 import math
@@ -23,21 +26,21 @@ Pairs = list[tuple[int | None, float]]
 
 @dataclass(frozen=True, slots=True)
 class AnswerPlace:
-    """One place of an answer: the token that stands there (None if its name does not tell), and what is known."""
+    """One position of an answer: its token (None if the name is ambiguous), and its known log-probabilities."""
 
     token: int | None
     row: LogprobRow
 
 
 class Reader:
-    """Reads answers for one vocabulary. `id_of` gives the only token with a text, None if there is none."""
+    """Reads answers for one vocabulary. `id_of` gives the token that has a text, or None if not exactly one has it."""
 
     def __init__(self, vocab_tokens: int, id_of: IdOf) -> None:
         self._vocab_tokens = vocab_tokens
         self._id_of = id_of
 
     def places(self, document: dict[str, Any]) -> list[AnswerPlace | None]:
-        """The places of the first choice; None where a server has nothing to say, as before the first token."""
+        """The positions of the first choice; None where the server gives no values, e.g. for the first token."""
         logprobs = choice_of(document).get("logprobs")
         if not isinstance(logprobs, dict):
             raise ServerError("the server gives no log-probabilities")
@@ -49,7 +52,7 @@ class Reader:
         return [self._mapped(*one) for one in zip(tokens, tops, own, strict=True)]
 
     def prompt_rows(self, document: dict[str, Any], prompt: Sequence[int]) -> list[LogprobRow | None] | None:
-        """vLLM's `prompt_logprobs`: a row for each prompt token, none for the first. None if there are none."""
+        """vLLM's `prompt_logprobs`: a row for each prompt token, None for the first. None if the answer has no rows."""
         found = choice_of(document).get("prompt_logprobs", document.get("prompt_logprobs"))
         if not isinstance(found, list) or len(found) != len(prompt):
             return None
@@ -68,7 +71,7 @@ class Reader:
         return self._row(pairs, token)
 
     def _entry(self, entry: object) -> AnswerPlace:
-        """A place as a list of entries has it."""
+        """A position from a list of entries."""
         if not isinstance(entry, dict):
             raise _malformed()
         token = self._named(entry)
@@ -76,7 +79,7 @@ class Reader:
         return AnswerPlace(token, self._row([*pairs, (token, _logprob(entry.get("logprob")))], token))
 
     def _mapped(self, name: object, top: object, own: object) -> AnswerPlace | None:
-        """A place as lists side by side have it."""
+        """A position from parallel lists."""
         if own is None:
             return None
         if not isinstance(name, str) or not isinstance(top, dict):
@@ -86,7 +89,7 @@ class Reader:
         return AnswerPlace(token, self._row([*pairs, (token, _logprob(own))], token))
 
     def _row(self, pairs: Pairs, token: int | None) -> LogprobRow:
-        """The token at the place may be listed although it is not of the greatest: then it bounds nothing."""
+        """The row of the listed tokens. `token` may be listed without being among the greatest, so it sets no bound."""
         listed = {one: value for one, value in pairs if one is not None}
         unnamed = max((value for one, value in pairs if one is None), default=-math.inf)
         least = min((value for one, value in pairs if one != token), default=math.inf)
@@ -119,7 +122,7 @@ def choice_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def prompt_tokens(document: dict[str, Any]) -> int | None:
-    """How many tokens the server says that the prompt had."""
+    """The number of prompt tokens that the server reports; None if it reports none."""
     usage = document.get("usage")
     count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     return count if isinstance(count, int) else None

@@ -1,9 +1,9 @@
-"""A model server behind the node's port: vLLM, SGLang, llama-server and others that speak OpenAI's completions.
+"""A model server behind the node's port: vLLM, SGLang, llama-server and other servers with OpenAI's completions API.
 
-The server runs the model, token ids go in and log-probabilities come out; tokenising and sampling stay here, with the
-vocabulary of the weights' GGUF file. A token is asked for with few log-probabilities first, and with more where those
-do not settle the sampler's pick. What a server computes is in no class by its bits: it shows no digest of logits, so
-its peers are judged across classes. HTTP is left to `http`, shapes to `reading`, abilities to `probe`.
+The server runs the model: token ids go in, log-probabilities come out. This process tokenises and samples, with the
+vocabulary of the weights' GGUF file. Each token is first requested with few log-probabilities, and with more if these
+do not decide the sampler's pick. A server gives no digest of logits, so it is in no class of equal bits, and its peers
+are judged across classes. `http` sends requests, `completions` reads answers, `probe` finds out the abilities.
 """
 
 import time
@@ -38,7 +38,8 @@ from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE, Generated, Mode
 ENGINE, NUMERIC_PATH = "openai/1", "unknown"
 PROBE_TEXT = "What is the capital of France?"
 REPLACEMENT = "\ufffd"
-#: Rows of a prompt are asked for with at most as many log-probabilities; where they do not settle it, place by place.
+#: The most log-probabilities per position in a request for a prompt's rows. Where they do not decide, the position is
+#: requested alone.
 PROMPT_SHOWN_MAX = 256
 
 _T = TypeVar("_T")
@@ -47,9 +48,9 @@ _T = TypeVar("_T")
 class OpenAIEngine(CausalEngine):
     """Fulfils the node's `Engine` port. Not thread-safe: one call at a time.
 
-    A server that shows the log-probabilities of its whole vocabulary can all but logits. One that shows fewer can
-    answer at temperature 0; at others it raises ValueError where they do not settle the sampler's pick. It can score if
-    it shows those of a prompt, with the same reserve.
+    A server that shows the log-probabilities of its whole vocabulary has every ability except logits. A server that
+    shows fewer can answer at temperature 0. At other temperatures, a call raises ValueError if they do not decide the
+    sampler's pick. Such a server can also score if it shows a prompt's log-probabilities; the same error can occur.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class OpenAIEngine(CausalEngine):
         progress: weights.Progress | None = None,
         answer_s: float = ANSWER_S,
     ) -> None:
-        """Probe the server. `path` are the weights that it is said to run; `answer_s` limits one answer of it.
+        """Probe the server. `path` is the file of the weights that it should run; `answer_s` limits one answer (s).
 
         Raises EngineUnavailable or its subclasses WeightsError and ServerError.
         """
@@ -86,9 +87,9 @@ class OpenAIEngine(CausalEngine):
         super().__init__(_info(head, digest, tokeniser.vocab_tokens, self.abilities), tokeniser, head.special_tokens())
 
     def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
-        """Log-probabilities that follow each of tokens[first:], as `CausalEngine` has logits: the whole vocabulary's.
+        """Log-probabilities (vocab_tokens,) after each token of tokens[first:], in place of `CausalEngine`'s logits.
 
-        One request each. Raises ValueError if the server does not show them all.
+        Each array takes one request. Raises ValueError if the server does not show the whole vocabulary, ServerError.
         """
         if WRITE not in self._info.can:
             raise ValueError("the server does not show the log-probabilities of its whole vocabulary")
@@ -101,14 +102,17 @@ class OpenAIEngine(CausalEngine):
     def answer(
         self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
     ) -> Generated:
-        """Answer a prompt. Raises ValueError as `CausalEngine` does and for what the server cannot do, ServerError."""
+        """Answer a prompt.
+
+        Raises ValueError as `CausalEngine` does and if the server lacks the ability, ServerError if the server fails.
+        """
         self._check_question(prompt, tokens_max, temperature_milli)
         key = sampler.philox_key(sampler.ANSWER, sampler_key)
         start = time.monotonic()
         first = 0.0
         tokens: list[int] = []
         while len(tokens) < tokens_max and not (tokens and self._tokeniser.ends(tokens[-1])):
-            # The first token alone, so that the time to it is known.
+            # The first token is requested alone, so that its time is known.
             room = tokens_max - len(tokens) if tokens else 1
             if temperature_milli == 0:
                 tokens += self._greedy((*prompt, *tokens), room)
@@ -121,9 +125,9 @@ class OpenAIEngine(CausalEngine):
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
     ) -> TokenScores:
-        """Score a claimed answer: in one request where the server shows a prompt's rows, else one for each token.
+        """Score a claimed answer. It takes one request if the server shows a prompt's rows, else one for each token.
 
-        Raises ValueError as `CausalEngine` does and for what the server cannot do, ServerError.
+        Raises ValueError as `CausalEngine` does and if the server lacks the ability, ServerError if the server fails.
         """
         if SCORE not in self._info.can:
             raise ValueError("the server shows too few log-probabilities to score with, and none of a prompt's tokens")
@@ -148,7 +152,7 @@ class OpenAIEngine(CausalEngine):
         super().close()
 
     def _greedy(self, prefix: tuple[int, ...], room: int) -> list[int]:
-        """The server's own greedy answer, up to the first token that ends one."""
+        """The server's own greedy answer, up to and including the first token that ends an answer."""
         answer = self._completions.ask(prefix, tokens_max=room, shown=1)
         tokens = []
         for place in self._reader.places(answer)[:room]:
@@ -162,7 +166,7 @@ class OpenAIEngine(CausalEngine):
         return tokens
 
     def _ending(self, prefix: tuple[int, ...]) -> int:
-        """The token that ended an answer, where the server leaves it out."""
+        """The token that ended an answer, for servers that leave it out."""
         token = self._settle(prefix, lambda row: pick(row, None))
         if not self._tokeniser.ends(token):
             raise ServerError("the server ends its answer without a token that ends one")
@@ -173,7 +177,10 @@ class OpenAIEngine(CausalEngine):
         return self._settle(prefix, lambda row: pick(row, noise))
 
     def _settle(self, prefix: tuple[int, ...], read: Callable[[LogprobRow], _T | None]) -> _T:
-        """What `read` tells from the row after a prefix, asked with more log-probabilities until it does."""
+        """The result of `read` on the row after `prefix`.
+
+        While it is None, the row is requested again with more log-probabilities. Raises ValueError if none suffice.
+        """
         for count in self._counts:
             found = read(self._row(prefix, count))
             if found is not None:
@@ -190,7 +197,7 @@ class OpenAIEngine(CausalEngine):
         return places[0].row
 
     def _claimed_rows(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[LogprobRow | None]:
-        """The rows from which claimed tokens were picked, as far as one request tells."""
+        """The row at each claimed token; None where one request does not give it."""
         if self.abilities.prompt_rows is PromptRows.NONE:
             return [None] * len(tokens)
         whole = (*prompt, *tokens)
@@ -201,7 +208,7 @@ class OpenAIEngine(CausalEngine):
         return rows[len(prompt) :]
 
     def _check_vocabulary(self, tokeniser: bindings.LlamaModel) -> None:
-        """The server's text for its own first token is ours: another vocabulary would show here."""
+        """Compare the server's text for its first token with our text. Raises ServerError if they differ."""
         token, text = self.abilities.token, self.abilities.text
         ours = tokeniser.piece(token).decode(errors="replace").strip()
         if text is not None and REPLACEMENT not in ours and text.strip() != ours:
@@ -212,7 +219,7 @@ class OpenAIEngine(CausalEngine):
 
 
 def _token_of(tokeniser: bindings.LlamaModel) -> Callable[[str], int | None]:
-    """Which token a text names: the only one that it is tokenised to; incomplete UTF-8 names none."""
+    """A function from a text to its token. The result is None for incomplete UTF-8 or a text of several tokens."""
 
     def token_of(text: str) -> int | None:
         tokens = () if REPLACEMENT in text else tokeniser.tokenise(text, special=True)

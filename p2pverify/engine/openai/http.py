@@ -1,6 +1,7 @@
-"""One JSON request to a model server at a time: a kept connection, limits on size and time, errors in plain words.
+"""JSON requests to a model server, one at a time, on a kept connection with limits on size and time.
 
-What is asked and what answers mean is left to others. Redirects are not followed, so that the key goes nowhere else.
+Other modules decide the content of requests and the meaning of answers. Redirects are not followed, so that the key is
+sent to no other server.
 """
 
 import http.client
@@ -24,7 +25,7 @@ KEY_VARIABLE = "P2PVERIFY_OPENAI_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a model is served: a base URL ending in /v1, its name there ("" for the only one), a key ("" for none)."""
+    """A model on a server: a base URL that ends in /v1, the model's name ("" for the only one), a key ("" for none)."""
 
     url: str
     model: str = ""
@@ -32,7 +33,7 @@ class Endpoint:
 
 
 class ServerError(EngineUnavailable):
-    """The server does not answer as it must; what to do stands in the message."""
+    """The server does not answer as required. The message says what to do."""
 
 
 class ServerRefused(ServerError):
@@ -43,7 +44,7 @@ class Server:
     """The server behind a base URL such as "http://127.0.0.1:8000/v1". Not thread-safe: one request at a time."""
 
     def __init__(self, url: str, key: str = "", *, answer_s: float = ANSWER_S) -> None:
-        """`answer_s` limits one answer, from the request to its last byte. Raises ServerError for an unusable URL."""
+        """`answer_s` limits one answer (seconds from request to last byte). Raises ServerError for an unusable URL."""
         try:
             parts = urlsplit(check_server(url))
         except ValueError as error:
@@ -64,7 +65,7 @@ class Server:
         return self._call("GET", path, None, size_max)
 
     def post(self, path: str, body: Mapping[str, object], *, size_max: int) -> dict[str, Any]:
-        """The JSON object that answers a JSON object, of at most `size_max` bytes. Raises ServerError."""
+        """Send a JSON object and return the JSON object of the answer, at most `size_max` bytes. Raises ServerError."""
         return self._call("POST", path, json.dumps(body).encode(), size_max)
 
     def close(self) -> None:
@@ -89,7 +90,7 @@ class Server:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Turns what goes wrong on the connection into ServerError, and closes the connection then."""
+        """Turn errors of the connection into ServerError, and close the connection after an error."""
         try:
             yield
         except BaseException as error:
@@ -104,7 +105,7 @@ class Server:
             raise
 
     def _send(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
-        """Send on the kept connection; once more on a new one if the server had closed the old."""
+        """Send on the kept connection. If the server has closed it, send once more on a new connection."""
         is_kept = self._connection.sock is not None
         try:
             return self._exchange(method, path, body)
@@ -134,7 +135,7 @@ class Server:
             if time.monotonic() > deadline:
                 raise TimeoutError
         is_short = bool(response.length)
-        response.close()  # read1 leaves it open at the end, and the connection busy
+        response.close()  # read1 leaves it open at its end, so the connection would stay busy
         if is_short:
             raise http.client.IncompleteRead(b"")
         return b"".join(parts)
@@ -151,7 +152,7 @@ class Server:
 
 
 def _message(data: bytes) -> str:
-    """What an error's body says, as OpenAI, FastAPI and others write it."""
+    """The message in an error's body, in the format of OpenAI, FastAPI and others."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):

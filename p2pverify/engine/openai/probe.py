@@ -1,7 +1,8 @@
-"""Finds out by asking what a server can do; its name is not looked at.
+"""Finds out a server's abilities by requests; the server's name is ignored.
 
-Needed are token ids as a prompt and tokens that can be told in the answer. How many log-probabilities it shows decides
-whether answers at a temperature can be picked here, and whether it shows those of a prompt, how dear scoring is.
+The server must take token ids as a prompt, and tokens must be recognisable in its answers. The number of
+log-probabilities that it shows decides whether this process can sample answers. Scoring is cheap if the server shows a
+prompt's log-probabilities.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +15,17 @@ from p2pverify.engine.openai.http import MESSAGE_CHARS_MAX, Server, ServerError,
 from p2pverify.engine.openai.rows import LogprobRow
 
 ANSWER_BYTES = 1 << 16
-LISTED_BYTES = 256  # a listed token in JSON: llama-server takes about 95
+LISTED_BYTES = 256  # the most bytes of a listed token in JSON; llama-server uses about 95
 MODELS_BYTES_MAX = 1 << 20
-#: Fields beyond OpenAI's that make vLLM name tokens by their ids.
+#: A field outside OpenAI's API that makes vLLM name tokens by their ids.
 NAMED_BY_ID = {"return_tokens_as_token_ids": True}
 FEWER = (4096, 1024, 256, 100, 64, 20, 5)
-#: How many are asked for first: enough for most places, cheap to send.
+#: The number of log-probabilities in a first request: enough for most positions, and cheap to send.
 USUAL = 64
 
 
 class PromptRows(Enum):
-    """How a server shows the log-probabilities of a prompt's tokens."""
+    """How a server shows the log-probabilities of a prompt's tokens: not, in a field, or in an echo of the prompt."""
 
     NONE = "none"
     FIELD = "prompt_logprobs"
@@ -33,9 +34,10 @@ class PromptRows(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What probing found: `shown_max` log-probabilities a place, `context_tokens` 0 if not told.
+    """The result of probing.
 
-    `token` is the first that the server answered with, `text` what the server calls it, if it does.
+    The server shows at most `shown_max` log-probabilities per position. `context_tokens` is 0 if not known. `token` is
+    the first token that the server answered, and `text` the server's text for it (None if not given).
     """
 
     model: str
@@ -48,7 +50,7 @@ class Abilities:
 
 
 class Completions:
-    """Requests for completions of token ids, greedy and without penalties, whatever the server's defaults."""
+    """Requests for completions of token ids: greedy and without penalties, whatever the server's defaults are."""
 
     def __init__(self, server: Server, model: str, fields: Mapping[str, object]) -> None:
         self._server = server
@@ -71,9 +73,9 @@ class Completions:
         prompt_shown: int = 0,
         prompt_rows: PromptRows = PromptRows.NONE,
     ) -> dict[str, Any]:
-        """The server's answer, not yet checked, with the `shown` greatest log-probabilities a place.
+        """The server's answer, not yet checked, with the `shown` greatest log-probabilities per position.
 
-        With `prompt_rows`, those of the prompt too. Raises ServerError.
+        `prompt_rows` also requests the prompt's log-probabilities, `prompt_shown` per position. Raises ServerError.
         """
         body: dict[str, object] = {"prompt": list(prompt), "max_tokens": tokens_max, "logprobs": shown}
         if prompt_rows is PromptRows.FIELD:
@@ -86,7 +88,10 @@ class Completions:
 
 
 def probe(server: Server, wanted: str, prompt: Sequence[int], reader: Reader, vocab_tokens: int) -> Abilities:
-    """Ask a server what it can do, with a prompt of a few tokens. Raises ServerError, which says what is missing."""
+    """Find out a server's abilities with a prompt of a few tokens.
+
+    Raises ServerError, whose message names the missing ability.
+    """
     model, context_tokens = _choose_model(server, wanted)
     fields, completions, token, text = _first_answer(server, model, prompt, reader)
     return Abilities(
@@ -101,7 +106,7 @@ def probe(server: Server, wanted: str, prompt: Sequence[int], reader: Reader, vo
 
 
 def _choose_model(server: Server, wanted: str) -> tuple[str, int]:
-    """The model's name at the server, and its context."""
+    """The model's name at the server, and its context in tokens (0 if not known)."""
     listed = server.get("/models", size_max=MODELS_BYTES_MAX).get("data")
     models = [one for one in listed if isinstance(one, dict) and isinstance(one.get("id"), str)] if listed else []
     found = [one for one in models if wanted in ("", one["id"])]
@@ -118,7 +123,10 @@ def _choose_model(server: Server, wanted: str) -> tuple[str, int]:
 def _first_answer(
     server: Server, model: str, prompt: Sequence[int], reader: Reader
 ) -> tuple[Mapping[str, object], Completions, int, str | None]:
-    """One token after a prompt of token ids, and its text, asked with and without fields of others than OpenAI."""
+    """The fields that the server takes, requests with them, and the token and text of a first answer.
+
+    NAMED_BY_ID is tried first, then no fields.
+    """
     refused: ServerRefused | None = None
     for fields in (NAMED_BY_ID, {}):
         completions = Completions(server, model, fields)
@@ -141,7 +149,7 @@ def _first_answer(
 
 
 def _shown_max(completions: Completions, prompt: Sequence[int], reader: Reader, vocab_tokens: int) -> int:
-    """How many log-probabilities the server shows: the whole vocabulary, or the largest usual number it grants."""
+    """The number of log-probabilities that the server shows: the whole vocabulary, or the largest granted of FEWER."""
     for count in (vocab_tokens, *(fewer for fewer in FEWER if fewer < vocab_tokens)):
         try:
             places = reader.places(completions.ask(prompt, tokens_max=1, shown=count))
@@ -153,7 +161,7 @@ def _shown_max(completions: Completions, prompt: Sequence[int], reader: Reader, 
 
 
 def _prompt_rows(completions: Completions, prompt: Sequence[int], reader: Reader) -> PromptRows:
-    """Whether the server shows log-probabilities of the prompt's tokens, and how they are asked for."""
+    """How to request the log-probabilities of the prompt's tokens; NONE if the server does not show them."""
     for kind in (PromptRows.FIELD, PromptRows.ECHO):
         try:
             rows = ask_prompt_rows(completions, kind, prompt, 2, reader)

@@ -1,7 +1,7 @@
-"""A row of which only the greatest log-probabilities are known, and what can be said from it for certain.
+"""A row with only its greatest log-probabilities, and the facts that follow from it with certainty.
 
-The sampler's noise is known for every token, listed or not: so a token's lead over all listed ones and over the best
-that any unlisted one can reach shows that the whole row would give it too. Where a row comes from is left to others.
+The sampler's noise is known for every token, listed or not. So each unlisted token has a highest possible value. A
+listed token above all these values and all listed tokens is also the pick from the whole row.
 """
 
 from collections.abc import Mapping
@@ -18,28 +18,28 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LogprobRow:
-    """Listed tokens in rising order, their log-probabilities (nats), and an upper bound on those of all others."""
+    """Listed tokens (n,), ascending; their log-probabilities (n,) in nats; and an upper bound for all other tokens."""
 
     tokens: NDArray[np.int64]
     logprobs: Floats
     bound: float
 
     def logprob(self, token: int) -> float | None:
-        """A listed token's log-probability."""
+        """A listed token's log-probability in nats; None if the token is not listed."""
         at = int(np.searchsorted(self.tokens, token))
         is_listed = at < self.tokens.size and int(self.tokens[at]) == token
         return float(self.logprobs[at]) if is_listed else None
 
 
 def make_row(listed: Mapping[int, float], bound: float, vocab_tokens: int) -> LogprobRow:
-    """A row of listed tokens; no bound is needed once it lists the whole vocabulary."""
+    """A row of listed tokens. `bound` is ignored if the whole vocabulary is listed."""
     tokens = np.array(sorted(listed), dtype=np.int64)
     logprobs = np.array([listed[int(token)] for token in tokens], dtype=np.float64)
     return LogprobRow(tokens, logprobs, -np.inf if len(listed) == vocab_tokens else bound)
 
 
 def noise_at(temperature_milli: int, key: int, position: int, vocab_tokens: int) -> Floats | None:
-    """What the sampler adds to each logit at a position; None at temperature 0."""
+    """The noise (vocab_tokens,) that the sampler adds to the logits at a position; None at temperature 0."""
     if temperature_milli == 0:
         return None
     noise = sampler.gumbel(key, position, vocab_tokens)
@@ -48,7 +48,7 @@ def noise_at(temperature_milli: int, key: int, position: int, vocab_tokens: int)
 
 
 def pick(row: LogprobRow, noise: Floats | None) -> int | None:
-    """The token that the sampler picks; None if an unlisted one may come before it."""
+    """The token that the sampler picks; None if an unlisted token could be better."""
     best = _best(row, noise)
     return None if best is None else int(row.tokens[best])
 
@@ -56,7 +56,7 @@ def pick(row: LogprobRow, noise: Floats | None) -> int | None:
 def judge(row: LogprobRow, token: int, noise: Floats | None) -> tuple[int, int, int] | None:
     """Deficit and surprisal of a claimed token in micronats and the picked token, as `margins.margin` gives them.
 
-    None if the row does not tell: the claimed token is not listed, or the picked one is not certain.
+    None if the row does not decide: the claimed token is not listed, or the pick is not certain.
     """
     claimed, best = row.logprob(token), _best(row, noise)
     if claimed is None or best is None:
@@ -69,7 +69,7 @@ def judge(row: LogprobRow, token: int, noise: Floats | None) -> tuple[int, int, 
 
 
 def _best(row: LogprobRow, noise: Floats | None) -> int | None:
-    """Index of the best listed token, if no unlisted one can be better."""
+    """Index of the best listed token; None if an unlisted token could be better."""
     if row.tokens.size == 0:
         return None
     if noise is None:
