@@ -1,7 +1,7 @@
 """The determinism classes of a testnet: one for every numeric path that its peers may run on.
 
-Of a language model they come from the manifest that is packaged with it, since one process cannot load all builds of
-llama.cpp; which of them a peer is of it finds out by its self-test. Toy engines are asked directly.
+The classes of a language model come from its packaged manifest, because one process cannot load all builds of
+llama.cpp. A peer finds its own class by its self-test. The classes of toy engines come from the engines themselves.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from p2pverify.testnet.scenario import PathTable
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The first class's engine, engine and numeric path of the others, and what is known of the model."""
+    """The first class's model description, engine and numeric path of the other classes, and the model's manifest."""
 
     info: ModelInfo
     others: tuple[tuple[str, str], ...] = ()

@@ -1,7 +1,7 @@
-"""What a run does to its own network, by schedule: crashes, pauses and partitions, and whom they meet.
+"""The scheduled faults of a run (crashes, pauses and partitions) and their victims.
 
-The same schedule holds for real processes, where `nemesis` carries it out, and for the simulated world. Who is
-met follows from the seed; a scenario says only how many.
+Real processes and the simulated world use the same schedule; for real processes `nemesis` carries it out. A scenario
+gives only the number of victims, and the seed chooses them.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ _DOMAIN = "p2pverify/testnet/1/fault"
 
 
 class FaultKind(StrEnum):
-    """What happens to the peers of a fault."""
+    """The effect of a fault on its peers."""
 
-    CRASH = "crash"  # killed without a word, and started again when the fault ends
-    PAUSE = "pause"  # stopped as by SIGSTOP, connections and all, and continued
-    PARTITION = "partition"  # nothing passes between them and the others
+    CRASH = "crash"  # killed without warning, and started again when the fault ends
+    PAUSE = "pause"  # stopped as by SIGSTOP, with its connections, and continued when the fault ends
+    PARTITION = "partition"  # nothing passes between the victims and the other peers
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: from the start of an epoch, for so many milliseconds, with so many peers."""
+    """One fault: it starts with the epoch `epoch`, lasts `lasts_ms` milliseconds, and has `peers` victims."""
 
     kind: FaultKind
     epoch: int
@@ -46,7 +46,7 @@ class FaultPlan:
 def plan_faults(faults: Sequence[Fault], names: Sequence[str], *, epoch_ms: int, seed: int) -> tuple[FaultPlan, ...]:
     """Choose the victims, sorted by the time of the fault.
 
-    No peer is met by two crashes or pauses that overlap. Raises ValueError if too few peers are left for a fault.
+    No peer has two overlapping crashes or pauses. Raises ValueError if too few peers are left for a fault.
     """
     found: list[FaultPlan] = []
     for number, fault in enumerate(sorted(faults, key=lambda f: (f.epoch, f.kind, f.lasts_ms, f.peers))):

@@ -1,4 +1,4 @@
-"""A whole network of machines in virtual time, from one seed."""
+"""A simulated network of machines in virtual time, reproducible from one seed."""
 
 from p2pverify.testnet.world.plan import ActorPlan, WorldPlan, plan_world
 from p2pverify.testnet.world.world import World

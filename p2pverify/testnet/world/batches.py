@@ -1,6 +1,6 @@
-"""Gossip messages that were read before, and the verdicts on several that were judged as one.
+"""A cache of decoded gossip messages, and the verdicts on messages that were judged together.
 
-A thousand peers get the same bytes, and one reading is enough.
+A thousand peers receive the same bytes, so the bytes are decoded only once.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ KEPT_MAX = 8192
 
 
 class Batches:
-    """Records by the bytes of the message that held them; the oldest are forgotten first."""
+    """A cache from a message's bytes to its records. The oldest entries are removed first."""
 
     def __init__(self) -> None:
         self._known: BoundedDict[bytes, tuple[bytes, ...]] = BoundedDict(KEPT_MAX)
@@ -29,7 +29,11 @@ class Batches:
 def message_verdicts(
     messages: list[tuple[bytes, int]], count: int, judged: Judged | None
 ) -> Iterator[tuple[bytes, VerdictWord]]:
-    """What each of several messages deserves, as if judged alone; `judged` is None if an actor took none of them."""
+    """The verdict on each message, as if it had been judged alone.
+
+    `messages` are ids and the index of the first record; `count` is the number of all records. `judged` is None if an
+    actor took none of the messages.
+    """
     refused, rejected = (set(), set()) if judged is None else (set(judged.refused), set(judged.rejected))
     ends = [begin for _, begin in messages[1:]] + [count]
     for (message_id, begin), end in zip(messages, ends, strict=True):

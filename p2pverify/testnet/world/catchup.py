@@ -1,7 +1,7 @@
-"""Catching up in the simulated world: what gossip lost, a peer fetches from one neighbour after the other.
+"""Catching up in the simulated world: a peer fetches records that gossip lost from one neighbour after the other.
 
-The sessions are those of `sync.session`, with their bytes. One at a time goes on at a peer, as long as its neighbour
-answers in time.
+The sessions and their bytes are those of `core.sync.session`. A peer has one session at a time, as long as its
+neighbour answers in time.
 """
 
 from collections.abc import Callable
@@ -17,27 +17,27 @@ from p2pverify.testnet.world.links import End, Links
 from p2pverify.testnet.world.peer.actor import Actor
 from p2pverify.testnet.world.simulation import Simulation
 
-#: Rounds after which an answer that did not come is no longer waited for.
+#: A session without an answer for this many rounds is ended.
 PATIENCE_ROUNDS = 3
-#: Members with weight that a silent peer dials in a round.
+#: The most members with weight that a silent peer dials in one round.
 SEEK_AT_ONCE = 4
 
 
 class SyncingPeer(End, Protocol):
-    """A peer that holds records and takes events. `sync_turn` counts its rounds."""
+    """A peer with records that takes events. `sync_turn` counts its rounds."""
 
     actor: Actor
     sync: Sync
     sync_turn: int
 
     def feed(self, event: Event) -> object:
-        """Give it an event."""
+        """Pass an event to the peer."""
         ...
 
 
 @dataclass(slots=True)
 class _Round:
-    """A session in progress, and in which round of its peer something last came."""
+    """A session in progress. `heard` is the peer's round in which the last answer came."""
 
     key: bytes
     session: SyncSession
@@ -45,7 +45,7 @@ class _Round:
 
 
 class Catchup:
-    """The sessions of all peers. `dial` connects a peer with the one of a key."""
+    """The sessions of all peers. `dial` connects a peer with the peer that has a key."""
 
     def __init__(self, simulation: Simulation, links: Links, dial: Callable[[End, bytes], None]) -> None:
         self._simulation = simulation
@@ -55,13 +55,13 @@ class Catchup:
         self.sessions = self.frames = self.bytes = self.refused = 0
 
     def start(self, peer: SyncingPeer) -> None:
-        """Begin the rounds of a peer that was started."""
+        """Begin the rounds of a started peer."""
         self._rounds.pop(peer.number, None)
         late_ms = self._simulation.chance.below(self._simulation.plan.sync_ms)
         self._simulation.post(self._simulation.now_ms + late_ms, peer.number, (items.SYNC, peer.life))
 
     def begin(self, peer: SyncingPeer) -> None:
-        """One more round: with the next neighbour in turn, unless the last session still goes on."""
+        """Begin one more round with the next neighbour in turn, unless the last session still runs."""
         world = self._simulation
         world.post(world.now_ms + world.plan.sync_ms, peer.number, (items.SYNC, peer.life))
         peer.sync_turn += 1
@@ -78,12 +78,12 @@ class Catchup:
             self._open(peer, keys[peer.sync_turn % len(keys)])
 
     def up(self, peer: SyncingPeer, key: bytes) -> None:
-        """A new neighbour: ask it at once, as nodes do, unless a session with another goes on."""
+        """Start a session with a new neighbour at once, as nodes do, unless a session with another one runs."""
         if peer.number not in self._rounds:
             self._open(peer, key)
 
     def _hurry(self, peer: SyncingPeer) -> None:
-        """A peer that is silent asks its other neighbours at once."""
+        """If the peer is silent, start the next session at once, with a neighbour that it has not synced with yet."""
         near = [key for key in peer.actor.machine.context.silence.lacking() if key in peer.links]
         if near:
             self._open(peer, near[0])
@@ -95,7 +95,7 @@ class Catchup:
         self._send(peer, key, request=session.start())
 
     def take(self, peer: SyncingPeer, source: End, frame: tuple[bool, bytes]) -> None:
-        """A frame that arrived: a request, or an answer to the last one."""
+        """Take a frame that arrived: a request, or the answer to the last request."""
         is_request, data = frame
         if is_request:
             if peer.actor.serves_sync(source.key, self._simulation.clock_ms):
@@ -126,7 +126,7 @@ class Catchup:
                 self._hurry(peer)
 
     def ended(self, peer: SyncingPeer, key: bytes) -> None:
-        """The link to a neighbour ended."""
+        """Handle the end of the link to a neighbour."""
         going = self._rounds.get(peer.number)
         if going is not None and going.key == key:
             self._end(peer)

@@ -1,9 +1,14 @@
-"""What must hold in every simulation, whatever happens in it.
+"""The invariants of every simulation.
 
-Always: certified cuts are nested, at every honest peer and between all of them; no final view convicts an honest
-peer; cuts advance while two thirds of the weight are honest and reach each other. At rest: all honest peers hold the
-same records, and the same final view. What becomes of hostile peers
-is compared with `liars.expectations`.
+Always:
+
+- Certified cuts are nested, at every honest peer and between all honest peers.
+- No final view convicts an honest peer.
+- Cuts advance while two thirds of the weight are honest and reach each other.
+
+At rest: all honest peers hold the same records and the same final view.
+
+The fates of hostile peers are compared with `liars.expectations`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,20 +22,20 @@ from p2pverify.testnet.world.links import Links
 from p2pverify.testnet.world.peer.peer import Peer
 from p2pverify.testnet.world.plan import HONEST, Identity
 
-#: Epochs with two thirds of the weight at hand after which a new cut must be final.
+#: A new cut must be final after this many epochs with two thirds of the weight available.
 ADVANCE_EPOCHS = 8
 REST_ROUNDS_MAX = 120
-#: After so many cuts the marks of a kind that nobody convicts must show.
+#: After this many cuts, the marks of a kind that is not convicted must be visible.
 SETTLED_CUTS = 12
-#: With which a cheater is convicted after as many judged answers as it is allowed.
+#: The probability that a cheater is convicted within the allowed number of judged answers.
 CERTAINTY_PPM = 999_900
-#: Kinds whose judged answers are all wrong at their rate; the others are right in some of their roles.
+#: Kinds that are wrong at their rate in all roles. The other kinds are right in some of their roles.
 LIARS = frozenset(("always-wrong", "wrong", "sleeper"))
 FAULTS_MAX = 20
 
 
 class Invariants:
-    """Watches a world. `faults` are sentences; none means that all promises held."""
+    """Watches a world. `faults` are sentences; it is empty if all invariants held."""
 
     def __init__(self, network: Network, peers: Sequence[Peer], identities: Sequence[Identity], links: Links) -> None:
         self._network = network
@@ -41,14 +46,14 @@ class Invariants:
         self._links = links
         self.faults: list[str] = []
         self.rest_rounds_max = REST_ROUNDS_MAX
-        self._chain: list[tuple[int, State]] = []  # distinct final cuts by the number of their records
+        self._chain: list[tuple[int, State]] = []  # distinct final cuts, ordered by the number of their records
         self._known: set[bytes] = set()
-        self._newest: dict[int, bytes] = {}  # the newest final cut by peer
+        self._newest: dict[int, bytes] = {}  # the newest final cut of each peer
         self._pairs: set[tuple[bytes, bytes]] = set()
         self._quiet_epochs = 0
         self._best_index = 0
         self.stalled_epochs = 0
-        self._at_onset: dict[int, tuple[int, int]] = {}  # audits and path index when a hostile peer began
+        self._at_onset: dict[int, tuple[int, int]] = {}  # audits and path index at the onset of each hostile peer
 
     def fail(self, what: str) -> None:
         if len(self.faults) < FAULTS_MAX and what not in self.faults:
@@ -57,7 +62,7 @@ class Invariants:
     # ------------------------------------------------------------ always
 
     def finalised(self, peer: Peer, effect: Finalised) -> None:
-        """A cut became final at a peer: is it nested with all others, and does it wrong nobody?"""
+        """Check a cut that became final at a peer: it is nested with all others, and it convicts no honest peer."""
         if peer.kind != HONEST:
             return
         state = peer.actor.machine.fold.state(effect.cut)
@@ -75,11 +80,11 @@ class Invariants:
                 self.fail(f"peer {peer.number}: final cut {_short(state.id)} does not contain {_short(before)}")
 
     def forget(self, peer: Peer) -> None:
-        """A peer starts again, and will see old cuts become final once more."""
+        """Forget the newest cut of a peer that restarts, because old cuts will become final there again."""
         self._newest.pop(peer.number, None)
 
     def _insert(self, peer: Peer, state: State) -> None:
-        """Nested cuts are a chain by size, so that only its neighbours there need to be compared."""
+        """Insert a cut into the chain. Nested cuts are ordered by size, so only the two neighbours are compared."""
         size = sum(head[1] + 1 for head in state.heads.values())
         place = sum(1 for other, _ in self._chain if other < size)
         for index, later, earlier in ((place - 1, state, None), (place, None, state)):
@@ -100,7 +105,7 @@ class Invariants:
                 )
 
     def after_epoch(self, epoch: int) -> None:
-        """Whether cuts advance. Counted from the last epoch in which they could not, or did."""
+        """Check that cuts advance. The count starts at the last epoch with a new cut or without the needed weight."""
         self._note_onsets(epoch)
         best = max((state.index for _, state in self._chain), default=0)
         if best > self._best_index or not self._may_advance():
@@ -113,7 +118,7 @@ class Invariants:
             self.fail(f"no cut became final in {ADVANCE_EPOCHS} epochs until {epoch}, with two thirds at hand")
 
     def _may_advance(self) -> bool:
-        """Whether on one side of a partition two thirds of the weight are honest and run."""
+        """Whether one side of the partition has two thirds of the weight in honest peers that run."""
         state = self.newest
         members = self._network.founders if state is None else state.members
         total, sides = 0, {0: 0, 1: 0}
@@ -127,13 +132,13 @@ class Invariants:
 
     @property
     def newest(self) -> State | None:
-        """The largest final cut that anybody has seen."""
+        """The largest final cut of any honest peer."""
         return self._chain[-1][1] if self._chain else None
 
     def _note_onsets(self, epoch: int) -> None:
-        """How far hostile peers were when they began to be hostile: what was before tells nothing of them.
+        """Note the audits and the path index of each hostile peer at its onset, because earlier audits do not count.
 
-        Of those that begin late, once what they answered before has been counted.
+        For a peer with a late onset this is noted only when its earlier answers have been counted.
         """
         lag = self._network.params.duty_epochs
         for identity in self._identities:
@@ -153,7 +158,7 @@ class Invariants:
         return len({_content(peer) for peer in self._honest}) == 1
 
     def at_rest(self) -> None:
-        """All that must be equal once nothing happens any more."""
+        """Check that honest peers have equal records, cuts and views after the world has come to rest."""
         honest = self._honest
         if not self.is_equal():
             counts = sorted({len(peer.actor.machine.context.ledger) for peer in honest})
@@ -173,7 +178,7 @@ class Invariants:
     # ------------------------------------------------------------ fates
 
     def missed(self) -> dict[int, str]:
-        """Hostile peers that the network should have found out by now and did not, and what is missing."""
+        """Hostile peers that did not meet their expected fate in time, by number, and the missing mark."""
         state = self._honest[0].actor.machine.fold.latest
         ledger = self._honest[0].actor.machine.context.ledger
         forked = {record.author for record in ledger.branches()}
@@ -186,7 +191,7 @@ class Invariants:
             audits, index = self._at_onset[identity.number]
             why = None
             if member is None:
-                continue  # no cut holds it: nothing that it says counts
+                continue  # no cut holds it, so its records do not count
             if rule.by == "dissent" and rule.must_convict and not member.is_convicted:
                 why = self._beyond_audits(identity.kind, identity.actor.rate_ppm, member.audits - audits)
             elif rule.must_fork and identity.key not in forked:
@@ -208,7 +213,7 @@ class Invariants:
 
 
 def _content(peer: Peer) -> int:
-    """A number that stands for the records of a peer: the sum of their ids, which no order changes."""
+    """A number that identifies the records of a peer: the sum of their ids, which does not depend on their order."""
     index = peer.sync.index
     return index.total(0, len(index))
 

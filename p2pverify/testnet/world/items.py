@@ -1,8 +1,16 @@
-"""Kinds of items in the schedule: what may happen at a peer, and to the world.
+"""Kinds of items in the schedule: the events of a peer and of the world.
 
-The members that follow the kind: RPC (link, key of its sender, RPC); UP and DOWN (link); SYNC_FRAME (link, frame);
-for all others the life of the peer that they are meant for, then ENGINE (job, queued at), REQUEST (ticket, bytes,
-requester), EVIDENCE (ticket, bytes), RESPONSE (ask, bytes, how long it took), FAILED (ask, reason).
+An item is a tuple. Its first member is the kind; the other members are:
+
+- RPC: link, key of the sender, RPC;
+- UP and DOWN: link;
+- SYNC_FRAME: link, frame;
+- every other kind: the life of the receiving peer, and then
+  - ENGINE: job, time of queueing (ms);
+  - REQUEST: ticket, bytes, requester;
+  - EVIDENCE: ticket, bytes;
+  - RESPONSE: ask, bytes, elapsed time (ms);
+  - FAILED: ask, reason.
 """
 
 RPC = 0
@@ -20,7 +28,7 @@ SYNC_FRAME = 11
 LEAVE = 12
 EVIDENCE = 13
 
-#: Of the world, not of a peer: (kind, what is met, ...).
+#: Items of the world instead of a peer: (kind, subject, ...).
 DIAL = 20
 FAULT = 21
 HEAL = 22

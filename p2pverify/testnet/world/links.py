@@ -1,7 +1,8 @@
-"""What lies between peers: links with latency, jitter, loss, duplication and reordering, and requests over them.
+"""The network between peers: links with latency, jitter, loss, duplication and reordering, and requests.
 
-Links are connections between two peers, each dialled by one of them; gossip frames and catching up travel on them.
-Requests go directly to anybody, as a node dials whom it asks. Nothing passes between the sides of a partition.
+A link is a connection between two peers; one of them dialled it. Gossip frames and sync frames travel on links.
+Requests go directly to any peer, because a node dials the peer that it asks. Nothing passes between the sides of a
+partition.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ MILLION = 1_000_000
 
 
 class End(Protocol):
-    """A peer, as far as links know it. `links` are its own, by the key of their other end."""
+    """The part of a peer that links use. `links` are its links by the key of the other end."""
 
     number: int
     key: bytes
@@ -28,7 +29,7 @@ class End(Protocol):
 
     @property
     def ip(self) -> str:
-        """Its address, which gossip scores by."""
+        """The peer's address. Gossip scores peers by it."""
         ...
 
 
@@ -48,7 +49,7 @@ class SimulatedLink:
 
 
 class Links:
-    """All links of a world, and the chances on them. `closed` is told of each link that ends."""
+    """All links of a world, and their loss and duplication (ppm). `closed` is called with each link that ends."""
 
     def __init__(self, simulation: Simulation, closed: Callable[[SimulatedLink], None]) -> None:
         plan = simulation.plan
@@ -57,18 +58,18 @@ class Links:
         self._jitter = max(1, plan.jitter_ms + 1)
         self.loss_ppm = plan.loss_ppm
         self.duplicate_ppm = plan.duplicate_ppm
-        self.sides: dict[int, int] = {}  # the side of a partition on which a peer stands; 0 if it is not named
+        self.sides: dict[int, int] = {}  # the side of the partition by peer; a peer that is not listed has side 0
         self.opened = 0
         self.frames = self.lost = self.duplicated = 0
 
     # ------------------------------------------------------------ connections
 
     def may_reach(self, one: int, two: int) -> bool:
-        """Whether no partition stands between two peers."""
+        """Whether no partition separates two peers."""
         return not self.sides or self.sides.get(one, 0) == self.sides.get(two, 0)
 
     def open(self, dialler: End, other: End) -> bool:
-        """Connect two peers that run and are not connected; False if that cannot be."""
+        """Connect two peers that run and are not connected yet; False if this is impossible."""
         if dialler is other or other.key in dialler.links or dialler.key in other.links:
             return False
         if not (dialler.is_up and other.is_up and self.may_reach(dialler.number, other.number)):
@@ -77,7 +78,7 @@ class Links:
         link = SimulatedLink(
             self.opened, dialler, other, dialler.number, self._simulation.latency_ms(dialler.number, other.number)
         )
-        # Both ends know each other from now on; their routers hear of it when the handshake is over.
+        # Both ends have the link from now on. Their routers learn of it after the handshake.
         dialler.links[other.key] = other.links[dialler.key] = link
         at_ms = self._simulation.now_ms + 2 * link.base_ms
         for end in (dialler, other):
@@ -85,7 +86,7 @@ class Links:
         return True
 
     def close(self, link: SimulatedLink, *, by: int | None = None) -> None:
-        """End a connection; `by` is the peer that ended it and knows."""
+        """End a connection. `by` is the number of the peer that ended it; this peer gets no DOWN item."""
         if not link.is_open:
             return
         link.is_open = False
@@ -95,13 +96,13 @@ class Links:
         self._closed(link)
 
     def close_all(self, peer: End) -> None:
-        """The connections of a peer that ended."""
+        """End all connections of a peer that ended."""
         for link in list(peer.links.values()):
             self.close(link, by=peer.number)
         peer.links.clear()
 
     def split(self, sides: dict[int, int], peers: Sequence[End]) -> None:
-        """Let nothing pass between sides."""
+        """Start a partition: nothing passes between sides."""
         self.sides = sides
         for one in peers:
             for link in list(one.links.values()):
@@ -109,15 +110,15 @@ class Links:
                     self.close(link)
 
     def heal(self) -> None:
-        """Let everything pass again."""
+        """End the partition."""
         self.sides = {}
 
     # ------------------------------------------------------------ frames
 
     def send_rpc(self, link: SimulatedLink, sender: int, rpc: Rpc) -> None:
-        """Send a gossip frame, which may be lost, doubled, or overtaken by a later one.
+        """Send a gossip frame. It can be lost, duplicated or overtaken by a later frame.
 
-        What tells of subscriptions arrives: it is said once per connection, and a stream loses no beginning.
+        Subscriptions always arrive, because they are sent only once, at the start of a connection's stream.
         """
         self.frames += 1
         receiver, source = (link.two, link.one) if sender == link.one.number else (link.one, link.two)
@@ -136,13 +137,13 @@ class Links:
             schedule.post(schedule.now_ms + late_ms, receiver.number, (items.RPC, link, source.key, rpc))
 
     def send_frame(self, link: SimulatedLink, sender: int, frame: Any) -> None:
-        """Send something on a stream that loses nothing but ends with its link."""
+        """Send a frame on a stream. The stream loses nothing but ends with its link."""
         late_ms = link.base_ms + self._simulation.chance.below(self._jitter)
         receiver = link.other(sender)
         self._simulation.post(self._simulation.now_ms + late_ms, receiver.number, (items.SYNC_FRAME, link, frame))
 
     def is_lost(self) -> bool:
-        """Whether a message of a request is lost."""
+        """Draw whether a message of a request is lost."""
         return self._simulation.chance.below(MILLION) < self.loss_ppm
 
 
@@ -166,7 +167,7 @@ class SimulatedRequests:
         self._last = 0
 
     def send(self, asker: End, effect: Send | FetchEvidence) -> None:
-        """Carry a request, for an answer or for evidence. What is lost, or not answered, fails at its deadline."""
+        """Send a request for an answer or for evidence. A request without a response fails at its deadline."""
         world = self._simulation
         post = world.post
         other = self._by_key.get(effect.peer)
@@ -187,7 +188,7 @@ class SimulatedRequests:
             post(at_ms, other.number, (items.REQUEST, other.life, self._last, effect.data, asker.key))
 
     def respond(self, responder: End, effect: Respond) -> None:
-        """Carry a response back, if its ticket is this peer's to answer."""
+        """Send a response back. It is ignored unless the ticket belongs to this responder."""
         ticket = self._tickets.get(effect.ticket)
         if ticket is None or ticket.responder != responder.number:
             return
@@ -201,7 +202,7 @@ class SimulatedRequests:
         world.post(world.now_ms + latency_ms, ticket.asker, item)
 
     def forget(self, peer: End) -> None:
-        """Fail what was asked of a peer that ended; what it asked itself is dropped as of a former life."""
+        """Fail the requests to a peer that ended. The peer's own requests are dropped, because its life has ended."""
         for number, ticket in list(self._tickets.items()):
             if ticket.responder == peer.number:
                 del self._tickets[number]

@@ -1,4 +1,4 @@
-"""The plan of a simulation: all its numbers, and who is what. A run follows from it and from nothing else."""
+"""The plan of a simulation: all its numbers, and the kind of each peer. A run depends only on its plan."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _DOMAIN = "p2pverify/world/1"
 
 @dataclass(frozen=True, slots=True)
 class ActorPlan:
-    """Some hostile peers of one kind. `founders`: they are founders, which have weight from the start."""
+    """A number of hostile peers of one kind. With `founders` they are founders, so they have weight from the start."""
 
     kind: str
     count: int = 1
@@ -31,10 +31,10 @@ class ActorPlan:
 
 @dataclass(frozen=True, slots=True)
 class WorldPlan:
-    """A whole simulation. Times in virtual milliseconds, chances in parts per million.
+    """A whole simulation. Times are in virtual milliseconds, probabilities in parts per million.
 
-    `members` take part: they join, audit, and may earn weight. All other peers hold, check and pass on everything,
-    and sign nothing. `name` and the counts that were asked for make the command that replays the run.
+    `members` take part: they join, audit, and can earn weight. All other peers hold, check and forward all records,
+    and sign nothing. `name`, `peers`, `epochs` and `seed` make the command that replays the run.
     """
 
     name: str = "-"
@@ -49,7 +49,7 @@ class WorldPlan:
     joiners: int = 0  # members that join late
     rules: Mapping[str, int] = field(default_factory=dict)
     honest_ppm: int = 1_000
-    classes: int = 1  # of the members, by their numbers; several are judged across by a referee
+    classes: int = 1  # a member's class follows from its number; a referee judges across several classes
     dials: int = 4
     latency_ms: tuple[int, int] = (10, 80)
     jitter_ms: int = 30
@@ -65,8 +65,8 @@ class WorldPlan:
     batch_ms: int = 0
     sync_ms: int = 2_000
     redial_ms: int = 2_000
-    hardware: str = ""  # what all members claim to run on
-    #: Whether a third of the weight or more may be hostile: then the promises about cuts do not hold.
+    hardware: str = ""  # the hardware claim of all members
+    #: Whether a third of the weight or more may be hostile. The invariants of cuts do not hold then.
     beyond_third: bool = False
 
     @property
@@ -77,14 +77,14 @@ class WorldPlan:
 
     @property
     def command(self) -> str:
-        """The one command that plays this run again."""
+        """The command that plays this run again."""
         counts = f"--peers {self.peers} --epochs {self.epochs} --seed {self.seed}"
         return f"p2pverify testnet --simulate {self.name} {counts}"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One peer: its number, kind, and whether and from which epoch it takes part."""
+    """One peer: its number, seed (32 B), key and kind, and the epochs in which it takes part if it is a member."""
 
     number: int
     seed: bytes
@@ -103,10 +103,9 @@ class Identity:
 def plan_world(
     scenario: Scenario, name: str, *, peers: int | None = None, epochs: int | None = None, seed: int | None = None
 ) -> WorldPlan:
-    """The plan of a scenario. With another number of peers it is those that take no part who are more or fewer.
+    """The plan of a scenario. Another number of peers changes the number of peers that are not members.
 
-    Cheaters of real testnets stand for hostile peers too: whose answers are wrong, and who is silent. Raises
-    PlanError.
+    Cheaters of a real testnet become hostile peers of the kind `wrong` or `silent`. Raises PlanError.
     """
     table = scenario.simulation or SimulationTable(peers=scenario.testnet.peers, founders=scenario.testnet.peers)
     count = table.peers if peers is None else peers
@@ -158,7 +157,7 @@ _SAME_NAMES = (
 
 
 def check(plan: WorldPlan) -> None:
-    """Raise PlanError for numbers that do not fit each other."""
+    """Raise PlanError if the numbers contradict each other."""
     room = plan.members - plan.founders
     hostile = sum(actor.count for actor in plan.actors)
     of_founders = sum(actor.count for actor in plan.actors if actor.founders) if room else hostile
@@ -175,7 +174,7 @@ def check(plan: WorldPlan) -> None:
 
 
 def identities(plan: WorldPlan) -> list[Identity]:
-    """All peers. Founders come first in the draw; who is hostile, joins late or leaves follows from the seed."""
+    """All peers. The seed decides which peers are founders, members, hostile, late joiners and leavers."""
     order = _order(plan, "role", range(plan.peers))
     founders = set(order[: plan.founders])
     members = set(order[: plan.members])
@@ -183,7 +182,7 @@ def identities(plan: WorldPlan) -> list[Identity]:
     free = {True: list(order[: plan.founders]), False: list(order[plan.founders : plan.members])}
     for actor in sorted(plan.actors, key=lambda a: (a.kind, a.rate_ppm, a.onset_epoch, a.founders)):
         for _ in range(actor.count):
-            # Founders too where there are no other members: in a network that is all founders.
+            # If all members are founders, hostile peers are founders too.
             numbers = free[actor.founders or not free[False]]
             kinds[numbers.pop()] = actor
     others = [number for number in order[plan.founders : plan.members] if number not in kinds]

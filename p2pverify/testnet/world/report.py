@@ -1,4 +1,4 @@
-"""What is told of a simulation: a JSON document, `p2pverify/simulation-report/1`, a table, and a few lines."""
+"""The report of a simulation: a JSON document `p2pverify/simulation-report/1`, a table, and a summary."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ HEADERS = ("KIND", "PEERS", "FATE", "CONVICTED", "MISSED", "AUDITS", "FORKED", "
 
 @dataclass(frozen=True, slots=True)
 class KindLine:
-    """What became of the peers of one kind. `audits` are those until conviction, `records` those they signed."""
+    """The outcome for the peers of one kind. `audits` counts audits until each conviction, `records` signed records."""
 
     kind: str
     peers: int
@@ -30,7 +30,7 @@ class KindLine:
 
 
 class WorldReport:
-    """A world that has been played, in words and numbers."""
+    """The outcome of a world that has been played."""
 
     def __init__(self, world: "World") -> None:
         self.world = world
@@ -70,14 +70,14 @@ class WorldReport:
         return not self.faults
 
     def messages_per_peer_epoch(self) -> tuple[int, int]:
-        """Gossip messages that a peer received per epoch, on average: all copies, and those that were new."""
+        """Gossip messages per peer and epoch on average: all received copies, and the new messages."""
         counts = [peer.router.statistics() for peer in self.world.peers]
         share = len(counts) * self.world.plan.epochs
         received = sum(count["messages_received"] for count in counts)
         return received // share, sum(count["messages_delivered"] for count in counts) // share
 
     def rows(self) -> list[Sequence[object]]:
-        """The table's rows, as in HEADERS; audits until conviction are the median."""
+        """The table's rows, with the columns of HEADERS. AUDITS is the median of the audits until conviction."""
         return [
             (
                 line.kind,
@@ -93,7 +93,7 @@ class WorldReport:
         ]
 
     def summary(self) -> str:
-        """The rest in a few lines."""
+        """A summary of a few lines, without the table."""
         world = self.world
         copies, new = self.messages_per_peer_epoch()
         plan, links = world.plan, world.links
@@ -110,7 +110,7 @@ class WorldReport:
         return "\n".join(lines)
 
     def document(self) -> dict[str, object]:
-        """The JSON document; digests in hex."""
+        """The JSON document. Digests are in hex."""
         world = self.world
         copies, new = self.messages_per_peer_epoch()
         return {

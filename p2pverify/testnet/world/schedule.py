@@ -1,8 +1,8 @@
-"""Virtual time: what happens at which peer, in slots of a few milliseconds, and the chances of a run.
+"""Virtual time: a schedule of items in slots of a few milliseconds, and the random numbers of a run.
 
-Time is rounded up to a slot, so that what reaches a peer at nearly the same time is handled in one go. Inside a
-slot peers come in the order in which something was first posted for them, and their items in the order of posting:
-nothing depends on hashes of keys or on the order of a set.
+Times are rounded up to a slot, so that items that reach a peer at nearly the same time are handled together. In a
+slot, peers come in the order of their first posted item, and a peer's items in the order of posting. So nothing depends
+on hashes of keys or on the order of a set.
 """
 
 import heapq
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from hashlib import shake_256
 from typing import Any
 
-#: What an item is, and its first member; the others depend on it.
+#: The first member is the item's kind; the other members depend on the kind (see `items`).
 Item = tuple[Any, ...]
 _BLOCK = 4096
 
 
 class Schedule:
-    """Items by slot and peer. Times are virtual Unix milliseconds; the peer -1 is the world itself."""
+    """Items by slot and peer. Times are virtual Unix milliseconds. The peer -1 is the world itself."""
 
     def __init__(self, start_ms: int, quantum_ms: int) -> None:
         self.quantum_ms = quantum_ms
@@ -27,7 +27,7 @@ class Schedule:
         self.now_ms = self._slot * quantum_ms
 
     def post(self, at_ms: int, peer: int, item: Item) -> None:
-        """Have an item handled at a time, or in the next slot if that has passed."""
+        """Schedule an item for a time, or for the next slot if this time has passed."""
         slot = -(-at_ms // self.quantum_ms)
         if slot <= self._slot:
             slot = self._slot + 1
@@ -42,7 +42,7 @@ class Schedule:
             items.append(item)
 
     def pop(self, until_ms: int) -> dict[int, list[Item]] | None:
-        """The next slot's items by peer, whose time becomes now; None if nothing is left until a time."""
+        """The next slot's items by peer; its time becomes `now_ms`. None if no slot is left until `until_ms`."""
         if not self._heap or self._heap[0] * self.quantum_ms > until_ms:
             self._slot = max(self._slot, until_ms // self.quantum_ms)
             self.now_ms = self._slot * self.quantum_ms
@@ -53,7 +53,7 @@ class Schedule:
 
 
 class Chance:
-    """Fast throws that follow from a seed: SHAKE-256 over seed and block number, 64 bits at a time."""
+    """Fast random numbers from a seed: SHAKE-256 over seed and block number, 64 bits at a time."""
 
     def __init__(self, seed: bytes) -> None:
         self._seed = seed
@@ -70,7 +70,7 @@ class Chance:
         return next(self._throws)
 
     def below(self, bound: int) -> int:
-        """An integer in [0, bound), as good as even for bounds that are small beside 2**64."""
+        """An integer in [0, bound), nearly uniform if `bound` is much smaller than 2**64."""
         return self.bits() % bound
 
     def shuffled(self, items: list[int]) -> list[int]:

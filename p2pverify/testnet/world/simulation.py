@@ -1,4 +1,4 @@
-"""What the parts of a simulated world share: its plan, its network, virtual time, and the chances of the run."""
+"""The state that all parts of a simulated world share: plan, network, virtual time and random numbers."""
 
 from dataclasses import dataclass
 from zlib import crc32
@@ -12,7 +12,7 @@ from p2pverify.testnet.world.schedule import Chance, Item, Schedule
 
 @dataclass(slots=True)
 class Simulation:
-    """One run. While it rests, the clocks of its peers stand still at `rested_ms` and only messages travel."""
+    """One run. While it rests, the clocks of its peers stop at `rested_ms`, and only messages travel."""
 
     plan: WorldPlan
     network: Network
@@ -32,7 +32,7 @@ class Simulation:
 
     @property
     def clock_ms(self) -> int:
-        """The time on an exact clock of a peer."""
+        """The time on a peer's clock without skew, in virtual Unix milliseconds."""
         return self.rested_ms if self.is_resting else self.schedule.now_ms
 
     @property
@@ -45,16 +45,16 @@ class Simulation:
         self.is_resting = True
 
     def post(self, at_ms: int, peer: int, item: Item) -> None:
-        """Have an item handled at a peer, or by the world (-1), at a time."""
+        """Schedule an item for a peer, or for the world (-1)."""
         self.schedule.post(at_ms, peer, item)
 
     def slot_of(self, at_ms: int) -> int:
-        """The time of the slot in which something of a time is handled."""
+        """The time of the slot that handles items of the time `at_ms`."""
         quantum = self.plan.quantum_ms
         return -(-at_ms // quantum) * quantum
 
     def latency_ms(self, one: int, two: int) -> int:
-        """Between two peers, without jitter; the same both ways."""
+        """The latency between two peers without jitter; equal in both directions."""
         low, high = self.plan.latency_ms
         pair = crc32(b"%d/%d/%d" % (self.plan.seed, min(one, two), max(one, two)))
         return low + pair % (high - low + 1)

@@ -1,4 +1,4 @@
-"""The trace of a run: one SHA-256 over everything that happened, by which two runs are compared."""
+"""The trace of a run: one SHA-256 over all events, for comparing two runs."""
 
 import struct
 from hashlib import sha256
@@ -11,12 +11,12 @@ _ITEM = struct.Struct(">BII")
 
 
 def item_digest(kind: int, number: int) -> bytes:
-    """An item of the schedule: its kind, and which of its kind, mod 2^32."""
+    """The digest of an item of the schedule: its kind, and its number mod 2^32."""
     return _ITEM.pack(kind, number & 0xFFFFFFFF, 0)
 
 
 def rpc_digest(rpc: Rpc, link: int) -> bytes:
-    """An RPC that came over a link: the beginnings of its messages' ids, and how much else it says."""
+    """The digest of an RPC from a link: the first 8 bytes of its messages' ids, and the sizes of its other parts."""
     parts = [_ITEM.pack(RPC, link, len(rpc.publish))]
     parts += [message.key[1][:8] for message in rpc.publish]
     if rpc.ihave or rpc.iwant or rpc.graft or rpc.prune or rpc.subscriptions:
@@ -26,14 +26,14 @@ def rpc_digest(rpc: Rpc, link: int) -> bytes:
 
 
 class Trace:
-    """Equal runs have equal digests; the first event that differs changes it."""
+    """Equal runs have equal digests. Any different event changes the digest."""
 
     def __init__(self) -> None:
         self._hash = sha256()
         self.events = 0
 
     def add(self, now_ms: int, peer: int, events: list[bytes]) -> None:
-        """What one peer took in one slot: of each event its kind and a digest."""
+        """Add the events that one peer took in one slot, each with its kind and a digest."""
         self.events += len(events)
         self._hash.update(_HEAD.pack(now_ms, peer, len(events)))
         self._hash.update(b"".join(events))

@@ -1,7 +1,7 @@
 """The simulated world: thousands of machines with their routers in one process, in virtual time, from one seed.
 
-It owns the clock, the peers and what lies between them, and lets a plan's faults happen. What must hold is asked by
-`invariants`; what is told of a run, by `report`.
+It owns the clock, the peers and the network between them, and carries out the plan's faults. `invariants` checks the
+run; `report` describes it.
 """
 
 import gc
@@ -40,7 +40,7 @@ NEVER_MS = 2**52
 
 
 class World:
-    """A seeded discrete-event run. Same plan, same run."""
+    """A seeded discrete-event run. Equal plans give equal runs."""
 
     def __init__(self, plan: WorldPlan) -> None:
         check(plan)
@@ -83,7 +83,7 @@ class World:
         return peer
 
     def forget_memo(self) -> None:
-        """Let each peer work out everything alone, as real ones do. Before the run begins."""
+        """Give each peer its own cache, so that it computes everything itself. Call this before the run begins."""
         for identity in self.identities:
             args = replace(self._args(identity), memo=Memo())
             self.peers[identity.number].remake(partial(_make, identity.kind, args))
@@ -112,7 +112,10 @@ class World:
         )
 
     def _topology(self) -> list[list[int]]:
-        """Whom each peer dials: the one before it in a random ring, so that nobody is apart, and some others."""
+        """The numbers of the peers that each peer dials.
+
+        One is the peer before it in a random ring, so that the network is connected. The others are drawn at random.
+        """
         count = len(self.peers)
         ring = self.chance.shuffled(list(range(count)))
         dials: list[list[int]] = [[] for _ in range(count)]
@@ -149,7 +152,7 @@ class World:
         return self.simulation.epoch
 
     def run(self, until_ms: int) -> None:
-        """Let everything happen until a virtual time."""
+        """Run until a virtual time."""
         peers, pop, trace = self.peers, self.schedule.pop, self.trace
         while (slot := pop(until_ms)) is not None:
             for number, found in slot.items():
@@ -163,12 +166,12 @@ class World:
                     trace.add(self.schedule.now_ms, number, digests)
 
     def run_epochs(self, epochs: int) -> None:
-        """Run until so many more epochs have begun; the first call begins with epoch 0."""
+        """Run until `epochs` more epochs have begun. The first call starts with epoch 0."""
         epoch = max(self.epoch, -1) + 1
         self.run(self.network.params.epoch_start_ms(epoch + epochs - (self.epoch < 0)) - 1)
 
     def play(self, progress: Callable[[int], bool | None] | None = None) -> None:
-        """The whole plan: all its epochs, then rest. A `progress` that says True has seen enough epochs."""
+        """Run the whole plan: all its epochs, then rest. If `progress` returns True, no more epochs are run."""
         with _without_collection():
             for epoch in range(self.plan.epochs):
                 self.run(self.network.params.epoch_start_ms(epoch + 1) - 1)
@@ -181,9 +184,9 @@ class World:
     # ------------------------------------------------------------ rest
 
     def rest(self) -> None:
-        """Stop all clocks and all hostile peers, heal the network, and let what is known reach everybody.
+        """Stop all clocks and all hostile peers, heal the network, and run until records have reached all peers.
 
-        Ends when all honest peers hold the same records; the invariants tell if that does not come about.
+        It ends when all honest peers hold the same records. If this never happens, the invariants report it.
         """
         self.simulation.rest()
         self.links.loss_ppm = self.links.duplicate_ppm = 0
@@ -195,7 +198,7 @@ class World:
                 self._stop(peer)
             elif peer.kind == HONEST and not peer.is_up:
                 self._start(peer)
-        # Who had none but hostile neighbours is alone now. A node knows more addresses than it dials here.
+        # A peer that had only hostile neighbours is alone now. A real node knows more addresses than it dials here.
         honest = self.honest
         for place, peer in enumerate(honest):
             self.schedule.post(self.now_ms, -1, (items.DIAL, peer.number, honest[place - 1].number, 0))
@@ -267,13 +270,13 @@ class World:
     # ------------------------------------------------------------ dialling
 
     def _dial(self, peer: End, key: bytes) -> None:
-        """A peer's own wish to be connected with another."""
+        """Connect a peer with another at its own request."""
         other = self.by_key.get(key)
         if other is not None:
             self.links.open(peer, other)
 
     def _redial(self, link: SimulatedLink) -> None:
-        """A connection ended; who dialled it tries again, as nodes do."""
+        """After a connection ended, let its dialler try again, as nodes do."""
         other = link.other(link.dialler)
         if other.number in self._dials[link.dialler]:
             late_ms = self.plan.redial_ms + self.chance.below(self.plan.redial_ms)
@@ -290,7 +293,7 @@ class World:
     # ------------------------------------------------------------ what peers tell
 
     def _finalised(self, number: int, effect: Finalised) -> None:
-        """A cut became final at a peer."""
+        """Pass a cut that became final at a peer to the invariants."""
         self.invariants.finalised(self.peers[number], effect)
 
     @property
@@ -332,7 +335,7 @@ def _gossip_params(plan: WorldPlan) -> GossipParams:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """A world makes hardly any cycles of garbage, and looking for them costs a third of the time."""
+    """Turn garbage collection off: it takes a third of the time, and a world has hardly any reference cycles."""
     was = gc.isenabled()
     gc.disable()
     try:

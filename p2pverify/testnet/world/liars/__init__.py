@@ -1,1 +1,1 @@
-"""The hostile peers of the simulated world, and what each is expected to come to."""
+"""The hostile peers of the simulated world, and the expected fate of each."""

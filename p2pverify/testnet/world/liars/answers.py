@@ -1,6 +1,6 @@
-"""Peers that answer wrongly, or not at all."""
+"""Peers that give wrong answers, answer slowly, or do not answer."""
 
-# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+# ruff: noqa: ARG002 - all actors share one interface, and not every method uses every argument
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -37,8 +37,8 @@ from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect
 
 
 class Wrong(BentActor):
-    """Answers a share of all questions wrongly, from an epoch on: its own audits and votes too, for the engine is what
-    is wrong with it. Which ones follows from the question, so that a repeat has the same answer.
+    """Answers a share of all questions wrongly from its onset on. Its engine is wrong, so its own audits and votes are
+    wrong too. The question decides whether the answer is wrong, so a repeated question gets the same answer.
     """
 
     salt: bytes
@@ -68,8 +68,8 @@ class AlwaysWrong(Wrong):
 class Colluder(Wrong):
     """One of a gang that gives the same wrong answers and votes for them.
 
-    Its own audits say what serves the gang: where a friend's false answer stands beside an honest one, the honest peer
-    "did not answer" and the others agree. Where that leaves nobody, the audit is withheld.
+    Its own audits are false in favour of the gang. If a friend's false answer stands beside an honest one, the audit
+    says that the honest peer did not answer and that the others agree. If no answer is left, the audit is withheld.
     """
 
     def __init__(self, args: ActorArgs) -> None:
@@ -83,7 +83,7 @@ class Colluder(Wrong):
         return self._open_all(payload) if kind == Kind.DUTY else payload
 
     def _whitewash(self, payload: bytes) -> bytes | None:
-        """The audit without the answers that contradict a lie of the gang; None if then nothing is left."""
+        """The audit without the answers that contradict a lie of the gang; None if no answer is left."""
         audit = decode_audit(payload, self.context.network_id, self.key)
         plan = self.machine.challenger.opening(audit.epoch, audit.slot)
         if not audit.differ or plan is None or plan.opening is None:
@@ -102,7 +102,7 @@ class Colluder(Wrong):
         return replace(audit, differ=False, asked=asked).encode()
 
     def _open_all(self, payload: bytes) -> bytes:
-        """The duty with the openings of whitewashed audits, which the machine believes to differ."""
+        """The duty with the openings of whitewashed audits. The machine leaves them out, because its audits differ."""
         duty = decode_duty(payload)
         known = {opening.slot: opening for opening in duty.openings}
         for slot in sorted(self._whitewashed.pop(duty.epoch, ())):
@@ -113,13 +113,13 @@ class Colluder(Wrong):
 
 
 class Slow(BentActor):
-    """Runs on a slower machine than it claims, and is honest in all else."""
+    """Runs on a slower machine than it claims, and is honest otherwise."""
 
     slowness = 4
 
 
 class Silent(BentActor):
-    """Takes part in all but answers nobody."""
+    """Takes part in everything but answers no requests."""
 
     def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
         if isinstance(effect, Respond) and self.epoch(now_ms) >= self.args.onset_epoch:
@@ -128,9 +128,9 @@ class Silent(BentActor):
 
 
 class Proxy(BentActor):
-    """Has others answer what it is asked: it puts each question to an honest peer and signs what comes back.
+    """Forwards each question to an honest peer and signs the answer.
 
-    It must ask under its own name, and then it is another question. For its own audits and votes it has an engine.
+    It must ask under its own name, which makes another question. It has an engine for its own audits and votes.
     """
 
     def __init__(self, args: ActorArgs) -> None:

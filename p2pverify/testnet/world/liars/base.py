@@ -1,11 +1,10 @@
-"""What hostile peers are made of: an honest machine, and places at which a personality may bend what it does.
+"""The base of hostile peers: an honest machine, and methods that a subclass overrides to change its behaviour.
 
-A bent peer reads, draws, folds and remembers like an honest one, so that whatever an honest peer could know it knows;
-it signs what it likes, but only with its own key. What each personality does with that is in the modules beside this
-one.
+A hostile peer reads, draws, folds and remembers like an honest one, so it knows everything that an honest peer could
+know. It can sign anything, but only with its own key. The other modules of this folder have the subclasses.
 """
 
-# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+# ruff: noqa: ARG002 - all actors share one interface, and not every method uses every argument
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -18,41 +17,45 @@ from p2pverify.core.roles.context import Context
 from p2pverify.testnet.world.peer.actor import ActorArgs, HonestActor, WorldEffect
 
 MILLION = 1_000_000
-#: Numbers of a personality's own requests; a machine counts its own from 1.
+#: The actor's own requests have numbers above this; the machine's requests count from 1.
 OWN_ASKS = 1 << 40
 
-#: From a payload that the machine wants to sign to the one that is signed, or None for silence.
+#: Maps a payload that the machine wants to sign to the payload that is signed, or to None for none.
 Bend = Callable[[Kind, bytes, int], bytes | None]
 
 
 class BentContext(Context):
-    """Signs what its actor wants."""
+    """A context that signs the payload chosen by its actor."""
 
     bend: Bend | None = None
 
     def write(self, kind: Kind, payload: bytes, now_ms: int) -> Record:
-        """As an honest peer, unless the actor has another payload or keeps silent: then the machine is told that the
-        record exists, and nobody else is."""
+        """Write a record like an honest peer, but with the payload that the actor chooses.
+
+        If the actor chooses None, the machine gets a record that is neither stored nor published.
+        """
         bent = payload if self.bend is None else self.bend(kind, payload, now_ms)
         if bent is None:
             return self.sign_next(kind, payload, self.params.epoch_at(now_ms))
         return super().write(kind, bent, now_ms)
 
     def sign_next(self, kind: Kind, payload: bytes, epoch: int) -> Record:
-        """The next own record, dated at will and kept to ourselves."""
+        """The next record of the own log with any epoch, not published."""
         head = self.ledger.head(self.key)
         seq, prev = (0, NO_PREV) if head is None else (head[1] + 1, head[2])
         return self.sign_at(kind, payload, epoch, seq, prev)
 
     def sign_at(self, kind: Kind, payload: bytes, epoch: int, seq: int, prev: bytes) -> Record:
-        """A record of our own at any place of our log, taken or not."""
+        """A record at any place of the own log, even if the place is taken."""
         return make_record(
             self.seed, self.key, self.network_id, epoch=epoch, seq=seq, prev=prev, kind=kind, payload=payload
         )
 
     def write_dated(self, kind: Kind, payload: bytes, epoch: int) -> Record:
-        """Sign, take and publish the next own record under an epoch of our choice, but not before our last one's: the
-        ledger takes no log that goes back in time."""
+        """Sign, take and publish the next own record with any epoch from the last record's on.
+
+        An earlier epoch is replaced by the last record's, because the ledger refuses logs that go back in time.
+        """
         last = self.ledger.last(self.key)
         record = self.sign_next(kind, payload, epoch if last is None else max(epoch, last.epoch))
         self.ledger.add(record)
@@ -62,13 +65,13 @@ class BentContext(Context):
 
 
 class BentMachine(Machine):
-    """An honest machine with a context that its actor can reach."""
+    """An honest machine whose context is controlled by its actor."""
 
     context_type = BentContext
 
 
 class BentActor(HonestActor):
-    """An honest actor with places to bend. As it stands it behaves like an honest one."""
+    """An honest actor with methods to override. This class itself behaves honestly."""
 
     def __init__(self, args: ActorArgs) -> None:
         self.args = args
@@ -79,29 +82,29 @@ class BentActor(HonestActor):
         self.context = context
         context.bend = self.bend
 
-    # ------------------------------------------------------------ the places
+    # ------------------------------------------------------------ methods to override
 
     def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
-        """What is signed instead of a payload; None for nothing."""
+        """The payload to sign instead of `payload`; None to sign nothing."""
         return payload
 
     def arriving(self, event: Event, now_ms: int) -> Sequence[Event]:
-        """What the machine is told of an event."""
+        """The events that the machine gets in place of an event."""
         return (event,)
 
     def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
-        """What the personality does of its own after every event; own records may be written here."""
+        """Extra effects after every event. This method may write own records."""
         return ()
 
     def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
-        """What becomes of an effect of the machine."""
+        """The effects in place of an effect of the machine."""
         return (effect,)
 
     def wake_ms(self, now_ms: int) -> int | None:
-        """When the personality wants to be woken, after `now_ms`."""
+        """The next time after `now_ms` when the actor needs an event; None if it needs none."""
         return None
 
-    # ------------------------------------------------------------ the door
+    # ------------------------------------------------------------ the interface to the world
 
     def handle(self, event: Event, now_ms: int) -> list[Effect | WorldEffect]:
         wanted: list[Effect] = []
@@ -129,27 +132,27 @@ class BentActor(HonestActor):
         return self.args.network.params.epoch_at(now_ms)
 
     def is_awake(self, now_ms: int) -> bool:
-        """Whether it may sign records, and its onset has come."""
+        """Whether the actor may sign records and its onset has passed."""
         return self.context.may_write(now_ms) and self.epoch(now_ms) >= self.args.onset_epoch
 
     def chance(self, *what: bytes, ppm: int) -> bool:
-        """Yes for a share of cases; for the same case always the same."""
+        """True for a share `ppm` of the cases `what`. Equal cases give equal results."""
         return chance(self.key, *what, ppm=ppm)
 
     def halves(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """All other peers in two halves, the same ones always."""
+        """All other peers in two halves, equal in every call."""
         others = sorted((p for p in self.args.everyone if p != self.key), key=lambda p: sha256(self.key + p))
         middle = len(others) // 2
         return tuple(others[:middle]), tuple(others[middle:])
 
 
 def chance(*what: bytes, ppm: int) -> bool:
-    """A throw that follows from the case alone."""
+    """True for a share `ppm` of the cases `what`. The result depends only on the case."""
     return int.from_bytes(sha256(b"".join(what))[:8], "big") % MILLION < ppm
 
 
 def false_tokens(honest: tuple[int, ...], salt: bytes) -> tuple[int, ...]:
-    """Another answer of the same length, different at every place; equal salts lie alike."""
+    """A false answer of the same length that differs at every position. Equal salts give equal false answers."""
     stream = b""
     while len(stream) < len(honest):
         salt = sha256(salt)

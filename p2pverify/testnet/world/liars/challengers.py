@@ -1,6 +1,6 @@
-"""Peers that audit falsely, or only for show."""
+"""Peers whose audits are false, withheld or copied."""
 
-# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+# ruff: noqa: ARG002 - all actors share one interface, and not every method uses every argument
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -25,8 +25,8 @@ from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect
 
 
 class Withholder(BentActor):
-    """Hides what its audits found: of those that differ it withholds half, and publishes the other half but never
-    opens its own answer in the dispute.
+    """Withholds half of its audits that differ. It publishes the other half, but never opens its own answer in the
+    dispute.
     """
 
     def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
@@ -42,15 +42,15 @@ class Withholder(BentActor):
 
 
 class DutyWithholder(BentActor):
-    """Never reveals what it owed."""
+    """Never publishes its duties."""
 
     def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
         return None if kind == Kind.DUTY and self.is_awake(now_ms) else payload
 
 
 class Slanderer(BentActor):
-    """Contradicts the peers that it audits: its own answer is wrong, and only as a challenger. What does not happen to
-    be a lie it reports as different all the same.
+    """Contradicts the peers that it audits: as a challenger, its own answer is wrong. It also reports its other audits
+    as different.
     """
 
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
@@ -68,7 +68,7 @@ class Slanderer(BentActor):
 
 
 class MuteSlanderer(Slanderer):
-    """Contradicts the peers that it audits, and never opens what it says the right answer is: so it loses nothing."""
+    """Contradicts the peers that it audits and never opens its own answer, so it loses no dispute."""
 
     def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
         if kind == Kind.VOTE and decode_vote(payload).dispute.challenger == self.key:
@@ -77,8 +77,8 @@ class MuteSlanderer(Slanderer):
 
 
 class LazyChallenger(BentActor):
-    """Answers none of its own slots: it writes the prompt, asks an honest peer for the answer under its own name, and
-    seals that as if it were its own. Its audits agree with whomever it copied.
+    """Does not answer its own slots. It writes the prompt, asks an honest peer for the answer under its own name, and
+    seals that answer as its own. Its audits agree with the peer that it copied.
     """
 
     def __init__(self, args: ActorArgs) -> None:
@@ -104,7 +104,10 @@ class LazyChallenger(BentActor):
         return (event,)
 
     def _ask(self, job: Compute, derived: Computed, now_ms: int) -> bool:
-        """Put a slot's question to one of those that the slot will ask, under a nonce that opens to nothing."""
+        """Put a slot's question to one of the slot's targets, with a nonce that no opening explains.
+
+        False if the slot is not found.
+        """
         found = self._find(job, derived.prompt, now_ms)
         if found is None:
             return False

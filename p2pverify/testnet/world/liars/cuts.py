@@ -1,4 +1,4 @@
-"""Members that stand in the way of cuts."""
+"""Members that obstruct or attack cuts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -15,15 +15,15 @@ from p2pverify.testnet.world.peer.actor import ActorArgs, PublishTo, WorldEffect
 
 
 class NonSigner(BentActor):
-    """Never signs a cut, and proposes none."""
+    """Never signs or proposes a cut."""
 
     def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
         return None if kind in {Kind.CUT, Kind.CUT_SIGNATURE} and self.is_awake(now_ms) else payload
 
 
 class DoubleSigner(BentActor):
-    """Signs every proposal that it sees, whether or not it contains what it signed before, and once the network runs,
-    one of its own beside the newest certified cut.
+    """Signs every proposal that it sees, even if it does not contain the cuts that it signed before. After
+    BESIDE_AFTER_EPOCHS it also signs its own cut that conflicts with the newest certified cut.
     """
 
     BESIDE_AFTER_EPOCHS = 4
@@ -57,7 +57,7 @@ class DoubleSigner(BentActor):
         self.context.write_dated(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), self.epoch(now_ms))
 
     def _go_beside(self, now_ms: int) -> None:
-        """Propose and sign a cut on the base of the newest certified one, without the news of one author in that."""
+        """Propose and sign a cut on the base of the newest certified cut, without the new records of one author."""
         fold, latest, epoch = self.machine.fold, self.machine.fold.latest, self.epoch(now_ms)
         base = fold.state(latest.path[-2]) if len(latest.path) > 2 else None
         if base is None or latest.id not in self._signed or epoch <= max(base.epoch, self._tried_epoch):
@@ -82,17 +82,22 @@ class DoubleSigner(BentActor):
 
 
 def bare_cut(context: BentContext, epoch: int, base: State, moved: Iterable[Head]) -> Cut:
-    """A cut with a true proof, and no roots yet."""
+    """A cut with a valid proof and without roots."""
     proof = vrf.prove(context.vrf_seed, sortition.propose_alpha(context.network_id, epoch, base.beacon))
     return Cut(epoch, base.id, context.vrf_key, proof, tuple(sorted(moved)), bytes(32), bytes(32))
 
 
 class HostileProposer(BentActor):
-    """Proposes in every epoch, before anybody's turn and whatever its own rank, a cut that serves nobody.
+    """Proposes a harmful cut in every epoch, before every other proposer and regardless of its own rank.
 
-    By turns: without the news of half of the authors, with a view that the records do not give, with a head that does
-    not exist, with a head that goes back, with a hidden branch of its own log; `final_turn` is two different proposals
-    for one epoch, each for half of the peers.
+    It takes turns with these cuts:
+
+    - without the new records of half of the authors;
+    - with a view root that does not follow from the records;
+    - with a head that does not exist;
+    - with a head that goes back;
+    - with a hidden branch of its own log;
+    - in turn FINAL_TURN, two different proposals for one epoch, each for half of the peers.
     """
 
     FINAL_TURN = 6
@@ -133,15 +138,15 @@ class HostileProposer(BentActor):
     # ------------------------------------------------------------ proposals
 
     def _cut(self, epoch: int, latest: State, moved: Iterable[Head]) -> Cut | None:
-        """A cut with a true proof and true roots, if these heads can have any."""
+        """A cut with a valid proof and correct roots; None if these heads have no roots."""
         return self.machine.fold.propose(bare_cut(self.context, epoch, latest, moved), self.key)
 
     def _moved(self, latest: State) -> list[Head]:
-        """What an honest proposal would hold."""
+        """The heads of an honest proposal."""
         return [head for head in self.context.ledger.moved(latest.heads) if head[0] in latest.members]
 
     def _omitting(self, epoch: int, latest: State) -> Cut | None:
-        """Without half of the others' news; what certifies the base must stay."""
+        """A cut without the new records of half of the other peers. The records that certify the base must stay."""
         omitted = set(self.halves()[0])
         moved = self._moved(latest)
         few = [head for head in moved if head[0] not in omitted]
@@ -164,17 +169,17 @@ class HostileProposer(BentActor):
         return bare_cut(self.context, epoch, latest, moved)
 
     def _with_hidden_branch(self, epoch: int, latest: State) -> Cut | None:
-        """A cut that names a record of ours which nobody gets to see."""
+        """A cut with a record of the own log that is never published."""
         hidden = self.context.sign_next(Kind.LEAVE, encode([]), epoch)
         moved = [head for head in self._moved(latest) if head[0] != self.key]
         return bare_cut(self.context, epoch, latest, [*moved, (self.key, hidden.seq, hidden.id)])
 
     def _propose_two(self, epoch: int, latest: State) -> Iterable[Effect | WorldEffect]:
-        """Two cuts for one epoch and base; the second beside the first in the log, for the other half."""
+        """Two cuts for one epoch and base. The first goes to all peers, the second to one half of them."""
         moved = self._moved(latest)
         one = self._cut(epoch, latest, moved)
         others = [head for head in moved if head[0] != self.key][: self.LEFT_OUT_MAX]
-        # Without some of them the base would have no certificate inside the cut.
+        # Without some of these heads the cut would not hold its base's certificate.
         fewer = (self._cut(epoch, latest, [head for head in moved if head != left_out]) for left_out in others)
         two = next((cut for cut in fewer if cut is not None), None)
         if one is None or two is None:

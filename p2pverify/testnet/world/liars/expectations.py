@@ -1,6 +1,6 @@
-"""What the network must do about every kind of peer, and why; invariants compare it with what happened.
+"""The expected fate of every kind of hostile peer, with the reason. The invariants compare it with the outcome.
 
-Whatever the kind, no honest peer may ever be convicted and final views must agree: that is no fate, but the rule.
+Two rules hold for every kind: no honest peer is ever convicted, and final views agree.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,13 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class FateRule:
-    """`fate` in a word; `why` in a sentence, for readers.
+    """The expected fate of one kind: `fate` in a word, and `why` in a sentence for readers.
 
-    `by` tells what convicts: lost disputes or a proof. `must_convict` says that it happens to all of the kind once they
-    have been at it for long enough: in disputes after `audits_until_conviction` judged answers, by a proof after
-    `epochs` from the onset. `may_convict`: it can happen to such a peer, and is right then.
+    - `by`: the cause of a conviction, lost disputes ("dissent") or a proof ("conflict").
+    - `must_convict`: every peer of the kind is convicted after some time. With disputes this takes
+      `audits_until_conviction` judged answers, with a proof `epochs` epochs from the onset.
+    - `may_convict`: a peer of the kind can be convicted, and the conviction is correct.
+    - `must_fork`: the fork of every such peer is proven `epochs` epochs after the onset, if both branches are known.
     """
 
     fate: Fate
@@ -30,12 +32,12 @@ class FateRule:
     must_convict: bool = False
     may_convict: bool = False
     must_fork: bool = False
-    #: Lies at the rate of the scenario, or always.
+    #: The kind lies at the rate of the scenario, always, or never (None).
     rate: Literal["scenario", "always"] | None = None
     epochs: int = 0
 
     def rate_ppm(self, scenario_ppm: int) -> int:
-        """At which rate of its judged answers a peer of this kind is wrong, at most."""
+        """The highest rate of wrong answers among the judged answers of this kind, in ppm."""
         return {"scenario": scenario_ppm, "always": MILLION, None: 0}[self.rate]
 
 
@@ -46,23 +48,23 @@ def _by_dissent(why: str, rate: Literal["scenario", "always"]) -> FateRule:
 FATES: Mapping[str, FateRule] = {
     "always-wrong": _by_dissent("Each audit of it opens a dispute, and it loses them all.", "always"),
     "wrong": _by_dissent(
-        "It loses the disputes over those answers that were wrong, more than its right ones make up for.", "scenario"
+        "It loses the disputes over its wrong answers, and its right answers do not make up for them.", "scenario"
     ),
     "sleeper": _by_dissent(
-        "Agreements before the onset do not count in its favour: the test's sum has a floor.", "scenario"
+        "Agreements before the onset do not count in its favour, because the test's sum has a floor.", "scenario"
     ),
     "colluders": _by_dissent(
-        "They can hide what they find themselves, but not what others find, and are outvoted while honest members are "
-        "more than half of the electorate.",
+        "They can hide what their own audits find, but not what the audits of others find. They are outvoted while "
+        "honest members are more than half of the electorate.",
         "scenario",
     ),
     "stalling-colluders": _by_dissent(
-        "With less than a third of the weight they cannot keep the cut from being certified that convicts them.",
+        "With less than a third of the weight they cannot prevent the certification of a cut that convicts them.",
         "scenario",
     ),
     "duplicate-aware": FateRule(
         "convicted",
-        "The challenger answers each question itself before it asks, so that one who asks only once compares as well.",
+        "The challenger answers each question itself before it asks, so it can compare even if it asks only one peer.",
         by="dissent",
         must_convict=True,
         may_convict=True,
@@ -70,43 +72,45 @@ FATES: Mapping[str, FateRule] = {
     ),
     "copier": FateRule(
         "convicted",
-        "A friend's answer helps only where the same challenger put the same question to both; any other question has "
-        "another sampler key. The friend that runs the model does nothing wrong.",
+        "A friend's answer helps only if the same challenger put the same question to both, because every other "
+        "question has another sampler key. The friend that runs the model does nothing wrong.",
         by="dissent",
         may_convict=True,
         rate="always",
     ),
     "proxy": _by_dissent(
-        "A question forwarded under its own name has another sampler key, and so another answer. It would not show in "
-        "greedy questions, which therefore earn no weight.",
+        "A question that it forwards under its own name has another sampler key, so it gets another answer. Greedy "
+        "questions would not show this, so they earn no weight.",
         "always",
     ),
     "slanderer": _by_dissent(
-        "Its own answer was sealed before it asked, and loses the dispute that it opened.", "scenario"
+        "Its own answer was sealed before it asked, so it loses the dispute that it opened.", "scenario"
     ),
     "mute-slanderer": FateRule(
         "shirks",
-        "A dispute that its challenger never opens is decided without it and counted as unopened beside its name, and "
-        "until that one is closed it opens no other; what it never opened is no proof of a lie.",
+        "A dispute that its challenger never opens is decided without the challenger and counted as unopened beside "
+        "its name. Until that dispute is closed, the challenger can open no other. An unopened answer is no proof of "
+        "a lie.",
     ),
     "withholder": FateRule(
         "shirks",
-        "A withheld audit is a no-show with its name on it, a dispute that it never opens is counted as unopened, and "
-        "what it hides others find; that is no proof of a lie, so nobody is convicted for it.",
+        "A withheld audit counts as a no-show beside its challenger's name, and a dispute that the challenger never "
+        "opens counts as unopened. Other peers find what it hides. None of this proves a lie, so nobody is convicted "
+        "for it.",
     ),
     "duty-withholder": FateRule(
-        "shirks", "Its epochs are missed duties, its audits count for nothing, and without them nobody earns weight."
+        "shirks", "Its epochs are missed duties and its audits do not count. Nobody earns weight without duties."
     ),
     "lazy-challenger": FateRule(
         "harmless",
-        "It seals what it copied, so it loses a dispute whenever it copied a lie; whether it ran the model itself "
-        "cannot be seen from outside.",
+        "It seals the copied answer, so it loses a dispute whenever it copied a lie. Other peers cannot see whether "
+        "it ran the model itself.",
         may_convict=True,
     ),
     "lazy-voter": FateRule(
         "harmless",
-        "Another's seal opens for nobody else, so its votes do not count, like those of a peer that is away; in a spot "
-        "check it can copy, since the duty has opened the answer.",
+        "Another voter's seal opens only for that voter, so its votes do not count, like the votes of a peer that is "
+        "away. In a spot check it can copy, because the duty has opened the answer.",
         may_convict=True,
     ),
     "equivocator": FateRule(
@@ -119,29 +123,32 @@ FATES: Mapping[str, FateRule] = {
     ),
     "forker": FateRule(
         "forked",
-        "Two records with one number are proven and cost the weight for as long as the contract says, but a restored "
-        "backup looks alike, so it does not convict.",
+        "Two records with one number are proven and cost the weight for the time that the contract sets. They do not "
+        "convict, because a restored backup looks alike.",
         must_fork=True,
         epochs=8,
     ),
     "backdater": FateRule(
         "forked",
-        "A claimed date proves nothing: its join counts from the cut that holds it, its seals come after the sealing "
-        "was closed, and its fork is proven like any other.",
+        "A claimed date proves nothing. Its join counts from the cut that holds it, its seals come after sealing was "
+        "closed, and its fork is proven like any other.",
         must_fork=True,
         epochs=16,
     ),
     "dribbler": FateRule(
         "harmless",
-        "Who has not seen a record does not sign, fetches it, and signs the next cut: it delays its own records.",
+        "A peer that has not seen a record does not sign the cut, fetches the record, and signs the next cut. So the "
+        "dribbler delays only its own records.",
     ),
     "replayer": FateRule(
-        "harmless", "A known record is ignored, a repeated request gets the stored answer, a stranger's is refused."
+        "harmless",
+        "A known record is ignored, a repeated request gets the stored answer, and a repeated request of another peer"
+        " is refused.",
     ),
     "hostile-proposer": FateRule(
         "convicted",
-        "A cut is looked at when its rank says, and signed only if one's own fold gives it; two proposals for one "
-        "epoch and base are a proof.",
+        "A member looks at a cut only when the cut's rank allows it, and signs it only if its own fold gives the same"
+        " cut. Two proposals for one epoch and base are a proof.",
         by="conflict",
         must_convict=True,
         may_convict=True,
@@ -149,49 +156,52 @@ FATES: Mapping[str, FateRule] = {
     ),
     "double-signer": FateRule(
         "convicted",
-        "Signatures of two cuts of which neither contains the other convict their author once a cut holds both.",
+        "If two signed cuts do not contain each other, their signatures convict the author once a cut holds both.",
         by="conflict",
         must_convict=True,
         may_convict=True,
         epochs=16,
     ),
     "non-signer": FateRule(
-        "harmless", "Below a third of the weight two thirds are left to certify; above it, nothing new becomes final."
+        "harmless",
+        "Below a third of the weight, the other two thirds still certify cuts. Above it, no new cut becomes final.",
     ),
     "key-grinder": FateRule(
         "harmless",
-        "A key counts from the cut that holds its join, and draws come from that cut's beacon or a later one, which "
-        "nobody knew when the key was chosen. What is left is the choice among the anchors of the window.",
+        "A key counts from the cut that holds its join. Draws use the beacon of that cut or a later one, and nobody "
+        "knew this beacon when the key was chosen. The grinder can only choose among the anchors of the window.",
     ),
     "sybils": FateRule(
         "kept out",
-        "A key has no weight before audits of more than a third of the weight agreed with it. Until then a crowd of "
-        "keys draws audits to itself, and so slows all others down.",
+        "A key has no weight before audits of more than a third of the weight agreed with it. Until then many keys "
+        "draw audits to themselves and slow all others down.",
     ),
     "eclipse": FateRule(
         "harmless",
-        "One honest link is enough to catch up; without any the victim stays behind, but never sees anything final "
-        "that contradicts the others.",
+        "One honest link is enough to catch up. Without an honest link the victim stays behind, but it never sees a "
+        "final view that contradicts the others.",
     ),
     "spammer": FateRule(
         "kept out",
-        "Whoever forwards what is rejected, or promises what never comes, is dropped by its neighbours' routers.",
+        "A peer that forwards rejected messages, or promises messages that never come, is dropped by its neighbours' "
+        "routers.",
     ),
     "slow-hardware": FateRule(
         "inconsistent",
-        "Challengers measure how long answers take, and hold that against others that claim the same hardware. It is "
-        "shown beside the score and decides nothing.",
+        "Challengers measure how long answers take, and compare the times with those of others that claim the same "
+        "hardware. The result is shown beside the score and decides nothing.",
     ),
-    "silent": FateRule("unavailable", "No answer counts against availability, never against honesty."),
+    "silent": FateRule("unavailable", "A missing answer counts against availability, never against honesty."),
 }
 
 
 def audits_until_conviction(
     network: Network, class_index: int, rate_ppm: int, *, certainty_ppm: int = 500_000
 ) -> int | None:
-    """Judged answers after which a peer that is wrong at a rate is convicted with this certainty; None if the test is
-    not made for so low a rate. Judged are only answers that count: one dissent per epoch and peer, and what lapses
-    for want of room among the disputes does not.
+    """The number of judged answers until a peer with wrong answers at `rate_ppm` is convicted with this probability.
+
+    None if the test is not made for so low a rate. Only answers that count are judged answers: one dissent per epoch
+    and peer counts, and a dispute that lapses because too many others are open does not.
     """
     params = network.params
     steps = test_steps(network.classes[class_index].honest_ppm, params.cheat_ppm, params.conviction_odds)
@@ -200,7 +210,9 @@ def audits_until_conviction(
 
 
 def shows(rule: FateRule, member: Member | None) -> bool:
-    """Whether a member of a final view has the marks of its fate, as far as the view tells them."""
+    """Whether a member of a final view has the marks of its fate that a view can show. None is a peer that is not in
+    the view.
+    """
     if member is None:
         return rule.fate in {"kept out", "harmless"}
     if member.is_convicted:

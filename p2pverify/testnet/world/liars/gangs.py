@@ -1,6 +1,6 @@
-"""Peers that share a back channel, over which they learn what others were asked and what they answered."""
+"""Peers that share a back channel: they know the questions to their friends, and the friends' answers."""
 
-# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+# ruff: noqa: ARG002 - all actors share one interface, and not every method uses every argument
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ REQUESTS_MAX = 1024
 
 
 class DuplicateAware(Wrong):
-    """Answers requests wrongly, unless it or a friend has seen the question before: then somebody may compare.
+    """Answers requests wrongly, unless a friend has seen the question before, because answers might be compared then.
 
     Its own audits and votes are honest.
     """
@@ -45,9 +45,9 @@ class DuplicateAware(Wrong):
 
 
 class Copier(Wrong):
-    """Runs no model: it answers as a friend of its gang did who was asked the same, and guesses where none was.
+    """Runs no model: it copies the answer of a friend that was asked the same question. Otherwise it guesses.
 
-    The gang's first runs the model and is honest.
+    The gang's first peer runs the model and is honest.
     """
 
     def __init__(self, args: ActorArgs) -> None:
@@ -64,7 +64,7 @@ class Copier(Wrong):
 
 
 class StallingColluder(Colluder):
-    """One of a gang of colluders that neither signs nor proposes a cut in which one of them is convicted."""
+    """A colluder that neither signs nor proposes a cut that convicts one of its gang."""
 
     def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
         fold = self.machine.fold
@@ -75,6 +75,6 @@ class StallingColluder(Colluder):
         return super().bend(kind, payload, now_ms)
 
     def _harms(self, state: State | None) -> bool:
-        """Whether one of the gang is convicted there."""
+        """Whether one of the gang is convicted in this state."""
         members = {} if state is None else state.members
         return any(key in members and members[key].is_convicted for key in self.args.gang.keys)

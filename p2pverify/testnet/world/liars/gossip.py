@@ -1,6 +1,6 @@
 """Peers that abuse the links."""
 
-# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+# ruff: noqa: ARG002 - all actors share one interface, and not every method uses every argument
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -20,8 +20,7 @@ DUPLICATES_KEPT = 32
 
 
 class Eclipser(BentActor):
-    """One of a gang that links itself to one victim and forwards to it nothing but the gang's own records, by gossip
-    or by sync.
+    """One of a gang that connects to one victim and forwards only the gang's own records to it, by gossip and by sync.
     """
 
     def __init__(self, args: ActorArgs) -> None:
@@ -56,8 +55,8 @@ class Eclipser(BentActor):
 
 
 class Spammer(BentActor):
-    """Floods gossip: junk that is no batch, records with a broken signature, duplicates, promises of messages that do
-    not exist, and requests for all that do.
+    """Floods gossip with junk that is no batch, records with a broken signature, duplicates, promises of messages that
+    do not exist, and requests for the same messages.
     """
 
     def __init__(self, args: ActorArgs) -> None:
@@ -102,6 +101,6 @@ class Spammer(BentActor):
 
     @staticmethod
     def _broken(data: bytes) -> bytes:
-        """A record whose signature no longer holds."""
+        """The record with a signature that is not valid."""
         record = decode_record(data)
         return encode([record.header.to_value(), bytes(64), record.payload])

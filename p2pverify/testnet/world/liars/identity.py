@@ -1,6 +1,6 @@
-"""Peers that make more keys than one."""
+"""Peers that make several keys."""
 
-# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+# ruff: noqa: ARG002 - all actors share one interface, and not every method uses every argument
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,14 +15,14 @@ from p2pverify.core.records.membership import Join
 from p2pverify.testnet.world.liars.base import BentActor
 from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect
 
-#: Keys of a burst: more than a cut takes in.
+#: The number of keys of one attacker: more newcomers than a cut admits.
 SYBILS = 24
 GROUND = 32
 REJOINS_EVERY_EPOCHS = 6
 
 
 class Sybils(BentActor):
-    """Joins under many keys at once. Beside the first of them there is no machine: they answer nobody."""
+    """Joins with many keys at once. Only the first key has a machine; the other keys answer no requests."""
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
@@ -53,8 +53,10 @@ class Sybils(BentActor):
 
 
 class KeyGrinder(BentActor):
-    """Tries many VRF keys and joins with the one that would serve it best: with the lowest rank as a proposer, and
-    slots that ask its gang. It does so before the network begins, and joins again whenever a new beacon is known.
+    """Tries many VRF keys and joins with the best: the one with slots that ask its gang and a low rank as a proposer.
+
+    It does this before the network begins. Later it leaves and joins again with a key for the newest beacon, every
+    REJOINS_EVERY_EPOCHS.
     """
 
     def __init__(self, args: ActorArgs) -> None:
@@ -78,7 +80,7 @@ class KeyGrinder(BentActor):
         return ()
 
     def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
-        """A duty that was drawn before the key changed goes out under the key of then."""
+        """A duty that was drawn before the key changed is signed with the old VRF key."""
         if kind != Kind.DUTY:
             return payload
         duty = decode_duty(payload)
@@ -91,7 +93,7 @@ class KeyGrinder(BentActor):
         self._keys = [self.context.vrf_key, *self._keys[:3]]
 
     def _ground(self, beacon: bytes, epoch: int) -> bytes:
-        """The best of the seeds of this round under a beacon."""
+        """The best seed of this round for a beacon."""
         seeds = (sha256(b"ground" + self.args.seed + bytes([self._round % 256, n])) for n in range(GROUND))
         return min(seeds, key=lambda seed: self._cost(seed, beacon, epoch))
 

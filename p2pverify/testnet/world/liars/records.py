@@ -1,6 +1,6 @@
-"""Peers that bend their own log: two records with one number, false dates, late release, and repeats."""
+"""Peers that abuse their log: two records with one number, false dates, late release, and repeats."""
 
-# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+# ruff: noqa: ARG002 - all actors share one interface, and not every method uses every argument
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,13 +16,13 @@ from p2pverify.core.records.vote import Commit, Vote, decode_commit, decode_vote
 from p2pverify.testnet.world.liars.base import OWN_ASKS, BentActor
 from p2pverify.testnet.world.peer.actor import ActorArgs, PublishTo, WorldEffect
 
-#: When in an epoch the first cuts are proposed.
+#: The part of an epoch after which the first cuts are proposed, in permille.
 PROPOSALS_BEGIN_PERMILLE = 400
 REPEATED_MAX = 64
 
 
 class Equivocator(BentActor):
-    """Signs two records with one number, and shows each to half of the peers: two audits for one slot, two duties, two
+    """Signs two records with one number and shows each to half of the peers: two audits for one slot, two duties, two
     seals and two votes for one dispute.
     """
 
@@ -43,14 +43,14 @@ class Equivocator(BentActor):
         return found
 
     def serves_sync(self, peer: bytes, now_ms: int) -> bool:
-        """It shows its log to those alone who have this side of it."""
+        """It serves its log only to the half of the peers that has this branch."""
         return peer in self.halves()[0] or not self.is_awake(now_ms)
 
     def twin_kind(self, record: Record) -> Kind:
         return Kind(record.kind)
 
     def twin(self, record: Record) -> bytes | None:
-        """Something else to say about the same slot, if there is a slot."""
+        """A different payload for the same slot; None if the record has no slot."""
         payload = record.payload
         match record.kind:
             case Kind.AUDIT:
@@ -68,7 +68,7 @@ class Equivocator(BentActor):
 
 
 class Forker(Equivocator):
-    """Forks its log beside the cuts that it signs, but never says two things about one slot."""
+    """Forks its log next to its cut signatures, but never signs two payloads for one slot."""
 
     def twin_kind(self, record: Record) -> Kind:
         return Kind.LEAVE
@@ -78,8 +78,8 @@ class Forker(Equivocator):
 
 
 class Backdater(BentActor):
-    """Dates its records into the past: it joins late as if it had been there from the beginning, seals its votes when
-    the others have opened theirs, and forks its log at the beginning.
+    """Backdates its records. It joins late with the date of the first epoch, seals its votes after the others have
+    opened theirs, and forks its log at the beginning.
     """
 
     FORKS_AFTER_EPOCHS = 8
@@ -92,9 +92,9 @@ class Backdater(BentActor):
 
     def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
         if not self._has_joined:
-            return None  # a log goes forward in time: its first record is the one that may have any date
+            return None  # dates in a log cannot go back, so only the first record can have any date
         if kind in {Kind.VOTE_COMMIT, Kind.VOTE}:
-            return None  # it has a better time for that
+            return None  # `_seal_late` writes these
         return payload
 
     def _joins(self, now_ms: int) -> bool:
@@ -116,7 +116,7 @@ class Backdater(BentActor):
         return ()
 
     def _seal_late(self) -> None:
-        """Seal and open what most others have opened, dated as if it had been in time."""
+        """Seal and open the answer that most others have opened, with a date as if it had been in time."""
         context, state = self.context, self.machine.fold.latest
         for key in sorted(state.disputes, key=lambda k: k.sort_key()):
             dispute = state.disputes[key]
@@ -134,8 +134,8 @@ class Backdater(BentActor):
 
 
 class Dribbler(BentActor):
-    """Keeps its records back until cuts are proposed, and then shows them to half of the peers only. It lets nobody
-    catch up from it.
+    """Withholds its records until cuts are proposed, and then shows them to only half of the peers. It does not serve
+    sync.
     """
 
     def __init__(self, args: ActorArgs) -> None:
@@ -161,7 +161,7 @@ class Dribbler(BentActor):
         return next(at for at in map(self._release_ms, (self.epoch(now_ms), self.epoch(now_ms) + 1)) if at > now_ms)
 
     def _release_ms(self, epoch: int) -> int:
-        """The very moment at which the first cut may be proposed."""
+        """The last millisecond before the first cut may be proposed."""
         params = self.args.network.params
         return params.epoch_start_ms(epoch) + params.epoch_ms * PROPOSALS_BEGIN_PERMILLE // 1000 - 1
 
@@ -170,15 +170,15 @@ class Dribbler(BentActor):
 
 
 class Replayer(BentActor):
-    """Says again what was said before: records of all authors, its own requests, and requests that others sent to it.
+    """Repeats records of all authors, its own requests, and requests that others sent to it.
 
-    An old request of another peer does not fit its own connection, and an old record is known.
+    This has no effect: an old request of another peer does not fit the connection, and an old record is known.
     """
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
         self._records: list[bytes] = []
-        self._requests: list[tuple[bytes, bytes]] = []  # to whom, and what
+        self._requests: list[tuple[bytes, bytes]] = []  # receiver and request
         self._asked = 0
         self._epoch = -1
 
@@ -195,7 +195,7 @@ class Replayer(BentActor):
         return (effect,)
 
     def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
-        """Once per epoch, everything again."""
+        """Repeat everything once per epoch."""
         epoch = self.epoch(now_ms)
         if epoch <= self._epoch or not self.is_awake(now_ms):
             return ()

@@ -1,4 +1,4 @@
-"""Every kind of peer by its name. What the network must do about each is in `fates`."""
+"""All kinds of peers by name. `expectations` has the expected fate of each."""
 
 from collections.abc import Callable, Mapping
 
@@ -39,5 +39,5 @@ KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
 
 
 def make_actor(kind: str, args: ActorArgs) -> Actor:
-    """A peer of a kind. Raises KeyError for an unknown one."""
+    """A peer of a kind. Raises KeyError for an unknown kind."""
     return KINDS[kind](args)

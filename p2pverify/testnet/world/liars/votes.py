@@ -1,6 +1,6 @@
-"""Peers that vote without having looked."""
+"""Peers that vote without computing the answer."""
 
-# ruff: noqa: ARG002 - one door for all, and not everybody looks at all that comes through it
+# ruff: noqa: ARG002 - all actors share one interface, and not every method uses every argument
 
 from collections.abc import Iterable, Iterator
 
@@ -14,18 +14,18 @@ from p2pverify.core.state.state import Dispute
 from p2pverify.testnet.world.liars.base import BentActor
 from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect
 
-#: How far back it looks in another's log.
+#: The number of newest records of another voter's log that it reads.
 LOOK_BACK = 32
 
 
 class LazyVoter(BentActor):
-    """Never derives a disputed question. Where the duty has opened an answer (in spot checks) it votes for that; else
-    it copies the seal of another voter, and later what that voter opened.
+    """Never derives a disputed question. If the duty has opened an answer (in spot checks), it votes for that answer.
+    Otherwise it copies the seal of another voter, and later that voter's opening.
     """
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
-        self._sealed: dict[DisputeKey, bytes] = {}  # whose seal it was
+        self._sealed: dict[DisputeKey, bytes] = {}  # the author of the seal
         self._opened: set[DisputeKey] = set()
 
     def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:

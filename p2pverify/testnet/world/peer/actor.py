@@ -1,8 +1,7 @@
-"""The door between the simulated world and a peer: what a peer is told, and what it may do.
+"""The interface between the simulated world and a peer: the events that a peer gets, and its effects.
 
-An honest actor is its machine and nothing else. What hostile ones do is in `personalities`; how effects travel, and
-when, is left to the world. An actor never sees a clock but the `now_ms` that it is given, which is its own and may
-be wrong.
+An honest actor only passes events to its machine. Hostile actors are in `liars`. The world decides how and when effects
+travel. An actor's only clock is `now_ms`: its own clock, which can be wrong.
 """
 
 from collections.abc import Iterable
@@ -23,7 +22,7 @@ from p2pverify.core.replica.memo import Memo
 
 @dataclass(frozen=True, slots=True)
 class PublishTo:
-    """A gossip message of these records for these peers alone; who is not connected gets nothing."""
+    """A gossip message with these records for these peers only. A peer that is not connected gets nothing."""
 
     records: tuple[bytes, ...]
     peers: tuple[bytes, ...]
@@ -31,7 +30,7 @@ class PublishTo:
 
 @dataclass(frozen=True, slots=True)
 class RawRpc:
-    """A gossip RPC to a connected peer, past the own router."""
+    """A gossip RPC to a connected peer that bypasses the actor's own router."""
 
     peer: bytes
     rpc: Rpc
@@ -39,21 +38,21 @@ class RawRpc:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Dial a peer, beyond what the world's topology gives."""
+    """Dial a peer in addition to the world's topology."""
 
     peer: bytes
 
 
 WorldEffect = PublishTo | RawRpc | Connect
 
-# ---------------------------------------------------------------- what an actor is made of
+# ---------------------------------------------------------------- the parts of an actor
 
 
 @dataclass(slots=True)
 class Gang:
-    """The back channel of all hostile peers of one kind: shared, and free of charge for them.
+    """The back channel of all hostile peers of one kind. Using it costs them nothing.
 
-    `keys` and `seeds` are in the same order. `notes` is for whatever the kind wants to share.
+    `keys` and `seeds` are in the same order. `notes` holds any data that the kind shares.
     """
 
     keys: list[bytes] = field(default_factory=list)
@@ -63,8 +62,8 @@ class Gang:
 
 @dataclass(frozen=True, slots=True)
 class ActorArgs:
-    """All that a peer is made of. `seed` is that of its identity (32 B); `rate_ppm` and `onset_epoch` are for the
-    kinds that know them; `everyone` and `honest` are keys that exist or will exist, sorted.
+    """The arguments that make a peer. `seed` (32 B) gives its identity. `rate_ppm` and `onset_epoch` are for the kinds
+    that use them. `everyone` and `honest` are the sorted keys of all present and future peers.
     """
 
     network: Network
@@ -82,7 +81,7 @@ class ActorArgs:
     hardware: str = ""
 
     def machine(self, kind: type[Machine] = Machine) -> Machine:
-        """A new machine of this identity, which has seen nothing."""
+        """A new machine of this identity, without records."""
         return kind(
             self.network,
             self.seed,
@@ -95,11 +94,11 @@ class ActorArgs:
 
 
 class Actor(Protocol):
-    """A peer as the world runs it. `machine` is its own honest core, which invariants and sync read."""
+    """A peer in the world. `machine` is its honest core; invariants and sync read it."""
 
     key: bytes
     machine: Machine
-    #: How many times as long as others its engine needs for an answer.
+    #: The factor by which its engine is slower than others.
     slowness: int
 
     def load(
@@ -109,36 +108,36 @@ class Actor(Protocol):
         now_ms: int,
         evidence: Iterable[StoredEvidence] = (),
     ) -> int:
-        """Take what a disk kept; called once, before anything else."""
+        """Load the contents of a disk. Called once, before every other method."""
         ...
 
     def handle(self, event: Event, now_ms: int) -> list[Effect | WorldEffect]:
-        """What follows from an event, in order."""
+        """The effects of an event, in order."""
         ...
 
     def next_wake_ms(self, now_ms: int) -> int:
-        """When to send the next Tick at the latest."""
+        """The latest time of the next Tick."""
         ...
 
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
-        """The tokens that its engine says, given those that an honest one would say."""
+        """The answer of its engine, given the answer of an honest engine."""
         ...
 
     def evidence(self, request: bytes, now_ms: int) -> bytes | None:
-        """What it shows who asks for the evidence of a dispute; None is silence."""
+        """Its response to a request for the evidence of a dispute; None for no response."""
         ...
 
     def outgoing(self, peer: bytes, rpc: Rpc, now_ms: int) -> Rpc | None:
-        """What becomes of an RPC that its router sends; None drops it."""
+        """The RPC to send in place of an RPC of its router; None to send nothing."""
         ...
 
     def serves_sync(self, peer: bytes, now_ms: int) -> bool:
-        """Whether it lets a neighbour catch up from it."""
+        """Whether it answers a neighbour's sync requests."""
         ...
 
 
 class HonestActor:
-    """The machine as it is. Hostile actors may extend it and bend one thing."""
+    """An unchanged machine. A hostile actor can extend this class and change one behaviour."""
 
     slowness = 1
 

@@ -1,4 +1,4 @@
-"""A disk that takes a moment, and forgets at a crash what it had not written yet."""
+"""A simulated disk: a write takes some time, and a crash loses writes that are not done."""
 
 from collections import deque
 
@@ -13,10 +13,10 @@ class Disk:
         self._records: list[bytes] = []
         self._answers: list[StoredAnswer] = []
         self._evidence: list[StoredEvidence] = []
-        self._writing: deque[tuple[int, int, int, int]] = deque()  # done at, lengths before
+        self._writing: deque[tuple[int, int, int, int]] = deque()  # time of completion, lengths before the write
 
     def write(self, effect: Persist, now_ms: int) -> int:
-        """Take what a machine wants kept; returns when it is safe."""
+        """Begin to write an effect's contents. Returns the time (ms) when they are safe."""
         self._settle(now_ms)
         done_ms = now_ms + self._write_ms
         if self._write_ms:
@@ -27,7 +27,7 @@ class Disk:
         return done_ms
 
     def crash(self, now_ms: int) -> int:
-        """Forget what is not safe yet. Returns how many records were lost."""
+        """Lose all writes that are not done. Returns the number of lost records."""
         self._settle(now_ms)
         lost = 0
         if self._writing:
@@ -38,7 +38,7 @@ class Disk:
         return lost
 
     def read(self) -> tuple[list[bytes], list[StoredAnswer], list[StoredEvidence]]:
-        """All that was kept."""
+        """The records, answers and evidence on the disk."""
         return list(self._records), list(self._answers), list(self._evidence)
 
     def _settle(self, now_ms: int) -> None:

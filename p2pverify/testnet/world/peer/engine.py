@@ -1,8 +1,8 @@
-"""A model of inference in virtual time: one job at a time, in a node's order, and answers that are hashes.
+"""A simulated engine in virtual time: it runs one job at a time, in a node's order, and its answers are hashes.
 
-Equal questions have equal answers in one class. In another class a sixteenth of the tokens nearly tie, and half of
-those come out the other way; the referee sees a small margin there and large ones in what is no honest answer. What a
-hostile peer makes of answers is its actor's.
+Equal questions have equal answers in one class. Between classes, a sixteenth of the tokens are nearly tied, and half of
+these differ. The referee gives them a small margin, and gives wrong tokens a large margin. The actor of a hostile peer
+changes its answers.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from p2pverify.core.inference.jobs import Queue, QueuedJob
 NEAR_TIE_BYTES = 16  # of 256
 NEAR_TIE_MICRONATS = 20_000
 FAR_MICRONATS = 5_000_000
-#: Thresholds between the two, for the classes of worlds.
+#: Thresholds between these two margins, for the classes of simulated worlds.
 ACROSS = Across(100_000, 5_000, 500_000, 20_000, 50_000, 10_000)
 REFEREE_ID = "world-exact/1"
 
@@ -26,9 +26,9 @@ Outcome = Computed | MeasureDone
 
 
 class SimulatedEngine:
-    """The queue of one peer's engine. `derive_ms` is for writing a prompt, `answer_ms` for an answer.
+    """The queue of one peer's engine. Writing a prompt takes `derive_ms`, an answer takes `answer_ms`.
 
-    What a job takes is known before; in all else it is a node's.
+    The duration of a job is known in advance. Apart from that, the queue is a node's.
     """
 
     def __init__(self, derive_ms: int, answer_ms: int) -> None:
@@ -38,24 +38,24 @@ class SimulatedEngine:
         self._running: QueuedJob[Job] | None = None
 
     def submit(self, job: Job, now_ms: int) -> bool:
-        """Queue a job; False if there is no room."""
+        """Queue a job; False if the queue is full."""
         return self._queue.push(job, job.purpose, job.deadline_ms, now_ms)
 
     def start(self, now_ms: int) -> tuple[QueuedJob[Job] | None, list[QueuedJob[Job]]]:
-        """Take the next job, unless one is running, and those that were dropped on the way to it."""
+        """The next job and the jobs that were dropped before it. Nothing if a job is running."""
         if self._running is not None:
             return None, []
         self._running, dropped = self._queue.pop(now_ms)
         return self._running, dropped
 
     def finish(self) -> None:
-        """The job that was running is done."""
+        """End the running job."""
         assert self._running is not None
         self._queue.charge(self._running, self.lasts_ms(self._running.job))
         self._running = None
 
     def lasts_ms(self, job: Job) -> int:
-        """How long a job takes."""
+        """The duration of a job in virtual milliseconds."""
         if isinstance(job, MeasureJob):
             return self._derive_ms
         lasts_ms = self._derive_ms if job.prompt_seed is not None else 0
@@ -63,7 +63,7 @@ class SimulatedEngine:
 
 
 def outcome(job: Job, path: int, total_ms: int, say: Callable[[Compute, tuple[int, ...]], tuple[int, ...]]) -> Outcome:
-    """What comes of a job; `say` makes of an honest answer what the engine's owner wants."""
+    """The result of a job. `say` turns an honest answer into the answer of the engine's owner."""
     if isinstance(job, MeasureJob):
         return score(job, honest_answer(job))
     job = with_prompt(job, path)
@@ -74,7 +74,7 @@ def outcome(job: Job, path: int, total_ms: int, say: Callable[[Compute, tuple[in
 
 
 def with_prompt(job: Compute, path: int = 0) -> Compute:
-    """The job with the prompt that the model writes from its seed, if it has one; the referee's path is 0."""
+    """The job with the prompt that the model writes from its seed, if it has a seed. The referee has path 0."""
     if job.prompt_seed is None:
         return job
     drawn: list[object] = ["prompt", job.prompt_seed]
@@ -84,14 +84,14 @@ def with_prompt(job: Compute, path: int = 0) -> Compute:
 
 
 def honest_answer(job: Compute | MeasureJob, path: int = 0) -> tuple[int, ...]:
-    """What an honest engine of a numeric path says to a job whose prompt is known; to a Score, as many tokens."""
+    """The honest answer on a numeric path to a job with a known prompt. A MeasureJob sets the number of tokens."""
     key = job.sampler_key if job.temperature_milli else b""
     count = len(job.tokens) if isinstance(job, MeasureJob) else job.tokens_max
     return as_path(_tokens(["answer", bytes(job.prompt), job.temperature_milli, key], count), path)
 
 
 def as_path(exact: tuple[int, ...], path: int) -> tuple[int, ...]:
-    """What the engine of a path says where the referee says `exact`; path 0 says the same."""
+    """The answer on a path if the referee's answer is `exact`. Path 0 gives the referee's answer."""
     if not path:
         return exact
     ties, flips = _stream("ties", exact), _stream(f"path {path}", exact)
@@ -102,12 +102,12 @@ def as_path(exact: tuple[int, ...], path: int) -> tuple[int, ...]:
 
 
 def logits_of(tokens: tuple[int, ...], path: int) -> bytes:
-    """What stands for the digest of an answer's logits."""
+    """A digest (32 B) in place of the digest of an answer's logits."""
     return sha256(encode(["logits", path, list(tokens)])).digest()
 
 
 def score(job: MeasureJob, exact: tuple[int, ...]) -> MeasureDone:
-    """What the referee says of claimed tokens where it says `exact` itself. No answer of a world ends by itself."""
+    """The referee's margins of claimed tokens if its own answer is `exact`. No simulated answer ends by itself."""
     if any(token > 255 for token in job.tokens):
         return MeasureDone(job.job, (), ())
     deficits = tuple(

@@ -1,4 +1,4 @@
-"""What a peer of the simulated world shares with the others, and what it can reach."""
+"""The parts of the simulated world that all peers share and use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from p2pverify.testnet.world.simulation import Simulation
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """`dial` connects a peer with the one of a key. `finalised` is told the number of a peer at which a cut became
-    final."""
+    """The shared parts. `dial` connects a peer with the peer that has a key. `finalised` is called with the number of
+    a peer when a cut becomes final there."""
 
     simulation: Simulation
     links: Links
