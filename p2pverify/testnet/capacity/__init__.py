@@ -1,1 +1,1 @@
-"""What this machine can hold: its measured speed, and how long epochs must be."""
+"""The capacity of this machine: its measured speed, and the length of epochs that it can sustain."""

@@ -1,9 +1,13 @@
-"""What a plan asks of the machine that all its peers share, and what a machine can hold; in figures, without measuring.
+"""The load of a plan on the machine that all its peers share, and the capacity of a machine, by calculation.
 
-An epoch costs three things. Engines: every member audits and is audited, and every open dispute has all members answer
-one question, so work grows with peers times disputes. Records: each member's go to each member, so they grow with the
-square of the peers. And what a peer does though nothing happens. Constants are CPU seconds of an idle machine whose
-`slowness` is 1; `machine` measures what another one needs for the same.
+An epoch has three costs:
+
+- engines: every member audits and is audited, and in every open dispute all members answer one question, so this work
+  grows with peers times disputes;
+- records: each member's records go to each member, so this work grows with the square of the peers;
+- upkeep: the work of a peer when nothing happens.
+
+Constants are CPU seconds of an idle machine with `slowness` 1. `machine` measures the slowness of another machine.
 """
 
 import math
@@ -15,12 +19,13 @@ from p2pverify.node.engines.kinds import ENGINES, EngineKind, EngineLoad
 from p2pverify.testnet.plan import Plan, PlanError
 from p2pverify.testnet.scenario import PEERS_MIN
 
-#: Of the cores' time: peers also wait for one another.
+#: The usable share of the cores' time, because peers also wait for one another.
 _USABLE = 0.9
-#: Beyond this an epoch is refused: a verdict needs a dozen.
+#: A longer epoch is refused, because a verdict needs about a dozen epochs.
 EPOCH_MS_MAX = 60_000
 _ROUND_MS = 100
-#: Seconds for the records of one member at one other, per epoch; for a peer's upkeep, per second; for a connection.
+#: CPU seconds: for the records of one member at one other member, per epoch; for a peer's upkeep, per second; for a
+#: connection.
 _RECORDS_S = 0.012
 _UPKEEP_S = 0.012
 _LINK_S = 0.025
@@ -37,9 +42,12 @@ _READ_TOKENS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class MeasuredMachine:
-    """What was measured while all cores worked. `token_s` is the CPU time of one token that llama.cpp writes, 0 if none
-    was; `slowness` is how many times more CPU time than the reference machine it needs for Python; `others` is how many
-    processes that are not ours want a core all the time."""
+    """Measurements while all cores worked.
+
+    `token_s` is the CPU time (s) of one token that llama.cpp writes, 0 if not measured. `slowness` is the CPU time for
+    Python in multiples of the reference machine's. `others` is the number of other programs' processes that want a core
+    all the time.
+    """
 
     cores: float
     token_s: float = 0.0
@@ -47,14 +55,14 @@ class MeasuredMachine:
     others: float = 0.0
 
     def capacity(self, count: int) -> float:
-        """The cores that so many peers get together, half of which want one at a time."""
+        """The cores that `count` peers get together, if half of them want a core at a time."""
         wanting = max(self.cores, count / 2)
         return _USABLE * self.cores * wanting / (wanting + self.others)
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a plan needs on a machine: CPU seconds per epoch, CPU seconds per second, and the epoch that has room."""
+    """The need of a plan on a machine: CPU seconds per epoch, CPU seconds per second, and the shortest epoch (ms)."""
 
     per_epoch_s: float
     per_second: float
@@ -69,7 +77,7 @@ def load_of(kind: EngineKind) -> EngineLoad:
 
 
 def memory_mb(plan: Plan, count: int) -> float:
-    """Megabytes that the processes of so many peers of a plan need."""
+    """The memory in MB that the processes of `count` peers of a plan need."""
     own = sum(load_of(peer.path.engine).peer_mb for peer in plan.peers)
     second = sum(load_of(peer.path.engine).second_mb for peer in plan.cheaters)
     each = (own + second) / len(plan.peers)
@@ -77,7 +85,7 @@ def memory_mb(plan: Plan, count: int) -> float:
 
 
 def check_memory(plan: Plan, available_mb: float) -> None:
-    """Raises PlanError if the peers do not fit into the memory that is available."""
+    """Raises PlanError if the peers need more than the available memory."""
     count = len(plan.peers)
     needed_mb = memory_mb(plan, count)
     if needed_mb > available_mb:
@@ -88,7 +96,7 @@ def check_memory(plan: Plan, available_mb: float) -> None:
 
 
 def need(plan: Plan, machine: MeasuredMachine, count: int) -> Need:
-    """What so many peers of a plan need on a machine."""
+    """The need of `count` peers of a plan on a machine."""
     engines_s = _tokens(plan, count) * machine.token_s
     records_s = _RECORDS_S * count * count * machine.slowness
     upkeep = _UPKEEP_S * count * machine.slowness
@@ -98,9 +106,9 @@ def need(plan: Plan, machine: MeasuredMachine, count: int) -> Need:
 
 
 def fit(plan: Plan, machine: MeasuredMachine) -> Plan:
-    """The plan with epochs that the machine can hold: longer ones, if the plan's are too short.
+    """The plan with epochs that the machine can sustain. They are longer if the plan's epochs are too short.
 
-    Raises PlanError if they would be longer than EPOCH_MS_MAX.
+    Raises PlanError if they would have to be longer than EPOCH_MS_MAX and the plan's epochs.
     """
     count = len(plan.peers)
     needed = need(plan, machine, count)
@@ -119,7 +127,7 @@ def fit(plan: Plan, machine: MeasuredMachine) -> Plan:
 
 
 def start_ms(plan: Plan, machine: MeasuredMachine, *, is_tested: bool) -> int:
-    """Milliseconds until all peers serve their APIs and are connected. `is_tested`: after golden questions."""
+    """Milliseconds until all peers serve their APIs and are connected. With `is_tested` a self-test comes first."""
     count = len(plan.peers)
     work_s = sum(load_of(peer.path.engine).start_s for peer in plan.peers) + _LINK_S * count * (count - 1) / 2
     alone_s = _START_MARGIN_S + (_SELFTEST_S if is_tested else 0.0)
@@ -127,7 +135,7 @@ def start_ms(plan: Plan, machine: MeasuredMachine, *, is_tested: bool) -> int:
 
 
 def _tokens(plan: Plan, count: int) -> float:
-    """Tokens that all engines write in an epoch in which as many disputes open as may be expected."""
+    """The tokens that all engines write in an epoch with the expected number of disputes."""
     rules = plan.rules
     prompt, answer = rules["prompt_tokens"], rules["answer_tokens"]
     slots, asked = rules["slots_milli"] / 1000, (1 + rules["panel_size"]) / 2
@@ -144,15 +152,15 @@ def _tokens(plan: Plan, count: int) -> float:
 
 
 def _disputes(plan: Plan) -> float:
-    """Disputes that open in an epoch on average, until all are convicted: at most one of each cheater."""
-    chances = 2.5 * plan.rules["slots_milli"] / 1000  # of a cheater: to challenge, and to be asked
+    """The average number of new disputes in an epoch before all cheaters are convicted: at most one per cheater."""
+    chances = 2.5 * plan.rules["slots_milli"] / 1000  # a cheater's chances to challenge and to be asked
     liars = plan.expected(CheaterFate.CONVICTED)
     lies = sum(min(1.0, chances * peer.cheat.rate) for peer in liars if peer.cheat is not None)
     return _DISPUTED * min(float(plan.rules["disputes_per_cut"]), lies)
 
 
 def _fewer(plan: Plan, fits: Callable[[int], bool]) -> str:
-    """What to try instead: the most peers that fit, honest ones being more than cheaters."""
+    """Advice for the user: the most peers that fit, with more honest peers than cheaters."""
     found = [count for count in range(max(PEERS_MIN, 2 * len(plan.cheaters) + 1), len(plan.peers)) if fits(count)]
     return f"try --peers {found[-1]}" if found else "try fewer peers and cheaters, or a larger machine"
 

@@ -1,8 +1,8 @@
-"""Measuring the machine that a testnet's peers will share: its cores, its speed with what else runs on it, its memory.
+"""Measures the machine that a testnet's peers will share: its cores, its memory, and its speed beside other programs.
 
-Whoever runs alone on a machine finds it faster than peers will that keep all cores busy. So the other cores are made to
-work meanwhile, and CPU time is held against the clock: what other programs took, or the host of a virtual machine, is
-not there for the peers either.
+A single process finds a machine faster than peers that keep all cores busy. So all other cores work during the
+measurement. CPU time is compared with the clock, because time that other programs or the host of a virtual machine take
+is not available to the peers either.
 """
 
 import math
@@ -20,12 +20,12 @@ from p2pverify.node.engines.kinds import LOCAL_KINDS
 from p2pverify.testnet.capacity.load import MeasuredMachine, load_of
 from p2pverify.testnet.plan import Plan
 
-#: More would take long to start and tell no more.
+#: The most busy processes. More would take long to start and give no better result.
 _BUSY_MAX = 15
-#: Until its standard input ends, which it does when this process does, however it ends.
+#: A program that works until its standard input closes. This happens when this process ends for any reason.
 _BUSY = "import select\nwhile not select.select([0], [], [], 0)[0]:\n    for _ in range(10000): pass"
 _ROUNDS = 2000
-#: What these rounds take on the machine by which `load` was measured, idle.
+#: CPU seconds of these rounds on the idle reference machine of `load`.
 _REFERENCE_S = 0.128
 _ANSWERS = 2
 _SHARE_MIN = 0.02
@@ -34,20 +34,20 @@ _MEMINFO = Path("/proc/meminfo")
 
 
 def measure(plan: Plan) -> MeasuredMachine:
-    """Measure. Blocks for one or two seconds with a language model. Raises EngineUnavailable."""
+    """Measure this machine. Blocks for one or two seconds with a language model. Raises EngineUnavailable."""
     cores = usable_cores()
     with _others_busy(min(_BUSY_MAX, math.ceil(cores) - 1)):
         began, began_cpu = perf_counter(), process_time()
         slowness = _chore_s() / _REFERENCE_S
         token_s = _token_s(plan)
         wall_s, cpu_s = perf_counter() - began, process_time() - began_cpu
-    # As many busy processes as there are cores, ours one of them, got this share of the time.
+    # This process was one of as many busy processes as there are cores. Each got this share of the time.
     share = min(1.0, max(_SHARE_MIN, cpu_s / wall_s))
     return MeasuredMachine(cores, token_s, slowness, cores / share - cores)
 
 
 def usable_cores(cgroup: Path = _CGROUP) -> float:
-    """The cores that this process may use: those it may run on, and no more than its container is granted."""
+    """The number of cores that this process may use, limited by its affinity and its container."""
     cores = float(len(os.sched_getaffinity(0)))
     try:
         quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
@@ -57,7 +57,7 @@ def usable_cores(cgroup: Path = _CGROUP) -> float:
 
 
 def available_mb(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> float:
-    """Memory in MB that can be had without swapping, and no more than the container is granted; inf if unknown."""
+    """The memory in MB that is available without swapping, limited by the container; inf if unknown."""
     found = [math.inf]
     try:
         lines = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
@@ -67,14 +67,14 @@ def available_mb(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> float:
     try:
         most, used = ((cgroup / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
         found.append((int(most) - int(used)) / 1e6)
-    except (OSError, ValueError):  # "max" is no number
+    except (OSError, ValueError):  # "max" is not a number
         pass
     return min(found)
 
 
 @contextmanager
 def _others_busy(count: int) -> Iterator[None]:
-    """So many processes that do nothing, as fast as they can."""
+    """Keep `count` other processes busy."""
     command = [sys.executable, "-I", "-S", "-c", _BUSY]
     processes = [subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) for _ in range(count)]
     try:
@@ -87,7 +87,7 @@ def _others_busy(count: int) -> Iterator[None]:
 
 
 def _chore_s() -> float:
-    """CPU seconds for what peers mostly do: reading records and checking signatures."""
+    """CPU seconds for the main work of peers: reading records and checking signatures."""
     seed = bytes(32)
     key = sign.public_key(seed)
     data = canon.encode(["p2pverify/1", bytes(32), bytes(32), 7, [[number, bytes(32)] for number in range(8)]])
@@ -100,7 +100,7 @@ def _chore_s() -> float:
 
 
 def _token_s(plan: Plan) -> float:
-    """CPU seconds for one token of llama.cpp, in answers as long as the plan's, prompts and all."""
+    """CPU seconds for one token of llama.cpp, with prompts and answers as long as the plan's."""
     kinds = {peer.path.engine for peer in plan.peers}
     kind = next(kind for kind in LOCAL_KINDS if kind in kinds)  # the one whose tokens say most
     prompt_tokens, answer_tokens = plan.rules["prompt_tokens"], plan.rules["answer_tokens"]

@@ -1,7 +1,7 @@
-"""Honest and false answers of real engines to held-out questions, judged as the network judges them.
+"""Honest and false answers of real engines to held-out questions, judged like answers in a network.
 
-In class digests are compared; across classes the referee scores each answer. The questions are of a purpose of their
-own, so that no threshold was chosen with them at hand.
+Within a class, digests are compared. Across classes, the referee scores each answer. The questions have their own
+purpose, so no threshold was fitted to them.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ PURPOSE = "cheat book"
 
 
 class AuditOutcome(StrEnum):
-    """What one audit comes to for the peer that was asked."""
+    """The outcome of one audit for the asked peer."""
 
     AGREEMENT = "agreement"
     DISSENT = "dissent"
@@ -31,7 +31,7 @@ class AuditOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What answers are made with. `workdir` is for the weights of cheats."""
+    """The setup for answers. `engine` is "llama" or "toy"; `workdir` is the folder for the weights of cheats."""
 
     engine: EngineKind
     workdir: Path
@@ -44,15 +44,16 @@ class Bench:
         return referee_for(self.engine)
 
     def open(self, variant: str = "") -> Engine:
-        """An honest engine, by default in the usual numeric path; "exact" is the referee's own."""
+        """An honest engine, by default on the default numeric path. "exact" is the referee's path."""
         return open_path(variant, kind=self.engine)
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedAnswer:
-    """One answer: whether its digest is that of the honest peer in its class, and what the referee says of it.
+    """One judged answer.
 
-    `margins` are those of its tokens, in micronats.
+    `same` says whether its digest equals the digest of the honest peer in its class. `measure` is the referee's
+    measure, and `margins` are the margins of its tokens in micronats.
     """
 
     greedy: bool
@@ -76,7 +77,7 @@ OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who answers: an honest engine of a numeric path, or a cheat around one."""
+    """The engine that answers: an honest engine of a numeric path, or a cheat around one."""
 
     variant: str = ""
     cheat: CheatSpec | None = None
@@ -87,12 +88,12 @@ class Subject:
 
 
 def ask_all(bench: Bench, referee: Engine) -> tuple[Posed, ...]:
-    """The held-out questions. The referee writes the prompts, as it does for audits across classes."""
+    """The held-out questions. The referee writes the prompts, as in audits across classes."""
     return tuple(pose(referee, PURPOSE, bench.seed, number, bench.shape) for number in range(bench.questions))
 
 
 def answer_all(bench: Bench, subject: Subject, questions: Sequence[Posed]) -> tuple[ModelInfo, tuple[Generated, ...]]:
-    """What a subject says that it is, and its answers. Raises EngineUnavailable if it cannot be had here."""
+    """A subject's model description and its answers. Raises EngineUnavailable if the subject cannot run here."""
     engine = bench.open(subject.variant)
     if subject.cheat is not None:
         engine = make_cheat(subject.cheat, engine, bench.workdir)
@@ -105,7 +106,7 @@ def answer_all(bench: Bench, subject: Subject, questions: Sequence[Posed]) -> tu
 def judge_all(
     referee: Engine, questions: Sequence[Posed], told: Sequence[Generated], right: Sequence[Generated]
 ) -> tuple[JudgedAnswer, ...]:
-    """Judge answers in their class, where `right` are an honest peer's, and by the referee."""
+    """Judge the answers `told` in their class, by the honest peer's answers `right`, and by the referee."""
     return tuple(
         judge(referee, question, one, other) for question, one, other in zip(questions, told, right, strict=True)
     )
@@ -119,5 +120,5 @@ def judge(referee: Engine, question: Posed, told: Generated, right: Generated) -
 
 
 def _digested(answer: Generated) -> tuple[object, ...]:
-    """What an output's digest is made of."""
+    """The parts of an answer that its digest covers."""
     return answer.tokens, answer.finish, answer.logits_sha256

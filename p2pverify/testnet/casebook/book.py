@@ -1,4 +1,4 @@
-"""Plays the whole book, on several cores, and collects what came of each cheat."""
+"""Plays the whole book on several cores, and collects the outcome of each cheat."""
 
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
@@ -27,14 +27,15 @@ from p2pverify.testnet.casebook.trials import TRIALS
 from p2pverify.testnet.casebook.worlds import HONEST_PPM, Played, play_world, steps_for
 
 Progress = Callable[[str, int, int], None]
-RENTED = "rented"  # whose answers are those of an honest engine, on another machine
+RENTED = "rented"  # its answers are those of an honest engine on another machine
 
 
 @dataclass(frozen=True, slots=True)
 class BookPlan:
-    """How much is played. `paths` are the numeric paths of honest peers; `bounds` by engine and numeric path are the
-    thresholds of a path's answers, that of UNKNOWN those of all others. Every simulated cheat is played with as many
-    seeds as `worlds` says, a crowd with one.
+    """The amount of play.
+
+    `paths` are the numeric paths of honest peers. `bounds` has the thresholds by engine and numeric path; UNKNOWN is
+    the entry for all other paths. Every simulated cheat is played with `worlds` seeds, a crowd with one seed.
     """
 
     bench: Bench
@@ -51,7 +52,7 @@ class BookPlan:
 
 @dataclass(frozen=True, slots=True)
 class CheatBook:
-    """All rows."""
+    """All rows of a played book."""
 
     plan: BookPlan
     numeric: tuple[NumericRow, ...]
@@ -60,7 +61,7 @@ class CheatBook:
 
 
 def play_book(plan: BookPlan, progress: Progress | None = None) -> CheatBook:
-    """Play it all. In which order things are done changes nothing. Raises EngineUnavailable."""
+    """Play the whole book. The order of the work does not change the result. Raises EngineUnavailable."""
     context = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(plan.processes, context) as pool,
@@ -76,7 +77,7 @@ def play_book(plan: BookPlan, progress: Progress | None = None) -> CheatBook:
 
 
 class _Playing:
-    """One run: what was handed to other processes, and what came back."""
+    """One run: the tasks in other processes, and their results."""
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class _Playing:
         )
 
     def _worlds(self) -> list[Future[Played]]:
-        """What is simulated, the longest first."""
+        """The tasks of all simulated worlds, the longest first."""
         plan = self._plan
         crowds = [(entry, plan.bench.seed) for entry in reversed(plan.crowds)]
         others = [(entry, plan.bench.seed + number) for entry in plan.simulated for number in range(plan.worlds)]
@@ -135,8 +136,8 @@ class _Playing:
         return self._pool.submit(work.judge, bench, Subject(self._plan.paths[0], cheat), prepared, warm)
 
     def _witness(self, path: str, prepared: work.Prepared) -> work.Witnessed:
-        """An honest peer on a path. Its engine has a process of its own, as one can load only one build of llama.cpp
-        beside the wheel's."""
+        """The judged answers of an honest peer on a path. Its engine has its own process, because a process can load
+        only one build of llama.cpp beside the wheel's."""
         bench = self._plan.bench
         with Producer(partial(bench.open, path)) as producer:
             told = tuple(producer.answers(prepared.questions))
@@ -147,7 +148,7 @@ class _Playing:
         return bounds.get((found.info.engine, found.info.numeric_path)) or bounds[UNKNOWN]
 
     def _rows(self, entry: Numeric, lies: work.Witnessed, paths: Mapping[str, work.Witnessed]) -> list[NumericRow]:
-        """A lie in each way to judge it, at each rate."""
+        """The rows of a lie: one for each way to judge it and each rate."""
         honest, bounds = paths[self._plan.paths[0]], self._bounds(lies)
         in_class = tuple([one.in_class() for one in found.judged] for found in (lies, honest))
         across = tuple([one.across(bounds) for one in found.judged] for found in (lies, honest))

@@ -1,7 +1,7 @@
-"""What stands in the book: each way to cheat, how it is judged, and what must become of it.
+"""The entries of the book: each way to cheat, how it is judged, and its expected fate.
 
-Those of `NUMERIC` are lies of an engine, played with real answers. Those of `SIMULATED` bend the protocol, and are
-played in the simulated world; what must become of them is in `world.fates`.
+`NUMERIC` has the lies of an engine, played with real answers. `SIMULATED` has the attacks on the protocol, played in
+the simulated world; their expected fates are in `world.liars.expectations`.
 """
 
 from dataclasses import dataclass
@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from p2pverify.testnet.world.liars.expectations import FATES
 
 RATES = (1.0, 0.5, 0.2, 0.1, 0.05)
-#: So many peers are a crowd, which is played in its own way.
+#: A world with at least this many peers is a crowd and is played with CROWD_RULES.
 CROWD_PEERS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Numeric:
-    """An engine's lie. `in_class` and `across` are the shares of its false answers that one audit is to find: None
-    where nothing is promised, or 0 if it cannot be found, with the reason in `why`. `warm`: it has answered other
-    questions before. `sampled`: it lies about the sampler, so its greedy answers are no lies.
+    """An engine's lie.
+
+    `in_class` and `across` are the promised shares of its false answers that one audit finds: None if nothing is
+    promised, 0 if it cannot be found. `why` has the reason. With `warm`, the engine has answered other questions
+    before. With `sampled`, it lies about the sampler, so its greedy answers are no lies.
     """
 
     kind: str
@@ -31,10 +33,10 @@ class Numeric:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """A way to bend the protocol: how many of how many peers do it, at which rate, for how long it is played, and
-    in how many determinism classes: with one judged by digests, with more also across classes.
+    """An attack on the protocol by `hostile` of `peers` peers, at the rate `rate`, played for `epochs` epochs.
 
-    `founders`: the hostile ones have weight from the start.
+    With one determinism class, digests judge it; with several `classes`, also the referee across classes. With
+    `founders`, the hostile peers have weight from the start.
     """
 
     kind: str
@@ -53,7 +55,7 @@ class Simulated:
 
     @property
     def is_blocking(self) -> bool:
-        """Whether the hostile ones can keep cuts from being certified: then only provisional views convict them."""
+        """Whether the hostile peers can prevent the certification of cuts. Then only provisional views convict them."""
         return self.founders and 3 * self.hostile >= self.peers
 
     @property

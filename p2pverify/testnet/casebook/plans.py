@@ -1,4 +1,4 @@
-"""How much of the book is played: all of it, or a quick look at each cheat; with a language model, or with toys."""
+"""The plans of the book: all of it or a short version, with a language model or with toy engines."""
 
 from dataclasses import replace
 from os import cpu_count
@@ -20,13 +20,13 @@ QUICK_QUESTIONS = 8
 QUICK_SHAPE = QuestionShape(prompt_tokens=16, answer_tokens=32)
 QUICK_EPOCHS = 32
 TOY_PATHS = (toy.PATH, "toy/b", EXACT)
-#: Thresholds where the manifest has no calibration: those of toys, whose margins are made up.
+#: The thresholds of toy engines, which have no calibration. Their margins are invented.
 TOY_BOUNDS = Across(100_000, 1_000, 220_000, 2_000, 1_000_000, 10_000)
 PROCESSES_MAX = 4
 
 
 class NoThresholdsError(Exception):
-    """The model's manifest has no calibration of the referee: `reason` and `hint` say so."""
+    """The model's manifest has no calibration of the referee. `reason` and `hint` are for the user."""
 
     reason = "the model's manifest says nothing of how its answers are judged across classes"
     hint = "measure it with 'p2pverify model calibrate'"
@@ -58,7 +58,7 @@ def _short(entries: tuple[Simulated, ...]) -> tuple[Simulated, ...]:
 
 
 def _bounds(bench: Bench) -> dict[tuple[str, str], Across]:
-    """What the manifest that comes with the model says of the referee's judgement, by path."""
+    """The referee's thresholds by path, from the model's packaged manifest. Raises NoThresholdsError."""
     engine = bench.open()
     try:
         manifest = known_manifest(engine.info)

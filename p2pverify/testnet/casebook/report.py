@@ -1,4 +1,4 @@
-"""The book as people and programs read it: one table with a few lines below, and a JSON document."""
+"""The report of the book: a table and a summary for people, and a JSON document for programs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,13 +9,13 @@ from p2pverify.testnet.world.liars.expectations import MILLION
 
 SCHEMA = "p2pverify/cheat-book/1"
 HEADERS = ("CHEAT", "RATE", "JUDGED", "FATE", "FOUND", "EXPECTED", "AUDITS", "95 %", "MISSED", "HONEST CONVICTED")
-#: Rates that the table shows; the document has them all.
+#: The rates in the table. The document has all rates.
 TABLE_RATES = (1.0, 0.2)
 LOW, HIGH = 0.025, 0.975
 
 
 def rows(book: CheatBook) -> list[Sequence[object]]:
-    """The table's rows, as in HEADERS."""
+    """The table's rows, with the columns of HEADERS."""
     found: list[Sequence[object]] = [_numeric(row) for row in book.numeric if row.rate in TABLE_RATES]
     found += [_simulated(row) for row in book.simulated]
     found += [_honest(row) for row in book.honest]
@@ -73,7 +73,7 @@ def _honest(row: HonestRow) -> Sequence[object]:
 
 
 def name_of(row: SimulatedRow) -> str:
-    """A simulated cheat's name; of a crowd with its share, and with the number of classes if there are several."""
+    """A simulated cheat's name, with the number of classes or of hostile peers if there are several."""
     entry = row.entry
     if entry.classes > 1:
         return f"{entry.kind} ({entry.classes} classes)"
@@ -85,8 +85,8 @@ def _short(value: float | None) -> str | None:
 
 
 def notes(book: CheatBook) -> list[str]:
-    """Why what is not caught is not, once each, and what else is to be known."""
-    # What is not caught stands first.
+    """The reasons why cheats are not caught, each once, and other remarks."""
+    # Cheats that are not caught come first.
     found = {row.entry.kind: row.entry.why for row in book.numeric if row.fate != CONVICTED and row.entry.why}
     found |= {row.entry.kind: row.entry.why for row in book.numeric if row.entry.why}
     found |= {name_of(row): row.entry.reason for row in book.simulated if row.fate != CONVICTED or row.entry.why}
@@ -124,7 +124,7 @@ def summary(book: CheatBook) -> str:
 
 
 def faults(book: CheatBook) -> list[str]:
-    """What did not come out as it must: sentences."""
+    """Sentences about outcomes that are not the expected ones."""
     return [*_numeric_faults(book), *_simulated_faults(book)]
 
 
@@ -154,7 +154,7 @@ def _simulated_faults(book: CheatBook) -> Iterator[str]:
 
 
 def document(book: CheatBook) -> dict[str, object]:
-    """The JSON document. Rates are shares of 1; what is not known is null."""
+    """The JSON document. Rates are between 0 and 1, and unknown values are null."""
     plan = book.plan
     return {
         "schema": SCHEMA,

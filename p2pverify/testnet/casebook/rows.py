@@ -1,4 +1,4 @@
-"""The book's rows: what is expected of each cheat, and what was measured."""
+"""The rows of the book: the expected and the measured outcome of each cheat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ CONVICTED, NOT_CAUGHT, DEPENDS = "convicted", "not caught", "by its hits"
 class NumericRow:
     """One engine's lie at one rate, judged in one way.
 
-    Of its false answers `found` of `asked` were dissents and `unclear` neither that nor agreements. `expected` are the
-    audits until conviction if as many are found as promised, `measured` those that were played.
+    Of `asked` false answers, `found` were dissents, and `unclear` were neither dissents nor agreements. `expected` is
+    the number of audits until conviction at the promised detection rate; `measured` has the numbers from the plays.
     """
 
     entry: Numeric
@@ -46,9 +46,9 @@ class NumericRow:
 class HonestRow:
     """Honest peers of one numeric path, judged by the referee.
 
-    Of `asked` answers `found` were called mismatches and `unclear` neither; `mean_micronats` is a token's mean margin.
-    Of `peers` with `audits` audits each, put together from their margins, `alarms` audits were mismatches and
-    `convicted` peers convicted.
+    Of `asked` answers, `found` were mismatches, and `unclear` were neither matches nor mismatches. `mean_micronats` is
+    the mean margin of a token. `peers` peers with `audits` audits each were simulated from these margins: `alarms`
+    audits were mismatches, and `convicted` peers were convicted.
     """
 
     path: str
@@ -64,7 +64,7 @@ class HonestRow:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRow:
-    """One way to bend the protocol: what became of it, over all worlds that were played."""
+    """The outcome of one attack on the protocol, over all played worlds."""
 
     entry: Simulated
     fate: str
@@ -91,8 +91,10 @@ def numeric_row(
     seed: int,
     trials: int,
 ) -> NumericRow:
-    """Play a lie at a rate. `outcomes` are those of its answers, of which `are_lies` says which are false, and those of
-    honest ones.
+    """Play a lie at a rate.
+
+    `outcomes` has two parts: the outcomes of the cheat's answers and the outcomes of honest answers. `are_lies` says
+    which of the cheat's answers are false.
     """
     told, honest = outcomes
     lies = [outcome for outcome, is_lie in zip(told, are_lies, strict=True) if is_lie]
@@ -116,7 +118,7 @@ def numeric_row(
 
 
 def honest_row(path: str, judged: Sequence[JudgedAnswer], bounds: Across, steps: TestSteps, *, seed: int) -> HonestRow:
-    """Judge honest answers, and play many more of their kind."""
+    """Judge honest answers, and play many more audits that are drawn from their margins."""
     outcomes = [one.across(bounds) for one in judged]
     pool = MarginPool(judged, bounds, seed)
     alarms, convicted = play_honest(pool, steps, HONEST_PEERS, HONEST_AUDITS)
@@ -135,7 +137,7 @@ def honest_row(path: str, judged: Sequence[JudgedAnswer], bounds: Across, steps:
 
 
 def simulated_row(entry: Simulated, played: Sequence[Played]) -> SimulatedRow:
-    """What became of one entry, over the worlds in which it was played."""
+    """The outcome of one entry over its played worlds."""
     rule = FATES[entry.kind]
     expected = None
     if rule.by == "dissent" and entry.classes == 1:

@@ -1,8 +1,7 @@
-"""Plays the network's sequential test over audits whose outcomes were measured: how long until a conviction.
+"""Plays the network's sequential test over measured audit outcomes: how many audits until a conviction.
 
-Outcomes are drawn anew from those that were measured, with replacement, so that many audits can be played for the
-price of some dozens of real answers. Nothing is played that was never measured, except in `MarginPool`, which puts new
-answers together from stretches of measured margins.
+Outcomes are drawn with replacement from the measured ones, so a few dozen real answers are enough for many audits. Only
+measured outcomes are played, except in `MarginPool`: it makes new answers from stretches of measured margins.
 """
 
 from collections.abc import Sequence
@@ -17,18 +16,18 @@ from p2pverify.core.state.score import cusum
 from p2pverify.testnet.casebook.answers import OUTCOMES, AuditOutcome, JudgedAnswer
 
 TRIALS = 1_000
-#: Audits after which a peer that is not convicted counts as missed.
+#: A peer that is not convicted within this many audits counts as missed.
 AUDITS_MAX = 5_000
-#: Of the honest: audits of each peer, and peers of each pair of numeric paths.
+#: For honest peers: the audits of each peer, and the peers of each pair of numeric paths.
 HONEST_AUDITS = 10_000
 HONEST_PEERS = 20
-#: Neighbouring tokens whose margins stay together, since they depend on each other.
+#: The number of neighbouring tokens whose margins stay together, because they depend on each other.
 STRETCH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ConvictionTimes:
-    """Audits until conviction, over all trials; `missed` are trials without one."""
+    """Audits until conviction in all trials. `missed` counts the trials without a conviction."""
 
     audits: tuple[int, ...]
     missed: int
@@ -55,9 +54,12 @@ def play(
     trials: int = TRIALS,
     audits_max: int = AUDITS_MAX,
 ) -> ConvictionTimes:
-    """Play peers that lie in a share of their answers. `lies` and `honest` are measured outcomes of both."""
+    """Play peers that lie in a share `rate` of their answers.
+
+    `lies` and `honest` are the measured outcomes of false and honest answers.
+    """
     if AuditOutcome.DISSENT not in (*lies, *honest):
-        return ConvictionTimes((), trials)  # nothing else raises the test
+        return ConvictionTimes((), trials)  # only a dissent raises the test's sum
     random = np.random.default_rng([seed, int(rate * 1_000_000)])
     audits: list[int] = []
     for _ in range(trials):
@@ -90,10 +92,10 @@ def _play_one(
 
 
 class MarginPool:
-    """Measured margins of honest answers, from which answers that nobody gave are put together.
+    """Measured margins of honest answers, for making new answers.
 
-    Each is as long as a measured one and made of stretches of `STRETCH` neighbouring margins from anywhere. Sums get
-    greater than any that was measured in this way; single margins do not.
+    A new answer has the length of a measured one and consists of random stretches of `STRETCH` neighbouring margins.
+    Its sum can exceed all measured sums, but a single margin cannot exceed all measured margins.
     """
 
     def __init__(self, judged: Sequence[JudgedAnswer], bounds: Across, seed: int) -> None:
@@ -104,14 +106,14 @@ class MarginPool:
         self._random = np.random.default_rng([seed, len(judged)])
 
     def draw(self) -> AuditOutcome:
-        """The outcome of one audit of an honest answer."""
+        """The outcome of one audit of a new honest answer."""
         like = self._measures[int(self._random.integers(len(self._measures)))]
         places = self._random.integers(len(self._sums), size=-(-like.count // STRETCH))
         return OUTCOMES[verdict(replace(like, total=int(self._sums[places].sum())), self._bounds)]
 
 
 def _stretches(margins: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sums of neighbouring margins, a stretch beginning at each; at the end it goes on at the beginning."""
+    """The sums of the stretches that begin at each margin. A stretch at the end continues at the beginning."""
     length = len(margins)
     wrapped = np.concatenate([margins, np.resize(margins, STRETCH - 1)])
     sums = np.concatenate([[0], np.cumsum(wrapped)])
@@ -120,7 +122,7 @@ def _stretches(margins: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def play_honest(pool: MarginPool, steps: TestSteps, peers: int, audits: int) -> tuple[int, int]:
-    """Play honest peers: how many audits were dissents, and how many peers were convicted."""
+    """Play honest peers. Returns the number of audits that were dissents, and of convicted peers."""
     alarms = convicted = 0
     for _ in range(peers):
         total = 0

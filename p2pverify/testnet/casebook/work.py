@@ -1,4 +1,4 @@
-"""What the book's worker processes do. The referee, which takes long to load, stays open from one task to the next."""
+"""The tasks of the book's worker processes. The referee stays open between tasks, because it takes long to load."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from p2pverify.testnet.casebook.answers import Bench, JudgedAnswer, Subject, ans
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The questions, and an honest peer's answers in the usual numeric path."""
+    """The questions, and an honest peer's answers on the default numeric path."""
 
     questions: tuple[Posed, ...]
     right: tuple[Generated, ...]
@@ -20,7 +20,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Witnessed:
-    """What a subject says that it is, and its judged answers."""
+    """A subject's model description and its judged answers."""
 
     info: ModelInfo
     judged: tuple[JudgedAnswer, ...]
@@ -32,18 +32,18 @@ def _referee(name: str) -> Engine:
 
 
 def prepare(bench: Bench) -> Prepared:
-    """What all subjects are asked, and what is right."""
+    """The questions to all subjects, and the right answers."""
     questions = ask_all(bench, _referee(bench.referee))
     return Prepared(questions, answer_all(bench, Subject(), questions)[1])
 
 
 def judge(bench: Bench, subject: Subject, prepared: Prepared, warm: Bench | None = None) -> Witnessed:
-    """A subject's answers, judged. The questions of `warm` it is asked before; those answers are not judged."""
+    """The judged answers of a subject. It first answers the questions of `warm`, which are not judged."""
     before: Sequence[Posed] = () if warm is None else ask_all(warm, _referee(bench.referee))
     info, told = answer_all(bench, subject, [*before, *prepared.questions])
     return judge_told(bench, info, told[len(before) :], prepared)
 
 
 def judge_told(bench: Bench, info: ModelInfo, told: Sequence[Generated], prepared: Prepared) -> Witnessed:
-    """Answers that an engine gave elsewhere, judged."""
+    """Judge answers that an engine gave in another process."""
     return Witnessed(info, judge_all(_referee(bench.referee), prepared.questions, told, prepared.right))

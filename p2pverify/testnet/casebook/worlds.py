@@ -1,4 +1,4 @@
-"""Plays the many-peer cheats of the book in the simulated world: each alone among honest peers."""
+"""Plays the attacks of the book in the simulated world: each kind alone among honest peers."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from p2pverify.testnet.world import ActorPlan, World, WorldPlan
 from p2pverify.testnet.world.liars.expectations import FATES, MILLION, shows
 from p2pverify.testnet.world.plan import HONEST
 
-#: The rules of these worlds. Epochs are long, as virtual time costs nothing.
+#: The rules of these worlds. Epochs are long, because virtual time costs nothing.
 RULES = {
     "epoch_ms": 10_000,
     "slots_milli": 1000,
@@ -33,18 +33,19 @@ RULES = {
     "admission_epochs": 2,
 }
 HONEST_PPM = 1000
-#: A crowd has audits enough, and each of its disputes is a vote of many.
+#: Rules of a crowd: fewer slots, because it has enough audits, and fewer disputes, because many peers vote in each.
 CROWD_RULES = {**RULES, "slots_milli": 500, "disputes_per_cut": 2}
-#: For so long a crowd is played after its conviction: later cuts must contain the earlier ones.
+#: A crowd is played for this many epochs after its conviction, because later cuts must contain the earlier ones.
 CROWD_EPOCHS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What became of the hostile peers of one world.
+    """The outcome for the hostile peers of one world.
 
-    `convicted` are in a final view, `provisional` in the provisional view of an honest peer; `shown` bear the marks of
-    their fate, `missed` should and do not. `audits` are those from the onset until each conviction.
+    `convicted` counts those that a final view convicts, `provisional` those that the provisional view of an honest peer
+    convicts. `shown` have the marks of their fate; `missed` should have them but do not. `audits` are the audits from
+    the onset until each conviction.
     """
 
     entry: Simulated
@@ -60,7 +61,7 @@ class Played:
 
 
 def plan_of(entry: Simulated, seed: int) -> WorldPlan:
-    """The plan of one world. All honest peers are founders; hostile ones are beside them, unless they are too."""
+    """The plan of one world. All honest peers are founders. Hostile peers are founders only if the entry says so."""
     actor = ActorPlan(entry.kind, entry.hostile, round(entry.rate * MILLION), entry.onset_epoch, entry.founders)
     return WorldPlan(
         name=f"book-{entry.kind}",
@@ -84,12 +85,12 @@ def plan_of(entry: Simulated, seed: int) -> WorldPlan:
 
 
 def steps_for(honest_ppm: int) -> TestSteps:
-    """The test in these worlds, of peers whose honest answers are dissents at this rate."""
+    """The steps of the test in these worlds, for peers whose honest answers are dissents at the rate `honest_ppm`."""
     return test_steps(honest_ppm, RULES["cheat_ppm"], RULES["conviction_odds"])
 
 
 def play_world(entry: Simulated, seed: int) -> Played:
-    """Play one world to its end; a crowd's only until some epochs after all of it are convicted."""
+    """Play one world to its end. A crowd's world ends some epochs after all its hostile peers are convicted."""
     world = World(plan_of(entry, seed))
     keys = [peer.key for peer in world.peers if peer.kind != HONEST]
     before = dict.fromkeys(keys, 0)
@@ -128,7 +129,7 @@ def play_world(entry: Simulated, seed: int) -> Played:
 
 
 def _slow(world: World, state: State, keys: list[bytes]) -> int:
-    """How many are found slower than the hardware that they claim, if no honest peer is."""
+    """The number of hostile peers that are found slower than their hardware claim; 0 if an honest peer is found too."""
     found = {s.peer for s in scores(world.network, state) if s.speed is not None and s.speed.fit is Fit.INCONSISTENT}
     return len(found & set(keys)) if found <= set(keys) else 0
 

@@ -1,1 +1,1 @@
-"""Testnets of real processes: they are started, disturbed, watched and judged."""
+"""Testnets of real processes: start the peers, disturb them, watch them, and judge the result."""

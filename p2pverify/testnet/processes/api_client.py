@@ -1,6 +1,6 @@
-"""What the runner reads of a peer's local API: the fields of its documents that a verdict or the table needs.
+"""Reads a peer's local API: the fields of its documents that the verdict and the table need.
 
-A cheating peer may say what it likes here; only what honest peers say is judged, in `judge`.
+A cheating peer can show false values here, so `verdict` uses only the documents of honest peers.
 """
 
 import http.client
@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
-TIMEOUT_S = 10.0  # a busy peer on a busy machine answers late
+TIMEOUT_S = 10.0  # long, because a busy peer on a busy machine answers late
 
 
 class ReadError(Exception):
-    """The peer did not answer, or not with such a document."""
+    """The peer did not answer, or answered with another document."""
 
 
 class _Document(BaseModel):
@@ -22,7 +22,7 @@ class _Document(BaseModel):
 
 
 class CutReading(_Document):
-    """A certified cut that a peer has, and the roots that its own fold agrees with. Digests in hex."""
+    """A certified cut that a peer has, with the roots that its own fold confirms. Digests are in hex."""
 
     cut: str
     epoch: int
@@ -33,8 +33,8 @@ class CutReading(_Document):
 
 
 class JobsReading(_Document):
-    """What a peer's engine was given to do. Late is what ended after its deadline, dropped what was never begun as it
-    would have."""
+    """The jobs of a peer's engine. A late job ended after its deadline. A dropped job was never begun, because it would
+    have ended late."""
 
     jobs_done: int = 0
     jobs_late: int = 0
@@ -46,7 +46,7 @@ class JobsReading(_Document):
 
     @property
     def late(self) -> int:
-        """Of the total, those that were of no use to anybody."""
+        """The number of useless jobs: late or dropped."""
         return self.jobs_late + self.jobs_dropped
 
     def __add__(self, other: "JobsReading") -> "JobsReading":
@@ -74,7 +74,7 @@ class StatusReading(_Document):
 
 
 class HardwareReading(_Document):
-    """What a peer claims to run on, and whether its speed fits."""
+    """A peer's hardware claim, and whether its speed fits the claim."""
 
     claim: str
     fit: str
@@ -82,7 +82,7 @@ class HardwareReading(_Document):
 
 
 class ScoreReading(_Document):
-    """One peer in a view. Rates are shares of 1."""
+    """One peer in a view. Rates are between 0 and 1."""
 
     peer_id: str
     standing: str
@@ -98,12 +98,12 @@ class ScoreReading(_Document):
 
     @property
     def lost(self) -> int:
-        """Disputes that it lost: each is a dissent, but of several in one epoch only one counts."""
+        """The number of disputes that the peer lost. Each is a dissent, but only one dissent counts per epoch."""
         return self.dissents if self.disputes_lost is None else self.disputes_lost
 
 
 class ScoresReading(_Document):
-    """`/v1/scores`: a view; `cut` is None before the first certified cut and for a provisional view."""
+    """`/v1/scores`: a view. `cut` is None before the first certified cut and for a provisional view."""
 
     final: bool
     cut: str | None
@@ -136,7 +136,7 @@ def fetch(url: str, path: str, model: type[_Read]) -> _Read:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     try:
-        # Said, because the server would wait for a next request, and serves so many connections and no more.
+        # The server would keep the connection open for a next request, and it limits its connections.
         connection.request("GET", path, headers={"Connection": "close"})
         response = connection.getresponse()
         body = response.read(BODY_BYTES_MAX + 1)

@@ -1,6 +1,6 @@
-"""How long the sequential test takes: its exact chain over judged answers, for given chances of each outcome.
+"""The duration of the sequential test: its exact Markov chain over judged answers, with given outcome probabilities.
 
-Used to say what is expected; nothing here judges anybody.
+The results are expectations for reports and tests. No verdict uses them.
 """
 
 from dataclasses import dataclass
@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 
 from p2pverify.core.contract.network import TestSteps
 
-#: Beyond so many audits nobody waits for a conviction.
+#: A conviction after more audits than this counts as none.
 AUDITS_MAX = 20_000
-#: The chain is followed until so little of the chance is left.
+#: The chain is followed until the probability of no conviction is below this.
 REST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """Of one audit: that it counts as a dissent, and that it counts as an agreement. The rest counts for nothing."""
+    """The probabilities that one audit counts as a dissent or as an agreement. Otherwise it has no effect.
+
+    Raises ValueError if they are negative or their sum is above 1.
+    """
 
     dissent: float
     agreement: float
@@ -30,20 +33,20 @@ class Chances:
 
 
 def lies_at(rate: float, lie: Chances, honest: Chances) -> Chances:
-    """The chances of who lies in a share of its answers."""
+    """The probabilities for a peer that lies in a share `rate` of its answers."""
     return Chances(
         rate * lie.dissent + (1 - rate) * honest.dissent, rate * lie.agreement + (1 - rate) * honest.agreement
     )
 
 
 def drifts_up(steps: TestSteps, chances: Chances) -> bool:
-    """Whether the test's sum grows on average, so that conviction is only a matter of time."""
+    """Whether the test's sum grows on average, so that a conviction is certain in the long run."""
     return chances.dissent * steps.up > chances.agreement * steps.down
 
 
 @lru_cache(maxsize=256)
 def survival(steps: TestSteps, chances: Chances, audits_max: int = AUDITS_MAX) -> NDArray[np.float64]:
-    """The chance of not being convicted after 0, 1, 2, ... audits, until it is below REST or there are `audits_max`."""
+    """The probability of no conviction after 0, 1, 2, ... audits: an array that ends below REST or at `audits_max`."""
     below = np.zeros(steps.threshold)
     below[0] = 1.0
     stay = 1 - chances.dissent - chances.agreement
@@ -60,9 +63,9 @@ def survival(steps: TestSteps, chances: Chances, audits_max: int = AUDITS_MAX) -
 
 
 def mean_audits(steps: TestSteps, chances: Chances) -> float | None:
-    """Expected audits until conviction, or None if the sum does not grow, or not within AUDITS_MAX.
+    """The expected number of audits until conviction; None if the sum does not grow or AUDITS_MAX is too small.
 
-    The mean of a waiting time is the sum of its survival; once that falls by a constant factor the rest is geometric.
+    The mean of a waiting time is the sum of its survival function.
     """
     if not drifts_up(steps, chances):
         return None
@@ -73,7 +76,7 @@ def mean_audits(steps: TestSteps, chances: Chances) -> float | None:
 
 
 def audits_for(steps: TestSteps, chances: Chances, certainty: float) -> int | None:
-    """Audits after which conviction has at least this chance, or None if that is not within AUDITS_MAX."""
+    """The audits until a conviction has at least the probability `certainty`; None if more than AUDITS_MAX."""
     alive = survival(steps, chances)
     reached = np.flatnonzero(alive <= 1 - certainty)
     return int(reached[0]) if reached.size else None

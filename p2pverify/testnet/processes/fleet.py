@@ -1,7 +1,7 @@
 """The peers as operating-system processes: starting, signalling and ending them by name, through the spawner.
 
-Why there is a spawner, and how it sees to it that nothing survives the runner, is told in `spawner`. What the
-processes are for is left to `runner`.
+`spawner` says why there is a spawner, and how it ensures that no process survives the runner. `runner` decides what the
+processes do.
 """
 
 import json
@@ -28,7 +28,7 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class ProcessError(UserError):
-    """A process ended that should run: `reason` says which, `hint` where to look, `tail` the end of its log."""
+    """A process ended too early. `reason` names it, `hint` says where to look, `tail` is the end of its log."""
 
     def __init__(self, reason: str, hint: str, tail: str = "") -> None:
         super().__init__(reason, hint)
@@ -47,7 +47,7 @@ class _Process:
         self.may_end = False
 
     def end(self, code: int) -> None:
-        """Note that it has ended; the first word counts."""
+        """Note that the process has ended. Only the first call counts."""
         if self.code is None:
             self.code = code
             self.started.set()
@@ -66,16 +66,16 @@ class Fleet:
         self._fault: ProcessError | None = None
 
     async def wait_loaded(self) -> None:
-        """Wait until the spawner has imported what peers need; commands given before that wait with it."""
+        """Wait until the spawner has imported the modules that peers need. Earlier commands are delayed until then."""
         await self._loaded.wait()
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """Process ids of what runs."""
+        """Process ids of the running processes by name."""
         return {name: p.pid for name, p in self._processes.items() if p.started.is_set() and not p.ended.is_set()}
 
     async def start(self, name: str, arguments: Sequence[str], log: Path) -> int:
-        """Start `p2pverify ARGUMENTS` with its output at the end of `log`; the process id."""
+        """Start `p2pverify ARGUMENTS`, append its output to `log`, and return the process id."""
         known = self._processes.get(name)
         assert known is None or known.ended.is_set(), f"{name} runs already"
         process = self._processes[name] = _Process(log)
@@ -84,18 +84,21 @@ class Fleet:
         return process.pid
 
     async def signal(self, name: str, number: int) -> None:
-        """Send a signal; nothing happens if the process has ended."""
+        """Send a signal. It has no effect if the process has ended."""
         await self._send({"op": "signal", "name": name, "signal": int(number)})
 
     async def kill(self, name: str) -> None:
-        """End a process at once (SIGKILL), and wait until it has."""
+        """Kill a process (SIGKILL) and wait until it has ended."""
         process = self._processes[name]
         process.may_end = True
         await self.signal(name, signal.SIGKILL)
         await process.ended.wait()
 
     async def stop(self, name: str) -> int:
-        """Ask a process to end (SIGTERM), kill it after a grace; its exit code, negative for a signal."""
+        """Ask a process to end (SIGTERM), kill it after GRACE_S seconds, and return its exit code.
+
+        The exit code is negative if a signal ended the process.
+        """
         process = self._processes[name]
         process.may_end = True
         await self.signal(name, signal.SIGTERM)
@@ -116,7 +119,7 @@ class Fleet:
         assert self._spawner.stdin is not None
         data = json.dumps(command).encode() + b"\n"
         async with self._sending:
-            # Half a line would garble the next one.
+            # A cancelled, incomplete line would corrupt the next one.
             with trio.CancelScope(shield=True):
                 try:
                     await self._spawner.stdin.send_all(data)
@@ -124,7 +127,7 @@ class Fleet:
                     raise _spawner_died() from None
 
     async def run(self) -> None:
-        """Take the spawner's events until it closes its output, at the latest when it ends."""
+        """Take the spawner's events until it closes its output or ends."""
         assert self._spawner.stdout is not None
         pending = b""
         while data := await self._spawner.stdout.receive_some(_READ_BYTES):
@@ -132,12 +135,12 @@ class Fleet:
             for line in lines:
                 self._note(json.loads(line))
         for process in self._processes.values():
-            process.end(-signal.SIGKILL)  # by the kernel, as their parent has ended
+            process.end(-signal.SIGKILL)  # the kernel has killed them, because their parent has ended
         self._loaded.set()
         self._fail(_spawner_died())
 
     async def watch(self) -> None:
-        """Wait until a process ends that nobody told to end, and raise a ProcessError that says which."""
+        """Wait until a process ends without a command, and raise a ProcessError that names it."""
         await self._failed.wait()
         assert self._fault is not None
         raise self._fault
@@ -174,9 +177,9 @@ def _spawner_died() -> ProcessError:
 
 @asynccontextmanager
 async def open_fleet(log: Path, *, remove: Path | None = None) -> AsyncIterator[Fleet]:
-    """A fleet without processes yet; none is left when the block ends, or when this process does.
+    """A fleet without processes. No process of the fleet survives the block or this process.
 
-    `remove` is a directory that shall not survive either, should this process be killed.
+    `remove` is a directory to remove if this process is killed.
     """
     command = [sys.executable, "-m", "p2pverify.testnet.processes.spawner"]
     if remove is not None:
@@ -187,12 +190,12 @@ async def open_fleet(log: Path, *, remove: Path | None = None) -> AsyncIterator[
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
-            start_new_session=True,  # Ctrl-C on the terminal is for the runner alone
+            start_new_session=True,  # Ctrl-C on the terminal must reach only the runner
         )
     try:
         async with trio.open_nursery() as nursery:
             fleet = Fleet(spawner)
-            # Events are taken until the very end, also while the block ends its processes after a failure.
+            # Events are still needed while the block ends its processes after a failure.
             taking = trio.CancelScope(shield=True)
             nursery.start_soon(_take, fleet, taking)
             nursery.start_soon(fleet.watch)
@@ -212,7 +215,7 @@ async def _take(fleet: Fleet, scope: trio.CancelScope) -> None:
 
 
 async def _end(spawner: trio.Process) -> None:
-    """Close the spawner's input, upon which it kills what is left, and wait for it."""
+    """Close the spawner's input, so that it kills all remaining processes, and wait for its end."""
     assert spawner.stdin is not None
     assert spawner.stdout is not None
     await spawner.stdin.aclose()
@@ -225,7 +228,7 @@ async def _end(spawner: trio.Process) -> None:
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log, printable."""
+    """The last lines of a log. Characters that are not printable become "?"."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
@@ -237,10 +240,10 @@ def tail(log: Path) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports of 127.0.0.1 that nobody uses now.
+    """TCP ports of 127.0.0.1 that no program uses now. Raises ProcessError if there are too few.
 
-    They lie below the range from which the kernel takes the ports of outgoing connections, so that no peer's own
-    connection can take the port of one that starts later, or again.
+    They lie below the kernel's range of ports for outgoing connections. So the connection of one peer cannot take the
+    port of another peer that starts later or restarts.
     """
     try:
         ephemeral_from = int(_EPHEMERAL.read_text().split()[0])

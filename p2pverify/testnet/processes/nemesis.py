@@ -1,6 +1,6 @@
-"""The nemesis of a testnet of real processes: carries out the faults of its plan, each at its time.
+"""The nemesis of a testnet of real processes: it carries out each fault of its plan at the planned time.
 
-Whom a fault meets is told in `faults`, and what must hold in spite of it in `judge`.
+`faults` chooses the victims, and `verdict` checks what must hold despite the faults.
 """
 
 import signal
@@ -15,7 +15,7 @@ from p2pverify.testnet.processes.relay import Relays
 
 
 class Victims(Protocol):
-    """What the nemesis can do to peers by name; a `Testnet` can."""
+    """The actions of the nemesis on peers by name. A `Testnet` has them."""
 
     async def kill(self, name: str) -> None: ...
 
@@ -25,7 +25,7 @@ class Victims(Protocol):
 
 
 class Nemesis:
-    """One run's faults. `genesis_ms` is when epoch 0 begins, in Unix milliseconds."""
+    """One run's faults. `genesis_ms` is the start of epoch 0 in Unix milliseconds."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Nemesis:
         return ", ".join(str(fault) for fault in self.active)
 
     async def run(self) -> None:
-        """Carry out all faults; returns when the last one has ended and its peers are back."""
+        """Carry out all faults. Returns when the last fault has ended and its victims run again."""
         async with trio.open_nursery() as nursery:
             for fault in self._faults:
                 nursery.start_soon(self._carry_out, fault)
@@ -78,7 +78,7 @@ class Nemesis:
                 await self._victims.signal(name, signal.SIGSTOP)
             await self._sleep_until(fault.ends_ms)
         finally:
-            with trio.CancelScope(shield=True):  # a stopped process would not hear that it shall end
+            with trio.CancelScope(shield=True):  # a stopped process would not react to SIGTERM
                 for name in fault.victims:
                     await self._victims.signal(name, signal.SIGCONT)
 

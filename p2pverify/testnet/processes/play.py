@@ -1,8 +1,8 @@
-"""Playing a plan to its verdict, at a pace that this machine can hold.
+"""Plays a plan to its verdict, with epochs that this machine can sustain.
 
-How long an epoch is stands in the network file, so it must be known before the peers start. First the machine is
-measured and the plan fitted to it. If the peers fall behind all the same, as other programs have become busy, that
-network is given up, and a fresh one with epochs twice as long is started.
+The length of an epoch is in the network file, so it must be known before the peers start. First the machine is measured
+and the plan is fitted to it. The peers can still fall behind, for example because other programs become busy. Then this
+network is stopped, and a new one with epochs twice as long is started.
 """
 
 import json
@@ -24,17 +24,18 @@ from p2pverify.testnet.processes.watch import TestnetWatch
 
 _LONGER = 2
 _RESTARTS_MAX = 2
-#: Peers are behind if a quarter of their jobs is late, once there were so many of each; or without any cut for so long.
+#: Peers are behind if one in _LATE_SHARE of at least _JOBS_EACH jobs per peer is late, or if no cut was certified after
+#: _EPOCHS_WITHOUT_CUT epochs.
 _LATE_SHARE = 4
 _JOBS_EACH = 6
 _EPOCHS_WITHOUT_CUT = 8
 
 
 async def run(plan: Plan, directory: Path, *, stage: Stage, remove: bool, running: list[Testnet]) -> Report | None:
-    """Play a plan until its verdict or its timeout; None if the peers were not even up by then.
+    """Play a plan until its verdict or its timeout. None if the timeout came before the peers were up.
 
-    `running` holds the testnet once its peers answer, for who shows it meanwhile. Raises PlanError if this machine
-    cannot hold the plan.
+    `running` gets the testnet when its peers answer, so that the caller can show it. Raises PlanError if this machine
+    cannot sustain the plan.
     """
     check_memory(plan, available_mb())
     for restarts_left in reversed(range(_RESTARTS_MAX + 1)):
@@ -53,7 +54,7 @@ async def run(plan: Plan, directory: Path, *, stage: Stage, remove: bool, runnin
 
 
 class _Attempt:
-    """One network. `plan` is the one that is played, once the machine is measured."""
+    """One network. After the measurement of the machine, `plan` is the fitted plan."""
 
     def __init__(self, plan: Plan, stage: Stage, *, can_restart: bool) -> None:
         self.plan = plan
@@ -61,7 +62,7 @@ class _Attempt:
         self.why = ""
         self._stage = stage
         self._can_restart = can_restart and not plan.is_epoch_given
-        # A timeout that was given holds for the whole run.
+        # A timeout given by the user covers the whole run, restarts included.
         spent_s = stage.seconds if plan.is_timeout_given else 0.0
         self._began_s = trio.current_time() - spent_s
         self._scope = trio.CancelScope(deadline=self._began_s + plan.timeout_s)
@@ -94,7 +95,7 @@ class _Attempt:
         return self.plan, machine
 
     def _is_over(self, watch: TestnetWatch) -> bool:
-        """Whether the run passes, cannot pass any more, or should be started again."""
+        """Whether the run passes, can no longer pass, or should be restarted."""
         if watch.judgement().is_over:
             return True
         if self._can_restart and self._has_time():
@@ -103,12 +104,12 @@ class _Attempt:
         return self.is_behind
 
     def _has_time(self) -> bool:
-        """Whether another network has at least as long as this one had."""
+        """Whether another network would have at least as much time as this one had."""
         return not self.plan.is_timeout_given or 2 * self._stage.seconds < self.plan.timeout_s
 
 
 def _why_behind(watch: TestnetWatch) -> str:
-    """What shows that the peers cannot keep up, or nothing."""
+    """The reason why the peers are behind; empty if they are not."""
     plan = watch.plan
     jobs = jobs_of(watch.statuses)
     epochs = f"in epochs of {_seconds(plan.epoch_ms)}"
@@ -133,6 +134,6 @@ def _seconds(ms: int) -> str:
 
 
 def _empty(directory: Path) -> None:
-    """Leave the directory as it was before the run. It may have been removed with the processes."""
+    """Empty the directory, as before the run. Create it if it was removed with the processes."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o700, exist_ok=True)

@@ -1,16 +1,16 @@
-"""What the runner is doing, for who waits."""
+"""The progress of a run, for display to the user."""
 
 from time import monotonic
 
 
 class Stage:
-    """A phrase, how much of it is done, and since when the run goes on."""
+    """The current stage of a run: its name, the steps done, and the start of the run."""
 
     def __init__(self) -> None:
         self.text = "preparing"
         self.done = 0
         self.total = 0
-        self.told: list[str] = []  # sentences that stay
+        self.told: list[str] = []  # sentences that stay on the display
         self.began = monotonic()
 
     def __str__(self) -> str:
@@ -18,13 +18,13 @@ class Stage:
 
     @property
     def seconds(self) -> float:
-        """Since the command."""
+        """Seconds since the start of the command."""
         return monotonic() - self.began
 
     def enter(self, text: str, total: int = 0) -> None:
-        """Begin something else, of which `total` pieces are to be done."""
+        """Begin another stage with `total` steps."""
         self.text, self.done, self.total = text, 0, total
 
     def tell(self, sentence: str) -> None:
-        """Say something that shall stay readable."""
+        """Add a sentence that stays on the display."""
         self.told.append(sentence)

@@ -1,7 +1,7 @@
 """Relays in front of the peers of a testnet: TCP forwarders that can stop passing bytes between two sides.
 
-Every peer has a loopback address of its own and dials from it, so a relay knows who calls. What is cut is not
-closed: bytes wait, as they do behind a broken line, and go on when it heals. The bytes themselves are not looked at.
+Every peer has its own loopback address and dials from it, so a relay knows the caller. A partition does not close
+connections: the bytes wait, as on a broken line, and go on when the partition ends. Relays do not read the bytes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+    from trio_typing import TaskStatus  # libp2p's stubs hide trio's own name
 
 _CHUNK_BYTES = 65_536
 _CONNECTIONS_MAX = 4096
 
 
 class Relays:
-    """Forwarders by peer name. `hosts` says on which loopback address a peer lives."""
+    """Forwarders by peer name. `hosts` has the loopback address of each peer."""
 
     def __init__(self, hosts: Mapping[str, str]) -> None:
         self._hosts = dict(hosts)
@@ -27,13 +27,13 @@ class Relays:
         self._limiter = trio.CapacityLimiter(_CONNECTIONS_MAX)
 
     def cut(self, side: Iterable[str]) -> frozenset[str]:
-        """Let nothing pass between these peers and the others; what `heal` takes."""
+        """Start a partition between these peers and all others. Returns the argument for `heal`."""
         found = frozenset(side)
         self._cuts.append(found)
         return found
 
     def heal(self, side: frozenset[str]) -> None:
-        """Undo one `cut`."""
+        """End the partition of one `cut`."""
         self._cuts.remove(side)
         self._healed.set()
         self._healed = trio.Event()
@@ -41,7 +41,7 @@ class Relays:
     async def serve(
         self, name: str, port: int, target: int, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Forward from a port of a peer's address to the port where it listens, until cancelled."""
+        """Forward from `port` of a peer's address to the port `target` where it listens, until cancelled."""
         host = self._hosts[name]
         listeners = await trio.open_tcp_listeners(port, host=host)
 

@@ -1,4 +1,4 @@
-"""The report of a run: one JSON document, `p2pverify/testnet-report/1`, and the same in a few lines for people."""
+"""The report of a run: a JSON document `p2pverify/testnet-report/1`, and a summary of a few lines for people."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SCHEMA = "p2pverify/testnet-report/1"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run and its verdict. `seconds` count from the command to the verdict."""
+    """A run and its verdict. `seconds` is the time from the command to the verdict."""
 
     plan: Plan
     network: str
@@ -27,7 +27,7 @@ class Report:
         return self.judgement.passes
 
     def document(self) -> dict[str, object]:
-        """The JSON document. Rates are shares of 1, digests in hex; what is not known is null."""
+        """The JSON document. Rates are between 0 and 1, digests are in hex, and unknown values are null."""
         judged, jobs = self.judgement, jobs_of(self.statuses)
         return {
             "schema": SCHEMA,
@@ -63,7 +63,7 @@ class Report:
         status = self.statuses.get(peer.name)
         at = self.judgement.at
         cuts = () if status is None else status.recent_cuts
-        # A peer that has not got as far as the judged cut, which only a cheater can be, shows its own newest.
+        # A peer without the judged cut shows its own newest cut. Only a cheater can lack the judged cut.
         own = next((cut for cut in cuts if at is not None and cut.cut == at.cut), cuts[-1] if cuts else None)
         return {
             "name": peer.name,
@@ -84,7 +84,7 @@ class Report:
         }
 
     def summary(self) -> str:
-        """What happened, in a few lines."""
+        """A summary of a few lines."""
         judged, plan = self.judgement, self.plan
         lines = []
         for peer in plan.cheaters:

@@ -1,18 +1,18 @@
 """The spawner: a process that imports a node's code once and then forks a process for each peer.
 
-Importing libp2p, FastAPI and numpy costs a node one to two seconds of CPU and 60 MB; eight peers on two cores would
-spend their first four to eight seconds on it, and forked processes share the memory. A forked peer runs the command
-line `p2pverify --home DIR join ...` as any other does, in a session of its own, with its own home, and its exit code is
-the process's. This file also sees to it that nothing survives:
+The import of libp2p, FastAPI and numpy costs a node one to two seconds of CPU and 60 MB. Eight peers on two cores would
+need four to eight seconds for it; forked processes also share the memory. A forked peer runs the command line
+`p2pverify --home DIR join ...` like any other process, in its own session and with its own home. Its exit code is the
+exit code of the process. The spawner also ensures that no process survives the runner:
 
-- Its standard input is a pipe whose other end only the runner has. When the runner ends, however it ends, the
-  pipe closes; then the spawner kills all peers, removes the testnet's directory if it shall, and ends.
-- Peers ask the kernel to be killed with the spawner (PR_SET_PDEATHSIG). That signal follows the *thread* that
-  forked, so peers are forked by a main thread that never ends before its process: another reason why not the
-  runner, whose threads come and go, starts them.
+- Its standard input is a pipe, and only the runner has the other end. When the runner ends for any reason, the pipe
+  closes. Then the spawner kills all peers, removes the testnet's directory if `--remove` is given, and ends.
+- Peers ask the kernel to be killed with the spawner (PR_SET_PDEATHSIG). The kernel sends this signal when the *thread*
+  that forked them ends. So a main thread forks the peers, because it lives as long as its process. The runner's threads
+  end earlier, which is another reason for a spawner.
 
-As their parent, only the spawner signals peers: it knows which of them it has not reaped, so no process id can have
-passed to a stranger. Commands and events are JSON lines; `processes` is the other end. Run as
+Only the spawner signals peers, because it is their parent. It knows which peers it has not reaped, so a process id
+cannot belong to another program by now. Commands and events are JSON lines; `fleet` is the other end. Run it as
 `python -m p2pverify.testnet.processes.spawner [--remove DIR]`.
 """
 
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import NoReturn
 
 _COMMAND = "p2pverify.__main__"
-# What a joining node imports. None of it may start a thread or open a connection when it is imported.
+# The modules that a joining node imports. Their import must start no thread and open no connection.
 _PRELOADED = (
     _COMMAND,
     "p2pverify.app",
@@ -49,14 +49,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Spawner:
-    """Reads commands, forks, signals and reaps; one thread, one loop."""
+    """Reads commands, and forks, signals and reaps peers, in one thread with one loop."""
 
     def __init__(self) -> None:
-        self._names: dict[int, str] = {}  # pid -> name, of peers that are not reaped
+        self._names: dict[int, str] = {}  # pid -> name of the peers that are not reaped yet
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> None:
-        """Serve until standard input closes. No peer is left when this returns."""
+        """Serve until standard input closes. No peer runs when this returns."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         try:
@@ -118,14 +118,14 @@ class Spawner:
 
 
 def _become_peer(parent: int, name: str, arguments: Sequence[str], log: str) -> NoReturn:
-    """In the forked process: cut every tie but the kernel's, and run the command line."""
+    """In the forked process: separate from the spawner, and run the command line."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != parent:  # it ended before the kernel knew
+        if os.getppid() != parent:  # the spawner ended before prctl took effect
             os._exit(1)
         _libc.prctl(_PR_SET_NAME, f"p2pv-{name}".encode()[:15], 0, 0, 0)
         _redirect(log)
@@ -135,7 +135,7 @@ def _become_peer(parent: int, name: str, arguments: Sequence[str], log: str) -> 
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        # Like any other end of a process, except that what the spawner registered for its own is not run.
+        # os._exit skips the exit handlers that the spawner registered for itself.
         os._exit(code)
 
 
@@ -149,7 +149,7 @@ def _redirect(log: str) -> None:
 
 
 def _run_command(arguments: Sequence[str]) -> int:
-    """What `python -m p2pverify` does, which the layers of the package do not see: it is another process."""
+    """Run the command line like `python -m p2pverify`. It is imported by name, because it is above this layer."""
     sys.argv = ["p2pverify", *arguments]
     try:
         importlib.import_module(_COMMAND).main(args=list(arguments), prog_name="p2pverify")
@@ -164,15 +164,15 @@ def _report(event: dict[str, object]) -> None:
         while data:
             data = data[os.write(1, data) :]
     except BrokenPipeError:
-        pass  # the runner is gone; standard input will say so
+        pass  # the runner has ended, so standard input will close
 
 
 def _main(argv: Sequence[str]) -> None:
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a thread that is started here would be missing in a fork
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads do not survive a fork, so none is started here
     for module in _PRELOADED:
         importlib.import_module(module)
     gc.collect()
-    gc.freeze()  # so that collections in the peers do not touch, and copy, what they share
+    gc.freeze()  # so that garbage collection in a peer does not write to, and so copy, shared memory
     try:
         Spawner().run()
     finally:

@@ -1,4 +1,4 @@
-"""What people see while a testnet runs: a live table on a terminal, or a line every few seconds elsewhere."""
+"""The display of a running testnet: a live table on a terminal, or a line every few seconds elsewhere."""
 
 import sys
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _STYLES = {CONVICTED: "bold red", SUSPECT: "yellow", "trusted": "green"}
 
 @dataclass(frozen=True, slots=True)
 class PeerRow:
-    """One peer as the table shows it: the truth about it, and what a certain honest peer knows of it."""
+    """One peer's row in the table: the truth about the peer, and the view of one honest peer (`watch.reference`)."""
 
     name: str
     cheat: str
@@ -55,7 +55,7 @@ class PeerRow:
 
 
 def rows(watch: TestnetWatch) -> list[PeerRow]:
-    """All peers, in order."""
+    """The rows of all peers, in order."""
     return [_row(watch, peer) for peer in watch.plan.peers]
 
 
@@ -83,7 +83,7 @@ def _score(scores: ScoresReading | None, peer: PeerPlan) -> ScoreReading | None:
 
 
 def headline(stage: Stage, running: Sequence[Testnet]) -> str:
-    """How far the run is, in one line."""
+    """The progress of the run in one line."""
     parts = [f"{stage.seconds:.0f} s", str(stage)]
     if running:
         watch = running[0].watch
@@ -97,7 +97,7 @@ def headline(stage: Stage, running: Sequence[Testnet]) -> str:
 
 
 def progress_line(stage: Stage, running: Sequence[Testnet]) -> str:
-    """The whole run in one line, for where no table can be drawn."""
+    """The whole run in one line, for output that cannot show a table."""
     line = headline(stage, running)
     if running:
         watch = running[0].watch
@@ -114,7 +114,7 @@ def draw(stage: Stage, running: Sequence[Testnet]) -> Group:
         return Group(*head)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in COLUMNS:
-        # Only these give way on a narrow terminal, and their cells are cut, not wrapped.
+        # Only these columns shrink on a narrow terminal. Their cells are cut, not wrapped.
         table.add_column(column, justify="right" if column in _RIGHT else "left", no_wrap=column not in _CUT)
     for row in rows(running[0].watch):
         style = _STYLES.get(row.standing, "")
@@ -123,9 +123,9 @@ def draw(stage: Stage, running: Sequence[Testnet]) -> Group:
 
 
 async def show_live(stage: Stage, running: Sequence[Testnet]) -> None:
-    """Draw the table on the terminal until cancelled; the last one stays."""
+    """Draw the table on the terminal until cancelled. The last table stays."""
     console = Console()
-    # Drawn by this task, not by a thread of rich's: what it shows belongs to this thread.
+    # This task draws, not a thread of rich, because the data belongs to this thread.
     with Live(draw(stage, running), console=console, auto_refresh=False) as live:
         try:
             while True:

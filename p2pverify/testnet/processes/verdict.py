@@ -1,7 +1,7 @@
-"""The verdict on a run: what the honest peers found out, compared with the truth, which they were not told.
+"""The verdict on a run: the findings of the honest peers, compared with the truth that only the plan knows.
 
-It is judged at one cut: the newest certified one that all honest peers have. A peer has a cut only if its own fold
-gives the cut's view root, so a common cut is a common view; that their scores there are the same is checked as well.
+It is made at one cut: the newest certified cut that all honest peers have. A peer has a cut only if its own fold gives
+the cut's view root, so a common cut is a common view. The equality of their scores at that cut is checked too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,23 +14,23 @@ from p2pverify.testnet.processes.api_client import CutReading, JobsReading, Scor
 CONVICTED = "convicted"
 SUSPECT = "suspect"
 AVAILABILITY_MIN = 0.5
-#: Late jobs among so many are too many.
+#: The machine is too slow if one job in TOO_SLOW_SHARE is late.
 TOO_SLOW_SHARE = 10
-TIMED = (CheaterFate.INCONSISTENT, CheaterFate.CONSISTENT)  # of peers whose answers are right
+TIMED = (CheaterFate.INCONSISTENT, CheaterFate.CONSISTENT)  # fates of peers whose answers are right
 
-#: cut -> name of a peer -> the final scores that it showed at that cut
+#: cut -> name of a peer -> the final scores that the peer showed at that cut
 ScoresAt = Mapping[str, Mapping[str, ScoresReading]]
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`at` is the cut that is judged, None before there is one; `missing` says what keeps the run from passing."""
+    """The verdict. `at` is the judged cut, None before the first one. `missing` has the conditions not met yet."""
 
     at: CutReading | None
     scores: Mapping[str, ScoreReading]  # by name, at the judged cut
     convicted: tuple[str, ...]
     unavailable: tuple[str, ...]
-    timed: tuple[str, ...]  # whose speed is found to fit their hardware, or not to, as it should be
+    timed: tuple[str, ...]  # peers whose speed fits their hardware claim, or does not fit it, as expected
     missed: tuple[str, ...]
     honest_convicted: tuple[str, ...]
     views_agree: bool
@@ -42,17 +42,17 @@ class Judgement:
 
     @property
     def is_lost(self) -> bool:
-        """Whether no later cut can make it pass: convictions are final, and so are views."""
+        """Whether no later cut can make the run pass, because convictions and views are final."""
         return bool(self.honest_convicted) or (self.at is not None and not self.views_agree)
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing more to wait for."""
+        """Whether the result can no longer change."""
         return self.passes or self.is_lost
 
 
 def judge(plan: Plan, statuses: Mapping[str, StatusReading], scores_at: ScoresAt) -> Judgement:
-    """Judge what was read so far. `statuses` are the newest of each peer by name."""
+    """Judge the documents read so far. `statuses` has the newest status of each peer by name."""
     honest = [peer.name for peer in plan.honest]
     found = _judged_cut(honest, statuses, scores_at)
     agree = _agree(honest, statuses, scores_at)
@@ -87,12 +87,12 @@ def judge(plan: Plan, statuses: Mapping[str, StatusReading], scores_at: ScoresAt
 
 
 def jobs_of(statuses: Mapping[str, StatusReading]) -> JobsReading:
-    """What all engines together were given to do."""
+    """The sum of the jobs of all engines."""
     return sum((status.jobs for status in statuses.values()), JobsReading())
 
 
 def too_slow(jobs: JobsReading) -> str | None:
-    """The sentence that says that it was the machine's fault, if so many jobs were late that it can have been."""
+    """A sentence that blames the machine if enough jobs were late; None otherwise."""
     if TOO_SLOW_SHARE * jobs.late < jobs.total or not jobs.late:
         return None
     return f"this machine was too slow: {jobs.late} of {jobs.total} jobs were late"
@@ -101,7 +101,7 @@ def too_slow(jobs: JobsReading) -> str | None:
 def _judged_cut(
     honest: Sequence[str], statuses: Mapping[str, StatusReading], scores_at: ScoresAt
 ) -> tuple[CutReading, ScoresReading] | None:
-    """The newest cut that all honest peers have and of which one of them showed the scores."""
+    """The newest cut that all honest peers have, with the scores that one of them showed at it."""
     if any(name not in statuses for name in honest):
         return None
     common = set.intersection(*({cut.cut for cut in statuses[name].recent_cuts} for name in honest))
@@ -114,7 +114,7 @@ def _judged_cut(
 
 
 def _agree(honest: Sequence[str], statuses: Mapping[str, StatusReading], scores_at: ScoresAt) -> bool:
-    """Whether honest peers say the same of every cut that two of them have."""
+    """Whether honest peers show equal roots and scores at every cut that two of them have."""
     roots: dict[str, tuple[str, str]] = {}
     for name in honest:
         for cut in statuses[name].recent_cuts if name in statuses else ():
@@ -138,7 +138,7 @@ def _is_unavailable(score: ScoreReading | None) -> bool:
 
 
 def _is_timed(peer: PeerPlan, score: ScoreReading | None) -> bool:
-    """Whether a peer whose speed is in question is found as it should be, and is not convicted."""
+    """Whether the speed of a peer is judged as expected and the peer is not convicted. False if no fate in TIMED."""
     if peer.cheat is None or peer.cheat.fate not in TIMED or score is None or score.hardware is None:
         return False
     return score.hardware.fit == str(peer.cheat.fate) and not _is_convicted(score)

@@ -1,6 +1,6 @@
-"""Watching the peers: what each says over its local API, read every few seconds, for the verdict and the table.
+"""Watches the peers: reads the local API of each every few seconds, for the verdict and the table.
 
-What the readings mean is left to `judge`.
+`verdict` interprets the readings.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,14 +13,14 @@ from p2pverify.testnet.processes.api_client import AuditsReading, ReadError, Sco
 from p2pverify.testnet.processes.verdict import Judgement, judge
 
 PERIOD_S = 1.0
-#: All peers together: to answer costs them CPU that they need for one another.
+#: The limit for all peers together, because an answer costs CPU that the peers need for the testnet.
 READINGS_PER_S_MAX = 16.0
 _CUTS_KEPT = 64
 _API_PERIOD_S = 0.1
 
 
 class TestnetWatch:
-    """The newest readings by peer name. `home_of` says where a peer's `api` file is."""
+    """The newest readings by peer name. `home_of` gives a peer's home, which has its `api` file."""
 
     def __init__(self, plan: Plan, home_of: Callable[[str], Home]) -> None:
         self.plan = plan
@@ -28,7 +28,7 @@ class TestnetWatch:
         self.final: dict[str, ScoresReading] = {}
         self.provisional: ScoresReading | None = None  # of one honest peer
         self.open_disputes = 0
-        self.silent: set[str] = set()  # peers whose API did not answer the last time
+        self.silent: set[str] = set()  # peers whose API did not answer at the last reading
         self._scores_at: dict[str, dict[str, ScoresReading]] = {}
         self._home_of = home_of
         self._peer_ids = {peer.name: peer.peer_id for peer in plan.peers}
@@ -38,7 +38,7 @@ class TestnetWatch:
 
     @property
     def period_s(self) -> float:
-        """Often enough to see each cut, unless there are too many peers for that."""
+        """Seconds between two readings of a peer: short enough to see each cut, unless there are too many peers."""
         return max(min(PERIOD_S, self.plan.epoch_ms / 4000), len(self.plan.peers) / READINGS_PER_S_MAX)
 
     @property
@@ -46,7 +46,7 @@ class TestnetWatch:
         return self._scores_at
 
     def judgement(self) -> Judgement:
-        """The verdict on what was read so far."""
+        """The verdict on the readings so far."""
         return judge(self.plan, self.statuses, self._scores_at)
 
     def statistics(self) -> dict[str, int]:
@@ -58,12 +58,12 @@ class TestnetWatch:
             await self._changed.wait()
 
     async def wait_answers(self, name: str) -> None:
-        """Wait until a peer that was started has read its records and serves its API."""
+        """Wait until a started peer has read its records and serves its API."""
         while self._url(name) is None:  # noqa: ASYNC110 - it is another process that sets it
             await trio.sleep(_API_PERIOD_S)
 
     async def run(self, name: str) -> None:
-        """Read one peer again and again, for as long as it runs or not, until cancelled."""
+        """Read one peer repeatedly until cancelled, even while it does not run."""
         while True:
             url = self._url(name)
             try:

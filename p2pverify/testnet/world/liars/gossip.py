@@ -20,8 +20,7 @@ DUPLICATES_KEPT = 32
 
 
 class Eclipser(BentActor):
-    """One of a gang that connects to one victim and forwards only the gang's own records to it, by gossip and by sync.
-    """
+    """One of a gang that connects to a victim and forwards only the gang's own records to it, by gossip and sync."""
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
