@@ -1,6 +1,6 @@
-"""A small network of several classes, whose records are written by hand: audits across classes and votes on them.
+"""A small network of several classes with records written by hand: audits across classes, and votes on them.
 
-Measures are whatever a test says: nobody computes anything here.
+The test chooses all measures; nothing is computed here.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ BOUNDS = Across(
     honest_ppm=10_000,
 )
 COUNT = 8
-#: A right answer, one that cannot be told, one of another model, and one that was cut short.
+#: Measures of a right answer, an inconclusive one, one of another model, and one that was cut short.
 GOOD = Measure(COUNT, 30_000, 30_000, 0)
 UNSURE = Measure(COUNT, 500_000, 300_000, 0)
 BAD = Measure(COUNT, 9_000_000, 4_000_000, 0)
@@ -56,7 +56,7 @@ def identities(count: int) -> list[bytes]:
 
 
 def classes(names: str, *, judged: bool = True) -> tuple[DeterminismClass, ...]:
-    """A class for each letter, and one of unknown path for '*'."""
+    """A class for each letter, and a class of unknown paths for '*'."""
     return tuple(
         DeterminismClass(
             name,
@@ -72,7 +72,7 @@ def classes(names: str, *, judged: bool = True) -> tuple[DeterminismClass, ...]:
 
 @dataclass(frozen=True)
 class Slotted:
-    """A slot of a challenger in an epoch, whom it asks, and its question."""
+    """A slot of a challenger in an epoch, with its targets and its question."""
 
     challenger: bytes  # identity seed
     epoch: int
@@ -86,9 +86,10 @@ class Slotted:
 
 
 class Story:
-    """Peers of the classes that `members` names, one letter each; the first cut, of epoch 10, holds their joins.
+    """A network with a peer for each letter of `members`, the letter being its class. The first cut, of epoch 10, holds
+    the joins.
 
-    All are founders, unless `founders` says how many are. Each cut is signed by all founders.
+    All peers are founders unless `founders` gives their number. All founders sign each cut.
     """
 
     def __init__(self, members: str = "aaabbb", *, founders: int | None = None, **changes: int) -> None:
@@ -139,7 +140,7 @@ class Story:
         return found
 
     def panel_slot(self, challenger: bytes, *, is_across: bool = True) -> Slotted:
-        """The first slot of a peer that asks several at once."""
+        """The first slot of a peer that has a panel of several targets."""
         return next(
             each
             for each in self.slots(challenger)
@@ -163,7 +164,7 @@ class Story:
         silent: Iterable[int] = (),
         **changes: object,
     ) -> Audit:
-        """The audit of a slot, whose challenger seals these measures."""
+        """The audit of a slot in which the challenger seals these measures."""
         key, question = sign.public_key(slotted.challenger), slotted.question.id
         opening = self.opening(slotted)
         asked = []
@@ -195,7 +196,7 @@ class Story:
         return replace(unsigned, signature=sign.sign(self.seed_of(request.responder), unsigned.signed_bytes()))
 
     def publish(self, audit: Audit, openings: Iterable[Opening] = ()) -> None:
-        """The audit, and the duty that owed it."""
+        """Publish the audit and the duty that owed it."""
         seed = self.seed_of(audit.challenger)
         vrf_key = vrf.public_key(vrf.derive_seed(seed))
         duty = Duty(
@@ -207,12 +208,12 @@ class Story:
     # ------------------------------------------------------------ disputes
 
     def undisputed(self, slotted: Slotted, measures: Measures, **changes: object) -> State:
-        """A slot that its challenger calls undisputed, in a cut."""
+        """The state of a cut with a slot that its challenger does not dispute."""
         self.publish(self.audit(slotted, measures), [replace(self.opening(slotted, measures), **changes)])  # type: ignore[arg-type]
         return self.cut(CUT_EPOCH + 2)
 
     def disputed(self, slotted: Slotted, sealed: Measures, **changes: object) -> State:
-        """A slot that its challenger disputes, in a cut."""
+        """The state of a cut with a slot that its challenger disputes."""
         self.publish(self.audit(slotted, sealed, differ=True, **changes))  # type: ignore[arg-type]
         state = self.cut(CUT_EPOCH + 2)
         assert slotted.key in state.disputes
@@ -222,7 +223,7 @@ class Story:
         return verdict_digest(slotted.question.id, measures)
 
     def seal(self, slotted: Slotted, votes: Mapping[bytes, bytes], epoch: int = CUT_EPOCH + 3) -> State:
-        """Each voter, by its seed, seals its output; a cut holds that."""
+        """Each voter (by its seed) seals its output, and a cut holds the seals."""
         opened = self.latest.id
         for seed, output in votes.items():
             made = vote_commit(
@@ -237,12 +238,12 @@ class Story:
     def vote(
         self, slotted: Slotted, seed: bytes, output: bytes, measures: Measures, epoch: int = CUT_EPOCH + 4
     ) -> Record:
-        """A voter opens what it sealed."""
+        """A voter opens its seal."""
         vote = Vote(slotted.key, self.latest.id, self.class_of(seed), output, (_salt(seed),), measures)
         return self.book.say(seed, Kind.VOTE, vote.encode(), epoch)
 
     def open_own(self, slotted: Slotted, measures: Measures, epoch: int = CUT_EPOCH + 4, **changes: object) -> Record:
-        """The challenger opens what its audit sealed."""
+        """The challenger opens the seal of its audit."""
         seed = slotted.challenger
         salts = self.opening(slotted).salts
         output = self.vote_output(slotted, measures)
@@ -250,7 +251,7 @@ class Story:
         return self.book.say(seed, Kind.VOTE, replace(vote, **changes).encode(), epoch)  # type: ignore[arg-type]
 
     def decide(self, slotted: Slotted, sealed: Measures, votes: Mapping[bytes, Measures], **changes: object) -> State:
-        """A whole dispute: the audit, the seals, and the votes of these voters and of the challenger."""
+        """A whole dispute: the audit, the seals, and the votes of these voters and the challenger."""
         self.disputed(slotted, sealed, **changes)
         outputs = {seed: self.vote_output(slotted, measures) for seed, measures in votes.items()}
         self.seal(slotted, outputs)

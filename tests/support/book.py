@@ -1,4 +1,4 @@
-"""A ledger with its fold, into which test peers write whatever they are told to."""
+"""A ledger with its fold. Test peers write any record into it."""
 
 from collections.abc import Iterable
 
@@ -29,7 +29,7 @@ class Book:
         self.fold.settle()
 
     def say(self, seed: bytes, kind: Kind, payload: bytes, epoch: int) -> Record:
-        """The next record of a log."""
+        """Write the next record of a log."""
         key = sign.public_key(seed)
         head = self.ledger.head(key)
         seq, prev = (0, NO_PREV) if head is None else (head[1] + 1, head[2])
@@ -40,7 +40,7 @@ class Book:
     def proposal(
         self, seed: bytes, epoch: int, *, moved: tuple[Head, ...] | None = None, vrf_seed: bytes | None = None
     ) -> Cut:
-        """A proposal on top of the newest certified cut, of all that is here; with true roots, if it would hold."""
+        """A proposal on the newest certified cut with all records here. It has correct roots if it is valid."""
         own = vrf_seed or vrf.derive_seed(seed)
         base = self.fold.latest
         proof = vrf.prove(own, sortition.propose_alpha(self.network.id, epoch, base.beacon))
@@ -49,14 +49,14 @@ class Book:
         return self.fold.propose(empty, sign.public_key(seed)) or empty
 
     def certify(self, seed: bytes, cut: Cut, signers: Iterable[bytes]) -> Record:
-        """The proposal, whether it holds or not, with signatures of these."""
+        """Write the proposal, valid or not, and the signatures of these signers."""
         made = self.say(seed, Kind.CUT, cut.encode(), cut.epoch)
         for each in signers:
             self.say(each, Kind.CUT_SIGNATURE, CutSignature(made.id).encode(), cut.epoch)
         return made
 
     def step(self, seed: bytes, epoch: int, signers: Iterable[bytes], **changes: tuple[Head, ...]) -> Record:
-        """A true cut, certified by these."""
+        """Write a valid cut and the signatures of these signers."""
         made = self.certify(seed, self.proposal(seed, epoch, **changes), signers)
         assert self.fold.latest.id == made.id
         return made

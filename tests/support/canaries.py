@@ -1,4 +1,4 @@
-"""A trigger with its manifest and network, and evidence of what a peer answered to it."""
+"""A trigger with its manifest and network, and the evidence of a peer's answer to it."""
 
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,7 @@ LOGITS = sha256(b"rows of logits")
 TOKENS = (17, 4093, 2)
 ASKER, RESPONDER = sha256(b"a light peer"), sha256(b"a peer that answers")  # seeds
 
-#: Committed to on two paths; on the second the engine shows no logits.
+#: The committed answers on two paths. On the second path the engine shows no logits.
 TRIGGER = Trigger(
     sha256(b"salt of the prompt"),
     (1, 4093, 198, 77),
@@ -41,7 +41,7 @@ def canary_manifest(plain: Manifest) -> Manifest:
 
 
 def canary_network(manifest: Manifest, base: Network) -> Network:
-    """Classes: the first path, the second, one without a committed answer, that of unknown paths."""
+    """The classes are: the first path, the second path, a path without a committed answer, and unknown paths."""
     names = ((ENGINE, FIRST), (ENGINE, SECOND), (ENGINE, THIRD), (ANY, ANY))
     across = next(kind.across for kind in base.classes if kind.across is not None)
     classes = (DeterminismClass(path if path != ANY else "any", manifest.digest, engine, path, 1_000, across)
@@ -51,7 +51,7 @@ def canary_network(manifest: Manifest, base: Network) -> Network:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What is asked and answered; by default the right thing, by a peer of the first class."""
+    """A question and its answer. By default the answer is right and comes from a peer of the first class."""
 
     network: Network
     manifest: Manifest

@@ -1,4 +1,4 @@
-"""A small quiet network with one cheater in it, and what the others see of it."""
+"""A small network without other events that has one cheater, and the others' view of the cheater."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ def counts(world: World, name: int) -> tuple[int, int]:
 
 
 def cheat_plans(monkeypatch: pytest.MonkeyPatch, world: World, change: Callable[[EpochPlan], None]) -> None:
-    """Let the cheater change its plans after drawing them honestly."""
+    """Let the cheater change its plans after it has drawn them honestly."""
     honest = slot_plan.make_plan
 
     def planned(context: object, epoch: int, anchor: State) -> EpochPlan | None:

@@ -1,4 +1,4 @@
-"""Answers as a judge sees them, ready for `core.inference.diagnosis`."""
+"""A judge's scores of answers, as input for `core.inference.diagnosis`."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,7 +11,7 @@ from p2pverify.node.ports import Engine, Generated
 def claim_of(
     judge: Engine, question: Ask, answer: Generated, temperatures: Iterable[int] = (), *, in_class: bool = False
 ) -> ClaimedAnswer:
-    """An answer scored by a judge, and once more at each of the temperatures; `in_class` compares logits too."""
+    """An answer scored by a judge, and scored again at each of the temperatures. `in_class` also compares logits."""
     scored = question.scored_by(judge, answer.tokens)
     others = (
         (milli, replace(question, temperature_milli=milli).scored_by(judge, answer.tokens)) for milli in temperatures

@@ -1,6 +1,7 @@
-"""A model server on loopback that speaks OpenAI's completions the way several real ones do, over given rows of logits.
+"""A model server on loopback with OpenAI's completions API, in the variants of several real servers.
 
-It is strict about what it is sent and can be told to misbehave. It serves no text: a prompt is token ids.
+It serves given rows of logits. It is strict about requests and can be told to misbehave. A prompt is token ids, never
+text.
 """
 
 import json
@@ -23,7 +24,10 @@ VLLM = {"return_tokens_as_token_ids", "prompt_logprobs"}
 
 @dataclass
 class Dialect:
-    """How the server speaks. `shown_max` log-probabilities are granted: more are refused, or cut down (`clamps`)."""
+    """The server's variant of the API.
+
+    It grants `shown_max` log-probabilities. It refuses a larger number, or reduces it (`clamps`).
+    """
 
     shown_max: int
     named_by_id: bool = False
@@ -43,7 +47,7 @@ class Refusal(Exception):
 
 @dataclass
 class Model:
-    """What the server runs: rows of logits, texts of tokens, and which end an answer."""
+    """The server's model: rows of logits, the texts of tokens, and the tokens that end an answer."""
 
     rows: Rows
     piece: Callable[[int], str]
@@ -56,7 +60,7 @@ def serve(model: Model, dialect: Dialect) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        timeout = 20  # of a kept connection whose client is gone
+        timeout = 20  # seconds until a kept connection without a client is closed
 
         def do_GET(self) -> None:
             self._answer(200, {"object": "list", "data": [{"id": name} for name in dialect.models]})
@@ -82,7 +86,7 @@ def serve(model: Model, dialect: Dialect) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = False  # closing waits for them: they use the model
+    server.daemon_threads = False  # closing waits for the threads, because they use the model
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -130,7 +134,7 @@ def complete(model: Model, dialect: Dialect, body: dict[str, Any]) -> dict[str, 
 
 
 def lists(model: Model, dialect: Dialect, tokens: list[int], rows: list[Any], shown: int) -> dict[str, Any]:
-    """Lists side by side, as OpenAI has them."""
+    """Parallel lists, as OpenAI has them."""
 
     def name(token: int) -> str:
         return f"token_id:{token}" if dialect.named_by_id else model.piece(token)
@@ -141,7 +145,7 @@ def lists(model: Model, dialect: Dialect, tokens: list[int], rows: list[Any], sh
 
 
 def by_number(model: Model, row: NDArray[np.float64], token: int, shown: int) -> dict[str, Any]:
-    """vLLM's shape: the greatest, and the token itself wherever it comes."""
+    """vLLM's shape: the greatest log-probabilities, and the token's own at any rank."""
     found = dict.fromkeys([*greatest(row, shown), token])
     return {str(one): {"logprob": float(row[one]), "decoded_token": model.piece(one)} for one in found}
 

@@ -1,4 +1,4 @@
-"""What a simulated engine costs."""
+"""The costs of a simulated engine."""
 
 from dataclasses import dataclass
 

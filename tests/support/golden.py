@@ -1,4 +1,4 @@
-"""Golden vectors as an engine makes them, and those of a model that no toy can answer."""
+"""Golden vectors of an engine, and golden vectors of a model that no toy engine can answer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,13 +18,13 @@ def golden_path(engine: Engine, questions: Sequence[GoldenQuestion]) -> GoldenPa
 
 
 def make_golden(engine: Engine) -> Golden:
-    """Golden vectors with this engine's path alone."""
+    """Golden vectors with only this engine's path."""
     questions = golden_questions(engine)
     return Golden(questions, (golden_path(engine, questions),))
 
 
 def beside_another_model(network: Network, manifests: Sequence[Manifest]) -> tuple[Network, tuple[Manifest, ...]]:
-    """The network with a class "large" of another model first, whose golden questions are not of a toy's vocabulary."""
+    """The network with a first class "large" of another model. Its golden questions are outside a toy's vocabulary."""
     question = GoldenQuestion((toy.VOCAB_TOKENS,), 8, 0, bytes(32))
     info = replace(toy.ToyEngine().info, model="large", weights_sha256=b"\1" * 32, tokenizer_sha256=b"\2" * 32)
     other = replace(manifest_of(info), golden=Golden((question,)))

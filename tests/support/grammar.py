@@ -1,4 +1,4 @@
-"""The grammar of the protocol, asked whether bytes conform."""
+"""Checks whether bytes conform to the grammar of the protocol."""
 
 from functools import cache
 from pathlib import Path
@@ -10,12 +10,12 @@ GRAMMAR = Path(__file__).parents[2] / "protocol" / "p2pverify.cddl"
 
 @cache
 def _schema(rule: str) -> pycddl.Schema:
-    """The grammar with one rule at the top, which is where validation begins."""
+    """The grammar with one rule at the top, because validation begins there."""
     return pycddl.Schema(f"start = {rule}\n" + GRAMMAR.read_text(encoding="utf-8"))
 
 
 def conforms(rule: str, data: bytes) -> bool:
-    """Whether bytes are what a rule describes."""
+    """Whether bytes conform to a rule."""
     try:
         _schema(rule).validate_cbor(data)
     except pycddl.ValidationError:
@@ -23,5 +23,5 @@ def conforms(rule: str, data: bytes) -> bool:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        return False  # so the validator ends where a list is missing, or one of two lists in a row
+        return False  # the validator panics if a list is missing, or one of two lists in a row
     return True

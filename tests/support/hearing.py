@@ -1,6 +1,6 @@
-"""A dispute before a large electorate, cut by cut: who is drawn for its committees, what they seal, and what they open.
+"""A dispute before a large electorate, cut by cut: the drawn committees, their seals, and their openings.
 
-Records are written by hand, and certified by all; nobody computes an answer.
+Records are written by hand and certified by all members. No answer is computed.
 """
 
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ from p2pverify.core.state import rounds
 from p2pverify.core.state.state import Dispute, State
 from tests.support.across import BAD, CUT_EPOCH, GOOD, Slotted, Story
 
-#: Of which the measures of right and of wrong votes are digests.
+#: The measures of right and wrong votes are digests of these.
 WORK = sha256(b"what the referee finds")
 
 
 class Hearing:
-    """A dispute across two classes, opened by the first of so many founders over two wrong answers."""
+    """A dispute across two classes. The first founder opens it over two wrong answers."""
 
     def __init__(self, voters: int, **changes: int) -> None:
         self.story = Story("ab" * (voters // 2) + "a" * (voters % 2), panel_size=2, **changes)
@@ -45,11 +45,11 @@ class Hearing:
 
     @property
     def parties(self) -> set[bytes]:
-        """Seeds of the challenger and of those whose answers are disputed."""
+        """Seeds of the challenger and of the peers whose answers are disputed."""
         return {seed for seed in self.story.seeds if sign.public_key(seed) in self.dispute.audit.parties}
 
     def lot(self, seed: bytes, *, stage: int | None = None, beacon: bytes | None = None) -> Lot:
-        """A voter's lot for the committee that is drawn now, low or not."""
+        """A voter's lot for the current committee, low enough or not."""
         where = self.dispute.stage if stage is None else stage
         chosen = self.dispute.round.beacon if beacon is None else beacon
         own = vrf.derive_seed(seed)
@@ -57,7 +57,7 @@ class Hearing:
         return Lot(where, chosen, vrf.public_key(own), vrf.prove(own, alpha))
 
     def drawn(self) -> list[bytes]:
-        """Seeds of those whose lots are low enough, the lowest first."""
+        """Seeds of the peers whose lots are low enough, the lowest lot first."""
         dispute = self.dispute
         free = [seed for seed in self.story.seeds if sign.public_key(seed) in rounds.voters(dispute)]
         outputs = {seed: vrf.proof_to_beta(self.lot(seed).proof) for seed in free}
@@ -65,7 +65,7 @@ class Hearing:
         return sorted(low, key=outputs.__getitem__)
 
     def dissents(self) -> set[bytes]:
-        """Seeds of those that have lost."""
+        """Seeds of the peers that have lost."""
         return {seed for seed in self.story.seeds if self.story.member(seed).dissents}
 
     # ------------------------------------------------------------ going on
@@ -77,7 +77,7 @@ class Hearing:
         return self.state
 
     def seal(self, seeds: Iterable[bytes], measures: Measures, *, work: bytes = WORK, lot: Lot | None = None) -> None:
-        """Seal measures, in the stage that the dispute is in; `lot` replaces everybody's own."""
+        """Seal measures in the dispute's current stage. `lot` replaces every voter's own lot."""
         dispute = self.dispute
         for seed in seeds:
             own = None if dispute.stage == EVERYONE else self.lot(seed) if lot is None else lot
@@ -94,7 +94,7 @@ class Hearing:
         return vote_commit(self.story.network.id, self.slotted.key, sign.public_key(seed), *said)
 
     def open(self, seeds: Iterable[bytes], measures: Measures, *, work: bytes = WORK, stage: int | None = None) -> None:
-        """Open measures that were sealed in the stage that the dispute is in, or in another."""
+        """Open measures that were sealed in the dispute's current stage, or in `stage`."""
         for seed in seeds:
             vote = Vote(
                 self.slotted.key,
@@ -121,9 +121,9 @@ class Hearing:
     # ------------------------------------------------------------ whole stages
 
     def sit(self, measures: Measures, *, wrong: int = 0, absent: int = 0) -> list[bytes]:
-        """A committee from its beginning until its answers are opened; returns its seats, the lowest lot first.
+        """Play a committee from its beginning until its answers are opened. Returns its seats, the lowest lot first.
 
-        The first `wrong` of them give the wrong measures, the last `absent` do not open.
+        The first `wrong` seats give the wrong measures, and the last `absent` seats do not open.
         """
         self.cut()
         drawn = self.drawn()

@@ -1,4 +1,4 @@
-"""A node as its own process, as `p2pverify join` starts it."""
+"""A node in its own process, started by `p2pverify join`."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ HOPELESS_S = 240
 
 @contextmanager
 def joined(home: Path, network: Path, *options: str) -> Iterator[str]:
-    """Run a node of a network on loopback; gives the address where others dial it."""
+    """Run a node of a network on loopback. Yields the address for dialling it."""
     command = [*PROGRAM, "join", str(network), "--listen", "/ip4/127.0.0.1/tcp/0", "--http", "127.0.0.1:0", *options]
     Home(home).init()
     log = home.with_name(f"{home.name}.log")

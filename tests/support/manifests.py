@@ -1,4 +1,4 @@
-"""Manifests with everything in them, for hypothesis."""
+"""Hypothesis strategies for complete manifests."""
 
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ _MAX = dict(ACROSS_BOUNDS)
 
 @st.composite
 def across(draw: st.DrawFn, honest_max: int = _MAX["honest_ppm"]) -> Across:
-    """Thresholds by which no match is a mismatch as well, up to the greatest that a network may have."""
+    """Thresholds by which no answer is both a match and a mismatch, up to the greatest that a network may have."""
     base = sorted(draw(st.integers(0, _MAX["mismatch_base"])) for _ in range(2))
     slope = sorted(draw(st.integers(0, _MAX["mismatch_slope"])) for _ in range(2))
     end, honest = draw(st.integers(0, _MAX["end_max"])), draw(st.integers(1, honest_max))

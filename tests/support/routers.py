@@ -1,4 +1,4 @@
-"""Many gossip routers in virtual time, over links that are slow and lose RPCs."""
+"""Many gossip routers in virtual time, over slow links that lose RPCs."""
 
 import heapq
 from collections.abc import Callable
@@ -27,10 +27,10 @@ TOPIC = "records"
 
 
 class World:
-    """Routers on a random graph. Links delay each RPC, keep its order, and may lose it.
+    """Routers on a random graph. Links delay each RPC, keep the order of RPCs, and may lose them.
 
-    RPCs with subscriptions are never lost: they are the first bytes of a stream; a link that loses them is
-    no link. `judge(number, data)` is the verdict of a router's application.
+    RPCs with subscriptions are never lost, because they are the first bytes of a stream. `judge(number, data)` is the
+    verdict of a router's application.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class World:
                 self.feed(other, PeerConnected(self.keys[one], outbound=False))
 
     def feed(self, number: int, event: Event) -> None:
-        """Hand an event to a router and do what it says."""
+        """Pass an event to a router and carry out its effects."""
         effects = self.routers[number].handle(event, self.now_ms)
         for effect in effects:
             self.trace.update(repr((self.now_ms, number, effect)).encode())
@@ -81,7 +81,7 @@ class World:
                 if not rpc.subscriptions and self.dice.below(100) < self.loss_percent:
                     return
                 if peer not in self.index:
-                    return  # a stranger that the test plays itself
+                    return  # the test itself plays this peer
                 link = (number, self.index[peer])
                 arrival_ms = max(self.now_ms + 5 + self.dice.below(100), self.link_free_ms.get(link, 0))
                 self.link_free_ms[link] = arrival_ms
@@ -106,7 +106,7 @@ class World:
             self.now_ms = max(self.now_ms, at_ms)
             if isinstance(event, GossipTick):
                 if self.ticks_ms.get(number) != at_ms:
-                    continue  # an earlier one took its place
+                    continue  # an earlier tick replaced this one
                 del self.ticks_ms[number]
             self.feed(number, event)
         self.now_ms = end_ms
@@ -116,7 +116,7 @@ class World:
         self.feed(number, PublishMessage(TOPIC, data))
 
     def scores_of(self, number: int) -> list[int]:
-        """How the others see a router, as far as they remember it."""
+        """The scores of a router at the other routers that remember it."""
         seen = [router.scores().get(self.keys[number]) for router in self.routers]
         return [parts.total for parts in seen if parts is not None]
 
@@ -125,7 +125,7 @@ class World:
 
 
 def random_graph(size: int, *, dials: int, seed: int) -> set[tuple[int, int]]:
-    """Everybody dials so many others."""
+    """A random graph in which every router dials `dials` others."""
     dice = Dice(b"graph%d" % seed)
     return {
         (number, other)

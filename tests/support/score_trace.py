@@ -1,4 +1,4 @@
-"""Scores of gossip from a list of events in plain JSON, as the vectors have them."""
+"""Computes gossip scores from a list of events in plain JSON, as in the test vectors."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -10,7 +10,7 @@ Event = dict[str, Any]
 
 
 def run_trace(changes: dict[str, int], events: list[Event]) -> dict[str, dict[str, int]]:
-    """The parts of every score that is kept, after the events."""
+    """The parts of every kept score after the events."""
     scores = PeerScores(replace(ScoreParams(), **changes))  # type: ignore[arg-type]
     for event in events:
         peer = event.get("peer", "").encode().ljust(32, b"\x00")

@@ -1,4 +1,4 @@
-"""Peers for tests of sync: a ledger with records that mean nothing, and sessions between two of them."""
+"""Peers for tests of sync: a ledger with meaningless records, and sessions between two peers."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ Answerer = Callable[[bytes], bytes]
 def chain(
     seed: bytes, count: int, *, per_epoch: int = 10, size: int = 1, before: Iterable[Record] = ()
 ) -> list[Record]:
-    """Records of one author, behind those that it wrote before."""
+    """Records of one author that follow the records `before`."""
     found = list(before)
     for _ in range(count):
         prev = found[-1].id if found else NO_PREV
@@ -36,7 +36,7 @@ def chain(
 
 @dataclass
 class Peer:
-    """A ledger, no certified cut, and what sync needs beside."""
+    """A ledger without a certified cut, and the other parts that sync needs."""
 
     ledger: Ledger = field(default_factory=Ledger)
     refuses: Callable[[Record], bool] = lambda record: False
@@ -69,7 +69,7 @@ class Peer:
         return self.sync.answer(data)
 
     def fetch(self, answer: Answerer, peer: bytes = b"") -> session.SyncSession:
-        """One session to its end."""
+        """Play one session to its end."""
         opened = self.sync.session(peer)
         request: bytes | None = opened.start()
         while request is not None:
@@ -90,7 +90,7 @@ CUT = FinalCut(b"c" * 32, 9, b"l" * 32, b"v" * 32)
 
 
 def claiming(peer: Peer, cut: FinalCut = CUT) -> Answerer:
-    """The answers of a peer, which says that it has a certified cut."""
+    """The answers of a peer that claims to have a certified cut."""
 
     def answer(data: bytes) -> bytes:
         found = peer.answer(data)

@@ -1,7 +1,7 @@
 """A random model of the llama architecture, small enough for thousands of tokens a second, and its reference.
 
-The reference dequantises the same file with the `gguf` library and computes in plain float64: another way to the same
-numbers, close but not equal to the bit.
+The reference dequantises the same file with the `gguf` library and computes in plain float64. Its numbers are close,
+but their bits are not equal.
 """
 
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class Tiny:
 
 
 def write(path: Path, tiny: Tiny) -> Path:
-    """Write the model, the same for the same `tiny`."""
+    """Write the model. Equal `tiny` give equal files."""
     writer = gguf.GGUFWriter(path, tiny.architecture)
     head_width = tiny.width // tiny.heads
     numbers: dict[str, int | float] = {

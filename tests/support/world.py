@@ -1,7 +1,7 @@
 """Machines in virtual time: a whole network from one seed, without sockets, clocks or a model.
 
-Records flood with a random latency; each machine's engine does one job at a time, and all engines share a number of
-cores, so that the model of time is good enough to choose a testnet's parameters with.
+Records flood with a random latency. Each machine's engine does one job at a time, and all engines share a number of
+cores. So the model of time is good enough for choosing a testnet's parameters.
 """
 
 import hashlib
@@ -82,9 +82,8 @@ def seeds(count: int, salt: str = "world") -> list[bytes]:
 def make_network(
     identities: list[bytes], *, founders: int | None = None, classes: int = 1, unknown: bool = False, **changes: int
 ) -> Network:
-    """A network founded by the first identities: of one exact class, or of several that a referee judges across; the
-    last of those may be that of unknown paths.
-    """
+    """A network founded by the first identities. It has one exact class, or several classes that a referee judges
+    across; the last of them may be the class of unknown paths."""
     keys = [sign.public_key(seed) for seed in identities]
     rules = (DeterminismClass("exact", MANIFEST.digest, "toy", "any", 1_000),)
     if classes > 1:
@@ -106,7 +105,7 @@ def always(_key: bytes, _dice: random.Random) -> bool:
 
 
 def share(rate: float) -> Lie:
-    """Lie on a share of questions, the same ones each time."""
+    """Lie on a share `rate` of the questions; equal questions give equal results."""
 
     def lies(key: bytes, _dice: random.Random) -> bool:
         return int.from_bytes(hashlib.sha256(b"lie" + key).digest()[:4], "big") < rate * 2**32
@@ -176,7 +175,7 @@ class World:
             self.post(self.dice.randrange(1500), peer.name, "start")
 
     def class_of(self, name: int) -> int:
-        """The class that a peer says it is of, by its name."""
+        """The class that the peer with this name claims."""
         return name % self.classes
 
     def _machine(self, seed: bytes, name: int = 0) -> Machine:
@@ -188,7 +187,7 @@ class World:
         heapq.heappush(self._events, (self.now + delay, next(self._order), peer, what))
 
     def run(self, until_ms: int) -> None:
-        """Run to a time, in milliseconds after genesis."""
+        """Run until a time in milliseconds after genesis."""
         end = self.network.params.genesis_ms + until_ms
         while self._events and self._events[0][0] <= end:
             self.now, _, name, what = heapq.heappop(self._events)
@@ -283,7 +282,7 @@ class World:
         self.post(self._latency(), target.name, RequestArrived(ticket, effect.data, peer.machine.key))
 
     def _fetch(self, peer: Peer, effect: FetchEvidence) -> None:
-        """Evidence is served at once, from what is in memory."""
+        """Serve evidence at once, from memory."""
         target = self.by_key[effect.peer]
         if target.silent or target.withholds or not target.is_up or not self.is_linked(peer, target):
             self.post(5, peer.name, AskFailed(effect.ask, "unreachable"))
@@ -313,7 +312,7 @@ class World:
     # ------------------------------------------------------------ engines
 
     def _start_jobs(self) -> None:
-        """Engines that have work share the cores evenly: a job's time grows with their number when it starts."""
+        """Start jobs. Busy engines share the cores evenly, so a job's time grows with their number at its start."""
         for peer in self.peers:
             if peer.busy or not peer.queue or not peer.is_up:
                 continue
@@ -332,7 +331,7 @@ class World:
             self.post(lasts, peer.name, ("computed", peer.machine, entry.job, entry.since_ms))
 
     def _cost(self, peer: Peer, job: Compute | MeasureJob) -> int:
-        """An answer is cheaper while the engine still holds its prompt."""
+        """The time of a job in CPU milliseconds. An answer is cheaper while the engine still holds its prompt."""
         c = self.costs
         if isinstance(job, MeasureJob):
             return c.score + c.score * c.overhead_permille // 1000
@@ -378,7 +377,7 @@ class World:
         peer.queue.clear()
 
     def restart(self, name: int) -> None:
-        """Start again from what was on disk."""
+        """Restart a machine from its disk."""
         peer = self.peers[name]
         peer.machine = self._machine(peer.seed, name)
         peer.is_up = True
@@ -388,13 +387,13 @@ class World:
     # ------------------------------------------------------------ looking
 
     def convicted(self, observer: int) -> set[int]:
-        """Names of those convicted in an observer's final view."""
+        """Names of the peers that an observer's final view convicts."""
         members = self.peers[observer].machine.fold.latest.members
         return {self.by_key[key].name for key, m in members.items() if m.is_convicted}
 
 
 def key_of(prompt: tuple[int, ...], job: Compute | MeasureJob) -> bytes:
-    """What an answer depends on."""
+    """The inputs that an answer depends on, as bytes."""
     return repr((prompt, job.temperature_milli, job.sampler_key)).encode()
 
 

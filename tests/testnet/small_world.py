@@ -1,6 +1,7 @@
-"""A few actors in virtual time, each link with a latency of its own: enough to meet one personality at a time.
+"""A small simulated world for testing one kind of hostile peer at a time. Each link has its own latency.
 
-Gossip goes to every peer directly, sync compares whole sets, an engine takes a fixed time. Same seed, same run.
+Gossip goes to every peer directly, sync compares whole sets, and an engine takes a fixed time. Equal seeds give equal
+runs.
 """
 
 import heapq
@@ -44,7 +45,7 @@ PAGE_MAX = 512
 
 
 class SmallWorld:
-    """`kinds` names the peers that are not honest, by their place; `late` those that start in a later epoch."""
+    """`kinds` has the kinds of the hostile peers by number, `late` the first epoch of peers that start late."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class SmallWorld:
         self.rejected: dict[str, int] = {}
         self.raw: list[Rpc] = []
         self.up: set[int] = set()
-        self.only: dict[int, set[int]] = {}  # peers whose links lead nowhere else
+        self.only: dict[int, set[int]] = {}  # the only peers that a peer has links to
         self.now = self.network.params.genesis_ms - 3_000
         self._heap: list[tuple[int, int, int, object]] = []
         self._order = itertools.count()
@@ -184,7 +185,7 @@ class SmallWorld:
             self.rejected["malformed batch"] = self.rejected.get("malformed batch", 0) + 1
 
     def _gossip(self, name: int, records: Sequence[bytes], peers: Sequence[bytes]) -> None:
-        """As the own router would send it: past the actor's filter."""
+        """Send records like the actor's own router, through the actor's filter."""
         message = GossipMessage(records_topic(self.network.id), encode(list(records)))
         for peer in peers:
             rpc = (
@@ -245,7 +246,7 @@ class SmallWorld:
     # ------------------------------------------------------------ faults
 
     def restart(self, name: int) -> None:
-        """A new process on the old disk."""
+        """Restart a peer from its disk."""
         self.actors[name] = self._actor(name)
         self._post(1, name, "start")
 
@@ -262,7 +263,7 @@ class SmallWorld:
         return self.final().members[self.keys[name]]
 
     def convicted(self) -> dict[int, str]:
-        """Who is convicted in any honest peer's final view, and why."""
+        """The peers that any honest peer's final view convicts, with the reasons."""
         found = {}
         for observer in self.honest:
             for key, member in self.final(observer).members.items():
@@ -271,7 +272,7 @@ class SmallWorld:
         return found
 
     def views(self) -> set[bytes]:
-        """The view roots that honest peers have at the newest cut that all of them hold as certified."""
+        """The view roots of honest peers at the newest cut that is certified at all of them."""
         paths = [self.final(name).path for name in self.honest]
         common = [cut for cut in paths[0] if all(cut in path for path in paths)]
         roots = set()

@@ -1,4 +1,4 @@
-"""What tests of the testnet share: readings made by hand, and a runner process to be watched from outside."""
+"""Helpers for tests of the testnet: readings made by hand, and a runner process that is watched from outside."""
 
 import os
 import select
@@ -36,19 +36,19 @@ def cut(number: int, *, view: str = "view") -> CutReading:
 
 
 def status(*cuts: CutReading) -> StatusReading:
-    """A peer that has these cuts, oldest first."""
+    """The status of a peer with these cuts, oldest first."""
     return StatusReading(peer_id="", epoch=20, records=200, ready=True, reasons=(), recent_cuts=cuts)
 
 
 def score(peer_id: str, standing: str = "trusted", **fields: object) -> ScoreReading:
-    """A peer in a view."""
+    """The score of a peer in a view."""
     document = {"low": 0.9, "high": 1.0, "audits": 30, "dissents": 0, "challengers": 5, "availability": 1.0}
     document |= {"convicted_after_audits": 4 if standing == "convicted" else None, **fields}
     return ScoreReading.model_validate({"peer_id": peer_id, "standing": standing, **document})
 
 
 def view_at(plan: Plan, at: CutReading, **standings: str) -> ScoresReading:
-    """A final view in which all are trusted except who is named."""
+    """A final view that trusts all peers except the named ones."""
     found = tuple(score(peer.peer_id, standings.get(peer.name, "trusted")) for peer in plan.peers)
     return ScoresReading(final=True, cut=at.cut, epoch=at.epoch, scores=found)
 
@@ -58,7 +58,7 @@ def view_at(plan: Plan, at: CutReading, **standings: str) -> ScoresReading:
 
 @contextmanager
 def running_testnet(temporary: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`p2pverify testnet ARGUMENTS` with its temporary files in `temporary`; it does not outlive the block."""
+    """Run `p2pverify testnet ARGUMENTS` with its temporary files in `temporary`. It ends with the block."""
     temporary.mkdir(exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "p2pverify", "testnet", *arguments],
@@ -75,7 +75,7 @@ def running_testnet(temporary: Path, *arguments: str) -> Iterator[subprocess.Pop
 
 
 def read_until(process: subprocess.Popen[str], word: str) -> None:
-    """Read the process's stderr up to a line that holds the word."""
+    """Read the process's stderr up to a line with the word."""
     assert process.stderr is not None
     seen = []
     for line in process.stderr:
@@ -86,21 +86,21 @@ def read_until(process: subprocess.Popen[str], word: str) -> None:
 
 
 def processes_of(directory: Path) -> list[int]:
-    """Processes whose command line names a directory: the spawner, and the peers that it forked."""
+    """Ids of the processes with a directory in their command line: the spawner, and the peers that it forked."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
-                continue  # it ended meanwhile
+                continue  # it has ended in the meantime
             if os.fsencode(directory) in command:
                 found.append(int(entry.name))
     return found
 
 
 class Watched:
-    """Processes whose end can be waited for, though they are nobody's children here."""
+    """Processes that a test can wait for, although they are not its children."""
 
     def __init__(self, pids: list[int]) -> None:
         self.pids = pids
@@ -113,7 +113,7 @@ class Watched:
         return len(self._handles)
 
     def have_ended(self, seconds: float) -> bool:
-        """Wait for all of them to end; False if some still run after so long."""
+        """Wait until all processes have ended. False if some still run after `seconds`."""
         try:
             return all(select.select([handle], [], [], seconds)[0] for handle in self._handles)
         finally:

@@ -1,4 +1,4 @@
-"""`--cheat KIND[:ARGUMENT][@RATE][*COUNT]`: what it means and what is refused."""
+"""The meaning of `--cheat KIND[:ARGUMENT][@RATE][*COUNT]`, and its refused values."""
 
 import re
 
@@ -54,14 +54,14 @@ def test_what_a_cheat_means(text, cheat):
     ],
 )
 def test_what_is_no_cheat(text):
-    """Unknown kinds, rates that are no share and counts out of range are refused with a short sentence."""
+    """Unknown kinds, rates outside 0 to 1 and counts out of range are refused with a short sentence."""
     with pytest.raises(ValueError) as caught:
         parse_cheat(text)
     assert 10 < len(str(caught.value)) < 320
 
 
 def test_none_stands_alone():
-    """`none` means no cheaters, and together with others it means nothing."""
+    """`none` means no cheaters. Together with other kinds it is refused."""
     assert parse_cheats(["none"]) == ()
     assert len(parse_cheats(["prune", "canned@0.5*2"])) == 2
     with pytest.raises(ValueError, match="stands alone"):

@@ -1,4 +1,4 @@
-"""The classes of a testnet: what its network file says of the numeric paths that peers run on."""
+"""The determinism classes in a testnet's network file, one for each numeric path of its peers."""
 
 from p2pverify.engine import toy
 from p2pverify.node.files.manifestfile import known_manifest
@@ -9,7 +9,7 @@ from p2pverify.testnet.scenario import load_scenario
 
 
 def test_paths_of_a_real_model_come_from_its_manifest():
-    """A class for each of the four kinds of path, every one with golden answers and judged by the referee."""
+    """There is a class for each of the four paths. Each has golden answers and is judged by the referee."""
     plan = make_plan(load_scenario("paths"))
     classes = find_classes(plan)
     assert classes.known == known_manifest(classes.info)
@@ -32,7 +32,7 @@ def test_paths_of_a_real_model_come_from_its_manifest():
 
 
 def test_toys_are_asked_directly():
-    """Their paths are the network's classes, without golden answers."""
+    """The paths of toy engines are the network's classes, without golden answers."""
     plan = make_plan(load_scenario("toy-paths"))
     classes = find_classes(plan)
     assert classes.known is None
@@ -42,6 +42,6 @@ def test_toys_are_asked_directly():
 
 
 def test_a_testnet_on_one_path_has_one_class():
-    """And needs no self-test, which would cost its start seconds."""
+    """It needs no self-test, which would take seconds at the start."""
     classes = find_classes(make_plan(load_scenario("toy")))
     assert (classes.others, classes.known) == ((), None)

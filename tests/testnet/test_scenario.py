@@ -1,4 +1,4 @@
-"""Scenario files: those that come with p2pverify, and the faults that people make."""
+"""Scenario files: the packaged ones, and mistakes in a user's own."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from p2pverify.testnet.world import plan_world
 
 
 def test_packaged_scenarios_make_plans():
-    """Every scenario that comes along can be played, if not by processes then in the simulated world."""
+    """Every packaged scenario can be played by processes or in the simulated world."""
     assert {"default", "toy"} <= set(scenario_names())
     for name in scenario_names():
         scenario = load_scenario(name)
@@ -19,7 +19,7 @@ def test_packaged_scenarios_make_plans():
 
 
 def test_scenarios_of_the_simulated_world_make_plans():
-    """Those with hostile peers that no process plays are refused to real testnets, and can be simulated."""
+    """A scenario with hostile peers that exist only in the simulated world is refused by real testnets."""
     names = [name for name in scenario_names() if load_scenario(name).actor]
     assert {"mixed", "scale"} <= set(names)
     for name in names:
@@ -29,7 +29,7 @@ def test_scenarios_of_the_simulated_world_make_plans():
 
 
 def test_the_default_has_eight_peers_and_two_cheaters():
-    """As the README shows it."""
+    """The README shows the same."""
     plan = make_plan(load_scenario())
     assert len(plan.peers) == 8
     assert sorted(peer.cheat.label for peer in plan.cheaters) == ["canned@0.333", "prune"]
@@ -64,7 +64,7 @@ def test_the_default_has_eight_peers_and_two_cheaters():
     ],
 )
 def test_faults_are_named(tmp_path, text, named):
-    """A scenario with a fault is refused with the key and a hint."""
+    """A scenario with a mistake is refused with the key and a hint."""
     path = tmp_path / "bad.toml"
     path.write_text(text)
     with pytest.raises(FileError) as caught:
@@ -74,7 +74,8 @@ def test_faults_are_named(tmp_path, text, named):
 
 
 def test_a_name_that_is_nothing(tmp_path):
-    """Neither a file nor a packaged scenario: the hint lists those that there are. Bytes that are no text are told."""
+    """If the name is no file and no packaged scenario, the hint lists the packaged ones. Bytes that are no text are
+    reported."""
     with pytest.raises(FileError) as caught:
         load_scenario(str(tmp_path / "absent.toml"))
     assert "default" in caught.value.hint
@@ -84,7 +85,7 @@ def test_a_name_that_is_nothing(tmp_path):
 
 
 def test_the_seed_decides_who_is_who():
-    """The same seed gives the same identities and cheaters, another seed gives others."""
+    """Equal seeds give equal identities and cheaters. Another seed gives others."""
     one, again, other = (make_plan(load_scenario(), seed=seed) for seed in (7, 7, 8))
     assert one == again
     assert {peer.key for peer in one.peers}.isdisjoint(peer.key for peer in other.peers)
@@ -93,7 +94,7 @@ def test_the_seed_decides_who_is_who():
 
 
 def test_more_peers_get_more_time():
-    """The timeout grows with the crowd, unless it is given; how long its epochs must be follows from the machine."""
+    """The timeout grows with the number of peers, unless it is given. The machine decides the length of epochs."""
     usual, crowd = make_plan(load_scenario()), make_plan(load_scenario(), peers=12)
     assert crowd.epoch_ms == usual.epoch_ms
     assert crowd.timeout_s == usual.timeout_s * 1.5
@@ -103,7 +104,7 @@ def test_more_peers_get_more_time():
 
 
 def test_longer_epochs_move_faults_and_the_timeout():
-    """A fault begins with its epoch and lasts as long as before; a timeout that was given stays."""
+    """A fault begins with its epoch and lasts as long as before. A given timeout does not change."""
     plan = make_plan(load_scenario("survival"))
     longer = plan.with_epochs(2 * plan.epoch_ms)
     assert (longer.epoch_ms, longer.timeout_s) == (2 * plan.epoch_ms, 2 * plan.timeout_s)
@@ -115,7 +116,7 @@ def test_longer_epochs_move_faults_and_the_timeout():
 
 
 def test_how_many_may_cheat():
-    """Half or more is refused, more than a third is warned of, a third is not."""
+    """Half of the peers or more is refused, and more than a third gives a warning."""
     prune = {count: [Cheaters(CheatSpec("prune"), count)] for count in (4, 5, 6)}
     with pytest.raises(PlanError, match="half or more"):
         make_plan(load_scenario(), peers=12, cheats=prune[6])
@@ -126,7 +127,8 @@ def test_how_many_may_cheat():
 
 
 def test_peers_take_paths_in_turn():
-    """As many as the scenario says of each, from the beginning again if there are more; another engine has no paths."""
+    """The scenario gives the number of peers of each path. More peers start from the first path again. Another engine
+    has no paths."""
     plan = make_plan(load_scenario("paths"))
     paths = [(peer.path.engine, peer.path.variant) for peer in plan.peers]
     assert [paths.count(path) for path in dict.fromkeys(paths)] == [2, 2, 2, 2]
@@ -139,7 +141,7 @@ def test_peers_take_paths_in_turn():
 
 
 def test_paths_and_thresholds_are_checked(tmp_path):
-    """Unknown engines, variants that are no text, and thresholds that are incomplete are named."""
+    """Unknown engines, variants that are no text, and incomplete thresholds are reported."""
     path = tmp_path / "bad.toml"
     for text, named in (
         ('[[path]]\nengine = "gpt"', "path[1].engine"),

@@ -1,4 +1,4 @@
-"""What plans need of a machine, and how they are fitted to one: figures only, nothing is measured."""
+"""The needs of plans, and fitting plans to a machine, by calculation without measuring."""
 
 import re
 
@@ -24,14 +24,14 @@ def needed_ms(plan, machine):
 
 
 def test_a_machine_with_room_plays_the_scenario_as_it_is():
-    """On many cores nothing is changed, also with more peers than the scenario has."""
+    """On many cores the plan does not change, even with more peers than in the scenario."""
     large = MeasuredMachine(64.0, token_s=0.011)
     for plan in (plan_of(), plan_of(peers=12, cheats=PRUNE4), plan_of("survival"), plan_of("toy", peers=20)):
         assert fit(plan, large) is plan
 
 
 def test_epochs_get_as_long_as_the_machine_needs():
-    """The work of an epoch then fits into the time of the cores; disputes of more cheaters make it longer."""
+    """The work of an epoch then fits into the time of the cores. More cheaters mean more disputes and longer epochs."""
     plan = plan_of(peers=12, cheats=PRUNE4)
     fitted = fit(plan, TWO_CORES)
     needed = need(plan, TWO_CORES, 12)
@@ -51,7 +51,7 @@ def test_epochs_get_as_long_as_the_machine_needs():
     cores=st.floats(0.5, 64),
 )
 def test_whatever_slows_a_machine_makes_epochs_longer(peers, token_s, slowness, others, cores):
-    """Slower tokens, slower Python, busier neighbours, fewer cores, more peers."""
+    """Slower tokens, slower Python, busier programs beside it, fewer cores and more peers do."""
     plan = plan_of(peers=peers, cheats=parse_cheats(["prune"]))
     machine = MeasuredMachine(cores, token_s, slowness, others)
     worse = [
@@ -75,7 +75,7 @@ def test_whatever_slows_a_machine_makes_epochs_longer(peers, token_s, slowness, 
     ],
 )
 def test_what_no_epoch_can_hold_is_refused_with_figures(options, machine):
-    """And with how many peers it would go, which is true."""
+    """The message also gives a number of peers that would fit, and this number is right."""
     plan = plan_of(**options)
     with pytest.raises(PlanError) as caught:
         fit(plan, machine)
@@ -88,7 +88,7 @@ def test_what_no_epoch_can_hold_is_refused_with_figures(options, machine):
 
 
 def test_a_machine_that_is_hopeless_is_told_so():
-    """No number of peers is advised where none fits."""
+    """The message advises no number of peers if none fits."""
     with pytest.raises(PlanError, match="larger machine"):
         fit(plan_of(), MeasuredMachine(0.1, token_s=10.0))
 
@@ -96,7 +96,7 @@ def test_a_machine_that_is_hopeless_is_told_so():
 @settings(deadline=None)  # plans sign, and the machine may be busy
 @given(available_mb=st.floats(0, 8000), count=st.integers(3, PEERS_MAX))
 def test_memory_is_refused_with_figures(available_mb, count):
-    """What the peers need, what there is, and how many would fit."""
+    """The message says how much the peers need, how much is available, and how many peers would fit."""
     plan = plan_of("toy", peers=count)
     if memory_mb(plan, count) <= available_mb:
         check_memory(plan, available_mb)
@@ -112,7 +112,7 @@ def test_memory_is_refused_with_figures(available_mb, count):
 
 
 def test_the_start_grows_with_connections():
-    """Every peer connects to every other: four times as many for twice the peers."""
+    """Every peer connects to every other, so twice the peers need four times the connections."""
     short, long = (start_ms(plan_of("toy", peers=peers), TWO_CORES, is_tested=False) for peers in (20, 40))
     assert long > 2.5 * short
     assert start_ms(plan_of("toy"), TWO_CORES, is_tested=True) > start_ms(plan_of("toy"), TWO_CORES, is_tested=False)

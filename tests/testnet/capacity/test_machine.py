@@ -1,4 +1,4 @@
-"""What is read and measured of the machine."""
+"""Reading and measuring the properties of the machine."""
 
 import math
 import os
@@ -12,7 +12,7 @@ from tests.testnet.support import toy_plan
 
 
 def test_measuring_leaves_no_process(monkeypatch):
-    """The processes that keep the other cores busy end with the measurement, also when it fails."""
+    """The processes that keep the other cores busy end with the measurement, even if it fails."""
     started = []
     popen = subprocess.Popen
     monkeypatch.setattr(machine, "usable_cores", lambda: 3.0)
@@ -30,7 +30,7 @@ def test_measuring_leaves_no_process(monkeypatch):
 
 
 def test_a_busy_process_ends_with_whoever_started_it():
-    """Its standard input closes then, however that one ends."""
+    """Its standard input closes when its parent ends for any reason."""
     process = subprocess.Popen(["python3", "-I", "-S", "-c", machine._BUSY], stdin=subprocess.PIPE)
     assert process.poll() is None
     process.stdin.close()
@@ -38,7 +38,7 @@ def test_a_busy_process_ends_with_whoever_started_it():
 
 
 def test_a_container_is_granted_less(tmp_path):
-    """Limits of control groups count, if there are any."""
+    """Limits of control groups count if they exist."""
     cores = len(os.sched_getaffinity(0))
     assert usable_cores(tmp_path) == cores
     for quota, expected in (("max 100000", cores), ("50000 100000", 0.5), (f"{10**9} 1000", cores), ("?", cores)):

@@ -1,4 +1,4 @@
-"""The cheat book with toy engines: what stands in it, and that its rows follow from what was measured."""
+"""The cheat book with toy engines: its entries, and its rows, which follow from measured outcomes."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ from p2pverify.testnet.world.liars.expectations import FATES
 from p2pverify.testnet.world.liars.registry import KINDS as WORLD_KINDS
 
 ACROSS = steps_of(10_000, 100_000, 1_000_000)
-#: Kinds that the issue's book asks for.
+#: Kinds that the book must have.
 WANTED = {
     *("prune", "quantize:q5_0", "quantize:q4_0", "quantize:q3", "quantize:q8_0", "other-model", "canned", "cache"),
     *("truncate", "wrong-seed", "temperature", "system-prompt", "sleeper", "duplicate-aware", "colluders"),
@@ -36,7 +36,7 @@ WANTED = {
 
 
 def test_every_known_cheat_stands_in_the_book():
-    """Engine's lies and what bends the protocol; each simulated kind has its fate."""
+    """The book has the lies of engines and the attacks on the protocol. Each simulated kind has a fate."""
     named = {entry.kind for entry in (*NUMERIC, *SIMULATED)}
     assert named >= WANTED
     engines = {parse_spec(entry.kind).kind for entry in NUMERIC if entry.kind != RENTED}
@@ -46,7 +46,7 @@ def test_every_known_cheat_stands_in_the_book():
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A small book with toys."""
+    """The plan of a small book with toy engines."""
     plan = make_plan(tmp_path_factory.mktemp("book"), engine="toy", seed=3, quick=True)
     chosen = [entry for entry in NUMERIC if entry.kind in {"prune", "wrong-seed", "rented", "quantize:q8_0"}]
     return replace(
@@ -68,7 +68,8 @@ def book(small):
 
 
 def test_what_a_small_book_finds(book):
-    """Lies are dissents in class and across, a rented machine is neither, the honest are left alone."""
+    """Lies are dissents within a class and across classes, a rented machine's answers are not, and no honest peer is
+    convicted."""
     table = {(row.entry.kind, row.by, row.rate): row for row in book.numeric}
     assert len(table) == len(book.numeric) == 4 * 2 * len(RATES)
     for by, audits in (("class", 4), ("across", 7)):
@@ -90,7 +91,7 @@ def test_what_a_small_book_finds(book):
 
 
 def test_how_the_book_is_told(book):
-    """One row a cheat, rate and way to judge it; the document has its schema and is JSON; nothing is broken."""
+    """There is one row for each cheat, rate and way to judge it. The document has its schema and is JSON."""
     table = rows(book)
     assert len(table) == 4 * 2 * len(TABLE_RATES) + 2 + 3
     assert {len(row) for row in table} == {len(HEADERS)}
@@ -103,7 +104,7 @@ def test_how_the_book_is_told(book):
 
 
 def test_what_does_not_come_out_as_it_must_is_said(book):
-    """A promise that is not kept, a miss, a convicted honest peer: each is a fault."""
+    """A broken promise, a missed cheat and a convicted honest peer are faults."""
     assert not faults(book)
     lame = replace(book.numeric[0], found=3)
     assert "prune is found (class) in 3 of 20" in faults(replace(book, numeric=(lame,)))[0]
@@ -114,14 +115,14 @@ def test_what_does_not_come_out_as_it_must_is_said(book):
 
 
 def test_the_same_seed_gives_the_same_book(small, book):
-    """Whatever process came first."""
+    """The result does not depend on the order of the processes."""
     again = play_book(replace(small, processes=1, simulated=()))
     assert again.numeric == book.numeric
     assert again.honest == book.honest
 
 
 def test_questions_are_not_those_of_calibration(small):
-    """Their purpose goes into every hash, so no seed makes them meet."""
+    """Every hash includes the purpose, so no seed gives equal questions."""
     writer = ToyEngine()
     asked = answers.ask_all(small.bench, writer)
     calibrated = [pose(writer, CALIBRATION, small.bench.seed, n, small.bench.shape) for n in range(len(asked))]
@@ -130,7 +131,7 @@ def test_questions_are_not_those_of_calibration(small):
 
 
 def test_another_numeric_path_is_a_dissent_in_class_only(small):
-    """Its near ties fall otherwise: other digests, small margins."""
+    """Its near ties fall differently, which gives other digests but small margins."""
     bench = replace(small.bench, questions=60)
     found = work.judge(bench, Subject("toy/b"), work.prepare(bench)).judged
     assert any(not one.same for one in found)
@@ -142,7 +143,7 @@ def test_another_numeric_path_is_a_dissent_in_class_only(small):
 
 
 def test_who_blocks_cuts_is_convicted_provisionally():
-    """Forty of a hundred, on a small scale: no honest peer is convicted, cuts stay nested, nothing more is final."""
+    """Like 40 of 100, on a small scale: no honest peer is convicted, cuts stay nested, and no new cut is final."""
     entry = Simulated("stalling-colluders", 20, 8, 1.0, 9, founders=True)
     assert entry.is_blocking
     found = play_world(entry, 1)
@@ -152,13 +153,13 @@ def test_who_blocks_cuts_is_convicted_provisionally():
 
 
 def test_a_slow_machine_is_told_apart():
-    """Its speed does not fit what it claims, and that of no honest peer is doubted; it is not convicted for it."""
+    """Its speed does not fit its claim, while the speed of every honest peer does. It is not convicted for it."""
     found = play_world(next(entry for entry in SIMULATED if entry.kind == "slow-hardware"), 1)
     assert (found.shown, found.convicted, found.honest_convicted, found.broken) == (1, 0, 0, ())
 
 
 def test_a_liar_among_several_classes_is_convicted():
-    """Too few are of one class: its answers are judged across classes too."""
+    """Each class has too few peers, so its answers are judged across classes too."""
     found = play_world(Simulated("wrong", peers=14, epochs=24, classes=4), 1)
     assert (found.convicted, found.honest_convicted, found.broken) == (1, 0, ())
 
@@ -167,7 +168,7 @@ def test_a_liar_among_several_classes_is_convicted():
 
 
 def test_plays_miss_nobody_who_always_lies():
-    """Seven dissents convict across classes, whatever the draw; honest answers alone never do."""
+    """Seven dissents convict across classes for every draw. Honest answers alone never convict."""
     lies, honest = [AuditOutcome.DISSENT], [AuditOutcome.AGREEMENT]
     sure = play(ACROSS, lies, honest, 1.0, seed=1, trials=20)
     assert (sure.mean, sure.missed, sure.quantile(0.5)) == (7, 0, 7)
@@ -176,7 +177,7 @@ def test_plays_miss_nobody_who_always_lies():
 
 
 def test_plays_at_a_rate_have_the_expected_mean():
-    """What is measured over plays is near the exact chain's mean."""
+    """The mean over plays is near the mean of the exact chain."""
     entry = Numeric("prune", "")
     outcomes = [AuditOutcome.DISSENT] * 99 + [AuditOutcome.NOTHING], [AuditOutcome.AGREEMENT]
     row = numeric_row(entry, "across", 0.2, outcomes, [True] * 100, ACROSS, seed=1, trials=1_500)
@@ -190,12 +191,12 @@ def judged(*margins: int) -> JudgedAnswer:
     return JudgedAnswer(False, False, measure(margins, [False] * len(margins), "length", len(margins)), margins)
 
 
-#: A match up to a mean square of 0.01, a mismatch above 0.02 square nats a token, or if the end is 0.05 nat off.
+#: A match up to a mean square of 0.01 square nats a token; a mismatch above 0.02, or if the end is 0.05 nats off.
 BOUNDS = Across(0, 10_000, 0, 20_000, 50_000, 10_000)
 
 
 def test_answers_put_together_keep_length_and_stretches():
-    """New answers have the margins of old ones: where those are all small so is their sum, and ends stay."""
+    """New answers have the margins of measured ones. If all margins are small, so is their sum. Ends stay."""
     small = MarginPool([judged(*[50_000] * 64), judged(*[90_000] * 16)], BOUNDS, 1)
     assert {small.draw() for _ in range(200)} == {AuditOutcome.AGREEMENT}
     large = MarginPool([judged(*[150_000] * 64)], BOUNDS, 1)
@@ -208,7 +209,7 @@ def test_answers_put_together_keep_length_and_stretches():
 
 
 def test_honest_peers_are_convicted_only_by_alarms():
-    """As many as the test allows convict nobody; a path that is misjudged all the time is seen."""
+    """The allowed rate of alarms convicts nobody. A path that is always misjudged is seen."""
     fine = MarginPool([judged(*[1_000] * 8)], BOUNDS, 2)
     assert play_honest(fine, ACROSS, 3, 500) == (0, 0)
     bad = MarginPool([judged(*[900_000] * 8)], BOUNDS, 2)
@@ -216,7 +217,7 @@ def test_honest_peers_are_convicted_only_by_alarms():
 
 
 def test_an_honest_row_counts_what_was_measured(monkeypatch):
-    """Answers, mismatches, the mean margin, and the plays."""
+    """The row has the answers, the mismatches, the mean margin, and the plays."""
     monkeypatch.setattr("p2pverify.testnet.casebook.rows.HONEST_AUDITS", 100)
     answers_given = [judged(*[1_000] * 8)] * 3 + [judged(*[900_000] * 8)]
     row = honest_row("x", answers_given, BOUNDS, ACROSS, seed=1)
@@ -231,7 +232,7 @@ def test_an_honest_row_counts_what_was_measured(monkeypatch):
     "arguments", [["--book", "toy"], ["--book", "--simulate"], ["--book", "--peers", "9"], ["--quick"]]
 )
 def test_what_does_not_go_with_the_book(capsys, arguments):
-    """A usage error that says so."""
+    """An option that the book cannot use is a usage error that says so."""
     with pytest.raises(SystemExit) as ended:
         main.main(args=["testnet", *arguments])
     assert ended.value.code == 2

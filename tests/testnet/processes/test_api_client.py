@@ -1,4 +1,4 @@
-"""Reading a peer's API: whatever answers there, the reader gets a document or a ReadError."""
+"""Reading a peer's API gives a document or a ReadError for every answer."""
 
 import socket
 import threading
@@ -28,7 +28,7 @@ def http(body, status="200 OK"):
 
 
 def test_a_document():
-    """Fields that are not needed are passed over."""
+    """Fields that are not needed are ignored."""
     body = b'{"schema":"p2pverify/audits/1","audits":[],"disputes":[{"status":"open","votes":1},{"status":"decided"}]}'
     assert fetch(answer_once(http(body)), "/v1/audits", AuditsReading).open_disputes == 1
 
@@ -48,13 +48,13 @@ def test_a_document():
     ],
 )
 def test_what_is_no_document(data):
-    """Other programs, broken answers and refusals are all the same kind of error."""
+    """Other programs, broken answers and refusals give the same error."""
     with pytest.raises(ReadError):
         fetch(answer_once(data), "/v1/audits", AuditsReading)
 
 
 def test_an_answer_that_is_too_long(monkeypatch):
-    """A body beyond the limit is not read to its end."""
+    """A body above the limit is not read to its end."""
     monkeypatch.setattr(api_client, "BODY_BYTES_MAX", 100)
     with pytest.raises(ReadError):
         fetch(answer_once(http(b'{"disputes":[]' + b" " * 200 + b"}")), "/v1/audits", AuditsReading)

@@ -1,4 +1,4 @@
-"""The chain of the sequential test against its table, against plays of the test itself, and at its edges."""
+"""The chain of the sequential test, compared with its table and with plays of the test, and its edge cases."""
 
 import numpy as np
 import pytest
@@ -26,13 +26,13 @@ ALWAYS, NEVER = Chances(1, 0), Chances(0, 1)
     ],
 )
 def test_expected_audits_are_those_of_the_design(steps, table):
-    """In a class in which equal inputs give equal bits, and across classes, where no honest answer is ever wrong."""
+    """In a class where equal inputs give equal bits, and across classes, if no honest answer is ever wrong."""
     for rate, audits in table.items():
         assert mean_audits(steps, lies_at(rate, ALWAYS, NEVER)) == pytest.approx(audits, abs=0.05)
 
 
 def test_honest_mismatches_bring_conviction_nearer():
-    """With the honest rate that the test allows, conviction comes earlier; an honest peer hardly ever is convicted."""
+    """With the honest rate that the test allows, conviction comes earlier. An honest peer is hardly ever convicted."""
     honest = Chances(0.01, 0.99)
     assert mean_audits(ACROSS, lies_at(0.1, ALWAYS, honest)) == pytest.approx(83.7, abs=0.1)
     assert convicted_within(ACROSS, honest, 4_000) == pytest.approx(1.2e-4, rel=0.1)
@@ -41,7 +41,7 @@ def test_honest_mismatches_bring_conviction_nearer():
 
 
 def test_audits_that_count_for_nothing_only_delay():
-    """Half of the audits inconclusive: twice as many are needed."""
+    """If half of the audits are inconclusive, twice as many are needed."""
     clear, unclear = Chances(0.2, 0.8), Chances(0.1, 0.4)
     assert mean_audits(ACROSS, unclear) == pytest.approx(2 * mean_audits(ACROSS, clear), rel=1e-4)
 
@@ -53,7 +53,7 @@ def convicted_within(steps, chances, audits):
 
 
 def test_certainty_takes_longer_than_the_mean():
-    """The number of audits for a chance of conviction is where the chain has it."""
+    """The number of audits for a probability of conviction is the place where the chain reaches it."""
     chances = Chances(0.2, 0.8)
     for certainty in (0.5, 0.999):
         audits = audits_for(ACROSS, chances, certainty)
@@ -62,7 +62,7 @@ def test_certainty_takes_longer_than_the_mean():
 
 
 def test_the_chain_is_what_plays_of_the_test_give():
-    """The mean of many plays, drawn another way, lies within four of its standard errors."""
+    """The mean of many independent plays is within four standard errors of the chain's mean."""
     random = np.random.default_rng(5)
     audits = []
     for _ in range(2_000):
@@ -78,6 +78,6 @@ def test_the_chain_is_what_plays_of_the_test_give():
 
 @pytest.mark.parametrize("chances", [(-0.1, 0.5), (0.6, 0.5)])
 def test_impossible_chances_are_refused(chances):
-    """They are shares of one."""
+    """Probabilities are between 0 and 1, and their sum is at most 1."""
     with pytest.raises(ValueError, match="chances"):
         Chances(*chances)

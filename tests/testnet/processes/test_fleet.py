@@ -1,4 +1,4 @@
-"""Processes by name: started, ended, and never left behind."""
+"""Processes by name: they are started and ended, and none is left behind."""
 
 import os
 import signal
@@ -9,12 +9,12 @@ import trio
 from p2pverify.testnet.processes.fleet import ProcessError, free_ports, open_fleet
 from tests.testnet.support import Watched, processes_of
 
-#: A command that goes on until it is told to end.
+#: A command that runs until it is told to end.
 LASTING = ["wait", "--timeout", "600"]
 
 
 async def fault_of(run):
-    """The ProcessError with which something ends."""
+    """The ProcessError that `run` raises."""
     with trio.fail_after(30), pytest.raises(ExceptionGroup) as caught:
         await run()
     (error,) = caught.value.exceptions
@@ -23,7 +23,7 @@ async def fault_of(run):
 
 
 async def test_a_process_runs_a_command_line(tmp_path):
-    """A started process has an id of its own, prints to its log and ends when it is killed."""
+    """A started process has its own id, prints to its log and ends when it is killed."""
     with trio.fail_after(30):
         async with open_fleet(tmp_path / "spawner.log") as fleet:
             pid = await fleet.start("alice", ["--home", str(tmp_path), *LASTING], tmp_path / "alice.log")
@@ -49,7 +49,7 @@ async def test_an_unexpected_end_is_told_with_the_log(tmp_path):
 
 
 async def test_nothing_survives_the_block(tmp_path):
-    """Whatever still runs when the block ends is killed."""
+    """Every process that still runs when the block ends is killed."""
     with trio.fail_after(30):
         async with open_fleet(tmp_path / "spawner.log", remove=tmp_path / "work") as fleet:
             for name in ("alice", "bob"):
@@ -60,7 +60,7 @@ async def test_nothing_survives_the_block(tmp_path):
 
 
 async def test_peers_die_with_the_spawner(tmp_path):
-    """The kernel kills the peers if their spawner is killed, and the runner is told."""
+    """The kernel kills the peers if their spawner is killed, and the runner gets an error."""
     watched = []
 
     async def run():

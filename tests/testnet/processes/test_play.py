@@ -1,4 +1,4 @@
-"""The pace of a run: what shows that peers fall behind, and a fresh network with longer epochs."""
+"""The pace of a run: the signs that peers are behind, and a new network with longer epochs."""
 
 from dataclasses import replace
 
@@ -18,12 +18,12 @@ RUN_S = 90
 
 
 def fast_plan(*cheats):
-    """A plan whose epochs may be lengthened."""
+    """A plan whose epochs can be made longer."""
     return replace(toy_plan(*cheats), is_epoch_given=False)
 
 
 def why_behind(tmp_path, *, epoch=5, has_cut=True, **jobs):
-    """What four peers are found to lack that all say the same."""
+    """The reason why four peers with equal documents are behind."""
     plan = fast_plan("prune")
     watch = TestnetWatch(plan, lambda name: Home(tmp_path / name))
     shown = status(*[cut(3)] * has_cut).model_copy(update={"epoch": epoch, "jobs": JobsReading(**jobs)})
@@ -32,7 +32,7 @@ def why_behind(tmp_path, *, epoch=5, has_cut=True, **jobs):
 
 
 def test_late_jobs_show_that_peers_fall_behind(tmp_path):
-    """A quarter of them, dropped or late, once there are some of each peer; what failed is no sign."""
+    """Peers are behind if a quarter of enough jobs per peer is dropped or late. Failed jobs are no sign."""
     assert why_behind(tmp_path, jobs_done=30, jobs_dropped=8, jobs_late=2) == (
         "40 of 152 jobs were late in epochs of 0.6 s"
     )
@@ -42,14 +42,14 @@ def test_late_jobs_show_that_peers_fall_behind(tmp_path):
 
 
 def test_cuts_that_never_come_show_it_too(tmp_path):
-    """A network without any certified cut after so many epochs is not going to have one."""
+    """A network without any certified cut after several epochs will not get one."""
     assert why_behind(tmp_path, epoch=8, has_cut=False) == "no cut was certified in epochs of 0.6 s"
     assert not why_behind(tmp_path, epoch=7, has_cut=False)
     assert not why_behind(tmp_path, epoch=30)
 
 
 def run(plan, directory, running):
-    """Play a plan; the report, and what was told."""
+    """Play a plan. Returns the report and the told sentences."""
     stage = Stage()
 
     async def main():
@@ -60,7 +60,8 @@ def run(plan, directory, running):
 
 
 def test_peers_that_fall_behind_start_again(tmp_path, monkeypatch):
-    """In a network of its own with epochs twice as long; both times are told, and nothing of the first one is left."""
+    """They start a new network with epochs twice as long. Both lengths are told, and nothing of the first network is
+    left."""
     behind = iter(["5 of 9 jobs were late"])
     monkeypatch.setattr(play, "measure", lambda *_, **__: MeasuredMachine(64.0))
     monkeypatch.setattr(play, "_why_behind", lambda _: next(behind, ""))
@@ -78,7 +79,7 @@ def test_peers_that_fall_behind_start_again(tmp_path, monkeypatch):
 
 
 def fitted(plan):
-    """The plan as it is fitted to the machine, what was told, and how much longer the run may last."""
+    """The fitted plan, the told sentences, and the remaining time of the run."""
 
     async def main():
         stage = Stage()
@@ -92,13 +93,13 @@ def fitted(plan):
 
 
 def test_an_epoch_that_was_given_stays(monkeypatch):
-    """Whatever the machine: who gives --epoch-ms means it."""
+    """The length from --epoch-ms is used on every machine."""
     monkeypatch.setattr(play, "measure", lambda *_, **__: MeasuredMachine(0.1, slowness=50.0))
     assert fitted(toy_plan()) == (toy_plan(), [], 0)
 
 
 def test_a_slow_machine_gets_longer_epochs(monkeypatch):
-    """And the run more time for them, unless the time was given."""
+    """The run also gets more time, unless the time was given."""
     monkeypatch.setattr(play, "measure", lambda *_, **__: MeasuredMachine(1.0, slowness=5.0))
     plan = fast_plan("prune")
     found, told, longer = fitted(plan)
@@ -111,7 +112,7 @@ def test_a_slow_machine_gets_longer_epochs(monkeypatch):
 
 
 def test_what_this_machine_cannot_hold_is_refused(tmp_path, monkeypatch, capsys):
-    """In two lines with figures, before a process is started: exit 2."""
+    """Before a process is started, with two lines of figures and exit code 2."""
     monkeypatch.setattr(play, "available_mb", lambda: 600.0)
     for arguments, said in (
         (["toy", "--peers", "40"], "40 peers need about 2.6 GB of memory, and this machine has 0.6 GB to spare"),

@@ -1,4 +1,4 @@
-"""What people see while a testnet runs, from readings made by hand."""
+"""The display of a running testnet, from readings made by hand."""
 
 import io
 from types import SimpleNamespace
@@ -16,12 +16,12 @@ from tests.testnet.support import cut, score, status, toy_plan, view_at
 
 
 def watched(tmp_path):
-    """A watch on four peers of which nothing was read yet."""
+    """A watch on four peers without readings."""
     return TestnetWatch(toy_plan("canned@0.5"), lambda name: Home(tmp_path / name))
 
 
 def running(watch):
-    """A testnet as far as the table looks at it."""
+    """The parts of a testnet that the table uses."""
     return SimpleNamespace(watch=watch, nemesis=Nemesis((), None, None, genesis_ms=0))
 
 
@@ -33,7 +33,7 @@ def drawn(watch, width=120):
 
 
 def test_before_anything_is_known(tmp_path):
-    """Every peer has a row from the beginning, with the truth about it."""
+    """Every peer has a row from the beginning, and the row says whether it cheats."""
     watch = watched(tmp_path)
     assert [row.standing for row in rows(watch)] == ["starting"] * 4
     assert [row.cheat for row in rows(watch)].count("canned@0.5") == 1
@@ -42,7 +42,7 @@ def test_before_anything_is_known(tmp_path):
 
 
 def test_what_was_told_stays(tmp_path):
-    """Above the headline, whatever the stage."""
+    """Told sentences stay above the headline in every stage."""
     stage = Stage()
     stage.tell("epochs of 9 s instead of 4 s")
     console = Console(width=120, file=io.StringIO())
@@ -51,7 +51,7 @@ def test_what_was_told_stays(tmp_path):
 
 
 def test_a_final_view_is_shown_as_final(tmp_path):
-    """Intervals are in per cent, and each peer shows the epoch of its own newest cut."""
+    """Intervals are in percent, and each peer shows the epoch of its own newest cut."""
     watch = watched(tmp_path)
     honest = watch.plan.honest[0].name
     watch.statuses[honest] = status(cut(7))
@@ -62,7 +62,7 @@ def test_a_final_view_is_shown_as_final(tmp_path):
 
 
 def test_long_names_are_cut_at_80_columns_and_no_figure_is(tmp_path):
-    """A row stays a row: kinds of cheats give way, and figures stand whole."""
+    """A row stays one line: the kinds of cheats are cut, and figures are not."""
     watch = TestnetWatch(toy_plan("prefill-evidence@0.333333"), lambda name: Home(tmp_path / name))
     liar = watch.plan.cheaters[0]
     watch.silent = {liar.name}
@@ -78,7 +78,7 @@ def test_long_names_are_cut_at_80_columns_and_no_figure_is(tmp_path):
 
 
 def test_a_conviction_that_is_not_final_is_marked(tmp_path):
-    """News of a conviction is shown at once, as provisional; other standings wait until they are final."""
+    """A new conviction is shown at once, as provisional. Other standings are shown when they are final."""
     watch = watched(tmp_path)
     liar, honest = watch.plan.cheaters[0], watch.plan.honest[0]
     watch.statuses[honest.name] = status(cut(7))
@@ -92,7 +92,7 @@ def test_a_conviction_that_is_not_final_is_marked(tmp_path):
 
 
 def test_faults_are_shown_while_they_last(tmp_path):
-    """Who looks at a run sees why peers do not answer."""
+    """The display says why peers do not answer."""
     watch = watched(tmp_path)
     watch.statuses[watch.plan.honest[0].name] = status(cut(3))
     testnet = running(watch)

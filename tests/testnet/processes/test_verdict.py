@@ -1,4 +1,4 @@
-"""The verdict on readings made by hand, and the report of it."""
+"""The verdict on readings made by hand, and its report."""
 
 import pytest
 
@@ -12,17 +12,17 @@ HEX = "0" * 64
 
 @pytest.fixture
 def plan():
-    """Four peers, of which one prunes."""
+    """Four peers; one of them cheats with `prune`."""
     return toy_plan("prune")
 
 
 def names(plan):
-    """The cheater, and the honest ones."""
+    """The names of the cheater and of the honest peers."""
     return plan.cheaters[0].name, [peer.name for peer in plan.honest]
 
 
 def test_it_passes_when_all_have_the_conviction(plan):
-    """The newest cut that all honest peers have is judged, though some have newer ones."""
+    """The newest cut that all honest peers have is judged, even if some have newer cuts."""
     liar, (a, b, c) = names(plan)
     shown = {cut(n).cut: {a: view_at(plan, cut(n), **{liar: "convicted"})} for n in (3, 4)}
     found = judge(plan, {a: status(cut(3), cut(4)), b: status(cut(2), cut(3)), c: status(cut(3))}, shown)
@@ -34,7 +34,7 @@ def test_it_passes_when_all_have_the_conviction(plan):
 
 
 def test_one_honest_peer_without_the_conviction_is_enough_to_wait(plan):
-    """If one of them has only the cut before it, nothing is final for all."""
+    """If one honest peer has only the cut before it, the conviction is not final for all."""
     liar, (a, b, c) = names(plan)
     shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted"})}, cut(2).cut: {a: view_at(plan, cut(2))}}
     found = judge(plan, {a: status(cut(2), cut(3)), b: status(cut(2), cut(3)), c: status(cut(2))}, shown)
@@ -44,7 +44,7 @@ def test_one_honest_peer_without_the_conviction_is_enough_to_wait(plan):
 
 
 def test_without_a_common_cut_there_is_no_verdict(plan):
-    """Peers that were not read, or have no cut, or only different ones: not passed, not lost."""
+    """If peers were not read, have no cut, or have only different cuts, the run has neither passed nor failed."""
     liar, (a, b, c) = names(plan)
     for statuses in ({}, {a: status(cut(1))}, {a: status(cut(1)), b: status(cut(2)), c: status()}):
         found = judge(plan, statuses, {})
@@ -56,7 +56,7 @@ def test_without_a_common_cut_there_is_no_verdict(plan):
 
 
 def test_an_honest_peer_convicted_loses_the_run(plan):
-    """Convictions are final, so no later cut can mend it."""
+    """Convictions are final, so no later cut can change it."""
     liar, (a, b, c) = names(plan)
     shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted", b: "convicted"})}}
     found = judge(plan, dict.fromkeys((a, b, c), status(cut(3))), shown)
@@ -67,7 +67,7 @@ def test_an_honest_peer_convicted_loses_the_run(plan):
 
 @pytest.mark.parametrize("how", ["roots", "scores"])
 def test_views_that_differ_lose_the_run(plan, how):
-    """Another root or other scores at the same cut, at honest peers, are never forgiven."""
+    """Different roots or scores of honest peers at one cut are final failures."""
     liar, (a, b, c) = names(plan)
     ok = view_at(plan, cut(3), **{liar: "convicted"})
     statuses = dict.fromkeys((a, b, c), status(cut(3)))
@@ -83,7 +83,7 @@ def test_views_that_differ_lose_the_run(plan, how):
 
 
 def test_a_cheater_may_say_what_it_likes(plan):
-    """What a cheater's own API says has no part in the verdict."""
+    """The documents of a cheater's API do not change the verdict."""
     liar, (a, b, c) = names(plan)
     shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted"}), liar: view_at(plan, cut(3))}}
     statuses = {**dict.fromkeys((a, b, c), status(cut(3))), liar: status(cut(3, view="mine"), cut(9))}
@@ -95,7 +95,7 @@ def test_a_cheater_may_say_what_it_likes(plan):
     [("probation", 0.2, True), ("suspect", None, False), ("probation", 0.5, False), ("trusted", None, False)],
 )
 def test_silence_is_unavailability(standing, availability, caught):
-    """Who does not answer is caught by its availability, and counts neither as convicted nor then as missed."""
+    """A peer that does not answer is found by its availability. It counts neither as convicted nor as missed."""
     plan = toy_plan("silent")
     liar, (a, b, c) = names(plan)
     at = view_at(plan, cut(3))
@@ -124,7 +124,7 @@ def test_silence_is_unavailability(standing, availability, caught):
     ],
 )
 def test_speed_is_found_out_and_convicts_nobody(kind, standing, fit, found_out):
-    """A slow machine is found inconsistent with its claim and a busy one is not; neither may be convicted."""
+    """A slow machine is inconsistent with its claim, and a busy machine is not. Neither may be convicted."""
     plan = toy_plan(kind)
     late, (a, b, c) = names(plan)
     hardware = None if fit is None else {"claim": "testbox", "fit": fit, "token_ms": 1.5}
@@ -140,7 +140,7 @@ def test_speed_is_found_out_and_convicts_nobody(kind, standing, fit, found_out):
 
 
 def test_without_cheaters_it_waits_for_audits():
-    """A run in which nobody cheats is judged once it has gone on for some epochs and everybody was audited."""
+    """A run without cheaters is judged after some epochs, when every peer was audited."""
     plan = toy_plan()
     honest = [peer.name for peer in plan.honest]
     for number, passes in ((plan.epochs_without_cheaters - 1, False), (plan.epochs_without_cheaters, True)):
@@ -192,7 +192,7 @@ FIELDS = {
 
 
 def check_report(document):
-    """A report has exactly these fields, of these types."""
+    """A report has exactly these fields with these types."""
     assert document["schema"] == "p2pverify/testnet-report/1"
     for fields, part in ((FIELDS, document), *((PEER_FIELDS, peer) for peer in document["peers"])):
         assert set(part) == set(fields)
@@ -202,7 +202,7 @@ def check_report(document):
 
 
 def test_the_report_of_a_pass(plan):
-    """Scores are those at the judged cut, and roots are those that each peer itself has there."""
+    """Scores are those at the judged cut, and roots are each peer's own roots at that cut."""
     liar, (a, b, c) = names(plan)
     shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted"})}}
     statuses = {**dict.fromkeys((a, b, c), status(cut(3), cut(4))), liar: status(cut(2))}
@@ -219,7 +219,7 @@ def test_the_report_of_a_pass(plan):
 
 
 def test_the_report_of_a_run_that_came_to_nothing(plan):
-    """Without any reading the report has the same form, and says fail and why."""
+    """Without any reading the report has the same form. Its verdict is `fail`, with the reason."""
     report = Report(plan, HEX, "toy", 90.0, judge(plan, {}, {}), {})
     document = report.document()
     check_report(document)
@@ -229,7 +229,7 @@ def test_the_report_of_a_run_that_came_to_nothing(plan):
 
 
 def test_a_failed_run_says_that_the_machine_was_too_slow(plan):
-    """With the figures of all peers, if a tenth of their jobs was late; a run that passed says nothing of it."""
+    """The report says so with the figures of all peers if a tenth of their jobs was late, unless the run passed."""
     liar, (a, b, c) = names(plan)
 
     def summary(*jobs, standing="trusted"):

@@ -1,4 +1,4 @@
-"""A network that was without a quorum, for however long: cuts go on soon after the quorum is back."""
+"""A network without a quorum for any time: new cuts become final soon after the quorum is back."""
 
 from collections.abc import Iterable
 
@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from p2pverify.core.records.envelope import Kind
 from tests.testnet.small_world import SmallWorld
 
-#: Epochs from the quorum's return to the next final cut.
+#: The most epochs from the quorum's return to the next final cut.
 RETURN_EPOCHS = 3
-#: Proposals and signatures of an honest peer in a pause, however long it is.
+#: The most proposals and signatures of an honest peer in a pause of any length.
 PAUSE_RECORDS = 6
-EPOCH_MS = 20_000  # long against the engine and the links, so that the worlds are quick to play
+EPOCH_MS = 20_000  # long compared with the engine and the links, so that the worlds are quick to play
 MEMBERS = 6
 HOSTILE = 5
 JOINER = 6
@@ -22,14 +22,14 @@ KINDS = ("honest", "slanderer", "always-wrong", "forker", "equivocator")
 
 
 def make_world(kind: str, seed: int, join_epoch: int) -> SmallWorld:
-    """Six founders, of whom one is hostile, and a peer that joins."""
+    """A world of six founders, one of them hostile, and a peer that joins."""
     kinds = {} if kind == KINDS[0] else {HOSTILE: kind}
     late = {JOINER: join_epoch}
     return SmallWorld(MEMBERS + 1, kinds, seed=seed, founders=MEMBERS, late=late, slots_milli=2_000, epoch_ms=EPOCH_MS)
 
 
 def pause(world: SmallWorld, what: str, epochs: int) -> None:
-    """So many epochs without a quorum."""
+    """Play `epochs` epochs without a quorum."""
     if what == "between halves":
         half = {0, 1, 2}
         world.only = {name: half if name in half else set(EVERYBODY) - half for name in EVERYBODY}
@@ -48,14 +48,14 @@ def restart(world: SmallWorld, names: Iterable[int]) -> None:
 
 
 def cuts_written(world: SmallWorld) -> dict[int, int]:
-    """How many proposals and signatures of cuts stand in each honest log, where it has begun."""
+    """The number of proposals and cut signatures in each honest log that has begun."""
     kinds = (Kind.CUT, Kind.CUT_SIGNATURE)
     logs = {name: world.ledger(name).chain(world.keys[name]) for name in world.honest}
     return {name: sum(record.kind in kinds for record in log) for name, log in logs.items()}
 
 
 def play(what: str, kind: str, seed: int, before: int, epochs: int) -> SmallWorld:
-    """The world some epochs after a pause that began after `before` epochs: a cut is final soon after it."""
+    """A world some epochs after a pause that began after `before` epochs. Checks that a cut is final soon after it."""
     world = make_world(kind, seed, max(1, before - 1))
     world.run_epochs(before)
     index, written = world.final().index, cuts_written(world)
@@ -81,10 +81,11 @@ def play(what: str, kind: str, seed: int, before: int, epochs: int) -> SmallWorl
     epochs=st.integers(1, 60),
 )
 def test_cuts_go_on_after_a_pause(what: str, kind: str, seed: int, before: int, epochs: int) -> None:
-    """Whatever was in flight when it began: a join, disputes, a fork, two payloads for one slot."""
+    """This holds for everything open at its beginning: a join, disputes, a fork, two payloads for one slot."""
     play(what, kind, seed, before, epochs)
 
 
 def test_a_pause_of_two_thousand_epochs_forgets_nothing() -> None:
-    """A month of 20-minute epochs, with a slanderer's disputes open when it began. `tests/long` has other pauses."""
+    """2,000 epochs of 20 minutes are a month. A slanderer's disputes are open at its beginning. `tests/long` has other
+    pauses."""
     play("of all", "slanderer", 1, 8, 2_000)

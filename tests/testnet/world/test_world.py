@@ -1,4 +1,4 @@
-"""The simulated world: what it promises of itself, and that its invariants see what is broken."""
+"""The simulated world: it keeps its promises, and its invariants find violations."""
 
 from pathlib import Path
 
@@ -32,7 +32,8 @@ def small(**changes: object) -> WorldPlan:
 
 
 def test_an_honest_network_survives_loss_faults_and_churn() -> None:
-    """Frames are lost, doubled and late, disks forget, clocks differ, peers come and go: all promises hold."""
+    """All invariants hold although frames are lost, duplicated and late, disks lose data, clocks differ, and peers join
+    and leave."""
     plan = small(
         loss_ppm=80_000, duplicate_ppm=30_000, skew_ms=400, disk_ms=60, faults=FAULTS, joiners=1, leavers=1, seed=4
     )
@@ -51,8 +52,8 @@ def test_an_honest_network_survives_loss_faults_and_churn() -> None:
 
 
 def test_slow_machines_go_on_auditing_and_find_who_cheats() -> None:
-    """Their engines can do half of what comes: they drop what would be too late, each of them goes on auditing to the
-    end, the cheaters are convicted and nobody honest is blamed. By priority alone there was none after epoch 7."""
+    """Their engines can do half of the jobs, so they drop jobs that would be too late. Each goes on auditing to the
+    end, the cheaters are convicted, and no honest peer is. By priority alone there was no audit after epoch 7."""
     rules = {**RULES, "epoch_ms": 4_000, "slots_milli": 1_000, "disputes_per_cut": 3}
     cheaters = (ActorPlan("wrong", 2, founders=True),)
     plan = small(peers=7, members=7, epochs=16, rules=rules, derive_ms=1_200, answer_ms=1_700, actors=cheaters)
@@ -69,7 +70,7 @@ def test_slow_machines_go_on_auditing_and_find_who_cheats() -> None:
 
 
 def test_equal_plans_give_equal_traces() -> None:
-    """Down to the last event; and a plan that differs in one chance gives another run."""
+    """The traces are equal in every event. A plan with one different probability gives another run."""
     traces = []
     for loss in (50_000, 50_000, 60_000):
         world = World(small(loss_ppm=loss, epochs=3, faults=FAULTS[:1]))
@@ -79,7 +80,7 @@ def test_equal_plans_give_equal_traces() -> None:
 
 
 def test_the_memo_of_a_world_changes_nothing() -> None:
-    """With a memo for each peer instead of one for all, everything happens in the same way."""
+    """A memo for each peer instead of one for all gives the same run."""
     traces = []
     for alone in (False, True):
         world = World(small(peers=7, members=7, epochs=4, loss_ppm=50_000))
@@ -107,7 +108,7 @@ def test_a_cheater_is_convicted_and_the_report_says_so() -> None:
 
 
 def test_oracles_see_an_honest_peer_convicted() -> None:
-    """A liar that the invariants take for honest is, to them, an honest peer that was convicted."""
+    """If the invariants take a liar for honest, they see a convicted honest peer."""
     world = World(small(epochs=12, actors=(ActorPlan("always-wrong"),), rules={**RULES, "slots_milli": 1_500}))
     liar = next(peer for peer in world.peers if peer.kind != HONEST)
     liar.kind = HONEST
@@ -119,7 +120,7 @@ def test_oracles_see_an_honest_peer_convicted() -> None:
 
 
 def test_oracles_see_that_cuts_do_not_advance() -> None:
-    """Peers that should sign and do not: nothing becomes final, though two thirds are at hand."""
+    """If peers do not sign, no cut becomes final although two thirds of the weight are available."""
     world = World(small(epochs=12, peers=6, members=6, founders=6))
     for peer in world.peers[:3]:
         peer.speaks_from_ms = 2**52
@@ -128,7 +129,7 @@ def test_oracles_see_that_cuts_do_not_advance() -> None:
 
 
 def test_oracles_see_records_that_do_not_spread() -> None:
-    """A peer that holds a record and shows it to nobody is found out when all is at rest."""
+    """A peer that holds a record and shows it to no peer is found at rest."""
     world = World(small(peers=5, members=5, founders=5, epochs=2))
     world.invariants.rest_rounds_max = 4
     world.run_epochs(2)
@@ -156,7 +157,7 @@ def test_oracles_see_records_that_do_not_spread() -> None:
 
 
 def test_a_disk_forgets_what_was_not_safe() -> None:
-    """A crash takes what was written a moment before, and nothing else."""
+    """A crash loses only writes that were not done."""
     seed = bytes(32)
     made = [
         make_record(seed, public_key(seed), bytes(32), epoch=0, seq=seq, prev=NO_PREV, kind=Kind.LEAVE, payload=b"\x80")
@@ -172,7 +173,7 @@ def test_a_disk_forgets_what_was_not_safe() -> None:
 
 
 def test_a_schedule_keeps_the_order_of_posting() -> None:
-    """Items come in slots, by peer and in order; what is late comes in the next slot."""
+    """Items come in slots, by peer and in order. A late item comes in the next slot."""
     schedule = Schedule(1_000, 10)
     for number, (at_ms, peer) in enumerate(((1_025, 7), (1_021, 3), (1_030, 7), (500, 1))):
         schedule.post(at_ms, peer, (number,))
@@ -185,7 +186,7 @@ def test_a_schedule_keeps_the_order_of_posting() -> None:
 
 
 def test_chances_follow_from_the_seed() -> None:
-    """Equal seeds, equal throws, for more of them than one block holds."""
+    """Equal seeds give equal random numbers, also beyond one block."""
     one, two, other = Chance(b"a"), Chance(b"a"), Chance(b"b")
     throws = [one.bits() for _ in range(5_000)]
     assert throws == [two.bits() for _ in range(5_000)]
@@ -195,7 +196,7 @@ def test_chances_follow_from_the_seed() -> None:
 
 @pytest.mark.parametrize("name", ["default", "toy"])
 def test_scenarios_of_real_testnets_can_be_simulated(name: str) -> None:
-    """Who cheats there is hostile here, under the same rules."""
+    """Cheaters of a real testnet are hostile peers here, with the same rules."""
     plan = plan_world(load_scenario(name), name, epochs=6)
     world = World(plan)
     assert len([peer for peer in world.peers if peer.kind != HONEST]) == len(load_scenario(name).cheats)
@@ -212,20 +213,20 @@ def test_scenarios_of_real_testnets_can_be_simulated(name: str) -> None:
     ],
 )
 def test_plans_that_promise_nothing_are_refused(changes: dict[str, object], text: str) -> None:
-    """With a third of the weight hostile, or more of them than there are members."""
+    """Refused are plans with a third of the weight hostile, or with more hostile peers than members."""
     with pytest.raises(PlanError, match=text):
         World(small(**changes))
 
 
 def test_the_page_tells_every_fate() -> None:
-    """What is expected of hostile peers stands in testnet/README.md in the words of the table that invariants read."""
+    """testnet/README.md has the expected fates of hostile peers in the words of the table of expectations."""
     page = (Path(__file__).parents[3] / "testnet" / "README.md").read_text(encoding="utf-8")
     for kind, rule in FATES.items():
         assert f"| `{kind}` | {rule.fate} | {rule.why} |" in page
 
 
 def test_messages_judged_as_one_have_each_its_verdict() -> None:
-    """What is no batch is rejected, alone or not; of a mixed message the worst record decides, then the best."""
+    """A message that is no batch is rejected. In a mixed message the worst record decides, then the best."""
     ids = [bytes([n]) * 32 for n in range(5)]
     messages = [(ids[0], 0), (ids[1], 2), (ids[2], 2), (ids[3], 4), (ids[4], 6)]
     judged = Judged("reject", ("known", "malformed", "known", "known"), (1, 3, 4, 5), (3,))

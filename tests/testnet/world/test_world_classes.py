@@ -1,4 +1,4 @@
-"""The simulated world with members of several classes: what only a referee can judge, with faults in between."""
+"""The simulated world with members of several classes, whose answers a referee judges, and with faults."""
 
 import pytest
 
@@ -22,7 +22,7 @@ RULES = {
 
 
 def play(seed: int) -> World:
-    """Twelve members of four classes, two of whom answer wrongly, with loss, crashes and a partition."""
+    """Twelve members of four classes, with loss, crashes and a partition. Two members answer wrongly."""
     plan = WorldPlan(
         seed=seed,
         peers=12,
@@ -47,7 +47,7 @@ def world() -> World:
 
 
 def test_the_hostile_are_convicted_across_classes_and_nobody_else(world: World) -> None:
-    """All honest views convict exactly the two; the invariants watched every cut on the way."""
+    """All honest views convict exactly these two. The invariants checked every cut."""
     hostile = {peer.key for peer in world.peers if peer.kind != "honest"}
     states = [peer.actor.machine.fold.latest for peer in world.honest]
     assert {state.id for state in states} == {states[0].id}
@@ -58,7 +58,7 @@ def test_the_hostile_are_convicted_across_classes_and_nobody_else(world: World) 
 
 
 def test_restarted_challengers_keep_their_evidence(world: World) -> None:
-    """Who crashed found its evidence on the disk again: no opening is missing that time did not take."""
+    """A crashed peer finds its evidence on its disk, so no opening is missing, except those that expired."""
     state = world.honest[0].actor.machine.fold.latest
     crashed = {int(name) for fault in world.faults if fault.kind is FaultKind.CRASH for name in fault.victims}
     assert crashed
@@ -71,6 +71,6 @@ def test_restarted_challengers_keep_their_evidence(world: World) -> None:
 
 
 def test_the_same_seed_is_the_same_run(world: World) -> None:
-    """Slots across classes leave a run as reproducible as it was."""
+    """Runs with slots across classes are reproducible too."""
     again = play(3)
     assert again.trace.digest == world.trace.digest

@@ -1,4 +1,4 @@
-"""Peers that answer, audit or vote wrongly, each by itself in a small world."""
+"""Peers that answer, audit or vote wrongly, each kind alone in a small world."""
 
 import itertools
 
@@ -14,13 +14,13 @@ BAD, CHEAT = 2, 7
 
 
 def play(kind: str, epochs: int, *, partner: str | None = None, count: int = PEERS, **options: int) -> SmallWorld:
-    """A world with one peer of a kind, perhaps beside one of another; what must hold of any world holds."""
+    """A world with one peer of a kind, and optionally one of another kind. It checks what must hold in every world."""
     kinds = {BAD: kind} if partner is None else {BAD: kind, CHEAT: partner}
     return finish(SmallWorld(count, kinds, **options), epochs)  # type: ignore[arg-type]
 
 
 def play_gang(kind: str, epochs: int) -> SmallWorld:
-    """Two of a kind, of which not both come to the same end."""
+    """A world with two peers of a kind that have different outcomes."""
     world = SmallWorld(PEERS, {BAD: kind, CHEAT: kind})
     world.run_epochs(epochs)
     assert not set(world.convicted()) & set(world.honest)
@@ -70,7 +70,7 @@ def test_a_sleeper_has_nothing_from_its_good_time() -> None:
 
 
 def test_colluders_hide_what_they_find_but_not_what_others_find() -> None:
-    """Three of ten with one wrong answer; each audit of theirs agrees with them, or was not made."""
+    """Three of ten peers give one wrong answer. Each of their own audits agrees with them or is not made."""
     world = SmallWorld(10, {1: "colluders", 4: "colluders", 8: "colluders"}, slots_milli=1500, disputes_per_cut=4)
     finish(world, 14)
     assert world.convicted() == dict.fromkeys((1, 4, 8), "lost disputes")
@@ -78,19 +78,19 @@ def test_colluders_hide_what_they_find_but_not_what_others_find() -> None:
     assert not any(audit.differ for audit in found)
     dropped = [a for audit in found for a in audit.asked if a.receipt is None]
     assert {world.by_key[a.responder] for a in dropped} <= set(world.honest)
-    assert dropped  # somebody answered, and "did not answer"
+    assert dropped  # a peer answered, and the audit says that it did not
     assert sum(world.member(n).no_shows for n in (1, 4, 8)) > 0
 
 
 def test_who_is_aware_of_duplicates_meets_the_challengers_own_answer() -> None:
-    """It lies only where no friend was asked the same, and is compared all the same; its votes are honest."""
+    """It lies only if no friend was asked the same, but it is still compared. Its votes are honest."""
     world = play("duplicate-aware", 12, partner="duplicate-aware")
     assert set(world.convicted()) == {BAD, CHEAT}
     assert world.member(BAD).dissents == 4
 
 
 def test_a_copier_is_right_only_where_its_friend_was_asked_too() -> None:
-    """One of the gang runs the model and is honest; the other guesses most answers, and is convicted."""
+    """One of the gang runs the model and is honest. The other guesses most answers and is convicted."""
     world = play_gang("copier", 12)
     runner, copier = sorted((BAD, CHEAT), key=lambda name: world.keys[name])
     assert world.convicted() == {copier: "lost disputes"}
@@ -98,7 +98,7 @@ def test_a_copier_is_right_only_where_its_friend_was_asked_too() -> None:
 
 
 def test_colluders_that_sign_no_conviction_are_convicted_while_they_are_few() -> None:
-    """Two of eight keep no cut from being certified; they sign those that do not harm them."""
+    """Two of eight cannot prevent the certification of a cut. They sign the cuts that do not harm them."""
     world = play("stalling-colluders", 14, partner="stalling-colluders")
     assert set(world.convicted()) == {BAD, CHEAT}
     signed = {
@@ -133,7 +133,7 @@ def test_a_silent_peer_is_unavailable_and_nothing_worse() -> None:
 
 
 def test_a_withholder_protects_nobody() -> None:
-    """What it hides the others find. Its name stands beside the missing audits and the disputes it never opened."""
+    """The others find what it hides. Missing audits and disputes that it never opened are counted beside its name."""
     world = play("withholder", 11, partner="always-wrong", slots_milli=3_000)
     member = world.member(BAD)
     assert world.convicted() == {CHEAT: "lost disputes"}
@@ -155,7 +155,7 @@ def test_a_slanderer_loses_the_disputes_that_it_opens() -> None:
 
 
 def test_who_never_opens_its_answer_opens_few_disputes() -> None:
-    """It cannot lose them; so each costs it the next ones, until its time is over."""
+    """It cannot lose them, so each unopened dispute blocks its next ones until the dispute's time is over."""
     world = play("mute-slanderer", 20, slots_milli=2_000, dispute_epochs=8)
     totals = world.final().totals
     member = world.member(BAD)
@@ -166,7 +166,7 @@ def test_who_never_opens_its_answer_opens_few_disputes() -> None:
 
 
 def test_a_lazy_challenger_agrees_with_whom_it_copies() -> None:
-    """It never answers a slot itself, and loses those disputes that it has a copied lie in."""
+    """It never answers a slot itself, and it loses the disputes in which it copied a lie."""
     world = play("lazy-challenger", 14, partner="always-wrong", spot_check_permille=500)
     actor = world.actors[BAD]
     assert isinstance(actor, LazyChallenger)
@@ -188,7 +188,7 @@ def test_a_lazy_voters_seals_open_for_nobody() -> None:
 
 
 def test_a_lazy_voter_copies_the_opened_answer_of_a_spot_check() -> None:
-    """As the README says: spot checks are not blind."""
+    """Spot checks are not blind, as the README says."""
     world = play("lazy-voter", 10, spot_check_permille=1000)
     totals = world.final().totals
     assert totals["decided disputes"] > 0
@@ -205,7 +205,7 @@ def test_the_same_seed_plays_the_same_world() -> None:
 
 
 def test_a_lie_is_the_same_before_and_after_a_restart() -> None:
-    """It follows from the question: a repeat gets the same answer from a peer that has lost its memory."""
+    """A lie follows from the question, so a peer that has lost its memory gives the same answer again."""
     world = SmallWorld(PEERS, {BAD: "colluders"}, rate_ppm=500_000)
     world.run_epochs(6)
     world.restart(BAD)
@@ -217,7 +217,7 @@ def test_a_lie_is_the_same_before_and_after_a_restart() -> None:
 
 
 def test_the_table_of_audits_is_that_of_the_design() -> None:
-    """Median and worst of 1,000, by the chain of the test itself."""
+    """The median and the worst of 1,000, by the exact chain of the test."""
     network = SmallWorld(2, {}).network
     medians = [audits_until_conviction(network, 0, ppm) for ppm in (1_000_000, 500_000, 200_000, 100_000, 50_000)]
     assert medians == [4, 7, 19, 37, 86]

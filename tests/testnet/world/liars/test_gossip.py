@@ -1,4 +1,4 @@
-"""Peers that abuse the links, each by itself in a small world."""
+"""Peers that abuse the links, each kind alone in a small world."""
 
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
@@ -8,7 +8,7 @@ from tests.testnet.world.liars.test_answers import BAD, finish, play
 
 
 def test_an_eclipsed_peer_stays_behind_and_contradicts_nobody() -> None:
-    """All links of the victim lead to the gang. One honest link, and it catches up."""
+    """All links of the victim lead to the gang. With one honest link, the victim catches up."""
     gang = (1, 4, 6)
     world = SmallWorld(10, dict.fromkeys(gang, "eclipse"), seed=3)
     actor = world.actors[1]
@@ -46,7 +46,7 @@ def test_an_eclipser_passes_on_only_what_its_gang_says() -> None:
 
 
 def test_a_spammer_is_refused_record_by_record() -> None:
-    """Each kind of junk is refused for its own reason, and nothing of it counts."""
+    """Each kind of junk is refused for its own reason, and none of it counts."""
     world = play("spammer", 5)
     assert world.rejected["malformed batch"] > 50
     assert world.rejected["bad signature"] > 50
@@ -55,4 +55,4 @@ def test_a_spammer_is_refused_record_by_record() -> None:
     assert len(floods) > 50
     ledger = world.ledger(world.honest[0])
     assert {record.author for record in ledger.records()} == set(world.keys)
-    assert world.member(BAD).weight == 1  # who is dropped by the routers is not judged by the fold
+    assert world.member(BAD).weight == 1  # routers drop the peer, but the fold does not judge it

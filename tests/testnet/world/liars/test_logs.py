@@ -1,4 +1,4 @@
-"""Peers that bend their logs, the cuts, or their keys, each by itself in a small world."""
+"""Peers that abuse their logs, cuts or keys, each kind alone in a small world."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from p2pverify.testnet.world.liars.registry import KINDS
 from tests.testnet.small_world import SmallWorld
 from tests.testnet.world.liars.test_answers import BAD, CHEAT, PEERS, finish, play
 
-#: Of these seeds some are such that halves of the members signed cuts with different branches.
+#: With some of these seeds, halves of the members sign cuts with different branches.
 SEEDS = (1, 3, 10)
 
 
@@ -20,7 +20,7 @@ def test_every_kind_has_its_fate() -> None:
         assert rule.may_convict or not rule.must_convict, kind
         assert (rule.by == "dissent") == (rule.rate is not None), kind
         assert (rule.fate == "convicted") == (rule.by is not None), kind
-        # Of copiers one does the work, and nothing wrong.
+        # One of the copiers runs the model and does nothing wrong.
         assert rule.must_convict == (rule.fate == "convicted" and kind != "copier"), kind
         assert rule.why.endswith("."), kind
 
@@ -35,7 +35,7 @@ def test_an_equivocator_convicts_itself_and_stops_no_cuts(seed: int) -> None:
 
 
 def test_an_equivocating_voter_convicts_itself() -> None:
-    """Two seals or two votes for one dispute; its audits and duties are honest."""
+    """It signs two seals or two votes for one dispute. Its audits and duties are honest."""
     world = SmallWorld(PEERS, {BAD: "equivocator", CHEAT: "always-wrong"})
     actor = world.actors[BAD]
     honest = actor.twin  # type: ignore[attr-defined]
@@ -54,11 +54,11 @@ def test_a_forked_log_costs_the_weight(seed: int) -> None:
     assert member.forks
     assert member.weight == 0
     proofs = [r for n in world.honest for r in world.ledger(0).chain(world.keys[n]) if r.kind == Kind.CONFLICT]
-    assert 0 < len(proofs) <= 2 * len(world.honest)  # one proof is enough for all the forks that follow
+    assert 0 < len(proofs) <= 2 * len(world.honest)  # one proof is enough for all later forks
 
 
 def test_a_claimed_date_proves_nothing() -> None:
-    """A late join dated to the beginning, seals after the openings, a fork at number 0."""
+    """A late join with an early date, seals after the openings, and a fork at number 0."""
     world = play("backdater", 12, partner="wrong", rate_ppm=600_000)
     member = world.member(BAD)
     first = next(r for r in world.ledger(0).chain(world.keys[BAD]) if r.kind == Kind.JOIN)
@@ -70,7 +70,7 @@ def test_a_claimed_date_proves_nothing() -> None:
 
 
 def test_a_dribbler_delays_only_itself() -> None:
-    """Its records come to half of the peers at the moment of the proposals; the others fetch them and sign."""
+    """Half of the peers get its records at the time of the proposals. The others fetch them and sign."""
     world = play("dribbler", 12)
     assert world.final().index >= 11
     member = world.member(BAD)
@@ -89,7 +89,8 @@ def test_a_replayer_repeats_in_vain() -> None:
 
 
 def test_a_hostile_proposer_gets_no_signature_but_its_own() -> None:
-    """False views, invented heads, heads that go back, hidden branches: none is certified. Then it offers two."""
+    """Cuts with false views, invented heads, heads that go back and hidden branches are not certified. Then it proposes
+    two cuts."""
     world = play("hostile-proposer", 12)
     assert world.convicted() == {BAD: "two proposals for one epoch"}
     cuts = [r for r in world.ledger(0).chain(world.keys[BAD]) if r.kind == Kind.CUT]
@@ -104,7 +105,7 @@ def test_two_hostile_proposers_of_nine_do_not_stop_cuts() -> None:
     world = finish(SmallWorld(9, {2: "hostile-proposer", 6: "hostile-proposer"}, seed=4), 14)
     assert set(world.convicted()) == {2, 6}
     taken = [cut for cut in world.final().path[1:] if _proposer(world, cut) in {2, 6}]
-    assert len(taken) <= 6  # not more than their turns
+    assert len(taken) <= 6  # at most one for each of its turns
 
 
 def _proposer(world: SmallWorld, cut: bytes) -> int:
@@ -126,7 +127,7 @@ def test_below_a_third_non_signers_stop_nothing() -> None:
 
 
 def test_above_a_third_nothing_new_becomes_final() -> None:
-    """The limit that the README names: verdicts stay provisional."""
+    """Above the README's limit, verdicts stay provisional."""
     world = SmallWorld(7, {1: "non-signer", 4: "non-signer", 5: "non-signer"})
     world.run_epochs(6)
     assert {world.final(name).index for name in world.honest} == {0}
@@ -136,18 +137,18 @@ def test_above_a_third_nothing_new_becomes_final() -> None:
 
 
 def test_a_ground_key_meets_a_beacon_that_it_did_not_know() -> None:
-    """A key that was chosen for its draws gets no more of its friends to audit than chance would give."""
+    """A key that was chosen for its draws audits its friends no more often than a random key."""
     world = finish(SmallWorld(10, {2: "key-grinder", 5: "key-grinder", 8: "key-grinder"}, slots_milli=2_000), 16)
     assert world.convicted() == {}
     among = sum(c.asked for n in (2, 5, 8) for k, c in world.member(n).contacts.items() if world.by_key[k] in (2, 5, 8))
     asked = sum(c.asked for n in range(10) for k, c in world.member(n).contacts.items() if world.by_key[k] in (2, 5, 8))
     assert asked > 20
-    assert 100 * among < 45 * asked  # two of the nine that it can ask are friends
+    assert 100 * among < 45 * asked  # two of its nine possible targets are friends
     assert all(world.member(n).duties_met > 2 for n in (2, 5, 8))
 
 
 def test_a_burst_of_keys_has_no_weight() -> None:
-    """They come in over several cuts, answer nobody, and decide nothing."""
+    """The keys are admitted over several cuts, answer no requests, and decide nothing."""
     world = play("sybils", 8)
     strangers = [m for key, m in world.final().members.items() if key not in world.by_key]
     assert len(strangers) == SYBILS
