@@ -1,4 +1,4 @@
-"""Manifests: strict bytes, and what golden vectors say of classes. Faults in their bytes are among the vectors."""
+"""Manifests: their strict bytes, and the classes that follow from golden vectors. The vectors hold faulty bytes."""
 
 from dataclasses import replace
 
@@ -22,13 +22,13 @@ def path(name: str, *answers: tuple[bytes, bytes]) -> GoldenPath:
 
 @given(manifests)
 def test_bytes_are_read_back(manifest: Manifest) -> None:
-    """Every well-formed manifest survives its bytes, and these are its digest."""
+    """Every well-formed manifest is read back from its bytes, and its digest is the digest of these bytes."""
     assert decode_manifest(manifest.encode()) == manifest
     assert replace(manifest, model=manifest.model + "x").digest != manifest.digest
 
 
 def test_a_manifest_fits_a_record() -> None:
-    """The largest manifest is a payload, and one canary more than fits is refused."""
+    """The largest manifest fits into a payload. One canary more is refused."""
     assert MANIFEST_BYTES_MAX < PAYLOAD_BYTES_MAX
     canaries = tuple(Canary(number.to_bytes(32, "big"), 16, ()) for number in range(256))
     assert len(decode_manifest(replace(PLAIN, canaries=canaries).encode()).canaries) == 256
@@ -52,14 +52,14 @@ def test_a_digest_of_tokens_covers_how_the_answer_ended() -> None:
 
 
 def test_equal_answers_are_one_class_and_paths_without_logits_are_none() -> None:
-    """Of paths with equal answers the first is the class; one that shows no logits proves nothing."""
+    """Paths with equal answers are one class, named by the first path. A path without logits is in no class."""
     one, two = (b"t" * 32, b"1" * 32), (b"t" * 32, b"2" * 32)
     golden = Golden((QUESTION,), (path("a", two), path("b", one), path("c", one), path("d", (b"t" * 32, NO_LOGITS))))
     assert [found.numeric_path for found in golden.distinct()] == ["a", "b"]
 
 
 def test_merging_replaces_by_name_and_keeps_the_order() -> None:
-    """What another machine found out is added in its place."""
+    """The results of another machine replace entries in place."""
     old, new = path("b", (b"o" * 32, b"o" * 32)), path("b", (b"n" * 32, b"n" * 32))
     first = path("a", (b"a" * 32, b"a" * 32))
     assert Golden((QUESTION,), (old,)).merged([new, first]).paths == (first, new)

@@ -1,4 +1,4 @@
-"""The network definition: canonical, within its ranges, and the time that follows from it."""
+"""The network definition is canonical and within its ranges, and it defines the epochs."""
 
 from dataclasses import replace
 
@@ -28,12 +28,12 @@ CLASS = DeterminismClass("avx2", MANIFEST, "engine 1", "x86-64", 1_000)
 NETWORK = Network("test", (sha256(b"founder"),), (MANIFEST,), (CLASS,), PARAMS)
 
 keys = st.sets(st.binary(min_size=32, max_size=32), min_size=1, max_size=5).map(lambda found: tuple(sorted(found)))
-#: Ranges reach down from these, and leave something of them.
+#: Parameters whose ranges reach down from them without reaching 0.
 RANGES = {"prompt_spread": "prompt_tokens", "answer_spread": "answer_tokens", "temperature_spread": "temperature_milli"}
 
 
 def consistent(numbers: Params) -> Params:
-    """The numbers, with those made smaller or larger that do not fit to others."""
+    """The parameters, changed where they contradict each other."""
     spreads = {name: min(getattr(numbers, name), max(0, getattr(numbers, most) - 1)) for name, most in RANGES.items()}
     return replace(numbers, cheat_ppm=max(numbers.cheat_ppm, 1001), **spreads)
 
@@ -55,7 +55,7 @@ def test_round_trip(name: str, founders: tuple[bytes, ...], numbers: Params) -> 
 
 @pytest.mark.parametrize(("name", "low", "high"), PARAM_BOUNDS)
 def test_bounds(name: str, low: int, high: int) -> None:
-    """Both ends of each range are taken, and one beyond is refused by name."""
+    """Both ends of each range are valid. A value beyond an end is refused by name."""
     others = {"cheat_ppm": 2_000} if name != "cheat_ppm" else {}
     if name in RANGES:
         others[RANGES[name]] = high + 1
@@ -78,7 +78,7 @@ UNKNOWN = DeterminismClass("any", MANIFEST, ANY, ANY, 1_000, ACROSS)
 @given(st.tuples(*(st.integers(0, high) for _, high in ACROSS_BOUNDS)))
 @settings(deadline=None, max_examples=100)
 def test_thresholds_are_read_back(numbers: tuple[int, ...]) -> None:
-    """Whatever they are, if a match is no mismatch and an honest peer may be wrong at all."""
+    """All thresholds are read back if no match is also a mismatch and an honest peer may be wrong."""
     low, slope, high, steep, end, honest = numbers
     across = Across(min(low, high), min(slope, steep), max(low, high), max(slope, steep), end, max(honest % 1000, 1))
     network = replace(JUDGED, classes=(replace(CLASS, across=across), UNKNOWN), params=PARAMS)
@@ -107,13 +107,13 @@ def test_referees_that_make_no_sense(changes: dict[str, object], reason: str) ->
 
 
 def test_thresholds_stand_in_wire_order() -> None:
-    """Their limits name the fields of the thresholds, in their order."""
+    """The limits name the fields of the thresholds in wire order."""
     assert [name for name, _ in ACROSS_BOUNDS] == list(Across.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("name", RANGES)
 def test_a_range_leaves_something(name: str) -> None:
-    """It reaches down to one, and not to nothing; where there is no range the number may be anything."""
+    """A range reaches down to 1 but not to 0. Without a range, the number may be anything."""
     numbers = replace(PARAMS, **{RANGES[name]: 7, name: 6})
     assert decode_network(replace(NETWORK, params=numbers).encode()).params == numbers
     with pytest.raises(DecodeError, match=rf"^{name} leaves nothing$"):
@@ -121,14 +121,14 @@ def test_a_range_leaves_something(name: str) -> None:
 
 
 def test_params_stand_in_wire_order() -> None:
-    """The bounds name the fields of the parameters, in their order."""
+    """The bounds name the fields of the parameters in wire order."""
     assert [name for name, _, _ in PARAM_BOUNDS] == list(Params.__dataclass_fields__)
 
 
 @given(st.binary(max_size=60))
 @settings(deadline=None, max_examples=200)
 def test_any_bytes(data: bytes) -> None:
-    """Bytes that are no definition raise DecodeError, and nothing else."""
+    """Bytes that are no definition raise only DecodeError."""
     with pytest.raises(DecodeError):
         decode_network(data)
 
@@ -136,7 +136,7 @@ def test_any_bytes(data: bytes) -> None:
 @given(st.data())
 @settings(deadline=None, max_examples=300)
 def test_mutated_definitions(data: st.DataObject) -> None:
-    """Bytes near a definition are another definition with another id, or refused."""
+    """Bytes near a definition are refused, or are another definition with another id."""
     good = NETWORK.encode()
     at = data.draw(st.integers(0, len(good) - 1))
     mutated = good[:at] + data.draw(st.binary(max_size=2)) + good[at + data.draw(st.integers(0, 2)) :]
@@ -150,7 +150,7 @@ def test_mutated_definitions(data: st.DataObject) -> None:
 
 
 def test_largest_definition() -> None:
-    """As many founders and classes as allowed fit into the limit of bytes, and one more of either does not pass."""
+    """The largest numbers of founders and classes fit into the limit of bytes. One more of either is refused."""
     founders = tuple(number.to_bytes(32, "big") for number in range(FOUNDERS_MAX))
     widest = Across(*(high for _, high in ACROSS_BOUNDS[:5]), 99_999)
     longest = replace(CLASS, engine="e" * 128, numeric_path="p" * 128, across=widest)
@@ -170,7 +170,7 @@ def test_largest_definition() -> None:
 @given(st.integers(*BOUNDS["genesis_ms"]), st.integers(*BOUNDS["epoch_ms"]), st.integers(-(2**53), 2**54))
 @settings(deadline=None, max_examples=100)
 def test_epochs(genesis: int, length: int, now: int) -> None:
-    """Every moment is in one epoch, and the epoch before genesis is negative."""
+    """Every moment is in exactly one epoch. Before genesis, epochs are negative."""
     numbers = replace(PARAMS, genesis_ms=genesis, epoch_ms=length)
     epoch = numbers.epoch_at(now)
     assert numbers.epoch_start_ms(epoch) <= now < numbers.epoch_start_ms(epoch + 1)

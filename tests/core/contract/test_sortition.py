@@ -1,4 +1,4 @@
-"""The draw: a function of the VRF output alone, fair on average."""
+"""The draw is a function of the VRF output alone, and it is fair on average."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def _betas(count: int) -> list[bytes]:
 @given(betas, st.permutations(CROWD))
 @settings(deadline=None, max_examples=50)
 def test_order_of_candidates_is_irrelevant(beta: bytes, shuffled: list[bytes]) -> None:
-    """The targets are distinct candidates, as many as the slot asks, whatever order the candidates come in."""
+    """The targets are distinct candidates, as many as the slot asks. The order of the candidates has no effect."""
     for slot in sortition.slots(beta, PARAMS):
         found = sortition.targets(beta, slot, shuffled, PARAMS)
         assert found == sortition.targets(beta, slot, CROWD, PARAMS)
@@ -40,7 +40,7 @@ def test_order_of_candidates_is_irrelevant(beta: bytes, shuffled: list[bytes]) -
 @given(betas, st.sampled_from(CROWD))
 @settings(deadline=None, max_examples=50)
 def test_a_candidate_more_displaces_at_most_one(beta: bytes, newcomer: bytes) -> None:
-    """Whoever joins changes the targets only by coming in: nobody can move others about."""
+    """A newcomer changes the targets only by becoming one of them, so no newcomer can choose between other targets."""
     others = [key for key in CROWD if key != newcomer]
     for slot in sortition.slots(beta, PARAMS):
         before = sortition.targets(beta, slot, others, PARAMS)
@@ -51,7 +51,8 @@ def test_a_candidate_more_displaces_at_most_one(beta: bytes, newcomer: bytes) ->
 @given(betas, st.integers(*SLOTS_MILLI))
 @settings(deadline=None, max_examples=100)
 def test_number_of_slots(beta: bytes, slots_milli: int) -> None:
-    """A peer owes the average rounded down or up, numbered from 0, in the first half of the epoch."""
+    """A peer owes the average number rounded down or up. Slots are numbered from 0 and lie in the first half of the
+    epoch."""
     found = sortition.slots(beta, replace(PARAMS, slots_milli=slots_milli))
     assert slots_milli // 1000 <= len(found) <= -(-slots_milli // 1000)
     assert [slot.index for slot in found] == list(range(len(found)))
@@ -60,7 +61,7 @@ def test_number_of_slots(beta: bytes, slots_milli: int) -> None:
 
 
 def test_averages() -> None:
-    """Over a thousand outputs the number of slots, solo slots and greedy slots are near their rates."""
+    """Over a thousand outputs, the numbers of slots, solo slots and greedy slots are near their rates."""
     slots = [sortition.slots(beta, PARAMS) for beta in _betas(1000)]
     every = [slot for each in slots for slot in each]
     assert abs(len(every) / 1000 - 2.5) < 0.06
@@ -71,7 +72,7 @@ def test_averages() -> None:
 
 
 def test_targets_are_spread() -> None:
-    """Over a thousand draws of one slot every candidate is asked about as often as every other."""
+    """Over a thousand draws of one slot, all candidates are asked about equally often."""
     counts = dict.fromkeys(CROWD, 0)
     panel = sortition.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
     for beta in _betas(1000):
@@ -81,7 +82,8 @@ def test_targets_are_spread() -> None:
 
 
 def test_extremes() -> None:
-    """No candidates give no targets, fewer than the panel give all, and rates of 0 and 100 percent are exact."""
+    """Without candidates there are no targets. With fewer candidates than the panel, all are targets. Rates of 0 and
+    100 percent are exact."""
     beta = sha256(b"beta") * 2
     panel = sortition.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")
     assert sortition.targets(beta, panel, (), PARAMS) == ()
@@ -93,7 +95,7 @@ def test_extremes() -> None:
 
 
 def test_spot_checks_come_at_their_rate() -> None:
-    """About 5 % of the audits are voted on at 50 permille; all at 1000, none at 0."""
+    """About 5 % of the audits are voted on at 50 permille, all at 1000, and none at 0."""
     chosen = [sortition.is_spot_check(beta, CROWD[0], 7, 1, 50) for beta in _betas(4000)]
     assert 140 < sum(chosen) < 260
     assert all(sortition.is_spot_check(beta, CROWD[0], 7, 1, 1000) for beta in _betas(50))
@@ -101,7 +103,7 @@ def test_spot_checks_come_at_their_rate() -> None:
 
 
 def test_inputs_of_the_vrf_are_apart() -> None:
-    """Duty and proposal, network, epoch and beacon: any difference makes another input."""
+    """Duty and proposal, another network, another epoch and another beacon give different inputs."""
     one, two = sha256(b"1"), sha256(b"2")
     inputs = {
         sortition.duty_alpha(one, 5, two),
@@ -137,7 +139,7 @@ SHAPES = {
 
 
 def test_questions_have_many_shapes() -> None:
-    """Lengths and temperatures fill their ranges evenly, and each by itself; without ranges there is one shape."""
+    """Lengths and temperatures fill their ranges evenly and independently. Without ranges there is one shape."""
     params = replace(PARAMS, **SHAPES)
     found = [slot for beta in _betas(2000) for slot in sortition.slots(beta, params)]
     sizes = [slot.prompt_tokens(params) for slot in found]

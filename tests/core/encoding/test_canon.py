@@ -1,4 +1,4 @@
-"""Canonical CBOR: one spelling per value, and a reason for everything else."""
+"""Canonical CBOR: each value has one encoding, and everything else is refused with a reason."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def _cases(name: str) -> list[Any]:
 
 
 def _value(tagged: Any) -> canon.Value:
-    """A value from its form in the vectors, where every number, string and container names its type."""
+    """A value from its form in the vectors, which name the type of every number, string and container."""
     if tagged is None or isinstance(tagged, bool):
         return tagged
     [(kind, content)] = tagged.items()
@@ -62,7 +62,7 @@ def _decode_or_reason(data: bytes) -> canon.Value | DecodeError:
 
 @pytest.mark.parametrize("case", _cases("valid.json"))
 def test_valid_vectors(case: dict[str, Any]) -> None:
-    """Every valid vector reads as its value, and the value is written as the same bytes."""
+    """Every valid vector decodes to its value, and the value encodes to the same bytes."""
     data = bytes.fromhex(case["input"])
     value = canon.decode(data, size_max=SIZE_MAX)
     expected = _value(case["expect"])
@@ -82,7 +82,7 @@ def test_invalid_vectors(case: dict[str, Any]) -> None:
 @given(values)
 @settings(deadline=None, max_examples=200)
 def test_round_trip(value: canon.Value) -> None:
-    """What is written is read back as the same value, and as another library reads it."""
+    """An encoded value decodes to the same value, here and with another library."""
     data = canon.encode(value)
     assert canon.decode(data, size_max=len(data)) == value
     assert cbor2.loads(data) == value
@@ -91,7 +91,7 @@ def test_round_trip(value: canon.Value) -> None:
 @given(st.binary(max_size=80))
 @settings(deadline=None, max_examples=500)
 def test_any_bytes(data: bytes) -> None:
-    """Any bytes are the one spelling of a value or a DecodeError, and nothing else escapes."""
+    """Any bytes are the only encoding of a value or raise DecodeError, and no other error."""
     value = _decode_or_reason(data)
     if not isinstance(value, DecodeError):
         assert canon.encode(value) == data
@@ -100,7 +100,7 @@ def test_any_bytes(data: bytes) -> None:
 @given(values, st.data())
 @settings(deadline=None, max_examples=500)
 def test_mutated_encodings(value: canon.Value, data: st.DataObject) -> None:
-    """Bytes near a valid encoding are the one spelling of another value, or refused with a reason."""
+    """Bytes near a valid encoding are the only encoding of another value, or are refused with a reason."""
     encoded = canon.encode(value)
     at = data.draw(st.integers(0, len(encoded)))
     removed = data.draw(st.integers(0, 3))
@@ -130,7 +130,7 @@ def test_refuses_nothing_canonical(raw: bytes | list[int]) -> None:
 
 
 def test_size_limit() -> None:
-    """The limit is the last length that is accepted."""
+    """The limit itself is accepted."""
     data = canon.encode([1, b"abc"])
     assert canon.decode(data, size_max=len(data)) == [1, b"abc"]
     with pytest.raises(DecodeError, match=r"^too long$"):
@@ -138,7 +138,7 @@ def test_size_limit() -> None:
 
 
 def test_depth_limit_is_the_same_both_ways() -> None:
-    """The deepest value that can be written can be read, and one level more can be neither."""
+    """The deepest value that can be encoded can be decoded. One level more can be neither."""
     value: canon.Value = []
     for _ in range(canon.DEPTH_MAX - 1):
         value = [value]
@@ -170,14 +170,14 @@ def test_depth_limit_is_the_same_both_ways() -> None:
     ids=repr,
 )
 def test_refuses_to_write(value: object) -> None:
-    """What could not be read back is refused, at the top and inside a tuple, as our own fault."""
+    """Values that could not be decoded are refused as a fault of the caller, at the top and inside a tuple."""
     for each in (value, (0, value)):
         with pytest.raises(LocalProtocolError, match="cannot encode"):
             canon.encode(each)
 
 
 def test_cycle_is_refused() -> None:
-    """A list that holds itself is too deep, not endless."""
+    """A list that contains itself is refused as too deep."""
     loop: list[object] = []
     loop.append(loop)
     with pytest.raises(LocalProtocolError, match="too deep"):
@@ -185,19 +185,19 @@ def test_cycle_is_refused() -> None:
 
 
 def test_tuples_are_arrays_and_maps_are_sorted() -> None:
-    """Tuples read back as lists, and maps are written in the order of their encoded keys."""
+    """Tuples decode as lists. Maps are encoded in the order of their encoded keys."""
     assert canon.decode(canon.encode((1, (b"", "x"))), size_max=64) == [1, [b"", "x"]]
     assert canon.encode({256: 0, 24: 0, 23: 0, 2**32: 0}).hex() == "a41700181800190100001b000000010000000000"
 
 
 def test_digest_is_the_hash_of_the_encoding() -> None:
-    """The digest of an empty array is SHA-256 of the byte 80."""
+    """The digest of an empty array is the SHA-256 of the byte 80."""
     assert canon.digest([]) == canon.sha256(b"\x80")
     assert canon.sha256(b"abc").hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_fields_are_returned_as_they_are() -> None:
-    """Each helper returns a value within its limits, the limits included."""
+    """Each helper returns a value within its limits, including the limits."""
     assert canon.as_uint(2**63 - 1, "epoch") == 2**63 - 1
     assert canon.as_uint(7, "epoch", maximum=7) == 7
     assert canon.as_bytes(b"ab", "salt", size=2) == b"ab"
@@ -228,7 +228,7 @@ def test_fields_are_returned_as_they_are() -> None:
     ],
 )
 def test_fields_name_their_fault(check: Any, reason: str) -> None:
-    """A field of another type or beyond its limit is refused by name."""
+    """A field of another type or beyond its limit is refused with its name."""
     with pytest.raises(DecodeError) as caught:
         check()
     assert caught.value.reason == reason
@@ -240,7 +240,7 @@ def test_fields_name_their_fault(check: Any, reason: str) -> None:
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.binary(max_size=40), max_size=4),
 )
 def test_parts_are_written_as_the_whole(number: int, data: bytes, first: list[str | bytes]) -> None:
-    """What is put together from its parts has the bytes of the whole."""
+    """Encoding in parts gives the bytes of encoding the whole."""
     whole = canon.encode([*first, number, data])
     begin = canon.begin_array(len(first) + 2, *first)
     assert begin + canon.encode_uint(number) + canon.encode_bytes(data) == whole

@@ -1,4 +1,4 @@
-"""What decoders remember: equal results, bounded, and nothing of errors."""
+"""The cache of decoders: it gives equal results, is bounded, and holds no errors."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from p2pverify.core.records.cut import decode_cut_signature
 
 
 def test_small_payloads_are_read_once_and_large_ones_each_time() -> None:
-    """The newest few small ones are remembered, a large one never."""
+    """The newest small payloads are cached. A large payload is never cached."""
     read: list[bytes] = []
 
     @remembered(2)
@@ -32,7 +32,7 @@ def test_small_payloads_are_read_once_and_large_ones_each_time() -> None:
 
 
 def test_an_error_is_found_each_time() -> None:
-    """What does not decode does not decode again, and what does is the same value."""
+    """A payload that does not decode fails each time. A payload that decodes gives the same value."""
     for _ in range(2):
         with pytest.raises(DecodeError, match="cut: not 32 bytes"):
             decode_cut_signature(encode([bytes(31)]))

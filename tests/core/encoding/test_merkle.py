@@ -49,25 +49,25 @@ def _by_definition(leaves: list[bytes]) -> bytes:
 
 @pytest.mark.parametrize("size", range(9))
 def test_published_roots(size: int) -> None:
-    """The roots of the first none to eight leaves are the published ones."""
+    """The roots of the first 0 to 8 leaves are the published ones."""
     assert merkle.root(LEAVES[:size]).hex() == ROOTS[size]
 
 
 @given(st.lists(st.binary(max_size=8), max_size=70))
 @settings(deadline=None, max_examples=100)
 def test_equals_the_definition(leaves: list[bytes]) -> None:
-    """Pairing level by level gives the tree of the recursive definition, for any number of leaves."""
+    """Pairing level by level gives the tree of the recursive definition for any number of leaves."""
     assert merkle.root(leaves) == _by_definition(leaves)
 
 
 def test_root_of_the_example() -> None:
-    """The root in protocol/encoding.md is the root."""
+    """The root in protocol/encoding.md is right."""
     root = merkle.root([b"a", b"b", b"c"])
     assert root.hex() == "36642e73c2540ab121e3a6bf9545b0a24982cd830eb13d3cd19de3ce6c021ec1"
 
 
 def test_order_and_length_count() -> None:
-    """Another order, a repeated last leaf, or a node passed off as a leaf gives another root."""
+    """Another order, a repeated last leaf, and a node as a leaf give other roots."""
     a, b, c = LEAVES[1:4]
     assert merkle.root([a, b, c]) != merkle.root([b, a, c])
     assert merkle.root([a, b, c]) != merkle.root([a, b, c, c])

@@ -1,4 +1,4 @@
-"""Peer ids: the same text as libp2p writes, and nothing but such text read."""
+"""Peer ids have the same text as in libp2p, and only such texts are read."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ from p2pverify.core.errors import DecodeError
 @given(st.binary(min_size=32, max_size=32))
 @settings(deadline=None, max_examples=100)
 def test_round_trip(key: bytes) -> None:
-    """A key's peer id begins as all of Ed25519 do, and gives the key back."""
+    """A key's peer id has the prefix of Ed25519 keys and gives the key back."""
     text = peer_id(key)
     assert text.startswith("12D3KooW")
     assert len(text) == 52
@@ -21,7 +21,7 @@ def test_round_trip(key: bytes) -> None:
 
 
 def test_published_peer_id() -> None:
-    """The key of the Ed25519 test vector in the libp2p peer-ids specification has the id that libp2p gives it."""
+    """The key of the Ed25519 test vector in libp2p's peer-ids specification has the id given there."""
     key = bytes.fromhex("1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e")
     assert peer_id(key) == "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq"
 
@@ -29,7 +29,7 @@ def test_published_peer_id() -> None:
 @given(st.text(max_size=70))
 @settings(deadline=None, max_examples=300)
 def test_any_text(text: str) -> None:
-    """A text is the peer id of its key, or refused."""
+    """A text is refused or is the peer id of its key."""
     try:
         key = key_of(text)
     except DecodeError:

@@ -1,4 +1,4 @@
-"""Ed25519 under the strict rule: what is good, and everything that libraries disagree about."""
+"""Ed25519 under the strict rule: valid signatures, and the cases on which libraries disagree."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def _triple(case: dict[str, Any]) -> tuple[bytes, bytes, bytes]:
 
 @pytest.mark.parametrize("case", _cases("valid.json"))
 def test_valid_vectors(case: dict[str, Any]) -> None:
-    """Every valid vector is accepted, and signing again gives it where the seed is known."""
+    """Every valid vector is accepted. Signing again gives the same signature if the seed is known."""
     key, message, signature = _triple(case)
     assert case["expect"] is True
     assert sign.is_valid_key(key)
@@ -44,9 +44,8 @@ def test_valid_vectors(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("is_exact", [False, sign.is_exact()])
 @pytest.mark.parametrize("case", _cases("invalid.json", "speccheck.json"))
 def test_invalid_vectors(case: dict[str, Any], is_exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every invalid vector is refused, and its key is called invalid where the key is the reason. With a library that
-    multiplies by the cofactor, R is looked at apart.
-    """
+    """Every invalid vector is refused. Its key is called invalid if the key is the reason. If the library multiplies by
+    the cofactor, R is checked separately."""
     monkeypatch.setattr(sign, "_IS_EXACT", is_exact)
     key, message, signature = _triple(case)
     assert case["expect"] is False
@@ -55,7 +54,7 @@ def test_invalid_vectors(case: dict[str, Any], is_exact: bool, monkeypatch: pyte
 
 
 def test_the_probe_of_the_library_is_a_vector() -> None:
-    """What the module asks the library at its start is the vector whose R has a part of order 8."""
+    """The module probes the library at its start with the vector whose R has a part of order 8."""
     probes = [p.values[0] for p in _cases("invalid.json") if str(p.id).startswith("R has a part of order 8")]
     assert [_triple(case) for case in probes] == [sign._MIXED_ORDER_R]
 
@@ -63,7 +62,7 @@ def test_the_probe_of_the_library_is_a_vector() -> None:
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=300))
 @settings(deadline=None, max_examples=100)
 def test_round_trip(seed: bytes, message: bytes) -> None:
-    """What is signed verifies under the signer's key, twice the same, and no message else."""
+    """A signature verifies under the signer's key and for no other message. Signing twice gives equal bytes."""
     signature = sign.sign(seed, message)
     key = sign.public_key(seed)
     assert sign.verify(key, message, signature)

@@ -1,4 +1,4 @@
-"""ECVRF-EDWARDS25519-SHA512-TAI: published values, and proofs that must not pass."""
+"""ECVRF-EDWARDS25519-SHA512-TAI: published values, and proofs that must be refused."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def _input(case: dict[str, Any]) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("case", _cases("valid.json"))
 def test_valid_vectors(case: dict[str, Any]) -> None:
-    """Every valid proof gives its output, and proving again gives it where the seed is known."""
+    """Every valid proof gives its output. Proving again gives the same proof if the seed is known."""
     given_ = _input(case)
     assert vrf.verify(given_["key"], given_["alpha"], given_["proof"]) == bytes.fromhex(case["expect"])
     assert vrf.proof_to_beta(given_["proof"]) == bytes.fromhex(case["expect"])
@@ -45,7 +45,8 @@ def test_valid_vectors(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("is_strict", [False, vrf.is_strict()])
 @pytest.mark.parametrize("case", _cases("invalid.json"))
 def test_invalid_vectors(case: dict[str, Any], is_strict: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every invalid proof is refused, and gives no output where it is malformed, whatever the library checks itself."""
+    """Every invalid proof is refused, and a malformed proof gives no output. This does not depend on the library's own
+    checks."""
     monkeypatch.setattr(vrf, "_IS_STRICT", is_strict)
     given_ = _input(case)
     assert case["expect"] is None
@@ -58,7 +59,7 @@ def test_invalid_vectors(case: dict[str, Any], is_strict: bool, monkeypatch: pyt
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=100))
 @settings(deadline=None, max_examples=50)
 def test_round_trip(seed: bytes, alpha: bytes) -> None:
-    """What is proven verifies, gives the output that the proof carries, and holds for no other input."""
+    """A proof verifies, gives the output that it carries, and holds for no other input."""
     proof = vrf.prove(seed, alpha)
     key = vrf.public_key(seed)
     assert len(proof) == vrf.PROOF_SIZE
@@ -87,7 +88,7 @@ def test_any_bytes_are_judged(key: bytes, alpha: bytes, proof: bytes) -> None:
 
 
 def test_vrf_key_is_another_key() -> None:
-    """The VRF's key is derived from the identity's seed under its own domain, and differs from it."""
+    """The VRF key is derived from the identity's seed under its own domain, so it differs from the identity's key."""
     derived = vrf.derive_seed(SEED)
     assert derived == hashlib.sha512(b"p2pverify/vrf" + SEED).digest()[:32]
     assert vrf.public_key(derived) != sign.public_key(SEED)

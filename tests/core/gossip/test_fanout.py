@@ -1,4 +1,5 @@
-"""The fanout: to whom own messages go on topics that we are not on, where there is no flood publishing."""
+"""The fanout: the receivers of own messages on topics that the router is not subscribed to, without flood
+publishing."""
 
 from dataclasses import replace
 
@@ -17,20 +18,20 @@ QUIET = replace(PARAMS, flood_publish=False)
 
 
 def publish(bench: Bench, data: bytes) -> set[bytes]:
-    """To whom a message goes."""
+    """The receivers of a message."""
     bench(PublishMessage(TOPIC, data))
     return {effect.peer for effect in bench.effects if isinstance(effect, SendRpc) and effect.rpc.publish}
 
 
 def outside(count: int) -> Bench:
-    """A router that is not on the topic, and so many peers that are."""
+    """A router that is not subscribed to the topic, and `count` peers that are."""
     bench = Bench(QUIET, topic=None)
     bench.join(*(peer(number) for number in range(count)))
     return bench
 
 
 def test_own_messages_go_to_the_same_few() -> None:
-    """D peers are chosen for the first message, and kept for the next."""
+    """D peers are chosen for the first message and kept for the next messages."""
     bench = outside(20)
     first = publish(bench, b"1")
     assert len(first) == PARAMS.degree
@@ -40,7 +41,7 @@ def test_own_messages_go_to_the_same_few() -> None:
 
 
 def test_who_is_gone_is_replaced() -> None:
-    """A peer that left, was excluded, or fell below the publish threshold gives its place to another."""
+    """A peer that left, was excluded, or fell below the publish threshold is replaced."""
     bench = outside(20)
     lost = sorted(publish(bench, b"1"))[:3]
     bench(PeerDisconnected(lost[0]))
@@ -52,7 +53,7 @@ def test_who_is_gone_is_replaced() -> None:
 
 
 def test_fanout_ends() -> None:
-    """A minute after the last message the peers are forgotten, and not before."""
+    """The fanout is forgotten one minute after the last message, and not earlier."""
     bench = outside(20)
     publish(bench, b"1")
     bench.now_ms += PARAMS.fanout_ms - 1
@@ -65,7 +66,7 @@ def test_fanout_ends() -> None:
 
 
 def test_the_others_hear_of_it() -> None:
-    """What went to the fanout is offered to peers outside it."""
+    """Messages that went to the fanout are advertised to peers outside it."""
     bench = outside(20)
     told = publish(bench, b"1")
     bench.beat()
@@ -76,7 +77,7 @@ def test_the_others_hear_of_it() -> None:
 
 
 def test_subscribing_grafts_the_fanout() -> None:
-    """Who joins a topic takes the peers that it published to into its mesh."""
+    """A router that subscribes to a topic takes the fanout into its mesh."""
     bench = outside(20)
     told = publish(bench, b"1")
     bench(Subscribe(TOPIC))
@@ -85,7 +86,7 @@ def test_subscribing_grafts_the_fanout() -> None:
 
 
 def test_members_publish_to_their_mesh() -> None:
-    """On a topic that we are on, own messages go to the mesh."""
+    """On a subscribed topic, own messages go to the mesh."""
     bench = Bench(QUIET)
     bench.join(*(peer(number) for number in range(20)))
     assert publish(bench, b"1") == set(bench.mesh)
@@ -93,7 +94,7 @@ def test_members_publish_to_their_mesh() -> None:
 
 
 def test_topics_are_bounded() -> None:
-    """However many topics are published to, only the last are kept."""
+    """Only the fanouts of the last topics are kept."""
     bench = Bench(replace(QUIET, topics_per_peer_max=3), topic=None)
     for number in range(10):
         bench(PublishMessage(f"topic {number}", b"m"))

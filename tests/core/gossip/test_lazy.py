@@ -7,7 +7,7 @@ from tests.support.router import ALICE, BOB, CAROL, PARAMS, TOPIC, Bench, peer
 
 
 def test_lazy_gossip_reaches_peers_outside_the_mesh() -> None:
-    """IHAVE goes to D_lazy peers outside the mesh for three heartbeats, IWANT is answered for five."""
+    """IHAVE goes to D_lazy peers outside the mesh for three heartbeats. IWANT is answered for five heartbeats."""
     bench = Bench()
     bench.join(*(peer(i) for i in range(20)))
     bench(PublishMessage(TOPIC, b"m"))
@@ -21,7 +21,7 @@ def test_lazy_gossip_reaches_peers_outside_the_mesh() -> None:
     bench.beat()
     assert not [e for e in bench.effects if isinstance(e, SendRpc) and e.rpc.ihave]
     bench.rpc(ALICE, iwant=(mid,))
-    assert bench.data_sent(ALICE) == []  # no stranger is served
+    assert bench.data_sent(ALICE) == []  # only known peers are served
     bench.rpc(peer(0), iwant=(mid,))
     assert bench.data_sent(peer(0)) == [b"m"]
     bench.beat()
@@ -30,7 +30,7 @@ def test_lazy_gossip_reaches_peers_outside_the_mesh() -> None:
 
 
 def test_gossip_factor() -> None:
-    """With many peers a quarter of those outside the mesh hears of each message, instead of D_lazy."""
+    """With many peers, a quarter of the peers outside the mesh hears of each message, instead of D_lazy."""
     bench = Bench()
     bench.join(*(peer(i) for i in range(100)))
     bench(PublishMessage(TOPIC, b"m"))
@@ -40,7 +40,7 @@ def test_gossip_factor() -> None:
 
 
 def test_peers_in_backoff_hear_gossip() -> None:
-    """A pruned peer is outside the mesh and therefore told what there is: hubs do not starve their leaves."""
+    """A pruned peer is outside the mesh, so it gets IHAVEs. Hubs therefore do not starve their leaves."""
     bench = Bench()
     bench.join(ALICE)
     bench.rpc(ALICE, prune=((TOPIC, None),))
@@ -50,7 +50,7 @@ def test_peers_in_backoff_hear_gossip() -> None:
 
 
 def test_ihave_asks_for_what_is_unknown() -> None:
-    """IWANT names what is neither seen, nor pending, nor asked of enough others."""
+    """IWANT names ids that are not seen, not pending, and not asked of enough other peers."""
     bench = Bench()
     bench.join(*(peer(i) for i in range(6)))
     bench.message(peer(0), b"pending")
@@ -68,7 +68,7 @@ def test_ihave_asks_for_what_is_unknown() -> None:
 
 
 def test_broken_promises_are_counted() -> None:
-    """Who offers and does not deliver is counted, once a heartbeat, and another can be asked."""
+    """A peer that advertises and does not deliver is counted, once per heartbeat, and another peer can be asked."""
     bench = Bench(replace(PARAMS, iwant_parallel_max=1))
     bench.join(ALICE, BOB)
     offer = ((TOPIC, (peer(1), peer(2))),)
@@ -81,7 +81,8 @@ def test_broken_promises_are_counted() -> None:
 
 
 def test_one_promise_of_many_decides() -> None:
-    """Of a hundred ids one is tracked, so who sends most of them is seldom blamed, and who sends none always."""
+    """One of a hundred ids is tracked. So a peer that sends most of them is seldom blamed, and one that sends none
+    always."""
     bench = Bench()
     bench.join(ALICE, BOB)
     for number in range(40):
@@ -97,7 +98,7 @@ def test_one_promise_of_many_decides() -> None:
 
 
 def test_most_peers_are_not_to_blame() -> None:
-    """If more than half of the peers are late at once, it is our own delay."""
+    """If more than half of the peers are late at once, the router itself is late."""
     bench = Bench()
     bench.join(ALICE, BOB, CAROL)
     for count, blamed in ((1, 1), (2, 1), (3, 1)):
@@ -110,7 +111,7 @@ def test_most_peers_are_not_to_blame() -> None:
 
 
 def test_an_ihave_flood_is_misbehaviour() -> None:
-    """More IHAVEs than are read are passed over; ten times as many are abuse."""
+    """IHAVEs beyond the limit are ignored. Ten times as many are misbehaviour."""
     bench = Bench()
     bench.join(ALICE)
     bench.rpc(ALICE, ihave=((TOPIC, (peer(1),)),) * PARAMS.ihave_flood_max)
@@ -120,7 +121,7 @@ def test_an_ihave_flood_is_misbehaviour() -> None:
 
 
 def test_promises_end_with_the_connection() -> None:
-    """A peer that is gone owes nothing, so that the next can be asked."""
+    """The promises of a disconnected peer end, so that another peer can be asked."""
     bench = Bench(replace(PARAMS, iwant_parallel_max=1))
     bench.join(ALICE, BOB)
     offer = ((TOPIC, (peer(1),)),)
@@ -132,7 +133,7 @@ def test_promises_end_with_the_connection() -> None:
 
 
 def test_ihave_flood_is_limited() -> None:
-    """Per heartbeat a peer gets ten IHAVEs read and a bounded number of ids asked."""
+    """Per heartbeat, the router reads ten IHAVEs of a peer and asks for a bounded number of ids."""
     bench = Bench(replace(PARAMS, ihave_ids_max=50))
     bench.join(ALICE)
     ids = tuple(peer(i) for i in range(200))
@@ -140,14 +141,14 @@ def test_ihave_flood_is_limited() -> None:
     assert sum(len(rpc.iwant) for rpc in bench.sent(ALICE)) == 50
     assert bench.stat("ihaves_ignored") == 20 - PARAMS.ihave_messages_max
     bench.beat()
-    bench.rpc(ALICE, ihave=((TOPIC, ids),))  # cut after 50, all of them asked already
+    bench.rpc(ALICE, ihave=((TOPIC, ids),))  # cut after 50 ids, all of which are already asked
     assert bench.sent(ALICE) == []
     bench.rpc(ALICE, ihave=((TOPIC, ids[100:]),))
     assert len(bench.sent(ALICE)[0].iwant) == 50
 
 
 def test_foreign_ids_are_misbehaviour() -> None:
-    """Ids that are no SHA-256 show another protocol or malice; that is counted even where offers are not believed."""
+    """Ids that are no SHA-256 show another protocol or malice. They count even if the peer's IHAVEs are ignored."""
     bench = Bench()
     bench.join(ALICE)
     assert bench.rpc(ALICE, ihave=((TOPIC, (b"short",)),)) == []
@@ -158,7 +159,7 @@ def test_foreign_ids_are_misbehaviour() -> None:
 
 
 def test_iwant_is_answered_three_times() -> None:
-    """One message goes to one peer on demand at most three times."""
+    """One message is sent to one peer on request at most three times."""
     bench = Bench()
     bench.join(ALICE)
     bench(PublishMessage(TOPIC, b"m"))

@@ -18,7 +18,7 @@ from tests.support.router import ALICE, BOB, PARAMS, TOPIC, Bench, peer
 
 
 def test_mesh_is_filled_and_thinned() -> None:
-    """A thin mesh grows to D, one beyond D_hi shrinks to D, and both are told to the peers."""
+    """A small mesh grows to D, and a mesh above D_hi shrinks to D. The peers are told in both cases."""
     bench = Bench()
     peers = [peer(i) for i in range(20)]
     bench.join(*peers)
@@ -39,7 +39,7 @@ def test_mesh_is_filled_and_thinned() -> None:
 
 
 def test_join_fills_the_mesh_at_once() -> None:
-    """Subscribing late grafts D of the peers that are there already."""
+    """A late subscription grafts D of the present peers."""
     bench = Bench(topic=None)
     bench.join(*(peer(i) for i in range(10)))
     bench(Subscribe(TOPIC))
@@ -49,7 +49,7 @@ def test_join_fills_the_mesh_at_once() -> None:
 
 
 def test_mesh_keeps_outbound_peers() -> None:
-    """However many dial us, D_out members are peers that we dialled, after growing and after thinning."""
+    """After growing and after thinning, D_out members are peers that the router dialled, however many peers dial it."""
     bench = Bench()
     inbound = [peer(i) for i in range(30)]
     bench.join(*inbound)
@@ -67,7 +67,8 @@ def test_mesh_keeps_outbound_peers() -> None:
 
 
 def test_full_mesh_refuses_inbound_grafts() -> None:
-    """At D_hi a peer that dialled us is pruned with the backoff; one that we dialled gets in."""
+    """At D_hi, a GRAFT of a peer that dialled the router is pruned with the backoff. A peer that the router dialled
+    gets in."""
     bench = Bench()
     bench.join(*(peer(i) for i in range(PARAMS.degree_high)))
     for i in range(PARAMS.degree_high):
@@ -82,7 +83,7 @@ def test_full_mesh_refuses_inbound_grafts() -> None:
 
 
 def test_graft_on_an_unknown_topic_is_not_answered() -> None:
-    """GRAFT and PRUNE for topics that we are not on leave no trace."""
+    """GRAFT and PRUNE for topics without a subscription have no effect."""
     bench = Bench()
     bench.join(ALICE)
     assert bench.rpc(ALICE, graft=("unknown",), prune=(("unknown", 60),)) == []
@@ -90,7 +91,7 @@ def test_graft_on_an_unknown_topic_is_not_answered() -> None:
 
 
 def test_backoff_of_a_prune_is_respected() -> None:
-    """After a PRUNE we do not graft that peer before its backoff and the slack are over."""
+    """After a PRUNE, the router does not graft that peer before its backoff and the slack are over."""
     bench = Bench()
     bench.join(ALICE)
     bench.rpc(ALICE, prune=((TOPIC, 20),))
@@ -104,7 +105,7 @@ def test_backoff_of_a_prune_is_respected() -> None:
 
 @pytest.mark.parametrize(("wish_s", "backoff_ms"), [(None, 15_000), (0, 15_000), (2**64 - 1, 3_600_000)])
 def test_backoff_wishes_have_a_default_and_a_limit(wish_s: int | None, backoff_ms: int) -> None:
-    """A PRUNE without backoff means ours, and one until doomsday is cut."""
+    """A PRUNE without a backoff gets the router's own, and a very long backoff is cut."""
     bench = Bench()
     bench.join(ALICE)
     bench.rpc(ALICE, prune=((TOPIC, wish_s),))
@@ -117,7 +118,7 @@ def test_backoff_wishes_have_a_default_and_a_limit(wish_s: int | None, backoff_m
 
 
 def test_backoff_is_never_shortened() -> None:
-    """A second PRUNE with a smaller wish leaves the first one's backoff as it is."""
+    """A second PRUNE with a shorter backoff does not change the first backoff."""
     bench = Bench()
     bench.join(ALICE)
     bench.rpc(ALICE, prune=((TOPIC, 60),))
@@ -128,7 +129,7 @@ def test_backoff_is_never_shortened() -> None:
 
 
 def test_backoffs_are_bounded() -> None:
-    """However many come and prune us, only the newest backoffs are remembered."""
+    """Only the newest backoffs are remembered, however many peers come and prune."""
     bench = Bench(replace(PARAMS, backoffs_max=3))
     for number in range(10):
         bench.join(peer(number))
@@ -138,7 +139,8 @@ def test_backoffs_are_bounded() -> None:
 
 
 def test_graft_in_backoff_is_punished() -> None:
-    """A GRAFT within the backoff is pruned again and counts, twice if at once, reconnected or not."""
+    """A GRAFT within the backoff is pruned again and counts as misbehaviour, twice if it comes at once, even after a
+    reconnection."""
     bench = Bench()
     bench.join(ALICE)
     bench.rpc(ALICE, prune=((TOPIC, None),))
@@ -156,7 +158,7 @@ def test_graft_in_backoff_is_punished() -> None:
 
 
 def test_graft_flood_ends_the_connection() -> None:
-    """Grafting against a backoff again and again is abuse, even within one RPC."""
+    """Repeated GRAFTs against a backoff are misbehaviour, even within one RPC."""
     bench = Bench()
     bench.join(ALICE)
     bench.rpc(ALICE, prune=((TOPIC, None),))
@@ -164,7 +166,7 @@ def test_graft_flood_ends_the_connection() -> None:
 
 
 def test_leaving_a_topic() -> None:
-    """Unsubscribing prunes the mesh with the short backoff, tells everybody, and ends deliveries."""
+    """Unsubscribing prunes the mesh with the short backoff, tells all peers, and ends deliveries."""
     bench = Bench()
     bench.join(ALICE)
     bench(PeerConnected(BOB, outbound=True))
@@ -177,7 +179,7 @@ def test_leaving_a_topic() -> None:
 
 
 def test_peers_leave_the_mesh_with_their_subscription() -> None:
-    """Who unsubscribes or disconnects gets nothing more."""
+    """A peer that unsubscribes or disconnects gets no more messages."""
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.rpc(ALICE, subscriptions=((False, TOPIC),))
@@ -187,7 +189,7 @@ def test_peers_leave_the_mesh_with_their_subscription() -> None:
 
 
 def test_long_control_lists_are_cut() -> None:
-    """Only so many subscriptions, GRAFTs and PRUNEs of an RPC are read, and more are a fault."""
+    """The numbers of SUBSCRIBEs, GRAFTs and PRUNEs that are read of an RPC are limited. More are a fault."""
     bench = Bench()
     bench.join(ALICE)
     many = PARAMS.rpc_control_max

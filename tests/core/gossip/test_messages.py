@@ -25,7 +25,7 @@ from tests.support.router import ALICE, BOB, CAROL, OWN, PARAMS, TOPIC, Bench, p
 
 
 def test_hello_announces_subscriptions() -> None:
-    """A new peer hears at once which topics we are on, and all peers hear of a new one."""
+    """A new peer gets the router's subscriptions at once, and all peers get a new subscription."""
     bench = Bench()
     bench(PeerConnected(ALICE, outbound=True))
     assert bench.sent(ALICE) == [Rpc(subscriptions=((True, TOPIC),))]
@@ -35,7 +35,7 @@ def test_hello_announces_subscriptions() -> None:
 
 
 def test_message_is_judged_before_it_is_forwarded() -> None:
-    """A message goes to the application first, and to the mesh but its sources only after accept."""
+    """A message goes to the application first. Only after `accept` it goes to the mesh, except to its sources."""
     bench = Bench()
     bench.join(ALICE, BOB, CAROL)
     assert set(bench.mesh) == {ALICE, BOB, CAROL}
@@ -49,7 +49,7 @@ def test_message_is_judged_before_it_is_forwarded() -> None:
 
 @pytest.mark.parametrize("verdict", ["ignore", "reject"])
 def test_only_accepted_messages_spread(verdict: VerdictWord) -> None:
-    """What was ignored or rejected is neither forwarded, nor advertised, nor delivered again."""
+    """An ignored or rejected message is not forwarded, not advertised, and not delivered again."""
     bench = Bench()
     bench.join(ALICE, BOB, *(peer(i) for i in range(10)))
     bench.message(ALICE, b"m")
@@ -62,7 +62,7 @@ def test_only_accepted_messages_spread(verdict: VerdictWord) -> None:
 
 
 def test_unjudged_message_is_not_seen() -> None:
-    """An id enters the seen cache with its verdict only: after the wait it can be delivered again."""
+    """An id enters the seen cache only with its verdict, so it can be delivered again after the wait."""
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"m")
@@ -77,7 +77,7 @@ def test_unjudged_message_is_not_seen() -> None:
 
 
 def test_seen_messages_are_forgotten_in_time() -> None:
-    """A message counts as seen for its time to live, and as new after twice that."""
+    """A message counts as seen for its time to live, and as new after twice this time."""
     bench = Bench()
     bench.join(ALICE)
     bench.beat()
@@ -94,7 +94,7 @@ def test_seen_messages_are_forgotten_in_time() -> None:
 
 
 def test_own_messages_are_flooded() -> None:
-    """Publishing sends to every peer on the topic, mesh or not, once, and delivers nothing to us."""
+    """An own message is sent once to every peer on the topic, mesh or not, and is not delivered to the application."""
     bench = Bench()
     peers = [peer(i) for i in range(20)]
     bench.join(*peers)
@@ -109,7 +109,7 @@ def test_own_messages_are_flooded() -> None:
 
 
 def test_publishing_settles_what_is_pending() -> None:
-    """An own message that others sent before needs no verdict and does not return to them."""
+    """An own message that others sent before needs no verdict and is not sent back to them."""
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"m")
@@ -120,7 +120,7 @@ def test_publishing_settles_what_is_pending() -> None:
 
 
 def test_publish_needs_no_subscription() -> None:
-    """Who is not on a topic floods to those who are."""
+    """A router without a subscription floods to the peers on the topic."""
     bench = Bench(topic=None)
     bench.join(ALICE)
     bench(PublishMessage(TOPIC, b"m"))
@@ -128,7 +128,7 @@ def test_publish_needs_no_subscription() -> None:
 
 
 def test_own_faults_are_raised() -> None:
-    """Topics and messages beyond the limits are our programmer's fault and change nothing."""
+    """Topics and messages beyond the limits are faults of the caller and change nothing."""
     bench = Bench()
     bench.join(ALICE)
     for event in (
@@ -150,7 +150,7 @@ def test_own_faults_are_raised() -> None:
     ids=["signed", "oversized"],
 )
 def test_strict_no_sign_and_size(message: GossipMessage) -> None:
-    """Signed or oversized messages are a fault of the sender, and do not hide the same data sent rightly."""
+    """Signed or oversized messages are faults of the sender and do not hide the same data in a valid message."""
     bench = Bench()
     bench.join(ALICE, BOB)
     assert bench.rpc(ALICE, publish=(message,)) == []
@@ -160,12 +160,12 @@ def test_strict_no_sign_and_size(message: GossipMessage) -> None:
 
 
 def test_rejected_on_one_topic_is_not_hidden_on_another() -> None:
-    """Data that was rejected on a wrong topic is still delivered on the right one."""
+    """Data that was rejected on a wrong topic is delivered on the right topic."""
     bench = Bench()
     bench(Subscribe("other"))
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"m", "other")
-    assert bench.message(BOB, b"m") == []  # pending elsewhere, and no source of that
+    assert bench.message(BOB, b"m") == []  # pending on another topic, and Bob is no source there
     bench.judge(b"m", "reject")
     assert bench.stat("faults_invalid") == 1
     bench.message(BOB, b"m")
@@ -173,7 +173,7 @@ def test_rejected_on_one_topic_is_not_hidden_on_another() -> None:
 
 
 def test_every_source_of_a_rejected_message_is_blamed() -> None:
-    """Who forwarded a message that is wrong in any context should have known."""
+    """Every peer that forwarded a message that is wrong in any context is blamed."""
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"m")
@@ -183,7 +183,7 @@ def test_every_source_of_a_rejected_message_is_blamed() -> None:
 
 
 def test_a_second_connection_starts_afresh() -> None:
-    """A peer that connects again is out of the mesh and hears our subscriptions again."""
+    """A peer that connects again is out of the mesh and gets the subscriptions again."""
     bench = Bench()
     bench.join(ALICE)
     bench(PeerConnected(ALICE, outbound=False))
@@ -192,7 +192,7 @@ def test_a_second_connection_starts_afresh() -> None:
 
 
 def test_own_key_and_too_many_peers_are_refused() -> None:
-    """The router never talks to itself, nor to more peers than it can remember."""
+    """The router refuses its own key, and more peers than it can remember."""
     bench = Bench(replace(PARAMS, peers_max=2))
     assert bench(PeerConnected(OWN, outbound=True)) == [Disconnect(OWN, "own key")]
     bench.join(ALICE, BOB)
@@ -203,7 +203,8 @@ def test_own_key_and_too_many_peers_are_refused() -> None:
 
 
 def test_messages_to_one_peer_share_a_frame() -> None:
-    """With a batch time, what accumulates for a peer leaves as one RPC, without what it sent us meanwhile."""
+    """With a batch time, all messages for a peer leave as one RPC, without messages that this peer has sent
+    meanwhile."""
     bench = Bench(replace(PARAMS, batch_ms=10))
     bench.join(ALICE, BOB)
     bench.now_ms += 10
@@ -220,7 +221,8 @@ def test_messages_to_one_peer_share_a_frame() -> None:
 
 
 def test_after_a_pause_the_first_message_does_not_wait() -> None:
-    """If so chosen, only a busy router holds messages back: what follows within the batch time leaves together."""
+    """With this option, only a busy router delays messages: messages within the batch time of the first leave
+    together."""
     bench = Bench(replace(PARAMS, batch_ms=10, batch_at_rest=False))
     bench.join(ALICE)
     bench.now_ms += 50
@@ -245,7 +247,7 @@ def test_full_frames_do_not_wait() -> None:
 
 
 def test_one_peer_cannot_fill_the_waiting_room() -> None:
-    """Unjudged messages are limited per first source, and in bytes; what is dropped can come again."""
+    """Unjudged messages are limited per first source, in number and bytes. A dropped message can come again."""
     bench = Bench(replace(PARAMS, pending_per_peer_max=2, pending_bytes_max=5))
     bench.join(ALICE, BOB)
     bench.rpc(ALICE, publish=tuple(GossipMessage(TOPIC, b"%d" % i) for i in range(3)))
@@ -259,7 +261,7 @@ def test_one_peer_cannot_fill_the_waiting_room() -> None:
 
 
 def test_subscriptions_are_limited() -> None:
-    """A peer is remembered with a bounded number of topics of bounded length."""
+    """The number and the length of a peer's remembered topics are bounded."""
     bench = Bench(replace(PARAMS, topics_per_peer_max=2))
     bench(PeerConnected(ALICE, outbound=False))
     topics = ("t" * 300, "a", "b", TOPIC)
@@ -271,7 +273,7 @@ def test_subscriptions_are_limited() -> None:
 
 
 def test_clock_never_runs_backwards() -> None:
-    """An earlier time than before is taken as no time passed: what starts then lasts as long as ever."""
+    """A time earlier than before counts as no time passed, so later durations do not change."""
     bench = Bench()
     bench.join(ALICE)
     bench.beat()
@@ -284,7 +286,7 @@ def test_clock_never_runs_backwards() -> None:
 
 
 def test_a_late_heartbeat_comes_once() -> None:
-    """After a long pause there is one heartbeat, not one for each that was missed."""
+    """After a long pause there is only one heartbeat."""
     bench = Bench()
     bench.now_ms += 100 * PARAMS.heartbeat_ms
     bench(GossipTick())
@@ -294,7 +296,7 @@ def test_a_late_heartbeat_comes_once() -> None:
 
 
 def test_rules_of_other_topics_are_not_ours() -> None:
-    """What comes on a topic that we are not on is dropped without a look, and settles no promise."""
+    """A message on a topic without a subscription is dropped unread and fulfils no promise."""
     bench = Bench()
     bench.join(ALICE)
     bench.rpc(ALICE, ihave=((TOPIC, (message_id(b"m"),)),))
@@ -305,7 +307,7 @@ def test_rules_of_other_topics_are_not_ours() -> None:
 
 
 def test_several_verdicts_are_as_one_after_the_other() -> None:
-    """The same is sent, remembered and counted, and the same senders are blamed."""
+    """Messages are sent, remembered and counted equally, and the same senders are blamed."""
     words: tuple[VerdictWord, ...] = ("accept", "reject", "ignore", "accept")
     found = []
     for at_once in (False, True):

@@ -1,4 +1,4 @@
-"""Thirty routers in virtual time: everybody hears everything, over slow links that lose RPCs."""
+"""Thirty routers in virtual time: all get every message, over slow links that lose RPCs."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from tests.support.routers import TOPIC, World, random_graph
 
 
 def run_world(*, seed: int, loss_percent: int, params: GossipParams) -> World:
-    """Let a mesh form, publish forty messages from everywhere, and wait ten heartbeats."""
+    """Let a mesh form, publish forty messages from all routers, and wait ten heartbeats."""
     world = World(random_graph(30, dials=5, seed=seed), seed=seed, loss_percent=loss_percent, params=params)
     world.run(10 * params.heartbeat_ms)
     for number in range(40):
@@ -23,7 +23,8 @@ def run_world(*, seed: int, loss_percent: int, params: GossipParams) -> World:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("batch_ms", [0, 20])
 def test_everybody_hears_everything(seed: int, batch_ms: int) -> None:
-    """With one RPC in ten lost, every message reaches all within ten heartbeats, by mesh or lazy gossip."""
+    """If one RPC in ten is lost, every message still reaches all routers within ten heartbeats, by mesh or lazy
+    gossip."""
     params = GossipParams(batch_ms=batch_ms)
     world = run_world(seed=seed, loss_percent=10, params=params)
     assert [len(got) for got in world.got] == [40] * 30
@@ -33,7 +34,7 @@ def test_everybody_hears_everything(seed: int, batch_ms: int) -> None:
 
 
 def test_lossless_mesh_is_sound() -> None:
-    """Without loss meshes are mutual and of the right size, and nobody breaks a promise or a backoff."""
+    """Without loss, meshes are mutual and have the right size, and no router breaks a promise or a backoff."""
     params = GossipParams()
     world = run_world(seed=1, loss_percent=0, params=params)
     world.run(40 * params.heartbeat_ms)
@@ -48,7 +49,7 @@ def test_lossless_mesh_is_sound() -> None:
 
 
 def test_lazy_gossip_serves_a_star() -> None:
-    """Leaves that a full hub keeps out of its mesh, in backoff, still get every message of the others."""
+    """Leaves that a full hub keeps out of its mesh, in backoff, still get every message."""
     params = replace(GossipParams(), degree_high=6)
     world = World({(leaf, 0) for leaf in range(1, 16)}, seed=3, loss_percent=0, params=params)
     for leaf in range(1, 16):
@@ -64,7 +65,7 @@ def test_lazy_gossip_serves_a_star() -> None:
 
 
 def test_equal_seeds_give_equal_traces() -> None:
-    """The same seed and events give the same effects at the same times, and another seed gives others."""
+    """Equal seeds and events give equal effects at equal times. Another seed gives others."""
     params = GossipParams(batch_ms=10)
     traces = [run_world(seed=seed, loss_percent=10, params=params).trace.digest() for seed in (1, 1, 2)]
     assert traces[0] == traces[1] != traces[2]

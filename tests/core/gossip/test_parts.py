@@ -22,13 +22,13 @@ def mid(number: int) -> bytes:
 
 
 def test_names_on_the_wire() -> None:
-    """Topic and message id are what the protocol page says."""
+    """Topic and message id are as on the protocol page."""
     assert records_topic(bytes(31) + b"\xab") == "p2pverify/1/" + "00" * 31 + "ab"
     assert message_id(b"abc").hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_dice_are_fixed() -> None:
-    """The throws of a key are the same on every machine, and other keys throw otherwise."""
+    """The random numbers of a key are equal on every machine. Other keys give other numbers."""
     throws = [Dice(b"key").below(6) for _ in range(2)]
     dice = Dice(b"key")
     assert throws == [dice.below(6)] * 2
@@ -37,7 +37,7 @@ def test_dice_are_fixed() -> None:
 
 
 def test_dice_are_fair() -> None:
-    """Over many throws every side comes up about equally often."""
+    """Over many throws, all sides come about equally often."""
     dice = Dice(b"fair")
     throws = [dice.below(6) for _ in range(6_000)]
     assert all(850 < throws.count(side) < 1150 for side in range(6))
@@ -45,7 +45,8 @@ def test_dice_are_fair() -> None:
 
 @given(st.lists(st.integers(), max_size=30, unique=True), st.integers(0, 40), st.binary())
 def test_samples_are_subsets(items: list[int], count: int, key: bytes) -> None:
-    """A sample has distinct members of the sequence, as many as wanted and there are, and leaves it alone."""
+    """A sample has distinct members of the sequence, as many as wanted if there are enough. It does not change the
+    sequence."""
     before = list(items)
     sample = Dice(key).sample(items, count)
     assert items == before
@@ -54,7 +55,7 @@ def test_samples_are_subsets(items: list[int], count: int, key: bytes) -> None:
 
 
 def test_seen_is_bounded() -> None:
-    """The oldest ids go first, by number and by age."""
+    """The oldest ids are removed first, by number and by age."""
     seen = SeenCache(replace(PARAMS, seen_max=4))
     for number in range(7):
         seen.add(("t", mid(number)), "accept")
@@ -73,7 +74,8 @@ def test_seen_is_bounded() -> None:
 
 
 def test_near_first_counts_each_peer_once() -> None:
-    """Within the window after the verdict each further peer counts once; after it, or without an entry, none."""
+    """Within the window after the verdict, each further peer counts once. After it, or without an entry, no peer
+    counts."""
     near = NearFirst(replace(PARAMS, pending_max=1))
     message, other = GossipMessage("t", b"m"), GossipMessage("t", b"n")
     near.add(message.key, [ALICE], 100)
@@ -88,7 +90,7 @@ def test_near_first_counts_each_peer_once() -> None:
 
 
 def test_pending_counts_what_it_holds() -> None:
-    """Bytes and places come back with the verdict."""
+    """Bytes and places are freed with the verdict."""
     pending = PendingMessages(replace(PARAMS, pending_max=2, pending_per_peer_max=1))
     first, second, third = (GossipMessage("t", data) for data in (b"000", b"111", b"2"))
     assert pending.add(first, ALICE, 0)
@@ -105,7 +107,7 @@ def test_pending_counts_what_it_holds() -> None:
 
 
 def test_message_cache_is_bounded() -> None:
-    """The oldest messages go first, by number and by bytes, and never leave an id behind."""
+    """The oldest messages are removed first, by number and by bytes, together with their ids."""
     cache = MessageCache(replace(PARAMS, mcache_messages_max=3, mcache_bytes_max=100))
     messages = [GossipMessage("t", b"%d" % number) for number in range(4)]
     for message in messages[:3]:
@@ -134,7 +136,7 @@ def test_message_cache_windows() -> None:
 
 
 def test_promises_are_limited_and_balanced() -> None:
-    """Asked ids are limited per message, per peer and in all, and every way of ending gives the room back."""
+    """Asked ids are limited per message, per peer and in total. Every way of ending frees the room."""
     promises = Promises(replace(PARAMS, promises_per_peer_max=2, promises_max=3, iwant_parallel_max=2))
     promises.add(mid(0), ALICE, 0)
     promises.add(mid(1), ALICE, 0, tracked=True)
@@ -156,7 +158,8 @@ def test_promises_are_limited_and_balanced() -> None:
 
 
 def test_frames_keep_their_limits() -> None:
-    """However much waits for a peer, each frame stays within bytes, messages and ids, and nothing is lost."""
+    """Each frame stays within its limits of bytes, messages and ids, however much waits for a peer, and nothing is
+    lost."""
     params = replace(PARAMS, rpc_messages_max=10)
     outbox = RpcOutbox(params)
     datas = [bytes([number]) * size for number, size in enumerate([250_000] * 6 + [10] * 25)]
@@ -183,7 +186,7 @@ def test_frames_keep_their_limits() -> None:
 
 
 def test_outbox_order_and_omissions() -> None:
-    """Peers come in order of their keys; a PRUNE takes the place of a GRAFT; what a peer has is not sent."""
+    """Peers come in the order of their keys. A PRUNE replaces a GRAFT. Messages that a peer has are not sent to it."""
     outbox = RpcOutbox(PARAMS)
     outbox.graft(BOB, "t", 0)
     outbox.prune(BOB, "t", 15, 0)
@@ -202,7 +205,7 @@ def test_outbox_order_and_omissions() -> None:
 
 @pytest.mark.parametrize("batch_ms", [0, 10])
 def test_equal_frames_are_one_object(batch_ms: int) -> None:
-    """Peers that get the same messages get the same RPC, which can be encoded once."""
+    """Peers with the same messages get the same RPC object, so it is encoded only once."""
     outbox = RpcOutbox(replace(PARAMS, batch_ms=batch_ms))
     message = GossipMessage("t", b"0")
     assert outbox.spread(message, (ALICE, BOB, b"c" * 32), {BOB: None}, 0) == 2
@@ -214,7 +217,7 @@ def test_equal_frames_are_one_object(batch_ms: int) -> None:
 
 
 def test_messages_remember_their_id() -> None:
-    """A message is hashed once, which changes neither its equality nor its text."""
+    """A message is hashed once. The cached id changes neither its equality nor its text."""
     message, twin = (GossipMessage("t", b"abc") for _ in range(2))
     assert message.key == ("t", message_id(b"abc"))
     assert message.key is message.key

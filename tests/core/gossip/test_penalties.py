@@ -1,4 +1,4 @@
-"""What a peer's score does to it in the gossip router, one threshold at a time."""
+"""The effects of a peer's score in the gossip router, one threshold at a time."""
 
 from dataclasses import replace
 
@@ -39,7 +39,8 @@ def below(threshold: int) -> Bench:
 
 
 def test_rejected_messages_cost_more_each_time() -> None:
-    """Rejected messages cost the mesh, then gossip, then the ear; ignored ones cost nothing; time heals."""
+    """Rejected messages first cost the place in the mesh, then gossip, then all reading. Ignored messages cost nothing.
+    Faults decay with time."""
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.message(BOB, b"early")
@@ -61,7 +62,7 @@ def test_rejected_messages_cost_more_each_time() -> None:
 
 
 def test_what_is_known_to_be_wrong_costs_at_once() -> None:
-    """Sending again what was rejected is a fault without a further judgement, of whoever does it."""
+    """Sending a rejected message again is a fault without a new verdict, for every sender."""
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"m")
@@ -71,7 +72,7 @@ def test_what_is_known_to_be_wrong_costs_at_once() -> None:
 
 
 def test_many_faults_end_the_connection() -> None:
-    """A frame of rejected messages disconnects; reconnecting is refused until the score is no longer retained."""
+    """A frame of rejected messages disconnects the peer. It cannot reconnect until its score is no longer retained."""
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.rpc(ALICE, publish=tuple(GossipMessage(TOPIC, b"%d" % number) for number in range(10)))
@@ -89,7 +90,7 @@ def test_many_faults_end_the_connection() -> None:
 
 
 def test_reconnecting_washes_nothing_off() -> None:
-    """Faults are there again after a reconnection, undiminished; merits are not."""
+    """After a reconnection, faults are undiminished and merits are gone."""
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"good")
@@ -116,7 +117,7 @@ def test_malformed_frames_end_the_connection() -> None:
 
 
 def test_nothing_is_read_of_an_ended_peer() -> None:
-    """The RPC whose length was one fault too many leaves no trace of the peer in the mesh."""
+    """The RPC whose length was the last tolerated fault does not bring the peer into the mesh."""
     bench = Bench()
     bench(PeerConnected(ALICE, outbound=False))
     for _ in range(4):
@@ -128,7 +129,8 @@ def test_nothing_is_read_of_an_ended_peer() -> None:
 
 
 def test_negative_is_in_no_mesh() -> None:
-    """One thousandth below 0: pruned at the heartbeat, not grafted, its GRAFT refused; but it hears gossip."""
+    """One thousandth below 0, a peer is pruned at the heartbeat, not grafted, and its GRAFT is refused. It still gets
+    gossip."""
     bench = below(0)
     bench.beat()
     assert ALICE not in bench.mesh
@@ -149,7 +151,7 @@ def test_negative_is_in_no_mesh() -> None:
 
 
 def test_below_the_gossip_threshold() -> None:
-    """No IHAVE goes out or is read, no IWANT is answered; own messages still go there."""
+    """The router sends no IHAVE, reads none and answers no IWANT. It still sends its own messages to the peer."""
     bench = below(SCORE.gossip_threshold)
     bench.beat()
     bench(PublishMessage(TOPIC, b"m"))
@@ -162,7 +164,7 @@ def test_below_the_gossip_threshold() -> None:
 
 
 def test_below_the_publish_threshold() -> None:
-    """Own messages do not go there; what it sends is still read."""
+    """The router does not send its own messages to the peer. It still reads the peer's messages."""
     bench = below(SCORE.publish_threshold)
     bench(PublishMessage(TOPIC, b"m"))
     assert (bench.data_sent(ALICE), bench.data_sent(BOB)) == ([], [b"m"])
@@ -170,7 +172,7 @@ def test_below_the_publish_threshold() -> None:
 
 
 def test_below_the_graylist_threshold() -> None:
-    """RPCs are ignored, except that subscriptions are noted: they are not repeated when the score recovers."""
+    """RPCs are ignored except for subscriptions, because these are not repeated when the score recovers."""
     bench = below(SCORE.graylist_threshold)
     assert bench.rpc(ALICE, subscriptions=((True, "other"),), publish=(GossipMessage(TOPIC, b"m"),)) == []
     assert bench.rpc(ALICE, iwant=(message_id(b"m"),), graft=(TOPIC,)) == []
@@ -181,7 +183,7 @@ def test_below_the_graylist_threshold() -> None:
 
 
 def test_below_the_disconnect_threshold() -> None:
-    """The connection ends, and is refused as long as the score says so."""
+    """The connection ends and is refused while the score is below the threshold."""
     bench = Bench()
     bench.join(ALICE, BOB)
     assert bench(Appraise(ALICE, SCORE.disconnect_threshold)) == []
@@ -192,7 +194,7 @@ def test_below_the_disconnect_threshold() -> None:
 
 
 def test_appraisals_and_exclusions_are_bounded() -> None:
-    """The application is told when it keeps too many peers in mind."""
+    """Too many remembered peers are an error of the application."""
     bench = Bench(replace(PARAMS, excluded_max=1, score=replace(SCORE, appraised_max=1)))
     bench(Appraise(ALICE, 5))
     bench(Appraise(ALICE, 6))
@@ -206,7 +208,8 @@ def test_appraisals_and_exclusions_are_bounded() -> None:
 
 
 def test_excluded_peers_are_in_no_mesh_and_are_heard() -> None:
-    """A convicted peer is pruned at once and never grafted; what it sends may be evidence and is read as ever."""
+    """A convicted peer is pruned at once and never grafted. Its messages are still read, because they can be
+    evidence."""
     bench = Bench()
     bench.join(ALICE, BOB, CAROL)
     bench(Exclude(frozenset({ALICE})))
@@ -227,7 +230,7 @@ def test_excluded_peers_are_in_no_mesh_and_are_heard() -> None:
 
 
 def test_exclusion_is_what_was_said_last() -> None:
-    """An exclusion outlives a reconnection, and ends with the next event that does not name the peer."""
+    """An exclusion outlives a reconnection. It ends with the next event that does not name the peer."""
     bench = Bench()
     bench(Exclude(frozenset({ALICE, BOB})))
     bench.join(ALICE, BOB)
@@ -239,7 +242,7 @@ def test_exclusion_is_what_was_said_last() -> None:
 
 
 def test_the_best_stay_in_a_full_mesh() -> None:
-    """Of too many members the D_score best stay, the rest is chosen at random, and D_out stay outbound."""
+    """Of too many members, the D_score best stay, the others are chosen at random, and D_out stay outbound."""
     bench = Bench()
     inbound = [peer(number) for number in range(40)]
     bench.join(*inbound)
@@ -259,7 +262,7 @@ def test_the_best_stay_in_a_full_mesh() -> None:
 
 
 def test_outbound_members_take_the_places_of_the_worst() -> None:
-    """Where all the best are inbound and fill the mesh, the lower of them make way for D_out outbound members."""
+    """If all the best are inbound and fill the mesh, the lowest of them are replaced by D_out outbound members."""
     bench = Bench(replace(PARAMS, degree_score=6))
     inbound = [peer(number) for number in range(12)]
     bench.join(*inbound)
@@ -275,7 +278,7 @@ def test_outbound_members_take_the_places_of_the_worst() -> None:
 
 
 def test_opportunistic_grafting() -> None:
-    """With a poor median in the mesh, two better peers come in, once a minute; a good median changes nothing."""
+    """With a low median in the mesh, two better peers are grafted once a minute. With a good median nothing changes."""
     bench = Bench()
     bench.join(*(peer(number) for number in range(20)))
     bench.beat()
@@ -300,7 +303,7 @@ def test_opportunistic_grafting() -> None:
 
 
 def test_many_peers_of_one_address() -> None:
-    """More peers of one address than the threshold are all in no mesh; when one leaves, the others may be again."""
+    """Above the threshold, all peers of one address are out of the mesh. When one leaves, the others can return."""
     bench = Bench()
     crowd = [peer(number) for number in range(11)]
     bench.join(*crowd, ip="192.0.2.1")
@@ -313,7 +316,7 @@ def test_many_peers_of_one_address() -> None:
 
 
 def test_silent_breach_of_promises() -> None:
-    """Who offers and never delivers leaves the mesh, and then is not believed any more."""
+    """A peer that advertises and never delivers leaves the mesh, and its advertisements are then ignored."""
     bench = Bench()
     bench.join(ALICE, BOB)
     for number in range(40):
@@ -328,7 +331,7 @@ def test_silent_breach_of_promises() -> None:
 
 
 def test_deliveries_count_once_and_in_time() -> None:
-    """P3 counts who sends a message first, while it is judged, or within the window, once each, and nobody later."""
+    """P3 counts the first sender of a message and every sender until the end of the window, each once."""
     strict = replace(SCORE, delivery_weight=-1_000, delivery_threshold=1_000, delivery_activation_ms=0)
     bench = Bench(replace(PARAMS, score=strict))
     late = peer(1)
@@ -339,7 +342,7 @@ def test_deliveries_count_once_and_in_time() -> None:
         return [parts[one].delivery_deficit for one in (ALICE, BOB, CAROL, late)]
 
     for one in (ALICE, BOB, CAROL, late):
-        bench(Appraise(one, 5_000))  # or they would leave the mesh before they can deliver
+        bench(Appraise(one, 5_000))  # otherwise they would leave the mesh before they can deliver
     bench.beat()
     bench.now_ms += 1_000
     bench.beat()
@@ -356,7 +359,7 @@ def test_deliveries_count_once_and_in_time() -> None:
 
 
 def test_scores_show_their_parts() -> None:
-    """A reader gets every part of each score, and the sum."""
+    """A reader gets every part of each score and the sum."""
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"good")

@@ -1,4 +1,4 @@
-"""Peer scores by themselves: each of P1 to P7, their decay, and how long they are remembered."""
+"""Peer scores alone: each of P1 to P7, their decay, and how long they are retained."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +16,7 @@ STRICT = replace(PARAMS, delivery_weight=-1_000, failure_weight=-500)  # P3 and 
 
 
 class Bench:
-    """Scores with Alice on them, and a clock; each step lets decay intervals pass."""
+    """Scores of Alice, and a clock. Each step lets decay intervals pass."""
 
     def __init__(self, params: ScoreParams = PARAMS) -> None:
         self.scores = PeerScores(params)
@@ -37,7 +37,7 @@ class Bench:
 
 
 def test_p1_time_in_mesh() -> None:
-    """Each quantum in the mesh counts, up to the cap, and none after leaving."""
+    """Each quantum in the mesh counts up to the cap. Nothing counts after leaving."""
     bench = Bench()
     bench.graft()
     found = []
@@ -50,7 +50,7 @@ def test_p1_time_in_mesh() -> None:
 
 
 def test_p2_first_deliveries() -> None:
-    """Each first delivery counts, up to the cap, in the mesh or not, and is forgotten bit by bit."""
+    """Each first delivery counts up to the cap, inside the mesh or not, and decays."""
     bench = Bench()
     for count in (1, 3, 100):
         for _ in range(count):
@@ -64,7 +64,7 @@ def test_p2_first_deliveries() -> None:
 
 
 def test_p3_delivery_deficit() -> None:
-    """A member that has had its time and delivers too little pays the square of what is missing."""
+    """An active member that delivers too little pays the square of the deficit."""
     bench = Bench(STRICT)
     bench.graft()
     bench.wait(30)
@@ -82,7 +82,7 @@ def test_p3_delivery_deficit() -> None:
 
 
 def test_p3b_failures_stick() -> None:
-    """A deficit at the time of leaving stays as a failure that decays slowly; one that was not active does not."""
+    """A deficit at the time of leaving becomes a failure that decays slowly, if the member was active."""
     bench = Bench(STRICT)
     bench.graft()
     bench.wait(10)
@@ -97,7 +97,7 @@ def test_p3b_failures_stick() -> None:
 
 
 def test_p3_is_off_by_default() -> None:
-    """Who delivers nothing in a silent network is not to blame."""
+    """In a silent network, a peer that delivers nothing is not blamed."""
     bench = Bench()
     bench.graft()
     bench.wait(100_000)
@@ -106,7 +106,7 @@ def test_p3_is_off_by_default() -> None:
 
 
 def test_p4_invalid_messages() -> None:
-    """Rejected messages count squared, over topics each for itself."""
+    """Rejected messages count squared, separately for each topic."""
     bench = Bench()
     found = []
     for topic in ("t", "t", "t", "u"):
@@ -118,7 +118,7 @@ def test_p4_invalid_messages() -> None:
 
 
 def test_p5_application() -> None:
-    """The application's score counts as it is, before and after the peer connects."""
+    """The application's score counts unchanged, before and after the peer connects."""
     bench = Bench()
     bench.scores.appraise(ALICE, -70)
     bench.scores.appraise(BOB, 30)
@@ -130,7 +130,7 @@ def test_p5_application() -> None:
 
 
 def test_p6_colocation() -> None:
-    """Peers beyond the threshold at one address cost all of them the square of the surplus."""
+    """Peers above the threshold at one address all pay the square of the surplus."""
     scores = PeerScores(replace(PARAMS, colocation_threshold=2))
     found = []
     for number in range(5):
@@ -155,7 +155,7 @@ def test_p6_colocation() -> None:
     ],
 )
 def test_address_groups(ip: str, group: str) -> None:
-    """IPv4 addresses and IPv6 /64s count; loopback and what is unknown do not."""
+    """IPv4 addresses and IPv6 /64s count. Loopback and unknown addresses do not."""
     assert ip_group(ip, PARAMS.colocation_free) == group
 
 
@@ -172,7 +172,7 @@ def test_p7_behaviour() -> None:
 
 
 def test_topic_cap() -> None:
-    """What is good in all topics together is capped, what is bad is not."""
+    """The positive sum over topics is capped, the negative is not."""
     bench = Bench()
     for topic in ("t", "u", "v"):
         for _ in range(20):
@@ -185,7 +185,7 @@ def test_topic_cap() -> None:
 
 
 def test_topic_weight() -> None:
-    """The weight of topics applies to P1 to P4 and to nothing else."""
+    """The weight of topics applies only to P1 to P4."""
     bench = Bench(replace(PARAMS, topic_weight=500))
     bench.scores.delivered_invalid(ALICE, "t")
     bench.scores.appraise(ALICE, -10)
@@ -193,7 +193,7 @@ def test_topic_weight() -> None:
 
 
 def test_what_is_retained() -> None:
-    """Faults do not decay while the peer is away, and are forgotten after their time; merits go at once."""
+    """Faults do not decay while the peer is away, and end after their time. Merits end at once."""
     bench = Bench()
     bench.scores.delivered_first(ALICE, "t")
     bench.scores.delivered_invalid(ALICE, "t")
@@ -210,7 +210,7 @@ def test_what_is_retained() -> None:
 
 
 def test_a_late_fault_is_remembered() -> None:
-    """A message that is rejected after its sender left counts when the sender comes back."""
+    """A message that is rejected after its sender left counts when the sender returns."""
     bench = Bench()
     bench.scores.remove(ALICE, 0)
     bench.scores.delivered_invalid(ALICE, "t")
@@ -219,7 +219,7 @@ def test_a_late_fault_is_remembered() -> None:
 
 
 def test_the_worst_are_remembered_longest() -> None:
-    """Beyond the limit the least bad is forgotten: new faulty keys do not push out a worse one."""
+    """Beyond the limit, the least bad peer is forgotten, so new faulty keys do not replace a worse peer."""
     scores = PeerScores(replace(PARAMS, retained_max=2))
     for key, faults in ((ALICE, 3), (BOB, 1), (b"c" * 32, 2), (b"d" * 32, 1)):
         for _ in range(faults):
@@ -229,14 +229,14 @@ def test_the_worst_are_remembered_longest() -> None:
 
 
 def test_counters_are_bounded() -> None:
-    """However much a peer does wrong, its counters stay below the limit."""
+    """A peer's counters stay below the limit for any number of faults."""
     bench = Bench()
     bench.scores.misbehaved(ALICE, 10 * COUNTER_MAX)
     assert bench.parts.behaviour == -((COUNTER_MAX - 6 * ONE) ** 2) // ONE
 
 
 def test_intervals_that_were_missed_count() -> None:
-    """Decay depends on the time that passed, not on how often it was looked at."""
+    """Decay depends on the passed time, not on the number of readings."""
     often, seldom = Bench(), Bench()
     for bench in (often, seldom):
         bench.scores.delivered_invalid(ALICE, "t")
@@ -251,7 +251,7 @@ def test_intervals_that_were_missed_count() -> None:
 
 @given(st.integers(0, COUNTER_MAX), st.integers(0, 999_999), st.integers(0, 50), st.integers(0, 50))
 def test_decay(counter: int, factor: int, one: int, other: int) -> None:
-    """Decay never grows, composes, and ends at zero."""
+    """Decay never increases a counter, composes, and ends at zero."""
     zero = PARAMS.zero
     first = decayed(counter, factor, one, zero)
     assert 0 <= first <= counter

@@ -1,4 +1,4 @@
-"""Scores in networks of routers: honest peers keep theirs, whoever misbehaves loses it and its place."""
+"""Scores in networks of routers: honest peers keep their scores, and misbehaving peers lose their scores and places."""
 
 import pytest
 
@@ -10,7 +10,7 @@ PARAMS = GossipParams()
 
 
 def lowest(world: World, numbers: range) -> int:
-    """The lowest score that one of these routers has in the eyes of another."""
+    """The lowest score of one of these routers at any other router."""
     keys = {world.keys[number] for number in numbers}
     return min(
         parts.total for number in numbers for key, parts in world.routers[number].scores().items() if key in keys
@@ -18,7 +18,7 @@ def lowest(world: World, numbers: range) -> int:
 
 
 def publish_for(world: World, seconds: int, gap_ms: int, authors: range, mark: bytes = b"") -> tuple[int, int]:
-    """Let honest authors publish in turn; the number of messages, and the lowest score seen among them."""
+    """Let honest authors publish in turn. Returns the number of messages, and the lowest score among the authors."""
     count, worst = 0, 0
     end_ms = world.now_ms + 1000 * seconds
     while world.now_ms < end_ms:
@@ -34,7 +34,7 @@ def publish_for(world: World, seconds: int, gap_ms: int, authors: range, mark: b
     [(8, 0, 20_000, 1200), (8, 10, 400, 120), (8, 30, 400, 120), (30, 10, 500, 90), (100, 10, 600, 30)],
 )
 def test_honest_peers_are_never_punished(size: int, loss_percent: int, gap_ms: int, seconds: int) -> None:
-    """However small the network, thin its traffic and poor its links, no honest peer is ever below 0."""
+    """In small networks, with little traffic and poor links, no honest peer is ever below 0."""
     world = World(random_graph(size, dials=4, seed=size), seed=size, loss_percent=loss_percent, params=PARAMS)
     world.run(10 * PARAMS.heartbeat_ms)
     count, worst = publish_for(world, seconds, gap_ms, range(size))
@@ -47,7 +47,7 @@ def test_honest_peers_are_never_punished(size: int, loss_percent: int, gap_ms: i
 
 @pytest.mark.parametrize("loss_percent", [0, 10])
 def test_a_hub_keeps_its_leaves(loss_percent: int) -> None:
-    """Peers that live on IHAVE and IWANT alone, over links that lose them, keep their good names."""
+    """Peers that get messages only by IHAVE and IWANT, over links that lose them, keep good scores."""
     world = World({(leaf, 0) for leaf in range(1, 31)}, seed=5, loss_percent=loss_percent, params=PARAMS)
     world.run(10 * PARAMS.heartbeat_ms)
     _, worst = publish_for(world, 120, 300, range(31))
@@ -57,13 +57,13 @@ def test_a_hub_keeps_its_leaves(loss_percent: int) -> None:
 
 
 def hostile(number: int, data: bytes) -> VerdictWord:
-    """Router 0 likes everything; the others reject what is bad in any context."""
+    """Router 0 accepts everything. The others reject messages that are bad in any context."""
     return "reject" if number and data.startswith(b"bad") else "accept"
 
 
 @pytest.mark.parametrize("loss_percent", [0, 10])
 def test_who_sends_what_is_rejected_is_out_after_few(loss_percent: int) -> None:
-    """Four bad messages cost their sender every mesh and the ear of all; honest peers hear each other as before."""
+    """After four bad messages a sender is in no mesh and is read by no peer. Honest peers are not affected."""
     world = World(random_graph(20, dials=4, seed=2), seed=2, loss_percent=loss_percent, params=PARAMS, judge=hostile)
     world.run(10 * PARAMS.heartbeat_ms)
     honest = range(1, 20)
@@ -86,7 +86,7 @@ def test_who_sends_what_is_rejected_is_out_after_few(loss_percent: int) -> None:
 
 
 def test_who_floods_with_bad_messages_is_not_heard() -> None:
-    """A burst of bad messages costs the connection, or at least the ear of everybody, and no way back helps."""
+    """A burst of bad messages costs the connection, or at least all reading, and reconnecting does not help."""
     world = World(random_graph(20, dials=4, seed=3), seed=3, loss_percent=0, params=PARAMS, judge=hostile)
     world.run(10 * PARAMS.heartbeat_ms)
     neighbours = [n for n in range(1, 20) if world.keys[0] in world.routers[n].scores()]
@@ -103,7 +103,7 @@ def test_who_floods_with_bad_messages_is_not_heard() -> None:
 
 
 def test_who_offers_what_it_has_not_is_out() -> None:
-    """Invented IHAVEs cost the mesh of everybody who believed them, and then are not believed."""
+    """Invented IHAVEs cost the place in the mesh of every peer that asked for them. Then they are ignored."""
     world = World(random_graph(12, dials=4, seed=4), seed=4, loss_percent=0, params=PARAMS)
     world.run(10 * PARAMS.heartbeat_ms)
     liar = world.keys[0]
@@ -122,7 +122,7 @@ def test_who_offers_what_it_has_not_is_out() -> None:
 
 
 def test_a_crowd_of_one_address_surrounds_nobody() -> None:
-    """Many silent keys of one address get no place in the mesh of the peer that they surround."""
+    """Many silent keys of one address get no place in the mesh of a peer that they surround."""
     world = World(random_graph(12, dials=4, seed=6), seed=6, loss_percent=0, params=PARAMS)
     crowd = [bytes([200 + number]) * 32 for number in range(30)]
     for key in crowd:
@@ -134,7 +134,7 @@ def test_a_crowd_of_one_address_surrounds_nobody() -> None:
 
 
 def test_silent_members_make_way() -> None:
-    """Keys of many addresses that graft and are silent cannot keep out better peers, and pay for grafting again."""
+    """Silent keys of many addresses that graft cannot keep better peers out, and pay for grafting again."""
     world = World(random_graph(12, dials=4, seed=7), seed=7, loss_percent=0, params=PARAMS)
     mutes = [bytes([200 + number]) * 32 for number in range(20)]
     for number, key in enumerate(mutes):

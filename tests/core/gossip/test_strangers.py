@@ -1,4 +1,4 @@
-"""Whatever strangers send, the router raises nothing and keeps its bounds."""
+"""For all inputs from unknown peers, the router raises nothing and keeps its bounds."""
 
 from typing import Any
 
@@ -93,7 +93,7 @@ events: st.SearchStrategy[Any] = st.one_of(
 
 
 class Strangers(RuleBasedStateMachine):
-    """One small router between arbitrary peers; what it must keep is checked after every step."""
+    """One small router between arbitrary peers. Its invariants are checked after every step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class Strangers(RuleBasedStateMachine):
 
     @rule()
     def beat(self) -> None:
-        """A Tick when it is due moves the next one on."""
+        """A due Tick schedules the next one."""
         self.now_ms = max(self.now_ms, self.router.next_wakeup_ms())
         self.feed(GossipTick())
         assert self.router.next_wakeup_ms() > self.now_ms
@@ -164,13 +164,14 @@ class Strangers(RuleBasedStateMachine):
 
     @invariant()
     def mesh_is_connected(self) -> None:
-        """Members of a mesh are connected peers, and none is excluded."""
+        """Members of a mesh are connected and not excluded."""
         for topic in ("a", "b", "c"):
             assert set(self.router.mesh_peers(topic)) <= self.connected - self.excluded
 
     @invariant()
     def scores_are_sums(self) -> None:
-        """A score is the sum of its parts, of which the topics' is capped; who is intolerable is not connected."""
+        """A score is the sum of its parts, with the topics' part capped. A peer below the disconnect threshold is not
+        connected."""
         for peer, parts in self.router.scores().items():
             topics = parts.time_in_mesh + parts.first_deliveries + parts.delivery_deficit
             topics += parts.delivery_failures + parts.invalid_messages
@@ -186,7 +187,7 @@ TestStrangers = Strangers.TestCase
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(events, st.integers(0, 2_000)), max_size=40))
 def test_equal_events_give_equal_effects(script: list[tuple[Event, int]]) -> None:
-    """Two routers with one seed and one script do the same."""
+    """Two routers with equal seeds and scripts give equal effects."""
     one, other = (Router(PARAMS, own=OWN, seed=7) for _ in range(2))
     now_ms = 0
     for event, step_ms in script:

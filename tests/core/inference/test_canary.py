@@ -1,4 +1,4 @@
-"""Canaries: what evidence shows, and that nothing else passes for evidence."""
+"""Canaries: valid evidence gives its verdict, and nothing else counts as evidence."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ RIGHT = Exchange(NETWORK, MANIFESTS[0])
 
 
 def shows(exchange: Exchange) -> tuple[str, str]:
-    """The verdict, and why; once more from the bytes of the evidence."""
+    """The verdict and its reason, also from the bytes of the evidence."""
     evidence = exchange.evidence()
     finding = judge_evidence(NETWORK, MANIFESTS, evidence)
     assert judge_evidence(NETWORK, MANIFESTS, decode_canary_evidence(evidence.encode())) == finding
@@ -43,7 +43,7 @@ def shows(exchange: Exchange) -> tuple[str, str]:
 
 
 def test_a_right_answer_matches_to_the_bit() -> None:
-    """Tokens, end and logits are compared with what the manifest commits to for the responder's class."""
+    """Tokens, end and logits are compared with the manifest's commitment for the responder's class."""
     assert shows(RIGHT) == (MATCH, "tokens and logits are equal")
     second = replace(RIGHT, tokens=(17, 4093, 5), finish="length", class_index=1, reply=1)
     assert shows(second) == (MATCH, "the tokens are equal; the logits are not committed to")
@@ -61,12 +61,12 @@ def test_a_right_answer_matches_to_the_bit() -> None:
     ],
 )
 def test_any_other_answer_of_the_class_is_a_mismatch(changes: dict[str, object], reason: str) -> None:
-    """Also one that is only too short, and one with other logits under equal tokens."""
+    """This includes an answer that is too short, and one with equal tokens but other logits."""
     assert shows(replace(RIGHT, **changes)) == (MISMATCH, reason)  # type: ignore[arg-type]
 
 
 def test_another_class_cannot_be_told() -> None:
-    """Greedy answers differ between honest paths: without the right one for the class nothing is said."""
+    """Greedy answers differ between honest paths, so there is no verdict without the right answer for the class."""
     told = {index: shows(replace(RIGHT, class_index=index, reply=None)) for index in range(4)}
     assert {verdict for verdict, _ in told.values()} == {CANNOT_TELL}
     assert told[0] == told[1] == (CANNOT_TELL, "the right answer for this class is not opened")
@@ -105,14 +105,14 @@ def test_another_class_cannot_be_told() -> None:
     ],
 )
 def test_what_proves_nothing_is_refused(evidence: CanaryEvidence, reason: str) -> None:
-    """Of the network, the trigger, the request and the receipt each must be the right one."""
+    """The network, the trigger, the request and the receipt must all be right."""
     with pytest.raises(DecodeError) as refused:
         judge_evidence(NETWORK, MANIFESTS, evidence)
     assert refused.value.reason == reason
 
 
 def test_every_byte_of_the_exchange_is_bound() -> None:
-    """Whoever changes one bit of request, response, salt or opened answer has no evidence any more."""
+    """Changing one bit of request, response, salt or opened answer makes the evidence invalid."""
     whole = RIGHT.evidence()
     said = (MATCH, "tokens and logits are equal")
     for at in range(0, len(whole.encode()), 7):
@@ -124,7 +124,7 @@ def test_every_byte_of_the_exchange_is_bound() -> None:
 
 
 def test_evidence_is_made_of_what_came_back() -> None:
-    """It opens the answer of the responder's class alone, and of the trigger's none if there is none for that class."""
+    """It opens only the answer of the responder's class, and no answer if the trigger has none for that class."""
     answer = replace(RIGHT, class_index=1)
     made = make_evidence(NETWORK, TRIGGER, answer.request_bytes, answer.response)
     assert made.reply == TRIGGER.replies[1]
@@ -135,7 +135,7 @@ def test_evidence_is_made_of_what_came_back() -> None:
 
 
 def test_an_opening_is_held_against_its_commitment() -> None:
-    """A bought trigger shows before it is spent whether it is one, and which answers it opens."""
+    """A bought trigger can be checked before it is used: whether it is one, and which answers it opens."""
     found = find_canary(MANIFESTS, TRIGGER)
     assert found is not None
     assert opened_paths(found[1], TRIGGER) == ((ENGINE, FIRST), (ENGINE, SECOND))
@@ -147,7 +147,7 @@ def test_an_opening_is_held_against_its_commitment() -> None:
 
 
 def test_commitments_hide_and_bind() -> None:
-    """Equal prompts and answers under other salts look unlike, and every item changes the hash."""
+    """Equal prompts and answers with other salts have other hashes, and every item changes the hash."""
     reply, prompt = TRIGGER.replies[0], TRIGGER.commitment
     answers = {
         replace(reply, **change).commitment(prompt)  # type: ignore[arg-type]
@@ -162,7 +162,7 @@ def test_commitments_hide_and_bind() -> None:
 
 
 def test_secrets_are_read_strictly() -> None:
-    """They come back as they were, marks included; what is malformed is refused with its reason."""
+    """Secrets are read back unchanged, marks included. Malformed secrets are refused with a reason."""
     kept = (replace(TRIGGER, is_spent=True), Trigger(bytes(32), (1,), 1, ()))
     assert decode_secrets(encode_secrets(kept)) == kept
     wrong = {

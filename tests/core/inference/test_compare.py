@@ -1,4 +1,4 @@
-"""Measures and verdicts: what counts, what does not, and that no number falls through."""
+"""Measures and verdicts: what counts, what does not count, and that every number has a verdict."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def bounds(draw: st.DrawFn) -> Across:
 
 
 def test_a_measure_counts_sums_squares_and_caps() -> None:
-    """Each margin counts with its square in 1e-6 square nats, up to the cap; the greatest counts half."""
+    """Each margin counts with its square in 1e-6 square nats, up to the cap. The greatest margin counts half."""
     deficits = (0, 999, 300_000, 500_000, 2_000_001)
     assert [squared(deficit) for deficit in deficits] == [0, 0, 90_000, 250_000, CAP_MICRONATS]
     assert measure(deficits, [False] * 5, "length", 5) == Measure(5, 340_000 + CAP_MICRONATS // 2, 2_000_001, 0)
@@ -68,13 +68,13 @@ def test_a_measure_counts_sums_squares_and_caps() -> None:
     ],
 )
 def test_an_answer_ends_as_it_should_or_not(ends: list[bool], finish: str, tokens_max: int, end: int) -> None:
-    """By its length, or by a token that ends it, whose margin then counts; nothing follows that token."""
+    """An answer ends by its length or by an ending token, whose margin counts. No token follows that token."""
     deficits = (5, 70)[: len(ends)]
     assert measure(deficits, ends, finish, tokens_max).end == end
 
 
 def test_what_cannot_be_scored_is_a_mismatch_under_any_bounds() -> None:
-    """No `end_max` lets through an end that is missing."""
+    """No value of `end_max` accepts a missing end."""
     widest = Across(2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, END_MISSING - 1, 10_000)
     for count in (0, 1, ANSWER_TOKENS_MAX):
         assert verdict(malformed(count), widest) is Verdict.MISMATCH
@@ -95,7 +95,7 @@ def test_what_cannot_be_scored_is_a_mismatch_under_any_bounds() -> None:
     ],
 )
 def test_bounds_are_inclusive_in_favour_of_the_answer(found: Measure, expected: Verdict) -> None:
-    """Exactly at a bound is on its good side; the peak alone decides nothing."""
+    """A value equal to a bound is on the good side. The peak alone decides nothing."""
     assert verdict(found, BOUNDS) is expected
 
 
@@ -105,7 +105,7 @@ _ORDER = [Verdict.MATCH, Verdict.INCONCLUSIVE, Verdict.MISMATCH]
 @given(measures, bounds(), st.integers(0, TOTAL_MAX), uints)
 @settings(deadline=None, max_examples=200)
 def test_a_greater_margin_never_helps(found: Measure, given_bounds: Across, more: int, end: int) -> None:
-    """With a greater sum or a less likely end the verdict is the same or worse."""
+    """A greater sum or a less likely end gives the same verdict or a worse one."""
     before = _ORDER.index(verdict(found, given_bounds))
     for worse in (
         replace(found, total=max(found.total, more)),
@@ -117,7 +117,7 @@ def test_a_greater_margin_never_helps(found: Measure, given_bounds: Across, more
 @given(st.lists(uints, max_size=20), st.data())
 @settings(deadline=None, max_examples=200)
 def test_a_measure_is_within_its_limits(deficits: list[int], data: st.DataObject) -> None:
-    """Whatever an engine says, the measure is one that travels."""
+    """For all engine outputs, the measure can be encoded."""
     ends = data.draw(st.lists(st.booleans(), min_size=len(deficits), max_size=len(deficits)))
     finish, tokens_max = data.draw(st.sampled_from(("stop", "length"))), data.draw(st.integers(1, 20))
     found = measure(deficits, ends, finish, tokens_max)
@@ -129,7 +129,7 @@ def test_a_measure_is_within_its_limits(deficits: list[int], data: st.DataObject
 @given(st.lists(st.one_of(st.none(), measures), max_size=ASKED_MAX).map(tuple))
 @settings(deadline=None, max_examples=100)
 def test_measures_are_read_back(found: tuple[Measure | None, ...]) -> None:
-    """Measures survive their encoding, and one more than there may be does not pass."""
+    """Measures are read back from their encoding. One more than the limit is refused."""
     value = decode(encode(measures_value(found)), size_max=4096)
     assert read_measures(value, 31) == found
     if found:

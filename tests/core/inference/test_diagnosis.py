@@ -1,4 +1,4 @@
-"""Causes: each from the traces that it leaves, and none that is told from too little."""
+"""Causes: each follows from its own traces, and too few tokens give none."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ CERTAIN = 1_000
 def claim(
     margins: dict[int, int], *, surprisal: int = HALF, temperature_milli: int = 800, count: int = COUNT
 ) -> ClaimedAnswer:
-    """An answer of `count` tokens, ended by its length, which is off by these margins at these places."""
+    """An answer of `count` tokens that ends by its length and has these margins at these positions."""
     return ClaimedAnswer(
         tokens=tuple(range(count)),
         best=tuple(1_000 + place if place in margins else place for place in range(count)),
@@ -37,37 +37,37 @@ def every(step: int, margin: int, start: int = 0) -> dict[int, int]:
 
 
 def test_no_difference_has_no_cause() -> None:
-    """Equal tokens, and equal logits as far as they can be compared."""
+    """Tokens are equal, and so are logits if they can be compared."""
     assert find_cause(claim({}), BOUNDS) == Finding(Cause.NONE, None, 0)
     assert find_cause(replace(claim({}), same_logits=True), BOUNDS).cause is Cause.NONE
 
 
 def test_equal_tokens_of_other_logits_are_other_numerics() -> None:
-    """Q8_0 for Q4_1 often gives the same tokens; the digest of the logits tells."""
+    """Q8_0 for Q4_1 often gives equal tokens. The digest of the logits shows the difference."""
     assert find_cause(replace(claim({}), same_logits=False), BOUNDS) == Finding(Cause.NUMERICS, None, 0)
 
 
 def test_small_margins_are_near_ties() -> None:
-    """What is no mismatch needs no other explanation; the first place and its margin are told."""
+    """An answer that is no mismatch needs no other explanation. The first position and its margin are reported."""
     assert find_cause(claim({7: 120_000, 30: 200_000}), BOUNDS) == Finding(Cause.NEAR_TIE, 7, 120_000)
 
 
 def test_an_answer_without_its_end_is_truncated() -> None:
-    """Every token is right, but there are too few of them, and no token ends it."""
+    """Every token is right, but there are too few tokens and none ends the answer."""
     short = replace(claim({}, count=32), tokens_max=COUNT)
     for finish in ("stop", "length"):
         assert find_cause(replace(short, finish=finish), BOUNDS) == Finding(Cause.TRUNCATED, 32, 0)
 
 
 def test_an_end_where_none_belongs_is_truncated() -> None:
-    """The end itself is the only token that is off."""
+    """Only the ending token is wrong."""
     ended = replace(claim({31: 9_000_000}, count=32), tokens_max=COUNT, finish="stop", ends=(False,) * 31 + (True,))
     assert find_cause(ended, BOUNDS) == Finding(Cause.TRUNCATED, 31, 9_000_000)
 
 
 @pytest.mark.parametrize("cause", [Cause.TEMPERATURE, Cause.PROMPT])
 def test_a_supposition_that_explains_everything_wins(cause: Cause) -> None:
-    """The best of those under which the answer would be no mismatch, with its value."""
+    """The best supposition under which the answer would be no mismatch wins, and its value is reported."""
     off = claim(every(8, 600_000))
     poor, good, better = (
         Supposition(Cause.TEMPERATURE, 900, off.deficits),
@@ -79,7 +79,7 @@ def test_a_supposition_that_explains_everything_wins(cause: Cause) -> None:
 
 
 def test_agreement_by_chance_is_a_wrong_seed() -> None:
-    """Half of the tokens have a probability of one half, and half of them agree: the noise was another."""
+    """Half of the tokens have a probability of one half and half of them agree, so the noise was another."""
     assert find_cause(claim(every(2, 1_500_000)), BOUNDS).cause is Cause.SEED
     assert find_cause(claim(every(2, 1_500_000), temperature_milli=0), BOUNDS).cause is Cause.MODEL
 
@@ -94,26 +94,28 @@ def test_unlikely_tokens_under_other_noise_are_no_wrong_seed() -> None:
 
 
 def test_size_and_number_of_margins_tell_models_quantisations_and_prompts() -> None:
-    """Far off everywhere: another model. A little off, often: a quantisation. Few, but far: a hidden prompt."""
+    """Large margins everywhere: another model. Many small margins: a quantisation. Few large margins: a hidden
+    prompt."""
     assert find_cause(claim(every(3, 1_800_000), surprisal=2 * HALF), BOUNDS).cause is Cause.MODEL
     assert find_cause(claim(every(7, 700_000)), BOUNDS).cause is Cause.QUANTISATION
     assert find_cause(claim({20: 2_100_000, 41: 1_500_000}), BOUNDS).cause is Cause.PROMPT
 
 
 def test_an_answer_to_something_else_is_off_at_its_beginning() -> None:
-    """Soon it goes on by itself; or a single token is less likely than any coarser weights would make it."""
+    """After its beginning it is consistent with itself, or a single token is less likely than any coarser quantisation
+    makes it."""
     beginning = dict.fromkeys(range(0, 8, 2), 3_500_000)
     assert find_cause(claim(beginning), BOUNDS).cause is Cause.PROMPT
     assert find_cause(claim({**every(7, 700_000), 30: 9_000_000}), BOUNDS).cause is Cause.PROMPT
 
 
 def test_a_few_tokens_tell_nothing() -> None:
-    """Whoever answers in a dozen tokens cannot be told from others who do."""
+    """A dozen tokens are too few to find a cause."""
     assert find_cause(claim({0: 3_000_000}, count=12), BOUNDS).cause is Cause.UNKNOWN
 
 
 def test_certain_tokens_tell_no_seed() -> None:
-    """Where every token is all but certain, agreement is no evidence of the seed, nor is its lack."""
+    """If nearly every token is certain, neither agreement nor its lack says anything about the seed."""
     assert find_cause(claim(every(2, 1_500_000), surprisal=CERTAIN), BOUNDS).cause is not Cause.SEED
 
 
@@ -143,7 +145,7 @@ def claims(draw: st.DrawFn) -> ClaimedAnswer:
 @given(claims())
 @settings(deadline=None, max_examples=300)
 def test_every_answer_has_one_cause(asked: ClaimedAnswer) -> None:
-    """Whatever an engine says, there is an answer; and what is no mismatch is never called a lie."""
+    """Every engine output gets one cause, and an answer that is no mismatch is never called a lie."""
     found = find_cause(asked, BOUNDS)
     assert found == find_cause(asked, BOUNDS)
     outcome = verdict(measure(asked.deficits, asked.ends, asked.finish, asked.tokens_max), BOUNDS)

@@ -1,4 +1,4 @@
-"""The engine's queue: who goes next, what is dropped, and that no kind of work is starved."""
+"""The engine's queue: the order of jobs, the dropped jobs, and that no kind of work is starved."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ LONGEST_MS = 40
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a test: how long after the one before it comes, what it takes, and how much time it has."""
+    """A job of a test: its delay after the job before it, its duration, and its time until the deadline."""
 
     number: int
     purpose: Purpose
@@ -26,8 +26,8 @@ class Job:
 
 @st.composite
 def arrivals(draw: st.DrawFn, *, slack_ms_max: int = 400) -> list[Job]:
-    """Two hundred jobs in the order of their coming: any mixture of kinds, from an idle engine to one that can do a
-    tenth of what comes."""
+    """Two hundred jobs in order of arrival: any mixture of kinds, from an idle engine to one that can do a tenth of the
+    work."""
     dice = Random(draw(st.integers(0, 2**32)))
     weights = draw(st.lists(st.integers(0, 9), min_size=len(Purpose), max_size=len(Purpose)).filter(any))
     gap_ms_max = draw(st.sampled_from((0, 4, 20, 40, 200)))
@@ -46,7 +46,7 @@ def arrivals(draw: st.DrawFn, *, slack_ms_max: int = 400) -> list[Job]:
 
 
 class Engine:
-    """Plays a queue in virtual time, and notes what became of each job."""
+    """Plays a queue in virtual time and notes the outcome of each job."""
 
     def __init__(self) -> None:
         self.queue: Queue[Job] = Queue(lambda job: job.cost_ms)
@@ -104,7 +104,8 @@ class Engine:
 
 @given(arrivals())
 def test_every_job_has_one_outcome_and_none_begins_late(jobs: list[Job]) -> None:
-    """What begins ends by its deadline, only what could not is dropped (`Engine` asserts both), and none is lost."""
+    """A job that begins ends by its deadline, only a job that could not is dropped (`Engine` asserts both), and no job
+    is lost."""
     engine = Engine()
     engine.play(jobs)
     outcomes = [job.number for _, job in engine.begun + engine.dropped] + [job.number for job in engine.refused]
@@ -112,7 +113,7 @@ def test_every_job_has_one_outcome_and_none_begins_late(jobs: list[Job]) -> None
 
 
 class Fair(Engine):
-    """Notes for how long each kind of work waited while others were begun."""
+    """Notes how long each kind of work waited while other jobs were begun."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,13 +132,13 @@ class Fair(Engine):
 
 @given(arrivals(slack_ms_max=10**6))
 def test_no_kind_of_work_waits_longer_than_its_share_says(jobs: list[Job]) -> None:
-    """Audits, at most eight of the longest jobs; the others less."""
+    """Audits wait for at most eight of the longest jobs, other kinds for less."""
     Fair().play(jobs)
 
 
 @pytest.mark.parametrize("flood", [Purpose.REQUEST, Purpose.VOTE])
 def test_a_flood_of_one_kind_leaves_the_others_their_shares(flood: Purpose) -> None:
-    """With more work of each kind than the engine can do, the time goes by the shares."""
+    """If there is more work of each kind than the engine can do, the shares divide the time."""
     queue: Queue[int] = Queue(lambda _: 10)
     used: Counter[Purpose] = Counter()
     for turn in range(600):
@@ -164,7 +165,7 @@ def test_what_one_kind_does_not_need_the_others_have() -> None:
 
 
 def test_nobody_saves_up_time_while_it_has_no_work() -> None:
-    """After a long time with votes alone requests and votes take turns by their shares, at once."""
+    """After a long time with votes only, requests and votes take turns by their shares at once."""
     queue: Queue[str] = Queue(lambda _: 10)
     for turn in range(100):
         queue.push("vote", Purpose.VOTE, 10**9, turn)
@@ -184,7 +185,7 @@ def test_nobody_saves_up_time_while_it_has_no_work() -> None:
 
 
 def test_votes_and_audits_go_by_deadline_and_requests_by_arrival() -> None:
-    """Whoever asks chooses when its request expires, and must not get ahead by that."""
+    """A requester chooses the expiry of its request, so the expiry must give no advantage."""
     for purpose, order in ((Purpose.VOTE, [2, 1, 3]), (Purpose.AUDIT, [2, 1, 3]), (Purpose.REQUEST, [1, 2, 3])):
         queue: Queue[int] = Queue(lambda _: 1)
         for number, deadline_ms in ((1, 200), (2, 100), (3, 200)):
@@ -202,7 +203,7 @@ def test_what_nobody_is_owed_waits_for_all_that_is() -> None:
 
 
 def test_each_kind_has_room_of_its_own() -> None:
-    """However much strangers make a peer queue, there is room for its audits."""
+    """Audits have room, however many requests other peers send."""
     queue: Queue[int] = Queue(lambda _: 1)
     taken = sum(queue.push(number, Purpose.VOTE, 100, 0) for number in range(2 * WAITING_MAX))
     assert taken == WAITING_MAX
@@ -212,7 +213,8 @@ def test_each_kind_has_room_of_its_own() -> None:
 
 
 def test_an_estimate_by_which_nothing_could_be_done_is_doubted() -> None:
-    """It is halved until a job is begun: else no job would ever show that it is wrong. Having waited is no reason."""
+    """It is halved until a job begins, because no job could show otherwise that it is wrong. A long wait is no reason
+    to halve it."""
     estimate = [1000]
 
     def halve(_job: int) -> None:

@@ -62,7 +62,7 @@ def _receipt(tokens: tuple[int, ...] = TOKENS, finish: str = "stop", request: Re
 @given(questions, digests, st.integers(0, 2**63 - 1))
 @settings(deadline=None, max_examples=60)
 def test_request_round_trip(question: Question, nonce: bytes, expiry: int) -> None:
-    """A signed request is read back with its question."""
+    """A signed request and its question are read back."""
     request = Request(NETWORK, ALICES, BOBS, question.id, nonce, expiry)
     data = encode_request(request, question, sign_request(ALICE, request))
     assert decode_request(data) == (request, question)
@@ -71,7 +71,7 @@ def test_request_round_trip(question: Question, nonce: bytes, expiry: int) -> No
 @given(st.data())
 @settings(deadline=None, max_examples=300)
 def test_mutated_requests(data: st.DataObject) -> None:
-    """Any change to a request's bytes gets it refused, with a code and a sentence."""
+    """Every changed request is refused with a code and a sentence."""
     good = encode_request(REQUEST, QUESTION, sign_request(ALICE, REQUEST))
     at = data.draw(st.integers(0, len(good) - 1))
     mutated = good[:at] + data.draw(st.binary(max_size=2)) + good[at + data.draw(st.integers(0, 2)) :]
@@ -85,7 +85,7 @@ def test_mutated_requests(data: st.DataObject) -> None:
 @given(st.binary(max_size=100))
 @settings(deadline=None, max_examples=200)
 def test_any_bytes(data: bytes) -> None:
-    """Strangers' bytes are refused as requests and invalid as responses, and nothing else escapes."""
+    """Any bytes are refused as requests and invalid as responses, without other errors."""
     with pytest.raises(RequestRefused):
         decode_request(data)
     with contextlib.suppress(RequestRefused, DecodeError):
@@ -93,13 +93,13 @@ def test_any_bytes(data: bytes) -> None:
 
 
 def test_request_size_limit() -> None:
-    """More bytes than a request may have are refused before they are read."""
+    """A request above the size limit is refused before it is decoded."""
     with pytest.raises(RequestRefused, match=r"^too-large: "):
         decode_request(bytes(REQUEST_BYTES_MAX + 1))
 
 
 def test_response_round_trip() -> None:
-    """An answer is read back with its receipt, and a refusal with its code."""
+    """An answer is read back with its receipt, a refusal with its code."""
     answer = Answer(TOKENS, "stop", LOGITS, _receipt())
     assert decode_response(encode_answer(answer), REQUEST) == answer
     with pytest.raises(RequestRefused, match=r"^busy: later$"):
@@ -109,7 +109,7 @@ def test_response_round_trip() -> None:
 @given(st.data())
 @settings(deadline=None, max_examples=300)
 def test_mutated_responses(data: st.DataObject) -> None:
-    """Any change to an answer's bytes makes it invalid."""
+    """Every changed answer is invalid."""
     good = encode_answer(Answer(TOKENS, "stop", LOGITS, _receipt()))
     at = data.draw(st.integers(0, len(good) - 1))
     mutated = good[:at] + data.draw(st.binary(max_size=2)) + good[at + data.draw(st.integers(0, 2)) :]
@@ -151,21 +151,21 @@ def test_receipt_is_for_one_request(request_changes: dict[str, bytes | int]) -> 
     ids=lambda changes: next(iter(changes)),
 )
 def test_question_id_binds_every_field(changes: dict[str, object]) -> None:
-    """A question that differs in any field has another id, and so has any answer to it."""
+    """A question that differs in any field has another id, and so do its answers."""
     other = replace(QUESTION, **changes)  # type: ignore[arg-type]  # field names
     assert other.id != QUESTION.id
     assert output_digest(other.id, TOKENS, "stop", LOGITS) != output_digest(QUESTION.id, TOKENS, "stop", LOGITS)
 
 
 def test_sampler_key_depends_on_seed_and_requester() -> None:
-    """A question passed on under another name has another sampler, and so has one with another seed."""
+    """A question forwarded under another name has another sampler key, and so has a question with another seed."""
     assert replace(QUESTION, requester=BOBS).sampler_key != QUESTION.sampler_key
     assert replace(QUESTION, seed=b"\1" * 16).sampler_key != QUESTION.sampler_key
     assert replace(QUESTION, prompt=(9,)).sampler_key == QUESTION.sampler_key
 
 
 def test_salted_digests_hide_equal_answers() -> None:
-    """Two peers with one answer to one question sign unlike digests, and so does one peer asked twice."""
+    """Two peers with equal answers to one question sign different digests. So does one peer that is asked twice."""
     output = output_digest(QUESTION.id, TOKENS, "stop", LOGITS)
     twice = replace(REQUEST, nonce=bytes(32))
     found = {
@@ -178,7 +178,7 @@ def test_salted_digests_hide_equal_answers() -> None:
 
 
 def test_nonce_binds_the_challengers_answer() -> None:
-    """Another class, output, salt, slot, responder or question would have made another nonce."""
+    """Another class, output, salt, slot, responder or question gives another nonce."""
     output = output_digest(QUESTION.id, TOKENS, "stop", LOGITS)
     opening = Opening(3, 0, output, (sha256(b"salt"),))
     where = (NETWORK, ALICES, BOBS, 9, QUESTION.id)
@@ -201,7 +201,7 @@ def test_nonce_binds_the_challengers_answer() -> None:
 def test_digests_and_signatures_are_over_the_whole_values(
     key: bytes, nonce: bytes, expiry: int, class_index: int, milliseconds: int
 ) -> None:
-    """However the bytes are put together, they are those of the arrays that the pages show."""
+    """The bytes equal the encoding of the arrays on the protocol pages, even if they are built in parts."""
     request = Request(NETWORK, ALICES, key, QUESTION.id, nonce, expiry)
     assert request.id == sha256(encode(request.to_value()))
     receipt = replace(_receipt(request=request), responder=key, class_index=class_index, queue_ms=milliseconds)

@@ -1,4 +1,4 @@
-"""Hardware by latency: what a measured answer tells, and whom it sets apart."""
+"""Hardware by latency: what a measured answer says, and which peers it distinguishes."""
 
 from itertools import permutations
 
@@ -30,7 +30,7 @@ numbers = st.integers(0, 2**32 - 1)
 
 
 def measured(times_ms: list[int], *, tokens: int = 10, epoch: int = 0) -> tuple[Window, ...]:
-    """What a challenger knows after answers that took so long."""
+    """A challenger's measurements after answers with these times."""
     windows: tuple[Window, ...] = ()
     for elapsed in times_ms:
         found = sample(elapsed, tokens, elapsed // 10, elapsed)
@@ -40,7 +40,7 @@ def measured(times_ms: list[int], *, tokens: int = 10, epoch: int = 0) -> tuple[
 
 
 def samples(fastest: int) -> list[int]:
-    """Five answers, of which most met other work."""
+    """The times of five answers; most of them met other work."""
     return [fastest + 400, fastest, fastest + 20, fastest + 9000, fastest + 2000]
 
 
@@ -49,7 +49,7 @@ def peer(*by_challenger: list[int], claim: str = LABEL, class_index: int = 0, co
 
 
 def honest(ms: int = 1000) -> Claimant:
-    """Three challengers, five answers each, the fastest about this long."""
+    """Three challengers with five answers each; the fastest takes about `ms`."""
     return peer(samples(ms), samples(ms + 10), samples(ms + 3))
 
 
@@ -137,7 +137,7 @@ def test_a_slow_machine_is_told_apart_and_a_loaded_one_is_not() -> None:
 
 
 def test_one_lying_challenger_of_three_decides_nothing() -> None:
-    """Whether it makes a slow friend look fast or a fast peer slow."""
+    """It can neither make a slow friend look fast nor a fast peer look slow."""
     others = {b"a": honest(), b"b": honest(), b"c": honest()}
     helped = peer([1] * 5, [3000] * 5, [3100] * 5)
     slandered = peer([9000] * 5, [1000] * 5, [1010] * 5)
@@ -166,7 +166,7 @@ def test_peers_are_held_against_their_own_claim_and_class() -> None:
 
 
 def test_nobody_without_weight_sets_the_measure() -> None:
-    """Sybils that are slow together do not make a slow machine look usual."""
+    """Slow Sybils together do not make a slow machine look usual."""
     slow = {bytes([at]): peer([3000] * 5, [3000] * 5, [3000] * 5, counts=False) for at in range(9)}
     found = speeds({**slow, b"a": honest(), b"b": honest(), b"c": honest(), b"d": honest()})
     assert {found[key].fit for key in slow} == {Fit.INCONSISTENT}
