@@ -1,4 +1,4 @@
-"""What the engine's jobs are thought to take."""
+"""The estimated costs of the engine's jobs."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ def test_what_was_never_done_is_tried() -> None:
 
 
 def test_longer_jobs_take_longer_by_what_each_of_their_tokens_takes() -> None:
-    """Reading, writing and answering are told apart: a job is as dear as its parts."""
+    """Reading, writing and answering have separate costs, and a job costs the sum of its parts."""
     costs = Costs()
     costs.learn(asked(10, 20), 250, first_token_ms=50, total_ms=250)  # 5 ms to read a token, 10 to answer one
     assert costs.estimate(asked(10, 20)) == 250
@@ -47,7 +47,7 @@ def test_the_referee_has_figures_of_its_own() -> None:
 
 @given(st.integers(1, 10_000), st.integers(1, 10_000))
 def test_estimates_follow_the_machine(before_ms: int, after_ms: int) -> None:
-    """Within sixty jobs, up and down, to a twentieth."""
+    """Estimates follow a change within sixty jobs, up and down, to a twentieth."""
     costs = Costs()
     for _ in range(3):
         costs.learn(asked(0, 1), before_ms, first_token_ms=0, total_ms=before_ms)

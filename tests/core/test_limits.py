@@ -1,4 +1,4 @@
-"""Shares: token buckets in integers, own ones and a common pool."""
+"""Shares: token buckets in integers, with own shares and a common pool."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,19 +10,19 @@ A, B, C = b"a", b"b", b"c"
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate():
-    """A full bucket is emptied at once, and fills again by the millisecond."""
+    """A full bucket can be emptied at once, and refills by the millisecond."""
     bucket = Bucket(RATE, 0)
     assert bucket.take(30, 0)
     assert not bucket.take(1, 99)
     assert bucket.wait_ms(1, 99) == 1
     assert bucket.take(1, 100)
     assert bucket.wait_ms(5, 100) == 500
-    assert bucket.wait_ms(1000, 100) == 3000  # no more than the burst will ever be there
+    assert bucket.wait_ms(1000, 100) == 3000  # the bucket never holds more than the burst
     assert bucket.level(10**9) == 30
 
 
 def test_a_clock_that_goes_back_gives_nothing():
-    """Neither does it take anything away."""
+    """It takes nothing away either."""
     bucket = Bucket(RATE, 10_000, full=False)
     assert bucket.level(5_000) == 0
     assert bucket.level(5_100) == 1
@@ -30,7 +30,7 @@ def test_a_clock_that_goes_back_gives_nothing():
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 40)), max_size=60))
 def test_no_more_than_burst_and_rate_together(calls):
-    """Whatever is asked and when, what was given is at most the burst and the rate times the time."""
+    """For any requests, the given amount is at most the burst and the rate times the time."""
     bucket, now_ms, given_out = Bucket(RATE, 0), 0, 0
     for pause_ms, tokens in calls:
         now_ms += pause_ms
@@ -39,7 +39,7 @@ def test_no_more_than_burst_and_rate_together(calls):
 
 
 def test_the_pool_is_for_whoever_comes_and_the_own_share_stays():
-    """One key may use up the pool; another still has what is its own."""
+    """One key may use up the pool. Another key still has its own share."""
     shares = Shares(RATE, Rate(per_second=1, burst=100), keys_max=8)
     assert shares.take(A, 1, 0)
     assert shares.take(B, 1, 0)
@@ -47,12 +47,12 @@ def test_the_pool_is_for_whoever_comes_and_the_own_share_stays():
     assert not shares.take(A, 1, 0)
     assert not shares.take(B, 1, 0)
     assert shares.take(B, 10, 1000)
-    assert shares.take(A, 11, 1000)  # its own ten, and the one that came into the pool
+    assert shares.take(A, 11, 1000)  # its own ten, and one that refilled the pool
     assert not shares.take(A, 1, 1000)
 
 
 def test_all_or_nothing():
-    """A refusal takes nothing, neither from the own share nor from the pool."""
+    """A refusal takes nothing from the own share or the pool."""
     shares = Shares(RATE, Rate(per_second=1, burst=5), keys_max=8)
     shares.take(A, 0, 0)
     assert not shares.take(A, 16, 1000)
@@ -60,7 +60,7 @@ def test_all_or_nothing():
 
 
 def test_a_new_name_gains_nothing():
-    """Who comes under one name after the other gets what the pool gives, and the table stays bounded."""
+    """A peer that changes its name gets only what the pool gives, and the table stays bounded."""
     shares = Shares(RATE, Rate(per_second=1, burst=50), keys_max=4)
     taken = sum(shares.take(number.to_bytes(4, "big"), 1, 0) for number in range(1000))
     assert taken == 50
@@ -68,11 +68,11 @@ def test_a_new_name_gains_nothing():
 
 
 def test_who_was_away_longest_is_forgotten():
-    """The table holds those that came last."""
+    """The table holds the most recent names."""
     shares = Shares(RATE, Rate(per_second=0, burst=0), keys_max=2)
     for key in (A, B, A, C):
         shares.take(key, 0, 0)
-    assert not shares.take(B, 5, 500)  # it begins anew
+    assert not shares.take(B, 5, 500)  # its share starts again
     assert shares.take(C, 5, 500)
 
 

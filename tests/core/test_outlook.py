@@ -1,4 +1,4 @@
-"""What a member waits for, held against what comes in whole networks."""
+"""Estimates of a member's waiting times, compared with whole networks."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from tests.support.world import World
 
 
 def test_the_next_cut_is_the_one_that_comes():
-    """At any time the cut that is final next is of the epoch that was told, and not before it is due."""
+    """At any time, the next final cut has the predicted epoch, and it is not final before it is due."""
     world = World(5, seed=4)
     machine = world.peers[0].machine
     told: dict[int, tuple[int, int]] = {}
@@ -26,7 +26,7 @@ def test_the_next_cut_is_the_one_that_comes():
 
 
 def test_first_scores_come_when_they_are_expected():
-    """Nobody has a score in a final view before the epoch that was told, and most have one at most an epoch later."""
+    """No peer has a score in a final view before the predicted epoch, and most have one at most an epoch later."""
     world = World(6, seed=8)
     machine = world.peers[0].machine
     expected: dict[bytes, int] = {}
@@ -48,7 +48,7 @@ def test_first_scores_come_when_they_are_expected():
 
 
 def test_without_another_member_there_is_no_first_score_to_expect():
-    """A peer alone, beside convicted ones or beside a class that cannot ask it: no score is promised."""
+    """A peer that is alone, beside convicted peers only, or beside a class that cannot ask it gets no prediction."""
     world = World(3, seed=2)
     world.run_epochs(4)
     machine = world.peers[0].machine
@@ -64,7 +64,7 @@ def test_without_another_member_there_is_no_first_score_to_expect():
 
 @pytest.mark.parametrize("admitted", [-1, 5, 40])
 def test_the_way_to_weight(admitted):
-    """Founders have it; a stranger lacks its membership alone; the next turn is never in the past."""
+    """Founders have weight. A non-member lacks only its membership. The next turn is never in the past."""
     world = World(4, seed=3)
     world.run_epochs(6)
     machine = world.peers[0].machine

@@ -34,13 +34,13 @@ def audits_of(world: World) -> list[Audit]:
 
 
 def members_of(world: World) -> list[Member]:
-    """What the first peer's final view says of each, by name."""
+    """The members in the first peer's final view, by name."""
     state = world.peers[0].machine.fold.latest
     return [state.members[peer.machine.key] for peer in world.peers]
 
 
 def convicted_by_all(world: World) -> set[int]:
-    """Who is convicted in everybody's view; fails if the views differ."""
+    """The peers that every view convicts. Fails if the views differ."""
     views = [world.convicted(peer.name) for peer in world.peers]
     assert all(view == views[0] for view in views)
     return views[0]
@@ -48,13 +48,13 @@ def convicted_by_all(world: World) -> set[int]:
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_honest_peers_of_other_classes_agree(classes: int) -> None:
-    """Answers that differ by near ties are matches: nobody dissents, and nothing is void or stays sealed."""
+    """Answers that differ by near ties are matches: no peer dissents, and nothing is void or stays sealed."""
     world = World(6, seed=3, cores=6, classes=classes, slots_milli=1500)
     world.run_epochs(12)
     across = [audit for audit in audits_of(world) if audit.is_across]
     assert len(across) > 10
     assert not any(audit.differ for audit in audits_of(world))
-    # With two members in each class nobody can be outvoted in class, so all slots ask across.
+    # With two members in each class, no class can outvote a liar, so all slots ask across.
     assert all(audit.is_across for audit in audits_of(world)) is (classes == 3)
     for member in members_of(world):
         assert (member.dissents, member.void_audits, member.unopened) == (0, 0, 0)
@@ -87,14 +87,14 @@ class Withholding(World):
 
 
 def test_evidence_comes_from_the_responder_where_the_challenger_has_none() -> None:
-    """The accused may clear or convict itself with what it signed; the challenger cannot stop it."""
+    """The accused can clear or convict itself with its signed answer. The challenger cannot prevent it."""
     world = Withholding(6, seed=3, cores=6, classes=3, slots_milli=1500)
     world.peers[CHEATER].lie = always
     assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
 
 
 def test_what_nobody_serves_is_voted_on_by_nobody() -> None:
-    """Without evidence voters do not commit; the dispute is undecided and counts for no one."""
+    """Without evidence, voters do not commit. The dispute stays undecided and has no effect."""
     world = World(6, seed=3, cores=6, classes=3, slots_milli=1500, dispute_epochs=4)
     world.peers[CHEATER].lie = always
     for peer in world.peers:
@@ -108,7 +108,7 @@ def test_what_nobody_serves_is_voted_on_by_nobody() -> None:
 
 
 class Forging(World):
-    """Whoever is asked for evidence serves another answer, except the one who gave it."""
+    """Every peer that is asked for evidence serves another answer, except the answer's author."""
 
     def _fetch(self, peer: Peer, effect) -> None:
         target = self.by_key[effect.peer]
@@ -123,7 +123,7 @@ class Forging(World):
 
 
 def test_forged_evidence_is_seen_and_asked_for_elsewhere() -> None:
-    """Evidence is what the receipt was given for, or none."""
+    """Only the answer that the receipt covers counts as evidence."""
     world = Forging(6, seed=3, cores=6, classes=3, slots_milli=1500)
     world.peers[CHEATER].lie = always
     assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
@@ -133,7 +133,7 @@ def test_forged_evidence_is_seen_and_asked_for_elsewhere() -> None:
 
 
 class Lying(World):
-    """The cheater answers with tokens that are not of the vocabulary, or with too few of them."""
+    """The cheater answers with tokens outside the vocabulary, or with too few tokens."""
 
     tokens: tuple[int, ...] = ()
 
@@ -146,14 +146,14 @@ class Lying(World):
 
 @pytest.mark.parametrize("tokens", [(999,) * 16, (), (7,) * 20], ids=["foreign", "truncated", "too long"])
 def test_what_no_honest_engine_says_is_a_mismatch(tokens: tuple[int, ...]) -> None:
-    """Answers that cannot be scored, or do not end as they should, convict like wrong ones."""
+    """Answers that cannot be scored or do not end properly convict like wrong answers."""
     world = Lying(6, seed=3, cores=6, classes=3, slots_milli=1500)
     world.tokens = tokens
     assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
 
 
 class Tracing(World):
-    """Notes for each peer what it writes down, in order."""
+    """Notes what each peer writes to its disk, in order."""
 
     def __init__(self, *args, **options) -> None:
         self.written: dict[int, list[object]] = {}
@@ -166,7 +166,8 @@ class Tracing(World):
 
 
 def test_evidence_is_written_before_the_audit_that_rests_on_it() -> None:
-    """Persist before publish: every receipt of an own audit across classes has its answer on disk already."""
+    """Persist comes before publish: when an audit across classes is published, the answer of each of its receipts is on
+    disk."""
     world = Tracing(6, seed=3, cores=6, classes=3, slots_milli=1500)
     world.run_epochs(6)
     checked = 0
@@ -184,8 +185,8 @@ def test_evidence_is_written_before_the_audit_that_rests_on_it() -> None:
 
 
 def test_a_restarted_challenger_does_not_open_the_audits_of_before() -> None:
-    """A duty of an epoch that began before the start may have been signed already: it stays unsigned, at no cost to
-    those that were asked, and the next one that is owed is met."""
+    """A duty of an epoch that began before the start may have been signed already. So it stays unsigned, which costs
+    the asked peers nothing, and the next duty is fulfilled."""
     world = World(6, seed=5, cores=6, classes=3, slots_milli=1000)
     challenger = world.peers[0]
     key = challenger.machine.key
@@ -198,7 +199,7 @@ def test_a_restarted_challenger_does_not_open_the_audits_of_before() -> None:
         return [decode_duty(record.payload) for record in chain if record.kind == Kind.DUTY]
 
     def is_between() -> bool:
-        """It has audited, and not yet revealed that it had to."""
+        """Whether it has audited and has not yet published the duty."""
         found = audited()
         return len(found) > 1 and found[-1].epoch not in {duty.epoch for duty in revealed()}
 
@@ -226,7 +227,7 @@ class Blind(World):
 
 
 def test_a_peer_without_a_referee_neither_audits_nor_votes_across() -> None:
-    """It says so, answers what it is asked, and the others judge without it."""
+    """It reports this and answers requests, and the others judge without it."""
     world = Blind(6, seed=3, cores=6, classes=3, slots_milli=1500)
     world.peers[CHEATER].lie = always
     assert world.run_until(lambda: world.convicted(2) == {CHEATER}, epochs_max=24)
@@ -240,7 +241,7 @@ def test_a_peer_without_a_referee_neither_audits_nor_votes_across() -> None:
 
 
 def test_evidence_is_served_for_disputed_audits_alone() -> None:
-    """An undisputed audit's answers are shown to nobody, nor what is not there; a malformed request is a fault."""
+    """Answers of an undisputed audit and unknown evidence are not served. A malformed request is a fault."""
     world = World(6, seed=3, cores=6, classes=3, slots_milli=1500)
     world.peers[CHEATER].lie = always
     world.run_until(lambda: bool(world.peers[0].machine.fold.latest.disputes), epochs_max=24)
@@ -270,7 +271,7 @@ def test_evidence_is_served_for_disputed_audits_alone() -> None:
 
 
 def test_old_evidence_is_forgotten() -> None:
-    """A box drops whole slots: those before an epoch, and the oldest when there are too many."""
+    """The store drops whole slots: slots before an epoch, and the oldest if there are too many."""
     box = EvidenceBox()
     for epoch in range(4):
         for peer in range(3):
@@ -285,7 +286,7 @@ def test_old_evidence_is_forgotten() -> None:
 
 
 def test_members_of_other_classes_leave_a_dispute_in_class_alone() -> None:
-    """Whoever is not of the electorate neither derives nor answers what is disputed in another class."""
+    """A member outside the electorate neither derives nor answers a disputed question of another class."""
     deriving: set[int] = set()
 
     class Listening(World):
@@ -304,7 +305,7 @@ def test_members_of_other_classes_leave_a_dispute_in_class_alone() -> None:
 
 
 def test_scoring_asks_the_referee_with_the_question_as_it_was() -> None:
-    """Score jobs carry prompt, temperature and sampler key of the question, and the tokens as they were claimed."""
+    """Score jobs have the question's prompt, temperature and sampler key, and the claimed tokens."""
 
     jobs: list[MeasureJob] = []
 

@@ -1,4 +1,4 @@
-"""Whole networks of unlike machines in virtual time: small classes, peers of no known class, lying challengers."""
+"""Whole networks of different machines in virtual time: small classes, peers of no known class, lying challengers."""
 
 import random
 from dataclasses import replace
@@ -19,7 +19,7 @@ CHEAT = 2
 
 
 class Misjudging(World):
-    """The cheater's referee says of every token that it lies so far below the greatest."""
+    """The cheater's referee gives every token a large margin."""
 
     says = 0
 
@@ -43,7 +43,7 @@ class Slandering(Misjudging):
 
 
 def across_audits(world: World, name: int) -> int:
-    """How many audits across classes a peer has published."""
+    """The number of audits across classes that a peer has published."""
     records = world.peers[0].machine.context.ledger.records()
     audits = [audit_of(record) for record in records if record.kind == Kind.AUDIT]
     return sum(audit.is_across and audit.challenger == world.peers[name].machine.key for audit in audits)
@@ -56,14 +56,15 @@ def dissents(world: World) -> dict[int, int]:
 
 
 def test_a_challenger_that_slanders_convicts_itself() -> None:
-    """It calls every answer across a mismatch; the others' referees say otherwise, and four such disputes do."""
+    """It calls every answer across classes a mismatch. The referees of the others disagree, and four such disputes
+    convict it."""
     world = Slandering(6, seed=5, cores=6, classes=3, slots_milli=1500)
     assert world.run_until(lambda: world.convicted(0) == {CHEAT}, epochs_max=24)
     assert dissents(world) == {CHEAT: 4}
 
 
 def test_a_challenger_that_calls_all_answers_matches_loses_where_somebody_looks() -> None:
-    """Where near ties are, its measures are not the right ones: a spot check finds that, and convicts nobody else."""
+    """At near ties its measures are wrong. A spot check finds this and convicts no other peer."""
     world = Misjudging(6, seed=5, cores=6, classes=3, slots_milli=1500, spot_check_permille=1000, disputes_per_cut=8)
     assert world.run_until(lambda: world.convicted(0) == {CHEAT}, epochs_max=24)
     assert set(dissents(world)) == {CHEAT}
@@ -71,7 +72,7 @@ def test_a_challenger_that_calls_all_answers_matches_loses_where_somebody_looks(
 
 @pytest.mark.parametrize("cheats", [False, True])
 def test_peers_of_no_known_class_are_judged_across(*, cheats: bool) -> None:
-    """They compute by paths of their own, ask and are asked, and a cheater among them is found like any other."""
+    """They compute on unknown paths, ask and are asked, and a cheater among them is found like any other."""
     world = World(9, seed=4, cores=9, classes=3, unknown=True, slots_milli=1500)
     unknown = [peer.name for peer in world.peers if world.class_of(peer.name) == 2]
     assert CHEAT in unknown
@@ -90,7 +91,8 @@ def test_peers_of_no_known_class_are_judged_across(*, cheats: bool) -> None:
 
 
 def test_in_large_classes_both_kinds_of_slots_convict() -> None:
-    """A class of five asks within itself and across; the cheater loses disputes of both kinds, with both steps."""
+    """A class of five asks within itself and across classes. The cheater loses disputes of both kinds, with both
+    steps."""
     world = World(10, seed=8, cores=10, classes=2, slots_milli=1500, across_percent=50, disputes_per_cut=4)
     world.peers[CHEAT].lie = always
     assert world.run_until(lambda: world.convicted(0) == {CHEAT}, epochs_max=24)
@@ -103,7 +105,7 @@ def test_in_large_classes_both_kinds_of_slots_convict() -> None:
 
 
 def test_any_order_of_a_mixed_networks_records_gives_the_same_view() -> None:
-    """The fold of slots within and across classes, with a cheater, does not depend on how records came."""
+    """The fold of slots within and across classes, with a cheater, does not depend on the order of records."""
     world = World(7, seed=6, cores=7, classes=2, slots_milli=1500, across_percent=50, spot_check_permille=200)
     world.peers[CHEAT].lie = always
     world.run_epochs(12)
@@ -122,7 +124,7 @@ def test_any_order_of_a_mixed_networks_records_gives_the_same_view() -> None:
 
 
 def test_without_a_referee_nothing_is_asked_across() -> None:
-    """A network that names none compares digests alone, whatever classes it has."""
+    """A network without a referee only compares digests, whatever its classes are."""
     world = World(4, seed=6, cores=4, classes=2, slots_milli=1500)
     assert world.network.referee
     alone = replace(

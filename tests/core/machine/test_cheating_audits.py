@@ -1,4 +1,4 @@
-"""Audits that cheaters sign have no effect, and the reason is on record. Each test runs a small network."""
+"""Audits that cheaters sign have no effect, and the reason is recorded. Each test runs a small network."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from tests.support.world import Peer, World
 
 
 def test_an_audit_that_was_not_owed_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slot beyond those drawn is void, though its receipts are real and its opening holds."""
+    """A slot beyond the drawn ones is void, although its receipts are real and its opening is valid."""
     world = quiet_world()
     asked = Panel((world.peers[4].machine.key,), (0,), is_across=False)
 
@@ -35,7 +35,7 @@ def test_an_audit_that_was_not_owed_counts_for_nothing(monkeypatch: pytest.Monke
 
 
 def test_asking_a_friend_instead_of_the_drawn_target_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Targets are drawn; an audit of others is void and its slot a no-show."""
+    """Targets are drawn. An audit of other peers is void, and its slot is a no-show."""
     world = quiet_world()
     friend = world.peers[4].machine.key
 
@@ -50,7 +50,7 @@ def test_asking_a_friend_instead_of_the_drawn_target_counts_for_nothing(monkeypa
 
 
 def test_a_forged_opening_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A duty whose openings do not give the nonces of its audits earns nobody anything."""
+    """A duty whose openings do not give the nonces of its audits has no effect."""
     world = quiet_world()
     honest = Duty.encode
     cheat = world.peers[CHEAT].machine.context
@@ -117,7 +117,7 @@ def test_a_proxy_gets_an_answer_that_does_not_match(monkeypatch: pytest.MonkeyPa
     honest = World._computed
 
     def forwarded(self: World, peer: Peer, what: tuple[object, ...]) -> None:
-        # The proxy's "engine" is an honest peer, who answers the proxy as the requester.
+        # The proxy's "engine" is an honest peer that answers the proxy as the requester.
         if peer is proxy:
             job = what[2]
             own = Question(bytes(32), (1,), 1, 800, bytes(16), proxy.machine.key).sampler_key

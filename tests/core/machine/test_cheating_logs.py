@@ -1,4 +1,4 @@
-"""Records that are dated back, said twice or not said at all. Each test runs a small network."""
+"""Records that are backdated, signed twice or not signed. Each test runs a small network."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from tests.support.cheating import CHEAT, final, quiet_world, reasons
 
 
 def test_a_join_dated_back_makes_no_earlier_member() -> None:
-    """Membership begins with the certified cut that holds the join, whatever its header says."""
+    """Membership begins with the certified cut that holds the join, whatever the epoch in its header is."""
     world = quiet_world()
     world.crash(CHEAT)
     world.run_epochs(6)
@@ -34,7 +34,7 @@ def test_a_join_dated_back_makes_no_earlier_member() -> None:
     world.run_epochs(2)
     member = final(world).members[cheat.key]
     assert member.active
-    assert member.joined_epoch >= 5  # the epoch that it was when the others cut
+    assert member.joined_epoch >= 5  # the epoch of the others' cut
 
 
 def _join(vrf_key: bytes) -> bytes:
@@ -44,7 +44,7 @@ def _join(vrf_key: bytes) -> bytes:
 
 
 def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key counts from its join on: it cannot have been ground against beacons that it had seen."""
+    """A key counts only from its join on, so it cannot be chosen by beacons that it has already seen."""
     world = quiet_world()
     world.crash(CHEAT)
     world.run_epochs(4)
@@ -75,7 +75,7 @@ def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.Monk
 
 
 def test_two_audits_for_one_slot_convict(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slot is said once: a second audit with another content convicts without a vote."""
+    """A second audit of one slot with other content convicts without a vote."""
     world = quiet_world()
     cheat = world.peers[CHEAT].machine.context
     honest = Challenger._publish
@@ -93,7 +93,7 @@ def test_two_audits_for_one_slot_convict(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_two_proposals_for_one_epoch_convict(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proposer that offers two different cuts for one epoch and base convicts itself."""
+    """A proposer with two different cuts for one epoch and base convicts itself."""
     world = quiet_world()
     world.run_epochs(3)
     cheat = world.peers[CHEAT].machine.context
@@ -111,7 +111,8 @@ def test_two_proposals_for_one_epoch_convict(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_forked_log_costs_the_weight_but_does_not_convict() -> None:
-    """Two records with one number are proven by a conflict record: suspect and without weight, not convicted."""
+    """A conflict record proves two records with one number. The author is suspect and without weight, but not
+    convicted."""
     world = quiet_world()
     world.run_epochs(3)
     cheat = world.peers[CHEAT]
@@ -136,7 +137,7 @@ def test_a_forked_log_costs_the_weight_but_does_not_convict() -> None:
 
 
 def test_a_silent_peer_is_unavailable_but_never_convicted() -> None:
-    """No answer counts against availability, not against honesty."""
+    """A missing answer counts against availability, not against honesty."""
     world = quiet_world(slots_milli=1500)
     world.peers[CHEAT].silent = True
     world.run_epochs(10)

@@ -1,4 +1,4 @@
-"""Votes that cheaters sign have no effect, and the reason is on record. Each test runs a small network."""
+"""Votes that cheaters sign have no effect, and the reason is recorded. Each test runs a small network."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.support.world import Peer, World, always, tokens_of
 
 
 def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chosen question earns nobody an agreement once it is voted on, and its challenger a dissent."""
+    """Once a chosen question is voted on, no peer earns an agreement from it, and its challenger gets a dissent."""
     world = quiet_world(spot_check_permille=1000)
     cheat = world.peers[CHEAT].machine
     honest = slot_plan.slot_question
@@ -29,7 +29,7 @@ def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: py
     keep = World._computed
 
     def computed(self: World, peer: Peer, what: tuple[object, ...]) -> None:
-        # The cheater's engine answers the question it chose, so that its own answer is right for it.
+        # The cheater's engine answers the chosen question, so that its own answer is right for this question.
         job = what[2]
         if peer.name == CHEAT and job.purpose is Purpose.AUDIT:  # type: ignore[attr-defined]
             written = tokens_of(b"prompt" + job.prompt_seed, job.prompt_tokens)  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: py
 
 
 def test_a_copied_commit_opens_for_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The voter is inside its commit: another's bytes cannot be opened under one's own name."""
+    """The commit covers the voter's key, so a copied commit cannot be opened under another key."""
     world = quiet_world(slots_milli=1500)
     world.peers[4].lie = always
     cheat = world.peers[CHEAT].machine.context
@@ -75,7 +75,7 @@ def test_a_copied_commit_opens_for_nobody_else(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_reveal_whose_commit_no_cut_holds_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a sealed answer there is nothing to open, however right the answer is."""
+    """Without a sealed answer a vote has no effect, even if the answer is right."""
     world = quiet_world(slots_milli=1500)
     world.peers[4].lie = always
     cheat = world.peers[CHEAT].machine.context
@@ -103,7 +103,7 @@ def test_a_reveal_whose_commit_no_cut_holds_counts_for_nothing(monkeypatch: pyte
 
 
 def test_a_commit_dated_back_is_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claimed epoch proves nothing: a commit counts only in cuts before the sealing is closed."""
+    """A claimed epoch proves nothing, because a commit counts only in cuts before sealing is closed."""
     world = quiet_world(slots_milli=1500)
     world.peers[4].lie = always
     cheat = world.peers[CHEAT].machine.context
@@ -127,7 +127,7 @@ def test_a_commit_dated_back_is_too_late(monkeypatch: pytest.MonkeyPatch) -> Non
                 cheat.seed,
                 cheat.key,
                 world.network.id,
-                epoch=max(key.epoch + 1, last.epoch),  # as if it had been made in time, as far as its log allows
+                epoch=max(key.epoch + 1, last.epoch),  # the date of a commit in time, if its log allows it
                 seq=head[1] + 1,
                 prev=head[2],
                 kind=Kind.VOTE_COMMIT,

@@ -1,4 +1,4 @@
-"""A lone founder whose clock was ahead for a moment: it waits until the time has come, and its network goes on."""
+"""A lone founder whose clock was ahead for a moment waits until that time has come, and its network goes on."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.support.world import MANIFEST, make_network, seeds
 
 @pytest.mark.parametrize("ahead", [1, 10, 80, 700])
 def test_cuts_go_on_after_the_clock_was_ahead(ahead: int) -> None:
-    """It has made a cut of an epoch that was still to come. The next one stands on it, however far apart they are."""
+    """It has made a cut of a future epoch. The next cut builds on it, for any distance between the two."""
     identity = seeds(1, "leap")[0]
     network = make_network([identity])
     params = network.params

@@ -1,4 +1,4 @@
-"""A machine before a committee: it works if it is drawn, says so once, and opens what it sealed if it has a seat."""
+"""A machine in a committee: it works only if it is drawn, seals once, and opens its seal if it has a seat."""
 
 from collections import Counter
 
@@ -26,14 +26,14 @@ from tests.support.hearing import Hearing
 from tests.support.world import MANIFEST
 
 VOTERS = 40
-#: What every responder of the hearing has answered.
+#: The answer of every responder of the hearing.
 ANSWER = Output(tuple(range(COUNT)), "length", bytes(32))
 
 
 class Seat:
-    """The machine of one voter that holds the records of a hearing; its referee finds great margins everywhere.
+    """The machine of one voter that holds the records of a hearing. Its referee finds large margins everywhere.
 
-    One that is `started` has them from its disk, any other was there when they came.
+    A `started` machine loads the records from its disk. Any other machine received them.
     """
 
     def __init__(self, hearing: Hearing, seed: bytes, *, started: bool = False) -> None:
@@ -54,7 +54,7 @@ class Seat:
         return self.hearing.story.network.params.epoch_start_ms(self.hearing.epoch)
 
     def run(self) -> None:
-        """Let it do what it has to do now."""
+        """Let the machine do its current work."""
         self._handle(Tick())
 
     def _handle(self, event: Event) -> None:
@@ -88,7 +88,7 @@ class Seat:
 
 
 def test_who_is_not_drawn_does_nothing() -> None:
-    """It neither writes the prompt, nor fetches, nor scores, nor seals."""
+    """It does not write the prompt, fetch evidence, score or seal."""
     hearing = Hearing(VOTERS)
     hearing.cut()
     idle = set(hearing.story.seeds) - set(hearing.drawn())
@@ -99,7 +99,7 @@ def test_who_is_not_drawn_does_nothing() -> None:
 
 
 def test_who_is_drawn_seals_once_and_opens_its_seat() -> None:
-    """Its lot holds; a new start seals nothing anew; and what it opens is what it sealed."""
+    """Its lot is valid. A restart does not seal again. It opens what it sealed."""
     hearing = Hearing(VOTERS, answer_tokens=COUNT)
     hearing.cut()
     drawn = hearing.drawn()
@@ -110,7 +110,7 @@ def test_who_is_drawn_seals_once_and_opens_its_seat() -> None:
     (sealed,) = seat.records(Kind.VOTE_COMMIT)
     lot = decode_commit(sealed.payload).lot
     assert lot == hearing.lot(one)
-    fresh = Seat(hearing, one, started=True)  # from an older copy of the home: it may have sealed already
+    fresh = Seat(hearing, one, started=True)  # from an older copy of the home, so it may have sealed already
     assert fresh.work == {}
     assert fresh.records(Kind.VOTE_COMMIT) == []
     for record in seat.said:

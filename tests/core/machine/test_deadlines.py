@@ -1,4 +1,4 @@
-"""Deadlines of the engine's jobs, and what becomes of a job that is dropped: nothing wrong is said of anybody."""
+"""Deadlines of the engine's jobs, and dropped jobs: a dropped job has no wrong effect on any peer."""
 
 import random
 from collections import Counter
@@ -14,7 +14,7 @@ CHEATER = 3
 
 
 class Listening(World):
-    """Notes the jobs as they are wanted."""
+    """Notes all jobs."""
 
     def __init__(self, count: int, **changes: object) -> None:
         self.jobs: list[tuple[int, Compute | MeasureJob]] = []
@@ -28,7 +28,7 @@ class Listening(World):
 
 @pytest.mark.parametrize("classes", [1, 3])
 def test_every_job_says_until_when_it_is_of_use(classes: int) -> None:
-    """A request until who asks gives up; an audit until its duty is out; a vote until the sealing may be closed."""
+    """The deadline of a request is the requester's timeout; of an audit, its duty; of a vote, the end of sealing."""
     world = Listening(6, seed=3, cores=6, classes=classes, slots_milli=1500, disputes_per_cut=4)
     world.peers[CHEATER].lie = always
     world.run_epochs(12)
@@ -46,7 +46,7 @@ def test_every_job_says_until_when_it_is_of_use(classes: int) -> None:
 
 
 class Dropping(World):
-    """Engines that have no time for a share of what they should do."""
+    """Engines that have no time for a share of their jobs."""
 
     share = 0.4
 
@@ -66,8 +66,8 @@ class Dropping(World):
 
 @pytest.mark.parametrize("classes", [1, 3])
 def test_what_is_dropped_wrongs_nobody(classes: int) -> None:
-    """With two fifths of all jobs dropped, requests are refused as busy, votes tried again, and slots missed; nobody
-    honest has a dissent, nothing is void, the log is not flooded, and the cheater is found."""
+    """With two fifths of all jobs dropped, requests are refused as busy, votes are tried again, and slots are missed.
+    No honest peer has a dissent, nothing is void, the log is not flooded, and the cheater is found."""
     world = Dropping(8, seed=3, cores=8, classes=classes, slots_milli=2000, disputes_per_cut=4)
     world.peers[CHEATER].lie = always
     assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=40)
@@ -84,7 +84,7 @@ def test_what_is_dropped_wrongs_nobody(classes: int) -> None:
 
 
 def test_a_dropped_vote_is_tried_again() -> None:
-    """Until the sealing is closed: then there is nothing more to vote on."""
+    """It is tried until sealing is closed, because later there is nothing to vote on."""
     world = Dropping(6, seed=3, cores=6, slots_milli=1500, disputes_per_cut=4)
     world.share = 0.0
     world.peers[CHEATER].lie = always

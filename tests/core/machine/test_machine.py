@@ -1,4 +1,4 @@
-"""The machine as a whole: its one door, in virtual time."""
+"""The whole machine through its single entry point, in virtual time."""
 
 from dataclasses import replace
 
@@ -72,7 +72,7 @@ def request_to(machine: Machine, asker: bytes, asker_key: bytes, **changes: obje
     ],
 )
 def test_a_refusal_names_its_reason(changes: dict[str, object], code: str) -> None:
-    """A request that cannot be answered gets an answer that says why; a wrong network is not a bad signature."""
+    """A request that cannot be answered gets a reason. A wrong network is not reported as a bad signature."""
     identities = seeds(2, "machine")
     network = make_network(identities)
     asked = Machine(network, identities[0], 0, MANIFEST, 4096, vocab_tokens=256)
@@ -87,7 +87,7 @@ def test_a_refusal_names_its_reason(changes: dict[str, object], code: str) -> No
 
 
 def test_a_tampered_request_has_a_bad_signature_and_text_must_be_unicode() -> None:
-    """One flipped bit is a bad signature or malformed; a string that is not UTF-8 is named as such."""
+    """One flipped bit gives a bad signature or a malformed request. A string that is not UTF-8 is reported as such."""
     identities = seeds(2, "machine")
     network = make_network(identities)
     asked = Machine(network, identities[0], 0, MANIFEST, 4096)
@@ -107,7 +107,7 @@ def test_a_tampered_request_has_a_bad_signature_and_text_must_be_unicode() -> No
 
 
 class OtherNumerics(World):
-    """One peer serves another quantisation: the tokens are the same, the logits are not."""
+    """One peer serves another quantisation with equal tokens and other logits."""
 
     def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
         made = super()._answer(peer, job, since)
@@ -115,7 +115,8 @@ class OtherNumerics(World):
 
 
 def test_equal_tokens_from_other_logits_are_other_answers_in_a_class() -> None:
-    """Within a class the digest of the logits counts: who serves another quantisation is convicted like any cheater."""
+    """Within a class the digest of the logits counts, so a peer with another quantisation is convicted like any
+    cheater."""
     world = OtherNumerics(5, seed=17, cores=5, slots_milli=1500)
     assert world.run_until(lambda: world.convicted(0) == {1}, epochs_max=20)
     state = world.peers[0].machine.fold.latest
@@ -124,7 +125,8 @@ def test_equal_tokens_from_other_logits_are_other_answers_in_a_class() -> None:
 
 
 def test_what_was_stored_is_loaded_whatever_the_clock_says() -> None:
-    """A clock that was set back makes no record of before unreadable: own ones would be signed a second time."""
+    """A clock that was set back does not make stored records unreadable. Otherwise own records would be signed a second
+    time."""
     world = World(2, seed=5)
     world.run_epochs(5)
     early = world._machine(world.peers[0].seed)
@@ -134,7 +136,7 @@ def test_what_was_stored_is_loaded_whatever_the_clock_says() -> None:
 
 
 def test_no_number_is_signed_again_while_own_records_are_missing() -> None:
-    """However long that takes; once others have sent them back, the peer goes on behind them."""
+    """This holds for any length of time. Once others have sent them back, the peer continues its log after them."""
     world = World(2, seed=6)
     world.run_epochs(5)
     peer = world.peers[0]
@@ -157,7 +159,7 @@ def test_no_number_is_signed_again_while_own_records_are_missing() -> None:
 
 
 def test_a_batch_is_judged_by_its_worst_record() -> None:
-    """One malformed record among good ones rejects the message; the good ones are kept all the same."""
+    """One malformed record among good ones rejects the message, but the good records are kept."""
     world = World(4, seed=44, cores=4)
     world.run_epochs(2)
     good = [r.data for r in world.peers[0].machine.context.ledger.records() if r.kind == Kind.JOIN]
@@ -174,7 +176,7 @@ def test_a_batch_is_judged_by_its_worst_record() -> None:
 
 
 def test_a_clock_that_goes_back_behind_the_own_log_is_waited_for() -> None:
-    """Nothing is signed until the clock is where the log is, and the machine asks to be woken then."""
+    """Nothing is signed until the clock reaches the log's last record, and the machine asks to be woken then."""
     identity = seeds(1)[0]
     network = make_network([identity])
     machine = Machine(network, identity, 0, MANIFEST, 64)
@@ -185,4 +187,4 @@ def test_a_clock_that_goes_back_behind_the_own_log_is_waited_for() -> None:
     assert machine.handle(Tick(), params.epoch_start_ms(1) + 7) == []
     assert machine.next_wake_ms(params.epoch_start_ms(1) + 7) == params.epoch_start_ms(2)
     assert len(machine.context.ledger) == written
-    assert machine.handle(Tick(), params.epoch_start_ms(5) - 1) != []  # its cut of epoch 4
+    assert machine.handle(Tick(), params.epoch_start_ms(5) - 1) != []  # it makes its cut of epoch 4

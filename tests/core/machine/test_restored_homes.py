@@ -1,4 +1,4 @@
-"""Homes that are restored from older copies, cut off, or empty: their keys never contradict themselves."""
+"""Keys of homes that are restored from older copies, isolated, or empty never contradict themselves."""
 
 from collections import defaultdict
 
@@ -16,7 +16,7 @@ PEERS = 4
 
 
 class Cuttable(World):
-    """A world in which some peers reach nobody."""
+    """A world in which some peers are isolated."""
 
     def __init__(self, count: int, **options: int) -> None:
         self.apart: set[int] = set()
@@ -27,14 +27,14 @@ class Cuttable(World):
 
 
 def said_by(world: World, name: int) -> list[Record]:
-    """All records of a peer that anybody holds."""
+    """All records of a peer that any peer holds."""
     key = world.peers[name].machine.key
     found = {r.id: r for p in world.peers for r in p.machine.context.ledger.records() if r.author == key}
     return sorted(found.values(), key=lambda record: (record.seq, record.id))
 
 
 def contradictions(world: World, name: int) -> list[tuple[object, Record]]:
-    """Records that say of one slot, seal, vote or proposal something else than another one of the same key."""
+    """Records that contradict another record of the same key on one slot, seal, vote or proposal."""
     said: dict[object, set[bytes]] = defaultdict(set)
     found = []
     for record in said_by(world, name):
@@ -47,7 +47,7 @@ def contradictions(world: World, name: int) -> list[tuple[object, Record]]:
 
 
 def are_nested(world: World, name: int) -> bool:
-    """Whether of any two cuts that a peer has signed one contains the other."""
+    """Whether of any two cuts that a peer has signed, one contains the other."""
     fold = world.peers[0].machine.fold
     signed = {decode_cut_signature(r.payload).cut for r in said_by(world, name) if r.kind == Kind.CUT_SIGNATURE}
     states = [state for cut in sorted(signed) if (state := fold.state(cut)) is not None]
@@ -77,8 +77,8 @@ quarters = st.integers(0, 14)
 def test_a_restored_home_never_contradicts_what_it_had_signed(
     *, seed: int, copied: int, lost: int, apart: int, again: int, empty: bool, lies: bool
 ) -> None:
-    """Copied at any time, lost later, cut off for any time, and perhaps restored once more: no slot, seal, vote,
-    proposal or cut is signed twice, and there is no fork."""
+    """The home is copied at any time, lost later, isolated for any time, and perhaps restored again. No slot, seal,
+    vote, proposal or cut is signed twice, and there is no fork."""
     world = Cuttable(PEERS, seed=seed, cores=4, slots_milli=2500, spot_check_permille=300)
     if lies:
         world.peers[2].lie = lambda key, _dice: key[-1] % 4 == 0
@@ -107,7 +107,7 @@ def test_a_restored_home_never_contradicts_what_it_had_signed(
 
 
 def start_twin(world: World, *, alone: bool = False) -> Peer:
-    """A second process of peer 1 that has a copy of its home, from now on."""
+    """Start a second process of peer 1 with a copy of its home."""
     original = world.peers[1]
     twin = Peer(len(world.peers), original.seed, world._machine(original.seed), disk=list(original.disk))
     world.peers.append(twin)
@@ -121,7 +121,7 @@ def start_twin(world: World, *, alone: bool = False) -> Peer:
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(1, 10_000), copied=quarters)
 def test_a_twin_that_only_sees_records_stops_before_it_signs(*, seed: int, copied: int) -> None:
-    """No connection shows it the other one, but the records do, before it has signed anything."""
+    """No connection shows the other process, but its records do, before the twin has signed anything."""
     world = World(PEERS, seed=seed, cores=4, slots_milli=2500)
     world.run_epochs(3 + copied / 4)
     twin = start_twin(world)
@@ -137,7 +137,7 @@ def test_a_twin_that_only_sees_records_stops_before_it_signs(*, seed: int, copie
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_of_twins_that_have_both_signed_at_most_one_goes_on(seed: int) -> None:
-    """One was told that it is alone, and is not: whoever sees a record of the other signs nothing more."""
+    """One twin was told wrongly that it is alone. A twin that sees a record of the other signs nothing more."""
     world = World(PEERS, seed=seed, cores=4, slots_milli=2500)
     world.run_epochs(3 + seed / 4)
     both = (world.peers[1], start_twin(world, alone=True))

@@ -1,4 +1,4 @@
-"""Records: what is written is read back, and nothing else is read."""
+"""Records are read back as written, and all other bytes are refused."""
 
 import contextlib
 from typing import Any
@@ -68,7 +68,7 @@ def _record(payload: bytes = b"\x80", *, seq: int = 3, kind: Kind = Kind.LEAVE) 
 @given(st.binary(max_size=300), epochs, st.integers(0, SEQ_MAX), st.sampled_from(Kind))
 @settings(deadline=None, max_examples=60)
 def test_round_trip(payload: bytes, epoch: int, seq: int, kind: Kind) -> None:
-    """A record that was made is read back equal, signed, and with the id of its header."""
+    """A record is read back equal, signed, and with the id of its header."""
     prev = NO_PREV if seq == 0 else sha256(b"before")
     made = make_record(ALICE, KEY, NETWORK, epoch=epoch, seq=seq, prev=prev, kind=kind, payload=payload)
     found = decode_record(made.data)
@@ -80,7 +80,7 @@ def test_round_trip(payload: bytes, epoch: int, seq: int, kind: Kind) -> None:
 
 @pytest.mark.parametrize(("values", "decoder"), CODECS, ids=["commit", "vote", "cut", "cut signature"])
 def test_payloads_round_trip(values: Any, decoder: Any) -> None:
-    """A payload that was written is read back equal."""
+    """A payload is read back equal."""
 
     @given(values)
     @settings(deadline=None, max_examples=60)
@@ -92,7 +92,7 @@ def test_payloads_round_trip(values: Any, decoder: Any) -> None:
 
 @pytest.mark.parametrize(("values", "decoder"), CODECS, ids=["commit", "vote", "cut", "cut signature"])
 def test_mutated_payloads(values: Any, decoder: Any) -> None:
-    """Bytes near a payload are the one spelling of another one, or a DecodeError."""
+    """Bytes near a payload are the only encoding of another payload, or raise DecodeError."""
 
     @given(values, st.data())
     @settings(deadline=None, max_examples=100)
@@ -113,7 +113,7 @@ def test_mutated_payloads(values: Any, decoder: Any) -> None:
 @given(st.data())
 @settings(deadline=None, max_examples=300)
 def test_mutated_records(data: st.DataObject) -> None:
-    """Any change to a record's bytes leaves no record, or one whose signature fails."""
+    """Any change to a record's bytes gives no record, or a record with a wrong signature."""
     made = _record(encode([1, 2, 3]))
     at = data.draw(st.integers(0, len(made.data) - 1))
     mutated = made.data[:at] + data.draw(st.binary(max_size=2)) + made.data[at + data.draw(st.integers(0, 2)) :]
@@ -129,7 +129,7 @@ def test_mutated_records(data: st.DataObject) -> None:
 @given(st.binary(max_size=120))
 @settings(deadline=None, max_examples=300)
 def test_any_bytes(data: bytes) -> None:
-    """Strangers' bytes raise DecodeError from every decoder, and nothing else."""
+    """Any bytes raise only DecodeError, in every decoder."""
     decoders = [decode_record, membership.decode_join, membership.decode_leave, decode_conflict]
     for decoder in [*decoders, *(decoder for _, decoder in CODECS)]:
         with contextlib.suppress(DecodeError):
@@ -137,7 +137,7 @@ def test_any_bytes(data: bytes) -> None:
 
 
 def test_id_does_not_cover_the_signature() -> None:
-    """Another signature makes the same record id, and no good record."""
+    """Another signature gives the same record id but no valid record."""
     made = _record()
     other = decode_record(encode([made.header.to_value(), bytes(64), made.payload]))
     assert other.id == made.id
@@ -145,14 +145,14 @@ def test_id_does_not_cover_the_signature() -> None:
 
 
 def test_largest_record() -> None:
-    """A record with the largest payload is within the limit of records, and one byte more is refused."""
+    """A record with the largest payload is within the limit of records. One byte more is refused."""
     assert len(_record(bytes(PAYLOAD_BYTES_MAX)).data) <= RECORD_BYTES_MAX
     with pytest.raises(DecodeError, match="payload: longer than"):
         decode_record(_record(bytes(PAYLOAD_BYTES_MAX + 1)).data)
 
 
 def test_largest_cut_fits() -> None:
-    """A cut with as many heads as allowed, with the longest numbers, fits into one record."""
+    """A cut with the most heads and the longest numbers fits into one record."""
     many = tuple((number.to_bytes(32, "big"), SEQ_MAX, bytes(32)) for number in range(HEADS_MAX))
     largest = Cut(EPOCH_MAX, bytes(32), bytes(32), bytes(80), many, bytes(32), bytes(32))
     assert len(largest.encode()) <= PAYLOAD_BYTES_MAX
@@ -160,7 +160,7 @@ def test_largest_cut_fits() -> None:
 
 
 def test_what_a_full_panel_says_fits() -> None:
-    """Audit, duty and vote of the largest panel, with as many slots as a contract can ask for, fit into a record."""
+    """Audit, duty and vote of the largest panel fit into a record, with as many slots as a contract can ask for."""
     bounds = {name: high for name, _, high in PARAM_BOUNDS}
     size = bounds["panel_size"]
     slots = -(-bounds["slots_milli"] // 1000)
@@ -180,7 +180,7 @@ def test_what_a_full_panel_says_fits() -> None:
 
 
 def test_join_needs_a_valid_point() -> None:
-    """A VRF key of small order is refused, a real one is taken."""
+    """A VRF key of small order is refused. A real key is accepted."""
     key = vrf.public_key(vrf.derive_seed(ALICE))
     assert membership.decode_join(Join(31, key).encode()) == Join(31, key)
     with pytest.raises(DecodeError, match="not a valid point"):
@@ -198,7 +198,7 @@ def _side(found: Record, payload: bytes | None) -> Evidence:
 
 
 def test_conflict_round_trip() -> None:
-    """A conflict is read back with both sides signed, and only in the order of their ids."""
+    """A conflict is read back with both sides signed, and only with the sides in the order of their ids."""
     one, two = sorted((_record(b"\x80"), _record(b"\x81\x00")), key=lambda found: found.id)
     conflict = Conflict(_side(one, None), _side(two, two.payload))
     found = decode_conflict(conflict.encode())
@@ -211,7 +211,7 @@ def test_conflict_round_trip() -> None:
 
 
 def test_conflict_payloads_are_those_signed() -> None:
-    """A side with a payload of another digest is refused."""
+    """A side whose payload has another digest is refused."""
     one, two = sorted((_record(b"\x80"), _record(b"\x81\x00")), key=lambda found: found.id)
     with pytest.raises(DecodeError, match="not the one that was signed"):
         decode_conflict(Conflict(_side(one, b"other"), _side(two, None)).encode())
@@ -219,7 +219,7 @@ def test_conflict_payloads_are_those_signed() -> None:
 
 @pytest.mark.parametrize(("seq", "prev"), [(0, sha256(b"before")), (1, NO_PREV)])
 def test_prev_and_number_go_together(seq: int, prev: bytes) -> None:
-    """Only record 0 has no record before it."""
+    """Only record 0 has no previous record."""
     value = Header(NETWORK, KEY, 5, seq, prev, Kind.LEAVE, sha256(b"")).to_value()
     with pytest.raises(DecodeError, match="prev is zero exactly for seq 0"):
         envelope.header_from_value(value)  # type: ignore[arg-type]  # a list of wire values
@@ -227,7 +227,7 @@ def test_prev_and_number_go_together(seq: int, prev: bytes) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 23, 24, 255, 256, 4000, PAYLOAD_BYTES_MAX])
 def test_the_id_is_that_of_the_header(size: int) -> None:
-    """The header is found in a record's bytes whatever the length of its payload."""
+    """The header is found in a record's bytes for any length of its payload."""
     rest = {"epoch": 300, "seq": 0, "prev": NO_PREV, "kind": Kind.LEAVE}
     made = make_record(ALICE, KEY, NETWORK, payload=bytes(size), **rest)  # type: ignore[arg-type]
     found = decode_record(made.data)

@@ -1,4 +1,4 @@
-"""Taking records apart at fixed places gives what the strict reader gives, or nothing."""
+"""Splitting records at fixed places gives the result of the strict reader, or nothing."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -20,7 +20,7 @@ def _bytes_of(epoch: int, seq: int, kind: int, size: int, sizes: tuple[int, ...]
 
 @given(numbers, numbers, st.integers(0, 300), st.sampled_from(SIZES))
 def test_canonical_records_are_split(epoch: int, seq: int, kind: int, size: int) -> None:
-    """Every part is found; only very large numbers and kinds that are none are left to the strict reader."""
+    """Every part is found. Only very large numbers and unknown kinds are left to the strict reader."""
     data = _bytes_of(epoch, seq, kind, size)
     found = split_record(data)
     if max(epoch, seq) >= 2**32 or kind > 255 or len(data) > 0xFFFF:
@@ -40,7 +40,7 @@ def test_canonical_records_are_split(epoch: int, seq: int, kind: int, size: int)
 )
 @example(_bytes_of(300, 70_000, 5, 0), 82, 0x1B, "change")
 def test_whatever_is_split_is_canonical(data: bytes, at: int, byte: int, how: str) -> None:
-    """Of bytes that are no canonical record nothing is found, and of others what they say."""
+    """Bytes that are no canonical record are never split. Other bytes give their contents."""
     at %= len(data)
     end = {"change": at + 1, "insert": at, "delete": at + 1, "cut": len(data)}[how]
     changed = data[:at] + (bytes([byte]) if how in ("change", "insert") else b"") + data[end:]
@@ -56,7 +56,7 @@ def test_whatever_is_split_is_canonical(data: bytes, at: int, byte: int, how: st
 
 
 def test_parts_of_other_sizes_are_left_to_the_strict_reader() -> None:
-    """No key, digest or signature is a byte longer or shorter."""
+    """A key, digest or signature of another length is never accepted."""
     right = (32, 32, 32, 32, 64)
     assert split_record(_bytes_of(1, 1, 1, 40, right)) is not None
     for number in range(5):

@@ -1,4 +1,4 @@
-"""Judgement: any bytes get one of three answers, and cheap checks come before dear ones."""
+"""Any bytes get one of three verdicts, and cheap checks come before expensive ones."""
 
 import itertools
 import json
@@ -61,7 +61,7 @@ def _reason(data: bytes, given_: Rules = RULES) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_mutated_records(kind: str) -> None:
-    """A record with any bytes changed is ignored or rejected with a reason: no change goes unseen, nothing escapes."""
+    """A changed record is ignored or rejected with a reason. No change is unnoticed, and no other error occurs."""
     good = _data(kind)
     given_ = _rules(GIVEN[kind])
 
@@ -78,7 +78,7 @@ def test_mutated_records(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_any_signed_payload(kind: Kind) -> None:
-    """A signed record with any bytes as its payload is judged, and nothing else escapes."""
+    """A signed record with any bytes as its payload gets a verdict without other errors."""
 
     @given(st.binary(max_size=60) | st.recursive(st.none() | st.integers(0, 9) | st.binary(max_size=33), st.lists))
     @settings(deadline=None, max_examples=60)
@@ -105,7 +105,7 @@ def test_any_bytes(data: bytes) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_record_stays_what_it_is(kind: str) -> None:
-    """An accepted record is accepted again, later as well, and is the record that was decoded."""
+    """An accepted record is accepted again, also later, and equals the decoded record."""
     given_ = _rules(GIVEN[kind])
     later = Rules(given_.network, given_.network_id, 10**9)
     assert judge(_data(kind), given_) == judge(_data(kind), later) == decode_record(_data(kind))
@@ -131,7 +131,7 @@ def test_cheap_checks_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.integers(-5, 50), st.integers(0, 60))
 @settings(deadline=None, max_examples=60)
 def test_the_clock_is_the_only_context_of_an_epoch(now: int, epoch: int) -> None:
-    """A record is early exactly if it is more than one epoch ahead of a clock that never reads below 0."""
+    """A record is early exactly if it is more than one epoch ahead of a clock that never shows less than 0."""
     data = _record(Kind.LEAVE, b"\x80", epoch=epoch).data
     given_ = Rules(RULES.network, RULES.network_id, now)
     if epoch > max(now, 0) + EPOCHS_AHEAD_MAX:
@@ -141,7 +141,7 @@ def test_the_clock_is_the_only_context_of_an_epoch(now: int, epoch: int) -> None
 
 
 def test_what_depends_on_context_is_never_rejected() -> None:
-    """Among the vectors, those ignored are early, of an unknown kind, or of an unlisted model, and no others are."""
+    """The ignored vectors are exactly those that are early, of an unknown kind, or of an unlisted model."""
     contextual = {"dated in the future", "unknown kind", "manifest is not in the network file"}
     for kind in ("record", *KINDS):
         for case in _cases(kind, "invalid"):
@@ -160,7 +160,7 @@ def _payload(kind: str) -> bytes:
 
 
 def _said_again() -> dict[Kind, tuple[bytes, bytes]]:
-    """For each kind with slots: a payload, and another one for the same slot."""
+    """For each kind with slots: a payload, and another payload for the same slot."""
     commit, vote = decode_commit(_payload("vote-commit")), decode_vote(_payload("vote"))
     duty, cut = decode_duty(_payload("duty")), decode_cut(_payload("cut"))
     audit = decode_audit(_payload("audit"), RULES.network_id, KEY)
@@ -175,7 +175,7 @@ def _said_again() -> dict[Kind, tuple[bytes, bytes]]:
 
 @pytest.mark.parametrize("kind", [Kind.AUDIT, Kind.DUTY, Kind.VOTE_COMMIT, Kind.VOTE, Kind.CUT])
 def test_two_claims_on_one_slot(kind: Kind) -> None:
-    """They conflict whatever the numbers; a repeat does not, and without payloads only the numbers speak."""
+    """They conflict for any record numbers. A repeat does not conflict. Without payloads only the numbers count."""
     one, two = _said_again()[kind]
     assert conflict_kind(_evidence(kind, one, seq=1), _evidence(kind, two, seq=2)) == "slot"
     assert conflict_kind(_evidence(kind, one, seq=1), _evidence(kind, two, seq=1)) == "slot"
@@ -185,7 +185,7 @@ def test_two_claims_on_one_slot(kind: Kind) -> None:
 
 
 def test_a_repeat_may_cite_a_later_certificate() -> None:
-    """A commit or vote that is said again with another certificate claims nothing else."""
+    """A commit or vote that is repeated with another certificate makes the same claim."""
     commit, vote = decode_commit(_payload("vote-commit")), decode_vote(_payload("vote"))
     later = sha256(b"later")
     pairs = [
@@ -198,7 +198,7 @@ def test_a_repeat_may_cite_a_later_certificate() -> None:
 
 
 def test_claims_on_two_slots_can_stand() -> None:
-    """Another dispute, epoch or kind is another slot, and kinds without slots can only fork."""
+    """Another dispute, epoch or kind is another slot. Kinds without slots can only fork."""
     commit, duty = decode_commit(_payload("vote-commit")), decode_duty(_payload("duty"))
     other = replace(commit, dispute=replace(commit.dispute, slot=commit.dispute.slot + 1)).encode()
     sides = [
@@ -215,7 +215,7 @@ def test_claims_on_two_slots_can_stand() -> None:
 
 
 def test_vrf_answers_are_remembered_by_all_arguments() -> None:
-    """A proof that holds does not vouch for another input or key."""
+    """The cached result of a valid proof is not used for another input or key."""
     record = decode_record(_data("duty"))
     duty = decode_duty(record.payload)
     alpha = duty_alpha(record.header.network, duty.epoch, duty.beacon)

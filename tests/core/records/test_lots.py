@@ -1,6 +1,6 @@
-"""Committees: who is drawn, who sits, what decides; and how likely that is to be wrong, or to decide nothing.
+"""Committees: the drawn members, the seats, the decision, and the probabilities of a wrong decision or none.
 
-The probabilities are exact, and stand in `protocol/vote-commit.md`.
+The probabilities are exact and are in `protocol/vote-commit.md`.
 """
 
 import re
@@ -24,11 +24,11 @@ def lot(number: int) -> bytes:
     return sha256(b"%d" % number) * 2
 
 
-# ---------------------------------------------------------------- who
+# ---------------------------------------------------------------- draws and seats
 
 
 def test_small_electorates_vote_at_once() -> None:
-    """Up to 31 all vote; beyond, a committee does, unless most of those who are no party would volunteer for it."""
+    """Up to 31 voters all vote. Above that, a committee votes, unless most of the voters would volunteer for it."""
     assert [lots.first_stage(n, n - 3) for n in (1, 4, EVERYONE_MAX)] == [EVERYONE] * 3
     assert lots.first_stage(EVERYONE_MAX + 1, EVERYONE_MAX - 2) == 1
     assert lots.first_stage(EVERYONE_MAX + 1, 18) == EVERYONE
@@ -36,20 +36,20 @@ def test_small_electorates_vote_at_once() -> None:
 
 
 def test_a_stage_for_which_all_would_volunteer_is_left_out() -> None:
-    """After the nine come the thirty-one where more than twice as many are left; after them, everybody."""
+    """After the nine come the thirty-one if more than twice as many voters are left. After them, all vote."""
     assert [lots.next_stage(1, left) for left in (0, 20, 62, 63, 500)] == [EVERYONE] * 3 + [2, 2]
     assert [lots.next_stage(2, left) for left in (0, 500)] == [EVERYONE] * 2
 
 
 @given(stage=st.sampled_from(sorted(COMMITTEES)), voters=st.integers(32, 1000), number=st.integers(0, 10**6))
 def test_the_bar_is_a_share_of_the_voters(stage: int, voters: int, number: int) -> None:
-    """A lot below two seats in so many voters is drawn, and none above."""
+    """A lot below the bar of two seats per number of voters is drawn, and no lot above it."""
     share = Fraction(int.from_bytes(lot(number)[:8], "big"), 2**64)
     assert lots.is_drawn(lot(number), stage, voters) == (share * voters < LOTS_PER_SEAT * COMMITTEES[stage].seats)
 
 
 def test_how_many_are_drawn() -> None:
-    """Of a hundred about eighteen, and about sixty-two; where there are fewer, all."""
+    """Of a hundred voters, about eighteen and about sixty-two are drawn. With fewer voters, all are drawn."""
     drawn = [sum(lots.is_drawn(lot(n), stage, 100) for n in range(10_000)) / 100 for stage in (1, 2)]
     assert 17 < drawn[0] < 19
     assert 60 < drawn[1] < 64
@@ -57,7 +57,7 @@ def test_how_many_are_drawn() -> None:
 
 
 def test_lots_depend_on_everything() -> None:
-    """Another network, dispute, stage or beacon is another draw."""
+    """Another network, dispute, stage or beacon gives another draw."""
     inputs = {
         lots.lot_alpha(bytes(32), KEY, 1, b"a" * 32),
         lots.lot_alpha(bytes(31) + b"\1", KEY, 1, b"a" * 32),
@@ -70,7 +70,7 @@ def test_lots_depend_on_everything() -> None:
 
 @given(st.sets(st.integers(0, 10**6), max_size=60), st.sampled_from(sorted(COMMITTEES)))
 def test_the_lowest_lots_take_the_seats(numbers: set[int], stage: int) -> None:
-    """As many as there are seats, or nobody; in any order of their arrival."""
+    """All seats are filled, or none, for any order of arrival."""
     outputs = {b"%d" % number: lot(number) for number in numbers}
     seats = COMMITTEES[stage].seats
     taken = lots.take_seats(outputs, stage)
@@ -100,36 +100,38 @@ def test_the_lowest_lots_take_the_seats(numbers: set[int], stage: int) -> None:
     ],
 )
 def test_what_decides(stage: int, counts: list[int], *, decides: bool, may_still: bool) -> None:
-    """Nine of nine, twenty-six of thirty-one; and when that can no longer be."""
+    """Nine of nine decide, and twenty-six of thirty-one. A decision can also become impossible."""
     assert any(lots.decides(stage, count) for count in counts) == decides
     assert lots.may_still_decide(stage, counts) == may_still
 
 
-# ---------------------------------------------------------------- how likely
+# ---------------------------------------------------------------- probabilities
 
 
 def at_least(total: int, marked: int, drawn: int, least: int) -> Fraction:
-    """The chance that of `drawn` from `total` at least `least` are among the `marked` (hypergeometric)."""
+    """The probability that at least `least` of `drawn` from `total` are among the `marked` (hypergeometric
+    distribution)."""
     ways = sum(comb(marked, hit) * comb(total - marked, drawn - hit) for hit in range(least, drawn + 1))
     return Fraction(ways, comb(total, drawn))
 
 
 def wrong(total: int, hostile: int, stage: int) -> Fraction:
-    """The chance that a committee decides for what the hostile say, all of whom say the same."""
+    """The probability that a committee decides for the hostile answer, if all hostile members give the same answer."""
     if stage == EVERYONE:
         return Fraction(2 * hostile > total)
     return at_least(total, hostile, COMMITTEES[stage].seats, COMMITTEES[stage].equal)
 
 
 def stalls(total: int, hostile: int, stage: int) -> Fraction:
-    """The chance that it decides nothing."""
+    """The probability that a committee decides nothing."""
     if stage == EVERYONE:
         return Fraction(2 * hostile == total)
     return 1 - wrong(total, hostile, stage) - wrong(total, total - hostile, stage)
 
 
 def too_few(voters: int, stage: int, away: Fraction) -> Fraction:
-    """The chance that fewer volunteer than there are seats, if a share of all are away (binomial)."""
+    """The probability that fewer members volunteer than there are seats, if a share of all are away (binomial
+    distribution)."""
     seats = COMMITTEES[stage].seats
     drawn = min(Fraction(1), Fraction(LOTS_PER_SEAT * seats, voters)) * (1 - away)
     return sum(
@@ -139,14 +141,15 @@ def too_few(voters: int, stage: int, away: Fraction) -> Fraction:
 
 
 def figure(chance: Fraction) -> str:
-    """As the page writes it."""
+    """A probability in the format of the page."""
     if chance == 0:
         return "0"
     return f"{float(chance):.1e}".replace("e-0", "e-") if chance < Fraction(1, 1000) else f"{float(chance):.3f}"
 
 
 def test_chances_stand_on_the_page() -> None:
-    """For each hostile share of 100 and of 1,000: wrong and without a decision, by stage."""
+    """The page has, for each hostile share of 100 and of 1,000, the probabilities of a wrong decision and of none, by
+    stage."""
     rows = re.findall(r"^\| ([\d,]+) \| (\d+) % \| (.*) \|$", PAGE, re.MULTILINE)
     assert len(rows) >= 12
     for count, share, cells in rows:
@@ -158,7 +161,8 @@ def test_chances_stand_on_the_page() -> None:
 
 
 def test_below_a_third_a_wrong_decision_is_rare() -> None:
-    """Both committees together: below one in ten thousand at a third, one in fifty thousand at three tenths."""
+    """For both committees together it is below one in ten thousand at a third, and one in fifty thousand at three
+    tenths."""
     for total in (100, 300, 1000):
         for share, bound in ((3, 20_000), (10, 12_000)):
             hostile = 3 * total // 10 if share == 3 else (total - 1) // 3
@@ -167,7 +171,7 @@ def test_below_a_third_a_wrong_decision_is_rare() -> None:
 
 
 def test_a_committee_is_rarely_too_small() -> None:
-    """Of a hundred that are there too few volunteer for nine seats in 0.3 % of draws; with a fifth away, in 3 %."""
+    """With a hundred voters present, too few volunteer for nine seats in 0.3 % of draws. With a fifth away, in 3 %."""
     assert figure(too_few(97, 1, Fraction(0))) in PAGE
     assert figure(too_few(97, 1, Fraction(1, 5))) in PAGE
     assert too_few(97, 1, Fraction(0)) < Fraction(1, 200)
@@ -175,7 +179,7 @@ def test_a_committee_is_rarely_too_small() -> None:
 
 
 def test_a_committee_costs_less_than_everybody() -> None:
-    """Expected answers per dispute at 100 voters, for the hostile shares on the page."""
+    """The expected answers per dispute at 100 voters, for the hostile shares on the page."""
     for share, answers in re.findall(r"(\d+) % hostile: (\d+)", PAGE):
         hostile = int(share)
         cost = 18 + stalls(100, hostile, 1) * (62 + stalls(100, hostile, 2) * 20)

@@ -1,4 +1,4 @@
-"""Peeking at a record says what decoding it would say, and nothing about bytes that are none."""
+"""Reading a record's claim gives the same as decoding it, and nothing for bytes that are no record."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ DATA = make_record(
 
 @pytest.mark.parametrize("kind", [kind.name.lower().replace("_", "-") for kind in Kind])
 def test_the_claim_is_what_the_record_says(kind: str) -> None:
-    """For each valid record of the vectors."""
+    """This holds for each valid record of the vectors."""
     cases = json.loads((VECTORS / kind / "valid.json").read_text(encoding="utf-8"))
     for case in cases:
         record = decode_record(bytes.fromhex(case["input"]["record"]))
@@ -36,7 +36,7 @@ def test_the_claim_is_what_the_record_says(kind: str) -> None:
 
 @pytest.mark.parametrize("epoch", [0, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**40])
 def test_numbers_of_every_length(epoch: int) -> None:
-    """Whatever the size of the numbers before them, the parts behind are found."""
+    """The parts after the numbers are found for any size of the numbers."""
     record = make_record(
         SEED, sign.public_key(SEED), bytes(32), epoch=epoch, seq=epoch or 1, prev=b"p" * 32, kind=Kind.CUT, payload=b""
     )
@@ -46,7 +46,7 @@ def test_numbers_of_every_length(epoch: int) -> None:
 
 
 def test_an_unknown_kind_is_claimed_as_it_stands() -> None:
-    """A later version's kind costs one check until somebody knows better."""
+    """A kind of a later version costs one signature check until this version knows it."""
     record = make_record(
         SEED,
         sign.public_key(SEED),
@@ -64,19 +64,19 @@ def test_an_unknown_kind_is_claimed_as_it_stands() -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
-    """Whatever comes, a claim or nothing."""
+    """Any bytes give a claim or nothing."""
     assert peek(data) is None or isinstance(peek(data), RecordClaim)
 
 
 @given(st.integers(0, len(DATA)), st.binary(max_size=12))
 def test_records_cut_and_bent(place: int, inserted: bytes) -> None:
-    """Cut short or with bytes put in anywhere, a claim or nothing."""
+    """Records that are cut short or have inserted bytes give a claim or nothing."""
     for data in (DATA[:place], DATA[:place] + inserted + DATA[place:], DATA[:place] + inserted):
         assert peek(data) is None or isinstance(peek(data), RecordClaim)
 
 
 def test_a_lot_costs_what_its_proof_does() -> None:
-    """A commit with a lot is as dear as a duty, one without is a signature; at any epoch, number and slot."""
+    """A commit with a lot costs as much as a duty, and one without costs a signature, at any epoch, number and slot."""
     cases = json.loads((VECTORS / "vote-commit" / "valid.json").read_text(encoding="utf-8"))
     duty = json.loads((VECTORS / "duty" / "valid.json").read_text(encoding="utf-8"))[0]
     dear = peek(bytes.fromhex(duty["input"]["record"]))

@@ -1,4 +1,4 @@
-"""What others' records say of our clock, and what a clock that was wrong does to signing."""
+"""What others' records say about the own clock, and how a wrong clock affects signing."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +41,7 @@ class Watch:
         return made.data
 
     def hears(self, epoch: int, *records: bytes) -> int:
-        """What the machine thinks, in the epoch after it heard these records in one."""
+        """The machine's estimate in the epoch after the epoch in which it received these records."""
         source = sign.public_key(self.seeds[1])
         self.machine.handle(RecordsArrived(records, source), self.params.epoch_start_ms(epoch) + 1)
         self.machine.handle(Tick(), self.params.epoch_start_ms(epoch + 1))
@@ -50,7 +50,7 @@ class Watch:
 
 @given(apart=st.integers(-900, 900), said=st.integers(0, COUNT - 1))
 def test_more_than_a_third_of_the_others_say_how_far_the_clock_is_off(apart: int, said: int) -> None:
-    """Ahead or behind, by any time that no busy machine explains; fewer peers raise no alarm."""
+    """The clock is ahead or behind by a time that no busy machine explains. Fewer peers raise no alarm."""
     watch = Watch()
     records = [watch.record(number, 1_000 + apart) for number in range(1, 1 + said)]
     expected = apart if abs(apart) * watch.params.epoch_ms > APART_MS_MAX and said > 2 else 0
@@ -58,7 +58,7 @@ def test_more_than_a_third_of_the_others_say_how_far_the_clock_is_off(apart: int
 
 
 def test_old_records_that_come_by_sync_beside_new_ones_raise_no_alarm() -> None:
-    """Of each author the newest counts."""
+    """The newest record of each author counts."""
     watch = Watch()
     records = [watch.record(number, epoch) for epoch in (1, 40, 99) for number in range(1, COUNT)]
     assert watch.hears(100, *records) == 0
@@ -72,14 +72,15 @@ def test_forged_dates_raise_no_alarm() -> None:
 
 
 def test_the_alarm_ends_when_the_clock_is_right() -> None:
-    """What was heard before is forgotten with the epoch."""
+    """Earlier records are forgotten at the end of the epoch."""
     watch = Watch()
     assert watch.hears(100, *(watch.record(number, 160) for number in range(1, COUNT))) == 60
     assert watch.hears(160, *(watch.record(number, 160) for number in range(1, COUNT))) == 0
 
 
 def test_a_clock_that_was_ahead_by_days_is_waited_for_and_nothing_is_signed_twice() -> None:
-    """Forward by days for a moment, then back by hours more: one log, in order of its epochs, one word for a slot."""
+    """The clock goes forward by days for a moment, then back by some hours more. The result is one log in the order of
+    its epochs, with one payload per slot."""
     watch = Watch()
     params, machine = watch.params, watch.machine
     for epoch in (3, 50_000, 3, 1, 49_999):

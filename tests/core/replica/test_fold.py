@@ -1,4 +1,4 @@
-"""The fold is a function of a set: order, repetition and the way records came together do not matter."""
+"""The fold is a function of a set: the order and repetition of records, and merging sets, do not matter."""
 
 import random
 
@@ -21,7 +21,7 @@ from tests.support.world import World, always, seeds, share
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    """Six peers, one full-time cheater and one part-time, after a conviction."""
+    """Six peers, a full-time cheater and a part-time cheater, after a conviction."""
     world = World(6, seed=11, cores=6, slots_milli=1500, spot_check_permille=100)
     world.peers[1].lie = always
     world.peers[4].lie = share(0.5)
@@ -36,7 +36,7 @@ def records(world: World) -> list[Record]:
 
 
 def take_all(fold: Fold, records: list[Record]) -> None:
-    """Take records as they come; those that are known already change nothing."""
+    """Take records in this order. Known records change nothing."""
     for record in records:
         try:
             added = fold.ledger.add(record)
@@ -54,7 +54,7 @@ def fold_of(network: Network, records: list[Record]) -> Fold:
 
 
 def test_the_cheaters_are_convicted_and_nobody_else(world: World) -> None:
-    """The fixture shows what it should: the full-time cheater convicted in every final view."""
+    """The fixture is right: every final view convicts the full-time cheater."""
     for peer in world.peers:
         assert 1 in world.convicted(peer.name)
         assert world.convicted(peer.name) <= {1, 4}
@@ -78,7 +78,8 @@ def test_shuffled_and_repeated_records_give_the_same_view(world: World, records:
 def test_split_and_merged_sets_give_the_same_view(
     world: World, records: list[Record], seed: int, share_kept: float
 ) -> None:
-    """Two halves folded apart and then merged end in the view of the whole; in between nothing contradicts it."""
+    """Two halves that are folded separately and then merged give the view of the whole. No state in between contradicts
+    it."""
     dice = random.Random(seed)
     left = [r for r in records if dice.random() < share_kept]
     fold = Fold(world.network, Ledger())
@@ -92,7 +93,7 @@ def test_split_and_merged_sets_give_the_same_view(
 
 
 def test_every_final_view_on_the_path_is_the_signed_one(world: World, records: list[Record]) -> None:
-    """Peers became final in the same cuts, and convictions never go away along the path."""
+    """The peers finalised the same cuts, and no conviction disappears along the path."""
     finals = [peer.finals for peer in world.peers]
     shortest = min(len(f) for f in finals)
     assert shortest > 8
@@ -108,7 +109,7 @@ def test_every_final_view_on_the_path_is_the_signed_one(world: World, records: l
 
 
 def test_an_export_verifies_and_a_changed_one_does_not(world: World, records: list[Record]) -> None:
-    """The records alone give the view; without a certificate, or with a record left out, they do not pass."""
+    """The records alone give the view. Without a certificate or one record, verification fails."""
     network, latest = world.network, world.peers[0].machine.fold.latest
     data = [record.data for record in records]
     verified = verify(network.id, network.encode(), latest.id, data)
@@ -128,7 +129,7 @@ def test_an_export_verifies_and_a_changed_one_does_not(world: World, records: li
 
 
 def test_flipping_a_byte_of_any_record_is_found(world: World, records: list[Record]) -> None:
-    """One changed bit in any record fails the verification."""
+    """One changed bit in any record makes verification fail."""
     network, latest = world.network, world.peers[0].machine.fold.latest
     data = [record.data for record in records]
     dice = random.Random(3)
@@ -141,7 +142,7 @@ def test_flipping_a_byte_of_any_record_is_found(world: World, records: list[Reco
 
 
 def test_a_late_joiner_ends_with_the_same_records(world: World) -> None:
-    """A peer that comes with an empty disk gets the set of the others by the exchange of frontiers."""
+    """A peer with an empty disk gets the others' set by exchanging frontiers."""
     other = World(5, seed=12, cores=5)
     other.crash(3)
     other.peers[3].disk.clear()
@@ -149,13 +150,13 @@ def test_a_late_joiner_ends_with_the_same_records(world: World) -> None:
     other.restart(3)
     other.run_epochs(4)
     heads = {peer.machine.fold.latest.id for peer in other.peers}
-    assert len(heads) <= 2  # the newest may be under way
+    assert len(heads) <= 2  # the newest record may still be on its way
     assert other.peers[3].machine.fold.latest.index >= other.peers[0].machine.fold.latest.index - 1
     assert [decode_record(r.data).id for r in other.peers[3].machine.context.ledger.records()]
 
 
 def test_a_crashed_peer_goes_on_without_a_fork() -> None:
-    """A peer that stops in the middle of an epoch and starts from its disk never signs one number twice."""
+    """A peer that stops in the middle of an epoch and restarts from its disk never signs one number twice."""
     world = World(5, seed=21, cores=5, slots_milli=1500)
     world.peers[2].lie = always
     world.run_epochs(4.3)
@@ -171,7 +172,7 @@ def test_a_crashed_peer_goes_on_without_a_fork() -> None:
 
 
 def test_an_honest_network_convicts_nobody() -> None:
-    """Without cheaters there are no dissents, and everybody is audited."""
+    """Without cheaters there are no dissents, and every peer is audited."""
     world = World(5, seed=31, cores=5, slots_milli=1500, spot_check_permille=200)
     world.run_epochs(12)
     members = world.peers[0].machine.fold.latest.members
@@ -182,7 +183,7 @@ def test_an_honest_network_convicts_nobody() -> None:
 def test_signatures_of_nothing_do_not_pile_up(
     world: World, records: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Signatures and proposals that can certify nothing any more are forgotten; the newest are kept for a while."""
+    """Signatures and proposals that can no longer certify anything are removed. The newest are kept for a while."""
     monkeypatch.setattr("p2pverify.core.replica.fold.PENDING_EPOCHS", 4)
     (stranger,) = seeds(1, "stranger")
     key, count = sign.public_key(stranger), 20 * PENDING_MIN
@@ -211,4 +212,4 @@ def test_signatures_of_nothing_do_not_pile_up(
         assert fold.latest is latest
         sizes.append(len(fold._pending) - before)
     assert sizes[0] <= 0
-    assert sizes[1] > count - PENDING_MIN  # some of the network's own may be forgotten
+    assert sizes[1] > count - PENDING_MIN  # some of the network's own may be removed

@@ -1,7 +1,7 @@
-"""An author who shows one branch of its log to each half of the members delays nobody but itself.
+"""An author that shows one branch of its log to each half of the members delays only itself.
 
-Below a third of hostile weight cuts go on, whatever a hostile member signs; and of two certified cuts beside each
-other everybody comes to the same.
+Below a third of hostile weight, cuts go on, whatever a hostile member signs. If two certified cuts are beside each
+other, all members choose the same one.
 """
 
 import itertools
@@ -25,7 +25,7 @@ MEMBERS = 7
 
 
 class Room:
-    """Machines that hear all of each other at once, in rounds of a tenth of an epoch."""
+    """Machines that share all records at once, in rounds of a tenth of an epoch."""
 
     def __init__(self, count: int, salt: str) -> None:
         self.identities = seeds(count, salt)
@@ -37,7 +37,7 @@ class Room:
         return Machine(self.network, self.identities[number], 0, MANIFEST, 64)
 
     def talk(self, groups: Sequence[Sequence[Machine]], epochs: int) -> None:
-        """Whoever is in one group shares all that it holds."""
+        """The machines of one group share all their records."""
         for _ in range(10 * epochs):
             self.now += self.network.params.epoch_ms // 10
             for group in groups:
@@ -55,8 +55,8 @@ class Room:
 
 
 def test_halves_that_saw_different_branches_come_together_again() -> None:
-    """Each half has signed cuts with another branch of the hostile log. No cut can hold both, but one that proves the
-    fork binds nobody to a branch."""
+    """Each half has signed cuts with another branch of the hostile log. No cut can hold both branches, but a cut that
+    proves the fork binds no member to a branch."""
     room = Room(MEMBERS, "branches")
     room.talk([room.machines], 1)
     two_faced, other_face = room.machines[-1], room.machine(MEMBERS - 1)
@@ -66,7 +66,7 @@ def test_halves_that_saw_different_branches_come_together_again() -> None:
     halves = [[*room.machines[:3], two_faced], [*room.machines[3:6], other_face]]
     room.talk(halves, 2)
     honest = room.machines[:-1]
-    assert all(_signed(machine) >= 2 for machine in honest)  # so the halves are bound
+    assert all(_signed(machine) >= 2 for machine in honest)  # so the halves are bound to their branches
     before = max(machine.fold.latest.epoch for machine in honest)
     room.talk([honest], 6)
     states = [machine.fold.latest for machine in honest]
@@ -82,7 +82,7 @@ def _signed(machine: Machine) -> int:
 
 
 def test_nobody_takes_an_epoch_by_being_early() -> None:
-    """A proposal is looked at when its rank says, however early it came."""
+    """A proposal is considered at the time of its rank, even if it came earlier."""
     room = Room(4, "early")
     room.talk([room.machines], 1)
     params = room.network.params
@@ -102,7 +102,7 @@ def test_nobody_takes_an_epoch_by_being_early() -> None:
             signed += [decode_cut_signature(r.payload).cut for r in records if r.kind == Kind.CUT_SIGNATURE]
     own = [r.id for r in observer.context.ledger.chain(observer.key) if r.kind == Kind.CUT and r.epoch == epoch]
     assert latest.id == observer.fold.latest.id
-    assert signed == own != [early.id]  # the better rank had its turn
+    assert signed == own != [early.id]  # the proposal of the better rank was signed
 
 
 def _proof(machine: Machine, epoch: int) -> bytes:
@@ -120,7 +120,7 @@ def _cut(machine: Machine, epoch: int) -> Cut:
 
 
 def test_of_two_certified_cuts_on_one_base_all_take_the_larger() -> None:
-    """Whoever saw the smaller one certified first must not stay behind with it."""
+    """A member that saw the smaller cut certified first takes the larger one too."""
     room = Room(4, "beside")
     room.talk([room.machines], 1)
     epoch = room.network.params.epoch_at(room.now) + 1
@@ -150,11 +150,11 @@ def _sign_all(room: Room, cut: bytes) -> list[Record]:
 
 
 class ForkingProposer(HostileProposer):
-    """The hostile member of `test_nested_cuts`, which also forks its log and shows each branch to whom it likes."""
+    """The hostile member of `test_nested_cuts`, which also forks its log and shows each branch to chosen members."""
 
     @rule(back=st.integers(0, 2), length=st.integers(1, 3))
     def hostile_forks(self, back: int, length: int) -> None:
-        """Some records beside those that it has published; its machine goes on with the first branch."""
+        """Sign some records beside the published ones. Its machine continues the first branch."""
         context = self.hostile.context
         head = context.ledger.head(self.hostile.key)
         if head is None or head[1] <= back:
@@ -178,7 +178,7 @@ class ForkingProposer(HostileProposer):
 
     @invariant()
     def certified_cuts_are_nested(self) -> None:
-        """Of two certified cuts one contains the other, branches aside that it proves to be forked."""
+        """Of two certified cuts, one contains the other, except for branches that it proves to be forked."""
         if not hasattr(self, "machines"):
             return
         for one, two in itertools.combinations(self.honest, 2):
@@ -189,7 +189,8 @@ class ForkingProposer(HostileProposer):
 
     @invariant()
     def nothing_final_is_lost(self) -> None:
-        """A conviction that any honest member has seen as final stands at all whose final cut contains that one."""
+        """A conviction that is final at an honest member also stands at all members whose final cut contains that
+        member's cut."""
         if not hasattr(self, "machines"):
             return
         for one, two in itertools.permutations(self.honest, 2):
@@ -198,7 +199,7 @@ class ForkingProposer(HostileProposer):
                 assert theirs.convicted <= mine.convicted
 
     def teardown(self) -> None:
-        """Once all is delivered, cuts go on: the honest members have three quarters of the weight."""
+        """Once all records are delivered, cuts go on, because the honest members have three quarters of the weight."""
         if not hasattr(self, "machines"):
             return
         before = max(machine.fold.latest.epoch for machine in self.honest)

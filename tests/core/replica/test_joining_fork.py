@@ -1,4 +1,4 @@
-"""Who forks its log while it joins, before any certified cut holds it, must not stop the cuts of the others."""
+"""A peer that forks its log while it joins, before any certified cut holds it, must not stop the cuts of the others."""
 
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.events import RecordsArrived
@@ -8,9 +8,9 @@ from tests.support.world import World
 
 
 def test_a_fork_of_a_log_that_no_cut_holds_is_proven_in_the_cut_that_takes_it_in() -> None:
-    """Half of the members see one join first, half another one: they prove the fork, and cuts go on."""
+    """Half of the members see one join first, the other half another one. They prove the fork, and cuts go on."""
     world = World(7, seed=3, founders=6)
-    world.crash(6)  # it never runs: what it signs is made here
+    world.crash(6)  # it never runs; this test makes its records
     seed = world.identities[6]
     key, join = sign.public_key(seed), Join(0, vrf.public_key(vrf.derive_seed(seed)))
     world.run_epochs(2)
@@ -21,7 +21,7 @@ def test_a_fork_of_a_log_that_no_cut_holds_is_proven_in_the_cut_that_takes_it_in
         )
         for epoch in (0, 1)
     ]
-    for peer in world.peers[:6]:  # each half holds one of them for the one that counts
+    for peer in world.peers[:6]:  # each half takes another one of them as valid
         for record in joins if peer.name < 3 else joins[::-1]:
             world.post(0, peer.name, RecordsArrived((record.data,), key))
     world.run_epochs(6)

@@ -1,4 +1,4 @@
-"""The ledger: prefixes, branches, and what it tells of them."""
+"""The ledger: prefixes, branches, and queries about them."""
 
 import random
 from itertools import pairwise
@@ -20,7 +20,7 @@ SEEDS = [bytes([number]) * 32 for number in (1, 2, 3)]
 
 
 def log(seed: bytes, length: int, *, after: Record | None = None, epoch: int = 0) -> list[Record]:
-    """Records of an author that follow on one, or on nothing. Another epoch makes another branch."""
+    """Records of an author after a record, or from the beginning. Another epoch gives another branch."""
     made: list[Record] = []
     last = after
     for _ in range(length):
@@ -45,7 +45,7 @@ def filled(*records: Record) -> Ledger:
 @given(st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
 def test_any_order_gives_the_same_ledger(seed: int) -> None:
-    """Logs of three authors, one of them with two branches, in any order: the same records, forks and heads."""
+    """Logs of three authors, one of them with two branches, give the same records, forks and heads in any order."""
     trunk = log(SEEDS[0], 4)
     branch = log(SEEDS[0], 3, after=trunk[1], epoch=1)
     records = [*trunk, *branch, *log(SEEDS[1], 5), *log(SEEDS[2], 1)]
@@ -53,7 +53,7 @@ def test_any_order_gives_the_same_ledger(seed: int) -> None:
     ledger = Ledger()
     seen: list[Record] = []
     ledger.watch(seen.append)
-    for _ in range(len(records)):  # of two that wait for the same record only one is kept: the other one comes again
+    for _ in range(len(records)):  # of two records that wait for the same one, one is kept, so the other comes again
         for record in records:
             if record.id not in ledger and not ledger.is_awaited(record.author, record.header.prev):
                 added = ledger.add(record)
@@ -73,7 +73,7 @@ def test_any_order_gives_the_same_ledger(seed: int) -> None:
 
 
 def test_following_a_branch_goes_on_to_its_end() -> None:
-    """A cut names a record in the middle of the other branch: the chain is that branch, and goes on with it."""
+    """If a cut names a record in the middle of the other branch, the chain follows that branch to its end."""
     trunk = log(SEEDS[0], 4)
     branch = log(SEEDS[0], 4, after=trunk[0], epoch=1)
     ledger = filled(*trunk, *branch)
@@ -92,7 +92,7 @@ def test_following_a_branch_goes_on_to_its_end() -> None:
 
 
 def test_what_a_set_of_heads_contains() -> None:
-    """Heads contain earlier ones of their own branch, and nothing that is not here."""
+    """Heads contain earlier records of their own branch, and no record that is not in the ledger."""
     trunk, branch = log(SEEDS[0], 4), []
     branch = log(SEEDS[0], 2, after=trunk[1], epoch=1)
     ledger = filled(*trunk, *branch)
@@ -119,7 +119,7 @@ def test_what_a_set_of_heads_contains() -> None:
 
 
 def test_forks_that_nobody_takes_up_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One pair per author and number, and no more than so many; the records themselves are kept as evidence."""
+    """At most one pair is kept per author and number, up to a limit. The records themselves are kept as evidence."""
     monkeypatch.setattr(module, "FORKS_MAX", 3)
     trunk = log(SEEDS[0], 8)
     ledger = filled(*trunk, *log(SEEDS[0], 6, after=trunk[1], epoch=1), *log(SEEDS[0], 1, after=trunk[1], epoch=2))
@@ -128,7 +128,7 @@ def test_forks_that_nobody_takes_up_are_bounded(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_root_of_no_heads_is_that_of_nothing() -> None:
-    """RFC 6962: the hash of the empty string; and one head's root is another than two heads'."""
+    """The root of no heads is the hash of the empty string (RFC 6962). One head and two heads have different roots."""
     heads = [head(log(seed, 1)[0]) for seed in SEEDS]
     assert ledger_root([]).hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert len({ledger_root(heads[:count]) for count in range(4)}) == 4

@@ -1,4 +1,4 @@
-"""What a log may not do, whatever it holds: go back in time, or say too much in one epoch."""
+"""What every log is forbidden: to go back in time, and to hold too many records in one epoch."""
 
 import random
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ AUTHOR = bytes(31) + b"a"
 
 
 def _log(epochs: Sequence[int], before: Record | None = None, salt: int = 0) -> list[Record]:
-    """Records of these epochs, one after the other; unsigned, since the ledger asks for no signature."""
+    """Consecutive records of these epochs. They are unsigned, because the ledger checks no signatures."""
     found = [] if before is None else [before]
     for epoch in epochs:
         last = found[-1] if found else None
@@ -40,7 +40,7 @@ def _refusals(ledger: Ledger, log: Sequence[Record]) -> set[str]:
 
 
 def test_a_log_goes_forward_in_time() -> None:
-    """A record that is dated before the one before it is refused, and the same epoch or a later one is not."""
+    """A record with an earlier epoch than the record before it is refused. The same epoch or a later one is not."""
     ledger = Ledger()
     log = _log([5, 5, 9])
     assert _refusals(ledger, log) == set()
@@ -49,7 +49,7 @@ def test_a_log_goes_forward_in_time() -> None:
 
 
 def test_an_epoch_holds_so_many_records_of_an_author() -> None:
-    """The bound is per branch and epoch, and the next epoch begins anew."""
+    """The limit is per branch and epoch, and starts again with the next epoch."""
     ledger = Ledger()
     log = _log([3] * 10 + [4] * (RECORDS_PER_EPOCH_MAX + 1))
     assert _refusals(ledger, log[:-1]) == set()
@@ -58,7 +58,7 @@ def test_an_epoch_holds_so_many_records_of_an_author() -> None:
 
 
 def test_the_bound_holds_on_branches_too() -> None:
-    """A branch beside the followed one is counted along itself, across the place where it leaves."""
+    """A branch beside the followed one has its own count, which includes the records before the fork."""
     ledger = Ledger()
     trunk = _log([4] * 20)
     chain = _log([4] * 30, trunk[-1])
@@ -74,7 +74,7 @@ def test_the_bound_holds_on_branches_too() -> None:
     ids=["too many", "back in time"],
 )
 def test_the_order_of_arrival_decides_nothing(epochs: list[int], expected: int) -> None:
-    """Shuffled, the same records are held: those up to the bound, or to the step back in time."""
+    """In any order the same records are held: those up to the limit, or up to the step back in time."""
     for seed in range(3):
         shuffled = _log(epochs)
         random.Random(seed).shuffle(shuffled)
@@ -87,7 +87,7 @@ def test_the_order_of_arrival_decides_nothing(epochs: list[int], expected: int) 
 
 
 def _founder() -> tuple[Machine, int]:
-    """A founder that has introduced itself, and the time of that."""
+    """A founder that has introduced itself, and the time of this."""
     identities = seeds(4)
     network = make_network(identities)
     machine = Machine(network, identities[0], 0, MANIFEST, 64)
@@ -98,7 +98,7 @@ def _founder() -> tuple[Machine, int]:
 
 
 def test_a_peer_says_no_more_than_others_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At its own bound, well below that of the ledger, a peer waits for the next epoch."""
+    """At its own limit, well below the ledger's, a peer waits for the next epoch."""
     machine, now = _founder()
     assert 2 * context.OWN_RECORDS_PER_EPOCH_MAX <= RECORDS_PER_EPOCH_MAX
     assert machine.context.may_write(now)
@@ -108,7 +108,7 @@ def test_a_peer_says_no_more_than_others_take(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_clock_behind_its_own_log_signs_nothing() -> None:
-    """Set back by an epoch, a peer waits until its clock has reached its last record."""
+    """If its clock is set back by an epoch, a peer waits until the clock has reached its last record."""
     machine, now = _founder()
     assert machine.context.may_write(now)
     assert not machine.context.may_write(now - 1)

@@ -1,4 +1,4 @@
-"""A memo that machines share changes what they cost, not what they do."""
+"""A memo that machines share changes their costs, not their behaviour."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.support.world import MANIFEST, Peer, World, always, make_network, see
 
 
 class Told(World):
-    """A world that remembers what all machines did, and hands them a memo if told so."""
+    """A world that notes all effects of its machines, and optionally gives them a memo."""
 
     def __init__(self, *, memo: Memo | None) -> None:
         self.memo = memo
@@ -35,7 +35,7 @@ class Told(World):
 
 
 def test_machines_with_a_memo_do_the_same() -> None:
-    """Two runs of one seed, with cheaters, a crash and a late joiner: the same effects at the same times."""
+    """Two runs of one seed, with cheaters, a crash and a late joiner, have the same effects at the same times."""
     runs = []
     for memo in (None, Memo()):
         world = Told(memo=memo)
@@ -56,11 +56,11 @@ def test_machines_with_a_memo_do_the_same() -> None:
     assert [p.machine.statistics() for p in alone.peers] == [p.machine.statistics() for p in together.peers]
     cut = alone.peers[0].machine.fold.latest.path[-4]
     objects = [len({id(peer.machine.fold.state(cut)) for peer in world.peers}) for world in runs]
-    assert objects == [6, 1]  # shared indeed
+    assert objects == [6, 1]  # with the memo, all six share one object
 
 
 def test_a_judgement_is_remembered_and_the_clock_is_not() -> None:
-    """A record of the next epoch but one is ignored now and taken then; a forged one is rejected each time."""
+    """A record that is two epochs early is ignored now and accepted later. A forged record is rejected each time."""
     network = make_network(seeds(1, "memo"))
     (seed,) = seeds(1, "author")
     author = Machine(network, seed, 0, MANIFEST, 64).key
@@ -88,7 +88,7 @@ def test_a_judgement_is_remembered_and_the_clock_is_not() -> None:
 
 
 def test_a_ledger_holds_only_what_was_added_to_it() -> None:
-    """Ledgers that share the places of ids do not share records."""
+    """Ledgers that share the memory of ids do not share records."""
     network = make_network(seeds(1, "memo"))
     (seed,) = seeds(1, "author")
     author = Machine(network, seed, 0, MANIFEST, 64).key

@@ -1,7 +1,8 @@
-"""Certified cuts are nested whatever the order of delivery, as long as less than a third of the weight signs two ways.
+"""Certified cuts are nested for any order of delivery, as long as less than a third of the weight signs conflicting
+cuts.
 
-A state machine drives honest members and one hostile member, who proposes arbitrary sets on any base and signs
-everything; records reach anybody at any time, in any order, or not at all.
+A state machine drives honest members and one hostile member. The hostile member proposes arbitrary sets on any base and
+signs everything. Records reach any member at any time, in any order, or not at all.
 """
 
 import itertools
@@ -46,7 +47,7 @@ class HostileProposer(RuleBasedStateMachine):
                 self.publish(effect.records)
 
     def publish(self, records: tuple[bytes, ...]) -> None:
-        """Everybody's records reach the hostile member at once."""
+        """All records reach the hostile member at once."""
         self.pool += records
         for data in records:
             self.feed(self.hostile, data)
@@ -74,7 +75,7 @@ class HostileProposer(RuleBasedStateMachine):
 
     @rule()
     def everybody_catches_up(self) -> None:
-        """Time goes on until the next proposals, with everything delivered."""
+        """Deliver all records and advance the time until the next proposals."""
         self.now += self.network.params.epoch_ms // 3
         for machine in self.honest:
             for data in list(self.pool):
@@ -83,7 +84,7 @@ class HostileProposer(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 3), cuts=st.lists(st.integers(0, 3), min_size=MEMBERS, max_size=MEMBERS))
     def hostile_proposes(self, back: int, cuts: list[int]) -> None:
-        """A set of the hostile member's choice, on any certified base, with a true proof and true roots."""
+        """The hostile member proposes any set on any certified base, with a valid proof and correct roots."""
         context = self.hostile.context
         fold = context.fold
         keep = fold.latest
@@ -128,7 +129,7 @@ class HostileProposer(RuleBasedStateMachine):
 
     @invariant()
     def certified_cuts_are_nested(self) -> None:
-        """Of any two cuts that anybody holds as certified, one contains the other."""
+        """Of any two cuts that are certified at any member, one contains the other."""
         if not hasattr(self, "machines"):
             return
         certified: dict[bytes, dict[bytes, Head]] = {}
@@ -157,7 +158,7 @@ TestHostileProposer.settings = settings(max_examples=40, stateful_step_count=40,
 
 
 def test_a_certificate_of_half_the_weight_certifies_nothing() -> None:
-    """Two of four signatures are less than two thirds."""
+    """Two of four signatures are less than two thirds of the weight."""
     identities = seeds(MEMBERS, "half")
     network = make_network(identities)
     machines = [Machine(network, seed, 0, MANIFEST, 64) for seed in identities]
@@ -180,7 +181,7 @@ def test_a_certificate_of_half_the_weight_certifies_nothing() -> None:
 
 
 def test_proposals_with_a_false_view_are_signed_by_nobody() -> None:
-    """A cut whose view root is not what the records give gets no honest signature."""
+    """A cut whose view root does not follow from the records gets no honest signature."""
     identities = seeds(MEMBERS, "false view")
     network = make_network(identities)
     machines = [Machine(network, seed, 0, MANIFEST, 64) for seed in identities]
@@ -201,7 +202,7 @@ def test_proposals_with_a_false_view_are_signed_by_nobody() -> None:
     assert cut is not None
     false = hostile.write(Kind.CUT, replace(cut, view_root=bytes(32)).encode(), now)
     pool.append(false.data)
-    now += network.params.epoch_ms * 4 // 5  # whoever's turn it was: all proposals are looked at
+    now += network.params.epoch_ms * 4 // 5  # late enough that proposals of all ranks are considered
     signatures = []
     for machine in machines[:3]:
         machine.handle(RecordsArrived(tuple(pool), bytes(32)), now)

@@ -1,4 +1,4 @@
-"""Halves that took in different newcomers, and proofs that come before those whom they are about."""
+"""Halves that admitted different newcomers, and proofs that are held before their authors' joins."""
 
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.events import RecordsArrived
@@ -27,7 +27,7 @@ def _tell(machines: list[Machine], records: list[Record], now_ms: int) -> None:
 
 
 def _split(room: Room, newcomers: int) -> tuple[list[list[Machine]], list[list[bytes]]]:
-    """Quarters of a room that hear nothing of each other any more, and the newcomers that each of them heard of."""
+    """The quarters of a room, which are separated now, and the newcomers that each quarter has heard of."""
     quarters = [room.machines[at : at + 2] for at in range(0, 8, 2)]
     crowds = [seeds(newcomers, f"quarter {number}") for number in range(4)]
     for quarter, crowd in zip(quarters, crowds, strict=True):
@@ -37,15 +37,15 @@ def _split(room: Room, newcomers: int) -> tuple[list[list[Machine]], list[list[b
 
 
 def test_parts_that_took_in_different_newcomers_meet_however_many_more_join() -> None:
-    """Four times as many keys as a cut takes, split between the quarters, and then a crowd known to all: those that any
-    quarter took in go before the crowd, so there is soon a cut with all of them."""
+    """Four times as many newcomers as a cut admits are split between the quarters, and many more are known to all.
+    Newcomers that any quarter admitted go first, so a cut with all of them comes soon."""
     room = Room(8, "newcomers")
     room.talk([room.machines], 1)
     _, crowds = _split(room, NEW_AUTHORS_MAX)
     before = room.machines[0].fold.latest
     assert len({machine.fold.latest.id for machine in room.machines}) == 1
     assert all(sign.public_key(seed) not in before.heads for crowd in crowds for seed in crowd)
-    for number in range(6):  # in each epoch more join than a cut has new room for
+    for number in range(6):  # in each epoch, more peers join than a cut admits
         crowd = seeds(2 * NEW_AUTHORS_MAX, f"crowd {number}")
         _tell(room.machines, [_join(room.network.id, seed) for seed in crowd], room.now)
         room.talk([room.machines], 1)
@@ -55,12 +55,12 @@ def test_parts_that_took_in_different_newcomers_meet_however_many_more_join() ->
 
 
 def test_proposals_of_the_parts_hold_the_newcomers_of_all_before_all_others() -> None:
-    """As long as there is no cut with room for all, each quarter adds those of the others, never more of the crowd."""
+    """Until there is a cut with room for all, each quarter adds the newcomers of the other quarters, and no others."""
     room = Room(8, "order")
     room.talk([room.machines], 1)
     quarters, _ = _split(room, 80)
     taken = [_newcomers(quarter[0]) for quarter in quarters]
-    assert [len(found) for found in taken] == [NEW_AUTHORS_MAX] * 4  # more together than the next one has room for
+    assert [len(found) for found in taken] == [NEW_AUTHORS_MAX] * 4  # together, more than the next cut admits
     before = room.machines[0].fold.latest
     crowd = seeds(40, "crowd")
     _tell(room.machines, [_join(room.network.id, seed) for seed in crowd], room.now)
@@ -78,14 +78,14 @@ def test_proposals_of_the_parts_hold_the_newcomers_of_all_before_all_others() ->
 
 
 def _newcomers(machine: Machine) -> set[bytes]:
-    """Those of the newest proposal that this member and its half signed."""
+    """The newcomers in the newest proposal that this member and its half signed."""
     fold = machine.fold
     newest = max(fold.signed_on(fold.latest), key=lambda record: record.epoch)
     return {head[0] for head in decode_cut(newest.payload).moved} - fold.latest.heads.keys()
 
 
 def test_a_proof_that_a_cut_holds_before_the_join_counts_with_the_join() -> None:
-    """A cut beside it may have held both at once: what contains the two must not convict who signed that one."""
+    """A cut beside it may have held both at once. A cut that contains the two must not convict a signer of that cut."""
     room = Room(1, "early proof")
     machine = room.machines[0]
     room.talk([[machine]], 1)
@@ -106,7 +106,7 @@ def test_a_proof_that_a_cut_holds_before_the_join_counts_with_the_join() -> None
 
 
 def test_who_signed_a_branch_that_a_cut_proves_to_be_forked_is_not_convicted_for_leaving_it() -> None:
-    """Signers need not contain what is proven to be forked, so they are not held to it either."""
+    """Signers need not contain a branch that is proven to be forked, so leaving it is no offence."""
     network = make_network(seeds(1))
     base = genesis(network)
     forker, other = bytes([1]) * 32, bytes([2]) * 32
@@ -125,6 +125,6 @@ def test_who_signed_a_branch_that_a_cut_proves_to_be_forked_is_not_convicted_for
     assert not nested(b"inner", b"outer")
     assert nested(b"inner", b"outer", 3)
     assert nested(b"inner", b"outer", 5)
-    assert not nested(b"inner", b"outer", 6)  # the fork begins after what was signed
-    assert not nested(b"inner", b"short", 3)  # nor does it excuse the other log
+    assert not nested(b"inner", b"outer", 6)  # the fork begins after the signed records
+    assert not nested(b"inner", b"short", 3)  # the fork does not excuse the other log
     assert nested(b"outer", b"inner")

@@ -1,4 +1,4 @@
-"""How much is held of authors that are no members, and that this keeps no cut from being made."""
+"""The limits on records of non-members, and that these limits prevent no cut."""
 
 import pytest
 
@@ -19,7 +19,7 @@ NOW = NETWORK.params.epoch_start_ms(3)
 
 
 def _log(name: str, count: int, epoch: int = 3) -> list[Record]:
-    """A stranger's join and as many further records."""
+    """A non-member's join and `count` further records."""
     (seed,) = seeds(1, name)
     found: list[Record] = []
     for seq in range(count):
@@ -38,7 +38,7 @@ def _claim(record: Record) -> RecordClaim:
 
 
 class Bench:
-    """A machine and its table of strangers, used as a node does."""
+    """A machine and its table of non-members, used like in a node."""
 
     def __init__(self) -> None:
         self.machine = Machine(NETWORK, IDENTITIES[0], 0, MANIFEST, 64)
@@ -46,7 +46,7 @@ class Bench:
         self.table = Strangers(context.key, context.fold, context.ledger)
 
     def take(self, record: Record) -> bool:
-        """Whether a record was let in, and is held or waits."""
+        """Whether a record was accepted, and is held or waits."""
         claim = _claim(record)
         if not self.table.admits(claim):
             return False
@@ -60,7 +60,7 @@ class Bench:
 
 
 def test_so_many_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound further ones are ignored, and those that are known go on."""
+    """Above the limit, further non-members are ignored, and the known ones can continue."""
     monkeypatch.setattr(non_members, "STRANGERS_MAX", 3)
     bench = Bench()
     logs = [_log(f"stranger {n}", 2) for n in range(5)]
@@ -70,7 +70,7 @@ def test_so_many_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_so_many_records_of_a_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few are always there for each, further ones while the shared room lasts; large ones never."""
+    """A few records are accepted from each, more while the shared room lasts, and large records never."""
     monkeypatch.setattr(non_members, "STRANGER_RECORDS_MAX", 2)
     monkeypatch.setattr(non_members, "STRANGER_RECORDS_MAX_SHARED", 5)
     monkeypatch.setattr(non_members, "SHARED_RECORDS_MAX", 4)
@@ -84,7 +84,7 @@ def test_so_many_records_of_a_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_records_that_wait_or_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits for an earlier record counts; what was refused leaves no trace."""
+    """A record that waits for an earlier one counts. A refused record leaves no trace."""
     monkeypatch.setattr(non_members, "STRANGERS_MAX", 1)
     bench = Bench()
     forged = make_record(
@@ -99,7 +99,7 @@ def test_records_that_wait_or_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_members_are_no_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Founders, and this peer's own log, are let in however full it is."""
+    """Records of founders and of this peer are accepted even if the table is full."""
     monkeypatch.setattr(non_members, "STRANGERS_MAX", 0)
     bench = Bench()
     other = Machine(NETWORK, IDENTITIES[1], 0, MANIFEST, 64)
@@ -115,14 +115,15 @@ def _cut(*moved: Head) -> Cut:
 
 
 def test_what_a_member_proposes_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full table keeps nobody from getting hold of a cut: its heads come in, and what they stand on after them."""
+    """A full table does not prevent a peer from fetching a cut: its heads are accepted, and then the records before
+    them."""
     monkeypatch.setattr(non_members, "STRANGERS_MAX", 1)
     bench = Bench()
     assert bench.take(_log("flood", 1)[0])
     newcomer = _log("newcomer", 3)
     assert not any(bench.take(record) for record in newcomer)
     head = (newcomer[2].author, 2, newcomer[2].id)
-    bench.table.note_cut(newcomer[0].author, _cut(head))  # not by a member with weight
+    bench.table.note_cut(newcomer[0].author, _cut(head))  # its author is no member with weight
     assert not bench.take(newcomer[2])
     bench.table.note_cut(sign.public_key(IDENTITIES[1]), _cut(head))
     assert [bench.take(record) for record in (newcomer[0], newcomer[1], newcomer[2])] == [False, False, True]
@@ -131,7 +132,7 @@ def test_what_a_member_proposes_is_let_in(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_is_called_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A member that names ever more strangers has the oldest names forgotten."""
+    """If a member names more and more non-members, the oldest names are forgotten."""
     monkeypatch.setattr(non_members, "STRANGERS_MAX", 0)
     monkeypatch.setattr(non_members, "CALLED_MAX", 2)
     bench = Bench()

@@ -1,4 +1,4 @@
-"""When a started peer may sign: what ends its silence, and what it never signs of the time before."""
+"""When a started peer may sign: the end of its silence, and what it never signs of the time before its start."""
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.events import Effect, Persist, RecordsArrived, Synced, Tick
@@ -41,7 +41,7 @@ class Started:
         return written(self.machine.handle(Tick(), at_ms))
 
     def own(self, epoch: int, *, before: Record | None = None) -> Record:
-        """A record of this peer's that its home does not hold."""
+        """A record of this peer that its home does not hold."""
         return make_record(
             self.seeds[0],
             self.keys[0],
@@ -58,7 +58,7 @@ class Started:
 
 
 def test_time_alone_does_not_end_the_silence_but_more_than_a_third_of_the_weight_does() -> None:
-    """Six others with weight: two are not enough, however long it takes and however often they are asked."""
+    """There are six others with weight. Two are not enough, for any time and any number of requests."""
     one = Started()
     for epoch in range(4, 40):
         assert one.tick(one.params.epoch_start_ms(epoch)) == []
@@ -70,7 +70,7 @@ def test_time_alone_does_not_end_the_silence_but_more_than_a_third_of_the_weight
 
 
 def test_neighbours_without_weight_show_nothing() -> None:
-    """Keys are free, so however many of them do not count."""
+    """Keys cost nothing, so any number of neighbours without weight does not count."""
     one = Started()
     for number in range(50):
         one.machine.handle(Synced(sign.public_key(seeds(50, "strangers")[number])), one.now)
@@ -79,7 +79,7 @@ def test_neighbours_without_weight_show_nothing() -> None:
 
 
 def test_a_third_that_lies_ends_no_silence() -> None:
-    """More than a third of the weight has to show the log; where there are only two, it is the other one."""
+    """More than a third of the weight has to show the log. With two members, this is the other one."""
     for count in range(3, 40):
         one = Started(count=count)
         liars = count // 3
@@ -93,7 +93,7 @@ def test_a_third_that_lies_ends_no_silence() -> None:
 
 
 def test_a_lone_founder_goes_on_only_if_told_to() -> None:
-    """Nobody can show it its log, so the operator has to say that its home is the newest."""
+    """No other peer can show its log, so the operator must confirm that its home is the newest."""
     silent, told = Started(count=1), Started(count=1, alone=True)
     assert silent.tick(silent.params.epoch_start_ms(90)) == []
     assert told.tick(told.now) != []
@@ -101,7 +101,7 @@ def test_a_lone_founder_goes_on_only_if_told_to() -> None:
 
 
 def test_a_start_before_genesis_waits_for_genesis_only() -> None:
-    """The key can have signed nothing: all founders begin together, and the first epoch is theirs."""
+    """The key cannot have signed anything. All founders begin together, in the first epoch."""
     genesis = make_network(seeds(FOUNDERS, "silence")).params.genesis_ms
     early = Started(at_ms=genesis - 5_000)
     assert early.tick(genesis - 1) == []
@@ -110,7 +110,7 @@ def test_a_start_before_genesis_waits_for_genesis_only() -> None:
 
 
 def test_a_clock_that_was_behind_genesis_proves_nothing() -> None:
-    """A machine whose clock is not set yet when it starts is silent like any other once it is."""
+    """A machine that starts with an unset clock is silent like any other once the clock is set."""
     genesis = make_network(seeds(FOUNDERS, "silence")).params.genesis_ms
     unset = Started(at_ms=genesis - 500_000)
     assert unset.tick(unset.params.epoch_start_ms(900)) == []
@@ -120,7 +120,7 @@ def test_a_clock_that_was_behind_genesis_proves_nothing() -> None:
 
 
 def test_what_was_shown_under_another_clock_is_forgotten() -> None:
-    """A clock that leaps may have hidden the newest records until then."""
+    """Before the clock leapt, it may have hidden the newest records."""
     one = Started()
     one.synced(1, 2)
     one.tick(one.now - 3_600_000)
@@ -131,7 +131,7 @@ def test_what_was_shown_under_another_clock_is_forgotten() -> None:
 
 
 def test_an_own_record_ahead_of_the_clock_keeps_the_peer_silent() -> None:
-    """Others hold more of the own log than this clock lets in: what they show now is not all."""
+    """Others hold own records that this clock does not accept yet, so they have not shown all."""
     one = Started()
     one.synced(1, 2)
     one.arrives(one.own(9))
@@ -140,7 +140,7 @@ def test_an_own_record_ahead_of_the_clock_keeps_the_peer_silent() -> None:
 
 
 def test_own_records_that_the_home_had_lost_are_taken_and_listened_after_for_an_epoch() -> None:
-    """Whoever wrote them may still run, and would write another one within a whole epoch."""
+    """The process that wrote them may still run, and would then write another record within an epoch."""
     one = Started()
     one.arrives(one.own(2))
     assert one.synced(1, 2, 3) == []
@@ -152,7 +152,7 @@ def test_own_records_that_the_home_had_lost_are_taken_and_listened_after_for_an_
 
 
 def test_an_own_record_behind_a_missing_one_keeps_the_peer_silent() -> None:
-    """There is more of the own log than anybody has shown."""
+    """A part of the own log has not been shown."""
     one = Started()
     first = one.own(1)
     one.arrives(one.own(2, before=first))
@@ -163,7 +163,7 @@ def test_an_own_record_behind_a_missing_one_keeps_the_peer_silent() -> None:
 
 
 def test_an_own_record_of_after_the_start_is_a_twins() -> None:
-    """Nothing is signed any more, neither while silent nor later, whatever others show."""
+    """From then on nothing is signed, neither during the silence nor later."""
     one = Started()
     one.tick(one.params.epoch_start_ms(4))
     one.arrives(one.own(4))
@@ -174,7 +174,7 @@ def test_an_own_record_of_after_the_start_is_a_twins() -> None:
 
 
 def test_an_old_own_record_after_the_own_first_word_ends_signing_too() -> None:
-    """The log is forked already: every further record makes it worse."""
+    """The log is forked already, and every further record makes it worse."""
     one = Started()
     assert one.synced(1, 2, 3) != []
     one.arrives(one.own(2))
@@ -183,7 +183,7 @@ def test_an_old_own_record_after_the_own_first_word_ends_signing_too() -> None:
 
 
 def test_a_certified_cut_of_after_the_start_ends_the_silence() -> None:
-    """A peer that no session reaches hears of the cut by gossip, and goes on behind its own log."""
+    """A peer without sync sessions gets the cut by gossip, and continues after its own log."""
     world = World(4, seed=21, cores=4)
     world.run_epochs(4)
     world.crash(1)
@@ -202,7 +202,7 @@ def test_a_certified_cut_of_after_the_start_ends_the_silence() -> None:
 
 
 def test_all_peers_of_a_network_start_again_after_any_time() -> None:
-    """Everybody is silent, and everybody shows the others their logs: so cuts go on."""
+    """All peers are silent and show each other their logs, so cuts go on."""
     world = World(5, seed=22, cores=5)
     world.run_epochs(4)
     before = world.peers[0].machine.fold.latest.index
@@ -216,7 +216,7 @@ def test_all_peers_of_a_network_start_again_after_any_time() -> None:
 
 
 def test_two_of_three_founders_go_on_when_the_third_is_back() -> None:
-    """One of them starts again while the third is away: a single other one could lie, so it waits for both."""
+    """One of them restarts while the third is away. A single other peer could lie, so it waits for both."""
     world = World(3, seed=23, cores=3)
     world.run_epochs(4)
     world.crash(2)

@@ -1,4 +1,4 @@
-"""A cut that contains many others which were never certified: what folding it costs, and no need of a deep stack."""
+"""A cut that contains many cuts that were never certified: the cost of folding it, and that it needs no deep stack."""
 
 import inspect
 import sys
@@ -17,14 +17,15 @@ from p2pverify.core.state.view import view_root
 from tests.support.book import Book
 from tests.support.world import make_network, seeds
 
-#: More than states are kept, and more than a stack would hold if each cut were folded inside the next.
+#: More than the kept states, and more than a stack could hold if each cut were folded inside the next.
 CUTS = STATES_KEPT + 60
 FRAMES = 150
 
 
 @pytest.fixture(scope="module")
 def book() -> Book:
-    """In each epoch a proposal on the same base, which half of the weight signs: enough that its convictions count."""
+    """In each epoch, a proposal on the same base that half of the weight signs, which is enough for its convictions to
+    count."""
     identities = seeds(4, "unfinished")
     book = Book(make_network(identities))
     for seed in identities:
@@ -41,7 +42,7 @@ def book() -> Book:
 
 
 def test_each_of_them_is_folded_twice_at_most(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once to find what it needs, and once with it, whatever was forgotten meanwhile: by a peer that starts."""
+    """A starting peer folds each cut once to find what it needs, and once with it, even if states were forgotten."""
     folded: list[bytes] = []
     advance = states.advance
 
@@ -66,7 +67,7 @@ def test_each_of_them_is_folded_twice_at_most(book: Book, monkeypatch: pytest.Mo
 
 
 def test_states_that_were_forgotten_come_back_the_same(book: Book) -> None:
-    """The oldest cut of the pause, whose state was dropped long ago."""
+    """The state of the oldest cut of the pause was dropped long ago."""
     first = next(record for record in book.order if record.kind == Kind.CUT)
     fold = book.fold
     assert fold.kept(first.id) is None

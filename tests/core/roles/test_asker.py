@@ -1,4 +1,4 @@
-"""When the peers of a slot are asked: each in its time."""
+"""The times at which the peers of a slot are asked."""
 
 from p2pverify.core.events import Send
 from p2pverify.core.inference.question import decode_request
@@ -7,7 +7,7 @@ from tests.support.world import Peer, World
 
 
 class Listening(World):
-    """Notes when each question was sent to whom."""
+    """Notes the time and the target of each question."""
 
     def __init__(self, count: int, **changes: int) -> None:
         self.sent: dict[tuple[int, bytes], list[tuple[int, bytes]]] = {}
@@ -20,7 +20,7 @@ class Listening(World):
 
 
 def test_a_panel_is_not_asked_at_one_instant() -> None:
-    """Its peers are asked at times of their own, within a quarter of an epoch, and all of them are."""
+    """All its peers are asked, each at its own time within a quarter of an epoch."""
     world = Listening(6, slots_milli=2000, panel_size=3)
     world.run_epochs(8)
     reach = world.network.params.epoch_ms * SPREAD_PERMILLE // 1000
@@ -38,7 +38,7 @@ def test_a_panel_is_not_asked_at_one_instant() -> None:
 
 
 def test_times_are_found_again_by_nobody_else() -> None:
-    """The order in which a panel is asked is not that of the draw, and differs from slot to slot."""
+    """The order of asking is not the order of the draw, and it differs from slot to slot."""
     world = Listening(6, slots_milli=2000, panel_size=3)
     world.run_epochs(8)
     orders = {tuple(peer for _, peer in sorted(asked)) for asked in world.sent.values() if len(asked) == 3}

@@ -1,4 +1,4 @@
-"""What a proposal takes in: known authors, founders, and a few of those that join. Free keys cannot fill a cut."""
+"""What a proposal admits: known authors, founders, and a few newcomers. Free keys cannot fill a cut."""
 
 import pytest
 
@@ -21,7 +21,7 @@ LEAVE = encode([])
 def _log(
     network: bytes, seed: bytes, *, join_at: int | None, length: int = INTRODUCTION_MAX + 2, epoch: int = 0
 ) -> list[bytes]:
-    """A log of a stranger: leaves, with a join at one number, and of this epoch after that."""
+    """A non-member's log of leaves. It has a join at one number, and this epoch from then on."""
     join = Join(0, vrf.public_key(vrf.derive_seed(seed))).encode()
     data: list[bytes] = []
     prev = NO_PREV
@@ -43,7 +43,7 @@ def _log(
 
 
 def _cuts(machine: Machine, records: list[bytes], count: int) -> list[Cut]:
-    """The first cuts of a machine whose network it founded alone."""
+    """The first cuts of a machine that is the only founder of its network."""
     params = machine.network.params
     now = params.genesis_ms
     machine.handle(RecordsArrived(tuple(records), bytes(32)), now)
@@ -62,8 +62,8 @@ def _authors(cut: Cut) -> set[bytes]:
 
 
 def test_a_cut_takes_in_a_few_new_authors_that_join() -> None:
-    """Sixteen new authors per cut, by the beacon's order; without an early join an author never comes in."""
-    assert (NEW_AUTHORS_MAX, INTRODUCTION_MAX) == (16, 4)  # as the page of cuts says
+    """A cut admits sixteen new authors, in the beacon's order. An author without an early join is never admitted."""
+    assert (NEW_AUTHORS_MAX, INTRODUCTION_MAX) == (16, 4)  # as on the protocol page of cuts
     founder, *crowd = seeds(1 + 2 * NEW_AUTHORS_MAX + 4, "cutter")
     network = make_network([founder])
     joining, late, idle = crowd[: 2 * NEW_AUTHORS_MAX], crowd[-4], crowd[-3:]
@@ -81,7 +81,7 @@ def test_a_cut_takes_in_a_few_new_authors_that_join() -> None:
 
 
 def test_founders_come_in_however_many_they_are() -> None:
-    """More founders than a cut takes strangers: all of them are in the first cut, beside the stranger."""
+    """There are more founders than newcomers that a cut admits. All founders and the newcomer are in the first cut."""
     founders = seeds(NEW_AUTHORS_MAX + 3, "founders")
     network = make_network(founders)
     stranger = seeds(1, "stranger")[0]
@@ -92,7 +92,7 @@ def test_founders_come_in_however_many_they_are() -> None:
 
 
 def test_who_finds_no_room_in_a_cut_comes_in_with_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for ten: the weighted, then those that join, then whoever has waited longest; then all the others."""
+    """With room for ten: first members with weight, then joining peers, then the longest waiting, then all others."""
     monkeypatch.setattr(cut_maker, "HEADS_MAX", 10)
     founder, *others = seeds(16, "room")
     network = make_network([founder])

@@ -1,4 +1,4 @@
-"""Proofs of forks: one or two of the members with weight publish them, and somebody does if these do not."""
+"""Proofs of forks: one or two members with weight publish them, and others do if these do not."""
 
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ MEMBERS = 7
 
 
 def _fork(room: Room, seed: bytes, length: int = 1) -> list[Record]:
-    """Records beside the last ones of a log, beginning at its second."""
+    """Records beside the last ones of a log, from its second record on."""
     ledger = room.machines[0].context.ledger
     key = sign.public_key(seed)
     head = ledger.head(key)
@@ -36,7 +36,7 @@ def _proofs(machines: list[Machine]) -> list[Record]:
 
 
 def _begin(salt: str) -> tuple[Room, list[Machine]]:
-    """A network whose last member has forked its log, and all others have just seen it."""
+    """A network whose last member has forked its log, and whose other members have just seen it."""
     room = Room(MEMBERS, salt)
     room.talk([room.machines], 2)
     honest = room.machines[:-1]
@@ -47,7 +47,7 @@ def _begin(salt: str) -> tuple[Room, list[Machine]]:
 
 
 def test_one_or_two_members_prove_a_fork_that_all_have_seen() -> None:
-    """Four records beside the log, six members that see them, and not twenty-four proofs."""
+    """With four records beside the log and six members that see them, there are not twenty-four proofs."""
     room, honest = _begin("turns")
     room.talk([honest], 6)
     assert 1 <= len(_proofs(honest)) <= 2
@@ -55,7 +55,7 @@ def test_one_or_two_members_prove_a_fork_that_all_have_seen() -> None:
 
 
 def test_members_that_hear_of_no_proof_take_their_turns_one_after_the_other() -> None:
-    """Nobody tells anybody anything: each accuses in its own time, and all within an epoch."""
+    """Without communication, each member reports at its own time, and all within an epoch."""
     room, honest = _begin("alone")
     params = room.network.params
     wrote: dict[bytes, int] = {}
@@ -73,7 +73,7 @@ def test_members_that_hear_of_no_proof_take_their_turns_one_after_the_other() ->
 
 
 def test_a_proof_that_no_cut_takes_in_keeps_nobody_silent_for_long() -> None:
-    """The first accuser's proof reaches one member, and cuts stand still: that one accuses after some epochs."""
+    """The first reporter's proof reaches one member, and cuts stop. That member reports too after some epochs."""
     room, honest = _begin("useless")
     first, heard = _in_turn(room, honest)[:2]
     proof = _proofs([first])
@@ -89,7 +89,7 @@ def test_a_proof_that_no_cut_takes_in_keeps_nobody_silent_for_long() -> None:
 
 
 def _in_turn(room: Room, honest: list[Machine]) -> list[Machine]:
-    """The members, beginning with the one that has accused at once."""
+    """The members, beginning with the one that has reported at once."""
     for machine in honest:
         machine.handle(Tick(), room.now)
     return sorted(honest, key=lambda machine: not _proofs([machine]))

@@ -1,4 +1,4 @@
-"""Joining and leaving: a leave waits until it can be signed, and lasts over every start."""
+"""Joining and leaving: a leave waits until it can be signed, and stays valid over every restart."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def restart(world: World, *, rejoin: bool = False) -> None:
 
 @pytest.mark.parametrize("restarts", [1, 3])
 def test_a_leave_lasts_until_the_operator_says_otherwise(restarts: int) -> None:
-    """Starting again is no new join; only `rejoin` is, once, and then it lasts too."""
+    """A restart is no new join. Only `rejoin` is, once, and then it lasts too."""
     world = World(4, seed=41, cores=4)
     world.run_epochs(4)
     world._handle(world.peers[NAME], Leave())
@@ -55,7 +55,7 @@ def test_a_leave_lasts_until_the_operator_says_otherwise(restarts: int) -> None:
 
 
 def test_a_leave_in_the_silence_is_signed_when_it_is_over() -> None:
-    """The peer audits nothing meanwhile, and says its leave first."""
+    """The peer audits nothing until then, and signs its leave first."""
     world = World(4, seed=42, cores=4)
     world.run_epochs(4)
     restart(world)
@@ -70,7 +70,7 @@ def test_a_leave_in_the_silence_is_signed_when_it_is_over() -> None:
 
 
 def test_a_leave_before_the_first_join_means_no_join() -> None:
-    """There is nothing to sign: a peer that is told to leave before it has joined stays out."""
+    """There is nothing to sign, so the peer stays out."""
     world = World(5, seed=43, cores=5, founders=4)
     late = world.peers[4]
     late.is_up = False

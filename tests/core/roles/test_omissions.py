@@ -1,4 +1,4 @@
-"""Whoever proposes a cut cannot leave out what all could have: the others do not sign it."""
+"""A proposer cannot leave out records that all members could have, because the others do not sign its cut."""
 
 import itertools
 
@@ -34,7 +34,7 @@ def log(length: int, *, branch: int = 0) -> list[Record]:
 
 
 def state_of(epoch: int, held: Record | None, *, weight: int = 1, forks: frozenset[int] = frozenset()) -> State:
-    """A cut of an epoch that holds an author's log up to a record."""
+    """The state of a cut of this epoch that holds an author's log up to a record."""
     heads: dict[bytes, Head] = {} if held is None else {KEY: (KEY, held.seq, held.id)}
     state = genesis(NETWORK).successor(bytes(32), epoch, heads)
     state.members = {KEY: Member(active=True, weight=weight, forks=forks)}
@@ -42,7 +42,7 @@ def state_of(epoch: int, held: Record | None, *, weight: int = 1, forks: frozens
 
 
 def looked(length: int, epoch: int, *, weight: int = 1) -> tuple[Omissions, Ledger, list[Record]]:
-    """Somebody who held so many records when it first looked in an epoch, and got one more later."""
+    """A member that held `length` records at its first look in an epoch, and got one more later."""
     records = log(length + 1)
     ledger = Ledger()
     for record in records[:-1]:
@@ -59,21 +59,22 @@ def looked(length: int, epoch: int, *, weight: int = 1) -> tuple[Omissions, Ledg
     [(EPOCH + 1, 3, False), (EPOCH + 1, 2, False), (EPOCH + 1, 1, True), (EPOCH + 1, None, True), (EPOCH, 0, False)],
 )
 def test_what_was_there_in_the_epoch_before(proposed: int, held: int | None, *, omits: bool) -> None:
-    """Of three records held when the epoch began, and a fourth that came in it, a cut of the next must hold three."""
+    """Three records are held at the beginning of an epoch, and a fourth arrives in it. A cut of the next epoch must
+    hold three."""
     omissions, _, records = looked(3, EPOCH)
     state = state_of(proposed, None if held is None else records[held])
     assert omissions.are_in(proposed, state, state_of(proposed - 1, records[0])) == omits
 
 
 def test_older_looks_stand_in_for_the_last_one() -> None:
-    """Who did not look in the epoch before goes by the epoch before that."""
+    """A member that did not look in the previous epoch uses the epoch before it."""
     omissions, _, records = looked(3, EPOCH)
     later = state_of(EPOCH + 2, records[1])
     assert omissions.are_in(EPOCH + 2, later, state_of(EPOCH + 1, records[0]))
 
 
 def test_nothing_is_asked_for_once_cuts_have_stopped() -> None:
-    """After three epochs without a certified cut any that holds is signed."""
+    """After three epochs without a certified cut, any valid cut is signed."""
     omissions, _, records = looked(3, EPOCH)
     poor = state_of(EPOCH + 1, records[0])
     assert omissions.are_in(EPOCH + 1, poor, state_of(EPOCH + 2 - STALLED_EPOCHS, records[0]))
@@ -81,7 +82,8 @@ def test_nothing_is_asked_for_once_cuts_have_stopped() -> None:
 
 
 def test_strangers_and_forks_are_left_aside() -> None:
-    """Only members with weight; and of a forked log nothing, whether the cut proves it or the signer knows it."""
+    """Only members with weight count. Of a forked log nothing is required, if the cut proves the fork or the signer
+    knows it."""
     omissions, _, records = looked(3, EPOCH, weight=0)
     poor, base = state_of(EPOCH + 1, records[0]), state_of(EPOCH, records[0])
     assert not omissions.are_in(EPOCH + 1, poor, base)
@@ -93,8 +95,8 @@ def test_strangers_and_forks_are_left_aside() -> None:
 
 
 def test_a_member_cannot_be_kept_out_of_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everybody else leaves one member's records out of its proposals. What they certify holds what the member said
-    two epochs before, all the same."""
+    """All others leave one member's records out of their proposals. The cuts that they certify still hold that member's
+    records of two epochs before."""
     world = quiet_world()
     victim = world.peers[1].machine.key
     honest = Cutter._moved

@@ -1,4 +1,4 @@
-"""The answers that a responder keeps: so many in all, and who asks most loses first."""
+"""The answers that a responder keeps: a total limit, and the requester with the most answers loses first."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def _known(keeper: Responder, requester: bytes, numbers: range) -> list[int]:
 
 
 def test_answers_are_kept_up_to_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one requester the oldest go first."""
+    """The oldest answers to one requester are removed first."""
     monkeypatch.setattr(responder, "ANSWERS_KEPT", 10)
     keeper = _keeper()
     _ask(keeper, HONEST, range(25))
@@ -38,7 +38,7 @@ def test_answers_are_kept_up_to_the_bound(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_who_asks_most_loses_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand questions of one requester do not push out the few of another; a repeat takes no further room."""
+    """A thousand questions of one requester do not remove the few answers to another. A repeat takes no room."""
     monkeypatch.setattr(responder, "ANSWERS_KEPT", 10)
     keeper = _keeper()
     _ask(keeper, HONEST, range(4))
@@ -50,7 +50,7 @@ def test_who_asks_most_loses_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_requesters_share_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one answer each, those of the keys in the greatest place give way, and the bound holds."""
+    """If each requester has one answer, those of the keys with the most room are removed, and the limit holds."""
     monkeypatch.setattr(responder, "ANSWERS_KEPT", 10)
     keeper = _keeper()
     names = [bytes([number]) * 32 for number in range(50)]

@@ -1,4 +1,4 @@
-"""The challengers that are shown beside a number of audits are those of these audits."""
+"""The challengers that are shown beside a number of audits are the challengers of these audits."""
 
 import pytest
 
@@ -13,7 +13,7 @@ SILENT, CHEAT, SOMETIMES = 0, 1, 4
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    """Six founders: one never answers, one lies always and one sometimes; some undisputed audits are voted on."""
+    """Six founders: one never answers, one always lies and one sometimes lies. Some undisputed audits are voted on."""
     world = World(6, seed=11, cores=6, slots_milli=1500, spot_check_permille=100)
     world.peers[SILENT].silent = True
     world.peers[CHEAT].lie = always
@@ -28,14 +28,14 @@ def found(world: World) -> tuple[Score, ...]:
 
 
 def test_there_are_challengers_where_there_are_audits(found: tuple[Score, ...]) -> None:
-    """None without an audit, and never more than there are audits."""
+    """There are no challengers without audits, and never more challengers than audits."""
     assert sum(score.audits for score in found) > 30
     assert all(score.challengers <= score.audits for score in found)
     assert all((score.challengers > 0) == (score.audits > 0) for score in found)
 
 
 def test_who_asked_in_vain_is_no_challenger_behind_an_audit(world: World, found: tuple[Score, ...]) -> None:
-    """A peer that never answers was asked by many, and only what it asked itself and voted on was judged."""
+    """Many asked the peer that never answers. Only its own audits and votes were judged."""
     silent = next(score for score in found if score.peer == world.peers[SILENT].machine.key)
     assert silent.contacts >= 3
     assert audited(world)[silent.peer] == set()
@@ -43,13 +43,13 @@ def test_who_asked_in_vain_is_no_challenger_behind_an_audit(world: World, found:
 
 
 def test_challengers_are_authors_of_audits_that_the_peer_answered(world: World) -> None:
-    """Whoever is counted has signed an audit that holds the peer's answer, is the peer itself, or had it vote."""
+    """A counted challenger signed an audit with the peer's answer, or is the peer itself, or had the peer vote."""
     for peer, member in world.peers[2].machine.fold.latest.members.items():
         assert member.auditors <= audited(world)[peer] | voted(world)[peer] | {peer}
 
 
 def audited(world: World) -> dict[bytes, set[bytes]]:
-    """For each peer whose audits hold an answer of it, as the ledger has it."""
+    """For each peer, the authors of audits that hold an answer of it, from the ledger."""
     found: dict[bytes, set[bytes]] = {peer.machine.key: set() for peer in world.peers}
     for record in world.peers[2].machine.context.ledger.records():
         if record.kind == Kind.AUDIT:
@@ -60,7 +60,7 @@ def audited(world: World) -> dict[bytes, set[bytes]]:
 
 
 def voted(world: World) -> dict[bytes, set[bytes]]:
-    """For each peer over whose audits it voted."""
+    """For each peer, the authors of audits that it voted on."""
     found: dict[bytes, set[bytes]] = {peer.machine.key: set() for peer in world.peers}
     for record in world.peers[2].machine.context.ledger.records():
         if record.kind == Kind.VOTE:

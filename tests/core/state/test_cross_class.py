@@ -1,4 +1,4 @@
-"""Slots across classes in the fold: what a referee's measures count for, for whom, and what lies about them cost."""
+"""Slots across classes in the fold: the effects of a referee's measures, and the costs of false measures."""
 
 import contextlib
 import random
@@ -24,7 +24,7 @@ IN_CLASS = steps_of(1_000, 100_000, 1_000_000)
 
 
 def begun(members: str = "aaabbb", **changes: int) -> tuple[Story, Slotted]:
-    """A story, and a panel slot of its first peer that asks across."""
+    """A story, and a panel slot of its first peer that asks across classes."""
     story = Story(members, **changes)
     return story, story.panel_slot(story.seeds[0])
 
@@ -41,7 +41,7 @@ def counts(member: Member) -> tuple[int, int, int, int]:
 
 
 def test_each_verdict_of_an_undisputed_slot_counts_for_its_responder() -> None:
-    """A match is an agreement, what cannot be told counts for nothing, and the challenger gets neither."""
+    """A match is an agreement, an inconclusive answer has no effect, and the challenger gets neither."""
     story, slotted = begun()
     state = story.undisputed(slotted, (GOOD, UNSURE, GOOD))
     assert [counts(member) for member in targets(story, slotted)] == [(1, 0, 0, 0), (0, 0, 1, 0), (1, 0, 0, 0)]
@@ -49,11 +49,11 @@ def test_each_verdict_of_an_undisputed_slot_counts_for_its_responder() -> None:
     challenger = story.member(slotted.challenger)
     assert counts(challenger) == (0, 0, 0, 0)
     assert challenger.void_audits == 0
-    assert all(not member.credits for member in state.members.values())  # they rest on the challenger's word
+    assert all(not member.credits for member in state.members.values())  # only the challenger vouches for the measures
 
 
 def test_who_gave_no_answer_has_no_measure() -> None:
-    """An absent receipt counts against availability alone."""
+    """A missing receipt counts only against availability."""
     story, slotted = begun()
     story.publish(story.audit(slotted, (GOOD, None, GOOD), silent=[1]), [story.opening(slotted, (GOOD, None, GOOD))])
     story.cut(CUT_EPOCH + 2)
@@ -79,7 +79,7 @@ OTHER_COUNT = Measure(COUNT + 1, 0, 0, 0)
     ],
 )
 def test_measures_that_do_not_show_what_the_audit_says(sealed: Measures, opened: Measures, reason: str) -> None:
-    """The audit is void and counts for nobody; the page of the duty lists the reasons."""
+    """The audit is void and has no effect. The protocol page of the duty lists the reasons."""
     story, slotted = begun()
     story.publish(story.audit(slotted, sealed), [story.opening(slotted, opened)])
     state = story.cut(CUT_EPOCH + 2)
@@ -89,14 +89,14 @@ def test_measures_that_do_not_show_what_the_audit_says(sealed: Measures, opened:
 
 
 def test_a_challenger_that_gives_an_answer_of_its_own_does_not_open_an_across_slot() -> None:
-    """Its nonces hold no class and no output; whatever else they hold is forged."""
+    """The nonces of such a slot cover no class and no output, so any other nonce is forged."""
     story, slotted = begun()
     state = story.undisputed(slotted, (GOOD, GOOD, GOOD), class_index=0)
     assert state.totals["void audit: forged opening"] == 1
 
 
 def test_a_duty_without_the_opening_counts_for_nobody() -> None:
-    """What stays sealed is shown beside the challenger."""
+    """The sealed audit is counted beside the challenger."""
     story, slotted = begun()
     story.publish(story.audit(slotted, (GOOD, GOOD, GOOD)))
     story.cut(CUT_EPOCH + 2)
@@ -106,7 +106,7 @@ def test_a_duty_without_the_opening_counts_for_nobody() -> None:
 
 @pytest.mark.parametrize("across_percent", [0, 100])
 def test_an_audit_is_sealed_exactly_where_its_slot_asks_across(across_percent: int) -> None:
-    """Nobody chooses which kind of judgement a slot gets."""
+    """No peer can choose the kind of judgement of a slot."""
     story = Story(across_percent=across_percent)
     slotted = story.slots(story.seeds[0])[0]
     assert slotted.panel.is_across == (across_percent == 100)
@@ -117,7 +117,7 @@ def test_an_audit_is_sealed_exactly_where_its_slot_asks_across(across_percent: i
 
 
 def test_a_receipt_is_of_the_class_that_its_responder_had_at_the_anchor() -> None:
-    """Each class has its own bounds: nobody picks them by naming another class."""
+    """Each class has its own thresholds, and no peer can choose them by naming another class."""
     story, slotted = begun()
     audit = story.audit(slotted, (GOOD, GOOD, GOOD))
     elsewhere = Slotted(
@@ -136,7 +136,7 @@ def test_a_receipt_is_of_the_class_that_its_responder_had_at_the_anchor() -> Non
 
 
 def test_a_decided_dispute_judges_every_receipt_by_the_decided_measures() -> None:
-    """A mismatch is a dissent of the step across, a match an agreement and credit; votes are neither."""
+    """A mismatch is a dissent with the step across classes, a match is an agreement and a credit. Votes are neither."""
     story, slotted = begun()
     found = (GOOD, BAD, UNSURE)
     state = story.decide(slotted, found, dict.fromkeys(story.seeds[1:], found))
@@ -150,14 +150,15 @@ def test_a_decided_dispute_judges_every_receipt_by_the_decided_measures() -> Non
 
 
 def test_all_of_the_model_vote_whatever_their_class() -> None:
-    """The electorate are the weighted members of every class, so that even a class of one is judged."""
+    """The electorate is the members of every class with weight, so even a class of one is judged."""
     story, slotted = begun("aabbc*")
     state = story.disputed(slotted, (GOOD, BAD, GOOD))
     assert state.disputes[slotted.key].electorate == set(state.members)
 
 
 def test_a_challenger_that_slanders_loses() -> None:
-    """It sealed measures that nobody else finds: the accused agrees, and the challenger has a dissent of its class."""
+    """No other voter finds the measures that it sealed. The accused agrees, and the challenger gets a dissent of its
+    class."""
     story, slotted = begun()
     state = story.decide(slotted, (GOOD, BAD, GOOD), dict.fromkeys(story.seeds[1:], (GOOD, GOOD, GOOD)))
     assert counts(story.member(slotted.challenger)) == (0, 1, 0, IN_CLASS.up)
@@ -167,7 +168,7 @@ def test_a_challenger_that_slanders_loses() -> None:
 
 @pytest.mark.parametrize("is_garbage", [False, True])
 def test_a_challenger_that_sealed_something_else_cannot_open_it(is_garbage: bool) -> None:
-    """What it votes must be what its audit sealed; what stays sealed is shown beside it in the end."""
+    """Its vote must equal its audit's seal. A seal that is never opened is counted beside its name."""
     story, slotted = begun()
     right, sealed = (GOOD, GOOD, GOOD), (BAD, GOOD, GOOD)
     audit = story.audit(slotted, sealed, differ=True)
@@ -187,7 +188,7 @@ def test_a_challenger_that_sealed_something_else_cannot_open_it(is_garbage: bool
 
 
 def test_a_voter_with_forged_measures_loses() -> None:
-    """The referee is bit-exact: whoever finds other measures than most has a dissent of its own class."""
+    """The referee is bit-exact, so a voter with other measures than most gets a dissent of its own class."""
     story, slotted = begun()
     true, false = (GOOD, BAD, GOOD), (GOOD, GOOD, GOOD)
     liar = next(seed for seed in story.seeds[1:] if sign.public_key(seed) not in slotted.panel.targets)
@@ -197,7 +198,7 @@ def test_a_voter_with_forged_measures_loses() -> None:
 
 
 def test_an_answer_that_fails_and_a_vote_that_does_are_one_dissent_in_an_epoch() -> None:
-    """Responders vote on their own answers; of both losses in one epoch the smaller step counts."""
+    """Responders vote on their own answers. Of both losses in one epoch the smaller step counts."""
     story, slotted = begun()
     true, false = (GOOD, BAD, GOOD), (GOOD, GOOD, GOOD)
     liar = story.seed_of(slotted.panel.targets[1])
@@ -229,7 +230,7 @@ def test_votes_that_do_not_hold_are_not_counted(measures: Measures, output: byte
 
 
 def test_measures_have_no_place_in_a_dispute_within_a_class() -> None:
-    """There the digest is the answer."""
+    """The digest is the answer there."""
     story = Story(across_percent=0, panel_size=2)
     slotted = story.panel_slot(story.seeds[0], is_across=False)
     story.publish(story.audit(slotted, (), differ=True, sealed=None))
@@ -241,7 +242,7 @@ def test_measures_have_no_place_in_a_dispute_within_a_class() -> None:
 
 
 def test_a_question_that_does_not_follow_from_its_slot_is_the_challengers_loss() -> None:
-    """Voters who cannot derive it say so; the responders, who could not know, get nothing."""
+    """Voters that cannot derive it say so. Responders could not know, so they get nothing."""
     story, slotted = begun()
     found = (GOOD, BAD, GOOD)
     story.disputed(slotted, found)
@@ -255,7 +256,7 @@ def test_a_question_that_does_not_follow_from_its_slot_is_the_challengers_loss()
 
 
 def test_withheld_evidence_counts_for_nobody() -> None:
-    """Voters who could not see the answers do not vote; the dispute ends undecided, and nobody has lost."""
+    """Voters without the answers do not vote. The dispute ends undecided, and no peer has lost."""
     story, slotted = begun()
     found = (GOOD, BAD, GOOD)
     story.disputed(slotted, found)
@@ -272,7 +273,7 @@ def test_withheld_evidence_counts_for_nobody() -> None:
 
 
 def test_late_votes_are_settled_when_they_come() -> None:
-    """A wrong vote that is opened after the decision is a dissent then, and the verdicts do not count again."""
+    """A wrong vote that is opened after the decision is a dissent then. The verdicts do not count again."""
     story, slotted = begun()
     true, false = (GOOD, BAD, GOOD), (GOOD, GOOD, GOOD)
     late = next(seed for seed in story.seeds[1:] if sign.public_key(seed) not in slotted.panel.targets)
@@ -294,7 +295,7 @@ def test_late_votes_are_settled_when_they_come() -> None:
 
 
 def test_an_undisputed_slot_that_is_spot_checked_is_voted_on() -> None:
-    """So a challenger that calls its friends' answers matches does not know when somebody looks."""
+    """So a challenger that calls its friends' answers matches does not know when it is checked."""
     story, slotted = begun(spot_check_permille=1000)
     state = story.undisputed(slotted, (GOOD, GOOD, GOOD))
     assert slotted.key in state.disputes
@@ -305,14 +306,14 @@ def test_an_undisputed_slot_that_is_spot_checked_is_voted_on() -> None:
 
 
 def test_seven_mismatches_across_convict_and_six_do_not() -> None:
-    """The steps of a class judged across: 2,357 up, of which seven pass the bound; four in a bit-exact class."""
+    """The step up of a class judged across is 2,357, so seven pass the bound. In a bit-exact class four do."""
     assert (ACROSS.up, ACROSS.down) == (2357, 98)
     assert -(-ACROSS.threshold // ACROSS.up) == 7
     assert -(-IN_CLASS.threshold // IN_CLASS.up) == 4
 
 
 def test_one_peer_has_one_sum_for_both_kinds() -> None:
-    """A mismatch across, then an agreement across: the sum falls by the step of its own kind."""
+    """After a mismatch and an agreement across classes, the sum falls by the step of its own kind."""
     story, slotted = begun()
     found = (GOOD, BAD, GOOD)
     story.decide(slotted, found, dict.fromkeys(story.seeds[1:], found))
@@ -334,7 +335,7 @@ def test_one_peer_has_one_sum_for_both_kinds() -> None:
 
 @pytest.fixture(scope="module")
 def told() -> Story:
-    """An undisputed slot and a dispute with a liar, a false voter and a slandered peer."""
+    """An undisputed slot, and a dispute with a liar, a false voter and a slandered peer."""
     story, slotted = begun("aabbbc*")
     other = story.panel_slot(story.seeds[2])
     measures = (GOOD, UNSURE, GOOD)
@@ -349,7 +350,7 @@ def told() -> Story:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_the_order_of_records_across_classes_does_not_matter(told: Story, seed: int) -> None:
-    """Shuffled and repeated, the same records give the same view bytes."""
+    """The same records, shuffled and repeated, give the same view bytes."""
     dice = random.Random(seed)
     mixed = told.book.order + dice.sample(told.book.order, len(told.book.order) // 3)
     dice.shuffle(mixed)

@@ -1,4 +1,4 @@
-"""How many disputes one cut opens, and into how many one peer can be drawn."""
+"""The number of disputes that one cut opens, and the number in which one peer can take part."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ MEMBERS = "aaabbb" * 5
 
 
 def slots(story: Story, count: int, *, apart: bool) -> list[Slotted]:
-    """One slot each of some challengers; nobody takes part in two of them, if they are to be apart."""
+    """One slot for each of some challengers. With `apart`, no peer takes part in two of them."""
     found: list[Slotted] = []
     seen: set[bytes] = set()
     for seed in story.seeds:
@@ -29,7 +29,7 @@ def slots(story: Story, count: int, *, apart: bool) -> list[Slotted]:
 
 
 def open_all(story: Story, chosen: list[Slotted]) -> State:
-    """All of them disputed, in one cut."""
+    """Dispute all of them in one cut."""
     for slotted in chosen:
         measures: Measures = (BAD,) * len(slotted.panel.targets)
         story.publish(story.audit(slotted, measures, differ=True))
@@ -37,14 +37,14 @@ def open_all(story: Story, chosen: list[Slotted]) -> State:
 
 
 def test_a_cut_opens_so_many() -> None:
-    """Of six disputes without a peer in common a cut opens as many as the contract says; the rest lapse."""
+    """Of six disputes without a common peer, a cut opens as many as the contract says. The others lapse."""
     story = Story(MEMBERS, panel_size=1, disputes_per_cut=4)
     state = open_all(story, slots(story, 6, apart=True))
     assert (len(state.disputes), state.totals["disputes"], state.totals["lapsed disputes"]) == (4, 4, 2)
 
 
 def test_which_open_is_nobodys_choice() -> None:
-    """Those whose names have the lowest digests."""
+    """The disputes with the lowest digests of their names open."""
     story = Story(MEMBERS, panel_size=1, disputes_per_cut=2)
     chosen = slots(story, 6, apart=True)
     ranked = sorted((story.audit(each, (BAD,)) for each in chosen), key=disputes._rank)
@@ -52,7 +52,7 @@ def test_which_open_is_nobodys_choice() -> None:
 
 
 def test_nobody_is_in_two_that_open_at_once() -> None:
-    """Six challengers ask one another: no two of the disputes that open have a peer in common."""
+    """Six challengers ask one another. No two of the opened disputes have a common peer."""
     story = Story("aaabbb", panel_size=2, disputes_per_cut=64)
     state = open_all(story, slots(story, 6, apart=False))
     parties = [dispute.audit.parties for dispute in state.disputes.values()]
@@ -62,7 +62,7 @@ def test_nobody_is_in_two_that_open_at_once() -> None:
 
 
 def test_who_could_lose_all_of_it_is_left_alone() -> None:
-    """A peer whose open disputes would convict it takes part in no more, until some are old."""
+    """A peer whose open disputes would convict it takes part in no further dispute until some are old."""
     story = Story("ab" * 4, panel_size=1, disputes_per_cut=64)
     state = open_all(story, slots(story, 4, apart=True))
     (first, *_) = (state.disputes[key] for key in sorted(state.disputes, key=lambda k: k.sort_key()))

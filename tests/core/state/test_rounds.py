@@ -1,4 +1,4 @@
-"""Disputes before a large electorate: a committee of nine, one of thirty-one, then everybody."""
+"""Disputes before a large electorate: a committee of nine, then one of thirty-one, then all voters."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def keys(seeds: list[bytes]) -> set[bytes]:
 
 
 def test_a_small_electorate_votes_at_once() -> None:
-    """Thirty-one all vote, sealing in the cut after the opening; with one more, a committee does."""
+    """Thirty-one voters all vote and seal in the cut after the opening. With one more, a committee does."""
     small = Hearing(EVERYONE_MAX)
     assert small.dispute.stage == EVERYONE
     small.seal([seed for seed in small.story.seeds if seed != small.challenger], small.right)
@@ -66,7 +66,7 @@ def test_a_decision_ends_no_phase(hearing: Hearing) -> None:
 
 
 def test_nine_decide_for_a_hundred(hearing: Hearing) -> None:
-    """The beacon is that of the next cut; about eighteen seal, nine open, and that is the decision."""
+    """The beacon is that of the next cut. About eighteen seal, nine open, and this is the decision."""
     assert (hearing.dispute.stage, hearing.dispute.round.beacon) == (1, b"")
     hearing.cut()
     assert hearing.dispute.round.beacon == hearing.state.beacon
@@ -91,7 +91,8 @@ def test_nine_decide_for_a_hundred(hearing: Hearing) -> None:
 
 
 def test_one_against_eight_takes_it_to_thirty_one(hearing: Hearing) -> None:
-    """Another committee by another beacon, without those who have sealed; and who was wrong in the first has lost."""
+    """Another beacon draws another committee, without those who have sealed. A voter that was wrong in the first stage
+    has lost."""
     nine = hearing.sit(hearing.right, wrong=1)
     assert (hearing.dispute.decision, hearing.dispute.stage, hearing.dispute.round.beacon) == (None, 2, b"")
     assert hearing.dissents() == set()
@@ -105,7 +106,7 @@ def test_one_against_eight_takes_it_to_thirty_one(hearing: Hearing) -> None:
 
 
 def test_six_against_twenty_five_takes_it_to_all(hearing: Hearing) -> None:
-    """In the last stage count the seats before, those who were drawn and had no seat, and all others."""
+    """In the last stage the earlier seats count, and drawn voters without a seat, and all others."""
     hearing.sit(hearing.right, wrong=2)
     first = set(hearing.dispute.commits)
     hearing.sit(hearing.right, wrong=6)
@@ -130,7 +131,7 @@ def test_six_against_twenty_five_takes_it_to_all(hearing: Hearing) -> None:
 
 
 def test_a_seat_that_stays_closed_disagrees(hearing: Hearing) -> None:
-    """Eight of nine decide nothing; the ninth may open for two cuts, then the next stage begins."""
+    """Eight of nine decide nothing. The ninth may open for two cuts, and then the next stage begins."""
     seats = hearing.sit(hearing.right, absent=1)
     assert (hearing.dispute.stage, hearing.dispute.decision) == (1, None)
     hearing.open(seats[-1:], hearing.right)
@@ -144,7 +145,7 @@ def test_a_seat_that_stays_closed_disagrees(hearing: Hearing) -> None:
 
 
 def test_too_few_volunteers_are_no_committee(hearing: Hearing) -> None:
-    """With eight sealed answers nobody sits, nothing is opened, and the next stage begins at once."""
+    """With eight sealed answers there is no committee, nothing is opened, and the next stage begins at once."""
     hearing.cut()
     drawn = hearing.drawn()
     hearing.seal(drawn[:8], hearing.right)
@@ -157,7 +158,8 @@ def test_too_few_volunteers_are_no_committee(hearing: Hearing) -> None:
 
 
 def test_the_slowest_way_ends_in_time(hearing: Hearing) -> None:
-    """Seats that stay closed in both committees, then votes as late as can be: decided in the sixteenth epoch."""
+    """Seats stay closed in both committees, and votes come as late as possible. The dispute is decided in the sixteenth
+    epoch."""
     opened = hearing.dispute.opened_index
     for _ in (1, 2):
         hearing.sit(hearing.right, absent=6 if hearing.dispute.stage == 2 else 1)
@@ -176,7 +178,7 @@ def test_the_slowest_way_ends_in_time(hearing: Hearing) -> None:
 
 @pytest.mark.parametrize("stage", [1, 2, EVERYONE])
 def test_what_stays_undecided_counts_for_nobody(stage: int) -> None:
-    """Sixteen epochs after its opening a dispute is closed, in whatever stage it is; seats are shown as unopened."""
+    """Sixteen epochs after its opening a dispute is closed in any stage. Its unopened seats are counted."""
     hearing = Hearing(VOTERS)
     if stage > 1:
         hearing.sit(hearing.right, wrong=1)
@@ -201,7 +203,7 @@ def test_what_stays_undecided_counts_for_nobody(stage: int) -> None:
 
 
 def test_nobody_is_shown_as_unopened_who_had_no_cut_to_open_in(hearing: Hearing) -> None:
-    """The sealing was closed, and then no cut was certified until the dispute was over."""
+    """Sealing was closed, and then no cut was certified until the dispute was over."""
     for _ in range(rounds.SEAL_CUTS):
         hearing.cut()
         hearing.seal(hearing.drawn(), hearing.right)
@@ -218,7 +220,7 @@ def test_nobody_is_shown_as_unopened_who_had_no_cut_to_open_in(hearing: Hearing)
 
 
 def test_lots_that_are_not_low(hearing: Hearing) -> None:
-    """Who is not drawn has no seat, however early it seals."""
+    """A voter that is not drawn has no seat, even if it seals early."""
     hearing.cut()
     drawn = set(hearing.drawn())
     high = [seed for seed in hearing.story.seeds if seed not in drawn | hearing.parties]
@@ -229,7 +231,7 @@ def test_lots_that_are_not_low(hearing: Hearing) -> None:
 
 
 def test_lots_of_others_and_for_others(hearing: Hearing) -> None:
-    """A lot is its owner's, for one stage and one beacon, and no party's; and none is needed where all vote."""
+    """A lot is valid for its owner, one stage and one beacon, and never for a party. If all vote, no lot is needed."""
     before = hearing.state.beacon
     hearing.cut()
     one, two = hearing.drawn()[:2]
@@ -255,7 +257,7 @@ def test_lots_of_others_and_for_others(hearing: Hearing) -> None:
 
 
 def test_who_has_no_seat_opens_nothing(hearing: Hearing) -> None:
-    """What volunteers without a seat open counts for nothing before everybody votes."""
+    """Openings of volunteers without a seat do not count before all vote."""
     hearing.cut()
     drawn = hearing.drawn()
     hearing.seal(drawn, hearing.right)
@@ -267,7 +269,8 @@ def test_who_has_no_seat_opens_nothing(hearing: Hearing) -> None:
 
 
 def test_who_copies_an_opened_answer_is_found_out(hearing: Hearing) -> None:
-    """In the second stage all know what the first said; who copied it shows other work, and loses with it."""
+    """In the second stage the first stage's answers are known. A voter that copied one shows other work, and loses with
+    it."""
     hearing.sit(hearing.right, wrong=1)
     hearing.cut()
     seats = hearing.drawn()[:31]
@@ -284,7 +287,7 @@ def test_who_copies_an_opened_answer_is_found_out(hearing: Hearing) -> None:
 
 
 def test_work_is_shown_where_it_must_be(hearing: Hearing) -> None:
-    """From the second stage on, and not before: else the vote counts for nothing."""
+    """It is required from the second stage on, and forbidden before. Otherwise the vote does not count."""
     hearing.sit(hearing.right, wrong=1)
     hearing.cut()
     seats = hearing.drawn()
@@ -305,7 +308,7 @@ def test_work_is_shown_where_it_must_be(hearing: Hearing) -> None:
 
 
 def test_two_seals_for_one_stage_convict(hearing: Hearing) -> None:
-    """And two for two stages do not: who came too late for one may vote in the next."""
+    """Two seals for two stages do not, because a voter that was too late for one stage may vote in the next."""
     hearing.cut()
     drawn = hearing.drawn()
     hearing.seal(drawn, hearing.right)
@@ -315,7 +318,7 @@ def test_two_seals_for_one_stage_convict(hearing: Hearing) -> None:
 
 
 def test_the_order_of_arrival_does_not_matter(hearing: Hearing) -> None:
-    """All stages of a dispute, taken in by somebody who gets the records backwards: the same view."""
+    """A peer that gets the records of all stages backwards has the same view."""
     hearing.sit(hearing.right, wrong=1)
     hearing.sit(hearing.right, wrong=6)
     reader = Book(hearing.story.network, reversed(hearing.story.book.order))

@@ -1,4 +1,4 @@
-"""Scores: known values, floats as a witness, and exact probabilities."""
+"""Scores: known values, comparison with floats, and exact probabilities."""
 
 import math
 from dataclasses import replace
@@ -19,12 +19,12 @@ BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS}
 
 
 def test_known_steps() -> None:
-    """1 % honest against 10 % cheating is +2357 and -98; the bound of a million is 14148."""
+    """1 % honest against 10 % cheating gives +2357 and -98. The threshold for odds of a million is 14148."""
     assert steps_of(10_000, 100_000, 10**6) == USUAL
 
 
 def test_bit_exact_class_convicts_at_the_fourth_dissent() -> None:
-    """With an honest rate of 0.1 %, three dissents in a row do not convict and four do."""
+    """With an honest rate of 0.1 %, three consecutive dissents do not convict and four do."""
     steps = steps_of(1_000, 100_000, 10**6)
     assert 3 * steps.up < steps.threshold <= 4 * steps.up
 
@@ -32,7 +32,7 @@ def test_bit_exact_class_convicts_at_the_fourth_dissent() -> None:
 @given(st.sets(st.integers(*BOUNDS["cheat_ppm"]), min_size=2, max_size=2), st.integers(*BOUNDS["conviction_odds"]))
 @settings(deadline=None, max_examples=200)
 def test_steps_favour_the_accused(rates: set[int], odds: int) -> None:
-    """Steps are within one unit of the real logarithms, up rounded down, down and the bound rounded up."""
+    """Steps are within one unit of the real logarithms. Up is rounded down, down and the threshold are rounded up."""
     honest, cheat = sorted(rates)
     steps = steps_of(honest, cheat, odds)
     assert -1e-6 < 1024 * math.log(cheat / honest) - steps.up < 1 + 1e-6
@@ -51,7 +51,7 @@ def test_an_honest_peer_is_a_supermartingale(honest: int) -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), max_size=30))
 @settings(deadline=None, max_examples=100)
 def test_cusum_never_goes_below_zero(cuts: list[tuple[int, int]]) -> None:
-    """The value stays at or above zero, and a dissent more never lowers it."""
+    """The value stays at or above zero, and one more dissent never lowers it."""
     value = 0
     for dissents, agreements in cuts:
         after = cusum(value, dissents, agreements, USUAL)
@@ -61,7 +61,7 @@ def test_cusum_never_goes_below_zero(cuts: list[tuple[int, int]]) -> None:
 
 
 def _conviction(rate: float, audits: int, steps: Steps) -> tuple[float, float]:
-    """Probability of conviction within so many audits, and their mean number, by exact dynamic programming."""
+    """The probability of conviction within `audits` audits, and their mean number, by exact dynamic programming."""
     alive = {0: 1.0}
     convicted, weighted = 0.0, 0.0
     for number in range(1, audits + 1):
@@ -80,7 +80,7 @@ def _conviction(rate: float, audits: int, steps: Steps) -> tuple[float, float]:
 
 @pytest.mark.parametrize(("rate", "mean"), [(1.0, 7.0), (0.5, 14.0), (0.2, 37.6)])
 def test_mean_audits_until_conviction(rate: float, mean: float) -> None:
-    """A cheater is convicted almost surely, after as many audits on average as the documents say."""
+    """A cheater is convicted almost surely, and the mean number of audits equals the documents'."""
     chance, found = _conviction(rate, 800, USUAL)
     assert chance > 0.999
     assert abs(found - mean) < 0.1
@@ -94,7 +94,7 @@ def test_honest_peers_are_hardly_ever_convicted() -> None:
 @given(counts, counts)
 @settings(deadline=None, max_examples=300)
 def test_interval_against_floats(agreements: int, dissents: int) -> None:
-    """The integer interval holds the real one of Wilson, and is wider by less than a few parts in 1,000 n."""
+    """The integer interval contains the real Wilson interval, and is wider by less than a few parts in 1,000 n."""
     n = agreements + dissents
     low, high = interval_ppm(agreements, dissents)
     assert 0 <= low <= high <= 10**6
@@ -111,7 +111,7 @@ def test_interval_against_floats(agreements: int, dissents: int) -> None:
 @given(counts, st.integers(0, 1000))
 @settings(deadline=None, max_examples=100)
 def test_interval_moves_the_right_way(agreements: int, dissents: int) -> None:
-    """An agreement more never lowers either end, a dissent more never raises one."""
+    """One more agreement never lowers either end, and one more dissent never raises one."""
     low, high = interval_ppm(agreements, dissents)
     better, worse = interval_ppm(agreements + 1, dissents), interval_ppm(agreements, dissents + 1)
     if agreements + dissents:
@@ -122,14 +122,14 @@ def test_interval_moves_the_right_way(agreements: int, dissents: int) -> None:
 
 
 def test_interval_is_symmetric() -> None:
-    """Ten of ten is a score of 0.72, none of ten has that as the distance of its upper end from 1."""
+    """Ten of ten give a score of 0.72. None of ten gives an upper end at this distance from 1."""
     assert interval_ppm(0, 0) == (0, 10**6)
     assert interval_ppm(10, 0) == (722_456, 10**6)
     assert interval_ppm(0, 10) == (0, 10**6 - 722_456)
 
 
 def test_availability_is_a_median_of_weighted_challengers() -> None:
-    """Challengers without weight do not count, nor does one that asked a thousand times count a thousandfold."""
+    """Challengers without weight do not count. A challenger that asked a thousand times counts once."""
     contacts = {
         b"a": Contact(10, 9),
         b"b": Contact(1000, 0),
@@ -161,13 +161,13 @@ def test_availability_is_a_median_of_weighted_challengers() -> None:
     ],
 )
 def test_standings(changes: dict[str, int], availability: int | None, expected: Standing) -> None:
-    """The first rule that holds decides, from convicted down to probation."""
+    """The first matching rule decides, from convicted down to probation."""
     member = replace(Member(active=True, joined_epoch=1, joined_index=1), **changes)  # type: ignore[arg-type]  # field names
     assert standing(member, USUAL.up, availability, 7) is expected
 
 
 def test_silence_bars_trust_but_makes_nobody_suspect() -> None:
-    """A peer that answers a quarter of its challengers is on probation, however often it was right."""
+    """A peer that answers a quarter of its challengers is on probation, however many answers were right."""
     asked = {bytes([number]): Contact(4, 1) for number in range(3)}
     member = Member(active=True, weight=1, joined_epoch=1, joined_index=1, agreements=40, contacts=asked)
     assert standing(member, USUAL.up, 250_000, 7) is Standing.PROBATION

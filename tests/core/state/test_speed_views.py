@@ -1,4 +1,4 @@
-"""Speed in views: what audits say of it is found there, and has no part in anything else."""
+"""Speed in views: audits' measurements are in the view and have no effect on anything else."""
 
 import dataclasses
 import random
@@ -24,7 +24,8 @@ JOB_MS = 300
 
 
 class TimedWorld(World):
-    """All claim one hardware. One machine is slower, one is honest and has other jobs, one lies about some answers."""
+    """All peers claim one hardware. One machine is slower, one is honest but has other jobs, one lies about some
+    answers."""
 
     def __init__(self, *, hardware: str = "testbox", seed: int = 1, **changes: int) -> None:
         self.hardware = hardware
@@ -82,7 +83,7 @@ def test_the_slow_one_is_told_apart_and_the_busy_one_is_not(world: TimedWorld) -
 
 
 def test_speed_has_no_part_in_the_score(world: TimedWorld) -> None:
-    """Whatever is known of it, and nothing: standing, weight, the test and the admission to weight are the same."""
+    """With any known speed or none, standing, weight, the test and admission to weight are the same."""
     state = world.latest()
     assert any(member.is_convicted for member in state.members.values())
     blind = dataclasses.replace(
@@ -102,7 +103,7 @@ def test_speed_has_no_part_in_the_score(world: TimedWorld) -> None:
 
 
 def test_peers_without_a_claim_leave_nothing() -> None:
-    """Two runs that differ in the claim alone: all else that the views hold is the same, and nothing is measured."""
+    """In two runs that differ only in the claim, all other parts of the views are equal, and nothing is measured."""
     claimed, unclaimed = TimedWorld(), TimedWorld(hardware="")
     for each in (claimed, unclaimed):
         each.run_epochs(5)
@@ -118,7 +119,7 @@ def test_peers_without_a_claim_leave_nothing() -> None:
 
 
 def test_nobody_else_is_called_too_slow_at_any_cut(world: TimedWorld) -> None:
-    """From the first cut on, and the slow one is called nothing else once it is known."""
+    """This holds from the first cut on. The slow peer is always called too slow once it is known."""
     fold = world.peers[0].machine.fold
     seen: dict[int, list[Fit]] = {}
     for cut_id in world.latest().path[1:]:
@@ -132,7 +133,7 @@ def test_nobody_else_is_called_too_slow_at_any_cut(world: TimedWorld) -> None:
 
 
 def test_the_view_holds_the_speed(world: TimedWorld) -> None:
-    """What a view's bytes say of it, and that its root depends on it."""
+    """The view's bytes have the speed, and its root depends on it."""
     state = world.latest()
     rows = view_value(world.network, state)[6]
     assert isinstance(rows, list)
@@ -148,7 +149,7 @@ def test_the_view_holds_the_speed(world: TimedWorld) -> None:
 
 
 def test_joining_with_another_claim_forgets_the_speed() -> None:
-    """What was measured of other hardware does not count for the new claim."""
+    """Measurements of other hardware do not count for the new claim."""
     world = TimedWorld()
     world.run_epochs(6)
     leaver = world.peers[1]

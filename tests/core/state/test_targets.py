@@ -1,4 +1,4 @@
-"""Whom a slot asks: within the class, or across classes where a referee can judge."""
+"""The targets of a slot: within the class, or across classes if a referee can judge."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ ACROSS = replace(INSIDE, across=True)
 
 
 def network(names: str = "ab", *, judged: str | None = None) -> Network:
-    """Classes by letters; of those in `judged` (by default all) a referee judges the answers."""
+    """Classes by letters. A referee judges the answers of the classes in `judged` (default: all)."""
     shown = names if judged is None else judged
     kinds = tuple(kind if kind.name in shown else replace(kind, across=None) for kind in classes(names))
     return Network(
@@ -29,7 +29,7 @@ def network(names: str = "ab", *, judged: str | None = None) -> Network:
 
 
 def anchor(made: Network, members: str, *, idle: str = "") -> tuple[State, list[bytes]]:
-    """A state with members of the classes named by letters; those of `idle` classes have no weight."""
+    """A state with members of the classes named by letters. The members of `idle` classes have no weight."""
     names = [kind.name for kind in made.classes]
     keys = [sign.public_key(seed) for seed in identities(len(members))]
     state = genesis(made).successor(bytes(32), 5, {})
@@ -43,7 +43,7 @@ def anchor(made: Network, members: str, *, idle: str = "") -> tuple[State, list[
 def asked(
     made: Network, members: str, slot: sortition.Slot, *, challenger: int = 0, idle: str = ""
 ) -> tuple[str, Panel]:
-    """The classes of those whom a slot asks, in letters, and the panel."""
+    """The classes of a slot's targets, in letters, and the panel."""
     state, keys = anchor(made, members, idle=idle)
     panel = make_panel(made, state, keys[challenger], BETA, slot)
     assert keys[challenger] not in panel.targets
@@ -52,7 +52,7 @@ def asked(
 
 
 def test_the_draw_decides_where_both_are_possible() -> None:
-    """A slot within the class asks all others of it, one across all of the other classes."""
+    """A slot within the class asks the other members of the class. A slot across asks members of the other classes."""
     found, panel = asked(network(), "aaabb", INSIDE)
     assert (found, panel.is_across) == ("aa", False)
     found, panel = asked(network(), "aaabb", ACROSS)
@@ -61,7 +61,7 @@ def test_the_draw_decides_where_both_are_possible() -> None:
 
 @pytest.mark.parametrize("weighted", range(IN_CLASS_MIN + 2))
 def test_a_class_without_voters_enough_asks_across(weighted: int) -> None:
-    """Below three members with weight a class could not outvote one liar, however many others it has."""
+    """Below three members with weight, a class cannot outvote a liar, however many other members it has."""
     made = network()
     state, keys = anchor(made, "aaaaabb")
     for number, key in enumerate(keys[:5]):
@@ -71,14 +71,14 @@ def test_a_class_without_voters_enough_asks_across(weighted: int) -> None:
 
 @pytest.mark.parametrize(("names", "judged"), [("ab", ""), ("ab", "a"), ("a", None)])
 def test_without_anybody_to_judge_it_asks_within(names: str, judged: str | None) -> None:
-    """Where there is no other class, or none whose answers a referee judges, every slot is within the class."""
+    """If there is no other class, or none that a referee judges, every slot is within the class."""
     for slot in (INSIDE, ACROSS):
         found, panel = asked(network(names, judged=judged), "a" * 2 + "b" * 2 * ("b" in names), slot)
         assert (found, panel.is_across) == ("a", False)
 
 
 def test_a_peer_of_unknown_class_is_judged_across_alone() -> None:
-    """It asks everybody but itself, those like it too; and others ask it across."""
+    """It asks all others, including those of unknown class, and others ask it across classes."""
     made = network("ab*")
     found, panel = asked(made, "*abb*", INSIDE)
     assert (found, panel.is_across) == ("*abb", True)
@@ -87,13 +87,13 @@ def test_a_peer_of_unknown_class_is_judged_across_alone() -> None:
 
 
 def test_a_peer_of_unknown_class_with_nobody_to_judge_asks_nobody() -> None:
-    """Its answers are comparable to nobody's, so it owes nothing."""
+    """Its answers cannot be compared with any others, so it owes nothing."""
     found, panel = asked(network("a*", judged="*"), "*aaa", INSIDE)
     assert (found, panel) == ("", Panel((), (), is_across=False))
 
 
 def test_only_members_of_the_same_model_are_asked() -> None:
-    """A class of another manifest is no candidate, and does not vote."""
+    """Members of a class of another manifest are no candidates and do not vote."""
     made = network("abc")
     other = replace(made.classes[2], manifest=Manifest(**{**_fields(), "model": "other"}).digest)
     made = replace(made, classes=(*made.classes[:2], other))
@@ -108,7 +108,7 @@ def _fields() -> dict[str, object]:
 
 
 def test_the_convicted_and_those_who_left_are_not_asked() -> None:
-    """Candidates are active members that nobody has convicted, across as within."""
+    """Candidates are active members that are not convicted, within a class and across classes."""
     made = network()
     state, keys = anchor(made, "aaabbbb")
     state.members[keys[3]].active = False

@@ -1,4 +1,4 @@
-"""Who gets weight, and how many may have it."""
+"""The conditions for weight, and the number of members with weight."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,8 @@ NEWCOMER = b"\xff" * 32
 
 
 def state_of(weighted: int, **changes: object) -> State:
-    """A state with so many members with weight, and one that has earned it from all of them but for `changes`."""
+    """A state with `weighted` members with weight, and one member that has earned it from all of them, except for
+    `changes`."""
     state = genesis(NETWORK).successor(bytes(32), 20, {})
     keys = [number.to_bytes(32, "big") for number in range(weighted)]
     state.members = {key: Member(active=True, weight=1) for key in keys}
@@ -45,7 +46,7 @@ def admitted(state: State) -> bool:
 
 
 def test_no_more_have_weight_than_whose_signatures_a_cut_can_hold() -> None:
-    """The last place is given, and then no more; two thirds of all fit into a cut with room to spare."""
+    """The last place is given, and then no more. Two thirds of all signatures fit into a cut with room to spare."""
     assert admitted(state_of(WEIGHTED_MAX - 1))
     assert not admitted(state_of(WEIGHTED_MAX))
     assert WEIGHTED_MAX < HEADS_MAX
@@ -68,12 +69,13 @@ def test_no_more_have_weight_than_whose_signatures_a_cut_can_hold() -> None:
     ],
 )
 def test_what_earns_weight(changes: dict[str, object], earned: bool) -> None:
-    """Credits of more than a third of nine with weight, availability, slots that were shown; and a clean record."""
+    """It takes credits of more than a third of nine members with weight, availability, fulfilled slots, and no
+    offence."""
     assert admitted(state_of(9, **changes)) == earned
 
 
 def with_others(state: State, count: int) -> list[bytes]:
-    """More newcomers who have earned weight as the first one has."""
+    """More newcomers that have earned weight like the first one."""
     keys = [bytes([0xFE, number]) + bytes(30) for number in range(count)]
     for key in keys:
         state.members[key] = replace(state.members[NEWCOMER])
@@ -81,7 +83,8 @@ def with_others(state: State, count: int) -> list[bytes]:
 
 
 def test_admissions_are_capped() -> None:
-    """One newcomer at a time, drawn by the beacon, however many have earned it; the next after some epochs."""
+    """One newcomer is admitted at a time, drawn by the beacon from all that have earned it. The next follows after some
+    epochs."""
     state = state_of(9)
     crowd = with_others(state, 5)
     admitted(state)
@@ -96,7 +99,8 @@ def test_admissions_are_capped() -> None:
 
 
 def test_who_leaves_gives_weight_back() -> None:
-    """One in a cut, as the cap says, in the order of keys; a founder that has not joined yet keeps its own."""
+    """One per cut gives it back, as the limit says, in the order of keys. A founder that has not joined yet keeps its
+    weight."""
     state = state_of(9)
     gone = [(number).to_bytes(32, "big") for number in (2, 5)]
     for peer in gone:
@@ -111,7 +115,7 @@ def test_who_leaves_gives_weight_back() -> None:
 
 @pytest.mark.parametrize("how", [{"active": False}, {"convicted_epoch": 3}, {"fork_until": 30}])
 def test_the_last_one_with_weight_keeps_it(how: dict[str, object]) -> None:
-    """Whatever it did: with no weight at all, no cut could be certified, or any could."""
+    """This holds for every offence, because without any weight no cut could be certified, or any could."""
     state = state_of(2, active=False)
     first, last = (number.to_bytes(32, "big") for number in range(2))
     for peer in (first, last):
@@ -122,7 +126,7 @@ def test_the_last_one_with_weight_keeps_it(how: dict[str, object]) -> None:
 
 
 def test_a_founder_that_left_does_not_get_its_weight_back_with_the_end_of_a_penalty() -> None:
-    """Weight that was taken for a fork comes back to a member alone."""
+    """Weight that was taken for a fork comes back only to a member."""
     state = state_of(3, active=False)
     founder = (1).to_bytes(32, "big")
     state.change(founder, founder=True, weight=0, fork_until=19, joined_index=1, active=False)
@@ -137,7 +141,7 @@ def test_a_founder_that_left_does_not_get_its_weight_back_with_the_end_of_a_pena
     ("weighted", "answers", "earned"), [(1, 9, False), (1, 10, True), (2, 4, False), (2, 5, True), (3, 1, True)]
 )
 def test_while_few_have_weight_ten_answers_are_needed(weighted: int, answers: int, earned: bool) -> None:
-    """In all, to members with weight; to others any number counts for nothing."""
+    """The total of answers to members with weight counts. Answers to others do not count."""
     keys = [number.to_bytes(32, "big") for number in range(weighted)]
     contacts = {key: Contact(answers, answers) for key in keys} | {bytes([9] * 32): Contact(99, 99)}
     assert admitted(state_of(weighted, contacts=contacts)) == earned
@@ -146,9 +150,9 @@ def test_while_few_have_weight_ten_answers_are_needed(weighted: int, answers: in
 @pytest.mark.parametrize(
     ("weighted", "same", "credited"),
     [
-        ("f", "fx", "x"),  # a lone founder's word
-        ("f", "xy", ""),  # strangers among themselves
-        ("fg", "fx", ""),  # the other one could have said no
+        ("f", "fx", "x"),  # a lone founder vouches
+        ("f", "xy", ""),  # only members without weight agree
+        ("fg", "fx", ""),  # the other founder could have disagreed
         ("fg", "fgx", "gx"),
         ("fg", "fg", "g"),
         ("fgh", "fgx", "x"),
@@ -156,7 +160,7 @@ def test_while_few_have_weight_ten_answers_are_needed(weighted: int, answers: in
     ],
 )
 def test_credit_needs_two_others_or_all_that_there_are(weighted: str, same: str, credited: str) -> None:
-    """`same` gave one answer in a slot of the founder f; the peers are named by letters."""
+    """The peers in `same` gave one answer in a slot of the founder f. Letters name the peers."""
     state = genesis(NETWORK).successor(bytes(32), 20, {})
     state.members = {name.encode(): Member(active=True, weight=int(name in weighted)) for name in "fghxy"}
     credit(state, b"f", [name.encode() for name in same])
@@ -164,7 +168,7 @@ def test_credit_needs_two_others_or_all_that_there_are(weighted: str, same: str,
 
 
 def test_taking_weight_comes_before_giving_it() -> None:
-    """Where a cut may change one weight, that of a convicted member goes first."""
+    """If a cut may change one weight, a convicted member's weight goes first."""
     state = state_of(9)
     convicted = (3).to_bytes(32, "big")
     state.change(convicted, convicted_epoch=19)

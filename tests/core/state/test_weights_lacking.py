@@ -1,4 +1,4 @@
-"""What a member lacks for weight: the rule and its explanation are one function."""
+"""The conditions that a member still lacks for weight: one function gives the rule and its explanation."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def full_member() -> Member:
 
 
 def test_who_lacks_nothing_has_earned_weight():
-    """All conditions just met: nothing is lacking. With weight already, nothing is earned."""
+    """If all conditions are just met, none is lacking. A member that already has weight earns none."""
     state, weighted = state_at(epoch=15, index=15), frozenset(PEERS[:3])
     member = full_member()
     assert lacking(state, member, weighted) == ()
@@ -40,7 +40,7 @@ def test_who_lacks_nothing_has_earned_weight():
 
 
 def test_each_condition_is_named_with_its_figures():
-    """One condition missed by one: exactly this one is named, with what there is and what is needed."""
+    """If one condition is missed by one, exactly this one is named, with its present and its needed figure."""
     state, weighted = state_at(epoch=15, index=15), frozenset(PEERS[:3])
     slow = {peer: Contact(10, 8) for peer in PEERS[:3]}
     for changes, expected in [
@@ -68,7 +68,8 @@ def test_each_condition_is_named_with_its_figures():
     weighted=st.integers(0, 9),
 )
 def test_the_figures_say_the_same_as_the_shares(has, owed, no_shows, index, credited, weighted):
-    """Needs are shares rounded up: a third of the weight exceeded, nine tenths of duties and slots reached."""
+    """The needed figures are shares rounded up: more than a third of the weight, at least nine tenths of duties and
+    slots."""
     member = replace(
         full_member(),
         duties_met=has,

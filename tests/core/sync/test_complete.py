@@ -1,4 +1,4 @@
-"""When a sync session was complete, so that its neighbour has shown us our own log."""
+"""When a sync session is complete, so that its neighbour has shown the peer's own log."""
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.errors import RemoteProtocolError
@@ -23,7 +23,7 @@ def withholding(peer: Peer, record_id: bytes) -> Answerer:
 
 
 def test_a_whole_session_is_complete_and_not_before_its_end() -> None:
-    """Also one with a peer that holds less than we do."""
+    """This includes a session with a peer that holds fewer records."""
     full, mine = Peer().holding(chain(SEEDS[0], 40), chain(SEEDS[1], 40)), Peer(key=KEY)
     begun = mine.sync.session(b"")
     begun.start()
@@ -34,7 +34,8 @@ def test_a_whole_session_is_complete_and_not_before_its_end() -> None:
 
 
 def test_an_own_record_that_is_refused_makes_every_session_incomplete() -> None:
-    """It is asked for again each time, since a clock may let it in later; those of others do not matter."""
+    """It is requested again each time, because another clock may accept it later. Refused records of others do not
+    matter."""
     chains = chain(SEEDS[0], 30), chain(SEEDS[1], 30)
     full = Peer().holding(*chains)
     refused = {chains[0][-1].id, chains[1][-1].id}
@@ -45,7 +46,7 @@ def test_an_own_record_that_is_refused_makes_every_session_incomplete() -> None:
 
 
 def test_an_own_record_behind_one_that_is_missing_makes_a_session_incomplete() -> None:
-    """There is more of the own log than was shown."""
+    """A part of the own log was not shown."""
     own = chain(SEEDS[0], 12)
     full, mine = Peer().holding(own), Peer(key=KEY)
     assert not mine.fetch(withholding(full, own[4].id)).is_complete
@@ -53,7 +54,7 @@ def test_an_own_record_behind_one_that_is_missing_makes_a_session_incomplete() -
 
 
 def test_what_another_session_is_fetching_is_not_here_yet() -> None:
-    """Of two sessions at once each has shown all only when both have brought their share."""
+    """Two simultaneous sessions are complete only when both have delivered their shares."""
     full, mine = Peer().holding(chain(SEEDS[1], 20)), Peer(key=KEY)
     first, second = mine.sync.session(b"first"), mine.sync.session(b"second")
     pending = full.answer(first.start())
@@ -70,13 +71,13 @@ def test_what_another_session_is_fetching_is_not_here_yet() -> None:
 
 
 def test_a_cut_that_stays_unknown_makes_a_session_incomplete() -> None:
-    """Fingerprints may have been forged, so that the sets only seem equal."""
+    """Fingerprints may have been forged so that the sets only seem equal."""
     full, mine = Peer().holding(chain(SEEDS[1], 9)), Peer(key=KEY)
     assert not mine.fetch(claiming(full)).is_complete
 
 
 def test_a_peer_that_breaks_off_has_shown_nothing() -> None:
-    """A session that ends in an error never counts."""
+    """A session that ends with an error never counts."""
     full, mine = Peer().holding(chain(SEEDS[0], 9)), Peer(key=KEY)
     session = mine.sync.session(b"")
     session.start()

@@ -1,4 +1,4 @@
-"""The sorted index of ids: the same as a sorted list, whatever is added, removed or asked in whatever order."""
+"""The sorted index of ids equals a sorted list after any additions, removals and queries."""
 
 import random
 from bisect import bisect_left
@@ -27,7 +27,7 @@ def little(ids: list[bytes]) -> int:
 
 
 def check(index: RecordIndex, held: list[Record], dice: random.Random) -> None:
-    """Every question has the answer that a sorted list gives."""
+    """Every query gives the answer of a sorted list."""
     keys = sorted(map(key, held))
     assert len(index) == len(keys)
     assert list(index.keys(0, len(keys))) == keys
@@ -56,7 +56,7 @@ def check(index: RecordIndex, held: list[Record], dice: random.Random) -> None:
 )
 @settings(max_examples=30, deadline=None)
 def test_it_is_a_sorted_list(bursts, dice):
-    """Records come in bursts of one epoch or of all, in any order; some go; and in between somebody looks."""
+    """Records come in bursts of one epoch or of all, in any order. Some are removed, with queries in between."""
     original = index.CHUNK_IDS_MAX, index._HALF
     index.CHUNK_IDS_MAX, index._HALF = 8, 4
     try:
@@ -77,7 +77,7 @@ def test_it_is_a_sorted_list(bursts, dice):
 
 
 def test_order_of_arrival_does_not_matter():
-    """Two indexes of the same records answer alike, whether these came one by one or at once, and in which order."""
+    """Two indexes of the same records give equal answers, whether the records came singly or at once, in any order."""
     records = [record(n % 9, n) for n in range(2_000)]
     one, two = RecordIndex(), RecordIndex()
     for each in records:
@@ -90,7 +90,7 @@ def test_order_of_arrival_does_not_matter():
 
 
 def test_only_what_is_there_can_go():
-    """Removing what was never added is a mistake of the caller."""
+    """Removing a record that was never added is a fault of the caller."""
     index = RecordIndex()
     index.add(record(1, 1))
     with pytest.raises((AssertionError, IndexError)):

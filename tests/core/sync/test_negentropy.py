@@ -1,4 +1,4 @@
-"""Range-based set reconciliation: the reference's messages, random sets, limits, and bytes of strangers."""
+"""Range-based set reconciliation: the reference's messages, random sets, limits, and arbitrary bytes."""
 
 import json
 import random
@@ -30,7 +30,10 @@ UNLIMITED = 1 << 30
 
 
 def record_of(number: int, per_timestamp: int) -> Record:
-    """Number n has timestamp n // per_timestamp, and as its id the SHA-256 of its digits."""
+    """Record n has timestamp n
+
+    per_timestamp, and its id is the SHA-256 of its digits.
+    """
     header = Header(bytes(32), bytes(32), number // per_timestamp, 0, bytes(32), 4, bytes(32))
     return Record(header, bytes(64), b"", sha256(str(number).encode()), b"")
 
@@ -49,7 +52,7 @@ def ids_of(numbers: Any) -> set[bytes]:
 def reconcile(
     ours: RecordIndex, theirs: RecordIndex, limit: int = MESSAGE_BYTES_MAX
 ) -> tuple[list[bytes], list[bytes], list[bytes]]:
-    """A whole session: its messages, and what we have and need."""
+    """A whole session: its messages, and the ids that we have and need."""
     initiator, responder = Initiator(ours, bytes_max=limit), RangeResponder(theirs, bytes_max=limit)
     messages: list[bytes] = []
     have: list[bytes] = []
@@ -78,7 +81,7 @@ SESSIONS = json.loads((VECTORS / "sessions.json").read_text(encoding="utf-8"))
 
 @pytest.mark.parametrize("case", SESSIONS, ids=[case["comment"] for case in SESSIONS])
 def test_sessions_of_the_reference(case):
-    """What the reference said is said here too, byte for byte, unless the reference was limited in size."""
+    """Messages equal the reference's byte for byte, unless the reference had a size limit."""
     by, limits = case["input"]["by"], case["input"]["limits"]
     speaks = {side: by[side] == "ours" or not limits[side] for side in by}
     bounds = {side: limits[side] or UNLIMITED for side in by}
@@ -99,7 +102,7 @@ def test_sessions_of_the_reference(case):
 
 
 def test_the_reference_took_both_roles():
-    """There are sessions of the reference with itself, and of each side with ours, limited and not."""
+    """There are sessions of the reference with itself, and of each side with this code, with and without limits."""
     roles = {(case["input"]["by"]["initiator"], case["input"]["by"]["responder"]) for case in SESSIONS}
     assert len(roles) == 4
     assert sum(case["input"]["limits"]["responder"] > 0 for case in SESSIONS) >= 4
@@ -110,7 +113,7 @@ INVALID = json.loads((VECTORS / "invalid.json").read_text(encoding="utf-8"))
 
 @pytest.mark.parametrize("case", INVALID, ids=[case["comment"] for case in INVALID])
 def test_malformed_messages(case):
-    """Both sides refuse a message for the reason that the vector names."""
+    """Both sides refuse a message with the reason in the vector."""
     message = bytes.fromhex(case["input"]["message"])
     for read in (RangeResponder(index_of(range(9), 3)).answer, Initiator(index_of(range(9), 3)).reconcile):
         with pytest.raises(DecodeError) as caught:
@@ -138,7 +141,7 @@ def test_any_two_sets(ours, theirs, per_timestamp, limit):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_large_sets_that_differ_in_every_way(seed):
-    """Holes, a missing end and small messages: nothing is missed, and no message is beyond its limit."""
+    """With holes, a missing end and small messages, no difference is missed, and no message exceeds its limit."""
     dice = random.Random(seed)
     full = range(5_000)
     ours = set(full) - set(dice.sample(full, dice.choice([0, 1, 50, 2_000])))
@@ -149,7 +152,7 @@ def test_large_sets_that_differ_in_every_way(seed):
 
 
 def test_few_differences_among_many_take_four_round_trips_at_most():
-    """100 that differ among 100,000 are known after at most 4 round trips, wherever they lie."""
+    """100 differences among 100,000 are known after at most 4 round trips, wherever they are."""
     dice = random.Random(7)
     records = [record_of(number, 100) for number in range(100_000)]
     ours, theirs = RecordIndex(), RecordIndex()
@@ -170,7 +173,7 @@ def test_few_differences_among_many_take_four_round_trips_at_most():
 
 
 def test_equal_sets_cost_a_few_hundred_bytes():
-    """Whatever their size, one round trip shows that two sets are equal."""
+    """For sets of any size, one round trip shows that they are equal."""
     messages, have, need = reconcile(index_of(range(20_000), 100), index_of(range(20_000), 100))
     assert (have, need) == ([], [])
     assert len(messages) == 2
@@ -178,14 +181,14 @@ def test_equal_sets_cost_a_few_hundred_bytes():
 
 
 def test_ids_come_in_the_order_of_epochs():
-    """What a newcomer needs is listed from the oldest epoch on, also over many messages."""
+    """The ids that a newcomer needs are listed from the oldest epoch on, even over many messages."""
     theirs = index_of(range(2_000), 10)
     _, _, need = reconcile(RecordIndex(), theirs, MESSAGE_BYTES_MIN)
     assert need == [each[1] for each in theirs.keys(0, 2_000)]
 
 
 def test_a_set_that_grows_during_the_session():
-    """Records that arrive between two messages confuse nobody: what was missing at the start is known at the end."""
+    """Records that arrive between two messages do no harm. What was missing at the start is known at the end."""
     ours, theirs = index_of(range(0, 3_000, 2), 10), index_of(range(3_000), 10)
     initiator, responder = Initiator(ours), RangeResponder(theirs)
     need: set[bytes] = set()
@@ -200,12 +203,12 @@ def test_a_set_that_grows_during_the_session():
     assert need >= ids_of(range(1, 3_000, 2))
 
 
-# ---------------------------------------------------------------- strangers
+# ---------------------------------------------------------------- arbitrary bytes
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_answered_or_refused(data):
-    """Both sides answer or raise RemoteProtocolError, with and without the version byte in front."""
+    """Both sides answer or raise RemoteProtocolError, with and without a leading version byte."""
     for message in (data, b"\x61" + data):
         with suppress(RemoteProtocolError):
             assert RangeResponder(index_of(range(50), 3)).answer(message)[0] == 0x61
@@ -215,7 +218,7 @@ def test_any_bytes_are_answered_or_refused(data):
 
 @given(st.data())
 def test_damaged_messages_are_answered_or_refused(data):
-    """A message with a changed byte, or cut short, is read or refused."""
+    """A message with a changed byte, or one that is cut short, is read or refused."""
     messages, _, _ = reconcile(index_of(range(90), 10), index_of(range(30, 120), 10))
     message = bytearray(data.draw(st.sampled_from(messages)))
     at = data.draw(st.integers(0, len(message) - 1))
@@ -235,7 +238,7 @@ def test_another_version_is_answered_with_ours():
 
 
 def test_messages_have_a_bounded_number_of_ranges():
-    """More ranges than anybody would send are refused before they are looked up; ours stay below."""
+    """Too many ranges are refused before they are looked up. Own messages stay below the limit."""
     with pytest.raises(DecodeError, match="too many ranges"):
         read_ranges(b"\x61" + b"\x01\x00\x00" * (RANGES_MAX + 1))
     with pytest.raises(DecodeError, match="too many fingerprints"):

@@ -15,7 +15,7 @@ from tests.support.world import World
 
 
 def test_a_late_joiner_takes_everything_in_order():
-    """Page by page, oldest epochs first; what waits for its prefix is not asked for twice."""
+    """It fetches page by page, oldest epochs first. A record that waits for its prefix is not requested twice."""
     chains = [chain(seed, 700) for seed in SEEDS]
     full, mine = Peer().holding(*chains), Peer()
     session = mine.fetch(full.answer)
@@ -28,7 +28,7 @@ def test_a_late_joiner_takes_everything_in_order():
 
 
 def test_equal_peers_find_out_in_two_requests():
-    """Nothing to fetch: the sets are compared, then the certified cuts."""
+    """There is nothing to fetch. First the sets are compared, then the certified cuts."""
     records = chain(SEEDS[0], 300)
     mine, other = Peer().holding(records), Peer().holding(records)
     mine.fetch(other.answer)
@@ -36,7 +36,7 @@ def test_equal_peers_find_out_in_two_requests():
 
 
 def test_each_fetches_for_itself():
-    """A session brings what the other has and gives nothing; the other's session does the rest."""
+    """A session fetches the other's records and gives none. The other's session does the rest."""
     one, two = chain(SEEDS[0], 90), chain(SEEDS[1], 80)
     alice, bob = Peer().holding(one), Peer().holding(two)
     alice.fetch(bob.answer)
@@ -47,7 +47,7 @@ def test_each_fetches_for_itself():
 
 
 def test_all_branches_of_a_fork_travel():
-    """Evidence is in the set like everything else, whatever branch a peer follows."""
+    """All branches are in the set as evidence, whichever branch a peer follows."""
     trunk = chain(SEEDS[0], 20)
     left, right = chain(SEEDS[0], 15, size=2, before=trunk), chain(SEEDS[0], 25, size=3, before=trunk)
     alice, bob = Peer().holding(left), Peer().holding(right)
@@ -57,7 +57,7 @@ def test_all_branches_of_a_fork_travel():
 
 
 def test_large_records_come_in_several_answers():
-    """An answer that has no room for all is continued, and nothing counts as undelivered."""
+    """An answer without room for all records is continued, and no record counts as undelivered."""
     full, mine = Peer().holding(chain(SEEDS[0], 30, size=60_000)), Peer()
     sizes = []
 
@@ -74,7 +74,7 @@ def test_large_records_come_in_several_answers():
 
 
 def test_an_interrupted_session_loses_nothing():
-    """What was taken stays, the rest comes with the next session, and no id stays claimed."""
+    """Fetched records stay, the others come with the next session, and no id stays claimed."""
     full, mine = Peer().holding(*(chain(seed, 400) for seed in SEEDS)), Peer()
     session = mine.sync.session(b"")
     request: bytes | None = session.start()
@@ -92,7 +92,7 @@ def test_an_interrupted_session_loses_nothing():
 
 
 def test_two_sessions_share_the_work():
-    """Of two sessions at once none asks for what the other is fetching."""
+    """Neither of two simultaneous sessions requests records that the other is fetching."""
     full, mine = Peer().holding(*(chain(seed, 300) for seed in SEEDS)), Peer()
     sessions = {name: mine.sync.session(name) for name in (b"a", b"b")}
     requests: dict[bytes, bytes | None] = {name: session.start() for name, session in sessions.items()}
@@ -112,7 +112,7 @@ def test_two_sessions_share_the_work():
 
 
 def test_machines_agree_on_the_newest_cut():
-    """A fresh machine fetches a real network's records, folds them, and then finds the same cut certified."""
+    """A new machine fetches a real network's records, folds them, and finds the same cut certified."""
     world = World(4, seed=3)
     world.run_epochs(6)
     old = world.peers[0].machine

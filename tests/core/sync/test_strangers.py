@@ -1,4 +1,4 @@
-"""Sync sessions with neighbours that lie: forged sums, invented cuts, ids without records, answers without end."""
+"""Sync sessions with lying neighbours: forged sums, invented cuts, ids without records, endless answers."""
 
 from itertools import pairwise
 
@@ -36,7 +36,8 @@ def test_forged_fingerprints_are_found_out(monkeypatch):
 
 
 def test_a_cut_that_is_known_causes_nothing(monkeypatch):
-    """What is certified here, on the path, or behind our newest cut needs no further look; nor do equal sets."""
+    """A cut that is certified here, on the path, or behind the newest cut needs no further comparison. Neither do equal
+    sets."""
     records = chain(SEEDS[0], 40)
     mine, other = Peer().holding(records), Peer().holding(records)
     latest = mine.fold.latest
@@ -51,7 +52,7 @@ def test_a_cut_that_is_known_causes_nothing(monkeypatch):
 
 
 def test_claims_that_lead_nowhere_become_rare():
-    """A peer that invents certified cuts makes us compare all epochs ever more seldom."""
+    """A peer that invents certified cuts causes a comparison of all epochs less and less often."""
     records = chain(SEEDS[0], 40)
     mine, other = Peer().holding(records), Peer().holding(records)
     listings = []
@@ -67,7 +68,7 @@ def test_claims_that_lead_nowhere_become_rare():
 
 
 def test_lies_about_a_cut_that_we_hold_are_refused():
-    """The cut's record says its roots; and a leave is no cut."""
+    """The cut's record has its roots, and a leave is no cut."""
     world = World(3, seed=4)
     world.run_epochs(3)
     context = world.peers[0].machine.context
@@ -84,7 +85,7 @@ def test_lies_about_a_cut_that_we_hold_are_refused():
 
 
 def test_announced_and_not_delivered():
-    """Such ids are counted, and not asked for again in the next sessions."""
+    """These ids are counted and not requested again in the next sessions."""
     records = chain(SEEDS[0], 50)
     other, mine = Peer().holding(records), Peer()
 
@@ -100,7 +101,7 @@ def test_announced_and_not_delivered():
 
 
 def test_refused_records_are_asked_for_again_only_later():
-    """What we refuse is left alone for some sessions, and does not keep us from the rest."""
+    """Refused records are not requested for some sessions, and do not block the other records."""
     junk, good = chain(SEEDS[0], 30), chain(SEEDS[1], 30)
     other = Peer().holding(junk, good)
     mine = Peer(refuses=lambda record: record.author == junk[0].author)
@@ -118,7 +119,7 @@ def test_refused_records_are_asked_for_again_only_later():
 
 
 def test_endless_ids_end_the_session(monkeypatch):
-    """A peer that invents ids without end is left after a bounded number of useless ones."""
+    """A session with a peer that invents ids ends after a bounded number of useless ids."""
     monkeypatch.setattr(session, "USELESS_MAX", 1_000)
     mine, counter = Peer(), iter(range(10**9))
 
@@ -136,7 +137,7 @@ def test_endless_ids_end_the_session(monkeypatch):
 
 
 def test_endless_rounds_end_the_session(monkeypatch):
-    """A peer whose fingerprints never agree is left after a bounded number of rounds that show nothing."""
+    """A session with fingerprints that never agree ends after a bounded number of rounds without progress."""
     monkeypatch.setattr(session, "ROUNDS_MAX", 20)
     mine, rounds = Peer().holding(chain(SEEDS[0], 100)), []
 
@@ -167,7 +168,7 @@ LISTED = Reconciled(b"\x61\x00\x00\x02\x01" + RECORD.id).encode()
     ],
 )
 def test_answers_that_make_no_sense(answers, reason):
-    """Each is the neighbour's fault, and says so."""
+    """Each is a fault of the neighbour, with a reason."""
     said = iter(answers)
     with pytest.raises(RemoteProtocolError) as caught:
         Peer().fetch(lambda data: next(said))
@@ -175,7 +176,7 @@ def test_answers_that_make_no_sense(answers, reason):
 
 
 def test_lists_that_make_no_sense(monkeypatch):
-    """Digests of other epochs and ids before those that were asked for are refused."""
+    """Digests of other epochs, and ids before the requested ones, are refused."""
     records = chain(SEEDS[0], 400, per_epoch=100)
     other = Peer().holding(records)
     for said, reason in (
