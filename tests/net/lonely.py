@@ -1,4 +1,4 @@
-"""A process with one peer that prints its address; made to be killed.
+"""A process with one peer that prints its address, for tests that kill it.
 
 Usage: python -m tests.net.lonely LISTEN [BOOTSTRAP].
 """

@@ -1,4 +1,4 @@
-"""Peers for tests: a Mesh with a fake node behind it, and a bare host for those who do not keep to the rules."""
+"""Peers for tests: a Mesh with a fake node, and a bare host for peers that break the rules."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -36,7 +36,7 @@ def numbers_in(data: bytes) -> set[int]:
 
 
 class FakeSession:
-    """Says which numbers it has, and is told others: a page at a time, each with a flag for whether there are more."""
+    """Tells which numbers it has and takes the other's, one page at a time, with a flag for further pages."""
 
     def __init__(self, inbox: "FakeInbox") -> None:
         self._inbox = inbox
@@ -59,12 +59,12 @@ class FakeSession:
         self.ended = self.is_complete = True
 
     def release(self) -> None:
-        """Nothing is claimed here."""
+        """Does nothing, because no ids are claimed."""
 
 
 @dataclass
 class FakeInbox:
-    """A node that remembers what it hears. Its records are numbers; a page holds up to `page_size` of them."""
+    """A node that keeps the received messages. Its records are numbers, and a page holds up to `page_size` of them."""
 
     verdict: GossipVerdict = GossipVerdict.ACCEPT
     heard: list[bytes] = field(default_factory=list)
@@ -133,7 +133,7 @@ class FakeInbox:
 
 @dataclass
 class Peer:
-    """A Mesh that runs, the node behind it, and where it listens."""
+    """A running Mesh, its node, and its listening address."""
 
     mesh: Libp2pNetwork
     inbox: FakeInbox
@@ -154,7 +154,7 @@ class Peer:
 
 
 async def join(nursery: trio.Nursery, name: str, *bootstrap: str, **options: object) -> Peer:
-    """Start a peer; options are those of Mesh, and `listen`, `network_id`, `inbox`."""
+    """Start a peer. The options are those of Mesh, and `listen`, `network_id` and `inbox`."""
     inbox = options.pop("inbox", None) or FakeInbox()
     listen = options.pop("listen", LOCAL)
     network_id = options.pop("network_id", NETWORK)
@@ -171,7 +171,7 @@ async def join(nursery: trio.Nursery, name: str, *bootstrap: str, **options: obj
 
 
 async def stranger(nursery: trio.Nursery, name: str = "mallory") -> Host:
-    """A host that speaks libp2p and nothing of ours, to misbehave with."""
+    """A host with libp2p and none of our protocols, for misbehaviour."""
     host = Host(seed_of(name), LOCAL, Counters())
 
     async def attend(link: Link) -> None:
@@ -182,12 +182,12 @@ async def stranger(nursery: trio.Nursery, name: str = "mallory") -> Host:
 
 
 async def call(host: Host, peer: Peer) -> Link:
-    """Connect a stranger to a peer."""
+    """Connect such a host to a peer."""
     return await host.dial(parse_address(peer.address))
 
 
 async def introduce(stream: Stream) -> None:
-    """A handler of the peers protocol for strangers who want to pass as members of our network."""
+    """A handler of the peers protocol, for hosts that must pass as members of the network."""
     await read_frame(stream, 65536)
     await write_frame(stream, list_of_nobody())
 
@@ -197,7 +197,7 @@ def list_of_nobody() -> bytes:
 
 
 async def assert_answers(nursery: trio.Nursery, peer: Peer) -> None:
-    """The peer still takes new connections and answers requests."""
+    """Check that the peer still accepts connections and answers requests."""
     visitor = await join(nursery, "visitor", peer.address)
     assert (await visitor.mesh.ask(peer.key, b"still there?")).data == b"echo still there?"
     await visitor.leave()

@@ -1,4 +1,4 @@
-"""Meshes on real sockets: finding each other, gossip, leaving and coming back."""
+"""Meshes on real sockets: discovery, gossip, leaving and returning."""
 
 import logging
 import subprocess
@@ -17,7 +17,7 @@ from tests.net.real_peers import LOCAL, NETWORK, OTHER_NETWORK, FakeInbox, join,
 
 
 async def test_gossip_reaches_all(nursery):
-    """A message of carol reaches alice, whom she knows, and bob through her."""
+    """A message of carol reaches alice, her neighbour, and bob through alice."""
     with trio.fail_after(10):
         alice = await join(nursery, "alice")
         bob = await join(nursery, "bob", alice.address)
@@ -33,7 +33,7 @@ async def test_gossip_reaches_all(nursery):
 
 
 async def test_everybody_finds_everybody(nursery):
-    """Five peers that know one bootstrap address end up connected to all others, once to each."""
+    """Five peers that know one bootstrap address connect to all others, once to each."""
     with trio.fail_after(15):
         first = await join(nursery, "peer 0")
         peers = [first] + [await join(nursery, f"peer {n}", first.address) for n in range(1, 5)]
@@ -49,7 +49,8 @@ async def test_everybody_finds_everybody(nursery):
 
 
 async def test_large_and_many_messages_arrive(nursery):
-    """A message near the limit and a burst of small ones all arrive; one beyond the limit is refused here."""
+    """A message near the limit and a burst of small messages all arrive. A message above the limit is refused
+    locally."""
     with trio.fail_after(10):
         alice = await join(nursery, "alice")
         bob = await join(nursery, "bob", alice.address)
@@ -65,7 +66,7 @@ async def test_large_and_many_messages_arrive(nursery):
 
 
 async def test_only_accepted_messages_travel_on(nursery):
-    """What bob ignores does not reach carol through him; what he accepts does."""
+    """A message that bob ignores does not reach carol through him. A message that he accepts does."""
     with trio.fail_after(10):
         bob = await join(nursery, "bob", inbox=FakeInbox(GossipVerdict.IGNORE), peers_max=2)
         alice = await join(nursery, "alice", bob.address, peers_max=1)
@@ -81,7 +82,7 @@ async def test_only_accepted_messages_travel_on(nursery):
 
 
 async def test_a_judge_that_fails_harms_nobody(nursery):
-    """An exception behind the port is counted, and gossip from the same peer goes on."""
+    """An exception behind the port is counted, and gossip from the same peer continues."""
     with trio.fail_after(10):
         alice = await join(nursery, "alice")
         bob = await join(nursery, "bob", alice.address)
@@ -93,7 +94,7 @@ async def test_a_judge_that_fails_harms_nobody(nursery):
 
 
 async def test_other_networks_are_sent_away(nursery, caplog):
-    """A peer of another network is disconnected, with a reason that is counted and logged."""
+    """A peer of another network is disconnected with a reason that is counted and logged."""
     with trio.fail_after(10), caplog.at_level(logging.WARNING):
         alice = await join(nursery, "alice")
         bob = await join(nursery, "bob", alice.address)
@@ -107,7 +108,7 @@ async def test_other_networks_are_sent_away(nursery, caplog):
 
 
 async def test_a_peer_that_returns_is_redialled(nursery):
-    """Bob leaves and comes back on the same port without knowing anybody: alice finds him."""
+    """Bob leaves and returns on the same port without any known address, and alice finds him."""
     with trio.fail_after(20):
         alice = await join(nursery, "alice")
         bob = await join(nursery, "bob", alice.address)
@@ -121,7 +122,8 @@ async def test_a_peer_that_returns_is_redialled(nursery):
 
 
 async def test_a_killed_peer_is_noticed_and_redialled(nursery):
-    """After kill -9 alice notices, and connects again once the process is back on its port, knowing nobody."""
+    """After kill -9 alice notices the loss. She connects again when the process is back on its port, without any known
+    address."""
     with trio.fail_after(30):
         alice = await join(nursery, "alice")
         first = await _spawn(LOCAL, alice.address)
@@ -152,7 +154,7 @@ async def _spawn(listen: str, *bootstrap: str) -> _Process:
 
 
 async def test_a_used_port_is_an_error(nursery):
-    """Two peers cannot listen on one port, and the error says which and what to do."""
+    """Two peers cannot listen on one port. The error names the port and says what to do."""
     alice = await join(nursery, "alice")
     listen = alice.address.partition("/p2p/")[0]
     mesh = Libp2pNetwork(seed_of("bob"), NETWORK, listen, (), FakeInbox())
@@ -162,7 +164,7 @@ async def test_a_used_port_is_an_error(nursery):
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:4001", "/ip4/127.0.0.1/udp/1", "/dns4/example.org/tcp/1", ""])
 async def test_a_bad_listening_address_is_refused(listen):
-    """What is no address to listen on is a DecodeError before anything is started."""
+    """A bad listening address is a DecodeError before anything is started."""
     async with trio.open_nursery() as inner:
         with pytest.raises(DecodeError):
             await join(inner, "alice", listen=listen)
@@ -182,7 +184,7 @@ async def test_leaving_is_quick_and_quiet(nursery):
 
 
 async def test_bootstrap_without_peer_id(nursery):
-    """An address without /p2p/ is enough to join, and our own address among them does no harm."""
+    """An address without /p2p/ is enough to join. The peer's own address among them does no harm."""
     with trio.fail_after(10):
         alice = await join(nursery, "alice")
         bare = alice.address.partition("/p2p/")[0]
@@ -208,7 +210,7 @@ async def test_a_full_peer_refuses_and_stays_reachable_for_its_own(nursery):
 
 
 async def test_simultaneous_dials_leave_one_connection(nursery):
-    """Of two connections that two hosts open to each other at once, both keep the same one."""
+    """If two hosts dial each other at once, both keep the same connection."""
     with trio.fail_after(20):
         for number in range(5):
             one = await stranger(nursery, f"one {number}")
@@ -227,7 +229,7 @@ async def test_simultaneous_dials_leave_one_connection(nursery):
 
 
 async def test_the_excluded_are_left_out_of_the_mesh_and_still_heard(nursery):
-    """Excluded, bob is in no mesh of alice, and his messages arrive all the same; the last word counts."""
+    """If bob is excluded, he is in no mesh of alice, but his messages arrive. The last exclusion list counts."""
     with trio.fail_after(20):
         alice = await join(nursery, "alice")
         bob = await join(nursery, "bob", alice.address)

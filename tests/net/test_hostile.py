@@ -1,4 +1,4 @@
-"""A peer that stalls our writes, while we leave. What else strangers can do stands in tests/attack."""
+"""A peer that blocks writes to it while this peer leaves. Other attacks are in tests/attack."""
 
 import trio
 import trio.testing
@@ -10,7 +10,7 @@ from tests.net.real_peers import FakeInbox, call, introduce, join, stranger
 
 
 async def test_leaving_does_not_wait_for_a_peer_that_does_not_read(nursery):
-    """A peer that stalls our writes delays the end by a second or two at most."""
+    """A peer that blocks writes delays the end by at most a second or two."""
     with trio.fail_after(15):
         alice, _ = await _stalled(nursery)
         with trio.fail_after(3):
@@ -18,7 +18,7 @@ async def test_leaving_does_not_wait_for_a_peer_that_does_not_read(nursery):
 
 
 async def test_last_words_arrive_though_nobody_listened(nursery):
-    """What a handler says before it leaves is read, and no reset follows, even if it read nothing of what was sent."""
+    """A handler's last message is read without a reset, even if the handler read nothing of the request."""
     left = trio.Event()
 
     async def refuse(stream):
@@ -33,7 +33,7 @@ async def test_last_words_arrive_though_nobody_listened(nursery):
         async with await link.open_stream("/test/refuse/1") as stream:
             await stream.write(b"x" * 1000)
             await left.wait()
-            for _ in range(3):  # by then all that was said of the first stream has come, too
+            for _ in range(3):  # by then, all frames of the first stream have arrived too
                 async with await link.open_stream("/test/greet/1"):
                     pass
             assert await stream.read_exact(2) == b"no"
@@ -41,7 +41,7 @@ async def test_last_words_arrive_though_nobody_listened(nursery):
 
 
 async def _stalled(nursery):
-    """A peer in the middle of long writes to a stranger, who has stopped reading."""
+    """A peer in the middle of long writes to a host that has stopped reading."""
     answered = trio.Event()
 
     async def respond(request, source):

@@ -35,7 +35,7 @@ def record(seed: bytes, number: int = 0, payload: bytes = b"") -> Record:
 
 
 class Bench:
-    """A driver on the bench: scripted machine, fakes around it, one trace of what happened."""
+    """A driver with a scripted machine and fakes around it. One trace holds all events."""
 
     def __init__(self, script: Callable[[Event], list[Effect]], *, silent: bool = False) -> None:
         self.trace: list[str] = []
@@ -53,5 +53,5 @@ class Bench:
 
 
 def on_request(*effects: Effect) -> Callable[[Event], list[Effect]]:
-    """A script with these effects for the request of ticket 1."""
+    """A script with these effects for the request with ticket 1."""
     return lambda event: list(effects) if isinstance(event, RequestArrived) else []

@@ -1,4 +1,4 @@
-"""What several tests of the node stand on."""
+"""Common fixtures of the node's tests."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from tests.support.world import World
 
 @dataclass
 class Stage:
-    """Reports of a healthy member of a small world, whose own row and clock a test changes."""
+    """Reports of a healthy member of a small world. A test changes its own row and its clock."""
 
     world: World
     reports: NodeReports
@@ -24,7 +24,7 @@ class Stage:
     now: int = 0
 
     def change(self, **changes: object) -> None:
-        """Change the own member in the newest final state."""
+        """Change the member in the newest final state."""
         fold = self.world.peers[0].machine.fold
         key = self.world.peers[0].machine.key
         members = {**fold.latest.members, key: replace(fold.latest.members[key], **changes)}
@@ -32,7 +32,7 @@ class Stage:
 
     @property
     def row(self) -> dict[str, object]:
-        """The own row of the final scores."""
+        """The member's own row of the final scores."""
         own = peer_id(self.world.peers[0].machine.key)
         return next(row for row in self.reports.scores(final=True)["scores"] if row["peer_id"] == own)
 

@@ -1,4 +1,4 @@
-"""Stand-ins for a driver's surroundings, and a machine that does what a test says."""
+"""Fakes for a driver's surroundings, and a machine that a test scripts."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from tests.support.world import MANIFEST
 
 @dataclass
 class FakeJournal:
-    """A disk that takes its time: every write waits until the test opens the gate."""
+    """A slow disk: every write waits until the test opens the gate."""
 
     trace: list[str] = field(default_factory=list)
     gate: trio.Event | None = None
@@ -53,7 +53,7 @@ class FakeJournal:
 
 @dataclass
 class FakeNetwork:
-    """A network that remembers what it was given. Requests are answered by `reply`."""
+    """A network that keeps everything that it was given. `reply` answers requests."""
 
     trace: list[str] = field(default_factory=list)
     messages: list[bytes] = field(default_factory=list)
@@ -130,7 +130,7 @@ class FakeEngine:
     def score(
         self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
     ) -> TokenScores:
-        """The margin of a token is how far it lies from the one that would be picked."""
+        """A token's margin is its distance from the token that would be picked."""
         self.jobs.append(f"score {prompt[0]}")
         picked = self.answer(
             prompt, tokens_max=len(tokens), temperature_milli=temperature_milli, sampler_key=sampler_key
@@ -149,7 +149,7 @@ class FakeEngine:
 
 
 class ScriptedMachine(Machine):
-    """A machine whose effects a test chooses; it wants no ticks."""
+    """A machine whose effects a test chooses. It wants no ticks."""
 
     def __init__(self, network: Network, seed: bytes) -> None:
         super().__init__(network, seed, 0, MANIFEST, 512)
@@ -164,7 +164,7 @@ class ScriptedMachine(Machine):
         return self.script(event)
 
     async def wait_events(self, kind: type, count: int = 1) -> list[Event]:
-        """Wait until so many events of a kind have come."""
+        """Wait until `count` events of a kind have come."""
         while len(found := [event for event in self.events if isinstance(event, kind)]) < count:
             await self._heard.wait()
         return found
@@ -174,6 +174,6 @@ class ScriptedMachine(Machine):
 
 
 def check_ports(journal: FakeJournal, network: FakeNetwork, engine: FakeEngine) -> None:
-    """The fakes fulfil the ports; a type checker reads this."""
+    """Lets the type checker verify that the fakes fulfil the ports."""
     _network: ports.NetworkPort = network
     _engine: ports.Engine = engine

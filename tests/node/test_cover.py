@@ -1,4 +1,4 @@
-"""Cover requests: they look like the owed ones, and nothing comes of them."""
+"""Cover requests look like owed requests, and have no effect."""
 
 import json
 import random
@@ -28,7 +28,7 @@ EPOCHS = 4
 
 
 class Asked(FakeNetwork):
-    """Takes requests, and gives to each what a test chose."""
+    """Takes requests, and gives each the reply that a test chose."""
 
     def __init__(self) -> None:
         super().__init__([])
@@ -50,7 +50,7 @@ class Asked(FakeNetwork):
 
 
 class InlineDriver(Driver):
-    """Its engine takes no time: a virtual clock does not wait for threads."""
+    """Its engine takes no time, because a virtual clock does not wait for threads."""
 
     async def use_engine(self, do):
         await trio.lowlevel.checkpoint()
@@ -64,7 +64,7 @@ class InlineDriver(Driver):
 
 
 class Bench:
-    """One member of a network that has run for a while, its worker, and nothing else that would act."""
+    """One member of a network that has run for some time, with its worker, and no other activity."""
 
     def __init__(self, **rules: int) -> None:
         self.world = World(5, slots_milli=2000, **{**SPREADS, **rules})
@@ -87,7 +87,8 @@ class Bench:
 
 
 async def test_cover_has_the_shape_of_what_is_owed(autojump_clock) -> None:
-    """Questions within the contract's ranges, to drawn members, at drawn times; each nonce and each panel its own."""
+    """Questions are within the contract's ranges, to drawn members, at drawn times. Each nonce and each panel is
+    new."""
     bench = Bench()
     before = bench.machine.context.ledger.statistics()
     cover = await bench.play(CoverPlan(6.0, PROMPTS))
@@ -118,7 +119,7 @@ async def test_cover_has_the_shape_of_what_is_owed(autojump_clock) -> None:
 
 
 async def test_cover_is_drawn_as_duties_are(autojump_clock) -> None:
-    """From one and the same number a duty and cover have the same slots, peers and questions, but for the prompt."""
+    """From one number, a duty and cover have the same slots, peers and questions, except for the prompt."""
     bench = Bench()
     context, params = bench.machine.context, bench.world.network.params
     epoch = params.epoch_at(bench.world.now)
@@ -136,7 +137,7 @@ async def test_cover_is_drawn_as_duties_are(autojump_clock) -> None:
 
 
 async def test_the_model_writes_where_there_is_no_corpus(autojump_clock) -> None:
-    """Prompts of the engine, from seeds that never come twice, as long as the slot says."""
+    """The engine writes prompts of the slot's length, from seeds that never repeat."""
     bench = Bench()
     await bench.play(CoverPlan(4.0))
     prompts = {question.id: question.prompt for _, _, _, question in bench.network.requests}
@@ -165,7 +166,7 @@ async def test_prompts_beyond_the_contract_are_left_out(autojump_clock, caplog) 
 
 
 async def test_a_large_corpus_does_not_hold_the_engine(autojump_clock) -> None:
-    """It is encoded in jobs of a bounded size, between which the engine can do what is owed; all of it is used."""
+    """It is encoded in jobs of bounded size, and the engine can do owed jobs between them. The whole corpus is used."""
     bench = Bench()
     prompts = tuple(Prompt(f"why {number}?") for number in range(2 * ENCODED_AT_ONCE + 1))
     cover = await bench.play(CoverPlan(1.0, prompts), epochs=1)
@@ -211,7 +212,7 @@ def test_a_corpus_is_a_prompt_a_line(tmp_path: Path) -> None:
 
 
 def test_a_replay_is_a_log_of_chat_requests(tmp_path: Path) -> None:
-    """One user turn each; others are passed over, and what is too much is cut down to what a question may be."""
+    """Each request has one user turn, and others are ignored. Text above a question's limit is cut."""
     requests = [
         {"model": "any", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 40, "temperature": 0.7},
         {"messages": [{"role": "user", "content": "How so?"}]},
@@ -227,7 +228,7 @@ def test_a_replay_is_a_log_of_chat_requests(tmp_path: Path) -> None:
 
 
 def test_a_replay_is_a_batch_of_openai(tmp_path: Path) -> None:
-    """The request of a batch's line is in its `body`; text may come in parts, and a limit under its newer name."""
+    """The request of a batch's line is in its `body`. Text may come in parts, and a limit may have its newer name."""
     parts = [{"type": "text", "text": "How "}, {"type": "text", "text": "so?"}]
     bodies = [
         {"messages": [{"role": "user", "content": "Why?"}], "max_completion_tokens": 40, "temperature": 0.7},
@@ -240,7 +241,7 @@ def test_a_replay_is_a_batch_of_openai(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_of_a_replay_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Each kind of line that is no prompt is told with its number, also where no prompt is left."""
+    """Each kind of line without a prompt is reported with its count, even if no prompt is left."""
     image = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "x"}}]
     left_out = [
         {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]},

@@ -1,4 +1,4 @@
-"""The driver between a machine and its surroundings: order, bounds, faults."""
+"""The driver between a machine and its surroundings: order, limits, faults."""
 
 import pytest
 import trio
@@ -57,7 +57,7 @@ async def test_publishing_fills_messages_up_to_their_limits(autojump_clock, nurs
     ],
 )
 async def test_every_request_sent_ends_in_one_event(autojump_clock, nursery, reply, expected):
-    """A response, a refusal, a fault of the adapter, and silence until the deadline."""
+    """The event is a response, a refusal, a fault of the adapter, or a timeout at the deadline."""
     bench = Bench(lambda event: [])
     bench.network.reply = lambda peer, request: reply
     now = bench.driver.now_ms()
@@ -70,7 +70,7 @@ async def test_every_request_sent_ends_in_one_event(autojump_clock, nursery, rep
 
 
 async def test_evidence_is_fetched_and_its_failure_is_one_too(autojump_clock, nursery):
-    """A Fetch ends in one event, as a request does, and says nothing of time."""
+    """A fetch ends in one event, like a request, but without a time."""
     bench = Bench(lambda event: [])
     replies = iter((b"evidence", ports.AskError("unreachable")))
     bench.network.reply = lambda peer, request: next(replies)
@@ -91,7 +91,7 @@ async def test_evidence_is_fetched_and_its_failure_is_one_too(autojump_clock, nu
 
 
 async def test_evidence_is_kept_until_it_is_too_old(autojump_clock, nursery):
-    """Evidence is written before what follows it, and forgotten as far as the newest write says."""
+    """Evidence is written before its effects, and removed up to the epoch that the newest write gives."""
     old, new = (StoredEvidence(epoch, 0, SOURCE, (1,), "length", bytes(32)) for epoch in (1, 9))
     bench = Bench(lambda event: [])
     await nursery.start(bench.driver.run, bench.network)
@@ -103,7 +103,7 @@ async def test_evidence_is_kept_until_it_is_too_old(autojump_clock, nursery):
 
 
 async def test_the_machine_hears_how_long_a_stream_waits(autojump_clock, nursery):
-    """The caller's time limit, if there is one: an answer after that is of no use to anybody."""
+    """The machine gets the caller's time limit if there is one, because a later answer is useless."""
     bench = Bench(lambda event: [Respond(event.ticket, b"")] if isinstance(event, RequestArrived) else [])
     await nursery.start(bench.driver.run, bench.network)
     await bench.driver.serve(b"request", SOURCE)
@@ -114,7 +114,7 @@ async def test_the_machine_hears_how_long_a_stream_waits(autojump_clock, nursery
 
 
 async def test_jobs_reach_the_engine_and_come_back(nursery):
-    """A job is done in the engine's thread and its outcome becomes an event."""
+    """A job runs in the engine's thread, and its outcome becomes an event."""
     job = Compute(3, Purpose.AUDIT, 2**53, b"seed" * 4, 5, (), 4, 0, bytes(32))
     bench = Bench(on_request(job, Respond(1, b"")))
     await nursery.start(bench.driver.run, bench.network)
@@ -128,7 +128,7 @@ async def test_jobs_reach_the_engine_and_come_back(nursery):
 
 @pytest.mark.parametrize("message", [b"", b"\x80", b"\x81\x01", encode([b"x"] * 17), encode([b"x" * 70_000]), b"\xff"])
 async def test_malformed_gossip_is_rejected_and_counted(message):
-    """Whatever is not a batch is rejected without asking the machine."""
+    """Messages that are no batch are rejected without the machine."""
     bench = Bench(lambda event: [])
     assert bench.driver.judge(message, SOURCE) is GossipVerdict.REJECT
     assert not bench.machine.events
@@ -136,7 +136,7 @@ async def test_malformed_gossip_is_rejected_and_counted(message):
 
 
 async def test_a_fault_of_the_machine_is_contained(autojump_clock, nursery):
-    """A bug that a stranger's message meets is counted; what was decided before it is still carried out."""
+    """A bug that a peer's message triggers is counted. Earlier effects are still carried out."""
     one = record(SEEDS[0])
     bench = Bench(lambda event: [])
 
@@ -159,7 +159,7 @@ async def test_a_fault_of_the_machine_is_contained(autojump_clock, nursery):
 
 
 async def test_beyond_its_limits_the_node_says_busy(autojump_clock, nursery):
-    """With a full outbox, or with too many requests waiting, strangers are turned away and the machine is spared."""
+    """With a full outbox, or with too many waiting requests, non-members are refused without the machine."""
     bench = Bench(lambda event: [])
     bench.machine.script = lambda event: [Publish(())] * EFFECTS_MAX if isinstance(event, RecordsArrived) else []
     bench.driver.judge(encode([b"x"]), SOURCE)
@@ -177,7 +177,7 @@ async def test_beyond_its_limits_the_node_says_busy(autojump_clock, nursery):
 
 
 async def test_an_asker_who_goes_away_leaves_nothing_behind(autojump_clock, nursery):
-    """The response to a request whose stream was closed goes nowhere, and its place is free again."""
+    """The response to a request with a closed stream is dropped, and its place is free again."""
     bench = Bench(lambda event: [])
     await nursery.start(bench.driver.run, bench.network)
     with trio.move_on_after(1):
@@ -191,7 +191,7 @@ async def test_an_asker_who_goes_away_leaves_nothing_behind(autojump_clock, nurs
 
 
 async def test_a_silent_peer_never_answers(autojump_clock):
-    """The silent cheat waits until its asker gives up."""
+    """The silent cheat waits until its requester gives up."""
     bench = Bench(on_request(Respond(1, b"answer")), silent=True)
     with trio.move_on_after(3600) as scope:
         await bench.driver.serve(b"request", SOURCE)
@@ -200,7 +200,7 @@ async def test_a_silent_peer_never_answers(autojump_clock):
 
 
 async def test_ticks_come_when_the_machine_wants_them(autojump_clock, nursery):
-    """The next tick comes at the wake time, and earlier if an event has moved it."""
+    """The next tick comes at the wake time, or earlier if an event has changed it."""
     bench = Bench(lambda event: [])
     wake = bench.driver.now_ms() + 4_000
     bench.machine.next_wake_ms = lambda now_ms: wake  # type: ignore[method-assign]
@@ -218,7 +218,8 @@ async def test_ticks_come_when_the_machine_wants_them(autojump_clock, nursery):
 
 
 async def test_a_twin_that_is_met_before_anything_is_signed_ends_the_start(autojump_clock):
-    """The node ends with an error that says where the other one is; once it has signed, it goes on and says so."""
+    """The node ends with an error that gives the address of the other process. If it has signed something, it continues
+    and reports it."""
     where = "at /ip4/192.0.2.1/tcp/4747"
 
     def bench_of() -> Bench:
@@ -248,7 +249,7 @@ async def test_a_twin_that_is_met_before_anything_is_signed_ends_the_start(autoj
 
 
 async def test_final_cuts_are_told(autojump_clock, nursery):
-    """Listeners hear of a cut that became final."""
+    """Listeners are called for each cut that becomes final."""
     bench = Bench(lambda event: [Finalised(b"c" * 32, 4)] if isinstance(event, RecordsArrived) else [])
     heard: list[str] = []
     bench.driver.on_final(lambda: heard.append("final"))

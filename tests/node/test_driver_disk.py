@@ -1,4 +1,4 @@
-"""The driver and the disk: what is said is written down first, and a full disk is waited for."""
+"""The driver and the disk: records are written before they are sent, and a full disk is waited for."""
 
 import pytest
 import trio
@@ -21,7 +21,7 @@ from tests.node.bench import NETWORK, SEEDS, SOURCE, Bench, on_request, record
 
 
 async def test_nothing_is_said_before_it_is_written(autojump_clock, nursery):
-    """While the disk is busy nothing is answered or published; then first the answer, then the news."""
+    """While the disk is busy, nothing is answered or published. Then first the answer is sent, then the records."""
     one = record(SEEDS[0])
     bench = Bench(on_request(Persist((one,)), Publish((one.data,)), Respond(1, b"answer")))
     bench.journal.gate = trio.Event()
@@ -43,7 +43,7 @@ async def test_nothing_is_said_before_it_is_written(autojump_clock, nursery):
 
 
 async def test_what_gathers_while_the_disk_is_busy_is_one_commit(autojump_clock, nursery):
-    """Three events during a slow write lead to one further write, and to one gossip message."""
+    """Three events during a slow write give one more write and one gossip message."""
     bench = Bench(lambda event: [])
     bench.journal.gate = trio.Event()
     await nursery.start(bench.driver.run, bench.network)
@@ -70,7 +70,7 @@ async def test_what_gathers_while_the_disk_is_busy_is_one_commit(autojump_clock,
 
 
 async def test_a_failed_write_ends_the_node_and_nothing_more_is_done(autojump_clock):
-    """If the disk refuses, its error ends the driver, and neither answer nor news leave."""
+    """If the disk fails, its error ends the driver, and neither answer nor records are sent."""
     one = record(SEEDS[0])
     bench = Bench(on_request(Persist((one,)), Respond(1, b"answer"), Publish((one.data,))))
     bench.journal.error = RuntimeError("the disk is full")
@@ -88,7 +88,8 @@ async def test_a_failed_write_ends_the_node_and_nothing_more_is_done(autojump_cl
 
 
 async def test_a_full_disk_is_waited_for(autojump_clock, nursery):
-    """Nothing leaves before it is written, nothing more is let in or signed, and all goes on once there is room."""
+    """Nothing is sent before it is written, nothing more is accepted or signed, and everything continues when there is
+    room."""
     one = record(SEEDS[0])
     bench = Bench(on_request(Persist((one,)), Respond(1, b"answer"), Publish((one.data,))))
     bench.journal.error = JournalStalled("the disk is full", "free some space; writing goes on by itself")
@@ -117,7 +118,8 @@ async def test_a_full_disk_is_waited_for(autojump_clock, nursery):
 
 
 async def test_own_records_from_others_are_marked(autojump_clock, nursery):
-    """What arrives is marked as received; what this node says is not, so that the store can refuse it."""
+    """Received records are marked as received, and own records are not, so that the store can refuse own records from
+    others."""
     theirs, ours = record(SEEDS[1]), record(SEEDS[0])
     bench = Bench(lambda event: [])
     bench.machine.script = lambda event: (
@@ -133,7 +135,7 @@ async def test_own_records_from_others_are_marked(autojump_clock, nursery):
 
 
 async def test_answers_are_stored_before_they_leave(autojump_clock, nursery):
-    """A computed answer is written down, then sent."""
+    """A computed answer is written and then sent."""
     answer = StoredAnswer(SOURCE, b"q" * 32, (1, 2), "length")
     bench = Bench(on_request(Persist(answers=(answer,)), Respond(1, b"answer")))
     await nursery.start(bench.driver.run, bench.network)

@@ -18,13 +18,13 @@ from tests.net.real_peers import Peer, join, seed_of
 
 FLOODERS = 4
 KEYS_EACH = 60
-RECORDS_EACH = 18  # more than a stranger has for itself
+RECORDS_EACH = 18  # more than a non-member's own share
 ASKERS = 3
 
 
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bounds that a test reaches: the same code, smaller tables."""
+    """Limits that a test can reach: the same code with smaller tables."""
     monkeypatch.setattr(non_members, "STRANGERS_MAX", 40)
     monkeypatch.setattr(non_members, "SHARED_RECORDS_MAX", 50)
     monkeypatch.setattr(gate, "POOL_OF_STRANGERS", Rate(per_second=100, burst=1500))
@@ -36,7 +36,7 @@ def _held_of_strangers(node: Node) -> int:
 
 
 def _messages(node: Node, flooder: int) -> list[bytes]:
-    """Batches of well-formed, signed records of keys that nobody knows."""
+    """Batches of well-formed, signed records of unknown keys."""
     found: list[bytes] = []
     for number in range(KEYS_EACH):
         author = Author(node.context.network_id, f"key {flooder}/{number}")
@@ -51,7 +51,7 @@ async def _flood(peer: Peer, messages: list[bytes]) -> None:
 
 
 async def _ask_on(peer: Peer, name: str, node: Node) -> None:
-    """Ask well-formed questions for ever, as soon as the last one is answered or refused."""
+    """Ask well-formed questions repeatedly, each when the last one is answered or refused."""
     context = node.context
     for number in itertools.count():
         question = Question(context.network.classes[0].manifest, (number + 1,), 64, 0, os.urandom(16), peer.key)
@@ -63,7 +63,7 @@ async def _ask_on(peer: Peer, name: str, node: Node) -> None:
 
 
 async def _own_records_arrive(live: Live) -> None:
-    """What the honest neighbour has said last reaches the node."""
+    """Wait until the honest neighbour's last record reaches the node."""
     head = live.neighbour.context.ledger.head(live.neighbour.key)
     assert head is not None
     await until(lambda: head[2] in live.node.context.ledger, "the neighbour's newest record is here")
@@ -76,7 +76,7 @@ async def test_a_flood_costs_the_flooders(
     caplog: pytest.LogCaptureFixture,
     tight: None,
 ) -> None:
-    """The neighbour is answered while the flood goes on, its records arrive, and what is held stays bounded."""
+    """The neighbour is answered during the flood, its records arrive, and memory stays bounded."""
     with trio.fail_after(3 * PATIENCE_S):
         live = await start_both(nursery, tmp_path, monkeypatch, caplog)
         node = live.node

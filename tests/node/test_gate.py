@@ -1,4 +1,4 @@
-"""The gate: a neighbour's share of this peer's time, strangers' records, and whom the mesh leaves out."""
+"""The gate: a neighbour's share of this peer's time, non-members' records, and the peers excluded from the mesh."""
 
 from dataclasses import replace
 
@@ -52,15 +52,16 @@ class Bench:
         self.driver = Driver(self.machine, FakeJournal([]), FakeEngine(), clock=lambda: self.now_ms)
 
     def burst(self, source: bytes, count: int) -> int:
-        """How many of so many equal messages of one neighbour are judged."""
+        """The number of `count` equal messages of one neighbour that are judged."""
         message = _message(_join("one"))
         return sum(self.driver.judge(message, source) is GossipVerdict.ACCEPT for _ in range(count))
 
 
 async def test_a_neighbour_uses_what_others_leave_and_no_more() -> None:
-    """A flood of one stranger ends with the pool; what is its own comes again with time, and members have theirs."""
+    """A flood of one non-member ends with the common pool. Its own share refills with time, and members have their
+    shares."""
     bench = Bench()
-    checks = 2  # of a join
+    checks = 2  # the checks of a join
     assert bench.burst(STRANGER, 10_000) == gate.POOL_OF_STRANGERS.burst // checks
     assert bench.burst(b"t" * 32, 100) == 0
     assert bench.burst(MEMBER, 100) == 100
@@ -72,14 +73,14 @@ async def test_a_neighbour_uses_what_others_leave_and_no_more() -> None:
 
 
 async def test_all_neighbours_together_take_half_a_core() -> None:
-    """The rates add up to what their comment says, at a cautious 10,000 checks a second and core."""
+    """The sum of the rates is as their comment says, at a cautious 10,000 checks a second and core."""
     together = gate.NEIGHBOURS_MAX * gate.CHECKS.per_second
     together += gate.POOL_OF_MEMBERS.per_second + gate.POOL_OF_STRANGERS.per_second
     assert 5000 <= together <= 6500
 
 
 async def test_what_is_over_the_share_is_ignored_and_not_judged() -> None:
-    """The machine never sees it, and nobody is rejected for it; the same message may come again."""
+    """The machine does not get the message, and no peer is blamed for it. The same message may come again."""
     bench = Bench()
     bench.burst(STRANGER, 3000)
     seen = len(bench.machine.events)
@@ -90,7 +91,7 @@ async def test_what_is_over_the_share_is_ignored_and_not_judged() -> None:
 
 
 async def test_what_sync_brings_costs_nobody_a_share() -> None:
-    """A late joiner fetches what it lacks from one neighbour at its own pace."""
+    """A late joiner fetches missing records from one neighbour at its own pace."""
     bench = Bench()
     record = _join("one").data
     with trio.fail_after(10):
@@ -101,7 +102,7 @@ async def test_what_sync_brings_costs_nobody_a_share() -> None:
 
 
 async def test_a_batch_that_is_judged_in_part_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What we do not look at we do not vouch for; the rest of the batch is taken."""
+    """Unchecked records are not forwarded. The other records of the batch are accepted."""
     monkeypatch.setattr(non_members, "STRANGERS_MAX", 0)
     bench = Bench()
     own = make_record(IDENTITIES[1], MEMBER, NETWORK.id, epoch=0, seq=0, prev=NO_PREV, kind=Kind.LEAVE, payload=b"\x80")
@@ -114,7 +115,7 @@ async def test_a_batch_that_is_judged_in_part_is_not_passed_on(monkeypatch: pyte
 
 
 class _Recorded(World):
-    """A world that writes down when what was published."""
+    """A world that notes the publication times of records."""
 
     def __init__(self, count: int) -> None:
         self.published: list[tuple[int, bytes, tuple[bytes, ...]]] = []
@@ -128,7 +129,7 @@ class _Recorded(World):
 
 
 def test_an_honest_network_is_not_slowed_down() -> None:
-    """All that eight peers say in twenty epochs may come through one neighbour."""
+    """All records of eight peers in twenty epochs may come through one neighbour."""
     world = _Recorded(8)
     world.run_epochs(20)
     assert len(world.published) > 400
@@ -140,7 +141,7 @@ def test_an_honest_network_is_not_slowed_down() -> None:
 
 
 async def test_the_convicted_are_left_out_of_the_mesh(nursery: trio.Nursery) -> None:
-    """Once a final cut finds somebody convicted, and at the next start at once; others are not mentioned."""
+    """A peer is excluded once a final cut convicts it, and at once after a restart. Other peers are not."""
     bench = Bench()
     fold = bench.machine.fold
     await nursery.start(bench.driver.run, bench.network)

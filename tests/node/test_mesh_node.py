@@ -64,7 +64,7 @@ def network_of(*names: str) -> tuple[Network, tuple[object, ...]]:
 
 @asynccontextmanager
 async def running(name: str, made: tuple[Network, tuple], directory: Path, *bootstrap: str) -> AsyncIterator[Node]:
-    """A node from its parts, put together as in the application."""
+    """A node from its parts, assembled as in the application."""
     network, manifests = made
     seed, engine = seed_of(name), ToyEngine()
     store = Store.open(directory / f"{name}.db", network.id, sign.public_key(seed))
@@ -87,7 +87,7 @@ async def running(name: str, made: tuple[Network, tuple], directory: Path, *boot
 
 
 async def test_two_nodes_agree_on_cuts_and_survive_a_restart(tmp_path):
-    """Alice and Bob certify cuts, audit each other, and Bob goes on with his own log after a restart."""
+    """Alice and Bob certify cuts and audit each other, and Bob continues his own log after a restart."""
     made = network_of("alice", "bob")
     with trio.fail_after(PATIENCE_S):
         async with running("alice", made, tmp_path) as alice:
@@ -100,7 +100,7 @@ async def test_two_nodes_agree_on_cuts_and_survive_a_restart(tmp_path):
             async with running("bob", made, tmp_path, alice.address) as bob:
                 ledger = bob.driver.machine.context.ledger
                 kept = [record.id for record in ledger.chain(own)]
-                assert kept[: len(said)] == said[: len(kept)]  # what was not on disk yet was not published either
+                assert kept[: len(said)] == said[: len(kept)]  # records that were not on disk were not published
                 assert len(kept) > 4
                 assert bob.driver.machine.context.silence.is_on
                 await bob.driver.wait_final(bob.driver.machine.fold.latest.index + 2)
@@ -115,7 +115,7 @@ async def test_two_nodes_agree_on_cuts_and_survive_a_restart(tmp_path):
 
 
 def check_reports(alice: Node, bob: Node) -> None:
-    """What two nodes that share a final cut report of it is equal, and shaped as documented."""
+    """Two nodes with a common final cut report the same about it, in the documented shape."""
     cuts = [{cut["cut"]: cut for cut in node.reports.status()["recent_cuts"]} for node in (alice, bob)]
     common = set(cuts[0]) & set(cuts[1])
     assert common
@@ -138,12 +138,12 @@ def check_reports(alice: Node, bob: Node) -> None:
     assert bob.reports.audits(limit=1)["audits"] == audits[:1]
     counters = bob.reports.figures()
     assert counters["judged accepted"] > 0
-    assert 0 < counters["driver records persisted"] <= counters["store records_added"]  # counted a moment later
+    assert 0 < counters["driver records persisted"] <= counters["store records_added"]  # the driver counts later
     assert all(type(value) is int for value in counters.values())
 
 
 def check_speed(node: Node, scores: dict[str, Any]) -> None:
-    """Every answer that was audited has a time, and the claims of two peers are too few to judge by."""
+    """Every audited answer has a time. Two peers are too few for a judgement of their hardware claims."""
     records = node.driver.machine.context.ledger.records()
     asked = [one for record in records if record.kind == Kind.AUDIT for one in audit_of(record).asked]
     assert any(one.receipt is not None for one in asked)
@@ -155,7 +155,7 @@ def check_speed(node: Node, scores: dict[str, Any]) -> None:
 
 
 async def test_a_latecomer_gets_everything_by_catching_up(tmp_path):
-    """Carol, who is no founder, joins after some cuts, fetches what was said before, and becomes a member."""
+    """Carol is no founder. She joins after some cuts, fetches the earlier records, and becomes a member."""
     made = network_of("alice", "bob")
     with trio.fail_after(PATIENCE_S):
         async with (
@@ -177,7 +177,7 @@ async def test_a_latecomer_gets_everything_by_catching_up(tmp_path):
 
 
 def test_time_is_in_unix_milliseconds():
-    """The default clock is the wall clock, in milliseconds."""
+    """The default clock is the wall clock in Unix milliseconds."""
     assert abs(unix_ms() - time.time() * 1000) < 60_000
 
 
@@ -194,7 +194,7 @@ def damage_records(path: Path, *ids: bytes) -> None:
 
 
 async def test_what_was_damaged_on_disk_comes_back_from_neighbours(tmp_path):
-    """Bob signs nothing over an own record that he cannot read, however long that takes, and goes on once he has it."""
+    """While Bob cannot read one of his own records, he signs nothing. He continues once he has got it back."""
     made = network_of("alice", "bob")
     with trio.fail_after(PATIENCE_S):
         async with running("alice", made, tmp_path) as alice:

@@ -1,4 +1,4 @@
-"""Sync at the node: sessions between two drivers, slices, and a disk that cannot keep up."""
+"""Sync in the node: sessions between two drivers, slices, and a disk that is too slow."""
 
 import pytest
 import trio
@@ -17,11 +17,11 @@ from tests.support.world import MANIFEST, make_network, seeds
 
 SEEDS = seeds(3)
 NETWORK = make_network(SEEDS)
-NOW = NETWORK.params.genesis_ms - 1  # nobody may write anything yet
+NOW = NETWORK.params.genesis_ms - 1  # no peer may sign records yet
 
 
 def chain(seed: bytes, count: int) -> list[Record]:
-    """Leaves, one after the other: all that matters is that they are records."""
+    """Consecutive leaves. Only their being records matters."""
     found: list[Record] = []
     for number in range(count):
         prev = found[-1].id if found else NO_PREV
@@ -45,7 +45,7 @@ class Node:
 
 
 async def synchronise(mine: Node, theirs: Node) -> int:
-    """One session; the number of requests that it took."""
+    """Run one session. Returns the number of its requests."""
     session = mine.driver.sync_session(theirs.machine.key)
     request, count = session.start(), 0
     while request is not None:
@@ -58,7 +58,7 @@ async def synchronise(mine: Node, theirs: Node) -> int:
 
 
 async def test_a_late_joiner_gets_everything_and_keeps_it(nursery):
-    """All records arrive and reach the disk; the next session finds nothing to do."""
+    """All records arrive and reach the disk. The next session has nothing to do."""
     alice, bob = Node(SEEDS[0], chain(SEEDS[2], 200)), Node(SEEDS[1])
     await nursery.start(bob.driver.run, FakeNetwork())
     await synchronise(bob, alice)
@@ -73,7 +73,7 @@ async def test_a_late_joiner_gets_everything_and_keeps_it(nursery):
 
 
 async def test_others_have_their_turn_while_records_are_taken():
-    """Between two slices whoever waits for the loop runs."""
+    """Between two slices, other tasks of the loop run."""
     bob = Node(SEEDS[1])
     turns = 0
 
@@ -92,7 +92,7 @@ async def test_others_have_their_turn_while_records_are_taken():
 
 
 async def test_a_full_outbox_slows_the_session_and_loses_nothing(nursery, monkeypatch):
-    """While the disk is busy taking stops; when it has caught up it goes on where it was."""
+    """While the disk is busy, taking stops. Afterwards it continues at the same place."""
     monkeypatch.setattr("p2pverify.node.outbox.EFFECTS_MAX", 4)
     bob = Node(SEEDS[1])
     bob.journal.gate = trio.Event()
@@ -116,7 +116,7 @@ async def test_a_full_outbox_slows_the_session_and_loses_nothing(nursery, monkey
 
 
 async def test_a_refused_record_says_nothing_of_the_others():
-    """Of a slice with a bad record the rest is taken; that there was one is counted."""
+    """The other records of a slice with a bad record are accepted, and the bad one is counted."""
     bob = Node(SEEDS[1])
     records = [record.data for record in chain(SEEDS[2], 3)]
     await bob.driver.take_records([records[0], b"junk", records[1], records[2]], b"s" * 32)
@@ -125,7 +125,7 @@ async def test_a_refused_record_says_nothing_of_the_others():
 
 
 async def test_requests_of_strangers_are_read_strictly():
-    """Malformed ones and those of another network are refused and counted."""
+    """Malformed requests and requests of another network are refused and counted."""
     alice = Node(SEEDS[0])
     for request in (b"", b"\x80", encode(["final", 1]), Reconcile(b"n" * 32, b"\x61").encode()):
         with pytest.raises(RemoteProtocolError):
@@ -136,7 +136,7 @@ async def test_requests_of_strangers_are_read_strictly():
 
 
 async def test_a_fault_of_the_machine_does_not_end_the_session(monkeypatch):
-    """A bug that a record meets is counted, and the records behind it are taken."""
+    """A bug that a record triggers is counted, and the records after it are accepted."""
     bob = Node(SEEDS[1])
     records = [record.data for record in chain(SEEDS[2], 20)]
     real, calls = bob.machine.handle, []

@@ -1,4 +1,4 @@
-"""Limits by address: half-open connections, those that come in, and the pace at which one neighbour is read."""
+"""Limits by address: half-open connections, incoming connections, and the rate at which one neighbour is read."""
 
 import pytest
 import trio
@@ -25,18 +25,19 @@ from tests.net.real_peers import call, join, stranger
     ],
 )
 def test_addresses_and_what_they_count_under(ip, group):
-    """IPv4 by itself, IPv6 by its /64; loopback is everybody's."""
+    """An IPv4 address counts alone, an IPv6 address with its /64. Loopback addresses are not limited."""
     assert group_of((ip, 1)) == group
 
 
 def test_loopback_counts_where_it_is_told_to():
-    """As tests and lone machines may want; an unknown address counts nowhere."""
+    """An option for tests and single machines makes loopback count. An unknown address counts nowhere."""
     assert group_of(("127.0.0.1", 1), loopback_counts=True) == "127.0.0.1"
     assert group_of(None, loopback_counts=True) == ""
 
 
 async def test_half_open_connections_of_one_address_make_room_for_themselves():
-    """Beyond its bound the oldest of the same address goes; when all is full, the oldest of the busiest."""
+    """Above its limit, the oldest of the same address is closed. If all places are used, the oldest of the busiest
+    address is."""
     half_open, scopes = HalfOpen(), []
 
     def enter(group):
@@ -56,7 +57,7 @@ async def test_half_open_connections_of_one_address_make_room_for_themselves():
 
 
 async def test_one_address_has_so_many_places(nursery, monkeypatch):
-    """Whoever comes from there beyond them is refused; a peer that we dial there is not."""
+    """Further incoming connections from the address are refused. The peer can still dial a peer there."""
     monkeypatch.setattr(host, "INBOUND_PER_ADDRESS_MAX", 2)
     with trio.fail_after(10):
         alice = await join(nursery, "alice", loopback_counts=True)
@@ -71,7 +72,7 @@ async def test_one_address_has_so_many_places(nursery, monkeypatch):
 
 
 async def test_a_neighbour_is_read_at_a_pace(autojump_clock, monkeypatch):
-    """Its burst at once, and then so many frames and bytes a second, whichever is less."""
+    """Its burst is read at once, and then a limited number of frames and bytes a second."""
     monkeypatch.setattr(read_rate, "FRAMES", Rate(per_second=10, burst=20))
     monkeypatch.setattr(read_rate, "BYTES", Rate(per_second=1000, burst=5000))
     small, large = ReadRate(), ReadRate()
@@ -85,7 +86,7 @@ async def test_a_neighbour_is_read_at_a_pace(autojump_clock, monkeypatch):
 
 
 async def test_gossip_beyond_the_pace_is_slowed_not_lost(nursery, monkeypatch):
-    """A burst of messages beyond the allowance arrives whole, only later."""
+    """A burst of messages above the rate arrives complete, but later."""
     monkeypatch.setattr(read_rate, "FRAMES", Rate(per_second=200, burst=5))
     with trio.fail_after(20):
         alice = await join(nursery, "alice")

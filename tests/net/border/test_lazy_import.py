@@ -1,4 +1,4 @@
-"""The lean import of libp2p: little is loaded, and nothing is lost."""
+"""The lazy import of libp2p loads little, and everything can still be used."""
 
 import subprocess
 import sys
@@ -13,14 +13,14 @@ def _run(code):
 
 
 def test_the_heavy_parts_are_not_loaded():
-    """Importing our network adapter loads neither other transports nor HTTP clients."""
+    """Importing the network adapter loads neither other transports nor HTTP clients."""
     loaded = _run("import sys, p2pverify.net.adapter; print(*sys.modules)")
     assert "libp2p.stream_muxer.yamux.yamux" in loaded
     assert not set(HEAVY) & set(loaded)
 
 
 def test_the_whole_library_can_still_be_had():
-    """After the lean import, names of the real packages are found, and a host of the library works."""
+    """After the lazy import, names of the real packages are found, and a host of the library works."""
     code = (
         "import p2pverify.net.adapter, libp2p\n"
         "from libp2p.transport.quic.stream import QUICStream\n"
@@ -33,7 +33,7 @@ def test_the_whole_library_can_still_be_had():
 
 
 def test_a_library_that_is_loaded_first_is_used():
-    """Whoever imported libp2p before us keeps it, and we work with it."""
+    """If libp2p was imported earlier, it stays loaded, and this package works with it."""
     code = (
         "import libp2p\n"
         "from p2pverify.net.border import lazy_import\n"

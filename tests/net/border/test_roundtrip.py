@@ -1,4 +1,4 @@
-"""How far away a peer is, and how long its answer took without the way."""
+"""The distance of a peer, and the time of its answer without the round trip."""
 
 import sys
 
@@ -10,7 +10,7 @@ from tests.net.real_peers import FakeInbox, join
 
 
 class Far(RoundTrips):
-    """Says that the peer is an hour away."""
+    """Reports that the peer is an hour away."""
 
     least = 3600.0  # type: ignore[assignment]
 
@@ -27,7 +27,7 @@ def test_the_least_of_what_was_seen_lately_counts() -> None:
 
 
 def test_the_system_sees_through_slow_answers() -> None:
-    """Who delays small answers so as to seem far away gains nothing where the system tells."""
+    """A peer that delays small answers to seem far away gains nothing if the system knows the round trip."""
     trips = RoundTrips(lambda: 0.02)
     for _ in range(RECENT):
         trips.note(1.0)
@@ -38,7 +38,7 @@ def test_the_system_sees_through_slow_answers() -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells it")
 async def test_the_round_trip_of_a_tcp_connection() -> None:
-    """Over loopback it is known after the first bytes, and short."""
+    """Over loopback it is known after the first bytes, and it is short."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     ours = await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1])
     theirs = await listeners[0].accept()
@@ -55,7 +55,7 @@ async def test_the_round_trip_of_a_tcp_connection() -> None:
 
 
 async def test_time_spent_answering_counts_and_the_way_does_not(nursery) -> None:
-    """Of a peer that takes its time the whole of it is told, less what a round trip is known to take."""
+    """The whole answering time of a slow peer counts, minus the known round trip."""
     began, done = trio.Event(), trio.Event()
 
     async def slow(request: bytes, source: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Finding peers by mDNS: the texts, and two peers on loopback that nobody has told of each other."""
+"""Finding peers by mDNS: the texts, and two peers on loopback that do not know each other."""
 
 import os
 
@@ -21,7 +21,7 @@ THERE = parse_address("/ip6/2001:db8::1/tcp/2").with_peer(KEY)
 
 
 def test_texts_round_trip():
-    """One string per address, with its peer."""
+    """There is one string per address, with its peer."""
     assert decode_txt(encode_txt([HERE, THERE])) == (HERE, THERE)
 
 
@@ -38,25 +38,25 @@ def test_texts_round_trip():
     ],
 )
 def test_what_we_cannot_dial_is_passed_over(text):
-    """Others may speak of other transports; the addresses that we know are still read."""
+    """Addresses of other transports are ignored, and known addresses are still read."""
     assert decode_txt(bytes([len(text)]) + text + encode_txt([HERE])) == (HERE,)
 
 
 @pytest.mark.parametrize("data", [b"\x05four", encode_txt([HERE]) + b"\x09", bytes(mdns.TXT_BYTES_MAX + 1)])
 def test_texts_that_are_none(data):
-    """Strings that are cut short, and records that are too long."""
+    """Strings that are cut short and records that are too long are refused."""
     with pytest.raises(DecodeError):
         decode_txt(data)
 
 
 def test_a_text_says_only_so_much():
-    """Beyond the limit addresses are not read."""
+    """Addresses beyond the limit are not read."""
     assert decode_txt(encode_txt([HERE] * (mdns.ADDRESSES_MAX + 1))) == (HERE,) * mdns.ADDRESSES_MAX
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_addresses_or_an_error(data):
-    """Whatever the bytes, addresses with peers or a DecodeError."""
+    """Any bytes give addresses with peers, or a DecodeError."""
     try:
         assert all(isinstance(found, Address) and found.peer for found in decode_txt(data))
     except DecodeError:
@@ -64,15 +64,15 @@ def test_any_bytes_are_addresses_or_an_error(data):
 
 
 def test_networks_have_types_of_their_own():
-    """The type holds a part of the network's id, within what a service name may be long (RFC 6335)."""
+    """The type has a part of the network's id and fits the length of a service name (RFC 6335)."""
     assert service_type(NETWORK) != service_type(OTHER_NETWORK)
     label = service_type(NETWORK).split(".")[0]
     assert len(label.removeprefix("_")) <= 15
 
 
 async def test_peers_of_one_network_find_each_other(nursery):
-    """Without any bootstrap address two peers meet over loopback, and one of another network meets nobody."""
-    ours, other = os.urandom(32), os.urandom(32)  # whoever else runs these tests on this machine means others
+    """Without any bootstrap address, two peers meet over loopback. A peer of another network meets no peer."""
+    ours, other = os.urandom(32), os.urandom(32)  # random, because other runs of this test may use the same machine
     with trio.fail_after(30):
         dave = await join(nursery, "dave", network_id=other, mdns=True)
         alice = await join(nursery, "alice", network_id=ours, mdns=True)
@@ -85,7 +85,7 @@ async def test_peers_of_one_network_find_each_other(nursery):
 
 
 async def test_a_network_without_multicast_is_no_error(nursery, caplog):
-    """What cannot be opened is counted and told once in a while; the peer goes on by its bootstrap addresses."""
+    """A failure to open multicast is counted and logged rarely. The peer still uses its bootstrap addresses."""
     counters = Counters()
     node = Mdns(os.urandom(32), counters)
     nursery.start_soon(node.run, KEY, lambda: (parse_address("/ip4/192.0.2.1/tcp/1"),), lambda *_: None)
@@ -97,7 +97,7 @@ async def test_a_network_without_multicast_is_no_error(nursery, caplog):
 
 
 async def test_a_flood_from_the_local_network_is_bounded():
-    """What the reader has not come to is dropped, oldest first, and counted; the rest is read."""
+    """Unread packets are dropped, oldest first, and counted. The others are read."""
     counters, heard = Counters(), []
     node = Mdns(NETWORK, counters)
     wakes = []

@@ -1,4 +1,4 @@
-"""The address book: what it believes, and when it wants to dial."""
+"""The address book: the addresses that it accepts, and the times of its dials."""
 
 import random
 
@@ -29,7 +29,7 @@ def _number(number):
 
 
 def test_bootstrap_is_due_at_once_and_kept_for_ever():
-    """However often it fails, with ever longer delays up to the maximum."""
+    """It is kept after any number of failures, with delays that grow to the maximum."""
     addresses = _book(HERE, THERE.with_peer(LESSER))
     assert len(addresses.due(0, ())) == 2
     for target in addresses.due(0, ()):
@@ -53,7 +53,7 @@ def test_delays_double():
 
 
 def test_the_lesser_key_dials_first():
-    """Of two peers that hear of each other, one waits for the other."""
+    """If two peers hear of each other, one waits for the other to dial."""
     addresses = _book()
     _hear(addresses, GREATER)
     _hear(addresses, LESSER)
@@ -62,7 +62,7 @@ def test_the_lesser_key_dials_first():
 
 
 def test_the_newer_word_counts():
-    """Of signed words the newer stands, whoever brings it; the unsigned only fills a gap."""
+    """The newest signed statement is kept, whichever peer sent it. An unsigned address only fills a gap."""
     addresses = _book()
     addresses.hear(LESSER, [HERE], None, 0, source=SOURCE)
     assert addresses.addresses(LESSER) == (HERE.with_peer(LESSER),)
@@ -76,7 +76,7 @@ def test_the_newer_word_counts():
 
 
 def test_a_peers_own_word_may_say_more_than_it_signed():
-    """Where its connection comes from is used, but what is passed on is what it signed."""
+    """The address of its connection is used, but only its signed statement is passed on."""
     addresses = _book()
     addresses.meet(LESSER, [HERE, THERE], _statement(LESSER, HERE, 5), 0)
     assert addresses.addresses(LESSER) == (HERE.with_peer(LESSER), THERE.with_peer(LESSER))
@@ -87,14 +87,14 @@ def test_a_peers_own_word_may_say_more_than_it_signed():
 
 
 def test_a_bootstrap_address_is_not_overwritten():
-    """What the operator configured stays beside what the peer says."""
+    """The operator's address stays beside the peer's own statement."""
     addresses = _book(HERE.with_peer(LESSER))
     addresses.meet(LESSER, [THERE], _statement(LESSER, THERE, 1), 0)
     assert addresses.addresses(LESSER) == (THERE.with_peer(LESSER), HERE.with_peer(LESSER))
 
 
 def test_connected_peers_and_our_own_key_are_not_dialled():
-    """Neither is due, whatever the time."""
+    """Neither is due at any time."""
     addresses = _book(HERE.with_peer(OWN), THERE.with_peer(LESSER))
     _hear(addresses, OWN)
     assert addresses.due(10**6, {LESSER}) == []
@@ -102,7 +102,7 @@ def test_connected_peers_and_our_own_key_are_not_dialled():
 
 
 def test_wrong_hearsay_is_forgotten():
-    """A peer that nobody answers for is dropped after some failures; one that we knew is tried for a day."""
+    """An unconfirmed peer is dropped after some failures. A former neighbour is tried for a day."""
     addresses = _book()
     _hear(addresses, LESSER)
     addresses.meet(GREATER, [THERE], None, 0)
@@ -117,7 +117,7 @@ def test_wrong_hearsay_is_forgotten():
 
 
 def test_expired_words_are_forgotten():
-    """With its signed word goes a peer that we know from nothing else."""
+    """A peer that is known only from its signed statement is removed when the statement expires."""
     addresses = _book()
     _hear(addresses, LESSER, seq=1000)
     addresses.meet(GREATER, [THERE], _statement(GREATER, THERE, 1000), 0)
@@ -130,7 +130,7 @@ def test_expired_words_are_forgotten():
 
 
 def test_the_book_is_bounded():
-    """One source has its share, all together the whole, and proven failures make room."""
+    """One source has a share, all together have the whole, and peers with failures are removed for others."""
     addresses = _book()
     for number in range(address_book.PEERS_PER_SOURCE_MAX + 5):
         _hear(addresses, _number(number))
@@ -146,7 +146,7 @@ def test_the_book_is_bounded():
 
 
 def test_a_crowded_book_has_room_for_others():
-    """Who tells of many loses a place to somebody who tells of few, and neighbours of ours come before both."""
+    """A source with many entries loses a place to a source with few. Own neighbours come before both."""
     addresses = _book()
     for number in range(address_book.PEERS_MAX):
         _hear(addresses, _number(number), source=_number(number % 4))
@@ -160,7 +160,7 @@ def test_a_crowded_book_has_room_for_others():
 
 
 def test_who_told_us_of_many_is_taken_in_turn():
-    """The dials go round between sources, so that a hundred dead addresses of one do not hold up the others'."""
+    """Dials alternate between sources, so a hundred dead addresses of one do not delay the addresses of others."""
     addresses = _book()
     for number in range(100):
         _hear(addresses, _number(number), source=SOURCE)
@@ -172,7 +172,7 @@ def test_who_told_us_of_many_is_taken_in_turn():
 
 
 def test_a_connection_that_comes_to_nothing_counts_as_failed():
-    """A peer that closes at once is not dialled in a tight loop; one that was a neighbour soon is."""
+    """A peer that closes at once is not dialled in a tight loop. A former neighbour is dialled soon."""
     addresses = _book(HERE.with_peer(GREATER))
     (target,) = addresses.due(0, ())
     addresses.lost(GREATER, 0, confirmed=False)

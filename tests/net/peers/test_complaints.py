@@ -1,4 +1,4 @@
-"""The operator is told of a bootstrap address that does not lead to its peer."""
+"""The log tells the operator about a bootstrap address that does not lead to its peer."""
 
 import logging
 import socket
@@ -26,7 +26,7 @@ def said(caplog):
 
 
 def test_it_is_said_soon_then_rarely_and_in_the_end(said):
-    """Nothing within the patience; then lines whose distance doubles; one line when the address answers."""
+    """There is no line within the patience, then lines at doubling intervals, and one line when the address answers."""
     told = Complaints([GONE])
     lines = []
     for second in range(1000):
@@ -48,11 +48,11 @@ def test_it_is_said_soon_then_rarely_and_in_the_end(said):
     told.reached(GONE)
     assert said()[-1] == ("INFO", f"bootstrap {GONE} answers now")
     told.failed(GONE, "nobody there", 2000.0)
-    assert len(said()) == len(lines) + 1  # it begins anew, with patience
+    assert len(said()) == len(lines) + 1  # the patience starts again
 
 
 def test_addresses_of_hearsay_and_short_troubles_are_not_said(said):
-    """What the operator did not give is not complained of, nor what works within the patience."""
+    """Addresses from other peers are not reported, and neither are addresses that work within the patience."""
     told = Complaints([GONE])
     for second in range(100):
         told.failed(OTHER, "nobody there", float(second))
@@ -63,7 +63,7 @@ def test_addresses_of_hearsay_and_short_troubles_are_not_said(said):
 
 
 class News(logging.Handler):
-    """Wakes who waits for a line of the log."""
+    """Wakes a task that waits for a line of the log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def news():
 
 
 async def test_each_way_of_being_wrong_is_named(nursery, said, news, monkeypatch):
-    """A port without a node, somebody else's id, a server that is no peer, a name that nobody knows: a line each."""
+    """A port without a node, another peer's id, a server that is no peer and an unknown name each give a line."""
     monkeypatch.setattr(complaints, "PATIENCE_S", 0.0)
     with trio.fail_after(30), socket.socket() as unused, socket.create_server(("127.0.0.1", 0)) as web:
         unused.bind(("127.0.0.1", 0))

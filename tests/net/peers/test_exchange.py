@@ -1,4 +1,4 @@
-"""What peers tell each other of others, over real sockets: passed on as it was signed, and not believed otherwise."""
+"""Peer exchange over real sockets: statements are passed on as signed, and only checked statements are believed."""
 
 import time
 from collections import Counter
@@ -37,7 +37,7 @@ async def _exchange(link, own: SignedAddresses | None, *others: SignedAddresses)
 
 
 async def _tell_until_it_breaks(link, own: SignedAddresses | None) -> None:
-    """The same list again and again, each on a stream of its own that is read to its end."""
+    """Send the same list repeatedly, each on its own stream, which is read to its end."""
     while True:
         async with await link.open_stream(PROTOCOL) as stream:
             await write_frame(stream, encode_peer_list(PeerList(NETWORK, own, ())))
@@ -46,7 +46,7 @@ async def _tell_until_it_breaks(link, own: SignedAddresses | None) -> None:
 
 
 async def _meet(nursery):
-    """Alice, and the link of mallory who speaks the protocol by hand."""
+    """Alice, and the link of mallory, who speaks the protocol by hand."""
     alice = await join(nursery, "alice")
     mallory = await stranger(nursery)
     mallory.handle(PROTOCOL, introduce)
@@ -54,7 +54,8 @@ async def _meet(nursery):
 
 
 async def test_a_signed_word_is_passed_on_as_it_is(nursery):
-    """Bob gets mallory's own statement from alice, wildcard and all; where she was seen is not in it."""
+    """Bob gets mallory's own statement from alice unchanged, wildcard included. It does not have the address of her
+    connection."""
     with trio.fail_after(10):
         alice, link = await _meet(nursery)
         said = _said_by("mallory", WILDCARD)
@@ -70,7 +71,7 @@ async def test_a_signed_word_is_passed_on_as_it_is(nursery):
 
 
 async def test_a_neighbour_is_told_of_another_once(nursery):
-    """Again only when that one has signed anew, and not what it has said itself; another neighbour is told all."""
+    """It is told again only after a new signature, and never its own statement. Another neighbour is told all."""
     with trio.fail_after(10):
         alice, mallory = await _meet(nursery)
         bob = await stranger(nursery, "bob")
@@ -92,7 +93,8 @@ async def test_a_neighbour_is_told_of_another_once(nursery):
 
 
 async def test_with_many_links_each_is_asked_more_rarely(nursery, autojump_clock, monkeypatch):
-    """So that all exchanges of a peer together do not grow with its links; with few, each has its turn every 10 s."""
+    """So the total number of a peer's exchanges does not grow with its links. With few links, each is asked every 10
+    s."""
     asked = Counter()
 
     async def note(_self, link):
@@ -108,13 +110,13 @@ async def test_with_many_links_each_is_asked_more_rarely(nursery, autojump_clock
                 for link in links:
                     keeping.start_soon(mesh.keep_up, link)
         total = sum(asked[link] for link in links)
-        assert total <= 125 * exchange.LINKS_FEW  # the first ones follow sooner
+        assert total <= 125 * exchange.LINKS_FEW  # the first exchanges come at shorter intervals
         assert total >= 100 * min(count, exchange.LINKS_FEW)
         assert all(asked[link] for link in links)
 
 
 async def test_hearsay_is_not_passed_on(nursery):
-    """Of a peer that alice has never been connected to she tells nobody."""
+    """Alice tells no peer about a peer that she has never been connected to."""
     with trio.fail_after(10):
         alice, link = await _meet(nursery)
         await _exchange(link, None, _said_by("carol"))
@@ -135,7 +137,8 @@ async def test_hearsay_is_not_passed_on(nursery):
     ids=["no signature", "changed", "other network", "expired", "of the future"],
 )
 async def test_what_is_said_of_third_peers_is_checked(nursery, said, counter):
-    """It is passed over and counted, and the sender stays a neighbour: it may have believed it."""
+    """A false statement is ignored and counted. The sender stays a neighbour, because it may have believed the
+    statement."""
     with trio.fail_after(10):
         alice, link = await _meet(nursery)
         await _exchange(link, None, said())
@@ -155,7 +158,7 @@ async def test_what_is_said_of_third_peers_is_checked(nursery, said, counter):
     ids=["another's", "of another network", "changed"],
 )
 async def test_a_false_word_on_oneself_is_a_fault(nursery, own):
-    """The stream ends, the fault is counted, and the peer is not confirmed by it."""
+    """The stream ends, the fault is counted, and the statement does not confirm the peer."""
     with trio.fail_after(10):
         alice = await join(nursery, "alice")
         link = await call(await stranger(nursery), alice)
@@ -167,7 +170,7 @@ async def test_a_false_word_on_oneself_is_a_fault(nursery, own):
 
 
 async def test_a_flood_of_words_and_exchanges_has_a_bound(nursery, monkeypatch):
-    """Beyond its share nothing of a neighbour's is checked, and its exchanges are refused; others are served."""
+    """Above its share, a neighbour's statements are not checked and its exchanges are refused. Others are served."""
     monkeypatch.setattr(exchange, "STATEMENTS", Rate(0, 0))
     monkeypatch.setattr(exchange, "POOL_OF_STATEMENTS", Rate(0, 5))
     monkeypatch.setattr(exchange, "POOL_OF_EXCHANGES", Rate(0, 12))
@@ -181,7 +184,7 @@ async def test_a_flood_of_words_and_exchanges_has_a_bound(nursery, monkeypatch):
 
 
 async def test_a_peer_that_moved_is_found_by_its_newer_word(nursery):
-    """Bob comes back on another port; alice, who knew the old one, hears of the new one from carol."""
+    """Bob comes back on another port. Alice knew the old one and hears of the new one from carol."""
     with trio.fail_after(20):
         carol = await join(nursery, "carol")
         bob = await join(nursery, "bob", carol.address)
@@ -196,7 +199,7 @@ async def test_a_peer_that_moved_is_found_by_its_newer_word(nursery):
 
 
 async def test_dead_addresses_do_not_hold_up_peers_that_we_know(nursery):
-    """While places for hearsay are taken by somebody who never answers, bob, who went away, is redialled."""
+    """Addresses from a peer that never answer use their places, while bob, who went away, is redialled."""
     with trio.fail_after(20):
         silent = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nowhere = parse_address(f"/ip4/127.0.0.1/tcp/{silent[0].socket.getsockname()[1]}")

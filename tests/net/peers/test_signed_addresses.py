@@ -1,4 +1,4 @@
-"""Signed addresses and the frame that carries them: form, signature, age, and what is worth a dial."""
+"""Signed addresses and the frame that carries them: form, signature, age, and the addresses that are worth a dial."""
 
 import re
 from dataclasses import replace
@@ -31,7 +31,7 @@ STATEMENT = sign_addresses(SEED, NETWORK, NOW_MS, [HERE, THERE])
 
 
 def test_peer_list_round_trip():
-    """What is encoded reads back, signatures included; more peers than a frame may hold are left out."""
+    """A list is read back with its signatures. Peers beyond the frame's limit are left out."""
     peers = PeerList(NETWORK, STATEMENT, (STATEMENT,) * 70)
     again = decode_peer_list(encode_peer_list(peers))
     assert again == PeerList(NETWORK, STATEMENT, (STATEMENT,) * 64)
@@ -69,14 +69,14 @@ def _changed(place, value):
     ],
 )
 def test_peer_lists_that_are_none(value):
-    """Wrong shapes, sizes and addresses are each a DecodeError."""
+    """Wrong shapes, sizes and addresses each raise DecodeError."""
     with pytest.raises(DecodeError):
         decode_peer_list(canon.encode(value))
 
 
 @given(st.binary(max_size=200))
 def test_peer_list_of_any_bytes(data):
-    """Whatever the bytes, a list or a DecodeError."""
+    """Any bytes give a list or a DecodeError."""
     try:
         assert isinstance(decode_peer_list(data), PeerList)
     except DecodeError:
@@ -94,13 +94,13 @@ def test_peer_list_of_any_bytes(data):
     ],
 )
 def test_every_part_is_signed(changed):
-    """With any part changed the signature no longer holds."""
+    """If any part changes, the signature is not valid."""
     assert STATEMENT.is_signed()
     assert not replace(STATEMENT, **changed).is_signed()
 
 
 def test_statements_expire():
-    """A day by our clock, and an hour ahead of it for clocks that differ."""
+    """A statement is valid for a day by the own clock, and may be an hour ahead because clocks differ."""
     assert STATEMENT.is_current(NOW_MS)
     assert STATEMENT.is_current(NOW_MS + signed_addresses.EXPIRY_MS - 1)
     assert not STATEMENT.is_current(NOW_MS + signed_addresses.EXPIRY_MS)
@@ -128,7 +128,7 @@ def test_own_addresses_are_signed_anew_when_they_change_or_age():
 
 
 def test_announced_addresses_go_before_our_own():
-    """What the operator says is told instead; names are not told to strangers."""
+    """The operator's announced addresses replace the peer's own. Names are not sent to unknown peers."""
     told = (parse_address("/dns4/peer.example.org/tcp/4", allow_dns=True), parse_address("/ip4/198.51.100.1/tcp/4"))
     own = OwnAddresses(SEED, NETWORK, told, lambda: NOW_MS, lambda: ())
     assert own.addresses(HERE) == told
@@ -137,7 +137,8 @@ def test_announced_addresses_go_before_our_own():
 
 
 def test_a_wildcard_stands_for_interfaces_of_its_kind():
-    """Widest reach first, at most four, no link-local ones, and loopback only where there is nothing else."""
+    """The addresses with the widest reach come first, at most four, none link-local, and loopback only if there is no
+    other."""
     hosts = ["127.0.0.1", "169.254.1.1", "10.0.0.1", "8.8.8.8", "::1", "fe80::1", "2606:4700::1"]
     assert [a.host for a in expand(parse_address("/ip4/0.0.0.0/tcp/1"), hosts)] == ["8.8.8.8", "10.0.0.1"]
     assert [a.host for a in expand(parse_address("/ip6/::/tcp/1"), hosts)] == ["2606:4700::1"]
@@ -155,7 +156,8 @@ def test_a_wildcard_stands_for_interfaces_of_its_kind():
     ],
 )
 def test_nobody_sends_us_to_nearer_places_than_its_own(told_from, expected):
-    """A stranger of the internet cannot have us dial our own machine or network; wildcards go to nobody."""
+    """A peer on the internet cannot make this peer dial its own machine or network. Wildcards are dialled by no
+    peer."""
     found = [parse_address(f"/ip4/{host}/tcp/1") for host in ("127.0.0.2", "10.0.0.1", "8.8.8.8", "0.0.0.0")]
     assert [address.host for address in usable(found, told_from)] == expected
 
@@ -172,13 +174,14 @@ def test_nobody_sends_us_to_nearer_places_than_its_own(told_from, expected):
     ],
 )
 def test_who_hides_behind_a_router_is_dialled_where_it_comes_from(own, remote, seen):
-    """Only for wildcards, and for local addresses of somebody who comes from farther away."""
+    """This holds only for wildcards, and for local addresses of a peer that connects from farther away."""
     found = seen_address([parse_address(f"/ip4/{own}/tcp/7")], remote)
     assert (None if found is None else str(found)) == (None if seen is None else f"/ip4/{seen}/tcp/7")
 
 
 def test_the_example_of_the_protocol_page():
-    """The frame on protocol/streams.md is what we write, its signatures hold, and it reads as the page says."""
+    """The frame on protocol/streams.md equals the encoded frame, its signatures are valid, and it decodes as the page
+    says."""
     page = (Path(__file__).parents[3] / "protocol" / "streams.md").read_text()
     frame = bytes.fromhex("".join(re.search(r"```hex\n(.*?)```", page, re.DOTALL)[1].split()))
     assert int.from_bytes(frame[:4], "big") == len(frame) - 4

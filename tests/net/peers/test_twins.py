@@ -1,4 +1,4 @@
-"""A second process with our key is found, whoever it is connected with, and we are not our own twin."""
+"""A second process with the same key is found through any neighbour, and a peer is not its own twin."""
 
 import pytest
 import trio
@@ -17,7 +17,7 @@ async def twins_of(inbox: FakeInbox) -> list[str]:
 
 
 async def test_a_copy_is_found_behind_a_common_neighbour(nursery):
-    """The neighbour keeps its connection with the first, and hangs up on the second: that one looks why."""
+    """The neighbour keeps its connection with the first and closes the second, which then finds out the reason."""
     with trio.fail_after(PATIENCE_S):
         common = await join(nursery, "common")
         first = await join(nursery, "twin", common.address)
@@ -30,7 +30,7 @@ async def test_a_copy_is_found_behind_a_common_neighbour(nursery):
 
 
 async def test_a_copy_is_found_at_a_bootstrap_address(nursery):
-    """Whether the address names the peer or not: it is dialled."""
+    """The address is dialled, whether it names the peer or not."""
     with trio.fail_after(PATIENCE_S):
         first = await join(nursery, "twin")
         for address in (first.address, parse_address(first.address).without_peer_text()):
@@ -39,7 +39,7 @@ async def test_a_copy_is_found_at_a_bootstrap_address(nursery):
 
 
 async def test_we_are_not_our_own_twin(nursery):
-    """A list of bootstrap addresses that all peers share names each of them as well, under its id or without."""
+    """A list of bootstrap addresses that all peers share also names each of them, with its id or without."""
     with trio.fail_after(PATIENCE_S):
         common = await join(nursery, "common")
         one = await join(nursery, "one", common.address)
@@ -51,7 +51,7 @@ async def test_we_are_not_our_own_twin(nursery):
 
 
 async def test_an_own_address_of_an_earlier_run_is_no_twin(nursery):
-    """A neighbour still names where we listened before: nobody answers there."""
+    """A neighbour still names the old listening address, where no process answers."""
     with trio.fail_after(PATIENCE_S):
         common = await join(nursery, "common")
         async with trio.open_nursery() as earlier:

@@ -31,12 +31,12 @@ RPCS = [
 
 @pytest.mark.parametrize("rpc", RPCS)
 def test_rpc_round_trip(rpc):
-    """What is encoded reads back the same."""
+    """An encoded RPC is read back equal."""
     assert decode_rpc(encode_rpc(rpc)) == rpc
 
 
 def test_rpc_bytes_are_those_of_the_specification():
-    """One publish and one GRAFT, byte by byte as protobuf lays them out."""
+    """One publish and one GRAFT have the bytes of the protobuf specification."""
     rpc = Rpc(publish=(GossipMessage("t", b"xy"),), graft=("t",))
     assert encode_rpc(rpc).hex() == "1207" + "12027879" + "220174" + "1a05" + "1a03" + "0a0174"
 
@@ -49,7 +49,7 @@ def test_rpc_remarks_signed_fields():
 
 
 def test_rpc_of_messages_that_were_encoded_before():
-    """The bytes do not depend on what went to other peers."""
+    """The bytes do not depend on messages to other peers."""
     first, second = GossipMessage("a", b"first"), GossipMessage("a", b"second" * 100)
     parts = {}
     for rpc in (Rpc(publish=(first,)), Rpc(publish=(second, first), graft=("a",)), *RPCS):
@@ -57,7 +57,7 @@ def test_rpc_of_messages_that_were_encoded_before():
 
 
 def test_rpc_of_messages_that_came_before():
-    """A repeated message is the same object; one that differs in topic or signed fields is read anew."""
+    """A repeated message is the same object. A message with another topic or signed fields is decoded again."""
     decoder = RpcDecoder()
     once = encode_rpc(Rpc(publish=(GossipMessage("t", b"xy"),)))
     known = decoder.decode(once).publish[0]
@@ -79,7 +79,7 @@ def test_rpc_limits():
 
 @given(st.binary(max_size=400))
 def test_rpc_of_any_bytes(data):
-    """Whatever the bytes, an Rpc with texts for topics or a DecodeError."""
+    """Any bytes give an RPC with texts as topics, or a DecodeError."""
     try:
         rpc = decode_rpc(data)
     except DecodeError:
@@ -102,7 +102,7 @@ def test_address_round_trip(address):
 
 
 def test_names_are_for_bootstrap_only():
-    """A DNS name is read where it is allowed and refused elsewhere."""
+    """A DNS name is read where it is allowed, and refused elsewhere."""
     assert parse_address("/dns4/seed.example.org/tcp/4001", allow_dns=True).host == "seed.example.org"
     with pytest.raises(DecodeError):
         parse_address("/dns4/seed.example.org/tcp/4001")
@@ -134,7 +134,7 @@ def test_names_are_for_bootstrap_only():
     ],
 )
 def test_addresses_that_are_none(text):
-    """Anything else is a DecodeError."""
+    """Every other text is a DecodeError."""
     with pytest.raises(DecodeError):
         parse_address(text, allow_dns=True)
 
@@ -146,7 +146,7 @@ def test_multiaddr_bytes():
 
 
 def test_peer_ids_are_those_of_libp2p():
-    """Our spelling of a peer id and the library's are the same."""
+    """This package and the library write the same peer id."""
     assert peer_from_id_bytes(ID.from_base58(peer_id(KEY)).to_bytes()) == KEY
     with pytest.raises(DecodeError):
         peer_from_id_bytes(b"\x12\x20" + KEY)
@@ -154,14 +154,14 @@ def test_peer_ids_are_those_of_libp2p():
 
 @given(st.integers(min_value=0, max_value=2**28 - 1))
 def test_varints(number):
-    """Seven bits a byte, least first, as many as are needed."""
+    """A varint has seven bits a byte, least significant first, and no unneeded bytes."""
     encoded = encode_varint(number)
     assert len(encoded) == max(1, math.ceil(number.bit_length() / 7))
     assert sum((byte & 0x7F) << (7 * place) for place, byte in enumerate(encoded)) == number
 
 
 class Bytes:
-    """Bytes to read, as a channel and as a stream; nothing behind them. What is written is kept."""
+    """Bytes to read, as a channel and as a stream, and nothing after them. Written bytes are kept."""
 
     def __init__(self, data):
         self._data = data
@@ -184,7 +184,7 @@ class Bytes:
 
 
 async def test_frames():
-    """A frame is read whole, and refused by its length alone if it is too long."""
+    """A frame is read whole. A frame that is too long is refused by its length alone."""
     assert await read_frame(Bytes(b"\0\0\0\x02hi rest"), 2) == b"hi"
     assert await read_frame(Bytes(b"\0\0\0\0"), 2) == b""
     with pytest.raises(FrameTooLargeError):
@@ -195,7 +195,7 @@ async def test_frames():
 
 
 async def test_varint_frames():
-    """The same for frames with a varint, which may also end between two."""
+    """The same holds for frames with a varint. The stream may also end between two frames."""
     stream = Bytes(varint_frame(b"hi") + varint_frame(b"") + varint_frame(b"x" * 300))
     assert [await read_varint_frame(stream, 300) for _ in range(4)] == [b"hi", b"", b"x" * 300, None]
     with pytest.raises(FrameTooLargeError):
@@ -207,7 +207,7 @@ async def test_varint_frames():
 
 
 async def test_negotiation_accepts_in_one_write():
-    """A proposal that is there already is answered together with the greeting."""
+    """A proposal that has already arrived is answered together with the greeting."""
     greeting = multistream.encode_message(multistream.MULTISTREAM)
     channel = Bytes(greeting + multistream.encode_message("/b/1"))
     assert await multistream.accept(channel, {"/a/1", "/b/1"}) == "/b/1"
@@ -216,7 +216,7 @@ async def test_negotiation_accepts_in_one_write():
 
 @pytest.mark.parametrize("answer", ["/other/1", "/a/1 ", "ls"])
 async def test_negotiation_wants_what_it_proposed(answer):
-    """Agreement to something else is a fault of the peer."""
+    """Agreement to another protocol is a fault of the peer."""
     greeting = multistream.encode_message(multistream.MULTISTREAM)
     with pytest.raises(RemoteProtocolError):
         await multistream.propose(Bytes(greeting + multistream.encode_message(answer)), "/a/1")
@@ -224,7 +224,7 @@ async def test_negotiation_wants_what_it_proposed(answer):
 
 @given(st.binary(max_size=600))
 def test_negotiation_of_any_bytes(data):
-    """Whatever the bytes, a protocol of ours, a fault or the end of the stream."""
+    """Any bytes give a known protocol, a fault or the end of the stream."""
 
     async def negotiated():
         try:
@@ -236,7 +236,7 @@ def test_negotiation_of_any_bytes(data):
 
 
 async def test_identify_and_ping(nursery):
-    """Other implementations learn our key, address and protocols, and get their pings back."""
+    """Other implementations learn the key, the address and the protocols, and get their pings back."""
     with trio.fail_after(10):
         alice = await join(nursery, "alice")
         connection = await call(await stranger(nursery), alice)

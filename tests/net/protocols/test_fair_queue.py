@@ -1,4 +1,4 @@
-"""Turns: who is served next when there is not room for all."""
+"""The fair queue: which request is served next if there is not room for all."""
 
 import pytest
 import trio
@@ -10,7 +10,7 @@ A, B = b"a", b"b"
 
 
 class _Crowd:
-    """Requests that are worked on until they are told to end, and the order in which they began."""
+    """Requests that run until they are told to end, and the order in which they began."""
 
     def __init__(self, nursery, turns):
         self._nursery = nursery
@@ -20,7 +20,7 @@ class _Crowd:
         self.refused = []
 
     async def come(self, name, *, is_member=False):
-        """A request of the peer named by the first letter; returns when it is at work, waits, or was refused."""
+        """A request of the peer named by the first letter. Returns when it runs, waits, or was refused."""
         self._ends[name] = trio.Event()
         self._nursery.start_soon(self._work, name, is_member)
         await wait_all_tasks_blocked()
@@ -43,7 +43,7 @@ class _Crowd:
 
 
 async def test_peers_take_turns(nursery):
-    """One peer with many requests is served as often as one with few, not before it."""
+    """A peer with many requests is served as often as a peer with few, and not before it."""
     turns = Turns(1, 1, 64)
     crowd = _Crowd(nursery, turns)
     for name in ("a1", "a2", "a3", "a4", "b1", "c1", "b2"):
@@ -54,7 +54,7 @@ async def test_peers_take_turns(nursery):
 
 
 async def test_a_peer_has_so_many_places(nursery):
-    """Beyond its own places a peer waits, though there are free ones for others."""
+    """Above its own places a peer waits, even if places are free for others."""
     crowd = _Crowd(nursery, Turns(3, 1, 64))
     for name in ("a1", "a2", "b1"):
         await crowd.come(name)
@@ -65,7 +65,7 @@ async def test_a_peer_has_so_many_places(nursery):
 
 
 async def test_members_come_before_strangers_but_not_for_ever(nursery):
-    """A hundred strangers do not hold up a member, and members leave every fourth turn to strangers."""
+    """A hundred non-members do not delay a member. Every fourth turn goes to non-members."""
     crowd = _Crowd(nursery, Turns(1, 1, 200))
     for number in range(100):
         await crowd.come(f"{chr(0x100 + number)}")
@@ -78,7 +78,7 @@ async def test_members_come_before_strangers_but_not_for_ever(nursery):
 
 
 async def test_a_full_waiting_room(nursery):
-    """A stranger finds no room, a member takes that of the stranger with the longest queue."""
+    """A non-member is refused. A member takes the place of the non-member with the longest queue."""
     crowd = _Crowd(nursery, Turns(1, 1, 3))
     for name in ("a1", "a2", "b1", "b2", "c1"):
         await crowd.come(name)
@@ -93,7 +93,7 @@ async def test_a_full_waiting_room(nursery):
 
 
 async def test_who_gives_up_leaves_its_place_to_the_next(nursery):
-    """Cancelled while it waits or works, a request is forgotten."""
+    """A request that is cancelled while it waits or runs is removed."""
     turns = Turns(1, 1, 8)
     crowd = _Crowd(nursery, turns)
     with trio.CancelScope() as working:

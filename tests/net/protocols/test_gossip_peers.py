@@ -1,4 +1,4 @@
-"""What the gossip router is told of its peers on real sockets: their addresses, and who is left out."""
+"""The gossip router's knowledge of its peers on real sockets: their addresses, and the excluded peers."""
 
 import trio
 
@@ -9,7 +9,7 @@ STRICT = GossipParams(score=ScoreParams(colocation_threshold=1, colocation_free=
 
 
 async def test_addresses_count(nursery):
-    """Two peers of one address are one too many for who does not exempt loopback, and none by default."""
+    """Two peers of one address are one too many for a router that does not exempt loopback, and none by default."""
     with trio.fail_after(15):
         strict = await join(nursery, "strict", gossip=STRICT)
         plain = await join(nursery, "plain", strict.address)
@@ -18,13 +18,13 @@ async def test_addresses_count(nursery):
             await strict.mesh.wait_gossiping(peer.key)
         await plain.mesh.wait_gossiping(other.key)
         await plain.mesh.wait_gossiping(strict.key)
-        while strict.count("router_size_peers_negative") != 2:  # of two simultaneous connections one is closed first
+        while strict.count("router_size_peers_negative") != 2:  # one of two simultaneous connections is closed first
             await trio.lowlevel.checkpoint()
     assert plain.count("router_size_peers_negative") == 0
 
 
 async def test_excluded_peers_leave_the_mesh_and_are_heard(nursery):
-    """An excluded peer is no mesh member, stays connected, and its messages arrive."""
+    """An excluded peer is in no mesh, stays connected, and its messages arrive."""
     with trio.fail_after(15):
         alice = await join(nursery, "alice")
         bob = await join(nursery, "bob", alice.address)

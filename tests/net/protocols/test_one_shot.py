@@ -1,4 +1,4 @@
-"""Visits: one request by somebody who takes no part, whatever the peer makes of it."""
+"""One-shot requests of a visitor that takes no part, with every reaction of the peer."""
 
 import hashlib
 from functools import partial
@@ -19,7 +19,7 @@ SEED = hashlib.sha256(b"a visitor").digest()
 
 
 class Marks:
-    """How often the moment before the request has come."""
+    """Counts the calls just before the request is sent."""
 
     def __init__(self):
         self.count = 0
@@ -34,7 +34,7 @@ async def _visit(peer, marks, *, network=NETWORK, request=b"question"):
 
 
 async def test_a_visitor_gets_its_answer(nursery):
-    """The responder is told the visitor's key, and learns no address of it."""
+    """The responder gets the visitor's key, but no address of it."""
 
     async def who(request, source):
         return source + request
@@ -49,7 +49,7 @@ async def test_a_visitor_gets_its_answer(nursery):
 
 
 async def test_an_answer_may_take_its_time(nursery, monkeypatch):
-    """The visitor stays connected through the exchanges that the peer begins meanwhile."""
+    """The visitor stays connected during the exchanges that the peer begins meanwhile."""
     monkeypatch.setattr(exchange, "INTERVAL_S_MIN", 0.001)
     monkeypatch.setattr(exchange, "INTERVAL_S_MAX", 0.001)
     seen, enough = [], trio.Event()
@@ -72,7 +72,7 @@ async def test_an_answer_may_take_its_time(nursery, monkeypatch):
 
 
 async def test_nothing_is_asked_of_another_network(nursery):
-    """It shows before the request would leave."""
+    """The other network is found before the request is sent."""
     marks = Marks()
     with trio.fail_after(10):
         alice = await join(nursery, "alice")
@@ -82,7 +82,7 @@ async def test_nothing_is_asked_of_another_network(nursery):
 
 
 async def test_nothing_is_asked_of_who_is_not_there_or_speaks_otherwise(nursery):
-    """A closed port, another key than the address says, and a host without our protocols."""
+    """No request goes to a closed port, to another key than in the address, or to a host without the protocols."""
     marks = Marks()
     with trio.fail_after(10):
         alice = await join(nursery, "alice")
@@ -96,7 +96,7 @@ async def test_nothing_is_asked_of_who_is_not_there_or_speaks_otherwise(nursery)
 
 
 async def test_a_peer_that_does_not_answer_has_seen_the_request(nursery):
-    """Who takes the request and breaks off leaves the visitor with a reason, after the mark."""
+    """If the peer takes the request and closes, the visitor gets a reason, after the mark."""
     marks = Marks()
     taken = []
 

@@ -1,4 +1,4 @@
-"""Inference requests: answers, refusals, limits, and cancelling at any moment."""
+"""Inference requests: answers, refusals, limits, and cancellation at any moment."""
 
 from contextlib import asynccontextmanager
 
@@ -28,7 +28,7 @@ async def _reason(peer, key, request=b"?"):
 
 
 async def test_a_request_gets_its_answer(nursery):
-    """Both sides can ask, and sizes up to the limits pass."""
+    """Both sides can ask, with sizes up to the limits."""
     with trio.fail_after(10):
         alice, bob = await _pair(nursery)
         assert (await bob.mesh.ask(alice.key, b"question")).data == b"echo question"
@@ -39,7 +39,7 @@ async def test_a_request_gets_its_answer(nursery):
 
 
 async def test_the_source_is_the_proven_key(nursery):
-    """The responder is told who asks, by the key of the connection."""
+    """The responder gets the requester's key from the connection."""
 
     async def who(request, source):
         return source
@@ -50,7 +50,7 @@ async def test_the_source_is_the_proven_key(nursery):
 
 
 async def test_many_requests_at_once(nursery):
-    """More requests than streams of one reading window travel side by side."""
+    """More requests than the streams of one reading window run at the same time."""
     limits = RequestLimits(per_peer_max=100, waiting_max=100)
     with trio.fail_after(10):
         alice, bob = await _pair(nursery, request_limits=limits)
@@ -66,7 +66,7 @@ async def test_many_requests_at_once(nursery):
 
 
 async def test_too_large_things_are_refused(nursery):
-    """A request or a response beyond its limit fails with a reason, whichever side is at fault."""
+    """A request or response above its limit fails with a reason, on either side."""
     with trio.fail_after(10):
         alice, bob = await _pair(nursery, inbox=FakeInbox(response=_constant(b"x" * 300_000)))
         assert await _reason(bob, alice.key, b"x" * 65537) == "too-large"
@@ -82,7 +82,7 @@ async def test_too_large_things_are_refused(nursery):
 
 
 async def test_a_huge_response_is_not_read(nursery):
-    """A responder that announces a frame beyond the limit is not listened to."""
+    """A response that announces a frame above the limit is not read."""
 
     async def shout(stream):
         await read_frame(stream, 100)
@@ -113,7 +113,7 @@ async def test_a_response_cut_short_is_a_reset(nursery):
 
 
 async def test_a_handler_that_raises_is_an_answer(nursery, caplog):
-    """The asker learns that it failed, the responder logs a trace and goes on."""
+    """The requester gets an error. The responder logs a trace and continues."""
     with trio.fail_after(10):
         alice, bob = await _pair(nursery, inbox=FakeInbox(response=_broken))
         assert await _reason(bob, alice.key) == "failed"
@@ -123,7 +123,7 @@ async def test_a_handler_that_raises_is_an_answer(nursery, caplog):
 
 
 async def test_serving_has_a_time_limit(nursery):
-    """A request that takes longer than the responder grants is answered with timeout."""
+    """A request that takes longer than the responder's limit is answered with a timeout."""
     limits = RequestLimits(serve_seconds_max=0.05)
     with trio.fail_after(10):
         alice, bob = await _pair(nursery, inbox=FakeInbox(response=_never), request_limits=limits)
@@ -131,7 +131,7 @@ async def test_serving_has_a_time_limit(nursery):
 
 
 async def test_reading_has_a_time_limit(nursery):
-    """A stranger that does not finish its request frame loses its stream, not the peer its service."""
+    """A peer that does not finish its request frame loses its stream, and the responder still serves others."""
     limits = RequestLimits(read_seconds_max=0.05)
     with trio.fail_after(10):
         alice, _ = await _pair(nursery, request_limits=limits)
@@ -147,7 +147,7 @@ async def test_reading_has_a_time_limit(nursery):
 
 
 async def test_a_peer_that_asks_too_much_at_once_is_told_so(nursery):
-    """Beyond what one peer may have open, its requests are refused at once; the others' are served."""
+    """Above one peer's limit of open requests, its requests are refused at once. The requests of others are served."""
     limits = RequestLimits(per_peer_max=2, working_per_peer_max=1)
     async with _held_up(nursery, limits) as (alice, bob, carol, held):
         await _ask(nursery, bob, alice, b"bob 1")
@@ -164,7 +164,7 @@ async def test_a_peer_that_asks_too_much_at_once_is_told_so(nursery):
 
 
 async def test_a_full_waiting_room_is_answered_with_busy(nursery):
-    """A stranger that finds no room is refused; a member takes the place of one that waits."""
+    """A non-member is refused if there is no room. A member takes the place of a waiting request."""
     limits = RequestLimits(working_max=1, waiting_max=1)
     async with _held_up(nursery, limits) as (alice, bob, carol, held):
         alice.inbox.members = {carol.key}
@@ -183,7 +183,7 @@ async def test_a_full_waiting_room_is_answered_with_busy(nursery):
 
 @asynccontextmanager
 async def _held_up(nursery, limits):
-    """Alice, who answers nothing before the block ends, two that ask her, and what she has begun to answer."""
+    """Alice, who answers nothing before the block ends; two peers that ask her; and the requests that she has begun."""
     gate, held = trio.Event(), []
 
     async def hold(request, source):
@@ -202,7 +202,7 @@ async def _held_up(nursery, limits):
 
 
 async def _ask(nursery, peer, responder, request):
-    """Ask in the background; a channel with the answer, or with the reason why there is none."""
+    """Ask in the background. Returns a channel with the answer, or with the reason for none."""
     send, receive = trio.open_memory_channel(1)
 
     async def ask():
@@ -216,7 +216,7 @@ async def _ask(nursery, peer, responder, request):
 
 
 async def test_asking_nobody_is_unreachable(nursery):
-    """A peer that nobody knows, and one that has left, cannot be reached."""
+    """An unknown peer and a peer that has left are unreachable."""
     with trio.fail_after(10):
         alice, bob = await _pair(nursery)
         assert await _reason(alice, b"\x07" * 32) == "unreachable"
@@ -226,7 +226,7 @@ async def test_asking_nobody_is_unreachable(nursery):
 
 
 async def test_asking_dials_by_known_address(nursery):
-    """A peer that is known but not connected is dialled for a request."""
+    """A request to a known peer without a connection dials it."""
     with trio.fail_after(10):
         carol = await join(nursery, "carol")
         alice = await join(nursery, "alice", carol.address)
@@ -235,7 +235,7 @@ async def test_asking_dials_by_known_address(nursery):
 
 @pytest.mark.parametrize("size", [1, 65536])
 async def test_cancelled_requests_leave_the_link_usable(nursery, size):
-    """Requests cancelled at every stage do not harm the next ones on the same connection."""
+    """Requests that are cancelled at any stage do not harm later requests on the same connection."""
     with trio.fail_after(20):
         alice, bob = await _pair(nursery)
         for delay_ms in range(12):
@@ -251,7 +251,7 @@ async def test_cancelled_requests_leave_the_link_usable(nursery, size):
 
 
 async def test_requests_of_other_networks_are_not_served(nursery):
-    """Who has not shown to be of our network gets no answer."""
+    """A peer that has not proven to be of this network gets no answer."""
     limits = RequestLimits(confirm_seconds_max=0.05)
     with trio.fail_after(10):
         alice, _ = await _pair(nursery, request_limits=limits)
@@ -264,7 +264,7 @@ async def test_requests_of_other_networks_are_not_served(nursery):
 
 
 async def test_evidence_travels_beside_requests(nursery):
-    """The same shape on a protocol of its own, with smaller frames; what is no request for it resets the stream."""
+    """It has the same shape on its own protocol, with smaller frames. A malformed request resets the stream."""
     with trio.fail_after(10):
         alice, bob = await _pair(nursery)
         assert await bob.mesh.fetch(alice.key, b" of what?") == b"evidence of what?"
@@ -282,7 +282,7 @@ async def test_evidence_travels_beside_requests(nursery):
 
 
 async def test_evidence_is_neither_for_other_networks_nor_without_end(nursery, monkeypatch):
-    """Who has not shown to be of our network gets none, and who asks too often has to wait."""
+    """A peer that has not proven to be of this network gets none, and a peer that asks too often has to wait."""
     monkeypatch.setattr(requests, "RATE", Rate(per_second=1, burst=2))
     monkeypatch.setattr(requests, "POOL", Rate(per_second=1, burst=2))
     with trio.fail_after(20):
@@ -317,7 +317,7 @@ async def _never(request, source):
 
 
 async def _ask_stranger(nursery, handler):
-    """The reason for which a request to a stranger that speaks our protocols its own way fails."""
+    """The reason for the failure of a request to a peer with its own version of the protocols."""
 
     with trio.fail_after(10):
         alice, _ = await _pair(nursery)

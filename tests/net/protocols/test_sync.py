@@ -1,4 +1,4 @@
-"""The exchange that makes record sets equal, and peers that do not keep to it."""
+"""The exchange that makes record sets equal, and peers that break its rules."""
 
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ QUICK = SyncLimits(interval_s=0.05)
 
 
 async def test_a_new_neighbour_is_synced_at_once(nursery):
-    """Two peers with different records hold the union soon after they meet, over several pages of one stream."""
+    """Two peers with different records soon hold the union, over several pages of one stream."""
     with trio.fail_after(10):
         alice = await join(nursery, "alice", inbox=FakeInbox(records=set(range(75))))
         bob = await join(nursery, "bob", alice.address, inbox=FakeInbox(records=set(range(50, 130))))
@@ -29,7 +29,7 @@ async def test_a_new_neighbour_is_synced_at_once(nursery):
 
 
 async def test_later_records_come_with_the_rounds(nursery):
-    """What a peer records later reaches the others through neighbours, whoever has their turn."""
+    """Later records of a peer reach the others through any neighbour that has its turn."""
     with trio.fail_after(10):
         alice = await join(nursery, "alice", sync_limits=QUICK)
         bob = await join(nursery, "bob", alice.address, sync_limits=QUICK)
@@ -41,7 +41,8 @@ async def test_later_records_come_with_the_rounds(nursery):
 
 
 async def test_a_peer_that_never_answers_holds_up_nobody(nursery):
-    """A session that waits for its answer takes one place; the others go on beside it, and it ends by its limit."""
+    """A session that waits for its answer takes one place. Other sessions continue, and this one ends at its time
+    limit."""
     limits = SyncLimits(interval_s=0.05, answer_seconds_max=0.5)
 
     async def stall(stream):
@@ -64,7 +65,7 @@ async def test_a_peer_that_never_answers_holds_up_nobody(nursery):
 
 
 async def test_a_session_without_use_ends(nursery):
-    """A peer that claims to have more, answer after answer, is left when nothing new has come for too long."""
+    """A session with a peer that always claims to have more ends when no new record has come for too long."""
     limits = SyncLimits(interval_s=0.05, idle_seconds_max=0.3)
 
     async def always_more(stream):
@@ -86,7 +87,7 @@ async def test_a_session_without_use_ends(nursery):
 
 @pytest.mark.parametrize("answer", [b"\0\0\0\x02xx", b"\x00\x20\x00\x00", b"\0\0\0\x09cut"])
 async def test_malformed_answers_are_counted_and_harmless(nursery, answer):
-    """An answer that the node refuses, one beyond the limit and one cut short end only that session."""
+    """A refused answer, one above the limit and one that is cut short each end only that session."""
 
     async def mumble(stream):
         await read_frame(stream, 1000)
@@ -105,7 +106,7 @@ async def test_malformed_answers_are_counted_and_harmless(nursery, answer):
 
 
 async def test_malformed_requests_reset_the_stream(nursery):
-    """A request that the node refuses, or one beyond the limit, gets no answer."""
+    """A request that the node refuses, or one above the limit, gets no answer."""
     with trio.fail_after(10):
         alice = await join(nursery, "alice")
         mallory = await stranger(nursery)
@@ -122,7 +123,7 @@ async def test_malformed_requests_reset_the_stream(nursery):
 
 
 async def test_many_requests_travel_on_one_stream_and_few_streams_at_a_time(nursery):
-    """A stream carries one request after the other until its opener ends it; a third stream is refused."""
+    """A stream carries many requests until its opener ends it. A third stream is refused."""
     with trio.fail_after(10):
         alice = await join(nursery, "alice", inbox=FakeInbox(records={1, 2}))
         mallory = await stranger(nursery)
@@ -145,7 +146,8 @@ async def test_many_requests_travel_on_one_stream_and_few_streams_at_a_time(nurs
 
 
 async def test_what_an_interrupted_session_took_stays(nursery):
-    """When the link ends between two pages, the first is kept and the session lets go of what it was fetching."""
+    """If the link ends between two pages, the first page is kept, and the session frees the ids that it was
+    fetching."""
     sessions: list[FakeSession] = []
 
     class Watched(FakeInbox):
@@ -172,7 +174,7 @@ async def test_what_an_interrupted_session_took_stays(nursery):
 
 
 async def test_askers_take_turns(nursery):
-    """Of two streams that ask without end each gets its answers, one after the other."""
+    """Two streams that ask without end are answered alternately."""
     order: list[bytes] = []
 
     class Noting(FakeInbox):

@@ -1,4 +1,4 @@
-"""Addresses that operators give: what can be listened on, announced and dialled."""
+"""Addresses from operators, for listening, announcing and dialling."""
 
 import pytest
 
@@ -12,9 +12,9 @@ from p2pverify.node.endpoints.address import (
 from p2pverify.node.endpoints.loopback import parse_bind
 
 PEER = "12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
-#: A peer id whose 32 bytes are no key of anybody.
+#: A peer id whose 32 bytes are no valid key.
 NOBODY = "12D3KooW9pNAk8aiBuGVQtWRdbkLmo5qVL3e2h5UxbN2Nz9ttwiw"
-FOR_NOBODY = [  # neither to be announced nor to be dialled
+FOR_NOBODY = [  # can be neither announced nor dialled
     "/ip4/0.0.0.0/tcp/4747",
     "/ip6/::/tcp/4747",
     "/ip6/::ffff:0.0.0.0/tcp/4747",
@@ -27,7 +27,7 @@ FOR_NOBODY = [  # neither to be announced nor to be dialled
     "/ip4/250.1.1.1/tcp/4747",
     "/ip6/fe80::1/tcp/4747",
 ]
-NONE = [  # of no use anywhere
+NONE = [  # never valid
     "",
     "/",
     "192.0.2.1:4747",
@@ -71,7 +71,7 @@ def test_what_is_no_address_is_refused(read, text):
 @pytest.mark.parametrize("text", FOR_NOBODY)
 @pytest.mark.parametrize("read", [announced_address, bootstrap_address])
 def test_what_nobody_can_dial_is_refused(read, text):
-    """Addresses to which no connection can be made are neither announced nor dialled."""
+    """Addresses that cannot be connected to are neither announced nor dialled."""
     with pytest.raises(DecodeError, match="nobody can dial"):
         read(text)
 
@@ -94,7 +94,7 @@ def test_nobody_listens_on_addresses_of_many(text):
 
 
 def test_names_are_for_dialling():
-    """Strangers take no names, so none is announced; a node can be told one to begin with."""
+    """Other peers do not accept names, so none is announced. A name can be a node's bootstrap address."""
     text = "/dns4/node.example/tcp/4747"
     assert str(bootstrap_address(text)) == text
     for read in (listening_address, announced_address):
@@ -103,14 +103,14 @@ def test_names_are_for_dialling():
 
 
 def test_a_peer_id_without_a_key_is_refused():
-    """The 32 bytes in a peer id must be a point that somebody can sign for."""
+    """The 32 bytes in a peer id must be a valid public key."""
     with pytest.raises(DecodeError, match="peer id"):
         bootstrap_address(f"/ip4/192.0.2.1/tcp/4747/p2p/{NOBODY}")
 
 
 @pytest.mark.parametrize("port", ["0", "80", "8080", "65535"])
 def test_a_lone_port_is_told_how_to_be_written(port):
-    """Whoever gives a port, or a URL, reads what to write instead, with the port."""
+    """A port alone or a URL gives an error that shows the right address, with the port."""
     for text in (port, f":{port}", f"http://127.0.0.1:{port}"):
         with pytest.raises(ValueError, match=f"for example 127.0.0.1:{port}"):
             parse_bind(text)

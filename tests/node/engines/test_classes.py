@@ -1,4 +1,4 @@
-"""In which class of a network an engine is: by golden answers where there are some, else by name."""
+"""The class of an engine in a network: by golden answers if there are some, else by name."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ HERE, THERE = ToyEngine(path="toy/a"), ToyEngine(path="toy/b")
 
 
 def paths_of(*engines):
-    """A network with a class for each engine, golden answers of all, and a class for everybody else."""
+    """A network with a class for each engine, golden answers of all, and a class for all other engines."""
     golden = make_golden(engines[0])
     golden = golden.merged([golden_path(engine, golden.questions) for engine in engines[1:]])
     names = [(engine.info.engine, engine.info.numeric_path) for engine in engines[1:]]
@@ -39,7 +39,7 @@ def paths_of(*engines):
 
 
 def matched(network, manifests, engine, info=None):
-    """The name of the numeric path of an engine's class."""
+    """The numeric path of an engine's class."""
     tested = run_selftest(engine, [manifest.golden for manifest in manifests])
     index, manifest = match_class(network, manifests, info or engine.info, tested)
     assert manifest == manifests[0]
@@ -47,7 +47,7 @@ def matched(network, manifests, engine, info=None):
 
 
 def test_the_bits_decide_and_not_the_name():
-    """An engine that calls itself otherwise is in the class whose answers it gives; nobody gets into one by name."""
+    """An engine with another name is in the class with its answers. No engine gets into a class by its name."""
     network, manifests = paths_of(HERE, THERE)
     assert matched(network, manifests, HERE) == "toy/a"
     assert matched(network, manifests, THERE) == "toy/b"
@@ -57,7 +57,7 @@ def test_the_bits_decide_and_not_the_name():
 
 
 def test_whoever_is_of_no_class_joins_the_class_of_all_others():
-    """A third path is judged across classes alone; without such a class it is refused, and told why."""
+    """A third path is judged only across classes. Without a class for others it is refused with a reason."""
     network, manifests = paths_of(HERE, THERE)
     third = ToyEngine(path="toy/c")
     assert matched(network, manifests, third) == "*"
@@ -67,7 +67,7 @@ def test_whoever_is_of_no_class_joins_the_class_of_all_others():
 
 
 def test_another_model_is_of_no_class():
-    """Not even of that for everybody else."""
+    """It is not even in the class for all others."""
     network, manifests = paths_of(HERE, THERE)
     other = replace(HERE.info, weights_sha256=b"\7" * 32)
     with pytest.raises(ClassError, match="another model"):
@@ -75,7 +75,7 @@ def test_another_model_is_of_no_class():
 
 
 def test_equal_bits_under_two_names():
-    """Of classes with equal answers an engine takes the one that names it, else the first."""
+    """If classes have equal answers, an engine takes the class that names it, else the first."""
     info = HERE.info
     golden = make_golden(HERE)
     twin = GoldenPath("a-twin", info.numeric_path, golden.paths[0].answers)
@@ -95,7 +95,7 @@ def test_equal_bits_under_two_names():
 
 
 def test_without_golden_answers_the_name_decides():
-    """As in networks of one class that never needed them."""
+    """Networks of one class never needed golden answers."""
     network, manifests = new_network("n", FOUNDERS, HERE.info, genesis_ms=1)
     assert run_selftest(HERE, [manifests[0].golden]) == ()
     assert match_class(network, manifests, HERE.info) == (0, manifests[0])
@@ -112,7 +112,7 @@ class Unsteady(ToyEngine):
 
 
 class Mute(ToyEngine):
-    """Can write prompts and judge, and generates nothing."""
+    """Can write prompts and judge, but generates nothing."""
 
     @property
     def info(self):
@@ -120,7 +120,7 @@ class Mute(ToyEngine):
 
 
 def test_an_engine_whose_bits_depend_on_how_it_computes_is_of_no_class():
-    """Its tokens are right, and still nobody could compare digests with it."""
+    """Its tokens are right, but its digests cannot be compared."""
     network, manifests = paths_of(HERE, THERE)
     unsteady = Unsteady(path="toy/a")
     assert matched(network, manifests, unsteady) == "*"
@@ -130,14 +130,14 @@ def test_an_engine_whose_bits_depend_on_how_it_computes_is_of_no_class():
 
 
 def test_an_engine_that_generates_nothing_proves_nothing():
-    """It is not asked at all."""
+    """It gets no golden questions."""
     network, manifests = paths_of(HERE, THERE)
     assert run_selftest(Mute(path="toy/a"), [manifests[0].golden]) == ()
     assert matched(network, manifests, Mute(path="toy/a")) == "*"
 
 
 def test_questions_that_several_manifests_share_are_asked_once(monkeypatch):
-    """Each set of questions costs seconds."""
+    """Each set of questions takes seconds."""
     golden = make_golden(HERE)
     asked = []
     monkeypatch.setattr(selftest, "answer_golden", lambda engine, questions: asked.append(questions) or ())

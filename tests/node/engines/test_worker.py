@@ -1,4 +1,4 @@
-"""The engine worker: order, failures, bounds."""
+"""The engine worker: order, failures, limits."""
 
 import threading
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from tests.node.fakes import FakeEngine
 
 
 class GatedEngine(FakeEngine):
-    """Holds its first job until a test lets it go."""
+    """Holds its first job until a test releases it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def written(number: int, *, tokens_max: int = 0, role: str = OWN) -> Compute:
 
 
 async def done(worker: Worker, nursery: trio.Nursery, count: int, *jobs: Compute) -> list[Computed | ComputeFailed]:
-    """The outcomes of so many jobs, in order: of those that wait, and of these."""
+    """The outcomes of `count` jobs, in order: the waiting jobs and these."""
     for each in jobs:
         worker.submit_nowait(each)
     found: list[Computed | ComputeFailed] = []
@@ -70,7 +70,7 @@ async def done(worker: Worker, nursery: trio.Nursery, count: int, *jobs: Compute
 
 
 async def test_jobs_go_in_the_order_of_the_queue(nursery):
-    """Of each kind the earliest deadline first."""
+    """In each kind, the earliest deadline is first."""
     worker = Worker(FakeEngine())
     jobs = ((1, Purpose.AUDIT, 3), (2, Purpose.AUDIT, 2), (3, Purpose.VOTE, 4), (4, Purpose.VOTE, 1))
     for number, purpose, later in jobs:
@@ -95,7 +95,7 @@ async def test_an_engine_that_fails_fails_one_job(nursery):
 
 
 async def test_a_prompt_is_written_and_answered_in_one_job(nursery):
-    """With a seed the prompt comes from the engine; without tokens to make there is no answer."""
+    """With a seed the engine writes the prompt. With no tokens to make, there is no answer."""
     engine = FakeEngine()
     worker = Worker(engine)
     worker.submit_nowait(written(1, tokens_max=3))
@@ -113,7 +113,7 @@ def score_job(number: int, tokens: tuple[int, ...]) -> MeasureJob:
 
 
 async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
-    """Jobs of its role go to it, all others to the own engine."""
+    """Jobs with the referee's role go to the referee, all others to the own engine."""
     own, referee, opened = FakeEngine(), FakeEngine(), []
 
     def open_referee() -> FakeEngine:
@@ -141,7 +141,7 @@ async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
 
 
 async def test_foreign_tokens_are_no_failure_of_the_referee(nursery):
-    """What is not of the vocabulary cannot be scored by anybody: there are no margins, and the engine is not asked."""
+    """Tokens outside the vocabulary cannot be scored, so there are no margins and the engine is not called."""
     referee = FakeEngine()
     worker = Worker(FakeEngine(), lambda: referee)
     worker.submit_nowait(score_job(1, (1, referee.info.vocab_tokens)))
@@ -157,7 +157,7 @@ def _margins(engine: FakeEngine) -> tuple[tuple[int, ...], tuple[bool, ...]]:
 
 
 async def test_a_referee_that_cannot_be_opened_fails_its_jobs_and_is_said_once(nursery, caplog):
-    """Each job says what to do; the node says it once, and goes on with its own engine."""
+    """Each job's error says what to do. The node logs it once and continues with its own engine."""
     tries = []
 
     def open_referee() -> FakeEngine:
@@ -178,7 +178,7 @@ async def test_a_referee_that_cannot_be_opened_fails_its_jobs_and_is_said_once(n
 
 
 async def test_without_a_referee_its_jobs_fail(nursery):
-    """A node of a network without a referee has none."""
+    """A node in a network without a referee has none."""
     worker = Worker(FakeEngine())
     worker.submit_nowait(score_job(1, (1,)))
     (failed,) = await done(worker, nursery, 1)
@@ -187,7 +187,7 @@ async def test_without_a_referee_its_jobs_fail(nursery):
 
 
 async def test_too_many_jobs_are_refused(monkeypatch):
-    """The queue is bounded, for each kind of work."""
+    """The queue is bounded for each kind of work."""
     monkeypatch.setattr("p2pverify.core.inference.jobs.WAITING_MAX", 2)
     worker = Worker(FakeEngine())
     dropped = ComputeFailed(2, module.TOO_MANY, is_dropped=True)
@@ -197,7 +197,7 @@ async def test_too_many_jobs_are_refused(monkeypatch):
 
 
 async def test_a_cancelled_worker_leaves_its_thread_and_says_so():
-    """Shutting down does not wait for a long answer; the engine counts as busy until its thread is done."""
+    """Shutting down does not wait for a long answer. The engine counts as busy until its thread ends."""
     engine = GatedEngine()
     worker = Worker(engine)
     worker.submit_nowait(job(1))
@@ -214,7 +214,7 @@ async def test_a_cancelled_worker_leaves_its_thread_and_says_so():
 
 
 async def test_what_the_node_asks_of_its_engine_waits_its_turn(nursery):
-    """It comes after the urgent jobs, with its result, or with what it raised; the machine hears nothing of it."""
+    """The call comes after urgent jobs and returns its result or raises its error. The machine gets no event."""
     engine = GatedEngine()
     worker = Worker(engine)
     fed: list[object] = []
@@ -254,7 +254,7 @@ async def test_too_much_is_refused_to_the_node_as_well(monkeypatch):
 
 
 class TimedEngine(FakeEngine):
-    """Says of each answer that it took ten seconds a token, and takes none."""
+    """Reports ten seconds a token for each answer, but takes no time."""
 
     def answer(
         self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
@@ -266,7 +266,8 @@ class TimedEngine(FakeEngine):
 
 
 async def test_what_cannot_end_in_time_is_dropped_counted_and_logged_at_once(nursery, caplog):
-    """By what jobs took until now. Each job has its outcome; the log has a line for all that were dropped."""
+    """The estimate comes from earlier jobs. Each job has its outcome, and one line of the log covers all dropped
+    jobs."""
     now_ms = 1_000_000_000
     engine = TimedEngine()
     worker = Worker(engine, clock=lambda: now_ms)
@@ -292,7 +293,7 @@ async def test_what_cannot_end_in_time_is_dropped_counted_and_logged_at_once(nur
 
 
 async def test_age_and_lateness_are_shown(nursery, mock_clock):
-    """How long the oldest job has waited, and how many ended after their deadline, by a clock that nobody sets."""
+    """The statistics have the age of the oldest waiting job and the number of late jobs, by a monotonic clock."""
     engine = GatedEngine()
     worker = Worker(engine, clock=lambda: 0)
     worker.submit_nowait(job(1, deadline_ms=500))

@@ -9,19 +9,19 @@ from p2pverify.node.files.textfile import FileError
 
 
 def test_a_missing_file_means_defaults(tmp_path):
-    """Nothing has to be written to run a node."""
+    """A node runs without a config file."""
     assert load_config(tmp_path / "config.toml") == Config()
 
 
 def test_the_template_holds_every_default(tmp_path):
-    """What `init` writes changes nothing, and with its comments removed it says the defaults."""
+    """The file that `init` writes changes nothing. Without its comment marks it has the defaults."""
     path = tmp_path / "config.toml"
     path.write_text(TEMPLATE)
     assert load_config(path) == Config()
     lines = [line[2:] for line in TEMPLATE.splitlines() if line.startswith("# ") and " = " in line]
     shown = tomllib.loads("\n".join(lines))
     assert set(shown) == set(Config.model_fields)
-    examples = {name for name, value in shown.items() if str(value).startswith("/path/")}  # of keys that have none
+    examples = {name for name, value in shown.items() if str(value).startswith("/path/")}  # keys without a default
     assert Config.model_validate({name: shown[name] for name in set(shown) - examples}) == Config()
     assert all(Config.model_fields[name].default is None for name in examples)
 
@@ -61,7 +61,7 @@ def test_keys_are_read(tmp_path):
     ],
 )
 def test_faults_are_named(tmp_path, line, reason):
-    """Each fault is reported with its key, and with what to do."""
+    """Each fault is reported with its key and advice."""
     path = tmp_path / "config.toml"
     path.write_text(line)
     with pytest.raises(FileError) as caught:
@@ -82,6 +82,6 @@ def test_faults_are_named(tmp_path, line, reason):
     ],
 )
 def test_mdns_is_for_the_local_network(listen, uses):
-    """By default it is on where other machines could connect, and never if it is not wanted."""
+    """By default it is on if other machines could connect. It is never on if it is switched off."""
     assert uses_mdns(listen, wanted=Config().mdns) is uses
     assert not uses_mdns(listen, wanted=False)

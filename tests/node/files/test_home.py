@@ -1,4 +1,4 @@
-"""The home directory keeps secrets to itself and lets one process in."""
+"""The home directory keeps its secrets private and admits only one process."""
 
 import errno
 import os
@@ -33,7 +33,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def holder(home: Home) -> Iterator["subprocess.Popen[bytes]"]:
-    """Another process that holds the lock until its standard input ends."""
+    """Another process that holds the lock until its standard input closes."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(home.path)],
         stdin=subprocess.PIPE,
@@ -52,7 +52,7 @@ def mode(path: Path) -> int:
 
 
 def test_home_is_chosen_by_option_then_environment_then_default(tmp_path: Path) -> None:
-    """--home beats P2PVERIFY_HOME, which beats the user's data directory."""
+    """--home is used before P2PVERIFY_HOME, and that before the user's data directory."""
     environment = {"P2PVERIFY_HOME": str(tmp_path / "from-environment")}
     assert Home.find(tmp_path / "option", environment).path == tmp_path / "option"
     assert Home.find(None, environment).path == tmp_path / "from-environment"
@@ -62,7 +62,7 @@ def test_home_is_chosen_by_option_then_environment_then_default(tmp_path: Path) 
 
 
 def test_init_makes_one_identity(tmp_path: Path) -> None:
-    """The first init makes directory and key, with tight modes; later ones keep the key."""
+    """The first init makes directory and key with private modes. Later calls keep the key."""
     home = Home(tmp_path / "deep" / "home")
     assert not home.is_initialised()
     assert home.init()
@@ -83,7 +83,7 @@ def test_identities_differ(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o620, 0o666])
 def test_identity_open_to_others_is_refused(home: Home, bits: int) -> None:
-    """A key or a token that other users could read or write is an error that says what to type."""
+    """A key or a token that other users could read or write is an error that gives the command for a fix."""
     home.ensure_token()
     for path, load in ((home.identity_path, home.load_identity), (home.token_path, home.read_token)):
         path.chmod(bits)
@@ -93,7 +93,7 @@ def test_identity_open_to_others_is_refused(home: Home, bits: int) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"ab" * 31, b"AB" * 32, b"zz" * 32, b"\xff" * 64, b"0" * 100_000])
 def test_damaged_identity_is_refused(home: Home, content: bytes) -> None:
-    """A key file that is not 64 lower-case hex digits is an error, and init does not replace it."""
+    """A key file without 64 lower-case hex digits is an error, and init does not replace it."""
     home.identity_path.write_bytes(content)
     with pytest.raises(HomeError):
         home.load_identity()
@@ -102,14 +102,14 @@ def test_damaged_identity_is_refused(home: Home, content: bytes) -> None:
 
 
 def test_missing_identity_is_told(tmp_path: Path) -> None:
-    """Without an identity the error names the command that makes one."""
+    """Without an identity, the error names the command that makes one."""
     for home in (Home(tmp_path), Home(tmp_path / "nowhere")):
         with pytest.raises(HomeError, match=r"p2pverify --home .* init"):
             home.load_identity()
 
 
 def test_special_files_are_not_read(home: Home) -> None:
-    """A FIFO or a directory in a file's place is an error and blocks nobody."""
+    """A FIFO or a directory in place of a file is an error and does not block."""
     os.mkfifo(home.api_path)
     home.token_path.mkdir()
     with pytest.raises(HomeError, match="is not a file"):
@@ -119,7 +119,8 @@ def test_special_files_are_not_read(home: Home) -> None:
 
 
 def test_an_identity_is_unused_once(tmp_path: Path) -> None:
-    """Until its first start. An identity that was put there, or the copy of a home that was started, is none."""
+    """It is unused until its first start. An identity that was copied into the home, or the copy of a started home, is
+    not unused."""
     home = Home(tmp_path / "new")
     home.init()
     copy = Home(tmp_path / "copy")
@@ -135,7 +136,7 @@ def test_an_identity_is_unused_once(tmp_path: Path) -> None:
 
 
 def test_token_is_made_once(home: Home) -> None:
-    """The token is 64 hex digits, stays the same, and is its owner's alone."""
+    """The token has 64 hex digits, does not change, and only its owner can read it."""
     assert home.read_token() is None
     token = home.ensure_token()
     assert len(bytes.fromhex(token)) == 32
@@ -144,7 +145,7 @@ def test_token_is_made_once(home: Home) -> None:
 
 
 def test_api_url_comes_and_goes(home: Home) -> None:
-    """The URL is replaced whole, and clearing it twice is fine."""
+    """The URL is replaced atomically, and it can be cleared twice."""
     assert home.read_api() is None
     home.write_api("http://127.0.0.1:4001")
     home.write_api("http://127.0.0.1:4002")
@@ -157,7 +158,7 @@ def test_api_url_comes_and_goes(home: Home) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"file:///x\n", b"http://a b\n", b"http://\x1b[31m\n", b"\xff\xfe"])
 def test_damaged_api_file_is_told(home: Home, content: bytes) -> None:
-    """An api file that holds no URL is an error; nothing of it reaches a terminal or a socket."""
+    """An api file without a URL is an error. None of its content reaches a terminal or a socket."""
     home.api_path.write_bytes(content)
     with pytest.raises(HomeError, match="does not hold a URL"):
         home.read_api()
@@ -166,7 +167,7 @@ def test_damaged_api_file_is_told(home: Home, content: bytes) -> None:
 
 
 def test_methods_on_a_missing_directory(tmp_path: Path) -> None:
-    """Before init, writing and locking say that the directory is missing; reading finds nothing."""
+    """Before init, writing and locking report the missing directory. Reading finds nothing."""
     home = Home(tmp_path / "nowhere")
     with pytest.raises(HomeError, match="does not exist"):
         home.write_api("http://127.0.0.1:1")
@@ -184,7 +185,7 @@ def test_second_start_names_the_holder(home: Home, holder: "subprocess.Popen[byt
 
 
 def test_lock_of_a_killed_process_is_free(home: Home, holder: "subprocess.Popen[bytes]") -> None:
-    """What a killed process left in the lock file holds nobody up."""
+    """The lock file of a killed process blocks no other process."""
     holder.send_signal(signal.SIGKILL)
     assert holder.wait() == -signal.SIGKILL
     assert b'"pid"' in home.lock_path.read_bytes()
@@ -193,7 +194,7 @@ def test_lock_of_a_killed_process_is_free(home: Home, holder: "subprocess.Popen[
 
 
 def test_lock_is_released(home: Home) -> None:
-    """A home can be locked again after the block ends, by an error too, and not within it."""
+    """A home can be locked again after the block ends, even by an error, but not within the block."""
 
     def lock_twice_and_fail() -> None:
         with home.lock():
@@ -211,7 +212,7 @@ def test_lock_is_released(home: Home) -> None:
     "content", [b"", b"[]", b"{}", b'{"pid": 1e999, "started": 1, "argv": 1}', b"[" * 4096, b"\xff" * 9000]
 )
 def test_damaged_lock_file_is_no_obstacle(home: Home, content: bytes) -> None:
-    """Whatever the lock file holds, the second start gets a sentence."""
+    """For any content of the lock file, the second start gets a clear message."""
     with home.lock():
         home.lock_path.write_bytes(content)
         with pytest.raises(HomeError, match="in use by another process"), home.lock():
@@ -228,7 +229,7 @@ def test_lock_file_cannot_write_to_the_terminal(home: Home) -> None:
 
 
 def test_atomic_file_keeps_the_old_content_on_an_error(tmp_path: Path) -> None:
-    """A block that fails changes nothing and leaves nothing behind."""
+    """A block that fails changes nothing and leaves no file."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
@@ -244,7 +245,7 @@ def test_atomic_file_keeps_the_old_content_on_an_error(tmp_path: Path) -> None:
 
 
 def test_import_stays_light() -> None:
-    """Importing this module pulls in none of the node's heavy libraries."""
+    """Importing this module loads none of the node's heavy libraries."""
     code = (
         "import sys; import p2pverify.node.files.home; heavy = "
         "{'trio', 'libp2p', 'pydantic', 'nacl', 'numpy', 'sqlite3', 'click'}; "
@@ -256,7 +257,7 @@ def test_import_stays_light() -> None:
 
 
 class FullDisk:
-    """Lets so many calls that make bytes durable succeed, and then none."""
+    """Lets `calls` that flush to disk succeed, and then fails."""
 
     def __init__(self, calls: int) -> None:
         self.left = calls
@@ -268,7 +269,7 @@ class FullDisk:
 
 
 def test_init_makes_a_whole_home_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the disk becomes full, nothing is left behind, and the next init makes all of it."""
+    """If the disk becomes full at any point, no file is left, and the next init makes the whole home."""
     made = Home(tmp_path / "some" / "where")
     calls = 0
     while True:
@@ -290,7 +291,7 @@ def test_init_makes_a_whole_home_or_nothing(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_failed_init_leaves_alone_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory of before stays with what was in it; an empty config.toml is as good as none."""
+    """An earlier directory keeps its content. An empty config.toml counts as none."""
     made = Home(tmp_path / "home")
     made.path.mkdir()
     (made.path / "mine").write_text("mine")
@@ -308,7 +309,7 @@ def test_a_failed_init_leaves_alone_what_was_there(tmp_path: Path, monkeypatch: 
 
 
 def test_no_identity_is_made_beside_the_records_of_another(tmp_path: Path) -> None:
-    """If identity.key was lost, a new one would only be a stranger to the database."""
+    """If identity.key was lost, a new key would not match the database."""
     made = Home(tmp_path / "home")
     made.path.mkdir()
     made.database_path.write_bytes(b"whatever")
@@ -319,7 +320,7 @@ def test_no_identity_is_made_beside_the_records_of_another(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
 def test_file_systems_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    """There a private file is made by renaming, and still replaces nothing."""
+    """A private file is made by renaming there, and still replaces nothing."""
 
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -333,7 +334,7 @@ def test_file_systems_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_lock_holds_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the lock's file says is a courtesy; the kernel has the lock."""
+    """The text in the lock's file is only information. The kernel holds the lock."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,4 +1,4 @@
-"""Manifest files: round trips, errors that name the place, and the ones that come with p2pverify."""
+"""Manifest files: round trips, errors that name the place, and the packaged manifests."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +14,7 @@ from tests.support.manifests import manifests
 @given(manifests)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_written_is_read_back(tmp_path_factory, manifest):
-    """Every manifest survives its text."""
+    """Every manifest is read back from its text."""
     path = tmp_path_factory.mktemp("m") / "m.toml"
     save_manifest(path, manifest)
     assert load_manifest(path) == manifest
@@ -32,7 +32,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, manifest):
     ],
 )
 def test_faults_are_named(tmp_path, line, named):
-    """The key that is wrong stands in the message."""
+    """The message names the wrong key."""
     path = tmp_path / "m.toml"
     save_manifest(path, manifest_of(ToyEngine().info))
     path.write_text(path.read_text() + line + "\n")
@@ -47,7 +47,7 @@ def test_an_absent_file_says_how_it_is_made(tmp_path):
 
 
 def test_packaged_manifests_are_well_formed():
-    """Each can be loaded, and proves at least two classes."""
+    """Each can be loaded and has at least two classes."""
     paths = sorted((resource("testnet") / "manifests").glob("*.toml"))
     assert paths
     for path in paths:
@@ -55,7 +55,7 @@ def test_packaged_manifests_are_well_formed():
 
 
 def test_a_manifest_is_found_by_the_model_and_not_by_its_name():
-    """The toy has none."""
+    """The toy engine has no manifest."""
     info = ToyEngine().info
     assert known_manifest(info) is None
     assert describes(manifest_of(info), info)

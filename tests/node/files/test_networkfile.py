@@ -25,7 +25,7 @@ manifests = st.builds(Manifest, text, digests, digests, digests, text, text, tex
 CHEAT_PPM = 500_000
 judged_across = across(honest_max=CHEAT_PPM - 1)
 honest = st.integers(1, CHEAT_PPM - 1)
-paths = text.filter(lambda name: name != ANY)  # which is not a path's name
+paths = text.filter(lambda name: name != ANY)  # ANY is not a path's name
 
 
 @st.composite
@@ -58,7 +58,7 @@ def networks(draw):
 @given(networks())
 @settings(max_examples=60, deadline=None)
 def test_what_is_written_is_read_back(tmp_path_factory, given_network):
-    """Every network survives its text, quotes, backslashes and all."""
+    """Every network is read back from its text, with quotes and backslashes."""
     network, inline = given_network
     path = tmp_path_factory.mktemp("n") / "network.toml"
     path.write_text(dump_network(network, inline), encoding="utf-8")
@@ -66,7 +66,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, given_network):
 
 
 def test_a_new_network_is_complete():
-    """A contract from an engine's own words lists its manifest, its class and every rule."""
+    """A contract that is made from an engine's description has its manifest, its class and every rule."""
     network, inline = new_network("mine", [KEYS[1], KEYS[0]], INFO, genesis_ms=5, epoch_ms=5_000)
     assert network.founders == tuple(sorted(KEYS[:2]))
     assert [m.digest for m in inline] == list(network.manifests)
@@ -87,7 +87,7 @@ def test_a_new_network_is_complete():
     ],
 )
 def test_impossible_networks_are_refused(changes, message):
-    """`new_network` says what is wrong in a sentence."""
+    """`new_network` gives the reason in a sentence."""
     arguments = {"name": "mine", "founders": [KEYS[0]], "genesis_ms": 1, **changes}
     with pytest.raises(ValueError, match=message):
         new_network(arguments.pop("name"), arguments.pop("founders"), INFO, **arguments)
@@ -119,7 +119,7 @@ def good() -> str:
     ],
 )
 def test_faults_are_named(tmp_path, old, new, reason, hint):
-    """Each fault of a network file is reported with its key or line, and with what to do."""
+    """Each fault of a network file is reported with its key or line, and with advice."""
     path = tmp_path / "network.toml"
     assert old in good()
     path.write_text(good().replace(old, new), encoding="utf-8")
@@ -131,7 +131,7 @@ def test_faults_are_named(tmp_path, old, new, reason, hint):
 
 
 def test_files_that_are_no_text_are_refused(tmp_path):
-    """Missing, too long, not UTF-8, nested without end, a directory: a FileError each."""
+    """A missing file, one that is too long, not UTF-8 or nested too deep, and a directory are each a FileError."""
     path = tmp_path / "network.toml"
     cases = {
         "too long": b"#" * (NETWORK_FILE_BYTES_MAX + 1),

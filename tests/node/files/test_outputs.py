@@ -1,4 +1,4 @@
-"""Where commands write: files are replaced whole or not at all, and everything else is written through."""
+"""Output files of commands: regular files are replaced whole or not at all, and other targets are written through."""
 
 import os
 import threading
@@ -34,7 +34,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def test_a_new_file_is_whole_and_has_its_mode(tmp_path: Path) -> None:
-    """Nothing lies beside it, also after a failure, which leaves no file."""
+    """No other file is left beside it, even after a failure, which leaves no file."""
     write(tmp_path / "new", mode=0o600)
     assert (tmp_path / "new").read_bytes() == b"new"
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
@@ -46,7 +46,7 @@ def test_a_new_file_is_whole_and_has_its_mode(tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", [None, "link", "link to a link"])
 @pytest.mark.parametrize("content", [b"", b"precious"])
 def test_an_existing_file_stays_unless_it_may_be_replaced(tmp_path: Path, link: str | None, content: bytes) -> None:
-    """Through links too, which stay links; and if the writing fails the old file stands."""
+    """This also holds through links, which stay links. If writing fails, the old file stays."""
     file = target = tmp_path / "file"
     file.write_bytes(content)
     for number in range(0 if link is None else len(link.split()) // 2 + 1):
@@ -65,7 +65,7 @@ def test_an_existing_file_stays_unless_it_may_be_replaced(tmp_path: Path, link: 
 
 
 def test_a_link_to_nothing_makes_what_it_names(tmp_path: Path) -> None:
-    """The link stays a link."""
+    """The link stays a link, and its target is made."""
     (tmp_path / "link").symlink_to("file")
     write(tmp_path / "link")
     assert (tmp_path / "file").read_bytes() == b"new"
@@ -73,7 +73,7 @@ def test_a_link_to_nothing_makes_what_it_names(tmp_path: Path) -> None:
 
 
 def test_a_named_pipe_is_written_to(tmp_path: Path) -> None:
-    """By its name and by a link; it stays a pipe, whatever may be replaced."""
+    """A pipe is written to by its name and by a link. It stays a pipe, even if files may be replaced."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
     for target in ("pipe", "link"):
@@ -88,7 +88,8 @@ def test_a_named_pipe_is_written_to(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["/dev/fd/{}", "/proc/self/fd/{}", "link"])
 def test_an_open_descriptor_is_written_to(tmp_path: Path, pipe: tuple[int, int], form: str) -> None:
-    """As shells name them, or behind a link; not opened anew, so that a file goes on where it stands."""
+    """Descriptors have the names of shells, or are behind a link. They are not reopened, so a file continues at its
+    position."""
     reading, writing = pipe
     (tmp_path / "link").symlink_to(f"/proc/self/fd/{writing}")
     target = tmp_path / "link" if form == "link" else form.format(writing)
@@ -101,7 +102,7 @@ def test_an_open_descriptor_is_written_to(tmp_path: Path, pipe: tuple[int, int],
 
 
 def test_a_device_is_written_to() -> None:
-    """It stays what it is; a full one is told."""
+    """A device stays a device, and a full device is reported."""
     write("/dev/null")
     assert Path("/dev/null").is_char_device()
     with pytest.raises(OutputError, match="no space left to write /dev/full"):
@@ -109,7 +110,8 @@ def test_a_device_is_written_to() -> None:
 
 
 def test_binary_content_is_for_no_terminal(tmp_path: Path) -> None:
-    """Named as a device, as a descriptor or behind a link; text is printed there."""
+    """It is refused for a terminal that is named as a device, as a descriptor or behind a link. Text is printed
+    there."""
     ours, theirs = os.openpty()
     try:
         (tmp_path / "link").symlink_to(os.ttyname(theirs))
@@ -129,14 +131,14 @@ def test_binary_content_is_for_no_terminal(tmp_path: Path) -> None:
     [("absent/file", "its directory does not exist"), (".", "is a directory"), ("", "is a directory")],
 )
 def test_what_can_never_be_written_is_found_before_the_work(tmp_path: Path, target: str, reason: str) -> None:
-    """With the exit code for a wrong call."""
+    """The command ends with the exit code for a wrong call."""
     with pytest.raises(OutputError, match=reason) as caught:
         check_output(tmp_path / target, always)
     assert caught.value.is_usage
 
 
 def test_links_in_a_circle_and_closed_descriptors_are_told(tmp_path: Path, pipe: tuple[int, int]) -> None:
-    """Each with a sentence."""
+    """Each gives a clear message."""
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     closed = os.dup(pipe[0])
@@ -159,13 +161,13 @@ def test_links_in_a_circle_and_closed_descriptors_are_told(tmp_path: Path, pipe:
     ],
 )
 def test_a_report_replaces_an_earlier_one_of_its_kind_alone(tmp_path: Path, content: bytes, is_same: bool) -> None:
-    """Anything else that happens to have the name stays."""
+    """Any other file with this name stays."""
     (tmp_path / "report").write_bytes(content)
     assert same_report("p2pverify/x/1")(tmp_path / "report") is is_same
 
 
 def test_what_goes_to_standard_output_is_known(tmp_path: Path) -> None:
-    """By every name that it has."""
+    """Standard output is recognised by all its names."""
     assert is_stdout("-")
     assert is_stdout("/dev/stdout")
     (tmp_path / "link").symlink_to("/dev/stdout")

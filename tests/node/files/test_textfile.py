@@ -1,4 +1,4 @@
-"""Text files as editors and other programs write them."""
+"""Text files from editors and other programs."""
 
 import codecs
 import json
@@ -29,7 +29,7 @@ from tests.node.fakes import FakeEngine
 
 KEY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 MANIFEST = Manifest("m", *[bytes([n]) * 32 for n in range(3)], "q", "l", "p", None)
-#: Characters at which `str.splitlines` parts a line though no editor does.
+#: Characters at which `str.splitlines` splits a line although editors do not.
 INSIDE_LINES = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 READERS = {
     "config": (load_config, b'log_level = "info"\n'),
@@ -42,7 +42,7 @@ READERS = {
 
 @pytest.fixture(scope="module")
 def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[object, bytes]]:
-    """Every reader of a text file, and a file that it reads."""
+    """Every reader of text files, with a valid file for it."""
     path = tmp_path_factory.mktemp("manifest") / "m.toml"
     save_manifest(path, MANIFEST)
     return {**READERS, "manifest": (load_manifest, path.read_bytes())}
@@ -53,7 +53,7 @@ NAMES = [*READERS, "manifest"]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_marks_and_line_ends_change_nothing(name: str, readers: dict, tmp_path: Path) -> None:
-    """A byte order mark, CR LF and a last line without an end are as good as what this program writes."""
+    """A byte order mark, CR LF, and a last line without an end give the same result."""
     read, data = readers[name]
     path = tmp_path / "f"
     path.write_bytes(data)
@@ -71,7 +71,7 @@ def test_marks_and_line_ends_change_nothing(name: str, readers: dict, tmp_path: 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
 def test_other_encodings_are_named(name: str, encoding: str, readers: dict, tmp_path: Path) -> None:
-    """A file in UTF-16 or UTF-32, with its mark or without, is refused with what to do."""
+    """A file in UTF-16 or UTF-32, with its mark or without, is refused with advice."""
     read, data = readers[name]
     path = tmp_path / "f"
     path.write_bytes(data.decode().encode(encoding))
@@ -91,14 +91,14 @@ def test_latin_1_is_refused_with_its_place(name: str, readers: dict, tmp_path: P
 
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n\0\ufeff", exclude_categories=("Cs",))), min_size=1))
 def test_lines_end_where_editors_end_them(lines: list[str]) -> None:
-    """LF, CR LF and CR part lines, and nothing else does."""
+    """Only LF, CR LF and CR end lines."""
     for end in ("\n", "\r\n", "\r"):
         assert lines_of(end.join(lines) + end) == lines
 
 
 @given(st.lists(st.text(st.sampled_from("a " + INSIDE_LINES), min_size=1).filter(str.strip), min_size=1, max_size=5))
 def test_no_character_of_a_prompt_parts_it(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
-    """Prompts of requests come back whole, one of each request."""
+    """Prompts of requests are read back whole, one for each request."""
     path = tmp_path_factory.mktemp("replay") / "f"
     requests = [{"messages": [{"role": "user", "content": text}]} for text in texts]
     for ascii_only in (True, False):
@@ -123,7 +123,7 @@ def test_any_bytes_are_text_or_refused(data: bytes) -> None:
 
 
 def test_an_identity_that_went_through_an_editor(tmp_path: Path) -> None:
-    """A restored key is the same with a mark and CR LF; in UTF-16 it is refused, not replaced."""
+    """A restored key with a mark and CR LF is the same key. In UTF-16 it is refused, and not replaced."""
     home = Home(tmp_path / "home")
     home.init()
     seed, text = home.load_identity(), home.identity_path.read_text()
@@ -135,7 +135,7 @@ def test_an_identity_that_went_through_an_editor(tmp_path: Path) -> None:
 
 
 def test_users_that_there_are_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`~` is the user's directory; a path with the name of nobody is a path like others."""
+    """`~` is the user's directory. `~name` of an unknown user is an ordinary path."""
     monkeypatch.setenv("HOME", str(tmp_path))
     assert user_path("~/a") == tmp_path / "a"
     assert user_path("~nobody-of-this-name/a") == Path("~nobody-of-this-name/a")
@@ -143,7 +143,7 @@ def test_users_that_there_are_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_a_missing_file_is_told_apart(tmp_path: Path) -> None:
-    """What is not there is another error than what cannot be read."""
+    """A missing file is another error than an unreadable file."""
     for path in (tmp_path / "absent", Path("a\0b")):
         with pytest.raises(FileMissingError):
             read_bytes(path, size_max=9, missing="make it")

@@ -1,4 +1,4 @@
-"""What a list says of an opened audit is what the fold makes of it."""
+"""The list's status of an opened audit equals the fold's."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from tests.support.across import BAD, COUNT, CUT_EPOCH, GOOD, UNSURE, Slotted, S
 
 
 class Opened(Story):
-    """A story whose challengers open their slots as a test says; their nonces open to just that."""
+    """A story whose challengers open their slots as a test says. Their nonces match these openings."""
 
     def __init__(self, *, across_percent: int, **changes: object) -> None:
         self.changes = changes
@@ -28,7 +28,7 @@ class Opened(Story):
         return replace(opening, **self.changes)
 
     def publish_slot(self, measures: object) -> None:
-        """The audit of the first peer's first panel slot, and the duty that opens it, in a cut."""
+        """Publish the audit of the first peer's first panel slot and the duty that opens it, in a cut."""
         slotted = self.panel_slot(self.seeds[0], is_across=bool(measures))
         unsealed = {} if slotted.panel.is_across else {"sealed": None}
         self.publish(self.audit(slotted, measures, **unsealed), [self.opening(slotted, measures)])
@@ -51,7 +51,7 @@ class Opened(Story):
     ],
 )
 def test_an_opening_that_holds(measures: object, status: str) -> None:
-    """Within a class and across."""
+    """Valid openings have this status within a class and across classes."""
     story = Opened(across_percent=100 if measures else 0)
     story.publish_slot(measures)
     assert story.status() == status
@@ -69,7 +69,7 @@ def test_an_opening_that_holds(measures: object, status: str) -> None:
     ],
 )
 def test_what_the_fold_voids_is_void(across_percent: int, changes: dict[str, object], reason: str) -> None:
-    """Though the opening gives every nonce, and the rest of it is right."""
+    """It is void although the opening gives every nonce and its other parts are right."""
     story = Opened(across_percent=across_percent, **changes)
     story.publish_slot((GOOD, GOOD, GOOD) if across_percent else ())
     assert story.latest.totals[f"void audit: {reason}"] == 1
@@ -77,7 +77,7 @@ def test_what_the_fold_voids_is_void(across_percent: int, changes: dict[str, obj
 
 
 def test_an_audit_keeps_its_status_when_its_challenger_changes_class() -> None:
-    """It is told by the class that the challenger had."""
+    """The status depends on the class that the challenger had."""
     story = Opened(across_percent=0)
     story.publish_slot(())
     seed = story.seeds[0]

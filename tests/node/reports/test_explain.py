@@ -1,4 +1,5 @@
-"""Explaining audits of a world of toy engines: within a class and across, with a liar, and what cannot be had."""
+"""Explaining audits in a world of toy engines: within a class and across classes, with a liar, and with missing
+data."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,7 +34,7 @@ def referee() -> ToyEngine:
 
 
 class ToyWorld(World):
-    """A world whose peers run toy engines. The liar answers with another model, when it is asked."""
+    """A world whose peers run toy engines. The liar answers requests with another model."""
 
     def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
         engine = referee() if job.role == REFEREE else engine_of(self, peer.name)
@@ -65,7 +66,7 @@ class ToyWorld(World):
 
     def _score(self, job: MeasureJob) -> MeasureDone:
         if any(token >= VOCAB_TOKENS for token in job.tokens):
-            return MeasureDone(job.job, (), ())  # as the node's worker says it
+            return MeasureDone(job.job, (), ())  # the same outcome as from the node's worker
         found = referee().score(
             job.prompt, job.tokens, temperature_milli=job.temperature_milli, sampler_key=job.sampler_key
         )
@@ -73,7 +74,7 @@ class ToyWorld(World):
 
 
 class BabblingWorld(ToyWorld):
-    """The liar's tokens are of no vocabulary."""
+    """The liar's tokens are outside every vocabulary."""
 
     def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
         made = super()._answer(peer, job, since)
@@ -88,7 +89,7 @@ def world_of(classes: int, kind: type[ToyWorld] = ToyWorld) -> ToyWorld:
 
 @asynccontextmanager
 async def node(world: World, name: int = 0, *, withholds: bool = False) -> AsyncIterator[NodeReports]:
-    """A peer of the world as a node: its reports work, and it can fetch from the others."""
+    """A peer of the world as a node: its reports work, and it can fetch evidence from the others."""
 
     def reply(peer: bytes, request: bytes) -> bytes | Exception:
         decode_evidence_request(request)
@@ -113,7 +114,7 @@ async def explained(reports: NodeReports, name: str) -> dict[str, object]:
 
 
 def disputed(world: World, *, across: bool, observer: int = 0) -> list[str]:
-    """Audits in dispute in which the liar gave an answer to somebody else than the observer."""
+    """Disputed audits in which the liar answered a peer other than the observer."""
     reports = NodeReports(
         Driver(world.peers[observer].machine, FakeJournal(), ToyEngine()),
         FakeNetwork(),
@@ -132,7 +133,8 @@ def disputed(world: World, *, across: bool, observer: int = 0) -> list[str]:
 
 
 async def test_a_lie_within_a_class():
-    """The claimed text stands beside the node's own; both part at once, far apart, and the liar lost the vote."""
+    """The claimed text stands beside the node's own. Both differ at one position by a large margin, and the liar lost
+    the vote."""
     world = world_of(1)
     assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=12)
     world.run_epochs(3)
@@ -163,7 +165,7 @@ async def test_a_lie_within_a_class():
 
 
 async def test_a_lie_across_classes():
-    """The referee judges every answer by the thresholds of its class; honest numerics match, the liar's does not."""
+    """The referee judges every answer by the thresholds of its class. Honest answers match, the liar's does not."""
     world = world_of(2)
     assert world.run_until(lambda: bool(disputed(world, across=True)), epochs_max=12)
     world.run_epochs(4)
@@ -184,7 +186,7 @@ async def test_a_lie_across_classes():
 
 
 async def test_a_malformed_answer_across_classes():
-    """No engine can score it, and that alone makes it a mismatch."""
+    """No engine can score it, so it is a mismatch."""
     world = world_of(2, BabblingWorld)
     assert world.run_until(lambda: bool(disputed(world, across=True, observer=1)), epochs_max=12)
     liar = peer_id(world.peers[LIAR].machine.key)
@@ -197,7 +199,7 @@ async def test_a_malformed_answer_across_classes():
 
 
 async def test_a_challenger_has_what_it_was_answered():
-    """Within a class it keeps answers that differ: it can show them though nobody else does."""
+    """Within a class the challenger keeps answers that differ, so it can show them even if no other peer does."""
     world = world_of(1)
     by_id = {peer_id(peer.machine.key): peer.name for peer in world.peers}
     assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=12)
@@ -212,7 +214,7 @@ async def test_a_challenger_has_what_it_was_answered():
 
 
 async def test_what_cannot_be_had_is_said():
-    """Without evidence a mismatch is still seen from the receipt; in another class the question cannot be had."""
+    """Without evidence, the receipt still shows a mismatch. In another class the question is not available."""
     world = world_of(1)
     assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=12)
     liar = peer_id(world.peers[LIAR].machine.key)
@@ -234,12 +236,12 @@ async def test_what_cannot_be_had_is_said():
 
 
 async def test_a_slot_is_a_secret_until_its_duty_is_out():
-    """An audit whose duty is not here says so; once the duty came, it is explained."""
+    """An audit without its duty is reported as such. Once the duty has come, the audit is explained."""
     world = world_of(1)
     log = AuditLog(world.peers[0].machine.context)
 
     def fresh() -> list[str]:
-        """Audits of the epoch that has not ended."""
+        """Audits of the current epoch."""
         epoch = world.network.params.epoch_at(world.now)
         return [each["id"] for each in log.audits(100) if each["epoch"] == epoch and not each["differ"]]
 
@@ -256,7 +258,7 @@ async def test_a_slot_is_a_secret_until_its_duty_is_out():
 
 
 async def test_names():
-    """Names are short, whole peer ids do as well, and what is no name, or nobody's, is refused with a reason."""
+    """Short names and whole peer ids are accepted. Malformed and unknown names are refused with a reason."""
     world = world_of(1)
     world.run_epochs(4)
     async with node(world) as reports:

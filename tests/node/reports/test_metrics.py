@@ -1,4 +1,4 @@
-"""The metrics: what an alert needs is there and true, and all of it keeps to Prometheus' conventions."""
+"""The metrics have the values that an alert needs, and keep to Prometheus' conventions."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ from p2pverify.api.metrics import Counts, new_registry
 from p2pverify.node.reports.metrics import LEVELS, PREFIX, ROUTER_SIZES, is_event
 from p2pverify.node.timing import BOUNDS_S, Times
 
-#: Figures that parts count by a literal name, and that only grow.
+#: Counters that parts name literally. They only grow.
 COUNTED = {
     "served",
     "store records_added",
@@ -47,7 +47,7 @@ def samples(stage) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def lint(text: str) -> list[str]:
-    """What `promtool check metrics` would say, and that each family is there once."""
+    """The faults that `promtool check metrics` would find, and families that are not there exactly once."""
     faults = []
     names = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
     helps = dict(re.findall(r"^# HELP (\S+) (.+)$", text, re.MULTILINE))
@@ -72,7 +72,7 @@ def lint(text: str) -> list[str]:
 
 
 async def test_the_exposition_is_clean(stage):
-    """By the conventions, and by promtool where it is installed."""
+    """It follows the conventions, and promtool accepts it if it is installed."""
     stage.driver.answer_times.note(0.3)
     text = exposition(stage)
     assert lint(text) == []
@@ -88,7 +88,7 @@ async def test_the_exposition_is_clean(stage):
 
 
 def test_the_lint_sees_faults():
-    """Each convention, broken once."""
+    """The lint finds one violation of each convention."""
     good = "# HELP p2pverify_x_seconds Something in seconds.\n# TYPE p2pverify_x_seconds gauge\np2pverify_x_seconds 1\n"
     assert lint(good) == []
     for old, new in [
@@ -106,7 +106,7 @@ def test_the_lint_sees_faults():
 
 
 async def test_what_an_alert_needs_is_true(stage):
-    """Each family that an alert rests on follows the node's state."""
+    """Each family that an alert uses follows the node's state."""
     params = stage.world.network.params
     healthy = samples(stage)
     assert healthy["p2pverify_ready", ()] == 1
@@ -153,7 +153,7 @@ async def test_what_an_alert_needs_is_true(stage):
 
 
 async def test_the_names_that_the_readme_gives_exist(stage):
-    """Whoever writes an alert after the README gets a series."""
+    """An alert with a name from the README finds its series."""
     readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(p2pverify_[a-z_]+)`", readme))
     assert len(named) > 5
@@ -162,7 +162,7 @@ async def test_the_names_that_the_readme_gives_exist(stage):
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.011, 300.0, 301.0])
 def test_times_fall_into_the_right_bucket(seconds):
-    """A bucket counts what took at most its bound; the last counts all."""
+    """A bucket counts times up to its bound, and the last bucket counts all."""
     times = Times()
     times.note(seconds)
     for bound, count in times.buckets():
@@ -171,7 +171,7 @@ def test_times_fall_into_the_right_bucket(seconds):
 
 
 def test_somebody_said_of_each_figure_what_it_is():
-    """A literal name in a `statistics` is a level with its family, or counts what only grows."""
+    """A literal name in a `statistics` is a level with its family, or a counter."""
     package = Path(p2pverify.__file__).parent
     parts = {"store": "store ", "net": "net ", "node": "driver ", "core": ""}
     unknown = []

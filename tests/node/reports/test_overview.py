@@ -1,4 +1,4 @@
-"""Reports about disputes, readiness and classes, read from machines in virtual time."""
+"""Reports about disputes, readiness and classes, from machines in virtual time."""
 
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,7 @@ INFO = FakeEngine().info
 
 
 def test_disputes_name_their_losers():
-    """With a peer that always lies, disputes appear, are decided, and name the liar among the losers."""
+    """With a peer that always lies, disputes open, are decided, and name the liar as a loser."""
     world = World(5, seed=3, disputes_per_cut=4)
     world.peers[2].lie = always
     log = AuditLog(world.peers[0].machine.context)
@@ -58,7 +58,7 @@ def test_disputes_name_their_losers():
 
 
 def test_an_index_built_late_tells_the_same():
-    """An index that starts after the fact lists the audits that one from the beginning lists."""
+    """An index that is built late lists the same audits as one from the beginning."""
     world = World(4, seed=5)
     early = AuditLog(world.peers[0].machine.context)
     for _ in range(6):
@@ -70,7 +70,7 @@ def test_an_index_built_late_tells_the_same():
 
 
 async def test_status_shows_how_far_the_engine_is_behind(autojump_clock):
-    """How many jobs wait, for how long, and how many were late or dropped."""
+    """It shows the number of waiting jobs, their waiting time, and the late and dropped jobs."""
     machine = World(4, seed=1).peers[0].machine
     journal, network = FakeJournal(), FakeNetwork()
     driver = Driver(machine, journal, FakeEngine(), clock=lambda: 1)
@@ -86,7 +86,8 @@ async def test_status_shows_how_far_the_engine_is_behind(autojump_clock):
 
 
 async def test_readiness_says_why(autojump_clock):
-    """A node that has just started is silent, alone, without a cut and no member; later none of that holds."""
+    """A node that has just started is silent, alone, without a cut and no member. Later none of these reasons is
+    left."""
     world = World(4, seed=1)
     machine = world.peers[0].machine
     now = machine.network.params.genesis_ms - 1_500
@@ -119,7 +120,7 @@ async def test_readiness_says_why(autojump_clock):
 
 
 async def test_a_convicted_or_forked_peer_is_not_ready(stage):
-    """The node's own conviction and its fork's penalty are reasons, and stand beside its standing."""
+    """The node's own conviction and its fork's penalty are reasons, shown beside its standing."""
     assert stage.reports.unready() == []
     assert stage.row["reason"] is None
     until = stage.world.peers[0].machine.fold.latest.epoch + 7
@@ -136,7 +137,7 @@ async def test_a_convicted_or_forked_peer_is_not_ready(stage):
 
 
 async def test_whoever_is_suspect_or_convicted_has_a_reason():
-    """In a run with a liar each row that says suspect or convicted says why, and no other row does."""
+    """In a run with a liar, each row with `suspect` or `convicted` has a reason, and no other row has one."""
     world = World(5, seed=3, disputes_per_cut=4)
     world.peers[2].lie = always
     machine = world.peers[0].machine
@@ -151,7 +152,7 @@ async def test_whoever_is_suspect_or_convicted_has_a_reason():
 
 
 async def test_a_final_cut_of_long_ago_is_a_reason(stage):
-    """Its age counts from when it was due; beyond three epochs the node is not ready."""
+    """Its age counts from its due time. Above three epochs the node is not ready."""
     params = stage.world.network.params
     due_ms = cut_due_ms(params, stage.world.peers[0].machine.fold.latest.epoch)
     stage.now = due_ms + 3 * params.epoch_ms
@@ -162,7 +163,7 @@ async def test_a_final_cut_of_long_ago_is_a_reason(stage):
 
 
 async def test_before_any_cut_nothing_is_final():
-    """The contract alone is no view: neither final nor of a cut."""
+    """The contract alone gives no final view and no cut."""
     machine = World(4, seed=1).peers[0].machine
     reports = NodeReports(Driver(machine, FakeJournal(), FakeEngine()), FakeNetwork(), FakeJournal(), INFO)
     for final in (True, False):
@@ -170,11 +171,11 @@ async def test_before_any_cut_nothing_is_final():
         assert (document["final"], document["cut"]) == (False, None)
     status = reports.status()
     assert (status["final"], status["final_age_s"]) == (None, None)
-    assert status["way_to_weight"] is None  # a founder has it by the contract
+    assert status["way_to_weight"] is None  # a founder has weight by the contract
 
 
 def test_an_engine_finds_its_class():
-    """The class is the one with the engine's code path and weights; else the error lists both."""
+    """It is the class with the engine's code path and weights. Without such a class, the error lists both."""
     network, manifests = new_network("mine", [bytes(32)], INFO, genesis_ms=1)
     assert match_class(network, manifests, INFO) == (0, manifests[0])
     assert expected_weights(network, manifests, "toy") == INFO.weights_sha256

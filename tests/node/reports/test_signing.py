@@ -1,4 +1,4 @@
-"""Why a node signs nothing, in words: how far a leave is."""
+"""Messages about a node that signs nothing: the progress of a leave."""
 
 from p2pverify.core.events import Leave
 from p2pverify.node.reports.signing import LEFT, standstill
@@ -6,10 +6,10 @@ from tests.support.world import World
 
 
 def test_a_leave_says_until_when_the_node_is_needed() -> None:
-    """Of five founders four leave at once: they go on signing until cuts have taken their weight, one by one."""
+    """Four of five founders leave at once. They continue to sign until cuts have taken their weight, one by one."""
     world = World(5, seed=31, cores=5)
     world.run_epochs(4)
-    leaver = world.peers[4].machine  # weight is taken in the order of keys
+    leaver = world.peers[4].machine  # the last in the order of keys, in which cuts take weight
     for peer in world.peers[1:]:
         world.post(0, peer.name, Leave())
     said = [standstill(leaver, world.now).get(LEFT, "")]
@@ -25,7 +25,7 @@ def test_a_leave_says_until_when_the_node_is_needed() -> None:
 
 
 def test_the_last_one_with_weight_may_stop_as_well() -> None:
-    """Its weight is taken by no cut, so it need not wait for one."""
+    """No cut takes its weight, so it need not wait for one."""
     world = World(1, seed=32)
     world.run_epochs(3)
     world.post(0, 0, Leave())

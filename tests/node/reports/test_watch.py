@@ -1,4 +1,4 @@
-"""What the node says in its log when cuts stop becoming final, and when they go on."""
+"""The node's log messages when cuts stop becoming final, and when they start again."""
 
 import logging
 
@@ -11,13 +11,14 @@ from tests.node.fakes import FakeJournal
 
 @pytest.fixture
 def said(caplog):
-    """The texts logged by the watch."""
+    """The texts that the watch has logged."""
     caplog.set_level(logging.INFO, logger="p2pverify.node.reports.watch")
     return lambda: [record.getMessage() for record in caplog.records]
 
 
 async def test_a_stop_and_its_end_are_each_said_once(stage, said):
-    """Nothing while cuts come; one warning with figures once three epochs bring none; one line when they come again."""
+    """There is no message while cuts come, one warning with figures after three epochs without one, and one message
+    when they come again."""
     params = stage.world.network.params
     watch = CutWatch(Node(stage.driver, stage.network, FakeJournal()))
     before = stage.world.peers[0].machine.fold.latest.epoch
@@ -38,7 +39,7 @@ async def test_a_stop_and_its_end_are_each_said_once(stage, said):
 
 
 async def test_a_node_that_starts_late_has_time_to_catch_up(stage, said):
-    """An old newest cut at the start is no news until three epochs of the node's own have brought none."""
+    """An old newest cut at the start gives no warning until three epochs of the node's own time have brought none."""
     params = stage.world.network.params
     stage.now += 100 * params.epoch_ms
     watch = CutWatch(Node(stage.driver, stage.network, FakeJournal()))
@@ -62,7 +63,7 @@ def figures(*, done=0, late=0, dropped=0, waiting=0, oldest_ms=0):
 
 
 def test_the_pace_is_that_of_the_newest_epochs():
-    """Late and dropped jobs count against those in time, for three epochs and no longer."""
+    """Late and dropped jobs are compared with jobs in time, over three epochs."""
     pace = JobPace()
     pace.look(5, figures(done=100, late=40, dropped=10))
     assert (pace.in_time, pace.late) == (0, 0)
@@ -75,7 +76,7 @@ def test_the_pace_is_that_of_the_newest_epochs():
 
 
 async def test_an_engine_that_is_behind_is_a_reason(stage, monkeypatch):
-    """Half of the jobs late, or one that waits for longer than an epoch; neither when it is less."""
+    """The reason needs half of the jobs late, or a job that waits longer than an epoch."""
     node = Node(stage.driver, stage.network, FakeJournal())
     watch = CutWatch(node)
     now = [figures()]
