@@ -1,4 +1,4 @@
-"""A node's reports without a node, and the client's side of HTTP."""
+"""A node's reports without a node, and an HTTP client."""
 
 import http.client
 import json
@@ -64,7 +64,7 @@ class Reply:
 def request(
     port: int, path: str, *, method: str = "GET", headers: tuple[tuple[str, str], ...] = (), host: str | None = None
 ) -> Reply:
-    """One request on a connection of its own; `host` replaces the Host header, "" leaves it out."""
+    """One request on its own connection. `host` replaces the Host header; "" leaves it out."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.putrequest(method, path, skip_host=host is not None)

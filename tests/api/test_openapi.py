@@ -1,4 +1,4 @@
-"""What /openapi.json promises is what the API does: every document fits its schema, every error status is declared."""
+"""The API does what /openapi.json says: every document fits its schema, and every error status is declared."""
 
 import json
 from contextlib import AsyncExitStack
@@ -26,28 +26,28 @@ MODELS = {
 
 
 class ClaimingWorld(ToyWorld):
-    """All peers claim some hardware."""
+    """All peers have a hardware claim."""
 
     def _machine(self, seed: bytes, name: int = 0) -> Machine:
         return Machine(self.network, seed, self.class_of(name), MANIFEST, 4096, hardware="testbox")
 
 
 def check(document: dict[str, object]) -> str:
-    """The document has the fields that its model declares, no others, of these types. Returns its model's name."""
+    """Check that the document has exactly its model's fields, with their types. Returns its model's name."""
     model = MODELS[document["schema"]]
     assert json.loads(model.model_validate_json(json.dumps(document)).model_dump_json(by_alias=True)) == document
     return model.__name__
 
 
 def declared(schema: dict[str, object], path: str, method: str, reply: Reply) -> str | None:
-    """The schema that is declared for an answer, by status and media type."""
+    """The declared schema of an answer, by status and media type."""
     answer = schema["paths"][path][method.lower()]["responses"][str(reply.status)]
     media = reply.headers["content-type"].split(";")[0]
     return answer["content"][media].get("schema", {}).get("$ref", "").rpartition("/")[2]
 
 
 async def check_answers(url: str, asked: list[tuple[str, str, dict[str, object]]]) -> set[tuple[str, int]]:
-    """Ask, and hold each answer against the schema; returns the paths and statuses that came."""
+    """Send the requests and compare each answer with its schema. Returns the paths and statuses that came."""
     port, seen = int(url.rsplit(":", 1)[1]), set()
     schema = (await trio.to_thread.run_sync(request, port, "/openapi.json")).json()
     for method, path, options in asked:
@@ -62,7 +62,8 @@ async def check_answers(url: str, asked: list[tuple[str, str, dict[str, object]]
 
 @pytest.mark.parametrize("classes", [1, 2])
 async def test_real_answers_fit_their_schemas(classes):
-    """A node of a world with a liar, within a class and across, before its first cut and after disputes."""
+    """The answers come from a node in a world with a liar, within a class and across, before its first cut and after
+    disputes."""
     world = world_of(classes, ClaimingWorld)
     liar = world.peers[2].machine.key
     plain = [("GET", path, {}) for path in ("/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/readyz", "/livez")]
@@ -93,7 +94,7 @@ async def test_real_answers_fit_their_schemas(classes):
 
 
 async def test_every_error_is_declared_and_no_other():
-    """Each status that a route can give is in the document, with its schema; each that is declared can come."""
+    """Each status that a route can give is in the document with its schema, and each declared status can occur."""
     paths = ["/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/v1/audit?id=x", "/readyz", "/livez", "/metrics"]
     asked = [("GET", path, {"host": "example.org"}) for path in paths]
     asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]
@@ -119,7 +120,7 @@ async def test_every_error_is_declared_and_no_other():
         for status in operation["responses"]
     }
     successes = {(path, 200) for path, _ in can_come if path.startswith("/v1/")} | {("/readyz", 200)}
-    assert can_come - seen - {(path, 500) for path, _ in can_come} <= successes  # those are in the other tests
+    assert can_come - seen - {(path, 500) for path, _ in can_come} <= successes  # other tests cover the successes
     assert "422" not in json.dumps(schema)
     assert schema["paths"][leave]["post"]["security"] == [{"token": []}]
     limit = schema["paths"]["/v1/audits"]["get"]["parameters"][0]["schema"]
@@ -127,7 +128,7 @@ async def test_every_error_is_declared_and_no_other():
 
 
 async def test_a_fault_of_the_node_is_declared_too(monkeypatch):
-    """What a broken report becomes has the schema of errors."""
+    """The answer for a failed report has the schema of errors."""
     monkeypatch.setattr(middleware._log, "exception", lambda *_: None)
     async with running(FakeReports(faulty=True)) as server:
         assert ("/v1/status", 500) in await check_answers(server.url, [("GET", "/v1/status", {})])

@@ -1,4 +1,4 @@
-"""The local API over a real socket: every route, every refusal, and bytes that are no request at all."""
+"""The local API over a real socket: every route, every refusal, and bytes that are no request."""
 
 import json
 import socket
@@ -35,13 +35,13 @@ class Server:
         return int(self.url.rsplit(":", 1)[1])
 
     async def ask(self, path: str, **options: object) -> Reply:
-        """One request from a thread."""
+        """Send one request from a thread."""
         return await trio.to_thread.run_sync(partial(request, self.port, path, **options))
 
 
 @asynccontextmanager
 async def running(reports: FakeReports | None = None) -> AsyncIterator[Server]:
-    """Serve on a free port for the length of the block, and see that shutdown is prompt and clean."""
+    """Serve on a free port during the block, and check that shutdown is quick and without errors."""
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             chosen = reports or FakeReports()
@@ -60,7 +60,7 @@ async def running(reports: FakeReports | None = None) -> AsyncIterator[Server]:
 
 @pytest.mark.parametrize("path", ["/livez", "/v1/status", "/metrics", "/nowhere", "/v1/audits?limit=x", "/v1/leave"])
 async def test_every_answer_proves_of_which_home_it_is(path: str) -> None:
-    """A nonce comes back as its HMAC under the home's key; without one, or with something else, there is no proof."""
+    """A nonce comes back as its HMAC with the home's key. Without a valid nonce there is no proof."""
     nonce = bytes(range(NONCE_BYTES))
     async with running() as server:
         reply = await server.ask(path, headers=((NONCE_HEADER, nonce.hex()),))
@@ -86,7 +86,7 @@ async def test_every_answer_proves_of_which_home_it_is(path: str) -> None:
     ],
 )
 async def test_reports_are_served_as_they_are(path: str, expected: dict[str, object]) -> None:
-    """Each route answers with the report's document, uncached."""
+    """Each route answers with the report's document and forbids caching."""
     async with running() as server:
         reply = await server.ask(path)
         assert (reply.status, reply.json()) == (200, expected)
@@ -95,7 +95,7 @@ async def test_reports_are_served_as_they_are(path: str, expected: dict[str, obj
 
 
 async def test_an_unready_node_says_why() -> None:
-    """/readyz is 503 with the reasons and turns to 200 when they are gone, while /livez stays 200."""
+    """/readyz gives 503 with the reasons, and 200 when they are gone. /livez stays 200."""
     async with running(FakeReports(reasons=["no neighbours", "no final cut"])) as server:
         reply = await server.ask("/readyz")
         assert reply.status == 503
@@ -130,7 +130,7 @@ async def test_an_unready_node_says_why() -> None:
     ],
 )
 async def test_a_malformed_query_is_refused_with_its_fault(path: str, named: str) -> None:
-    """A query that is not exactly what a route takes gets a 400 that names the fault."""
+    """A query that a route does not take gets a 400 that names the fault."""
     async with running() as server:
         reply = await server.ask(path)
         assert reply.status == 400
@@ -140,7 +140,7 @@ async def test_a_malformed_query_is_refused_with_its_fault(path: str, named: str
 
 
 async def test_an_unknown_audit_is_not_found() -> None:
-    """A name that no audit has gets a 404 that says so."""
+    """An unknown audit name gets a 404 that says so."""
     async with running() as server:
         reply = await server.ask("/v1/audit?id=e9-9-bob")
         assert (reply.status, reply.json()["error"]) == (404, "no_such_audit")
@@ -148,7 +148,7 @@ async def test_an_unknown_audit_is_not_found() -> None:
 
 
 async def test_leave_needs_the_token() -> None:
-    """Without the token nothing happens and the answer says what is wrong; with it the node is told once."""
+    """Without the token nothing happens, and the answer says why. With it the node is told once."""
     async with running() as server:
         nothing = await server.ask("/v1/leave", method="POST")
         assert (nothing.status, nothing.json()["error"]) == (401, "no_token")
@@ -166,7 +166,7 @@ async def test_leave_needs_the_token() -> None:
 
 
 async def test_foreign_host_headers_are_refused() -> None:
-    """Only loopback names with our own port pass, so a rebound DNS name reads nothing."""
+    """Only loopback names with the API's port pass, so a rebound DNS name cannot read anything."""
     async with running() as server:
         port = server.port
         for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"LOCALHOST:{port}", f"[::1]:{port}"):
@@ -177,7 +177,7 @@ async def test_foreign_host_headers_are_refused() -> None:
 
 
 async def test_bodies_are_limited() -> None:
-    """A body of unknown or great length is refused before it is read."""
+    """A body of unknown or too large length is refused before it is read."""
     async with running() as server:
         for header in (("Content-Length", "5000"), ("Transfer-Encoding", "chunked")):
             reply = await server.ask("/v1/leave", method="POST", headers=(*BEARER, header))
@@ -186,7 +186,7 @@ async def test_bodies_are_limited() -> None:
 
 
 async def test_unknown_paths_name_the_known_ones() -> None:
-    """A wrong path is answered with a list of the right ones."""
+    """A wrong path gets a list of the right ones."""
     async with running() as server:
         reply = await server.ask("/v1/score")
         assert reply.status == 404
@@ -194,7 +194,7 @@ async def test_unknown_paths_name_the_known_ones() -> None:
 
 
 async def test_a_fault_in_a_report_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception in a report becomes a 500 and a log entry, and the server lives on."""
+    """An exception in a report becomes a 500 and a log entry, and the server continues."""
     logged: list[str] = []
     monkeypatch.setattr(middleware._log, "exception", lambda text, *_: logged.append(text))
     async with running(FakeReports(faulty=True)) as server:
@@ -233,7 +233,7 @@ GARBAGE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
 async def test_garbage_leaves_the_server_alive(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever bytes come, the connection ends without a report, and the next request is answered."""
+    """For any bytes, the connection ends without a report, and the next request is answered."""
     monkeypatch.setattr(connections, "IDLE_S", 0.2)
     async with running() as server:
         stream = await trio.open_tcp_stream("127.0.0.1", server.port)
@@ -257,7 +257,7 @@ async def _read_to_end(stream: trio.SocketStream) -> bytes:
 
 
 async def test_silent_and_half_requests_do_not_delay_shutdown() -> None:
-    """Open connections with nothing or half a request on them are dropped when the server stops."""
+    """Open connections without a complete request are dropped when the server stops."""
     async with running() as server:
         silent = await trio.open_tcp_stream("127.0.0.1", server.port)
         half = await trio.open_tcp_stream("127.0.0.1", server.port)
@@ -268,12 +268,12 @@ async def test_silent_and_half_requests_do_not_delay_shutdown() -> None:
 
 
 async def test_connections_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More connections than the limit are closed at once, and counted."""
+    """Connections above the limit are closed at once and counted."""
     monkeypatch.setattr(connections, "CONNECTIONS_MAX", 3)
     async with running() as server, AsyncExitStack() as stack:
         for _ in range(3):
             stream = await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", server.port))
-            await stream.send_all(b"GET /metrics HTTP/1.1\r\n")  # begun, not ended: the connection stays
+            await stream.send_all(b"GET /metrics HTTP/1.1\r\n")  # incomplete, so the connection stays open
         async with await trio.open_tcp_stream("127.0.0.1", server.port) as fourth:
             assert await fourth.receive_some() == b""
         await stream.send_all(b"Host: 127.0.0.1:%d\r\n\r\n" % server.port)
@@ -284,7 +284,7 @@ async def test_connections_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_many_readers_in_turn_are_all_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that was answered takes up no place any more."""
+    """A reader that has its answer no longer takes a place."""
     monkeypatch.setattr(connections, "CONNECTIONS_MAX", 3)
     async with running() as server:
         for _ in range(30):
@@ -294,7 +294,7 @@ async def test_many_readers_in_turn_are_all_answered(monkeypatch: pytest.MonkeyP
 async def test_a_reader_that_stops_reading_does_not_block_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A client with a full window and no appetite loses its connection; the server ends all the same."""
+    """A client with a full window that does not read loses its connection, and the server ends."""
     monkeypatch.setattr(api_bind, "STUCK_READER_MS", 300)
     reports = FakeReports(figures={f"figure{i:04} {'x' * 90}": i for i in range(2000)})
     async with running(reports) as server:
@@ -308,7 +308,7 @@ async def test_a_reader_that_stops_reading_does_not_block_shutdown(
 
 
 async def test_metrics_parse_and_carry_the_counters() -> None:
-    """The exposition is read by Prometheus' own parser, whatever the labels of the figures."""
+    """Prometheus' own parser reads the metrics, with any labels."""
     figures = {"judged accept": 3, 'judged reject "bad"\\ \n signature': 4, "": 8}
     async with running(FakeReports(figures=figures)) as server:
         await server.ask("/v1/status?x=1")
@@ -328,7 +328,7 @@ async def test_metrics_parse_and_carry_the_counters() -> None:
 
 
 async def test_every_route_is_described() -> None:
-    """The OpenAPI document is served and lists what the 404 answer lists."""
+    """The OpenAPI document is served and has the routes of the 404 answer."""
     async with running() as server:
         document = (await server.ask("/openapi.json")).json()
         known = str((await server.ask("/x")).json()["message"])
@@ -344,13 +344,13 @@ async def test_every_route_is_described() -> None:
      ":80", "::1:80", "[127.0.0.1]:80", "127.0.0.1:-1", "127.0.0.1:٣", "unix:/x", "", "fd://3"],
 )  # fmt: skip
 async def test_only_loopback_is_served(bind: str) -> None:
-    """An address that others could reach, or that is none, is refused with what to do."""
+    """An invalid address, or one that other machines could reach, is refused with advice."""
     with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
         await serve(FakeReports(), bind=bind, token=TOKEN, home_key=HOME_KEY, on_leave=list)
 
 
 async def test_a_port_in_use_is_named() -> None:
-    """A second server on one port gets a sentence, not an exception group."""
+    """A second server on one port gives a clear message and no exception group."""
     async with running() as server:
         with pytest.raises(BindError, match=str(server.port)):
             await serve(FakeReports(), bind=f"127.0.0.1:{server.port}", token=TOKEN, home_key=HOME_KEY, on_leave=list)

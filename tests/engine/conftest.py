@@ -1,4 +1,4 @@
-"""One loaded model for the tests that only read from it: loading takes half a second."""
+"""One loaded model for tests that only read from it, because loading takes half a second."""
 
 from collections.abc import Iterator
 

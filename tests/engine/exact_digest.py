@@ -1,6 +1,6 @@
-"""Run as a program: prints digests of what the exact engine says of some questions, under this process's settings.
+"""A program that prints digests of the exact engine's outputs under this process's settings.
 
-Arguments: the folder of packed weights. One line of JSON.
+Argument: the folder of packed weights. Output: one line of JSON.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ LONG_TOKENS = 70
 
 
 def digests(engine: ExactEngine) -> dict[str, str]:
-    """A prompt written by the model, a sampled answer and its score, and logits of a sequence of several batches."""
+    """Digests of a written prompt, a sampled answer with its score, and the logits of a sequence of several batches."""
     prompt = engine.write_prompt(SEED, 12)
     answer = engine.answer(prompt, tokens_max=12, temperature_milli=800, sampler_key=KEY)
     engine.forget()

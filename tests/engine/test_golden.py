@@ -1,6 +1,6 @@
-"""The packaged manifest of the bundled model: its golden answers are those that the engines give here.
+"""The packaged manifest of the bundled model: its golden answers equal the engines' answers here.
 
-Those of llama.cpp's other builds are tested in `test_variants`.
+`test_variants` tests the answers of llama.cpp's other builds.
 """
 
 from p2pverify.engine.llama.engine import LlamaEngine
@@ -21,7 +21,8 @@ def check(engine: Engine) -> None:
 
 
 def test_the_wheel_is_in_its_class(llama: LlamaEngine) -> None:
-    """The pinned wheel computes so on every x86-64 machine that has AVX2, or this one is of another class."""
+    """The pinned wheel gives these bits on every x86-64 machine with AVX2. Otherwise this machine is in another
+    class."""
     check(llama)
 
 
@@ -33,7 +34,7 @@ def test_the_wheel_with_half_precision_keys_is_in_a_class_of_its_own() -> None:
 
 
 def test_the_exact_engine_is_in_its_class() -> None:
-    """Equal bits on every machine, and over what an earlier question left in memory."""
+    """Its bits are equal on every machine, whatever an earlier question left in memory."""
     engine = open_engine("exact")
     earlier = engine.encode_chat("Why is the sky green?")
     engine.answer(earlier, tokens_max=2, temperature_milli=0, sampler_key=bytes(32))

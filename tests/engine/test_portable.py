@@ -1,4 +1,4 @@
-"""Functions of equal bits everywhere: close to the true ones, and pinned to the bit."""
+"""Functions with equal bits everywhere: close to the exact values, and with fixed bits."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ ROTATION_BITS = ["0x1.ffd21b0401eddp-1", "-0x1.2f68e2433b617p-2", "0x1.ffffffd4c
 
 
 def test_exp_is_close_to_the_true_one() -> None:
-    """A relative 1e-9 over the whole range, and cut off beyond it."""
+    """The relative error is at most 1e-9 over the whole range. Arguments beyond the range are cut."""
     x = np.concatenate([np.linspace(-700, 700, 20_001), np.linspace(-1, 1, 2_001)])
     assert np.abs(portable.exp(x) / np.exp(x) - 1).max() < 1e-9
     assert np.array_equal(portable.exp(np.array([-1e9, 1e9])), portable.exp(np.array([-700.0, 700.0])))
@@ -22,20 +22,20 @@ def test_exp_of_nothing_is_one() -> None:
 
 
 def test_exp_leaves_its_argument_alone() -> None:
-    """The work is done in place, but not in the caller's."""
+    """It works in place, but not in the caller's array."""
     x = np.array([-1.5, -800.0])
     portable.exp(x)
     assert x.tolist() == [-1.5, -800.0]
 
 
 def test_exp_bits_are_pinned() -> None:
-    """These doubles come out on every machine."""
+    """These doubles are equal on every machine."""
     assert [value.hex() for value in portable.exp(np.array([-20.0, -1.0, 0.3])).tolist()] == EXP_BITS
 
 
 @pytest.mark.parametrize("positions", [1, 2, 100, 1024])
 def test_rotations_are_close_to_the_true_ones(positions: int) -> None:
-    """Cosines and sines of position * base^(-i / half) to 1e-11, whatever the number of positions."""
+    """Cosines and sines of position * base^(-i / half) are exact to 1e-11, for any number of positions."""
     cos, sin = portable.rotations(100_000.0, 32, positions)
     angles = np.arange(positions)[:, None] * 100_000.0 ** (-np.arange(32) / 32)
     assert cos.shape == sin.shape == (positions, 32)
@@ -51,13 +51,13 @@ def test_rotations_of_fewer_positions_are_the_first_of_more() -> None:
 
 
 def test_rotation_bits_are_pinned() -> None:
-    """These doubles come out on every machine."""
+    """These doubles are equal on every machine."""
     cos, sin = portable.rotations(100_000.0, 32, 1000)
     assert [value.hex() for value in (cos[999, 0], sin[999, 1], cos[7, 31])] == ROTATION_BITS
 
 
 @pytest.mark.parametrize("half", [0, 3, 48])
 def test_other_than_powers_of_two_are_refused(half: int) -> None:
-    """The root of the base comes from square roots alone."""
+    """The root of the base is computed with square roots only."""
     with pytest.raises(ValueError, match="power of two"):
         portable.rotations(10_000.0, half, 8)

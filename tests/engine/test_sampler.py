@@ -1,4 +1,4 @@
-"""The sampler: its generator against published vectors, its logarithm, its distribution."""
+"""The sampler: its generator, compared with published vectors, its logarithm, and its distribution."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ KNOWN = [
 
 
 def philox(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, ...]:
-    """Philox4x64-10 written out, as another implementation would have it."""
+    """An independent implementation of Philox4x64-10."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
@@ -40,7 +40,8 @@ def test_philox_vectors(counter: tuple[int, ...], key: tuple[int, ...], output: 
 
 
 def test_gumbel_is_what_its_docstring_says() -> None:
-    """Noise at a position follows from counters (1, 0, 0, position), (2, ...) and so on, four numbers each."""
+    """Noise at a position follows from the counters (1, 0, 0, position), (2, 0, 0, position) and so on, four numbers
+    each."""
     key = sampler.philox_key(sampler.ANSWER, b"k" * 32)
     words = [word for block in (1, 2, 3) for word in philox((block, 0, 0, 77), (key & WORD, key >> 64))]
     uniform = np.array([((word >> 12) + 0.5) / 2**52 for word in words])
@@ -48,7 +49,7 @@ def test_gumbel_is_what_its_docstring_says() -> None:
 
 
 def test_gumbel_bits_are_pinned() -> None:
-    """The noise is defined to the bit: these doubles come out on every machine."""
+    """The noise is defined to the bit, so these doubles are equal on every machine."""
     key = sampler.philox_key(sampler.PROMPT, bytes(16))
     assert f"{key:032x}" == "d276198f8cbf99faaa46fd6515f62a86"
     assert [value.hex() for value in sampler.gumbel(key, 3, 4).tolist()] == [
@@ -60,20 +61,20 @@ def test_gumbel_bits_are_pinned() -> None:
 
 
 def test_gumbel_noise_of_a_prefix() -> None:
-    """A smaller vocabulary sees the first numbers of a larger one, and another position other numbers."""
+    """A smaller vocabulary gets the first numbers of a larger one. Another position gets other numbers."""
     assert (sampler.gumbel(5, 9, 100)[:10] == sampler.gumbel(5, 9, 10)).all()
     assert not (sampler.gumbel(5, 8, 10) == sampler.gumbel(5, 9, 10)).any()
 
 
 def test_log_is_close_to_the_true_one() -> None:
-    """The portable logarithm agrees with numpy's to 1e-13, at the ends of its range too."""
+    """The portable logarithm agrees with numpy's to 1e-13, also at the ends of its range."""
     edges = [2.0**-53, 1 - 2.0**-53, 2.0**-0.5, 1.0, 36.7]
     x = np.array([*edges, *np.geomspace(1e-16, 40, 10_001)])
     assert np.abs(sampler.log(x) - np.log(x)).max() < 1e-13
 
 
 def test_domains_are_apart() -> None:
-    """A prompt's noise is not an answer's, though both were keyed by the same bytes."""
+    """A prompt's noise differs from an answer's noise for equal keys."""
     assert sampler.philox_key(sampler.PROMPT, bytes(16)) != sampler.philox_key(sampler.ANSWER, bytes(16))
 
 
@@ -104,7 +105,7 @@ def test_sample_leaves_the_logits_alone() -> None:
 @pytest.mark.parametrize("temperature_milli", [1, 300, 800, 1500, 100_000])
 @pytest.mark.parametrize("spread", [0.0, 0.01, 1.0, 8.0])
 def test_picks_are_those_of_all_noise(temperature_milli: int, spread: float) -> None:
-    """Leaving out what cannot win changes neither token nor margin, by a single bit."""
+    """Leaving out tokens that cannot win changes no bit of token and margin."""
     rng = np.random.default_rng(3)
     for position in range(60):
         logits = (rng.normal(size=3000) * spread).astype(np.float32)
@@ -115,12 +116,12 @@ def test_picks_are_those_of_all_noise(temperature_milli: int, spread: float) -> 
 
 
 def test_noise_of_small_words_is_small() -> None:
-    """What is left out has less noise than the bound says."""
+    """The noise of left-out words is below the bound."""
     words = np.array([0, 1 << 63, int(sampler.LUCKY) - 1], np.uint64)
     assert sampler._noise(words).max() < sampler.UNLUCKY_NOISE_MAX
 
 
 def test_low_temperature_is_greedy() -> None:
-    """At a thousandth the noise no longer reaches the next logit."""
+    """At a temperature of 0.001 the noise does not reach the next logit."""
     logits = np.array([1, 2, 9, 4], np.float32)
     assert {sampler.sample(logits, 1, 42, position) for position in range(100)} == {2}

@@ -1,4 +1,4 @@
-"""The toy engine behaves as a real one does."""
+"""The toy engine behaves like a real engine."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_greedy_ignores_the_key() -> None:
 
 
 def test_sampling_follows_key_and_temperature() -> None:
-    """Another key or another temperature gives another answer; the same ones give the same."""
+    """Another key or temperature gives another answer. Equal ones give the same answer."""
     toy = ToyEngine()
     answers = [ask(toy, temperature_milli=700), ask(toy, temperature_milli=700, key=OTHER_KEY)]
     answers += [ask(toy, temperature_milli=800), ask(toy)]
@@ -52,7 +52,7 @@ def test_sampling_follows_key_and_temperature() -> None:
 
 
 def test_finishes() -> None:
-    """Answers that reach the end token stop with it; the others have as many tokens as asked for."""
+    """Answers that reach the end token stop with it. The others have the requested number of tokens."""
     toy = ToyEngine()
     finishes = set()
     for number in range(50):
@@ -66,7 +66,7 @@ def test_finishes() -> None:
 
 
 def test_prompts_are_what_a_client_would_send() -> None:
-    """A derived prompt, read as text and encoded as a chat, is itself."""
+    """A derived prompt is read as text and encoded as a chat to itself."""
     toy = ToyEngine()
     for number in range(50):
         prompt = toy.write_prompt(number.to_bytes(16, "big"), 12)
@@ -110,7 +110,7 @@ PATHS = ("toy/a", "toy/b")
 
 
 def test_paths_differ_where_two_tokens_nearly_tie() -> None:
-    """Engines of two paths part now and then, have other digests of logits always, and write other prompts."""
+    """Engines of two paths sometimes give other tokens, always other digests of logits, and write other prompts."""
     one, two = (ToyEngine(path=path) for path in PATHS)
     assert one.info.numeric_path != two.info.numeric_path
     assert one.info.weights_sha256 == two.info.weights_sha256
@@ -128,7 +128,7 @@ def test_paths_differ_where_two_tokens_nearly_tie() -> None:
 
 @pytest.mark.parametrize("temperature_milli", [0, 800])
 def test_an_engine_scores_its_own_answers_with_nothing(temperature_milli: int) -> None:
-    """No margin anywhere, the same digest of logits, and the end where the answer has it."""
+    """All margins are 0, the digest of logits is equal, and the end is where the answer has it."""
     toy = ToyEngine(path=PATHS[0])
     finishes = set()
     for number in range(60):
@@ -144,7 +144,7 @@ def test_an_engine_scores_its_own_answers_with_nothing(temperature_milli: int) -
 
 
 def verdicts(answer: Callable[[tuple[int, ...]], Generated], temperature_milli: int) -> set[Verdict]:
-    """What the referee says of answers to a hundred prompts, by the thresholds of toy networks."""
+    """The referee's verdicts on answers to a hundred prompts, by the thresholds of toy networks."""
     bounds = Across(100_000, 5_000, 500_000, 20_000, 50_000, 10_000)
     referee = open_referee(REFEREE)
     found = set()
@@ -159,7 +159,7 @@ def verdicts(answer: Callable[[tuple[int, ...]], Generated], temperature_milli: 
 @pytest.mark.parametrize("path", [*PATHS, PATH, REFEREE_PATH])
 @pytest.mark.parametrize("temperature_milli", [0, 800])
 def test_the_referee_tells_honest_paths(path: str, temperature_milli: int) -> None:
-    """Whatever the path, honest answers are matches."""
+    """Honest answers are matches on every path."""
     toy = ToyEngine(path=path)
 
     def answer(prompt: tuple[int, ...]) -> Generated:
@@ -178,7 +178,7 @@ CHEATS = {
 
 @pytest.mark.parametrize("cheat", CHEATS)
 def test_the_referee_tells_cheats(cheat: str) -> None:
-    """Another model, seed or temperature is a mismatch, every time."""
+    """Another model, seed or temperature is always a mismatch."""
     variant, temperature_milli, key, tokens_max = CHEATS[cheat]
     toy = ToyEngine(variant, path=PATHS[0])
 
@@ -190,7 +190,7 @@ def test_the_referee_tells_cheats(cheat: str) -> None:
 
 @pytest.mark.parametrize("finish", ["stop", "length"])
 def test_the_referee_tells_a_cut_answer(finish: str) -> None:
-    """Half an answer is a mismatch whatever it says of its end, and so is an end that is called another."""
+    """Half an answer is a mismatch, whatever it claims about its end. So is a wrong claim about the end."""
     toy = ToyEngine(path=PATHS[0])
     finishes = []
 
@@ -205,12 +205,12 @@ def test_the_referee_tells_a_cut_answer(finish: str) -> None:
 
 @pytest.mark.parametrize(("prompt", "tokens"), [((), (5,)), ((5,), ()), ((5,), (256,)), ((5,), (5,) * CONTEXT_TOKENS)])
 def test_what_cannot_be_scored_is_refused(prompt: tuple[int, ...], tokens: tuple[int, ...]) -> None:
-    """Nothing, too much, or tokens of another vocabulary raise ValueError."""
+    """No tokens, too many tokens, and tokens outside the vocabulary raise ValueError."""
     with pytest.raises(ValueError):
         ToyEngine().score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
 
 
 def test_an_unknown_referee_is_named() -> None:
-    """The error says which referees there are."""
+    """The error lists the known referees."""
     with pytest.raises(EngineUnavailable, match=r"exact/1, toy-exact/1"):
         open_referee("oracle/3")

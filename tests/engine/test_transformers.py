@@ -33,7 +33,7 @@ def engine() -> Iterator[TransformersEngine]:
 
 
 def test_info(engine: TransformersEngine, llama: LlamaEngine) -> None:
-    """It names itself, and the same weights, tokens and template as llama.cpp."""
+    """It has its own name, and the same weights, tokens and template as llama.cpp."""
     ours, theirs = engine.info, llama.info
     assert ours.engine.startswith("transformers/")
     assert ours.can == {GENERATE, SCORE, WRITE}
@@ -47,7 +47,7 @@ def test_info(engine: TransformersEngine, llama: LlamaEngine) -> None:
 
 @pytest.mark.parametrize("temperature_milli", [0, 800])
 def test_answers_are_honest_ones(engine: TransformersEngine, llama: LlamaEngine, temperature_milli: int) -> None:
-    """llama.cpp finds small margins in its answers, and it in llama.cpp's."""
+    """llama.cpp finds small margins in its answers, and it finds small margins in llama.cpp's."""
     asked = {"temperature_milli": temperature_milli, "sampler_key": KEY}
     for text in PROMPTS:
         prompt = llama.encode_chat(text)
@@ -58,7 +58,7 @@ def test_answers_are_honest_ones(engine: TransformersEngine, llama: LlamaEngine,
 
 
 def test_equal_questions_give_equal_answers(engine: TransformersEngine, llama: LlamaEngine) -> None:
-    """Whatever was asked before: no state is kept between calls; no digest is shown that a score would not give."""
+    """No state is kept between calls, and no digest is given that a score would not give."""
     prompt = llama.encode_chat(PROMPTS[0])
     asked = {"temperature_milli": 800, "sampler_key": KEY}
     first = engine.answer(prompt, tokens_max=8, **asked)

@@ -1,4 +1,4 @@
-"""A process that appends own records for ever and prints each acknowledged id; made to be killed.
+"""A process that appends own records for ever and prints each acknowledged id. Tests kill it.
 
 Usage: appender.py DATABASE NETWORK_HEX OWN_HEX. Three writers share the sequence, so that batches mix.
 """
@@ -15,7 +15,7 @@ from p2pverify.store.writes import PutRecord, PutState
 
 
 def record_of(own: bytes, seq: int) -> PutRecord:
-    """A record whose id says what its bytes must be."""
+    """A record whose id determines its bytes."""
     data = seq.to_bytes(8, "big") * 40
     return PutRecord(id=hashlib.sha256(data).digest(), author=own, seq=seq, kind=5, epoch=1, data=data)
 

@@ -1,4 +1,4 @@
-"""What the database says of the disk."""
+"""The database's report of its disk usage."""
 
 import shutil
 
@@ -6,7 +6,7 @@ from p2pverify.store.disk import disk_figures
 
 
 def test_the_database_and_its_log_are_measured_and_so_is_what_is_left(tmp_path):
-    """The write-ahead log counts; a file system that is gone is left out, and raises nothing."""
+    """The write-ahead log counts. A missing file system is left out without an error."""
     path = tmp_path / "node.db"
     assert disk_figures(path)["bytes"] == 0
     path.write_bytes(bytes(1000))

@@ -1,4 +1,4 @@
-"""A ledger export comes back as it was written, or not at all."""
+"""A ledger export is read back as written, or not at all."""
 
 import io
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ class Dribble(io.RawIOBase):
 
 @pytest.mark.parametrize("records", [[], RECORDS, [bytes([i]) * RECORD_BYTES_MAX for i in range(1, 5)]])
 def test_round_trip(records: list[bytes]) -> None:
-    """Header and records come back in order."""
+    """Header and records are read back in order."""
     file = io.BytesIO()
     summary = write_export(file, HEADER, iter(records))
     data = file.getvalue()
@@ -49,7 +49,8 @@ def test_round_trip(records: list[bytes]) -> None:
 
 
 def test_slow_stream() -> None:
-    """A stream that returns less than asked for is read on, and none is read twice: a pipe cannot be."""
+    """A stream that returns less than requested is read further, and no byte is read twice, because a pipe cannot be
+    rewound."""
     header, found = read_export(Dribble(written(RECORDS)))  # type: ignore[arg-type]
     assert (header, list(found)) == (HEADER, RECORDS)
 
@@ -60,7 +61,7 @@ def test_same_records_same_bytes() -> None:
 
 
 def test_every_flipped_byte_is_detected() -> None:
-    """Whichever byte is altered, by one bit, by all or to nothing, reading ends in an ExportError."""
+    """If any byte is changed, by one bit, by all or to 0, reading ends with an ExportError."""
     data = written(RECORDS)
     for offset in range(len(data)):
         for altered in {data[offset] ^ 1, data[offset] ^ 0x80, data[offset] ^ 0xFF, 0} - {data[offset]}:
@@ -76,13 +77,13 @@ def test_every_truncation_is_detected() -> None:
     for size in range(1, len(data)):
         seen: list[bytes] = []
         with pytest.raises(ExportError, match=rf"ends too early \(at byte {size}, ") as caught:
-            seen.extend(read_export(io.BytesIO(data[:size]))[1])  # keeps what came before the error
+            seen.extend(read_export(io.BytesIO(data[:size]))[1])  # keeps the records before the error
         assert caught.value.record == len(seen)
         assert seen == RECORDS[: len(seen)]
 
 
 def test_extended_file_is_detected() -> None:
-    """Anything behind the trailer, even another export, is an error at that byte."""
+    """Anything after the trailer, even another export, is an error at that byte."""
     data = written(RECORDS)
     for more in (b"\0", b"\n", data):
         with pytest.raises(ExportError, match="something follows") as caught:
@@ -91,7 +92,7 @@ def test_extended_file_is_detected() -> None:
 
 
 def test_dropped_record_is_detected() -> None:
-    """A record cut out with its length, or put in twice, does not fit the trailer."""
+    """A record that is removed with its length, or added twice, does not fit the trailer."""
     data = written(RECORDS)
     item = len(RECORDS[1]).to_bytes(4, "big") + RECORDS[1]
     for altered in (data.replace(item, b""), data.replace(item, item + item)):
@@ -108,7 +109,7 @@ def test_giant_lengths_are_not_believed() -> None:
 
 
 def test_another_file_is_no_damaged_export() -> None:
-    """A file of another kind is named as such; a changed byte of the first line makes an export no other file."""
+    """A file of another kind is recognised. A changed byte in the first line is still a damaged export."""
     with pytest.raises(NotAnExportError, match="a database"):
         read_all(b"SQLite format 3\0" + bytes(100))
     with pytest.raises(NotAnExportError, match="an empty file"):
@@ -119,13 +120,13 @@ def test_another_file_is_no_damaged_export() -> None:
 
 @pytest.mark.parametrize("bad", [b"", bytes(RECORD_BYTES_MAX + 1)])
 def test_bad_record_is_not_written(bad: bytes) -> None:
-    """What no reader would take ends in an error that names it."""
+    """A record that no reader would accept gives an error that names it."""
     with pytest.raises(ExportError, match="record 1 is empty or longer"):
         written([b"fine", bad])
 
 
 def test_bad_header_is_not_written() -> None:
-    """A header that no reader would take is refused."""
+    """A header that no reader would accept is refused."""
     for header in (
         ExportHeader(bytes(31), b"rules", bytes(32)),
         ExportHeader(bytes(32), b"rules", bytes(33)),

@@ -1,4 +1,4 @@
-"""What a file is that is no export."""
+"""Recognising files that are no export."""
 
 import gzip
 import json
@@ -33,12 +33,12 @@ DOCUMENT = json.dumps({"schema": "p2pverify/scores/1", "scores": []}, indent=1)
     ],
 )
 def test_kinds_are_told_apart(head: bytes, kind: str) -> None:
-    """From the first bytes alone; a character that is cut at their end does not matter."""
+    """The first bytes are enough, even if they end within a character."""
     assert name_kind(head)[0] == kind
 
 
 def test_a_network_file_and_a_database_are_recognised(tmp_path: Path) -> None:
-    """The two files that are most easily taken for an export."""
+    """These two files are most easily confused with an export."""
     network = dump_network(make_network(seeds(2)), (MANIFEST,))
     assert name_kind(network.encode())[0] == "a network file"
     with closing(sqlite3.connect(tmp_path / "node.db")) as database:
@@ -48,7 +48,7 @@ def test_a_network_file_and_a_database_are_recognised(tmp_path: Path) -> None:
 
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=200).map(str.encode)))
 def test_every_file_has_a_name(head: bytes) -> None:
-    """Whatever it holds, in one line."""
+    """Every content gets a name of one line."""
     kind, hint = name_kind(head)
     assert kind
     assert hint

@@ -1,4 +1,4 @@
-"""The node's journal over a disk that takes nothing for a while, or never again."""
+"""The node's journal on a disk that fails for some time, or for ever."""
 
 import resource
 import sqlite3
@@ -48,7 +48,7 @@ def no_more_pages(store: Store) -> Iterator[None]:
 
 @contextmanager
 def no_longer_files(_store: Store) -> Iterator[None]:
-    """No file of this process may grow: what a quota does."""
+    """No file of this process may grow, as with a quota."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
     try:
@@ -59,7 +59,7 @@ def no_longer_files(_store: Store) -> Iterator[None]:
 
 @pytest.mark.parametrize("full", [no_more_pages, no_longer_files])
 async def test_a_full_disk_is_no_end(tmp_path: Path, full) -> None:
-    """What could not be written can be written again; the store goes on, and holds all or nothing of it."""
+    """A failed write can be repeated. The store continues, and has all of it or nothing."""
     one = record(8000)
     async with running(tmp_path / "node.db") as (store, journal):
         with full(store), pytest.raises(JournalStalled) as caught:
@@ -73,7 +73,7 @@ async def test_a_full_disk_is_no_end(tmp_path: Path, full) -> None:
 
 
 async def test_a_second_own_record_with_one_number_is_the_end(tmp_path: Path) -> None:
-    """The last line of defence says what to do."""
+    """The last line of defence gives advice."""
     async with running(tmp_path / "node.db") as (_, journal):
         await journal.persist([Kept(record(), False)], [])
         with pytest.raises(StoreError, match=r"sequence number already used.*ledger check"):
@@ -86,14 +86,14 @@ async def test_a_second_own_record_with_one_number_is_the_end(tmp_path: Path) ->
         (sqlite3.SQLITE_FULL, False),
         (sqlite3.SQLITE_BUSY, False),
         (sqlite3.SQLITE_IOERR_WRITE, False),
-        (sqlite3.SQLITE_IOERR_FSYNC, True),  # nobody knows what is on the disk now
+        (sqlite3.SQLITE_IOERR_FSYNC, True),  # the content of the disk is unknown after this
         (sqlite3.SQLITE_IOERR_READ, True),
         (sqlite3.SQLITE_CORRUPT, True),
         (sqlite3.SQLITE_CORRUPT_INDEX, True),
     ],
 )
 def test_which_errors_pass(code: int, fatal: bool) -> None:
-    """The hint promises that writing goes on only where it does."""
+    """The hint promises that writing continues only for errors that pass."""
     error = sqlite3.OperationalError("whatever")
     error.sqlite_errorcode = code
     found = from_sqlite(error, Path("node.db"), then="; writing goes on by itself")

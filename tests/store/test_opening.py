@@ -1,4 +1,5 @@
-"""A database is opened whole and by its owner or not at all, and a killed process loses nothing promised."""
+"""A database opens only if it is undamaged and belongs to its owner, and a killed process loses no acknowledged
+record."""
 
 import hashlib
 import os
@@ -45,7 +46,7 @@ def stored(path: Path) -> list[bytes]:
 
 
 def test_other_network_and_other_identity_are_errors(path: Path) -> None:
-    """A database is opened only by the network and the identity that it was made for."""
+    """Only the network and the identity of a database can open it."""
     Store.open(path, NETWORK, ALICE).close()
     with pytest.raises(StoreError, match=f"network {NETWORK.hex()[:16]}.*another home"):
         Store.open(path, bytes(32), ALICE)
@@ -57,7 +58,7 @@ def test_other_network_and_other_identity_are_errors(path: Path) -> None:
     ("version", "age"), [(schema.SCHEMA_VERSION + 1, "newer"), (schema.SCHEMA_VERSION - 1, "older")]
 )
 def test_other_version_is_an_error(path: Path, version: int, age: str) -> None:
-    """A database of another schema version is left alone, with what to do."""
+    """A database of another schema version is not changed, and the error gives advice."""
     Store.open(path, NETWORK, ALICE).close()
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA user_version = {version}")
@@ -68,7 +69,7 @@ def test_other_version_is_an_error(path: Path, version: int, age: str) -> None:
 
 
 def test_database_of_another_program_is_left_alone(path: Path) -> None:
-    """Somebody else's SQLite file is recognised and not written to."""
+    """Another program's SQLite file is recognised and not written to."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE notes (text)")
     before = path.read_bytes()
@@ -79,7 +80,7 @@ def test_database_of_another_program_is_left_alone(path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"hello", bytes(8192)])
 def test_file_that_is_no_database(path: Path, content: bytes) -> None:
-    """Files with other content, the empty one too, are errors and stay as they were."""
+    """Files with other content, including an empty file, are errors and are not changed."""
     path.write_bytes(content)
     with pytest.raises(StoreError):
         Store.open(path, NETWORK, ALICE)
@@ -95,7 +96,7 @@ def test_path_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def test_log_of_a_lost_database_is_not_replayed(path: Path) -> None:
-    """A write-ahead log without its database stops a new database from taking it over."""
+    """A write-ahead log without its database is not taken over by a new database."""
     log = Path(f"{path}-wal")
     log.write_bytes(b"left")
     with pytest.raises(StoreError, match="was left by a database that is gone"):
@@ -106,7 +107,7 @@ def test_log_of_a_lost_database_is_not_replayed(path: Path) -> None:
 
 
 def test_truncated_database_is_found(path: Path) -> None:
-    """A database cut anywhere is refused at open, not read as a shorter one."""
+    """A truncated database is refused at opening, and not read as a shorter one."""
     trio.run(fill, path, 200)
     whole = path.read_bytes()
     sizes = [*range(0, len(whole), 4096), *(len(whole) - cut for cut in (1, 100, 511, 512, 2048, 4095))]
@@ -119,7 +120,7 @@ def test_truncated_database_is_found(path: Path) -> None:
 
 
 def test_overwritten_pages_are_found(path: Path) -> None:
-    """A database with a page of garbage is refused at open, whichever page it is."""
+    """A database with any page of garbage is refused at opening."""
     trio.run(fill, path, 200)
     whole = path.read_bytes()
     for start in range(0, len(whole), 4096):
@@ -149,14 +150,14 @@ def appender(path: Path) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
 
 
 def test_kill_loses_nothing_acknowledged(path: Path, appender: Callable[[], "subprocess.Popen[bytes]"]) -> None:
-    """Over several rounds of kill -9, every record that was acknowledged is there, whole, exactly once."""
+    """After several rounds of kill -9, every acknowledged record is there, whole, exactly once."""
     acknowledged: dict[int, str] = {}
     for lines in (1, 2, 17, 90, 333):
         process = appender()
         assert process.stdout is not None
         said = [process.stdout.readline() for _ in range(lines)]
         process.kill()
-        said += process.stdout.readlines()  # what was acknowledged before the signal took effect
+        said += process.stdout.readlines()  # the records acknowledged before the signal took effect
         assert process.wait() == -9
         for line in said:
             if line.endswith(b"\n"):
@@ -171,7 +172,7 @@ def test_kill_loses_nothing_acknowledged(path: Path, appender: Callable[[], "sub
 
 
 def test_a_closed_database_is_one_file(path: Path) -> None:
-    """The write-ahead log is folded in, so that a copy of the file is a copy of all."""
+    """The write-ahead log is merged, so a copy of the file is complete."""
     Store.open(path, NETWORK, ALICE).close()
     trio.run(fill, path, 20)
     assert [each.name for each in path.parent.iterdir()] == [path.name]

@@ -1,4 +1,4 @@
-"""What is appended comes back whole and in order, or its writer is told why not."""
+"""Appended records are read back whole and in order, or the writer gets an error."""
 
 import hashlib
 import sqlite3
@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def running(path: Path) -> AsyncIterator[Store]:
-    """A store with its writer, both gone at the end."""
+    """A store with its writer; both end with the block."""
     with closing(Store.open(path, NETWORK, ALICE)) as store:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
@@ -72,7 +72,7 @@ async def test_records_come_back_in_order(path: Path) -> None:
 
 
 async def test_evidence_comes_back_until_it_is_dropped(path: Path) -> None:
-    """The first answer of a peer in a slot stands; whole epochs are forgotten, and only those before the one named."""
+    """The first answer of a peer in a slot stays. Whole epochs before the given one are removed."""
     async with running(path) as store:
         await store.append([PutEvidence(epoch, 0, peer, b"a") for epoch in (3, 2) for peer in (BOB, ALICE)])
         await store.append([PutEvidence(3, 0, BOB, b"another"), PutEvidence(3, 1, BOB, b"b")])
@@ -83,7 +83,7 @@ async def test_evidence_comes_back_until_it_is_dropped(path: Path) -> None:
 
 
 async def test_answers_and_state_come_back(path: Path) -> None:
-    """An answer is found by requester and question, and the last value of a state wins."""
+    """An answer is found by requester and question, and the last value of a state counts."""
     async with running(path) as store:
         await store.append([PutAnswer(BOB, b"q", b"yes"), PutState("seq", b"1"), PutState("seq", b"2")])
         assert store.get_answer(BOB, b"q") == b"yes"
@@ -95,7 +95,7 @@ async def test_answers_and_state_come_back(path: Path) -> None:
 
 
 async def test_repeats_change_nothing(path: Path) -> None:
-    """A known id is stored once, and the first answer to a question stands."""
+    """A known id is stored once, and the first answer to a question stays."""
     async with running(path) as store:
         await store.append([record(BOB, 1), record(BOB, 1), PutAnswer(BOB, b"q", b"first")])
         await store.append([record(BOB, 1), PutAnswer(BOB, b"q", b"second")])
@@ -106,7 +106,7 @@ async def test_repeats_change_nothing(path: Path) -> None:
 
 
 async def test_second_own_record_of_one_sequence_is_refused(path: Path) -> None:
-    """Nothing of an append that signs a used sequence number again is stored, and others go through."""
+    """An append that signs a used sequence number again stores nothing. Other appends succeed."""
     async with running(path) as store:
         await store.append([record(ALICE, 4, "one")])
         with pytest.raises(LocalProtocolError, match="sequence number already used"):
@@ -120,7 +120,7 @@ async def test_second_own_record_of_one_sequence_is_refused(path: Path) -> None:
 
 
 async def test_second_own_record_is_refused_after_reopening(path: Path) -> None:
-    """The sequence numbers that were used are on disk, not in memory."""
+    """The used sequence numbers are on disk, not in memory."""
     async with running(path) as store:
         await store.append([record(ALICE, 0, "one")])
     async with running(path) as store:
@@ -129,7 +129,7 @@ async def test_second_own_record_is_refused_after_reopening(path: Path) -> None:
 
 
 async def test_second_own_record_is_refused_within_one_batch(path: Path) -> None:
-    """Of two appends in one commit, and of two records in one append, only the first has the number."""
+    """Of two appends in one commit, or two records in one append, only the first gets the number."""
     with closing(Store.open(path, NETWORK, ALICE)) as store:
         errors: dict[str, BaseException | None] = {}
 
@@ -153,7 +153,7 @@ async def test_second_own_record_is_refused_within_one_batch(path: Path) -> None
 
 
 async def test_forks_that_arrive_are_evidence(path: Path) -> None:
-    """Two records of one author and number are both kept, a stranger's and, if received, our own."""
+    """Two records of one author with one number are both kept, of any author, and of the own log if received."""
     async with running(path) as store:
         await store.append([record(BOB, 1, "one"), record(BOB, 1, "two"), record(ALICE, 1, "one")])
         await store.append([record(ALICE, 1, "two", received=True), record(ALICE, 2, received=True)])
@@ -182,7 +182,7 @@ async def test_concurrent_appends_share_commits(path: Path) -> None:
 
 
 async def test_cancelled_waiter_does_not_tear_its_append(path: Path) -> None:
-    """An append whose caller gave up while it queued is committed whole, and so are its neighbours."""
+    """An append whose caller was cancelled while it waited is committed whole, and so are the others."""
     with closing(Store.open(path, NETWORK, ALICE)) as store:
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as impatient:
@@ -197,7 +197,7 @@ async def test_cancelled_waiter_does_not_tear_its_append(path: Path) -> None:
 
 
 async def test_stopping_finishes_the_commit_that_has_begun(path: Path) -> None:
-    """Cancelling the writer during a commit acknowledges that commit and refuses what still queues."""
+    """Cancelling the writer during a commit acknowledges that commit and refuses waiting appends."""
     with closing(Store.open(path, NETWORK, ALICE)) as store, closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")  # the commit waits for this lock in its thread
         errors: dict[str, BaseException | None] = {}
@@ -239,7 +239,7 @@ async def test_stopping_finishes_the_commit_that_has_begun(path: Path) -> None:
     ],
 )
 async def test_field_out_of_range_is_the_callers_fault(path: Path, write: Write) -> None:
-    """A write that SQLite could not hold as meant is refused before it reaches the batch."""
+    """A write with a value that SQLite cannot hold is refused before it reaches the batch."""
     async with running(path) as store:
         with pytest.raises(LocalProtocolError):
             await store.append([write])
@@ -247,7 +247,7 @@ async def test_field_out_of_range_is_the_callers_fault(path: Path, write: Write)
 
 
 async def test_full_disk_is_told_and_survived(path: Path) -> None:
-    """When the disk is full the append fails with advice, leaves nothing, and a later one succeeds."""
+    """On a full disk the append fails with advice and leaves nothing. A later append succeeds."""
     async with running(path) as store:
         await store.append([record(BOB, 0)])
         (pages,) = store._writer.execute("PRAGMA page_count").fetchone()
@@ -261,7 +261,7 @@ async def test_full_disk_is_told_and_survived(path: Path) -> None:
 
 
 async def test_failed_database_ends_the_writer(path: Path) -> None:
-    """A fault that will not pass (here a lost table) reaches the caller, and ends the writer."""
+    """A permanent fault (here a lost table) reaches the caller and ends the writer."""
     with closing(Store.open(path, NETWORK, ALICE)) as store:
         store._writer.execute("DROP TABLE state")
         with pytest.RaisesGroup(pytest.RaisesExc(StoreError, match="database failed")), trio.fail_after(10):
@@ -276,7 +276,7 @@ async def test_failed_database_ends_the_writer(path: Path) -> None:
 
 
 async def test_rows_cannot_be_changed(path: Path) -> None:
-    """The file itself refuses to change or delete records, answers and the own log."""
+    """The file itself refuses changes to records, answers and the own log."""
     async with running(path) as store:
         await store.append([record(ALICE, 1), PutAnswer(BOB, b"q", b"a")])
     with closing(sqlite3.connect(path)) as database:
@@ -288,7 +288,7 @@ async def test_rows_cannot_be_changed(path: Path) -> None:
 
 
 async def test_every_commit_waits_for_the_disk(path: Path) -> None:
-    """The writer runs with a write-ahead log and synchronous=FULL, and the files are their owner's alone."""
+    """The writer uses a write-ahead log and synchronous=FULL, and only the owner can read the files."""
     async with running(path) as store:
         await store.append([record(BOB, 1)])
         assert store._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -297,7 +297,7 @@ async def test_every_commit_waits_for_the_disk(path: Path) -> None:
 
 
 async def test_store_opens_in_a_thread(path: Path) -> None:
-    """The blocking parts can be called in a worker thread, as the node does at start-up."""
+    """The blocking parts can be called in a worker thread, as at a node's start."""
     await fill(path, 3)
     store = await trio.to_thread.run_sync(Store.open, path, NETWORK, ALICE)
     records = await trio.to_thread.run_sync(lambda: list(store.load_records()))

@@ -1,4 +1,4 @@
-"""Calibration: thresholds that honest answers pass and a lie does not, and bounds no better than the data."""
+"""Calibration: honest answers pass the thresholds, a lie does not, and bounds are no better than the data."""
 
 import os
 import select
@@ -43,7 +43,7 @@ def measured(total: int, count: int = 64, peak: int | None = None) -> Measure:
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Found]:
-    """Calibrations of two paths of the toy and of the judge's own, by numeric path."""
+    """Calibrations of two paths of the toy engine and of the judge's own path, by numeric path."""
     paths = {
         "odd": partial(ToyEngine, path="odd"),
         "even": partial(ToyEngine, path="even"),
@@ -62,7 +62,7 @@ def found() -> dict[str, Found]:
 
 
 def test_every_path_is_calibrated_once(found: dict[str, Found]) -> None:
-    """A path under two names counts once; what is not known is judged as all paths but the judge's together."""
+    """A path with two names counts once. An unknown path gets the thresholds of all paths except the judge's."""
     assert set(found) == {ANY, "even", REFEREE_PATH, "odd"}
     samples = {path: one.calibration.samples for path, one in found.items()}
     assert samples == {ANY: 2 * COUNT, "even": COUNT, REFEREE_PATH: SAMPLES_MIN, "odd": COUNT}
@@ -71,7 +71,7 @@ def test_every_path_is_calibrated_once(found: dict[str, Found]) -> None:
 
 
 def test_own_path_has_no_margin_at_all(found: dict[str, Found]) -> None:
-    """Where the bits are equal every threshold is nought: any margin is a mismatch."""
+    """All thresholds of the path with equal bits are 0, so any margin is a mismatch."""
     across = found[REFEREE_PATH].calibration.across
     assert (across.match_base, across.match_slope, across.mismatch_base, across.mismatch_slope) == (0, 0, 0, 0)
     assert across.end_max == 0
@@ -79,13 +79,13 @@ def test_own_path_has_no_margin_at_all(found: dict[str, Found]) -> None:
 
 
 def test_a_judge_whose_own_path_errs_is_no_judge() -> None:
-    """Any margin on the judge's own path means that it does not compute the same bits twice."""
+    """Any margin on the judge's own path shows that its bits are not reproducible."""
     with pytest.raises(ValueError, match="are not those that the judge expects"):
         summarise(JUDGE.info, {(REFEREE, REFEREE_PATH): [measured(0)] * 30 + [measured(1)]}, 64)
 
 
 def test_thresholds_part_the_honest_from_another_model(found: dict[str, Found]) -> None:
-    """On questions that calibration did not use, honest answers of both paths match, and another model's do not."""
+    """On held-out questions, honest answers of both paths match, and another model's answers do not."""
     across = found[ANY].calibration.across
     for engine, wanted in (
         (ToyEngine(path="odd"), {Verdict.MATCH}),
@@ -100,7 +100,7 @@ def test_thresholds_part_the_honest_from_another_model(found: dict[str, Found]) 
 
 
 def test_bounds_are_those_of_the_sample(found: dict[str, Found]) -> None:
-    """A path's bound of false alarms comes from its own answers, and what is allowed from all together."""
+    """A path's bound of false alarms comes from its own answers, and the allowed rate from all answers."""
     for path in ("odd", "even", ANY):
         calibration = found[path].calibration
         assert calibration.alarm_ppm == upper_bound_ppm(found[path].alarms, calibration.samples)
@@ -109,7 +109,7 @@ def test_bounds_are_those_of_the_sample(found: dict[str, Found]) -> None:
 
 
 def test_questions_repeat_and_purposes_never_meet() -> None:
-    """Equal seeds give equal questions; another purpose, seed or number gives another prompt and key."""
+    """Equal seeds give equal questions. Another purpose, seed or number gives another prompt and key."""
     same = [pose(JUDGE, CALIBRATION, 3, 5, SHAPE) for _ in range(2)]
     assert same[0] == same[1]
     others = [
@@ -124,7 +124,7 @@ def test_questions_repeat_and_purposes_never_meet() -> None:
 
 
 def test_another_model_cannot_be_calibrated() -> None:
-    """The judge judges what claims to be its own model."""
+    """The judge only judges paths of its own model."""
     with pytest.raises(ValueError, match=r"the judge runs toy, and the path toy \(pruned\)"):
         calibrate(JUDGE, {"lie": partial(ToyEngine, "pruned")}, count=40, seed=0, shape=SHAPE)
 
@@ -134,13 +134,13 @@ def _unavailable() -> ToyEngine:
 
 
 def test_a_path_that_does_not_open_says_why() -> None:
-    """The reason comes over from the other process."""
+    """The reason comes from the other process."""
     with pytest.raises(EngineUnavailable, match="not on this machine"):
         calibrate(JUDGE, {"absent": _unavailable}, count=40, seed=0, shape=SHAPE)
 
 
 def test_another_process_gives_the_same_answers(llama: LlamaEngine) -> None:
-    """A path's producer is the same engine elsewhere: tokens and logits to the bit, in the order of the questions."""
+    """A path's producer is an equal engine: tokens and logits have equal bits, in the order of the questions."""
     shape = QuestionShape(prompt_tokens=6, answer_tokens=6)
     questions = [pose(llama, CALIBRATION, 0, number, shape) for number in range(3)]
     with Producer(partial(open_path, "wheel")) as producer:
@@ -162,14 +162,14 @@ if __name__ == "__main__":
 
 
 def process_id() -> ToyEngine:
-    """An engine that says in which process it is."""
+    """An engine whose name has its process id."""
     engine = ToyEngine()
     engine._info = replace(engine.info, model=str(os.getpid()))
     return engine
 
 
 def test_a_killed_judge_takes_its_producers_along(tmp_path: Path) -> None:
-    """Nobody would ever ask them again."""
+    """Producers end with a killed judge, because no other process would use them."""
     script = tmp_path / "judge.py"
     script.write_text(JUDGE_THAT_HANGS)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
@@ -184,7 +184,7 @@ def test_a_killed_judge_takes_its_producers_along(tmp_path: Path) -> None:
 
 
 def test_fit_is_a_line_above_the_tail() -> None:
-    """Slopes are multiples of the mean square, and the base leaves the far tail of what was seen below it."""
+    """Slopes are multiples of the mean square, and the base is above the far tail of the samples."""
     totals = [100_000 + 2_000 * place for place in range(100)]
     across = fit([measured(total, peak=50_000) for total in totals])
     mean = sum(totals) / (64 * len(totals))
@@ -196,7 +196,7 @@ def test_fit_is_a_line_above_the_tail() -> None:
 
 
 def test_the_tail_is_an_exponential_one() -> None:
-    """Of totals with an exponential tail of known scale, about one in a thousand lies above the line for it."""
+    """If totals have an exponential tail of known scale, about one in a thousand exceeds the line."""
     scale, count = 50_000, 2_000
     totals = [round(-scale * log(1 - (place + 0.5) / count)) for place in range(count)]
     across = fit([measured(total, peak=0) for total in totals])
@@ -206,7 +206,7 @@ def test_the_tail_is_an_exponential_one() -> None:
 
 
 def test_one_near_tie_makes_no_mismatch() -> None:
-    """However small the other totals are, the worst one of a hundred is allowed to come again."""
+    """Even if the other totals are small, the worst of a hundred totals is allowed."""
     answers = [measured(1_000 + place, peak=0) for place in range(99)] + [Measure(64, 80_000, 400_000, 0)]
     across = fit(answers)
     assert verdict(Measure(64, 80_000, 400_000, 400_000), across) is not Verdict.MISMATCH
@@ -223,7 +223,7 @@ def test_more_noise_never_lowers_a_threshold() -> None:
 
 
 def test_few_answers_are_refused() -> None:
-    """A threshold from a handful of answers would be worth nothing."""
+    """A threshold from a few answers is not reliable."""
     with pytest.raises(ValueError, match="19 answers are too few"):
         fit([measured(1_000)] * 19)
 
@@ -234,20 +234,20 @@ def at_most(failures: int, samples: int, rate: float) -> float:
 
 @pytest.mark.parametrize(("failures", "samples"), [(0, 100), (0, 300), (1, 260), (3, 60), (40, 60)])
 def test_bounds_are_clopper_and_pearsons(failures: int, samples: int) -> None:
-    """At the upper end so few failures, or fewer, come with a probability of 5 %."""
+    """At the upper end, this number of failures or fewer has a probability of 5 %."""
     bound = upper_bound_ppm(failures, samples)
     assert at_most(failures, samples, bound / 1e6) <= 0.05 < at_most(failures, samples, (bound - 1) / 1e6)
     assert lower_bound_ppm(samples - failures, samples) == 1_000_000 - bound
 
 
 def test_bounds_of_nothing_known() -> None:
-    """Without a sample, or with failures alone, a rate can be anything up to one."""
+    """Without samples, or with failures only, the rate can be up to 1."""
     assert upper_bound_ppm(0, 0) == upper_bound_ppm(5, 5) == 1_000_000
     assert lower_bound_ppm(0, 5) == 0
 
 
 def test_a_calibration_fits_the_manifest(found: dict[str, Found]) -> None:
-    """What comes out is what a manifest holds, sorted as it wants them."""
+    """The results have the form and the order of a manifest."""
     made = [one.calibration for one in found.values()]
     assert all(isinstance(one, Calibration) for one in made)
     assert [one.pair for one in made] == sorted(one.pair for one in made)

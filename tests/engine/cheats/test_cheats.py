@@ -1,4 +1,4 @@
-"""Every kind of cheat lies, on the share it should, the same way each time, under the honest name."""
+"""Every kind of cheat lies about its share of questions, reproducibly, and under the honest name."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def ask(engine: Engine, number: int, *, key: bytes = KEY) -> Generated:
 
 @pytest.mark.parametrize("kind", LIARS)
 def test_a_full_cheat_lies_always(kind: str, tmp_path: Path) -> None:
-    """At rate 1 each answer is false; what the engine says of itself is not."""
+    """At rate 1 each answer is false, but the engine describes itself as honest."""
     honest = ToyEngine()
     cheat = make_cheat(CheatSpec(kind), ToyEngine(), tmp_path)
     assert cheat.info == honest.info
@@ -38,14 +38,14 @@ def test_a_full_cheat_lies_always(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ENGINE_KINDS)
 def test_a_rare_cheat_is_honest_otherwise(kind: str, tmp_path: Path) -> None:
-    """At the lowest rate each of a few answers is true."""
+    """At rate 0 each answer is right."""
     cheat = make_cheat(CheatSpec(kind, rate=0.0001), ToyEngine(), tmp_path)
     assert all(ask(cheat, number) == ask(ToyEngine(), number) for number in range(30))
 
 
 @pytest.mark.parametrize("kind", STEADY)
 def test_lies_keep_their_share_and_repeat(kind: str, tmp_path: Path) -> None:
-    """At rate 0.3 about 30 % of the answers are false, and a second cheat tells the same."""
+    """At rate 0.3 about 30 % of the answers are false, and a second cheat gives the same answers."""
     cheat = make_cheat(CheatSpec(kind, rate=0.3), ToyEngine(), tmp_path)
     again = make_cheat(CheatSpec(kind, rate=0.3), ToyEngine(), tmp_path)
     told = [ask(cheat, number) for number in range(300)]
@@ -56,20 +56,20 @@ def test_lies_keep_their_share_and_repeat(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ENGINE_KINDS)
 def test_prompts_are_derived_honestly(kind: str, tmp_path: Path) -> None:
-    """A cheat that wants its audits to count writes the prompts that it owes."""
+    """A cheat writes honest prompts, so that its audits count."""
     cheat = make_cheat(CheatSpec(kind), ToyEngine(), tmp_path)
     assert cheat.write_prompt(bytes(16), 12) == ToyEngine().write_prompt(bytes(16), 12)
 
 
 def test_a_lazy_pruned_cheat_derives_other_prompts(tmp_path: Path) -> None:
-    """With only the cheaper model at hand, prompts come from that one."""
+    """If it has only the cheaper model, this model also writes the prompts."""
     cheat = make_cheat(CheatSpec("prune"), ToyEngine(), tmp_path, derive_honestly=False)
     assert cheat.write_prompt(bytes(16), 12) == ToyEngine("pruned").write_prompt(bytes(16), 12)
 
 
 @pytest.mark.parametrize("kind", ENGINE_KINDS)
 def test_cheats_refuse_what_the_engine_refuses(kind: str, tmp_path: Path) -> None:
-    """A question that does not fit is refused and not lied about."""
+    """A question that does not fit is refused."""
     cheat = make_cheat(CheatSpec(kind), ToyEngine(), tmp_path)
     for prompt, tokens_max in (((), 1), ((999,), 1), ((-1,), 1), ((5,), 0), ((5,), 10_000)):
         with pytest.raises(ValueError):
@@ -78,7 +78,7 @@ def test_cheats_refuse_what_the_engine_refuses(kind: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", ["wrong-seed", "temperature"])
 def test_a_wrong_sampler_is_honest_when_greedy(kind: str, tmp_path: Path) -> None:
-    """Greedy answers have no seed and no temperature to get wrong."""
+    """Greedy answers have no seed and no temperature, so they are right."""
     cheat, honest = make_cheat(CheatSpec(kind), ToyEngine(), tmp_path), ToyEngine()
     prompt = honest.encode_chat("hello")
     answers = [engine.answer(prompt, tokens_max=9, temperature_milli=0, sampler_key=KEY) for engine in (cheat, honest)]
@@ -86,14 +86,14 @@ def test_a_wrong_sampler_is_honest_when_greedy(kind: str, tmp_path: Path) -> Non
 
 
 def test_a_temperature_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
-    """The argument is a temperature; the question's own gives the honest answer."""
+    """The argument is a temperature. The question's own temperature gives the honest answer."""
     honest = ToyEngine()
     assert ask(make_cheat(CheatSpec("temperature", "0.8"), ToyEngine(), tmp_path), 1) == ask(honest, 1)
     assert ask(make_cheat(CheatSpec("temperature", "1.2"), ToyEngine(), tmp_path), 1) != ask(honest, 1)
 
 
 def test_a_cache_answers_near_prompts_and_other_seeds_from_memory(tmp_path: Path) -> None:
-    """What it has seen under another seed gets the old answer, as does what is nearly the same; the rest is true."""
+    """A known question with another seed and a nearly equal question get the old answer. Other answers are right."""
     cheat, honest = make_cheat(CheatSpec("cache"), ToyEngine(), tmp_path), ToyEngine()
     first = ask(cheat, 1)
     assert first == ask(honest, 1)
@@ -105,7 +105,7 @@ def test_a_cache_answers_near_prompts_and_other_seeds_from_memory(tmp_path: Path
 
 
 def test_a_sleeper_is_honest_for_a_while(tmp_path: Path) -> None:
-    """It lies after as many answers as it was told, or the usual number."""
+    """It lies after the given number of answers, or after the default number."""
     for argument, awake in (("3", 3), ("", SLEEPER_ANSWERS)):
         cheat, honest = make_cheat(CheatSpec("sleeper", argument), ToyEngine(), tmp_path), ToyEngine()
         told = [ask(cheat, number) == ask(honest, number) for number in range(awake + 5)]
@@ -113,7 +113,7 @@ def test_a_sleeper_is_honest_for_a_while(tmp_path: Path) -> None:
 
 
 def test_who_is_aware_of_duplicates_lies_only_at_first_sight(tmp_path: Path) -> None:
-    """The same prompt again, under any seed, gets an honest answer."""
+    """A repeated prompt gets an honest answer, whatever its seed."""
     cheat, honest = make_cheat(CheatSpec("duplicate-aware"), ToyEngine(), tmp_path), ToyEngine()
     assert ask(cheat, 1) != ask(honest, 1)
     assert ask(cheat, 1) == ask(honest, 1)
@@ -121,7 +121,7 @@ def test_who_is_aware_of_duplicates_lies_only_at_first_sight(tmp_path: Path) -> 
 
 
 def test_prefilled_evidence_has_the_honest_logits_of_false_tokens(tmp_path: Path) -> None:
-    """The tokens are the cheaper model's, the digest is what the honest one sees when it reads them."""
+    """The tokens are the cheaper model's. The digest is that of the honest model reading these tokens."""
     cheat, cheaper, honest = (
         make_cheat(CheatSpec("prefill-evidence"), ToyEngine(), tmp_path),
         make_cheat(CheatSpec("prune"), ToyEngine(), tmp_path),
@@ -142,19 +142,19 @@ def test_prefilled_evidence_has_the_honest_logits_of_false_tokens(tmp_path: Path
     ],
 )
 def test_impossible_arguments_are_refused(kind: str, argument: str, tmp_path: Path) -> None:
-    """A kind that takes none gets none, and what is given must make sense."""
+    """A kind without an argument accepts none, and an argument must be valid."""
     with pytest.raises(ValueError):
         make_cheat(CheatSpec(kind, argument), ToyEngine(), tmp_path)
 
 
 def test_a_canned_answer_is_the_same_for_all(tmp_path: Path) -> None:
-    """Neither the question nor the key changes it."""
+    """It depends neither on the question nor on the key."""
     cheat = make_cheat(CheatSpec("canned"), ToyEngine(), tmp_path)
     assert ask(cheat, 1) == ask(cheat, 2) == ask(cheat, 2, key=bytes(32))
 
 
 def test_a_truncated_answer_claims_another_end(tmp_path: Path) -> None:
-    """Half of a long answer is called complete; of a complete answer half is called too long."""
+    """Half of a long answer is called complete. Half of a complete answer is called too long."""
     cheat, honest = make_cheat(CheatSpec("truncate"), ToyEngine(), tmp_path), ToyEngine()
     for number in range(50):
         told, true = ask(cheat, number), ask(honest, number)

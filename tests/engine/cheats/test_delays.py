@@ -1,4 +1,4 @@
-"""Machines that are slow or busy: right answers, late."""
+"""Slow or busy machines give right answers late."""
 
 from collections.abc import Callable
 
@@ -16,14 +16,14 @@ QUESTIONS = [{"tokens_max": 20, "temperature_milli": 800, "sampler_key": bytes([
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long an engine would have slept; it does not."""
+    """The recorded delays of an engine, which does not really sleep."""
     found: list[float] = []
     monkeypatch.setattr(delays.time, "sleep", found.append)
     return found
 
 
 def test_a_slow_machine_answers_as_a_fast_one_does(slept: list[float], tmp_path) -> None:
-    """Every answer is the honest one with the honest times, after so long for each token."""
+    """Every answer has the honest tokens and times, after a delay for each token."""
     honest, slow = ToyEngine(), make_cheat(CheatSpec("slow-hardware", "25"), ToyEngine(), tmp_path)
     for at, question in enumerate(QUESTIONS):
         prompt = honest.write_prompt(bytes([at]) * 16, 12)
@@ -34,7 +34,7 @@ def test_a_slow_machine_answers_as_a_fast_one_does(slept: list[float], tmp_path)
 
 
 def test_a_busy_machine_is_late_for_its_share(slept: list[float], tmp_path) -> None:
-    """The same questions each time, and never wrong."""
+    """The same questions are late each time, and every answer is right."""
     honest, busy = ToyEngine(), make_cheat(CheatSpec("busy", "300", rate=0.5), ToyEngine(), tmp_path)
     late = []
     for at, question in enumerate(QUESTIONS):

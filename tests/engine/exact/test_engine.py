@@ -1,4 +1,4 @@
-"""The exact engine on the bundled model: one digest on every BLAS kernel, thread count and vector extension."""
+"""The exact engine on the bundled model: equal digests for all BLAS kernels, thread counts and vector extensions."""
 
 import json
 import os
@@ -35,7 +35,7 @@ ON_X86 = platform.machine().lower() in {"x86_64", "amd64"}
 
 
 def settings() -> dict[str, dict[str, str]]:
-    """Environments that make numpy take other code paths than its usual ones, of those that run here."""
+    """Environments in which numpy uses other code paths, as far as they run here."""
     found = {"two threads": {"OPENBLAS_NUM_THREADS": "2"}}
     if SIMD:
         found["no vector extensions"] = {"NPY_DISABLE_CPU_FEATURES": " ".join(SIMD)}
@@ -51,7 +51,7 @@ def settings() -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for the packed weights, which take half a gigabyte: it does not outlive the tests."""
+    """A folder for the packed weights, removed after the tests because it needs half a gigabyte."""
     folder = tmp_path_factory.mktemp("exact")
     yield folder
     shutil.rmtree(folder)
@@ -65,7 +65,7 @@ def exact(cache: Path) -> Iterator[ExactEngine]:
 
 
 def test_golden_digests(exact: ExactEngine) -> None:
-    """These bits come out on every machine; a change of any of them needs another engine id than exact/1."""
+    """These bits are equal on every machine. A change of any of them needs another engine id than exact/1."""
     found = digests(exact)
     assert found == GOLDEN
     assert found["answer logits"] == found["score logits"]
@@ -73,7 +73,7 @@ def test_golden_digests(exact: ExactEngine) -> None:
 
 @pytest.mark.parametrize("name", settings())
 def test_other_code_paths_give_the_same_bits(name: str, exact: ExactEngine, cache: Path) -> None:
-    """Another BLAS kernel, more threads, or numpy without vector extensions change nothing."""
+    """Another BLAS kernel, more threads, and numpy without vector extensions give equal bits."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **settings()[name]}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.engine.exact_digest", str(cache)],
@@ -88,7 +88,7 @@ def test_other_code_paths_give_the_same_bits(name: str, exact: ExactEngine, cach
 
 
 def test_cached_prefixes_change_no_bit(exact: ExactEngine) -> None:
-    """What was run before, and how a sequence came about, does not show in the logits."""
+    """The logits do not depend on earlier calls, or on how a sequence was split."""
     sequence = exact.encode_chat("What do you know of tides? " * 8)[:40]
     assert len(sequence) == 40
     exact.forget()
@@ -102,7 +102,7 @@ def test_cached_prefixes_change_no_bit(exact: ExactEngine) -> None:
 
 
 def test_info_names_the_class(exact: ExactEngine, llama: LlamaEngine) -> None:
-    """The same weights, tokenizer and template as llama.cpp's, in a class of its own."""
+    """It has the same weights, tokenizer and template as llama.cpp, but its own class."""
     theirs = llama.info
     assert (exact.info.engine, exact.info.numeric_path) == ("exact/1", "integer")
     assert exact.info.weights_sha256 == weights.SHA256
@@ -126,7 +126,7 @@ def test_the_model_answers(exact: ExactEngine) -> None:
 def test_it_judges_an_honest_answer_by_its_margins(
     temperature_milli: int, exact: ExactEngine, llama: LlamaEngine
 ) -> None:
-    """What llama.cpp answers has small margins; the same tokens for another key or another prompt have large ones."""
+    """Answers of llama.cpp have small margins. The same tokens for another key or prompt have large margins."""
     prompt, other = (exact.encode_chat(text) for text in ("Tell me about tides.", "Write a poem about bread."))
     question = {"temperature_milli": temperature_milli, "sampler_key": KEY}
     tokens = llama.answer(prompt, tokens_max=24, temperature_milli=temperature_milli, sampler_key=KEY).tokens
@@ -143,13 +143,13 @@ def test_it_judges_an_honest_answer_by_its_margins(
     ("prompt", "tokens"), [((), (5,)), ((5,), ()), ((5,), (49152,)), ((-1,), (5,)), ((5,) * 1000, (5,) * 25)]
 )
 def test_what_does_not_fit_is_refused(prompt: tuple[int, ...], tokens: tuple[int, ...], exact: ExactEngine) -> None:
-    """Empty, foreign or too long answers are not scored."""
+    """An answer that is empty, too long, or has tokens outside the vocabulary is not scored."""
     with pytest.raises(ValueError):
         exact.score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
 
 
 def test_a_closed_engine_says_so(cache: Path) -> None:
-    """Closing twice is harmless, using it then is an error."""
+    """Closing twice is harmless. Using it after that is an error."""
     engine = ExactEngine(weights.bundled(), cache=cache)
     prompt = engine.encode_chat("Hi")
     engine.close()

@@ -1,4 +1,4 @@
-"""Exact arithmetic on small random models: right, equal however it is split, refused where it would not be exact."""
+"""Exact arithmetic on small random models: right, equal for every split, and refused if it would not be exact."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def load(path: Path, cache: Path) -> Model:
 
 
 def logits(model: Model, tokens: list[int], splits: list[int]) -> bytes:
-    """The bytes of all logits, with the sequence run in parts that end at `splits`."""
+    """The bytes of all logits, if the sequence is run in parts that end at `splits`."""
     found, start = [], 0
     for end in [*splits, len(tokens)]:
         found += [row.tobytes() for row in model.logits(model.forward(tokens[start:end], start))]
@@ -44,7 +44,7 @@ def logits(model: Model, tokens: list[int], splits: list[int]) -> bytes:
     ids=["q4_1", "q4_0-untied", "q8_0", "one-head"],
 )
 def test_logits_are_those_of_the_reference(tiny: Tiny, tmp_path: Path) -> None:
-    """Up to the rounding of activations, the logits are what float64 gives for the dequantised weights."""
+    """The logits equal float64 results on the dequantised weights, up to the rounding of activations."""
     path = write(tmp_path / "tiny.gguf", tiny)
     model = load(path, tmp_path / "cache")
     tokens = [token % tiny.vocab for token in TOKENS]
@@ -57,7 +57,7 @@ def test_logits_are_those_of_the_reference(tiny: Tiny, tmp_path: Path) -> None:
 @settings(max_examples=25, deadline=None)
 @given(splits=st.lists(st.integers(1, 99), unique=True, max_size=12).map(sorted))
 def test_no_split_changes_a_bit(splits: list[int], tiny_model: Model) -> None:
-    """Prefill in one piece, in any pieces, and one token at a time: the same bytes."""
+    """Prefill in one part, in any parts, and one token at a time give equal bytes."""
     whole = logits(tiny_model, TOKENS, [])
     assert logits(tiny_model, TOKENS, splits) == whole
     assert logits(tiny_model, TOKENS, list(range(90, 100))) == whole
@@ -72,7 +72,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32), number_max=st.sampled_from([8, 128]), largest=st.sampled_from([1, 2**11, 2**20]))
 def test_products_are_exact(seed: int, number_max: int, largest: int) -> None:
-    """Equal to Python's integers, for the largest numbers and activations that the bounds admit, in one direction."""
+    """Products equal Python's integers for the largest numbers and activations within the bounds, all of one sign."""
     rng = np.random.default_rng(seed)
     rows, blocks = 5, 3
     sign = rng.choice([-1, 1], (rows, blocks))
@@ -84,7 +84,7 @@ def test_products_are_exact(seed: int, number_max: int, largest: int) -> None:
     assert 32 * number_max * matrix.activation_max <= FLOAT32_MAX
     bound = matrix.activation_max
     x = np.where(rng.random((4, 96)) < 0.7, -bound, rng.integers(-bound, bound + 1, (4, 96))).astype(np.float64)
-    x[:, 0] = bound  # so that activations are taken as they are
+    x[:, 0] = bound  # so that activations are not scaled
     found = matrix.apply(x, np.empty(4 * matrix.products, np.float32)) / UNIT
     entries = numbers.astype(object) * scales.astype(object)[..., None] + minima.astype(object)[..., None]
     whole = np.vectorize(int)(entries).astype(object).reshape(rows, 96)
@@ -94,19 +94,19 @@ def test_products_are_exact(seed: int, number_max: int, largest: int) -> None:
 
 
 def test_weights_without_headroom_are_refused() -> None:
-    """Rows whose sums would not fit 2^53 with activations of 11 bits are no weights for this engine."""
+    """Rows are refused if their sums exceed 2^53 with activations of 11 bits."""
     large = np.full((2, 3), 2.0**33)
     with pytest.raises(WeightsError, match="too large"):
         pack([Blocks(np.ones((2, 3, 32), np.int8), large, large, 128)])
 
 
 def test_what_does_not_fit_saturates() -> None:
-    """Keys and values beyond the fixed point's range are cut off on every machine alike."""
+    """Keys and values beyond the fixed point's range are cut equally on every machine."""
     assert fixed(np.array([1e12, -1e12, 0.25])).tolist() == [FIXED_MAX, -FIXED_MAX, 4096.0]
 
 
 def test_an_all_zero_row_gives_zeros(tiny_model: Model) -> None:
-    """Nothing is divided by its largest entry when that is 0."""
+    """A row whose largest entry is 0 is not divided by it."""
     matrix = tiny_model.weights.output
     scratch = np.empty(2 * matrix.products, np.float32)
     assert not matrix.apply(np.zeros((2, 64)), scratch).any()
@@ -128,14 +128,14 @@ def test_an_all_zero_row_gives_zeros(tiny_model: Model) -> None:
     ids=["architecture", "type", "head-width", "grouping", "partial-rotation", "no-heads", "keys", "layers", "width"],
 )
 def test_other_models_are_refused(tiny: Tiny, why: str, tmp_path: Path) -> None:
-    """What the engine cannot run exactly it does not run, and says why."""
+    """A model that the engine cannot run exactly is refused with a reason."""
     path = write(tmp_path / "tiny.gguf", tiny)
     with pytest.raises(WeightsError, match=why):
         load(path, tmp_path / "cache")
 
 
 def test_scales_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    """A block with an infinite scale is an error, not a NaN among the logits."""
+    """A block with an infinite scale is an error, and gives no NaN logits."""
     path = write(tmp_path / "tiny.gguf", Tiny())
     head = read_head(path)
     start = head.data_start + next(one.offset for one in head.tensors if one.name == "blk.1.attn_q.weight")

@@ -1,4 +1,4 @@
-"""The file of packed weights: shared, checked whenever it is opened, and written again when it is not whole."""
+"""The file of packed weights is shared, checked at every opening, and written again if it is damaged."""
 
 import hashlib
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def load(path: Path, cache: Path, stages: list[str] | None = None) -> bytes:
-    """The logits that the loaded model gives for some tokens."""
+    """The loaded model's logits for some tokens."""
     note = None if stages is None else lambda stage, done, total: stages.append(stage)
     model = Model(loader.load(path, read_head(path), DIGEST, cache, note))
     return b"".join(row.tobytes() for row in model.logits(model.forward([3, 1, 4, 1, 5], 0)))
@@ -35,7 +35,7 @@ def only_file(cache: Path) -> Path:
 
 
 def test_the_second_time_reads_what_the_first_wrote(weights: Path, tmp_path: Path) -> None:
-    """Packing happens once, and the file gives the same logits."""
+    """Packing happens once, and the file gives equal logits."""
     first: list[str] = []
     second: list[str] = []
     assert load(weights, tmp_path / "cache", first) == load(weights, tmp_path / "cache", second)
@@ -60,7 +60,7 @@ def spoil(data: bytes, how: str) -> bytes:
 
 @pytest.mark.parametrize("how", ["flipped", "cut", "empty", "short", "zeroes"])
 def test_a_spoiled_file_is_written_again(how: str, weights: Path, tmp_path: Path) -> None:
-    """One flipped bit is noticed, and the weights are packed anew."""
+    """One flipped bit is found, and the weights are packed again."""
     cache = tmp_path / "cache"
     right = load(weights, cache)
     whole = only_file(cache).read_bytes()
@@ -72,7 +72,7 @@ def test_a_spoiled_file_is_written_again(how: str, weights: Path, tmp_path: Path
 
 
 def test_without_a_cache_folder_the_weights_stay_in_memory(weights: Path, tmp_path: Path) -> None:
-    """A folder that cannot be made is no reason to fail."""
+    """The engine also works if the folder cannot be made."""
     (tmp_path / "file").write_bytes(b"")
     assert load(weights, tmp_path / "file" / "cache") == load(weights, tmp_path / "cache")
 
@@ -82,7 +82,7 @@ def matrix() -> Linear:
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    """The file appears whole or not at all, and what was there before stays."""
+    """The file appears whole or not at all, and an earlier file stays."""
     path = tmp_path / "one.packed"
     packed.write(path, [("first", matrix())])
 
@@ -102,7 +102,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("index", [b"[]", b"{", b'{"a": {}}', b'{"a": {"numbers": [0, 99999999]}}', b'{"a": 3}'])
 def test_an_index_that_does_not_fit_counts_as_absent(index: bytes, tmp_path: Path) -> None:
-    """A whole file of another make is no file."""
+    """A valid file with another index counts as absent."""
     path = tmp_path / "one.packed"
     body = bytes(64) + index + len(index).to_bytes(8, "little")
     path.write_bytes(body + hashlib.sha256(body).digest())

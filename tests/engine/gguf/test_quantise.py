@@ -1,4 +1,4 @@
-"""Cheaper models made out of the promised one: what the blocks hold, and that a lying engine runs on them."""
+"""Cheaper models made from the promised one: the content of blocks, and a lying engine that runs these models."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.toy import ToyEngine
 
 KEY = bytes(range(32))
-#: Sizes of what llama.cpp's own tool makes of the bundled model, where it has the format.
+#: Sizes of the files that llama.cpp's own tool makes from the bundled model, for the formats that it has.
 SIZES = {"q8_0": 144_811_072, "q5_0": 104_997_952, "q4_0": 91_726_912, "q3": 91_726_912}
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_requantised_model_is_as_large_as_llama_cpps(name: str, tmp_path: Path) -> None:
-    """Matrices have the format's type, all else and the metadata stay, and the head can be read again."""
+    """Matrices have the format's type, other tensors and the metadata stay, and the head can be read again."""
     target = tmp_path / "made.gguf"
     requantise(weights.bundled(), target, name)
     before, after = read_head(weights.bundled()), read_head(target)
@@ -41,21 +41,21 @@ def test_a_requantised_model_is_as_large_as_llama_cpps(name: str, tmp_path: Path
 
 
 def test_three_bits_have_eight_levels() -> None:
-    """Each block of 32 has at most eight values, of which the greatest weight is one, and errors up to half a step."""
+    """Each block of 32 has at most eight values, one of them the greatest weight, and errors up to half a step."""
     rows = np.random.default_rng(1).normal(size=(8, 64)).astype(np.float32)
     back = dequantize(three_bits(rows), GGMLQuantizationType.Q4_0)
     for block, made in zip(rows.reshape(-1, 32), back.reshape(-1, 32), strict=True):
         step = np.abs(block).max() / 4
         assert len(np.unique(made)) <= 8
         assert made[np.abs(block).argmax()] == pytest.approx(block[np.abs(block).argmax()], rel=1e-3)
-        # On the side of the greatest weight the levels reach four steps, on the other three.
+        # Levels reach four steps on the side of the greatest weight, and three steps on the other side.
         inside = np.abs(block) <= 3 * step
         assert np.abs(made - block)[inside].max() <= step * 0.502
     assert not dequantize(three_bits(np.zeros((1, 32), np.float32)), GGMLQuantizationType.Q4_0).any()
 
 
 def test_unknown_formats_and_files_are_refused(tmp_path: Path) -> None:
-    """Nothing is left behind."""
+    """No file is left."""
     with pytest.raises(ValueError, match="q9"):
         requantise(weights.bundled(), tmp_path / "made.gguf", "q9")
     with pytest.raises(WeightsError):
@@ -67,7 +67,7 @@ def test_unknown_formats_and_files_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "argument"), [("quantize", "q5_0"), ("other-model", ""), ("prefill-evidence", "")])
 def test_a_real_engine_lies_with_other_weights(kind: str, argument: str, tmp_path: Path, llama: LlamaEngine) -> None:
-    """The answer is another model's under the honest one's name, and the weights are made only once."""
+    """The answer is another model's under the honest name, and the weights are made only once."""
     prompt = llama.encode_chat("Why is the sky blue?")
     true = llama.answer(prompt, tokens_max=12, temperature_milli=800, sampler_key=KEY)
     for _ in range(2):
@@ -83,7 +83,7 @@ def test_a_real_engine_lies_with_other_weights(kind: str, argument: str, tmp_pat
 
 
 def test_another_tokenizers_answers_go_over_as_text(llama: LlamaEngine) -> None:
-    """The tokens are ours, spell what the other model said, and are as many as asked for at most."""
+    """The tokens are of our vocabulary, have the other model's text, and are at most as many as requested."""
     other = ToyEngine()
     prompt = llama.encode_chat("why is the sky blue")
     told = served_by(llama, other)(Ask(prompt, 10, 800, KEY))
@@ -95,7 +95,7 @@ def test_another_tokenizers_answers_go_over_as_text(llama: LlamaEngine) -> None:
 
 
 def test_a_hidden_turn_is_a_system_message(llama: LlamaEngine) -> None:
-    """In ChatML it is a turn of its own with another role; the user's prompt follows unchanged."""
+    """In ChatML it is a separate turn with another role. The user's prompt follows unchanged."""
     before, after = frame(llama)
     prompt = llama.encode_chat("hello")
     assert (before, after) == (3, 6)

@@ -1,4 +1,4 @@
-"""Finding, checking and reading weights; what is not as it should be is refused with a reason."""
+"""Finding, checking and reading weights. Bad weights are refused with a reason."""
 
 import contextlib
 import importlib.util
@@ -51,12 +51,12 @@ def test_check_counts_its_progress(tmp_path: Path) -> None:
 
 
 def test_bundled_weights_are_the_known_ones() -> None:
-    """The wheel's file has the digest that the code expects of it."""
+    """The wheel's file has the expected digest."""
     assert weights.check(weights.bundled(), weights.SHA256) == weights.SHA256
 
 
 def test_a_flipped_byte_is_refused(tmp_path: Path) -> None:
-    """One byte changed in the middle of the weights: the engine does not open."""
+    """If one byte in the middle of the weights changes, the engine does not open."""
     path = tmp_path / "flipped.gguf"
     shutil.copyfile(weights.bundled(), path)
     with path.open("r+b") as file:
@@ -116,14 +116,14 @@ def test_tokenizer_digest_covers_the_tokens() -> None:
 
 @pytest.mark.parametrize("size", range(0, len(SMALL) - 96, 7))
 def test_a_truncated_file_is_refused(size: int) -> None:
-    """Wherever the file ends before its last tensor begins, it is refused."""
+    """A file that ends anywhere before its last tensor begins is refused."""
     with pytest.raises(WeightsError):
         parse_head(SMALL[:size])
 
 
 @given(st.integers(0, len(SMALL) - 1), st.binary(min_size=1, max_size=8))
 def test_damaged_heads_raise_nothing_else(at: int, patch: bytes) -> None:
-    """Whatever bytes come, they parse or raise WeightsError."""
+    """Any bytes parse or raise WeightsError."""
     damaged = SMALL[:at] + patch + SMALL[at + len(patch) :]
     with contextlib.suppress(WeightsError):
         head = parse_head(damaged)
@@ -134,7 +134,7 @@ def test_damaged_heads_raise_nothing_else(at: int, patch: bytes) -> None:
 
 
 def test_prune_renumbers_what_is_left(tmp_path: Path) -> None:
-    """Without layer 1, layer 2 takes its place with its own bytes, and the count says two."""
+    """Without layer 1, layer 2 becomes layer 1 with its own bytes, and the count is two."""
     source, target = tmp_path / "whole.gguf", tmp_path / "pruned.gguf"
     source.write_bytes(SMALL)
     prune(source, target, {1})
@@ -149,7 +149,7 @@ def test_prune_renumbers_what_is_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layers", [{3}, {0, 1, 2}])
 def test_prune_refuses_layers_that_cannot_go(tmp_path: Path, layers: set[int]) -> None:
-    """A layer that is not there cannot be left out, nor can all of them."""
+    """A layer that does not exist cannot be left out, and neither can all layers."""
     source = tmp_path / "whole.gguf"
     source.write_bytes(SMALL)
     with pytest.raises(WeightsError, match="cannot leave out"):

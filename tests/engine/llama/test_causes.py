@@ -1,4 +1,4 @@
-"""Causes of real differences: the bundled model as the judge of its own answers, asked and answered otherwise."""
+"""Causes of real differences: the bundled model judges its own answers, which were made in different ways."""
 
 from dataclasses import replace
 
@@ -22,19 +22,19 @@ def question(llama: LlamaEngine) -> Posed:
 
 
 def cause_of(llama: LlamaEngine, question: Posed, answer: Generated, *supposed: int) -> Finding:
-    """What the judge makes of an answer; the numbers are temperatures to suppose."""
+    """The judge's finding on an answer. The numbers are temperatures to suppose."""
     return find_cause(claim_of(llama, question, answer, supposed, in_class=True), BOUNDS)
 
 
 def test_an_honest_answer_has_none(llama: LlamaEngine, question: Posed) -> None:
-    """Its own answer, bit for bit; and with other logits, other numerics."""
+    """The model's own answer has equal bits. With other logits, the cause is other numerics."""
     answer = question.put_to(llama)
     assert cause_of(llama, question, answer) == Finding(Cause.NONE, None, 0)
     assert cause_of(llama, question, replace(answer, logits_sha256=bytes(32))).cause is Cause.NUMERICS
 
 
 def test_another_seed(llama: LlamaEngine, question: Posed) -> None:
-    """Likely tokens, but not those of this key."""
+    """The tokens are likely, but not those of this key."""
     answer = replace(question, sampler_key=bytes(32)).put_to(llama)
     found = cause_of(llama, question, answer, 0, 1_000)
     assert found.cause is Cause.SEED
@@ -42,7 +42,7 @@ def test_another_seed(llama: LlamaEngine, question: Posed) -> None:
 
 
 def test_another_temperature(llama: LlamaEngine, question: Posed) -> None:
-    """The right temperature, once supposed, explains every token; greedy too."""
+    """The right temperature explains every token, also for a greedy answer."""
     hot = replace(question, temperature_milli=HOT).put_to(llama)
     found = cause_of(llama, question, hot, 0, 1_000, HOT)
     assert (found.cause, found.value) == (Cause.TEMPERATURE, HOT)
@@ -52,7 +52,7 @@ def test_another_temperature(llama: LlamaEngine, question: Posed) -> None:
 
 
 def test_a_cut_answer(llama: LlamaEngine, question: Posed) -> None:
-    """Cut after a few tokens, with and without an end of its own."""
+    """The answer is cut after a few tokens, with and without an ending token."""
     answer = question.put_to(llama)
     short = replace(answer, tokens=answer.tokens[:20], finish="length")
     assert cause_of(llama, question, short) == Finding(Cause.TRUNCATED, 20, 0)
@@ -63,7 +63,7 @@ def test_a_cut_answer(llama: LlamaEngine, question: Posed) -> None:
 
 
 def test_an_answer_to_something_else(llama: LlamaEngine, question: Posed) -> None:
-    """It is no near-tie, no temperature, and none of those that the model itself would give with another seed."""
+    """It is no near tie, no other temperature, and no answer of the model with another seed."""
     other = pose(llama, HELD_OUT, 0, 5, SHAPE)
     answer = replace(question, prompt=other.prompt).put_to(llama)
     assert cause_of(llama, question, answer, 0, 1_000).cause in {Cause.PROMPT, Cause.MODEL, Cause.QUANTISATION}

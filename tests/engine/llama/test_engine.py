@@ -33,7 +33,7 @@ def ask(engine: Engine, text: str = TEXT, *, temperature_milli: int = 800, key: 
 
 
 def test_two_instances_agree(llama: LlamaEngine) -> None:
-    """A second engine, opened by itself, writes the same prompt and gives the same answer."""
+    """A second engine writes the same prompt and gives the same answer."""
     steps: list[str] = []
     other = open_engine("llama", progress=lambda stage, done, total: steps.append(stage))
     assert other.info == llama.info
@@ -47,7 +47,7 @@ def test_two_instances_agree(llama: LlamaEngine) -> None:
 
 
 def test_golden_answers(llama: LlamaEngine) -> None:
-    """The class is this code path and no other: these tokens come out on every machine that has it."""
+    """The class is exactly this code path: these tokens are equal on every machine that has it."""
     assert llama.info.numeric_path == "x86-64-avx2/fa1/kv-q8_0"
     assert llama.write_prompt(SEED, 8) == GOLDEN_PROMPT
     assert ask(llama, temperature_milli=0).tokens == GOLDEN_GREEDY
@@ -65,7 +65,7 @@ def test_info_names_the_class(llama: LlamaEngine) -> None:
 
 
 def test_template_digest(llama: LlamaEngine) -> None:
-    """The template's digest is that of its text, and a prompt is the text's tokens."""
+    """The template's digest is the digest of its text, and a prompt has the tokens of the text."""
     assert llama.info.template_sha256 == hashlib.sha256(chat_template.TEXT.encode()).digest()
     assert chat_template.SHA256.hex() == "2ff9c7978393f445e0773cde6ce5a973edc800dcbabb3d4845ee159e2c03f7a0"
     assert llama.encode_chat("Hi")[:3] == (1, 4093, 198)
@@ -78,7 +78,7 @@ def last_row(context: LlamaContext, tokens: Sequence[int]) -> NDArray[np.float32
 
 
 def test_cache_reuse_changes_no_bit(llama: LlamaEngine) -> None:
-    """Over a reused prefix and over nothing, all logits are equal in every byte, across batch boundaries too."""
+    """Over a reused prefix and over an empty cache, all logits have equal bytes, also across batch boundaries."""
     context = llama.context
     sequence = llama.encode_chat(TEXT * 24)[:150]
     assert len(sequence) == 150
@@ -94,7 +94,7 @@ def test_cache_reuse_changes_no_bit(llama: LlamaEngine) -> None:
 
 
 def test_answers_after_own_derivation_are_those_of_a_fresh_context(llama: LlamaEngine) -> None:
-    """The challenger's cheap answer is the responder's answer."""
+    """The challenger's cheap answer equals the responder's answer."""
     prompt = llama.write_prompt(SEED, 12)
     assert len(llama.context.held) > 3
     cheap = llama.answer(prompt, tokens_max=8, temperature_milli=900, sampler_key=KEY)
@@ -104,7 +104,7 @@ def test_answers_after_own_derivation_are_those_of_a_fresh_context(llama: LlamaE
 
 
 def test_sampled_answers_follow_the_key(llama: LlamaEngine) -> None:
-    """Another key gives another answer, and the same key the same."""
+    """Another key gives another answer. The same key gives the same answer."""
     tokens = ask(llama, "Tell me a story.").tokens
     assert ask(llama, "Tell me a story.", key=OTHER_KEY).tokens != tokens
     assert ask(llama, "Tell me a story.").tokens == tokens
@@ -125,7 +125,7 @@ def test_the_model_answers(llama: LlamaEngine) -> None:
 
 
 def test_prompts_are_what_a_client_would_send(llama: LlamaEngine) -> None:
-    """A derived prompt is a chat prompt of its own text, with 1 to n tokens and no special token in its turn."""
+    """A derived prompt is the chat prompt of its own text, with 1 to n tokens and no special token in its turn."""
     before, after = 3, 6
     turns = set()
     for number in range(8):
@@ -140,7 +140,7 @@ def test_prompts_are_what_a_client_would_send(llama: LlamaEngine) -> None:
 
 
 def test_openers_are_single_tokens(llama: LlamaEngine) -> None:
-    """The template's attachment and every opener are what write_prompt takes them for."""
+    """The template's parts and every opener tokenise as write_prompt assumes."""
     rest = len(llama.encode_chat(""))
     assert [word for word in chat_template.OPENERS if len(llama.encode_chat(word)) != rest + 1] == []
 
@@ -165,7 +165,7 @@ def test_special_tokens_in_a_text_stay_text(llama: LlamaEngine) -> None:
 def test_what_does_not_fit_is_refused(
     llama: LlamaEngine, prompt: tuple[int, ...], tokens_max: int, temperature_milli: int
 ) -> None:
-    """Empty, foreign or too long questions raise ValueError, before llama.cpp sees them; claimed answers as well."""
+    """Empty, foreign or too long questions and claimed answers raise ValueError before llama.cpp gets them."""
     with pytest.raises(ValueError):
         llama.answer(prompt, tokens_max=tokens_max, temperature_milli=temperature_milli, sampler_key=KEY)
     with pytest.raises(ValueError):
@@ -173,7 +173,7 @@ def test_what_does_not_fit_is_refused(
 
 
 def test_a_claimed_token_must_be_one(llama: LlamaEngine) -> None:
-    """Claimed tokens come from strangers."""
+    """Claimed tokens come from other peers, so they are checked."""
     for token in (-1, 49152):
         with pytest.raises(ValueError):
             llama.score((5,), (token,), temperature_milli=0, sampler_key=KEY)
@@ -181,7 +181,8 @@ def test_a_claimed_token_must_be_one(llama: LlamaEngine) -> None:
 
 @pytest.mark.parametrize("temperature_milli", [0, 800])
 def test_an_answer_is_scored_with_the_bits_that_its_author_had(llama: LlamaEngine, temperature_milli: int) -> None:
-    """One pass over an answer of the class gives its logits' digest, no deficit, and its tokens, across batches too."""
+    """One pass over an answer of the class gives its logits' digest, no deficit, and its tokens, also across
+    batches."""
     prompt = llama.encode_chat("Explain how a diesel engine works.")
     asked = {"temperature_milli": temperature_milli, "sampler_key": KEY}
     answer = llama.answer(prompt, tokens_max=80, **asked)
@@ -198,7 +199,7 @@ def test_an_answer_is_scored_with_the_bits_that_its_author_had(llama: LlamaEngin
 
 
 def test_a_finer_quantisation_shows_in_the_logits(llama: LlamaEngine, tmp_path: Path) -> None:
-    """Q8_0 served for Q4_1 gives the same tokens here and another digest; its own class re-scores it exactly."""
+    """Q8_0 for Q4_1 gives equal tokens here and another digest. Its own class scores it exactly."""
     target = tmp_path / "q8_0.gguf"
     requantise(llama.path, target, "q8_0")
     finer = LlamaEngine(target)
@@ -232,7 +233,7 @@ def test_cheats_around_the_real_model(llama: LlamaEngine, tmp_path: Path) -> Non
 
 
 def test_another_version_of_the_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Struct layouts move, so only the pinned wheel is loaded."""
+    """Struct layouts change, so only the pinned wheel is loaded."""
     monkeypatch.setattr(metadata, "version", lambda name: "2026.10.11550")
     bindings.load.cache_clear()
     with pytest.raises(EngineUnavailable, match=r"2026\.10\.11549"):
@@ -251,5 +252,5 @@ def test_another_version_of_the_library_is_refused(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_numeric_paths(features: dict[str, bool], machine: str, name: str) -> None:
-    """The path names what the build uses, not what the machine could do."""
+    """The path names the instructions that the build uses, not those of the machine."""
     assert numeric_path(features, machine) == f"{name}/fa1/kv-q8_0"

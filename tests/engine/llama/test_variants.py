@@ -1,6 +1,6 @@
-"""llama.cpp's builds for other processors: which classes they make, and what is said if one cannot run here.
+"""llama.cpp's builds for other processors: their classes, and the errors if one cannot run here.
 
-One process can load only one of the package's builds, so each is tried by the self-test in a process of its own.
+One process can load only one of the package's builds, so the self-test runs each in its own process.
 """
 
 import json
@@ -25,7 +25,7 @@ def folder() -> Path:
 
 
 def selftest(folder: Path, *options: str) -> tuple[int, dict[str, object], str]:
-    """Exit code, document and complaints of `p2pverify model selftest`."""
+    """Exit code, document and error output of `p2pverify model selftest`."""
     done = subprocess.run(
         [sys.executable, "-m", "p2pverify", "model", "selftest", "--json", *options],
         env={**os.environ, variants.ENVIRONMENT: str(folder), "OPENBLAS_NUM_THREADS": "1"},
@@ -46,10 +46,10 @@ def selftest(folder: Path, *options: str) -> tuple[int, dict[str, object], str]:
     ],
 )
 def test_the_class_follows_from_the_bits(folder: Path, variant: str, path: str, answers_of: str | None) -> None:
-    """A build is in the class whose golden answers it gives, or says what this processor lacks.
+    """A build is in the class whose golden answers it gives, or its error names the missing instructions.
 
-    The npm package's build for AVX2 gives the wheel's bits, and all those for AVX512 the same. For AVX alone decoding
-    gives other bits than one pass, so it is of no class.
+    The npm package's build for AVX2 gives the wheel's bits, and all builds for AVX512 give equal bits. For AVX alone,
+    decoding and one pass give different bits, so it is in no class.
     """
     lacking = variants.missing(variant)
     code, document, complaints = selftest(folder, "--variant", variant)
@@ -64,7 +64,7 @@ def test_the_class_follows_from_the_bits(folder: Path, variant: str, path: str, 
 
 
 def test_variants_are_named_by_build_and_settings() -> None:
-    """The usual one has no name; others are the wheel or a build, with or without other settings."""
+    """The default variant has no name. Others are the wheel or a build, with or without other settings."""
     assert variants.parse("") == ("wheel", variants.CANONICAL)
     assert variants.parse("sse42") == ("sse42", variants.CANONICAL)
     build, settings = variants.parse("wheel/kv-f16")
@@ -77,7 +77,7 @@ def test_variants_are_named_by_build_and_settings() -> None:
 def test_a_processor_that_lacks_instructions_is_told_which(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The missing instructions stand in the message, and nothing is loaded."""
+    """The message names the missing instructions, and nothing is loaded."""
     cpu_info = tmp_path / "cpuinfo"
     cpu_info.write_text("processor : 0\nflags\t\t: fpu sse2 ssse3 sse4_2 avx\n")
     monkeypatch.setattr(variants, "_CPU_INFO", cpu_info)
@@ -91,7 +91,7 @@ def test_a_processor_that_lacks_instructions_is_told_which(
 
 
 def test_one_build_in_a_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package's libraries share state, so that a second build would change the first."""
+    """The package's libraries share state, so a second build would change the first."""
     loaded = {"sse42": object()}
     monkeypatch.setattr(variants, "_loaded", loaded)
     assert variants.load("sse42", folder) is loaded["sse42"]
@@ -112,7 +112,7 @@ def test_one_build_in_a_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_only_the_pinned_package_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, description: str | None, complaint: str
 ) -> None:
-    """Absent, damaged or of another version: the message says how to get the right one."""
+    """If it is absent, damaged or of another version, the message says how to get the right one."""
     monkeypatch.setattr(variants, "_loaded", {})
     if description is not None:
         (tmp_path / "package.json").write_text(description)

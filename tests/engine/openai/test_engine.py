@@ -1,4 +1,4 @@
-"""Servers of several dialects over the real model: what each can do is found by asking, and answers are ours."""
+"""Servers of several dialects over the real model: probing finds their abilities, and their answers equal ours."""
 
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +57,7 @@ def open_engine(url: str, *, model: str = "", key: str = "") -> OpenAIEngine:
 def test_abilities_are_found_by_asking(
     model: Model, llama: LlamaEngine, dialect: Dialect, shown_max: int, prompt_rows: PromptRows, can: set[str]
 ) -> None:
-    """Each dialect is told from its answers; the greedy answer is the model's in all of them."""
+    """Each dialect is recognised from its answers. The greedy answer is the model's in all of them."""
     with serve(model, dialect) as url:
         engine = open_engine(url)
         sent = dialect.requests
@@ -76,7 +76,8 @@ def test_abilities_are_found_by_asking(
 
 
 def test_sampled_answers_need_few_log_probabilities(model: Model, llama: LlamaEngine) -> None:
-    """At a temperature the tokens are those of the whole rows, though few places need more than the first request."""
+    """At a temperature the tokens equal those from whole rows, although few positions need more than the first
+    request."""
     dialect = vllm()
     with serve(model, dialect) as url:
         engine = open_engine(url)
@@ -92,7 +93,7 @@ def test_sampled_answers_need_few_log_probabilities(model: Model, llama: LlamaEn
 
 
 def test_too_few_log_probabilities_are_refused(model: Model, llama: LlamaEngine) -> None:
-    """Where the shown ones do not settle the pick no token is guessed."""
+    """If they do not decide the pick, no token is guessed."""
     with serve(model, vllm(5)) as url:
         engine = open_engine(url)
         with pytest.raises(ValueError, match="5 log-probabilities"):
@@ -104,7 +105,7 @@ def test_too_few_log_probabilities_are_refused(model: Model, llama: LlamaEngine)
 
 @pytest.mark.parametrize("dialect", [vllm(), vllm(20), plain(20)], ids=["vllm", "vllm-20", "echo"])
 def test_scores_are_those_of_the_model(model: Model, llama: LlamaEngine, dialect: Dialect) -> None:
-    """Margins and surprisals of a wrong answer are the model's own up to rounding, in one request at temperature 0."""
+    """Margins and surprisals of a wrong answer equal the model's up to rounding, in one request at temperature 0."""
     prompt = llama.encode_chat(TEXT)
     tokens = (*llama.encode_chat("The capital is Lyon.")[3:-6], 2)
     with serve(model, dialect) as url:
@@ -121,7 +122,7 @@ def test_scores_are_those_of_the_model(model: Model, llama: LlamaEngine, dialect
 
 
 def test_scores_at_a_temperature(model: Model, llama: LlamaEngine) -> None:
-    """The sampler's noise is replayed; an answer of the model has no deficit, one of another key has."""
+    """The sampler's noise is replayed. An answer of the model has no deficit, and one of another key has."""
     prompt = llama.encode_chat(HOT)
     asked = {"temperature_milli": 800, "sampler_key": KEY}
     tokens = llama.answer(prompt, tokens_max=12, **asked).tokens
@@ -139,7 +140,7 @@ def test_scores_at_a_temperature(model: Model, llama: LlamaEngine) -> None:
 
 
 def test_a_server_that_leaves_out_the_end(model: Model, llama: LlamaEngine) -> None:
-    """The token that ended an answer is asked for by itself."""
+    """The token that ended an answer is requested separately."""
     with serve(model, vllm(leaves_out_end=True)) as url:
         engine = open_engine(url)
         answer = engine.answer(llama.encode_chat(TEXT), tokens_max=12, temperature_milli=0, sampler_key=KEY)
@@ -148,7 +149,7 @@ def test_a_server_that_leaves_out_the_end(model: Model, llama: LlamaEngine) -> N
 
 
 def test_a_prompt_written_by_a_server(model: Model, llama: LlamaEngine) -> None:
-    """With the whole vocabulary a derived prompt is the model's own."""
+    """With the whole vocabulary, a derived prompt equals the model's own."""
     with serve(model, vllm()) as url:
         engine = open_engine(url)
         assert engine.write_prompt(bytes(16), 3) == llama.write_prompt(bytes(16), 3)
@@ -169,7 +170,7 @@ def test_questions_are_checked_before_the_server_sees_them(model: Model) -> None
 
 
 def test_key_and_model(model: Model) -> None:
-    """The key travels as a bearer token; without it, or with another model's name, the message says what to set."""
+    """The key is sent as a bearer token. Without it, or with another model's name, the message says what to set."""
     with serve(model, vllm(20, key=SERVER_KEY, models=(MODEL, "other"))) as url:
         open_engine(url, key=SERVER_KEY, model="other").close()
         with pytest.raises(EngineUnavailable, match="P2PVERIFY_OPENAI_KEY"):
@@ -181,7 +182,7 @@ def test_key_and_model(model: Model) -> None:
 
 
 def test_no_server() -> None:
-    """A server that is not there, and URLs that are none."""
+    """An absent server and invalid URLs are errors."""
     with pytest.raises(EngineUnavailable, match="no server answers at http://127"):
         open_engine("http://127.0.0.1:1/v1")
     for url in ("127.0.0.1:80", "ftp://host/v1", "http://user@host/v1", "http://host:port/v1", "http://host/v1?a=b"):
@@ -232,6 +233,6 @@ def with_logprob(value: object) -> Callable[[dict[str, Any]], Any]:
     ],
 )
 def test_answers_are_read_strictly(model: Model, spoil: Callable[[dict[str, Any]], Any], message: str) -> None:
-    """What is not a completion with log-probabilities is refused with a message that says so."""
+    """An answer that is no completion with log-probabilities is refused with a message that says so."""
     with serve(model, vllm(20, spoil=spoil)) as url, pytest.raises(ServerError, match=message):
         open_engine(url)

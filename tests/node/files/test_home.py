@@ -257,7 +257,7 @@ def test_import_stays_light() -> None:
 
 
 class FullDisk:
-    """Lets `calls` that flush to disk succeed, and then fails."""
+    """Lets `calls` calls that flush to disk succeed, and fails afterwards."""
 
     def __init__(self, calls: int) -> None:
         self.left = calls

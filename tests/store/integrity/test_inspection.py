@@ -1,4 +1,4 @@
-"""What is damaged on disk is found, named, left out, and replaced by whoever has it; nothing else is ever replaced."""
+"""Damage on disk is found, reported, left out, and replaced from other peers. Nothing else is ever replaced."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -53,7 +53,7 @@ STORED = [record for pair in zip(ALICES, BOBS, strict=True) for record in pair]
 
 @asynccontextmanager
 async def running(path: Path) -> AsyncIterator[tuple[Store, StoreJournal, int]]:
-    """A store that was read as a node reads it at its start; with its journal, and the first free own number."""
+    """A store that was read as at a node's start, with its journal and the first free own number."""
     with closing(Store.open(path, NETWORK, ALICE)) as store:
         journal, ledger = StoreJournal(store, ALICE), Ledger()
         for data in journal.records():
@@ -61,7 +61,7 @@ async def running(path: Path) -> AsyncIterator[tuple[Store, StoreJournal, int]]:
                 record = decode_record(data)
                 if record.is_signed():
                     ledger.add(record)
-            journal.take_outcome(REFUSED)  # so that each row is held against itself
+            journal.take_outcome(REFUSED)  # so that each row is compared with itself
         list(journal.answers())
         list(journal.evidence())
         free = journal.end_loading(ledger)
@@ -73,7 +73,7 @@ async def running(path: Path) -> AsyncIterator[tuple[Store, StoreJournal, int]]:
 
 @pytest.fixture
 async def path(tmp_path: Path) -> Path:
-    """A database with six records of each, an answer and evidence."""
+    """A database with six records of each author, an answer and evidence."""
     made = tmp_path / "node.db"
     async with running(made) as (_, journal, _):
         await journal.persist([Kept(r, r.author != ALICE) for r in STORED], [ANSWER], [EVIDENCE])
@@ -81,7 +81,7 @@ async def path(tmp_path: Path) -> Path:
 
 
 def change(path: Path, *statements: tuple[str, tuple[object, ...]]) -> None:
-    """Change a database as no program of ours does."""
+    """Change a database in a way that no program of ours does."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in triggers:
@@ -120,7 +120,7 @@ def content(path: Path) -> bytes:
 
 
 def change_index(path: Path) -> bytes:
-    """Flip a bit of an id in the index of the records; returns what the file holds then."""
+    """Flip a bit of an id in the index of the records. Returns the file's content after that."""
     index = "sqlite_autoindex_records_1"
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA writable_schema = ON")
@@ -165,13 +165,13 @@ def row(record: Record, **changes: object) -> StoredRow:
 
 @given(bit=st.integers(0, 8 * len(ALICES[2].data) - 1))
 def test_any_flipped_bit_of_a_record_is_found(bit: int) -> None:
-    """Whichever bit it is: the record is named by its columns, and its number stays used."""
+    """For every bit, the record is reported by its columns, and its number stays used."""
     rows = [row(r, data=flipped(r.data, bit)) if r.seq == 2 else row(r) for r in ALICES]
     found = inspect(rows, [])
     named = [(each.id, each.author, each.seq) for each in found.damaged]
     if named:
         assert named == [(ALICES[2].id, ALICE, 2)]
-    else:  # no bit may be changed without being found
+    else:  # every changed bit must be found
         pytest.fail(f"bit {bit} does not matter")
     assert found.signed_before == 6
     assert found.own_holes == [2]
@@ -179,7 +179,7 @@ def test_any_flipped_bit_of_a_record_is_found(bit: int) -> None:
 
 @given(place=st.integers(0, 5), bit=st.integers(0, 62), table=st.sampled_from(["own_log", "row", "id", "log id"]))
 def test_one_wrong_column_invents_no_own_record(place: int, bit: int, table: str) -> None:
-    """The numbers that were used are told by two tables: if one column of one is wrong, the other is believed."""
+    """Two tables have the used numbers. If one column of one table is wrong, the other table counts."""
     rows, own_log = [row(r) for r in ALICES], [(r.seq, r.id) for r in ALICES]
     if table == "row":
         rows[place] = row(ALICES[place], seq=place ^ 1 << bit)
@@ -196,13 +196,13 @@ def test_one_wrong_column_invents_no_own_record(place: int, bit: int, table: str
 
 @given(lost=st.sets(st.integers(0, 5)))
 def test_own_records_that_are_gone_are_missed(lost: set[int]) -> None:
-    """Own numbers stay used if the rows are gone, as long as the own log's table has them."""
+    """Own numbers stay used without their rows, as long as the own log's table has them."""
     found = inspect([row(r) for r in ALICES if r.seq not in lost], [(r.seq, r.id) for r in ALICES])
     assert (found.signed_before, found.own_holes) == (6, sorted(lost))
 
 
 async def test_damaged_records_are_named_and_replaced_in_their_place(path: Path, caplog) -> None:
-    """Other bytes with the same id are taken for those that are damaged, and for no others; the order stays."""
+    """Other bytes with the same id replace damaged bytes, and no others. The order stays."""
     damage(path, ALICES[1], BOBS[4])
     async with running(path) as (store, journal, free):
         assert free == 6
@@ -222,7 +222,7 @@ async def test_damaged_records_are_named_and_replaced_in_their_place(path: Path,
 
 
 async def test_columns_beside_a_whole_record_are_put_right(path: Path) -> None:
-    """The record itself says what they were; an index that disagreed is made anew."""
+    """The record itself gives the right values. An inconsistent index is rebuilt."""
     change(path, ("UPDATE records SET seq = 77, epoch = 9 WHERE id = ?", (BOBS[2].id,)))
     change(path, ("UPDATE records SET id = ? WHERE id = ?", (bytes(32), ALICES[3].id)))
     assert kinds(path) == ["record", "record"]
@@ -233,7 +233,7 @@ async def test_columns_beside_a_whole_record_are_put_right(path: Path) -> None:
 
 
 async def test_a_number_of_the_own_log_is_put_right(path: Path) -> None:
-    """A wrong one would be taken for used when its turn comes, and end the node for good."""
+    """A wrong number would later be taken for used, and end the node for ever."""
     change(path, ("UPDATE own_log SET seq = 8 WHERE seq = 5", ()))
     more = log_of(SEEDS[0], 10)[6:]
     async with running(path) as (_, journal, free):
@@ -245,7 +245,7 @@ async def test_a_number_of_the_own_log_is_put_right(path: Path) -> None:
 
 
 async def test_a_damaged_row_that_does_not_say_its_id_goes_once_the_record_is_back(path: Path) -> None:
-    """The record comes back into another row; the damaged one is of no more use, and is not named for ever."""
+    """The record comes back into another row. The damaged row is then useless and is no longer reported."""
     damage(path, BOBS[4])
     change(path, ("UPDATE records SET id = ? WHERE id = ?", (flipped(BOBS[4].id, 3), BOBS[4].id)))
     async with running(path) as (_, journal, _):
@@ -258,7 +258,8 @@ async def test_a_damaged_row_that_does_not_say_its_id_goes_once_the_record_is_ba
 
 
 async def test_damaged_answers_are_left_out_and_answered_anew(path: Path) -> None:
-    """A stored answer carries a digest, for nobody signed it: a wrong token is no answer, and the right one is kept."""
+    """A stored answer has a digest, because it is not signed. A wrong token makes it no answer, and a right one is
+    kept."""
     wrong = encode_output(StoredAnswer(BOB, bytes(32), (5, 6, 8), "stop", bytes(32)))
     right = encode_output(ANSWER)
     mixed = right[:33] + wrong[33:]
@@ -270,13 +271,13 @@ async def test_damaged_answers_are_left_out_and_answered_anew(path: Path) -> Non
         await journal.persist([], [ANSWER])
     async with running(path) as (_, journal, _):
         assert list(journal.answers()) == [ANSWER]
-        await journal.persist([], [StoredAnswer(BOB, bytes(32), (1,), "stop", bytes(32))])  # the first stands
+        await journal.persist([], [StoredAnswer(BOB, bytes(32), (1,), "stop", bytes(32))])  # the first answer stays
         assert list(journal.answers()) == [ANSWER]
 
 
 @given(bit=st.integers(0, 8 * len(encode_output(ANSWER)) - 1))
 def test_any_flipped_bit_of_an_answer_is_found(bit: int) -> None:
-    """Of a stored answer, or of what a peer answered in a slot; and neither is taken for that of another place."""
+    """This holds for a stored answer and for a peer's answer in a slot. Neither is taken for one of another place."""
     with pytest.raises(DecodeError):
         decode_output(BOB, bytes(32), flipped(encode_output(ANSWER), bit))
     with pytest.raises(DecodeError):
@@ -288,7 +289,7 @@ def test_any_flipped_bit_of_an_answer_is_found(bit: int) -> None:
 
 
 async def test_an_index_that_disagrees_is_made_anew(path: Path, caplog) -> None:
-    """It follows from its table, so the node goes on; a check that changes nothing only names it."""
+    """It follows from its table, so the node continues. A check that changes nothing only reports it."""
     changed = change_index(path)
     assert set(kinds(path)) == {"file"}
     assert content(path) == changed
@@ -298,7 +299,7 @@ async def test_an_index_that_disagrees_is_made_anew(path: Path, caplog) -> None:
 
 
 async def test_rows_that_are_gone_are_named(path: Path) -> None:
-    """A record that others follow, and an own one that is the last."""
+    """This covers a record that others follow, and the last own record."""
     change(path, ("DELETE FROM records WHERE id IN (?, ?)", (BOBS[1].id, ALICES[5].id)))
     faults = check_up(path, NETWORK, ALICE).faults
     assert [(f.kind, f.record, f.author, f.number) for f in faults] == [
@@ -324,7 +325,7 @@ def _another_table(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [_page_of_garbage, _cut_short, _another_table])
 async def test_a_file_that_is_damaged_as_such_is_not_opened(path: Path, spoil: Callable[[Path], None]) -> None:
-    """A check names what is wrong with it, and a node does not start upon it."""
+    """A check reports the damage, and a node does not start with the file."""
     spoil(path)
     assert "file" in kinds(path)
     with pytest.raises(StoreError, match="the database is damaged"):
@@ -332,7 +333,7 @@ async def test_a_file_that_is_damaged_as_such_is_not_opened(path: Path, spoil: C
 
 
 async def test_a_check_asks_whose_the_database_is(path: Path) -> None:
-    """One of another peer or network is no damage, and an error of its own."""
+    """A database of another peer or network is not damaged, but a separate error."""
     with pytest.raises(StoreError, match="belongs to network"):
         check_up(path, bytes(32), ALICE)
     with pytest.raises(StoreError, match="belongs to peer"):
@@ -340,28 +341,28 @@ async def test_a_check_asks_whose_the_database_is(path: Path) -> None:
 
 
 async def test_a_check_reads_beside_a_running_node(path: Path) -> None:
-    """What the node wrote a moment ago is read too, and nothing is left behind."""
+    """The node's newest writes are read too, and no file is left."""
     more = log_of(SEEDS[1], 8)[6:]
     async with running(path) as (_, journal, _):
         await journal.persist([Kept(record, True) for record in more], [])
         found = check_up(path, None, ALICE)
     assert (found.records, found.own_records, found.answers, found.evidence, found.faults) == (14, 6, 1, 1, ())
     assert names(path.parent) == [path.name]
-    assert schema.SCHEMA_VERSION == 2  # a home of before has answers without a digest, and is read as before
+    assert schema.SCHEMA_VERSION == 2  # older homes have answers without a digest, and are still read
     assert decode_output(BOB, bytes(32), encode_output(ANSWER)[33:]) == ANSWER
 
 
 @tested(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_no_bit_of_the_file_is_lost_silently(path: Path, data: st.DataObject) -> None:
-    """Whichever bit of the file flips: it does not matter, or what is lost is named, or the file is refused."""
+    """Any flipped bit of the file has no effect, or the loss is reported, or the file is refused."""
     whole = content(path)
     bit = data.draw(st.integers(0, 8 * len(whole) - 1))
     spoilt = path.with_name("spoilt.db")
     write(spoilt, flipped(whole, bit))
     try:
         named = bool(kinds(spoilt))
-    except StoreError:  # of another program, version, network or peer
+    except StoreError:  # the file seems to be of another program, version, network or peer
         named = True
     try:
         async with running(spoilt) as (store, _, free):
