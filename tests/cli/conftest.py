@@ -1,4 +1,4 @@
-"""What tests of commands share."""
+"""Fixtures for tests of commands."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ from p2pverify.node.files.home import Home
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A home directory of its own, not made yet."""
+    """A test's own home directory, not made yet."""
     return Home(tmp_path / "home")

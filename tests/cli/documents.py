@@ -1,4 +1,4 @@
-"""What a node says of itself and of its network, where a test does not want something else."""
+"""Default documents of a node about itself and its network."""
 
 ALICE = "12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
 ROOT = "ab" * 32

@@ -1,4 +1,4 @@
-"""A local API that answers whatever a test wants, true or not."""
+"""A local API with any answers that a test wants."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ def body(document: object, status: int = 200) -> tuple[int, bytes]:
 
 @dataclass
 class FakeApi:
-    """Bodies by path, and the requests that came: method, path and Authorization header."""
+    """Bodies by path, and the received requests: method, path and Authorization header."""
 
     bodies: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -65,7 +65,7 @@ def fake_api(home: Home, bodies: dict[str, tuple[int, bytes]]) -> Iterator[FakeA
 
 @contextmanager
 def raw_server(home: Home, answer: bytes) -> Iterator[None]:
-    """A port that answers each connection with fixed bytes, after reading something, and closes it."""
+    """A port that reads something from each connection, answers with fixed bytes, and closes it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

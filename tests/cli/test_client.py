@@ -1,4 +1,4 @@
-"""A command speaks with the node of its own home: whatever else answers is shown as nothing."""
+"""A command uses only the node of its own home. Any other program at that address counts as no node."""
 
 import shutil
 import socket
@@ -31,7 +31,7 @@ from tests.cli.transcript import run
     ],
 )
 def test_whatever_else_answers_is_no_node(home: Home, answer: bytes) -> None:
-    """Another program at the node's old port gives exit code 3 and two lines, whatever it says."""
+    """Another program at the node's old port gives exit code 3 and two lines, for any answer."""
     with raw_server(home, answer):
         done = run(home.path, "status")
     assert done.returncode == 3
@@ -43,7 +43,7 @@ def test_whatever_else_answers_is_no_node(home: Home, answer: bytes) -> None:
 
 @pytest.mark.parametrize("command", [("status",), ("peers", "--json"), ("scores",), ("audits",), ("leave", "--yes")])
 def test_the_node_of_another_home_is_not_shown(home: Home, tmp_path: Path, command: tuple[str, ...]) -> None:
-    """After a kill another node may have the port that the `api` file names: it gets no token, and is not this one."""
+    """After a kill, another node may have the port in the `api` file. It gets no token and is not used."""
     home.init()
     home.ensure_token()
     other = Home(tmp_path / "other")
@@ -60,7 +60,7 @@ def test_the_node_of_another_home_is_not_shown(home: Home, tmp_path: Path, comma
 
 @pytest.mark.parametrize("changed", ["token_path", "identity_path"])
 def test_the_token_and_the_identity_make_the_node_of_a_home(home: Home, tmp_path: Path, changed: str) -> None:
-    """A copied home with another identity, or with another token, is another home."""
+    """A copied home with another identity or token is another home."""
     other = Home(tmp_path / "other")
     with fake_api(other, {"/v1/status": body(STATUS)}):
         shutil.copytree(other.path, home.path, dirs_exist_ok=True)
@@ -74,7 +74,7 @@ def test_the_token_and_the_identity_make_the_node_of_a_home(home: Home, tmp_path
 
 
 def test_a_stale_api_file_means_no_node(home: Home) -> None:
-    """A refused connection is told apart from a node that answers, and names the address."""
+    """A refused connection is distinguished from a wrong answer, and the address is reported."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -87,7 +87,7 @@ def test_a_stale_api_file_means_no_node(home: Home) -> None:
 
 @pytest.mark.parametrize("text", ["", "ftp://127.0.0.1:1", "http://", "http://127.0.0.1", "http://[::1", "x" * 5000])
 def test_a_damaged_api_file_is_no_traceback(home: Home, text: str) -> None:
-    """An `api` file that is no URL of ours gives two lines."""
+    """An `api` file without a valid URL gives two lines."""
     home.init()
     home.api_path.write_text(text)
     done = run(home.path, "status")
@@ -96,7 +96,7 @@ def test_a_damaged_api_file_is_no_traceback(home: Home, text: str) -> None:
 
 
 def test_an_answer_that_never_ends_is_cut_off(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limits on size and time hold against a server that goes on sending."""
+    """The limits on size and time also stop a server that sends endlessly."""
     from p2pverify.cli import client
     from p2pverify.cli.errors import NotRunningError
 

@@ -1,4 +1,4 @@
-"""What options name is checked first: files, addresses, ports and homes, before anything is loaded or made."""
+"""Files, addresses, ports and homes in options are checked before anything is loaded or made."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ from tests.cli.transcript import run
 from tests.node.fakes import FakeEngine
 
 PEER = "12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
-#: Options and arguments with paths to be written, or made where they are not.
+#: Options and arguments with paths that the command writes or makes.
 WRITTEN = {
     ("testnet", "keep"), ("model selftest", "manifest_file"), ("model calibrate", "manifest_file"),
     ("model canary new", "secrets_file"), ("model canary new", "manifest_file"), ("model canary show", "output"),
@@ -50,7 +50,7 @@ READ = [(name, p) for name, command in _all() for p in command.params if isinsta
 
 
 def test_every_path_is_read_or_written() -> None:
-    """An option with a path is checked when it is read, unless the command writes there."""
+    """An option with a path is checked when it is parsed, unless the command writes there."""
     paths = {
         (name, param.name)
         for name, command in _all()
@@ -63,7 +63,7 @@ def test_every_path_is_read_or_written() -> None:
 
 @pytest.mark.parametrize(("name", "param"), READ, ids=[f"{name} {param.name}" for name, param in READ])
 def test_a_file_that_is_not_there(name: str, param: click.Parameter, tmp_path: Path) -> None:
-    """Every command ends with 2, names the file and what to do, and makes nothing."""
+    """Every command ends with 2, names the file with advice, and makes nothing."""
     (tmp_path / "there").touch()
     command = dict(_all())[name]
     args = name.split()
@@ -88,7 +88,7 @@ def test_a_file_that_is_not_there(name: str, param: click.Parameter, tmp_path: P
     ids=" ".join,
 )  # fmt: skip
 def test_a_file_that_need_not_be_one(args: list[str], tmp_path: Path) -> None:
-    """What may also be an id, a name of a scenario or standard input is as missing as other files."""
+    """A value that may also be an id, a scenario's name or standard input is checked like other files."""
     (tmp_path / "there").touch()
     done = run(tmp_path / "home", *args, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
@@ -123,7 +123,7 @@ def test_a_mistyped_home_is_not_made(args: list[str], network_file: Path, tmp_pa
 
 @pytest.mark.parametrize("place", ["before", "behind"])
 def test_an_empty_home_is_refused(place: str, tmp_path: Path) -> None:
-    """`--home "$UNSET"` is a slip, and must not work on the usual home."""
+    """`--home "$UNSET"` is a mistake, and must not use the default home."""
     args = ["--home", "", "init"] if place == "before" else ["init", "--home", ""]
     done = run(tmp_path / "home", *args)
     assert (done.returncode, "--home" in done.stderr) == (2, True)
@@ -133,7 +133,7 @@ def test_an_empty_home_is_refused(place: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", OPERATORS)
 @pytest.mark.parametrize("value", ["8080", "", "/ip4/224.0.0.1/tcp/4747", f"/ip4/192.0.2.1/udp/4747/p2p/{PEER}"])
 def test_an_address_of_no_use(option: str, value: str, tmp_path: Path) -> None:
-    """It is named with its option, before the network file is asked for and before any model is."""
+    """It is reported with its option before the network file or any model is loaded."""
     home = Home(tmp_path / "home")
     home.init()
     done = run(home.path, "join", option, value)
@@ -144,7 +144,7 @@ def test_an_address_of_no_use(option: str, value: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--listen", "--announce"])
 def test_an_address_of_another_peer(option: str, tmp_path: Path) -> None:
-    """Where this node listens, no other peer does."""
+    """No other peer listens where this node listens."""
     home = Home(tmp_path / "home")
     home.init()
     text = f"/ip4/127.0.0.1/tcp/4747/p2p/{PEER}"
@@ -157,7 +157,7 @@ def test_an_address_of_another_peer(option: str, tmp_path: Path) -> None:
 
 
 def test_too_many_announced_addresses(tmp_path: Path) -> None:
-    """More than can be told to others are not cut off without a word."""
+    """Addresses above the limit of the protocol are refused, and not silently dropped."""
     home = Home(tmp_path / "home")
     home.init()
     many = [part for n in range(5) for part in ("--announce", f"/ip4/192.0.2.{n + 1}/tcp/1")]
@@ -167,7 +167,7 @@ def test_too_many_announced_addresses(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["weights", "llama_variants", "corpus", "replay"])
 def test_a_file_of_the_settings_that_is_not_there(key: str, network_file: Path, tmp_path: Path) -> None:
-    """It is named with its key, and nothing starts."""
+    """It is reported with its key, and nothing starts."""
     home = Home(tmp_path / "home")
     home.init()
     home.config_path.write_text(f'{key} = "{tmp_path}/absent"\ncover_per_epoch = 1.0\n')
@@ -178,7 +178,7 @@ def test_a_file_of_the_settings_that_is_not_there(key: str, network_file: Path, 
 
 @pytest.mark.parametrize("option", ["--listen", "--http"])
 def test_a_port_in_use_is_found_before_the_model_is_loaded(option: str, network_file: Path, tmp_path: Path) -> None:
-    """Weights that are none would be found later."""
+    """Invalid weights would be found later."""
     home, weights = Home(tmp_path / "home"), tmp_path / "w.gguf"
     home.init()
     weights.write_bytes(b"none")
@@ -206,7 +206,7 @@ def test_one_port_for_both_is_found_at_once(network_file: Path, tmp_path: Path) 
 
 
 def test_a_network_file_may_come_through_a_pipe(network_file: Path, tmp_path: Path) -> None:
-    """It is read once, and the home keeps what was read."""
+    """It is read once, and the home keeps its content."""
     home, pipe = Home(tmp_path / "home"), tmp_path / "pipe"
     home.init()
     os.mkfifo(pipe)
@@ -218,7 +218,7 @@ def test_a_network_file_may_come_through_a_pipe(network_file: Path, tmp_path: Pa
 
 
 def test_odd_bootstraps_leave_a_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Our own address and one that names no peer are told at the usual level; an ordinary one is not."""
+    """The own address and an address without a peer are logged at the default level. An ordinary one is not."""
     other = "/ip4/192.0.2.1/tcp/1/p2p/12D3KooWQYV9dGMFoRzNStwpXztXaBUjtPqi6aU76ZgUriHhKust"
     own, nameless = f"/ip4/192.0.2.2/tcp/1/p2p/{PEER}", "/dns4/a.example/tcp/1"
     with caplog.at_level(logging.INFO):

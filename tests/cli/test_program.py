@@ -1,4 +1,4 @@
-"""The program as a whole: what it imports, how it ends, and that nothing escapes as a traceback."""
+"""The program as a whole: its imports, its exits, and that no traceback reaches the user."""
 
 import json
 import os
@@ -30,7 +30,7 @@ READING = [["status"], ["peers"], ["scores"], ["audits"], ["wait", "--timeout", 
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)
 def test_reading_commands_import_little(command: list[str], tmp_path: Path) -> None:
-    """Commands that only read a node's API leave the heavy modules alone, which is why they are quick."""
+    """Commands that only read a node's API do not import the heavy modules, so they are quick."""
     code = (
         "import sys\n"
         "from p2pverify.cli.main import main\n"
@@ -64,7 +64,7 @@ def test_reading_commands_import_little(command: list[str], tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_can_be_loaded(name: str) -> None:
-    """What the help lists exists, describes itself and takes --home."""
+    """Every command in the help exists, has a description and takes --home."""
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert command.help
@@ -72,7 +72,7 @@ def test_every_command_can_be_loaded(name: str) -> None:
 
 
 def test_help_lists_every_command_and_exit_code(tmp_path: Path) -> None:
-    """The first page names all doors and what exit codes mean."""
+    """The first page has all commands and the meanings of exit codes."""
     done = run(tmp_path, "--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in COMMANDS)
@@ -94,14 +94,14 @@ def test_completion_scripts_name_the_program(shell: str, tmp_path: Path) -> None
 
 
 def test_names_of_commands_are_completed(tmp_path: Path) -> None:
-    """A shell that asks gets the commands that begin with what was typed, and nothing is run."""
+    """A shell gets the commands that begin with the typed text, and nothing is run."""
     asked = {"_P2PVERIFY_COMPLETE": "bash_complete", "COMP_WORDS": "p2pverify s", "COMP_CWORD": "1"}
     done = subprocess.run(PROGRAM, env=environment(tmp_path) | asked, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["plain,scores", "plain,status"]
 
 
 def test_a_closed_pipe_is_not_an_error_message(tmp_path: Path) -> None:
-    """When nobody reads the output any more the program ends silently."""
+    """If the reader closes the output, the program ends silently."""
     reader, writer = os.pipe()
     os.close(reader)
     home = Home(tmp_path / "home")
@@ -123,7 +123,7 @@ def test_a_closed_pipe_is_not_an_error_message(tmp_path: Path) -> None:
 
 @pytest.fixture
 def _interruptible() -> Iterator[None]:
-    """A shell has what it runs in the background ignore SIGINT, and children inherit that unless we handle it."""
+    """Handle SIGINT, because a shell's background processes and their children ignore it."""
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, inherited)
@@ -131,7 +131,7 @@ def _interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_interruptible")
 def test_an_interrupt_ends_without_a_traceback(tmp_path: Path) -> None:
-    """Ctrl-C while waiting gives exit code 130 and no word."""
+    """Ctrl-C while waiting gives exit code 130 and no output."""
     home = Home(tmp_path / "home")
     not_ready = {"schema": "p2pverify/ready/1", "ready": False, "reasons": []}
     with fake_api(home, {"/readyz": (503, json.dumps(not_ready).encode())}) as api:
@@ -198,14 +198,14 @@ PlainFault.__module__ = "p2pverify.engine.errors"
 def test_exceptions_become_two_lines_and_a_code(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever a command raises ends in its documented exit code, said on stderr."""
+    """Every exception of a command gives its documented exit code and a message on stderr."""
     assert _raising(error) == code
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", said)
 
 
 def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """P2PVERIFY_DEBUG=1 adds the traceback and changes nothing else."""
+    """P2PVERIFY_DEBUG=1 only adds the traceback."""
     monkeypatch.setenv(errors.DEBUG_VARIABLE, "1")
     assert _raising(ZeroDivisionError("x")) == 1
     printed = capsys.readouterr().err
@@ -214,7 +214,7 @@ def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_tables_align_and_clean() -> None:
-    """Columns share their width, numbers stand to the right, and control characters are replaced."""
+    """Columns have equal widths, numbers are right-aligned, and control characters are replaced."""
     assert table(("A", "COUNT"), [("x\x07y", 5), ("z", 100), (None, None)]) == (
         "A    COUNT\nx?y      5\nz      100\n-        -"
     )
@@ -229,7 +229,7 @@ class _Terminal(StringIO):
 
 
 def test_progress_rewrites_a_terminal_and_names_stages_elsewhere() -> None:
-    """A terminal sees one line that grows and then goes away; a log sees each stage once."""
+    """A terminal gets one line that is rewritten and then removed. A log gets each stage once."""
     terminal, log = _Terminal(), StringIO()
     for stream in (terminal, log):
         with Progress(stream) as progress:
@@ -245,7 +245,7 @@ def test_progress_rewrites_a_terminal_and_names_stages_elsewhere() -> None:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize(("command", "code"), [("init", 0), ("leave", 2), ("status", 3), (FOUND, 0)])
 def test_closed_standard_streams_are_no_fault(closed: str, command: str, code: int, tmp_path: Path) -> None:
-    """A command does its work without them, and no file that it opens takes their place."""
+    """A command works without them, and no opened file gets their descriptors."""
     script = f'exec {closed}; "$@"; echo $? > code'
     subprocess.run(
         ["bash", "-c", script, "bash", *PROGRAM, *command.split()],
@@ -259,7 +259,7 @@ def test_closed_standard_streams_are_no_fault(closed: str, command: str, code: i
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_help(name: str) -> None:
-    """Of every command and of those below it, but what is hidden."""
+    """This covers every command and subcommand, except hidden options."""
     command = main.get_command(click.Context(main), name)
     assert command is not None
     waiting = [command]
@@ -271,7 +271,7 @@ def test_every_option_has_help(name: str) -> None:
 
 
 def test_the_help_of_rules_names_their_usual_values() -> None:
-    """There is help for every rule, with the value that a network file gets."""
+    """Every rule has help with the default of a network file."""
     assert [name for name, _, _ in PARAM_BOUNDS] == list(RULES)
     for name, (_, usual) in RULES.items():
         if name in DEFAULTS and not name.endswith("_spread"):

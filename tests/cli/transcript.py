@@ -1,9 +1,9 @@
-"""Runs transcripts: files of commands with what they print.
+"""Runs transcripts: files with commands and their output.
 
-A line that begins with "$ " is a command line of p2pverify; the lines that follow are all it prints to stdout and
-stderr, where "..." stands for any text within a line; "[3]" ends it with its exit code, which is 0 if not named.
-A command that ends with " &" goes on in the background once it has printed its first line of JSON; "$ interrupt"
-sends it SIGINT and shows its exit code. "HOME" is the home directory, and files lie in the current directory.
+A line that begins with "$ " is a command line of p2pverify. The lines after it are its whole output to stdout and
+stderr, where "..." stands for any text within a line. "[3]" is the exit code at the end; without it the exit code is 0.
+A command that ends with " &" continues in the background after its first line of JSON; "$ interrupt" sends it SIGINT
+and shows its exit code. "HOME" is the home directory, and files are in the current directory.
 """
 
 import os
@@ -22,7 +22,7 @@ DEADLINE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command, and what it should print and return."""
+    """One command with its expected output and exit code."""
 
     command: str
     expected: tuple[str, ...]
@@ -30,7 +30,7 @@ class Step:
 
 
 def read_steps(text: str) -> list[Step]:
-    """The steps of a transcript; lines before the first command are commentary."""
+    """The steps of a transcript. Lines before the first command are comments."""
     steps = []
     for block in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, *lines = block.rstrip().splitlines()
@@ -43,7 +43,7 @@ def read_steps(text: str) -> list[Step]:
 
 
 def matches(expected: tuple[str, ...], printed: str) -> bool:
-    """Whether printed text is what the transcript says, line by line."""
+    """Whether the printed text matches the transcript, line by line."""
     lines = printed.rstrip("\n").split("\n") if printed else []
     patterns = [".*".join(re.escape(part) for part in line.split("...")) for line in expected]
     return len(lines) == len(patterns) and all(map(re.fullmatch, patterns, lines))
@@ -56,7 +56,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def run(home: Path, *args: str, **options: object) -> subprocess.CompletedProcess[str]:
-    """One command to its end, with stdout and stderr apart."""
+    """Run one command to its end, with separate stdout and stderr."""
     return subprocess.run(
         [*PROGRAM, *args],
         env=environment(home),
@@ -81,7 +81,7 @@ class Player:
         return self.directory / "home"
 
     def play(self, text: str) -> None:
-        """Run every step. Raises AssertionError at the first that is not as written."""
+        """Run every step. Raises AssertionError at the first step with another result."""
         steps = read_steps(text)
         assert steps
         try:

@@ -1,6 +1,6 @@
-"""Write the cases in `protocol/vectors` and the examples in the pages anew: `python tests/protocol/make_vectors.py`.
+"""Rewrite the cases in `protocol/vectors` and the examples in the pages: `python tests/protocol/make_vectors.py`.
 
-Only for those who change the protocol. The tests read the files as another implementation would.
+Only for changes of the protocol. The tests read the files like another implementation.
 """
 
 import json
@@ -38,7 +38,7 @@ VALID = {"accept", "answer", "refusal"}
 
 
 def page_examples() -> dict[str, list[tuple[bytes, str]]]:
-    """For each page: the bytes of its examples, and the same in diagnostic notation."""
+    """For each page, the bytes of its examples and their diagnostic notation."""
     records = {
         "network.md": membership.network_record(),
         "manifest.md": manifests.manifest_record(),

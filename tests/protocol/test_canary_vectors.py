@@ -1,4 +1,4 @@
-"""Canaries as vectors, grammar and page say it."""
+"""Canaries in vectors, grammar and page agree."""
 
 import json
 import re
@@ -29,7 +29,7 @@ ALL = [*_cases("valid.json"), *_cases("invalid.json")]
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["comment"]) for case in ALL])
 def test_evidence(case: dict[str, Any]) -> None:
-    """It shows what the vector says, or proves nothing for the reason that the vector names."""
+    """It shows the result in the vector, or is invalid for the reason in the vector."""
     given = {name: bytes.fromhex(text) for name, text in case["input"].items()}
     network, manifest = decode_network(given["network"]), decode_manifest(given["manifest"])
     try:
@@ -42,7 +42,7 @@ def test_evidence(case: dict[str, Any]) -> None:
 
 
 def test_the_vectors_have_all_outcomes() -> None:
-    """None is left out, and the reasons on the page are those of vectors."""
+    """Every outcome has a vector, and the reasons on the page are those of vectors."""
     assert {case["expect"] for case in ALL} == {"match", "mismatch", "cannot tell", "invalid"}
     section = " ".join(PAGE.split("## Evidence", 1)[1].split("## What it cannot show", 1)[0].split())
     reasons = set(re.findall(r"`((?:the|not) [^`]+)`", section))
@@ -51,7 +51,7 @@ def test_the_vectors_have_all_outcomes() -> None:
 
 
 def test_the_grammar_describes_them() -> None:
-    """Evidence, secrets, and what is hashed; with an item replaced none of them conforms."""
+    """Evidence, secrets and the hashed values conform. With one item replaced, none of them does."""
     prompt = encode(["p2pverify/canary-prompt/1", TRIGGER.salt, list(TRIGGER.prompt), TRIGGER.tokens_max])
     reply = TRIGGER.replies[0]
     answer = encode(["p2pverify/canary-answer/1", TRIGGER.commitment, *reply.to_value()])
@@ -68,7 +68,7 @@ def test_the_grammar_describes_them() -> None:
 
 
 def test_the_page_shows_a_prompt_and_the_first_vector() -> None:
-    """The examples are what is hashed for the vectors' trigger, and evidence of the right answer."""
+    """The examples are the hashed values of the vectors' trigger, and evidence of the right answer."""
     hidden, evidence = (bytes.fromhex(block) for block in re.findall(r"```hex\n(.*?)\n```", PAGE, re.DOTALL))
     assert sha256(hidden) == TRIGGER.commitment
     assert evidence.hex() == ALL[0]["input"]["evidence"]

@@ -1,4 +1,4 @@
-"""The grammar accepts every valid vector, and refuses what has another form."""
+"""The grammar accepts every valid vector, and refuses other forms."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def _inputs(path: str, name: str, *expects: str) -> list[bytes]:
 
 @pytest.mark.parametrize("kind", Kind, ids=lambda kind: KINDS[kind])
 def test_valid_records_conform(kind: Kind) -> None:
-    """Every valid record is a record of the grammar, and its payload is one of its kind."""
+    """Every valid record conforms to the grammar, and its payload to its kind."""
     for data in _inputs(f"{KINDS[kind]}/valid.json", "record"):
         assert conforms("record", data)
         assert conforms(f"{KINDS[kind]}-payload", decode_record(data).payload)
@@ -29,11 +29,11 @@ def test_valid_records_conform(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", set(Kind) - {Kind.LEAVE}, ids=lambda kind: KINDS[kind])
 def test_each_item_is_described(kind: Kind) -> None:
-    """A payload with any one item left out or replaced, or with one more, does not conform."""
+    """A payload with any item removed or replaced, or with one more, does not conform."""
     data = _inputs(f"{KINDS[kind]}/valid.json", "record")[0]
     items = as_array(decode(decode_record(data).payload, size_max=PAYLOAD_BYTES_MAX), "payload")
     rule = f"{KINDS[kind]}-payload"
-    # The validator takes more arrays than described where all items are arrays, as in a conflict.
+    # The validator accepts extra arrays if all items are arrays, as in a conflict.
     changed: list[list[Value]] = [] if kind == Kind.CONFLICT else [[*items, None]]
     changed += [items[:at] + items[at + 1 :] for at in range(len(items))]
     changed += [[*items[:at], {}, *items[at + 1 :]] for at in range(len(items))]
@@ -41,7 +41,7 @@ def test_each_item_is_described(kind: Kind) -> None:
 
 
 def test_grammar_refuses_what_it_describes() -> None:
-    """A fair share of the invalid payloads is refused by the grammar alone."""
+    """The grammar alone refuses a good part of the invalid payloads."""
     refused, seen = 0, 0
     for kind in Kind:
         for data in _inputs(f"{KINDS[kind]}/invalid.json", "record", "reject"):
@@ -60,12 +60,12 @@ def test_definitions_conform() -> None:
 
 
 def test_streams_conform() -> None:
-    """Every valid request and response conforms, and neither is taken for the other."""
+    """Every valid request and response conforms, and neither conforms to the other's rule."""
     requests = _inputs("request/valid.json", "request")
     responses = _inputs("response/valid.json", "response", "answer", "refusal")
     assert all(conforms("request", data) for data in requests)
     assert all(conforms("response", data) for data in responses)
-    # Choices between arrays at the top are too much for the validator, so their members are asked one by one.
+    # The validator cannot handle choices between arrays at the top, so their members are checked one by one.
     assert all(conforms("answer", data) != conforms("refusal", data) for data in responses)
     assert not any(conforms("answer", data) or conforms("refusal", data) for data in requests)
     assert not any(conforms("request", data) for data in responses)
@@ -79,7 +79,7 @@ SYNC = {
 
 @pytest.mark.parametrize("kind", SYNC)
 def test_syncconforms(kind: str) -> None:
-    """Every valid request and answer of sync is exactly one of its kinds, and each kind is shown."""
+    """Every valid request and answer of sync conforms to exactly one kind, and each kind has a vector."""
     found = [
         [rule for rule in SYNC[kind] if conforms(rule, data)]
         for data in _inputs(f"{kind}/valid.json", kind.removeprefix("sync-"))

@@ -1,4 +1,4 @@
-"""Vectors of committees: who is drawn, who sits, and what late voters show."""
+"""Vectors of committees: the draw, the seats, and the proof of work of late voters."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def _dispute(case: dict[str, Any]) -> DisputeKey:
 
 @pytest.mark.parametrize("case", _load("lots"))
 def test_lots(case: dict[str, Any]) -> None:
-    """A proof over this input has this output, which is drawn or not."""
+    """A proof for this input has this output, which is drawn or not."""
     given, expected = case["input"], case["expect"]
     alpha = lots.lot_alpha(_bytes(case, "network"), _dispute(case), given["stage"], _bytes(case, "beacon"))
     assert alpha.hex() == expected["alpha"]
@@ -41,13 +41,13 @@ def test_lots(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _load("bars"))
 def test_bars(case: dict[str, Any]) -> None:
-    """An output beside the bar is on this side of it."""
+    """An output near the bar is on this side of it."""
     assert lots.is_drawn(_bytes(case, "output"), case["input"]["stage"], case["input"]["voters"]) == case["expect"]
 
 
 @pytest.mark.parametrize("case", _load("seats"))
 def test_seats(case: dict[str, Any]) -> None:
-    """These of the volunteers sit."""
+    """These volunteers get seats."""
     outputs = {bytes.fromhex(voter): bytes.fromhex(output) for voter, output in case["input"]["lots"]}
     found = lots.take_seats(outputs, case["input"]["stage"])
     assert sorted(voter.hex() for voter in found) == case["expect"]
@@ -55,7 +55,7 @@ def test_seats(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _load("shown"))
 def test_shown_work(case: dict[str, Any]) -> None:
-    """What is shown of a work, and the seal that holds it."""
+    """The proof of a work, and the seal that holds it."""
     given, key, network = case["input"], _dispute(case), _bytes(case, "network")
     shown = lots.shown_work(network, key, given["stage"], _bytes(case, "work"))
     assert shown.hex() == case["expect"]["shown"]

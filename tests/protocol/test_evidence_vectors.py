@@ -1,4 +1,4 @@
-"""Evidence as vectors, grammar and page say it."""
+"""Evidence in vectors, grammar and page agrees."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from p2pverify.core.roles.evidence import (
 from tests.support.grammar import conforms
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
-NETWORK = bytes(32)  # of receipts; evidence does not depend on it
+NETWORK = bytes(32)  # the network of receipts; evidence does not depend on it
 
 
 def _cases(name: str) -> list[Any]:
@@ -33,7 +33,7 @@ def _params(name: str) -> list[Any]:
 
 @pytest.mark.parametrize("case", _params("evidence-request"))
 def test_requests(case: dict[str, Any]) -> None:
-    """A request is read and written again to the same bytes, or refused for the reason that the vector names."""
+    """A request is decoded and encoded to the same bytes, or refused for the vector's reason."""
     data = bytes.fromhex(case["input"]["request"])
     try:
         assert encode_evidence_request(*decode_evidence_request(data)) == data
@@ -45,7 +45,7 @@ def test_requests(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _params("evidence"))
 def test_evidence(case: dict[str, Any]) -> None:
-    """What is shown is the answer that a receipt was given for, another, none, or malformed."""
+    """The response is the answer of the receipt, another answer, none, or malformed."""
     given = {name: bytes.fromhex(text) for name, text in case["input"].items()}
     fields = decode(given["receipt"], size_max=1024)
     receipt = receipt_from_fields(fields, NETWORK, given["responder"], given["request_id"])
@@ -60,7 +60,7 @@ def test_evidence(case: dict[str, Any]) -> None:
 
 
 def test_both_have_all_outcomes() -> None:
-    """The vectors leave no outcome out."""
+    """Every outcome has a vector."""
     assert {case["expect"] for case in _cases("evidence-request")} == {"accept", "reset"}
     assert {case["expect"] for case in _cases("evidence")} == {"fits", "none", "other", "invalid"}
 
@@ -70,8 +70,8 @@ def test_both_have_all_outcomes() -> None:
     [("evidence-request", "request", "evidence-request"), ("evidence", "evidence", "claimed-answer")],
 )
 def test_the_grammar_describes_them(name: str, item: str, rule: str) -> None:
-    """All that is well-formed conforms, and of what is not the grammar refuses most by itself."""
-    shown = [c for c in _cases(name) if c["expect"] != "none"]  # of which nothing can be said
+    """All well-formed values conform, and the grammar alone refuses most of the others."""
+    shown = [c for c in _cases(name) if c["expect"] != "none"]  # "none" is not covered by the grammar
     good = [bytes.fromhex(c["input"][item]) for c in shown if c["expect"] not in {"reset", "invalid"}]
     bad = [bytes.fromhex(c["input"][item]) for c in shown if c["expect"] in {"reset", "invalid"}]
     assert good
@@ -89,5 +89,5 @@ def test_the_page_shows_the_first_of_each() -> None:
 
 
 def _valid(name: str) -> int:
-    """How many cases are in the file of valid ones, which comes last."""
+    """The number of cases in the file of valid ones, which comes last."""
     return len(json.loads((PROTOCOL / "vectors" / name / "valid.json").read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Vectors of the fold: files of records, run as somebody would who verifies an export."""
+"""Vectors of the fold: files of records, verified like an export."""
 
 import ast
 import json
@@ -29,7 +29,7 @@ def _tree(module: str) -> ast.Module:
 
 
 def _raised() -> set[str]:
-    """The constant reasons for which verification fails."""
+    """The constant reasons for a failed verification."""
     calls = [node for node in ast.walk(_tree("replica/verify.py")) if isinstance(node, ast.Call) and node.args]
     firsts = [c.args[0] for c in calls if isinstance(c.func, ast.Name) and c.func.id == "VerificationFailed"]
     return {each.value for each in firsts if isinstance(each, ast.Constant) and isinstance(each.value, str)}
@@ -39,7 +39,7 @@ FOLDS = {case["comment"]: case for case in _cases()}
 
 
 def _records(given: dict[str, Any]) -> list[bytes]:
-    """The records of a fold case: those of the case that it is like, without some, and then its own."""
+    """The records of a fold case: those of the case that it refers to, without some, and then its own."""
     own = [bytes.fromhex(data) for data in given["records"]]
     if "like" not in given:
         return own
@@ -49,7 +49,7 @@ def _records(given: dict[str, Any]) -> list[bytes]:
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["comment"]) for case in FOLDS.values()])
 def test_folds(case: dict[str, Any]) -> None:
-    """Records and a cut give this view, which two thirds of the weight have signed; or they do not, for this reason."""
+    """Records and a cut give this view, signed by two thirds of the weight, or fail for this reason."""
     arguments = (_bytes(case, "network_id"), _bytes(case, "network"), _bytes(case, "cut"), _records(case["input"]))
     if case["reason"] is not None:
         with pytest.raises(VerificationFailed) as caught:
@@ -83,7 +83,8 @@ def _named(comment: str) -> tuple[list[Any], dict[str, int]]:
 
 
 def test_folds_of_a_cheater() -> None:
-    """In the simulated network exactly one of four is convicted, and has lost its weight, one cut before nobody is."""
+    """In the simulated network exactly one of four peers is convicted and has lost its weight. One cut earlier no peer
+    is convicted."""
     rows, counters = _named("four peers, one of which lies and is convicted")
     assert sorted(row[5] == "convicted" for row in rows) == [False, False, False, True]
     assert [row[6] for row in rows if row[5] == "convicted"] == [0]
@@ -93,7 +94,8 @@ def test_folds_of_a_cheater() -> None:
 
 
 def test_folds_of_comings_and_goings() -> None:
-    """Who left last is gone, who joined last is a newcomer of its last class, and no audit of the gone is kept."""
+    """The peer that left last is gone, the peer that joined last is a newcomer of its last class, and no audit of a
+    gone peer is kept."""
     rows, counters = _named("joins and leaves apply in the order of a log; who has left has no audits")
     assert sorted((row[5], row[1], row[4]) for row in rows) == [
         ("gone", 0, False),
@@ -105,7 +107,8 @@ def test_folds_of_comings_and_goings() -> None:
 
 
 def test_folds_of_duties() -> None:
-    """A duty counts for a member of the class that was drawn from, and for nobody who has changed it since."""
+    """A duty counts for a member of the class that was drawn from, and for no member that has changed its class
+    since."""
     rows, counters = _named("an audit whose answers differ and the duty that owed it open a dispute")
     assert (counters["audits"], counters["disputes"]) == (1, 1)
     owed, no_shows, met = max((row[9][0], row[9][1], row[10][0]) for row in rows)
@@ -124,7 +127,7 @@ def _disputes(comment: str) -> list[Any]:
 
 
 def test_folds_of_disputes() -> None:
-    """A sealing closes with two thirds or the third cut; more than half decides: one dissent, two agreements."""
+    """Sealing closes with two thirds or the third cut. More than half decides: one dissent, two agreements."""
     sealed = "two of three answers are sealed, the challenger's included: the sealing closes"
     rows, counters = _named("two of three answers are opened and equal: decided")
     comments = [
@@ -133,7 +136,7 @@ def test_folds_of_disputes() -> None:
         "two cuts after the opening without a vote: still open to seals",
         "three cuts after it: the sealing closes",
     ]
-    # The first cut has index 1, the dispute opens in that of index 2, and 0 means never.
+    # The first cut has index 1, the dispute opens in the cut with index 2, and 0 means never.
     assert [_disputes(comment)[0][2] for comment in comments] == [0, 3 + 1, 0, 5 + 1]
     assert [len(_disputes(sealed)[0][at]) for at in (3, 5, 6)] == [3, 1, 0]
     assert counters["decided disputes"] == 1
@@ -145,7 +148,7 @@ def test_folds_of_disputes() -> None:
 
 
 def test_folds_of_forks() -> None:
-    """A fork at a number counted before changes nothing, and one at another number begins the penalty anew."""
+    """A fork at a number that was counted before changes nothing. One at another number restarts the penalty."""
     once = _named("a fork costs weight and standing")
     again = _named("a fork at one number counts once")
     other = _named("a fork at another number counts again")
@@ -156,7 +159,7 @@ def test_folds_of_forks() -> None:
 
 
 def test_folds_of_missed_duties() -> None:
-    """An epoch is missed by each member with the first cut that is too late for its duty, and only once."""
+    """Each member misses an epoch with the first cut that is too late for its duty, and only once."""
     comments = [
         "duties of an epoch that can still come are not missed",
         "every member has missed the duties of epoch 20",
@@ -166,7 +169,7 @@ def test_folds_of_missed_duties() -> None:
 
 
 def test_folds_of_crossed_signatures() -> None:
-    """Cuts that are not nested convict their signer only if both lie inside of the folded cut."""
+    """Cuts that are not nested convict their signer only if both are inside the folded cut."""
     inside, _ = _named("signatures of two cuts that are not nested convict")
     beyond, _ = _named("they do not while one of the two cuts holds what the folded cut does not")
     assert sorted(row[13] for row in inside) == ["", "", "", "signed two cuts that are not nested"]
@@ -174,7 +177,7 @@ def test_folds_of_crossed_signatures() -> None:
 
 
 def test_every_fault_of_a_fold_has_a_vector() -> None:
-    """Each reason for which a file does not verify, or a cut does not hold, is that of a vector."""
+    """Each reason for a failed verification or an invalid cut is in a vector."""
     shown = {case["reason"] for case in FOLDS.values() if case["reason"]}
     assert len(_raised()) >= 4
     assert _raised() <= shown
@@ -191,5 +194,5 @@ def test_every_fault_of_a_fold_has_a_vector() -> None:
 
 
 def test_fold_files_stay_small() -> None:
-    """A file of folds can be read by people and machines alike."""
+    """Files of folds stay readable for people and machines."""
     assert all(file.stat().st_size < 200_000 for file in VECTORS.glob("fold/*.json"))

@@ -1,4 +1,4 @@
-"""Every vector of gossip: frames, names, scores and what follows from them, run as another implementation would."""
+"""Every vector of gossip: frames, names, scores and their effects, run like another implementation."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def _rpc(means: dict[str, Any]) -> Rpc:
 
 @pytest.mark.parametrize("case", _load("gossip-frame/valid.json"))
 def test_frames(case: dict[str, Any]) -> None:
-    """Each frame is read as the vector says, and written so if a writer would."""
+    """Each frame is decoded as the vector says. It is encoded to the same bytes if the vector says so."""
     data, means = bytes.fromhex(case["input"]["rpc"]), _rpc(case["expect"])
     assert decode_rpc(data) == means
     if case["input"]["written"]:
@@ -53,14 +53,14 @@ def test_frames(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _load("gossip-frame/invalid.json"))
 def test_malformed_frames(case: dict[str, Any]) -> None:
-    """Each of these is no frame; the text of the reason is not binding."""
+    """Each of these is refused as a frame. The text of the reason is not binding."""
     assert (case["expect"], bool(case["reason"])) == ("malformed", True)
     with pytest.raises(DecodeError):
         decode_rpc(bytes.fromhex(case["input"]["rpc"]) * case["input"]["times"])
 
 
 def test_frames_of_both_kinds() -> None:
-    """About as many frames are malformed as not."""
+    """About half of the frames are malformed."""
     valid, invalid = (len(_load(f"gossip-frame/{name}.json")) for name in ("valid", "invalid"))
     assert min(valid, invalid) > 15
 
@@ -85,7 +85,7 @@ def test_scores(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _load("gossip/thresholds.json"))
 def test_thresholds(case: dict[str, Any]) -> None:
-    """A neighbour with a score is or is not in the mesh, told, published to, heard and connected."""
+    """A neighbour with this score is or is not in the mesh, gossiped to, published to, read and connected."""
     bench = Bench()
     bench.join(ALICE, BOB)
     bench(Appraise(ALICE, case["input"]["score"]))
@@ -110,7 +110,7 @@ def _rows() -> dict[str, str]:
 
 
 def test_parameters_stand_on_the_page() -> None:
-    """The page names every parameter of the score, and its value."""
+    """The page has every parameter of the score, with its value."""
     rows, params = _rows(), ScoreParams()
     for name in ScoreParams.__slots__:
         value = getattr(params, name)
@@ -119,7 +119,7 @@ def test_parameters_stand_on_the_page() -> None:
 
 
 def test_limits_stand_on_the_page() -> None:
-    """The page names the parameters of the mesh and of lazy gossip, and their values."""
+    """The page has the parameters of the mesh and of lazy gossip, with their values."""
     rows, params = _rows(), GossipParams()
     local = {"batch_ms", "batch_at_rest", "rpc_messages_max", "flood_publish", "score"}
     for name in set(GossipParams.__slots__) - local:
@@ -127,7 +127,7 @@ def test_limits_stand_on_the_page() -> None:
 
 
 def test_score_parts_are_named_alike() -> None:
-    """The parts in the vectors are those that a router tells."""
+    """The parts in the vectors have the router's names."""
     for param in _load("gossip/scores.json"):
         for parts in param.values[0]["expect"].values():
             assert list(parts) == list(ScoreParts.__slots__)

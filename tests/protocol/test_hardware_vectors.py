@@ -1,4 +1,4 @@
-"""The vectors of hardware by latency, worked out again as their page says it, without the code that made them."""
+"""The vectors of hardware by latency, recomputed from the page's rules without the code that made them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""protocol/limits.md says what the code does: the bound of every table, and the counter that tells of it."""
+"""protocol/limits.md agrees with the code: the limit of every table, and its counter."""
 
 import ast
 import importlib
@@ -50,7 +50,7 @@ OTHER = {
 
 
 def _look_up(path: str) -> Any:
-    """What a dotted name below p2pverify stands for; the field of a class by its default."""
+    """The object of a dotted name below p2pverify. The field of a class is looked up by its default."""
     parts = path.split(".")
     for length in range(len(parts) - 1, 0, -1):
         try:
@@ -71,7 +71,7 @@ def _rows() -> list[dict[str, str]]:
 
 
 def test_every_line_of_a_table_is_read() -> None:
-    """No row is passed over for its form."""
+    """No row is skipped because of its form."""
     lines = [line for line in PAGE.splitlines() if line.startswith("| ") and "| code |" not in line]
     assert len(lines) == len(_rows()) + len(list(SHARE.finditer(PAGE)))
     assert len(_rows()) > 60
@@ -79,20 +79,20 @@ def test_every_line_of_a_table_is_read() -> None:
 
 @pytest.mark.parametrize("row", _rows(), ids=lambda row: row["code"])
 def test_bounds_are_those_of_the_code(row: dict[str, str]) -> None:
-    """The number on the page is the constant that it names."""
+    """The number on the page equals the named constant."""
     assert _look_up(row["code"]) == int(row["bound"].replace(",", ""))
 
 
 @pytest.mark.parametrize("row", [match.groupdict() for match in SHARE.finditer(PAGE)], ids=lambda row: row["b"])
 def test_shares_are_those_of_the_code(row: dict[str, str]) -> None:
-    """Own share and pool, a second and saved up."""
+    """This covers the own share and the pool, per second and saved."""
     for text, name in ((row["own"], row["a"]), (row["pool"], row["b"])):
         per_second, burst = (int(part.replace(",", "")) for part in text.split(" / "))
         assert _look_up(name) == Rate(per_second, burst)
 
 
 def test_figures_in_the_text() -> None:
-    """The sums that the page names, and the pace of one neighbour."""
+    """This covers the sums on the page and the rate of one neighbour."""
     together = gate.NEIGHBOURS_MAX * gate.CHECKS.per_second
     together += gate.POOL_OF_MEMBERS.per_second + gate.POOL_OF_STRANGERS.per_second
     assert f"{together:,} checks a\nsecond" in PAGE
@@ -101,7 +101,7 @@ def test_figures_in_the_text() -> None:
 
 
 def test_counters_are_counted_somewhere() -> None:
-    """Each counter is a text of the code; one that ends with a star is how several begin."""
+    """Each counter is a text in the code. One that ends with a star is a prefix."""
     rows = [*_rows(), *(match.groupdict() for match in SHARE.finditer(PAGE))]
     counters = {row["counter"].strip("`").rstrip("*") for row in rows} - {"-"}
     texts = "".join(SOURCES.values())
@@ -110,7 +110,7 @@ def test_counters_are_counted_somewhere() -> None:
 
 
 def _constants(layer: str) -> dict[str, str]:
-    """Names of a layer's modules that sound like a bound, and where they are."""
+    """Constants of a layer's modules with the name of a limit, and their places."""
     found = {}
     for path, text in SOURCES.items():
         if path.relative_to(ROOT / "p2pverify").parts[0] != layer:
@@ -126,7 +126,7 @@ def _constants(layer: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_no_bound_is_left_out(layer: str) -> None:
-    """Whatever the code calls a bound stands on the page, unless it is a size or a time, or listed above."""
+    """Every limit in the code is on the page, unless it is a size or a time or is listed above."""
     on_page = {row["code"] for row in _rows()}
     sizes = ("_BYTES_MAX", "_SECONDS_MAX", "_CHARS_MAX", "_S_MAX", "_MS_MAX")
     left_out = {

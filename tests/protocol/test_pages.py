@@ -1,4 +1,4 @@
-"""The pages say what the code does: examples, grammar, the lines of judgement, and the texts of reasons."""
+"""The pages agree with the code: examples, grammar, the rules of judgement, and the texts of reasons."""
 
 import ast
 import json
@@ -43,7 +43,7 @@ def _cases(path: str) -> list[Any]:
 
 
 def _read(notation: str) -> bytes:
-    """The CBOR that diagnostic notation stands for (RFC 8949 section 8): what the pages use of it."""
+    """The CBOR of diagnostic notation (RFC 8949 section 8), as far as the pages use it."""
     tokens = re.findall(r"<<|>>|[\[\],]|h'[0-9a-f]*'|\"[^\"]*\"|[0-9a-z]+", re.sub(r" / [a-z-]+ /", "", notation))
     value, rest = _value([token for token in tokens if token != ","])
     assert not rest
@@ -90,7 +90,7 @@ def test_stream_examples() -> None:
 
 
 def test_view_example() -> None:
-    """The view page shows the view whose hash the cut page's example names."""
+    """The view page shows the view whose hash is in the cut page's example."""
     (view,) = _hex("view")
     (notation,) = _blocks("view", "cbor-diag")
     assert _read(notation) == view
@@ -99,7 +99,7 @@ def test_view_example() -> None:
 
 
 def test_judgement_example() -> None:
-    """The example of the judgement page is ignored while its epoch is ahead, and rejected later."""
+    """The example of the judgement page is ignored while its epoch is in the future, and rejected later."""
     (example,) = _hex("judgement")
     network = decode_network(bytes.fromhex(_cases("record/valid.json")[0]["input"]["network"]))
     with pytest.raises(GossipIgnore, match=r"^dated in the future$"):
@@ -110,7 +110,7 @@ def test_judgement_example() -> None:
 
 @pytest.mark.parametrize("name", GRAMMAR_PAGES)
 def test_pages_quote_the_grammar(name: str) -> None:
-    """Every line of grammar on a page stands so in the grammar, and every page quotes some."""
+    """Every line of grammar on a page is in the grammar, and every page quotes some."""
     grammar = set((PROTOCOL / "p2pverify.cddl").read_text(encoding="utf-8").splitlines())
     quoted = [line for block in _blocks(name, "cddl") for line in block.splitlines()]
     assert quoted
@@ -118,7 +118,7 @@ def test_pages_quote_the_grammar(name: str) -> None:
 
 
 def _comments() -> list[tuple[str, str]]:
-    """The comments of the judgement of any record, with those of the kinds where the payload is checked."""
+    """The comments of the rules for any record, with the kinds' comments at the check of the payload."""
     judge = (CORE / "records" / "judge.py").read_text(encoding="utf-8")
     modules = dict.fromkeys(rule.check.__module__.rpartition(".")[2] for rule in KINDS.values())
     kinds = "".join((CORE / "records" / f"{module}.py").read_text(encoding="utf-8") for module in modules)
@@ -126,7 +126,7 @@ def _comments() -> list[tuple[str, str]]:
 
 
 def test_judgement_lists_the_rules_in_order() -> None:
-    """The lines of the judgement page are the comments of the rules, one for one and in their order."""
+    """The lines of the judgement page are exactly the comments of the rules, in order."""
     lines = [(verdict, text) for verdict, text, _ in LINE.findall(_page("judgement"))]
     assert len(lines) > 15
     assert lines == _comments()
@@ -144,7 +144,7 @@ def test_pages_repeat_the_lines_of_their_kind(name: str) -> None:
 
 
 def test_reasons_on_pages_have_vectors() -> None:
-    """Each constant reason on the judgement page is that of a vector."""
+    """Each constant reason on the judgement page is in a vector."""
     shown = {case["reason"] for path in (PROTOCOL / "vectors").glob("*/invalid.json") for case in _cases_at(path)}
     named = [reason for _, _, text in LINE.findall(_page("judgement")) for reason in re.findall(r"`([^`]*)`", text)]
     assert named
@@ -188,7 +188,7 @@ def _constants(node: ast.AST) -> set[str]:
     ],
 )
 def test_texts_of_the_fold_stand_on_pages(module: str) -> None:
-    """Whatever text the fold counts, refuses or convicts by stands on a page, since it is part of the view."""
+    """Every text of the fold's counters, refusals and convictions is on a page, because it is part of the view."""
     pages = " ".join(" ".join(_page(path.stem).split()) for path in PROTOCOL.glob("*.md"))
     texts = _texts(module)
     assert texts
@@ -205,7 +205,7 @@ def test_parameters_stand_in_the_grammar() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """Every link to a page or to the grammar leads to a file."""
+    """Every link to a page or to the grammar has a target file."""
     for path in sorted(PROTOCOL.glob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
             if "://" not in target:
@@ -213,7 +213,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_examples_stay_within_limits() -> None:
-    """Examples are records that could travel."""
+    """Examples are valid in size."""
     for name in RECORD_PAGES:
         (example,) = _hex(name)
         assert len(example) <= RECORD_BYTES_MAX

@@ -1,4 +1,4 @@
-"""The vectors of peer lists, read as another implementation would."""
+"""The vectors of peer lists, read like another implementation."""
 
 import json
 from pathlib import Path
@@ -18,14 +18,14 @@ def _cases(name: str) -> list[Any]:
 
 
 def test_both_kinds_are_there() -> None:
-    """Several that are fine, and more that are not, each for its reason."""
+    """There are several valid lists, and more invalid ones with different reasons."""
     assert len(_cases("valid.json")) >= 5
     assert len({case["reason"] for case in _cases("invalid.json")}) >= 12
 
 
 @pytest.mark.parametrize("case", _cases("valid.json"), ids=lambda case: case["comment"])
 def test_lists_that_are_fine(case: dict[str, Any]) -> None:
-    """All statements are signed by whom they are of, and what is told of others is current."""
+    """Every statement is signed by its peer, and statements about others are current."""
     frame = bytes.fromhex(case["input"]["frame"])
     found = decode_peer_list(frame)
     assert encode_peer_list(found) == frame
@@ -38,7 +38,7 @@ def test_lists_that_are_fine(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _cases("invalid.json"), ids=lambda case: case["comment"])
 def test_lists_that_are_not(case: dict[str, Any]) -> None:
-    """Malformed ones are refused with their reason; of the others something is not as it should be."""
+    """Malformed lists are refused with their reason. The others have a wrong statement."""
     frame, inputs = bytes.fromhex(case["input"]["frame"]), case["input"]
     if case["expect"] == "malformed":
         with pytest.raises(DecodeError) as caught:

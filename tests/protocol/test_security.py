@@ -1,4 +1,4 @@
-"""The security page names tests that exist, and for each attack one that shows the rule, or says that there is none."""
+"""The security page names existing tests, and each attack has a test of its rule or says that there is none."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ UNMET = "What is not met"
 
 
 def _parts(text: str, level: str) -> dict[str, str]:
-    """By heading of this level: what stands below it."""
+    """The text below each heading of this level."""
     pieces = re.split(rf"^{level} (.+)$", text, flags=re.MULTILINE)[1:]
     headings = pieces[::2]
     assert len(headings) == len(set(headings))
@@ -32,7 +32,7 @@ CHAPTERS = _parts(PAGE, "##")
 
 
 def _items(section: str) -> list[tuple[str, str]]:
-    """The labels of a section in their order, each with its text."""
+    """The labels of a section in order, each with its text."""
     return [(label, text.strip()) for label, text in ITEM.findall(section.strip())]
 
 
@@ -44,27 +44,28 @@ def _attacks() -> dict[str, list[tuple[str, str]]]:
 
 
 def test_every_chapter_is_read() -> None:
-    """No attack stands where it would be passed over: in another chapter, or before the first heading of one."""
+    """No attack is in another chapter or before the first heading, where it would be skipped."""
     assert list(CHAPTERS) == [PROMISES, *ATTACKS, UNMET]
     assert [chapter for chapter in ATTACKS if CHAPTERS[chapter].split("\n### ", 1)[0].strip()] == []
 
 
 @pytest.mark.parametrize("file", sorted({file for file, _ in NAMED}))
 def test_named_tests_exist(file: str) -> None:
-    """Each is a function of its file, so that it is collected under its name."""
+    """Each is a function of its file, so it is collected by its name."""
     tree = ast.parse((TESTS / file).read_text(encoding="utf-8"))
     found = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     assert [name for each, name in NAMED if each == file and name not in found] == []
 
 
 def test_tests_named_by_file_alone_exist() -> None:
-    """A whole file of tests can show a rule too."""
+    """A whole file of tests can be named too."""
     files = set(re.findall(r"`([\w/]+\.py)`", PAGE))
     assert [file for file in sorted(files) if not (TESTS / file).is_file()] == []
 
 
 def test_every_attack_has_a_rule_and_a_test() -> None:
-    """Four items each: without a test the rule must be that something is not used, and what is left is said."""
+    """Each attack has four items. Without a test, the rule says that a feature is not used. The remaining risk is
+    described."""
     attacks = _attacks()
     assert len(attacks) > 40
     forms = {
@@ -83,7 +84,7 @@ def test_every_attack_has_a_rule_and_a_test() -> None:
 
 
 def test_every_promise_has_a_condition_and_a_test() -> None:
-    """Each says how long it holds, and by which tests that is shown; what is assumed besides has none."""
+    """Each has a condition and its tests. An additional assumption has no test."""
     promises = _parts(CHAPTERS[PROMISES], "###")
     del promises["What is assumed besides"]
     assert len(promises) >= 6

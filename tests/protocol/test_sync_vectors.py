@@ -1,4 +1,4 @@
-"""Vectors and page of sync, as another implementation would run and read them. Negentropy's are with its own tests."""
+"""Vectors and page of sync, run and read like another implementation. Negentropy's are with its own tests."""
 
 import ast
 import json
@@ -29,7 +29,7 @@ def _load(kind: str) -> list[Any]:
 
 @pytest.mark.parametrize(("kind", "case"), [each for kind in READERS for each in _load(kind)])
 def test_frames(kind: str, case: dict[str, Any]) -> None:
-    """Each frame's body is read and written back the same, or refused for the reason of the vector."""
+    """Each frame's body is decoded and encoded to the same bytes, or refused for the vector's reason."""
     data = bytes.fromhex(case["input"][kind])
     if case["expect"] == "accept":
         assert READERS[kind](data).encode() == data
@@ -47,7 +47,7 @@ def test_frames(kind: str, case: dict[str, Any]) -> None:
     ],
 )
 def test_every_fault_of_form_has_a_vector(module: str, paths: tuple[str, ...]) -> None:
-    """Whatever the decoders refuse by name is refused in a vector."""
+    """Every named refusal of the decoders is in a vector."""
     tree = ast.parse((ROOT / "p2pverify" / "core" / "sync" / module).read_text(encoding="utf-8"))
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     raised = {
@@ -65,7 +65,7 @@ def _page() -> str:
 
 
 def test_the_page_shows_a_session() -> None:
-    """Four frames: a newcomer reconciles, is told an id, and fetches the record of that id."""
+    """Four frames: a newcomer reconciles, gets an id, and fetches the record of that id."""
     blocks = re.findall(r"```hex\n(.*?)\n```", _page(), re.DOTALL)
     asked, told, wanted, given = (bytes.fromhex(block) for block in blocks)
     request, answer, fetch, records = (
@@ -86,7 +86,7 @@ def test_the_page_shows_a_session() -> None:
 
 
 def test_the_page_quotes_the_grammar() -> None:
-    """Every line of grammar on the page stands so in the grammar, and every message of sync is quoted."""
+    """Every line of grammar on the page is in the grammar, and every message of sync is quoted."""
     grammar = set((ROOT / "protocol" / "p2pverify.cddl").read_text(encoding="utf-8").splitlines())
     quoted = [line for block in re.findall(r"```cddl\n(.*?)\n```", _page(), re.DOTALL) for line in block.splitlines()]
     assert [line for line in quoted if line not in grammar] == []
@@ -94,7 +94,7 @@ def test_the_page_quotes_the_grammar() -> None:
 
 
 def test_the_page_names_the_limits() -> None:
-    """Figures on the page are those of the code."""
+    """Figures on the page equal the code's."""
     page = " ".join(_page().split())
     limits = SyncLimits()
     for said in (
@@ -118,6 +118,6 @@ def test_the_page_names_the_limits() -> None:
 
 
 def test_a_long_answer_is_not_read() -> None:
-    """Too long to stand among the vectors."""
+    """It is too long for the vectors."""
     with pytest.raises(DecodeError, match="too long"):
         decode_answer(bytes(messages.ANSWER_BYTES_MAX + 1))

@@ -1,4 +1,4 @@
-"""Every vector of records, streams and plain functions, run as another implementation would run it."""
+"""Every vector of records, streams and plain functions, run like another implementation."""
 
 import ast
 import json
@@ -45,7 +45,7 @@ def _bytes(case: dict[str, Any], name: str) -> bytes:
 
 @pytest.mark.parametrize("case", [each for kind in JUDGED for each in _load(f"{kind}/*.json")])
 def test_judgement(case: dict[str, Any]) -> None:
-    """Each record is accepted, ignored or rejected, for the reason that the vector names."""
+    """Each record is accepted, ignored or rejected, for the vector's reason."""
     network = decode_network(_bytes(case, "network"))
     rules = Rules(network, network.id, case["input"]["epoch_now"])
     try:
@@ -61,7 +61,7 @@ def test_judgement(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kind", JUDGED)
 def test_every_kind_has_both(kind: str) -> None:
-    """Each kind of record has vectors that are accepted, and several that are not."""
+    """Each kind of record has vectors that are accepted and several that are not."""
     valid, invalid = list(_cases(f"{kind}/valid.json")), list(_cases(f"{kind}/invalid.json"))
     assert len(valid) >= 3
     assert len(invalid) >= 3
@@ -72,7 +72,7 @@ def test_every_kind_has_both(kind: str) -> None:
 
 
 def _reasons_in_code(module: str, *errors: str) -> set[str]:
-    """The texts of the errors that a module raises, as far as they are constant."""
+    """The constant texts of the errors that a module raises."""
     tree = ast.parse((ROOT / "p2pverify" / "core" / module).read_text(encoding="utf-8"))
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     found = [c.args[0] for c in calls if isinstance(c.func, ast.Name) and c.func.id in errors and c.args]
@@ -84,7 +84,7 @@ def _reasons_in_vectors() -> set[str]:
 
 
 def test_every_judgement_has_a_vector() -> None:
-    """No record is ever ignored or rejected for a reason that no vector shows."""
+    """Every reason for ignoring or rejecting a record is in a vector."""
     modules = {rule.check.__module__.rpartition(".")[2] for rule in kinds.KINDS.values()} | {"judge"}
     raised = {each for m in modules for each in _reasons_in_code(f"records/{m}.py", "GossipIgnore", "GossipReject")}
     assert len(raised) > 15
@@ -102,7 +102,7 @@ def test_every_judgement_has_a_vector() -> None:
     ],
 )
 def test_every_fault_of_form_has_a_vector(module: str) -> None:
-    """Whatever the decoders refuse by name is refused in a vector."""
+    """Every named refusal of the decoders is in a vector."""
     raised = _reasons_in_code(module, "DecodeError")
     assert raised
     shown = {reason.rsplit(": ", 1)[-1] for reason in _reasons_in_vectors()} | _reasons_in_vectors()
@@ -124,7 +124,7 @@ def test_network_definitions(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _load("request/*.json"))
 def test_requests(case: dict[str, Any]) -> None:
-    """Each request is read, or refused with code and detail."""
+    """Each request is read, or refused with a code and a detail."""
     try:
         request, asked = question.decode_request(_bytes(case, "request"))
         found: tuple[str, str | None] = ("accept", None)
@@ -226,14 +226,14 @@ def _digest(a: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("case", _load("draw/beacons.json") + _load("digests/digests.json"))
 def test_digests(case: dict[str, Any]) -> None:
-    """Each beacon, VRF input, rank, id, nonce and commit is the one that the vector names."""
+    """Each beacon, VRF input, rank, id, nonce and commit equals the vector's."""
     found = _compute(_arguments(case))
     assert (found.hex() if isinstance(found, bytes) else found) == case["expect"]
 
 
 @pytest.mark.parametrize("case", _load("compare/measure.json"))
 def test_measures(case: dict[str, Any]) -> None:
-    """Margins, ends and the length that was asked for give this measure."""
+    """Margins, ends and the requested length give this measure."""
     given = case["input"]
     found = compare.measure(given["deficits"], given["ends"], given["finish"], given["tokens_max"])
     assert found.to_value() == case["expect"]
@@ -248,7 +248,7 @@ def test_verdicts(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _load("compare/digest.json"))
 def test_digests_of_measures(case: dict[str, Any]) -> None:
-    """What is voted on is this digest of the measures."""
+    """The voted value is this digest of the measures."""
     found = compare.read_measures(case["input"]["measures"], 31)
     assert compare.verdict_digest(_bytes(case, "question"), found).hex() == case["expect"]
 
@@ -261,7 +261,7 @@ def test_steps(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _load("score/cusum.json"))
 def test_cusum(case: dict[str, Any]) -> None:
-    """Dissents and agreements, cut by cut, move the test so."""
+    """Dissents and agreements change the test like this, cut by cut."""
     given = case["input"]
     made = Steps(given["up"], given["down"], given["threshold"])
     value, values = 0, []
@@ -281,7 +281,7 @@ def test_intervals(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _load("peerid/*.json"))
 def test_peer_ids(case: dict[str, Any]) -> None:
-    """Keys and peer ids give each other; other texts are no peer ids."""
+    """Keys and peer ids convert into each other. Other texts are no peer ids."""
     if case["expect"] is None:
         with pytest.raises(DecodeError) as caught:
             key_of(case["input"]["text"])
@@ -299,7 +299,7 @@ def test_ledger_roots(case: dict[str, Any]) -> None:
 
 
 def test_vectors_are_well_formed() -> None:
-    """Every case has its four members, and no file says the same twice under one name."""
+    """Every case has its four members, and no file has two cases with one comment."""
     for file in sorted(VECTORS.glob("*/*.json")):
         cases = json.loads(file.read_text(encoding="utf-8"))
         assert cases

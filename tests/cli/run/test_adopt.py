@@ -1,4 +1,4 @@
-"""A home is of the network of its records: a file of another network is refused, and changes nothing."""
+"""A home belongs to the network of its records. A file of another network is refused and changes nothing."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ class Scene:
         return adopt_network(self.home, None if name is None else self.files[name], self.own)[0]
 
     def begin(self) -> None:
-        """The home has records of the right network."""
+        """Give the home records of the right network."""
         Store.open(self.home.database_path, self.right.id, self.own).close()
 
     def content(self) -> dict[str, bytes]:
@@ -51,7 +51,7 @@ def scene(tmp_path: Path) -> Scene:
 
 @pytest.mark.parametrize("kept", [None, "right", "wrong", "", "not TOML ["])
 def test_the_records_decide(scene: Scene, kept: str | None) -> None:
-    """Whatever network.toml is: the wrong file changes nothing, and the right one is taken and kept."""
+    """For every network.toml, the wrong file changes nothing, and the right one is accepted and kept."""
     scene.begin()
     if kept is not None:
         scene.home.network_path.write_text(scene.files[kept].read_text() if kept in scene.files else kept)
@@ -67,7 +67,7 @@ def test_the_records_decide(scene: Scene, kept: str | None) -> None:
 
 
 def test_without_a_file_the_kept_one_must_be_of_the_records(scene: Scene) -> None:
-    """A network file that is missing or of another network is named, with the network that it should be."""
+    """A network file that is missing or of another network is reported, with the right network."""
     with pytest.raises(CliError, match="belongs to no network yet"):
         scene.adopt(None)
     scene.begin()
@@ -79,7 +79,7 @@ def test_without_a_file_the_kept_one_must_be_of_the_records(scene: Scene) -> Non
 
 
 def test_before_there_are_records_the_first_file_decides(scene: Scene) -> None:
-    """A home that has joined stays with its network, also before it has said anything."""
+    """A home that has joined stays with its network, even before its first record."""
     assert scene.adopt("wrong").id == scene.wrong.id
     with pytest.raises(CliError, match=r"belongs to network wrong .*, not to right"):
         scene.adopt("right")
@@ -87,7 +87,7 @@ def test_before_there_are_records_the_first_file_decides(scene: Scene) -> None:
 
 
 def test_another_identity_beside_the_records_is_named(scene: Scene) -> None:
-    """The records of one peer are of no use to another: nothing is written for it."""
+    """The records of one peer are useless to another, so nothing is written for it."""
     scene.begin()
     scene.home.identity_path.unlink()
     scene.home.identity_path.write_text("5" * 64 + "\n")
@@ -102,7 +102,7 @@ def test_another_identity_beside_the_records_is_named(scene: Scene) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"hello", bytes(8192)])
 def test_a_database_that_is_none_is_named_before_anything_is_written(scene: Scene, content: bytes) -> None:
-    """It might have been of another network."""
+    """It could have been of another network."""
     scene.home.database_path.write_bytes(content)
     before = scene.content()
     with pytest.raises(StoreError):
@@ -111,7 +111,8 @@ def test_a_database_that_is_none_is_named_before_anything_is_written(scene: Scen
 
 
 def test_a_home_in_use_is_not_written_to(scene: Scene) -> None:
-    """Two first joins with different files come one after the other, and the second finds what the first has kept."""
+    """Two first joins with different files run one after the other, and the second finds the file that the first
+    kept."""
     with scene.home.lock():
         with pytest.raises(HomeError, match="in use"):
             scene.adopt("right")
@@ -122,7 +123,7 @@ def test_a_home_in_use_is_not_written_to(scene: Scene) -> None:
 
 
 def test_manifests_of_both_files_are_kept(scene: Scene) -> None:
-    """The network id names manifests by their digests; a file with more of them inline says no other network."""
+    """The network id covers the digests of manifests. A file with more inline manifests is the same network."""
     network, manifests = beside_another_model(scene.right, scene.manifests)
     assert len(manifests) == 2
     for number, held in enumerate((manifests[:1], manifests[1:], manifests[:1])):
@@ -134,7 +135,7 @@ def test_manifests_of_both_files_are_kept(scene: Scene) -> None:
 
 
 def test_join_says_it(scene: Scene) -> None:
-    """The command ends with two lines and exit code 1, before an engine is loaded."""
+    """The command ends with two lines and exit code 1 before an engine is loaded."""
     scene.begin()
     done = run(scene.home.path, "join", str(scene.files["wrong"]), "--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns")
     assert done.returncode == 1

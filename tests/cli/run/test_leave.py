@@ -1,4 +1,4 @@
-"""Leaving: asked on a terminal only, sent with the token, and confirmed once it is signed."""
+"""Leaving: it is confirmed only on a terminal, sent with the token, and reported once it is signed."""
 
 import os
 import pty
@@ -12,7 +12,7 @@ from tests.cli.transcript import PROGRAM, environment, run
 
 
 def test_leave_sends_the_token(home: Home) -> None:
-    """`leave` posts with the home's token, and passes the node's refusal on."""
+    """`leave` posts with the home's token and shows the node's refusal."""
     home.init()
     token = home.ensure_token()
     accepted = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": []}, 202)
@@ -30,7 +30,7 @@ def test_leave_sends_the_token(home: Home) -> None:
 
 @pytest.mark.parametrize("said", [b"n\n", b"", b"y\n", b"yes\n" * 100])
 def test_leave_needs_a_terminal_to_be_asked_on(home: Home, said: bytes) -> None:
-    """Whatever is piped into it, without --yes nothing is sent; exit 2 and what to do."""
+    """For any piped input, nothing is sent without --yes. The exit code is 2, with advice."""
     home.init()
     home.ensure_token()
     accepted = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": []}, 202)
@@ -47,7 +47,7 @@ def test_leave_needs_a_terminal_to_be_asked_on(home: Home, said: bytes) -> None:
     ("said", "leaves"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("\4", False)]
 )
 def test_leave_asks_on_a_terminal(home: Home, said: str, leaves: bool) -> None:
-    """Only yes leaves: not no, not the return key, not the end of input."""
+    """Only `yes` leaves. `no`, the return key and the end of input do not."""
     home.init()
     home.ensure_token()
     accepted = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": []}, 202)
@@ -67,7 +67,7 @@ def test_leave_asks_on_a_terminal(home: Home, said: str, leaves: bool) -> None:
 
 
 def test_a_leave_that_is_not_signed_yet_is_not_confirmed(home: Home) -> None:
-    """Exit 4, with the node's reason and what becomes of it."""
+    """The exit code is 4, with the node's reason and the next steps."""
     home.init()
     home.ensure_token()
     waits = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": ["silent until others show it"]}, 202)

@@ -1,4 +1,4 @@
-"""`model calibrate`: a table, a document, and thresholds in a manifest file, from engines that take no time."""
+"""`model calibrate`: a table, a document, and thresholds in a manifest file, from toy engines that take no time."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ SHORT = ("--prompts", str(ANSWERS), "--tokens", "24")
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest with calibrations of two toy paths and of the referee's."""
+    """A manifest with calibrations of two toy paths and of the referee's path."""
     folder = tmp_path_factory.mktemp("calibrated")
     path = folder / "toy.toml"
     done = run(folder, *COMMAND, *SHORT, "--manifest", str(path), "-o", str(folder / "out.json"))
@@ -28,7 +28,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_manifest_holds_every_pair(manifest: Path) -> None:
-    """The two paths and the unknown one have the same thresholds; the referee's own are nought."""
+    """The two paths and the unknown path have the same thresholds. The referee's own are 0."""
     found = {one.numeric_path: one for one in load_manifest(manifest).calibrations}
     assert set(found) == {"*", "integer", "toy/a", "toy/b"}
     assert found["toy/a"].across == found["toy/b"].across == found["*"].across
@@ -39,7 +39,7 @@ def test_the_manifest_holds_every_pair(manifest: Path) -> None:
 
 
 def test_the_document_says_what_was_measured(manifest: Path) -> None:
-    """The same figures as in the manifest, with the margins that they come from."""
+    """It has the figures of the manifest and their margins."""
     document = json.loads((manifest.parent / "out.json").read_text())
     assert (document["schema"], document["seed"]) == ("p2pverify/calibrate/1", 0)
     one = next(item for item in document["calibrations"] if item["numeric_path"] == "toy/a")
@@ -48,7 +48,7 @@ def test_the_document_says_what_was_measured(manifest: Path) -> None:
 
 
 def test_a_second_run_replaces_and_adds(manifest: Path, tmp_path: Path) -> None:
-    """Newer figures of a pair take the place of older ones, and other pairs stay."""
+    """Newer figures of a pair replace older ones, and other pairs stay."""
     copy = tmp_path / "copy.toml"
     copy.write_bytes(manifest.read_bytes())
     arguments = ("model", "calibrate", "--engine", "toy", "--paths", "toy/c", *SHORT, "--seed", "1")
@@ -70,14 +70,14 @@ def test_a_second_run_replaces_and_adds(manifest: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, message: str, tmp_path: Path) -> None:
-    """Before anything is measured."""
+    """The error comes before any measurement."""
     done = run(tmp_path, "model", "calibrate", "--engine", "toy", *SHORT, *arguments)
     assert done.returncode == code
     assert message in done.stderr
 
 
 def test_another_models_manifest_is_refused(manifest: Path, tmp_path: Path) -> None:
-    """Thresholds of one model are put into no other's manifest."""
+    """Thresholds of one model are never written to another model's manifest."""
     other = tmp_path / "other.toml"
     weights = load_manifest(manifest).weights.hex()
     other.write_text(manifest.read_text().replace(weights, "00" * 32))

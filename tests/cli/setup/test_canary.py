@@ -1,4 +1,4 @@
-"""`model canary`: triggers made, listed, handed out, asked of real nodes, and their evidence checked by others."""
+"""`model canary`: triggers are made, listed, handed out and put to real nodes, and others check the evidence."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ NOBODY = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEG1ffNg9VHg86sLtVuyEAxupD5VHaAHjmcBok
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Secrets with answers on two paths, the manifest that commits to them, and a network with it."""
+    """Secrets with answers on two paths, the manifest with their commitments, and a network with this manifest."""
     made = tmp_path_factory.mktemp("canary")
     new = (*CANARY, "new", str(made / "secrets"), "--manifest", str(made / "toy.toml"), "--engine", "toy")
     for more in (("--count", "6", "--tokens", "12"), ("--variant", "toy/b", "--merge")):
@@ -49,14 +49,14 @@ def cheater(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def secrets(folder: Path, tmp_path: Path) -> Path:
-    """A copy of the secrets of its own, all of them fresh."""
+    """A test's own copy of the secrets, all of them unused."""
     copy = tmp_path / "secrets"
     save_secrets(copy, load_secrets(folder / "secrets"))
     return copy
 
 
 def ask(tmp_path: Path, folder: Path, secrets: Path, address: str, *more: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr; the evidence is in `tmp_path`."""
+    """Exit code, stdout and stderr. The evidence is written to `tmp_path`."""
     place = ("--network", str(folder / "n.toml"), "-o", str(tmp_path / "evidence"))
     done = run(tmp_path / "home", *CANARY, "ask", str(secrets), address, *place, *more)
     return done.returncode, done.stdout, done.stderr
@@ -68,7 +68,7 @@ def check(tmp_path: Path, network: Path, *more: str) -> tuple[int, str, str]:
 
 
 def test_the_manifest_commits_to_what_the_secrets_hold(folder: Path) -> None:
-    """One canary for each trigger, with an answer for each path; only the owner may read the secrets."""
+    """There is one canary for each trigger, with an answer for each path. Only the owner can read the secrets."""
     triggers = load_secrets(folder / "secrets")
     canaries = load_manifest(folder / "toy.toml").canaries
     assert {canary.prompt: canary for canary in canaries} == {t.commitment: t.canary() for t in triggers}
@@ -80,7 +80,7 @@ def test_the_manifest_commits_to_what_the_secrets_hold(folder: Path) -> None:
 
 
 def test_an_honest_peer_matches_and_anyone_can_check(folder: Path, honest: str, secrets: Path, tmp_path: Path) -> None:
-    """The asker has no model; who checks has no secrets either. The trigger is spent afterwards."""
+    """The asker has no model, and the checker has no secrets. The trigger is used up afterwards."""
     code, printed, _ = ask(tmp_path, folder, secrets, honest, "--json")
     document = json.loads(printed)
     assert (code, document["verdict"], document["reason"]) == (0, "match", "tokens and logits are equal")
@@ -94,7 +94,7 @@ def test_an_honest_peer_matches_and_anyone_can_check(folder: Path, honest: str, 
 
 
 def test_a_cheater_is_shown_to_all(folder: Path, cheater: str, secrets: Path, tmp_path: Path) -> None:
-    """Its signed answer is evidence; changed by one bit it is none."""
+    """Its signed answer is evidence. With one changed bit it is none."""
     code, printed, errors = ask(tmp_path, folder, secrets, cheater, "--number", "4")
     assert (code, "verdict    mismatch" in printed) == (5, True)
     assert "did not answer as the model does" in errors
@@ -109,7 +109,8 @@ def test_a_cheater_is_shown_to_all(folder: Path, cheater: str, secrets: Path, tm
 
 
 def test_a_bought_trigger_does_for_one_audit(folder: Path, honest: str, secrets: Path, tmp_path: Path) -> None:
-    """Handing one out spends it for the publisher. The buyer sees what it opens, and asks under its own name."""
+    """Handing out a trigger uses it up for the publisher. The buyer sees which answer it opens, and asks under its own
+    name."""
     bought = tmp_path / "bought"
     give = (*CANARY, "show", str(secrets), "--give", "2", "-o", str(bought))
     assert run(tmp_path, *give).returncode == 0
@@ -125,7 +126,7 @@ def test_a_bought_trigger_does_for_one_audit(folder: Path, honest: str, secrets:
 
 
 def test_without_the_classes_answer_it_cannot_be_told(folder: Path, honest: str, secrets: Path, tmp_path: Path) -> None:
-    """An opening of another path says nothing, neither for nor against the peer."""
+    """An opening for another path says nothing about the peer."""
     partial = tuple(
         replace(t, replies=tuple(r for r in t.replies if r.numeric_path == "toy/b")) for t in load_secrets(secrets)
     )
@@ -137,7 +138,7 @@ def test_without_the_classes_answer_it_cannot_be_told(folder: Path, honest: str,
 
 
 def test_false_openings_spend_nothing(folder: Path, honest: str, secrets: Path, tmp_path: Path) -> None:
-    """A trigger that nobody committed to, a wrong answer, and a peer that is not there: nothing was asked."""
+    """A trigger without a commitment, a wrong answer and an absent peer: nothing was asked."""
     good = load_secrets(secrets)
     save_secrets(secrets, tuple(replace(trigger, salt=bytes(32)) for trigger in good[:1]))
     code, _, errors = ask(tmp_path, folder, secrets, honest)
@@ -170,21 +171,21 @@ def test_false_openings_spend_nothing(folder: Path, honest: str, secrets: Path, 
 def test_what_cannot_be_done_is_said(
     arguments: tuple[str, ...], code: int, message: str, folder: Path, secrets: Path, tmp_path: Path
 ) -> None:
-    """In one line, before anything is asked."""
+    """The error has one line and comes before any request."""
     places = {"SECRETS": str(secrets), "NETWORK": str(folder / "n.toml")}
     done = run(tmp_path, *CANARY, *(places.get(word, word) for word in arguments), cwd=tmp_path)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
 
 
 def test_secrets_that_others_can_read_are_refused(secrets: Path, tmp_path: Path) -> None:
-    """As a private key is."""
+    """They are treated like a private key."""
     secrets.chmod(0o644)
     done = run(tmp_path, *CANARY, "show", str(secrets))
     assert (done.returncode, f"chmod 600 {secrets}" in done.stderr) == (1, True)
 
 
 def test_evidence_of_another_network_proves_nothing(folder: Path, honest: str, secrets: Path, tmp_path: Path) -> None:
-    """Exit code 5: the signatures are for another contract."""
+    """The exit code is 5, because the signatures are for another contract."""
     assert ask(tmp_path, folder, secrets, honest)[0] == 0
     other = tmp_path / "other.toml"
     other.write_text((folder / "n.toml").read_text().replace('name = "', 'name = "x', 1))

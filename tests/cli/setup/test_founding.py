@@ -1,4 +1,4 @@
-"""`network new` says who founds and what that means."""
+"""`network new` names the founders and explains the consequences."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,14 +31,14 @@ def test_the_quorum_is_what_the_fold_asks(count: int) -> None:
 
 
 def test_weakness_is_told_for_what_it_is() -> None:
-    """One or two founders must all be there; of three one can lie to the two others."""
+    """With one or two founders all must be present. With three, one can lie to the other two."""
     assert "while a founder is away" in weakness(1) == weakness(2)
     assert "lying" in weakness(3)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_fewer_than_four_founders_are_warned(count: int, tmp_path: Path) -> None:
-    """The warning says how to collect ids; the network is made all the same, without a home."""
+    """The warning says how to collect ids. The network is still made, without a home."""
     done = run(tmp_path / "home", *NEW, *_named(KEYS[:count]), "-o", str(tmp_path / "n.toml"))
     assert done.returncode == 0
     assert ("warning: " in done.stderr, "p2pverify init" in done.stderr) == (count < 4, count < 4)
@@ -48,14 +48,14 @@ def test_fewer_than_four_founders_are_warned(count: int, tmp_path: Path) -> None
 
 
 def test_a_founder_named_twice_is_refused(tmp_path: Path) -> None:
-    """Two ids that are one would look like one founder more than there are."""
+    """An id that is given twice would look like one more founder."""
     done = run(tmp_path / "home", *NEW, *_named([*KEYS[:3], KEYS[1]]), "-o", str(tmp_path / "n.toml"))
     assert (done.returncode, f"{peer_id(KEYS[1])} is named twice" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_this_peer_is_not_left_out_silently(tmp_path: Path) -> None:
-    """If others are named, the home's own peer must be named as well to be a founder."""
+    """If other founders are given, the home's own peer must be given too to be a founder."""
     home = Home(tmp_path / "home")
     home.init()
     own = sign.public_key(home.load_identity())
@@ -67,7 +67,7 @@ def test_this_peer_is_not_left_out_silently(tmp_path: Path) -> None:
 
 
 def test_the_file_on_stdout_is_alone_there(tmp_path: Path) -> None:
-    """With `-o -` all words go to stderr."""
+    """With `-o -` all messages go to stderr."""
     done = run(tmp_path / "home", *NEW, *_named(KEYS[:1]), "-o", "-")
     (tmp_path / "n.toml").write_text(done.stdout)
     assert load_network(tmp_path / "n.toml")[0].founders == (KEYS[0],)
@@ -77,7 +77,7 @@ def test_the_file_on_stdout_is_alone_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", ["another network", "damaged"])
 @pytest.mark.parametrize("is_founder", [True, False])
 def test_a_home_of_another_network_is_not_told_to_join(kept: str, is_founder: bool, tmp_path: Path) -> None:
-    """A home is of one network; the way for the new one leads through another home."""
+    """A home belongs to one network, so the new network needs another home."""
     home = Home(tmp_path / "home")
     home.init()
     assert run(home.path, *NEW, "-o", str(home.network_path)).returncode == 0

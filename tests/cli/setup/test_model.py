@@ -1,4 +1,4 @@
-"""`model selftest`, and the networks that follow from what it finds out."""
+"""`model selftest`, and networks that use its results."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ ACROSS = Across(1, 2, 3, 4, 5, 10_000)
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
-    """A manifest file that two paths have added their golden answers to."""
+    """A manifest file with the golden answers of two paths."""
     path = tmp_path / "toy.toml"
     for variant in ("toy/a", "toy/b"):
         done = run(tmp_path, "model", "selftest", "--engine", "toy", "--variant", variant, "--manifest", str(path))
@@ -33,7 +33,7 @@ def manifest(tmp_path: Path) -> Path:
 
 
 def calibrated(path: Path) -> None:
-    """Say how unknown paths are judged."""
+    """Add thresholds for unknown paths."""
     found = load_manifest(path)
     unknown = Calibration(toy.REFEREE, toy.REFEREE_PATH, ANY, ANY, 9, 99, ACROSS, 1_000)
     save_manifest(path, replace(found, calibrations=(unknown,)))
@@ -50,7 +50,7 @@ def new_network(tmp_path: Path, manifest: Path, *options: str) -> Path:
 
 
 def test_a_class_is_shown_with_its_reason(tmp_path: Path, manifest: Path) -> None:
-    """Once a path's answers are known, the machine is in its class, and the digests stand side by side."""
+    """If a path's answers are known, the machine is in its class, and the digests are shown side by side."""
     done = run(tmp_path, "model", "selftest", "--engine", "toy", "--variant", "toy/b", "--manifest", str(manifest))
     assert "class         toy/b: 4 of 4 golden answers are equal" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("toy/b ")]
@@ -61,7 +61,7 @@ def test_a_class_is_shown_with_its_reason(tmp_path: Path, manifest: Path) -> Non
 
 
 def test_the_document_has_what_the_text_has(tmp_path: Path, manifest: Path) -> None:
-    """One JSON document on stdout, and nothing else."""
+    """Stdout has exactly one JSON document."""
     arguments = ("model", "selftest", "--engine", "toy", "--variant", "toy/a", "--manifest", str(manifest), "--json")
     document = json.loads(run(tmp_path, *arguments).stdout)
     assert document["schema"] == "p2pverify/selftest/1"
@@ -73,7 +73,8 @@ def test_the_document_has_what_the_text_has(tmp_path: Path, manifest: Path) -> N
 
 
 def test_a_network_has_the_class_of_its_founder(tmp_path: Path, manifest: Path) -> None:
-    """Its golden answers are in the file, which says who else is of the class: ends with 5 if nobody is."""
+    """The file has its golden answers, which decide the class of others. The exit code is 5 for a machine in no
+    class."""
     network_file = new_network(tmp_path, manifest)
     network, (found,) = load_network(network_file)
     assert [c.numeric_path for c in network.classes] == [toy.PATH]
@@ -86,7 +87,7 @@ def test_a_network_has_the_class_of_its_founder(tmp_path: Path, manifest: Path) 
 
 
 def test_a_network_of_several_models(tmp_path: Path, manifest: Path) -> None:
-    """Golden questions of another model, which this engine's vocabulary cannot even say, are not asked."""
+    """Golden questions of another model are not asked, because they are outside this engine's vocabulary."""
     network_file = new_network(tmp_path, manifest)
     network, manifests = beside_another_model(*load_network(network_file))
     network_file.write_text(dump_network(network, manifests), encoding="utf-8")
@@ -99,7 +100,8 @@ def test_a_network_of_several_models(tmp_path: Path, manifest: Path) -> None:
 
 
 def test_a_network_for_all_paths(tmp_path: Path, manifest: Path) -> None:
-    """It has a class for each known path and one for others, all judged by the referee as the manifest says."""
+    """It has a class for each known path and one for others, all judged by the referee with the manifest's
+    thresholds."""
     Home(tmp_path / "home").init()
     refused = run(
         tmp_path / "home", "network", "new", "--engine", "toy", "--manifest", str(manifest), "--across", "-o", "-"
@@ -121,7 +123,8 @@ def test_a_network_for_all_paths(tmp_path: Path, manifest: Path) -> None:
 
 
 def test_what_a_new_file_begins_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes with p2pverify for the model, whoever makes the file; a bare manifest only where nothing does."""
+    """A new file starts with the packaged manifest of the model, for every user, or with an empty one if none is
+    packaged."""
     engine, absent = toy.ToyEngine(), tmp_path / "absent.toml"
     assert starting_manifest(engine, absent).golden.paths == ()
     assert starting_manifest(engine, absent).golden.questions
@@ -135,7 +138,7 @@ def test_what_a_new_file_begins_with(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_wrong_golden_answers_and_other_models_are_refused(tmp_path: Path, manifest: Path) -> None:
-    """Nobody founds a network on answers that the founder does not give, or on another model's manifest."""
+    """A network cannot use answers that the founder's engine does not give, or another model's manifest."""
     found = load_manifest(manifest)
     here = run(tmp_path, "model", "selftest", "--engine", "toy", "--manifest", str(manifest))
     assert here.returncode == 0

@@ -1,4 +1,4 @@
-"""`network show`: what a contract says of classes, of the referee, and of the tests that follow from its numbers."""
+"""`network show`: the contract's classes, its referee, and the tests that follow from its numbers."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from tests.support.world import MANIFEST
 
 
 def show(network: Network, path: Path, *options: str) -> str:
-    """What is printed of a network file."""
+    """The output for a network file."""
     file = path / "network.toml"
     file.write_text(dump_network(network, (MANIFEST,)), encoding="utf-8")
     result = CliRunner().invoke(main, ["network", "show", str(file), *options])
@@ -23,7 +23,8 @@ def show(network: Network, path: Path, *options: str) -> str:
 
 
 def test_classes_are_shown_with_how_a_referee_judges_them(tmp_path: Path) -> None:
-    """Thresholds in micronats, and of both kinds of judgement how many dissents in a row convict."""
+    """It shows thresholds in micronats, and the number of consecutive dissents that convict, for both kinds of
+    judgement."""
     document = json.loads(show(Story("ab*").network, tmp_path, "--json"))
     assert document["schema"] == "p2pverify/network-show/1"
     assert document["referee"] == "toy-exact/1"
@@ -38,7 +39,7 @@ def test_classes_are_shown_with_how_a_referee_judges_them(tmp_path: Path) -> Non
 
 
 def test_without_a_referee_nothing_is_shown_of_one(tmp_path: Path) -> None:
-    """A network that compares digests alone has no thresholds."""
+    """A network that only compares digests has no thresholds."""
     story = Story("ab")
     classes = tuple(replace(kind, across=None) for kind in story.network.classes)
     network = replace(story.network, classes=classes, referee="")

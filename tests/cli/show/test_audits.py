@@ -1,4 +1,4 @@
-"""`audits show`: one audit laid out for a terminal, from documents as a node makes them, and from others."""
+"""`audits show`: one audit on a terminal, from a node's documents and from other documents."""
 
 import json
 import subprocess
@@ -74,7 +74,7 @@ DOCUMENT = {
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A home directory of its own."""
+    """A test's own home directory."""
     return Home(tmp_path / "home")
 
 
@@ -86,7 +86,8 @@ def shown(home: Home, document: dict[str, object], *args: str) -> str:
 
 
 def test_an_audit_with_a_mismatch_fits_80_columns(home: Home) -> None:
-    """Verdict, cause, the first difference, a bar for each margin, and who voted how; no control character is left."""
+    """It shows the verdict, the cause, the first difference, a bar for each margin and the votes, without control
+    characters."""
     text = shown(home, DOCUMENT)
     assert all(char.isprintable() or char == "\n" for char in text)
     lines = text.splitlines()
@@ -106,7 +107,8 @@ def test_an_audit_with_a_mismatch_fits_80_columns(home: Home) -> None:
 
 
 def test_the_plot_shows_decades_and_the_line() -> None:
-    """A bar for each token on a logarithmic scale; the threshold is a line behind the bars, and one token is marked."""
+    """There is a bar for each token on a logarithmic scale. The threshold is a line behind the bars, and one token is
+    marked."""
     lines = plot_margins([0, 1_000, 10_000, 100_000, 1_000_000, 10_000_000], 40, limit=300_000, mark=4)
     assert [line.split("|")[1] for line in lines[:4]] == ["     █", "┄┄┄┄██", "   ███", " ▁████"]
     assert lines[4] == "      +------"
@@ -119,7 +121,7 @@ def test_the_plot_shows_decades_and_the_line() -> None:
 
 
 def test_text_is_escaped_wrapped_and_set_side_by_side() -> None:
-    """Wide characters take two cells, a word longer than a line is cut, and columns stay columns."""
+    """Wide characters take two cells, a word longer than a line is cut, and columns are aligned."""
     assert escape("a\x00\x1b\u202e\ud800\\n\n é日") == "a\\x00\\x1b\\u202e\\ud800\\\\n\\n é日"
     assert wrap("one two  three", 8) == ["one two ", "three"]
     assert wrap("日本語日本語", 5) == ["日本", "語日", "本語"]
@@ -129,7 +131,7 @@ def test_text_is_escaped_wrapped_and_set_side_by_side() -> None:
 
 
 def test_json_waits_for_the_whole(home: Home) -> None:
-    """The document is printed as it came; one that is not complete when the patience is over is printed too."""
+    """The document is printed unchanged. If it is incomplete at the end of the patience, it is printed too."""
     assert json.loads(shown(home, DOCUMENT, "--json")) == DOCUMENT
     part = {**DOCUMENT, "complete": False, "answers": [], "dispute": None, "notes": ["the engine \x1b is away"]}
     with fake_api(home, {PATH: (200, json.dumps(part).encode())}) as api:
@@ -140,7 +142,7 @@ def test_json_waits_for_the_whole(home: Home) -> None:
 
 
 def test_without_unicode_the_plot_is_ascii(home: Home) -> None:
-    """Where the output's encoding has no blocks, plainer characters do."""
+    """If the output's encoding has no block characters, ASCII characters are used."""
     shape = {**DOCUMENT, "question": None}
     shape["answers"] = [{**DOCUMENT["answers"][0], "difference": None, "answer": None}]  # type: ignore[index]
     with fake_api(home, {PATH: (200, json.dumps(shape).encode())}):
@@ -158,13 +160,13 @@ def test_without_unicode_the_plot_is_ascii(home: Home) -> None:
 
 @pytest.mark.parametrize("value", [None, 7, "x", [], {}, [None, 3, {"margins": {}, "answered": True}]])
 def test_documents_with_other_fields_are_shown_as_far_as_possible(home: Home, value: object) -> None:
-    """Whatever the fields hold, there is no fault."""
+    """For any content of the fields there is no error."""
     for name in ("answers", "dispute", "notes", "judge", "question"):
         shown(home, {**DOCUMENT, name: value})
 
 
 def test_an_unknown_audit(home: Home) -> None:
-    """What the node says of a name that it does not know is passed on."""
+    """The node's message about an unknown name is shown."""
     refusal = {"schema": "p2pverify/error/1", "error": "no_such_audit", "message": "this node knows no audit x"}
     with fake_api(home, {"/v1/audit?id=x": (404, json.dumps(refusal).encode())}):
         done = run(home.path, "audits", "show", "x")

@@ -21,7 +21,7 @@ from tests.support.world import MANIFEST, World
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    """Two founders that have certified some cuts."""
+    """Two founders with some certified cuts."""
     made = World(2)
     made.run_epochs(8)
     assert made.peers[0].machine.fold.latest.epoch >= 4
@@ -30,7 +30,7 @@ def world() -> World:
 
 @pytest.fixture
 def home(world: World, tmp_path: Path) -> Home:
-    """The home of the first."""
+    """The home of the first founder."""
     made = Home(tmp_path / "home")
     made.path.mkdir()
     made.identity_path.write_text(world.identities[0].hex() + "\n")
@@ -51,7 +51,7 @@ def home(world: World, tmp_path: Path) -> Home:
 
 
 def damage(home: Home, record: Record) -> str:
-    """Flip a bit of a record; returns the record's id."""
+    """Flip a bit of a record. Returns the record's id."""
     with closing(sqlite3.connect(home.database_path, isolation_level=None)) as database:
         database.execute("DROP TRIGGER records_no_update")
         changed = record.data[:-3] + bytes([record.data[-3] ^ 1]) + record.data[-2:]
@@ -60,7 +60,7 @@ def damage(home: Home, record: Record) -> str:
 
 
 def test_a_whole_home(home: Home, world: World) -> None:
-    """Nothing is wrong with it, and nothing in it is changed."""
+    """No damage is reported, and nothing is changed."""
     before = home.database_path.read_bytes()
     done = run(home.path, "ledger", "check")
     assert (done.returncode, done.stderr) == (0, "")
@@ -73,7 +73,7 @@ def test_a_whole_home(home: Home, world: World) -> None:
 
 
 def test_a_damaged_record_is_named_by_both(home: Home, world: World) -> None:
-    """Exit code 5; the export holds what is left, and that verifies."""
+    """The exit code is 5. The export holds the other records and verifies."""
     machine = world.peers[0].machine
     number = len(list(machine.context.ledger.chain(machine.key))) * 3 // 4
     record = machine.context.ledger.at(machine.key, number)
@@ -97,7 +97,7 @@ def test_a_damaged_record_is_named_by_both(home: Home, world: World) -> None:
 
 
 def test_if_nothing_final_is_left_it_says_why(home: Home, world: World) -> None:
-    """A damaged first record takes all others with it."""
+    """A damaged first record makes all later records useless."""
     machine = world.peers[0].machine
     name = damage(home, next(machine.context.ledger.chain(machine.key)))
     file = home.path.parent / "export"

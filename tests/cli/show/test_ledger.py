@@ -63,7 +63,7 @@ def home(kept: Path, tmp_path: Path) -> Path:
 
 
 def shell(home: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """A line of bash beside the home, in which "$PV" is the program."""
+    """Run a line of bash in the home's folder. "$PV" is the program."""
     variables = {**environment(home), "PV": " ".join(PROGRAM)}
     return subprocess.run(
         ["bash", "-c", command],
@@ -91,7 +91,7 @@ def shell(home: Path, command: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_an_export_goes_where_it_is_sent(home: Path, command: str) -> None:
-    """Byte for byte what a file gets; what is said of it stands elsewhere; nothing is named '-'."""
+    """The bytes equal those in a file, messages go elsewhere, and no file is called '-'."""
     done = shell(home, command)
     assert done.returncode == 0, done.stderr
     assert (home.parent / "new").read_bytes() == (home.parent / "whole").read_bytes()
@@ -103,14 +103,14 @@ def test_an_export_goes_where_it_is_sent(home: Path, command: str) -> None:
     ["$PV ledger verify - < whole", "cat whole | $PV ledger verify /dev/stdin", "$PV ledger verify <(cat whole)"],
 )
 def test_an_export_is_verified_through_a_pipe(home: Path, command: str) -> None:
-    """A pipe can be read once, and from its beginning alone."""
+    """A pipe can be read only once, from its beginning."""
     done = shell(home, command)
     assert (done.returncode, done.stderr) == (0, "")
     assert "every signature, link, proof, opening and certificate holds" in done.stdout
 
 
 def test_an_existing_file_stays_without_force(home: Path) -> None:
-    """The database itself, another export, or anybody's thesis."""
+    """This covers the database itself, another export, and any other file."""
     thesis = home.parent / "thesis.tex"
     thesis.write_text("precious")
     for file in (thesis, home.parent / "whole", home / "node.db"):
@@ -123,7 +123,7 @@ def test_an_existing_file_stays_without_force(home: Path) -> None:
 
 
 def test_an_export_is_not_printed_on_a_terminal(home: Path) -> None:
-    """It would be noise, and could be worse."""
+    """Binary data on a terminal is noise, or worse."""
     ours, theirs = os.openpty()
     try:
         done = subprocess.run(
@@ -142,7 +142,7 @@ def test_an_export_is_not_printed_on_a_terminal(home: Path) -> None:
 
 @pytest.mark.parametrize("log", ["no log", "a log", "a log and its index"])
 def test_a_home_on_a_read_only_medium_is_exported(home: Path, log: str) -> None:
-    """With a write-ahead log that a killed node left, or without one; neither lock nor identity are needed."""
+    """It works with the write-ahead log of a killed node or without one. It needs neither lock nor identity."""
     if not CAN_MOUNT:
         pytest.skip("this user may mount nothing")
     if log != "no log":
@@ -157,7 +157,7 @@ def test_a_home_on_a_read_only_medium_is_exported(home: Path, log: str) -> None:
 
 
 def _leave_log(home: Path, *, with_index: bool) -> None:
-    """Bring the database into the state in which a killed node leaves it: the last record is in the log alone."""
+    """Bring the database into the state after a kill: only the log has the last record."""
     code = (
         "import os, sqlite3, sys\n"
         "database = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
@@ -172,7 +172,7 @@ def _leave_log(home: Path, *, with_index: bool) -> None:
 
 
 def test_the_network_can_be_pinned(home: Path, world: World) -> None:
-    """By its file or its id; another network ends with 5, what is neither with 2."""
+    """The network is given by its file or its id. Another network ends with 5, and anything else with 2."""
     whole, own = str(home.parent / "whole"), str(home / "network.toml")
     for pin in (own, world.network.id.hex(), world.network.id.hex().upper()):
         done = run(home, "ledger", "verify", whole, "--network", pin)
@@ -189,7 +189,8 @@ def test_the_network_can_be_pinned(home: Path, world: World) -> None:
 
 
 def test_what_was_verified_is_named(home: Path, world: World) -> None:
-    """The network, its founders, when its newest cut was made, and whose word the network is."""
+    """The output has the network, its founders, the time of its newest cut, and the source of the network
+    definition."""
     done = run(home, "ledger", "verify", str(home.parent / "whole"))
     assert "the network is the file's own claim" in done.stdout
     assert all(peer in done.stdout for peer in (world.network.name, world.network.id.hex()))
@@ -204,7 +205,7 @@ def test_what_was_verified_is_named(home: Path, world: World) -> None:
 
 
 def test_an_older_view_is_told_as_such(home: Path, world: World) -> None:
-    """An export whose cut is not the newest in the file says so: it could hide what came since."""
+    """If the cut is not the newest in the file, the output says so, because newer records could be hidden."""
     older = world.peers[0].machine.fold.latest.path[-2].hex()
     assert run(home, "ledger", "export", str(home.parent / "older"), "--cut", older).returncode == 0
     done = run(home, "ledger", "verify", str(home.parent / "older"))
@@ -217,7 +218,8 @@ def test_an_older_view_is_told_as_such(home: Path, world: World) -> None:
     [("home/network.toml", "a network file"), ("home/node.db", "a database"), ("empty", "an empty file")],
 )
 def test_another_file_is_told_apart_from_a_false_export(home: Path, name: str, kind: str) -> None:
-    """Exit 2 and what it is; a directory and an absent file too; a damaged export ends with 5."""
+    """The exit code is 2 with the kind of the file, also for a directory and an absent file. A damaged export ends with
+    5."""
     (home.parent / "empty").touch()
     done = run(home, "ledger", "verify", str(home.parent / name), "--json")
     assert (done.returncode, json.loads(done.stdout)["valid"]) == (2, False)
@@ -231,7 +233,7 @@ def test_another_file_is_told_apart_from_a_false_export(home: Path, name: str, k
 
 
 def test_a_database_that_sqlite_cannot_share_is_read(home: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same without a mount: what is read is what the log and the file hold together."""
+    """It is the same without a mount: the log and the file are read together."""
     whole = snapshot.take_snapshot(home / "node.db", world.network, None)
     _leave_log(home, with_index=False)
     monkeypatch.setattr(snapshot, "reading", reading._reading_unshared)

@@ -1,4 +1,4 @@
-"""Reading commands against an API that says what a test wants: tables, JSON, and answers that are none."""
+"""Reading commands against a scripted API: tables, JSON, and malformed answers."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from tests.cli.transcript import PROGRAM, environment, run
 
 
 def test_scores_are_an_aligned_table(home: Home) -> None:
-    """Rows and headers share their columns, figures stand to the right, and absent ones show as a dash."""
+    """Rows and headers are aligned, figures are right-aligned, and missing figures are a dash."""
     with fake_api(home, {"/v1/scores?view=final": body(SCORES), "/v1/status": body(STATUS)}):
         done = run(home.path, "scores")
     assert (done.returncode, done.stderr) == (0, "")
@@ -35,7 +35,7 @@ def test_scores_are_an_aligned_table(home: Home) -> None:
 
 
 def test_wide_scores_have_every_column_and_whole_ids(home: Home) -> None:
-    """--wide cuts nothing and leaves nothing out."""
+    """--wide shortens and omits nothing."""
     with fake_api(home, {"/v1/scores?view=final": body(SCORES), "/v1/status": body(STATUS)}):
         done = run(home.path, "scores", "--wide")
     _, header, alice, _ = done.stdout.splitlines()
@@ -48,7 +48,7 @@ def test_wide_scores_have_every_column_and_whole_ids(home: Home) -> None:
 
 
 def test_the_reason_of_a_standing_stands_under_the_peer(home: Home) -> None:
-    """A word of the view, wrapped and cleaned, or several."""
+    """One or several reasons from the view are shown, wrapped and without control characters."""
     rows = [
         {**SCORES["scores"][0], "reason": "its log \x1b[31mforked " + "again " * 30},
         {**SCORES["scores"][1], "reason": ["lost disputes", "two audits for one slot"]},
@@ -66,7 +66,7 @@ ADDRESS = "/ip6/2001:db8:85a3:1111:2222:8a2e:370:7334/tcp/65535/p2p/"
 
 @pytest.mark.parametrize("command", ["scores", "scores --provisional", "scores --hardware", "peers", "audits"])
 def test_no_line_is_longer_than_80_columns(home: Home, command: str) -> None:
-    """Whatever ids, names and numbers come, in a terminal of 80 columns nothing wraps; --wide shows it whole."""
+    """For any ids, names and numbers nothing wraps at 80 columns. --wide shows everything."""
     speed = {"claim": "東" * 60, "fit": "inconsistent", "challengers": 400, "token_ms": 35000.4}
     speed |= {"first_token_ms": 210000, "tokens_per_s": 2000.2}
     huge = {"standing": "provisional", "weight": 1, "low": 0.999, "high": 1.0, "audits": 99999, "dissents": 9999,
@@ -95,7 +95,7 @@ def test_no_line_is_longer_than_80_columns(home: Home, command: str) -> None:
 
 
 def test_every_column_is_explained_in_the_help() -> None:
-    """What stands in the head of a table stands in the help of its command, and means the same in all."""
+    """Every column header is in the help of its command, with one meaning in all commands."""
     commands = {"scores": (*scoretable.COLUMNS, *scoretable.ONLY_WIDE), "peers": ("DIR", "MESH"), "audits": ("GOT",)}
     for name, columns in commands.items():
         command = main.get_command(click.Context(main), name)
@@ -108,14 +108,14 @@ def test_every_column_is_explained_in_the_help() -> None:
 
 @given(st.lists(st.text("abc", max_size=12).map("12D3KooWabcdabcd".__add__), max_size=20))
 def test_short_ids_tell_peers_apart(ids: list[str]) -> None:
-    """Two peers never have one short name, and a name is as long as it must be."""
+    """Two peers never have the same short name, and a name is only as long as needed."""
     names = short_ids(ids)
     assert len(set(names.values())) == len(set(ids))
     assert all(one.removeprefix("12D3KooW").startswith(names[one]) for one in ids)
 
 
 def test_text_that_the_terminal_cannot_show_is_replaced(home: Home) -> None:
-    """Another encoding loses letters of a table, but no byte of a JSON document."""
+    """With another encoding a table loses letters, but a JSON document loses no byte."""
     document = {"schema": "p2pverify/peers/1", "peers": [{"peer_id": "Zoë", "address": "/ip4/" + "東" * 60}]}
     ascii_only = environment(home.path) | {"PYTHONIOENCODING": "ascii"}
     with fake_api(home, {"/v1/peers": (200, json.dumps(document, ensure_ascii=False).encode())}):
@@ -131,7 +131,7 @@ def test_text_that_the_terminal_cannot_show_is_replaced(home: Home) -> None:
 
 
 def test_hardware_is_a_table_of_peers_and_one_of_claims(home: Home) -> None:
-    """Peers without a claim are left out; if nobody has one, that is said."""
+    """Peers without a claim are left out. If no peer has one, the output says so."""
     speed = {"claim": "rtx \x1b[31m4090", "fit": "inconsistent", "challengers": 4, "token_ms": 35.4}
     speed |= {"first_token_ms": 210, "tokens_per_s": 28.2}
     group = {"class": "avx2", "claim": "rtx 4090", "peers": 5, "measured": 4, "consistent": 3, "inconsistent": 1}
@@ -153,7 +153,7 @@ def test_hardware_is_a_table_of_peers_and_one_of_claims(home: Home) -> None:
 
 
 def test_provisional_scores_are_asked_for_and_marked(home: Home) -> None:
-    """--provisional asks for the other view and says that it can change."""
+    """--provisional requests the other view and says that it can change."""
     document = {**SCORES, "final": False, "cut": None, "scores": []}
     nothing = "no cut is final yet: these are the founders; --provisional shows what is held\nno scores yet\n"
     with fake_api(home, {"/v1/scores?view=final": body(document)}):
@@ -165,7 +165,7 @@ def test_provisional_scores_are_asked_for_and_marked(home: Home) -> None:
 
 
 def test_status_shows_reasons_and_cleans_what_strangers_name(home: Home) -> None:
-    """Reasons stand in their own lines; control characters never reach the terminal."""
+    """Each reason has its own line, and control characters never reach the terminal."""
     with fake_api(home, {"/v1/status": body(STATUS)}):
         done = run(home.path, "status")
     assert done.returncode == 0
@@ -208,7 +208,7 @@ def shown_status(home: Home, document: object) -> str:
 
 
 def test_status_shows_what_there_is_to_wait_for(home: Home) -> None:
-    """The age of the newest cut, the next one, the first score, and each thing that is lacking for weight."""
+    """It shows the age of the newest cut, the next cut, the first score, and each missing condition for weight."""
     shown = shown_status(home, WAITING)
     for line in (
         "standing    suspect (log forked, until epoch 20)",
@@ -226,7 +226,8 @@ def test_status_shows_what_there_is_to_wait_for(home: Home) -> None:
 
 
 def test_status_shows_what_has_come(home: Home) -> None:
-    """A score with its audits, weight; or the turn for which a peer waits that lacks nothing; or no cut at all."""
+    """It shows a score with its audits, and weight, or the turn of a peer that lacks nothing, or that there is no
+    cut."""
     own = {"audits": 40, "low": 0.9, "high": 1.0, "reason": None}
     shown = shown_status(home, {**WAITING, "own": own, "weight": 1, "way_to_weight": None, "final": None})
     assert "score       90.0% to 100.0%, after 40 audits" in shown
@@ -241,7 +242,7 @@ def test_status_shows_what_has_come(home: Home) -> None:
 
 
 def test_scores_before_any_cut_are_no_view(home: Home) -> None:
-    """Without a final cut the scores say so, and name no cut."""
+    """Without a final cut the scores say so and name no cut."""
     document = {**SCORES, "final": False, "cut": None, "epoch": 0}
     with fake_api(home, {"/v1/scores?view=final": body(document)}):
         done = run(home.path, "scores")
@@ -250,7 +251,7 @@ def test_scores_before_any_cut_are_no_view(home: Home) -> None:
 
 
 def test_audits_and_disputes_are_two_tables(home: Home) -> None:
-    """Audits name how many answered; disputes their electorate and losers."""
+    """Audits show the number of answers, disputes their electorate and losers."""
     with fake_api(home, {"/v1/audits?limit=5": body(AUDITS)}):
         done = run(home.path, "audits", "--limit", "5")
     audits, disputes = done.stdout.split("\n\n")
@@ -268,7 +269,7 @@ def test_audits_and_disputes_are_two_tables(home: Home) -> None:
     ],
 )
 def test_json_is_the_document_unchanged(home: Home, command: str, path: str, document: object) -> None:
-    """--json prints the API's own bytes and a newline, and nothing else anywhere."""
+    """--json prints exactly the API's bytes and a newline."""
     text = json.dumps(document, ensure_ascii=False)
     with fake_api(home, {path: (200, text.encode())}):
         done = run(home.path, command, "--json", encoding="utf-8")
@@ -277,14 +278,14 @@ def test_json_is_the_document_unchanged(home: Home, command: str, path: str, doc
 
 @pytest.mark.parametrize("document", [{}, {"peers": None}, {"peers": [1, None, [], {}]}, {"peers": {"a": 1}}])
 def test_documents_with_other_fields_are_shown_as_far_as_possible(home: Home, document: dict[str, object]) -> None:
-    """A field that is absent or of another type is a dash or nothing, never a crash."""
+    """A field that is missing or of another type is a dash or nothing, and never a crash."""
     with fake_api(home, {"/v1/peers": body({"schema": "p2pverify/peers/1", **document})}):
         done = run(home.path, "peers")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_wait_returns_when_ready(home: Home) -> None:
-    """`wait --ready` exits 0 at a ready node and 4 with the reasons at one that is not."""
+    """`wait --ready` ends with 0 at a ready node, and with 4 and the reasons at another."""
     not_ready = body({"schema": "p2pverify/ready/1", "ready": False, "reasons": ["no neighbours"]}, 503)
     with fake_api(home, {"/readyz": not_ready}) as api:
         waited = run(home.path, "wait", "--ready", "--timeout", "0.5")

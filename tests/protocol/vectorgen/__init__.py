@@ -1,1 +1,1 @@
-"""What the committed vectors are made from; the tests themselves only read the files."""
+"""Makes the committed vectors. The tests themselves only read the files."""

@@ -127,7 +127,7 @@ def _malformed_audits() -> list[Case]:
 
 
 def _wrong_receipts() -> list[Case]:
-    """Each of these changes what the responder signed."""
+    """Each of these changes the responder's signed values."""
     first, second = DISPUTED.asked
     bob = _receipt(DISPUTED, 0)
     elsewhere = _receipt(AGREED, 0)

@@ -1,4 +1,4 @@
-"""The cases made from a book of test records."""
+"""Makes cases from a book of test records."""
 
 from vectorgen.case import Case
 

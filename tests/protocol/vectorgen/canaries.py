@@ -1,4 +1,4 @@
-"""Cases of canaries: evidence of what a peer answered to a secret prompt, and what it shows."""
+"""Cases of canaries: evidence of a peer's answer to a secret prompt, and its result."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ COMMITTED = canary_manifest(MANIFEST)
 OVER = canary_network(COMMITTED, NETWORK)
 RIGHT = Exchange(OVER, COMMITTED)
 EVIDENCE = RIGHT.evidence().encode()
-#: What is hashed for the manifest: the prompt, and the answer of one path.
+#: The values that are hashed for the manifest: the prompt, and the answer of one path.
 HIDDEN = encode(["p2pverify/canary-prompt/1", TRIGGER.salt, list(TRIGGER.prompt), TRIGGER.tokens_max])
 
 

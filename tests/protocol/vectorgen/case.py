@@ -1,4 +1,4 @@
-"""Writing a case, and refusing to write one whose verdict the implementation does not share."""
+"""Writes a case, and refuses a case whose verdict differs from the implementation's."""
 
 from vectorgen.examples import EPOCH, NETWORK, NETWORK_ID, Peer, record
 
@@ -22,7 +22,7 @@ def judged(
     epoch_now: int = EPOCH + 3,
     network: Network = NETWORK,
 ) -> Case:
-    """A case of record judgement; the verdict is written by hand and compared with the implementation's."""
+    """A case of record judgement. The verdict is written by hand and compared with the implementation's."""
     try:
         judge(data, Rules(network, network.id, epoch_now))
         found: tuple[str, str | None] = ("accept", None)
@@ -46,7 +46,7 @@ def ignore(comment: str, data: bytes | Record, reason: str, *, epoch_now: int = 
 
 
 def said(peer: Peer, kind: Kind, value: object, *, epoch: int = EPOCH + 1) -> Record:
-    """A well-signed record whose payload is any value at all."""
+    """A well-signed record with any value as its payload."""
     return record(peer, kind, encode(value), epoch=epoch)
 
 
@@ -58,7 +58,7 @@ def forged(base: Record) -> bytes:
 
 
 def enveloped(peer: Peer, payload: bytes, **fields: object) -> bytes:
-    """A well-signed envelope whose header fields are any values at all."""
+    """A well-signed envelope with any values as its header fields."""
     header: dict[str, object] = {
         "domain": DOMAIN,
         "network": NETWORK_ID,

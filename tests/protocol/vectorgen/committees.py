@@ -1,4 +1,4 @@
-"""Cases of committees: lots, seats, what late voters show, and the fold of a dispute that nine have decided."""
+"""Cases of committees: lots, seats, the work of late voters, and the fold of a dispute that nine have decided."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from p2pverify.core.records.vote import vote_commit
 from tests.support.hearing import Hearing
 
 VOTERS = 32
-SIGNERS = 22  # two thirds
+SIGNERS = 22  # two thirds of the founders
 WORK = sha256(b"work")
 
 
@@ -32,7 +32,7 @@ def _dispute() -> dict[str, object]:
 
 
 def lot_cases() -> list[Case]:
-    """The same lots before many voters and few."""
+    """The same lots with many voters and with few."""
     found = []
     for peer, stage, voters in ((BOB, 1, 32), (CAROL, 1, 32), (BOB, 1, 500), (BOB, 2, 70), (CAROL, 2, 500)):
         alpha = lots.lot_alpha(NETWORK_ID, DISPUTE, stage, BEACON)
@@ -53,7 +53,7 @@ def lot_cases() -> list[Case]:
 
 
 def bars() -> list[Case]:
-    """Outputs beside the bar."""
+    """Outputs near the bar."""
     found = []
     for stage, voters in ((1, 32), (1, 100), (2, 63), (2, 1000)):
         bar = -(-(2 * COMMITTEES[stage].seats << 64) // voters)
@@ -92,7 +92,7 @@ def shown() -> list[Case]:
 
 
 def folds() -> list[Case]:
-    """Few records: of 32 founders 22 sign, and ten volunteer, one of them with a lot for another committee."""
+    """Few records: 22 of 32 founders sign, and ten volunteer. One of these has a lot for another committee."""
     hearing = Hearing(VOTERS)
     story = hearing.story
     story.founders = story.seeds[:SIGNERS]

@@ -90,7 +90,7 @@ def _undisputed() -> Case:
 
 
 def _dispute(comment: str) -> Case:
-    """One voter finds other measures than the others do."""
+    """One voter finds other measures than the others."""
     story, slotted = _begun()
     found = (GOOD, BAD, UNSURE)
     votes = dict.fromkeys(story.seeds[1:], found)

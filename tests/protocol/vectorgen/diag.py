@@ -1,6 +1,6 @@
 """CBOR diagnostic notation (RFC 8949 section 8) with the name of each member as a comment.
 
-The names come from `p2pverify.cddl`, so that pages and grammar cannot drift apart.
+The names come from `p2pverify.cddl`, so that pages and grammar always agree.
 """
 
 import re
@@ -52,7 +52,7 @@ def members(kind: str, count: int) -> list[tuple[str, str]]:
 
 
 def annotate_record(data: bytes) -> str:
-    """A record; the payload is shown as the CBOR that it holds."""
+    """A record with its payload shown as the CBOR that it holds."""
     top = decode(data, size_max=SIZE_MAX)
     assert isinstance(top, list)
     header, signature, payload = top

@@ -1,4 +1,4 @@
-"""Cases of evidence: requests for the answer behind a receipt, and what is shown."""
+"""Cases of evidence: requests for the answer behind a receipt, and the responses."""
 
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,7 @@
-"""One small, consistent history from which the valid vectors and the examples of the pages are taken.
+"""One small, consistent history for the valid vectors and the examples of the pages.
 
-Three founders join; Bob's cut makes that final; Alice owes slots in epoch 12, drawn from the members of that cut. In
-one of them Carol's answer differs, so that there is a dispute to vote on. All keys are test keys.
+Three founders join, and Bob's cut makes this final. Alice owes slots in epoch 12, drawn from the members of that cut.
+In one of them Carol's answer differs, so there is a dispute to vote on. All keys are test keys.
 """
 
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ EPOCH = 12
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A test peer: both keys from one obvious seed."""
+    """A test peer: both keys come from one obvious seed."""
 
     name: str
     seed: bytes
@@ -126,7 +126,7 @@ def record(
     prev: bytes | None = None,
     network: bytes = NETWORK_ID,
 ) -> Record:
-    """A signed record in the middle of a log, unless told otherwise."""
+    """A signed record in the middle of a log by default."""
     before = NO_PREV if seq == 0 else sha256(b"the record before")
     return make_record(
         peer.seed,
@@ -145,7 +145,7 @@ def join(peer: Peer, class_index: int = 0) -> Record:
 
 
 def first_cut() -> Cut:
-    """Bob's proposal on top of the network: all three have joined."""
+    """Bob's proposal on the network: all three have joined."""
     ledger = Ledger()
     fold = Fold(NETWORK, ledger)
     for peer in PEERS:
@@ -191,7 +191,7 @@ def peer_of(key: bytes) -> Peer:
 
 
 def question_of(slot: sortition.Slot) -> Question:
-    """As the model would have written the prompt from the slot's seed."""
+    """The question with the prompt that the model would have written from the slot's seed."""
     prompt = tuple(int.from_bytes(slot.prompt_seed[at : at + 2], "big") for at in range(0, 8, 2))
     temperature = 0 if slot.greedy else NETWORK.params.temperature_milli
     return Question(MANIFEST.digest, prompt, 8, temperature, slot.sample_seed, ALICE.key)
@@ -239,7 +239,7 @@ PANEL_SLOT = next(slot for slot in SLOTS if not slot.solo)
 SOLO_SLOT = next(slot for slot in SLOTS if slot.solo)
 AGREED = audit_of(SOLO_SLOT)
 DISPUTED = audit_of(PANEL_SLOT, liar=CAROL)
-#: Of a right answer, and of one that is none of the model's.
+#: Measures of a right answer, and of an answer that is not the model's.
 MEASURES = (Measure(4, 1_830, 1_700, 410), Measure(3, 5_120_400, 5_119_000, 12_300))
 ACROSS_AUDIT = replace(
     DISPUTED,

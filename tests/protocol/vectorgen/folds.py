@@ -1,7 +1,7 @@
 """Cases of the fold: records, a cut, and the view that two thirds of the weight have signed.
 
-They are made from a small network in virtual time, in which one peer lies and is convicted; those of `handmade` come
-with them.
+They come from a small network in virtual time, in which one peer lies and is convicted. The cases of `handmade` are
+added.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ WRONG_PROPOSER = "the last cut does not hold: the proposer has no weight or anot
 
 
 class Story:
-    """The simulated network's records in its newest certified cut, and behind them the cut with its signatures."""
+    """The simulated network's records in its newest certified cut, followed by this cut and its signatures."""
 
     def __init__(self) -> None:
         world = World(4, seed=1, cores=4, conviction_odds=1000, spot_check_permille=100)
@@ -44,7 +44,7 @@ class Story:
         assert self.book.fold.latest.id == cut_id
 
     def case(self, comment: str, reason: str | None, cut_id: bytes | None = None, *records: Record) -> Case:
-        """A case that repeats none of the story's records. Without records it has all of them."""
+        """A case without the story's records. If no records are given, it has all of them."""
         chosen = list(records) or self.records
         return self.book.case(comment, cut_id or self.state.id, reason, records=chosen, like=(CHEATER, self.records))
 
@@ -85,7 +85,7 @@ def wrong_files(story: Story) -> list[Case]:
 
 
 def false_cuts(story: Story) -> list[Case]:
-    """Cuts that honest members would not sign, signed by three of four all the same."""
+    """Cuts that honest members would not sign, signed by three of four."""
     epoch, seed = story.state.epoch, story.honest[0]
     base = story.state.heads
     book = Book(story.network, story.records)

@@ -262,7 +262,7 @@ def steps() -> list[Case]:
 
 
 def tests() -> list[Case]:
-    """Cuts of dissents and agreements, and the value after each."""
+    """Dissents and agreements of cuts, and the value after each cut."""
     rows: list[tuple[str, int, list[list[int]]]] = [
         ("six dissents in a row do not convict, seven do", 10_000, [[1, 0]] * 7),
         ("agreements in between delay it", 10_000, [[1, 10]] * 9 + [[2, 0]]),

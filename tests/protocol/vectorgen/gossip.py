@@ -1,6 +1,6 @@
-"""Cases of gossip: frames and what they mean, message ids, and how scores follow from what happened.
+"""Cases of gossip: frames and their meaning, message ids, and scores that follow from events.
 
-The frames are written here byte by byte and not by the codec that the tests read them with.
+The frames are written byte by byte here, without the codec that the tests use for reading.
 """
 
 from collections.abc import Iterable
@@ -77,7 +77,7 @@ def _published(*datas: bytes, forbidden: bool = False) -> list[dict[str, object]
 
 
 def _frame(comment: str, rpc: bytes, *, written: bool = True, **parts: object) -> Case:
-    """A good frame; `written`: a writer makes exactly these bytes of what it means."""
+    """A valid frame. With `written`, an encoder makes exactly these bytes from its meaning."""
     inputs: dict[str, object] = {"rpc": rpc.hex(), "written": written}
     return {"comment": comment, "input": inputs, "expect": _means(**parts), "reason": None}
 
@@ -322,7 +322,7 @@ def traces() -> list[Case]:
 
 
 def thresholds() -> list[Case]:
-    """What a neighbour with a score may expect."""
+    """The effects of a neighbour's score."""
     names_ = ("mesh", "gossip", "publish", "heard", "connected")
     rows = {
         0: 5,

@@ -1,6 +1,6 @@
-"""Cases of the fold written by hand, a few records each, for what a network hardly ever does.
+"""Cases of the fold written by hand, with few records each, for rare events of a network.
 
-They all begin with the three founders of the examples and their first cut.
+All begin with the three founders of the examples and their first cut.
 """
 
 from dataclasses import replace
@@ -40,7 +40,7 @@ WRONG_PROPOSER = "the last cut does not hold: the proposer has no weight or anot
 
 
 def _begun() -> Book:
-    """The founders have joined, and a certified cut of epoch 10 holds that."""
+    """The founders have joined, and a certified cut of epoch 10 holds their joins."""
     book = Book(NETWORK, [join(peer) for peer in PEERS])
     book.step(BOB.seed, 10, SEEDS)
     return book
@@ -57,12 +57,12 @@ def first() -> Case:
 
 
 def _case(book: Book, comment: str, cut_id: bytes, reason: str | None = None) -> Case:
-    """A case that begins as all of these do, which is not repeated."""
+    """A case with the common beginning, which is not repeated."""
     return book.case(comment, cut_id, reason, like=(FIRST, _begun().order))
 
 
 def duties() -> list[Case]:
-    """Alice's audit and duty of the examples: one slot in dispute, and of the others no audits."""
+    """Alice's audit and duty of the examples: one slot is in dispute, and the other slots have no audits."""
     rows = {
         "an audit whose answers differ and the duty that owed it open a dispute": False,
         "the same after its challenger has changed its class counts for nothing": True,
@@ -93,7 +93,7 @@ def comings_and_goings() -> Case:
 
 
 def pause() -> Case:
-    """All were away for a thousand epochs between two cuts."""
+    """All peers were away for a thousand epochs between two cuts."""
     book = _begun()
     _join(book, DAVE)
     book.step(BOB.seed, 12, SEEDS)
@@ -110,7 +110,7 @@ def _opened() -> tuple[Book, Record]:
 
 
 def decided() -> list[Case]:
-    """Bob seals and opens his answer, Alice her nonces; Carol, who answered otherwise, does not vote."""
+    """Bob seals and opens his answer, and Alice her nonces. Carol, who answered differently, does not vote."""
     book, opened = _opened()
     commit = replace(COMMIT, certificate=opened.id)
     book.say(BOB.seed, Kind.VOTE_COMMIT, commit.encode(), EPOCH + 2)
@@ -128,7 +128,7 @@ def decided() -> list[Case]:
 
 
 def unsealed() -> list[Case]:
-    """Nobody votes."""
+    """No peer votes."""
     book, _ = _opened()
     cuts = [book.step(BOB.seed, EPOCH + later, SEEDS[:2]) for later in (2, 3, 4)]
     return _cut_by_cut(
@@ -139,7 +139,7 @@ def unsealed() -> list[Case]:
 
 
 def _fork(book: Book, peer: Peer, seq: int, epoch: int) -> None:
-    """The peer shows that Carol has signed two records of one number."""
+    """The peer proves that Carol has signed two records with one number."""
     kinds = (Kind.LEAVE, Kind.CUT_SIGNATURE)
     signed = [
         make_record(
@@ -152,7 +152,7 @@ def _fork(book: Book, peer: Peer, seq: int, epoch: int) -> None:
 
 
 def _two_seals(book: Book, peer: Peer, seq: int, epoch: int) -> None:
-    """The peer shows that Carol has sealed two answers in one dispute, under one number."""
+    """The peer proves that Carol has sealed two answers in one dispute, with one number."""
     signed = [
         make_record(
             CAROL.seed,
@@ -206,7 +206,7 @@ def missed() -> list[Case]:
 
 
 def _cut_by_cut(book: Book, cuts: list[Record], comments: list[str]) -> list[Case]:
-    """One file of records, seen at one cut after the other."""
+    """One file of records, folded at several cuts."""
     known = (comments[0], book.order)
     return [
         _case(book, comment, cut.id) if comment is comments[0] else book.case(comment, cut.id, like=known)
@@ -215,7 +215,7 @@ def _cut_by_cut(book: Book, cuts: list[Record], comments: list[str]) -> list[Cas
 
 
 def crossed_signatures() -> list[Case]:
-    """Carol signs two cuts on one base, of which the later does not contain the earlier."""
+    """Carol signs two cuts on one base, and the later does not contain the earlier."""
     rows = {
         "signatures of two cuts that are not nested convict": False,
         "they do not while one of the two cuts holds what the folded cut does not": True,
@@ -260,7 +260,7 @@ def changed_keys() -> list[Case]:
 
 
 def crowds() -> list[Case]:
-    """Strangers join, as many as one cut takes in, and one more."""
+    """As many newcomers join as one cut admits, and one more."""
     found = []
     rows = [
         ("a cut that takes in sixteen new authors", 16, None),
@@ -276,7 +276,8 @@ def crowds() -> list[Case]:
 
 
 def links() -> list[Case]:
-    """Dave's record number 5 names his number 0 as the one before it; another is dated before the one before it."""
+    """Dave's record 5 names his record 0 as the previous one. Another record has an earlier date than the previous
+    one."""
     book = _begun()
     before = join(DAVE)
     early = before.epoch - 1
@@ -314,7 +315,7 @@ def links() -> list[Case]:
 
 
 def valid_and_invalid() -> list[Case]:
-    """Both kinds together, as they come."""
+    """Both kinds together, in order."""
     return [
         first(),
         comings_and_goings(),

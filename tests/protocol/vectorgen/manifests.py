@@ -22,7 +22,7 @@ CANARY = Canary(sha256(b"salted prompt"), 16, (CanaryAnswer("apache-2.0/1", "avx
 
 
 def manifest_record() -> Record:
-    """A manifest with all that is measured of a model, in a network that lists it."""
+    """A manifest with all measurements of a model, in a network that lists it."""
     full = _measured(MANIFEST)
     return record(ALICE, Kind.MANIFEST, full.encode(), epoch=9, seq=2, network=_network_of(full).id)
 

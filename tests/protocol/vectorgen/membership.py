@@ -27,7 +27,7 @@ SMALL_ORDER = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec
 
 
 def envelope() -> list[Case]:
-    """The envelope, with the smallest payload there is: that of a leave."""
+    """The envelope with the smallest payload, that of a leave."""
     leave = record(ALICE, Kind.LEAVE, EMPTY, epoch=EPOCH)
     first = record(ALICE, Kind.LEAVE, EMPTY, epoch=EPOCH, seq=0)
     header = leave.header
@@ -129,7 +129,7 @@ def envelope() -> list[Case]:
 
 
 def early_and_forged() -> bytes:
-    """Two faults, of which the cheaper check finds the first."""
+    """A record with two faults. The cheaper check finds the first."""
     return forged(record(ALICE, Kind.LEAVE, EMPTY, epoch=EPOCH))
 
 
@@ -159,7 +159,7 @@ SPREADS = {"prompt_spread": NETWORK.params.prompt_tokens - 1, "answer_spread": N
 
 
 def definitions() -> list[Case]:
-    """The definition by itself, as a network file becomes one."""
+    """The definition alone, in the form that a network file gives."""
     good = NETWORK.to_value()
     one = replace(NETWORK, founders=NETWORK.founders[:1], classes=NETWORK.classes[:1])
     params = list(good[5])  # type: ignore[call-overload]
@@ -219,7 +219,7 @@ def definitions() -> list[Case]:
 
 
 def _wrong_referees(good: list[object], cls: list[object]) -> list[tuple[str, object, str]]:
-    """What makes no sense of a referee and of the classes whose answers it judges."""
+    """Contradictions between the referee and the classes that it judges."""
     across = list(cls[5])  # type: ignore[call-overload]
     both = [cls, changed(changed(cls, 0, "other"), 2, "*")]
     any_path = changed(changed(cls, 2, "*"), 3, "*")

@@ -22,7 +22,7 @@ def _said(peer: Peer, *texts: str, seq: int = NOW_MS - 60_000, network: bytes = 
 
 
 def verdict(frame: bytes, now_ms: int, network: bytes, sender: bytes) -> tuple[str, str | None]:
-    """What a reader makes of a frame, up to the first fault."""
+    """A reader's verdict on a frame, up to the first fault."""
     try:
         found = decode_peer_list(frame)
     except DecodeError as error:
@@ -52,7 +52,7 @@ def _list(own: SignedAddresses | None, *others: SignedAddresses, network: bytes 
 
 
 def _bent(place: int, value: object) -> bytes:
-    """A list with a well-signed statement, one part of which is any value at all."""
+    """A list with a well-signed statement. One part of the statement is any value."""
     statement: Any = _said(ALICE).to_value()
     return encode([NETWORK_ID, [changed(statement[0], place, value), statement[1]], []])
 

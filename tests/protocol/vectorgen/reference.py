@@ -107,7 +107,7 @@ def _set(per_timestamp: int, *ranges: list[int], without: list[int] | None = Non
 
 
 def sessions() -> Iterator[tuple[str, Set, Set, str, str, int, int]]:
-    """Comment, both sets, who plays initiator and responder, and their limits."""
+    """Comment, both sets, the players of initiator and responder, and their limits."""
     few, many = _set(3, [0, 20]), _set(10, [0, 600])
     holes = [7 * n * n % 600 for n in range(1, 9)]
     both = ("reference", "reference", 0, 0)
@@ -136,7 +136,7 @@ def sessions() -> Iterator[tuple[str, Set, Set, str, str, int, int]]:
 
 
 def compare(reference: Reference, dice: random.Random) -> None:
-    """Play one random session with each side by each implementation; unlimited ones must be equal byte for byte."""
+    """Play one random session with each side on each implementation. Unlimited sessions must have equal bytes."""
     per, size = dice.choice([1, 3, 40, 10_000]), dice.choice([0, 10, 40, 300, 2000])
     sets = {
         side: _set(
@@ -153,7 +153,7 @@ def compare(reference: Reference, dice: random.Random) -> None:
         for two in ("reference", "ours"):
             limits = {"initiator": limit if one == "ours" else 0, "responder": limit}
             found = play(reference, sets, {"initiator": one, "responder": two}, limits)
-            # A limited reference says some ranges again, and then names an id twice.
+            # A limited reference repeats some ranges, and then names an id twice.
             assert set(found["have"]) == ids["initiator"] - ids["responder"]
             assert set(found["need"]) == ids["responder"] - ids["initiator"]
             first = first or found

@@ -1,4 +1,4 @@
-"""The sets that negentropy vectors are about, from their short descriptions."""
+"""The sets of negentropy vectors, from their short descriptions."""
 
 from typing import Any
 
@@ -10,7 +10,10 @@ UNLIMITED = 1 << 30
 
 
 def items_of(described: dict[str, Any]) -> list[Key]:
-    """Timestamps and ids: number n has timestamp n // per_timestamp, and as its id the SHA-256 of its digits."""
+    """Timestamps and ids: item n has timestamp n
+
+    per_timestamp, and its id is the SHA-256 of its digits.
+    """
     without = set(described["without"])
     per = described["per_timestamp"]
     return [
@@ -22,7 +25,7 @@ def items_of(described: dict[str, Any]) -> list[Key]:
 
 
 def index_of(described: dict[str, Any]) -> RecordIndex:
-    """The same as a sorted index; of the records it holds nothing but epoch and id is used."""
+    """The same as a sorted index. Only epoch and id of its records are used."""
     index = RecordIndex()
     for epoch, record_id in items_of(described):
         header = Header(bytes(32), bytes(32), epoch, 0, bytes(32), 4, bytes(32))

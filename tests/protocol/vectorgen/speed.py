@@ -1,4 +1,4 @@
-"""Cases of hardware by latency: claims, samples, what is kept of them, and what is said of a peer."""
+"""Cases of hardware by latency: claims, samples, the kept values, and the result for a peer."""
 
 from pathlib import Path
 
@@ -31,7 +31,8 @@ def _values(found: Sample) -> list[int]:
 
 
 def _windows(items: list[tuple[int, int]]) -> tuple[Window, ...]:
-    """After answers of 10 tokens: epochs, and the milliseconds that each took, half of them for the first token."""
+    """The windows after answers of 10 tokens: epochs, and the milliseconds of each answer, half of them for the first
+    token."""
     windows: tuple[Window, ...] = ()
     for epoch, elapsed_ms in items:
         found = sample(elapsed_ms, 10, elapsed_ms // 2, elapsed_ms)
@@ -49,7 +50,7 @@ Measured = dict[str, list[list[int]]]
 
 
 def _speeds(comment: str, measured: Measured, *, weightless: str = "") -> Case:
-    """Of each peer: the milliseconds that answers of 10 tokens took, by challenger."""
+    """The milliseconds of answers of 10 tokens, by peer and challenger."""
     windows = {name: tuple(_windows([(0, ms) for ms in times]) for times in by) for name, by in measured.items()}
     claimants = {name.encode(): Claimant(0, "testbox", windows[name], name != weightless) for name in measured}
     found = {name.decode(): _speed(speed) for name, speed in speeds(claimants).items()}

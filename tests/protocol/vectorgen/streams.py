@@ -1,4 +1,4 @@
-"""Cases of requests and responses, which travel on streams and are no records."""
+"""Cases of requests and responses, which are sent on streams and are no records."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Cases of sync: negentropy messages that are none, and requests and answers of sessions."""
+"""Cases of sync: invalid negentropy messages, and requests and answers of sessions."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from p2pverify.core.sync.messages import (
 )
 from p2pverify.core.sync.negentropy import FINGERPRINTS_MAX, RANGES_MAX, read_ranges
 
-EMPTY = b"\x61\x00\x00\x02\x00"  # a newcomer's first message: no ids in all of the range
+EMPTY = b"\x61\x00\x00\x02\x00"  # a newcomer's first message: no ids in the whole range
 RECORD = join(CAROL)
 LIST = b"\x61\x00\x00\x02\x01" + RECORD.id
 

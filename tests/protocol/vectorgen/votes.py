@@ -227,7 +227,7 @@ TWO_AUDITS = _accuse(
 
 
 def _pairs() -> list[tuple[str, Record, Record]]:
-    """Two payloads of one author for one slot, for each kind that has slots."""
+    """Two payloads of one author for one slot, for each kind with slots."""
     other_commit = replace(COMMIT, commit=bytes(32))
     return [
         ("two duties for one epoch", DUTY_RECORD, record(ALICE, Kind.DUTY, replace(DUTY, openings=()).encode())),
@@ -268,7 +268,7 @@ def same_slot_fork() -> Record:
 
 
 def _repeats(*, seq: int) -> list[tuple[Record, Record]]:
-    """A commit and a vote, each said twice: of another number perhaps, and citing a later certificate."""
+    """A commit and a vote, each signed twice, possibly with another number, and citing a later certificate."""
     later = bytes(31) + b"\1"
     commit = replace(COMMIT, certificate=later)
     vote = replace(VOTE, certificate=later, salts=(salt("other"),))
