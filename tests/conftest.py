@@ -1,8 +1,8 @@
-"""Settings that must stand before numpy is loaded, and those of hypothesis."""
+"""Settings that must be set before numpy is loaded, and hypothesis's settings."""
 
 import os
 
-# Engines have one thread a peer, as in the program; threads of BLAS that wait for each other take whole cores.
+# Engines have one thread per peer, as in the program, because waiting BLAS threads use whole cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from hypothesis import HealthCheck, settings

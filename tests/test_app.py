@@ -47,7 +47,7 @@ async def get(url: str, path: str) -> dict:
 
 
 async def test_a_node_starts_serves_and_stops(settings, nursery):
-    """The API file names a URL that answers, a second start is refused, and SIGTERM ends all cleanly."""
+    """The API file has a URL that answers, a second start is refused, and SIGTERM ends everything without errors."""
     with trio.fail_after(30):
         async with trio.open_nursery() as node:
             running: Running = await node.start(run_node, settings)
@@ -68,7 +68,7 @@ async def test_a_node_starts_serves_and_stops(settings, nursery):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 async def test_every_signal_that_means_the_end_ends_cleanly(settings, number):
-    """Also that of a terminal that is closed: no `api` file is left."""
+    """This includes the signal of a closed terminal. No `api` file is left."""
     with trio.fail_after(30):
         async with trio.open_nursery() as node:
             await node.start(run_node, settings)
@@ -77,7 +77,7 @@ async def test_every_signal_that_means_the_end_ends_cleanly(settings, number):
 
 
 async def test_a_hangup_that_is_ignored_stays_ignored(settings):
-    """As `nohup` asks for."""
+    """`nohup` relies on this."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with trio.fail_after(30):
@@ -92,7 +92,7 @@ async def test_a_hangup_that_is_ignored_stays_ignored(settings):
 
 
 async def test_an_api_file_of_a_killed_node_does_not_last(settings):
-    """It is gone as soon as a node holds the home, long before that one has an API of its own."""
+    """It is removed as soon as a node holds the home, long before that node has its own API."""
     settings.home.write_api("http://127.0.0.1:9")
     seen: list[str | None] = []
     settings = replace(settings, on_progress=lambda *_: seen.append(settings.home.read_api()))
@@ -105,7 +105,7 @@ async def test_an_api_file_of_a_killed_node_does_not_last(settings):
 
 
 async def test_progress_is_told(settings):
-    """Loading tells how far it is."""
+    """Loading reports its progress."""
     told: list[str] = []
     settings = replace(settings, on_progress=lambda what, done, total: told.append(what))
     with trio.fail_after(30):
@@ -116,7 +116,7 @@ async def test_progress_is_told(settings):
 
 
 async def test_an_engine_of_no_class_is_refused(settings):
-    """A node whose engine the network does not know says what both have."""
+    """If the network does not know the engine, the node's error describes both."""
     rules = replace(settings.network.classes[0], numeric_path="another")
     network = replace(settings.network, classes=(rules,))
     with pytest.raises(ClassError, match="is of no class"):
@@ -130,7 +130,7 @@ async def test_an_engine_of_no_class_is_refused(settings):
 async def test_an_engine_that_cannot_answer_as_the_network_asks_is_refused(
     settings, monkeypatch, can, greedy_percent, is_enough
 ):
-    """What a server lets an engine do must be enough: greedy answers alone are, where nothing else is asked."""
+    """A server must give an engine enough abilities. Greedy answers are enough if the network asks nothing else."""
     info = replace(ToyEngine().info, can=frozenset(can))
     monkeypatch.setattr(ToyEngine, "info", property(lambda _: info))
     params = replace(settings.network.params, greedy_percent=greedy_percent)
@@ -147,7 +147,8 @@ async def test_an_engine_that_cannot_answer_as_the_network_asks_is_refused(
 
 
 async def test_the_self_test_finds_the_class(settings):
-    """A node answers golden questions before it joins: it is of the class that answers so, or of that of all others."""
+    """A node answers golden questions before it joins. Its class has the same answers, or is the class for all
+    others."""
     here, there = ToyEngine(path="toy/a"), ToyEngine(path="toy/b")
     golden = make_golden(here)
     golden = golden.merged([golden_path(there, golden.questions)])
@@ -177,7 +178,7 @@ async def test_the_self_test_finds_the_class(settings):
 
 
 async def test_the_self_test_leaves_other_models_alone(settings):
-    """Golden questions of another model in the network file are not of this engine's vocabulary, and not asked."""
+    """Golden questions of another model are outside this engine's vocabulary and are not asked."""
     network, manifests = beside_another_model(settings.network, settings.manifests)
     with trio.fail_after(30):
         async with trio.open_nursery() as node:
@@ -198,7 +199,7 @@ async def test_another_network_needs_another_home(settings):
 
 
 async def test_a_port_in_use_is_explained(settings):
-    """The error is one, not a group, and says what to do."""
+    """There is one error, no exception group, and it gives advice."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""The shape of the tree: folders that can be read, names that mean one thing, and imports without circles."""
+"""The structure of the tree: small folders, unique names, and imports without circles."""
 
 import ast
 from collections import Counter, defaultdict
@@ -23,7 +23,7 @@ def _modules(folder: Path = PACKAGE) -> Iterator[tuple[str, ast.Module]]:
 
 @pytest.mark.parametrize("top", ["p2pverify"])
 def test_no_folder_has_too_many_modules(top: str) -> None:
-    """A folder with more modules than a reader can survey wants to be two."""
+    """A folder with more modules than a reader can survey should be split."""
     counts = Counter(path.parent for path in (ROOT / top).rglob("*.py") if path.name != "__init__.py")
     assert {str(folder.relative_to(ROOT)): n for folder, n in counts.items() if n > MODULES_MAX} == {}
 
@@ -34,7 +34,7 @@ def test_every_folder_says_what_it_holds() -> None:
 
 
 def test_public_classes_have_names_of_their_own() -> None:
-    """Two classes of one name are told apart by nobody, unless there is a reason beside them."""
+    """Two classes with one name cannot be distinguished, so each pair needs a reason here."""
     found: dict[str, list[str]] = defaultdict(list)
     for module, tree in _modules():
         for node in tree.body:
@@ -46,7 +46,7 @@ def test_public_classes_have_names_of_their_own() -> None:
 
 
 def test_no_imports_go_in_a_circle() -> None:
-    """Neither at run time nor for type checkers alone."""
+    """This holds at run time and with imports for type checkers."""
     trees = dict(_modules())
     graph = {name: sorted(_imports(tree, trees.keys()) - {name}) for name, tree in trees.items()}
     done: set[str] = set()
@@ -56,7 +56,7 @@ def test_no_imports_go_in_a_circle() -> None:
 
 
 def _imports(tree: ast.Module, known: Iterator[str] | set[str]) -> set[str]:
-    """The modules of the package that a module imports, wherever the import stands."""
+    """The modules of the package that a module imports, anywhere in its code."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -69,7 +69,7 @@ def _imports(tree: ast.Module, known: Iterator[str] | set[str]) -> set[str]:
 
 
 def _circle(start: str, graph: dict[str, list[str]], done: set[str]) -> list[str] | None:
-    """A way from a module back to itself that begins at `start`, or None."""
+    """An import path from a module back to itself that begins at `start`, or None."""
     path: list[str] = []
     todo = [(start, False)]
     while todo:

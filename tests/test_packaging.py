@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_nothing_but_the_package_is_installed_at_top_level(wheel: Path) -> None:
-    """`protocol` and `testnet` travel under p2pverify/_data."""
+    """`protocol` and `testnet` are installed under p2pverify/_data."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"p2pverify"}
     assert any(name.startswith("p2pverify/_data/protocol/") and name.endswith(".cddl") for name in names)
@@ -32,7 +32,7 @@ def test_nothing_but_the_package_is_installed_at_top_level(wheel: Path) -> None:
 
 
 def test_the_wheel_finds_its_scenarios(wheel: Path, tmp_path: Path) -> None:
-    """From the installed package alone, without a checkout beside it."""
+    """The installed package is enough, without a checkout beside it."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = "from p2pverify.resources import resource; print((resource('testnet') / 'scenarios/default.toml').exists())"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The tools that hold the house rules: formatting, lint, types, and imports that point one way."""
+"""The tools that check the house rules: formatting, lint, types, and the direction of imports."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ LINES_MAX = 400
     ids=["lint", "format", "types"],
 )
 def test_a_tool_finds_nothing(command: list[str]) -> None:
-    """The tool, run as a developer runs it, has nothing to say."""
+    """The tool, run as by a developer, reports nothing."""
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -38,7 +38,7 @@ def test_imports_point_one_way() -> None:
 
 
 def test_modules_have_one_job() -> None:
-    """A module of more than 400 lines wants to be two."""
+    """A module of more than 400 lines should be split."""
     long = {
         str(path.relative_to(ROOT)): lines
         for path in sorted((ROOT / "p2pverify").rglob("*.py"))
@@ -48,9 +48,9 @@ def test_modules_have_one_job() -> None:
 
 
 def test_the_top_level_holds_what_was_agreed() -> None:
-    """Nothing else is tracked beside the agreed names and dotfiles."""
+    """Only the agreed names and dotfiles are tracked at the top level."""
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if tracked.returncode != 0:  # an unpacked source archive has no history: look at the folder
+    if tracked.returncode != 0:  # an unpacked source archive has no history, so the folder is listed
         names = {path.name for path in ROOT.iterdir()}
     else:
         names = {line.split("/")[0] for line in tracked.stdout.splitlines()}

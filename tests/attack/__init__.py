@@ -1,10 +1,10 @@
-"""The attack book: what strangers can do to a live node, and what has to be true afterwards.
+"""The attack book: attacks of unknown peers on a live node, and the conditions that must hold afterwards.
 
 Each attack is a test against a whole node (`live`: app, libp2p, store, toy engine, local API) over real sockets, with
-an honest neighbour beside it. Each ends in `Live.survives`: the attack was counted under the names that the test
-gives; the neighbour's question is answered and its record arrives; `/v1/status` says so; connections, tasks and files
-are as before; nothing was logged as an error and nothing with a traceback. Attackers are in `enemy`. The one list of
-attacks is below, and `test_book` holds that it is complete.
+an honest neighbour. Each test ends in `Live.survives`, which checks that the attack was counted under the names that
+the test gives, that the neighbour's question is answered and its record arrives, that `/v1/status` confirms this, that
+connections, tasks and files are as before, and that no error and no traceback was logged. Attackers are in `enemy`.
+The only list of attacks is below, and `test_book` checks that it is complete.
 
 Handshake (`test_handshake`): before anybody has shown a key.
   bytes that are no handshake             test_garbage_instead_of_a_handshake

@@ -14,7 +14,7 @@ from tests.attack.live import Live, start_both
 async def live(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> AsyncIterator[Live]:
-    """A running node and an honest neighbour, both ended after the test."""
+    """A running node and an honest neighbour. Both end after the test."""
     caplog.set_level(logging.DEBUG, "p2pverify")
     async with trio.open_nursery() as nursery:
         with trio.fail_after(30):

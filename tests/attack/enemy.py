@@ -1,6 +1,6 @@
-"""Those who attack: a raw TCP client, a stranger on our own connections bent to misbehave, and a confirmed neighbour.
+"""The attackers: a raw TCP client, a libp2p host that misbehaves, and a confirmed neighbour.
 
-What they share with the victim is the transport only. Nobody here keeps to a protocol unless an attack needs it.
+They share only the transport with the victim, and break any protocol if an attack needs it.
 """
 
 import hashlib
@@ -35,18 +35,18 @@ SYN, ACK, FIN, RST = 1, 2, 4, 8
 
 
 def muxer_frame(kind: int, flags: int, stream: int, length: int, body: bytes = b"") -> bytes:
-    """A frame of Yamux (hashicorp/yamux, spec.md), whether or not it makes sense."""
+    """A frame of Yamux (hashicorp/yamux, spec.md), valid or not."""
     return struct.pack("!BBHII", 0, kind, flags, stream, length) + body
 
 
 async def raw(node: Node) -> trio.SocketStream:
-    """A TCP connection to the node, and nothing on it."""
+    """A TCP connection to the node, without any data."""
     address = parse_address(node.address)
     return await trio.open_tcp_stream(address.host, address.port)
 
 
 async def drain(stream: trio.SocketStream) -> bytes:
-    """What the node says until it closes the connection."""
+    """The node's data until it closes the connection."""
     said = b""
     try:
         while chunk := await stream.receive_some():
@@ -57,7 +57,7 @@ async def drain(stream: trio.SocketStream) -> bytes:
 
 
 async def read_all(stream: Stream) -> bytes | None:
-    """What the node says until it ends the stream; None if it resets it."""
+    """The node's data until it ends the stream; None if it resets the stream."""
     said = b""
     try:
         while chunk := await stream.read_some():
@@ -69,18 +69,18 @@ async def read_all(stream: Stream) -> bytes | None:
 
 @dataclass
 class Stranger:
-    """One connection of somebody who speaks libp2p and none of our protocols."""
+    """One connection of a host with libp2p and none of our protocols."""
 
     host: Host
     link: Link
 
     async def send_frames(self, data: bytes) -> None:
-        """Bytes straight to the other side's muxer, between the frames of our own."""
+        """Send bytes directly to the other side's muxer, between the own frames."""
         async with self.link._muxer._write_lock:
             await self.link._muxer.secured_conn.write(data)
 
     def stop_reading(self) -> None:
-        """Read nothing more from the connection, and keep it open."""
+        """Read nothing more from the connection, but keep it open."""
 
         async def read_nothing(size: int | None = None) -> bytes:
             await trio.sleep_forever()
@@ -90,7 +90,7 @@ class Stranger:
 
 
 async def connect(nursery: trio.Nursery, node: Node, name: str) -> Stranger:
-    """Connect as a stranger that takes the node's gossip stream and says nothing on it. Raises DialError."""
+    """Connect as a host that accepts the node's gossip stream and sends nothing on it. Raises DialError."""
     host = Host(hashlib.sha256(name.encode()).digest(), LOCAL, Counters())
 
     async def swallow(stream: Stream) -> None:
@@ -107,7 +107,7 @@ async def connect(nursery: trio.Nursery, node: Node, name: str) -> Stranger:
 
 @asynccontextmanager
 async def stranger(node: Node, name: str = "mallory") -> AsyncIterator[Stranger]:
-    """A stranger for the length of the block."""
+    """Such a host for the length of the block."""
     async with trio.open_nursery() as nursery:
         yield await connect(nursery, node, name)
         nursery.cancel_scope.cancel()
@@ -115,7 +115,7 @@ async def stranger(node: Node, name: str = "mallory") -> AsyncIterator[Stranger]
 
 @asynccontextmanager
 async def insider(node: Node, name: str = "mallory") -> AsyncIterator[tuple[Libp2pNetwork, Link]]:
-    """Join the node's network: it takes our requests and our sync streams, too."""
+    """Join the node's network as a peer that accepts its requests and sync streams."""
     seed = hashlib.sha256(name.encode()).digest()
     mesh = Libp2pNetwork(seed, node.context.network_id, LOCAL, (node.address,), FakeInbox(GossipVerdict.IGNORE))
     async with trio.open_nursery() as nursery:
@@ -128,7 +128,7 @@ async def insider(node: Node, name: str = "mallory") -> AsyncIterator[tuple[Libp
 
 
 class Gossiper:
-    """A stranger's gossip stream, and what can be said on it."""
+    """An attacker's gossip stream and its messages."""
 
     def __init__(self, node: Node, who: Stranger, stream: Stream) -> None:
         self.topic = records_topic(node.context.network_id)
@@ -142,21 +142,21 @@ class Gossiper:
         await self.stream.write(varint_frame(encode_rpc(rpc)))
 
     async def publish(self, *messages: bytes) -> None:
-        """All of them in one frame."""
+        """Send all messages in one frame."""
         await self.say(Rpc(publish=tuple(GossipMessage(self.topic, message) for message in messages)))
 
     async def publish_records(self, records: Iterable[bytes]) -> None:
-        """Records in batches, a frame each, as the protocol wants them."""
+        """Send records in batches, one per frame, as in the protocol."""
         for message in encode_batches(records):
             await self.publish(message)
 
     async def join_mesh(self) -> None:
-        """Subscribe and be grafted, so that the node forwards what it takes."""
+        """Subscribe and be grafted, so that the node forwards accepted messages."""
         await self.say(Rpc(subscriptions=((True, self.topic),), graft=(self.topic,)))
         await until(lambda: self.stranger.host.peer in self._node.mesh._gossip.mesh(), "mallory is in the mesh")
 
     async def wait_shut_out(self) -> None:
-        """Wait until the node reads nothing more of us, or ends the connection."""
+        """Wait until the node reads nothing more from this peer, or ends the connection."""
         closed, count = self.stranger.link.closed, self._node.count
         await until(lambda: closed.is_set() or count("net router_rpcs_graylisted") > 0, "mallory is shut out")
 
@@ -168,7 +168,7 @@ class Gossiper:
 
 @asynccontextmanager
 async def gossiper(node: Node, name: str = "mallory") -> AsyncIterator[Gossiper]:
-    """A stranger's gossip stream; that the node breaks it is no fault here."""
+    """An attacker's gossip stream. It is no error here if the node breaks the stream."""
     async with stranger(node, name) as who:
         stream = await who.link.open_stream(GOSSIP)
         yield Gossiper(node, who, stream)

@@ -1,7 +1,7 @@
-"""A whole node under attack, an honest neighbour, and the one question asked after every attack: is it all still there?
+"""A whole node under attack, an honest neighbour, and the check after every attack that both still work.
 
-The victim is `app.run_node`, as `p2pverify join` runs it: libp2p on loopback, a database, the toy engine, the local
-API. The neighbour is another such node. Both sign, cut and gossip meanwhile; nothing of them is replaced.
+The victim is `app.run_node`, as in `p2pverify join`: libp2p on loopback, a database, the toy engine, the local API. The
+neighbour is another such node. Both sign, cut and gossip during the attack. No part of them is replaced.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ from p2pverify.node.reports.overview import NodeReports
 from tests.api.fakes import request
 
 EPOCH_MS = 1000
-PAST_EPOCHS = 2000  # of the network when a test begins, so that there is a far past
+PAST_EPOCHS = 2000  # the network's age in epochs when a test begins, so that there is a far past
 PATIENCE_S = 20.0
-LOOK_S = 0.005  # between two looks at a figure that nobody announces
-LINK_TASKS = 12  # what one more connection of an honest neighbour may keep busy
+LOOK_S = 0.005  # seconds between two readings of a figure without notifications
+LINK_TASKS = 12  # the most tasks for one more connection of an honest neighbour
 
 
 async def until(holds: Callable[[], bool], what: str, seen: Callable[[], object] = str) -> None:
-    """Look until something holds; fails, saying what did not and what was seen instead, when patience ends."""
+    """Wait until `holds` is true. After the patience it fails with `what` and the result of `seen`."""
     with trio.move_on_after(PATIENCE_S):
         while not holds():  # noqa: ASYNC110  # a counter announces nothing
             await trio.sleep(LOOK_S)
@@ -54,7 +54,7 @@ async def until(holds: Callable[[], bool], what: str, seen: Callable[[], object]
 
 @dataclass
 class Node:
-    """A running node, and a view of its insides; everything that is changed goes in by its sockets."""
+    """A running node, with read access to its internal state. All changes go through its sockets."""
 
     running: app.Running
     driver: Driver
@@ -79,18 +79,18 @@ class Node:
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """Everything that it speaks."""
+        """All protocols of the node."""
         return self.mesh._host.protocols
 
     def count(self, name: str) -> int:
-        """A figure of `/metrics`; several, if the name ends with `*`."""
+        """A figure of `/metrics`. A name that ends with `*` gives the sum of several."""
         figures = self.reports.figures()
         if name.endswith("*"):
             return sum(number for key, number in figures.items() if key.startswith(name[:-1]))
         return figures.get(name, 0)
 
     def get(self, path: str) -> dict[str, object]:
-        """What the local API answers. Blocks."""
+        """The local API's answer. Blocks."""
         port = urlsplit(self.running.api).port
         assert port is not None
         reply = request(port, path)
@@ -99,7 +99,7 @@ class Node:
 
 
 class Author:
-    """A key that writes records: honest ones to see whether they spread, and others."""
+    """A key that writes records: honest ones that must spread, and others."""
 
     def __init__(self, network_id: bytes, name: str) -> None:
         self.seed = hashlib.sha256(name.encode()).digest()
@@ -108,7 +108,7 @@ class Author:
         self.head: Record | None = None
 
     def record(self, kind: Kind, payload: bytes, epoch: int, *, again: bool = False) -> Record:
-        """The author's next record, or another one with the number of the last (`again`): a fork."""
+        """The author's next record. With `again`, another record with the number of the last one: a fork."""
         before = self.head
         if again and before is not None:
             seq, prev = before.seq, before.header.prev
@@ -124,20 +124,21 @@ class Author:
         return self.record(Kind.JOIN, Join(0, vrf_key(derive_seed(self.seed))).encode(), epoch)
 
     def any(self, epoch: int) -> Record:
-        """A small record that is right by itself: the author joins, then signs cuts that nobody has seen."""
+        """A small valid record: the author joins, and then signs cuts that no peer has seen."""
         if self.head is None:
             return self.join(epoch)
         return self.record(Kind.CUT_SIGNATURE, encode([sha256(self.head.id)]), epoch)
 
     def log(self, count: int, epoch: int) -> list[Record]:
-        """Many of these, dated evenly from the last one's epoch to this one: an epoch holds only so many."""
+        """Many such records, dated evenly from the last one's epoch to this one, because an epoch holds a limited
+        number."""
         first = epoch if self.head is None else self.head.epoch
         return [self.any(first + (epoch - first + 1) * place // count) for place in range(count)]
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What grows when something leaks."""
+    """The figures that grow with a leak."""
 
     links: int
     tasks: int
@@ -145,7 +146,7 @@ class Footprint:
 
 
 class Live:
-    """The victim, its neighbour, and what was before the attack."""
+    """The victim, its neighbour, and the state before the attack."""
 
     def __init__(self, node: Node, neighbour: Node, caplog: pytest.LogCaptureFixture) -> None:
         self.node = node
@@ -155,7 +156,7 @@ class Live:
         self._calm = Footprint(0, 0, 0)
 
     async def settle(self) -> None:
-        """Wait until the two know each other, and remember what calm looks like."""
+        """Wait until both nodes know each other, and note the state."""
         await self.neighbour.mesh.wait_gossiping(self.node.key)
         await self.node.mesh.wait_gossiping(self.neighbour.key)
         await self.is_well()
@@ -166,7 +167,8 @@ class Live:
         return Author(self.node.context.network_id, f"author {self._authors}")
 
     async def survives(self, *moved: str, logged: str = "") -> None:
-        """The attack is over, and counted under each name in `moved`; the node is well, and nothing is left of it."""
+        """Check after the attack that each counter in `moved` has grown, that the node works, and that nothing is left
+        of the attack."""
         for name in moved:
             await until(partial(self._has_counted, name), f"{name} is counted", self.node.reports.figures)
         await self.is_well()
@@ -176,7 +178,7 @@ class Live:
             assert logged in self._caplog.text
 
     async def is_well(self) -> None:
-        """An honest neighbour's question is answered, its record arrives, and the local API says that it did."""
+        """Check that an honest neighbour's question is answered, its record arrives, and the local API shows this."""
         with trio.fail_after(PATIENCE_S):
             await self.answers()
             await self.spread(self.new_author().join(self.neighbour.epoch))
@@ -190,13 +192,13 @@ class Live:
         await until(lambda: record.id in self.node.context.ledger, "a record of the neighbour arrives")
 
     async def admit(self, author: Author) -> None:
-        """Let an author become a member: of members more is held than of strangers."""
+        """Make an author a member, because more records are held of members than of others."""
         await self.spread(author.join(self.neighbour.epoch))
         members = self.node.driver.machine.fold
         await until(lambda: author.key in members.latest.members, "the author is a member")
 
     async def answers(self) -> None:
-        """The neighbour asks something, and gets a right answer."""
+        """The neighbour asks a question and gets a right answer."""
         asker = self.neighbour.context
         question = Question(asker.network.classes[0].manifest, (1, 2, 3), 4, 0, os.urandom(16), asker.key)
         epoch = self.neighbour.epoch
@@ -217,7 +219,7 @@ class Live:
         return now.links <= calm.links and now.tasks <= calm.tasks + LINK_TASKS and now.files <= calm.files + 2
 
     def _complaints(self) -> Iterator[str]:
-        """What our code should not have logged for anything that strangers do."""
+        """Log messages that must not appear for any input from other peers."""
         for entry in self._caplog.records:
             if entry.levelno >= logging.ERROR or entry.exc_info:
                 yield entry.getMessage()
@@ -226,7 +228,7 @@ class Live:
 async def start_node(
     nursery: trio.Nursery, home: Home, network: tuple, monkeypatch: pytest.MonkeyPatch, *bootstrap: str
 ) -> Node:
-    """A node as the program starts it. Its parts are caught where `app` puts them together."""
+    """A node started like the program. Its parts are captured where `app` assembles them."""
     caught: list[tuple[Driver, Libp2pNetwork, NodeReports]] = []
 
     class Caught(NodeReports):
@@ -243,7 +245,7 @@ async def start_node(
 async def start_both(
     nursery: trio.Nursery, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> Live:
-    """The victim, which founded its network alone, and a neighbour that joined."""
+    """The victim, the only founder of its network, and a neighbour that joined."""
     homes = [Home(directory / name) for name in ("victim", "neighbour")]
     for home in homes:
         home.init()

@@ -1,4 +1,4 @@
-"""Attacks on the local API of a node that takes part in its network meanwhile."""
+"""Attacks on the local API of a node that takes part in its network."""
 
 import os
 from urllib.parse import urlsplit
@@ -27,7 +27,7 @@ REQUESTS = {
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The API waits for clients that say nothing for seconds; here for less."""
+    """The API's timeout for silent clients is shorter here."""
     monkeypatch.setattr(connections, "IDLE_S", 0.5)
 
 
@@ -42,7 +42,7 @@ def port_of(live: Live) -> int:
 
 
 async def fill(live: Live) -> list[trio.SocketStream]:
-    """Take all places of the API, and see that one more is turned away."""
+    """Take all places of the API, and check that one more client is refused."""
     idle = [await connect(live) for _ in range(connections.CONNECTIONS_MAX + 10)]
     for connection in idle[connections.CONNECTIONS_MAX :]:
         await drain(connection)
@@ -51,7 +51,7 @@ async def fill(live: Live) -> list[trio.SocketStream]:
 
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_requests_that_are_none(live: Live, name: str) -> None:
-    """Whatever is sent to it, the API tells nothing and changes nothing, and the node does not leave its network."""
+    """For any input, the API reveals and changes nothing, and the node does not leave its network."""
     with trio.fail_after(PATIENCE_S):
         connection = await connect(live)
         try:
@@ -67,11 +67,11 @@ async def test_requests_that_are_none(live: Live, name: str) -> None:
 
 
 async def test_connections_that_say_nothing(live: Live) -> None:
-    """When all places of the API are taken further clients are turned away; peers are served as ever."""
+    """If all places of the API are taken, more clients are refused. Peers are served as before."""
     with trio.fail_after(PATIENCE_S):
         idle = await fill(live)
         await live.answers()
-        for connection in idle:  # those that say nothing are closed
+        for connection in idle:  # silent connections are closed
             await drain(connection)
             await connection.aclose()
     await live.survives()

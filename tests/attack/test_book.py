@@ -1,4 +1,4 @@
-"""The list of attacks is complete: what it names exists, and what exists is named, under its theme."""
+"""The list of attacks is complete: it has every attack test under its theme, and no other names."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 def test_the_list_is_complete() -> None:
-    """Every test of an attack stands in the book's list, once, and nothing else does."""
+    """The book's list has every attack test exactly once, and nothing else."""
     listed: dict[str, list[str]] = {}
     theme = ""
     for line in (tests.attack.__doc__ or "").splitlines():

@@ -1,4 +1,4 @@
-"""Attacks by requests for evidence: malformed, for what there is not, too many, and by strangers."""
+"""Attacks by requests for evidence: malformed, for missing evidence, too many, and from non-members."""
 
 import os
 from functools import partial
@@ -20,7 +20,7 @@ EVIDENCE = "/p2pverify/evidence/1"
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node waits for seconds until a peer has shown its network; here for less."""
+    """The timeout for a peer to prove its network is shorter here."""
     monkeypatch.setattr(adapter, "RequestLimits", partial(RequestLimits, confirm_seconds_max=1.0))
 
 
@@ -40,7 +40,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 async def test_malformed_requests_for_evidence(live: Live, name: str) -> None:
-    """What is no request costs its sender the stream."""
+    """A malformed request loses its stream."""
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (mesh, _):
             with pytest.raises(AskError) as caught:
@@ -50,7 +50,7 @@ async def test_malformed_requests_for_evidence(live: Live, name: str) -> None:
 
 
 async def test_evidence_of_what_is_not_disputed(live: Live) -> None:
-    """A slot without a dispute, of this peer or another, has nothing to show."""
+    """A slot without a dispute, of this peer or another, has no evidence."""
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (mesh, _):
             for key in (live.node.key, live.neighbour.key, bytes(32)):
@@ -60,7 +60,7 @@ async def test_evidence_of_what_is_not_disputed(live: Live) -> None:
 
 
 async def test_a_request_for_evidence_larger_than_allowed(live: Live) -> None:
-    """Its length is enough to refuse it."""
+    """It is refused by its length alone."""
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (_, link):
             stream = await link.open_stream(EVIDENCE)
@@ -71,7 +71,7 @@ async def test_a_request_for_evidence_larger_than_allowed(live: Live) -> None:
 
 
 async def test_evidence_flood(live: Live) -> None:
-    """A peer that opens streams for evidence and says nothing keeps nobody but itself from asking."""
+    """A peer that opens streams for evidence and stays silent blocks only itself."""
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (mesh, link):
             for _ in range(40):
@@ -86,7 +86,7 @@ async def test_evidence_flood(live: Live) -> None:
 
 
 async def test_strangers_get_no_evidence(live: Live) -> None:
-    """Whoever has not shown that it belongs to the network asks in vain."""
+    """A peer that has not proven to belong to the network gets none."""
     with trio.fail_after(PATIENCE_S):
         async with stranger(live.node) as mallory:
             stream = await mallory.link.open_stream(EVIDENCE)

@@ -1,4 +1,4 @@
-"""Malformed, truncated and oversized frames of every protocol that the node speaks, and CBOR of any depth in them."""
+"""Malformed, truncated and oversized frames of every protocol of the node, and deeply nested CBOR in them."""
 
 import os
 
@@ -20,7 +20,7 @@ def framed(body: bytes) -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    """Arrays of one inside one another."""
+    """Nested arrays of one item."""
     return b"\x81" * depth + b"\x80"
 
 
@@ -51,7 +51,7 @@ FAULTS = (
 
 @pytest.mark.parametrize("name", FRAMES)
 async def test_malformed_frames(live: Live, name: str) -> None:
-    """On each of our protocols a frame that is none ends its stream, is counted, and is nobody else's business."""
+    """On each of our protocols a malformed frame ends its stream and is counted, without other effects."""
     node = live.node
     ours = [protocol for protocol in node.protocols if protocol not in (GOSSIP, IDENTIFY, PING)]
     assert len(ours) >= 3
@@ -74,7 +74,7 @@ async def test_malformed_frames(live: Live, name: str) -> None:
 
 @pytest.mark.parametrize("protocol", [IDENTIFY, PING])
 async def test_noise_on_basic_protocols(live: Live, protocol: str) -> None:
-    """Identify ignores what it is told, ping returns it in pieces of 32 bytes: neither holds on to it."""
+    """Identify ignores the data, and ping returns it in pieces of 32 bytes. Neither keeps it."""
     with trio.fail_after(PATIENCE_S):
         async with stranger(live.node) as mallory:
             for data in (b"", os.urandom(31), os.urandom(200), b"\xff" * 100_000):
@@ -100,7 +100,7 @@ PROPOSALS = {
 
 @pytest.mark.parametrize("name", PROPOSALS)
 async def test_malformed_stream_negotiation(live: Live, name: str) -> None:
-    """A stream on which no protocol is agreed is reset."""
+    """A stream without an agreed protocol is reset."""
     with trio.fail_after(PATIENCE_S):
         async with stranger(live.node) as mallory:
             muxed = await mallory.link._muxer.open_stream()
@@ -126,7 +126,7 @@ GOSSIP_FRAMES = {
 
 @pytest.mark.parametrize("name", GOSSIP_FRAMES)
 async def test_malformed_gossip(live: Live, name: str) -> None:
-    """A frame that is no RPC is counted against its sender and resets its stream; gossip with others goes on."""
+    """A frame that is no RPC counts against its sender and resets its stream. Gossip with others continues."""
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
             await mallory.stream.write(GOSSIP_FRAMES[name])
@@ -135,7 +135,7 @@ async def test_malformed_gossip(live: Live, name: str) -> None:
 
 
 async def test_truncated_gossip(live: Live) -> None:
-    """A stream that ends in the middle of a frame ends the stream."""
+    """An incomplete frame ends the stream."""
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
             await mallory.stream.write(varint_frame(b"x" * 200)[:100])

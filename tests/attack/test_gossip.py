@@ -1,4 +1,4 @@
-"""Attacks by frames that are well-formed gossip: floods of subscriptions, offers, wishes and messages."""
+"""Attacks with well-formed gossip frames: floods of subscriptions, IHAVEs, IWANTs and messages."""
 
 import os
 from contextlib import suppress
@@ -20,7 +20,7 @@ BURST = 5000
 
 
 async def pester(mallory: Gossiper, rpc: Rpc, times: int) -> None:
-    """Say the same again and again, until the node has had enough."""
+    """Send the same RPC repeatedly until the node ends it."""
     frame = varint_frame(Gossiper.encode(rpc))
     try:
         for _ in range(times):
@@ -30,7 +30,7 @@ async def pester(mallory: Gossiper, rpc: Rpc, times: int) -> None:
 
 
 async def test_subscription_flood(live: Live) -> None:
-    """A peer's topics are as many as allowed; the others are counted, and the frames with too many are faults."""
+    """A peer's topics are limited. The others are counted, and frames with too many are faults."""
     topics = tuple((True, f"topic {number}") for number in range(200))
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
@@ -51,7 +51,7 @@ async def test_topics_of_any_length(live: Live) -> None:
 
 
 async def test_ihave_spam(live: Live) -> None:
-    """Offers of messages that do not exist are asked for up to a limit, remembered up to a limit, then ignored."""
+    """The ids of missing messages are requested and remembered up to a limit, and then ignored."""
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
             for _ in range(40):
@@ -65,7 +65,7 @@ async def test_ihave_spam(live: Live) -> None:
 
 
 async def test_offers_of_malformed_ids(live: Live) -> None:
-    """Ids that are not 32 bytes are faults; the offers of whoever goes on are ignored."""
+    """Ids that are not 32 bytes are faults. The IHAVEs of a peer that continues are ignored."""
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
             offer = Rpc(ihave=((mallory.topic, (b"short", b"x" * 5000)),))
@@ -75,7 +75,7 @@ async def test_offers_of_malformed_ids(live: Live) -> None:
 
 
 async def test_iwant_spam(live: Live) -> None:
-    """Wishes are looked up so often per heartbeat, and one message goes to one peer so often, and no more."""
+    """The number of looked-up ids per heartbeat, and of copies of a message per peer, is limited."""
     node = live.node
     record = live.new_author().join(node.epoch)
     (message,) = encode_batches([record.data])
@@ -92,7 +92,7 @@ async def test_iwant_spam(live: Live) -> None:
 
 
 async def test_graft_flood(live: Live) -> None:
-    """GRAFT during backoff is a fault; who goes on is not read any more, nor after coming back."""
+    """GRAFT during backoff is a fault. A peer that continues is not read any more, even after reconnecting."""
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
             await mallory.join_mesh()
@@ -116,7 +116,7 @@ async def test_graft_flood(live: Live) -> None:
 
 
 async def test_control_for_topics_that_are_none(live: Live) -> None:
-    """GRAFT, PRUNE, IHAVE and messages on topics that the node has not joined change nothing."""
+    """GRAFT, PRUNE, IHAVE and messages on topics without a subscription have no effect."""
     topics = [f"nothing {number}" for number in range(200)]
     rpc = Rpc(
         publish=tuple(GossipMessage(topic, b"x") for topic in topics),
@@ -134,7 +134,7 @@ async def test_control_for_topics_that_are_none(live: Live) -> None:
 
 @pytest.mark.parametrize("field", ["from_id", "seqno", "signature", "key"])
 async def test_signed_messages(live: Live, field: str) -> None:
-    """StrictNoSign: a message with any of the signed fields is a fault, though its data be good."""
+    """StrictNoSign: a message with any of the signed fields is a fault, even if its data is valid."""
     record = live.new_author().join(live.node.epoch)
     rpc = rpc_pb2.RPC()
     with trio.fail_after(PATIENCE_S):
@@ -148,7 +148,7 @@ async def test_signed_messages(live: Live, field: str) -> None:
 
 
 async def test_a_message_larger_than_allowed(live: Live) -> None:
-    """It is a fault, and is not judged."""
+    """It is a fault and gets no verdict."""
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
             await mallory.publish(b"x" * (PARAMS.message_bytes_max + 1))
@@ -157,7 +157,7 @@ async def test_a_message_larger_than_allowed(live: Live) -> None:
 
 
 async def test_a_second_gossip_stream(live: Live) -> None:
-    """One connection has one gossip stream each way: another is reset, and the first goes on."""
+    """One connection has one gossip stream in each direction. Another is reset, and the first continues."""
     record = live.new_author().join(live.node.epoch)
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
@@ -173,7 +173,7 @@ async def test_a_second_gossip_stream(live: Live) -> None:
 
 
 async def test_a_burst_of_garbage(live: Live) -> None:
-    """Of thousands of messages that are no records some are judged; then their sender is not read any more."""
+    """Of thousands of messages without records, some are judged. Then their sender is no longer read."""
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
             with suppress(StreamBrokenError):
@@ -185,7 +185,7 @@ async def test_a_burst_of_garbage(live: Live) -> None:
 
 
 async def test_a_burst_of_one_message(live: Live) -> None:
-    """The same good message thousands of times is judged once."""
+    """The same valid message is judged once, although it comes thousands of times."""
     record = live.new_author().join(live.node.epoch)
     (message,) = encode_batches([record.data])
     with trio.fail_after(PATIENCE_S):
@@ -199,7 +199,7 @@ async def test_a_burst_of_one_message(live: Live) -> None:
 
 
 async def test_a_burst_of_good_messages(live: Live) -> None:
-    """Thousands of records at once, one in each message: taken in their order, as far as the sender's share goes."""
+    """Thousands of records, one per message, are accepted in order, up to the sender's share."""
     node, author = live.node, live.new_author()
     await live.admit(author)
     records = author.log(BURST, node.epoch)

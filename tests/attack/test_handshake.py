@@ -1,4 +1,4 @@
-"""Attacks before anybody has shown a key: on the listening socket, the security offer and the Noise handshake."""
+"""Attacks before any key is proven: on the listening socket, the security negotiation and the Noise handshake."""
 
 import os
 from typing import Any
@@ -36,7 +36,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("name", GARBAGE)
 async def test_garbage_instead_of_a_handshake(live: Live, name: str) -> None:
-    """Bytes that are no handshake end that connection and nothing else."""
+    """Bytes that are no handshake end only that connection."""
     with trio.fail_after(PATIENCE_S):
         connection = await raw(live.node)
         await connection.send_all(GARBAGE[name])
@@ -48,7 +48,7 @@ async def test_garbage_instead_of_a_handshake(live: Live, name: str) -> None:
 
 @pytest.mark.parametrize("protocol", ["/plaintext/2.0.0", "/secio/1.0.0", "/tls/1.0.0", "/insecure", "/yamux/1.0.0"])
 async def test_plaintext_security_offers(live: Live, protocol: str) -> None:
-    """Nothing but Noise is spoken: any other offer is answered with na, again and again, and then the line is cut."""
+    """Only Noise is accepted. Any other proposal gets `na`, and after several the connection is closed."""
     with trio.fail_after(PATIENCE_S):
         connection = await raw(live.node)
         await connection.send_all(GREETING + encode_message(protocol) * 20)
@@ -71,7 +71,7 @@ class BentKey:
 
 
 def _identity(bent: str) -> KeyPair:
-    """An identity that does not hold."""
+    """An invalid identity."""
     if bent == "not Ed25519":
         return other_kind_of_key()
     own, other = create_key_pair(os.urandom(32)), create_key_pair(os.urandom(32))
@@ -82,7 +82,7 @@ def _identity(bent: str) -> KeyPair:
 
 @pytest.mark.parametrize("bent", ["another's signature", "not Ed25519", "key that is no point"])
 async def test_garbage_keys_in_the_handshake(live: Live, bent: str) -> None:
-    """A Noise session whose identity key is none, is of another kind, or did not sign, comes to nothing."""
+    """A Noise session fails if its identity key is invalid, of another kind, or did not sign."""
     links = live.node.count("net links_opened")
     upgrader = noise_yamux.Upgrader(os.urandom(32))
     upgrader._noise = NoiseTransport(_identity(bent), noise_privkey=create_noise_key_pair().private_key)
@@ -96,7 +96,7 @@ async def test_garbage_keys_in_the_handshake(live: Live, bent: str) -> None:
 
 
 async def test_half_open_connection_flood(live: Live) -> None:
-    """Hundreds of connections that say nothing make room for one that speaks."""
+    """Hundreds of silent connections make room for one that sends data."""
     with trio.fail_after(PATIENCE_S):
         idle = [await raw(live.node) for _ in range(300)]
         async with insider(live.node, "newcomer"):
@@ -107,7 +107,7 @@ async def test_half_open_connection_flood(live: Live) -> None:
 
 
 async def test_handshakes_that_stop_half_way(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever stops in the middle of the handshake is waited for so long and no longer."""
+    """A handshake that stops has a time limit."""
     monkeypatch.setattr(net_host, "UPGRADE_SECONDS_MAX", 0.3)
     with trio.fail_after(PATIENCE_S):
         stuck = [await raw(live.node) for _ in range(10)]
@@ -120,7 +120,7 @@ async def test_handshakes_that_stop_half_way(live: Live, monkeypatch: pytest.Mon
 
 
 async def test_more_identities_than_places(live: Live) -> None:
-    """Keys cost nothing: when all places are taken further ones are refused, and the neighbour keeps its own."""
+    """Keys cost nothing. If all places are taken, more connections are refused, and the neighbour keeps its place."""
     with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             crowd = [await connect(nursery, live.node, f"sybil {number}") for number in range(70)]
@@ -131,7 +131,7 @@ async def test_more_identities_than_places(live: Live) -> None:
 
 
 async def test_many_connections_of_one_key(live: Live) -> None:
-    """One key has one connection: of its others each is closed, and the first, which still answers, stays."""
+    """One key has one connection: the others are closed, and the first, which still answers, stays."""
     with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             crowd = [await connect(nursery, live.node, "mallory") for _ in range(10)]

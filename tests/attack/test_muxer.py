@@ -1,4 +1,4 @@
-"""Attacks on a secured connection, below the protocols: frames of the muxer, streams without end, nobody who reads."""
+"""Attacks on a secured connection below the protocols: muxer frames, endless streams, and peers that do not read."""
 
 import os
 
@@ -43,7 +43,7 @@ FRAMES = {
 
 @pytest.mark.parametrize("name", FRAMES)
 async def test_garbage_for_the_muxer(live: Live, name: str) -> None:
-    """Frames that are no Yamux, too large, cut off or of no stream harm only their connection."""
+    """Frames that are not Yamux, too large, cut off or without a stream only harm their connection."""
     with trio.fail_after(PATIENCE_S):
         async with stranger(live.node) as mallory:
             await mallory.send_frames(FRAMES[name])
@@ -64,7 +64,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("kind", FLOODS)
 async def test_stream_flood(live: Live, kind: str) -> None:
-    """Of thousands of streams opened at once some are served, the others are reset and leave nothing behind."""
+    """Of thousands of streams opened at once, some are served, and the others are reset and leave nothing."""
     with trio.fail_after(PATIENCE_S):
         async with stranger(live.node) as mallory:
             await mallory.send_frames(b"".join(FLOODS[kind](10_001 + 2 * number) for number in range(3000)))
@@ -77,13 +77,13 @@ async def test_stream_flood(live: Live, kind: str) -> None:
 
 
 def _opened(live: Live) -> int:
-    """Streams that were refused or served in vain, and that wait for a word."""
+    """Streams that were refused, served without a request, or wait for data."""
     counted = ("net streams_refused", "net streams_broken", "net streams_malformed")
     return sum(map(live.node.count, counted)) + link.INBOUND_STREAMS_MAX
 
 
 async def test_streams_that_are_never_used(live: Live) -> None:
-    """Streams beyond the limit of a connection are reset; the neighbour, with its own connection, does not notice."""
+    """Streams above a connection's limit are reset. The neighbour has its own connection and is not affected."""
     with trio.fail_after(PATIENCE_S):
         async with stranger(live.node) as mallory:
             opened = 0
@@ -99,7 +99,7 @@ async def test_streams_that_are_never_used(live: Live) -> None:
 
 
 async def test_bytes_that_nobody_reads(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever sends beyond the window what nobody reads loses the connection."""
+    """A peer that sends unread data beyond the window loses the connection."""
     monkeypatch.setattr(harden, "UNREAD_BYTES_MAX", 1 << 20)
     with trio.fail_after(PATIENCE_S):
         async with stranger(live.node) as mallory:
@@ -112,7 +112,7 @@ async def test_bytes_that_nobody_reads(live: Live, monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_peer_that_does_not_read(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A neighbour in the mesh that stops reading is dropped after its time; the others get every message meanwhile."""
+    """A mesh neighbour that stops reading is dropped after a time. The others get every message."""
     monkeypatch.setattr(harden.Muxer, "write_seconds_max", 0.5)
     node, author = live.node, live.new_author()
     heads = tuple(sorted((os.urandom(32), 0, os.urandom(32)) for _ in range(700)))
@@ -129,7 +129,7 @@ async def test_a_peer_that_does_not_read(live: Live, monkeypatch: pytest.MonkeyP
 
 
 async def test_cancellation_in_the_middle_of_a_write(live: Live) -> None:
-    """A request that the node gives up at any moment leaves its connection to the neighbour whole."""
+    """A request that the node cancels at any moment does not harm its connection to the neighbour."""
     before = live.node.mesh._host.link(live.neighbour.key)
     request = b"x" * 60_000
     with trio.fail_after(PATIENCE_S):
@@ -148,7 +148,7 @@ async def _ask(live: Live, request: bytes) -> None:
 
 
 async def test_answers_that_the_asker_gives_up(live: Live) -> None:
-    """A stream that is reset while its answer is under way is counted as broken, and the next one is answered."""
+    """A stream that is reset during its answer counts as broken, and the next request is answered."""
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (mesh, theirs):
             for protocol in live.node.protocols:
@@ -162,7 +162,7 @@ async def test_answers_that_the_asker_gives_up(live: Live) -> None:
 
 
 async def test_a_peer_that_vanishes(live: Live) -> None:
-    """A connection that ends without a word, with streams open, is forgotten."""
+    """A connection that ends silently with open streams is removed."""
     with trio.fail_after(PATIENCE_S):
         async with stranger(live.node) as mallory:
             for _ in range(20):

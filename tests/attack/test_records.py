@@ -1,4 +1,4 @@
-"""Attacks by records: keys and signatures that are none, unknown kinds, other times, other networks, said again."""
+"""Attacks with records: invalid keys and signatures, unknown kinds, other times, other networks, repeats."""
 
 import os
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from p2pverify.node.messages import encode_batches
 from tests.attack.enemy import gossiper
 from tests.attack.live import PATIENCE_S, Author, Live, until
 
-PATIENT = 60  # wrong messages that nobody takes without ending the connection
+PATIENT = 60  # more wrong messages than any node accepts before it ends the connection
 
 
 def bent(record: Record, *, signature: bytes | None = None, payload: bytes | None = None, **header: object) -> bytes:
-    """A record's bytes with other fields, whose signature no longer holds."""
+    """A record's bytes with other fields, so that its signature is invalid."""
     changed = replace(record.header, **header)
     return encode([changed.to_value(), signature or record.signature, record.payload if payload is None else payload])
 
@@ -72,11 +72,11 @@ REJECTED: dict[str, tuple[str, Callable[[Author, int], bytes]]] = {
 
 @pytest.mark.parametrize("name", REJECTED)
 async def test_wrong_records(live: Live, name: str) -> None:
-    """Who forwards records that are wrong in themselves is soon not read any more; none of them is kept."""
+    """A peer that forwards invalid records is soon no longer read. None of the records is kept."""
     reason, make = REJECTED[name]
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
-            with suppress(StreamBrokenError):  # once the node had enough of them
+            with suppress(StreamBrokenError):  # after the node has ended the stream
                 for _ in range(PATIENT):
                     await mallory.publish_records([make(live.new_author(), live.node.epoch)])
             await mallory.wait_shut_out()
@@ -94,7 +94,7 @@ IGNORED: dict[str, tuple[str, Callable[[Author, int], bytes]]] = {
 
 @pytest.mark.parametrize("name", IGNORED)
 async def test_records_that_are_not_for_now(live: Live, name: str) -> None:
-    """Unknown kinds and dates ahead of the clock are ignored, and their forwarder is not blamed."""
+    """Unknown kinds and future dates are ignored, and their forwarder is not blamed."""
     reason, make = IGNORED[name]
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
@@ -108,7 +108,7 @@ async def test_records_that_are_not_for_now(live: Live, name: str) -> None:
 
 
 async def test_records_of_the_far_past(live: Live) -> None:
-    """Records dated to the first epochs are taken, change no final cut, and the next cuts come all the same."""
+    """Records dated to the first epochs are accepted and change no final cut, and new cuts still come."""
     node = live.node
     with trio.fail_after(PATIENCE_S):
         async with gossiper(node) as mallory:
@@ -121,7 +121,7 @@ async def test_records_of_the_far_past(live: Live) -> None:
 
 
 async def test_a_log_that_forks_everywhere(live: Live) -> None:
-    """A member who signs many records for one number is reported, and the cuts go on."""
+    """A member that signs many records with one number is reported, and cuts continue."""
     node, author = live.node, live.new_author()
     machine = node.driver.machine
     with trio.fail_after(PATIENCE_S):
@@ -138,7 +138,7 @@ async def test_a_log_that_forks_everywhere(live: Live) -> None:
 
 
 async def test_records_without_those_before_them(live: Live) -> None:
-    """Records that wait for an earlier one are held up to a limit, and the earlier one lets them in."""
+    """Records that wait for an earlier one are held up to a limit. The earlier one makes them valid."""
     node, author = live.node, live.new_author()
     await live.admit(author)
     first, *rest = author.log(WAITING_PER_AUTHOR_MAX + 200, node.epoch)
@@ -155,7 +155,7 @@ async def test_records_without_those_before_them(live: Live) -> None:
 
 
 async def test_replay_of_a_whole_old_ledger(live: Live) -> None:
-    """All that was ever said, said again in other batches by somebody else, is known and changes nothing."""
+    """All records of the ledger, sent again in other batches by another peer, are known and change nothing."""
     node, author = live.node, live.new_author()
     await live.admit(author)
     old = author.log(1000, node.epoch)
@@ -180,7 +180,7 @@ async def test_replay_of_a_whole_old_ledger(live: Live) -> None:
 
 
 async def test_the_ledger_of_another_network(live: Live) -> None:
-    """The records of another network are rejected one like another."""
+    """All records of another network are rejected."""
     author = Author(sha256(b"another network"), "author")
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
@@ -218,7 +218,7 @@ async def test_batches_that_are_none(live: Live, reason: str) -> None:
 
 
 def test_bent_headers_are_headers() -> None:
-    """What the attacks bend is the record that everybody else signs."""
+    """The changed records differ from valid ones only in the changed field."""
     record = Author(bytes(32), "author").join(3)
     assert isinstance(record.header, Header)
     assert bent(record) == record.data

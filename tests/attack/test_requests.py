@@ -1,4 +1,4 @@
-"""Attacks by requests: forged, stale, repeated, too many at once, and by those who do not belong to the network."""
+"""Attacks by requests: forged, stale, repeated, too many at once, and from non-members."""
 
 import os
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def signed(live: Live, asked: Question, **changes: object) -> bytes:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node waits for seconds until a peer has shown its network; here for less."""
+    """The timeout for a peer to prove its network is shorter here."""
     monkeypatch.setattr(adapter, "RequestLimits", partial(RequestLimits, confirm_seconds_max=1.0))
 
 
@@ -71,7 +71,7 @@ REFUSED: dict[str, tuple[str, Callable[[Live, Question], bytes]]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_wrong_requests(live: Live, name: str) -> None:
-    """A request that is wrong gets an answer that says so."""
+    """A wrong request gets an answer with the reason."""
     code, make = REFUSED[name]
     asked = question(live)
     with trio.fail_after(PATIENCE_S):
@@ -84,7 +84,7 @@ async def test_wrong_requests(live: Live, name: str) -> None:
 
 
 async def test_replay_of_a_request(live: Live) -> None:
-    """The same request gets the same answer, however often it is sent."""
+    """The same request gets the same answer each time."""
     asked = question(live)
     made = request(live, asked)
     data = encode_request(made, asked, sign_request(SEED, made))
@@ -96,7 +96,7 @@ async def test_replay_of_a_request(live: Live) -> None:
 
 
 async def test_a_request_larger_than_allowed(live: Live) -> None:
-    """Its length is enough to refuse it."""
+    """It is refused by its length alone."""
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (_, link):
             stream = await link.open_stream(ASK)
@@ -106,7 +106,8 @@ async def test_a_request_larger_than_allowed(live: Live) -> None:
 
 
 async def test_request_flood(live: Live) -> None:
-    """Of many requests at once of one peer some are answered, the others refused as busy, and the neighbour is not."""
+    """Of many simultaneous requests of one peer, some are answered and the others refused as busy. The neighbour is
+    served."""
     failed: list[str] = []
 
     async def ask() -> None:
@@ -125,7 +126,7 @@ async def test_request_flood(live: Live) -> None:
 
 
 async def test_requests_that_are_never_sent(live: Live) -> None:
-    """A peer that opens all its streams for requests and says nothing keeps nobody but itself from asking."""
+    """A peer that opens all its streams for requests and stays silent blocks only itself."""
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (_, link):
             for _ in range(40):
@@ -136,7 +137,7 @@ async def test_requests_that_are_never_sent(live: Live) -> None:
 
 
 async def test_strangers_get_no_answers(live: Live) -> None:
-    """Whoever has not shown that it belongs to the network asks in vain, however right its question is."""
+    """A peer that has not proven to belong to the network gets no answer, even to a valid question."""
     with trio.fail_after(PATIENCE_S):
         async with stranger(live.node) as mallory:
             stream = await mallory.link.open_stream(ASK)

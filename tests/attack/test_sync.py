@@ -1,4 +1,4 @@
-"""Attacks by a neighbour from which the node fetches: it answers our sync sessions, and lies."""
+"""Attacks by a neighbour that the node fetches records from: it lies in sync sessions."""
 
 import itertools
 import os
@@ -35,12 +35,12 @@ Lie = Callable[[Request, bytes], bytes]
 
 
 def bent(record: Record) -> bytes:
-    """The record with another signature: the id stays."""
+    """The record with another signature and the same id."""
     return record.data.replace(record.signature, os.urandom(64))
 
 
 class Liar:
-    """What a neighbour holds, and what it says of that; `lie` gets each request and the true answer."""
+    """A neighbour's records and its answers. `lie` gets each request and the right answer."""
 
     def __init__(self, live: Live, records: list[Record], lie: Lie) -> None:
         self._context = Context(live.node.context.network, bytes(31) + b"l", 0)
@@ -56,7 +56,7 @@ class Liar:
         return self._lie(request, self._sync.answer(data))
 
     async def wait_asked(self, kind: type[Request], times: int = 1) -> None:
-        """Wait until the node has asked so often for something."""
+        """Wait until the node has sent this kind of request `times` times."""
         count = lambda: sum(isinstance(request, kind) for request in self.asked)  # noqa: E731
         await until(lambda: count() >= times, f"{times} {kind.__name__}", lambda: len(self.asked))
 
@@ -92,7 +92,7 @@ def false_roots(request: Request, answer: bytes) -> bytes:
 
 @pytest.mark.parametrize("lie", [noise, another, unasked, false_roots])
 async def test_answers_that_are_none(live: Live, lie: Lie) -> None:
-    """Garbage, another request's answer, records and ids that nobody asked for: the session ends and is counted."""
+    """Garbage, another request's answer, and unrequested records and ids: the session ends and is counted."""
     records = live.new_author().log(20, live.node.epoch)
     with trio.fail_after(PATIENCE_S):
         async with lying(live, records, lie):
@@ -101,7 +101,7 @@ async def test_answers_that_are_none(live: Live, lie: Lie) -> None:
 
 
 async def test_an_answer_larger_than_allowed(live: Live) -> None:
-    """The length alone ends the session; nothing of it is kept."""
+    """The length alone ends the session, and nothing is kept."""
     with trio.fail_after(PATIENCE_S):
         async with lying(live, [], too_long):
             await until(lambda: live.node.count("net sync_malformed") > 0, "the length is counted")
@@ -109,7 +109,7 @@ async def test_an_answer_larger_than_allowed(live: Live) -> None:
 
 
 async def test_records_that_are_announced_and_never_come(live: Live) -> None:
-    """Ids that are not delivered are asked for once, by the node and by its neighbour, and not in the next sessions."""
+    """Ids that are not delivered are requested once, by the node and by its neighbour, and not in the next sessions."""
     records = live.new_author().log(1500, live.node.epoch)
 
     def nothing(request: Request, answer: bytes) -> bytes:
@@ -125,7 +125,7 @@ async def test_records_that_are_announced_and_never_come(live: Live) -> None:
 
 
 async def test_records_with_wrong_signatures(live: Live) -> None:
-    """They are refused one by one; those of others in the same answer are taken."""
+    """They are refused one by one. Other records in the same answer are accepted."""
     author, good = live.new_author(), live.new_author().join(live.node.epoch)
     wrong = author.log(10, live.node.epoch)
     answers = {record.id: bent(record) for record in wrong} | {good.id: good.data}
@@ -141,13 +141,13 @@ async def test_records_with_wrong_signatures(live: Live) -> None:
 
 
 def fresh_fingerprints() -> Iterator[bytes]:
-    """Messages that say nothing but that the sets differ."""
+    """Messages that only say that the sets differ."""
     while True:
         yield b"\x61\x00\x00" + bytes([FINGERPRINT]) + os.urandom(FINGERPRINT_BYTES)
 
 
 async def test_a_reconciliation_without_end(live: Live) -> None:
-    """The session gives up after a number of rounds in which nothing was found, and the next neighbour has its turn."""
+    """The session ends after a number of useless rounds, and the next neighbour has its turn."""
     messages = fresh_fingerprints()
 
     def endless(request: Request, answer: bytes) -> bytes:
@@ -161,7 +161,7 @@ async def test_a_reconciliation_without_end(live: Live) -> None:
 
 
 async def test_a_certified_cut_that_does_not_exist(live: Live) -> None:
-    """It makes the node compare epochs and list ids, which lead to nothing, and back off."""
+    """The node compares epochs and lists ids without a result, and backs off."""
     numbers = itertools.count(1)
 
     def invented(request: Request, answer: bytes) -> bytes:
@@ -181,7 +181,7 @@ async def test_a_certified_cut_that_does_not_exist(live: Live) -> None:
 
 
 async def test_replay_of_a_strangers_log_through_sync(live: Live) -> None:
-    """Of an author that is no member only so much is held, whoever delivers it, and the rest is refused."""
+    """The number of held records of a non-member is limited, whichever peer delivers them. The others are refused."""
     author: Author = live.new_author()
     records = [author.join(live.node.epoch - 500), *author.log(1000, live.node.epoch)]
     with trio.fail_after(PATIENCE_S):
@@ -193,7 +193,7 @@ async def test_replay_of_a_strangers_log_through_sync(live: Live) -> None:
 
 
 async def test_answers_that_never_come(live: Live) -> None:
-    """A neighbour that holds its answer back keeps one session waiting, and nobody else."""
+    """A neighbour that delays its answer blocks only one session."""
     asked = trio.Event()
 
     async def hold(stream: Stream) -> None:

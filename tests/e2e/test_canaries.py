@@ -1,4 +1,4 @@
-"""Canaries of the real model: a peer that serves it matches to the bit, one that serves better weights does not."""
+"""Canaries of the real model: a peer with this model matches to the bit, and a peer with better weights does not."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def p2pverify(home: Path, *arguments: str | Path) -> subprocess.CompletedProcess
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The publisher's secrets, manifest and network; and what a light peer was answered, in `honest` and `cheater`."""
+    """The publisher's secrets, manifest and network, and the answers to a light peer in `honest` and `cheater`."""
     made = tmp_path_factory.mktemp("canaries")
     publisher, light, network = made / "publisher", made / "light", made / "network.toml"
     done = p2pverify(
@@ -57,14 +57,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_light_peer_tells_them_apart(folder: Path, name: str, verdict: str, reason: str) -> None:
-    """It has no weights: an opening each is enough, also where only the logits give the cheater away."""
+    """It has no weights. One opening for each is enough, even if only the logits differ."""
     document = json.loads((folder / f"{name}.json").read_text())
     assert document["verdict"] == verdict
     assert reason in document["reason"]
 
 
 def test_anybody_can_check_both(folder: Path) -> None:
-    """Offline, from the network file and the evidence, to the same document."""
+    """The check runs offline from the network file and the evidence, and gives the same document."""
     for name in ("honest", "cheater"):
         checked = p2pverify(
             folder / "judge", "model", "canary", "check", folder / name, "--network", folder / "network.toml", "--json"
@@ -74,7 +74,7 @@ def test_anybody_can_check_both(folder: Path) -> None:
 
 
 def test_the_logits_were_committed_to(folder: Path) -> None:
-    """The engine's logits are steady, so that bits are compared and not tokens alone; both triggers are spent."""
+    """The engine's logits are reproducible, so bits are compared, and not only tokens. Both triggers are used up."""
     triggers = load_secrets(folder / "secrets")
     assert all(any(reply.logits) for trigger in triggers for reply in trigger.replies)
     assert all(trigger.is_spent for trigger in triggers)

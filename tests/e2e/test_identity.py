@@ -1,6 +1,6 @@
-"""One identity, as operators lose and double it: a restored home and a copied one, with real processes.
+"""One identity that is lost or doubled: a restored home and a copied home, with real processes.
 
-The toy engine computes; what is waited for is an event, so a slow machine takes longer and changes nothing.
+The toy engine computes. Tests wait for events, so a slow machine takes longer but gives the same result.
 """
 
 import json
@@ -42,7 +42,7 @@ class Node:
         return self.get("/v1/status")["epoch"]
 
     def until(self, done: Callable[[], bool]) -> None:
-        """Wait until something holds of what nodes report, while this one runs."""
+        """Wait until a condition on the nodes' reports holds, while this node runs."""
         deadline = time.monotonic() + HOPELESS_S
         while not done():
             assert self.process.poll() is None, self.log.read_text()
@@ -55,7 +55,7 @@ class Node:
 
 
 class Lab:
-    """Homes in a directory, their network, and the processes that run there."""
+    """A directory with homes, their network, and the processes that run there."""
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         self.folder = folder
@@ -108,7 +108,7 @@ def lab(folder: Path, *names: str) -> Iterator[Lab]:
 
 
 def test_a_restored_home_that_is_cut_off_is_silent_and_stays_honest(tmp_path: Path) -> None:
-    """For some epochs it reaches nobody and signs nothing; then it is shown its log, and goes on behind it."""
+    """For some epochs it is isolated and signs nothing. Then it is shown its log and continues after it."""
     with lab(tmp_path, "first", "second", "restored") as made:
         first = made.start("first")
         second = made.start("second", first.address)
@@ -142,7 +142,7 @@ def test_a_restored_home_that_is_cut_off_is_silent_and_stays_honest(tmp_path: Pa
 
 
 def test_a_copied_home_finds_the_running_one_and_ends(tmp_path: Path) -> None:
-    """Both are given the same neighbour only. The copy ends before it signs, and the one that runs says what it met."""
+    """Both have only the same neighbour. The copy ends before it signs, and the running node reports what it met."""
     with lab(tmp_path, "first", "second", "third") as made:
         first = made.start("first")
         made.start("second", first.address)
@@ -161,7 +161,8 @@ def test_a_copied_home_finds_the_running_one_and_ends(tmp_path: Path) -> None:
 
 
 def test_a_leave_in_the_silence_is_kept_over_a_restart(tmp_path: Path) -> None:
-    """It is not confirmed, as it cannot be signed yet; the next start signs it as soon as it can, and it lasts."""
+    """It is not confirmed, because it cannot be signed yet. The next start signs it as soon as possible, and it
+    stays."""
     with lab(tmp_path, "first", "second", "third") as made:
         first = made.start("first")
         second = made.start("second", first.address)
@@ -183,7 +184,7 @@ def test_a_leave_in_the_silence_is_kept_over_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_lone_founder_begins_by_itself_and_goes_on_if_told_to(tmp_path: Path) -> None:
-    """Its new identity has signed nothing. Later its home may be an older copy, which nobody could show."""
+    """Its new identity has signed nothing. Later its home could be an older copy, and no other peer could show this."""
     with lab(tmp_path, "founder") as made:
         node = made.start("founder")
         node.until(lambda: not node.reasons)

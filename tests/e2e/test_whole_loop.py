@@ -1,4 +1,4 @@
-"""The whole loop as a user runs it: real processes, the real model, the verdict, and the verdict recomputed."""
+"""The whole loop of a user: real processes, the real model, the verdict, and the recomputed verdict."""
 
 import json
 import random
@@ -12,7 +12,7 @@ HOPELESS_S = 900
 
 
 def p2pverify(*arguments: str | Path, home: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line as its own process."""
+    """Run the command line in its own process."""
     where = [] if home is None else ["--home", str(home)]
     return subprocess.run(
         [sys.executable, "-m", "p2pverify", *where, *map(str, arguments)],
@@ -25,7 +25,7 @@ def p2pverify(*arguments: str | Path, home: Path | None = None) -> subprocess.Co
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
-    """A testnet with the real model, a cheaper one among its peers; homes are kept."""
+    """A testnet with the real model and one peer with a cheaper model. Homes are kept."""
     folder = tmp_path_factory.mktemp("whole-loop")
     report = folder / "report.json"
     done = p2pverify(
@@ -44,7 +44,7 @@ def honest_homes(run: tuple[Path, dict[str, object]]) -> list[Path]:
 
 
 def test_the_real_model_finds_the_cheaper_one(run: tuple[Path, dict[str, object]]) -> None:
-    """Exactly the cheater is convicted, in a view on which all honest peers agree."""
+    """Exactly the cheater is convicted, in a view that all honest peers share."""
     _, report = run
     assert report["verdict"] == "pass"
     assert report["engine"] == "llama"
@@ -54,7 +54,7 @@ def test_the_real_model_finds_the_cheaper_one(run: tuple[Path, dict[str, object]
 
 
 def test_every_honest_export_verifies_to_the_signed_view(run: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
-    """Recomputed offline by another process, each honest peer's records give the view root of the report."""
+    """Another process recomputes it offline: each honest peer's records give the view root of the report."""
     _, report = run
     peer = report["peers"][0]  # type: ignore[index]
     roots = set()
@@ -72,7 +72,7 @@ def test_every_honest_export_verifies_to_the_signed_view(run: tuple[Path, dict[s
 
 
 def test_an_export_with_one_byte_flipped_fails(run: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
-    """Wherever the byte is: exit 5, and the reason."""
+    """For any byte, the exit code is 5, with the reason."""
     file = tmp_path / "export.ledger"
     assert p2pverify("ledger", "export", file, home=honest_homes(run)[0]).returncode == 0
     whole = file.read_bytes()

@@ -1,4 +1,4 @@
-"""The registry of decoders: how each is called with bytes, what it may raise, and how its value is written again."""
+"""The registry of decoders: how to call each with bytes, its allowed errors, and how to encode its value again."""
 
 import io
 import os
@@ -48,7 +48,7 @@ from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
 from tests.support.canaries import TRIGGER
 
-#: Where it must be said that a function is no decoder of outside bytes: which one tries it, or why nobody needs to.
+#: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
 EXEMPT = {
     "core.inference.compare.read_measures": "a part of decode_vote and decode_duty",
     "core.contract.golden.read_golden": "a part of decode_manifest",
@@ -79,7 +79,8 @@ NOTHING: Callable[[], list[bytes]] = lambda: [b""]  # noqa: E731  # the seeds of
 
 @dataclass(frozen=True)
 class Decoder:
-    """`write` gives the bytes of a value: those that were read if `is_canonical`, else some that read the same."""
+    """`write` gives the bytes of a value: the read bytes if `is_canonical`, else bytes that decode to the same
+    value."""
 
     read: Read
     errors: type[Exception] | tuple[type[Exception], ...] = DecodeError
@@ -88,7 +89,7 @@ class Decoder:
     seeds: Callable[[], list[bytes]] = NOTHING
 
     def check(self, data: bytes) -> bool:
-        """Try some bytes; True if they are valid. Raises whatever the decoder may not, and AssertionError."""
+        """Try some bytes. True if they are valid. Raises forbidden errors of the decoder, and AssertionError."""
         try:
             value = self.read(data)
         except self.errors:
@@ -100,7 +101,7 @@ class Decoder:
 
 
 class Channel:
-    """Bytes to read as from a stream, with nothing behind them; never waits."""
+    """Bytes to read as from a stream, and nothing after them. It never waits."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -122,7 +123,7 @@ class Channel:
 
 
 def _finish(running: Coroutine[Any, Any, Any]) -> Any:
-    """Run what never waits."""
+    """Run a coroutine that never waits."""
     try:
         running.send(None)
     except StopIteration as done:
@@ -135,7 +136,7 @@ def _streamed(reader: Callable[..., Coroutine[Any, Any, Any]], *more: object) ->
 
 
 def _filed(load: Callable[[Path], Any]) -> Read:
-    """A decoder of files; the file is in memory where the system has such a place."""
+    """A decoder of files. The file is in memory if the system has such a place."""
     place = Path("/dev/shm")
     directory = place if os.access(place, os.W_OK) else None
 
@@ -158,7 +159,7 @@ def _export(data: bytes) -> tuple[exportfile.ExportHeader, list[bytes]]:
 
 
 def _an_export() -> list[bytes]:
-    """A whole export of a few records."""
+    """A whole export with a few records."""
     definition = seeds.vectors("network-definition", "definition")[0][: exportfile.DEFINITION_BYTES_MAX]
     held = [data for data in seeds.vectors("record", "record") if 0 < len(data) <= envelope.RECORD_BYTES_MAX]
     file = io.BytesIO()
@@ -167,13 +168,13 @@ def _an_export() -> list[bytes]:
 
 
 def _rpc(data: bytes) -> Rpc:
-    """Without the marks of signed messages, which are never written."""
+    """The RPC without the marks of signed messages, which are never written."""
     rpc = rpc_codec.decode_rpc(data)
     return replace(rpc, publish=tuple(GossipMessage(each.topic, each.data) for each in rpc.publish))
 
 
 def _gated(data: bytes) -> None:
-    """A query, and a header of each name, as the gate sees them before any route."""
+    """A query, and one header of each name, checked by the gate before any route."""
     query, _, value = data.partition(b"\n")
     port = middleware.allowed_hosts(80)
     stood = middleware.Gate(
@@ -207,13 +208,13 @@ _BROKEN = (RemoteProtocolError, StreamBrokenError)
 
 
 def _payload(rule: KindRule) -> Decoder:
-    """The payload of a record kind, in a record of nobody."""
+    """The payload of a record kind, in a record with an arbitrary author."""
     header = envelope.Header(bytes(32), bytes(32), 0, 0, bytes(32), int(rule.kind), bytes(32))
     return Decoder(lambda data: rule.decode(header, data), write=_written, seeds=seeds.of_payloads(page_of(rule.kind)))
 
 
 def _written(value: Any) -> bytes:
-    """The bytes of a payload; a leave has no value, and a definition is its bytes."""
+    """The bytes of a payload. A leave has no value, and a definition is its bytes."""
     if isinstance(value, bytes):
         return value
     written: bytes = canon.encode([]) if value is None else value.encode()
@@ -221,7 +222,7 @@ def _written(value: Any) -> bytes:
 
 
 def page_of(kind: envelope.Kind) -> str:
-    """The name of a kind on pages and in folders of vectors."""
+    """The name of a kind in pages and folders of vectors."""
     return kind.name.lower().replace("_", "-")
 
 

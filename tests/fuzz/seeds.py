@@ -1,4 +1,4 @@
-"""Bytes to begin with: what the vectors in `protocol/vectors` give to each decoder, valid and not."""
+"""Seeds: the inputs of each decoder in `protocol/vectors`, valid and invalid."""
 
 import json
 import re
@@ -13,7 +13,7 @@ VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 
 
 def vectors(folder: str, member: str = "", *, is_text: bool = False) -> list[bytes]:
-    """The inputs of a folder's vectors; `member` names the field of the input, if it has fields."""
+    """The inputs of a folder's vectors. `member` names the field of the input, if cases have fields."""
     found = []
     for file in sorted((VECTORS / folder).glob("*.json")):
         for case in json.loads(file.read_text(encoding="utf-8")):
@@ -36,7 +36,7 @@ def payloads(kind: str) -> list[bytes]:
 
 
 def negentropy() -> list[bytes]:
-    """The messages of whole sessions, and those that are none."""
+    """The messages of whole sessions, and invalid messages."""
     file = VECTORS / "negentropy" / "sessions.json"
     sessions = json.loads(file.read_text(encoding="utf-8"))
     said = [bytes.fromhex(message) for session in sessions for message in session["expect"]["messages"]]
@@ -44,7 +44,7 @@ def negentropy() -> list[bytes]:
 
 
 def peer_list() -> list[bytes]:
-    """The frame that is the example on the page of streams, without its length."""
+    """The frame in the example on the page of streams, without its length."""
     page = (VECTORS.parent / "streams.md").read_text(encoding="utf-8")
     example = re.search(r"```hex\n(.*?)```", page, re.DOTALL)
     assert example is not None
@@ -52,10 +52,10 @@ def peer_list() -> list[bytes]:
 
 
 def of(folder: str, member: str = "") -> Callable[[], list[bytes]]:
-    """`vectors`, read when they are needed."""
+    """`vectors`, read on demand."""
     return cache(lambda: vectors(folder, member))
 
 
 def of_payloads(kind: str) -> Callable[[], list[bytes]]:
-    """`payloads`, read when they are needed."""
+    """`payloads`, read on demand."""
     return cache(lambda: payloads(kind))

@@ -1,4 +1,4 @@
-"""Any bytes give a value or a decode error; a value is written again as it was read."""
+"""Any bytes give a value or a decode error, and a value is encoded to the bytes that were read."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +13,7 @@ LARGE = 100_000
 
 @st.composite
 def mutations(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """A seed with bits flipped, bytes left out, repeated or put in, or with the end of another seed."""
+    """A seed with flipped bits, with removed, repeated or inserted bytes, or with the end of another seed."""
     data = bytearray(draw(st.sampled_from(seeds))[:4096])
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, max(0, len(data) - 1)))
@@ -39,7 +39,7 @@ def mutations(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_arbitrary_bytes(name: str) -> None:
-    """Whatever the bytes."""
+    """The invariant holds for arbitrary bytes."""
 
     @RELAXED
     @given(st.binary(max_size=600))
@@ -51,7 +51,7 @@ def test_arbitrary_bytes(name: str) -> None:
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_changed_vectors(name: str) -> None:
-    """Vectors that were valid, or nearly, with a few changes."""
+    """The invariant holds for vectors with a few changes."""
     seeds = DECODERS[name].seeds()
 
     @RELAXED
@@ -64,7 +64,7 @@ def test_changed_vectors(name: str) -> None:
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_vectors(name: str) -> None:
-    """Every vector as it is, and cut off at each place of its first bytes."""
+    """The invariant holds for every vector, whole and cut off at each of its first bytes."""
     for seed in DECODERS[name].seeds():
         DECODERS[name].check(seed)
         for end in range(min(len(seed), 64)):
@@ -91,7 +91,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("shape", HOSTILE)
 def test_large_and_hostile_shapes(shape: str) -> None:
-    """Inputs made to take long or to go deep: each decoder refuses them, or reads them, at once."""
+    """Each decoder quickly refuses or reads inputs that are made to take long or to nest deep."""
     for decoder in DECODERS.values():
         decoder.check(HOSTILE[shape])
         for seed in decoder.seeds()[:1]:

@@ -1,4 +1,4 @@
-"""No decoder is forgotten: what looks like one is registered, or said to be none."""
+"""No decoder is missing: every function with the name of a decoder is registered or exempt."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from tests.fuzz.decoders import DECODERS, EXEMPT
 
 PACKAGE = Path(__file__).parents[2] / "p2pverify"
 LAYERS = ("core", "node", "net", "store", "engine", "api")
-#: Modules of payloads, whose decoders are reached through the table of kinds.
+#: Modules of payloads. Their decoders are registered through the table of kinds.
 PAYLOADS = {rule.decode.__module__.removeprefix("p2pverify.") for rule in KINDS.values()}
 NAME = re.compile(r"(decode|parse|read|load)(_\w+)?")
 
@@ -28,7 +28,7 @@ def _functions() -> Iterator[str]:
 
 
 def test_every_decoder_is_registered() -> None:
-    """Each function of these layers that is named as a decoder is fuzzed, or exempt for a reason."""
+    """Each function of these layers with the name of a decoder is fuzzed, or exempt with a reason."""
     found = set(_functions())
     assert len(found) > 25
     assert found - set(DECODERS) == set(EXEMPT)
@@ -36,6 +36,6 @@ def test_every_decoder_is_registered() -> None:
 
 
 def test_every_decoder_has_something_to_begin_with() -> None:
-    """Of the seeds of each at least one is valid: mutations of it reach far into the decoder."""
+    """At least one seed of each decoder is valid, so mutations of it reach far into the decoder."""
     barren = {name for name, decoder in DECODERS.items() if not any(decoder.check(data) for data in decoder.seeds())}
     assert not barren

@@ -1,4 +1,4 @@
-"""The JavaScript packages, installed before the first test, so that no test's patience has to hold for that."""
+"""The JavaScript packages are installed before the first test, so that no test's timeout covers the installation."""
 
 import pytest
 

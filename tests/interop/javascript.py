@@ -1,4 +1,4 @@
-"""The JavaScript peers: how a script in this folder is run, beside the packages that it needs."""
+"""Runs the JavaScript peers: a script of this folder beside its packages."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 
 def command(script: Path, directory: Path) -> list[str]:
-    """The command that runs a script, copied into `directory` beside its packages."""
+    """The command that runs a script. The script is copied into `directory` beside its packages."""
     link = directory / "node_modules"
     if not link.exists():
         link.symlink_to(packages())
@@ -17,5 +17,5 @@ def command(script: Path, directory: Path) -> list[str]:
 
 
 def packages() -> Path:
-    """A folder with what package.json names, installed now if it is not there yet."""
+    """A folder with the packages of package.json, installed now if it does not exist yet."""
     return npm.packages(FOLDER / "package.json")

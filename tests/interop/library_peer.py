@@ -47,7 +47,7 @@ class Unsigned(Pubsub):
 
 
 class ContentCache(MessageCache):
-    """Keeps messages by their content; the library's own goes by `from` and `seqno`."""
+    """Keeps messages by their content. The library's own cache uses `from` and `seqno`."""
 
     def put(self, msg: rpc_pb2.Message) -> None:
         mid = content_id(msg)
@@ -57,10 +57,10 @@ class ContentCache(MessageCache):
 
 
 class ContentRouter(GossipSub):
-    """Sees no equivocation in messages without `from` and `seqno`, and tells who leaves."""
+    """Accepts messages without `from` and `seqno` as no equivocation, and reports leaving peers."""
 
     def __init__(self) -> None:
-        # The library's own rate limit loses messages without a word.
+        # The library's own rate limit silently drops messages.
         super().__init__(
             [PROTOCOL_ID_V11],
             degree=6,
@@ -86,7 +86,7 @@ def tell(event: str, **fields: object) -> None:
 
 
 class Peer:
-    """The library's host and pubsub, moved by commands."""
+    """The library's host and pubsub, controlled by commands."""
 
     def __init__(self, topic: str) -> None:
         keys = create_new_key_pair(hashlib.sha256(b"a peer of the library").digest())
@@ -113,7 +113,7 @@ class Peer:
             async for line in self._lines():
                 fields = json.loads(line)
                 await getattr(self, fields.pop("command"))(**fields)
-            # The library's own shutdown raises while traffic flows, and its threads outlive it.
+            # The library's own shutdown raises an error during traffic, and its threads continue after it.
             os._exit(0)
 
     async def dial(self, address: str) -> None:

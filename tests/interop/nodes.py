@@ -1,4 +1,4 @@
-"""Our side: whole nodes (machine, driver, mesh) without a disk, whose gossip a test can wait for."""
+"""Our side: whole nodes (machine, driver, mesh) without a disk. Tests can wait for their gossip."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ LOCAL = "/ip4/127.0.0.1/tcp/0"
 
 
 class Ear:
-    """The driver as the mesh calls it, and a bell that rings after each message."""
+    """Calls the driver for the mesh, and sets an event after each message."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -40,7 +40,7 @@ class Ear:
 
 
 class Node:
-    """One of our nodes. Its mesh runs from the start, the machine behind it from `begin` on."""
+    """One of our nodes. Its mesh runs from the start, its machine from `begin` on."""
 
     def __init__(
         self,
@@ -70,12 +70,12 @@ class Node:
         return record_id in self.driver.machine.context.ledger
 
     async def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something holds that can change with each gossip message."""
+        """Wait for a condition that can change with each gossip message."""
         while not holds():
             await self.ear.changed.wait()
 
     async def wait_greeted(self, key: bytes) -> None:
-        """Wait until a connected peer has told us its topics, whether or not it speaks our own protocols."""
+        """Wait until a connected peer has sent its topics, even if it lacks our own protocols."""
         while (link := self.mesh._host.link(key)) is None or not link.subscribed.is_set():
             await self.mesh._changed.wait()
 

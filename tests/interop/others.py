@@ -1,8 +1,8 @@
-"""Peers of other implementations, each a process that is moved by commands and tells events, a line of JSON each.
+"""Peers of other implementations. Each is a process that takes commands and reports events, one line of JSON each.
 
-Commands: `dial` (address), `publish` (data, in hex), `vector` (file, place: publish the record of that case).
-Events: `listening` (address), `identified` (peer, protocols), `pinged` (peer), `mesh` (peers: all members of its
-mesh now), `message` (data, in hex), `gone` (peer: the connection has ended), `failed` (command, reason).
+Commands: `dial` (address), `publish` (data, in hex), `vector` (file, place: publish the record of that case). Events:
+`listening` (address), `identified` (peer, protocols), `pinged` (peer), `mesh` (peers: all current members of its mesh),
+`message` (data, in hex), `gone` (peer: the connection has ended), `failed` (command, reason).
 """
 
 import contextlib
@@ -43,11 +43,11 @@ class Other:
         await self._process.stdin.send_all(json.dumps({"command": command, **fields}).encode() + b"\n")
 
     def all(self, event: str, **fields: object) -> list[Event]:
-        """The events of a name so far that have these fields."""
+        """All events so far with this name and these fields."""
         return [each for each in self._events if _matches(each, event, fields)]
 
     async def wait(self, event: str, **fields: object) -> Event:
-        """The first event of a name that has these fields, as soon as it was told."""
+        """The first event with this name and these fields, as soon as it is reported."""
         await self._until(lambda: bool(self.all(event, **fields)))
         return self.all(event, **fields)[0]
 
@@ -87,7 +87,7 @@ def _matches(found: Event, event: str, fields: Event) -> bool:
 
 @contextlib.asynccontextmanager
 async def started(implementation: str, topic: str, directory: Path) -> AsyncIterator[Other]:
-    """A peer of js-libp2p ("js") or py-libp2p ("py") that listens and is subscribed; ended on leaving."""
+    """A peer of js-libp2p ("js") or py-libp2p ("py") that listens and is subscribed. It ends with the block."""
     command = [sys.executable, "-m", "tests.interop.library_peer", topic]
     if implementation == "js":
         command = await trio.to_thread.run_sync(javascript.command, javascript.FOLDER / "peer.mjs", directory)

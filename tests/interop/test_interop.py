@@ -1,4 +1,4 @@
-"""js-libp2p and py-libp2p take part: records flow to them, from them and through them."""
+"""js-libp2p and py-libp2p take part: records reach them, come from them, and pass through them."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,8 @@ both = pytest.mark.parametrize("implementation", ["js", "py"])
 
 @both
 async def test_a_record_from_the_vectors_is_accepted(implementation, tmp_path, nursery):
-    """It publishes a valid record and we hold it; then an invalid one, and rubbish until our mesh is without it."""
+    """It publishes a valid record, which we keep, then an invalid record, and then garbage until our mesh excludes
+    it."""
     valid, invalid = (VECTORS / "join" / f"{name}.json" for name in ("valid", "invalid"))
     case = json.loads(valid.read_bytes())[0]
     network = decode_network(bytes.fromhex(case["input"]["network"]))
@@ -62,7 +63,8 @@ async def test_a_record_from_the_vectors_is_accepted(implementation, tmp_path, n
 
 @both
 async def test_records_travel_through_it(implementation, tmp_path, nursery):
-    """Two of our nodes that nothing but the other peer connects certify cuts, so the records of both went both ways."""
+    """Two of our nodes that are connected only through the other peer certify cuts, so records passed in both
+    directions."""
     founders = tuple(keys_of("alice", "bob"))
     network, manifests = new_network(
         "small",

@@ -1,4 +1,4 @@
-"""Faults of a testnet: whom they meet, when, and what is carried out on real sockets and on victims that only note."""
+"""Faults of a testnet: their victims, their times, and carrying them out on real sockets and on fake victims."""
 
 import signal
 from functools import partial
@@ -53,7 +53,7 @@ def scenario(tmp_path: Path, text: str = FAULTY):
 
 
 def test_victims_follow_from_the_seed():
-    """Equal seeds meet equal peers; another seed meets others; the order in the file does not matter."""
+    """Equal seeds choose equal victims, and another seed others. The order in the file has no effect."""
     faults = [Fault(FaultKind.CRASH, 3, 1000, 2), Fault(FaultKind.PARTITION, 5, 4000, 3)]
     one = plan_faults(faults, NAMES, epoch_ms=1000, seed=1)
     assert one == plan_faults(faults[::-1], NAMES, epoch_ms=1000, seed=1)
@@ -66,7 +66,7 @@ def test_victims_follow_from_the_seed():
 
 
 def test_nobody_is_killed_while_it_is_stopped():
-    """Crashes and pauses that overlap meet different peers; a partition may meet anybody."""
+    """Overlapping crashes and pauses have different victims. A partition may have any."""
     faults = [
         Fault(FaultKind.CRASH, 1, 5000, 3),
         Fault(FaultKind.PAUSE, 2, 5000, 5),
@@ -80,7 +80,7 @@ def test_nobody_is_killed_while_it_is_stopped():
 
 
 def test_a_plan_takes_its_faults_from_the_scenario(tmp_path):
-    """They begin with an epoch, however long it is, and last for seconds; too few peers are refused."""
+    """They begin with an epoch of any length and last for seconds. Too few peers are refused."""
     plan = make_plan(scenario(tmp_path), peers=12).with_epochs(1600)
     assert [(f.begins_ms, f.ends_ms) for f in plan.faults] == [(3200, 4200), (4800, 7800), (4800, 6300)]
     assert plan.calm_epoch == 5
@@ -108,7 +108,7 @@ def virtual_ms() -> int:
 
 
 class Noted:
-    """Victims that note what is done to them, and when."""
+    """Victims that note each action and its time."""
 
     def __init__(self) -> None:
         self.done: list[tuple[int, str, str]] = []
@@ -127,7 +127,7 @@ class Noted:
 
 
 async def test_faults_are_carried_out_in_time(autojump_clock: MockClock):
-    """Each begins and ends when planned, and is shown meanwhile."""
+    """Each begins and ends as planned, and is shown while it lasts."""
     noted = Noted()
     faults = [Fault(FaultKind.CRASH, 1, 2500), Fault(FaultKind.PAUSE, 2, 1000)]
     plan = plan_faults(faults, NAMES, epoch_ms=1000, seed=4)
@@ -145,7 +145,7 @@ async def test_faults_are_carried_out_in_time(autojump_clock: MockClock):
 
 
 async def test_a_stopped_peer_is_continued_when_the_run_ends(autojump_clock: MockClock):
-    """Cancelled in the middle of a pause, the nemesis lets the peer go on, or it could not be ended."""
+    """If it is cancelled during a pause, the nemesis continues the peer, because a stopped peer could not be ended."""
     noted = Noted()
     plan = plan_faults([Fault(FaultKind.PAUSE, 0, 60_000)], NAMES, epoch_ms=1000, seed=1)
     with trio.move_on_after(5):
@@ -162,7 +162,7 @@ async def echo(stream: trio.SocketStream) -> None:
 
 
 async def test_a_cut_holds_bytes_back_and_a_heal_lets_them_go():
-    """What is sent across a cut arrives after it; within one side nothing is held up."""
+    """Bytes across a partition arrive after it. Within one side nothing is delayed."""
     relays = Relays({"a": "127.0.1.201", "b": "127.0.1.202", "c": "127.0.1.203"})
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
@@ -179,7 +179,7 @@ async def test_a_cut_holds_bytes_back_and_a_heal_lets_them_go():
             side = relays.cut({"b"})
             await b.send_all(b"2")
             await c.send_all(b"3")
-            assert await c.receive_some(1) == b"3"  # b's byte was sent before, and would be here
+            assert await c.receive_some(1) == b"3"  # b's byte was sent earlier and would have arrived
             late = await trio.open_tcp_stream("127.0.1.201", port, local_address="127.0.1.202")
             await late.send_all(b"4")
             heard: list[bytes] = []
@@ -203,7 +203,8 @@ async def test_a_cut_holds_bytes_back_and_a_heal_lets_them_go():
 
 
 async def test_a_testnet_survives(tmp_path):
-    """Real processes: one is killed and started again, one stopped, two cut off; then all agree on a later cut."""
+    """With real processes, one is killed and restarted, one is stopped, and two are isolated. Then all agree on a later
+    cut."""
     plan = make_plan(scenario(tmp_path), cheats=(), seed=5)
     run = tmp_path / "run"
     run.mkdir()

@@ -1,6 +1,7 @@
-"""A network of one founder grows to five members with weight, and goes on without its founder: real processes.
+"""A network of one founder grows to five members with weight, and continues without its founder, in real processes.
 
-Not part of `uv run pytest`, as it takes half a minute and more; `.ci/run` runs it with `uv run pytest tests/long`.
+It is not part of `uv run pytest`, because it takes half a minute or more. `.ci/run` runs it with `uv run pytest
+tests/long`.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 
 EPOCH_MS = 1_500
 PEERS = 6
-#: Far more than a loaded machine needs: reached only where something is wrong.
+#: Far more than a loaded machine needs, so it is reached only after a fault.
 HOPELESS_S = 400
 
 
@@ -24,7 +25,7 @@ def p2pverify(home: Path, *arguments: object, timeout_s: float = 60) -> subproce
 
 @contextmanager
 def node(home: Path, *arguments: str | Path) -> Iterator[dict[str, object]]:
-    """A running node: the line with which it says that it is ready, and its process."""
+    """A running node. Yields the line that reports its readiness."""
     command = [sys.executable, "-m", "p2pverify", "--home", str(home), "join", *map(str, arguments)]
     command += ["--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns"]
     with (home.parent / f"{home.name}.log").open("w") as log:
@@ -52,14 +53,14 @@ def final_epoch(home: Path) -> int:
 
 
 def wait_until(what: str, holds: Callable[[], bool]) -> None:
-    """Ask again until something holds; each question is a process of its own, so this does not spin."""
+    """Repeat the query until a condition holds. Each query is a process, so this is no busy loop."""
     end = time.monotonic() + HOPELESS_S
     while not holds():
         assert time.monotonic() < end, what
 
 
 def test_a_network_of_one_founder_grows_and_survives_its_founder(tmp_path: Path) -> None:
-    """Five have weight, the founder is killed, and cuts go on."""
+    """Five members have weight, the founder is killed, and cuts continue."""
     homes = [tmp_path / f"peer{number}" for number in range(PEERS)]
     for home in homes:
         assert p2pverify(home, "init").returncode == 0

@@ -1,4 +1,4 @@
-"""Pauses of up to 2,000 epochs, each of which takes some time to play."""
+"""Pauses of up to 2,000 epochs, which take some time to play."""
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,7 @@ from tests.testnet.world.test_pauses import KINDS, PAUSES, play
     epochs=st.one_of(st.integers(1, 100), st.integers(100, 600)),
 )
 def test_cuts_go_on_after_a_pause(what: str, kind: str, seed: int, before: int, epochs: int) -> None:
-    """Within three epochs of the quorum's return, with joins, disputes and forks in flight."""
+    """A cut is final within three epochs of the quorum's return, with open joins, disputes and forks."""
     play(what, kind, seed, before, epochs)
 
 

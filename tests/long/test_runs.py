@@ -1,4 +1,4 @@
-"""Whole runs with real processes and the toy engine: verdicts, and what is left of them."""
+"""Whole runs with real processes and the toy engine: verdicts, and the remains of a run."""
 
 import json
 import os
@@ -19,14 +19,15 @@ RUN_S = 90
 
 
 def play(temporary, *arguments):
-    """Run a testnet to its end; exit code, stdout, stderr."""
+    """Run a testnet to its end. Returns exit code, stdout and stderr."""
     with running_testnet(temporary, *arguments) as process:
         out, err = process.communicate(timeout=RUN_S)
         return process.returncode, out, err
 
 
 def test_a_cheater_is_found(tmp_path):
-    """The toy scenario passes: exit 0, pure JSON on stdout, homes kept where they were asked to be, no process left."""
+    """The toy scenario passes: exit code 0, pure JSON on stdout, homes kept in the given folder, and no process
+    left."""
     kept = tmp_path / "kept"
     code, out, err = play(tmp_path / "tmp", "toy", *QUICK, "--json", "-", "--keep", str(kept))
     assert code == 0, err
@@ -36,7 +37,7 @@ def test_a_cheater_is_found(tmp_path):
     assert len(document["peers"]) == 5
     (liar,) = [peer for peer in document["peers"] if peer["cheat"]]
     assert document["cheaters_convicted"] == [liar["name"]]
-    assert liar["convicted_after_audits"] >= 4  # four dissents convict where equal inputs give equal bits
+    assert liar["convicted_after_audits"] >= 4  # four dissents convict if equal inputs give equal bits
     honest = [peer for peer in document["peers"] if not peer["cheat"]]
     assert len({(peer["cut"], peer["ledger_root"], peer["view_root"]) for peer in honest}) == 1
     assert json.loads((kept / "report.json").read_text()) == document
@@ -47,7 +48,7 @@ def test_a_cheater_is_found(tmp_path):
 
 
 def test_nobody_cheats(tmp_path):
-    """Without cheaters nobody is convicted, and the run ends after some epochs."""
+    """Without cheaters no peer is convicted, and the run ends after some epochs."""
     code, out, err = play(
         tmp_path, "toy", *QUICK, "--peers", "4", "--cheat", "none", "--json", str(tmp_path / "r.json")
     )
@@ -60,7 +61,7 @@ def test_nobody_cheats(tmp_path):
 
 
 def test_silence_is_caught_and_not_convicted(tmp_path):
-    """A peer that does not answer ends as unavailable, which is a pass."""
+    """A peer that does not answer is unavailable in the end, and the run passes."""
     code, out, err = play(tmp_path, "toy", *QUICK, "--peers", "4", "--cheat", "silent", "--json", "-")
     assert code == 0, err
     document = json.loads(out)
@@ -69,7 +70,7 @@ def test_silence_is_caught_and_not_convicted(tmp_path):
 
 
 def test_no_verdict_in_time(tmp_path):
-    """When the time is up the run fails with exit 1, says what is missing, and leaves nothing."""
+    """After the timeout the run fails with exit code 1, names the missing condition, and leaves nothing."""
     code, out, err = play(tmp_path, "toy", "--epoch-ms", "60000", "--peers", "3", "--timeout", "15", "--json", "-")
     assert code == 1
     document = json.loads(out)
@@ -88,7 +89,7 @@ def test_interrupted(tmp_path, number, code):
         read_until(process, "running")
         watched = Watched(processes_of(tmp_path))
         assert len(watched) == 4  # the spawner and three peers
-        # In sessions of their own, so that Ctrl-C on a terminal reaches the runner alone.
+        # They have their own sessions, so that Ctrl-C on a terminal reaches only the runner.
         assert len({os.getsid(pid) for pid in (process.pid, *watched.pids)}) == 5
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
@@ -99,7 +100,7 @@ def test_interrupted(tmp_path, number, code):
 
 
 def test_killed(tmp_path):
-    """SIGKILL to the runner leaves no process, and not even the temporary directory."""
+    """SIGKILL of the runner leaves no process and no temporary directory."""
     with running_testnet(tmp_path, "toy", *QUICK, "--peers", "3", "--cheat", "none") as process:
         read_until(process, "running")
         watched = Watched(processes_of(tmp_path))
@@ -111,7 +112,7 @@ def test_killed(tmp_path):
 
 
 def test_killed_while_it_starts(tmp_path):
-    """SIGKILL to a runner that is only loading leaves no process either."""
+    """SIGKILL of a runner that is still loading leaves no process either."""
     with running_testnet(tmp_path, "toy", *QUICK, "--peers", "3", "--cheat", "none") as process:
         read_until(process, "loading")
         process.kill()
@@ -121,9 +122,9 @@ def test_killed_while_it_starts(tmp_path):
 
 
 async def test_killed_and_restarted_in_the_middle(tmp_path):
-    """A peer that is killed with kill -9 and started again catches up to the same ledger root, without a fork.
+    """A peer that is killed with kill -9 and restarted reaches the same ledger root without a fork.
 
-    It goes on writing in its own log where that ended, and no peer holds two records for one place in it.
+    It continues its own log at its end, and no peer holds two records for one place of it.
     """
     plan = toy_plan()
     with trio.fail_after(RUN_S):
@@ -142,7 +143,7 @@ async def test_killed_and_restarted_in_the_middle(tmp_path):
             await watch.wait_for(lambda _: epoch_of(everybody[0]) >= gone_at + 2)
             await testnet.restart(victim)
             back_at = epoch_of(everybody[0])
-            # Past its silence after a start, so that it has written again.
+            # Its silence after the start is over, so it has written again.
             await watch.wait_for(lambda w: w.judgement().at is not None and w.judgement().at.epoch >= back_at + 5)
             judged = watch.judgement()
             roots = {
@@ -184,7 +185,7 @@ def own_records(testnet, holder, author):
     ],
 )
 def test_usage(capsys, arguments, said):
-    """What makes no testnet is told in two lines, before anything is started: exit 2."""
+    """Arguments that make no testnet give two lines and exit code 2 before anything is started."""
     with pytest.raises(SystemExit) as caught:
         main.main(args=["testnet", *arguments])
     assert caught.value.code == 2
@@ -196,7 +197,7 @@ def test_usage(capsys, arguments, said):
 
 
 def test_a_peer_that_cannot_start_is_told(tmp_path):
-    """A peer that ends early ends the run: exit 1, its name, and the end of its log."""
+    """A peer that ends early ends the run with exit code 1, its name, and the end of its log."""
     with running_testnet(tmp_path, "toy", *QUICK, "--peers", "3", "--cheat", "none") as process:
         read_until(process, "running")
         (directory,) = tmp_path.iterdir()
@@ -210,5 +211,5 @@ def test_a_peer_that_cannot_start_is_told(tmp_path):
 
 
 def command_name(pid):
-    """The name that a process gave itself."""
+    """The name that a process has set for itself."""
     return Path(f"/proc/{pid}/comm").read_text().strip()

@@ -1,4 +1,4 @@
-"""A testnet of real processes on unlike numeric paths: what only a referee can judge, judged."""
+"""A testnet of real processes on different numeric paths, judged by a referee."""
 
 import json
 
@@ -9,7 +9,7 @@ RUN_S = 120
 
 
 def test_a_cheater_among_unlike_paths_is_found_by_the_referee(tmp_path):
-    """Seven dissents across classes convict the cheater; no honest peer of any path is convicted or suspected."""
+    """Seven dissents across classes convict the cheater. No honest peer of any path is convicted or suspect."""
     with running_testnet(tmp_path / "tmp", "toy-paths", "--json", "-", "--keep", str(tmp_path / "kept")) as process:
         out, err = process.communicate(timeout=RUN_S)
     assert process.returncode == 0, err

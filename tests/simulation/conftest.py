@@ -1,4 +1,4 @@
-"""The fifty networks are played beside the other tests, which leave a core idle most of the time."""
+"""The fifty networks are played beside the other tests, which mostly leave a core idle."""
 
 import pytest
 
@@ -9,7 +9,7 @@ _RUNS: pytest.StashKey[list[Run]] = pytest.StashKey()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start as soon as it is known that somebody will ask for them."""
+    """Start as soon as it is known that a test needs them."""
     wanted = any("fifty_networks" in getattr(item, "fixturenames", ()) for item in session.items)
     if wanted and not session.config.option.collectonly:
         session.config.stash[_RUNS] = start_all(SCENARIO, SEEDS)
@@ -22,5 +22,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture
 def fifty_networks(request: pytest.FixtureRequest) -> list[Run]:
-    """The processes that play the seeds of the scenario `mixed`, some of them each."""
+    """The processes that play the seeds of the scenario `mixed`, each some of them."""
     return request.config.stash[_RUNS]

@@ -12,7 +12,7 @@ from p2pverify.testnet.world import World, plan_world
 
 
 def main() -> None:
-    """Play them."""
+    """Play the simulations."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("scenario")
     arguments.add_argument("seeds", type=int, nargs="+")

@@ -1,4 +1,4 @@
-"""Runs simulations in processes of their own."""
+"""Runs simulations in separate processes."""
 
 import json
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-#: Other tests, of real processes, come first.
+#: A low priority, because other tests with real processes come first.
 NICE = 10
 
 
 class Run:
-    """A process that plays simulations; `results` waits for its end."""
+    """A process that plays simulations. `results` waits for its end."""
 
     def __init__(self, *arguments: str, hash_seed: str = "0") -> None:
         self._process = subprocess.Popen(
@@ -28,7 +28,7 @@ class Run:
         os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
 
     def stop(self) -> None:
-        """End it, if it has not ended."""
+        """End the process if it still runs."""
         self._process.kill()
         self._process.communicate()
 
@@ -39,5 +39,5 @@ class Run:
 
 
 def start_all(scenario: str, seeds: Sequence[int], *, processes: int = 2) -> list[Run]:
-    """Processes that play all seeds between them."""
+    """Processes that together play all seeds."""
     return [Run(scenario, *map(str, seeds[place::processes])) for place in range(processes)]

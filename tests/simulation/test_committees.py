@@ -1,4 +1,5 @@
-"""A simulated network whose electorate is too large to vote as a whole: committees decide, and decide the same."""
+"""A simulated network with an electorate that is too large to vote as a whole: committees decide, with equal
+results."""
 
 from collections import Counter
 
@@ -15,7 +16,7 @@ EPOCHS = 13
 
 
 def play() -> World:
-    """Two of forty founders answer everything wrong; everybody's engine is honest about what it votes."""
+    """Two of forty founders answer everything wrongly. All engines vote honestly."""
     actors = (ActorPlan("always-wrong", LIARS, founders=True),)
     plan = WorldPlan("-", 3, VOTERS, EPOCHS, VOTERS, VOTERS, actors, rules={"spot_check_permille": 0})
     world = World(plan)
@@ -24,7 +25,7 @@ def play() -> World:
 
 
 def answers_by_dispute(world: World) -> dict[DisputeKey, Counter[int]]:
-    """How many sealed an answer in each dispute, by stage."""
+    """The number of sealed answers in each dispute, by stage."""
     found: dict[DisputeKey, Counter[int]] = {}
     for record in world.honest[0].actor.machine.context.ledger.records():
         if record.kind == Kind.VOTE_COMMIT:
@@ -35,9 +36,9 @@ def answers_by_dispute(world: World) -> dict[DisputeKey, Counter[int]]:
 
 
 def test_committees_decide_for_a_large_electorate() -> None:
-    """The liars lose all that is decided, nobody else loses anything, and cuts are nested, as without committees.
+    """The liars lose all decided disputes, no other peer loses any, and cuts are nested, as without committees.
 
-    But a dispute costs half as many answers, or fewer, unless the other liar sits in the committee.
+    A dispute costs at most half as many answers, unless the other liar is in the committee.
     """
     world = play()
     assert world.invariants.faults == []
@@ -52,7 +53,7 @@ def test_committees_decide_for_a_large_electorate() -> None:
     seats = COMMITTEES[1].seats
     for dispute in decided:
         sealed = answers[dispute.key]
-        assert seats <= sealed[1] <= 30  # two seats in so many voters on average: eighteen
+        assert seats <= sealed[1] <= 30  # eighteen on average, twice the number of seats
         if dispute in quick:
             assert not sealed[EVERYONE]
             assert seats <= len(dispute.votes) <= seats + 1

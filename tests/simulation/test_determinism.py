@@ -1,4 +1,4 @@
-"""The same numbers give the same run: in another process, and with another seed of Python's hashes."""
+"""Equal numbers give equal runs, in another process and with another seed of Python's hashes."""
 
 from tests.simulation.support import Run
 
@@ -6,7 +6,7 @@ OPTIONS = ("--peers", "60", "--epochs", "8")
 
 
 def test_the_same_seed_gives_the_same_trace_in_every_process() -> None:
-    """Everything that happened, in its order, down to the bytes; and another seed gives another run."""
+    """All events are equal, in order and to the byte. Another seed gives another run."""
     runs = [Run("mixed", "3", *OPTIONS, hash_seed=hash_seed) for hash_seed in ("1", "2")]
     one, two = (run.results()[0] for run in runs)
     assert one["trace"] == two["trace"]

@@ -1,21 +1,22 @@
-"""Fifty networks of a hundred peers, a quarter of them hostile, with loss, crashes and a partition: all promises hold.
+"""Fifty networks of a hundred peers, a quarter of them hostile, with loss, crashes and a partition: all invariants
+hold.
 
-A run that breaks one is named with the command that plays it again.
+A run that breaks an invariant is reported with the command that plays it again.
 """
 
 from tests.simulation.conftest import SEEDS
 from tests.simulation.support import Run
 
-#: Kinds that a proof convicts, as a rule within a few epochs.
+#: Kinds that a proof convicts, usually within a few epochs.
 PROVEN = {"equivocator", "hostile-proposer", "double-signer"}
-#: Kinds that lose disputes. In so few epochs only those who lie always have been asked often enough in most runs.
+#: Kinds that lose disputes. In these few epochs, only kinds that always lie are asked often enough in most runs.
 BY_DISPUTE = {"always-wrong", "wrong", "sleeper", "colluders", "proxy", "slanderer"}
-#: Who copies what it cannot check loses with whom it copies.
+#: Kinds that copy answers without a check, and so lose together with the liar that they copy.
 COPIERS = {"lazy-voter", "lazy-challenger"}
 
 
 def test_all_promises_hold_in_fifty_mixed_networks(fifty_networks: list[Run]) -> None:
-    """The invariants find nothing, nobody is convicted who may not be, and cheaters are found."""
+    """The invariants find no fault, no peer is convicted wrongly, and cheaters are found."""
     found = [result for run in fifty_networks for result in run.results()]
     results = sorted(found, key=lambda result: result["seed"])
     assert tuple(result["seed"] for result in results) == SEEDS
