@@ -92,7 +92,7 @@ async def test_iwant_spam(live: Live) -> None:
 
 
 async def test_graft_flood(live: Live) -> None:
-    """GRAFT during backoff is a fault. A peer that continues is not read any more, even after reconnecting."""
+    """GRAFT during backoff is a fault. A peer that continues is no longer read, even after reconnecting."""
     with trio.fail_after(PATIENCE_S):
         async with gossiper(live.node) as mallory:
             await mallory.join_mesh()

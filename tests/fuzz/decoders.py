@@ -74,7 +74,7 @@ EXEMPT = {
 
 Read = Callable[[bytes], Any]
 _STORED = canon.encode([[1, 2, 3], "stop", bytes(32)])
-NOTHING: Callable[[], list[bytes]] = lambda: [b""]  # noqa: E731  # the seeds of who has none
+NOTHING: Callable[[], list[bytes]] = lambda: [b""]  # noqa: E731  # the seeds of decoders without vectors
 
 
 @dataclass(frozen=True)

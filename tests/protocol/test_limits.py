@@ -26,8 +26,8 @@ SHARE = re.compile(
     re.M,
 )
 
-#: What bounds one value and not how much is held: sizes and counts inside a record or message, of which other pages
-#: tell, and what no stranger can reach.
+#: Limits of one value, not of the amount held: sizes and counts in a record or message, which are on other pages, and
+#: limits that no other peer can reach.
 OTHER = {
     "core": {
         "ANSWER_TOKENS_MAX", "APART_EPOCHS_MAX", "ASKED_MAX", "BACKOFF_MAX", "BATCH_MAX", "CALIBRATIONS_MAX",

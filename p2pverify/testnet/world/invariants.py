@@ -195,7 +195,7 @@ class Invariants:
             if rule.by == "dissent" and rule.must_convict and not member.is_convicted:
                 why = self._beyond_audits(identity.kind, identity.actor.rate_ppm, member.audits - audits)
             elif rule.must_fork and identity.key not in forked:
-                continue  # the other branch reached nobody
+                continue  # no honest peer got the other branch
             elif state.index - index >= (rule.epochs or SETTLED_CUTS) and rule.by != "dissent":
                 why = None if shows(rule, member) else f"does not show that it is {rule.fate}"
             if why is not None:

@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def bundled_questions() -> list[str]:
-    """What people say first in the English conversations of chatterbot-corpus."""
+    """The first questions of users in the English conversations of chatterbot-corpus."""
     spec = find_spec("chatterbot_corpus")
     if spec is None or spec.origin is None:
         sys.exit("chatterbot-corpus is not installed: give --human FILE, a text file with a human prompt a line")
@@ -86,7 +86,7 @@ def bundled_questions() -> list[str]:
 
 
 def tell_apart(challenges: Sequence[Seen], others: Sequence[Seen], dice: np.random.Generator) -> dict[str, Figure]:
-    """The AUC and its interval, by what the classifier knows."""
+    """The AUC and its interval, by the classifier's knowledge."""
     everything = [*challenges, *others]
     of_requester = _by_requester(everything)
     one = [_one_each(kind, dice) for kind in (challenges, others)]
@@ -113,7 +113,7 @@ def _compare_notes(
     of_requester: dict[tuple[bytes, bytes], list[int]],
     dice: np.random.Generator,
 ) -> Figure:
-    """What the two peers with the lowest keys know together of each question that reached one of them."""
+    """The combined knowledge of the two peers with the lowest keys about each question that reached one of them."""
     pair = sorted({each.responder for each in challenges})[:2]
     rows, labels, groups = [], [], []
     for label, kind in ((1, challenges), (0, others)):
@@ -133,7 +133,7 @@ def _compare_notes(
 
 
 def _by_requester(requests: Sequence[Seen]) -> dict[tuple[bytes, bytes], list[int]]:
-    """When each requester asked each responder, whatever for."""
+    """The times at which each requester asked each responder, for any purpose."""
     times: dict[tuple[bytes, bytes], list[int]] = {}
     for each in requests:
         times.setdefault((each.request.requester, each.responder), []).append(each.at_ms)
@@ -143,7 +143,7 @@ def _by_requester(requests: Sequence[Seen]) -> dict[tuple[bytes, bytes], list[in
 def _metadata(
     seen: Seen, of_requester: dict[tuple[bytes, bytes], list[int]], *, with_length: bool = True
 ) -> list[float]:
-    """All that a responder sees but the content: when, what shape, and what the requester asked before."""
+    """Everything that a responder sees except the content: time, shape, and the requester's earlier questions."""
     before = [at for at in of_requester[seen.request.requester, seen.responder] if at < seen.at_ms]
     return [
         seen.at_ms % EPOCH_MS,
@@ -161,7 +161,7 @@ def _metadata(
 
 
 def _one_each(requests: Sequence[Seen], dice: np.random.Generator) -> list[Seen]:
-    """One request of each question: a peer that is asked by itself sees no other."""
+    """One request of each question, because a peer that does not collude sees no other."""
     by_question: dict[bytes, list[Seen]] = {}
     for each in requests:
         by_question.setdefault(each.question.id, []).append(each)

@@ -1,8 +1,9 @@
-"""A classifier of requests, and how well it tells two kinds apart: the area under its ROC curve, with an interval.
+"""A classifier of requests, and how well it distinguishes two kinds: the area under its ROC curve, with an interval.
 
-Logistic regression with an L2 penalty, fitted by Newton's method, on features that are cut into bins so that it can
-follow any shape of one feature, and on pairs of them; for texts on hashed n-grams of characters and tokens, fitted by
-gradient descent. The curve is of predictions for requests that were held out (5 folds); the interval is a bootstrap's.
+Features are cut into bins, so that the model can follow any shape of one feature and of pairs of features. For them it
+is a logistic regression with an L2 penalty, fitted by Newton's method. For texts it uses hashed n-grams of characters
+and tokens and is fitted by gradient descent. The curve is of predictions for held-out requests (5 folds), and the
+interval is a bootstrap's.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ PENALTY = 2.0
 
 
 def auc(scores: Floats, labels: Floats) -> float:
-    """The share of pairs of both kinds that scores put in the right order (Mann and Whitney 1947); ties are half."""
+    """The share of pairs of both kinds that the scores order correctly (Mann and Whitney 1947). Ties count half."""
     order = np.argsort(scores, kind="stable")
     ranks = np.empty(len(scores))
     ordered = scores[order]
@@ -33,7 +34,7 @@ def auc(scores: Floats, labels: Floats) -> float:
 
 
 def interval(scores: Floats, labels: Floats, dice: np.random.Generator) -> tuple[float, float]:
-    """The 95 % percentile interval over resampled requests, each kind by itself."""
+    """The 95 % percentile interval over resampled requests, with each kind resampled separately."""
     kinds = [np.flatnonzero(labels == kind) for kind in (0, 1)]
     found = []
     for _ in range(BOOTSTRAPS):
@@ -48,9 +49,9 @@ def held_out(
     groups: Sequence[object],
     dice: np.random.Generator,
 ) -> Floats:
-    """A score for each request by a model that saw neither it nor others of its group.
+    """A score for each request, by a model that has seen neither it nor others of its group.
 
-    `features(train, test)` gives the matrices of both; whatever they are cut or weighted by comes from `train` alone.
+    `features(train, test)` gives the matrices of both. All cuts and weights come from `train` alone.
     """
     names = sorted(set(groups), key=repr)
     fold_of = dict(zip(names, dice.permutation(len(names)) % FOLDS, strict=True))
@@ -84,7 +85,7 @@ def fit(matrix: Floats, labels: Floats) -> Floats:
 
 
 def _descend(data: Floats, labels: Floats, weights: Floats, penalty: Floats) -> Floats:
-    """Accelerated gradient descent (Nesterov 1983), its step from the largest singular value."""
+    """Accelerated gradient descent (Nesterov 1983). Its step comes from the largest singular value."""
     rate = 1 / (0.25 * np.linalg.norm(data, 2) ** 2 + penalty.max())
     ahead = weights.copy()
     for step in range(400):
@@ -96,7 +97,7 @@ def _descend(data: Floats, labels: Floats, weights: Floats, penalty: Floats) -> 
 
 
 def binned(columns: Floats) -> Callable[[NDArray[np.int64], NDArray[np.int64]], tuple[Floats, Floats]]:
-    """Each column as indicators of the quantiles of what was seen, and of pairs of columns cut in two."""
+    """Each column as indicators of the quantiles in the training data, and of pairs of columns cut in two."""
 
     def features(train: NDArray[np.int64], test: NDArray[np.int64]) -> tuple[Floats, Floats]:
         seen, unseen = [], []
@@ -117,7 +118,7 @@ def binned(columns: Floats) -> Callable[[NDArray[np.int64], NDArray[np.int64]], 
 
 
 def grams(texts: Sequence[str], tokens: Sequence[Sequence[int]]) -> Floats:
-    """A row per text: hashed counts of 1 to 4 characters and 1 to 2 tokens, damped and of length 1."""
+    """A row per text: hashed counts of 1 to 4 characters and 1 to 2 tokens, damped and normalised to length 1."""
     rows = np.zeros((len(texts), BUCKETS))
     for row, text, ids in zip(rows, texts, tokens, strict=True):
         padded = f"^{text}$"
@@ -132,7 +133,7 @@ def grams(texts: Sequence[str], tokens: Sequence[Sequence[int]]) -> Floats:
 
 
 def fixed(rows: Floats) -> Callable[[NDArray[np.int64], NDArray[np.int64]], tuple[Floats, Floats]]:
-    """Features that depend on no other request."""
+    """Features that do not depend on other requests."""
     return lambda train, test: (rows[train], rows[test])
 
 

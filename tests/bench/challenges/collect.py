@@ -1,6 +1,5 @@
-"""Requests as a responder sees them: owed challenges and cover from the real machines, ordinary ones from a model of
-clients. Prompts of challenges are written by the bundled model; time is virtual.
-"""
+"""Requests as a responder sees them: owed challenges and cover from the real machines, and ordinary requests from a
+model of clients. The bundled model writes the prompts of challenges. Time is virtual."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -34,7 +33,7 @@ RULES = {
     "temperature_milli": 800,
     "temperature_spread": 300,
 }
-#: What clients of such APIs send who choose for themselves: an assumption, and not measured.
+#: The choices of clients that do not use the defaults: an assumption, not measured.
 FREE_TEMPERATURES = (0, 0, 200, 500, 700, 700, 700, 800, 1000, 1000)
 FREE_LENGTHS = (16, 32, 50, 64, 100, 128, 150, 200, 256, 256, 500, 512)
 
@@ -52,7 +51,7 @@ class Seen:
 
 
 class Recorded(World):
-    """A network whose prompts a real model writes, and whose requests are noted as they leave."""
+    """A network with prompts of a real model. All requests are noted when they are sent."""
 
     def __init__(self, engine: Engine, seed: int) -> None:
         self.engine = engine
@@ -87,7 +86,7 @@ class _Driver(Driver):
 
 
 class _Listening(FakeNetwork):
-    """Notes what is asked, and answers nothing."""
+    """Notes the requests and answers none."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         super().__init__([])
@@ -101,7 +100,8 @@ class _Listening(FakeNetwork):
 
 
 def record(engine: Engine, blocks: int, prompts: Sequence[Prompt], seed: int) -> dict[str, list[Seen]]:
-    """Challenges of so many blocks of epochs, and cover of the same epochs: of a corpus, and written by the model."""
+    """Challenges of `blocks` blocks of epochs, and cover of the same epochs: from a corpus, and written by the
+    model."""
     world = Recorded(engine, seed)
     world.run_epochs(BLOCK_EPOCHS)
     plans = {"corpus": CoverPlan(2.0, tuple(prompts)), "model": CoverPlan(2.0)}
@@ -118,7 +118,7 @@ def record(engine: Engine, blocks: int, prompts: Sequence[Prompt], seed: int) ->
 
 
 def _cover(world: Recorded, peer: Peer, plan: CoverPlan, dice: random.Random) -> list[tuple[int, bytes]]:
-    """What a peer sends as cover in the epochs that follow, as if it were those that have just passed."""
+    """A peer's cover in the following epochs, drawn as if they were the epochs that have just passed."""
     start = world.now
 
     def clock() -> int:
@@ -146,8 +146,8 @@ def ordinary(
 ) -> list[Seen]:
     """Requests of clients on the nodes of the same peers: human prompts, at any time, each to one peer.
 
-    Lengths and temperatures are those that the contract draws, as a client does that takes the network's usual ones;
-    if `free`, those that users of such APIs choose.
+    Lengths and temperatures are drawn like the contract's, as by a client with the network's defaults. With `free` they
+    are typical choices of API users.
     """
     dice = random.Random(f"ordinary/{seed}/{free}")
     requesters = sorted({seen.request.requester for seen in like})
@@ -165,7 +165,7 @@ def ordinary(
 
 
 def _shape(dice: random.Random, *, free: bool) -> tuple[int, int]:
-    """The most tokens and the temperature times 1000 that a client asks for."""
+    """The largest number of tokens and the temperature times 1000 that a client requests."""
     if free:
         return dice.choice(FREE_LENGTHS), dice.choice(FREE_TEMPERATURES)
     most = RULES["answer_tokens"] - dice.randrange(RULES["answer_spread"] + 1)

@@ -65,7 +65,7 @@ def fold_s(network: Network, records: list[Record]) -> tuple[float, Fold]:
 
 
 def one_more_s(fold: Fold) -> float:
-    """The provisional view again, as after one more record."""
+    """CPU seconds for the provisional view after one more record."""
     begin = time.process_time()
     for _ in range(20):
         fold.provisional(fold.latest.epoch + 1)
@@ -73,14 +73,14 @@ def one_more_s(fold: Fold) -> float:
 
 
 def forget() -> None:
-    """Nothing is remembered of proofs and payloads."""
+    """Clear the caches of proofs and payloads."""
     decode_once.forget()
     vrf_output.cache_clear()
     decode_cut.cache_clear()
 
 
 def load_s(network: Network, records: list[Record]) -> float:
-    """All that a late joiner's core does with bytes that it has never seen: judge, link, fold."""
+    """CPU seconds of a late joiner's core for new bytes: judge, link, fold."""
     forget()
     fold = Fold(network, Ledger())
     begin = time.process_time()
@@ -94,7 +94,7 @@ def _fail(number: int, refused: GossipIgnore | GossipReject) -> None:
 
 
 def judge_s(network: Network, records: list[Record]) -> float:
-    """Judgement of bytes that were never seen."""
+    """CPU seconds for the judgement of new bytes."""
     forget()
     rules = Rules(network, network.id, FAR_FUTURE)
     begin = time.process_time()
@@ -124,12 +124,12 @@ def main() -> None:
     arguments.add_argument("--records", type=int, default=100_000)
     chosen = arguments.parse_args()
     network, records = make_records(chosen.peers, chosen.records)
-    gc.collect()  # the simulated peers are gone: one process holds one ledger
+    gc.collect()  # the simulated peers are removed, so that one process holds one ledger
     check = signature_check_s()
     sample = records[-20_000:]
     small = max(1, len(records) // 100)
     _, small_fold = fold_s(network, records[:small])
-    whole, fold = fold_s(network, records)  # after judgement, as in a node: duties' proofs are remembered
+    whole, fold = fold_s(network, records)  # after judgement, as in a node, so duties' proofs are cached
     judged = judge_s(network, sample) / len(sample)
     stored = trio.run(store_s, network, sample) / len(sample)
     few, many = one_more_s(small_fold), one_more_s(fold)

@@ -48,13 +48,13 @@ class Author:
         return self.write(Kind.JOIN, Join(0, vrf.public_key(vrf.derive_seed(self.seed))).encode(), epoch)
 
     def vote(self, epoch: int) -> bytes:
-        """A vote in a dispute that nobody knows: a record that moves a head and counts for nothing."""
+        """A vote in an unknown dispute: a record that moves a head and has no effect."""
         vote = Vote(DisputeKey(bytes(32), epoch - 1, 0), bytes(32), 0, bytes(32), (bytes(32),))
         return self.write(Kind.VOTE, vote.encode(), epoch)
 
 
 class Bench:
-    """Machines, a queue of events, and what handling them took by role and kind of event."""
+    """Machines, a queue of events, and the time of handling them, by role and kind of event."""
 
     def __init__(self, members: int, weighted: int, watchers: int) -> None:
         identities = seeds(members, "bench")

@@ -77,7 +77,7 @@ def speed(exact: ExactEngine, llama: LlamaEngine) -> None:
 
 
 def closeness(exact: ExactEngine, llama: LlamaEngine, prompts: int) -> None:
-    """Margins that the exact engine sees in llama.cpp's answers, in nats."""
+    """The exact engine's margins of llama.cpp's answers, in nats."""
     print(f"\n{'honest answers of 64 tokens':<36}{'agree':>10}{'mean':>10}{'p99':>8}{'max':>8}{'worst mean':>12}")
     for name, temperature_milli in (("greedy", 0), ("sampled at 0.8", 800)):
         deficits: list[int] = []

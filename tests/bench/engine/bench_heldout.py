@@ -65,7 +65,7 @@ def _honest_paths() -> list[str]:
 
 
 def shipped(judge: ModelInfo) -> Across:
-    """The thresholds for all paths but the judge's own."""
+    """The packaged thresholds for all paths except the judge's own."""
     manifest = known_manifest(judge)
     assert manifest is not None, "no manifest of this model comes with p2pverify"
     return next(

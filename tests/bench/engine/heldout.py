@@ -1,8 +1,8 @@
-"""Answers to held-out questions, honest and false, with what the judge says of them, kept in files.
+"""Honest and false answers to held-out questions, with the judge's results, kept in files.
 
-Each source has a file of its own, a line per answer, so that a run can be ended and taken up again, several can share
-the work, and every figure can be computed anew. Numbers of questions are handed out to sources one after another:
-no two sources answer the same question.
+Each source has its own file with a line per answer. So a run can be stopped and continued, several runs can share the
+work, and every figure can be recomputed. Each source gets its own numbers of questions, so no two sources answer the
+same question.
 """
 
 import json
@@ -25,19 +25,19 @@ CHEATS = (
     *("quantize:q8_0", "quantize:q5_0", "quantize:q4_0", "quantize:q3", "prune", "other-model", "canned"),
     *("wrong-seed", "temperature:1.0", "system-prompt", "truncate", "cut", "garbage"),
 )
-#: An honest answer that is cut short somewhere, with an end put behind it; made here, of the wheel's answers.
+#: An honest answer that is cut short and gets an ending token. This module makes it from the wheel's answers.
 CUT = "cut"
 CHEATS_PATH = "wheel"
-WRITER_PATH = "wheel"  # writes prompts several times as fast as the exact engine
+WRITER_PATH = "wheel"  # it writes prompts several times as fast as the exact engine
 HONEST_IF_GREEDY = frozenset({"wrong-seed", "temperature:1.0"})
-STRIDE = 100_000  # numbers of questions for one source
+STRIDE = 100_000  # the count of question numbers for one source
 SHAPE = QuestionShape()
 END_TOKEN = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One answer, as it was judged; `supposed` are its margins at other temperatures, if those were tried."""
+    """One judged answer. `supposed` has its margins at other temperatures, if these were tried."""
 
     number: int
     claim: ClaimedAnswer
@@ -53,17 +53,17 @@ def file_of(folder: Path, source: str) -> Path:
 
 
 def cases(folder: Path, source: str) -> list[Case]:
-    """What is kept of a source."""
+    """The kept answers of a source."""
     path = file_of(folder, source)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return [_case(json.loads(line)) for line in lines]
 
 
 def work(judge: Engine, folder: Path, source: str, count: int, seed: int, suppose: int) -> Iterator[int]:
-    """Put `count` questions to a source, less those that were put before, and tell after each how many it has had.
+    """Put `count` questions to a source, less the earlier ones, and yield after each the number so far.
 
-    Answers to the first `suppose` are scored at other temperatures as well. Cheats that are honest about greedy
-    questions are not asked those.
+    Answers to the first `suppose` questions are also scored at other temperatures. Cheats that are honest about greedy
+    questions do not get greedy questions.
     """
     path = file_of(folder, source)
     first = STRIDE * (HONEST + CHEATS).index(source)
@@ -85,7 +85,7 @@ def work(judge: Engine, folder: Path, source: str, count: int, seed: int, suppos
 
 
 def maker(source: str, folder: Path) -> Make:
-    """Opens the engine of a source: an honest path, or a cheat on the wheel's."""
+    """A function that opens the engine of a source: an honest path, or a cheat on the wheel's path."""
     if source in HONEST or source == CUT:
         return partial(open_path, CHEATS_PATH if source == CUT else source)
     return partial(open_cheat, source, folder)
@@ -96,7 +96,7 @@ def open_cheat(spec: str, folder: Path) -> Engine:
 
 
 def cut(question: Posed, answer: Generated) -> Generated:
-    """The answer up to a place that follows from its question, and an end."""
+    """The answer up to a position that follows from its question, and an ending token."""
     place = int.from_bytes(question.sampler_key[:4], "big") % max(1, len(answer.tokens) - 1)
     return Generated((*answer.tokens[:place], END_TOKEN), "stop", 0, 0)
 

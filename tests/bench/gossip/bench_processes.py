@@ -18,13 +18,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Found:
-    """What all processes found."""
+    """The results of all processes."""
 
     published: int
-    last_ms: list[float]  # per message that reached everybody, until it reached the last
+    last_ms: list[float]  # for each message that reached all peers, the time until it reached the last
     delivered: int
     wanted: int
-    cpu_ms: float  # of all processes, per delivery, with everything else that a mesh does
+    cpu_ms: float  # of all processes, per delivery, including all other work of a mesh
     dropped: int
 
 

@@ -82,7 +82,7 @@ def forward(node: Node, found: list[GossipMessage], source: bytes) -> None:
 
 
 def forward_in_frames(node: Node, found: list[GossipMessage], source: bytes) -> None:
-    """Frames of eight messages come in, and frames of what gathered in the batch time go out."""
+    """Frames of eight messages come in, and frames with the messages of the batch time go out."""
     for start in range(0, len(found), 8):
         effects = node.router.handle(RpcReceived(source, Rpc(publish=tuple(found[start : start + 8]))), node.now_ms)
         for effect in effects:
@@ -118,7 +118,7 @@ def beats(node: Node, count: int) -> None:
 
 
 def kilobytes(make: Callable[[], object]) -> float:
-    """Memory of one of many that are made."""
+    """The memory of one object of many, in kB."""
     kept = [make()]
     tracemalloc.start()
     kept += [make() for _ in range(ROUTERS)]
@@ -128,7 +128,7 @@ def kilobytes(make: Callable[[], object]) -> float:
 
 
 def turn(count: int, mark: bytes) -> dict[str, float]:
-    """One measurement of each, on a router of its own; microseconds per item."""
+    """One measurement of each, on a new router, in microseconds per item."""
     node, found = Node(), messages(count, mark)
     again = [GossipMessage(TOPIC, message.data) for message in found]
     rpcs = make_rpcs(found)
@@ -139,7 +139,7 @@ def turn(count: int, mark: bytes) -> dict[str, float]:
         "duplicate": spent(partial(duplicates, node, again, PEERS[2]), count),
         "batched": spent(partial(forward_in_frames, Node(BATCHED), messages(count, mark), PEERS[0]), count),
     }
-    beats(node, 20)  # what was forwarded is no longer advertised
+    beats(node, 20)  # forwarded messages are no longer advertised
     return {**figures, "heartbeat": spent(partial(beats, node, 1000), 1000)}
 
 

@@ -26,7 +26,7 @@ SECONDS_MAX = 300
 
 
 def commands(directory: Path) -> dict[str, list[str]]:
-    """How to start each contender."""
+    """The command that starts each contender."""
     here = Path(__file__).parent
     python = [sys.executable, "-m"]
     return {

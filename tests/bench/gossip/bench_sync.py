@@ -48,7 +48,7 @@ DIFFERENCE = 100
 
 
 class _SharedWorld(World):
-    """Machines that judge each record once for all."""
+    """Machines that judge each record once for all of them."""
 
     def _machine(self, seed: bytes, name: int = 0) -> Machine:
         self.memo = getattr(self, "memo", None) or Memo()
@@ -56,7 +56,7 @@ class _SharedWorld(World):
 
 
 def make_records(peers: int, count: int, path: Path) -> None:
-    """Write a network's definition and its first records, each behind its length."""
+    """Write a network's definition and its first records, each after its length."""
     world = _SharedWorld(peers, seed=1, cores=peers, costs=Costs(1, 1, 1), latency_ms=(1, 3), slots_milli=3000)
     while len(world.peers[0].disk) < count:
         world.run_epochs(20)
@@ -77,7 +77,7 @@ def read_records(path: Path) -> tuple[Network, list[bytes]]:
 
 
 def check_signatures(records: list[Record]) -> int:
-    """Check every Ed25519 signature in the records, and nothing else; the number of checks."""
+    """Only check every Ed25519 signature in the records. Returns the number of checks."""
     checks = 0
     for record in records:
         assert record.is_signed()
@@ -95,7 +95,7 @@ def check_signatures(records: list[Record]) -> int:
 
 
 def check_proofs(network: Network, records: list[Record]) -> int:
-    """Check every VRF proof in the duties, and nothing else; the number of checks."""
+    """Only check every VRF proof in the duties. Returns the number of checks."""
     duties = [decode_duty(record.payload) for record in records if record.kind == Kind.DUTY]
     for duty in duties:
         assert vrf.verify(duty.vrf_key, duty_alpha(network.id, duty.epoch, duty.beacon), duty.proof)
@@ -103,19 +103,19 @@ def check_proofs(network: Network, records: list[Record]) -> int:
 
 
 def timed(function: Callable[..., int], *arguments: object) -> tuple[float, float, int]:
-    """Wall and CPU seconds of a call, and what it returned."""
+    """Wall and CPU seconds of a call, and its result."""
     begin, begin_cpu = time.perf_counter(), time.process_time()
     found = function(*arguments)
     return time.perf_counter() - begin, time.process_time() - begin_cpu, found
 
 
 def end_ms(network: Network, records: list[bytes]) -> int:
-    """A time at which the records are past; it stands still, so that nobody adds any."""
+    """A time after all records. It stands still, so that no peer adds records."""
     return network.params.epoch_start_ms(max(decode_record(data).epoch for data in records[-1000:]) + 2)
 
 
 async def serve(path: Path) -> None:
-    """Serve the records, say where, and end with the standard input."""
+    """Serve the records, print the address, and end when standard input closes."""
     network, records = read_records(path)
     now = end_ms(network, records)
     driver = Driver(Machine(network, SERVER, 0, MANIFEST, 512), FakeJournal(), FakeEngine(), clock=lambda: now)
@@ -130,7 +130,7 @@ async def serve(path: Path) -> None:
 
 
 class _Journal(StoreJournal):
-    """The node's journal, which says when all records are on disk."""
+    """The node's journal, which reports when all records are on disk."""
 
     def __init__(self, store: Store, count: int) -> None:
         super().__init__(store, bytes(32))
@@ -151,7 +151,7 @@ class _Journal(StoreJournal):
 
 
 async def join(network: Network, records: list[bytes], address: str) -> tuple[float, float]:
-    """Join with nothing; wall and CPU seconds until all records are in the ledger and in the database."""
+    """Join with an empty home. Returns wall and CPU seconds until all records are in the ledger and in the database."""
     now = end_ms(network, records)
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(network, JOINER, 0, MANIFEST, 512)
@@ -175,7 +175,7 @@ async def join(network: Network, records: list[bytes], address: str) -> tuple[fl
 
 
 def round_trips(records: list[Record]) -> dict[str, int]:
-    """Two peers lack DIFFERENCE records in all, scattered over all epochs: see how they find out."""
+    """Two peers lack DIFFERENCE records together, scattered over all epochs. Returns how they find out."""
     lacking = random.Random(1).sample(range(len(records)), DIFFERENCE)
     ours, theirs = set(lacking[::2]), set(lacking[1::2])
     mine, others = RecordIndex(), RecordIndex()

@@ -98,7 +98,7 @@ async def main(count: int, under_way: int) -> None:
             nursery.start_soon(partial(peer.hear, load))
         result = await load.run()
         print(json.dumps(dataclasses.asdict(result)), flush=True)
-        os._exit(0)  # the library's own shutdown raises while traffic flows
+        os._exit(0)  # the library's own shutdown raises an error during traffic
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tests.bench.gossip.workload import cpu_s
 from tests.net.real_peers import FakeInbox, join, seed_of
 
 MESSAGE_BYTES = 500
-PATIENCE_S = 20.0  # without any delivery, after which what is missing counts as lost
+PATIENCE_S = 20.0  # after this time without any delivery, missing messages count as lost
 _HEAD = struct.Struct(">HIQ")  # publisher, number, nanoseconds
 
 
@@ -31,7 +31,7 @@ def name_of(place: int) -> str:
 
 
 def make(place: int, number: int) -> bytes:
-    """A message signed now."""
+    """A message that is signed now."""
     head = _HEAD.pack(place, number, time.monotonic_ns())
     filling = sha256(head).digest() * (MESSAGE_BYTES // 32)
     body = head + filling[: MESSAGE_BYTES - sign.SIGNATURE_SIZE - len(head)]
@@ -39,7 +39,7 @@ def make(place: int, number: int) -> bytes:
 
 
 class Ear(FakeInbox):
-    """Checks each message once and notes when it came."""
+    """Checks each message once and notes its time of arrival."""
 
     def __init__(self, peers: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Ear(FakeInbox):
 
 
 async def obey(go: trio.Event, scope: trio.CancelScope) -> None:
-    """Begin at the first line, end with the input."""
+    """Begin at the first line, and end when the input closes."""
     async with trio.lowlevel.FdStream(os.dup(0)) as orders:
         async for _ in orders:
             go.set()

@@ -1,8 +1,8 @@
-"""What every contender of `bench_saturated` has to carry: the same signed messages, and never too many at a time.
+"""The load of every contender of `bench_saturated`: the same signed messages, and a limited number at a time.
 
-A message is 500 bytes: a number, filling, and an Ed25519 signature of the rest, checked once by each peer that gets
-it. The load is closed: a fixed number of messages is under way in all, and the next is published when one has
-reached every peer. So a contender is as fast as it can be, and is not made to lose messages by overload.
+A message is 500 bytes: a number, filling, and an Ed25519 signature of the rest. Each receiving peer checks the
+signature once. The load is closed: a fixed number of messages is on its way in total, and the next is published when
+one has reached every peer. So each contender runs at its full speed and loses no messages by overload.
 """
 
 import resource
@@ -20,7 +20,7 @@ PEERS = 8
 MESSAGE_BYTES = 500
 MESSAGES = 3000
 UNDER_WAY = 256
-PATIENCE_S = 20.0  # without any delivery, after which what is missing counts as lost
+PATIENCE_S = 20.0  # after this time without any delivery, missing messages count as lost
 _SEED = sha256(b"the author of all messages").digest()
 KEY = sign.public_key(_SEED)
 
@@ -45,7 +45,7 @@ def cpu_s() -> float:
 
 @dataclass
 class Result:
-    """What a contender prints, as one line of JSON."""
+    """A contender's output, as one line of JSON."""
 
     cpu_ms: float  # per delivery
     wall_ms: float
@@ -54,18 +54,18 @@ class Result:
 
 @dataclass
 class Load:
-    """Publishes numbered messages in turn from all peers, and hears of each delivery."""
+    """Publishes numbered messages in turn from all peers, and is told of each delivery."""
 
     publish: Callable[[int, bytes], None]  # (peer, data)
     count: int = MESSAGES
     warm_up: int = 200
     under_way: int = UNDER_WAY
-    _missing: dict[int, int] = field(default_factory=dict)  # deliveries that a message still needs
+    _missing: dict[int, int] = field(default_factory=dict)  # the number of missing deliveries by message
     _progress: trio.Event = field(default_factory=trio.Event)
     _delivered: int = 0
 
     def delivered(self, data: bytes) -> None:
-        """A peer got a message that it did not publish, for the first time."""
+        """Note that a peer got a message of another peer for the first time."""
         number = int.from_bytes(data[:8], "big")
         self._delivered += 1
         self._missing[number] -= 1

@@ -91,8 +91,8 @@ def test_nine_decide_for_a_hundred(hearing: Hearing) -> None:
 
 
 def test_one_against_eight_takes_it_to_thirty_one(hearing: Hearing) -> None:
-    """Another beacon draws another committee, without those who have sealed. A voter that was wrong in the first stage
-    has lost."""
+    """Another beacon draws another committee, without the voters that have sealed. A voter that was wrong in the first
+    stage has lost."""
     nine = hearing.sit(hearing.right, wrong=1)
     assert (hearing.dispute.decision, hearing.dispute.stage, hearing.dispute.round.beacon) == (None, 2, b"")
     assert hearing.dissents() == set()

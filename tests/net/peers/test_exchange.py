@@ -199,7 +199,7 @@ async def test_a_peer_that_moved_is_found_by_its_newer_word(nursery):
 
 
 async def test_dead_addresses_do_not_hold_up_peers_that_we_know(nursery):
-    """Addresses from a peer that never answer use their places, while bob, who went away, is redialled."""
+    """While addresses that never answer fill the places for unconfirmed peers, bob, who went away, is redialled."""
     with trio.fail_after(20):
         silent = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nowhere = parse_address(f"/ip4/127.0.0.1/tcp/{silent[0].socket.getsockname()[1]}")

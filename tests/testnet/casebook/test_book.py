@@ -209,7 +209,7 @@ def test_answers_put_together_keep_length_and_stretches():
 
 
 def test_honest_peers_are_convicted_only_by_alarms():
-    """The allowed rate of alarms convicts nobody. A path that is always misjudged is seen."""
+    """The allowed rate of alarms convicts no peer. A path that is always misjudged is found."""
     fine = MarginPool([judged(*[1_000] * 8)], BOUNDS, 2)
     assert play_honest(fine, ACROSS, 3, 500) == (0, 0)
     bad = MarginPool([judged(*[900_000] * 8)], BOUNDS, 2)
