@@ -28,7 +28,7 @@ CLASS = DeterminismClass("avx2", MANIFEST, "engine 1", "x86-64", 1_000)
 NETWORK = Network("test", (sha256(b"founder"),), (MANIFEST,), (CLASS,), PARAMS)
 
 keys = st.sets(st.binary(min_size=32, max_size=32), min_size=1, max_size=5).map(lambda found: tuple(sorted(found)))
-#: Parameters whose ranges reach down from them without reaching 0.
+#: Each spread with its parameter: the range reaches down from the parameter by the spread, and must end above 0.
 RANGES = {"prompt_spread": "prompt_tokens", "answer_spread": "answer_tokens", "temperature_spread": "temperature_milli"}
 
 
