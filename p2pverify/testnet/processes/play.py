@@ -20,7 +20,7 @@ from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.runner import Fitted, Testnet, open_testnet
 from p2pverify.testnet.processes.verdict import jobs_of
-from p2pverify.testnet.processes.watch import TestnetWatch
+from p2pverify.testnet.processes.watch import RunWatch
 
 _LONGER = 2
 _RESTARTS_MAX = 2
@@ -94,7 +94,7 @@ class _Attempt:
             )
         return self.plan, machine
 
-    def _is_over(self, watch: TestnetWatch) -> bool:
+    def _is_over(self, watch: RunWatch) -> bool:
         """Whether the run passes, can no longer pass, or should be restarted."""
         if watch.judgement().is_over:
             return True
@@ -108,7 +108,7 @@ class _Attempt:
         return not self.plan.is_timeout_given or 2 * self._stage.seconds < self.plan.timeout_s
 
 
-def _why_behind(watch: TestnetWatch) -> str:
+def _why_behind(watch: RunWatch) -> str:
     """The reason why the peers are behind; empty if they are not."""
     plan = watch.plan
     jobs = jobs_of(watch.statuses)

@@ -29,7 +29,7 @@ from p2pverify.testnet.processes.nemesis import Nemesis
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.relay import Relays
 from p2pverify.testnet.processes.report import Report
-from p2pverify.testnet.processes.watch import TestnetWatch
+from p2pverify.testnet.processes.watch import RunWatch
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -49,7 +49,7 @@ class Testnet:
         self.directory = directory
         self.network = network
         self.model = info.model
-        self.watch = TestnetWatch(plan, self.home)
+        self.watch = RunWatch(plan, self.home)
         self.fleet = fleet
         names = [peer.name for peer in plan.peers]
         # Each peer has an address of its own, as on a network, so that relays can tell peers apart.

@@ -16,7 +16,7 @@ from p2pverify.testnet.processes.api_client import ScoreReading, ScoresReading
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.runner import Testnet
 from p2pverify.testnet.processes.verdict import CONVICTED, SUSPECT
-from p2pverify.testnet.processes.watch import TestnetWatch
+from p2pverify.testnet.processes.watch import RunWatch
 
 _DRAW_PERIOD_S = 0.5
 _LINE_PERIOD_S = 5.0
@@ -54,12 +54,12 @@ class PeerRow:
         )
 
 
-def rows(watch: TestnetWatch) -> list[PeerRow]:
+def rows(watch: RunWatch) -> list[PeerRow]:
     """The rows of all peers, in order."""
     return [_row(watch, peer) for peer in watch.plan.peers]
 
 
-def _row(watch: TestnetWatch, peer: PeerPlan) -> PeerRow:
+def _row(watch: RunWatch, peer: PeerPlan) -> PeerRow:
     cheat = "" if peer.cheat is None else peer.cheat.label
     status = watch.statuses.get(peer.name)
     newest = None if status is None else status.newest

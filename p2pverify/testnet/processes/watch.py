@@ -19,7 +19,7 @@ _CUTS_KEPT = 64
 _API_PERIOD_S = 0.1
 
 
-class TestnetWatch:
+class RunWatch:
     """The newest readings by peer name. `home_of` gives a peer's home, which has its `api` file."""
 
     def __init__(self, plan: Plan, home_of: Callable[[str], Home]) -> None:
@@ -52,7 +52,7 @@ class TestnetWatch:
     def statistics(self) -> dict[str, int]:
         return {"readings": self._readings, "silent": len(self.silent)}
 
-    async def wait_for(self, condition: Callable[["TestnetWatch"], bool]) -> None:
+    async def wait_for(self, condition: Callable[["RunWatch"], bool]) -> None:
         """Wait until a condition on the readings holds."""
         while not condition(self):
             await self._changed.wait()

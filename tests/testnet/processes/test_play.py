@@ -11,7 +11,7 @@ from p2pverify.testnet.capacity.load import MeasuredMachine
 from p2pverify.testnet.processes import play
 from p2pverify.testnet.processes.api_client import JobsReading
 from p2pverify.testnet.processes.progress import Stage
-from p2pverify.testnet.processes.watch import TestnetWatch
+from p2pverify.testnet.processes.watch import RunWatch
 from tests.testnet.support import EPOCH_MS, cut, processes_of, status, toy_plan
 
 RUN_S = 90
@@ -25,7 +25,7 @@ def fast_plan(*cheats):
 def why_behind(tmp_path, *, epoch=5, has_cut=True, **jobs):
     """The reason why four peers with equal documents are behind."""
     plan = fast_plan("prune")
-    watch = TestnetWatch(plan, lambda name: Home(tmp_path / name))
+    watch = RunWatch(plan, lambda name: Home(tmp_path / name))
     shown = status(*[cut(3)] * has_cut).model_copy(update={"epoch": epoch, "jobs": JobsReading(**jobs)})
     watch.statuses = {peer.name: shown for peer in plan.peers}
     return play._why_behind(watch)

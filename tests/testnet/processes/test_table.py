@@ -11,13 +11,13 @@ from p2pverify.testnet.processes.api_client import ScoresReading
 from p2pverify.testnet.processes.nemesis import Nemesis
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.table import draw, headline, progress_line, rows
-from p2pverify.testnet.processes.watch import TestnetWatch
+from p2pverify.testnet.processes.watch import RunWatch
 from tests.testnet.support import cut, score, status, toy_plan, view_at
 
 
 def watched(tmp_path):
     """A watch on four peers without readings."""
-    return TestnetWatch(toy_plan("canned@0.5"), lambda name: Home(tmp_path / name))
+    return RunWatch(toy_plan("canned@0.5"), lambda name: Home(tmp_path / name))
 
 
 def running(watch):
@@ -63,7 +63,7 @@ def test_a_final_view_is_shown_as_final(tmp_path):
 
 def test_long_names_are_cut_at_80_columns_and_no_figure_is(tmp_path):
     """A row stays one line: the kinds of cheats are cut, and figures are not."""
-    watch = TestnetWatch(toy_plan("prefill-evidence@0.333333"), lambda name: Home(tmp_path / name))
+    watch = RunWatch(toy_plan("prefill-evidence@0.333333"), lambda name: Home(tmp_path / name))
     liar = watch.plan.cheaters[0]
     watch.silent = {liar.name}
     for peer in watch.plan.peers:
