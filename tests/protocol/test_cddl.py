@@ -27,7 +27,7 @@ def test_valid_records_conform(kind: Kind) -> None:
         assert conforms(f"{KINDS[kind]}-payload", decode_record(data).payload)
 
 
-@pytest.mark.parametrize("kind", set(Kind) - {Kind.LEAVE}, ids=lambda kind: KINDS[kind])
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.LEAVE], ids=lambda kind: KINDS[kind])
 def test_each_item_is_described(kind: Kind) -> None:
     """A payload with any item removed or replaced, or with one more, does not conform."""
     data = _inputs(f"{KINDS[kind]}/valid.json", "record")[0]

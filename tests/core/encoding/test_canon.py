@@ -165,7 +165,7 @@ def test_depth_limit_is_the_same_both_ways() -> None:
         "\ud800",
         {1, 2},
         bytearray(b"x"),
-        object(),
+        pytest.param(object(), id="an object"),
     ],
     ids=repr,
 )
