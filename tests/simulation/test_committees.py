@@ -48,7 +48,7 @@ def test_committees_decide_for_a_large_electorate() -> None:
     decided = [dispute for dispute in state.disputes.values() if dispute.decision is not None]
     assert len(decided) >= 6
     answers = answers_by_dispute(world)
-    quick = [dispute for dispute in decided if dispute.stage == 1]
+    quick = [dispute for dispute in decided if dispute.round.stage == 1]
     assert 2 * len(quick) > len(decided)
     seats = COMMITTEES[1].seats
     for dispute in decided:

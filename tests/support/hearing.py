@@ -50,7 +50,7 @@ class Hearing:
 
     def lot(self, seed: bytes, *, stage: int | None = None, beacon: bytes | None = None) -> Lot:
         """A voter's lot for the current committee, low enough or not."""
-        where = self.dispute.stage if stage is None else stage
+        where = self.dispute.round.stage if stage is None else stage
         chosen = self.dispute.round.beacon if beacon is None else beacon
         own = vrf.derive_seed(seed)
         alpha = lots.lot_alpha(self.story.network.id, self.slotted.key, where, chosen)
@@ -61,7 +61,7 @@ class Hearing:
         dispute = self.dispute
         free = [seed for seed in self.story.seeds if sign.public_key(seed) in rounds.voters(dispute)]
         outputs = {seed: vrf.proof_to_beta(self.lot(seed).proof) for seed in free}
-        low = [seed for seed in free if lots.is_drawn(outputs[seed], dispute.stage, dispute.round.voters)]
+        low = [seed for seed in free if lots.is_drawn(outputs[seed], dispute.round.stage, dispute.round.voters)]
         return sorted(low, key=outputs.__getitem__)
 
     def dissents(self) -> set[bytes]:
@@ -80,8 +80,8 @@ class Hearing:
         """Seal measures in the dispute's current stage. `lot` replaces every voter's own lot."""
         dispute = self.dispute
         for seed in seeds:
-            own = None if dispute.stage == EVERYONE else self.lot(seed) if lot is None else lot
-            made = self._commit(seed, measures, dispute.stage, work)
+            own = None if dispute.round.stage == EVERYONE else self.lot(seed) if lot is None else lot
+            made = self._commit(seed, measures, dispute.round.stage, work)
             self._say(seed, Kind.VOTE_COMMIT, Commit(self.slotted.key, self.state.id, made, own).encode())
 
     def _commit(self, seed: bytes, measures: Measures, stage: int, work: bytes) -> bytes:
@@ -103,7 +103,7 @@ class Hearing:
                 self.story.vote_output(self.slotted, measures),
                 (_salt(seed),),
                 measures,
-                self._shown(self.dispute.stage if stage is None else stage, work),
+                self._shown(self.dispute.round.stage if stage is None else stage, work),
             )
             self._say(seed, Kind.VOTE, vote.encode())
 
@@ -127,13 +127,13 @@ class Hearing:
         """
         self.cut()
         drawn = self.drawn()
-        seats = drawn[: lots.COMMITTEES[self.dispute.stage].seats]
+        seats = drawn[: lots.COMMITTEES[self.dispute.round.stage].seats]
         liars = set(seats[:wrong])
         other = self.wrong if measures == self.right else self.right
         self.seal([seed for seed in drawn if seed not in liars], measures)
         self.seal(seats[:wrong], other)
         self.cut(rounds.SEAL_CUTS)
-        assert {sign.public_key(seed) for seed in seats} == self.dispute.seats
+        assert {sign.public_key(seed) for seed in seats} == self.dispute.round.seats
         opening = seats[: len(seats) - absent]
         self.open([seed for seed in opening if seed not in liars], measures)
         self.open(seats[:wrong], other)

@@ -124,7 +124,7 @@ def may_open(dispute: Dispute, voter: bytes) -> bool:
         return dispute.closed_index >= 0
     if dispute.round.phase is not RoundPhase.OPENING:
         return voter in dispute.heard
-    return not dispute.round.is_committee or voter in dispute.seats or voter in dispute.heard
+    return not dispute.round.is_committee or voter in dispute.round.seats or voter in dispute.heard
 
 
 def is_informed(dispute: Dispute, stage: int) -> bool:

@@ -169,18 +169,6 @@ class Dispute:
     def is_across(self) -> bool:
         return self.audit.is_across
 
-    @property
-    def stage(self) -> int:
-        return self.round.stage
-
-    @property
-    def seats(self) -> frozenset[bytes]:
-        return self.round.seats
-
-    @property
-    def sealed_index(self) -> int:
-        return self.round.sealed_index
-
 
 @dataclass(frozen=True, slots=True)
 class DutyNote:

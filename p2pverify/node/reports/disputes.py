@@ -6,7 +6,6 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.compare import Measures, Verdict
 from p2pverify.core.records.audit import Audit
-from p2pverify.core.records.lots import EVERYONE
 from p2pverify.core.records.vote import UNDERIVABLE
 from p2pverify.core.state import cross_class, rounds
 from p2pverify.core.state.state import Dispute, State
@@ -34,7 +33,7 @@ def whole_dispute(network: Network, state: State, dispute: Dispute, own: bytes |
     outputs = sorted({vote.output for vote in dispute.votes.values()} | {dispute.decision or b""} - {b""})
     return {
         **short_dispute(network, dispute),
-        "stage": "everyone" if dispute.stage == EVERYONE else f"committee {dispute.stage}",
+        "stage": f"committee {dispute.round.stage}" if dispute.round.is_committee else "everyone",
         "outputs": [_output(network, dispute, output, own) for output in outputs],
         "voters": [_voter(network, state, dispute, peer) for peer in _voters(dispute)],
     }
@@ -103,7 +102,7 @@ def _voter(network: Network, state: State, dispute: Dispute, peer: bytes) -> dic
         "challenger": peer == dispute.key.challenger,
         "asked": any(asked.responder == peer for asked in dispute.audit.asked),
         "sealed": peer in dispute.commits or peer == dispute.key.challenger,
-        "seat": None if dispute.stage == EVERYONE else peer in dispute.seats or peer in dispute.heard,
+        "seat": peer in dispute.round.seats or peer in dispute.heard if dispute.round.is_committee else None,
         "output": None if vote is None else vote.output.hex(),
         "lost": is_judged and rounds.has_lost(dispute, peer),
     }

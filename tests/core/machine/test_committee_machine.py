@@ -120,7 +120,7 @@ def test_who_is_drawn_seals_once_and_opens_its_seat() -> None:
     others = drawn[1 : COMMITTEES[1].seats]
     hearing.seal(others, hearing.right)
     hearing.cut(rounds.SEAL_CUTS + 1)
-    assert sign.public_key(one) in hearing.dispute.seats
+    assert sign.public_key(one) in hearing.dispute.round.seats
     opener = Seat(hearing, one)
     (opened,) = opener.records(Kind.VOTE)
     vote = decode_vote(opened.payload)

@@ -31,11 +31,11 @@ def keys(seeds: list[bytes]) -> set[bytes]:
 def test_a_small_electorate_votes_at_once() -> None:
     """Thirty-one voters all vote and seal in the cut after the opening. With one more, a committee does."""
     small = Hearing(EVERYONE_MAX)
-    assert small.dispute.stage == EVERYONE
+    assert small.dispute.round.stage == EVERYONE
     small.seal([seed for seed in small.story.seeds if seed != small.challenger], small.right)
     small.cut()
-    assert small.dispute.sealed_index == small.state.index
-    assert Hearing(EVERYONE_MAX + 1).dispute.stage == 1
+    assert small.dispute.round.sealed_index == small.state.index
+    assert Hearing(EVERYONE_MAX + 1).dispute.round.stage == 1
 
 
 def test_a_round_goes_through_its_phases(hearing: Hearing) -> None:
@@ -67,7 +67,7 @@ def test_a_decision_ends_no_phase(hearing: Hearing) -> None:
 
 def test_nine_decide_for_a_hundred(hearing: Hearing) -> None:
     """The beacon is that of the next cut. About eighteen seal, nine open, and this is the decision."""
-    assert (hearing.dispute.stage, hearing.dispute.round.beacon) == (1, b"")
+    assert (hearing.dispute.round.stage, hearing.dispute.round.beacon) == (1, b"")
     hearing.cut()
     assert hearing.dispute.round.beacon == hearing.state.beacon
     assert hearing.dispute.round.voters == VOTERS - len(hearing.parties)
@@ -76,10 +76,10 @@ def test_nine_decide_for_a_hundred(hearing: Hearing) -> None:
     assert not hearing.parties & set(drawn)
     hearing.seal(drawn, hearing.right)
     hearing.cut(rounds.SEAL_CUTS - 1)
-    assert hearing.dispute.sealed_index < 0
+    assert hearing.dispute.round.sealed_index < 0
     assert len(hearing.dispute.commits) == len(drawn)
     hearing.cut()
-    assert hearing.dispute.seats == keys(drawn[:9])
+    assert hearing.dispute.round.seats == keys(drawn[:9])
     hearing.open(drawn[:9], hearing.right)
     hearing.open_challenger()
     hearing.cut()
@@ -87,14 +87,14 @@ def test_nine_decide_for_a_hundred(hearing: Hearing) -> None:
     assert hearing.dissents() == hearing.parties - {hearing.challenger}
     assert (hearing.state.totals["decided disputes"], len(hearing.dispute.votes)) == (1, 10)
     hearing.cut(rounds.SEAL_CUTS)
-    assert (hearing.dispute.stage, len(hearing.dispute.commits)) == (1, len(drawn))
+    assert (hearing.dispute.round.stage, len(hearing.dispute.commits)) == (1, len(drawn))
 
 
 def test_one_against_eight_takes_it_to_thirty_one(hearing: Hearing) -> None:
     """Another beacon draws another committee, without the voters that have sealed. A voter that was wrong in the first
     stage has lost."""
     nine = hearing.sit(hearing.right, wrong=1)
-    assert (hearing.dispute.decision, hearing.dispute.stage, hearing.dispute.round.beacon) == (None, 2, b"")
+    assert (hearing.dispute.decision, hearing.dispute.round.stage, hearing.dispute.round.beacon) == (None, 2, b"")
     assert hearing.dissents() == set()
     sealed = set(hearing.dispute.commits)
     many = hearing.sit(hearing.right, wrong=5)
@@ -110,14 +110,14 @@ def test_six_against_twenty_five_takes_it_to_all(hearing: Hearing) -> None:
     hearing.sit(hearing.right, wrong=2)
     first = set(hearing.dispute.commits)
     hearing.sit(hearing.right, wrong=6)
-    assert (hearing.dispute.stage, hearing.dispute.decision) == (EVERYONE, None)
+    assert (hearing.dispute.round.stage, hearing.dispute.decision) == (EVERYONE, None)
     by_key = {sign.public_key(seed): seed for seed in hearing.story.seeds}
     sealed = sorted(hearing.dispute.commits)
     own = sign.public_key(hearing.challenger)
     late = [by_key[key] for key in sorted(hearing.dispute.electorate - set(sealed)) if key != own]
     hearing.seal(late, hearing.right)
     hearing.cut()
-    assert hearing.dispute.sealed_index == hearing.state.index
+    assert hearing.dispute.round.sealed_index == hearing.state.index
     without_seat = [key for key in sealed if key not in hearing.dispute.heard]
     assert len(without_seat) >= 5
     before = len(hearing.dispute.votes)
@@ -133,15 +133,15 @@ def test_six_against_twenty_five_takes_it_to_all(hearing: Hearing) -> None:
 def test_a_seat_that_stays_closed_disagrees(hearing: Hearing) -> None:
     """Eight of nine decide nothing. The ninth may open for two cuts, and then the next stage begins."""
     seats = hearing.sit(hearing.right, absent=1)
-    assert (hearing.dispute.stage, hearing.dispute.decision) == (1, None)
+    assert (hearing.dispute.round.stage, hearing.dispute.decision) == (1, None)
     hearing.open(seats[-1:], hearing.right)
     hearing.cut()
-    assert hearing.dispute.stage == 1
+    assert hearing.dispute.round.stage == 1
     assert hearing.dispute.decision is not None
     other = Hearing(VOTERS)
     other.sit(other.right, absent=1)
     other.cut(rounds.SEAT_CUTS - 1)
-    assert (other.dispute.stage, other.dispute.decision) == (2, None)
+    assert (other.dispute.round.stage, other.dispute.decision) == (2, None)
 
 
 def test_too_few_volunteers_are_no_committee(hearing: Hearing) -> None:
@@ -150,7 +150,11 @@ def test_too_few_volunteers_are_no_committee(hearing: Hearing) -> None:
     drawn = hearing.drawn()
     hearing.seal(drawn[:8], hearing.right)
     hearing.cut(rounds.SEAL_CUTS)
-    assert (hearing.dispute.stage, hearing.dispute.seats, hearing.dispute.heard) == (2, frozenset(), frozenset())
+    assert (hearing.dispute.round.stage, hearing.dispute.round.seats, hearing.dispute.heard) == (
+        2,
+        frozenset(),
+        frozenset(),
+    )
     hearing.open(drawn[:8], hearing.right, stage=1)
     hearing.cut()
     assert hearing.dispute.votes == {}
@@ -162,9 +166,9 @@ def test_the_slowest_way_ends_in_time(hearing: Hearing) -> None:
     epoch."""
     opened = hearing.dispute.opened_index
     for _ in (1, 2):
-        hearing.sit(hearing.right, absent=6 if hearing.dispute.stage == 2 else 1)
+        hearing.sit(hearing.right, absent=6 if hearing.dispute.round.stage == 2 else 1)
         hearing.cut(rounds.SEAT_CUTS - 1)
-    assert (hearing.dispute.stage, hearing.state.index - opened) == (EVERYONE, 12)
+    assert (hearing.dispute.round.stage, hearing.state.index - opened) == (EVERYONE, 12)
     by_key = {sign.public_key(seed): seed for seed in hearing.story.seeds}
     sealed = {key: each.stage for key, each in hearing.dispute.commits.items()}
     voted = hearing.dispute.votes.keys()
@@ -184,7 +188,7 @@ def test_what_stays_undecided_counts_for_nobody(stage: int) -> None:
         hearing.sit(hearing.right, wrong=1)
     if stage > 2:
         hearing.sit(hearing.right, wrong=6)
-    assert hearing.dispute.stage == stage
+    assert hearing.dispute.round.stage == stage
     unopened: set[bytes] = set()
     if stage < EVERYONE:
         hearing.cut()
@@ -207,7 +211,7 @@ def test_nobody_is_shown_as_unopened_who_had_no_cut_to_open_in(hearing: Hearing)
     for _ in range(rounds.SEAL_CUTS):
         hearing.cut()
         hearing.seal(hearing.drawn(), hearing.right)
-    while hearing.dispute.sealed_index < 0:
+    while hearing.dispute.round.sealed_index < 0:
         hearing.cut()
     hearing.epoch += hearing.story.network.params.dispute_epochs
     hearing.cut()

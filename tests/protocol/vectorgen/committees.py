@@ -101,7 +101,7 @@ def folds() -> list[Case]:
     hearing.seal(drawn[:-1], hearing.right)
     hearing.seal(drawn[-1:], hearing.right, lot=hearing.lot(drawn[-1], beacon=story.anchor.beacon))
     hearing.cut(3)
-    seated = [seed for seed in drawn if sign.public_key(seed) in hearing.dispute.seats]
+    seated = [seed for seed in drawn if sign.public_key(seed) in hearing.dispute.round.seats]
     hearing.open(seated, hearing.right)
     hearing.open_challenger()
     hearing.cut()

@@ -40,9 +40,9 @@ class LazyVoter(BentActor):
             dispute = state.disputes[key]
             if key.challenger == self.key or self.key not in dispute.electorate:
                 continue
-            if dispute.sealed_index < 0 and key not in self._sealed:
+            if dispute.round.sealed_index < 0 and key not in self._sealed:
                 self._seal(dispute, state.id, now_ms)
-            elif dispute.sealed_index >= 0 and key in self._sealed and key not in self._opened:
+            elif dispute.round.sealed_index >= 0 and key in self._sealed and key not in self._opened:
                 self._open(dispute, state.id, now_ms)
         return ()
 
