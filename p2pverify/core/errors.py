@@ -1,8 +1,11 @@
 """Errors that say whose fault it was.
 
 `RemoteProtocolError` is another peer's fault, `LocalProtocolError` is ours. Gossip judgements are exceptions
-because a rule ends at its first failed check; an audit's outcome, by contrast, is data.
+because a rule ends at its first failed check; an audit's outcome, by contrast, is data. `GossipVerdict` is what
+follows for a whole message.
 """
+
+from enum import StrEnum
 
 
 class ProtocolError(Exception):
@@ -33,3 +36,13 @@ class GossipIgnore(RemoteProtocolError):
 
 class GossipReject(RemoteProtocolError):
     """The record is wrong in every context, so its forwarder is to blame."""
+
+
+class GossipVerdict(StrEnum):
+    """What becomes of a gossip message: a neighbour passes on what it accepts, and blames the sender of what it
+    rejects.
+    """
+
+    ACCEPT = "accept"
+    IGNORE = "ignore"
+    REJECT = "reject"

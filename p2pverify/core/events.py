@@ -6,6 +6,7 @@ effects after it must not be carried out.
 
 from dataclasses import dataclass
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import Record
 
@@ -244,7 +245,7 @@ class Judged:
     positions for which the sender is to blame. So each of several messages that were judged as one has its own verdict.
     """
 
-    verdict: str
+    verdict: GossipVerdict
     reasons: tuple[str, ...]
     refused: tuple[int, ...] = ()
     rejected: tuple[int, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
-from p2pverify.core.errors import GossipIgnore, GossipReject
+from p2pverify.core.errors import GossipIgnore, GossipReject, GossipVerdict
 from p2pverify.core.events import (
     AskFailed,
     Computed,
@@ -251,7 +251,7 @@ class Machine:
             context.effects.append(Persist(tuple(taken)))
         if cutter.is_due or ledger.has_forks:
             self._is_due = True
-        verdict = "reject" if rejected else "accept" if taken else "ignore"
+        verdict = GossipVerdict.REJECT if rejected else GossipVerdict.ACCEPT if taken else GossipVerdict.IGNORE
         context.effects.append(Judged(verdict, tuple(reasons), tuple(refused), tuple(rejected)))
 
     def _note_ahead(self, data: bytes, epoch: int) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from p2pverify.core.errors import DecodeError
+from p2pverify.core.errors import DecodeError, GossipVerdict
 from p2pverify.core.events import (
     OWN,
     Effect,
@@ -44,7 +44,6 @@ from p2pverify.node.gate import Admission, Admitted
 from p2pverify.node.journal import Journal
 from p2pverify.node.messages import decode_batch
 from p2pverify.node.outbox import Outbox
-from p2pverify.node.ports import GossipVerdict
 from p2pverify.node.reports.signing import SILENT, STOPPED, standstill
 from p2pverify.node.sync import CatchUp
 from p2pverify.node.timing import Times
@@ -207,9 +206,9 @@ class Driver:
             return GossipVerdict.IGNORE
         admitted = self._gate.admit(records)
         judged = self._take(admitted, source) if admitted.records else None
-        if judged is None or (judged.verdict == "accept" and len(admitted.records) < len(records)):
+        if judged is None or (judged.verdict is GossipVerdict.ACCEPT and len(admitted.records) < len(records)):
             return GossipVerdict.IGNORE  # what was not judged is not passed on
-        return GossipVerdict(judged.verdict)
+        return judged.verdict
 
     async def serve(self, request: bytes, source: bytes) -> bytes:
         """Answer one inference request; a refusal is an answer too."""
@@ -282,7 +281,7 @@ class Driver:
             return
         effects = self._handle(RecordsArrived(admitted.records, source)) or ()
         self._gate.note(admitted)
-        if any(isinstance(effect, Judged) and effect.verdict == "reject" for effect in effects):
+        if any(isinstance(effect, Judged) and effect.verdict is GossipVerdict.REJECT for effect in effects):
             self._count("sync slices with a rejected record")
 
     def _exclude_convicted(self, network: ports.NetworkPort) -> None:

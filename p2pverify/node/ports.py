@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.core.sync.session import SyncTurn
 
@@ -103,12 +103,6 @@ class Engine(Protocol):
     def decode(self, tokens: Sequence[int]) -> str: ...
 
     def close(self) -> None: ...
-
-
-class GossipVerdict(Enum):
-    ACCEPT = "accept"
-    IGNORE = "ignore"
-    REJECT = "reject"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import trio
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP
 from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
 from p2pverify.net.adapter import Libp2pNetwork
@@ -23,7 +24,6 @@ from p2pverify.net.counters import Counters
 from p2pverify.net.protocols.rpc_codec import encode_rpc
 from p2pverify.node.endpoints.address import parse_address
 from p2pverify.node.messages import encode_batches
-from p2pverify.node.ports import GossipVerdict
 from tests.attack.live import Node, until
 from tests.net.real_peers import FakeInbox
 

@@ -9,12 +9,12 @@ from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.machine import Machine
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.driver import Driver
-from p2pverify.node.ports import GossipVerdict
 from tests.node.fakes import FakeJournal
 
 LOCAL = "/ip4/127.0.0.1/tcp/0"

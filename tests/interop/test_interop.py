@@ -8,13 +8,13 @@ import trio
 
 from p2pverify.core.contract.network import decode_network
 from p2pverify.core.encoding.peerid import key_of
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.types import records_topic
 from p2pverify.core.records.envelope import decode_record
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.files.networkfile import new_network
 from p2pverify.node.messages import decode_batch
-from p2pverify.node.ports import GossipVerdict
 from tests.interop.nodes import Node, keys_of
 from tests.interop.others import started
 from tests.support.world import MANIFEST

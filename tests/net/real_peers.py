@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from p2pverify.core.errors import DecodeError
+from p2pverify.core.errors import DecodeError, GossipVerdict
 from p2pverify.core.sync.session import SyncTurn
 from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.net.border.framing import read_frame, write_frame
@@ -16,7 +16,6 @@ from p2pverify.net.border.stream import Stream
 from p2pverify.net.counters import Counters
 from p2pverify.net.peers.peer_list import PeerList, encode_peer_list
 from p2pverify.node.endpoints.address import parse_address
-from p2pverify.node.ports import GossipVerdict
 
 NETWORK = hashlib.sha256(b"a network for tests").digest()
 OTHER_NETWORK = hashlib.sha256(b"another network").digest()

@@ -5,6 +5,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
     AskFailed,
     Compute,
@@ -29,7 +30,6 @@ from p2pverify.node import ports
 from p2pverify.node.driver import TICKETS_MAX, TwinError
 from p2pverify.node.messages import BATCH_RECORDS_MAX
 from p2pverify.node.outbox import EFFECTS_MAX
-from p2pverify.node.ports import GossipVerdict
 from p2pverify.node.reports.signing import TWIN, standstill
 from tests.node.bench import SEEDS, SOURCE, Bench, on_request, record
 

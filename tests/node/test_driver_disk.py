@@ -5,6 +5,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
     Effect,
     Event,
@@ -16,7 +17,6 @@ from p2pverify.core.events import (
     StoredAnswer,
 )
 from p2pverify.node.journal import JournalStalled
-from p2pverify.node.ports import GossipVerdict
 from tests.node.bench import NETWORK, SEEDS, SOURCE, Bench, on_request, record
 
 
@@ -54,7 +54,7 @@ async def test_what_gathers_while_the_disk_is_busy_is_one_commit(autojump_clock,
         if not isinstance(event, RecordsArrived):
             return []
         one = next(upcoming)
-        return [Persist((one,)), Publish((one.data,)), Judged("accept", ())]
+        return [Persist((one,)), Publish((one.data,)), Judged(GossipVerdict.ACCEPT, ())]
 
     bench.machine.script = script
     message = encode([b"x"])
@@ -123,7 +123,7 @@ async def test_own_records_from_others_are_marked(autojump_clock, nursery):
     theirs, ours = record(SEEDS[1]), record(SEEDS[0])
     bench = Bench(lambda event: [])
     bench.machine.script = lambda event: (
-        [Persist((theirs,)), Judged("accept", ()), Persist((ours,)), Publish((ours.data,))]
+        [Persist((theirs,)), Judged(GossipVerdict.ACCEPT, ()), Persist((ours,)), Publish((ours.data,))]
         if isinstance(event, RecordsArrived)
         else []
     )

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import Effect, Event, Finalised, Judged, RecordsArrived
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.membership import Join
@@ -14,7 +15,6 @@ from p2pverify.node import gate
 from p2pverify.node.driver import Driver
 from p2pverify.node.gate import Admission
 from p2pverify.node.messages import encode_batches
-from p2pverify.node.ports import GossipVerdict
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork, ScriptedMachine
 from tests.support.world import World, make_network, seeds
 
@@ -38,7 +38,7 @@ def _message(*records: Record) -> bytes:
 
 
 def _accepts(event: Event) -> list[Effect]:
-    return [Judged("accept", ())] if isinstance(event, RecordsArrived) else []
+    return [Judged(GossipVerdict.ACCEPT, ())] if isinstance(event, RecordsArrived) else []
 
 
 class Bench:

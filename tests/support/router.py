@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.gossip.types import (
@@ -17,7 +18,6 @@ from p2pverify.core.gossip.types import (
     RpcReceived,
     SendRpc,
     Subscribe,
-    VerdictWord,
     message_id,
     records_topic,
 )
@@ -53,7 +53,7 @@ class Bench:
     def message(self, source: bytes, data: bytes, topic: str = TOPIC) -> list[Effect]:
         return self.rpc(source, publish=(GossipMessage(topic, data),))
 
-    def judge(self, data: bytes, verdict: VerdictWord = "accept") -> list[Effect]:
+    def judge(self, data: bytes, verdict: GossipVerdict = GossipVerdict.ACCEPT) -> list[Effect]:
         return self(MessageVerdict(message_id(data), verdict))
 
     def join(self, *peers: bytes, outbound: bool = False, ip: str = "") -> None:

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable
 from hashlib import sha256
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.router import Router
@@ -20,7 +21,6 @@ from p2pverify.core.gossip.types import (
     RpcReceived,
     SendRpc,
     Subscribe,
-    VerdictWord,
 )
 
 TOPIC = "records"
@@ -40,7 +40,7 @@ class World:
         seed: int,
         loss_percent: int,
         params: GossipParams,
-        judge: Callable[[int, bytes], VerdictWord] = lambda number, data: "accept",
+        judge: Callable[[int, bytes], GossipVerdict] = lambda number, data: GossipVerdict.ACCEPT,
     ) -> None:
         size = 1 + max(map(max, links))
         self.dice = Dice(b"world%d" % seed)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import ANY, DeterminismClass, Network, Params
 from p2pverify.core.encoding import sign
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
     REFEREE,
     AskFailed,
@@ -259,7 +260,7 @@ class World:
             case Note():
                 peer.notes.append(effect.text)
             case Judged():
-                assert effect.verdict != "reject", effect.reasons
+                assert effect.verdict is not GossipVerdict.REJECT, effect.reasons
 
     def _latency(self) -> int:
         return self.dice.randint(*self.latency_ms)

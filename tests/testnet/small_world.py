@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode
-from p2pverify.core.errors import DecodeError
+from p2pverify.core.errors import DecodeError, GossipVerdict
 from p2pverify.core.events import (
     AskFailed,
     Compute,
@@ -172,7 +172,7 @@ class SmallWorld:
                 self._compute(name, effect)
             case Note():
                 self.notes[name].append(effect.text)
-            case Judged(verdict="reject"):
+            case Judged(verdict=GossipVerdict.REJECT):
                 for reason in effect.reasons:
                     self.rejected[reason] = self.rejected.get(reason, 0) + 1
             case Connect() | _:

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.params import GossipParams
-from p2pverify.core.gossip.types import GossipMessage, MessageKey, VerdictWord
+from p2pverify.core.gossip.types import GossipMessage, MessageKey
 
 
 class SeenCache:
@@ -21,14 +22,14 @@ class SeenCache:
     def __init__(self, params: GossipParams) -> None:
         self._ttl_ms = params.seen_ttl_ms
         self._young_max = max(1, params.seen_max // 2)
-        self._young: dict[MessageKey, VerdictWord] = {}
-        self._old: dict[MessageKey, VerdictWord] = {}
+        self._young: dict[MessageKey, GossipVerdict] = {}
+        self._old: dict[MessageKey, GossipVerdict] = {}
         self._turn_ms: int | None = None
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def get(self, key: MessageKey) -> VerdictWord | None:
+    def get(self, key: MessageKey) -> GossipVerdict | None:
         return self._young.get(key) or self._old.get(key)
 
     def unseen(self, topic: str, mids: Iterable[bytes]) -> list[bytes]:
@@ -36,7 +37,7 @@ class SeenCache:
         young, old = self._young, self._old
         return [mid for mid in mids if (key := (topic, mid)) not in young and key not in old]
 
-    def add(self, key: MessageKey, verdict: VerdictWord) -> None:
+    def add(self, key: MessageKey, verdict: GossipVerdict) -> None:
         """Remember a verdict; it replaces an earlier one."""
         self._old.pop(key, None)
         self._young[key] = verdict

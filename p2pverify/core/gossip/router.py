@@ -8,7 +8,7 @@ sent nor read. Equal seeds and events give equal effects.
 from collections import Counter
 from collections.abc import Iterable
 
-from p2pverify.core.errors import LocalProtocolError
+from p2pverify.core.errors import GossipVerdict, LocalProtocolError
 from p2pverify.core.gossip.cache import NearFirst, Pending, PendingMessages, SeenCache
 from p2pverify.core.gossip.control import Control
 from p2pverify.core.gossip.dice import Dice
@@ -40,7 +40,6 @@ from p2pverify.core.gossip.types import (
     Subscribe,
     Unsubscribe,
     Verdicts,
-    VerdictWord,
     topic_bytes,
 )
 
@@ -232,7 +231,7 @@ class Router:
             raise LocalProtocolError("message too large")
         message = GossipMessage(topic, data)
         mid = message.key[1]
-        if self._seen.get(message.key) == "accept":
+        if self._seen.get(message.key) is GossipVerdict.ACCEPT:
             self._counts["publish_repeated"] += 1
             return
         self._counts["messages_published"] += 1
@@ -254,7 +253,7 @@ class Router:
 
     def _spread(self, message: GossipMessage, peers: tuple[bytes, ...], sources: dict[bytes, None]) -> None:
         """A message is good: remember it, offer it to all, send it to these peers except its sources."""
-        self._seen.add(message.key, "accept")
+        self._seen.add(message.key, GossipVerdict.ACCEPT)
         self._lazy.mcache.put(message)
         self._counts["messages_sent"] += self._outbox.spread(message, peers, sources, self._now_ms)
 
@@ -320,7 +319,7 @@ class Router:
                 self._take_new(peer, message)
                 continue
             counts["messages_duplicate"] += 1
-            if verdict != "accept" or self._near_first is not None:
+            if verdict is not GossipVerdict.ACCEPT or self._near_first is not None:
                 self._take_duplicate(peer, key, verdict)
                 if peer not in self._peers:
                     return
@@ -339,8 +338,8 @@ class Router:
         else:
             self._counts["messages_dropped"] += 1
 
-    def _take_duplicate(self, peer: bytes, key: MessageKey, verdict: VerdictWord) -> None:
-        if verdict == "reject":
+    def _take_duplicate(self, peer: bytes, key: MessageKey, verdict: GossipVerdict) -> None:
+        if verdict is GossipVerdict.REJECT:
             self._invalid(peer, key[0])
         elif self._near_first is not None and self._near_first.first_of(peer, key, self._now_ms):
             self._scores.delivered_near_first(peer, key[0])
@@ -349,19 +348,19 @@ class Router:
         """The ids of messages that are neither seen nor being judged."""
         return [mid for mid in self._seen.unseen(topic, mids) if mid not in self._pending]
 
-    def _verdict(self, mid: bytes, verdict: VerdictWord) -> None:
+    def _verdict(self, mid: bytes, verdict: GossipVerdict) -> None:
         entry = self._pending.pop(mid)
         if entry is None:
             self._counts["verdicts_late"] += 1
             return
         self._counts["verdicts_" + verdict] += 1
         message = entry.message
-        if verdict == "accept":
+        if verdict is GossipVerdict.ACCEPT:
             self._reward(entry)
             self._spread(message, self._mesh.members(message.topic), entry.sources)
             return
         self._seen.add(message.key, verdict)
-        if verdict == "reject":
+        if verdict is GossipVerdict.REJECT:
             for peer in entry.sources:
                 self._invalid(peer, message.topic)
 

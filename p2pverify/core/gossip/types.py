@@ -6,7 +6,9 @@ decodes it. The most frequent objects are named tuples, because these are the ch
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
+
+from p2pverify.core.errors import GossipVerdict
 
 PROTOCOL_ID: Final = "/meshsub/1.1.0"
 MESSAGE_ID_BYTES: Final = 32
@@ -14,7 +16,6 @@ MESSAGE_BYTES_MAX: Final = 256 * 1024
 RPC_BYTES_MAX: Final = 1024 * 1024
 TOPIC_BYTES_MAX: Final = 256
 
-VerdictWord = Literal["accept", "ignore", "reject"]
 MessageKey = tuple[str, bytes]  # topic and message id
 
 
@@ -116,14 +117,14 @@ class MessageVerdict:
     """The application's answer to a Deliver."""
 
     message_id: bytes
-    verdict: VerdictWord
+    verdict: GossipVerdict
 
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     """The answers to several Delivers, by message id, in their order."""
 
-    verdicts: tuple[tuple[bytes, VerdictWord], ...]
+    verdicts: tuple[tuple[bytes, GossipVerdict], ...]
 
 
 @dataclass(frozen=True, slots=True)

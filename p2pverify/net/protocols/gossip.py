@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import trio
 
-from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.errors import GossipVerdict, RemoteProtocolError
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.gossip.types import (
     PROTOCOL_ID,
@@ -29,7 +29,6 @@ from p2pverify.core.gossip.types import (
     RpcReceived,
     SendRpc,
     Subscribe,
-    VerdictWord,
 )
 from p2pverify.net.border.framing import read_varint_frame, varint_frame
 from p2pverify.net.border.link import Link
@@ -38,17 +37,11 @@ from p2pverify.net.border.stream import Stream, StreamBrokenError
 from p2pverify.net.counters import Counters
 from p2pverify.net.protocols.read_rate import ReadRate
 from p2pverify.net.protocols.rpc_codec import Parts, RpcDecoder, encode_rpc
-from p2pverify.node.ports import GossipVerdict
 
 QUEUE_BYTES_MAX = 4 * 1024 * 1024
 WRITE_BYTES_MAX = 256 * 1024  # that one write gathers, beyond its first frame
 GREETING_SECONDS_MAX = 15.0
 REOPENINGS_MAX = 5
-VERDICT_WORDS: dict[GossipVerdict, VerdictWord] = {
-    GossipVerdict.ACCEPT: "accept",
-    GossipVerdict.IGNORE: "ignore",
-    GossipVerdict.REJECT: "reject",
-}
 
 log = logging.getLogger(__name__)
 
@@ -238,14 +231,13 @@ class Gossip:
         if self._router.next_wakeup_ms() < self._wakeup_ms:
             self._woken.set()
 
-    def _judged(self, data: bytes, source: bytes) -> VerdictWord:
+    def _judged(self, data: bytes, source: bytes) -> GossipVerdict:
         try:
-            verdict = self._judge(data, source)
+            return self._judge(data, source)
         except Exception:  # a bug behind the port must not end the stream of a peer that is not to blame
             self._counters.count("judge_errors")
             log.exception("judging a message failed")
-            return "ignore"
-        return VERDICT_WORDS[verdict]
+            return GossipVerdict.IGNORE
 
     def _send(self, peer: bytes, frame: bytes) -> None:
         outgoing = self._outgoing.get(peer)

@@ -5,8 +5,8 @@ A thousand peers receive the same bytes, so the bytes are decoded only once.
 
 from collections.abc import Iterator
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import Judged
-from p2pverify.core.gossip.types import VerdictWord
 from p2pverify.core.limits import BoundedDict
 
 KEPT_MAX = 8192
@@ -28,7 +28,7 @@ class Batches:
 
 def message_verdicts(
     messages: list[tuple[bytes, int]], count: int, judged: Judged | None
-) -> Iterator[tuple[bytes, VerdictWord]]:
+) -> Iterator[tuple[bytes, GossipVerdict]]:
     """The verdict on each message, as if it had been judged alone.
 
     `messages` are ids and the index of the first record; `count` is the number of all records. `judged` is None if an
@@ -38,12 +38,12 @@ def message_verdicts(
     ends = [begin for _, begin in messages[1:]] + [count]
     for (message_id, begin), end in zip(messages, ends, strict=True):
         if begin == end:
-            yield message_id, "reject"
+            yield message_id, GossipVerdict.REJECT
         elif judged is None:
-            yield message_id, "ignore"
+            yield message_id, GossipVerdict.IGNORE
         elif not refused:
-            yield message_id, "accept"
+            yield message_id, GossipVerdict.ACCEPT
         elif not rejected.isdisjoint(range(begin, end)):
-            yield message_id, "reject"
+            yield message_id, GossipVerdict.REJECT
         else:
-            yield message_id, "ignore" if refused.issuperset(range(begin, end)) else "accept"
+            yield message_id, GossipVerdict.IGNORE if refused.issuperset(range(begin, end)) else GossipVerdict.ACCEPT

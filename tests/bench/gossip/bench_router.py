@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.gossip.types import (
@@ -78,7 +79,7 @@ def forward(node: Node, found: list[GossipMessage], source: bytes) -> None:
     handle, now_ms = node.router.handle, node.now_ms
     for message in found:
         handle(RpcReceived(source, Rpc(publish=(message,))), now_ms)
-        handle(MessageVerdict(message_id(message.data), "accept"), now_ms)
+        handle(MessageVerdict(message_id(message.data), GossipVerdict.ACCEPT), now_ms)
 
 
 def forward_in_frames(node: Node, found: list[GossipMessage], source: bytes) -> None:
@@ -87,7 +88,7 @@ def forward_in_frames(node: Node, found: list[GossipMessage], source: bytes) -> 
         effects = node.router.handle(RpcReceived(source, Rpc(publish=tuple(found[start : start + 8]))), node.now_ms)
         for effect in effects:
             if isinstance(effect, Deliver):
-                node.feed(MessageVerdict(effect.message_id, "accept"))
+                node.feed(MessageVerdict(effect.message_id, GossipVerdict.ACCEPT))
         node.now_ms += BATCHED.batch_ms
         node.feed(GossipTick())
 

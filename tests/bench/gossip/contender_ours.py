@@ -9,8 +9,8 @@ import sys
 
 import trio
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.params import GossipParams
-from p2pverify.node.ports import GossipVerdict
 from tests.bench.gossip.workload import PEERS, Load, check
 from tests.net.real_peers import FakeInbox, Peer, join
 

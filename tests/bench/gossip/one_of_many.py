@@ -17,7 +17,7 @@ from hashlib import sha256
 import trio
 
 from p2pverify.core.encoding import sign
-from p2pverify.node.ports import GossipVerdict
+from p2pverify.core.errors import GossipVerdict
 from tests.bench.gossip.workload import cpu_s
 from tests.net.real_peers import FakeInbox, join, seed_of
 

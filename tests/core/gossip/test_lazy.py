@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.types import Appraise, PeerDisconnected, PublishMessage, Rpc, SendRpc, message_id
 from tests.support.router import ALICE, BOB, CAROL, PARAMS, TOPIC, Bench, peer
 
@@ -55,7 +56,7 @@ def test_ihave_asks_for_what_is_unknown() -> None:
     bench.join(*(peer(i) for i in range(6)))
     bench.message(peer(0), b"pending")
     bench.message(peer(0), b"seen")
-    bench.judge(b"seen", "ignore")
+    bench.judge(b"seen", GossipVerdict.IGNORE)
     new = message_id(b"new")
     offer = ((TOPIC, (message_id(b"pending"), message_id(b"seen"), new, new)),)
     for one in range(PARAMS.iwant_parallel_max):
@@ -90,7 +91,7 @@ def test_one_promise_of_many_decides() -> None:
         bench.rpc(ALICE, ihave=((TOPIC, tuple(map(message_id, datas))),))
         for data in datas[1:]:
             bench.message(ALICE, data)
-            bench.judge(data, "ignore")
+            bench.judge(data, GossipVerdict.IGNORE)
         bench.now_ms += PARAMS.iwant_followup_ms
         bench.beat()
     assert bench.stat("promises_broken") == 40

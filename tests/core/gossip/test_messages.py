@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.errors import LocalProtocolError
+from p2pverify.core.errors import GossipVerdict, LocalProtocolError
 from p2pverify.core.gossip.types import (
     Deliver,
     Disconnect,
@@ -18,7 +18,6 @@ from p2pverify.core.gossip.types import (
     SendRpc,
     Subscribe,
     Verdicts,
-    VerdictWord,
     message_id,
 )
 from tests.support.router import ALICE, BOB, CAROL, OWN, PARAMS, TOPIC, Bench, peer
@@ -47,8 +46,8 @@ def test_message_is_judged_before_it_is_forwarded() -> None:
     assert bench.stat("messages_duplicate") == 2
 
 
-@pytest.mark.parametrize("verdict", ["ignore", "reject"])
-def test_only_accepted_messages_spread(verdict: VerdictWord) -> None:
+@pytest.mark.parametrize("verdict", [GossipVerdict.IGNORE, GossipVerdict.REJECT])
+def test_only_accepted_messages_spread(verdict: GossipVerdict) -> None:
     """An ignored or rejected message is not forwarded, not advertised, and not delivered again."""
     bench = Bench()
     bench.join(ALICE, BOB, *(peer(i) for i in range(10)))
@@ -115,7 +114,7 @@ def test_publishing_settles_what_is_pending() -> None:
     bench.message(ALICE, b"m")
     bench(PublishMessage(TOPIC, b"m"))
     assert (bench.data_sent(ALICE), bench.data_sent(BOB)) == ([], [b"m"])
-    assert bench.judge(b"m", "reject") == []
+    assert bench.judge(b"m", GossipVerdict.REJECT) == []
     assert bench.stat("faults_invalid") == 0
 
 
@@ -165,8 +164,8 @@ def test_rejected_on_one_topic_is_not_hidden_on_another() -> None:
     bench(Subscribe("other"))
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"m", "other")
-    assert bench.message(BOB, b"m") == []  # pending on another topic, and Bob is no source there
-    bench.judge(b"m", "reject")
+    assert bench.message(BOB, b"m") == []  # pending elsewhere, and no source of that
+    bench.judge(b"m", GossipVerdict.REJECT)
     assert bench.stat("faults_invalid") == 1
     bench.message(BOB, b"m")
     assert bench.delivered() == [b"m"]
@@ -178,7 +177,7 @@ def test_every_source_of_a_rejected_message_is_blamed() -> None:
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"m")
     bench.message(BOB, b"m")
-    bench.judge(b"m", "reject")
+    bench.judge(b"m", GossipVerdict.REJECT)
     assert bench.stat("faults_invalid") == 2
 
 
@@ -308,7 +307,12 @@ def test_rules_of_other_topics_are_not_ours() -> None:
 
 def test_several_verdicts_are_as_one_after_the_other() -> None:
     """Messages are sent, remembered and counted equally, and the same senders are blamed."""
-    words: tuple[VerdictWord, ...] = ("accept", "reject", "ignore", "accept")
+    words: tuple[GossipVerdict, ...] = (
+        GossipVerdict.ACCEPT,
+        GossipVerdict.REJECT,
+        GossipVerdict.IGNORE,
+        GossipVerdict.ACCEPT,
+    )
     found = []
     for at_once in (False, True):
         bench = Bench(replace(PARAMS, batch_ms=20))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.cache import MessageCache, NearFirst, PendingMessages, Promises, SeenCache
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.outbox import RpcOutbox, merge
@@ -58,15 +59,15 @@ def test_seen_is_bounded() -> None:
     """The oldest ids are removed first, by number and by age."""
     seen = SeenCache(replace(PARAMS, seen_max=4))
     for number in range(7):
-        seen.add(("t", mid(number)), "accept")
+        seen.add(("t", mid(number)), GossipVerdict.ACCEPT)
         assert len(seen) <= 4
     assert [seen.get(("t", mid(number))) is not None for number in range(7)] == [False] * 4 + [True] * 3
     assert seen.get(("u", mid(6))) is None
     seen.expire(0)
     seen.expire(PARAMS.seen_ttl_ms)
     assert len(seen) == 1
-    seen.add(("t", mid(6)), "reject")
-    assert (seen.get(("t", mid(6))), len(seen)) == ("reject", 1)
+    seen.add(("t", mid(6)), GossipVerdict.REJECT)
+    assert (seen.get(("t", mid(6))), len(seen)) == (GossipVerdict.REJECT, 1)
     seen.expire(2 * PARAMS.seen_ttl_ms)
     assert len(seen) == 1
     seen.expire(3 * PARAMS.seen_ttl_ms)

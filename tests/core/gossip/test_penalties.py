@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.errors import LocalProtocolError
+from p2pverify.core.errors import GossipVerdict, LocalProtocolError
 from p2pverify.core.gossip.params import ScoreParams
 from p2pverify.core.gossip.types import (
     Appraise,
@@ -44,11 +44,11 @@ def test_rejected_messages_cost_more_each_time() -> None:
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.message(BOB, b"early")
-    bench.judge(b"early", "ignore")
+    bench.judge(b"early", GossipVerdict.IGNORE)
     assert score(bench, BOB) == 0
     for number in range(6):
         bench.message(ALICE, b"%d" % number)
-        bench.judge(b"%d" % number, "reject")
+        bench.judge(b"%d" % number, GossipVerdict.REJECT)
     assert (bench.stat("faults_invalid"), score(bench, ALICE)) == (6, -72_000)
     assert bench.message(ALICE, b"unheard") == []
     assert (bench.stat("rpcs_graylisted"), bench.stat("messages_received")) == (1, 7)
@@ -66,7 +66,7 @@ def test_what_is_known_to_be_wrong_costs_at_once() -> None:
     bench = Bench()
     bench.join(ALICE, BOB)
     bench.message(ALICE, b"m")
-    bench.judge(b"m", "reject")
+    bench.judge(b"m", GossipVerdict.REJECT)
     bench.message(BOB, b"m")
     assert (score(bench, ALICE), score(bench, BOB)) == (-2_000, -2_000)
 
@@ -77,9 +77,9 @@ def test_many_faults_end_the_connection() -> None:
     bench.join(ALICE, BOB)
     bench.rpc(ALICE, publish=tuple(GossipMessage(TOPIC, b"%d" % number) for number in range(10)))
     for number in range(7):
-        assert bench.judge(b"%d" % number, "reject") == []
-    assert bench.judge(b"7", "reject") == [Disconnect(ALICE, "too many faults")]
-    assert (bench.judge(b"8", "reject"), bench.stat("faults_invalid")) == ([], 9)
+        assert bench.judge(b"%d" % number, GossipVerdict.REJECT) == []
+    assert bench.judge(b"7", GossipVerdict.REJECT) == [Disconnect(ALICE, "too many faults")]
+    assert (bench.judge(b"8", GossipVerdict.REJECT), bench.stat("faults_invalid")) == ([], 9)
     assert bench.message(ALICE, b"new") == []
     assert bench.stat("rpcs_of_strangers") == 1
     ended_ms = bench.now_ms
@@ -96,7 +96,7 @@ def test_reconnecting_washes_nothing_off() -> None:
     bench.message(ALICE, b"good")
     bench.judge(b"good")
     bench.message(ALICE, b"bad")
-    bench.judge(b"bad", "reject")
+    bench.judge(b"bad", GossipVerdict.REJECT)
     assert score(bench, ALICE) == 250 - 2_000
     bench(PeerDisconnected(ALICE))
     bench.now_ms += SCORE.retain_ms // 2
@@ -365,7 +365,7 @@ def test_scores_show_their_parts() -> None:
     bench.message(ALICE, b"good")
     bench.judge(b"good")
     bench.message(ALICE, b"bad")
-    bench.judge(b"bad", "reject")
+    bench.judge(b"bad", GossipVerdict.REJECT)
     bench(Appraise(ALICE, 70))
     for _ in range(2):
         bench(RpcMalformed(ALICE))

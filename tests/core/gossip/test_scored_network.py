@@ -2,8 +2,9 @@
 
 import pytest
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.params import GossipParams
-from p2pverify.core.gossip.types import GossipMessage, PeerConnected, Rpc, RpcReceived, VerdictWord, message_id
+from p2pverify.core.gossip.types import GossipMessage, PeerConnected, Rpc, RpcReceived, message_id
 from tests.support.routers import TOPIC, World, random_graph
 
 PARAMS = GossipParams()
@@ -56,9 +57,9 @@ def test_a_hub_keeps_its_leaves(loss_percent: int) -> None:
     assert (world.total("promises_broken") > 0) == (loss_percent > 0)
 
 
-def hostile(number: int, data: bytes) -> VerdictWord:
+def hostile(number: int, data: bytes) -> GossipVerdict:
     """Router 0 accepts everything. The others reject messages that are bad in any context."""
-    return "reject" if number and data.startswith(b"bad") else "accept"
+    return GossipVerdict.REJECT if number and data.startswith(b"bad") else GossipVerdict.ACCEPT
 
 
 @pytest.mark.parametrize("loss_percent", [0, 10])

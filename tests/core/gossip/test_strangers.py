@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.params import GossipParams, ScoreParams
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.gossip.types import (
@@ -75,7 +76,7 @@ rpcs = st.builds(
     graft=st.lists(topics, max_size=7).map(tuple),
     prune=st.lists(st.tuples(topics, st.none() | st.integers(0, 2**64 - 1)), max_size=7).map(tuple),
 )
-verdicts = st.sampled_from(["accept", "ignore", "reject"])
+verdicts = st.sampled_from([GossipVerdict.ACCEPT, GossipVerdict.IGNORE, GossipVerdict.REJECT])
 events: st.SearchStrategy[Any] = st.one_of(
     st.builds(RpcReceived, peers, rpcs),
     st.builds(RpcReceived, peers, rpcs),

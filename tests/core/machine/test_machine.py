@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.encoding.canon import encode
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
     Compute,
     Computed,
@@ -166,12 +167,12 @@ def test_a_batch_is_judged_by_its_worst_record() -> None:
     fresh = Machine(world.network, seeds(1, "fresh")[0], 0, MANIFEST, 64)
     effects = fresh.handle(RecordsArrived((*good, b"\x00"), bytes(32)), world.now)
     (judged,) = [e for e in effects if isinstance(e, Judged)]
-    assert judged.verdict == "reject"
+    assert judged.verdict is GossipVerdict.REJECT
     assert any("malformed" in reason for reason in judged.reasons)
     assert judged.refused == judged.rejected == (len(good),)
     again = fresh.handle(RecordsArrived(tuple(good), bytes(32)), world.now)
     (judged,) = [e for e in again if isinstance(e, Judged)]
-    assert judged.verdict == "ignore"
+    assert judged.verdict is GossipVerdict.IGNORE
     assert (judged.refused, judged.rejected) == (tuple(range(len(good))), ())
 
 

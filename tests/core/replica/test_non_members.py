@@ -3,6 +3,7 @@
 import pytest
 
 from p2pverify.core.encoding import sign, vrf
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import Judged, Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.cut import Cut, Head
@@ -52,7 +53,7 @@ class Bench:
             return False
         effects = self.machine.handle(RecordsArrived((record.data,), b"s" * 32), NOW)
         self.table.note(claim)
-        return any(isinstance(effect, Judged) and effect.verdict == "accept" for effect in effects)
+        return any(isinstance(effect, Judged) and effect.verdict is GossipVerdict.ACCEPT for effect in effects)
 
     @property
     def held(self) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from p2pverify.core.encoding.sign import public_key
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import Judged, Persist, RecordsArrived
 from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
 from p2pverify.testnet.faults import Fault, FaultKind
@@ -229,10 +230,22 @@ def test_messages_judged_as_one_have_each_its_verdict() -> None:
     """A message that is no batch is rejected. In a mixed message the worst record decides, then the best."""
     ids = [bytes([n]) * 32 for n in range(5)]
     messages = [(ids[0], 0), (ids[1], 2), (ids[2], 2), (ids[3], 4), (ids[4], 6)]
-    judged = Judged("reject", ("known", "malformed", "known", "known"), (1, 3, 4, 5), (3,))
+    judged = Judged(GossipVerdict.REJECT, ("known", "malformed", "known", "known"), (1, 3, 4, 5), (3,))
     words = dict(message_verdicts(messages, 7, judged))
-    assert [words[each] for each in ids] == ["accept", "reject", "reject", "ignore", "accept"]
-    words = dict(message_verdicts(messages, 7, Judged("accept", ())))
-    assert [words[each] for each in ids] == ["accept", "reject", "accept", "accept", "accept"]
+    assert [words[each] for each in ids] == [
+        GossipVerdict.ACCEPT,
+        GossipVerdict.REJECT,
+        GossipVerdict.REJECT,
+        GossipVerdict.IGNORE,
+        GossipVerdict.ACCEPT,
+    ]
+    words = dict(message_verdicts(messages, 7, Judged(GossipVerdict.ACCEPT, ())))
+    assert [words[each] for each in ids] == [
+        GossipVerdict.ACCEPT,
+        GossipVerdict.REJECT,
+        GossipVerdict.ACCEPT,
+        GossipVerdict.ACCEPT,
+        GossipVerdict.ACCEPT,
+    ]
     words = dict(message_verdicts(messages[:2], 2, None))
-    assert list(words.values()) == ["ignore", "reject"]
+    assert list(words.values()) == [GossipVerdict.IGNORE, GossipVerdict.REJECT]
