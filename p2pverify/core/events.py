@@ -22,10 +22,29 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class RecordsArrived:
-    """A batch of records' bytes from a peer, by gossip or by catch-up."""
+    """Records' bytes that a sync session brought. This peer asked for them, so they are charged to nobody."""
 
     records: tuple[bytes, ...]
     source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """The records' bytes of one gossip message, and the neighbour that sent it."""
+
+    records: tuple[bytes, ...]
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GossipArrived:
+    """Gossip messages came. Each is charged to the share of its neighbour, and gets a verdict of its own."""
+
+    batches: tuple[RecordBatch, ...]
+
+    @property
+    def records(self) -> tuple[bytes, ...]:
+        return tuple(data for batch in self.batches for data in batch.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +142,7 @@ class TwinMet:
 Event = (
     Tick
     | RecordsArrived
+    | GossipArrived
     | RequestArrived
     | Computed
     | MeasureDone
@@ -239,16 +259,15 @@ class MeasureJob:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict on a batch: `accept` (something was new), `ignore`, or `reject`, and each refusal's reason.
+    """The verdicts on what arrived: one on each gossip message, in their order, or one on all that a session brought.
 
-    `refused` are the positions of the refused records in the batch, in the order of the reasons. `rejected` are the
-    positions for which the sender is to blame. So each of several messages that were judged as one has its own verdict.
+    `accept` says that something was new and nothing was passed over, `reject` that whoever sent it is to blame.
+    `reasons` are those of all records that were judged and refused, `faults` those for which the sender is to blame.
     """
 
-    verdict: GossipVerdict
-    reasons: tuple[str, ...]
-    refused: tuple[int, ...] = ()
-    rejected: tuple[int, ...] = ()
+    verdicts: tuple[GossipVerdict, ...]
+    reasons: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ thousands at a time in a simulated world. It never waits and never looks at a cl
 
 from collections.abc import Iterable
 
+from p2pverify.core.admission import Admission
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
-from p2pverify.core.errors import GossipIgnore, GossipReject, GossipVerdict
+from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.events import (
     AskFailed,
     Computed,
@@ -16,11 +17,10 @@ from p2pverify.core.events import (
     Effect,
     Event,
     Finalised,
-    Judged,
+    GossipArrived,
     Leave,
     MeasureDone,
     Note,
-    Persist,
     RecordsArrived,
     RequestArrived,
     ResponseArrived,
@@ -31,8 +31,9 @@ from p2pverify.core.events import (
     TwinMet,
 )
 from p2pverify.core.inference.question import RequestRefused
+from p2pverify.core.intake import Intake
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import AHEAD, FAR_FUTURE, judge
+from p2pverify.core.records.judge import FAR_FUTURE, judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
@@ -49,7 +50,6 @@ from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.voter import Voter
 from p2pverify.core.state.state import State
 
-BATCH_MAX = 4096
 PREPARE_AT_PERMILLE = 250
 
 
@@ -85,12 +85,11 @@ class Machine:
         self._cutter = Cutter(context)
         self._accuser = Accuser(context)
         self.clocks = Clocks(context.key, context.fold)
+        self._intake = Intake(context, self.clocks, self._note_taken)
         self._prepared_epoch = -1
         self._is_resumed = False
-        self._rules = Rules(network, context.network_id, 0)
         self._is_due = True  # something happened that `_act` should look at
         self._act_at_ms = 0  # ... and when time alone gives it something to do
-        self.judged: dict[str, int] = {}
 
     # ------------------------------------------------------------ reading
 
@@ -110,6 +109,15 @@ class Machine:
     def context(self) -> Context:
         """Shared internals, for readers that look and do not change."""
         return self._context
+
+    @property
+    def admission(self) -> Admission:
+        return self._intake.admission
+
+    @property
+    def judged(self) -> dict[str, int]:
+        """How many records were accepted, and how often each reason for a refusal was given."""
+        return self._intake.judged
 
     def provisional(self, now_ms: int) -> State:
         """The fold of everything held; nothing in it is final."""
@@ -135,7 +143,7 @@ class Machine:
         """
 
         def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
-            self._count(f"stored record: {why.reason}")
+            self._intake.count(f"stored record: {why.reason}")
             if on_outcome is not None:
                 on_outcome(why)
 
@@ -169,7 +177,7 @@ class Machine:
         context = self._context
         assert not context.effects
         match event:
-            case RecordsArrived():
+            case RecordsArrived() | GossipArrived():
                 self._take_records(event, now_ms)
             case RequestArrived():
                 self._take_request(event, now_ms)
@@ -212,52 +220,22 @@ class Machine:
 
     # ------------------------------------------------------------ records
 
-    def _take_records(self, event: RecordsArrived, now_ms: int) -> None:
-        """Judge a batch; its verdict is that of its worst record, then of its best."""
-        context = self._context
-        rules, ledger, fold = self._rules_at(now_ms), context.ledger, context.fold
-        cutter, accuser = self._cutter, self._accuser
-        judge_one = judge if context.memo is None else context.memo.judge
-        taken: list[Record] = []
-        reasons: list[str] = []
-        refused: list[int] = []
-        rejected: list[int] = []
-        for place, data in enumerate(event.records[:BATCH_MAX]):
-            try:
-                record = judge_one(data, rules)
-                added = ledger.add(record)
-            except GossipIgnore as error:
-                reasons.append(error.reason)
-                refused.append(place)
-                if error.reason == AHEAD:
-                    self._note_ahead(data, rules.epoch_now)
-            except GossipReject as error:
-                reasons.append(error.reason)
-                refused.append(place)
-                rejected.append(place)
-            else:
-                taken.append(record)
-                if record.author == context.key:
-                    self._note_own(record, now_ms)
-                self.clocks.note(record, rules.epoch_now)
-                for found in added:
-                    fold.take(found)
-                    cutter.take(found, now_ms)
-                    accuser.take(found, now_ms)
-        for reason in reasons:
-            self._count(reason)
-        if taken:
-            self._count("accepted", len(taken))
-            context.effects.append(Persist(tuple(taken)))
-        if cutter.is_due or ledger.has_forks:
+    def _take_records(self, event: RecordsArrived | GossipArrived, now_ms: int) -> None:
+        if isinstance(event, GossipArrived):
+            self._intake.take_gossip(event.batches, now_ms)
+        else:
+            self._intake.take_synced(event.records, now_ms)
+        if self._cutter.is_due or self._context.ledger.has_forks:
             self._is_due = True
-        verdict = GossipVerdict.REJECT if rejected else GossipVerdict.ACCEPT if taken else GossipVerdict.IGNORE
-        context.effects.append(Judged(verdict, tuple(reasons), tuple(refused), tuple(rejected)))
 
-    def _note_ahead(self, data: bytes, epoch: int) -> None:
-        dated = self.clocks.note_ahead(data, epoch)
-        if dated is not None:
-            self._context.silence.hides_own(dated)
+    def _note_taken(self, record: Record, added: list[Record], now_ms: int) -> None:
+        """A record was new here; `added` are the records that now have their whole prefix."""
+        if record.author == self._context.key:
+            self._note_own(record, now_ms)
+        for found in added:
+            self._context.fold.take(found)
+            self._cutter.take(found, now_ms)
+            self._accuser.take(found, now_ms)
 
     def _note_own(self, record: Record, now_ms: int) -> None:
         """A record by our key came from others, so it was not written in this run."""
@@ -278,20 +256,11 @@ class Machine:
         self._context.silence.stop(why)
         self._is_due = True
 
-    def _rules_at(self, now_ms: int) -> Rules:
-        epoch = max(0, self._context.params.epoch_at(now_ms))
-        if self._rules.epoch_now != epoch:
-            self._rules = Rules(self.network, self._context.network_id, epoch)
-        return self._rules
-
     def _take_request(self, event: RequestArrived, now_ms: int) -> None:
         if self._context.silence.stopped:
             self.responder.refuse(event.ticket, RequestRefused("failed", "this peer has stopped signing"))
         else:
             self.responder.take(event.ticket, event.data, event.source, now_ms, event.waits_ms)
-
-    def _count(self, reason: str, by: int = 1) -> None:
-        self.judged[reason] = self.judged.get(reason, 0) + by
 
     def _settle(self) -> None:
         """Move to the newest certified cut."""

@@ -21,9 +21,11 @@ from p2pverify.core.events import (
     Effect,
     Event,
     Finalised,
+    GossipArrived,
     Judged,
     Leave,
     Note,
+    RecordBatch,
     RecordsArrived,
     RequestArrived,
     StoredAnswer,
@@ -40,7 +42,6 @@ from p2pverify.core.sync.session import SyncSession
 from p2pverify.node import ports
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.engines.worker import Worker
-from p2pverify.node.gate import Admission, Admitted
 from p2pverify.node.journal import Journal
 from p2pverify.node.messages import decode_batch
 from p2pverify.node.outbox import Outbox
@@ -102,7 +103,6 @@ class Driver:
             journal, self._worker, clock=clock, respond=self._respond, feed=self._feed, stalled=self._note_stalled
         )
         self._catchup = CatchUp(machine.context, self._take_slice, self._outbox.wait_room)
-        self._gate = Admission(machine)
         self.answer_times = Times()
         self._tickets = count(1)
         self._waiting: dict[int, _Waiter] = {}
@@ -186,7 +186,7 @@ class Driver:
     def statistics(self) -> dict[str, int]:
         return {
             **self._counts,
-            **self._gate.statistics(),
+            **self.machine.admission.statistics(),
             **self._outbox.statistics(),
             **self._catchup.statistics(),
             **self._worker.statistics(),
@@ -202,13 +202,8 @@ class Driver:
         except DecodeError as error:
             self._count(f"malformed gossip: {error.reason}")
             return GossipVerdict.REJECT
-        if not self._gate.affords(records, source, self._clock()):
-            return GossipVerdict.IGNORE
-        admitted = self._gate.admit(records)
-        judged = self._take(admitted, source) if admitted.records else None
-        if judged is None or (judged.verdict is GossipVerdict.ACCEPT and len(admitted.records) < len(records)):
-            return GossipVerdict.IGNORE  # what was not judged is not passed on
-        return judged.verdict
+        judged = self._take_gossip(RecordBatch(tuple(records), source))
+        return GossipVerdict.IGNORE if judged is None else judged.verdicts[0]
 
     async def serve(self, request: bytes, source: bytes) -> bytes:
         """Answer one inference request; a refusal is an answer too."""
@@ -235,7 +230,7 @@ class Driver:
 
     def is_member(self, peer: bytes) -> bool:
         """Whether a peer is a member by the newest final cut, and not convicted."""
-        return self._gate.is_member(peer)
+        return self.machine.admission.is_member(peer)
 
     def evidence(self, request: bytes) -> bytes:
         """The answer to a request for the evidence of a dispute. Raises RemoteProtocolError."""
@@ -265,23 +260,18 @@ class Driver:
 
     # ------------------------------------------------------------ the loop
 
-    def _take(self, admitted: Admitted, source: bytes) -> Judged | None:
-        """The machine's verdict on a batch, or None if it was not asked."""
+    def _take_gossip(self, batch: RecordBatch) -> Judged | None:
+        """The machine's verdict on a message, or None if it was not asked or failed."""
         if self._outbox.is_full:
             self._count("batches dropped as busy")
             return None
-        effects = self._handle(RecordsArrived(admitted.records, source)) or ()
-        self._gate.note(admitted)
+        effects = self._handle(GossipArrived((batch,))) or ()
         return next((effect for effect in effects if isinstance(effect, Judged)), None)
 
     def _take_slice(self, records: tuple[bytes, ...], source: bytes) -> None:
         """Records of a session; the outbox had room for them."""
-        admitted = self._gate.admit(records)
-        if not admitted.records:
-            return
-        effects = self._handle(RecordsArrived(admitted.records, source)) or ()
-        self._gate.note(admitted)
-        if any(isinstance(effect, Judged) and effect.verdict is GossipVerdict.REJECT for effect in effects):
+        effects = self._handle(RecordsArrived(records, source)) or ()
+        if any(isinstance(effect, Judged) and effect.faults for effect in effects):
             self._count("sync slices with a rejected record")
 
     def _exclude_convicted(self, network: ports.NetworkPort) -> None:
@@ -309,9 +299,9 @@ class Driver:
             # A bug must not let a stranger end the node. What was decided until then is whole, and is done.
             self._count("internal faults")
             log.exception("the machine failed on %s", type(event).__name__)
-            self._enqueue(self._left_behind(), received=isinstance(event, RecordsArrived))
+            self._enqueue(self._left_behind(), received=isinstance(event, RecordsArrived | GossipArrived))
             return None
-        self._enqueue(effects, received=isinstance(event, RecordsArrived))
+        self._enqueue(effects, received=isinstance(event, RecordsArrived | GossipArrived))
         context = self.machine.context
         if context.silence.stopped and not context.has_signed:
             self._refused.set()
@@ -329,7 +319,8 @@ class Driver:
                 self._finalised = trio.Event()
                 for listener in self._listeners:
                     listener()
-        self._outbox.put_nowait(effects, received=received)
+        # A verdict has been read: a flood of messages that are passed over takes no room in the outbox.
+        self._outbox.put_nowait([one for one in effects if not isinstance(one, Judged)], received=received)
 
     def _left_behind(self) -> list[Effect]:
         """Effects that the machine has not handed out, of an event that failed half-way."""

@@ -1,10 +1,13 @@
 """The driver between a machine and its surroundings: order, limits, faults."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
     AskFailed,
@@ -14,9 +17,9 @@ from p2pverify.core.events import (
     Event,
     FetchEvidence,
     Finalised,
+    GossipArrived,
     Persist,
     Publish,
-    RecordsArrived,
     RequestArrived,
     Respond,
     ResponseArrived,
@@ -141,7 +144,7 @@ async def test_a_fault_of_the_machine_is_contained(autojump_clock, nursery):
     bench = Bench(lambda event: [])
 
     def script(event: Event) -> list[Effect]:
-        if isinstance(event, RecordsArrived | RequestArrived):
+        if isinstance(event, GossipArrived | RequestArrived):
             bench.machine.context.effects += [Persist((one,)), Publish((one.data,))]
             raise RuntimeError("a bug")
         return []
@@ -161,7 +164,7 @@ async def test_a_fault_of_the_machine_is_contained(autojump_clock, nursery):
 async def test_beyond_its_limits_the_node_says_busy(autojump_clock, nursery):
     """With a full outbox, or with too many waiting requests, non-members are refused without the machine."""
     bench = Bench(lambda event: [])
-    bench.machine.script = lambda event: [Publish(())] * EFFECTS_MAX if isinstance(event, RecordsArrived) else []
+    bench.machine.script = lambda event: [Publish(())] * EFFECTS_MAX if isinstance(event, GossipArrived) else []
     bench.driver.judge(encode([b"x"]), SOURCE)
     before = len(bench.machine.events)
     assert bench.driver.judge(encode([b"x"]), SOURCE) is GossipVerdict.IGNORE
@@ -183,7 +186,7 @@ async def test_an_asker_who_goes_away_leaves_nothing_behind(autojump_clock, nurs
     with trio.move_on_after(1):
         await bench.driver.serve(b"request", SOURCE)
     assert bench.driver.statistics()["requests waiting"] == 0
-    bench.machine.script = lambda event: [Respond(1, b"late")] if isinstance(event, RecordsArrived) else []
+    bench.machine.script = lambda event: [Respond(1, b"late")] if isinstance(event, GossipArrived) else []
     bench.driver.judge(encode([b"x"]), SOURCE)
     await wait_all_tasks_blocked()
     assert bench.driver.statistics()["responses to nobody"] == 1
@@ -250,8 +253,29 @@ async def test_a_twin_that_is_met_before_anything_is_signed_ends_the_start(autoj
 
 async def test_final_cuts_are_told(autojump_clock, nursery):
     """Listeners are called for each cut that becomes final."""
-    bench = Bench(lambda event: [Finalised(b"c" * 32, 4)] if isinstance(event, RecordsArrived) else [])
+    bench = Bench(lambda event: [Finalised(b"c" * 32, 4)] if isinstance(event, GossipArrived) else [])
     heard: list[str] = []
     bench.driver.on_final(lambda: heard.append("final"))
     bench.driver.judge(encode([b"x"]), SOURCE)
     assert heard == ["final"]
+
+
+async def test_the_convicted_are_left_out_of_the_mesh(nursery: trio.Nursery) -> None:
+    """Once a final cut finds somebody convicted, and at the next start at once; others are not mentioned."""
+    bench = Bench(lambda event: [])
+    fold, convict = bench.machine.fold, public_key(SEEDS[1])
+    await nursery.start(bench.driver.run, bench.network)
+    assert bench.network.excluded == []
+    genesis = fold.latest
+    convicted = replace(genesis.members[convict], convicted_epoch=3)
+    later = replace(genesis, members={**genesis.members, convict: convicted})
+    bench.machine.script = lambda event: [Finalised(b"c" * 32, 3)] if isinstance(event, GossipArrived) else []
+    bench.driver.judge(encode([b"x"]), SOURCE)
+    assert bench.network.excluded == []
+    fold.latest = later
+    bench.driver.judge(encode([b"y"]), SOURCE)
+    assert bench.network.excluded == [frozenset({convict})]
+    assert not bench.driver.is_member(convict)
+    assert bench.driver.is_member(public_key(SEEDS[2]))
+    assert not bench.driver.is_member(b"s" * 32)
+    nursery.cancel_scope.cancel()

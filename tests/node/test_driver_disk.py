@@ -9,10 +9,10 @@ from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
     Effect,
     Event,
+    GossipArrived,
     Judged,
     Persist,
     Publish,
-    RecordsArrived,
     Respond,
     StoredAnswer,
 )
@@ -51,10 +51,10 @@ async def test_what_gathers_while_the_disk_is_busy_is_one_commit(autojump_clock,
     upcoming = iter(records)
 
     def script(event: Event) -> list[Effect]:
-        if not isinstance(event, RecordsArrived):
+        if not isinstance(event, GossipArrived):
             return []
         one = next(upcoming)
-        return [Persist((one,)), Publish((one.data,)), Judged(GossipVerdict.ACCEPT, ())]
+        return [Persist((one,)), Publish((one.data,)), Judged((GossipVerdict.ACCEPT,))]
 
     bench.machine.script = script
     message = encode([b"x"])
@@ -123,8 +123,8 @@ async def test_own_records_from_others_are_marked(autojump_clock, nursery):
     theirs, ours = record(SEEDS[1]), record(SEEDS[0])
     bench = Bench(lambda event: [])
     bench.machine.script = lambda event: (
-        [Persist((theirs,)), Judged(GossipVerdict.ACCEPT, ()), Persist((ours,)), Publish((ours.data,))]
-        if isinstance(event, RecordsArrived)
+        [Persist((theirs,)), Judged((GossipVerdict.ACCEPT,)), Persist((ours,)), Publish((ours.data,))]
+        if isinstance(event, GossipArrived)
         else []
     )
     await nursery.start(bench.driver.run, bench.network)

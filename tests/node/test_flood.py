@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pverify.core import admission
 from p2pverify.core.inference.question import Question, Request, encode_request, sign_request
 from p2pverify.core.limits import Rate
 from p2pverify.core.replica import non_members
-from p2pverify.node import gate
 from p2pverify.node.messages import encode_batches
 from p2pverify.node.ports import AskError
 from tests.attack.live import PATIENCE_S, Author, Live, Node, start_both, until
@@ -27,7 +27,7 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a test can reach: the same code with smaller tables."""
     monkeypatch.setattr(non_members, "STRANGERS_MAX", 40)
     monkeypatch.setattr(non_members, "SHARED_RECORDS_MAX", 50)
-    monkeypatch.setattr(gate, "POOL_OF_STRANGERS", Rate(per_second=100, burst=1500))
+    monkeypatch.setattr(admission, "POOL_OF_STRANGERS", Rate(per_second=100, burst=1500))
 
 
 def _held_of_strangers(node: Node) -> int:

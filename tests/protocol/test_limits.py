@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from p2pverify.core import admission
 from p2pverify.core.limits import Rate
 from p2pverify.net.protocols import read_rate
-from p2pverify.node import gate
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "protocol" / "limits.md").read_text(encoding="utf-8")
@@ -93,11 +93,11 @@ def test_shares_are_those_of_the_code(row: dict[str, str]) -> None:
 
 def test_figures_in_the_text() -> None:
     """This covers the sums on the page and the rate of one neighbour."""
-    together = gate.NEIGHBOURS_MAX * gate.CHECKS.per_second
-    together += gate.POOL_OF_MEMBERS.per_second + gate.POOL_OF_STRANGERS.per_second
+    together = admission.NEIGHBOURS_MAX * admission.CHECKS.per_second
+    together += admission.POOL_OF_MEMBERS.per_second + admission.POOL_OF_STRANGERS.per_second
     assert f"{together:,} checks a\nsecond" in PAGE
     assert (read_rate.FRAMES.per_second, read_rate.BYTES.per_second) == (2000, 4 * 1024 * 1024)
-    assert f"{gate.CHECKS.per_second + gate.POOL_OF_STRANGERS.per_second:,} checks a second, without" in PAGE
+    assert f"{admission.CHECKS.per_second + admission.POOL_OF_STRANGERS.per_second:,} checks a second, without" in PAGE
 
 
 def test_counters_are_counted_somewhere() -> None:

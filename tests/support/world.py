@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import ANY, DeterminismClass, Network, Params
 from p2pverify.core.encoding import sign
-from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
     REFEREE,
     AskFailed,
@@ -24,11 +23,13 @@ from p2pverify.core.events import (
     Event,
     FetchEvidence,
     Finalised,
+    GossipArrived,
     Judged,
     MeasureJob,
     Note,
     Persist,
     Publish,
+    RecordBatch,
     RecordsArrived,
     RequestArrived,
     Respond,
@@ -244,7 +245,7 @@ class World:
             case Publish():
                 for other in self.peers:
                     if other is not peer:
-                        self._deliver(peer, other, RecordsArrived(effect.records, peer.machine.key))
+                        self._deliver(peer, other, GossipArrived((RecordBatch(effect.records, peer.machine.key),)))
             case Send():
                 self._send(peer, effect)
             case Respond():
@@ -260,7 +261,7 @@ class World:
             case Note():
                 peer.notes.append(effect.text)
             case Judged():
-                assert effect.verdict is not GossipVerdict.REJECT, effect.reasons
+                assert not effect.faults, effect.faults
 
     def _latency(self) -> int:
         return self.dice.randint(*self.latency_ms)

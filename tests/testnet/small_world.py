@@ -10,16 +10,18 @@ from collections.abc import Mapping, Sequence
 
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode
-from p2pverify.core.errors import DecodeError, GossipVerdict
+from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import (
     AskFailed,
     Compute,
     Computed,
     Event,
+    GossipArrived,
     Judged,
     Note,
     Persist,
     Publish,
+    RecordBatch,
     RecordsArrived,
     RequestArrived,
     Respond,
@@ -143,7 +145,7 @@ class SmallWorld:
             self._awaited.discard((name, event.ask))
         for effect in actor.handle(event, self.now):
             self._carry_out(name, effect)
-        if not isinstance(event, RecordsArrived) or self._wakes.get(name, 0) <= self.now:
+        if not isinstance(event, RecordsArrived | GossipArrived) or self._wakes.get(name, 0) <= self.now:
             wake = max(self.now + 1, actor.next_wake_ms(self.now))
             self._wakes[name] = wake
             self._post(wake - self.now, name, "tick")
@@ -172,8 +174,8 @@ class SmallWorld:
                 self._compute(name, effect)
             case Note():
                 self.notes[name].append(effect.text)
-            case Judged(verdict=GossipVerdict.REJECT):
-                for reason in effect.reasons:
+            case Judged():
+                for reason in effect.faults:
                     self.rejected[reason] = self.rejected.get(reason, 0) + 1
             case Connect() | _:
                 pass
@@ -198,7 +200,8 @@ class SmallWorld:
         for peer in peers:
             linked = peer in self.by_key and self._linked(name, self.by_key[peer])
             if linked and self.dice.below(1_000_000) >= self.loss_ppm:
-                self._post(self._latency(), self.by_key[peer], RecordsArrived(tuple(records), self.keys[name]))
+                batch = RecordBatch(tuple(records), self.keys[name])
+                self._post(self._latency(), self.by_key[peer], GossipArrived((batch,)))
 
     def _linked(self, one: int, two: int) -> bool:
         return two in self.only.get(one, {two}) and one in self.only.get(two, {one})

@@ -14,7 +14,7 @@ from enum import IntEnum
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.records.fast_path import header_bytes, split_record
+from p2pverify.core.records.fast_path import RecordParts, header_bytes, split_record
 
 DOMAIN = "p2pverify/1"
 RECORD_BYTES_MAX = 65_536
@@ -111,10 +111,14 @@ def make_record(
     return Record(header, signature, payload, sha256(head), data)
 
 
-def decode_record(data: bytes) -> Record:
-    """Read one record strictly. Raises DecodeError; the signature is not checked here."""
+def decode_record(data: bytes, parts: RecordParts | None = None) -> Record:
+    """Read one record strictly. Raises DecodeError; the signature is not checked here.
+
+    `parts` is what `split_record` found in these bytes, if it was asked before.
+    """
     signature: Value
-    parts = split_record(data)
+    if parts is None:
+        parts = split_record(data)
     if parts is not None and len(parts[2]) <= PAYLOAD_BYTES_MAX:
         header, signature, payload = Header(*parts[0]), parts[1], parts[2]
         _check_prev(header)

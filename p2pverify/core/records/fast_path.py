@@ -6,6 +6,8 @@ The meaning of the parts is left to the other modules.
 
 #: The fields of a header after its domain string, in wire order.
 HeaderFields = tuple[bytes, bytes, int, int, bytes, int, bytes]
+#: The header of a record, its signature, and its payload.
+RecordParts = tuple[HeaderFields, bytes, bytes]
 
 BYTES_32 = b"X "  # the first bytes of a byte string of 32 bytes, and of 64
 _BYTES_64 = b"X@"
@@ -25,7 +27,7 @@ def header_bytes(data: bytes, payload: bytes) -> bytes:
     return data[1 : len(data) - len(payload) - len(_bytes_head(len(payload))) - _SIGNATURE_ENCODED]
 
 
-def split_record(data: bytes) -> tuple[HeaderFields, bytes, bytes] | None:
+def split_record(data: bytes) -> RecordParts | None:
     """Header, signature and payload of a record's canonical bytes. None means: use the strict reader.
 
     The parts have the types, sizes and bounds of a header's fields. The size of the payload is not checked.

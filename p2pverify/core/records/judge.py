@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.records.envelope import RECORD_BYTES_MAX, Kind, Record, decode_record
-from p2pverify.core.records.fast_path import AUTHOR, BYTES_32, NUMBERS, START
+from p2pverify.core.records.fast_path import AUTHOR, BYTES_32, NUMBERS, START, RecordParts, header_bytes, split_record
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.kinds import KINDS
 
@@ -22,21 +22,24 @@ FAR_FUTURE = 2**41
 AHEAD = "dated in the future"
 
 
-def judge(data: bytes, rules: Rules) -> Record:
-    """Judge one record's bytes. Raises GossipIgnore or GossipReject with the reason."""
-    record = read_record(data, rules)
+def judge(data: bytes, rules: Rules, claim: "RecordClaim | None" = None) -> Record:
+    """Judge one record's bytes. Raises GossipIgnore or GossipReject with the reason.
+
+    `claim` is what `peek` found in these bytes, if it was asked before: then the header is not read again.
+    """
+    record = read_record(data, rules, claim)
     not_ahead(record, rules)
     judge_content(record, rules)
     return record
 
 
-def read_record(data: bytes, rules: Rules) -> Record:
-    """The first checks of `judge`; they need only the bytes and the network."""
+def read_record(data: bytes, rules: Rules, claim: "RecordClaim | None" = None) -> Record:
+    """The first checks of `judge`, which need nothing but the bytes and the network."""
     # [REJECT] The bytes are a canonical record within the size limit.
     if len(data) > RECORD_BYTES_MAX:
         raise GossipReject("record too large")
     try:
-        record = decode_record(data)
+        record = decode_record(data, None if claim is None else claim.parts)
     except DecodeError as error:
         raise GossipReject(f"malformed record: {error.reason}") from None
     # [REJECT] The record is of this network.
@@ -73,13 +76,18 @@ def judge_content(record: Record, rules: Rules) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RecordClaim:
-    """The unverified header of a record: author (32 B), kind, id of the previous record, header, and size in bytes."""
+    """What the bytes of a record say of themselves: the author (32 B), the kind, the id of the author's record before,
+    and the header.
+
+    `data` are these bytes. `parts` is the record taken apart, if it has the shape of nearly every record.
+    """
 
     author: bytes
     kind: int
     prev: bytes
     header: bytes
-    size: int
+    data: bytes
+    parts: RecordParts | None = None
 
     @property
     def id(self) -> bytes:
@@ -87,17 +95,31 @@ class RecordClaim:
         return sha256(self.header)
 
     @property
+    def size(self) -> int:
+        """Bytes of the whole record."""
+        return len(self.data)
+
+    @property
     def checks(self) -> int:
         """The estimated cost of a judgement, in signature checks."""
         rule = KINDS.get(self.kind)
-        return 1 if rule is None else rule.checks(self.size)
+        return 1 if rule is None else rule.checks(len(self.data))
 
 
 def peek(data: bytes) -> RecordClaim | None:
-    """The claim of a record's bytes, read at fixed positions; None if they do not begin like a record.
+    """The claim of a record's bytes, or None if they do not begin like a record.
 
     Nothing is verified: a claim only tells whether a record is worth a judgement.
     """
+    parts = split_record(data)
+    if parts is None:
+        return _peek_loosely(data)
+    fields = parts[0]
+    return RecordClaim(fields[1], fields[5], fields[4], header_bytes(data, parts[2]), data, parts)
+
+
+def _peek_loosely(data: bytes) -> RecordClaim | None:
+    """The claim of bytes that are an unusual record or none, read at its fixed places."""
     if not data.startswith(START) or data[AUTHOR - 2 : AUTHOR] != BYTES_32:
         return None
     at = NUMBERS
@@ -109,7 +131,7 @@ def peek(data: bytes) -> RecordClaim | None:
     if data[at:prev_at] != BYTES_32 or end > len(data):
         return None
     kind = data[kind_at] if data[kind_at] < 24 else data[kind_at + 1]
-    return RecordClaim(data[AUTHOR:NUMBERS], kind, data[prev_at:kind_at], data[1:end], len(data))
+    return RecordClaim(data[AUTHOR:NUMBERS], kind, data[prev_at:kind_at], data[1:end], data)
 
 
 def _after_uint(data: bytes, at: int) -> int:

@@ -9,7 +9,7 @@ from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.cut import Head
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import judge_content, not_ahead, read_record
+from p2pverify.core.records.judge import RecordClaim, judge_content, not_ahead, peek, read_record
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.state.state import State
 
@@ -28,16 +28,21 @@ class Memo:
         #: The records of all ledgers, by id.
         self.records: dict[bytes, Record] = {}
         self._network_id: bytes | None = None
-        self._judged: BoundedDict[bytes, tuple[Record | None, Refused | None]] = BoundedDict(JUDGED_MAX)
+        self._judged: BoundedDict[bytes, tuple[Record | None, Refused | None, RecordClaim | None]] = BoundedDict(
+            JUDGED_MAX
+        )
         self._states: BoundedDict[bytes, tuple[State | None, str | None]] = BoundedDict(STATES_MAX)
         self._provisional: BoundedDict[Provisional, State] = BoundedDict(PROVISIONAL_MAX)
 
-    def judge(self, data: bytes, rules: Rules) -> Record:
-        """As `records.judge.judge`, but cached. Raises GossipIgnore or GossipReject with the reason."""
+    def peek(self, data: bytes) -> RecordClaim | None:
+        """As `judge.peek`, remembered of what was judged."""
         known = self._judged.get(data)
-        if known is None:
-            known = self._judge(data, rules)
-        record, refused = known
+        return peek(data) if known is None else known[2]
+
+    def judge(self, data: bytes, rules: Rules, claim: RecordClaim | None = None) -> Record:
+        """As `judge.judge`, remembered. Raises GossipIgnore or GossipReject with the reason."""
+        known = self._judged.get(data)
+        record, refused = self._judge(data, rules, claim) if known is None else known[:2]
         if record is not None:
             not_ahead(record, rules)
         if refused is not None:
@@ -45,18 +50,18 @@ class Memo:
         assert record is not None
         return record
 
-    def _judge(self, data: bytes, rules: Rules) -> tuple[Record | None, Refused | None]:
-        """The record, if it can be read, and its refusal, if any; the clock is not checked."""
+    def _judge(self, data: bytes, rules: Rules, claim: RecordClaim | None) -> tuple[Record | None, Refused | None]:
+        """A record that was read and what refuses it, the clock aside."""
         if self._network_id is None:
             self._network_id = rules.network_id
         assert self._network_id == rules.network_id, "a memo is of one network"
         record, refused = None, None
         try:
-            record = read_record(data, rules)
+            record = read_record(data, rules, claim)
             judge_content(record, rules)
         except (GossipIgnore, GossipReject) as found:
             refused = type(found)(found.reason)
-        self._judged[data] = record, refused
+        self._judged[data] = record, refused, peek(data) if claim is None else claim
         return record, refused
 
     def state(self, cut_id: bytes) -> tuple[State | None, str | None] | None:

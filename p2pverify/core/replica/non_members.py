@@ -72,6 +72,7 @@ class Strangers:
                     self._call(waiting.header.prev)
 
     def statistics(self) -> dict[str, int]:
+        self._refresh()
         return {"strangers": len(self._held), "records of strangers": sum(self._held.values())}
 
     def _is_known(self, author: bytes) -> bool:

@@ -17,7 +17,7 @@ from collections import defaultdict
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
-from p2pverify.core.events import AskFailed, Compute, Computed, Event, Publish, RecordsArrived, Send, Tick
+from p2pverify.core.events import AskFailed, Compute, Computed, Event, GossipArrived, Publish, RecordBatch, Send, Tick
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.lots import DisputeKey
@@ -108,16 +108,17 @@ class Bench:
                 self._post(which, Computed(effect.job, prompt, prompt, "stop", 1, 1, 1), 5)
 
     def _name(self, event: Event) -> str:
-        if isinstance(event, RecordsArrived):
+        if isinstance(event, GossipArrived):
             known = event.records[0] in self._judged
             self._judged.update(event.records)
             return "a record judged before" if known else "a record never judged"
         return type(event).__name__
 
     def publish(self, data: bytes, source: int = -1) -> None:
+        batch = RecordBatch((data,), self.machines[max(source, 0)].key)
         for which in range(len(self.machines)):
             if which != source:
-                self._post(which, RecordsArrived((data,), bytes(32)), LATENCY_MS)
+                self._post(which, GossipArrived((batch,)), LATENCY_MS)
 
     def epoch(self, number: int, writers: list[Author], *, joining: bool) -> None:
         start = self.network.params.epoch_start_ms(number)

@@ -167,13 +167,13 @@ def test_a_batch_is_judged_by_its_worst_record() -> None:
     fresh = Machine(world.network, seeds(1, "fresh")[0], 0, MANIFEST, 64)
     effects = fresh.handle(RecordsArrived((*good, b"\x00"), bytes(32)), world.now)
     (judged,) = [e for e in effects if isinstance(e, Judged)]
-    assert judged.verdict is GossipVerdict.REJECT
+    assert judged.verdicts == (GossipVerdict.REJECT,)
     assert any("malformed" in reason for reason in judged.reasons)
-    assert judged.refused == judged.rejected == (len(good),)
+    assert judged.reasons == judged.faults
     again = fresh.handle(RecordsArrived(tuple(good), bytes(32)), world.now)
     (judged,) = [e for e in again if isinstance(e, Judged)]
-    assert judged.verdict is GossipVerdict.IGNORE
-    assert (judged.refused, judged.rejected) == (tuple(range(len(good))), ())
+    assert judged.verdicts == (GossipVerdict.IGNORE,)
+    assert (judged.reasons, judged.faults) == (("known",) * len(good), ())
 
 
 def test_a_clock_that_goes_back_behind_the_own_log_is_waited_for() -> None:

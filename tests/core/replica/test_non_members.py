@@ -11,7 +11,6 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.judge import RecordClaim, peek
 from p2pverify.core.records.membership import Join
 from p2pverify.core.replica import non_members
-from p2pverify.core.replica.non_members import Strangers
 from tests.support.world import MANIFEST, make_network, seeds
 
 IDENTITIES = seeds(4)
@@ -43,17 +42,12 @@ class Bench:
 
     def __init__(self) -> None:
         self.machine = Machine(NETWORK, IDENTITIES[0], 0, MANIFEST, 64)
-        context = self.machine.context
-        self.table = Strangers(context.key, context.fold, context.ledger)
+        self.table = self.machine.admission.strangers
 
     def take(self, record: Record) -> bool:
         """Whether a record was accepted, and is held or waits."""
-        claim = _claim(record)
-        if not self.table.admits(claim):
-            return False
         effects = self.machine.handle(RecordsArrived((record.data,), b"s" * 32), NOW)
-        self.table.note(claim)
-        return any(isinstance(effect, Judged) and effect.verdict is GossipVerdict.ACCEPT for effect in effects)
+        return any(isinstance(effect, Judged) and GossipVerdict.ACCEPT in effect.verdicts for effect in effects)
 
     @property
     def held(self) -> int:

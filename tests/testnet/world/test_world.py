@@ -4,15 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from p2pverify.core.encoding import vrf
+from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.errors import GossipVerdict
-from p2pverify.core.events import Judged, Persist, RecordsArrived
-from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
+from p2pverify.core.events import Persist, RecordsArrived
+from p2pverify.core.gossip import types as gossip
+from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.membership import Join
 from p2pverify.testnet.faults import Fault, FaultKind
 from p2pverify.testnet.plan import PlanError
 from p2pverify.testnet.scenario import load_scenario
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan, plan_world
-from p2pverify.testnet.world.batches import message_verdicts
 from p2pverify.testnet.world.liars.expectations import FATES
 from p2pverify.testnet.world.peer.disk import Disk
 from p2pverify.testnet.world.plan import HONEST
@@ -227,25 +230,27 @@ def test_the_page_tells_every_fate() -> None:
 
 
 def test_messages_judged_as_one_have_each_its_verdict() -> None:
-    """A message that is no batch is rejected. In a mixed message the worst record decides, then the best."""
-    ids = [bytes([n]) * 32 for n in range(5)]
-    messages = [(ids[0], 0), (ids[1], 2), (ids[2], 2), (ids[3], 4), (ids[4], 6)]
-    judged = Judged(GossipVerdict.REJECT, ("known", "malformed", "known", "known"), (1, 3, 4, 5), (3,))
-    words = dict(message_verdicts(messages, 7, judged))
-    assert [words[each] for each in ids] == [
-        GossipVerdict.ACCEPT,
-        GossipVerdict.REJECT,
-        GossipVerdict.REJECT,
-        GossipVerdict.IGNORE,
-        GossipVerdict.ACCEPT,
-    ]
-    words = dict(message_verdicts(messages, 7, Judged(GossipVerdict.ACCEPT, ())))
-    assert [words[each] for each in ids] == [
-        GossipVerdict.ACCEPT,
-        GossipVerdict.REJECT,
-        GossipVerdict.ACCEPT,
-        GossipVerdict.ACCEPT,
-        GossipVerdict.ACCEPT,
-    ]
-    words = dict(message_verdicts(messages[:2], 2, None))
-    assert list(words.values()) == [GossipVerdict.IGNORE, GossipVerdict.REJECT]
+    """What is no batch is rejected, alone or not; of a mixed message the worst record decides, then the best."""
+    world = World(small(peers=5, members=5, founders=5, epochs=3))
+    world.run_epochs(2)
+    peer = world.peers[0]
+    known = next(iter(peer.actor.machine.context.ledger.records())).data
+    new = [_stranger(world.network.id, name).data for name in (b"one", b"two", b"three")]
+    broken = _stranger(world.network.id, b"four").data[:-1]
+    messages = [[new[0]], [], [known, broken, new[1]], [known], [known, new[2]]]
+    told: list[gossip.Event] = []
+    peer._route = told.append  # type: ignore[assignment]
+    for number, records in enumerate(messages):
+        peer._delivered.append(gossip.Deliver("t", encode(records), bytes([number]), bytes(32)))
+    peer._judge()
+    words = [GossipVerdict.ACCEPT, GossipVerdict.REJECT, GossipVerdict.REJECT, GossipVerdict.IGNORE]
+    words.append(GossipVerdict.ACCEPT)
+    assert told == [gossip.Verdicts(tuple((bytes([number]), word) for number, word in enumerate(words)))]
+    assert sum(count for note, count in peer.notes.items() if note.startswith("rejected")) == 1
+
+
+def _stranger(network_id: bytes, name: bytes) -> Record:
+    seed = sha256(name)
+    payload = Join(0, vrf.public_key(vrf.derive_seed(seed))).encode()
+    key = public_key(seed)
+    return make_record(seed, key, network_id, epoch=0, seq=0, prev=NO_PREV, kind=Kind.JOIN, payload=payload)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.events import Effect, Event, RecordsArrived
+from p2pverify.core.events import Effect, Event, GossipArrived, RecordsArrived
 from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
 from p2pverify.core.records.envelope import decode_record
 from p2pverify.node.messages import decode_batch
@@ -64,7 +64,7 @@ class Spammer(BentActor):
         self._round = -1
 
     def arriving(self, event: Event, now_ms: int) -> Sequence[Event]:
-        if isinstance(event, RecordsArrived):
+        if isinstance(event, RecordsArrived | GossipArrived):
             self._seen += event.records[: DUPLICATES_KEPT - len(self._seen)]
         return (event,)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from p2pverify.core.encoding.canon import encode
-from p2pverify.core.events import Effect, Event, Publish, RecordsArrived, RequestArrived, Send
+from p2pverify.core.events import Effect, Event, GossipArrived, Publish, RecordsArrived, RequestArrived, Send
 from p2pverify.core.records.audit import decode_audit
 from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record
@@ -183,7 +183,7 @@ class Replayer(BentActor):
         self._epoch = -1
 
     def arriving(self, event: Event, now_ms: int) -> Sequence[Event]:
-        if isinstance(event, RecordsArrived):
+        if isinstance(event, RecordsArrived | GossipArrived):
             self._records += event.records[: REPEATED_MAX - len(self._records)]
         elif isinstance(event, RequestArrived) and len(self._requests) < REPEATED_MAX:
             self._requests += [(peer, event.data) for peer in self.halves()[0][:2]]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from zlib import crc32
 
-from p2pverify.core.errors import DecodeError
+from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
     AskFailed,
     Compute,
@@ -18,13 +18,14 @@ from p2pverify.core.events import (
     Event,
     FetchEvidence,
     Finalised,
+    GossipArrived,
     Judged,
     Leave,
     MeasureJob,
     Note,
     Persist,
     Publish,
-    RecordsArrived,
+    RecordBatch,
     RequestArrived,
     Respond,
     ResponseArrived,
@@ -36,8 +37,7 @@ from p2pverify.core.events import (
 from p2pverify.core.gossip import types as gossip
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.sync.server import Sync
-from p2pverify.node.messages import decode_batch, encode_batches
-from p2pverify.testnet.world.batches import message_verdicts
+from p2pverify.node.messages import encode_batches
 from p2pverify.testnet.world.items import (
     BEAT,
     DOWN,
@@ -277,24 +277,18 @@ class Peer:
 
     def _judge(self) -> None:
         """Judge the messages that have come, all at once, and tell the router the verdict on each."""
-        batches = self._around.batches
         delivered, self._delivered = self._delivered[:MESSAGES_AT_ONCE], self._delivered[MESSAGES_AT_ONCE:]
-        messages: list[tuple[bytes, int]] = []  # id, and where its records begin; none: it is no batch
-        found: list[bytes] = []
-        for effect in delivered:
-            records = batches.get(effect.data)
-            if records is None:
-                try:
-                    records = batches.put(effect.data, decode_batch(effect.data))
-                except DecodeError:
-                    records = ()
-            messages.append((effect.message_id, len(found)))
-            found += records
-        judged = self.feed(RecordsArrived(tuple(found), delivered[0].source)) if found else None
-        self._route(gossip.Verdicts(tuple(message_verdicts(messages, len(found), judged))))
-        if judged is not None:
-            for place in judged.rejected:
-                self._note(f"rejected: {judged.reasons[judged.refused.index(place)]}")
+        found = [self._around.batches.read(effect.data) for effect in delivered]
+        batches = tuple(RecordBatch(one, each.source) for one, each in zip(found, delivered, strict=True) if one)
+        judged = self.feed(GossipArrived(batches)) if batches else None
+        verdicts = iter(() if judged is None else judged.verdicts)
+        told = [
+            (each.message_id, next(verdicts, GossipVerdict.IGNORE) if one else GossipVerdict.REJECT)
+            for one, each in zip(found, delivered, strict=True)
+        ]
+        self._route(gossip.Verdicts(tuple(told)))
+        for fault in () if judged is None else judged.faults:
+            self._note(f"rejected: {fault}")
         if self._delivered:
             self._judge()
 
