@@ -8,6 +8,7 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record, make_record
+from p2pverify.core.replica.called import CalledRecords
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.sync import session
 from p2pverify.core.sync.messages import AskFinal, Final, FinalCut, Request, decode_request
@@ -45,7 +46,9 @@ class Peer:
 
     def __post_init__(self) -> None:
         self.fold = SimpleNamespace(
-            latest=SimpleNamespace(id=NETWORK, index=0, path=(NETWORK,)), is_certified=lambda cut: False
+            latest=SimpleNamespace(id=NETWORK, index=0, path=(NETWORK,)),
+            is_certified=lambda cut: False,
+            called=CalledRecords(self.ledger),
         )
         self.sync = Sync(self)
         self.seen: list[Request] = []

@@ -12,6 +12,7 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.cut import Head, decode_cut, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.replica.called import CalledRecords
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.states import States
@@ -44,6 +45,8 @@ class Fold(States):
         super().__init__(network, ledger, memo)
         #: Whether new records may let `settle` certify a cut.
         self.is_unsettled = False
+        #: Records of strangers that proposals name. `non_members` fills it; admission and sync read it.
+        self.called = CalledRecords(ledger)
         self._pending: dict[bytes, _Pending] = {}
         self._pending_max = PENDING_MIN
         self._on: dict[bytes, list[bytes]] = {}  # base -> pending cuts that are here

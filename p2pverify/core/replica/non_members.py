@@ -6,10 +6,7 @@ full table cannot keep a cut from being signed. A cut names at most NEW_AUTHORS_
 newest certified state is exempt, whatever its standing: evidence is never refused. Protocol page: protocol/limits.md.
 """
 
-from collections import OrderedDict
-
 from p2pverify.core.records.cut import Cut
-from p2pverify.core.records.envelope import NO_PREV
 from p2pverify.core.records.judge import RecordClaim
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
@@ -22,7 +19,6 @@ STRANGER_RECORDS_MAX = 16
 STRANGER_RECORDS_MAX_SHARED = 512
 SHARED_RECORDS_MAX = 16_384
 STRANGER_RECORD_BYTES_MAX = 4096
-CALLED_MAX = 4096
 
 
 class Strangers:
@@ -35,7 +31,7 @@ class Strangers:
         self._state: State | None = None
         self._held: dict[bytes, int] = {}
         self._shared = 0
-        self._called: OrderedDict[bytes, None] = OrderedDict()
+        self._called = fold.called
 
     def admits(self, claim: RecordClaim) -> bool:
         """Whether the record may be judged and held."""
@@ -55,8 +51,10 @@ class Strangers:
         """A record with this claim was judged, and perhaps taken."""
         if self._is_known(claim.author):
             return
-        if self._called and claim.id in self._called:
-            self._call(claim.prev)  # its predecessor is admitted as well
+        if self._called:
+            if claim.id in self._called:
+                self._called.call(claim.prev)  # what it stands on is called for as well
+            self._called.note(claim.author)
         self._recount(claim.author)
 
     def note_cut(self, author: bytes, cut: Cut) -> None:
@@ -66,10 +64,7 @@ class Strangers:
             return
         for head in cut.moved:
             if not self._is_known(head[0]):
-                self._call(head[2])
-                waiting = self._ledger.get(head[2])
-                if waiting is not None:
-                    self._call(waiting.header.prev)
+                self._called.call_head(head[0], head[2])
 
     def statistics(self) -> dict[str, int]:
         self._refresh()
@@ -77,13 +72,6 @@ class Strangers:
 
     def _is_known(self, author: bytes) -> bool:
         return author == self._own or author in self._fold.latest.members
-
-    def _call(self, record_id: bytes) -> None:
-        if record_id == NO_PREV:
-            return
-        self._called[record_id] = None
-        if len(self._called) > CALLED_MAX:
-            self._called.popitem(last=False)
 
     def _refresh(self) -> None:
         """Count again after a new final cut, because some strangers are members now."""

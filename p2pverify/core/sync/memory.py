@@ -16,8 +16,8 @@ class SyncMemory:
         self._sessions = 0
         self._alarms = 0
         self._quiet_until = 0
-        self._refused: set[int] = set()
-        self._refused_before: set[int] = set()
+        self._refused: dict[int, bytes] = {}  # the first bytes of an id -> the author, empty if it is unknown
+        self._refused_before: dict[int, bytes] = {}
 
     def begin(self) -> None:
         """A session begins. Ids that were refused some sessions ago may be requested again."""
@@ -25,19 +25,20 @@ class SyncMemory:
         if self._sessions % GENERATION_SESSIONS == 0:
             self._turn()
 
-    def refuse(self, record_id: bytes) -> None:
-        """Do not request a record for some sessions."""
+    def refuse(self, record_id: bytes, author: bytes = b"") -> None:
+        """Do not ask for a record for some time."""
         if len(self._refused) >= REFUSED_MAX:
             self._turn()
-        self._refused.add(_short(record_id))
+        self._refused[_short(record_id)] = author
 
-    def is_refused(self, record_id: bytes) -> bool:
-        """Whether a record was refused recently, so that requesting it is useless."""
+    def author_of_refused(self, record_id: bytes) -> bytes | None:
+        """The author of a record that was refused some time ago, empty if it is unknown; None if it was not refused."""
         short = _short(record_id)
-        return short in self._refused or short in self._refused_before
+        author = self._refused.get(short)
+        return self._refused_before.get(short) if author is None else author
 
     def _turn(self) -> None:
-        self._refused_before, self._refused = self._refused, set()
+        self._refused_before, self._refused = self._refused, {}
 
     @property
     def may_list(self) -> bool:

@@ -219,7 +219,13 @@ class SyncSession:
         self._rounds = 0 if self._needs else self._rounds + 1
 
     def _need(self, ids: tuple[bytes, ...]) -> None:
-        self._needs.extend(record_id for record_id in ids if not self._memory.is_refused(record_id))
+        self._needs.extend(filter(self._makes_sense, ids))
+
+    def _makes_sense(self, record_id: bytes) -> bool:
+        """Whether to ask for a record: not if it was refused lately, unless a proposal has called for it since."""
+        author = self._memory.author_of_refused(record_id)
+        called = self._context.fold.called
+        return author is None or record_id in called or called.lacks(author)
 
     def _read_records(self, asked: tuple[bytes, ...], records: tuple[bytes, ...], size: int) -> None:
         self.release()
@@ -250,12 +256,12 @@ class SyncSession:
             elif ledger.is_awaited(claim.author, claim.prev):
                 self._memory.refuse(record_id)  # it is here and waits for another: no need to request it again
             else:
-                self._refuse(record_id)
+                self._refuse(record_id, claim.author)
         self._delivered.clear()
 
-    def _refuse(self, record_id: bytes) -> None:
+    def _refuse(self, record_id: bytes, author: bytes = b"") -> None:
         self.useless += 1
-        self._memory.refuse(record_id)
+        self._memory.refuse(record_id, author)
 
     # ------------------------------------------------------------ certified cuts
 

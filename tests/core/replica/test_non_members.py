@@ -10,7 +10,7 @@ from p2pverify.core.records.cut import Cut, Head
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.judge import RecordClaim, peek
 from p2pverify.core.records.membership import Join
-from p2pverify.core.replica import non_members
+from p2pverify.core.replica import called, non_members
 from tests.support.world import MANIFEST, make_network, seeds
 
 IDENTITIES = seeds(4)
@@ -129,7 +129,7 @@ def test_what_a_member_proposes_is_let_in(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_is_called_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """If a member names more and more non-members, the oldest names are forgotten."""
     monkeypatch.setattr(non_members, "STRANGERS_MAX", 0)
-    monkeypatch.setattr(non_members, "CALLED_MAX", 2)
+    monkeypatch.setattr(called, "CALLED_MAX", 2)
     bench = Bench()
     logs = [_log(f"called {n}", 1)[0] for n in range(3)]
     bench.table.note_cut(sign.public_key(IDENTITIES[1]), _cut(*((log.author, 0, log.id) for log in logs)))

@@ -6,6 +6,7 @@ import pytest
 
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.replica import called
 from p2pverify.core.sync import negentropy, session
 from p2pverify.core.sync.memory import GENERATION_SESSIONS
 from p2pverify.core.sync.messages import (
@@ -202,3 +203,36 @@ def test_another_network_is_refused():
     """A set of another network is not compared with ours."""
     with pytest.raises(RemoteProtocolError, match="another network"):
         Peer().fetch(Peer(network_id=b"m" * 32).answer)
+
+
+def test_what_a_proposal_calls_for_is_asked_for_again_at_once():
+    """Refused before, because a table was full: now the named record is fetched, and those of its author before it."""
+    named, other = chain(SEEDS[0], 5), chain(SEEDS[1], 5)
+    full = Peer().holding(named, other)
+    mine = Peer(refuses=lambda record: True)
+    assert mine.fetch(full.answer, b"full").fetched == 10
+    assert mine.fetch(full.answer, b"full").fetched == 0
+    mine.fold.called.call_head(named[-1].author, named[-1].id)
+    assert mine.fetch(full.answer, b"full").fetched == 5
+    mine.refuses = lambda record: False
+    assert mine.fetch(full.answer, b"full").taken == 5
+    mine.fold.called.note(named[-1].author)
+    assert mine.ids == {record.id for record in named}
+    mine.refuses = lambda record: True
+    assert mine.fetch(full.answer, b"full").fetched == 0
+
+
+def test_a_call_ends_when_the_named_record_is_here_with_its_prefix(monkeypatch):
+    """An author of whom nothing lacks is called for no more, and of too many the oldest is forgotten."""
+    monkeypatch.setattr(called, "CALLED_MAX", 2)
+    mine, logs = Peer(), [chain(seed, 2) for seed in SEEDS[:3]]
+    calls = mine.fold.called
+    for log in logs:
+        calls.call_head(log[1].author, log[1].id)
+    assert [calls.lacks(log[1].author) for log in logs] == [False, True, True]
+    mine.take([logs[2][1].data])
+    calls.note(logs[2][1].author)
+    assert calls.lacks(logs[2][1].author)
+    mine.take([logs[2][0].data])
+    calls.note(logs[2][1].author)
+    assert not calls.lacks(logs[2][1].author)
