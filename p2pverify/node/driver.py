@@ -76,6 +76,11 @@ class _Waiter:
     data: bytes = b""
 
 
+def _are_passed_over(effects: Sequence[Effect]) -> bool:
+    """Whether records came of which none was judged, so that nothing follows: a flood costs no more than that."""
+    return len(effects) == 1 and isinstance(effects[0], Judged) and not effects[0].reasons
+
+
 class Driver:
     """Runs one machine. `open_referee` gives the engine that judges across classes, when it is first needed.
 
@@ -301,6 +306,8 @@ class Driver:
             log.exception("the machine failed on %s", type(event).__name__)
             self._enqueue(self._left_behind(), received=isinstance(event, RecordsArrived | GossipArrived))
             return None
+        if _are_passed_over(effects):
+            return effects
         self._enqueue(effects, received=isinstance(event, RecordsArrived | GossipArrived))
         context = self.machine.context
         if context.silence.stopped and not context.has_signed:

@@ -5,6 +5,7 @@ before. Bounded: the records that were called for first are forgotten first.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from p2pverify.core.records.envelope import NO_PREV
 from p2pverify.core.replica.ledger import Ledger
@@ -45,6 +46,11 @@ class CalledRecords:
         self._ids[record_id] = None
         if len(self._ids) > CALLED_MAX:
             self._ids.popitem(last=False)
+
+    def forget(self, is_known: Callable[[bytes], bool]) -> None:
+        """Some authors have become members: their records need no call."""
+        for author in [author for author in self._lacking if is_known(author)]:
+            del self._lacking[author]
 
     def note(self, author: bytes) -> None:
         """A record of this author was judged."""

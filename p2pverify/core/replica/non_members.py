@@ -79,6 +79,7 @@ class Strangers:
             return
         authors = [head[0] for head in self._ledger.heads()] if self._state is None else list(self._held)
         self._state = self._fold.latest
+        self._called.forget(self._is_known)
         self._held.clear()
         self._shared = 0
         for author in authors:

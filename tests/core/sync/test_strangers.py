@@ -236,3 +236,5 @@ def test_a_call_ends_when_the_named_record_is_here_with_its_prefix(monkeypatch):
     mine.take([logs[2][0].data])
     calls.note(logs[2][1].author)
     assert not calls.lacks(logs[2][1].author)
+    calls.forget(lambda author: author == logs[1][1].author)
+    assert not calls.lacks(logs[1][1].author)
