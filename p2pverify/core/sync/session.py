@@ -44,8 +44,9 @@ from p2pverify.core.sync.messages import (
 from p2pverify.core.sync.negentropy import Initiator
 
 REQUESTS_MAX = 4_096  # of one session
-ROUNDS_MAX = 256  # of reconciliation in a row without an id to fetch
-USELESS_MAX = 4_096  # ids of one session that were not delivered, or refused on arrival
+ROUNDS_MAX = 256  # of reconciliation in a row that show nothing to fetch
+USELESS_MAX = 4_096  # ids of one session that were not delivered, or refused when they came
+AGAIN_MAX = 512  # records of one session that are asked for again since a later one of their author is named
 NO_ID = bytes(32)
 
 
@@ -97,7 +98,8 @@ class SyncSession:
         self._rounds = 0  # in a row without an id to fetch
         self._needs: deque[bytes] = deque()
         self._fetching: tuple[bytes, ...] = ()
-        self._delivered: dict[bytes, RecordClaim] = {}  # by id, of the last answer
+        self._delivered: dict[bytes, RecordClaim] = {}  # by id, those of the last answer
+        self._again = 0  # records that were refused before and are asked for again
         self._has_asked_final = False
         self._digest_epoch: int | None = None  # the first epoch still to be compared
         self._epochs: deque[int] = deque()  # epochs with ids to be listed
@@ -225,7 +227,12 @@ class SyncSession:
         """Whether to ask for a record: not if it was refused lately, unless a proposal has called for it since."""
         author = self._memory.author_of_refused(record_id)
         called = self._context.fold.called
-        return author is None or record_id in called or called.lacks(author)
+        if author is None or record_id in called:
+            return True
+        if self._again == AGAIN_MAX or not called.lacks(author):
+            return False
+        self._again += 1
+        return True
 
     def _read_records(self, asked: tuple[bytes, ...], records: tuple[bytes, ...], size: int) -> None:
         self.release()

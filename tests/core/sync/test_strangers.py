@@ -205,7 +205,7 @@ def test_another_network_is_refused():
         Peer().fetch(Peer(network_id=b"m" * 32).answer)
 
 
-def test_what_a_proposal_calls_for_is_asked_for_again_at_once():
+def test_what_a_proposal_calls_for_is_asked_for_again_at_once(monkeypatch):
     """Refused before, because a table was full: now the named record is fetched, and those of its author before it."""
     named, other = chain(SEEDS[0], 5), chain(SEEDS[1], 5)
     full = Peer().holding(named, other)
@@ -213,6 +213,9 @@ def test_what_a_proposal_calls_for_is_asked_for_again_at_once():
     assert mine.fetch(full.answer, b"full").fetched == 10
     assert mine.fetch(full.answer, b"full").fetched == 0
     mine.fold.called.call_head(named[-1].author, named[-1].id)
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "AGAIN_MAX", 2)
+        assert mine.fetch(full.answer, b"full").fetched == 3
     assert mine.fetch(full.answer, b"full").fetched == 5
     mine.refuses = lambda record: False
     assert mine.fetch(full.answer, b"full").taken == 5
