@@ -53,7 +53,7 @@ class Strangers:
             return
         if self._called:
             if claim.id in self._called:
-                self._called.call(claim.prev)  # what it stands on is called for as well
+                self._called.call(claim.prev)  # its predecessor is called for as well
             self._called.note(claim.author)
         self._recount(claim.author)
 
