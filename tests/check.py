@@ -18,7 +18,7 @@ FAST = [
 ]
 CHECKS = {
     "types": ["mypy"],
-    "tests": ["pytest", "-q", *FAST],
+    "tests": ["pytest", *FAST],
     "lint": ["ruff", "check", "--quiet", "."],
     "format": ["ruff", "format", "--quiet", "--check", "."],
     "imports": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],

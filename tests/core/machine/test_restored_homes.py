@@ -120,18 +120,23 @@ def start_twin(world: World, *, alone: bool = False) -> Peer:
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(1, 10_000), copied=quarters)
-def test_a_twin_that_only_sees_records_stops_before_it_signs(*, seed: int, copied: int) -> None:
-    """No connection shows the other process, but its records do, before the twin has signed anything."""
+def test_a_twin_that_only_sees_records_stops_or_takes_over(*, seed: int, copied: int) -> None:
+    """No connection shows the other process, but its records do: one of the two stops, and the other goes on.
+
+    Nearly always the twin stops, before it has signed anything. It takes over if the other process writes nothing from
+    the start of the twin to its first record.
+    """
     world = World(PEERS, seed=seed, cores=4, slots_milli=2500)
     world.run_epochs(3 + copied / 4)
     twin = start_twin(world)
     before = len(said_by(world, 1))
     world.run_epochs(5)
-    assert twin.machine.context.silence.stopped
-    assert not twin.machine.context.has_signed
-    assert not world.peers[1].machine.context.silence.stopped
-    assert len(said_by(world, 1)) > before
-    assert all(p.machine.context.ledger.statistics()["forked"] == 0 for p in world.peers)
+    stopped = [peer for peer in (world.peers[1], twin) if peer.machine.context.silence.stopped]
+    assert stopped
+    if not twin.machine.context.has_signed:
+        assert stopped == [twin]
+        assert len(said_by(world, 1)) > before
+        assert all(p.machine.context.ledger.statistics()["forked"] == 0 for p in world.peers)
     never_contradicts(world)
 
 

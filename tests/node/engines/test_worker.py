@@ -74,7 +74,7 @@ async def test_jobs_go_in_the_order_of_the_queue(nursery):
     worker = Worker(FakeEngine())
     jobs = ((1, Purpose.AUDIT, 3), (2, Purpose.AUDIT, 2), (3, Purpose.VOTE, 4), (4, Purpose.VOTE, 1))
     for number, purpose, later in jobs:
-        assert worker.submit_nowait(job(number, purpose, deadline_ms=FOREVER_MS + later)) is None
+        assert worker.submit_nowait(job(number, purpose, deadline_ms=FOREVER_MS + later * 60_000)) is None
     order = [event.job for event in await done(worker, nursery, 4)]
     assert order[0] == 4
     assert order.index(4) < order.index(3)
