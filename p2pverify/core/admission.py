@@ -1,9 +1,9 @@
 """Admission: which arriving records are judged, and how many at a time.
 
-A neighbour's gossip costs its own share of this peer's time, and what other neighbours leave idle. A message beyond
-that is passed over and not rejected. Its records can come later by sync, which this peer asks for at its own pace. Of
-authors that are not members only a bounded number of records is held (`core.replica.non_members`). What the records
-say is not looked at here.
+Each neighbour has its own share of this peer's time for gossip, and can use a pool that neighbours share. A message
+beyond both is ignored and not rejected, because its records can come later by sync, which this peer requests at its own
+pace. The number of records held from authors that are not members is bounded (`core.replica.non_members`). This module
+does not read the content of records.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,21 +16,21 @@ from p2pverify.core.records.judge import RecordClaim
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.non_members import Strangers
 
-# In signature checks, of which a core makes 10,000 to 13,000 a second. All neighbours together get at most
-# 72 * 32 + 3,000 + 1,000 a second: about half a core. An epoch of the default testnet brings 100 a second.
-CHECKS = Rate(per_second=32, burst=600)  # a neighbour's own
+# In signature checks. A core makes 10,000 to 13,000 of them a second. All neighbours together get at most
+# 72 * 32 + 3,000 + 1,000 a second: about half a core. An epoch of the default testnet needs 100 a second.
+CHECKS = Rate(per_second=32, burst=600)  # of each neighbour
 POOL_OF_MEMBERS = Rate(per_second=3000, burst=20_000)
 POOL_OF_STRANGERS = Rate(per_second=1000, burst=6000)
-NEIGHBOURS_MAX = 72  # as many as there are connections
+NEIGHBOURS_MAX = 72  # the number of connections
 
-#: What `peek` found in the bytes of a record: None if they do not begin like one.
+#: The result of `peek` for the bytes of a record: None if they do not begin like a record.
 Claim = RecordClaim | None
 
 
 class Admission:
     """The shares of the neighbours, and the table of authors that are not members. One per machine.
 
-    `key` is this peer's own, whose records are always admitted.
+    `key` is this peer's own key. Its records are always admitted.
     """
 
     def __init__(self, key: bytes, fold: Fold) -> None:
@@ -41,7 +41,7 @@ class Admission:
         self._counts: dict[str, int] = {}
 
     def affords(self, claims: Sequence[Claim], source: bytes, now_ms: int) -> bool:
-        """Whether the neighbour's share has room for a message of these records; then the share is charged."""
+        """Whether the neighbour's share covers a message with these records. If so, the share is charged."""
         checks = sum(1 if claim is None else claim.checks for claim in claims)
         shares = self._of_members if self.is_member(source) else self._of_strangers
         if shares.take(source, checks, now_ms):
@@ -50,7 +50,7 @@ class Admission:
         return False
 
     def admits(self, claim: Claim) -> bool:
-        """Whether a record may be judged. Records of strangers beyond their bounds may not."""
+        """Whether a record may be judged. A stranger's record beyond the bounds may not."""
         if claim is None or claim.author in self._fold.latest.members or self.strangers.admits(claim):
             return True
         self._count("records of strangers beyond their bound")

@@ -1,7 +1,7 @@
-"""The way of arriving records into the ledger: admission, then judgement, then their place in the author's log.
+"""Intake of arriving records: admission, then judgement, then the author's log in the ledger.
 
-The header of a record is read once. `peek` makes a claim of it, which admission, judgement and the table of strangers
-take on.
+The header of a record is read only once. `peek` makes a claim from it, and admission, judgement and the table of
+strangers use this claim.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,15 +15,15 @@ from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.roles.context import Context
 
-#: Of one gossip message or one slice of a session. What is beyond it is passed over.
+#: The most records taken from one gossip message or one slice of a session. Further records are ignored.
 BATCH_MAX = 4096
 
-#: Is told of a record that was taken, and of the records that now have their whole prefix.
+#: Called with a record that was taken, the records whose whole prefix is now here, and the time in ms.
 OnTaken = Callable[[Record, list[Record], int], None]
 
 
 class Intake:
-    """Takes in what arrives at one machine."""
+    """The intake of one machine."""
 
     def __init__(self, context: Context, clocks: Clocks, on_taken: OnTaken) -> None:
         self._context = context
@@ -33,11 +33,11 @@ class Intake:
         self._judge = judge if context.memo is None else context.memo.judge
         self._rules = Rules(context.network, context.network_id, 0)
         self.admission = Admission(context.key, context.fold)
-        #: How often which reason was given, and how many records were accepted.
+        #: The number of refusals for each reason, and the number of accepted records.
         self.judged: dict[str, int] = {}
 
     def take_gossip(self, batches: Iterable[RecordBatch], now_ms: int) -> None:
-        """Take gossip messages, each as far as its neighbour's share goes."""
+        """Take gossip messages. A message beyond its neighbour's share is ignored."""
         sorting = _Sorting()
         verdicts: list[GossipVerdict] = []
         for batch in batches:
@@ -49,7 +49,7 @@ class Intake:
         self._tell(verdicts, sorting)
 
     def take_synced(self, records: Sequence[bytes], now_ms: int) -> None:
-        """Take what a sync session brought."""
+        """Take the records of a sync session."""
         sorting = _Sorting()
         verdict = self._take(records, [self._peek(data) for data in records], sorting, now_ms)
         self._tell([verdict], sorting)
@@ -60,7 +60,11 @@ class Intake:
     def _take(
         self, records: Sequence[bytes], claims: Sequence[Claim], sorting: "_Sorting", now_ms: int
     ) -> GossipVerdict:
-        """Take the records of one message or session; its verdict is that of its worst record, then of its best."""
+        """Take the records of one message or session, and return its verdict.
+
+        It is REJECT if a record was rejected. It is ACCEPT if all records were judged and at least one was taken.
+        Otherwise it is IGNORE.
+        """
         rules, ledger, admission = self._rules_at(now_ms), self._context.ledger, self.admission
         taken_before, faults_before = len(sorting.taken), len(sorting.faults)
         is_whole = len(records) <= BATCH_MAX
@@ -87,7 +91,7 @@ class Intake:
                 admission.note(claim, added)
         if len(sorting.faults) > faults_before:
             return GossipVerdict.REJECT
-        # What was not judged is not passed on.
+        # A message with a record that was not judged is not forwarded.
         return GossipVerdict.ACCEPT if is_whole and len(sorting.taken) > taken_before else GossipVerdict.IGNORE
 
     def _tell(self, verdicts: list[GossipVerdict], sorting: "_Sorting") -> None:
@@ -112,7 +116,7 @@ class Intake:
 
 
 class _Sorting:
-    """What became of the records of one event."""
+    """The outcomes for the records of one event."""
 
     __slots__ = ("faults", "reasons", "taken")
 

@@ -1,7 +1,7 @@
 """The whole peer as one state machine: `handle(event, now_ms) -> effects`.
 
-It answers requests, issues audits, votes, and makes cuts; the same machine runs in a process, in a test, and
-thousands at a time in a simulated world. It never waits and never looks at a clock.
+It answers requests, issues audits, votes, and makes cuts. The same machine runs in a process, in a test, and thousands
+at a time in a simulated world. It never waits, and never reads a clock.
 """
 
 from collections.abc import Iterable
@@ -54,14 +54,16 @@ PREPARE_AT_PERMILLE = 250
 
 
 class Machine:
-    """One peer. `manifest` is the model it serves, `context_tokens` the most its engine can hold, `vocab_tokens` how
-    many tokens it knows (None: any), `hardware` what it claims to run on (see `speed`). A peer that left joins
-    again only if it shall `rejoin`.
+    """One peer.
+
+    `manifest` describes the model that it serves. `context_tokens` is the most tokens that its engine can hold.
+    `vocab_tokens` is the number of tokens that the engine knows (None: any). `hardware` is its hardware claim (see
+    `speed`). A peer that left joins again only with `rejoin`.
 
     `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
 
-    #: What its parts share. Simulated peers that sign other things than an honest one have a type of their own.
+    #: The type of the context that its parts share. A simulated peer that signs dishonestly has its own type.
     context_type: type[Context] = Context
 
     def __init__(
@@ -88,8 +90,8 @@ class Machine:
         self._intake = Intake(context, self.clocks, self._note_taken)
         self._prepared_epoch = -1
         self._is_resumed = False
-        self._is_due = True  # something happened that `_act` should look at
-        self._act_at_ms = 0  # ... and when time alone gives it something to do
+        self._is_due = True  # an event gave `_act` something to do
+        self._act_at_ms = 0  # the time of the next `_act` if no event comes before
 
     # ------------------------------------------------------------ reading
 
@@ -107,7 +109,7 @@ class Machine:
 
     @property
     def context(self) -> Context:
-        """Shared internals, for readers that look and do not change."""
+        """The shared internals, for reading only."""
         return self._context
 
     @property
@@ -116,11 +118,11 @@ class Machine:
 
     @property
     def judged(self) -> dict[str, int]:
-        """How many records were accepted, and how often each reason for a refusal was given."""
+        """The number of accepted records, and the number of refusals for each reason."""
         return self._intake.judged
 
     def provisional(self, now_ms: int) -> State:
-        """The fold of everything held; nothing in it is final."""
+        """The state from all records held here. Nothing in it is final."""
         context = self._context
         return context.fold.provisional(context.params.epoch_at(now_ms))
 
@@ -136,10 +138,10 @@ class Machine:
         *,
         alone: bool = False,
     ) -> int:
-        """Take what was stored before, then be silent (see `silence`). Returns how many records were taken.
+        """Load stored data, then begin the silence (see `silence`). Returns the number of records that were taken.
 
-        Stored records were verified before they were written, and are verified again: the disk is outside too. Only
-        the clock is not asked again, since it may have been set back. `on_outcome` is told of each record.
+        Stored records were judged before they were written. They are judged again, because the disk is not trusted.
+        Only the clock is left out, because it may have been set back. `on_outcome` is called for each record.
         """
 
         def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
@@ -162,18 +164,18 @@ class Machine:
         for kept in evidence:
             self.challenger.evidence.keep(kept)
         self._settle()
-        self._context.effects.clear()  # what became final before this start is no news
+        self._context.effects.clear()  # these cuts became final before this start
         self._context.silence.begin(now_ms, alone=alone)
         return taken
 
     def expect_own(self, number: int) -> None:
-        """Own records with lower numbers were signed before: until all of them are here, nothing is signed."""
+        """Sign nothing until all own records with lower numbers are here, because they were signed before."""
         self._context.signed_before = number
 
-    # ------------------------------------------------------------ the one door
+    # ------------------------------------------------------------ events
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
-        """What follows from an event, in order."""
+        """The effects of an event, in order."""
         context = self._context
         assert not context.effects
         match event:
@@ -205,11 +207,11 @@ class Machine:
         return effects
 
     def next_wake_ms(self, now_ms: int) -> int:
-        """When to send the next Tick at the latest."""
+        """The latest time of the next Tick."""
         return max(self._act_at_ms, now_ms + 1)
 
     def evidence(self, request: bytes) -> bytes:
-        """The answer to a request for the evidence of a dispute. Raises RemoteProtocolError if it is none."""
+        """The answer to a request for the evidence of a dispute. Raises RemoteProtocolError if it is malformed."""
         key, which = decode_evidence_request(request)
         dispute = self._context.fold.latest.disputes.get(key)
         if key.challenger == self.key:
@@ -229,7 +231,7 @@ class Machine:
             self._is_due = True
 
     def _note_taken(self, record: Record, added: list[Record], now_ms: int) -> None:
-        """A record was new here; `added` are the records that now have their whole prefix."""
+        """A new record was taken. `added` are the records whose whole prefix is now here."""
         if record.author == self._context.key:
             self._note_own(record, now_ms)
         for found in added:
@@ -238,12 +240,12 @@ class Machine:
             self._accuser.take(found, now_ms)
 
     def _note_own(self, record: Record, now_ms: int) -> None:
-        """A record by our key came from others, so it was not written in this run."""
+        """Others sent a record of our key that was not written in this run."""
         silence = self._context.silence
         if record.epoch > silence.since_epoch:
             self._stop(f"another process signs with this identity: it wrote a record of epoch {record.epoch}")
         elif not self._context.has_signed:
-            if self._is_resumed:  # not silent any more: it came late
+            if self._is_resumed:  # the silence was already over
                 self._is_resumed = False
                 silence.begin(now_ms)
             silence.learned_own(now_ms)
@@ -252,7 +254,7 @@ class Machine:
             self._stop(f"this home had lost a record of epoch {record.epoch}, and has signed another in its place")
 
     def _stop(self, why: str) -> None:
-        """Sign nothing any more in this run."""
+        """Sign nothing more in this run."""
         self._context.silence.stop(why)
         self._is_due = True
 
@@ -279,7 +281,7 @@ class Machine:
     # ------------------------------------------------------------ acting
 
     def _act(self, now_ms: int) -> None:
-        """Do what is due, and find out when there is something to do again."""
+        """Let each part do what is due, and set the time of the next call."""
         context = self._context
         self._is_due = False
         self.clocks.turn(max(0, context.params.epoch_at(now_ms)))
@@ -309,15 +311,15 @@ class Machine:
         self._act_at_ms = min(time for time in times if time is not None)
 
     def _wait_until_ms(self, now_ms: int) -> int:
-        """When to see again whether this peer may write."""
+        """When to check again whether this peer may write."""
         context = self._context
         at_ms = max(context.quiet_until_ms, context.params.genesis_ms)
-        if at_ms <= now_ms:  # silent, or it has said enough in this epoch, or its clock went back behind its log
+        if at_ms <= now_ms:  # silent, at its record quota for this epoch, or its clock is behind its log
             at_ms = context.params.epoch_start_ms(context.params.epoch_at(now_ms) + 1)
         return min(at_ms, now_ms + LEAP_MS // 2) if context.silence.is_on else at_ms
 
     def _prepare_at_ms(self, now_ms: int) -> int | None:
-        """When to look next for what will be disputed, or None: without a vote there is nothing to look for."""
+        """When to look next for coming disputes. None if this peer may not vote, because it then needs none."""
         params = self._context.params
         epoch = params.epoch_at(now_ms)
         member = self._context.fold.latest.members.get(self.key)
@@ -327,7 +329,7 @@ class Machine:
         return at_ms if epoch > self._prepared_epoch else at_ms + params.epoch_ms
 
     def _resume(self) -> None:
-        """Once the silence is over: find in the own log what was said before."""
+        """After the silence: let each part read its earlier records from the own log."""
         self._is_resumed = True
         self._membership.resume()
         self.challenger.resume()
@@ -335,7 +337,7 @@ class Machine:
         self._cutter.resume()
 
     def _prepare(self, now_ms: int) -> None:
-        """Once per epoch, before cuts are proposed: answer what will probably be disputed."""
+        """Answer the questions that will probably be disputed: once per epoch, before cuts are proposed."""
         at_ms = self._prepare_at_ms(now_ms)
         if at_ms is not None and now_ms >= at_ms:
             self._prepared_epoch = self._context.params.epoch_at(now_ms)

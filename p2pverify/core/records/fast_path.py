@@ -1,7 +1,7 @@
 """The positions of a record's parts in its bytes, so that nearly every record is split without reading each item.
 
-Bytes that do not look like a record here are left to the strict reader of `canon`, which says what is wrong with them.
-The meaning of the parts is left to the other modules.
+Bytes that do not look like a record here are left to the strict reader of `canon`, which reports their fault. Other
+modules interpret the parts.
 """
 
 #: The fields of a header after its domain string, in wire order.
@@ -59,7 +59,7 @@ def split_record(data: bytes) -> RecordParts | None:
 
 
 def _uint(data: bytes, at: int) -> tuple[int, int]:
-    """An unsigned integer below 2^32 in its shortest form, and the index of the next item; or -1."""
+    """An unsigned integer below 2^32 in its shortest form (-1 if there is none), and the index of the next item."""
     head = data[at : at + 3]
     if len(head) == 3:
         first = head[0]

@@ -1,4 +1,4 @@
-"""Judgement of arriving records: accept, ignore or reject, each refusal with its reason; and its cost.
+"""Judgement of arriving records: accept, ignore or reject, with a reason for each refusal; and its estimated cost.
 
 Cheap checks come first, then those of the record's kind (see `kinds`), and the author's signature last.
 `GossipReject` is for faults that need no context. `GossipIgnore` is for faults that depend on the clock or on this
@@ -25,7 +25,7 @@ AHEAD = "dated in the future"
 def judge(data: bytes, rules: Rules, claim: "RecordClaim | None" = None) -> Record:
     """Judge one record's bytes. Raises GossipIgnore or GossipReject with the reason.
 
-    `claim` is what `peek` found in these bytes, if it was asked before: then the header is not read again.
+    `claim` is the result of `peek` for these bytes, if there is one. Then the header is not read again.
     """
     record = read_record(data, rules, claim)
     not_ahead(record, rules)
@@ -76,10 +76,9 @@ def judge_content(record: Record, rules: Rules) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RecordClaim:
-    """What the bytes of a record say of themselves: the author (32 B), the kind, the id of the author's record before,
-    and the header.
+    """The claim of a record's bytes: its author (32 B), kind and header, and the id of the author's previous record.
 
-    `data` are these bytes. `parts` is the record taken apart, if it has the shape of nearly every record.
+    `data` are the bytes. `parts` are the parts of the record, if it has the shape of nearly every record.
     """
 
     author: bytes
@@ -119,7 +118,7 @@ def peek(data: bytes) -> RecordClaim | None:
 
 
 def _peek_loosely(data: bytes) -> RecordClaim | None:
-    """The claim of bytes that are an unusual record or none, read at its fixed places."""
+    """The claim of bytes that are an unusual record or none. The fields are read at their fixed positions."""
     if not data.startswith(START) or data[AUTHOR - 2 : AUTHOR] != BYTES_32:
         return None
     at = NUMBERS

@@ -1,7 +1,7 @@
-"""Records of strangers that this peer needs for a cut: a proposal by a member with weight names them.
+"""Called records: strangers' records that this peer needs because a proposal by a member with weight names them.
 
-Admission lets them in although the table of strangers is full, and sync asks for them although they were refused
-before. Bounded: the records that were called for first are forgotten first.
+Admission admits a called record even if the table of strangers is full. Sync asks for it even if it was refused before.
+The number of called records is bounded: the oldest call is forgotten first.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ CALLED_MAX = 4096
 
 
 class CalledRecords:
-    """The ids of such records, and the authors whose named record is not here with its whole prefix."""
+    """The ids of called records, and the authors whose named record is not yet here with its whole prefix."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -28,11 +28,11 @@ class CalledRecords:
         return record_id in self._ids
 
     def lacks(self, author: bytes) -> bool:
-        """Whether records of this author are needed for what a proposal names."""
+        """Whether a proposal names a record of this author that is not yet here with its whole prefix."""
         return author in self._lacking
 
     def call_head(self, author: bytes, record_id: bytes) -> None:
-        """A proposal names this record."""
+        """Call an author's record that a proposal names."""
         self.call(record_id)
         if record_id not in self._ledger:
             self._lacking[author] = record_id
@@ -40,7 +40,7 @@ class CalledRecords:
                 self._lacking.popitem(last=False)
 
     def call(self, record_id: bytes) -> None:
-        """Such a record stands on this one."""
+        """Call a record: a proposal names it, or it is the predecessor of a called record."""
         if record_id == NO_PREV:
             return
         self._ids[record_id] = None
@@ -48,7 +48,7 @@ class CalledRecords:
             self._ids.popitem(last=False)
 
     def forget(self, is_known: Callable[[bytes], bool]) -> None:
-        """Some authors have become members: their records need no call."""
+        """Forget authors that have become members, because their records need no call."""
         for author in [author for author in self._lacking if is_known(author)]:
             del self._lacking[author]
 

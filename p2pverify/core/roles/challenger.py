@@ -1,17 +1,17 @@
 """Issuing owed audits: draw, answer first, ask, publish the audit, and reveal the duty after the epoch.
 
-In a slot across classes the challenger does not answer: it has the referee measure what it was answered, keeps the
-answers as evidence, and seals the measures into the audit. A slot goes on in these steps:
+In a slot across classes the challenger does not answer the question. The referee measures the answers of the targets.
+The challenger keeps the answers as evidence, and seals the measures into the audit. A slot has these phases:
 
-| phase     | what comes                     | what follows                       | method          |
+| phase     | waits for                      | next phase                         | method          |
 |-----------|--------------------------------|------------------------------------|-----------------|
-| PLANNED   | its time                       | DERIVING                           | `_derive`       |
+| PLANNED   | its due time                   | DERIVING                           | `_derive`       |
 | DERIVING  | the prompt, and the own answer | ASKING                             | `_ask`          |
-| ASKING    | what all targets answered      | AUDITED; across classes: MEASURING | `_take_answers` |
+| ASKING    | the answers of all targets     | AUDITED; across classes: MEASURING | `_take_answers` |
 | MEASURING | the measures                   | AUDITED                            | `_publish`      |
 
-A slot is given up if nobody can be asked or an engine fails. A restart takes up no slot: this peer signs nothing of the
-epochs that began before it, and plans only later ones.
+A slot is given up if nobody can be asked or an engine fails. A restart resumes no slot, because this peer signs nothing
+for the epochs that began before the restart. It plans only later epochs.
 """
 
 from collections import deque
@@ -42,24 +42,27 @@ from p2pverify.core.roles.slot_plan import (
 )
 from p2pverify.core.state import cross_class
 
-#: Evidence is kept for so many epochs more than its dispute can last.
+#: Evidence is kept for this many epochs longer than its dispute can last.
 EVIDENCE_EPOCHS = 4
 HABITS_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """How an owed question was asked: how long after it was due, as prompt and own answer take their time, and with how
-    many tokens of prompt."""
+    """How an owed question was asked.
+
+    `lag_ms` is the delay after its due time, in which the prompt and the own answer were computed. `prompt_tokens` is
+    the length of its prompt.
+    """
 
     lag_ms: int
     prompt_tokens: int
 
 
 class Challenger:
-    """This peer's side as a challenger. Plans are functions of keys and records, so a restart finds them again.
+    """This peer's role as a challenger. Plans are functions of keys and records, so that a restart finds them again.
 
-    `habits` are those of the newest questions, apart for slots within the class and across classes.
+    `habits` has the habits of the newest questions, separately for slots within the class and across classes.
     """
 
     def __init__(self, context: Context) -> None:
@@ -73,11 +76,11 @@ class Challenger:
 
     @property
     def answers(self) -> dict[str, int]:
-        """How often those asked gave an answer, and why not."""
+        """How often asked peers answered, and how often they did not, by reason."""
         return self._asker.answers
 
     def resume(self) -> None:
-        """Find in the own log what was already said."""
+        """Read the earlier duties and audits from the own log."""
         for record in self._context.ledger.chain(self._context.key):
             if record.kind == Kind.DUTY:
                 self._duties_done.add(decode_duty(record.payload).epoch)
@@ -101,7 +104,7 @@ class Challenger:
         self._reveal(epoch, now_ms)
 
     def next_wake_ms(self, now_ms: int) -> int:
-        """When the next slot is due or the next epoch begins."""
+        """When the next slot or question is due, or the next epoch begins."""
         params = self._context.params
         due = [s.due_ms for p in self._plans.values() for s in p.slots if s.phase is SlotPhase.PLANNED]
         asking = self._asker.next_wake_ms()
@@ -109,7 +112,7 @@ class Challenger:
         return min([*(d for d in due if d > now_ms), params.epoch_start_ms(params.epoch_at(now_ms) + 1)])
 
     def opening(self, epoch: int, slot: int) -> SlotPlan | None:
-        """The plan of an own slot whose answer is known, for opening it in a dispute."""
+        """The plan of an own slot, for opening its answer in a dispute. None if the answer is not known."""
         plan = self._plans.get(epoch)
         for found in plan.slots if plan else ():
             if found.slot.index == slot and found.opening is not None:
@@ -127,7 +130,7 @@ class Challenger:
             self._plans[epoch] = plan
 
     def _forget(self, epoch: int) -> None:
-        """Drop what nobody can ask for any more."""
+        """Drop the plans, audits and evidence that nobody can ask for any more."""
         oldest = epoch - self._context.params.dispute_epochs - self._context.params.duty_epochs
         for planned in [p for p in self._plans if p < oldest]:
             del self._plans[planned]
@@ -138,7 +141,7 @@ class Challenger:
     # ------------------------------------------------------------ one slot
 
     def _derive(self, plan: EpochPlan, slot: SlotPlan) -> None:
-        """Have the prompt written; within the class this peer answers first, across classes not at all."""
+        """Let an engine write the prompt. Within the class only, it also computes this peer's own answer."""
         slot.phase = SlotPhase.DERIVING
         derived = partial(self._ask, plan, slot)
         deadline_ms = self._ask_until_ms(plan, slot)
@@ -158,18 +161,21 @@ class Challenger:
         )
 
     def _reveal_ms(self, epoch: int) -> int:
-        """When the duty of an epoch is published at the latest; an audit must be out by then."""
+        """The latest time at which the duty of an epoch is published. Its audits must be published by then."""
         return self._context.params.epoch_start_ms(epoch + self._context.params.duty_epochs // 2 + 1)
 
     def _ask_until_ms(self, plan: EpochPlan, slot: SlotPlan) -> int:
-        """When the question must be ready to be asked: so early that all who are asked have their whole time until the
-        duty is out; but an epoch after it was due where the duty leaves less."""
+        """The time by which the question must be ready to be asked.
+
+        It leaves all targets their full time until the duty is published. But it is at least an epoch after the due
+        time, unless the duty is published before.
+        """
         params, reveal_ms = self._context.params, self._reveal_ms(plan.epoch)
         unhurried_ms = reveal_ms - params.deadline_ms - spread_ms(params)
         return min(reveal_ms, max(unhurried_ms, slot.due_ms + params.epoch_ms))
 
     def _ask(self, plan: EpochPlan, slot: SlotPlan, event: Computed | ComputeFailed, now_ms: int) -> None:
-        """Ask the targets; within the class the nonces commit to the own answer."""
+        """Ask the targets. Within the class, the nonces commit to the own answer."""
         if isinstance(event, ComputeFailed):
             self._give_up(slot, event)
             return
@@ -181,14 +187,14 @@ class Challenger:
         self._asker.ask(plan.epoch, slot.panel, question, opening, now_ms, answered)
 
     def _opening(self, plan: EpochPlan, slot: SlotPlan, question: Question, event: Computed) -> Opening:
-        """What opens the nonces of a slot."""
+        """The opening of a slot's nonces."""
         if slot.panel.is_across:
             return across_opening(self._context, plan.epoch, slot.slot.index, slot.targets)
         output = output_digest(question.id, event.tokens, event.finish, event.logits)
         return slot_opening(self._context, plan.epoch, slot.slot.index, slot.targets, output)
 
     def _take_answers(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
-        """Audit what the targets answered; across classes the referee measures it first."""
+        """Audit the answers of the targets. Across classes, the referee measures them first."""
         if not slot.panel.is_across:
             self._publish(plan, slot, opening, answers, now_ms)
             return
@@ -219,7 +225,7 @@ class Challenger:
 
     def _give_up(self, slot: SlotPlan, failed: ComputeFailed) -> None:
         slot.phase = SlotPhase.GIVEN_UP
-        if not failed.is_dropped:  # who drops jobs tells of them, of many at once
+        if not failed.is_dropped:  # the engine's worker reports dropped jobs, many at once
             self._context.effects.append(Note("warning", f"slot not audited: {failed.reason}"))
 
     def _publish(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
@@ -237,11 +243,11 @@ class Challenger:
         audit = Audit(context.key, *key, plan.anchor, question, answers.expiry, slot.differ, answers.asked, sealed)
         self._audited[key] = audit
         if audit.differ and not audit.is_across:
-            self._keep(plan, slot, answers)  # nobody needs it to vote, but it shows people what was answered
+            self._keep(plan, slot, answers)  # no vote needs it, but it shows the answers to people
         context.write(Kind.AUDIT, audit.encode(), now_ms)
 
     def _differs(self, slot: SlotPlan, opening: Opening, answers: Answers) -> bool:
-        """Whether an answer differs from this peer's own, or the referee finds it to be a mismatch."""
+        """Whether an answer differs from this peer's own or, across classes, the referee finds a mismatch."""
         if slot.panel.is_across:
             judged = cross_class.judge(self._context.network, answers.asked, opening.measures)
             return any(verdict is Verdict.MISMATCH for _, _, verdict in judged)
@@ -250,7 +256,7 @@ class Challenger:
     # ------------------------------------------------------------ evidence
 
     def find_evidence(self, key: DisputeKey, which: int, *, is_open: bool) -> Output | None:
-        """What an asked peer of an own slot answered; only if the audit is in dispute, or is bound to be."""
+        """The answer of an asked peer in an own slot. None unless the audit is in dispute, or is certain to be."""
         audit = self._audited.get((key.epoch, key.slot))
         if audit is None or which >= len(audit.asked):
             return None
@@ -259,14 +265,14 @@ class Challenger:
         return self.evidence.of(key.epoch, key.slot).get(audit.asked[which].responder)
 
     def _oldest_evidence(self, epoch: int) -> int:
-        """The first epoch of whose slots somebody may still ask for evidence."""
+        """The first epoch for which somebody may still ask for evidence."""
         params = self._context.params
         return epoch - params.dispute_epochs - params.duty_epochs - EVIDENCE_EPOCHS
 
     # ------------------------------------------------------------ reveal
 
     def _reveal(self, epoch: int, now_ms: int) -> None:
-        """Publish the duty of each past epoch, once its slots are done or the patience is over."""
+        """Publish the duty of each past epoch, once its slots are done or half of `duty_epochs` has passed."""
         for planned in sorted(self._plans):
             plan = self._plans[planned]
             if planned >= epoch or planned in self._duties_done:

@@ -12,19 +12,19 @@ from p2pverify.core.state.targets import Panel, make_panel
 
 
 class SlotPhase(Enum):
-    """What an owed slot waits for; the table in `challenger` says how it goes on."""
+    """The phases of an owed slot. The table in `challenger` shows how they follow each other."""
 
-    PLANNED = auto()  # its time
-    DERIVING = auto()  # the prompt, and within the class the own answer
-    ASKING = auto()  # the answers of its targets
-    MEASURING = auto()  # the referee's measures of these answers, across classes
-    AUDITED = auto()  # nothing: its answers are judged, and its audit is out unless it came too late
-    GIVEN_UP = auto()  # nothing: there was nobody to ask, or an engine failed
+    PLANNED = auto()  # waits for its due time
+    DERIVING = auto()  # waits for the prompt, and within the class for the own answer
+    ASKING = auto()  # waits for the answers of its targets
+    MEASURING = auto()  # across classes, waits for the referee's measures of these answers
+    AUDITED = auto()  # its answers are judged, and its audit is published unless it came too late
+    GIVEN_UP = auto()  # there was nobody to ask, or an engine failed
 
 
 @dataclass(slots=True)
 class SlotPlan:
-    """One owed slot and how far it is. An audited slot has its `opening`, and `differ` as its audit says it."""
+    """One owed slot and its phase. An audited slot has its `opening`, and the `differ` of its audit."""
 
     slot: sortition.Slot
     panel: Panel
@@ -90,7 +90,7 @@ def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
 
 
 def slot_question(context: Context, slot: sortition.Slot, prompt: tuple[int, ...], requester: bytes) -> Question:
-    """The question of a slot, from the prompt that the model has written."""
+    """The question of a slot, from the prompt that the model wrote."""
     params = context.params
     return Question(
         context.network.classes[context.class_index].manifest,

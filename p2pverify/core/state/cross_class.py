@@ -1,6 +1,6 @@
 """Judging the receipts of a slot across classes: whether measures fit an audit, whether it sealed them, and verdicts.
 
-Duties and disputes share this module; they decide the effect of the verdicts.
+`duties` and `disputes` share this module, and decide the effect of the verdicts.
 """
 
 from p2pverify.core.contract.network import Network
@@ -10,7 +10,7 @@ from p2pverify.core.state.transition import Transition
 
 
 def fits(audit: Audit, measures: Measures) -> bool:
-    """Whether each receipt of an audit has a measure of as many tokens, and peers without a receipt have none."""
+    """Whether each receipt of an audit has a measure with its token count, and peers without a receipt have none."""
     if len(measures) != len(audit.asked):
         return False
     return all(
@@ -25,18 +25,18 @@ def is_sealed_in(audit: Audit, network_id: bytes, measures: Measures, salts: tup
 
 
 def verdicts(network: Network, audit: Audit, measures: Measures) -> list[tuple[bytes, int, Verdict]]:
-    """Responder, its class and the verdict for each receipt of an audit, from measures that fit."""
+    """The responder, its class and the verdict for each receipt of an audit. The measures must fit the audit."""
     return judge(network, audit.asked, measures)
 
 
 def judge(network: Network, asked: tuple[AskedPeer, ...], measures: Measures) -> list[tuple[bytes, int, Verdict]]:
-    """The same, before there is an audit. Each class has its own bounds."""
+    """The same as `verdicts`, before the audit exists. Each class has its own bounds."""
     found = []
     for each, measure in zip(asked, measures, strict=True):
         if each.receipt is None or measure is None:
             continue
         bounds = network.classes[each.receipt.class_index].across
-        assert bounds is not None  # only members of such classes are asked across
+        assert bounds is not None  # only members of classes with bounds are asked across classes
         found.append((each.responder, each.receipt.class_index, verdict(measure, bounds)))
     return found
 

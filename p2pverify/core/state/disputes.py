@@ -1,8 +1,9 @@
 """Disputes: a wider, blind vote on the same question.
 
-A dispute opens with the cut that first holds an audit with differing answers and its duty. Then members seal their
-answers, and only when a certified cut has closed the sealing do they open them. Who of a large electorate, when the
-sealing closes, and what decides, is said by `stages`; here is what opens, what counts, and what follows.
+A dispute opens with the first cut that holds both an audit with differing answers and its duty. Then members seal their
+answers. They open them only after a certified cut has closed the sealing. `rounds` defines who votes in a large
+electorate, when the sealing closes, and what decides. This module opens disputes, counts commits and votes, and settles
+the decisions.
 """
 
 from dataclasses import replace
@@ -20,17 +21,17 @@ from p2pverify.core.state.state import Dispute, OpenedAnswer, RoundPhase, Sealed
 from p2pverify.core.state.targets import voting_classes
 from p2pverify.core.state.transition import Transition
 
-#: An undecided dispute whose round has lasted for more cuts no longer keeps others from being opened.
+#: An undecided dispute whose round has lasted for more than this many cuts no longer prevents other disputes.
 PENDING_CUTS = 6
-#: A challenger whose own answer stays sealed for so many cuts after the sealing was closed opens no other dispute.
+#: A challenger that opens no answer of its own within this many cuts after the sealing closed opens no other dispute.
 OPENING_CUTS = 3
 
 
 def open_disputes(step: Transition, opened: list[Opened]) -> None:
-    """Admit disputes up to the contract's limit, at most one per participant and cut; the rest lapse.
+    """Admit disputes up to the contract's limit, at most one per participant and cut. The others lapse.
 
-    Nor is anybody taken to more open disputes than would convict it: those that it loses already suffice. And who has
-    not opened its own answer in one dispute costs the voters no other.
+    A peer gets no further dispute if the loss of its open disputes would already convict it. A challenger that has not
+    opened its own answer in one dispute gets no other dispute, so that it costs the voters no more work.
     """
     state = step.state
     busy = _saturated(step)
@@ -53,7 +54,7 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
 
 
 def _saturated(step: Transition) -> set[bytes]:
-    """Peers whom losing their open disputes would convict."""
+    """The peers that the loss of their open disputes would convict."""
     pending: dict[bytes, int] = {}
     for dispute in step.state.disputes.values():
         if dispute.decision is None and step.state.index - dispute.round.began_index <= PENDING_CUTS:
@@ -68,7 +69,7 @@ def _saturated(step: Transition) -> set[bytes]:
 
 
 def _stakes(step: Transition, audit: Audit) -> dict[bytes, int]:
-    """What each participant would lose with a dispute, in the units of the test."""
+    """The cost of losing a dispute for each participant, in the units of the sequential test."""
     found = {}
     for peer in sorted(audit.parties):
         member = step.state.members.get(peer)
@@ -79,7 +80,7 @@ def _stakes(step: Transition, audit: Audit) -> dict[bytes, int]:
 
 
 def _judged_as(audit: Audit, peer: bytes) -> int | None:
-    """As a member of which class an answer is judged across classes; None for what is judged by digests."""
+    """The class whose bounds apply to a peer's answer across classes. None for an answer that is judged by digests."""
     if audit.is_across:
         for asked in audit.asked:
             if asked.responder == peer and asked.receipt is not None:
@@ -88,7 +89,7 @@ def _judged_as(audit: Audit, peer: bytes) -> int | None:
 
 
 def _silent(state: State) -> set[bytes]:
-    """Challengers that could have opened their answer in a dispute for some cuts, and did not."""
+    """The challengers that had time to open their own answer in a dispute, and did not (see OPENING_CUTS)."""
     return {
         key.challenger
         for key, dispute in state.disputes.items()
@@ -103,7 +104,7 @@ def _rank(audit: Audit) -> bytes:
 
 
 def take_commit(step: Transition, record: Record) -> None:
-    """Count a sealed answer, if its author has a turn and the sealing is not closed."""
+    """Count a sealed answer, if its author may vote in this round and the sealing is not closed."""
     state = step.state
     commit = decode_commit(record.payload)
     dispute = state.disputes.get(commit.dispute)
@@ -124,7 +125,7 @@ def take_commit(step: Transition, record: Record) -> None:
 
 
 def refuse_commit(step: Transition, dispute: Dispute, voter: bytes, commit: Commit) -> str | None:
-    """Why a commit counts for nothing, or None."""
+    """The reason why a commit is not counted, or None."""
     if voter not in dispute.electorate:
         return "not of the electorate"
     if dispute.round.phase is RoundPhase.OPENING:
@@ -159,7 +160,7 @@ def take_vote(step: Transition, record: Record) -> None:
 
 
 def refuse_vote(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
-    """Why a vote counts for nothing, or None."""
+    """The reason why a vote is not counted, or None."""
     if not step.is_certified(vote.certificate):
         return "certificate is not one here"
     cited = step.frame.state_of(vote.certificate)
@@ -187,7 +188,10 @@ def refuse_vote(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) ->
 
 
 def refuse_answer(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
-    """Why what a vote says counts for nothing, or None. What a challenger says is in its nonces, and in its audit."""
+    """The reason why the content of a vote is not counted, or None.
+
+    A challenger's content must agree with its nonces and its audit.
+    """
     audit = dispute.audit
     if not dispute.is_across:
         if vote.class_index != step.state.members[audit.challenger].class_index:
@@ -213,7 +217,7 @@ def refuse_answer(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) 
 
 
 def decide(step: Transition) -> None:
-    """Decide what enough agree on, settle, and close what is too old."""
+    """Decide the disputes in which enough voters agree, settle decisions, and close disputes past their deadline."""
     state = step.state
     for key in sorted(state.disputes, key=lambda k: k.sort_key()):
         dispute = state.disputes[key]
@@ -232,7 +236,7 @@ def decide(step: Transition) -> None:
 
 
 def _losers(dispute: Dispute) -> set[bytes]:
-    """Who voted for something else than was decided, or has copied it."""
+    """The voters that voted against the decision, or copied it."""
     return {voter for voter in dispute.votes if rounds.has_lost(dispute, voter)}
 
 
@@ -241,7 +245,7 @@ def _winners(dispute: Dispute) -> set[bytes]:
 
 
 def _settle(step: Transition, dispute: Dispute) -> Dispute:
-    """Agreements and dissents of all who answered, once each; late openings are settled when they come."""
+    """Count an agreement or a dissent once for each peer that answered. Late openings are settled when they come."""
     decision = dispute.decision
     assert decision is not None
     audit = dispute.audit
@@ -262,9 +266,9 @@ def _settle(step: Transition, dispute: Dispute) -> Dispute:
 
 
 def _settle_across(step: Transition, dispute: Dispute) -> Dispute:
-    """The verdicts of the measures that were decided on, once each, and a dissent for who voted otherwise.
+    """Count each verdict of the decided measures once, and a dissent for each voter that lost.
 
-    A right vote is no agreement here: it shows that a peer runs the referee, not which model it serves.
+    A right vote is no agreement here, because it shows that a peer runs the referee, not which model it serves.
     """
     decision, audit = dispute.decision, dispute.audit
     wrong = _losers(dispute)
@@ -273,7 +277,7 @@ def _settle_across(step: Transition, dispute: Dispute) -> Dispute:
         wrong.add(audit.challenger)
     cross_class.settle(step, audit, judged)
     for peer in sorted(wrong):
-        step.dissent(peer, audit)  # once, however often it is said: later openings are settled when they come
+        step.dissent(peer, audit)  # counts only once; repeated here because openings can come later
     return replace(dispute, settled=dispute.settled | {peer for peer, _, _ in judged})
 
 
@@ -299,12 +303,15 @@ def _credit_winners(step: Transition, dispute: Dispute) -> None:
 
 
 def _close(step: Transition, dispute: Dispute) -> None:
-    """After the deadline: what stayed sealed is shown beside its author, and an undecided dispute counts for nobody."""
+    """Close a dispute after its deadline. If it is undecided, it counts for nobody.
+
+    A sealed answer that was never opened adds to its author's `unopened`.
+    """
     state = step.state
     if dispute.decision is None:
         state.count("undecided disputes")
     if state.index - max(dispute.closed_index, dispute.round.sealed_index) < 2:
-        return  # there was no certified cut in between: nobody could open anything
+        return  # there was no certified cut in between, so nobody could open an answer
     sealed = {*dispute.commits, dispute.audit.challenger}
     for peer in sorted(peer for peer in sealed - set(dispute.votes) if rounds.may_open(dispute, peer)):
         member = state.members.get(peer)

@@ -1,20 +1,20 @@
-"""The rounds of a dispute: whose lots are drawn, who may seal and open an answer, and what the answers decide.
+"""The rounds of a dispute: the draw of lots, who may seal and open an answer, and what the answers decide.
 
-`lots` has the numbers of each stage; here they are applied to a dispute at a cut. A dispute is in one round at a time,
-and a round is in one phase. Each change comes with a cut:
+`lots` defines the numbers of each stage. This module applies them to a dispute at a cut. A dispute is in one round at a
+time, and a round is in one phase. Each change comes with a cut:
 
-| phase   | what the cut brings                                       | what follows           | function        |
+| phase   | event at the cut                                          | next                   | function        |
 |---------|-----------------------------------------------------------|------------------------|-----------------|
 | none    | the dispute opens; a small electorate votes at once       | SEALING, of everybody  | `first_round`   |
 | none    | the dispute opens; a large electorate begins by committee | DRAWING                | `first_round`   |
 | DRAWING | the beacon: it is the first cut after the round began     | SEALING, by committee  | `draw`          |
 | SEALING | enough seals where everybody votes, or the time is over   | OPENING                | `close_sealing` |
-| OPENING | the committee can decide nothing any more                 | a round of later stage | `tally`         |
+| OPENING | the committee can no longer decide                        | a round of later stage | `tally`         |
 | any     | the deadline of the dispute is over                       | the dispute is closed  | `decide`        |
 
 A decision is no phase, because the round goes on: seals and openings that come later are still taken. A committee
-decides while it is OPENING. Everybody can decide earlier, because the openings of earlier rounds count as well. No
-round begins after a decision. What else follows from it, and the deadline, are left to `disputes`.
+decides while it is OPENING. A vote of everybody can decide earlier, because the openings of earlier rounds count as
+well. No round begins after a decision. `disputes` settles the decision, and applies the deadline.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ from p2pverify.core.records.lots import EVERYONE, Lot, lot_output
 from p2pverify.core.state.state import Dispute, Round, RoundPhase, Sealed, State
 from p2pverify.core.state.transition import Transition
 
-#: Answers can be sealed for at most so many cuts after a round began, or after its lots could be drawn.
+#: Answers can be sealed for at most this many cuts after a round began, or after its lots could be drawn.
 SEAL_CUTS = 3
-#: A seat that was not opened in so many cuts after the sealing was closed is empty.
+#: A seat is empty if its voter opens no answer within this many cuts after the sealing closed.
 SEAT_CUTS = 2
 
 
@@ -42,17 +42,17 @@ def _first_stage(audit: Audit, electorate: frozenset[bytes]) -> int:
 
 
 def _begin(stage: int, index: int, voters_before: int = 0) -> Round:
-    """A round from its first cut on. It keeps the number of voters at the draw before, which views show."""
+    """A round at its first cut. It keeps the number of voters at the previous draw, because views show it."""
     return Round(stage, index, RoundPhase.SEALING if stage == EVERYONE else RoundPhase.DRAWING, voters=voters_before)
 
 
 def voters(dispute: Dispute) -> frozenset[bytes]:
-    """Who could be drawn for a committee: of the electorate, no party to the dispute, and has not sealed an answer."""
+    """The electorate that could be drawn for a committee: not a party to the dispute, and without a sealed answer."""
     return dispute.electorate - dispute.audit.parties - dispute.commits.keys()
 
 
 def draw(step: Transition) -> None:
-    """Give the committees of rounds that began with the cut before this one their beacon."""
+    """Give a beacon to the committees whose rounds began with the cut before this one."""
     state = step.state
     for key, dispute in sorted(state.disputes.items(), key=lambda item: item[0].sort_key()):
         current = dispute.round
@@ -62,7 +62,7 @@ def draw(step: Transition) -> None:
 
 
 def refuse_lot(step: Transition, dispute: Dispute, voter: bytes, lot: Lot | None) -> str | None:
-    """Why a sealed answer is not one of the round, or None."""
+    """The reason why a sealed answer does not belong to the round, or None."""
     current = dispute.round
     if not current.is_committee:
         return None if lot is None else "a lot where everybody votes"
@@ -80,7 +80,7 @@ def refuse_lot(step: Transition, dispute: Dispute, voter: bytes, lot: Lot | None
 
 
 def count_commit(step: Transition, dispute: Dispute, voter: bytes, sealed: Sealed, lot: Lot | None) -> Dispute:
-    """The dispute with an answer more, sealed in this round."""
+    """The dispute with one more answer, sealed in this round."""
     current = dispute.round
     if lot is not None:
         current = replace(current, lots={**current.lots, voter: _output(step, dispute, lot)})
@@ -94,16 +94,16 @@ def _output(step: Transition, dispute: Dispute, lot: Lot) -> bytes:
 
 
 def close_sealing(step: Transition) -> None:
-    """Close the sealing where enough answers are sealed, or time is over; then a committee's seats are taken.
+    """Close the sealing of rounds with enough sealed answers or no time left. Then a committee's seats are taken.
 
-    A committee's is not closed early: else whoever proposes the first cut could choose whose lots it holds.
+    A committee's sealing is not closed early. Otherwise the proposer of the first cut could choose the lots in it.
     """
     state = step.state
     for key, dispute in sorted(state.disputes.items(), key=lambda item: item[0].sort_key()):
         current = dispute.round
         if current.phase is not RoundPhase.SEALING or state.index == current.began_index:
             continue
-        sealed = len(dispute.commits) + 1  # the challenger's answer is in its nonces
+        sealed = len(dispute.commits) + 1  # the challenger sealed its answer with its nonces
         is_enough = not current.is_committee and 3 * sealed >= 2 * len(dispute.electorate)
         if state.index < last_sealing_index(current) and not is_enough:
             continue
@@ -114,12 +114,12 @@ def close_sealing(step: Transition) -> None:
 
 
 def last_sealing_index(current: Round) -> int:
-    """The path index of the cut that closes the sealing at the latest. A committee's lots take a cut to be drawn."""
+    """The path index of the cut that closes the sealing at the latest. A committee needs one more cut for its draw."""
     return current.began_index + SEAL_CUTS + current.is_committee
 
 
 def may_open(dispute: Dispute, voter: bytes) -> bool:
-    """Whether a voter that has sealed its answer may open it at this state of the dispute."""
+    """Whether a voter that has sealed its answer may open it in this state of the dispute."""
     if voter == dispute.audit.challenger:
         return dispute.closed_index >= 0
     if dispute.round.phase is not RoundPhase.OPENING:
@@ -128,12 +128,12 @@ def may_open(dispute: Dispute, voter: bytes) -> bool:
 
 
 def is_informed(dispute: Dispute, stage: int) -> bool:
-    """Whether others have opened their answers before those of a stage are sealed: in any but the first."""
+    """Whether voters of this stage seal after others have opened their answers: in every stage but the first."""
     return stage > _first_stage(dispute.audit, dispute.electorate)
 
 
 def tally(step: Transition, dispute: Dispute) -> Dispute:
-    """The dispute decided, in its next round, or as it is."""
+    """The dispute after a count: decided, in its next round, or unchanged."""
     current = dispute.round
     if current.is_committee and current.phase is not RoundPhase.OPENING:
         return dispute
@@ -150,20 +150,22 @@ def tally(step: Transition, dispute: Dispute) -> Dispute:
 
 @dataclass(frozen=True, slots=True)
 class _Equal:
-    """How many gave an output by equal work, and by which, for stages in which most showed the same."""
+    """How many voters gave an output by equal work. `shown` is this work, for stages in which most showed the same."""
 
     total: int
     shown: Mapping[int, bytes]
 
 
 def _count(dispute: Dispute, of: frozenset[bytes]) -> dict[bytes, _Equal]:
-    """What these voters have opened, by output. Of those who had to show their work in a stage, the largest group that
-    shows the same counts; of all others each one.
+    """Count the opened answers of these voters, by output.
+
+    Among voters that had to show their work in a stage, only the largest group with equal work counts. Every other
+    voter counts.
     """
     groups: dict[bytes, dict[int, dict[bytes | None, int]]] = {}
     for voter in sorted(of & dispute.votes.keys()):
         vote = dispute.votes[voter]
-        stage = dispute.commits[voter].stage if voter in dispute.commits else 0  # the challenger's is in its audit
+        stage = dispute.commits[voter].stage if voter in dispute.commits else 0  # the challenger's is in the audit
         alike = groups.setdefault(vote.output, {}).setdefault(stage, {})
         alike[vote.shown] = alike.get(vote.shown, 0) + 1
     return {output: _equal(by_stage) for output, by_stage in groups.items()}
@@ -182,7 +184,7 @@ def _equal(by_stage: dict[int, dict[bytes | None, int]]) -> _Equal:
 
 
 def has_copied(dispute: Dispute, voter: bytes) -> bool:
-    """Whether a voter showed other work than most of its stage, whose output was decided on."""
+    """Whether a voter showed other work than most voters of its stage that gave the decided output."""
     shown = dispute.votes[voter].shown
     if shown is None:
         return False
@@ -190,18 +192,18 @@ def has_copied(dispute: Dispute, voter: bytes) -> bool:
 
 
 def has_lost(dispute: Dispute, voter: bytes) -> bool:
-    """Whether a voter voted for something else than was decided, or has copied that."""
+    """Whether a voter voted against the decision, or copied it."""
     return dispute.votes[voter].output != dispute.decision or has_copied(dispute, voter)
 
 
 def _may_still_decide(current: Round, index: int, counts: list[int]) -> bool:
-    """Whether seats of a committee that are not opened yet could bring a decision."""
+    """Whether the unopened seats of a committee could still bring a decision."""
     is_open = bool(current.seats) and index - current.sealed_index < SEAT_CUTS
     return is_open and lots.may_still_decide(current.stage, counts)
 
 
 def _go_on(state: State, dispute: Dispute) -> Dispute:
-    """The dispute in its next round, after a committee that has decided nothing."""
+    """The dispute in its next round, after a committee without a decision."""
     current = dispute.round
     state.count(f"committees of stage {current.stage} without a decision")
     later = _begin(lots.next_stage(current.stage, len(voters(dispute))), state.index, current.voters)

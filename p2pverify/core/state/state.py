@@ -1,7 +1,7 @@
-"""The state that a fold carries from cut to cut. Values only; `step` computes the next one.
+"""The state that a fold carries from cut to cut. It holds values only; `process` computes the next state.
 
-Disputes and notes are immutable, members are copied before their first change in a step, and so are the dictionaries
-that hold them: a state that was computed never changes, and many machines may hold the same one.
+A computed state never changes, so that many machines can share it. Disputes and notes are immutable. Members, and the
+dictionaries that hold all these, are copied before their first change in a step.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,17 +18,17 @@ from p2pverify.core.records.audit import Audit
 from p2pverify.core.records.cut import Cut, Head, ledger_root
 from p2pverify.core.records.lots import EVERYONE, DisputeKey
 
-#: For how many cuts a state remembers cuts, signatures and marks at most: beyond every deadline of the contract.
+#: A state remembers cuts, signatures and marks for at most this many cuts. Every deadline of the contract is shorter.
 MEMORY_CUTS = 320
 
 
-#: Who is convicted at a cut, and why, sorted by peer.
+#: The convicted peers at a cut, each with the reason, sorted by peer.
 Convictions = tuple[tuple[bytes, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """How often one challenger asked a peer, how often it got an answer, and how fast those were."""
+    """How often one challenger asked a peer, how often it got an answer, and how fast the answers were."""
 
     asked: int
     answered: int
@@ -37,7 +37,7 @@ class Contact:
 
 @dataclass(slots=True)
 class Member:
-    """A peer as the records show it. Counts are of owed slots with the derived question only.
+    """A peer as the records show it. Only owed slots with the derived question are counted.
 
     Only `State.change` writes to it, and only to a copy that belongs to the state under construction.
     """
@@ -68,7 +68,7 @@ class Member:
     fork_until: int = -1
     forks: frozenset[int] = frozenset()  # numbers at which its log is known to fork
     contacts: Mapping[bytes, Contact] = field(default_factory=dict)
-    auditors: frozenset[bytes] = frozenset()  # challengers of its judged answers; told to people, in no signed view
+    auditors: frozenset[bytes] = frozenset()  # challengers of its judged answers; shown to people, in no signed view
     credits: frozenset[bytes] = frozenset()
 
     @property
@@ -77,11 +77,11 @@ class Member:
 
     @property
     def audits(self) -> int:
-        """Judged answers."""
+        """The number of judged answers."""
         return self.agreements + self.dissents
 
     def may_vote(self, epoch: int) -> bool:
-        """Whether the peer belongs to an electorate: that of its class, and those across classes."""
+        """Whether the peer belongs to the electorate of its class, and to the electorates across classes."""
         return self.active and self.weight > 0 and not self.is_convicted and epoch > self.fork_until
 
 
@@ -99,18 +99,18 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class OpenedAnswer:
-    """An opened answer. `shown` is there if others had opened theirs before it was sealed."""
+    """An opened answer. `shown` is set if other voters had opened their answers before this one was sealed."""
 
     output: bytes
     shown: bytes | None = None
 
 
 class RoundPhase(Enum):
-    """Where a round stands; the table in `rounds` says how it goes on."""
+    """The phases of a round. The table in `rounds` shows how they follow each other."""
 
     DRAWING = auto()  # a committee waits for the beacon that draws its lots
     SEALING = auto()  # voters seal their answers
-    OPENING = auto()  # the sealing is closed, and voters open them
+    OPENING = auto()  # the sealing is closed, and voters open their answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,10 @@ class Round:
 class Dispute:
     """An open or decided dispute, and the `round` that it is in.
 
-    `opened_index` is the path index of the cut that first held audit and duty. `closed_index` is that of the cut that
-    first closed the sealing of a round, or -1. The votes across classes give `measures`, by the digest that is voted
-    on. `shown` is the work by which most voters came to the decision. `heard` had a seat in an earlier round.
+    `opened_index` is the path index of the first cut that held both audit and duty. `closed_index` is that of the first
+    cut that closed the sealing of a round, or -1. `measures` come from votes across classes, by the digest that is
+    voted on. `shown` is the work that most voters for the decision showed. `heard` are the voters that had a seat in an
+    earlier round.
     """
 
     audit: Audit
@@ -172,7 +173,7 @@ class Dispute:
 
 @dataclass(frozen=True, slots=True)
 class DutyNote:
-    """That an author's duty of an epoch was seen, and the digest of its payload."""
+    """The digest of the payload of an author's duty that was seen."""
 
     body: bytes
 
@@ -188,8 +189,11 @@ class AuditNote:
 
 @dataclass(frozen=True, slots=True)
 class EarlyConflict:
-    """What is proven of a key that has not joined: `forks` as a member's, whether it made two claims on one slot, and
-    the index of the cut that brought the newest proof."""
+    """The proven equivocations of a key that has not joined.
+
+    `forks` is as for a member. `is_slot`: the key made two claims on one slot. `since` is the path index of the cut
+    that brought the newest proof.
+    """
 
     forks: frozenset[int] = frozenset()
     is_slot: bool = False
@@ -200,8 +204,8 @@ class EarlyConflict:
 class State:
     """Everything a fold knows at a cut. `index` counts cuts on the path from the network (index 0).
 
-    What the state remembers for a while is forgotten by index, never by epoch: a pause of any length, in which no cut
-    is certified, makes it forget nothing.
+    Old entries are forgotten by index, never by epoch. So nothing is forgotten during a pause of any length in which no
+    cut is certified.
     """
 
     id: bytes
@@ -218,7 +222,7 @@ class State:
     cuts: dict[bytes, Cut] = field(default_factory=dict)
     cut_authors: dict[tuple[bytes, int, bytes], bytes] = field(default_factory=dict)
     signatures: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
-    noted: dict[bytes, int] = field(default_factory=dict)  # cut -> index at which it, or a signature of it, came in
+    noted: dict[bytes, int] = field(default_factory=dict)  # cut -> index at which the cut or a signature of it came in
     early_conflicts: dict[bytes, EarlyConflict] = field(default_factory=dict)  # by accused
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
@@ -231,7 +235,7 @@ class State:
     _voters: dict[int, int] = field(default_factory=dict)
 
     def successor(self, cut_id: bytes, epoch: int, heads: dict[bytes, Head]) -> "State":
-        """A copy to build the next state in."""
+        """A copy in which the next state is built."""
         return State(
             cut_id,
             epoch,
@@ -256,10 +260,10 @@ class State:
         )
 
     def named(self, cut_id: bytes) -> "State":
-        """The same state under the id of its cut: nothing else in it depends on the id."""
+        """The same state with the id of its cut. Only `id` and `path` depend on it."""
         return replace(self, id=cut_id, path=(*self.path[:-1], cut_id))
 
-    # Worked out when first asked for; so these five are for a state that is computed, not for one in progress.
+    # Some of these are cached at the first call, so they are only for a computed state, not for one under construction.
 
     @property
     def total_weight(self) -> int:
@@ -283,7 +287,7 @@ class State:
         return sum(self.members[p].weight for p in peers if p in self.members)
 
     def candidates(self, challenger: bytes, classes: tuple[int, ...]) -> list[bytes]:
-        """Whom a challenger's slots may ask: members of the classes that are not convicted, sorted."""
+        """The peers that a challenger's slots may ask: members of the classes that are not convicted, sorted."""
         known = self._by_classes.get(classes)
         if known is None:
             known = self._by_classes[classes] = sorted(
@@ -299,13 +303,13 @@ class State:
         return known
 
     def electorate(self, classes: tuple[int, ...]) -> frozenset[bytes]:
-        """The members of the classes that may vote, in a state that may still be in progress."""
+        """The members of the classes that may vote. The state may still be under construction."""
         return frozenset(
             peer for peer, m in self.members.items() if m.class_index in classes and m.may_vote(self.epoch)
         )
 
     def change(self, peer: bytes, **changes: object) -> None:
-        """Change a member in this state alone: its first change makes it a copy of its own."""
+        """Change a member in this state only: it is copied before its first change."""
         member = self.members[peer]
         if peer not in self.changed:
             self.changed.add(peer)
@@ -317,18 +321,18 @@ class State:
         self.totals[what] = self.totals.get(what, 0) + 1
 
     def convict(self, peer: bytes, reason: str) -> None:
-        """Final: the first conviction stands."""
+        """Convict a member. The first conviction is final."""
         member = self.members.get(peer)
         if member is not None and not member.is_convicted:
             self.change(peer, convicted_epoch=self.epoch, convicted_after=member.audits, conviction=reason)
             self.convicted |= {peer}
 
     def convictions(self) -> Convictions:
-        """Who is convicted, and why, sorted by peer."""
+        """The convicted peers, each with the reason, sorted by peer."""
         return tuple((peer, self.members[peer].conviction) for peer in sorted(self.convicted))
 
 
 def genesis(network: Network) -> State:
-    """The state before any record: the founders weigh 1 each."""
+    """The state before any record. Each founder has weight 1."""
     founders = {key: Member(founder=True, weight=1) for key in network.founders}
     return State(network.id, 0, 0, first_beacon(network.id), {}, (network.id,), founders)

@@ -1,6 +1,6 @@
 """A neighbour's state between sync sessions, so that a session does not repeat requests without result.
 
-It is bounded, and can be lost: that costs some requests. Times are counted in sessions, not by a clock.
+It is bounded. If it is lost, some requests are repeated. Times are counted in sessions, not by a clock.
 """
 
 REFUSED_MAX = 4_096  # ids, in each of two generations

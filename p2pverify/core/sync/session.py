@@ -3,11 +3,11 @@
 The session reconciles the two sets (`negentropy`), fetches the missing records in pages, oldest epochs first, and
 compares the newest certified cuts. Fingerprints are sums, so an author of records can forge one. If a neighbour's
 certified cut stays unknown although the sets seem equal, the session therefore compares epochs by digests that nobody
-can forge, and lists ids. Each side fetches for itself. Nothing is left out: the set also holds the records of convicted
-peers and all branches of a fork.
+can forge, and lists ids. Each side fetches for itself. The set also holds the records of convicted peers and all
+branches of a fork.
 
-There is no I/O and no clock: a session makes requests and reads answers, `server` answers them. The caller judges and
-takes the records that a session returns.
+There is no I/O and no clock: a session makes requests and reads answers, and `server` makes the answers. The caller
+judges and takes the records that a session returns.
 """
 
 from collections import deque
@@ -44,9 +44,9 @@ from p2pverify.core.sync.messages import (
 from p2pverify.core.sync.negentropy import Initiator
 
 REQUESTS_MAX = 4_096  # of one session
-ROUNDS_MAX = 256  # of reconciliation in a row that show nothing to fetch
-USELESS_MAX = 4_096  # ids of one session that were not delivered, or refused when they came
-AGAIN_MAX = 512  # records of one session that are asked for again since a later one of their author is named
+ROUNDS_MAX = 256  # of reconciliation in a row that find nothing to fetch
+USELESS_MAX = 4_096  # ids of one session that were not delivered, or refused on arrival
+AGAIN_MAX = 512  # records that one session asks for again, because a proposal names a later record of their author
 NO_ID = bytes(32)
 
 
@@ -98,7 +98,7 @@ class SyncSession:
         self._rounds = 0  # in a row without an id to fetch
         self._needs: deque[bytes] = deque()
         self._fetching: tuple[bytes, ...] = ()
-        self._delivered: dict[bytes, RecordClaim] = {}  # by id, those of the last answer
+        self._delivered: dict[bytes, RecordClaim] = {}  # the records of the last answer, by id
         self._again = 0  # records that were refused before and are asked for again
         self._has_asked_final = False
         self._digest_epoch: int | None = None  # the first epoch still to be compared
@@ -224,7 +224,7 @@ class SyncSession:
         self._needs.extend(filter(self._makes_sense, ids))
 
     def _makes_sense(self, record_id: bytes) -> bool:
-        """Whether to ask for a record: not if it was refused lately, unless a proposal has called for it since."""
+        """Whether to ask for a record. If it was refused lately, only if a proposal has called for it since."""
         author = self._memory.author_of_refused(record_id)
         called = self._context.fold.called
         if author is None or record_id in called:
@@ -246,7 +246,7 @@ class SyncSession:
             self._delivered[record_id] = claim
         self.fetched += len(records)
         if records and size + RECORD_ITEM_BYTES_MAX > ANSWER_BYTES_MAX:
-            self._needs.extendleft(reversed(missing))  # there was no room
+            self._needs.extendleft(reversed(missing))  # the answer had no room for them
         else:
             for record_id in missing:
                 self._refuse(record_id)
@@ -261,7 +261,7 @@ class SyncSession:
                 self._lacks_own = True  # requested again in every session
                 self.useless += 1
             elif ledger.is_awaited(claim.author, claim.prev):
-                self._memory.refuse(record_id)  # it is here and waits for another: no need to request it again
+                self._memory.refuse(record_id)  # it is here and waits for its predecessor: no need to request it again
             else:
                 self._refuse(record_id, claim.author)
         self._delivered.clear()
@@ -275,7 +275,7 @@ class SyncSession:
     def _read_final(self, cut: FinalCut | None) -> None:
         """Compare the neighbour's newest certified cut with the cuts certified here.
 
-        Records of an unknown cut may just be on their way. If the cut is still unknown in the next session, although
+        Records of an unknown cut may still be on their way. If the cut is still unknown in the next session, although
         all records were fetched, the fingerprints must be forged.
         """
         if cut is None or self._is_final_here(cut):
