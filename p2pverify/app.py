@@ -1,7 +1,7 @@
-"""The composition root: the only file that knows every class. It starts a node in order and ends it in reverse.
+"""The composition root: the only file that knows every class. It starts the parts of a node in order.
 
-What starts first stops last: home lock, store, engine, network, driver, local API. Reading commands import none of
-this; they ask the running node over its API.
+The order is: home lock, store, engine, network, driver, local API. The parts stop in reverse order. Commands that only
+read do not import this module; they ask the running node over its API.
 """
 
 import logging
@@ -43,15 +43,15 @@ log = logging.getLogger(__name__)
 
 
 class NodeError(UserError):
-    """The node cannot run: `reason` says why, `hint` what to do."""
+    """The node cannot run. `reason` says why, and `hint` says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """All that a node is started with.
+    """The settings with which a node is started.
 
-    `alone` says that nobody can show more of the own log than this home holds, so that the node need not wait for
-    others; `rejoin` that a peer which left takes part again.
+    `alone`: nobody can show more of the own log than this home holds, so that the node need not wait for others.
+    `rejoin`: a peer that left takes part again.
     """
 
     home: Home
@@ -72,7 +72,7 @@ class NodeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a started node tells: its API's URL, its peer id, and where others can dial it."""
+    """A started node: the URL of its API, its peer id, and the addresses at which others can dial it."""
 
     api: str
     peer_id: str
@@ -80,7 +80,7 @@ class Running:
 
 
 async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]" = trio.TASK_STATUS_IGNORED) -> None:
-    """Run a node until SIGINT, SIGTERM, SIGHUP or SIGQUIT, or until cancelled; started when its API answers.
+    """Run a node until SIGINT, SIGTERM, SIGHUP or SIGQUIT, or until cancelled. It has started when its API answers.
 
     Raises an exception with `reason` and `hint` (NodeError, HomeError, StoreError, ...) if it cannot go on.
     """
@@ -144,27 +144,27 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
             await _run_services(settings, seed, store, journal, driver, engine, task_status)
         finally:
-            # A job that goes on in its thread keeps the engine; it ends with the process.
+            # A job that still runs in its thread keeps the engine, which then ends with the process.
             if driver is None or not driver.is_engine_busy:
                 engines.close()
 
 
 def _check_ports(settings: NodeSettings) -> None:
-    """Raises ListenError or BindError if nothing can listen where the node shall, before a model is loaded for it."""
+    """Check that the node can listen at its addresses, before a model is loaded. Raises ListenError or BindError."""
     from p2pverify.api.bind import open_listener
     from p2pverify.net.border.host import bind
     from p2pverify.node.endpoints.address import listening_address
     from p2pverify.node.endpoints.loopback import parse_bind
 
     listener = bind(listening_address(settings.listen))
-    try:  # both at once: they may want the same port
+    try:  # both are open at once, because both may name the same port
         open_listener(parse_bind(settings.http))[0].close()
     finally:
         listener.socket.close()
 
 
 def _check_abilities(network: Network, info: ModelInfo) -> None:
-    """Raises NodeError for an engine that cannot answer what others will ask of it."""
+    """Raises NodeError if the engine cannot answer the questions that others will ask."""
     asks_greedy = network.params.temperature_milli == 0 or network.params.greedy_percent == 100
     if GENERATE not in info.can and not (GREEDY in info.can and asks_greedy):
         raise NodeError(
@@ -232,13 +232,13 @@ async def _run_services(
 
 
 def _is_first_alone(home: Home, machine: Machine) -> bool:
-    """Whether the only founder of a network starts for the first time: nobody could show it anything."""
+    """Whether the only founder of a network starts for the first time. Then nobody could show it any record."""
     return home.take_unused() and machine.network.founders == (machine.key,)
 
 
 def _leave(home: Home, driver: Driver) -> list[str]:
-    """Returns why the leave cannot be signed yet."""
-    home.keep_leave()  # so that it is done at the next start, if it cannot be signed in this one
+    """Leave the network. Returns the reasons why the leave cannot be signed yet."""
+    home.keep_leave()  # the next start signs the leave, if it cannot be signed in this run
     driver.leave()
     return [text for kind, text in standstill(driver.machine, driver.now_ms()).items() if kind in STOPPED]
 
@@ -253,10 +253,10 @@ def _opened(path: Path, network_id: bytes, own: bytes) -> Iterator[Store]:
 
 
 async def _watch_signals(*, task_status: "TaskStatus[trio.Event]" = trio.TASK_STATUS_IGNORED) -> None:
-    """Set the event, with which this is started, when the process is told to end, by whatever signal means that."""
+    """Set an event when a signal tells the process to end. The event is the value with which this task starts."""
     stop = trio.Event()
     ending = [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup asks
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asks to ignore it
         ending.append(signal.SIGHUP)
     with trio.open_signal_receiver(*ending) as signals:
         task_status.started(stop)
@@ -271,7 +271,7 @@ def _progress(settings: NodeSettings, what: str, done: int, total: int) -> None:
 
 
 def _explain(error: BaseException) -> Exception | None:
-    """The first exception, also in nested groups, that was made to be read; None if it is a bug or an interrupt."""
+    """The first exception, also in nested groups, that is meant for people. None for a bug or an interrupt."""
     if isinstance(error, BaseExceptionGroup):
         return next((found for inner in error.exceptions if (found := _explain(inner))), None)
     if not isinstance(error, Exception) or not type(error).__module__.startswith("p2pverify."):

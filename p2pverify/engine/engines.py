@@ -19,8 +19,8 @@ from p2pverify.node.ports import Engine
 class EngineSettings:
     """Which engine a node runs. `cheat` is for testnets only.
 
-    `variant` names another numeric path of the same kind, "" the usual one; `llama_variants` is the folder with those
-    of llama.cpp. `endpoint` is the server of the engine "openai".
+    `variant` names another numeric path of the same kind; "" is the usual path. `llama_variants` is the folder with the
+    variants of llama.cpp. `endpoint` is the server of the engine "openai".
     """
 
     kind: EngineKind = DEFAULT_ENGINE
@@ -34,8 +34,8 @@ class EngineSettings:
 class Engines:
     """A node's engines: its `own` (which may cheat), the `honest` one inside it, and the network's referee.
 
-    Opening blocks. The referee is opened by `open_referee`, when it is first needed; a node whose own engine is the
-    referee has one engine for both. Raises EngineUnavailable, ClassError.
+    Opening blocks. `open_referee` opens the referee, when it is first needed. If the own engine is the referee, one
+    engine is used for both. Raises EngineUnavailable, ClassError.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Engines:
 
 
 def _lying(engine: Engine, cheat: CheatSpec | None, workdir: Path) -> Engine:
-    """The engine, wrapped if it shall lie; then `workdir` is made for its other weights."""
+    """The engine, wrapped if it has to lie. In this case `workdir` is made for its other weights."""
     if cheat is None or cheat.is_silent:
         return engine
     from p2pverify.engine.cheats.make import make_cheat  # noqa: PLC0415 - for testnets only

@@ -1,4 +1,4 @@
-"""Opens an engine by its kind, and the referee of a network by its id; the only place that knows them all."""
+"""Opens an engine by its kind, and the referee of a network by its id. Only this module knows all engines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ REFEREES: dict[str, EngineKind] = {traits.referee: kind for kind, traits in ENGI
 
 @dataclass(frozen=True, slots=True)
 class EngineOpening:
-    """What an engine is opened with, as `open_engine` says."""
+    """The arguments of `open_engine`."""
 
     weights: Path | None
     variant: str
@@ -47,12 +47,12 @@ def open_engine(
     expect_sha256: bytes | None = None,
     progress: model_weights.Progress | None = None,
 ) -> Engine:
-    """Open an engine. Blocks for about half a second: call it in a thread.
+    """Open an engine. Blocks for about half a second, so call it in a thread.
 
-    Without `weights` the bundled model is used, whose digest is known. Weights from elsewhere are compared with
-    `expect_sha256` if given; without it they are only named by their digest. `variant` names another numeric path of
-    the same kind, "" the usual one; `variants` is the folder with llama.cpp's, `endpoint` the server for "openai".
-    Raises EngineUnavailable or a subclass, which say what to do.
+    Without `weights` the bundled model is used, whose digest is known. Other weights are compared with `expect_sha256`
+    if it is given. Without it, their digest is only their name. `variant` names another numeric path of the same kind;
+    "" is the usual path. `variants` is the folder with the variants of llama.cpp. `endpoint` is the server for
+    "openai". Raises EngineUnavailable or a subclass, and the message says what to do.
     """
     return OPENERS[kind](EngineOpening(weights, variant, variants, endpoint, expect_sha256, progress))
 

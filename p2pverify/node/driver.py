@@ -1,8 +1,8 @@
 """The driver: the one loop around a machine. It turns calls from outside into events, and time into ticks.
 
-Judging and sync requests are answered on the spot; what an event entails goes to the outbox, which writes, answers
-and publishes in order. Everything is bounded: beyond a limit strangers are told "busy", and nothing of theirs
-reaches the machine. The driver fulfils the network adapter's port `Inbox`.
+Gossip is judged and sync requests are answered at once. The effects of an event go to the outbox, which writes, answers
+and publishes them in order. Everything is bounded: beyond a limit other peers get the answer "busy", and their requests
+do not reach the machine. The driver implements the network adapter's port `Inbox`.
 """
 
 import logging
@@ -77,14 +77,14 @@ class _Waiter:
 
 
 def _are_passed_over(effects: Sequence[Effect]) -> bool:
-    """Whether records came of which none was judged, so that nothing follows: a flood costs no more than that."""
+    """Whether records came and none was judged. Then nothing else is done, so that a flood costs little."""
     return len(effects) == 1 and isinstance(effects[0], Judged) and not effects[0].reasons
 
 
 class Driver:
-    """Runs one machine. `open_referee` gives the engine that judges across classes, when it is first needed.
+    """Runs one machine. `open_referee` opens the engine that judges across classes, when it is first needed.
 
-    `silent` is a cheat for testnets: requests are never answered. `alone` is the operator's word that nobody can show
+    `silent` is a cheat for testnets: requests are never answered. With `alone` the operator states that nobody can show
     more of the own log than this home holds.
     """
 
@@ -115,13 +115,13 @@ class Driver:
         self._finalised = trio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._excluded: frozenset[bytes] = frozenset()
-        self._refused = trio.Event()  # to start
-        self._standing: dict[str, str] = {}  # why nothing is signed, as it was logged last
+        self._refused = trio.Event()  # set if this run must end before it has signed anything
+        self._standing: dict[str, str] = {}  # the reasons why nothing is signed, as last logged
         self._counts: dict[str, int] = {}
 
     @property
     def is_engine_busy(self) -> bool:
-        """Whether a thread is still inside an engine, so that it must not be closed."""
+        """Whether a thread still uses an engine, so that the engine must not be closed."""
         return self._worker.is_busy
 
     @property
@@ -139,9 +139,9 @@ class Driver:
         evidence: Iterable[StoredEvidence] = (),
         on_outcome: OnOutcome | None = None,
     ) -> int:
-        """Take what was stored before; once, before `run`. Blocks. Returns how many records were taken.
+        """Load stored data. Call it once, before `run`. Blocks. Returns the number of records that were taken.
 
-        `on_outcome` is told what became of each record before the next one is asked for.
+        `on_outcome` is called with the outcome of each record before the next one is read.
         """
         taken = self.machine.load(records, answers, self._clock(), evidence, on_outcome, alone=self._alone)
         self._catchup.settle()
@@ -165,18 +165,18 @@ class Driver:
             task_status.started()
 
     async def use_engine(self, do: Callable[[ports.Engine], _T], *, role: str = OWN) -> _T:
-        """Have something done with this peer's engine or the referee, when nothing else waits for it.
+        """Call `do` with this peer's engine or the referee, when no other job waits for it.
 
         Raises EngineBusy, RefereeUnavailable, and what `do` raises.
         """
         return await self._worker.call(do, role=role)
 
     def leave(self) -> None:
-        """Leave the network for good: as soon as this peer may sign, it says so."""
+        """Leave the network for good. The leave is signed as soon as this peer may sign."""
         self._handle(Leave())
 
     def on_final(self, listener: Callable[[], None]) -> None:
-        """Have something called whenever a cut becomes final."""
+        """Call `listener` whenever a cut becomes final."""
         self._listeners.append(listener)
 
     async def wait_final(self, index: int) -> None:
@@ -185,7 +185,7 @@ class Driver:
             await self._finalised.wait()
 
     def engine_statistics(self) -> dict[str, int]:
-        """How far the engine is behind: `Worker.statistics`."""
+        """How far the engine is behind: see `Worker.statistics`."""
         return self._worker.statistics()
 
     def statistics(self) -> dict[str, int]:
@@ -211,7 +211,7 @@ class Driver:
         return GossipVerdict.IGNORE if judged is None else judged.verdicts[0]
 
     async def serve(self, request: bytes, source: bytes) -> bytes:
-        """Answer one inference request; a refusal is an answer too."""
+        """Answer one inference request. A refusal is an answer too."""
         if self._silent:
             self._count("requests met with silence")
             await trio.sleep_forever()
@@ -248,7 +248,7 @@ class Driver:
         return self._catchup.answer(request)
 
     def sync_session(self, peer: bytes) -> SyncSession:
-        """A session that fetches what this peer lacks from a neighbour."""
+        """A session that fetches from a neighbour the records that are missing here."""
         return self._catchup.session(peer)
 
     def synced(self, peer: bytes) -> None:
@@ -260,7 +260,7 @@ class Driver:
         self._handle(TwinMet(where))
 
     async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
-        """Take what a session brought. Each record is judged by itself: one that is refused says nothing of others."""
+        """Take the records of a session. Each is judged by itself, so that a refused record does not affect others."""
         await self._catchup.take_records(records, source)
 
     # ------------------------------------------------------------ the loop
@@ -274,20 +274,20 @@ class Driver:
         return next((effect for effect in effects if isinstance(effect, Judged)), None)
 
     def _take_slice(self, records: tuple[bytes, ...], source: bytes) -> None:
-        """Records of a session; the outbox had room for them."""
+        """Take records of a session. The outbox must have room for their effects."""
         effects = self._handle(RecordsArrived(records, source)) or ()
         if any(isinstance(effect, Judged) and effect.faults for effect in effects):
             self._count("sync slices with a rejected record")
 
     def _exclude_convicted(self, network: ports.NetworkPort) -> None:
-        """Leave out of the mesh whom the newest final cut finds convicted."""
+        """Keep the peers that are convicted in the newest final cut out of the mesh."""
         convicted = frozenset(k for k, member in self.machine.fold.latest.members.items() if member.is_convicted)
         if convicted != self._excluded:
             self._excluded = convicted
             network.exclude(convicted)
 
     def _note_stalled(self, why: str) -> None:
-        """The disk takes nothing, or takes what is written again: then there is something to do."""
+        """Note why the disk cannot be written. An empty `why` means that it can be written again, so send a tick."""
         self.machine.context.cannot_store = why
         if not why:
             self._handle(Tick())
@@ -297,11 +297,11 @@ class Driver:
         self._handle(event)
 
     def _handle(self, event: Event) -> list[Effect] | None:
-        """One event, start to end; returns its effects, which are on their way, or None after a fault."""
+        """Handle one event, and pass its effects on. Returns the effects, or None after a fault."""
         try:
             effects = self.machine.handle(event, self._clock())
         except Exception:
-            # A bug must not let a stranger end the node. What was decided until then is whole, and is done.
+            # A bug must not let a stranger end the node. The effects before the fault are whole, so carry them out.
             self._count("internal faults")
             log.exception("the machine failed on %s", type(event).__name__)
             self._enqueue(self._left_behind(), received=isinstance(event, RecordsArrived | GossipArrived))
@@ -326,11 +326,11 @@ class Driver:
                 self._finalised = trio.Event()
                 for listener in self._listeners:
                     listener()
-        # A verdict has been read: a flood of messages that are passed over takes no room in the outbox.
+        # The caller has read the verdict, so it is left out: a flood of ignored messages takes no room in the outbox.
         self._outbox.put_nowait([one for one in effects if not isinstance(one, Judged)], received=received)
 
     def _left_behind(self) -> list[Effect]:
-        """Effects that the machine has not handed out, of an event that failed half-way."""
+        """The effects that the machine made before an event failed, and did not return."""
         context = self.machine.context
         effects, context.effects = context.effects, []
         return effects
@@ -344,7 +344,7 @@ class Driver:
         waiter.done.set()
 
     async def _tick(self) -> None:
-        """Send ticks when the machine wants them. Other events may move the next one, so they wake us."""
+        """Send a tick whenever the machine wants one. Other events can change its time, so they wake us."""
         while True:
             self._handle(Tick())
             self._log_standing()
@@ -358,7 +358,7 @@ class Driver:
                 is_due = scope.cancelled_caught
 
     def _log_standing(self) -> None:
-        """Say why nothing is signed, each reason when it begins and when it is over."""
+        """Log why nothing is signed: each reason when it begins, and when this peer signs again."""
         now = standstill(self.machine, self._clock())
         for kind in now.keys() - self._standing.keys():
             log.log(logging.INFO if kind == SILENT else logging.WARNING, "%s", now[kind])

@@ -1,4 +1,4 @@
-"""What all lying engines share: an honest engine, a share of the questions, and a lie."""
+"""The base of all lying engines: an honest engine, a share of the questions, and a lie."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ Lie = Callable[[Ask], Generated]
 
 
 def check_fits(asked: Ask, info: ModelInfo) -> None:
-    """What every engine refuses, for lies that ask no engine. Raises ValueError."""
+    """Refuse a question that every engine refuses, for lies that ask no engine. Raises ValueError."""
     if not asked.prompt or asked.tokens_max < 1 or asked.temperature_milli < 0:
         raise ValueError("the question is empty, asks for no token, or has a negative temperature")
     if len(asked.prompt) + asked.tokens_max > info.context_tokens:
@@ -24,16 +24,16 @@ def check_fits(asked: Ask, info: ModelInfo) -> None:
 
 
 def digest_of(asked: Ask, domain: bytes) -> bytes:
-    """32 bytes that follow from prompt and sampler key."""
+    """A digest (32 B) of the prompt and the sampler key."""
     tokens = b"".join(token.to_bytes(4, "big") for token in asked.prompt)
     return hashlib.sha256(DOMAIN + domain + b"\0" + tokens + b"\0" + asked.sampler_key).digest()
 
 
 class CheatingEngine:
-    """Fulfils the node's `Engine` port, lying with `lie` on a share `rate` of the questions, as of a `CheatSpec`.
+    """Implements the node's port `Engine`, and lies with `lie` on a share of the questions: `rate`, as in `CheatSpec`.
 
-    `other` is an engine that the lie uses; it is closed with this one. The honest engine writes the prompts, unless
-    `writer` is another.
+    `other` is an engine that the lie uses. It is closed with this one. `writer` writes the prompts; by default it is
+    the honest engine.
     """
 
     def __init__(

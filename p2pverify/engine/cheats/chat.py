@@ -1,18 +1,21 @@
-"""Takes chat prompts apart, for lies that change them; through the engine's port alone, whatever its tokenizer."""
+"""Splits chat prompts, for lies that change them. It uses only the engine's port, so any tokenizer will do."""
 
 from p2pverify.node.ports import Engine
 
 
 def frame(engine: Engine) -> tuple[int, int]:
-    """How many tokens of a chat prompt stand before and after the user's words."""
+    """The number of tokens of a chat prompt before the user's words, and after them."""
     one, two = engine.encode_chat("a"), engine.encode_chat("b")
     before = next(place for place, (a, b) in enumerate(zip(one, two, strict=True)) if a != b)
     return before, len(one) - before - 1
 
 
 def system_turn(engine: Engine, text: str) -> tuple[int, ...]:
-    """The tokens of a turn that goes before the user's: a system message where the template names roles in one token
-    each, as ChatML does; else one more turn of the user."""
+    """The tokens of a turn that goes before the user's turn.
+
+    It is a system message if the template names each role in one token, as ChatML does. Otherwise it is one more turn
+    of the user.
+    """
     before, after = frame(engine)
     role_of = {name: engine.encode_chat(name)[before:] for name in ("user", "system")}
     user, system = (tokens[: len(tokens) - after] for tokens in role_of.values())

@@ -1,6 +1,6 @@
-"""Right answers that come late: a machine that is slower than it claims, and one that is only busy at times.
+"""Right answers that come late: a machine that is slower than it claims, and a machine that is busy at times.
 
-Neither lies about a token. The slow one gives the times of the machine that it claims to be.
+Neither lies about a token. The slow machine reports the times of the machine that it claims to be.
 """
 
 import time
@@ -22,7 +22,7 @@ def _milliseconds(argument: str, usual: int) -> int:
 
 
 def slow(engine: Engine, argument: str) -> Lie:
-    """A machine that needs so many milliseconds more for each token. Raises ValueError."""
+    """A machine that needs more time for each token: `argument`, in milliseconds. Raises ValueError."""
     token_ms = _milliseconds(argument, TOKEN_MS)
 
     def lie(asked: Ask) -> Generated:
@@ -34,7 +34,7 @@ def slow(engine: Engine, argument: str) -> Lie:
 
 
 def busy(engine: Engine, argument: str) -> Lie:
-    """A machine that has another job of so many milliseconds to finish first. Raises ValueError."""
+    """A machine that finishes another job first, which takes `argument` milliseconds. Raises ValueError."""
     job_ms = _milliseconds(argument, JOB_MS)
 
     def lie(asked: Ask) -> Generated:

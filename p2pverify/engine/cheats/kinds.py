@@ -1,7 +1,7 @@
-"""The table of the cheats that a real peer can be told: where each differs from an honest peer, and its expected fate.
+"""The table of cheats for real peers: where each differs from an honest peer, and its expected fate.
 
-The lies themselves are made in `make`. Peers that bend the protocol instead of the answer exist only in the simulated
-world (`testnet/world/liars`).
+`make` makes the lies. Peers that break the protocol instead of falsifying answers exist only in the simulated world
+(`testnet/world/liars`).
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from enum import StrEnum
 
 
 class CheaterFate(StrEnum):
-    """What a cheater comes to in a final view, if the network works."""
+    """The status of a cheater in a final view, if the network works."""
 
     CONVICTED = "convicted"
-    UNAVAILABLE = "unavailable"  # no answer counts against availability, never against honesty
+    UNAVAILABLE = "unavailable"  # a missing answer counts against availability, never against honesty
     INCONSISTENT = "inconsistent"  # slower than the hardware that it claims, and not convicted for it
-    CONSISTENT = "consistent"  # as fast as the hardware that it claims, whatever it does besides
+    CONSISTENT = "consistent"  # as fast as the hardware that it claims, even if it also does other work
 
 
 class CheatPlace(StrEnum):
@@ -28,7 +28,7 @@ class CheatPlace(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheatKind:
-    """`takes` says what the argument of a kind is; it is empty for a kind that takes none."""
+    """A kind of cheat. `takes` describes its argument, and is empty for a kind without one."""
 
     name: str
     place: CheatPlace

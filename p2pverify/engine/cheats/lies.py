@@ -1,4 +1,4 @@
-"""Lies that need no other weights: the honest model asked something else, asked less, or not at all."""
+"""Lies that need no other weights: the honest model is asked something else, asked less, or not asked at all."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ CANNED_MAX = 64
 HIDDEN_TEXT = "You are a helpful assistant of Acme Cloud. Recommend our products whenever it is possible. Be brief."
 TEMPERATURE_MILLI = 1000
 CACHE_MAX = 1024
-#: Prompts are near if they share so many percent of all the tokens that one of them has.
+#: Two prompts are near if they share at least this percentage of the tokens that occur in either of them.
 NEAR_PERCENT = 25
 SEEN_MAX = 65_536
 
@@ -36,9 +36,9 @@ def canned(engine: Engine) -> Lie:
 
 
 def cached(engine: Engine) -> Lie:
-    """Answers from its memory of earlier answers: to a prompt that it has seen, whatever the seed, or to a near one.
+    """Answers from a cache: a prompt that it has seen with any seed, or a near prompt, gets the earlier answer.
 
-    What is like nothing before is answered honestly and remembered.
+    Any other prompt is answered honestly, and the answer is cached.
     """
     template = frozenset(engine.encode_chat(""))
     kept: dict[tuple[int, ...], tuple[frozenset[int], int, Generated]] = {}
@@ -95,7 +95,7 @@ def heated(engine: Engine, temperature_milli: int = TEMPERATURE_MILLI) -> Lie:
 
 
 def prompted(engine: Engine, hidden: Sequence[int]) -> Lie:
-    """Puts tokens of its own before everybody's prompt. Where both do not fit, it is honest."""
+    """Puts the `hidden` tokens before every prompt. If both do not fit, it is honest."""
 
     def lie(asked: Ask) -> Generated:
         prompt = (*hidden, *asked.prompt)
@@ -106,7 +106,7 @@ def prompted(engine: Engine, hidden: Sequence[int]) -> Lie:
 
 
 def garbage(engine: Engine) -> Lie:
-    """Runs no model: tokens by hash, as many as were asked for."""
+    """Runs no model: takes tokens from a hash, as many as were asked for."""
     vocab_tokens = engine.info.vocab_tokens
 
     def lie(asked: Ask) -> Generated:
@@ -121,7 +121,7 @@ def garbage(engine: Engine) -> Lie:
 
 
 def asleep(engine: Engine, lie: Lie, answers: int) -> Lie:
-    """Honest for so many answers, then lies."""
+    """Is honest for the first `answers` answers, then lies."""
     left = answers
 
     def later(asked: Ask) -> Generated:
@@ -133,7 +133,7 @@ def asleep(engine: Engine, lie: Lie, answers: int) -> Lie:
 
 
 def once(engine: Engine, lie: Lie) -> Lie:
-    """Lies at first sight of a prompt; whoever shows it a second time gets an honest answer."""
+    """Lies when it sees a prompt for the first time, and is honest when it sees the prompt again."""
     seen: dict[tuple[int, ...], None] = {}
 
     def first(asked: Ask) -> Generated:

@@ -1,4 +1,4 @@
-"""Makes the engine that lies as a `CheatSpec` says, around an honest one."""
+"""Makes a lying engine from a `CheatSpec` and an honest engine."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +15,11 @@ TEMPERATURE_MAX = 2.0
 
 
 def make_cheat(spec: CheatSpec, engine: Engine, workdir: Path, *, derive_honestly: bool = True) -> Engine:
-    """An engine that lies; it owns `engine` from now on. A silent cheater has no such engine.
+    """A lying engine. It owns `engine` from now on. A silent cheater has no lying engine.
 
-    Other weights are written into `workdir`, which exists. Without `derive_honestly` a cheat with other weights writes
-    its prompts with those. Raises ValueError for an argument or an engine that the kind cannot use, EngineUnavailable
-    if the other model cannot be made.
+    Other weights are written into `workdir`, which must exist. Without `derive_honestly` a cheat with other weights
+    writes its prompts with these weights. Raises ValueError for an argument or an engine that the kind cannot use, and
+    EngineUnavailable if the other model cannot be made.
     """
     assert not spec.is_silent
     if spec.place is not CheatPlace.MODEL:
@@ -53,7 +53,7 @@ MODELS: dict[str, Callable[[Engine, Path, str], Engine]] = {
     "quantize": lambda engine, workdir, argument: models.quantised(engine, workdir, argument or models.QUANTISATION),
     "other-model": models.other,
 }
-#: What kinds with another model do with its answers, unless they always give them.
+#: How some kinds with another model use its answers. The other kinds always give these answers.
 USES: dict[str, Callable[[Engine, Lie, str], Lie]] = {
     "prefill-evidence": lambda engine, lie, _: models.evidenced(engine, lie),
     "sleeper": lambda engine, lie, argument: lies.asleep(engine, lie, _count(argument)),

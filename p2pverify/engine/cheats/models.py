@@ -1,4 +1,4 @@
-"""Lies that need other weights: a cheaper model, or just another one, under the honest one's name."""
+"""Lies that need other weights: a cheaper model, or just another model, under the name of the honest model."""
 
 import os
 from collections.abc import Callable
@@ -34,8 +34,11 @@ def quantised(engine: Engine, workdir: Path, form: str = QUANTISATION) -> Engine
 
 
 def other(engine: Engine, workdir: Path, path: str = "") -> Engine:
-    """Another model: the GGUF file at `path`; without one our own tensors with some layers in reverse order, as fast as
-    the honest model, and none that anybody trained."""
+    """Another model: the GGUF file at `path`, if one is given.
+
+    Without a path, it is our own tensors with some layers in reverse order: as fast as the honest model, and trained by
+    nobody.
+    """
     if not path:
         return _made(engine, workdir, "reversed", "other", lambda s, t: reverse(s, t, REVERSED_LAYERS))
     if not isinstance(engine, LlamaEngine | ExactEngine):
@@ -44,8 +47,11 @@ def other(engine: Engine, workdir: Path, path: str = "") -> Engine:
 
 
 def served_by(engine: Engine, model: Engine) -> Lie:
-    """Has another model answer. If that has another tokenizer, the texts go over, and the digest of its logits is that
-    of its own tokens."""
+    """Lets another model answer.
+
+    If its tokenizer differs, prompt and answer are converted as text. The digest of its logits is then that of its own
+    tokens.
+    """
     if model.info.tokenizer_sha256 == engine.info.tokenizer_sha256:
         return lambda asked: asked.put_to(model)
     before, after = frame(engine)
@@ -63,7 +69,7 @@ def served_by(engine: Engine, model: Engine) -> Lie:
 
 
 def evidenced(engine: Engine, lie: Lie) -> Lie:
-    """Lets the honest model read a false answer once, so that the digest of the logits is that of the honest one."""
+    """Lets the honest model read a false answer once, so that the digest of the logits is the honest model's."""
 
     def told(asked: Ask) -> Generated:
         false = lie(asked)
@@ -74,7 +80,7 @@ def evidenced(engine: Engine, lie: Lie) -> Lie:
 
 
 def _made(engine: Engine, workdir: Path, name: str, variant: str, make: Callable[[Path, Path], None]) -> Engine:
-    """An engine like the given one with weights made from its own, which are written into `workdir` once."""
+    """An engine like the given one, with weights made from its weights. They are written into `workdir` once."""
     match engine:
         case ToyEngine():
             return ToyEngine(variant, path=engine.info.numeric_path, engine=engine.info.engine)

@@ -1,4 +1,4 @@
-"""What one cheater is told: `KIND[:ARGUMENT][@RATE]` as a value. `str` and `parse_spec` lead to text and back."""
+"""The cheat of one peer, `KIND[:ARGUMENT][@RATE]`, as a value. `str` makes its text, and `parse_spec` reads it."""
 
 import re
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class UnknownCheatError(ValueError):
 class CheatSpec:
     """A kind of cheat, its argument, and the share of the questions on which it cheats: above 0, and at most 1.
 
-    Every value reads back from its text. Raises ValueError with a sentence.
+    Every value can be read back from its text. Raises ValueError with a sentence.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class CheatSpec:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the node cheats and not its engine."""
+        """Whether the node cheats, and not its engine."""
         return self.place is CheatPlace.SILENCE
 
     @property
@@ -57,7 +57,7 @@ class CheatSpec:
 
     @property
     def label(self) -> str:
-        """The cheat as people are shown it: without the rate of a cheater that always cheats."""
+        """The cheat as shown to people: without a rate if it always cheats."""
         return self.name if self.rate == 1 else f"{self.name}@{self.rate:g}"
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
-"""The gossip router on real streams: feeds it events, carries out its effects, wakes it up.
+"""Runs the gossip router on real streams: gives it events, carries out its effects, and wakes it.
 
-Per link there is one outgoing stream, written from a bounded queue, and at most one incoming. Whatever is
-queued when the writer comes round travels in one write. The router (`core.gossip.router`) decides everything.
+Each link has one outgoing stream, written from a bounded queue, and at most one incoming stream. Frames that are queued
+at the time of a write are written together. The router (`core.gossip.router`) decides everything.
 """
 
 import logging
@@ -39,7 +39,7 @@ from p2pverify.net.protocols.read_rate import ReadRate
 from p2pverify.net.protocols.rpc_codec import Parts, RpcDecoder, encode_rpc
 
 QUEUE_BYTES_MAX = 4 * 1024 * 1024
-WRITE_BYTES_MAX = 256 * 1024  # that one write gathers, beyond its first frame
+WRITE_BYTES_MAX = 256 * 1024  # of one write; a larger frame is written alone
 GREETING_SECONDS_MAX = 15.0
 REOPENINGS_MAX = 5
 
@@ -80,10 +80,10 @@ class _Outgoing:
 
 
 class _Frames:
-    """Frames of the RPCs that one event entails. What goes to several peers, an RPC or a message, is encoded once."""
+    """The frames of the RPCs that follow from one event. An RPC or a message to several peers is encoded once."""
 
     def __init__(self) -> None:
-        self._frames: dict[int, tuple[Rpc, bytes]] = {}  # holds the RPC, so that its identity stays its own
+        self._frames: dict[int, tuple[Rpc, bytes]] = {}  # holds the RPC, so that no other object gets its id()
         self._parts: Parts = {}
 
     def of(self, rpc: Rpc) -> bytes:
@@ -96,7 +96,8 @@ class _Frames:
 class Gossip:
     """Drives one router on one topic.
 
-    `judge` and `disconnect` are called where a frame was received, `changed` once a peer is ready for gossip.
+    `judge` and `disconnect` are called by the task that received a frame. `changed` is called once a peer is ready for
+    gossip.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class Gossip:
         return self._router.statistics()
 
     async def run(self) -> None:
-        """Subscribe, and tick the router when it wants to be ticked."""
+        """Subscribe, and send the router a tick whenever it wants one."""
         self._handle(Subscribe(self._topic))
         while True:
             self._woken = trio.Event()
@@ -146,7 +147,7 @@ class Gossip:
                 self._handle(GossipTick())
 
     async def speak(self, link: Link) -> None:
-        """Keep an outgoing stream to a peer while its link lives; a peer without gossip is left alone."""
+        """Keep an outgoing stream to a peer while its link is open. A peer without gossip gets none."""
         for attempt in range(REOPENINGS_MAX):
             try:
                 async with await link.open_stream(PROTOCOL_ID) as stream:
@@ -164,7 +165,7 @@ class Gossip:
         """Read a peer's RPCs until it ends its stream. Malformed bytes reset the stream."""
         peer = stream.peer
         with trio.fail_after(GREETING_SECONDS_MAX):
-            # The router must know a peer before it hears of its subscriptions.
+            # The router must know a peer before it gets the peer's subscriptions.
             await stream.link.gossiping.wait()
         outgoing = self._outgoing.get(peer)
         if outgoing is None or outgoing.link is not stream.link or outgoing.reading:
@@ -200,7 +201,7 @@ class Gossip:
                 while True:
                     await stream.write(await outgoing.take())
         except* StreamBrokenError as group:
-            failure = str(group.exceptions[0])  # raised below, as what an except* raises comes out in a group
+            failure = str(group.exceptions[0])  # raised below, because an except* block raises only groups
         finally:
             if self._outgoing.get(link.peer) is outgoing:
                 del self._outgoing[link.peer]
@@ -209,7 +210,7 @@ class Gossip:
             raise StreamBrokenError(failure)
 
     async def _watch(self, stream: Stream, scope: trio.CancelScope) -> None:
-        """The peer says nothing on our stream; if it does, or ends it, the stream is over."""
+        """End the stream if the peer sends anything on it or ends it, because only this side writes to it."""
         await stream.read_some(1)
         scope.cancel()
 

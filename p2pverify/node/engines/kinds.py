@@ -1,6 +1,6 @@
 """The table of the engines that an operator can choose. It imports no engine, so that the command line can read it.
 
-How an engine is opened is left to `engine/registry`.
+`engine/registry` opens the engines.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ DEFAULT_ENGINE: EngineKind = "llama"
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """What a testnet's peer with an engine costs. `start_s` is in seconds until a forked peer serves its API.
+    """The cost of a testnet peer with an engine. `start_s` is the time in seconds until a forked peer serves its API.
 
-    `peer_mb` is the memory in MB that the peer does not share with others, and `second_mb` that of a second model to
-    cheat with. `token` is the time of a token, in those of llama.cpp; it is 1 for an engine without a language model.
+    `peer_mb` is the memory in MB that the peer does not share with others. `second_mb` is the memory in MB of a second
+    model to cheat with. `token` is the time of a token as a multiple of llama.cpp's. It is 1 for an engine without a
+    language model.
     """
 
     start_s: float
@@ -26,18 +27,18 @@ class EngineLoad:
 
 @dataclass(frozen=True, slots=True)
 class EngineTraits:
-    """What is known of a kind of engine before it is opened. `prefix` is how its engine ids begin.
+    """The properties of a kind of engine that are known before it is opened. Its engine ids begin with `prefix`.
 
-    `judge` is the kind that judges its answers across classes. A kind that can judge has an engine id `referee` for it.
+    `judge` is the kind that judges its answers across classes. `referee` is the engine id of a kind that can judge.
     `founds`: whether networks and testnets can be made with it. `paths` are the numeric paths that are tried by
-    default. `load` is None for an engine that needs more than p2pverify brings along: testnets do not play it, and
-    nobody gets it unasked.
+    default. `load` is None for an engine that needs more than p2pverify installs. Testnets do not use such an engine,
+    and an operator gets it only on request.
     """
 
     prefix: str
     judge: EngineKind = "exact"
     referee: str = ""
-    is_model: bool = True  # or else it computes nonsense, at once and without weights
+    is_model: bool = True  # if not, it computes nonsense, at once and without weights
     founds: bool = False
     paths: tuple[str, ...] = ()
     load: EngineLoad | None = None
