@@ -1,6 +1,6 @@
 """`--cheat KIND[:ARGUMENT][@RATE][*COUNT]`: how many peers of a testnet cheat, and in which way.
 
-The kinds stand in `engine/cheats/kinds`.
+The kinds are in `engine/cheats/kinds`.
 """
 
 import re
@@ -35,7 +35,7 @@ def parse_cheat(text: str) -> Cheaters:
 
 
 def parse_cheats(texts: Sequence[str]) -> tuple[Cheaters, ...]:
-    """Read all of a command line's `--cheat`; `none` stands alone and means no cheaters. Raises ValueError."""
+    """Read all `--cheat` options of a command line. `none` alone means no cheaters. Raises ValueError."""
     if NONE in texts:
         if len(texts) > 1:
             raise ValueError(f"{NONE!r} stands alone: no cheaters, or some")

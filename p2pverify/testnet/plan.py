@@ -1,7 +1,7 @@
-"""The plan of one run: every peer with its identity and its secret way to cheat, and the rules in numbers.
+"""The plan of one run: every peer with its identity and its secret cheat, and the rules in numbers.
 
-A plan follows from a scenario, the command line and a seed, and from nothing else. When epoch 0 begins and on
-which ports the peers listen is left to the run.
+A plan follows only from a scenario, the command line and a seed. The run itself chooses the start of epoch 0 and the
+ports of the peers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,12 @@ _DOMAIN = "p2pverify/testnet/1"
 
 
 class PlanError(UserError):
-    """What was asked for is no testnet: `reason` says why, `hint` what to do."""
+    """The request makes no testnet. `reason` says why, and `hint` says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerPlan:
-    """One peer. `cheat` is the ground truth, which no other peer is told."""
+    """One peer. `cheat` is the ground truth, and no other peer learns it."""
 
     name: str
     seed: bytes  # 32 B, of the identity
@@ -51,10 +51,9 @@ class PeerPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole run. `rules` are those of Params without `genesis_ms`; `warnings` are sentences for people.
+    """A whole run. `rules` has the fields of Params without `genesis_ms`. `warnings` are sentences for people.
 
-    `is_epoch_given` and `is_timeout_given`: by who started the run, who means just that. `schedule` is what `faults`
-    were planned from.
+    `is_epoch_given` and `is_timeout_given`: the user chose exactly this value. `faults` were planned from `schedule`.
     """
 
     seed: int
@@ -66,7 +65,7 @@ class Plan:
     peers: tuple[PeerPlan, ...]
     warnings: tuple[str, ...] = ()
     faults: tuple[FaultPlan, ...] = ()
-    hardware: str = ""  # what all claim to run on
+    hardware: str = ""  # the hardware claim of all peers
     referee: str = ""
     across: Across | None = None
     schedule: tuple[Fault, ...] = ()
@@ -74,7 +73,7 @@ class Plan:
     is_timeout_given: bool = False
 
     def with_epochs(self, epoch_ms: int) -> "Plan":
-        """The same run in epochs of another length; a timeout that was not given grows or shrinks with them."""
+        """The same run in epochs of another length. A timeout that was not given changes in proportion."""
         ratio = 1.0 if self.is_timeout_given else epoch_ms / self.epoch_ms
         names = [peer.name for peer in self.peers]
         return replace(
@@ -98,7 +97,7 @@ class Plan:
         return tuple(peer for peer in self.peers if not peer.is_honest)
 
     def expected(self, fate: CheaterFate) -> tuple[PeerPlan, ...]:
-        """The cheaters that shall come to this end."""
+        """The cheaters with this expected fate."""
         return tuple(peer for peer in self.peers if peer.cheat is not None and peer.cheat.fate is fate)
 
     @property
@@ -121,10 +120,10 @@ def make_plan(
     engine: EngineKind | None = None,
     epoch_ms: int | None = None,
 ) -> Plan:
-    """The plan of a scenario, in which the arguments take the place of what the file says. Raises PlanError.
+    """The plan of a scenario. An argument that is given replaces the value in the file. Raises PlanError.
 
-    With more peers than the scenario has, the timeout gets longer in proportion, unless it is given. Whether this
-    machine can hold so many in such epochs is said by `load`.
+    With more peers than the scenario has, the timeout gets longer in proportion, unless it is given. `capacity/load`
+    checks whether this machine can hold this many peers in epochs of this length.
     """
     if scenario.actor:
         raise PlanError("its hostile peers exist only in the simulated world", "play this scenario with --simulate")
@@ -180,7 +179,7 @@ def _check_share(cheaters: int, peers: int) -> tuple[str, ...]:
 
 
 def _paths(scenario: Scenario, engine: EngineKind, count: int) -> list[PathTable]:
-    """Who runs on what: in the order of the scenario, and again from its beginning if there are more peers."""
+    """The path of each peer, in the order of the scenario. The order repeats if there are more peers."""
     if engine != scenario.testnet.engine or not scenario.path:
         return [PathTable(engine=engine)] * count
     given = [path.model_copy(update={"count": 1}) for path in scenario.path for _ in range(path.count)]

@@ -1,7 +1,7 @@
-"""The scenario: a TOML file that says how many peers there are, by which rules, and who cheats.
+"""The scenario: a TOML file with the number of peers, the rules, and the cheaters.
 
-Names of rules are those of `core.contract.network.Params` (without `genesis_ms`, which is when the run begins) and
-`honest_ppm`. What follows from a scenario, peer by peer, is left to `plan`.
+The names of rules are the fields of `core.contract.network.Params` and `honest_ppm`. `genesis_ms` is left out, because
+it is the start of the run. `plan` makes the plan of each peer from a scenario.
 """
 
 import difflib
@@ -64,9 +64,9 @@ class TestnetTable(_Table):
     seed: StrictInt = Field(default=1, ge=0, le=SEED_MAX)
     timeout_s: float = Field(default=180, gt=0, le=TIMEOUT_S_MAX)
     engine: _LocalKind = DEFAULT_ENGINE
-    referee: StrictStr = ""  # the engine id of who judges across classes
+    referee: StrictStr = ""  # the id of the engine that judges across classes
     epochs_without_cheaters: StrictInt = Field(default=12, ge=1, le=10_000)
-    hardware: StrictStr = ""  # what all peers claim to run on
+    hardware: StrictStr = ""  # the hardware claim of all peers
 
     @field_validator("hardware")
     @classmethod
@@ -95,7 +95,7 @@ class CheatTable(_Table):
 
 
 class PathTable(_Table):
-    """`[[path]]`: how many peers run which engine, in which of its variants."""
+    """`[[path]]`: an engine, its variant, and the number of peers that run it."""
 
     engine: _LocalKind = DEFAULT_ENGINE
     variant: StrictStr = Field(default="", max_length=64)
@@ -103,7 +103,7 @@ class PathTable(_Table):
 
 
 class FaultTable(_Table):
-    """`[[fault]]`: what the run does to its own network, and when."""
+    """`[[fault]]`: a fault that the run causes in its own network, and its time."""
 
     kind: FaultKind
     epoch: StrictInt = Field(ge=0, le=10_000)
@@ -130,7 +130,7 @@ class SimulationTable(_Table):
     peers: StrictInt = Field(default=100, ge=4, le=SIMULATED_MAX)
     epochs: StrictInt = Field(default=40, ge=1, le=10_000)
     founders: StrictInt = Field(default=12, ge=1, le=256)
-    members: StrictInt | None = Field(default=None, ge=1, le=SIMULATED_MAX)  # who takes part; by default everybody
+    members: StrictInt | None = Field(default=None, ge=1, le=SIMULATED_MAX)  # the peers that take part; by default all
     leavers: StrictInt = Field(default=0, ge=0, le=SIMULATED_MAX)
     joiners: StrictInt = Field(default=0, ge=0, le=SIMULATED_MAX)
     classes: StrictInt = Field(default=1, ge=1, le=CLASSES_MAX)
@@ -158,12 +158,12 @@ class SimulationTable(_Table):
 
 
 class Scenario(_Table):
-    """The whole file. `network` holds the rules that it names; the others have their usual values."""
+    """The whole file. `network` holds the rules that the file names. The other rules have their usual values."""
 
     testnet: TestnetTable = TestnetTable()
     network: dict[str, StrictInt] = {}
     path: tuple[PathTable, ...] = Field(default=(), max_length=PATHS_MAX)
-    across: AcrossTable | None = None  # how the referee judges, where nothing is calibrated
+    across: AcrossTable | None = None  # the referee's bounds, if none are calibrated
     cheat: tuple[CheatTable, ...] = Field(default=(), max_length=COUNT_MAX)
     fault: tuple[FaultTable, ...] = Field(default=(), max_length=FAULTS_MAX)
     simulation: SimulationTable | None = None

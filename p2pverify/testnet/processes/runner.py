@@ -1,7 +1,7 @@
-"""A testnet of real processes on this machine: `Testnet` to start, stop, kill and restart peers by name.
+"""A testnet of real processes on this machine. `Testnet` starts, stops, kills and restarts peers by name.
 
-Every peer is started with `p2pverify --home DIR join network.toml`, as an operator would, plus a hidden `--cheat`
-for those that shall. The runner reads their local APIs and nothing else: it has no part in the network.
+Every peer is started with `p2pverify --home DIR join network.toml`, as an operator would. A cheater also gets a hidden
+`--cheat`. The runner reads only the local APIs of the peers, and takes no part in the network.
 """
 
 import shutil
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
 _BOOTSTRAP_PEERS = 3
-#: The plan as this machine can hold it, and what was measured of the machine.
+#: The plan adapted to this machine, and the measurements of the machine.
 Fitted = tuple[Plan, MeasuredMachine]
 
 
@@ -65,11 +65,11 @@ class Testnet:
         return Home(self.directory / name)
 
     def log(self, name: str) -> Path:
-        """What a peer's process printed."""
+        """The file with the output of a peer's process."""
         return self.directory / f"{name}.log"
 
     def address(self, peer: PeerPlan) -> str:
-        """Where others reach a peer."""
+        """The address at which others reach a peer."""
         port = self._ports[peer.name] if self.relays is None else self._relay_ports[peer.name]
         return f"/ip4/{self._hosts[peer.name]}/tcp/{port}/p2p/{peer.peer_id}"
 
@@ -84,7 +84,7 @@ class Testnet:
         await self.watch.wait_answers(name)
 
     async def stop(self, name: str) -> int:
-        """End a peer as an operator would; its exit code."""
+        """End a peer as an operator would. Returns its exit code."""
         return await self.fleet.stop(name)
 
     async def kill(self, name: str) -> None:
@@ -100,12 +100,12 @@ class Testnet:
         await self.fleet.signal(name, number)
 
     async def relay(self, name: str, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
-        """Stand between a peer and those who call it, until cancelled."""
+        """Relay the connections of other peers to a peer, until cancelled."""
         assert self.relays is not None
         await self.relays.serve(name, self._relay_ports[name], self._ports[name], task_status=task_status)
 
     def report(self, seconds: float) -> Report:
-        """The verdict on what is known now."""
+        """The report on the run, from the current knowledge."""
         watch = self.watch
         return Report(self.plan, self.network.id.hex(), self.model, seconds, watch.judgement(), dict(watch.statuses))
 
@@ -135,16 +135,16 @@ async def open_testnet(
     remove: bool = False,
     fitted: Callable[[Plan], Awaitable[Fitted]] | None = None,
 ) -> AsyncIterator[Testnet]:
-    """A testnet of which every peer answers. When the block ends, so do all processes.
+    """A testnet in which every peer answers. When the block ends, all processes end.
 
-    With `remove`, the directory is removed even if this process is killed. `fitted` measures the machine, once nothing
+    With `remove`, the directory is removed even if this process is killed. `fitted` measures the machine when nothing
     of this testnet keeps it busy. Raises ProcessError if a peer ends that nobody stopped, PlanError if the machine
     cannot hold the plan, and an engine's error if its model is missing.
     """
     stage = stage or Stage()
     stage.enter("loading model and code")
     async with open_fleet(directory / "spawner.log", remove=directory if remove else None) as fleet:
-        # The model is read here while the spawner imports, each on a core of its own.
+        # The model is read here while the spawner imports, each on its own core.
         classes = await trio.to_thread.run_sync(find_classes, plan)
         await fleet.wait_loaded()
         plan, machine = (plan, MeasuredMachine(usable_cores())) if fitted is None else await fitted(plan)
@@ -183,7 +183,7 @@ async def _start_all(testnet: Testnet, stage: Stage) -> None:
 
 
 def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes: Classes) -> Network:
-    """The network file, whose epoch 0 begins when all peers should be up, and a home with an identity for each."""
+    """Write the network file, and a home with an identity for each peer. Epoch 0 begins when all should be up."""
     starts_ms = start_ms(plan, machine, is_tested=classes.known is not None)
     rules: dict[str, Any] = {**plan.rules, "genesis_ms": time_ns() // 1_000_000 + starts_ms}
     try:
@@ -215,9 +215,9 @@ def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes:
 
 @contextmanager
 def working_directory(keep: Path | None) -> Iterator[Path]:
-    """The directory of a run: `keep`, which must be empty or absent and stays, or a temporary one that does not.
+    """The directory of a run: `keep`, or without it a temporary directory that is removed at the end.
 
-    Raises PlanError.
+    `keep` must be empty or absent, and is not removed. Raises PlanError.
     """
     if keep is None:
         directory = Path(tempfile.mkdtemp(prefix="p2pverify-testnet-"))

@@ -28,7 +28,7 @@ Outcome = Computed | MeasureDone
 class SimulatedEngine:
     """The queue of one peer's engine. Writing a prompt takes `derive_ms`, an answer takes `answer_ms`.
 
-    The duration of a job is known in advance. Apart from that, the queue is a node's.
+    The duration of a job is known in advance. Apart from that, the queue is the same as in a node.
     """
 
     def __init__(self, derive_ms: int, answer_ms: int) -> None:

@@ -1,7 +1,7 @@
 """One peer of the simulated world: an actor with its router, disk, engine and links.
 
-It turns items of the schedule into events and effects into items, as a node does with sockets, threads and files.
-When things arrive, and whether, is left to `links`; what they mean, to the machine and the router.
+It turns items of the schedule into events, and effects into items, as a node does with sockets, threads and files.
+`links` decides whether and when an item arrives. The machine and the router decide what it means.
 """
 
 from collections import deque
@@ -62,12 +62,12 @@ from p2pverify.testnet.world.peer.surroundings import Surroundings
 from p2pverify.testnet.world.schedule import Item
 from p2pverify.testnet.world.trace import item_digest, rpc_digest
 
-MESSAGES_AT_ONCE = 256  # of as many records as a machine judges at once
+MESSAGES_AT_ONCE = 256  # with at most as many records as a machine judges at once
 _TICK, _BEAT = gossip.GossipTick(), Tick()
 
 
 class Peer:
-    """A peer by its number. `make` gives its actor anew at each start, as a process would be started."""
+    """One peer, named by its number. `make` makes a new actor at each start, as a new process would be started."""
 
     def __init__(
         self, around: Surroundings, number: int, kind: str, make: Callable[[], Actor], *, skew_ms: int
@@ -82,7 +82,7 @@ class Peer:
         self.links: dict[bytes, SimulatedLink] = {}
         self.is_up = False
         self.life = 0
-        self.held: list[Item] | None = None  # what waits while the peer is paused
+        self.held: list[Item] | None = None  # items that wait while the peer is paused
         self.notes: dict[str, int] = {}
         self.lost_records = 0
         self.jobs_done = self.jobs_dropped = 0
@@ -91,7 +91,7 @@ class Peer:
         self.key = self.actor.key
 
     def remake(self, make: Callable[[], Actor]) -> None:
-        """Be made of something else, before the first start."""
+        """Replace `make` and the actor, before the first start."""
         assert not self.is_up
         self._make = make
         self._start_parts()
@@ -103,7 +103,7 @@ class Peer:
         self.sync = Sync(self.actor.machine.context)
         self.router = Router(self._simulation.gossip_params, own=self.actor.key, seed=plan.seed + self.life)
         self.engine = SimulatedEngine(plan.derive_ms, plan.answer_ms * self.actor.slowness)
-        self._delivered: list[gossip.Deliver] = []  # to be judged before anything else happens
+        self._delivered: list[gossip.Deliver] = []  # to be judged before the next event
         self._outbox: deque[tuple[int, Effect | WorldEffect]] = deque()
         self._asks: set[int] = set()
         self._tick_at = self._beat_at = -1
@@ -113,7 +113,7 @@ class Peer:
     # ------------------------------------------------------------ life
 
     def start(self, records: list[bytes], answers: list[StoredAnswer], evidence: list[StoredEvidence]) -> None:
-        """Begin, or begin again, with what a disk kept."""
+        """Start, or start again, with the contents of a disk."""
         assert not self.is_up
         self.is_up = True
         now = self._local_ms
@@ -127,7 +127,7 @@ class Peer:
         self._wake()
 
     def stop(self) -> None:
-        """End without a word, as a killed process does."""
+        """Stop without notice, as a killed process does."""
         self.is_up = False
         self.life += 1
         self.held = None
@@ -140,13 +140,13 @@ class Peer:
 
     @property
     def _local_ms(self) -> int:
-        """This peer's own clock, which stands still once the world comes to rest."""
+        """The time of this peer's own clock, which stops when the world rests."""
         return self._simulation.clock_ms + self.skew_ms
 
     # ------------------------------------------------------------ items
 
     def take(self, items: list[Item], digests: list[bytes]) -> None:
-        """Handle what one slot holds for this peer, and note of each item what it was."""
+        """Handle the items of one slot for this peer, and add a digest of each to `digests`."""
         if self.held is not None:
             self.held += items
             return
@@ -209,7 +209,7 @@ class Peer:
         digests.append(item_digest(kind, number))
 
     def _take_message(self, kind: int, item: Item) -> int:
-        """Requests of others, and what came of own ones; returns a number that tells which."""
+        """Handle a request of another peer, or the result of an own request. Returns a number that identifies it."""
         if kind == REQUEST:
             self.feed(RequestArrived(item[2], item[3], item[4]))
             return crc32(item[3])
@@ -225,9 +225,9 @@ class Peer:
         return ask
 
     def _wake(self) -> None:
-        """Post the next ticks of machine and router, where they are not posted yet.
+        """Post the next ticks of machine and router, if they are not posted yet.
 
-        What the router gathers for less than a slot it sends now: the next event is a slot away.
+        If the router wants its tick within a slot, it gets the tick now, because the next event is a slot away.
         """
         world = self._simulation
         now = world.now_ms
@@ -251,7 +251,7 @@ class Peer:
     # ------------------------------------------------------------ gossip
 
     def _route(self, event: gossip.Event, now_ms: int | None = None) -> None:
-        """Give an event to the router and do what it wants; messages wait until all of a slot have come."""
+        """Give an event to the router, and carry out its effects. Messages wait, so that they are judged together."""
         world = self._simulation
         for effect in self.router.handle(event, world.now_ms if now_ms is None else now_ms):
             if type(effect) is gossip.SendRpc:
@@ -276,7 +276,7 @@ class Peer:
         self._around.links.send_rpc(link, self.number, rpc)
 
     def _judge(self) -> None:
-        """Judge the messages that have come, all at once, and tell the router the verdict on each."""
+        """Judge the waiting messages together, and tell the router the verdict on each."""
         delivered, self._delivered = self._delivered[:MESSAGES_AT_ONCE], self._delivered[MESSAGES_AT_ONCE:]
         found = [self._around.batches.read(effect.data) for effect in delivered]
         batches = tuple(RecordBatch(one, each.source) for one, each in zip(found, delivered, strict=True) if one)
@@ -295,7 +295,7 @@ class Peer:
     # ------------------------------------------------------------ effects
 
     def feed(self, event: Event) -> Judged | None:
-        """Give an event to the actor and take its effects in order; returns the verdict on records."""
+        """Give an event to the actor, and take its effects in order. Returns the verdict on records."""
         self._was_fed = True
         judged: Judged | None = None
         now_ms = self._simulation.now_ms
@@ -319,7 +319,7 @@ class Peer:
         return judged
 
     def _release(self) -> None:
-        """Do what had to wait for the disk."""
+        """Carry out the effects that waited for the disk."""
         while self._outbox and self._outbox[0][0] <= self._simulation.now_ms:
             self._carry_out(self._outbox.popleft()[1])
 
@@ -343,7 +343,7 @@ class Peer:
                 self._misbehave(effect)
 
     def _misbehave(self, effect: WorldEffect) -> None:
-        """What only hostile actors do: past their own router, and beyond the topology."""
+        """Carry out an effect that only hostile actors have: it bypasses their own router or the topology."""
         world = self._simulation
         match effect:
             case PublishTo():
