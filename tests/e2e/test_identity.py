@@ -153,7 +153,7 @@ def test_a_copied_home_finds_the_running_one_and_ends(tmp_path: Path) -> None:
         assert copy.process.wait(timeout=HOPELESS_S) == 1
         said = copy.log.read_text()
         assert "another process signs with this identity" in said
-        assert "stop the other one, or give this machine an identity of its own" in said
+        assert "stop the other one, or give this machine its own identity" in said
         node.until(lambda: "another process signs with this identity" in node.reasons)
         assert "Run this identity on one machine only" in node.reasons
         scores = {score["peer_id"]: score for score in first.get("/v1/scores")["scores"]}
