@@ -249,7 +249,7 @@ class Challenger:
     def _differs(self, slot: SlotPlan, opening: Opening, answers: Answers) -> bool:
         """Whether an answer differs from this peer's own or, across classes, the referee finds a mismatch."""
         if slot.panel.is_across:
-            judged = cross_class.judge(self._context.network, answers.asked, opening.measures)
+            judged = cross_class.verdicts(self._context.network, answers.asked, opening.measures)
             return any(verdict is Verdict.MISMATCH for _, _, verdict in judged)
         return not all(receipt.is_for(opening.output) for receipt in answers.receipts.values() if receipt is not None)
 

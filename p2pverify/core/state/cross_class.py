@@ -24,13 +24,8 @@ def is_sealed_in(audit: Audit, network_id: bytes, measures: Measures, salts: tup
     return audit.sealed == sealed_measures(network_id, audit.key, audit.question, measures, salts)
 
 
-def verdicts(network: Network, audit: Audit, measures: Measures) -> list[tuple[bytes, int, Verdict]]:
-    """The responder, its class and the verdict for each receipt of an audit. The measures must fit the audit."""
-    return judge(network, audit.asked, measures)
-
-
-def judge(network: Network, asked: tuple[AskedPeer, ...], measures: Measures) -> list[tuple[bytes, int, Verdict]]:
-    """The same as `verdicts`, before the audit exists. Each class has its own bounds."""
+def verdicts(network: Network, asked: tuple[AskedPeer, ...], measures: Measures) -> list[tuple[bytes, int, Verdict]]:
+    """The responder, its class and the verdict for each receipt. The measures must fit; a class has its own bounds."""
     found = []
     for each, measure in zip(asked, measures, strict=True):
         if each.receipt is None or measure is None:

@@ -285,7 +285,7 @@ def _judge(step: Transition, dispute: Dispute) -> list[tuple[bytes, int, Verdict
     """The verdicts of a decision across classes."""
     if dispute.decision in (None, UNDERIVABLE):
         return []
-    return cross_class.verdicts(step.network, dispute.audit, dispute.measures[dispute.decision])
+    return cross_class.verdicts(step.network, dispute.audit.asked, dispute.measures[dispute.decision])
 
 
 def _credit_winners(step: Transition, dispute: Dispute) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from p2pverify.core.limits import BoundedDict
 from p2pverify.engine.ask import Ask
 from p2pverify.engine.cheats.base import Lie, digest_of
 from p2pverify.node.ports import Engine, Generated
@@ -134,14 +135,12 @@ def asleep(engine: Engine, lie: Lie, answers: int) -> Lie:
 
 def once(engine: Engine, lie: Lie) -> Lie:
     """Lies when it sees a prompt for the first time, and is honest when it sees the prompt again."""
-    seen: dict[tuple[int, ...], None] = {}
+    seen: BoundedDict[tuple[int, ...], None] = BoundedDict(SEEN_MAX)
 
     def first(asked: Ask) -> Generated:
         prompt = tuple(asked.prompt)
         if prompt in seen:
             return asked.put_to(engine)
-        if len(seen) >= SEEN_MAX:
-            del seen[next(iter(seen))]
         seen[prompt] = None
         return lie(asked)
 

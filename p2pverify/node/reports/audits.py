@@ -154,7 +154,7 @@ class AuditLog:
             return "void"
         if not audit.is_across:
             return "agreed"
-        found = {verdict for _, _, verdict in cross_class.verdicts(network, audit, opening.measures)}
+        found = {verdict for _, _, verdict in cross_class.verdicts(network, audit.asked, opening.measures)}
         return "inconclusive" if Verdict.INCONCLUSIVE in found else "agreed"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
+from p2pverify.core.limits import BoundedDict
 from p2pverify.node.files.home import Home, HomeError
 from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.processes.api_client import AuditsReading, ReadError, ScoresReading, StatusReading, fetch
@@ -29,7 +30,7 @@ class RunWatch:
         self.provisional: ScoresReading | None = None  # of one honest peer
         self.open_disputes = 0
         self.silent: set[str] = set()  # peers whose API did not answer at the last reading
-        self._scores_at: dict[str, dict[str, ScoresReading]] = {}
+        self._scores_at: BoundedDict[str, dict[str, ScoresReading]] = BoundedDict(_CUTS_KEPT)
         self._home_of = home_of
         self._peer_ids = {peer.name: peer.peer_id for peer in plan.peers}
         self._limiter = trio.CapacityLimiter(8)
@@ -113,5 +114,3 @@ class RunWatch:
         self.final[name] = scores
         if scores.cut is not None:
             self._scores_at.setdefault(scores.cut, {})[name] = scores
-            while len(self._scores_at) > _CUTS_KEPT:
-                del self._scores_at[next(iter(self._scores_at))]
