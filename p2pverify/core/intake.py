@@ -30,7 +30,7 @@ class Intake:
         self._clocks = clocks
         self._on_taken = on_taken
         self._peek = peek if context.memo is None else context.memo.peek
-        self._judge = judge if context.memo is None else context.memo.judge
+        self.judge = judge if context.memo is None else context.memo.judge
         self._rules = Rules(context.network, context.network_id, 0)
         self.admission = Admission(context.key, context.fold)
         #: The number of refusals for each reason, and the number of accepted records.
@@ -74,7 +74,7 @@ class Intake:
                 continue
             added: list[Record] = []
             try:
-                record = self._judge(data, rules, claim)
+                record = self.judge(data, rules, claim)
                 added = ledger.add(record)
             except GossipIgnore as error:
                 sorting.reasons.append(error.reason)

@@ -33,7 +33,7 @@ from p2pverify.core.events import (
 from p2pverify.core.inference.question import RequestRefused
 from p2pverify.core.intake import Intake
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import FAR_FUTURE, judge
+from p2pverify.core.records.judge import FAR_FUTURE
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.clocks import Clocks
 from p2pverify.core.replica.fold import Fold
@@ -151,8 +151,7 @@ class Machine:
 
         taken = 0
         rules = Rules(self.network, self._context.network_id, FAR_FUTURE)
-        judge_one = judge if self._context.memo is None else self._context.memo.judge
-        for _, record, added in take_records(self.fold, rules, records, refused, judge_one):
+        for _, record, added in take_records(self.fold, rules, records, refused, self._intake.judge):
             if on_outcome is not None:
                 on_outcome(record)
             taken += len(added)

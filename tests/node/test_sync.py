@@ -93,7 +93,7 @@ async def test_others_have_their_turn_while_records_are_taken():
 
 async def test_a_full_outbox_slows_the_session_and_loses_nothing(nursery, monkeypatch):
     """While the disk is busy, taking stops. Afterwards it continues at the same place."""
-    monkeypatch.setattr("p2pverify.node.outbox.EFFECTS_MAX", 4)
+    monkeypatch.setattr("p2pverify.node.outbox.EFFECTS_MAX", 2)
     bob = Node(SEEDS[1])
     bob.journal.gate = trio.Event()
     await nursery.start(bob.driver.run, FakeNetwork())

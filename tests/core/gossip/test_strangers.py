@@ -137,6 +137,10 @@ class Strangers(RuleBasedStateMachine):
         """The application answers the oldest delivery."""
         if self.waiting:
             self.feed(MessageVerdict(self.waiting.pop(0), verdict))
+            if verdict is GossipVerdict.ACCEPT:  # the score of its sender would change at the next decay
+                scores = self.router._scores
+                for card in scores._cards.values():
+                    scores._weigh(card)
 
     @rule()
     def beat(self) -> None:
