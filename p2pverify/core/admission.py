@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.limits import Rate, Shares
-from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.judge import RecordClaim
+from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.non_members import Strangers
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.roles.cut_maker import cut_due_ms
+from p2pverify.core.state.sponsors import SPACING_SHARE
 from p2pverify.core.state.state import Member, State
-from p2pverify.core.state.targets import compared_classes, judged_classes
-from p2pverify.core.state.weights import Lack, has_earned_weight, lacking
+from p2pverify.core.state.verdicts.targets import compared_classes, judged_classes
+from p2pverify.core.state.weights import Lack, has_earned_weight, is_sponsored, lacking, spacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,9 @@ def prospect(params: Params, latest: State, key: bytes, now_ms: int) -> Prospect
     if member.weight:
         return None
     weighted = frozenset(peer for peer, m in latest.members.items() if m.weight)
-    earned = sum(has_earned_weight(latest, m, weighted) for m in latest.members.values())
-    turn = max(latest.admitted_epoch + params.admission_epochs, next_cut(params, latest, now_ms)[0])
-    return Prospect(lacking(latest, member, weighted), turn, earned)
+    earned = sum(has_earned_weight(latest, params, m, weighted) for m in latest.members.values())
+    turn = latest.admitted_epoch + spacing(params, len(weighted))
+    if is_sponsored(latest, member, len(weighted)):
+        turn = min(turn, latest.sponsored_epoch + spacing(params, len(weighted), share=SPACING_SHARE))
+    turn = max(turn, next_cut(params, latest, now_ms)[0])
+    return Prospect(lacking(latest, params, member, weighted), turn, earned)

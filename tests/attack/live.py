@@ -24,7 +24,7 @@ from p2pverify.core.encoding.vrf import derive_seed
 from p2pverify.core.encoding.vrf import public_key as vrf_key
 from p2pverify.core.inference.question import Question, Request, decode_response, encode_request, sign_request
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.roles.context import Context
 from p2pverify.engine.engines import EngineSettings
 from p2pverify.engine.toy import ToyEngine

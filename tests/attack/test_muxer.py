@@ -5,8 +5,8 @@ import os
 import pytest
 import trio
 
-from p2pverify.core.records.cut import Cut
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.cut import Cut
 from p2pverify.net.border import harden, link
 from p2pverify.net.border.stream import StreamBrokenError
 from p2pverify.node.ports import AskError

@@ -9,7 +9,7 @@ from p2pverify.core.events import GossipArrived, Judged, Persist, RecordBatch, R
 from p2pverify.core.machine import Machine
 from p2pverify.core.records import judge
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica import non_members
 from tests.support.world import MANIFEST, World, make_network, seeds
 

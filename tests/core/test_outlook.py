@@ -75,4 +75,4 @@ def test_the_way_to_weight(admitted):
     assert way.lacks == (Lack("membership", 0, 1),)
     assert way.earned == 0
     coming = next_cut(params, latest, world.now)[0]
-    assert way.turn_epoch == max(coming, admitted + params.admission_epochs)
+    assert way.turn_epoch == max(coming, admitted + params.growth_epochs // 4)

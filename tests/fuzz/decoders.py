@@ -56,7 +56,7 @@ EXEMPT = {
     "core.inference.question.read_finish": "a part of whatever reads an answer",
     "core.encoding.canon.read_tokens": "a part of whatever reads an answer or a prompt",
     "core.records.envelope.read_fields": "how decoders of payloads begin",
-    "core.records.vote.read_salts": "a part of decode_vote and decode_duty",
+    "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
     "engine.exact.blocks.read": "of weights whose digest was checked",
     "engine.exact.loader.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",

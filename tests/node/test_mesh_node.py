@@ -14,8 +14,8 @@ import trio
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.audit import audit_of
 from p2pverify.core.records.envelope import Kind, decode_record
+from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.net.adapter import Libp2pNetwork
 from p2pverify.net.protocols.sync import SyncLimits

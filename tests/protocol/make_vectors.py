@@ -51,6 +51,7 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "cut.md": examples.CUT_RECORD,
         "cut-signature.md": examples.CUT_SIGNATURE,
         "conflict.md": votes.FORK,
+        "sponsor.md": membership.sponsor_record(),
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [
@@ -66,8 +67,8 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         (canaries.EVIDENCE, diag.annotate(canaries.EVIDENCE, "canary-evidence")),
     ]
     found["sync.md"] = [(data, diag.annotate(data, rule)) for data, rule in sync.SHOWN]
-    view = examples.first_view()
-    found["view.md"] = [(view, diag.annotate(view, "view"))]
+    view, row = examples.first_view()
+    found["view.md"] = [(view, diag.annotate(view, "view")), (row, diag.annotate(row, "score-row"))]
     early = membership.early_and_forged()
     found["judgement.md"] = [(early, "")]
     return found

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from p2pverify.core.encoding import vrf
-from p2pverify.core.records import lots
-from p2pverify.core.records.lots import DisputeKey
-from p2pverify.core.records.vote import vote_commit
+from p2pverify.core.records.payloads import lots
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.vote import vote_commit
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors" / "committee"
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from p2pverify.core.encoding.canon import decode, sha256
+from p2pverify.core.encoding.merkle import root
 from p2pverify.core.replica.verify import VerificationFailed, verify
 
 ROOT = Path(__file__).parents[2]
@@ -70,9 +71,12 @@ def test_folds(case: dict[str, Any]) -> None:
 
 
 def _rows(case: dict[str, Any]) -> dict[str, Any]:
-    """The rows of a view by peer."""
+    """The rows of a view by peer. The view holds their Merkle root."""
     view: Any = decode(bytes.fromhex(case["expect"]["view"]), size_max=65_536)
-    return {row[0].hex(): row for row in view[6]}
+    rows = [bytes.fromhex(row) for row in case["expect"]["rows"]]
+    assert view[6] == [len(rows), root(rows)]
+    found: list[Any] = [decode(row, size_max=65_536) for row in rows]
+    return {row[0].hex(): row for row in found}
 
 
 def _named(comment: str) -> tuple[list[Any], dict[str, int]]:
@@ -111,19 +115,21 @@ def test_folds_of_duties() -> None:
     since."""
     rows, counters = _named("an audit whose answers differ and the duty that owed it open a dispute")
     assert (counters["audits"], counters["disputes"]) == (1, 1)
-    owed, no_shows, met = max((row[9][0], row[9][1], row[10][0]) for row in rows)
+    owed, no_shows, met = max((row[10][0], row[10][1], row[11][0]) for row in rows)
     assert (owed - no_shows, met) == (1, 1)
-    assert [row[9][0] for row in rows if row[9][0]] == [owed]
+    assert [row[10][0] for row in rows if row[10][0]] == [owed]
     rows, counters = _named("the same after its challenger has changed its class counts for nothing")
     assert counters["duty: class changed since the anchor"] == 1
     assert "disputes" not in counters
-    assert {(row[9][0], row[10][0]) for row in rows} == {(0, 0)}
+    assert {(row[10][0], row[11][0]) for row in rows} == {(0, 0)}
 
 
 def _disputes(comment: str) -> list[Any]:
-    view: Any = decode(bytes.fromhex(FOLDS[comment]["expect"]["view"]), size_max=65_536)
-    found: list[Any] = view[7]
-    return found
+    expect = FOLDS[comment]["expect"]
+    view: Any = decode(bytes.fromhex(expect["view"]), size_max=65_536)
+    rows = [bytes.fromhex(row) for row in expect["disputes"]]
+    assert view[7] == [len(rows), root(rows)]
+    return [decode(row, size_max=65_536) for row in rows]
 
 
 def test_folds_of_disputes() -> None:
@@ -140,7 +146,7 @@ def test_folds_of_disputes() -> None:
     assert [_disputes(comment)[0][2] for comment in comments] == [0, 3 + 1, 0, 5 + 1]
     assert [len(_disputes(sealed)[0][at]) for at in (3, 5, 6)] == [3, 1, 0]
     assert counters["decided disputes"] == 1
-    assert sorted((row[7][2], row[7][3], row[5]) for row in rows) == [
+    assert sorted((row[8][2], row[8][3], row[5]) for row in rows) == [
         (0, 1, "suspect"),
         (1, 0, "probation"),
         (1, 0, "probation"),
@@ -153,7 +159,7 @@ def test_folds_of_forks() -> None:
     again = _named("a fork at one number counts once")
     other = _named("a fork at another number counts again")
     assert [counters["forks"] for _, counters in (once, again, other)] == [1, 1, 2]
-    penalties = [[row[11][1] for row in rows if row[5] == "suspect"] for rows, _ in (once, again, other)]
+    penalties = [[row[12][1] for row in rows if row[5] == "suspect"] for rows, _ in (once, again, other)]
     assert penalties == [[12 + 64 + 1], [12 + 64 + 1], [16 + 64 + 1]]
     assert [sum(row[6] for row in rows) for rows, _ in (once, again, other)] == [2, 2, 2]
 
@@ -165,15 +171,15 @@ def test_folds_of_missed_duties() -> None:
         "every member has missed the duties of epoch 20",
         "and none of epoch 21, for which there was no cut to draw from",
     ]
-    assert [[row[10][1] for row in _named(comment)[0]] for comment in comments] == [[0] * 3, [1] * 3, [1] * 3]
+    assert [[row[11][1] for row in _named(comment)[0]] for comment in comments] == [[0] * 3, [1] * 3, [1] * 3]
 
 
 def test_folds_of_crossed_signatures() -> None:
     """Cuts that are not nested convict their signer only if both are inside the folded cut."""
     inside, _ = _named("signatures of two cuts that are not nested convict")
     beyond, _ = _named("they do not while one of the two cuts holds what the folded cut does not")
-    assert sorted(row[13] for row in inside) == ["", "", "", "signed two cuts that are not nested"]
-    assert [row[13] for row in beyond] == [""] * 4
+    assert sorted(row[14] for row in inside) == ["", "", "", "signed two cuts that are not nested"]
+    assert [row[14] for row in beyond] == [""] * 4
 
 
 def test_every_fault_of_a_fold_has_a_vector() -> None:

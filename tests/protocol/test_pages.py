@@ -11,11 +11,11 @@ import pytest
 from p2pverify.core.contract.network import PARAM_BOUNDS, decode_network
 from p2pverify.core.encoding.canon import decode, encode, sha256
 from p2pverify.core.errors import GossipIgnore, GossipReject
-from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX, decode_record
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.kinds import KINDS
+from p2pverify.core.records.payloads.cut import decode_cut
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = ROOT / "protocol"
@@ -91,9 +91,8 @@ def test_stream_examples() -> None:
 
 def test_view_example() -> None:
     """The view page shows the view whose hash is in the cut page's example."""
-    (view,) = _hex("view")
-    (notation,) = _blocks("view", "cbor-diag")
-    assert _read(notation) == view
+    view, row = _hex("view")
+    assert [_read(notation) for notation in _blocks("view", "cbor-diag")] == [view, row]
     (cut,) = _hex("cut")
     assert decode_cut(decode_record(cut).payload).view_root == sha256(view)
 
@@ -121,7 +120,7 @@ def _comments() -> list[tuple[str, str]]:
     """The comments of the rules for any record, with the kinds' comments at the check of the payload."""
     judge = (CORE / "records" / "judge.py").read_text(encoding="utf-8")
     modules = dict.fromkeys(rule.check.__module__.rpartition(".")[2] for rule in KINDS.values())
-    kinds = "".join((CORE / "records" / f"{module}.py").read_text(encoding="utf-8") for module in modules)
+    kinds = "".join((CORE / "records" / "payloads" / f"{module}.py").read_text(encoding="utf-8") for module in modules)
     return re.findall(r"^ *# \[(REJECT|IGNORE)\] (.*)$", judge + kinds, re.MULTILINE)
 
 
@@ -165,7 +164,7 @@ def _texts(module: str) -> set[str]:
             if node.func.attr in {"count", "convict"}:
                 found |= _constants(node.args[-1])
             continue
-        if isinstance(node, ast.FunctionDef) and node.name.startswith(("refuse_", "find_fault", "_build")):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(("refuse", "find_fault", "_build")):
             returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value]
             for value in returned:
                 found |= {text for part in ast.walk(value) for text in _constants(part)}
@@ -179,11 +178,13 @@ def _constants(node: ast.AST) -> set[str]:
 @pytest.mark.parametrize(
     "module",
     [
-        "state/cross_class.py",
+        "state/cuts.py",
         "state/process.py",
-        "state/duties.py",
-        "state/disputes.py",
-        "state/rounds.py",
+        "state/sponsors.py",
+        "state/verdicts/cross_class.py",
+        "state/verdicts/disputes.py",
+        "state/verdicts/duties.py",
+        "state/verdicts/rounds.py",
         "replica/states.py",
     ],
 )

@@ -4,8 +4,8 @@ results."""
 from collections import Counter
 
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.lots import COMMITTEES, EVERYONE, DisputeKey
-from p2pverify.core.records.vote import decode_commit
+from p2pverify.core.records.payloads.lots import COMMITTEES, EVERYONE, DisputeKey
+from p2pverify.core.records.payloads.vote import decode_commit
 from p2pverify.core.state.state import State
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.plan import ActorPlan, WorldPlan

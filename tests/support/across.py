@@ -22,14 +22,14 @@ from p2pverify.core.inference.question import (
     output_digest,
     salted_digest,
 )
-from p2pverify.core.records.audit import AskedPeer, Audit, sealed_measures
-from p2pverify.core.records.duty import Duty
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.lots import DisputeKey
-from p2pverify.core.records.membership import Join
-from p2pverify.core.records.vote import Commit, Vote, vote_commit
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit, sealed_measures
+from p2pverify.core.records.payloads.duty import Duty
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
 from p2pverify.core.state.state import Member, State
-from p2pverify.core.state.targets import Panel, make_panel
+from p2pverify.core.state.verdicts.targets import Panel, make_panel
 from tests.support.book import Book
 from tests.support.world import MANIFEST, params
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign, vrf
-from p2pverify.core.records.cut import Cut, CutSignature, Head
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.inference.compare import Measures
-from p2pverify.core.records import lots
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.lots import EVERYONE, Lot
-from p2pverify.core.records.vote import Commit, Vote, vote_commit
-from p2pverify.core.state import rounds
+from p2pverify.core.records.payloads import lots
+from p2pverify.core.records.payloads.lots import EVERYONE, Lot
+from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
 from p2pverify.core.state.state import Dispute, State
+from p2pverify.core.state.verdicts import rounds
 from tests.support.across import BAD, CUT_EPOCH, GOOD, Slotted, Story
 
 #: The measures of right and wrong votes are digests of these.

@@ -69,7 +69,9 @@ def params(**changes: int) -> Params:
         "cheat_ppm": 100_000,
         "conviction_odds": 1_000_000,
         "weight_changes_per_cut": 1,
-        "admission_epochs": 4,
+        "growth_epochs": 16,
+        "tenure_epochs": 0,
+        "rest_epochs": 16_384,
         "across_percent": 25,
     }
     return Params(**{**values, **changes})

@@ -14,7 +14,8 @@ _HASH_CHARS = 16
 _LACKS = {
     "membership": "to be a member: its join is in no final cut",
     "no conviction": "to be honest: a convicted peer never gets weight again",
-    "end of the fork's penalty": "the end of its fork's penalty: epoch {needs}",
+    "end of the penalty": "the end of its penalty: epoch {needs}",
+    "end of rest": "a duty met: its weight was put to rest, because it was silent for long",
     "agreement": "agreement with {needs} challengers that have weight: {has} by now",
     "answers": "{needs} answers to challengers that have weight: {has} by now",
     "availability": "answers to {needs_share} of what it is asked: {has_share} by now",

@@ -21,12 +21,15 @@ from p2pverify.core.encoding.canon import (
 )
 from p2pverify.core.errors import DecodeError
 
-DOMAIN = "p2pverify/network/1"
+#: The version of the protocol. Networks of different versions have different ids, so their peers never mix.
+VERSION = 2
+DOMAIN = f"p2pverify/network/{VERSION}"
 NETWORK_BYTES_MAX = 32_768
 FOUNDERS_MAX = 256
 CLASSES_MAX = 32
 ANSWER_TOKENS_MAX = 1024
 TEMPERATURE_MILLI_MAX = 2000
+GROWTH_EPOCHS_MAX = 2**26
 #: Engine and numeric path of the class for peers of unknown class; their answers are never compared by digest.
 ANY = "*"
 THRESHOLD_MAX = 2**32 - 1
@@ -102,7 +105,9 @@ class Params:
     cheat_ppm: int  # the cheating rate that the sequential test looks for
     conviction_odds: int  # likelihood ratio at which a peer is convicted
     weight_changes_per_cut: int
-    admission_epochs: int  # at most one peer earns weight in this many epochs
+    growth_epochs: int  # of n members with weight, one more is admitted in ceil(growth_epochs / n) epochs
+    tenure_epochs: int  # duties of this many epochs come before weight
+    rest_epochs: int  # a member without a record in this many cuts has its weight put to rest
     across_percent: int  # slots that ask members of other classes, where a referee can judge them
     prompt_spread: int = 0  # a slot's prompt_tokens, answer_tokens and temperature_milli are less by up to the spread
     answer_spread: int = 0
@@ -150,7 +155,9 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("cheat_ppm", 1, 999_999),
     ("conviction_odds", 10, 10**12),
     ("weight_changes_per_cut", 1, 256),
-    ("admission_epochs", 1, 4096),
+    ("growth_epochs", 0, GROWTH_EPOCHS_MAX),
+    ("tenure_epochs", 0, GROWTH_EPOCHS_MAX),
+    ("rest_epochs", 256, GROWTH_EPOCHS_MAX),
     ("across_percent", 0, 100),
     ("prompt_spread", 0, 255),
     ("answer_spread", 0, ANSWER_TOKENS_MAX - 1),
@@ -208,11 +215,18 @@ class Network:
         return digest(self.to_value())
 
 
+def _wrong_domain(domain: Value) -> str:
+    name = DOMAIN.rpartition("/")[0] + "/"
+    if isinstance(domain, str) and domain.startswith(name):
+        return f"a definition of protocol version {domain[len(name) :][:8]}; this p2pverify speaks version {VERSION}"
+    return "not a network definition"
+
+
 def decode_network(data: bytes) -> Network:
     """Read a canonical definition. Raises DecodeError."""
     top = as_array(decode(data, size_max=NETWORK_BYTES_MAX), "network", length=7)
     if top[0] != DOMAIN:
-        raise DecodeError("not a network definition")
+        raise DecodeError(_wrong_domain(top[0]))
     founders = _keys(top[2], "founders", FOUNDERS_MAX)
     manifests = _keys(top[3], "manifests", CLASSES_MAX)
     classes = tuple(_class(item, manifests) for item in as_array(top[4], "classes", length_max=CLASSES_MAX))

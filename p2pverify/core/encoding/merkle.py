@@ -1,7 +1,6 @@
-"""The Merkle tree hash of RFC 6962 section 2.1: one digest for an ordered list of byte strings.
+"""The Merkle tree hash of RFC 9162 section 2.1: one digest for a list of byte strings, and proofs of inclusion.
 
-The caller chooses the strings and their order; a set must be sorted first. There are no inclusion
-proofs here, because peers that disagree about a root compare the sets themselves.
+The caller chooses the strings and their order; a set must be sorted first.
 """
 
 import hashlib
@@ -9,22 +8,63 @@ from collections.abc import Sequence
 
 _LEAF = b"\x00"
 _NODE = b"\x01"
+_EMPTY = hashlib.sha256(b"").digest()
+
+
+def leaf(data: bytes) -> bytes:
+    """The hash (32 bytes) of one leaf."""
+    return hashlib.sha256(_LEAF + data).digest()
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """The tree hash (32 bytes) of the leaves in the given order; without leaves, SHA-256 of no bytes.
+    """The tree hash (32 bytes) of the leaves in the given order; without leaves, SHA-256 of no bytes."""
+    return root_of([leaf(data) for data in leaves])
 
-    The RFC splits at the largest power of two below the length. Pairing from the left, and passing an odd
-    last node up unchanged, gives the same tree in linear time.
-    """
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    level = [hashlib.sha256(_LEAF + leaf).digest() for leaf in leaves]
+
+def root_of(hashes: Sequence[bytes]) -> bytes:
+    """The tree hash over the hashes of leaves."""
+    level = list(hashes)
     while len(level) > 1:
-        paired = [
-            hashlib.sha256(_NODE + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)
-        ]
-        if len(level) % 2:
-            paired.append(level[-1])
-        level = paired
-    return level[0]
+        level = _next_level(level)
+    return level[0] if level else _EMPTY
+
+
+def inclusion_path(hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:
+    """The inclusion proof of the leaf at `index`: the hashes of its siblings, from the leaf upwards."""
+    if not 0 <= index < len(hashes):
+        raise IndexError("no such leaf")
+    path, level = [], list(hashes)
+    while len(level) > 1:
+        sibling = index ^ 1
+        if sibling < len(level):
+            path.append(level[sibling])
+        level, index = _next_level(level), index >> 1
+    return tuple(path)
+
+
+def root_of_path(leaf_hash: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes | None:
+    """The root that an inclusion proof gives for a leaf of a tree with `count` leaves; None if its length is wrong."""
+    if not 0 <= index < count:
+        return None
+    found, rest = leaf_hash, list(path)
+    while count > 1:
+        if index % 2 or index + 1 < count:
+            if not rest:
+                return None
+            sibling = rest.pop(0)
+            found = _node(sibling, found) if index % 2 else _node(found, sibling)
+        index, count = index >> 1, (count + 1) >> 1
+    return None if rest else found
+
+
+def _next_level(level: list[bytes]) -> list[bytes]:
+    """The level above. The RFC splits at the largest power of two below the length.
+
+    Pairing from the left, and passing an odd last node up unchanged, gives the same tree in linear time.
+    """
+    paired = [_node(left, right) for left, right in zip(level[::2], level[1::2], strict=False)]
+    return [*paired, level[-1]] if len(level) % 2 else paired
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(_NODE + left + right).digest()

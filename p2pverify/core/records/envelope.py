@@ -38,6 +38,7 @@ class Kind(IntEnum):
     CUT = 9
     CUT_SIGNATURE = 10
     CONFLICT = 11
+    SPONSOR = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The table of record kinds. Judgement, admission, the detection of equivocations, and tests use it."""
 
-from p2pverify.core.records import audit, cut, definitions, duty, membership, vote
-from p2pverify.core.records.conflict import Evidence, conflict_rule
 from p2pverify.core.records.kind_rule import KindRule
+from p2pverify.core.records.payloads import audit, cut, definitions, duty, membership, sponsor, vote
+from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
 
 
 def conflict_kind(one: Evidence, two: Evidence) -> str | None:
@@ -34,5 +34,6 @@ KINDS: dict[int, KindRule] = {
         cut.CUT_RULE,
         cut.CUT_SIGNATURE_RULE,
         conflict_rule(conflict_kind),
+        sponsor.SPONSOR_RULE,
     )
 }

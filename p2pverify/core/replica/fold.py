@@ -10,8 +10,8 @@ from itertools import islice
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.limits import BoundedDict
-from p2pverify.core.records.cut import Head, decode_cut, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.payloads.cut import Head, decode_cut, decode_cut_signature
 from p2pverify.core.replica.called import CalledRecords
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo

@@ -9,8 +9,8 @@ import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from p2pverify.core.errors import GossipIgnore
-from p2pverify.core.records.cut import Head
 from p2pverify.core.records.envelope import NO_PREV, Record
+from p2pverify.core.records.payloads.cut import Head
 
 WAITING_PER_AUTHOR_MAX = 4096
 WAITING_MAX = 65_536
@@ -310,11 +310,14 @@ class Ledger:
             return chain
         return self._branch(head[2])
 
-    def between(self, earlier: Mapping[bytes, Head], later: Iterable[Head]) -> Iterator[Record]:
-        """The records of a cut that an earlier cut lacks, by author and number. Both cuts must be here."""
-        for head in later:
-            before = earlier.get(head[0])
-            yield from self._until(head)[0 if before is None else before[1] + 1 : head[1] + 1]
+    def between(self, head: Head, first: int) -> list[Record]:
+        """The records on the branch that ends in `head`, from the number `first` on. The head must be here."""
+        return self._until(head)[first : head[1] + 1]
+
+    def last_of(self, head: Head, kind: int) -> Record | None:
+        """The last record of a kind on the branch that ends in `head`. The head must be here."""
+        until = self._until(head)
+        return next((until[seq] for seq in range(head[1], -1, -1) if until[seq].kind == kind), None)
 
     def statistics(self) -> dict[str, int]:
         return {

@@ -7,10 +7,10 @@ its results are the same without it.
 
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.limits import BoundedDict
-from p2pverify.core.records.cut import Head
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.judge import RecordClaim, judge_content, not_ahead, peek, read_record
 from p2pverify.core.records.kind_rule import Rules
+from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.state.state import State
 
 JUDGED_MAX = 262_144

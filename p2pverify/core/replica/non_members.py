@@ -6,8 +6,8 @@ full table cannot keep a cut from being signed. A cut names at most NEW_AUTHORS_
 newest certified state is exempt, whatever its standing: evidence is never refused. Protocol page: protocol/limits.md.
 """
 
-from p2pverify.core.records.cut import Cut
 from p2pverify.core.records.judge import RecordClaim
+from p2pverify.core.records.payloads.cut import Cut
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.state import State

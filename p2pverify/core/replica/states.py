@@ -4,7 +4,7 @@ The state of a cut needs the state of its base, and the convictions of other cut
 in a loop, because after a long pause one cut may contain hundreds of cuts that were never certified.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -12,13 +12,15 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.sortition import next_beacon, propose_alpha, vrf_holds
 from p2pverify.core.encoding import vrf
 from p2pverify.core.limits import BoundedDict
-from p2pverify.core.records.cut import Cut, Head, decode_cut
-from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.payloads.cut import Cut, Head, decode_cut
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
+from p2pverify.core.state.memory import NEAR_CUTS
 from p2pverify.core.state.process import advance
+from p2pverify.core.state.rows import JOIN_EPOCHS
 from p2pverify.core.state.state import Convictions, State, genesis
-from p2pverify.core.state.transition import NEAR_CUTS, Frame, Transition, class_steps
+from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.view import view_root
 
 STATES_KEPT = 96
@@ -157,9 +159,11 @@ class States:
         state = self._advance(base, cut.moved, cut_id, cut.epoch, next_beacon(base.beacon, beta))
         if not beta:
             return state, "VRF proof does not hold"
-        newcomers = sum(peer not in base.heads and not _is_founder(base, peer) for peer in moved)
-        if newcomers > new_authors_max(base.epoch, cut.epoch):
+        newcomers = [head for peer, head in moved.items() if peer not in base.heads and peer not in base.members]
+        if len(newcomers) > new_authors_max(base.epoch, cut.epoch):
             return state, "the cut takes in too many new authors"
+        if not all(self.has_joined(head, cut.epoch) for head in newcomers):
+            return state, "a new author has not joined lately"
         if cut.epoch <= base.epoch and base is not self.genesis:
             return state, "the cut is not of a later epoch than its base"
         if not self._is_based(base, state):
@@ -175,13 +179,27 @@ class States:
         step = Transition(self.network, self.network_id, base, state, self._frame, class_steps(self.network))
         return step.is_certified(base.id)
 
+    def has_joined(self, head: Head, epoch: int) -> bool:
+        """Whether a new author's last join is young enough, so that a dropped row comes back only by a new join."""
+        join = self.ledger.last_of(head, Kind.JOIN)
+        return join is not None and join.epoch > epoch - JOIN_EPOCHS
+
+    def _records(self, base: State, heads: Iterable[Head]) -> Iterator[Record]:
+        """The records between a base and later heads. Those of a new author begin with its last join."""
+        for head in heads:
+            author = head[0]
+            before = base.heads.get(author)
+            join = None if before or author in base.members else self.ledger.last_of(head, Kind.JOIN)
+            first = join.seq if join is not None else 0 if before is None else before[1] + 1
+            yield from self.ledger.between(head, first)
+
     def _advance(self, base: State, moved: Iterable[Head], cut_id: bytes, epoch: int, beacon: bytes) -> State:
         heads = {head[0]: head for head in moved}
         return advance(
             self.network,
             self.network_id,
             base,
-            self.ledger.between(base.heads, heads.values()),
+            self._records(base, heads.values()),
             self._frame,
             cut_id=cut_id,
             epoch=epoch,
@@ -230,11 +248,6 @@ def new_authors_max(base_epoch: int, epoch: int) -> int:
     could never fit them all into one cut.
     """
     return NEW_AUTHORS_MAX * max(1, epoch - base_epoch)
-
-
-def _is_founder(base: State, author: bytes) -> bool:
-    member = base.members.get(author)
-    return member is not None and member.founder
 
 
 def _holds(network_id: bytes, cut: Cut, base: State) -> bool:

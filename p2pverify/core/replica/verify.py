@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from p2pverify.core.contract.network import Network, decode_network
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
-from p2pverify.core.records.cut import Cut, decode_cut, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.judge import FAR_FUTURE
 from p2pverify.core.records.kind_rule import Rules
+from p2pverify.core.records.payloads.cut import Cut, decode_cut, decode_cut_signature
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records

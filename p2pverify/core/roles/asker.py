@@ -21,10 +21,10 @@ from p2pverify.core.inference.question import (
     opening_nonce,
     sign_request,
 )
-from p2pverify.core.records.audit import AskedPeer
+from p2pverify.core.records.payloads.audit import AskedPeer
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.evidence import Output
-from p2pverify.core.state.targets import Panel
+from p2pverify.core.state.verdicts.targets import Panel
 
 EXPIRY_EPOCHS = 4
 #: Panel members are asked at different times, spread over this share of an epoch (in thousandths), so that two

@@ -22,10 +22,10 @@ from p2pverify.core.events import Computed, ComputeFailed, Note, Persist, Stored
 from p2pverify.core.inference.compare import Measures, Verdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Opening, Question, output_digest
-from p2pverify.core.records.audit import Audit, audit_of, sealed_measures
-from p2pverify.core.records.duty import Duty, decode_duty
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.lots import DisputeKey
+from p2pverify.core.records.payloads.audit import Audit, audit_of, sealed_measures
+from p2pverify.core.records.payloads.duty import Duty, decode_duty
+from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.asker import Answers, Asker, spread_ms
 from p2pverify.core.roles.context import Context
@@ -40,7 +40,7 @@ from p2pverify.core.roles.slot_plan import (
     slot_opening,
     slot_question,
 )
-from p2pverify.core.state import cross_class
+from p2pverify.core.state.verdicts import cross_class
 
 #: Evidence is kept for this many epochs longer than its dispute can last.
 EVIDENCE_EPOCHS = 4

@@ -20,9 +20,9 @@ from p2pverify.core.contract.sortition import vrf_holds
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.limits import BoundedDict
-from p2pverify.core.records.cut import HEADS_MAX, Cut, CutSignature, Head, decode_cut, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.membership import decode_join
+from p2pverify.core.records.payloads.cut import HEADS_MAX, Cut, CutSignature, Head, decode_cut, decode_cut_signature
+from p2pverify.core.records.payloads.membership import decode_join
 from p2pverify.core.replica.states import new_authors_max
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.omissions import Omissions
@@ -246,11 +246,12 @@ class Cutter:
         Two halves that admitted different newcomers thus meet when there is room for all of them, however many more
         keys join.
         """
-        moved = self._context.ledger.moved(latest.heads)
+        context = self._context
+        moved = context.ledger.moved(latest.heads)
         weighted = [head for head in moved if (m := latest.members.get(head[0])) is not None and m.weight]
         joining = [h for h in moved if h[0] not in latest.heads and h[0] not in latest.members]
-        joining = [head for head in joining if self._join_of(head[0]) is not None]
-        signed = None if self._last_signed is None else self._context.fold.state(self._last_signed[0])
+        joining = [head for head in joining if context.fold.has_joined(head, epoch)]
+        signed = None if self._last_signed is None else context.fold.state(self._last_signed[0])
         bound = latest.heads if signed is None else signed.heads
         since = self._taken_in(latest)
         joining.sort(key=lambda head: (head[0] not in bound, since.get(head[0], epoch), self._lot(latest, head)))
@@ -384,5 +385,12 @@ class Cutter:
             return False  # that cut itself must be inside, so that its convictions are carried on
         if signed_id in latest.path:
             return True
+        if signed_id not in latest.noted and self._is_inside(latest, seq):
+            return True  # the state has forgotten that cut, so nothing of it is carried on any more
         before = fold.state(signed_id)
         return before is not None and fold.contains(state, before)
+
+    def _is_inside(self, latest: State, seq: int) -> bool:
+        """Whether the newest certified cut holds this peer's record with a number."""
+        own = latest.heads.get(self._context.key)
+        return own is not None and own[1] >= seq

@@ -11,8 +11,8 @@ from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.core.encoding.canon import as_array, as_bytes, as_uint, decode, encode, read_tokens
 from p2pverify.core.events import StoredEvidence
 from p2pverify.core.inference.question import Receipt, output_digest, read_finish
-from p2pverify.core.records.lots import DisputeKey, dispute_from_value
-from p2pverify.core.records.vote import ASKED_MAX
+from p2pverify.core.records.payloads.lots import DisputeKey, dispute_from_value
+from p2pverify.core.records.payloads.vote import ASKED_MAX
 
 EVIDENCE_REQUEST_BYTES_MAX = 256
 EVIDENCE_BYTES_MAX = 8_192

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, ResponseArrived
-from p2pverify.core.records.audit import AskedPeer, Audit
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence_request
 from p2pverify.core.roles.responder import Responder

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.events import Note
-from p2pverify.core.records.conflict import Conflict, Evidence, decode_conflict
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.kinds import conflict_kind
+from p2pverify.core.records.payloads.conflict import Conflict, Evidence, decode_conflict
 from p2pverify.core.roles.context import Context
 
 EVIDENCE_PAYLOAD_MAX = 16_384

@@ -1,7 +1,7 @@
 """Joining and leaving the network: the records that a peer writes once about itself, and its leave.
 
 A leave is final: a peer that left joins again only if its operator says so, not because it was started again. If a
-leave cannot be signed yet, it waits.
+leave cannot be signed yet, it waits. A peer whose row was dropped, because it was silent for long, joins again.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.roles.context import Context
+from p2pverify.core.state.rows import JOIN_EPOCHS
 
 
 class Membership:
@@ -23,13 +24,16 @@ class Membership:
         self._rejoin = rejoin
         self._said: set[int] = set()
         self._is_joined = False
+        self._joined_epoch = -1
 
     def resume(self) -> None:
         """Find the earlier records of these kinds in the own log."""
-        kinds = [record.kind for record in self._context.ledger.chain(self._context.key)]
+        chain = list(self._context.ledger.chain(self._context.key))
+        kinds = [record.kind for record in chain]
         self._said = set(kinds)
         last = [kind for kind in kinds if kind in (Kind.JOIN, Kind.LEAVE)][-1:]
         self._is_joined = last == [Kind.JOIN]
+        self._joined_epoch = max((record.epoch for record in chain if record.kind == Kind.JOIN), default=-1)
         if last == [Kind.LEAVE]:
             self._said.discard(Kind.JOIN)
             self._context.is_leaving |= not self._rejoin
@@ -37,6 +41,8 @@ class Membership:
     def tick(self, now_ms: int) -> None:
         """Founders publish the contract and the model's manifest. Every peer joins, and leaves if it is told to."""
         context = self._context
+        if self._is_forgotten(now_ms):
+            self._said.discard(Kind.JOIN)
         if context.is_leaving:
             if self._is_joined:
                 self._is_joined = False
@@ -53,5 +59,12 @@ class Membership:
         for kind, payload in payloads.items():
             if kind not in self._said:
                 self._said.add(kind)
-                self._is_joined |= kind == Kind.JOIN
-                context.write(kind, payload, now_ms)
+                record = context.write(kind, payload, now_ms)
+                if kind == Kind.JOIN:
+                    self._is_joined, self._joined_epoch = True, record.epoch
+
+    def _is_forgotten(self, now_ms: int) -> bool:
+        """Whether no row knows this peer, and its join is so old that soon no cut could take it in."""
+        context = self._context
+        is_old = self._joined_epoch < context.params.epoch_at(now_ms) - JOIN_EPOCHS // 2
+        return self._is_joined and is_old and context.key not in context.fold.latest.members

@@ -5,7 +5,7 @@ proposal's. By then every peer could have them. Two honest signers may see this 
 of them signs, never the effect of a record.
 """
 
-from p2pverify.core.records.cut import Head
+from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.state import State
 

@@ -18,7 +18,7 @@ from p2pverify.core.inference.question import (
     encode_refusal,
     salted_digest,
 )
-from p2pverify.core.records.audit import Audit
+from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.evidence import Output
 

@@ -8,7 +8,7 @@ from p2pverify.core.encoding import vrf
 from p2pverify.core.inference.question import NO_OUTPUT, Opening, Question
 from p2pverify.core.roles.context import Context
 from p2pverify.core.state.state import State
-from p2pverify.core.state.targets import Panel, make_panel
+from p2pverify.core.state.verdicts.targets import Panel, make_panel
 
 
 class SlotPhase(Enum):

@@ -14,11 +14,11 @@ from p2pverify.core.events import Computed, ComputeFailed, Note
 from p2pverify.core.inference.compare import Measures, verdict_digest
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
-from p2pverify.core.records import lots
-from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.lots import EVERYONE, DisputeKey, Lot
-from p2pverify.core.records.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
+from p2pverify.core.records.payloads import lots
+from p2pverify.core.records.payloads.duty import decode_duty
+from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey, Lot
+from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context, JobDone
@@ -26,8 +26,8 @@ from p2pverify.core.roles.evidence import Output
 from p2pverify.core.roles.evidence_fetch import Fetcher, Outputs
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.slot_plan import slot_question
-from p2pverify.core.state import rounds
 from p2pverify.core.state.state import Dispute, RoundPhase, State
+from p2pverify.core.state.verdicts import rounds
 
 #: A failed job is tried again after this share of an epoch, in thousandths.
 RETRY_PERMILLE = 500

@@ -5,19 +5,18 @@ Duties, disputes and weights have their own modules.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.records.audit import audit_of
-from p2pverify.core.records.conflict import decode_conflict
-from p2pverify.core.records.cut import Head, decode_cut, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.kinds import conflict_kind
-from p2pverify.core.records.membership import decode_join
-from p2pverify.core.state import disputes, duties, rounds, weights
+from p2pverify.core.records.payloads.audit import audit_of
+from p2pverify.core.records.payloads.conflict import decode_conflict
+from p2pverify.core.records.payloads.cut import Head
+from p2pverify.core.state import cuts, memory, rows, sponsors, weights
 from p2pverify.core.state.score import add_evidence
-from p2pverify.core.state.state import MEMORY_CUTS, AuditNote, EarlyConflict, Member, State
+from p2pverify.core.state.state import AuditNote, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
+from p2pverify.core.state.verdicts import disputes, duties, rounds
 
 
 def advance(
@@ -37,20 +36,20 @@ def advance(
     state.beacon = beacon
     step = Transition(network, network_id, base, state, frame, class_steps(network))
     by_kind: dict[int, list[Record]] = {}
+    authors: set[bytes] = set()
     for record in sorted(records, key=lambda r: (r.kind, r.author, r.seq, r.id)):
         by_kind.setdefault(record.kind, []).append(record)
+        authors.add(record.author)
         state.count("records")
     moves = [*by_kind.get(Kind.JOIN, ()), *by_kind.get(Kind.LEAVE, ())]
-    for record in sorted(moves, key=lambda r: (r.author, r.seq)):
-        _membership(step, record)
+    rows.take(step, sorted(moves, key=lambda r: (r.author, r.seq)))
     # After the joins, so that an author that forks its log when it joins does not bind the members to two cuts.
     _take_early_conflicts(step)
     for record in by_kind.get(Kind.CONFLICT, ()):
         _conflict(step, record)
-    for record in by_kind.get(Kind.CUT, ()):
-        _cut(step, record)
-    for record in by_kind.get(Kind.CUT_SIGNATURE, ()):
-        _cut_signature(step, record)
+    for record in by_kind.get(Kind.SPONSOR, ()):
+        sponsors.take(step, record)
+    cuts.take(step, by_kind.get(Kind.CUT, ()), by_kind.get(Kind.CUT_SIGNATURE, ()))
     for record in by_kind.get(Kind.AUDIT, ()):
         _audit(step, record)
     opened = [found for record in by_kind.get(Kind.DUTY, ()) for found in duties.take_duty(step, record)]
@@ -66,7 +65,9 @@ def advance(
     _test(step)
     _carry_convictions(step)
     weights.update(step)
-    _forget(step)
+    rows.note_seen(state, sorted(authors))
+    rows.drop_silent(state)
+    memory.forget(state, network.params)
     return state
 
 
@@ -82,7 +83,7 @@ def _conflict(step: Transition, record: Record) -> None:
     # A cut beside this one may hold the join as well. Records in both must count the same in a cut that contains both.
     early = step.state.early_conflicts.get(accused, EarlyConflict())
     step.state.early_conflicts[accused] = EarlyConflict(
-        early.forks | found.forks, early.is_slot or found.is_slot, found.since
+        memory.with_forks(early.forks, found.forks), early.is_slot or found.is_slot, found.since
     )
 
 
@@ -99,66 +100,11 @@ def _blame(step: Transition, accused: bytes, found: EarlyConflict) -> None:
     if found.is_slot:
         step.state.convict(accused, "two payloads for one slot")
     known = step.state.members[accused].forks
-    for seq in sorted(found.forks - known):
-        known |= {seq}
+    forks = memory.with_forks(known, found.forks)
+    for _ in forks - known:
         until = step.state.epoch + step.network.params.fork_epochs
-        step.state.change(accused, fork_until=until, forks=known)
+        step.state.change(accused, fork_until=until, forks=forks)
         step.state.count("forks")
-
-
-def _membership(step: Transition, record: Record) -> None:
-    member = step.state.members.get(record.author, Member())
-    if record.kind == Kind.LEAVE:
-        if member.active:
-            step.state.change(record.author, active=False)
-        return
-    if member.active or member.is_convicted:
-        return
-    join = decode_join(record.payload)
-    step.state.members.setdefault(record.author, member)
-    contacts = member.contacts
-    if (join.class_index, join.hardware) != (member.class_index, member.hardware):  # the samples are of another machine
-        contacts = {peer: replace(contact, windows=()) for peer, contact in contacts.items()}
-    step.state.change(
-        record.author,
-        active=True,
-        class_index=join.class_index,
-        vrf_key=join.vrf_key,
-        hardware=join.hardware,
-        contacts=contacts,
-        joined_epoch=step.state.epoch,
-        joined_index=step.state.index,
-    )
-
-
-def _cut(step: Transition, record: Record) -> None:
-    """Remember a proposal. Two different proposals for one epoch and base convict their author."""
-    cut = decode_cut(record.payload)
-    step.state.cuts[record.id] = cut
-    step.state.noted[record.id] = step.state.index
-    key = (record.author, cut.epoch, cut.base)
-    other = step.state.cut_authors.setdefault(key, record.id)
-    if other != record.id and step.state.cuts.get(other) != cut:
-        step.state.convict(record.author, "two proposals for one epoch")
-
-
-def _cut_signature(step: Transition, record: Record) -> None:
-    """Count a signature. A signer whose cuts are not nested convicts itself."""
-    state = step.state
-    cut_id = decode_cut_signature(record.payload).cut
-    if record.author not in state.members:
-        return
-    state.signatures[cut_id] = state.signatures.get(cut_id, frozenset()) | {record.author}
-    if cut_id not in state.cuts:
-        state.noted.setdefault(cut_id, state.index)  # a later cut may hold the signed cut
-        return
-    before = state.last_signed.get(record.author)
-    state.last_signed[record.author] = cut_id
-    # Only records inside this cut may decide, because the records outside can differ from peer to peer.
-    if before is None or not step.holds(cut_id) or not step.holds(before):
-        return
-    if not step.is_nested(before, cut_id):
-        state.convict(record.author, "signed two cuts that are not nested")
 
 
 def _audit(step: Transition, record: Record) -> None:
@@ -167,13 +113,17 @@ def _audit(step: Transition, record: Record) -> None:
     member = step.state.members.get(record.author)
     if member is None or not member.active:
         return
+    if audit.slot >= memory.slots_max(step.network.params):
+        duties.void(step, audit.key, "slot not owed")
+        return
     slots = step.state.audits.get((record.author, audit.epoch), {})
-    known = slots.get(audit.slot)
+    duty = step.state.duties.get((record.author, audit.epoch))
+    known = slots[audit.slot].body if audit.slot in slots else None if duty is None else duty.audits.get(audit.slot)
     if known is not None:
-        if known.body != record.header.body:
+        if known != record.header.body:
             step.state.convict(record.author, "two audits for one slot")
         return
-    if (record.author, audit.epoch) in step.state.duties:
+    if duty is not None:
         return  # it came after the duty, so the duty did not open it
     note = AuditNote(audit, record.header.body, record.seq)
     step.state.audits[record.author, audit.epoch] = {**slots, audit.slot: note}
@@ -202,25 +152,3 @@ def _carry_convictions(step: Transition) -> None:
     for convictions in step.frame.convictions_of(supported):
         for peer, reason in convictions:
             state.convict(peer, reason)
-
-
-def _forget(step: Transition) -> None:
-    """Drop entries beyond every deadline, so that the cost of a step does not grow with the ledger.
-
-    Audits and duties are dropped by the epoch of their slot, because later ones would be too late. All else is dropped
-    by the number of cuts since it came in, because a cut must hold its base's certificate even if the base is many
-    epochs old.
-    """
-    state, params = step.state, step.network.params
-    oldest = state.epoch - params.duty_epochs - 2
-    state.audits = {key: slots for key, slots in state.audits.items() if key[1] >= oldest}
-    state.duties = {key: note for key, note in state.duties.items() if key[1] >= oldest}
-    marks_from = state.index - params.duty_epochs - params.dispute_epochs - 2
-    state.dissent_marks = {mark: at for mark, at in state.dissent_marks.items() if at >= marks_from}
-    cuts_from = state.index - min(MEMORY_CUTS, params.dispute_epochs + params.duty_epochs + params.anchor_window + 16)
-    state.early_conflicts = {key: one for key, one in state.early_conflicts.items() if one.since >= cuts_from}
-    state.noted = noted = {key: at for key, at in state.noted.items() if at >= cuts_from}
-    state.cuts = {key: cut for key, cut in state.cuts.items() if key in noted}
-    state.signatures = {key: signed for key, signed in state.signatures.items() if key in noted}
-    state.last_signed = {peer: key for peer, key in state.last_signed.items() if key in state.cuts}
-    state.cut_authors = {key: cut for key, cut in state.cut_authors.items() if cut in state.cuts}

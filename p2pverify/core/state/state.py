@@ -14,13 +14,9 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.sortition import first_beacon
 from p2pverify.core.inference.compare import Measures
 from p2pverify.core.inference.speed import Window
-from p2pverify.core.records.audit import Audit
-from p2pverify.core.records.cut import Cut, Head, ledger_root
-from p2pverify.core.records.lots import EVERYONE, DisputeKey
-
-#: A state remembers cuts, signatures and marks for at most this many cuts. Every deadline of the contract is shorter.
-MEMORY_CUTS = 320
-
+from p2pverify.core.records.payloads.audit import Audit
+from p2pverify.core.records.payloads.cut import Cut, Head, ledger_root
+from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
 
 #: The convicted peers at a cut, each with the reason, sorted by peer.
 Convictions = tuple[tuple[bytes, str], ...]
@@ -28,11 +24,15 @@ Convictions = tuple[tuple[bytes, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """How often one challenger asked a peer, how often it got an answer, and how fast the answers were."""
+    """How often one challenger asked a peer, how often it got an answer, and how fast the answers were.
+
+    `since` is the path index of the cut that brought the newest audit.
+    """
 
     asked: int
     answered: int
     windows: tuple[Window, ...] = ()
+    since: int = 0  # index
 
 
 @dataclass(slots=True)
@@ -49,7 +49,14 @@ class Member:
     hardware: str = ""
     joined_epoch: int = 0
     joined_index: int = 0
+    seen_index: int = 0  # index of the cut that brought its newest record, rounded: see `rows.SEEN_STEP`
     weight: int = 0
+    lost_weight_index: int = -1  # index at which it last lost its weight
+    admitted_epoch: int = -1  # epoch at which it last got its weight
+    rests_from: int = -1  # `duties_met` at which its weight was put to rest; -1 if it does not rest
+    sponsors: frozenset[bytes] = frozenset()  # members with weight that stand for it
+    sponsored_epoch: int = -1  # epoch at which it last sponsored another peer
+    suspended_until: int = -1  # last epoch without weight because a peer that it sponsored was convicted
     agreements: int = 0
     dissents: int = 0
     inconclusive: int = 0
@@ -66,7 +73,7 @@ class Member:
     convicted_after: int = 0
     conviction: str = ""
     fork_until: int = -1
-    forks: frozenset[int] = frozenset()  # numbers at which its log is known to fork
+    forks: frozenset[int] = frozenset()  # numbers at which its log is known to fork: see `memory.FORKS_MAX`
     contacts: Mapping[bytes, Contact] = field(default_factory=dict)
     auditors: frozenset[bytes] = frozenset()  # challengers of its judged answers; shown to people, in no signed view
     credits: frozenset[bytes] = frozenset()
@@ -74,6 +81,11 @@ class Member:
     @property
     def is_convicted(self) -> bool:
         return self.convicted_epoch >= 0
+
+    @property
+    def was_weighted(self) -> bool:
+        """Whether the peer has weight, or ever had it. A founder always had it."""
+        return self.founder or self.weight > 0 or self.lost_weight_index >= 0
 
     @property
     def audits(self) -> int:
@@ -173,9 +185,10 @@ class Dispute:
 
 @dataclass(frozen=True, slots=True)
 class DutyNote:
-    """The digest of the payload of an author's duty that was seen."""
+    """The digests of the payloads of an author's duty, and of the audits that came before it, by slot."""
 
     body: bytes
+    audits: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +213,23 @@ class EarlyConflict:
     since: int = 0  # index
 
 
+@dataclass(frozen=True, slots=True)
+class RowDigest:
+    """The leaf hash of a member's row in a view, and what it was computed from."""
+
+    member: Member
+    is_under_penalty: bool
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RowDigests:
+    """The digests of the rows of one view. They serve later states with the same `weighted` peers, row by row."""
+
+    weighted: frozenset[bytes] = frozenset()
+    rows: Mapping[bytes, RowDigest] = field(default_factory=dict)  # by peer
+
+
 @dataclass(slots=True)
 class State:
     """Everything a fold knows at a cut. `index` counts cuts on the path from the network (index 0).
@@ -215,19 +245,24 @@ class State:
     heads: dict[bytes, Head]
     path: tuple[bytes, ...]
     members: dict[bytes, Member]
-    audits: dict[tuple[bytes, int], Mapping[int, AuditNote]] = field(default_factory=dict)  # by slot
+    audits: dict[tuple[bytes, int], Mapping[int, AuditNote]] = field(default_factory=dict)  # without duty, by slot
     duties: dict[tuple[bytes, int], DutyNote] = field(default_factory=dict)
     disputes: dict[DisputeKey, Dispute] = field(default_factory=dict)
     dissent_marks: dict[tuple[bytes, int], int] = field(default_factory=dict)  # peer, epoch of the slot -> index
     cuts: dict[bytes, Cut] = field(default_factory=dict)
-    cut_authors: dict[tuple[bytes, int, bytes], bytes] = field(default_factory=dict)
+    proposals: dict[tuple[bytes, int], tuple[bytes, ...]] = field(default_factory=dict)  # author, epoch -> cuts
     signatures: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
     noted: dict[bytes, int] = field(default_factory=dict)  # cut -> index at which the cut or a signature of it came in
     early_conflicts: dict[bytes, EarlyConflict] = field(default_factory=dict)  # by accused
+    dropped: dict[bytes, int] = field(default_factory=dict)  # author without a row, whose head is kept -> index
+    banned: dict[bytes, str] = field(default_factory=dict)  # convicted key without a row -> reason
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
-    admitted_epoch: int = -1
+    admitted_epoch: int = -1  # of the newest admission without sponsors
+    sponsored_epoch: int = -1  # of the newest admission with sponsors
+    rested_epoch: int = -1  # of the newest change between resting weight and weight
     convicted: frozenset[bytes] = frozenset()
+    row_digests: RowDigests = field(default_factory=RowDigests)  # of the view of this state, or of an earlier one
     changed: set[bytes] = field(default_factory=set)
     _ledger_root: bytes = b""
     _total_weight: int = -1
@@ -242,21 +277,26 @@ class State:
             self.index + 1,
             self.beacon,
             heads,
-            (*self.path, cut_id)[-MEMORY_CUTS:],
+            (*self.path, cut_id),
             dict(self.members),
             dict(self.audits),
             dict(self.duties),
             dict(self.disputes),
             dict(self.dissent_marks),
             dict(self.cuts),
-            dict(self.cut_authors),
+            dict(self.proposals),
             dict(self.signatures),
             dict(self.noted),
             dict(self.early_conflicts),
+            dict(self.dropped),
+            dict(self.banned),
             dict(self.last_signed),
             dict(self.totals),
             self.admitted_epoch,
+            self.sponsored_epoch,
+            self.rested_epoch,
             self.convicted,
+            self.row_digests,
         )
 
     def named(self, cut_id: bytes) -> "State":

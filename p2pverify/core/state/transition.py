@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from p2pverify.core.contract.network import Network, TestSteps, test_steps
-from p2pverify.core.records.audit import Audit
-from p2pverify.core.records.cut import Head
+from p2pverify.core.records.payloads.audit import Audit
+from p2pverify.core.records.payloads.cut import Head
+from p2pverify.core.state import memory
+from p2pverify.core.state.memory import NEAR_CUTS
 from p2pverify.core.state.state import Convictions, Member, State
-
-#: How many cuts back on the path a base may lie.
-NEAR_CUTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Transition:
             peer,
             agreements=member.agreements + 1,
             last_audit_epoch=max(member.last_audit_epoch, audit.epoch),
-            auditors=_with(member.auditors, audit.challenger),
+            auditors=memory.with_auditor(member.auditors, audit.challenger),
         )
 
     def abstain(self, peer: bytes) -> None:
@@ -79,7 +78,7 @@ class Transition:
             dissents=member.dissents + 1,
             disputes_lost=member.disputes_lost + 1,
             last_audit_epoch=max(member.last_audit_epoch, audit.epoch),
-            auditors=_with(member.auditors, audit.challenger),
+            auditors=memory.with_auditor(member.auditors, audit.challenger),
         )
 
     # ------------------------------------------------------------ other cuts
@@ -166,10 +165,6 @@ class Transition:
         signed = 3 * base.weight_of(self.state.signatures.get(cut_id, frozenset()))
         needed = thirds * base.total_weight
         return signed >= needed if or_equal else signed > needed
-
-
-def _with(peers: frozenset[bytes], peer: bytes) -> frozenset[bytes]:
-    return peers if peer in peers else peers | {peer}
 
 
 def class_steps(network: Network) -> tuple[TestSteps, ...]:

@@ -1,15 +1,19 @@
-"""The view: the scores of a state for people and programs, and the canonical bytes behind the view root."""
+"""The view: the scores of a state for people and programs, and the canonical bytes behind the view root.
+
+The view root is the hash of the view's head, which holds a Merkle root over the rows. So one row is provable alone.
+"""
 
 from dataclasses import dataclass
 
 from p2pverify.core.contract.network import Network, TestSteps
-from p2pverify.core.encoding.canon import digest
+from p2pverify.core.encoding import merkle
+from p2pverify.core.encoding.canon import digest, encode
 from p2pverify.core.inference.speed import Claimant, Speed, speeds
 from p2pverify.core.state.score import Standing, availability_ppm, interval_ppm, standing
-from p2pverify.core.state.state import Dispute, Member, State
+from p2pverify.core.state.state import Dispute, Member, RowDigest, RowDigests, State
 from p2pverify.core.state.transition import across_steps, class_steps
 
-DOMAIN = "p2pverify/view/1"
+DOMAIN = "p2pverify/view/2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,28 @@ class Score:
 
 def scores(network: Network, state: State) -> tuple[Score, ...]:
     """All members of a state, sorted by key."""
-    weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
-    steps = class_steps(network)
-    speed_of = _speeds(state, weighted)
-    return tuple(
-        _score(network, state, peer, m, steps[m.class_index], weighted, speed_of.get(peer))
-        for peer, m in sorted(state.members.items())
-    )
+    table = _Table(network, state)
+    return tuple(table.score(peer) for peer in sorted(state.members))
+
+
+class _Table:
+    """The rows of a state, one at a time, with what they have in common."""
+
+    def __init__(self, network: Network, state: State) -> None:
+        self._network = network
+        self._state = state
+        self._weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
+        self._steps = class_steps(network)
+        self._speeds = _speeds(state, self._weighted)
+
+    def score(self, peer: bytes) -> Score:
+        member = self._state.members[peer]
+        steps = self._steps[member.class_index]
+        return _score(self._network, self._state, peer, member, steps, self._weighted, self._speeds.get(peer))
+
+    def row(self, peer: bytes) -> bytes:
+        """The row in canonical bytes."""
+        return encode(_score_row(self.score(peer), self._state.members[peer]))
 
 
 def _speeds(state: State, weighted: frozenset[bytes]) -> dict[bytes, Speed]:
@@ -109,24 +128,108 @@ def _suspect_at(network: Network, class_index: int, steps: TestSteps) -> int:
     return min(steps.up, across_steps(network, class_index).up) if is_judged else steps.up
 
 
-def view_value(network: Network, state: State) -> list[object]:
-    """The view in canonical form. It depends only on the records in the cut."""
-    return [
-        DOMAIN,
+@dataclass(frozen=True, slots=True)
+class ViewHead:
+    """What a cut's view root is the hash of. `rows` and `disputes` are a number and a Merkle root each."""
+
+    network: bytes
+    epoch: int
+    index: int
+    beacon: bytes
+    ledger_root: bytes
+    rows: tuple[int, bytes]
+    disputes: tuple[int, bytes]
+    counters: tuple[tuple[str, int], ...]
+
+    def to_value(self) -> list[object]:
+        return [
+            DOMAIN,
+            self.network,
+            self.epoch,
+            self.index,
+            self.beacon,
+            self.ledger_root,
+            list(self.rows),
+            list(self.disputes),
+            [list(counter) for counter in self.counters],
+        ]
+
+    @property
+    def root(self) -> bytes:
+        """The view root: SHA-256 of the canonical head."""
+        return digest(self.to_value())
+
+
+def view_head(network: Network, state: State) -> ViewHead:
+    """The head of the view. It depends only on the records in the cut."""
+    rows, disputes = _row_hashes(network, state), dispute_rows(state)
+    return ViewHead(
         network.id,
         state.epoch,
         state.index,
         state.beacon,
         state.ledger_root,
-        [_score_row(score, state.members[score.peer]) for score in scores(network, state)],
-        [_dispute_row(state.disputes[key]) for key in sorted(state.disputes, key=lambda k: k.sort_key())],
-        [[name, state.totals[name]] for name in sorted(state.totals)],
-    ]
+        (len(rows), merkle.root_of(rows)),
+        (len(disputes), merkle.root(disputes)),
+        tuple((name, state.totals[name]) for name in sorted(state.totals)),
+    )
 
 
 def view_root(network: Network, state: State) -> bytes:
-    """SHA-256 of the view's canonical bytes. A cut proposes it, and members sign it."""
-    return digest(view_value(network, state))
+    """The view root of a state. A cut proposes it, and members sign it."""
+    return view_head(network, state).root
+
+
+def score_rows(network: Network, state: State) -> list[bytes]:
+    """The canonical rows of all members, sorted by key."""
+    table = _Table(network, state)
+    return [table.row(peer) for peer in sorted(state.members)]
+
+
+def dispute_rows(state: State) -> list[bytes]:
+    """The canonical rows of all disputes, sorted by epoch, challenger and slot."""
+    return [encode(_dispute_row(state.disputes[key])) for key in sorted(state.disputes, key=lambda k: k.sort_key())]
+
+
+def _row_hashes(network: Network, state: State) -> list[bytes]:
+    """The leaf hashes of all rows, sorted by peer. Rows that have not changed since an earlier view are not encoded."""
+    weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
+    known = state.row_digests.rows if state.row_digests.weighted == weighted else {}
+    table = _Table(network, state)
+    rows: dict[bytes, RowDigest] = {}
+    for peer, member in sorted(state.members.items()):
+        row, is_under_penalty = known.get(peer), state.epoch <= member.fork_until
+        # A row with a claim of hardware depends on the answers of other peers.
+        if row is None or row.member is not member or row.is_under_penalty != is_under_penalty or member.hardware:
+            row = RowDigest(member, is_under_penalty, merkle.leaf(table.row(peer)))
+        rows[peer] = row
+    state.row_digests = RowDigests(weighted, rows)
+    return [row.digest for row in rows.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreProof:
+    """One row of a view with its proof: the view's `head`, the encoded `row`, its `position`, and the Merkle `path`."""
+
+    head: ViewHead
+    row: bytes
+    position: int
+    path: tuple[bytes, ...]
+
+    def holds(self, root: bytes) -> bool:
+        """Whether the row is in the view with this root. A cut record names the root, and two thirds signed it."""
+        count, rows_root = self.head.rows
+        found = merkle.root_of_path(merkle.leaf(self.row), self.position, count, self.path)
+        return self.head.root == root and found == rows_root
+
+
+def prove_score(network: Network, state: State, peer: bytes) -> ScoreProof | None:
+    """The proof of a peer's row; None if the state has no row of it."""
+    if peer not in state.members:
+        return None
+    position = sorted(state.members).index(peer)
+    path = merkle.inclusion_path(_row_hashes(network, state), position)
+    return ScoreProof(view_head(network, state), _Table(network, state).row(peer), position, path)
 
 
 def _score_row(score: Score, member: Member) -> list[object]:
@@ -138,11 +241,17 @@ def _score_row(score: Score, member: Member) -> list[object]:
         member.active,
         str(score.standing),
         score.weight,
+        [member.rests_from >= 0, sorted(member.sponsors)],
         [score.low_ppm, score.high_ppm, score.agreements, score.dissents, score.inconclusive, score.cusum],
         [score.contacts, score.availability_ppm, len(member.credits)],
         [score.slots_owed, score.no_shows, score.unopened],
         [member.duties_met, member.missed_duties, member.void_audits],
-        [score.last_audit_epoch + 1, member.fork_until + 1, member.convicted_epoch + 1],
+        [
+            score.last_audit_epoch + 1,
+            member.fork_until + 1,
+            member.convicted_epoch + 1,
+            member.suspended_until + 1,
+        ],
         score.convicted_after,
         score.conviction,
         _speed_value(score.speed),

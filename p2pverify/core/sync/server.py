@@ -6,8 +6,8 @@ the work for it. Answers are not signed, because they assert nothing.
 
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.limits import BoundedDict
-from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.sync.index import RecordIndex
 from p2pverify.core.sync.memory import SyncMemory
 from p2pverify.core.sync.messages import (

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.judge import RecordClaim, peek
+from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.sync.index import RecordIndex

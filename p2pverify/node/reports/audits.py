@@ -8,14 +8,14 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import Opening, Receipt
 from p2pverify.core.limits import BoundedDict
-from p2pverify.core.records.audit import Audit, audit_of
-from p2pverify.core.records.duty import Duty, decode_duty
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.lots import DisputeKey
+from p2pverify.core.records.payloads.audit import Audit, audit_of
+from p2pverify.core.records.payloads.duty import Duty, decode_duty
+from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.roles.context import Context
-from p2pverify.core.state import cross_class
-from p2pverify.core.state.duties import find_fault
 from p2pverify.core.state.state import Dispute, State
+from p2pverify.core.state.verdicts import cross_class
+from p2pverify.core.state.verdicts.duties import find_fault
 from p2pverify.node.ports import UnknownAudit
 from p2pverify.node.reports.disputes import short_dispute
 

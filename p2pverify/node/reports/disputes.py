@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.compare import Measures, Verdict
-from p2pverify.core.records.audit import Audit
-from p2pverify.core.records.vote import UNDERIVABLE
-from p2pverify.core.state import cross_class, rounds
+from p2pverify.core.records.payloads.audit import Audit
+from p2pverify.core.records.payloads.vote import UNDERIVABLE
 from p2pverify.core.state.state import Dispute, State
+from p2pverify.core.state.verdicts import cross_class, rounds
 
 
 def short_dispute(network: Network, dispute: Dispute) -> dict[str, object]:

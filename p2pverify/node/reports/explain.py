@@ -21,8 +21,8 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import OWN, REFEREE
 from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.inference.question import Question
-from p2pverify.core.records.audit import AskedPeer, Audit
-from p2pverify.core.records.lots import DisputeKey
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit
+from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence_request
 from p2pverify.core.roles.evidence_fetch import fits
 from p2pverify.core.roles.slot_plan import slot_question

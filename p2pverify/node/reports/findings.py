@@ -15,7 +15,7 @@ from p2pverify.core.inference.compare import MICRO, Measure, Verdict, malformed,
 from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition, find_cause
 from p2pverify.core.inference.diagnosis import Finding as Likeliest
 from p2pverify.core.inference.question import Question
-from p2pverify.core.records.audit import AskedPeer, Audit
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.roles.evidence import Output
 from p2pverify.core.state.state import State
 from p2pverify.node.ports import Engine, TokenScores

@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric
 
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.speed import Fit, Speed, median
-from p2pverify.core.records.cut import Cut, decode_cut
+from p2pverify.core.records.payloads.cut import Cut, decode_cut
 from p2pverify.core.state import view
 from p2pverify.core.state.score import Standing
 from p2pverify.core.state.state import State

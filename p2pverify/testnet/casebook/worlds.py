@@ -30,7 +30,8 @@ RULES = {
     "cheat_ppm": 100_000,
     "conviction_odds": 1_000_000,
     "weight_changes_per_cut": 1,
-    "admission_epochs": 2,
+    "growth_epochs": 40,
+    "tenure_epochs": 0,
 }
 HONEST_PPM = 1000
 #: Rules of a crowd: fewer slots, because it has enough audits, and fewer disputes, because many peers vote in each.

@@ -19,10 +19,10 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.sortition import vrf_output
 from p2pverify.core.encoding import decode_once, sign
 from p2pverify.core.errors import GossipIgnore, GossipReject
-from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
+from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records

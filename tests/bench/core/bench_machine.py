@@ -20,9 +20,9 @@ from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.events import AskFailed, Compute, Computed, Event, GossipArrived, Publish, RecordBatch, Send, Tick
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
-from p2pverify.core.records.lots import DisputeKey
-from p2pverify.core.records.membership import Join
-from p2pverify.core.records.vote import Vote
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.records.payloads.vote import Vote
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from tests.support.world import MANIFEST, make_network, seeds

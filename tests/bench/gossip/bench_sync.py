@@ -25,10 +25,10 @@ from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.audit import audit_of
-from p2pverify.core.records.conflict import decode_conflict
-from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import Kind, Record, decode_record
+from p2pverify.core.records.payloads.audit import audit_of
+from p2pverify.core.records.payloads.conflict import decode_conflict
+from p2pverify.core.records.payloads.duty import decode_duty
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.sync.index import RecordIndex
 from p2pverify.core.sync.negentropy import Initiator, RangeResponder

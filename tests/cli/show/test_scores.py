@@ -188,7 +188,7 @@ WAITING = {
     "weight": 0,
     "way_to_weight": {
         "lacks": [
-            {"what": "end of the fork's penalty", "has": 11, "needs": 21},
+            {"what": "end of the penalty", "has": 11, "needs": 21},
             {"what": "availability", "has": 800_000, "needs": 900_000},
             {"what": "agreement", "has": 1, "needs": 3},
             {"what": "something newer", "has": 4, "needs": 5},
@@ -216,7 +216,7 @@ def test_status_shows_what_there_is_to_wait_for(home: Home) -> None:
         "next cut    epoch 12, due now",
         "score       none yet; the first can be expected with the cut of epoch 15, in 3 min 10 s",
         "weight      0; it lacks",
-        "            the end of its fork's penalty: epoch 21",
+        "            the end of its penalty: epoch 21",
         "            answers to 90.0% of what it is asked: 80.0% by now",
         "            agreement with 3 challengers that have weight: 1 by now",
         "            something newer: 4 of 5",

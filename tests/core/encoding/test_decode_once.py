@@ -6,7 +6,7 @@ from p2pverify.core.encoding import decode_once
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.encoding.decode_once import REMEMBERED_BYTES_MAX, remembered
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.records.cut import decode_cut_signature
+from p2pverify.core.records.payloads.cut import decode_cut_signature
 
 
 def test_small_payloads_are_read_once_and_large_ones_each_time() -> None:

@@ -25,7 +25,7 @@ from p2pverify.core.inference.compare import (
     verdict,
     verdict_digest,
 )
-from p2pverify.core.records.vote import ASKED_MAX
+from p2pverify.core.records.payloads.vote import ASKED_MAX
 
 BOUNDS = Across(250_000, 20_000, 500_000, 40_000, 2_000_000, 10_000)
 

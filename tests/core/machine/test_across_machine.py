@@ -7,11 +7,11 @@ import pytest
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.events import REFEREE, Compute, ComputeFailed, MeasureJob, Persist
 from p2pverify.core.inference.jobs import Purpose
-from p2pverify.core.records.audit import Audit, audit_of
-from p2pverify.core.records.duty import Duty, decode_duty
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.lots import DisputeKey
-from p2pverify.core.records.vote import decode_vote
+from p2pverify.core.records.payloads.audit import Audit, audit_of
+from p2pverify.core.records.payloads.duty import Duty, decode_duty
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.vote import decode_vote
 from p2pverify.core.roles.evidence import (
     NO_EVIDENCE,
     EvidenceBox,

@@ -6,13 +6,13 @@ import pytest
 
 from p2pverify.core.errors import GossipReject
 from p2pverify.core.inference.question import Question
-from p2pverify.core.records.audit import AskedPeer, Audit, audit_of
-from p2pverify.core.records.duty import Duty
 from p2pverify.core.records.envelope import Kind, make_record
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit, audit_of
+from p2pverify.core.records.payloads.duty import Duty
 from p2pverify.core.roles.slot_plan import EpochPlan, SlotPlan
-from p2pverify.core.state.targets import Panel
+from p2pverify.core.state.verdicts.targets import Panel
 from tests.support.cheating import CHEAT, cheat_plans, final, quiet_world, reasons
 from tests.support.world import Peer, World
 

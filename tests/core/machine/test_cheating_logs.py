@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.events import Publish
-from p2pverify.core.records.cut import Cut
 from p2pverify.core.records.envelope import Kind, make_record
+from p2pverify.core.records.payloads.cut import Cut
 from p2pverify.core.roles import slot_plan
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.slot_plan import EpochPlan, SlotPlan
@@ -38,7 +38,7 @@ def test_a_join_dated_back_makes_no_earlier_member() -> None:
 
 
 def _join(vrf_key: bytes) -> bytes:
-    from p2pverify.core.records.membership import Join
+    from p2pverify.core.records.payloads.membership import Join
 
     return Join(0, vrf_key).encode()
 

@@ -6,7 +6,7 @@ from p2pverify.core.events import Computed, Publish
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question, output_digest
 from p2pverify.core.records.envelope import Kind, make_record
-from p2pverify.core.records.vote import Commit, Vote, decode_commit, vote_commit
+from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, vote_commit
 from p2pverify.core.roles import slot_plan
 from p2pverify.core.roles.voter import Voter
 from p2pverify.core.state.state import State

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.records.conflict import Evidence
-from p2pverify.core.records.cut import decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.kinds import _claim
+from p2pverify.core.records.payloads.conflict import Evidence
+from p2pverify.core.records.payloads.cut import decode_cut_signature
 from tests.support.world import Peer, World
 
 PEERS = 4

@@ -13,11 +13,7 @@ from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.compare import TOTAL_MAX, Measure
 from p2pverify.core.inference.question import Opening, Receipt
-from p2pverify.core.records import cut, envelope, membership, vote
-from p2pverify.core.records.audit import AskedPeer, Audit, decode_audit
-from p2pverify.core.records.conflict import Conflict, Evidence, decode_conflict
-from p2pverify.core.records.cut import HEADS_MAX, Cut, CutSignature
-from p2pverify.core.records.duty import Duty, decode_duty
+from p2pverify.core.records import envelope
 from p2pverify.core.records.envelope import (
     EPOCH_MAX,
     NO_PREV,
@@ -30,9 +26,14 @@ from p2pverify.core.records.envelope import (
     decode_record,
     make_record,
 )
-from p2pverify.core.records.lots import STAGE_MAX, DisputeKey, Lot
-from p2pverify.core.records.membership import Join
-from p2pverify.core.records.vote import ASKED_MAX, Commit, Vote
+from p2pverify.core.records.payloads import cut, membership, vote
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit, decode_audit
+from p2pverify.core.records.payloads.conflict import Conflict, Evidence, decode_conflict
+from p2pverify.core.records.payloads.cut import HEADS_MAX, Cut, CutSignature
+from p2pverify.core.records.payloads.duty import Duty, decode_duty
+from p2pverify.core.records.payloads.lots import STAGE_MAX, DisputeKey, Lot
+from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.records.payloads.vote import ASKED_MAX, Commit, Vote
 
 ALICE = bytes(range(32))
 KEY = sign.public_key(ALICE)

@@ -15,15 +15,15 @@ from p2pverify.core.contract.sortition import duty_alpha, vrf_holds
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import GossipIgnore, GossipReject
-from p2pverify.core.records.audit import decode_audit
-from p2pverify.core.records.conflict import Evidence
-from p2pverify.core.records.cut import decode_cut
-from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record, make_record
 from p2pverify.core.records.judge import EPOCHS_AHEAD_MAX, judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.kinds import conflict_kind
-from p2pverify.core.records.vote import decode_commit, decode_vote
+from p2pverify.core.records.payloads.audit import decode_audit
+from p2pverify.core.records.payloads.conflict import Evidence
+from p2pverify.core.records.payloads.cut import decode_cut
+from p2pverify.core.records.payloads.duty import decode_duty
+from p2pverify.core.records.payloads.vote import decode_commit, decode_vote
 
 VECTORS = Path(__file__).parents[3] / "protocol" / "vectors"
 KINDS = [kind.name.lower().replace("_", "-") for kind in Kind]

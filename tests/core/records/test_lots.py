@@ -13,8 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pverify.core.encoding.canon import sha256
-from p2pverify.core.records import lots
-from p2pverify.core.records.lots import COMMITTEES, EVERYONE, EVERYONE_MAX, LOTS_PER_SEAT, STAGE_MAX, DisputeKey
+from p2pverify.core.records.payloads import lots
+from p2pverify.core.records.payloads.lots import (
+    COMMITTEES,
+    EVERYONE,
+    EVERYONE_MAX,
+    LOTS_PER_SEAT,
+    STAGE_MAX,
+    DisputeKey,
+)
 
 PAGE = (Path(__file__).parents[3] / "protocol" / "vote-commit.md").read_text(encoding="utf-8")
 KEY = DisputeKey(bytes(32), 5, 0)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from p2pverify.core.encoding import sign
 from p2pverify.core.records.envelope import NO_PREV, Kind, decode_record, make_record
 from p2pverify.core.records.judge import RecordClaim, peek
-from p2pverify.core.records.lots import DisputeKey
-from p2pverify.core.records.vote import decode_commit
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.vote import decode_commit
 
 VECTORS = Path(__file__).parents[3] / "protocol" / "vectors"
 SEED = bytes(range(32))

@@ -7,7 +7,7 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.events import RecordsArrived, Tick
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica.clocks import APART_MS_MAX
 from tests.support.world import MANIFEST, make_network, seeds
 

@@ -15,8 +15,8 @@ from p2pverify.core.contract import sortition
 from p2pverify.core.encoding import vrf
 from p2pverify.core.events import Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.cut import Cut, CutSignature, decode_cut_signature
 from p2pverify.core.records.envelope import Kind, Record, decode_record, make_record
+from p2pverify.core.records.payloads.cut import Cut, CutSignature, decode_cut_signature
 from p2pverify.core.roles.context import Context
 from tests.core.replica.test_nested_cuts import HostileProposer
 from tests.support.world import MANIFEST, make_network, seeds

@@ -3,7 +3,7 @@
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.events import RecordsArrived
 from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.membership import Join
 from tests.support.world import World
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import GossipIgnore
-from p2pverify.core.records.cut import ledger_root
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.payloads.cut import ledger_root
 from p2pverify.core.replica import ledger as module
 from p2pverify.core.replica.ledger import Ledger
 
@@ -114,8 +114,8 @@ def test_what_a_set_of_heads_contains() -> None:
     assert ledger.lacks([head(branch[0]), head(trunk[0])]) is None
     assert ledger.moved({author: head(trunk[1])}) == [head(trunk[3])]
     assert ledger.moved({author: head(trunk[3])}) == []
-    assert list(ledger.between({author: head(trunk[1])}, [head(branch[1])])) == branch
-    assert list(ledger.between({}, [head(trunk[1])])) == trunk[:2]
+    assert ledger.between(head(branch[1]), 2) == branch
+    assert ledger.between(head(trunk[1]), 0) == trunk[:2]
 
 
 def test_forks_that_nobody_takes_up_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

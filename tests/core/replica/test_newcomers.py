@@ -3,10 +3,10 @@
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.events import RecordsArrived
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.conflict import Conflict, Evidence
-from p2pverify.core.records.cut import Cut, Head, decode_cut
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.conflict import Conflict, Evidence
+from p2pverify.core.records.payloads.cut import Cut, Head, decode_cut
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica.states import NEW_AUTHORS_MAX, new_authors_max
 from p2pverify.core.state.state import Member, genesis
 from p2pverify.core.state.transition import Frame, Transition, class_steps

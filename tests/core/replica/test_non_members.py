@@ -6,10 +6,10 @@ from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import Judged, Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.cut import Cut, Head
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.judge import RecordClaim, peek
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.cut import Cut, Head
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica import called, non_members
 from tests.support.world import MANIFEST, make_network, seeds
 

@@ -4,7 +4,7 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.events import Effect, Persist, RecordsArrived, Synced, Tick
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.membership import Join
 from tests.support.world import MANIFEST, World, make_network, seeds
 
 FOUNDERS = 7

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from p2pverify.core.encoding import vrf
-from p2pverify.core.records.cut import CutSignature
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.cut import CutSignature
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica import states
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger

@@ -7,9 +7,9 @@ from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.events import Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.cut import Cut, decode_cut
 from p2pverify.core.records.envelope import NO_PREV, Kind, decode_record, make_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.cut import Cut, decode_cut
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica.states import NEW_AUTHORS_MAX
 from p2pverify.core.roles import cut_maker
 from p2pverify.core.roles.cut_maker import INTRODUCTION_MAX
@@ -62,13 +62,12 @@ def _authors(cut: Cut) -> set[bytes]:
 
 
 def test_a_cut_takes_in_a_few_new_authors_that_join() -> None:
-    """A cut admits sixteen new authors, in the beacon's order. An author without an early join is never admitted."""
-    assert (NEW_AUTHORS_MAX, INTRODUCTION_MAX) == (16, 4)  # as on the protocol page of cuts
-    founder, *crowd = seeds(1 + 2 * NEW_AUTHORS_MAX + 4, "cutter")
+    """A cut admits sixteen new authors, in the beacon's order. An author without a join is never admitted."""
+    assert NEW_AUTHORS_MAX == 16  # as on the protocol page of cuts
+    founder, *crowd = seeds(1 + 2 * NEW_AUTHORS_MAX + 3, "cutter")
     network = make_network([founder])
-    joining, late, idle = crowd[: 2 * NEW_AUTHORS_MAX], crowd[-4], crowd[-3:]
-    records = [data for seed in joining for data in _log(network.id, seed, join_at=INTRODUCTION_MAX - 1)]
-    records += _log(network.id, late, join_at=INTRODUCTION_MAX)
+    joining, idle = crowd[: 2 * NEW_AUTHORS_MAX], crowd[-3:]
+    records = [data for n, seed in enumerate(joining) for data in _log(network.id, seed, join_at=n % 6)]
     records += [data for seed in idle for data in _log(network.id, seed, join_at=None)]
     one, two, three, four = _cuts(Machine(network, founder, 0, MANIFEST, 64), records, 4)
     keys = {sign.public_key(seed) for seed in joining}

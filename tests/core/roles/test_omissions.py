@@ -6,8 +6,8 @@ import pytest
 
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.encoding.sign import public_key
-from p2pverify.core.records.cut import Head
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
+from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.roles.cut_maker import Cutter
 from p2pverify.core.roles.omissions import STALLED_EPOCHS, Omissions

@@ -2,9 +2,9 @@
 
 import pytest
 
-from p2pverify.core.records.audit import audit_of
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.vote import decode_vote
+from p2pverify.core.records.payloads.audit import audit_of
+from p2pverify.core.records.payloads.vote import decode_vote
 from p2pverify.core.state.view import Score, scores
 from tests.support.world import World, always, share
 

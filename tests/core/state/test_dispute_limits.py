@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.inference.compare import Measures
-from p2pverify.core.records.lots import EVERYONE
-from p2pverify.core.state import disputes
+from p2pverify.core.records.payloads.lots import EVERYONE
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
+from p2pverify.core.state.verdicts import disputes
 from tests.support.across import BAD, CUT_EPOCH, Slotted, Story
 
 MEMBERS = "aaabbb" * 5

@@ -3,12 +3,12 @@
 import pytest
 
 from p2pverify.core.encoding import sign
-from p2pverify.core.records import lots
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.lots import EVERYONE, EVERYONE_MAX
-from p2pverify.core.records.vote import Commit
-from p2pverify.core.state import rounds
+from p2pverify.core.records.payloads import lots
+from p2pverify.core.records.payloads.lots import EVERYONE, EVERYONE_MAX
+from p2pverify.core.records.payloads.vote import Commit
 from p2pverify.core.state.state import RoundPhase
+from p2pverify.core.state.verdicts import rounds
 from p2pverify.core.state.view import view_root
 from tests.support.book import Book
 from tests.support.hearing import WORK, Hearing

@@ -2,19 +2,20 @@
 
 import dataclasses
 import random
+from typing import Any
 
 import pytest
 
 from p2pverify.core.encoding import vrf
-from p2pverify.core.encoding.canon import encode
+from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import Compute, MeasureJob, Respond, ResponseArrived, Send
 from p2pverify.core.inference.speed import Fit
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.membership import Join, decode_join
+from p2pverify.core.records.payloads.membership import Join, decode_join
 from p2pverify.core.state.state import State
-from p2pverify.core.state.view import scores, view_root, view_value
+from p2pverify.core.state.view import score_rows, scores, view_root
 from tests.support.costs import Costs
 from tests.support.world import MANIFEST, Peer, World, seeds
 
@@ -135,8 +136,7 @@ def test_nobody_else_is_called_too_slow_at_any_cut(world: TimedWorld) -> None:
 def test_the_view_holds_the_speed(world: TimedWorld) -> None:
     """The view's bytes have the speed, and its root depends on it."""
     state = world.latest()
-    rows = view_value(world.network, state)[6]
-    assert isinstance(rows, list)
+    rows: list[Any] = [decode(row, size_max=4096) for row in score_rows(world.network, state)]
     by_name = {world.by_key[row[0]].name: row[-1] for row in rows}
     claim, fit, challengers, times = by_name[SLOW]
     assert (claim, fit) == ("testbox", "inconsistent")

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.canon import digest
-from p2pverify.core.records.cut import HEADS_MAX, Head
-from p2pverify.core.state.duties import credit
+from p2pverify.core.records.payloads.cut import HEADS_MAX, Head
 from p2pverify.core.state.state import Contact, Member, State, genesis
 from p2pverify.core.state.transition import Frame, Transition, class_steps
-from p2pverify.core.state.weights import ADMIT, WEIGHTED_MAX, update
+from p2pverify.core.state.verdicts.duties import credit
+from p2pverify.core.state.weights import ADMIT, WEIGHTED_MAX, spacing, update
 from tests.support.world import make_network, seeds
 
 NETWORK = make_network(seeds(1, "weights"))
@@ -34,14 +35,14 @@ def state_of(weighted: int, **changes: object) -> State:
     return state
 
 
-def admitted(state: State) -> bool:
-    base = genesis(NETWORK)
+def admitted(state: State, network: Network = NETWORK) -> bool:
+    base = genesis(network)
 
     def contains(_later: Mapping[bytes, Head], _earlier: object) -> bool:
         return True
 
     frame = Frame(lambda _cut: None, contains, lambda _cuts: [])
-    update(Transition(NETWORK, NETWORK.id, base, state, frame, class_steps(NETWORK)))
+    update(Transition(network, network.id, base, state, frame, class_steps(network)))
     return state.members[NEWCOMER].weight == 1
 
 
@@ -90,7 +91,8 @@ def test_admissions_are_capped() -> None:
     admitted(state)
     first = [key for key in crowd if state.members[key].weight]
     assert first == [min(crowd, key=lambda key: digest([ADMIT, state.beacon, key]))]
-    state.epoch += NETWORK.params.admission_epochs - 1
+    wait = spacing(NETWORK.params, 10)
+    state.epoch += wait - 1
     admitted(state)
     assert [key for key in crowd if state.members[key].weight] == first
     state.epoch += 1
@@ -153,8 +155,9 @@ def test_while_few_have_weight_ten_answers_are_needed(weighted: int, answers: in
         ("f", "fx", "x"),  # a lone founder vouches
         ("f", "xy", ""),  # only members without weight agree
         ("fg", "fx", ""),  # the other founder could have disagreed
-        ("fg", "fgx", "gx"),
-        ("fg", "fg", "g"),
+        ("fg", "fgx", "x"),
+        ("fg", "fg", ""),  # who has weight needs no credit
+        ("gh", "ghx", ""),  # the challenger has no weight
         ("fgh", "fgx", "x"),
         ("fgh", "fxy", ""),
     ],
@@ -165,6 +168,14 @@ def test_credit_needs_two_others_or_all_that_there_are(weighted: str, same: str,
     state.members = {name.encode(): Member(active=True, weight=int(name in weighted)) for name in "fghxy"}
     credit(state, b"f", [name.encode() for name in same])
     assert "".join(peer.decode() for peer, m in sorted(state.members.items()) if b"f" in m.credits) == credited
+
+
+def test_across_classes_only_a_right_answer_gets_credit() -> None:
+    """The voters f, g and h found the same verdict, and x gave the answer that they call right."""
+    state = genesis(NETWORK).successor(bytes(32), 20, {})
+    state.members = {name.encode(): Member(active=True, weight=int(name in "fgh")) for name in "fghxy"}
+    credit(state, b"f", [name.encode() for name in "fghy"], [b"x"])
+    assert [peer for peer, m in sorted(state.members.items()) if m.credits] == [b"x"]
 
 
 def test_taking_weight_comes_before_giving_it() -> None:

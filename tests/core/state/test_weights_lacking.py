@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from p2pverify.core.state.state import Contact, Member, State
 from p2pverify.core.state.weights import Lack, has_earned_weight, lacking
+from tests.support.world import make_network, seeds
 
+PARAMS = make_network(seeds(1, "lacking")).params
 PEERS = [bytes([number]) * 32 for number in range(9)]
 
 
@@ -34,9 +36,9 @@ def test_who_lacks_nothing_has_earned_weight():
     """If all conditions are just met, none is lacking. A member that already has weight earns none."""
     state, weighted = state_at(epoch=15, index=15), frozenset(PEERS[:3])
     member = full_member()
-    assert lacking(state, member, weighted) == ()
-    assert has_earned_weight(state, member, weighted)
-    assert not has_earned_weight(state, replace(member, weight=1), weighted)
+    assert lacking(state, PARAMS, member, weighted) == ()
+    assert has_earned_weight(state, PARAMS, member, weighted)
+    assert not has_earned_weight(state, PARAMS, replace(member, weight=1), weighted)
 
 
 def test_each_condition_is_named_with_its_figures():
@@ -46,7 +48,9 @@ def test_each_condition_is_named_with_its_figures():
     for changes, expected in [
         ({"active": False}, Lack("membership", 0, 1)),
         ({"convicted_epoch": 3}, Lack("no conviction", 0, 1)),
-        ({"fork_until": 15}, Lack("end of the fork's penalty", 15, 16)),
+        ({"fork_until": 15}, Lack("end of the penalty", 15, 16)),
+        ({"suspended_until": 20}, Lack("end of the penalty", 15, 21)),
+        ({"rests_from": 9}, Lack("end of rest", 9, 10)),
         ({"credits": frozenset(PEERS[:1])}, Lack("agreement", 1, 2)),
         ({"credits": frozenset(PEERS[2:8])}, Lack("agreement", 1, 2)),
         ({"contacts": slow}, Lack("availability", 800_000, 900_000)),
@@ -55,8 +59,8 @@ def test_each_condition_is_named_with_its_figures():
         ({"no_shows": 3}, Lack("slots shown", 17, 18)),
     ]:
         member = replace(full_member(), **changes)
-        assert lacking(state, member, weighted) == (expected,)
-        assert not has_earned_weight(state, member, weighted)
+        assert lacking(state, PARAMS, member, weighted) == (expected,)
+        assert not has_earned_weight(state, PARAMS, member, weighted)
 
 
 @given(
@@ -79,8 +83,16 @@ def test_the_figures_say_the_same_as_the_shares(has, owed, no_shows, index, cred
         contacts={peer: Contact(1, 1) for peer in PEERS},
     )
     state, electors = state_at(epoch=index, index=index), frozenset(PEERS[:weighted])
-    named = {lack.what for lack in lacking(state, member, electors)}
+    named = {lack.what for lack in lacking(state, PARAMS, member, electors)}
     assert ("agreement" in named) == (3 * min(credited, weighted) <= weighted)
     assert ("duties" in named) == (10 * has < 9 * (index - 1 - 4))
     assert ("slots shown" in named) == (10 * (owed - min(no_shows, owed)) < 9 * owed)
-    assert has_earned_weight(state, member, electors) == (not named)
+    assert has_earned_weight(state, PARAMS, member, electors) == (not named)
+
+
+def test_the_tenure_comes_before_weight():
+    """Nine tenths of the contract's tenure must be met, however short the membership is."""
+    params = replace(PARAMS, tenure_epochs=100)
+    state, weighted = state_at(epoch=15, index=15), frozenset(PEERS[:3])
+    assert lacking(state, params, full_member(), weighted) == (Lack("duties", 9, 90),)
+    assert has_earned_weight(state, params, replace(full_member(), duties_met=90), weighted)

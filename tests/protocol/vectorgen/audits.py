@@ -29,9 +29,9 @@ from p2pverify.core.contract.sortition import duty_alpha
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.encoding.vrf import prove
 from p2pverify.core.inference.question import Receipt
-from p2pverify.core.records.audit import AskedPeer, Audit
-from p2pverify.core.records.duty import Duty
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit
+from p2pverify.core.records.payloads.duty import Duty
 
 
 def _value(payload: bytes) -> Any:

@@ -5,7 +5,7 @@ from vectorgen.case import Case
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.replica.verify import VerificationFailed, verify
-from p2pverify.core.state.view import view_value
+from p2pverify.core.state.view import dispute_rows, score_rows, view_head
 from tests.support import book
 
 
@@ -58,5 +58,7 @@ class Book(book.Book):
             "view_root": found.cut.view_root.hex(),
             "standings": {score.peer.hex(): str(score.standing) for score in found.scores},
             "counters": dict(found.totals),
-            "view": encode(view_value(self.network, state)).hex(),
+            "view": encode(view_head(self.network, state).to_value()).hex(),
+            "rows": [row.hex() for row in score_rows(self.network, state)],
+            "disputes": [row.hex() for row in dispute_rows(state)],
         }, None

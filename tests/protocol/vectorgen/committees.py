@@ -8,9 +8,9 @@ from vectorgen.examples import BEACON, BOB, CAROL, DISPUTE, NETWORK_ID, OUTPUT, 
 
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
-from p2pverify.core.records import lots
-from p2pverify.core.records.lots import COMMITTEES
-from p2pverify.core.records.vote import vote_commit
+from p2pverify.core.records.payloads import lots
+from p2pverify.core.records.payloads.lots import COMMITTEES
+from p2pverify.core.records.payloads.vote import vote_commit
 from tests.support.hearing import Hearing
 
 VOTERS = 32

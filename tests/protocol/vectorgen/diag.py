@@ -23,6 +23,7 @@ PAYLOADS = {
     9: "cut-payload",
     10: "cut-signature-payload",
     11: "conflict-payload",
+    12: "sponsor-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 

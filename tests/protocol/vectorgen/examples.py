@@ -21,16 +21,16 @@ from p2pverify.core.inference.question import (
     output_digest,
     salted_digest,
 )
-from p2pverify.core.records.audit import AskedPeer, Audit, sealed_measures
-from p2pverify.core.records.cut import Cut, CutSignature
-from p2pverify.core.records.duty import Duty
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
-from p2pverify.core.records.lots import DisputeKey
-from p2pverify.core.records.membership import Join
-from p2pverify.core.records.vote import Commit, Vote, vote_commit
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit, sealed_measures
+from p2pverify.core.records.payloads.cut import Cut, CutSignature
+from p2pverify.core.records.payloads.duty import Duty
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
-from p2pverify.core.state.view import view_value
+from p2pverify.core.state.view import score_rows, view_head
 
 EPOCH = 12
 
@@ -108,7 +108,9 @@ NETWORK = Network(
         cheat_ppm=100_000,
         conviction_odds=1_000_000,
         weight_changes_per_cut=1,
-        admission_epochs=8,
+        growth_epochs=525_600,
+        tenure_epochs=10_080,
+        rest_epochs=16_384,
         across_percent=25,
     ),
     "exact/1",
@@ -159,8 +161,8 @@ def first_cut() -> Cut:
     return filled
 
 
-def first_view() -> bytes:
-    """The canonical view at that cut."""
+def first_view() -> tuple[bytes, bytes]:
+    """The canonical view at that cut, and its first score row."""
     ledger = Ledger()
     fold = Fold(NETWORK, ledger)
     for each in (*(join(peer) for peer in PEERS), CUT_RECORD):
@@ -168,7 +170,7 @@ def first_view() -> bytes:
             fold.take(added)
     state = fold.state(CUT_RECORD.id)
     assert state is not None
-    return encode(view_value(NETWORK, state))
+    return encode(view_head(NETWORK, state).to_value()), score_rows(NETWORK, state)[0]
 
 
 CUT = first_cut()

@@ -12,8 +12,8 @@ from vectorgen.book import Book
 from vectorgen.case import Case, forged
 
 from p2pverify.core.encoding import sign, vrf
-from p2pverify.core.records.cut import Cut, CutSignature, Head
 from p2pverify.core.records.envelope import Kind, Record, decode_record
+from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head
 from tests.support.world import World, always
 
 CHEATER = "four peers, one of which lies and is convicted"

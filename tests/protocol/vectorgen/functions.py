@@ -34,8 +34,8 @@ from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import Opening, opening_nonce, output_digest, salted_digest
-from p2pverify.core.records.cut import ledger_root
-from p2pverify.core.records.vote import UNDERIVABLE, vote_commit
+from p2pverify.core.records.payloads.cut import ledger_root
+from p2pverify.core.records.payloads.vote import UNDERIVABLE, vote_commit
 from p2pverify.core.state.score import cusum, interval_ppm
 
 SHAPES = {

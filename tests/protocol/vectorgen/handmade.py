@@ -27,10 +27,10 @@ from vectorgen.examples import (
 )
 
 from p2pverify.core.encoding.canon import encode
-from p2pverify.core.records.conflict import Conflict, Evidence
-from p2pverify.core.records.cut import CutSignature, Head
 from p2pverify.core.records.envelope import Kind, Record, make_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.conflict import Conflict, Evidence
+from p2pverify.core.records.payloads.cut import CutSignature, Head
+from p2pverify.core.records.payloads.membership import Join
 
 FIRST = "a founder proposes the cut that first holds its join"
 SEEDS = tuple(peer.seed for peer in PEERS)
@@ -271,6 +271,25 @@ def crowds() -> list[Case]:
         for number in range(count):
             _join(book, Peer(f"stranger {number}", bytes([200 + number]) * 32))
         made = book.certify(BOB.seed, book.proposal(BOB.seed, 11), SEEDS)
+        found.append(_case(book, comment, made.id, reason))
+    return [*found, *_late_comers()]
+
+
+def _late_comers() -> list[Case]:
+    """A newcomer without a join, one whose join is just young enough, and one whose join is too old."""
+    stranger = Peer("stranger", bytes([200]) * 32)
+    late = "the last cut does not hold: a new author has not joined lately"
+    found = []
+    for comment, joins, epoch, reason in (
+        ("a new author without a join", False, 11, late),
+        ("a new author that joined 4095 epochs ago; its leave before that counts for nothing", True, 11 + 4095, None),
+        ("a new author that joined 4096 epochs ago", True, 11 + 4096, late),
+    ):
+        book = _begun()
+        book.say(stranger.seed, Kind.LEAVE, EMPTY, 10)
+        if joins:
+            _join(book, stranger)
+        made = book.certify(BOB.seed, book.proposal(BOB.seed, epoch), SEEDS)
         found.append(_case(book, comment, made.id, reason))
     return found
 

@@ -20,7 +20,8 @@ from p2pverify.core.contract.network import Network, decode_network
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX, NO_PREV, Kind, Record, decode_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.records.payloads.sponsor import Sponsor
 
 EMPTY = encode([])
 SMALL_ORDER = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
@@ -107,7 +108,7 @@ def envelope() -> list[Case]:
             "dated in the future",
             epoch_now=EPOCH - 2,
         ),
-        ignore("a kind of a later version", enveloped(ALICE, EMPTY, kind=12), "unknown kind"),
+        ignore("a kind of a later version", enveloped(ALICE, EMPTY, kind=13), "unknown kind"),
         ignore("kind 0", enveloped(ALICE, EMPTY, kind=0), "unknown kind"),
         reject("one bit of the signature flipped", forged(leave), "bad signature"),
         reject(
@@ -171,7 +172,12 @@ def definitions() -> list[Case]:
     edge = replace(NETWORK, params=replace(NETWORK.params, epoch_ms=200, anchor_window=0, **SPREADS))
     found.append(_definition("parameters at the ends of their ranges", edge.encode()))
     bad: list[tuple[str, object, str]] = [
-        ("another domain", changed(good, 0, "p2pverify/network/2"), "not a network definition"),
+        ("another domain", changed(good, 0, "p2pverify/networks/2"), "not a network definition"),
+        (
+            "a definition of the version before",
+            changed(good, 0, "p2pverify/network/1"),
+            "a definition of protocol version 1; this p2pverify speaks version 2",
+        ),
         ("six items", good[:6], "network: not 7 items"),
         ("a name of 65 bytes", changed(good, 1, "x" * 65), "name: longer than 64 bytes"),
         ("no founders", changed(good, 2, []), "a network needs founders and a class"),
@@ -195,15 +201,15 @@ def definitions() -> list[Case]:
             changed(good, 4, [changed(cls, 4, 100_000)]),
             "honest_ppm must be below cheat_ppm",
         ),
-        ("22 parameters", changed(good, 5, params[:22]), "params: not 23 items"),
+        ("24 parameters", changed(good, 5, params[:24]), "params: not 25 items"),
         (
             "prompts of no tokens",
-            changed(good, 5, changed(params, 20, NETWORK.params.prompt_tokens)),
+            changed(good, 5, changed(params, 22, NETWORK.params.prompt_tokens)),
             "prompt_spread leaves nothing",
         ),
         (
             "sampled questions at temperature 0",
-            changed(good, 5, changed(params, 22, NETWORK.params.temperature_milli)),
+            changed(good, 5, changed(params, 24, NETWORK.params.temperature_milli)),
             "temperature_spread leaves nothing",
         ),
         *_wrong_referees(good, cls),
@@ -336,6 +342,23 @@ def leaves() -> list[Case]:
     ]
 
 
+def sponsor_record() -> Record:
+    return record(BOB, Kind.SPONSOR, Sponsor(DAVE.key).encode(), epoch=EPOCH)
+
+
+def sponsorships() -> list[Case]:
+    own = said(ALICE, Kind.SPONSOR, [ALICE.key])
+    return [
+        judged("a founder stands for a newcomer", sponsor_record().data),
+        judged("again: what that counts for is not judged here", said(ALICE, Kind.SPONSOR, [DAVE.key]).data),
+        judged("by a peer without weight: it counts for nothing", said(DAVE, Kind.SPONSOR, [BOB.key]).data),
+        reject("for itself", own, "a peer cannot stand for itself"),
+        reject("two peers", said(ALICE, Kind.SPONSOR, [BOB.key, CAROL.key]), "malformed sponsor: sponsor: not 1 items"),
+        reject("a key of 31 bytes", said(ALICE, Kind.SPONSOR, [BOB.key[:31]]), "malformed sponsor: peer: not 32 bytes"),
+        reject("signature of another message", forged(sponsor_record()), "bad signature"),
+    ]
+
+
 def cases() -> dict[Path, list[Case]]:
     assert decode_record(CUT_RECORD.data) == CUT_RECORD
     return {
@@ -343,5 +366,6 @@ def cases() -> dict[Path, list[Case]]:
         Path("network"): network_records(),
         Path("join"): joins(),
         Path("leave"): leaves(),
+        Path("sponsor"): sponsorships(),
         Path("network-definition"): definitions(),
     }

@@ -38,11 +38,11 @@ from vectorgen.examples import (
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.inference.compare import verdict_digest
-from p2pverify.core.records.conflict import Conflict, Evidence
-from p2pverify.core.records.cut import CutSignature
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.lots import Lot, lot_alpha
-from p2pverify.core.records.vote import UNDERIVABLE
+from p2pverify.core.records.payloads.conflict import Conflict, Evidence
+from p2pverify.core.records.payloads.cut import CutSignature
+from p2pverify.core.records.payloads.lots import Lot, lot_alpha
+from p2pverify.core.records.payloads.vote import UNDERIVABLE
 
 VERDICT = verdict_digest(DISPUTED.question, MEASURES)
 

@@ -11,7 +11,7 @@ from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import Persist, RecordsArrived
 from p2pverify.core.gossip import types as gossip
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.testnet.faults import Fault, FaultKind
 from p2pverify.testnet.plan import PlanError
 from p2pverify.testnet.scenario import load_scenario

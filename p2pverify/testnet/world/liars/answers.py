@@ -28,9 +28,9 @@ from p2pverify.core.inference.question import (
     sign_request,
 )
 from p2pverify.core.limits import BoundedDict
-from p2pverify.core.records.audit import decode_audit
-from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.audit import decode_audit
+from p2pverify.core.records.payloads.duty import decode_duty
 from p2pverify.core.roles.slot_plan import slot_question
 from p2pverify.testnet.world.liars.base import MILLION, OWN_ASKS, BentActor, chance, false_tokens
 from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect

@@ -16,9 +16,9 @@ from p2pverify.core.inference.question import (
     encode_request,
     sign_request,
 )
-from p2pverify.core.records.audit import decode_audit
 from p2pverify.core.records.envelope import Kind
-from p2pverify.core.records.vote import decode_vote
+from p2pverify.core.records.payloads.audit import decode_audit
+from p2pverify.core.records.payloads.vote import decode_vote
 from p2pverify.core.roles.slot_plan import find_anchor, make_plan, slot_question
 from p2pverify.testnet.world.liars.base import OWN_ASKS, BentActor, chance, false_tokens
 from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect

@@ -7,8 +7,8 @@ from p2pverify.core.contract import sortition
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.events import Effect
-from p2pverify.core.records.cut import Cut, CutSignature, Head
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head
 from p2pverify.core.state.state import State
 from p2pverify.testnet.world.liars.base import BentActor, BentContext
 from p2pverify.testnet.world.peer.actor import ActorArgs, PublishTo, WorldEffect

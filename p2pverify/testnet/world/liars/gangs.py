@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from p2pverify.core.events import Compute, Event, RequestArrived
 from p2pverify.core.inference.question import RequestRefused, decode_request
 from p2pverify.core.limits import BoundedDict
-from p2pverify.core.records.cut import decode_cut_signature
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.cut import decode_cut_signature
 from p2pverify.core.state.state import State
 from p2pverify.testnet.world.liars.answers import Colluder, Wrong
 from p2pverify.testnet.world.liars.base import MILLION, false_tokens

@@ -9,9 +9,9 @@ from p2pverify.core.contract import sortition
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.events import Effect, Publish, RecordsArrived
-from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
-from p2pverify.core.records.membership import Join
+from p2pverify.core.records.payloads.duty import decode_duty
+from p2pverify.core.records.payloads.membership import Join
 from p2pverify.testnet.world.liars.base import BentActor
 from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import Effect, Event, GossipArrived, Publish, RecordsArrived, RequestArrived, Send
-from p2pverify.core.records.audit import decode_audit
-from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record
-from p2pverify.core.records.lots import DisputeKey
-from p2pverify.core.records.membership import Join
-from p2pverify.core.records.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
+from p2pverify.core.records.payloads.audit import decode_audit
+from p2pverify.core.records.payloads.duty import decode_duty
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.testnet.world.liars.base import OWN_ASKS, BentActor
 from p2pverify.testnet.world.peer.actor import ActorArgs, PublishTo, WorldEffect
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from p2pverify.core.events import Compute, Effect
 from p2pverify.core.inference.jobs import Purpose
-from p2pverify.core.records.duty import decode_duty
 from p2pverify.core.records.envelope import Kind, Record
-from p2pverify.core.records.lots import DisputeKey
-from p2pverify.core.records.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
+from p2pverify.core.records.payloads.duty import decode_duty
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.state.state import Dispute
 from p2pverify.testnet.world.liars.base import BentActor
 from p2pverify.testnet.world.peer.actor import ActorArgs, WorldEffect

@@ -2,9 +2,9 @@
 
 import itertools
 
-from p2pverify.core.records.audit import decode_audit
-from p2pverify.core.records.cut import decode_cut_signature
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.audit import decode_audit
+from p2pverify.core.records.payloads.cut import decode_cut_signature
 from p2pverify.testnet.world.liars.challengers import LazyChallenger
 from p2pverify.testnet.world.liars.expectations import FATES, audits_until_conviction, shows
 from tests.testnet.small_world import SmallWorld

@@ -2,8 +2,8 @@
 
 import pytest
 
-from p2pverify.core.records.cut import decode_cut
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.testnet.world.liars.expectations import FATES
 from p2pverify.testnet.world.liars.identity import SYBILS
 from p2pverify.testnet.world.liars.registry import KINDS

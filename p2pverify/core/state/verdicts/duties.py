@@ -12,14 +12,15 @@ from p2pverify.core.contract.sortition import vrf_output
 from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import NO_OUTPUT, Opening
 from p2pverify.core.inference.speed import Window, observe, sample
-from p2pverify.core.records.audit import AskedPeer, Audit
-from p2pverify.core.records.duty import Duty, decode_duty
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.lots import DisputeKey
-from p2pverify.core.state import cross_class
-from p2pverify.core.state.state import Contact, DutyNote, Member, State
-from p2pverify.core.state.targets import Panel, make_panel
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit
+from p2pverify.core.records.payloads.duty import Duty, decode_duty
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.state.memory import with_contact, with_credit
+from p2pverify.core.state.state import AuditNote, Contact, DutyNote, Member, State
 from p2pverify.core.state.transition import Transition
+from p2pverify.core.state.verdicts import cross_class
+from p2pverify.core.state.verdicts.targets import Panel, make_panel
 
 #: An answer counts towards weight only if this many other members with weight gave the same answer.
 CREDIT_OTHERS = 2
@@ -41,7 +42,9 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
     if refused is not None:
         state.count(f"duty: {refused}")
         return []
-    state.duties[record.author, duty.epoch] = DutyNote(record.header.body)
+    waiting = state.audits.pop((record.author, duty.epoch), {})
+    digests = {slot: audit_note.body for slot, audit_note in waiting.items()}
+    state.duties[record.author, duty.epoch] = DutyNote(record.header.body, digests)
     anchor = step.frame.state_of(duty.anchor)
     assert anchor is not None  # refuse_duty checked it
     member = state.members[record.author]
@@ -57,10 +60,10 @@ def take_duty(step: Transition, record: Record) -> list[Opened]:
     opened: list[Opened] = []
     for slot in owed:
         panel = make_panel(step.network, anchor, record.author, beta, slot)
-        opened += _take_slot(step, record, duty, slot, panel, openings.get(slot.index))
-    for index in sorted(state.audits.get((record.author, duty.epoch), {})):
+        opened += _take_slot(step, record, duty, slot, panel, openings.get(slot.index), waiting.get(slot.index))
+    for index in sorted(waiting):
         if index >= len(owed):
-            _void(step, DisputeKey(record.author, duty.epoch, index), "slot not owed")
+            void(step, DisputeKey(record.author, duty.epoch, index), "slot not owed")
     return opened
 
 
@@ -125,10 +128,10 @@ def _take_slot(
     slot: sortition.Slot,
     panel: Panel,
     opening: Opening | None,
+    note: AuditNote | None,
 ) -> list[Opened]:
     state = step.state
     key = DisputeKey(record.author, duty.epoch, slot.index)
-    note = state.audits.get((record.author, duty.epoch), {}).get(slot.index)
     if note is None or note.seq >= record.seq:
         if panel.targets:
             member = state.members[record.author]
@@ -137,7 +140,7 @@ def _take_slot(
     audit = note.audit
     refused = refuse_audit(audit, duty, panel)
     if refused is not None:
-        _void(step, key, refused)
+        void(step, key, refused)
         return []
     _count_contacts(state, audit)
     if all(asked.receipt is None for asked in audit.asked):
@@ -165,7 +168,8 @@ def refuse_audit(audit: Audit, duty: Duty, panel: Panel) -> str | None:
     return None
 
 
-def _void(step: Transition, key: DisputeKey, reason: str) -> None:
+def void(step: Transition, key: DisputeKey, reason: str) -> None:
+    """Count an audit that has no effect."""
     step.state.count(f"void audit: {reason}")
     member = step.state.members[key.challenger]
     step.state.change(key.challenger, void_audits=member.void_audits + 1)
@@ -179,8 +183,9 @@ def _count_contacts(state: State, audit: Audit) -> None:
             continue
         before = member.contacts.get(audit.challenger, Contact(0, 0))
         answered = 0 if asked.receipt is None else 1
-        contact = Contact(before.asked + 1, before.answered + answered, _timed(member, before.windows, audit, asked))
-        state.change(asked.responder, contacts={**member.contacts, audit.challenger: contact})
+        windows = _timed(member, before.windows, audit, asked)
+        contact = Contact(before.asked + 1, before.answered + answered, windows, state.index)
+        state.change(asked.responder, contacts=with_contact(member.contacts, audit.challenger, contact))
 
 
 def _timed(member: Member, windows: tuple[Window, ...], audit: Audit, asked: AskedPeer) -> tuple[Window, ...]:
@@ -247,7 +252,7 @@ def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, 
         return
     fault = _fault(step, audit, opening)
     if fault is not None:
-        _void(step, audit.key, fault)
+        void(step, audit.key, fault)
         return
     if audit.is_across:
         cross_class.settle(step, audit, cross_class.verdicts(step.network, audit.asked, opening.measures))
@@ -263,15 +268,19 @@ def credit(state: State, challenger: bytes, same: list[bytes], right: list[bytes
     """Credit towards weight, for peers whose sampled answer CREDIT_OTHERS other weighted members gave as well.
 
     If there is only one other weighted member, that one is enough. Across classes no two answers are the same: there
-    `same` are the voters with the same verdict, and only peers with a `right` answer get credit.
+    `same` are the voters with the same verdict, and only peers with a `right` answer get credit. Only a challenger with
+    weight gives credit, and only a peer without weight gets it.
     """
+    asker = state.members.get(challenger)
+    if asker is None or not asker.weight:
+        return
     weighted = (peer for peer, m in state.members.items() if m.weight and not m.is_convicted)
     some = frozenset(islice(weighted, CREDIT_OTHERS + 1))
     agreeing = {p for p in same if (m := state.members.get(p)) and m.weight and not m.is_convicted}
     for peer in same if right is None else right:
         needed = min(CREDIT_OTHERS, max(1, len(some - {peer})))
         member = state.members.get(peer)
-        if member is None or peer == challenger or len(agreeing - {peer}) < needed:
+        if member is None or member.weight or peer == challenger or len(agreeing - {peer}) < needed:
             continue
         if challenger not in member.credits:
-            state.change(peer, credits=member.credits | {challenger})
+            state.change(peer, credits=with_credit(state, member.credits, challenger))

@@ -8,7 +8,7 @@ from p2pverify.core.errors import GossipReject
 from p2pverify.core.inference.compare import Measures, measures_value, read_measures
 from p2pverify.core.records.envelope import Header, Kind, Record, read_fields
 from p2pverify.core.records.kind_rule import VRF_CHECKS, KindRule, Rules
-from p2pverify.core.records.lots import DisputeKey, Lot, dispute_from_value, lot_from_value, lot_output
+from p2pverify.core.records.payloads.lots import DisputeKey, Lot, dispute_from_value, lot_from_value, lot_output
 
 VOTE = "p2pverify/vote/1"
 #: A voter's answer if the question does not follow from the slot.

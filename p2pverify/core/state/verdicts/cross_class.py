@@ -5,7 +5,7 @@
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.inference.compare import Measures, Verdict, verdict
-from p2pverify.core.records.audit import AskedPeer, Audit, sealed_measures
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit, sealed_measures
 from p2pverify.core.state.transition import Transition
 
 

@@ -19,8 +19,8 @@ from p2pverify.core.inference.question import (
 )
 from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX, Header, Kind, Record
 from p2pverify.core.records.kind_rule import KindRule, Rules
-from p2pverify.core.records.lots import DisputeKey
-from p2pverify.core.records.vote import ASKED_MAX
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.vote import ASKED_MAX
 
 ELAPSED_MS_MAX = 2**32 - 1
 _RECEIPT_BYTES = 240  # about the bytes of an audit for each asked peer

@@ -20,9 +20,9 @@ well. No round begins after a decision. `disputes` settles the decision, and app
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from p2pverify.core.records import lots
-from p2pverify.core.records.audit import Audit
-from p2pverify.core.records.lots import EVERYONE, Lot, lot_output
+from p2pverify.core.records.payloads import lots
+from p2pverify.core.records.payloads.audit import Audit
+from p2pverify.core.records.payloads.lots import EVERYONE, Lot, lot_output
 from p2pverify.core.state.state import Dispute, Round, RoundPhase, Sealed, State
 from p2pverify.core.state.transition import Transition
 

@@ -11,15 +11,15 @@ from dataclasses import replace
 from p2pverify.core.contract import sortition
 from p2pverify.core.inference.compare import Verdict, verdict_digest
 from p2pverify.core.inference.question import NO_OUTPUT, Opening
-from p2pverify.core.records.audit import Audit
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.lots import EVERYONE
-from p2pverify.core.records.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
-from p2pverify.core.state import cross_class, rounds
-from p2pverify.core.state.duties import Opened, credit
+from p2pverify.core.records.payloads.audit import Audit
+from p2pverify.core.records.payloads.lots import EVERYONE
+from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.state.state import Dispute, OpenedAnswer, RoundPhase, Sealed, State
-from p2pverify.core.state.targets import voting_classes
 from p2pverify.core.state.transition import Transition
+from p2pverify.core.state.verdicts import cross_class, rounds
+from p2pverify.core.state.verdicts.duties import Opened, credit
+from p2pverify.core.state.verdicts.targets import voting_classes
 
 #: An undecided dispute whose round has lasted for more than this many cuts no longer prevents other disputes.
 PENDING_CUTS = 6

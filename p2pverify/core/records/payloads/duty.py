@@ -10,7 +10,7 @@ from p2pverify.core.inference.compare import measures_value, read_measures
 from p2pverify.core.inference.question import Opening
 from p2pverify.core.records.envelope import EPOCH_MAX, PAYLOAD_BYTES_MAX, Kind, Record
 from p2pverify.core.records.kind_rule import VRF_CHECKS, KindRule, Rules
-from p2pverify.core.records.vote import ASKED_MAX, read_salts
+from p2pverify.core.records.payloads.vote import ASKED_MAX, read_salts
 
 OPENINGS_MAX = 64
 

@@ -1,0 +1,106 @@
+"""What a state remembers: a bound for each part that strangers can fill, and when old entries are forgotten.
+
+Protocol page: protocol/view.md, "Bounds of the state".
+"""
+
+from collections.abc import Mapping
+
+from p2pverify.core.contract.network import Params
+from p2pverify.core.state.state import Contact, State
+
+#: A state remembers cuts, signatures and marks for at most this many cuts. Every deadline of the contract is shorter.
+MEMORY_CUTS_MAX = 320
+#: How many cuts back on the path a base may lie.
+NEAR_CUTS = 64
+#: Proposals of one author and epoch that are remembered in any case. Others are remembered if a signature names them.
+PROPOSALS_MAX = 2
+#: Signatures of one signer that are remembered although their cut is not.
+UNKNOWN_SIGNED_MAX = 8
+#: Challengers of one peer whose requests are counted; a further one takes the place of the one that asked longest ago.
+CONTACTS_MAX = 64
+#: Challengers that a score names as its auditors.
+AUDITORS_MAX = 64
+#: Credits of one peer: more than a third of WEIGHTED_MAX is never needed.
+CREDITS_MAX = 171
+#: Numbers at which a log is known to fork: the lowest ones. A fork at a higher number counts no more.
+FORKS_MAX = 16
+#: Keys that have not joined, of which equivocations are remembered; the oldest are forgotten first.
+EARLY_CONFLICTS_MAX = 1024
+
+
+def memory_cuts(params: Params) -> int:
+    """For how many cuts a state remembers cuts, their signatures, and early conflicts."""
+    return min(MEMORY_CUTS_MAX, params.dispute_epochs + params.duty_epochs + params.anchor_window + 16)
+
+
+def has_recent_weight(state: State, peer: bytes, params: Params) -> bool:
+    """Whether a peer has weight, or had it within the memory of the state.
+
+    Only such a peer's proposals and signatures matter: a cut needs the weight of its base, and the base is remembered.
+    """
+    member = state.members.get(peer)
+    if member is None:
+        return False
+    return member.weight > 0 or member.lost_weight_index >= max(0, state.index - memory_cuts(params))
+
+
+def slots_max(params: Params) -> int:
+    """The most slots that a peer can owe in an epoch."""
+    return -(-params.slots_milli // 1000)
+
+
+def with_auditor(auditors: frozenset[bytes], challenger: bytes) -> frozenset[bytes]:
+    """The auditors of a score with one more."""
+    return auditors if challenger in auditors or len(auditors) >= AUDITORS_MAX else auditors | {challenger}
+
+
+def with_contact(contacts: Mapping[bytes, Contact], challenger: bytes, contact: Contact) -> dict[bytes, Contact]:
+    """The contacts of a peer with a new or changed one."""
+    found = {**contacts, challenger: contact}
+    if len(found) > CONTACTS_MAX:
+        del found[min(found, key=lambda other: (found[other].since, other))]
+    return found
+
+
+def with_credit(state: State, known: frozenset[bytes], challenger: bytes) -> frozenset[bytes]:
+    """The credits of a peer with one more. If there are many, those of challengers without weight make room."""
+    if len(known) >= CREDITS_MAX:
+        known = frozenset(peer for peer in known if (m := state.members.get(peer)) is not None and m.weight)
+    return known if len(known) >= CREDITS_MAX else known | {challenger}
+
+
+def with_forks(known: frozenset[int], more: frozenset[int]) -> frozenset[int]:
+    """The known forks of a log with some more."""
+    return frozenset(sorted(known | more)[:FORKS_MAX])
+
+
+def forget(state: State, params: Params) -> None:
+    """Drop entries beyond every deadline, so that the cost of a step does not grow with the ledger.
+
+    Audits and duties are dropped by the epoch of their slot, because later ones would be too late. All else is dropped
+    by the number of cuts since it came in, because a cut must hold its base's certificate even if the base is many
+    epochs old.
+    """
+    oldest = state.epoch - params.duty_epochs - 2
+    state.audits = {key: slots for key, slots in state.audits.items() if key[1] >= oldest}
+    state.duties = {key: note for key, note in state.duties.items() if key[1] >= oldest}
+    marks_from = state.index - params.duty_epochs - params.dispute_epochs - 2
+    state.dissent_marks = {mark: at for mark, at in state.dissent_marks.items() if at >= marks_from}
+    cuts_from = state.index - memory_cuts(params)
+    _forget_conflicts(state, cuts_from)
+    state.noted = noted = {key: at for key, at in state.noted.items() if at >= cuts_from}
+    state.cuts = {key: cut for key, cut in state.cuts.items() if key in noted}
+    state.signatures = {key: signed for key, signed in state.signatures.items() if key in noted}
+    state.last_signed = {peer: key for peer, key in state.last_signed.items() if key in state.cuts}
+    held = ((key, tuple(cut for cut in cuts if cut in state.cuts)) for key, cuts in state.proposals.items())
+    state.proposals = {key: cuts for key, cuts in held if cuts}
+    state.path = state.path[-max(NEAR_CUTS, memory_cuts(params)) :]
+    for author in [author for author, at in state.dropped.items() if at < cuts_from - NEAR_CUTS]:
+        del state.dropped[author]
+        del state.heads[author]
+
+
+def _forget_conflicts(state: State, cuts_from: int) -> None:
+    kept = [(one.since, key) for key, one in state.early_conflicts.items() if one.since >= cuts_from]
+    newest = sorted(kept, reverse=True)[:EARLY_CONFLICTS_MAX]
+    state.early_conflicts = {key: state.early_conflicts[key] for _, key in sorted(newest)}
