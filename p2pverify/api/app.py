@@ -1,6 +1,6 @@
 """The routes of the local API, on FastAPI.
 
-Every answer is one JSON document with a schema name, made by `Reports`. Handlers are `async`, so that they run in the
+Every answer is one document of `node/reports/documents`, in JSON. Handlers are `async`, so that they run in the
 node's own thread, where its state is consistent. `middleware` checks every request before a route sees it.
 """
 
@@ -12,25 +12,22 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from p2pverify import __version__
-from p2pverify.api.documents import (
-    AuditsDocument,
-    ErrorDocument,
-    ExplainedAudit,
-    LeaveDocument,
-    Live,
-    PeersDocument,
-    Ready,
-    ScoresDocument,
-    StatusDocument,
-)
 from p2pverify.api.metrics import CONTENT_TYPE, render
-from p2pverify.api.middleware import FAULT, error_document
+from p2pverify.api.middleware import FAULT, error_body
 from p2pverify.node.ports import Reports, UnknownAudit
+from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.health import ErrorDocument, LeaveDocument, Live, Ready
+from p2pverify.node.reports.documents.jsonform import written
+from p2pverify.node.reports.documents.peers import PeersDocument
+from p2pverify.node.reports.documents.scores import ScoresDocument
+from p2pverify.node.reports.documents.shape import ApiDocument
+from p2pverify.node.reports.documents.status import StatusDocument
 
 AUDITS_DEFAULT = 100
 AUDITS_MAX = 1000
@@ -66,7 +63,7 @@ def _decimal(value: object) -> object:
     return value
 
 
-def _answers(model: type[BaseModel], *, status: int = 200, errors: Mapping[int, str] = _NO_ERRORS) -> Any:
+def _answers(model: type[ApiDocument], *, status: int = 200, errors: Mapping[int, str] = _NO_ERRORS) -> Any:
     """The answers of a route, for FastAPI's `responses`: its document, and each error that it can give."""
     refused = {code: {"model": ErrorDocument, "description": why} for code, why in {**_ALWAYS, **errors}.items()}
     return {status: {"model": model, "description": (model.__doc__ or "").strip()}} | refused
@@ -142,13 +139,13 @@ def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> 
     @app.get("/livez", responses=_answers(Live))
     async def livez() -> Response:
         """Whether the process answers."""
-        return _json({"schema": "p2pverify/live/1", "live": True})
+        return _json(Live(schema="p2pverify/live/1", live=True))
 
     @app.get("/readyz", responses=_answers(Ready) | {503: {"model": Ready, "description": "The node is not ready."}})
     async def readyz() -> Response:
         """Whether the node takes part in the network; if not (503), why."""
-        reasons = reports.unready()
-        document = {"schema": "p2pverify/ready/1", "ready": not reasons, "reasons": reasons}
+        reasons = tuple(reports.unready())
+        document = Ready(schema="p2pverify/ready/1", ready=not reasons, reasons=reasons)
         return _json(document, status=503 if reasons else 200)
 
     @app.get("/metrics", response_class=Response, responses=_answers(ErrorDocument) | {200: _EXPOSITION})
@@ -176,7 +173,7 @@ def _add_leave(app: FastAPI, token: str, on_leave: Callable[[], list[str]]) -> N
             return _error(401, "no_token", message, {"www-authenticate": "Bearer"})
         if not hmac.compare_digest(given[0].encode("latin-1"), expected):
             return _error(403, "wrong_token", "this is not the token in the node's home directory")
-        return _json({"schema": "p2pverify/leave/1", "leaving": True, "reasons": on_leave()}, status=202)
+        return _json(LeaveDocument(schema="p2pverify/leave/1", leaving=True, reasons=tuple(on_leave())), status=202)
 
 
 async def _bad_query(_request: Request, error: Exception) -> Response:
@@ -197,11 +194,11 @@ async def _fault(_request: Request, _exception: Exception) -> Response:
     return _error(500, "internal", FAULT)
 
 
-def _json(document: Mapping[str, object], *, status: int = 200) -> Response:
-    body = json.dumps(document, separators=(",", ":"), allow_nan=False)
+def _json(document: ApiDocument, *, status: int = 200) -> Response:
+    body = json.dumps(written(document), separators=(",", ":"), allow_nan=False)
     return Response(body, status_code=status, media_type="application/json")
 
 
 def _error(status: int, error: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    body = json.dumps(error_document(error, message))
+    body = error_body(error, message)
     return Response(body, status_code=status, headers=dict(headers or {}), media_type="application/json")

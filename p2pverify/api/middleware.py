@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from p2pverify.api.metrics import Counts
 from p2pverify.node.endpoints.proof import NONCE_HEADER, PROOF_HEADER, answer
+from p2pverify.node.reports.documents.health import ErrorDocument
+from p2pverify.node.reports.documents.jsonform import written
 
 _BODY_BYTES_MAX = 4096
 _QUERY_BYTES_MAX = 512
@@ -42,9 +44,9 @@ class RefusedError(Exception):
         self.message = message
 
 
-def error_document(error: str, message: str) -> dict[str, object]:
-    """The JSON document of every error."""
-    return {"schema": "p2pverify/error/1", "error": error, "message": message}
+def error_body(error: str, message: str) -> bytes:
+    """The JSON of every error."""
+    return json.dumps(written(ErrorDocument(schema="p2pverify/error/1", error=error, message=message))).encode()
 
 
 def allowed_hosts(port: int) -> frozenset[bytes]:
@@ -154,7 +156,7 @@ def _query_names(query: bytes) -> list[str]:
 
 
 async def _answer(send: Send, status: int, error: str, message: str) -> None:
-    body = json.dumps(error_document(error, message)).encode()
+    body = error_body(error, message)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.core.sync.session import SyncTurn
+from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.peers import PeersDocument
+from p2pverify.node.reports.documents.scores import ScoresDocument
+from p2pverify.node.reports.documents.status import StatusDocument
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -240,17 +245,17 @@ class UnknownAudit(Exception):
 
 
 class Reports(Protocol):
-    """What the HTTP API and the testnet read from a node: JSON values with a schema name, made on demand."""
+    """What the HTTP API and the testnet read from a node: documents made on demand."""
 
-    def status(self) -> dict[str, object]: ...
+    def status(self) -> StatusDocument: ...
 
-    def peers(self) -> dict[str, object]: ...
+    def peers(self) -> PeersDocument: ...
 
-    def scores(self, *, final: bool) -> dict[str, object]: ...
+    def scores(self, *, final: bool) -> ScoresDocument: ...
 
-    def audits(self, *, limit: int) -> dict[str, object]: ...
+    def audits(self, *, limit: int) -> AuditsDocument: ...
 
-    async def explain(self, name: str, *, wait_s: float) -> dict[str, object]:
+    async def explain(self, name: str, *, wait_s: float) -> ExplainedAudit:
         """What is known of an audit and its answers after at most `wait_s` seconds. Raises UnknownAudit."""
         ...
 

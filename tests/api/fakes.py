@@ -3,11 +3,17 @@
 import http.client
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from p2pverify.node.ports import UnknownAudit
+from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.peers import PeersDocument
+from p2pverify.node.reports.documents.scores import ScoresDocument
+from p2pverify.node.reports.documents.status import StatusDocument
+from tests.support.documents import AUDITS, EXPLAINED, PEERS, SCORES, STATUS
 
 TOKEN = "5e" * 32
 
@@ -20,24 +26,24 @@ class FakeReports:
     figures: dict[str, int] = field(default_factory=dict)
     faulty: bool = False
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> StatusDocument:
         if self.faulty:
             raise RuntimeError("a report failed")
-        return {"schema": "p2pverify/status/1", "peer_id": "alice"}
+        return STATUS
 
-    def peers(self) -> dict[str, object]:
-        return {"schema": "p2pverify/peers/1", "peers": []}
+    def peers(self) -> PeersDocument:
+        return PEERS
 
-    def scores(self, *, final: bool) -> dict[str, object]:
-        return {"schema": "p2pverify/scores/1", "final": final, "scores": []}
+    def scores(self, *, final: bool) -> ScoresDocument:
+        return replace(SCORES, final=final)
 
-    def audits(self, *, limit: int) -> dict[str, object]:
-        return {"schema": "p2pverify/audits/1", "audits": [limit], "disputes": []}
+    def audits(self, *, limit: int) -> AuditsDocument:
+        return replace(AUDITS, audits=AUDITS.audits * (limit // 100))
 
-    async def explain(self, name: str, *, wait_s: float) -> dict[str, object]:
-        if name != "e3-1-alice":
+    async def explain(self, name: str, *, wait_s: float) -> ExplainedAudit:
+        if name != EXPLAINED.id:
             raise UnknownAudit(f"this node knows no audit {name}")
-        return {"schema": "p2pverify/audit/1", "id": name, "complete": False}
+        return EXPLAINED
 
     def unready(self) -> list[str]:
         return list(self.reasons)

@@ -8,6 +8,7 @@ import pytest
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import Neighbour
+from p2pverify.node.reports.documents.scores import ScoreDocument
 from p2pverify.node.reports.overview import NodeReports
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 from tests.support.world import World
@@ -31,10 +32,12 @@ class Stage:
         fold.latest = replace(fold.latest, id=hashlib.sha256(fold.latest.id).digest(), members=members)
 
     @property
-    def row(self) -> dict[str, object]:
+    def row(self) -> ScoreDocument:
         """The member's own row of the final scores."""
         own = peer_id(self.world.peers[0].machine.key)
-        return next(row for row in self.reports.scores(final=True)["scores"] if row["peer_id"] == own)
+        found = self.reports.scores(final=True).row(own)
+        assert found is not None
+        return found
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import trio
 
@@ -22,6 +21,7 @@ from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.driver import Driver, unix_ms
 from p2pverify.node.engines.classes import match_class
 from p2pverify.node.files.networkfile import new_network
+from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.store.integrity.checkup import check_up
 from p2pverify.store.journal import StoreJournal
@@ -116,42 +116,41 @@ async def test_two_nodes_agree_on_cuts_and_survive_a_restart(tmp_path):
 
 def check_reports(alice: Node, bob: Node) -> None:
     """Two nodes with a common final cut report the same about it, in the documented shape."""
-    cuts = [{cut["cut"]: cut for cut in node.reports.status()["recent_cuts"]} for node in (alice, bob)]
+    cuts = [{cut.cut: cut for cut in node.reports.status().recent_cuts} for node in (alice, bob)]
     common = set(cuts[0]) & set(cuts[1])
     assert common
     assert all(cuts[0][cut] == cuts[1][cut] for cut in common)
     status = bob.reports.status()
-    assert status["neighbours"] == 1
-    assert status["final"]["index"] == status["recent_cuts"][-1]["index"]
-    assert "records" not in status["final"]
-    assert [cut["index"] for cut in status["recent_cuts"]] == list(range(1, status["final"]["index"] + 1))
-    assert bob.reports.peers()["peers"][0]["standing"]
+    assert status.neighbours == 1
+    assert status.final.index == status.recent_cuts[-1].index
+    assert [cut.index for cut in status.recent_cuts] == list(range(1, status.final.index + 1))
+    assert bob.reports.peers().peers[0].standing
     scores = bob.reports.scores(final=True)
-    assert len(scores["scores"]) == 2
-    assert scores["cut"] == status["final"]["cut"]
+    assert len(scores.scores) == 2
+    assert scores.cut == status.final.cut
     check_speed(bob, scores)
-    assert bob.reports.scores(final=False)["cut"] is None
-    audits = bob.reports.audits(limit=100)["audits"]
+    assert bob.reports.scores(final=False).cut is None
+    audits = bob.reports.audits(limit=100).audits
     assert audits
-    assert {audit["status"] for audit in audits} <= {"waiting", "agreed", "unanswered"}
-    assert [audit["epoch"] for audit in audits] == sorted((audit["epoch"] for audit in audits), reverse=True)
-    assert bob.reports.audits(limit=1)["audits"] == audits[:1]
+    assert {audit.status for audit in audits} <= {"waiting", "agreed", "unanswered"}
+    assert [audit.epoch for audit in audits] == sorted((audit.epoch for audit in audits), reverse=True)
+    assert bob.reports.audits(limit=1).audits == audits[:1]
     counters = bob.reports.figures()
     assert counters["judged accepted"] > 0
     assert 0 < counters["driver records persisted"] <= counters["store records_added"]  # the driver counts later
     assert all(type(value) is int for value in counters.values())
 
 
-def check_speed(node: Node, scores: dict[str, Any]) -> None:
+def check_speed(node: Node, scores: ScoresDocument) -> None:
     """Every audited answer has a time. Two peers are too few for a judgement of their hardware claims."""
     records = node.driver.machine.context.ledger.records()
     asked = [one for record in records if record.kind == Kind.AUDIT for one in audit_of(record).asked]
     assert any(one.receipt is not None for one in asked)
     assert all((one.receipt is not None) is (one.elapsed_ms > 0) for one in asked)
-    assert {score["hardware"]["claim"] for score in scores["scores"]} == {"testbox"}
-    assert {score["hardware"]["fit"] for score in scores["scores"]} == {"too few"}
-    (group,) = scores["hardware"]
-    assert (group["claim"], group["peers"], group["consistent"], group["inconsistent"]) == ("testbox", 2, 0, 0)
+    assert {score.hardware.claim for score in scores.scores} == {"testbox"}
+    assert {score.hardware.fit for score in scores.scores} == {"too few"}
+    (group,) = scores.hardware
+    assert (group.claim, group.peers, group.consistent, group.inconsistent) == ("testbox", 2, 0, 0)
 
 
 async def test_a_latecomer_gets_everything_by_catching_up(tmp_path):

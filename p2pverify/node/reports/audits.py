@@ -17,7 +17,8 @@ from p2pverify.core.state.state import Dispute, State
 from p2pverify.core.state.verdicts import cross_class
 from p2pverify.core.state.verdicts.duties import find_fault
 from p2pverify.node.ports import UnknownAudit
-from p2pverify.node.reports.disputes import short_dispute
+from p2pverify.node.reports.disputes import any_dispute
+from p2pverify.node.reports.documents.audits import AskedPeerDocument, AuditDocument, AuditStatus, DisputeDocument
 
 AUDITS_KEPT = 2048
 TAIL_RECORDS_MAX = 512  # of an author's log, read when the author is first seen
@@ -42,7 +43,7 @@ class AuditLog:
         self._next_seq: dict[bytes, int] = {}
         self._audits: dict[DisputeKey, Audit] = {}
         self._duties: dict[tuple[bytes, int], tuple[Duty, int]] = {}
-        self._outcomes: BoundedDict[DisputeKey, str] = BoundedDict(CLOSED_KEPT)
+        self._outcomes: BoundedDict[DisputeKey, AuditStatus] = BoundedDict(CLOSED_KEPT)
         self._disputes: BoundedDict[DisputeKey, Dispute] = BoundedDict(DISPUTES_KEPT)
 
     def note_final(self) -> None:
@@ -51,18 +52,18 @@ class AuditLog:
             self._outcomes[key] = "undecided" if dispute.decision is None else "decided"
             self._disputes[key] = dispute
 
-    def audits(self, limit: int) -> list[dict[str, object]]:
+    def audits(self, limit: int) -> list[AuditDocument]:
         """The newest audits first."""
         self._catch_up()
         newest = sorted(self._audits.values(), key=lambda audit: audit.key.sort_key(), reverse=True)
         return [self.told(audit) for audit in newest[:limit]]
 
-    def disputes(self) -> list[dict[str, object]]:
+    def disputes(self) -> list[DisputeDocument]:
         """The disputes of the newest final state, newest first."""
         state = self._context.fold.latest
         keys = sorted(state.disputes, key=lambda key: key.sort_key(), reverse=True)
         network = self._context.network
-        return [{"id": audit_name(key), **short_dispute(network, state.disputes[key])} for key in keys]
+        return [DisputeDocument(id=audit_name(key), **vars(any_dispute(network, state.disputes[key]))) for key in keys]
 
     def find(self, name: str) -> Audit:
         """The audit with this name, in which the challenger's peer id may be shortened. Raises UnknownAudit."""
@@ -92,20 +93,21 @@ class AuditLog:
         """A dispute, from the newest final state or from the last state that had it."""
         return self._context.fold.latest.disputes.get(key) or self._disputes.get(key)
 
-    def told(self, audit: Audit) -> dict[str, object]:
+    def told(self, audit: Audit) -> AuditDocument:
         """An audit's entry in a list."""
-        return {
-            "id": audit_name(audit.key),
-            "challenger": peer_id(audit.challenger),
-            "epoch": audit.epoch,
-            "slot": audit.slot,
-            "across": audit.is_across,
-            "differ": audit.differ,
-            "asked": [
-                {"peer_id": peer_id(asked.responder), "answered": asked.receipt is not None} for asked in audit.asked
-            ],
-            "status": self._status(audit, self._context.fold.latest),
-        }
+        return AuditDocument(
+            id=audit_name(audit.key),
+            challenger=peer_id(audit.challenger),
+            epoch=audit.epoch,
+            slot=audit.slot,
+            across=audit.is_across,
+            differ=audit.differ,
+            asked=tuple(
+                AskedPeerDocument(peer_id=peer_id(asked.responder), answered=asked.receipt is not None)
+                for asked in audit.asked
+            ),
+            status=self._status(audit, self._context.fold.latest),
+        )
 
     # ------------------------------------------------------------ the index
 
@@ -128,7 +130,7 @@ class AuditLog:
             oldest = min(key.epoch for key in self._audits)
             self._duties = {key: found for key, found in self._duties.items() if key[1] >= oldest}
 
-    def _status(self, audit: Audit, state: State) -> str:
+    def _status(self, audit: Audit, state: State) -> AuditStatus:
         dispute = state.disputes.get(audit.key)
         if dispute is not None:
             return "disputed" if dispute.decision is None else "decided"
@@ -143,7 +145,7 @@ class AuditLog:
         opening = next((opening for opening in duty.openings if opening.slot == audit.slot), None)
         return "void" if opening is None else self._status_opened(audit, opening, state)
 
-    def _status_opened(self, audit: Audit, opening: Opening, state: State) -> str:
+    def _status_opened(self, audit: Audit, opening: Opening, state: State) -> AuditStatus:
         """The status of an undisputed audit, from its opening, by the rules of the fold."""
         context, network = self._context, self._context.network
         receipts = [asked.receipt for asked in audit.asked if asked.receipt is not None]

@@ -9,34 +9,36 @@ from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.vote import UNDERIVABLE
 from p2pverify.core.state.state import Dispute, State
 from p2pverify.core.state.verdicts import cross_class, rounds
+from p2pverify.node.reports.documents.audits import AnyDispute
+from p2pverify.node.reports.documents.explained import OutputDocument, VoterDocument, WholeDispute
 
 
-def short_dispute(network: Network, dispute: Dispute) -> dict[str, object]:
-    """A dispute's entry in a list."""
+def any_dispute(network: Network, dispute: Dispute) -> AnyDispute:
+    """What is shown of every dispute."""
     decision = dispute.decision
-    return {
-        "challenger": peer_id(dispute.key.challenger),
-        "epoch": dispute.key.epoch,
-        "slot": dispute.key.slot,
-        "status": "open" if decision is None else "decided",
-        "opened_epoch": dispute.opened_epoch,
-        "electorate": len(dispute.electorate),
-        "commits": len(dispute.commits),
-        "votes": len(dispute.votes),
-        "decision": None if decision is None else decision.hex(),
-        "losers": [peer_id(peer) for peer in losers(network, dispute)],
-    }
+    return AnyDispute(
+        challenger=peer_id(dispute.key.challenger),
+        epoch=dispute.key.epoch,
+        slot=dispute.key.slot,
+        status="open" if decision is None else "decided",
+        opened_epoch=dispute.opened_epoch,
+        electorate=len(dispute.electorate),
+        commits=len(dispute.commits),
+        votes=len(dispute.votes),
+        decision=None if decision is None else decision.hex(),
+        losers=tuple(peer_id(peer) for peer in losers(network, dispute)),
+    )
 
 
-def whole_dispute(network: Network, state: State, dispute: Dispute, own: bytes | None) -> dict[str, object]:
+def whole_dispute(network: Network, state: State, dispute: Dispute, own: bytes | None) -> WholeDispute:
     """All of a dispute. `own` is the output that this node would vote for, None if it does not know."""
     outputs = sorted({vote.output for vote in dispute.votes.values()} | {dispute.decision or b""} - {b""})
-    return {
-        **short_dispute(network, dispute),
-        "stage": f"committee {dispute.round.stage}" if dispute.round.is_committee else "everyone",
-        "outputs": [_output(network, dispute, output, own) for output in outputs],
-        "voters": [_voter(network, state, dispute, peer) for peer in _voters(dispute)],
-    }
+    return WholeDispute(
+        **vars(any_dispute(network, dispute)),
+        stage=f"committee {dispute.round.stage}" if dispute.round.is_committee else "everyone",
+        outputs=tuple(_output(network, dispute, output, own) for output in outputs),
+        voters=tuple(_voter(network, state, dispute, peer) for peer in _voters(dispute)),
+    )
 
 
 def losers(network: Network, dispute: Dispute) -> list[bytes]:
@@ -74,16 +76,15 @@ def _judged(network: Network, audit: Audit, measures: Measures) -> dict[bytes, V
     return {peer: verdict for peer, _, verdict in cross_class.verdicts(network, audit.asked, measures)}
 
 
-def _output(network: Network, dispute: Dispute, output: bytes, own: bytes | None) -> dict[str, object]:
-    votes = sum(vote.output == output for vote in dispute.votes.values())
-    return {
-        "output": output.hex(),
-        "votes": votes,
-        "decided": output == dispute.decision,
-        "underivable": output == UNDERIVABLE,
-        "own": None if own is None else output == own,
-        "verdicts": {peer_id(peer): str(found) for peer, found in verdicts_by(network, dispute, output).items()},
-    }
+def _output(network: Network, dispute: Dispute, output: bytes, own: bytes | None) -> OutputDocument:
+    return OutputDocument(
+        output=output.hex(),
+        votes=sum(vote.output == output for vote in dispute.votes.values()),
+        decided=output == dispute.decision,
+        underivable=output == UNDERIVABLE,
+        own=None if own is None else output == own,
+        verdicts={peer_id(peer): found.value for peer, found in verdicts_by(network, dispute, output).items()},
+    )
 
 
 def _voters(dispute: Dispute) -> list[bytes]:
@@ -93,16 +94,16 @@ def _voters(dispute: Dispute) -> list[bytes]:
     return [dispute.key.challenger, *sorted(others & took_part), *sorted(others - took_part)]
 
 
-def _voter(network: Network, state: State, dispute: Dispute, peer: bytes) -> dict[str, object]:
+def _voter(network: Network, state: State, dispute: Dispute, peer: bytes) -> VoterDocument:
     member, vote = state.members.get(peer), dispute.votes.get(peer)
     is_judged = dispute.decision is not None and vote is not None
-    return {
-        "peer_id": peer_id(peer),
-        "class": None if member is None else network.classes[member.class_index].name,
-        "challenger": peer == dispute.key.challenger,
-        "asked": any(asked.responder == peer for asked in dispute.audit.asked),
-        "sealed": peer in dispute.commits or peer == dispute.key.challenger,
-        "seat": peer in dispute.round.seats or peer in dispute.heard if dispute.round.is_committee else None,
-        "output": None if vote is None else vote.output.hex(),
-        "lost": is_judged and rounds.has_lost(dispute, peer),
-    }
+    return VoterDocument(
+        peer_id=peer_id(peer),
+        class_=None if member is None else network.classes[member.class_index].name,
+        challenger=peer == dispute.key.challenger,
+        asked=any(asked.responder == peer for asked in dispute.audit.asked),
+        sealed=peer in dispute.commits or peer == dispute.key.challenger,
+        seat=peer in dispute.round.seats or peer in dispute.heard if dispute.round.is_committee else None,
+        output=None if vote is None else vote.output.hex(),
+        lost=is_judged and rounds.has_lost(dispute, peer),
+    )

@@ -31,6 +31,7 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.engines.worker import EngineBusy, RefereeUnavailable
 from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.disputes import whole_dispute
+from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.findings import AnswerFinding, AnswerToJudge, Explanation, judge_answer, suppose
 
 if TYPE_CHECKING:
@@ -60,10 +61,10 @@ class Explainer:
         self._known: OrderedDict[DisputeKey, Explanation] = OrderedDict()
         self._send, self._receive = trio.open_memory_channel[Explanation](WAITING_MAX)
 
-    async def explain(self, name: str, *, wait_s: float) -> dict[str, object]:
+    async def explain(self, name: str, *, wait_s: float) -> ExplainedAudit:
         """What is known of an audit after at most `wait_s` seconds. Raises UnknownAudit.
 
-        The key "complete" says whether the explanation is finished.
+        `complete` says whether the explanation is finished.
         """
         audit = self._log.find(name)
         found = self._take_up(audit)
@@ -71,12 +72,8 @@ class Explainer:
             await found.done.wait()
         dispute = self._log.dispute(audit.key)
         network, state = self._context.network, self._context.fold.latest
-        return {
-            "schema": "p2pverify/audit/1",
-            **self._log.told(audit),
-            **found.to_document(network),
-            "dispute": None if dispute is None else whole_dispute(network, state, dispute, found.own_output),
-        }
+        votes = None if dispute is None else whole_dispute(network, state, dispute, found.own_output)
+        return found.to_document(network, self._log.told(audit), votes)
 
     async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Work on requested explanations until cancelled."""

@@ -11,6 +11,7 @@ import trio
 
 from p2pverify.core.contract.network import Across, Network
 from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.events import REFEREE
 from p2pverify.core.inference.compare import MICRO, Measure, Verdict, malformed, measure, verdict
 from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition, find_cause
 from p2pverify.core.inference.diagnosis import Finding as Likeliest
@@ -19,6 +20,19 @@ from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.roles.evidence import Output
 from p2pverify.core.state.state import State
 from p2pverify.node.ports import Engine, TokenScores
+from p2pverify.node.reports.documents.audits import AuditDocument
+from p2pverify.node.reports.documents.explained import (
+    AnswerDocument,
+    CauseDocument,
+    Difference,
+    ExplainedAudit,
+    JudgedAnswerDocument,
+    JudgeDocument,
+    Limits,
+    MeasureDocument,
+    QuestionDocument,
+    WholeDispute,
+)
 
 #: Thresholds between near ties and other causes, for a class that has none: those of the packaged model, rounded up.
 USUAL = Across(200_000, 500, 300_000, 1_000, 1_100_000, 10_000)
@@ -109,26 +123,26 @@ class Explanation:
         if finding.claim is not None:
             finding.cause = find_cause(finding.claim, bounds_of(network, asked) or USUAL)
 
-    def to_document(self, network: Network) -> dict[str, object]:
-        """The explanation as JSON values. Margins are in micronats; readers convert them to nats."""
-        question = self.question
-        return {
-            "complete": self.done.is_set(),
-            "notes": list(self.notes),
-            "judge": {"role": self.role, "engine": self.engine} if self.engine else None,
-            "question": question
-            and {
-                "id": question.id.hex(),
-                "prompt": self.prompt,
-                "prompt_tokens": len(question.prompt),
-                "tokens_max": question.tokens_max,
-                "temperature_milli": question.temperature_milli,
-            },
-            "answers": [
+    def to_document(self, network: Network, told: AuditDocument, votes: WholeDispute | None) -> ExplainedAudit:
+        """The explanation so far, of an audit that a list shows as `told`. Readers convert micronats to nats."""
+        return ExplainedAudit(
+            schema="p2pverify/audit/1",
+            **vars(told),
+            complete=self.done.is_set(),
+            notes=tuple(self.notes),
+            judge=self._judge(),
+            question=None if self.question is None else _question(self.question, self.prompt),
+            answers=tuple(
                 _answer(network, asked, self.answers.get(asked.responder), is_across=self.audit.is_across)
                 for asked in self.audit.asked
-            ],
-        }
+            ),
+            dispute=votes,
+        )
+
+    def _judge(self) -> JudgeDocument | None:
+        if not self.engine:
+            return None
+        return JudgeDocument(role="referee" if self.role == REFEREE else "own", engine=self.engine)
 
 
 def bounds_of(network: Network, asked: AskedPeer) -> Across | None:
@@ -210,71 +224,84 @@ def first_difference(claimed: Sequence[int], expected: Sequence[int]) -> int | N
 # ---------------------------------------------------------------- documents
 
 
-def _answer(network: Network, asked: AskedPeer, finding: AnswerFinding | None, *, is_across: bool) -> dict[str, object]:
+def _question(question: Question, prompt: str) -> QuestionDocument:
+    return QuestionDocument(
+        id=question.id.hex(),
+        prompt=prompt,
+        prompt_tokens=len(question.prompt),
+        tokens_max=question.tokens_max,
+        temperature_milli=question.temperature_milli,
+    )
+
+
+def _answer(
+    network: Network, asked: AskedPeer, finding: AnswerFinding | None, *, is_across: bool
+) -> JudgedAnswerDocument:
     receipt = asked.receipt
     index = None if receipt is None else receipt.class_index
     found = finding or AnswerFinding()
-    return {
-        "peer_id": peer_id(asked.responder),
-        "class": network.classes[index].name if index is not None and index < len(network.classes) else None,
-        "answered": receipt is not None,
-        "elapsed_ms": asked.elapsed_ms,
-        "missing": found.missing,
-        "verdict": found.verdict and str(found.verdict),
-        **_output(found),
-        "measure": found.measure and _measure(found.measure, bounds_of(network, asked) if is_across else None),
-        "cause": found.cause
-        and {
-            "cause": str(found.cause.cause),
-            "value": found.cause.value,
-        },
-    }
+    bounds = bounds_of(network, asked) if is_across else None
+    return JudgedAnswerDocument(
+        peer_id=peer_id(asked.responder),
+        class_=network.classes[index].name if index is not None and index < len(network.classes) else None,
+        answered=receipt is not None,
+        elapsed_ms=asked.elapsed_ms,
+        missing=found.missing,
+        verdict=None if found.verdict is None else found.verdict.value,
+        answer=_output(found),
+        difference=_difference(found),
+        margins=() if found.output is None or found.scored is None else found.scored.deficits,
+        measure=None if found.measure is None else _measure(found.measure, bounds),
+        cause=None if found.cause is None else CauseDocument(cause=found.cause.cause.value, value=found.cause.value),
+    )
 
 
-def _output(found: AnswerFinding) -> dict[str, object]:
+def _output(found: AnswerFinding) -> AnswerDocument | None:
     output, texts = found.output, found.texts
     if output is None:
-        return {"answer": None, "difference": None, "margins": []}
-    place = first_difference(output.tokens, found.expected) if found.expected else None
-    answer = {
-        "finish": output.finish,
-        "tokens": list(output.tokens),
-        "expected": list(found.expected),
-        "text": texts and texts.common + texts.claimed,
-    }
-    return {
-        "answer": answer,
-        "difference": None if place is None or texts is None else _difference(found, output, place, texts),
-        "margins": [] if found.scored is None else list(found.scored.deficits),
-    }
+        return None
+    return AnswerDocument(
+        finish=output.finish,
+        tokens=output.tokens,
+        expected=found.expected,
+        text=None if texts is None else texts.common + texts.claimed,
+    )
 
 
-def _difference(found: AnswerFinding, output: Output, place: int, texts: Texts) -> dict[str, object]:
+def _difference(found: AnswerFinding) -> Difference | None:
     """The first position where claimed and expected answer differ. A token is None after the end of its answer."""
-    scored = found.scored
+    output, texts, scored = found.output, found.texts, found.scored
+    if output is None or texts is None or not found.expected:
+        return None
+    place = first_difference(output.tokens, found.expected)
+    if place is None:
+        return None
     claimed = output.tokens[place] if place < len(output.tokens) else None
-    expected = found.expected[place] if place < len(found.expected) else None
-    return {
-        "position": place,
-        "claimed": claimed,
-        "claimed_text": texts.claimed_token,
-        "expected": expected,
-        "expected_text": texts.expected_token,
-        "margin": scored.deficits[place] if scored is not None and claimed is not None else None,
-        "common": texts.common,
-        "claimed_rest": texts.claimed,
-        "expected_rest": texts.expected,
-    }
+    return Difference(
+        position=place,
+        claimed=claimed,
+        claimed_text=texts.claimed_token,
+        expected=found.expected[place] if place < len(found.expected) else None,
+        expected_text=texts.expected_token,
+        margin=scored.deficits[place] if scored is not None and claimed is not None else None,
+        common=texts.common,
+        claimed_rest=texts.claimed,
+        expected_rest=texts.expected,
+    )
 
 
-def _measure(found: Measure, bounds: Across | None) -> dict[str, object]:
-    limits = bounds and {
-        "match": bounds.match_total(found.count),
-        "mismatch": bounds.mismatch_total(found.count),
-        "end": bounds.end_max,
-        "alone": alone(bounds, found.count),
-    }
-    return {"count": found.count, "total": found.total, "peak": found.peak, "end": found.end, "limits": limits}
+def _measure(found: Measure, bounds: Across | None) -> MeasureDocument:
+    limits = None if bounds is None else _limits(found.count, bounds)
+    return MeasureDocument(count=found.count, total=found.total, peak=found.peak, end=found.end, limits=limits)
+
+
+def _limits(count: int, bounds: Across) -> Limits:
+    return Limits(
+        match=bounds.match_total(count),
+        mismatch=bounds.mismatch_total(count),
+        end=bounds.end_max,
+        alone=alone(bounds, count),
+    )
 
 
 def alone(bounds: Across, count: int) -> int:

@@ -38,7 +38,7 @@ class Opened(Story):
         context = Context(self.network, self.seeds[-1], 1)
         context.ledger, context.fold = self.book.ledger, self.book.fold
         (audit,) = AuditLog(context).audits(10)
-        return audit["status"]
+        return audit.status
 
 
 @pytest.mark.parametrize(

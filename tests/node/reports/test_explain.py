@@ -16,6 +16,8 @@ from p2pverify.engine.toy import REFEREE as REFEREE_ID
 from p2pverify.node.driver import Driver
 from p2pverify.node.ports import AskError, UnknownAudit
 from p2pverify.node.reports.audits import AuditLog
+from p2pverify.node.reports.documents.audits import AskedPeerDocument
+from p2pverify.node.reports.documents.explained import ExplainedAudit, JudgeDocument
 from p2pverify.node.reports.overview import NodeReports
 from tests.node.fakes import FakeJournal, FakeNetwork
 from tests.support.world import Peer, World
@@ -107,9 +109,9 @@ async def node(world: World, name: int = 0, *, withholds: bool = False) -> Async
         nursery.cancel_scope.cancel()
 
 
-async def explained(reports: NodeReports, name: str) -> dict[str, object]:
+async def explained(reports: NodeReports, name: str) -> ExplainedAudit:
     found = await reports.explain(name, wait_s=PATIENCE_S)
-    assert found["complete"] is True
+    assert found.complete is True
     return found
 
 
@@ -123,12 +125,12 @@ def disputed(world: World, *, across: bool, observer: int = 0) -> list[str]:
     )
     liar, own = peer_id(world.peers[LIAR].machine.key), peer_id(world.peers[observer].machine.key)
     return [
-        audit["id"]
-        for audit in reports.audits(limit=1000)["audits"]
-        if audit["across"] == across
-        and audit["status"] in ("disputed", "decided")
-        and audit["challenger"] not in (liar, own)
-        and {"peer_id": liar, "answered": True} in audit["asked"]
+        audit.id
+        for audit in reports.audits(limit=1000).audits
+        if audit.across == across
+        and audit.status in ("disputed", "decided")
+        and audit.challenger not in (liar, own)
+        and AskedPeerDocument(peer_id=liar, answered=True) in audit.asked
     ]
 
 
@@ -142,26 +144,26 @@ async def test_a_lie_within_a_class():
     name = disputed(world, across=False)[-1]
     async with node(world) as reports:
         found = await explained(reports, name)
-    assert found["notes"] == []
-    assert found["judge"] == {"role": "own", "engine": "toy/1"}
-    by_peer = {answer["peer_id"]: answer for answer in found["answers"]}
+    assert found.notes == ()
+    assert found.judge == JudgeDocument(role="own", engine="toy/1")
+    by_peer = {answer.peer_id: answer for answer in found.answers}
     lie = by_peer.pop(liar)
-    assert lie["verdict"] == "mismatch"
-    assert lie["difference"]["position"] < 8
-    assert lie["difference"]["margin"] == lie["margins"][lie["difference"]["position"]] > 1_000_000
-    assert lie["difference"]["claimed_rest"] != lie["difference"]["expected_rest"]
-    assert lie["cause"]["cause"] in ("other model", "other prompt", "wrong seed")
+    assert lie.verdict == "mismatch"
+    assert lie.difference.position < 8
+    assert lie.difference.margin == lie.margins[lie.difference.position] > 1_000_000
+    assert lie.difference.claimed_rest != lie.difference.expected_rest
+    assert lie.cause.cause in ("other model", "other prompt", "wrong seed")
     for answer in by_peer.values():
-        assert (answer["verdict"], answer["difference"], answer["cause"]["cause"]) == ("match", None, "none")
-        assert not any(answer["margins"])
-    dispute = found["dispute"]
-    assert dispute["status"] == "decided"
-    assert dispute["losers"] == [liar]
-    decided = next(output for output in dispute["outputs"] if output["decided"])
-    assert decided["own"] is True
-    assert decided["verdicts"][liar] == "mismatch"
-    assert {voter["peer_id"] for voter in dispute["voters"] if voter["lost"]} <= {liar}
-    assert sum(voter["output"] == decided["output"] for voter in dispute["voters"]) == decided["votes"] >= 4
+        assert (answer.verdict, answer.difference, answer.cause.cause) == ("match", None, "none")
+        assert not any(answer.margins)
+    dispute = found.dispute
+    assert dispute.status == "decided"
+    assert dispute.losers == (liar,)
+    decided = next(output for output in dispute.outputs if output.decided)
+    assert decided.own is True
+    assert decided.verdicts[liar] == "mismatch"
+    assert {voter.peer_id for voter in dispute.voters if voter.lost} <= {liar}
+    assert sum(voter.output == decided.output for voter in dispute.voters) == decided.votes >= 4
 
 
 async def test_a_lie_across_classes():
@@ -172,17 +174,17 @@ async def test_a_lie_across_classes():
     liar = peer_id(world.peers[LIAR].machine.key)
     async with node(world, 1) as reports:
         found = await explained(reports, disputed(world, across=True, observer=1)[-1])
-    assert found["notes"] == []
-    assert found["judge"] == {"role": "referee", "engine": "toy-exact/1"}
-    by_peer = {answer["peer_id"]: answer for answer in found["answers"]}
-    assert by_peer[liar]["verdict"] == "mismatch"
-    assert by_peer[liar]["measure"]["total"] > by_peer[liar]["measure"]["limits"]["mismatch"]
-    assert all(answer["verdict"] == "match" for peer, answer in by_peer.items() if peer != liar)
-    dispute = found["dispute"]
-    assert dispute["losers"] == [liar]
-    decided = next(output for output in dispute["outputs"] if output["decided"])
-    assert decided["own"] is True
-    assert decided["verdicts"] == {peer: answer["verdict"] for peer, answer in by_peer.items()}
+    assert found.notes == ()
+    assert found.judge == JudgeDocument(role="referee", engine="toy-exact/1")
+    by_peer = {answer.peer_id: answer for answer in found.answers}
+    assert by_peer[liar].verdict == "mismatch"
+    assert by_peer[liar].measure.total > by_peer[liar].measure.limits.mismatch
+    assert all(answer.verdict == "match" for peer, answer in by_peer.items() if peer != liar)
+    dispute = found.dispute
+    assert dispute.losers == (liar,)
+    decided = next(output for output in dispute.outputs if output.decided)
+    assert decided.own is True
+    assert decided.verdicts == {peer: answer.verdict for peer, answer in by_peer.items()}
 
 
 async def test_a_malformed_answer_across_classes():
@@ -192,10 +194,10 @@ async def test_a_malformed_answer_across_classes():
     liar = peer_id(world.peers[LIAR].machine.key)
     async with node(world, 1) as reports:
         found = await explained(reports, disputed(world, across=True, observer=1)[-1])
-    lie = next(answer for answer in found["answers"] if answer["peer_id"] == liar)
-    assert "unknown tokens" in lie["missing"]
-    assert lie["measure"]["end"] > lie["measure"]["limits"]["end"]
-    assert (lie["verdict"], lie["cause"], lie["margins"]) == ("mismatch", None, [])
+    lie = next(answer for answer in found.answers if answer.peer_id == liar)
+    assert "unknown tokens" in lie.missing
+    assert lie.measure.end > lie.measure.limits.end
+    assert (lie.verdict, lie.cause, lie.margins) == ("mismatch", None, ())
 
 
 async def test_a_challenger_has_what_it_was_answered():
@@ -204,13 +206,13 @@ async def test_a_challenger_has_what_it_was_answered():
     by_id = {peer_id(peer.machine.key): peer.name for peer in world.peers}
     assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=12)
     async with node(world) as reports:
-        audits = {audit["id"]: audit["challenger"] for audit in reports.audits(limit=1000)["audits"]}
+        audits = {audit.id: audit.challenger for audit in reports.audits(limit=1000).audits}
     name = disputed(world, across=False)[-1]
     async with node(world, by_id[audits[name]], withholds=True) as reports:
         found = await explained(reports, name)
-    assert found["notes"] == []
-    lie = next(answer for answer in found["answers"] if answer["verdict"] == "mismatch")
-    assert lie["answer"]["tokens"] != lie["answer"]["expected"]
+    assert found.notes == ()
+    lie = next(answer for answer in found.answers if answer.verdict == "mismatch")
+    assert lie.answer.tokens != lie.answer.expected
 
 
 async def test_what_cannot_be_had_is_said():
@@ -221,18 +223,18 @@ async def test_what_cannot_be_had_is_said():
     name = disputed(world, across=False)[-1]
     async with node(world, withholds=True) as reports:
         found = await explained(reports, name)
-    lie = next(answer for answer in found["answers"] if answer["peer_id"] == liar)
-    assert (lie["verdict"], lie["answer"], lie["margins"]) == ("mismatch", None, [])
-    assert "cannot be had" in lie["missing"]
-    assert len(found["notes"]) == 1
+    lie = next(answer for answer in found.answers if answer.peer_id == liar)
+    assert (lie.verdict, lie.answer, lie.margins) == ("mismatch", None, ())
+    assert "cannot be had" in lie.missing
+    assert len(found.notes) == 1
 
     world = world_of(2)
     assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=20)
     async with node(world, 1) as reports:
         within = disputed(world, across=False, observer=1)[-1]
         found = await explained(reports, within)
-    assert "only nodes of the same class" in found["notes"][0]
-    assert found["question"] is None
+    assert "only nodes of the same class" in found.notes[0]
+    assert found.question is None
 
 
 async def test_a_slot_is_a_secret_until_its_duty_is_out():
@@ -243,18 +245,18 @@ async def test_a_slot_is_a_secret_until_its_duty_is_out():
     def fresh() -> list[str]:
         """Audits of the current epoch."""
         epoch = world.network.params.epoch_at(world.now)
-        return [each["id"] for each in log.audits(100) if each["epoch"] == epoch and not each["differ"]]
+        return [each.id for each in log.audits(100) if each.epoch == epoch and not each.differ]
 
     assert world.run_until(lambda: bool(fresh()), epochs_max=12)
     waiting = fresh()[0]
     async with node(world) as reports:
         found = await explained(reports, waiting)
-        assert "duty" in found["notes"][0]
+        assert "duty" in found.notes[0]
     world.run_epochs(4)
     async with node(world) as reports:
         found = await explained(reports, waiting)
-    assert found["notes"] == []
-    assert found["status"] == "agreed"
+    assert found.notes == ()
+    assert found.status == "agreed"
 
 
 async def test_names():
@@ -262,16 +264,16 @@ async def test_names():
     world = world_of(1)
     world.run_epochs(4)
     async with node(world) as reports:
-        audits = reports.audits(limit=1000)["audits"]
+        audits = reports.audits(limit=1000).audits
         audit = audits[0]
-        places = [(each["epoch"], each["slot"]) for each in audits]
+        places = [(each.epoch, each.slot) for each in audits]
         epoch, slot = next(place for place in places if places.count(place) > 1)
         shared = f"e{epoch}-{slot}-12D3KooW"
-        head = f"e{audit['epoch']}-{audit['slot']}-"
-        challenger = audit["challenger"]
-        assert audit["id"] == head + challenger[8:16]
-        for name in (audit["id"], head + challenger, head + challenger[:20]):
-            assert (await reports.explain(name, wait_s=0))["id"] == audit["id"]
+        head = f"e{audit.epoch}-{audit.slot}-"
+        challenger = audit.challenger
+        assert audit.id == head + challenger[8:16]
+        for name in (audit.id, head + challenger, head + challenger[:20]):
+            assert (await reports.explain(name, wait_s=0)).id == audit.id
         with pytest.raises(UnknownAudit, match="can be any of"):
             await reports.explain(shared, wait_s=0)
         for wrong in ("", "x", head, f"e999-0-{challenger}", "e1-1-0OIl", head + challenger + "\n"):

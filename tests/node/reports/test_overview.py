@@ -32,15 +32,15 @@ def test_disputes_name_their_losers():
         world.run_epochs(1)
         log.note_final()
         for dispute in log.disputes():
-            disputes[dispute["challenger"], dispute["epoch"], dispute["slot"]] = dispute
+            disputes[dispute.challenger, dispute.epoch, dispute.slot] = dispute
         for audit in log.audits(1000):
-            audits[audit["challenger"], audit["epoch"], audit["slot"]] = audit
-    decided = [dispute for dispute in disputes.values() if dispute["status"] == "decided"]
+            audits[audit.challenger, audit.epoch, audit.slot] = audit
+    decided = [dispute for dispute in disputes.values() if dispute.status == "decided"]
     assert decided
-    assert all(dispute["losers"] == [liar] for dispute in decided)
-    assert all(dispute["votes"] <= dispute["electorate"] + 1 for dispute in decided)
-    statuses = {key: audit["status"] for key, audit in audits.items()}
-    assert all(statuses[d["challenger"], d["epoch"], d["slot"]] == "decided" for d in decided)
+    assert all(dispute.losers == (liar,) for dispute in decided)
+    assert all(dispute.votes <= dispute.electorate + 1 for dispute in decided)
+    statuses = {key: audit.status for key, audit in audits.items()}
+    assert all(statuses[d.challenger, d.epoch, d.slot] == "decided" for d in decided)
     assert {"agreed", "decided"} <= set(statuses.values())
     assert set(statuses.values()) <= {
         "waiting",
@@ -78,10 +78,9 @@ async def test_status_shows_how_far_the_engine_is_behind(autojump_clock):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(driver.use_engine, lambda engine: engine.info))
         await trio.sleep(3)
-        jobs = reports.status()["jobs"]
-        assert isinstance(jobs, dict)
-        assert (jobs["jobs_waiting"], jobs["oldest_waiting_ms"], jobs["jobs_done"]) == (1, 3000, 0)
-        assert {"jobs_failed", "jobs_late", "jobs_dropped", "dropped_requests", "dropped_votes"} < set(jobs)
+        jobs = reports.status().jobs
+        assert (jobs.jobs_waiting, jobs.oldest_waiting_ms, jobs.jobs_done) == (1, 3000, 0)
+        assert (jobs.jobs_failed, jobs.jobs_late, jobs.jobs_dropped, jobs.dropped_requests) == (0, 0, 0, 0)
         nursery.cancel_scope.cancel()
 
 
@@ -95,20 +94,20 @@ async def test_readiness_says_why(autojump_clock):
     driver = Driver(machine, journal, FakeEngine(), clock=lambda: now)
     reports = NodeReports(driver, network, journal, INFO)
     assert any("begins in 2 s" in reason for reason in reports.unready())
-    assert reports.status()["final"] is None
-    assert reports.status()["recent_cuts"] == []
+    assert reports.status().final is None
+    assert reports.status().recent_cuts == ()
     world.run_epochs(3)
     params = machine.network.params
     network.peers = (Neighbour(world.peers[1].machine.key, "a", outbound=True, in_mesh=True),)
     now = params.epoch_start_ms(4)
     assert reports.unready() == []
-    assert reports.status()["ready"] is True
+    assert reports.status().ready is True
     machine.context.silence.begin(now)
     (reason,) = reports.unready()
     assert "silent until others have shown our own log" in reason
     assert "0 of 2 needed, of 3 in all" in reason
     assert "--alone" in reason
-    assert reports.status()["quiet"] is True
+    assert reports.status().quiet is True
     machine.handle(Synced(world.peers[1].machine.key), now)
     assert "1 of 2 needed" in reports.unready()[0]
     machine.handle(Synced(world.peers[2].machine.key), now)
@@ -122,18 +121,18 @@ async def test_readiness_says_why(autojump_clock):
 async def test_a_convicted_or_forked_peer_is_not_ready(stage):
     """The node's own conviction and its fork's penalty are reasons, shown beside its standing."""
     assert stage.reports.unready() == []
-    assert stage.row["reason"] is None
+    assert stage.row.reason is None
     until = stage.world.peers[0].machine.fold.latest.epoch + 7
     stage.change(fork_until=until)
     assert stage.reports.unready() == [f"own log forked: without weight until epoch {until}"]
-    assert (stage.row["standing"], stage.row["reason"]) == ("suspect", f"log forked, until epoch {until}")
-    assert stage.row["fork_until_epoch"] == until
-    assert stage.row["dissents"] == 0
+    assert (stage.row.standing, stage.row.reason) == ("suspect", f"log forked, until epoch {until}")
+    assert stage.row.fork_until_epoch == until
+    assert stage.row.dissents == 0
     stage.change(fork_until=-1, convicted_epoch=2, conviction="two payloads for one slot")
     assert stage.reports.unready() == ["convicted in epoch 2: two payloads for one slot"]
-    assert (stage.row["standing"], stage.row["reason"]) == ("convicted", "two payloads for one slot")
-    assert stage.row["fork_until_epoch"] is None
-    assert stage.reports.status()["own"] == stage.row
+    assert (stage.row.standing, stage.row.reason) == ("convicted", "two payloads for one slot")
+    assert stage.row.fork_until_epoch is None
+    assert stage.reports.status().own == stage.row
 
 
 async def test_whoever_is_suspect_or_convicted_has_a_reason():
@@ -145,9 +144,9 @@ async def test_whoever_is_suspect_or_convicted_has_a_reason():
     seen = set()
     for _ in range(20):
         world.run_epochs(1)
-        for row in reports.scores(final=True)["scores"]:
-            seen.add(row["standing"])
-            assert (row["reason"] is not None) == (row["standing"] in ("suspect", "convicted"))
+        for row in reports.scores(final=True).scores:
+            seen.add(row.standing)
+            assert (row.reason is not None) == (row.standing in ("suspect", "convicted"))
     assert {"suspect", "convicted"} <= seen
 
 
@@ -157,7 +156,7 @@ async def test_a_final_cut_of_long_ago_is_a_reason(stage):
     due_ms = cut_due_ms(params, stage.world.peers[0].machine.fold.latest.epoch)
     stage.now = due_ms + 3 * params.epoch_ms
     assert stage.reports.unready() == []
-    assert stage.reports.status()["final_age_s"] == 3 * params.epoch_ms // 1000
+    assert stage.reports.status().final_age_s == 3 * params.epoch_ms // 1000
     stage.now += 1
     assert stage.reports.unready() == ["no final cut in the last 3 epochs"]
 
@@ -168,10 +167,10 @@ async def test_before_any_cut_nothing_is_final():
     reports = NodeReports(Driver(machine, FakeJournal(), FakeEngine()), FakeNetwork(), FakeJournal(), INFO)
     for final in (True, False):
         document = reports.scores(final=final)
-        assert (document["final"], document["cut"]) == (False, None)
+        assert (document.final, document.cut) == (False, None)
     status = reports.status()
-    assert (status["final"], status["final_age_s"]) == (None, None)
-    assert status["way_to_weight"] is None  # a founder has weight by the contract
+    assert (status.final, status.final_age_s) == (None, None)
+    assert status.way_to_weight is None  # a founder has weight by the contract
 
 
 def test_an_engine_finds_its_class():

@@ -1,0 +1,84 @@
+"""A view as a document: one row for each member, and the speeds by claimed hardware."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from p2pverify.node.reports.documents.shape import CLASS, ApiDocument, Count, Ratio, Weight
+
+StandingName = Literal["newcomer", "probation", "trusted", "suspect", "convicted", "gone"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedDocument:
+    """The hardware that a peer claims, and its speed as challengers measured it; null if too few have measured it."""
+
+    claim: str
+    fit: str
+    challengers: Count
+    token_ms: float | None
+    first_token_ms: int | None
+    tokens_per_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreDocument:
+    """One member in a view. `low` and `high` are the 95 % interval of its agreement rate."""
+
+    peer_id: str
+    class_: str = field(metadata=CLASS)
+    standing: StandingName
+    reason: str | None = field(
+        metadata={"description": "why it is suspect, convicted, or without the weight that it had"}
+    )
+    weight: Weight
+    low: Ratio
+    high: Ratio
+    audits: Count
+    agreements: Count
+    dissents: Count
+    challengers: Count
+    last_audit_epoch: Count | None
+    availability: Ratio | None
+    no_shows: Count
+    slots_owed: Count
+    unopened: Count
+    cusum: Count
+    threshold: Count
+    convicted_epoch: Count | None
+    convicted_after_audits: Count | None
+    conviction: str
+    fork_until_epoch: Count | None = field(
+        metadata={"description": "the last epoch of a fork's penalty, while it lasts"}
+    )
+    hardware: SpeedDocument | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareGroup:
+    """The speeds of a class's peers that claim one hardware: least, median and greatest; null if none was measured."""
+
+    class_: str = field(metadata=CLASS)
+    claim: str
+    peers: Count
+    measured: Count
+    consistent: Count
+    inconsistent: Count
+    first_token_ms: tuple[int, ...] | None
+    tokens_per_s: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresDocument(ApiDocument):
+    """A view: of the newest final cut, or provisional. Before the first final cut, `final` is false and `cut` null."""
+
+    schema: Literal["p2pverify/scores/1"]
+    network: str
+    final: bool
+    cut: str | None
+    epoch: Count
+    scores: tuple[ScoreDocument, ...]
+    hardware: tuple[HardwareGroup, ...]
+
+    def row(self, peer_id: str) -> ScoreDocument | None:
+        """A peer's row, or None if it is no member."""
+        return next((score for score in self.scores if score.peer_id == peer_id), None)

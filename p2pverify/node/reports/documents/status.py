@@ -1,0 +1,104 @@
+"""A node's status as a document: its identity, its cuts, its jobs, and what it waits for."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from p2pverify.node.reports.documents.scores import ScoreDocument, StandingName
+from p2pverify.node.reports.documents.shape import CLASS, ApiDocument, Count, Weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """The cut of an epoch, and the seconds until it is due; 0 if it is due already."""
+
+    epoch: int
+    due_s: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalCutDocument:
+    """The newest final cut."""
+
+    cut: str
+    epoch: int
+    index: Count
+    ledger_root: str
+    view_root: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecentCut(FinalCutDocument):
+    """A final cut; `records` is the number of records that its view counts."""
+
+    records: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class LackDocument:
+    """A condition for weight that is not met: the member `has` less than it `needs`."""
+
+    what: str
+    has: int
+    needs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WayToWeight:
+    """What is missing for weight, when the next peer can get weight, and how many peers have earned it and wait."""
+
+    lacks: tuple[LackDocument, ...]
+    turn: Due
+    earned: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobsDocument:
+    """The engine's jobs since the start, and the waiting ones.
+
+    A late job ended after its deadline. A dropped job was never begun, because it would have ended late.
+    """
+
+    jobs_waiting: Count
+    oldest_waiting_ms: Count
+    jobs_done: Count
+    jobs_failed: Count
+    jobs_late: Count
+    jobs_dropped: Count
+    dropped_requests: Count
+    dropped_votes: Count
+    dropped_audits: Count
+    engine_busy_ms: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusDocument(ApiDocument):
+    """The identity and the progress of this node, and what it waits for."""
+
+    schema: Literal["p2pverify/status/1"]
+    peer_id: str
+    network: str
+    network_name: str
+    epoch: int = field(metadata={"description": "negative before the network begins"})
+    epoch_s: float
+    model: str
+    class_: str = field(metadata=CLASS)
+    engine: str
+    uptime_s: Count
+    addresses: tuple[str, ...]
+    neighbours: Count
+    records: Count
+    standing: StandingName | None = field(
+        metadata={"description": "null for a peer that is no member in the newest final view"}
+    )
+    own: ScoreDocument | None = field(metadata={"description": "this peer's row of the newest final view"})
+    ready: bool
+    reasons: tuple[str, ...]
+    final: FinalCutDocument | None
+    final_age_s: Count | None = field(metadata={"description": "since the newest final cut was due"})
+    next_cut: Due
+    first_score: Due | None = field(metadata={"description": "null if there is a score, or nobody to ask this peer"})
+    weight: Weight
+    way_to_weight: WayToWeight | None = field(metadata={"description": "null for a peer that has weight"})
+    recent_cuts: tuple[RecentCut, ...]  # oldest first
+    quiet: bool
+    jobs: JobsDocument

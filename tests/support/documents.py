@@ -1,0 +1,143 @@
+"""Whole documents of a node about itself and its network. Tests change them with `dataclasses.replace`."""
+
+from dataclasses import replace
+
+from p2pverify.node.reports.documents.audits import (
+    AskedPeerDocument,
+    AuditDocument,
+    AuditsDocument,
+    DisputeDocument,
+)
+from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
+from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
+from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, StatusDocument
+
+ALICE = "12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
+ROOT = "ab" * 32
+ROW = ScoreDocument(
+    peer_id=ALICE,
+    class_="avx2",
+    standing="trusted",
+    reason=None,
+    weight=1,
+    low=0.912345,
+    high=1.0,
+    audits=40,
+    agreements=40,
+    dissents=0,
+    challengers=5,
+    last_audit_epoch=11,
+    availability=1.0,
+    no_shows=0,
+    slots_owed=12,
+    unopened=0,
+    cusum=0,
+    threshold=9000,
+    convicted_epoch=None,
+    convicted_after_audits=None,
+    conviction="",
+    fork_until_epoch=None,
+    hardware=None,
+)
+CONVICTED_ROW = replace(
+    ROW,
+    peer_id="bob",
+    standing="convicted",
+    weight=0,
+    low=0.0,
+    high=0.31,
+    audits=7,
+    agreements=3,
+    dissents=4,
+    challengers=3,
+    no_shows=1,
+    last_audit_epoch=None,
+)
+SCORES = ScoresDocument(
+    schema="p2pverify/scores/1",
+    network=ROOT,
+    final=True,
+    cut="cd" * 32,
+    epoch=12,
+    scores=(ROW, CONVICTED_ROW),
+    hardware=(),
+)
+JOBS = JobsDocument(
+    jobs_waiting=0,
+    oldest_waiting_ms=0,
+    jobs_done=0,
+    jobs_failed=0,
+    jobs_late=0,
+    jobs_dropped=0,
+    dropped_requests=0,
+    dropped_votes=0,
+    dropped_audits=0,
+    engine_busy_ms=0,
+)
+STATUS = StatusDocument(
+    schema="p2pverify/status/1",
+    peer_id=ALICE,
+    network=ROOT,
+    network_name="mesh \x1b[31m\nred",
+    epoch=12,
+    epoch_s=10.0,
+    model="toy",
+    class_="toy",
+    engine="toy/1",
+    uptime_s=3700,
+    addresses=("/ip4/192.0.2.1/tcp/4747",),
+    neighbours=7,
+    records=1234,
+    standing="trusted",
+    own=ROW,
+    ready=False,
+    reasons=("no neighbours",),
+    final=FinalCutDocument(cut="cd" * 32, epoch=11, index=3, ledger_root=ROOT, view_root=ROOT),
+    final_age_s=5,
+    next_cut=Due(epoch=12, due_s=0),
+    first_score=None,
+    weight=1,
+    way_to_weight=None,
+    recent_cuts=(),
+    quiet=False,
+    jobs=JOBS,
+)
+NEIGHBOUR = NeighbourDocument(
+    peer_id="bob", address="/ip4/192.0.2.2/tcp/4747/p2p/bob", outbound=True, in_mesh=True, standing=None
+)
+PEERS = PeersDocument(schema="p2pverify/peers/1", peers=())
+AUDIT = AuditDocument(
+    id="e3-1-alice",
+    challenger="alice",
+    epoch=3,
+    slot=1,
+    across=True,
+    differ=True,
+    asked=(AskedPeerDocument(peer_id="bob", answered=True), AskedPeerDocument(peer_id="carol", answered=False)),
+    status="disputed",
+)
+DISPUTE = DisputeDocument(
+    id="e3-1-alice",
+    challenger="alice",
+    epoch=3,
+    slot=1,
+    status="decided",
+    opened_epoch=4,
+    electorate=8,
+    commits=8,
+    votes=7,
+    decision=ROOT,
+    losers=("bob",),
+)
+AUDITS = AuditsDocument(schema="p2pverify/audits/1", audits=(AUDIT,), disputes=(DISPUTE,))
+EXPLAINED = ExplainedAudit(
+    schema="p2pverify/audit/1",
+    **vars(AUDIT),
+    complete=False,
+    notes=(),
+    judge=None,
+    question=None,
+    answers=(),
+    dispute=None,
+)
