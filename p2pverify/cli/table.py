@@ -79,11 +79,9 @@ def cell_width(text: str) -> int:
     )  # fmt: skip
 
 
-def percent(value: object) -> str | None:
-    """A fraction of 1 as a percentage, or None if it is not a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return f"{100 * value:.1f}%"
+def percent(value: float | None) -> str | None:
+    """A fraction of 1 as a percentage; None stays None."""
+    return None if value is None else f"{100 * value:.1f}%"
 
 
 def columns_help(*names: str) -> str:

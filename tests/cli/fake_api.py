@@ -10,11 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from p2pverify.node.endpoints import proof
 from p2pverify.node.files.home import Home
+from p2pverify.node.reports.documents.jsonform import written
+from p2pverify.node.reports.documents.shape import ApiDocument
 
 
 def body(document: object, status: int = 200) -> tuple[int, bytes]:
-    """An answer of the API."""
-    return status, json.dumps(document).encode()
+    """An answer of the API: a document, or any value of JSON."""
+    value = written(document) if isinstance(document, ApiDocument) else document
+    return status, json.dumps(value).encode()
 
 
 @dataclass

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from p2pverify.node.files.home import Home
-from tests.cli.documents import AUDITS, SCORES, STATUS
+from p2pverify.node.reports.documents.status import StatusDocument
 from tests.cli.fake_api import body, fake_api, raw_server
 from tests.cli.transcript import run
+from tests.support.documents import AUDITS, SCORES, STATUS
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ from tests.cli.transcript import run
         b"HTTP/1.1 200 OK\r\n\r\n<html>hello</html>",
         b'HTTP/1.1 200 OK\r\n\r\n{"schema":"p2pverify/peers/1"}',
         b'HTTP/1.1 200 OK\r\n\r\n["p2pverify/status/1"]',
+        b'HTTP/1.1 200 OK\r\n\r\n{"schema":"p2pverify/status/1"}',
         b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe",
         b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n",
@@ -102,8 +104,8 @@ def test_an_answer_that_never_ends_is_cut_off(home: Home, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(client, "_ANSWER_BYTES_MAX", 1000)
     with raw_server(home, b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 5000), pytest.raises(NotRunningError):
-        client.get(home, "/v1/status", "p2pverify/status/1")
+        client.get(home, "/v1/status", StatusDocument)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         home.write_api(f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(NotRunningError, match=r"within 0\.05 s"):
-            client.get(home, "/v1/status", "p2pverify/status/1", timeout_s=0.05)
+            client.get(home, "/v1/status", StatusDocument, timeout_s=0.05)

@@ -1,11 +1,11 @@
 """The program as a whole: its imports, its exits, and that no traceback reaches the user."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from p2pverify.cli.table import pairs, percent, table
 from p2pverify.core.contract.network import PARAM_BOUNDS
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.networktable import DEFAULTS, usual_spreads
-from tests.cli.fake_api import fake_api
+from p2pverify.node.reports.documents.health import Ready
+from tests.cli.fake_api import body, fake_api
 from tests.cli.transcript import PROGRAM, REPOSITORY, environment, run
+from tests.support.documents import AUDITS, NEIGHBOUR, PEERS, SCORES, STATUS
 
 HEAVY = ("pydantic", "trio", "libp2p", "fastapi", "anycorn", "rich", "numpy", "nacl", "cbor2", "sqlite3", "asyncio")
 FOUND = "network new --engine toy --founder 12D3KooWSP57aGZQFeT62guhLo4JtDYJdYxtewsz9NaJaCuCz2YY"
@@ -39,14 +41,12 @@ def test_reading_commands_import_little(command: list[str], tmp_path: Path) -> N
         "finally:\n"
         "    print(*sorted(sys.modules), file=sys.stderr)\n"
     )
-    documents = {
-        "/v1/status": "status",
-        "/v1/peers": "peers",
-        "/v1/scores?view=final": "scores",
-        "/v1/audits?limit=20": "audits",
-        "/livez": "live",
+    bodies = {
+        "/v1/status": body(STATUS),
+        "/v1/peers": body(PEERS),
+        "/v1/scores?view=final": body(SCORES),
+        "/v1/audits?limit=20": body(AUDITS),
     }
-    bodies = {p: (200, json.dumps({"schema": f"p2pverify/{n}/1"}).encode()) for p, n in documents.items()}
     home = Home(tmp_path / "home")
     with fake_api(home, bodies):
         done = subprocess.run(
@@ -105,9 +105,9 @@ def test_a_closed_pipe_is_not_an_error_message(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     home = Home(tmp_path / "home")
-    peers = {"schema": "p2pverify/peers/1", "peers": [{"peer_id": str(i)} for i in range(20_000)]}
+    peers = replace(PEERS, peers=(NEIGHBOUR,) * 20_000)
     try:
-        with fake_api(home, {"/v1/peers": (200, json.dumps(peers).encode())}):
+        with fake_api(home, {"/v1/peers": body(peers)}):
             done = subprocess.run(
                 [*PROGRAM, "peers"],
                 env=environment(home.path),
@@ -133,8 +133,8 @@ def _interruptible() -> Iterator[None]:
 def test_an_interrupt_ends_without_a_traceback(tmp_path: Path) -> None:
     """Ctrl-C while waiting gives exit code 130 and no output."""
     home = Home(tmp_path / "home")
-    not_ready = {"schema": "p2pverify/ready/1", "ready": False, "reasons": []}
-    with fake_api(home, {"/readyz": (503, json.dumps(not_ready).encode())}) as api:
+    not_ready = Ready(schema="p2pverify/ready/1", ready=False, reasons=())
+    with fake_api(home, {"/readyz": body(not_ready, 503)}) as api:
         process = subprocess.Popen(
             [*PROGRAM, "wait", "--ready", "--timeout", "30"],
             env=environment(home.path),
@@ -220,7 +220,7 @@ def test_tables_align_and_clean() -> None:
     )
     assert table(("A",), []) == "A"
     assert pairs([("a", True), ("long", None)]) == "a     yes\nlong  -"
-    assert (percent(0.5), percent(None), percent(True)) == ("50.0%", None, None)
+    assert (percent(0.5), percent(None)) == ("50.0%", None)
 
 
 class _Terminal(StringIO):

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Sequence
 
 import click
 
@@ -10,6 +11,8 @@ from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.errors import USAGE, CliError, NotReadyError, NotRunningError
 from p2pverify.cli.table import cell
+from p2pverify.node.files.home import Home
+from p2pverify.node.reports.documents.health import LeaveDocument, Live, Ready
 
 _POLL_S = 0.2
 _SAY_YES = "add --yes to leave without being asked"
@@ -30,28 +33,36 @@ def wait(ready: bool, timeout_s: float, as_json: bool) -> None:
     if not math.isfinite(timeout_s) or timeout_s < 0:
         raise click.BadParameter("give seconds, 0 or more", param_hint="--timeout")
     home = current_home()
-    path, schema = ("/readyz", "p2pverify/ready/1") if ready else ("/livez", "p2pverify/live/1")
     deadline = time.monotonic() + timeout_s
     while True:
         left_s = deadline - time.monotonic()
         try:
-            answer = client.get(home, path, schema, timeout_s=min(client.TIMEOUT_S, max(left_s, _POLL_S)))
+            answer = _ask(home, ready=ready, timeout_s=min(client.TIMEOUT_S, max(left_s, _POLL_S)))
         except NotRunningError as error:
             why = error.message
         else:
-            if not ready or answer.document.get("ready") is True:
+            if not isinstance(answer.document, Ready) or answer.document.ready:
                 if as_json:
-                    client.print_json(answer)
+                    client.print_json(answer.text)
                 else:
                     click.echo("ready" if ready else "running")
                 return
-            reasons = answer.document.get("reasons")
-            why = "; ".join(cell(reason) for reason in reasons) if isinstance(reasons, list) else "no reason"
+            why = _sentence(answer.document.reasons)
         if left_s <= 0:
             state = "ready" if ready else "running"
             hint = "'p2pverify status' shows its progress" if ready else "start it with 'p2pverify join'"
             raise NotReadyError(f"the node is not {state} after {timeout_s:g} s: {why}", hint)
         time.sleep(min(_POLL_S, left_s))
+
+
+def _ask(home: Home, *, ready: bool, timeout_s: float) -> client.ApiAnswer[Ready] | client.ApiAnswer[Live]:
+    if ready:
+        return client.get(home, "/readyz", Ready, timeout_s=timeout_s)
+    return client.get(home, "/livez", Live, timeout_s=timeout_s)
+
+
+def _sentence(reasons: Sequence[str]) -> str:
+    return "; ".join(cell(reason) for reason in reasons)
 
 
 @click.command()
@@ -64,11 +75,10 @@ def leave(yes: bool) -> None:
     """
     if not yes:
         _confirm("Leave the network for good?")
-    reasons = client.post(current_home(), "/v1/leave", "p2pverify/leave/1").document.get("reasons")
-    if isinstance(reasons, list) and reasons:
-        why = "; ".join(cell(reason) for reason in reasons)
+    reasons = client.post(current_home(), "/v1/leave", LeaveDocument).document.reasons
+    if reasons:
         raise NotReadyError(
-            f"the leave is not signed yet: {why}",
+            f"the leave is not signed yet: {_sentence(reasons)}",
             "the node remembers it, also after a restart, and signs it as soon as it may",
         )
     click.echo("leaving; keep the node running until 'p2pverify status' says that it has left")

@@ -9,7 +9,8 @@ from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.table import columns_help, table, terminal_width
-from p2pverify.cli.values import documents, items, kind
+from p2pverify.node.reports.documents.audits import AuditDocument, AuditsDocument
+from p2pverify.node.reports.shown import audit_kind
 
 _WIDTH_MAX = 160
 _CUT = ("AUDIT", "DISPUTE OF", "STATUS")
@@ -28,30 +29,33 @@ def audits(ctx: click.Context, limit: int, as_json: bool) -> None:
     """Show the newest audits, newest first, and the disputes; with 'show ID', explain one."""
     if ctx.invoked_subcommand is not None:
         return
-    answer = client.get(current_home(), f"/v1/audits?{urlencode({'limit': limit})}", "p2pverify/audits/1")
+    answer = client.get(current_home(), f"/v1/audits?{urlencode({'limit': limit})}", AuditsDocument)
     if as_json:
-        client.print_json(answer)
+        client.print_json(answer.text)
         return
-    rows = [
-        (audit.get("id"), kind(audit), audit.get("status"), _asked(audit.get("asked")))
-        for audit in documents(answer.document.get("audits"))
-    ]
+    found = answer.document
+    rows = [(audit.id, audit_kind(across=audit.across), audit.status, _got(audit)) for audit in found.audits]
     width = terminal_width()
     click.echo(table(("AUDIT", "ASKED", "STATUS", "GOT"), rows, width=width, cut=_CUT) if rows else "no audits yet")
     disputes = [
         (
-            dispute.get("id"),
-            dispute.get("status"),
-            dispute.get("electorate"),
-            dispute.get("commits"),
-            dispute.get("votes"),
-            len(items(dispute.get("losers"))),
+            dispute.id,
+            dispute.status,
+            dispute.electorate,
+            dispute.commits,
+            dispute.votes,
+            len(dispute.losers),
         )
-        for dispute in documents(answer.document.get("disputes"))
+        for dispute in found.disputes
     ]
     if disputes:
         headers = ("DISPUTE OF", "STATUS", "ELECTORATE", "COMMITS", "VOTES", "LOSERS")
         click.echo("\n" + table(headers, disputes, width=width, cut=_CUT))
+
+
+def _got(audit: AuditDocument) -> str:
+    """The answers of a panel as "2 of 3"."""
+    return f"{sum(peer.answered for peer in audit.asked)} of {len(audit.asked)}"
 
 
 @audits.command()
@@ -72,27 +76,22 @@ def show(name: str, wait_s: float, as_json: bool) -> None:
     nothing more urgent to do, which may take a while. The answers are available while their audit is in dispute, and
     from the challenger for some time after.
     """
+    from p2pverify.cli.show.explain import explained
+    from p2pverify.node.reports.documents.explained import ExplainedAudit
+
     path = f"/v1/audit?{urlencode({'id': name})}"
     deadline = time.monotonic() + wait_s
     with Progress() as progress:
         while True:
-            answer = client.get(current_home(), path, "p2pverify/audit/1", timeout_s=_TIMEOUT_S)
+            answer = client.get(current_home(), path, ExplainedAudit, timeout_s=_TIMEOUT_S)
             left_s = deadline - time.monotonic()
-            if answer.document.get("complete") is not False or left_s <= 0:
+            if answer.document.complete or left_s <= 0:
                 break
             progress("the node is looking at the answers", 0, 0)
             time.sleep(min(_POLL_S, left_s))
     if as_json:
-        client.print_json(answer)
+        client.print_json(answer.text)
         return
     width = min(_WIDTH_MAX, terminal_width())
-    from p2pverify.cli.show.explain import explained
-
     for line in explained(answer.document, width):
         click.echo(line)
-
-
-def _asked(value: object) -> str:
-    """The answers of a panel as "2 of 3"."""
-    asked = documents(value)
-    return f"{sum(item.get('answered') is True for item in asked)} of {len(asked)}"

@@ -4,55 +4,72 @@ All content comes from the node; this module only lays it out. Text in answers c
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isqrt
 
 from p2pverify.cli.show import plot
 from p2pverify.cli.show.plot import escape, nats
 from p2pverify.cli.table import cell, table
-from p2pverify.cli.values import documents, items, kind, mapping, number, text
 from p2pverify.core.inference.compare import CAP_MICRONATS, END_MISSING, MICRO
-from p2pverify.node.reports.shown import short_ids
+from p2pverify.node.reports.documents.explained import (
+    CauseDocument,
+    Difference,
+    ExplainedAudit,
+    JudgedAnswerDocument,
+    MeasureDocument,
+    OutputDocument,
+    QuestionDocument,
+    VoterDocument,
+    WholeDispute,
+)
+from p2pverify.node.reports.shown import audit_kind, short_ids
 
 _MARGIN_MAX = isqrt(CAP_MICRONATS * MICRO)  # a greater margin is cut to this in the sum
 _CLASS_CHARS = 18
 _NAME = 12  # columns in front of a value
 
 
-def explained(audit: Mapping[str, object], width: int) -> Iterator[str]:
-    """The lines that describe an audit, as the node's API gives it, for a terminal of `width` columns."""
-    question, judge = mapping(audit.get("question")), mapping(audit.get("judge"))
-    referee = judge.get("role") == "referee"
-    milli = number(question.get("temperature_milli"))
-    rows: list[tuple[str, object]] = [
-        ("audit", audit.get("id")),
-        ("challenger", audit.get("challenger")),
-        ("asked", f"{kind(audit)}, epoch {cell(audit.get('epoch'))}, slot {cell(audit.get('slot'))}"),
-        ("status", audit.get("status")),
-    ]
-    if judge:
-        rows.append(("judged by", f"{'the referee' if referee else 'this node'} ({cell(judge.get('engine'))})"))
-    if milli is not None:
-        heat = "greedy" if milli == 0 else f"temperature {milli / 1000:g}"
-        rows.append(("question", f"{heat}, at most {cell(question.get('tokens_max'))} tokens"))
-    yield from _rows(rows)
-    if question:
-        yield from _told("prompt", text(question.get("prompt")), width)
-    for which, answer in enumerate(documents(audit.get("answers")), start=1):
+def explained(audit: ExplainedAudit, width: int) -> Iterator[str]:
+    """The lines that describe an audit for a terminal of `width` columns."""
+    question, judge = audit.question, "the referee" if _is_by_referee(audit) else "this node"
+    yield from _rows(_head(audit, judge))
+    if question is not None:
+        yield from _told("prompt", question.prompt, width)
+    for which, answer in enumerate(audit.answers, start=1):
         yield ""
-        yield from _answer(which, answer, width, "the referee" if referee else "this node")
-    dispute = audit.get("dispute")
-    if isinstance(dispute, dict):
+        yield from _answer(which, answer, width, judge)
+    if audit.dispute is not None:
         yield ""
-        yield from _votes(audit, dispute)
-    notes = [*items(audit.get("notes"))]
-    if audit.get("complete") is False:
+        yield from _votes(audit.answers, audit.dispute)
+    notes = [*audit.notes]
+    if not audit.complete:
         notes.append("the node is still working on it; ask again")
     if notes:
         yield ""
         yield "what is not known"
         for note in notes:
-            yield from plot.wrap(f"- {escape(str(note))}", width)
+            yield from plot.wrap(f"- {escape(note)}", width)
+
+
+def _is_by_referee(audit: ExplainedAudit) -> bool:
+    return audit.judge is not None and audit.judge.role == "referee"
+
+
+def _head(audit: ExplainedAudit, judge: str) -> Iterator[tuple[str, object]]:
+    yield "audit", audit.id
+    yield "challenger", audit.challenger
+    yield "asked", f"{audit_kind(across=audit.across)}, epoch {audit.epoch}, slot {audit.slot}"
+    yield "status", audit.status
+    if audit.judge is not None:
+        yield "judged by", f"{judge} ({cell(audit.judge.engine)})"
+    if audit.question is not None:
+        yield "question", _asked(audit.question)
+
+
+def _asked(question: QuestionDocument) -> str:
+    milli = question.temperature_milli
+    heat = "greedy" if milli == 0 else f"temperature {milli / 1000:g}"
+    return f"{heat}, at most {question.tokens_max} tokens"
 
 
 def _rows(rows: Iterable[tuple[str, object]]) -> Iterator[str]:
@@ -65,77 +82,71 @@ def _told(name: str, value: str, width: int) -> Iterator[str]:
         yield f"{name if row == 0 else '':{_NAME}}{line}".rstrip()
 
 
-def _answer(which: int, answer: Mapping[str, object], width: int, judge: str) -> Iterator[str]:
-    yield f"answer {which} of {cell(answer.get('peer_id'))}"
-    rows: list[tuple[str, object]] = [("class", answer.get("class"))]
-    if answer.get("answered") is not True:
-        rows.append(("answer", "none came"))
-        yield from _rows(rows)
+def _answer(which: int, answer: JudgedAnswerDocument, width: int, judge: str) -> Iterator[str]:
+    yield f"answer {which} of {cell(answer.peer_id)}"
+    if not answer.answered:
+        yield from _rows([("class", answer.class_), ("answer", "none came")])
         return
-    cause = mapping(answer.get("cause"))
-    rows.append(("verdict", answer.get("verdict")))
-    if cause:
-        rows.append(("cause", _cause(cause)))
-    measure = mapping(answer.get("measure"))
-    if measure:
-        rows += _measured(measure)
-    given, difference = mapping(answer.get("answer")), mapping(answer.get("difference"))
-    if given:
-        rows.append(("tokens", f"{len(items(given.get('tokens')))}, finish {cell(given.get('finish'))}"))
-    yield from _rows(rows)
-    if difference:
-        yield from _difference(difference, width, judge)
-    elif given:
-        yield from _told("text", text(given.get("text")), width)
-    margins = [value for value in map(number, items(answer.get("margins"))) if value is not None]
-    if any(margins):
-        yield from _plot(margins, measure, number(difference.get("position")), width)
+    yield from _rows(_judged(answer))
+    if answer.difference is not None:
+        yield from _difference(answer.difference, width, judge)
+    elif answer.answer is not None:
+        yield from _told("text", answer.answer.text or "", width)
+    if any(answer.margins):
+        yield from _plot(answer, width)
 
 
-def _cause(cause: Mapping[str, object]) -> str:
-    value = number(cause.get("value"))
-    name = cell(cause.get("cause"))
-    return f"{name}: {value / 1000:g}" if value is not None and name == "other temperature" else name
+def _judged(answer: JudgedAnswerDocument) -> Iterator[tuple[str, object]]:
+    yield "class", answer.class_
+    yield "verdict", answer.verdict
+    if answer.cause is not None:
+        yield "cause", _cause(answer.cause)
+    if answer.measure is not None:
+        yield from _measured(answer.measure)
+    if answer.answer is not None:
+        yield "tokens", f"{len(answer.answer.tokens)}, finish {cell(answer.answer.finish)}"
 
 
-def _measured(measure: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+def _cause(cause: CauseDocument) -> str:
+    name = cell(cause.cause)
+    return f"{name}: {cause.value / 1000:g}" if cause.value is not None and name == "other temperature" else name
+
+
+def _measured(measure: MeasureDocument) -> Iterator[tuple[str, object]]:
     """The basis of the verdict: the sum of squared margins with its thresholds, and the end of the answer."""
-    limits = mapping(measure.get("limits"))
-    total, end = number(measure.get("total")) or 0, number(measure.get("end")) or 0
-    peak = number(measure.get("peak")) or 0
-    yield "margins", f"{nats(total)} square nats in all, the largest {nats(peak)} nats"
-    if limits:
-        match, mismatch = (number(limits.get(name)) or 0 for name in ("match", "mismatch"))
-        yield "bounds", f"match up to {nats(match)} square nats, mismatch above {nats(mismatch)}"
+    limits, end = measure.limits, measure.end
+    yield "margins", f"{nats(measure.total)} square nats in all, the largest {nats(measure.peak)} nats"
+    if limits is not None:
+        yield "bounds", f"match up to {nats(limits.match)} square nats, mismatch above {nats(limits.mismatch)}"
     if end:
         yield "end", "not where the answer must end" if end == END_MISSING else f"{nats(end)} nats below the best"
 
 
-def _difference(difference: Mapping[str, object], width: int, judge: str) -> Iterator[str]:
-    common = text(difference.get("common"))
-    if common:
-        yield from _told("both begin", common, width)
-    margin = number(difference.get("margin"))
-    told = f"{_token(difference, 'claimed')}; {judge}: {_token(difference, 'expected')}"
-    told += "" if margin is None else f"; {nats(margin)} nats apart"
-    yield from plot.wrap(f">>> token {cell(difference.get('position'))}: {told}", width)
+def _difference(difference: Difference, width: int, judge: str) -> Iterator[str]:
+    if difference.common:
+        yield from _told("both begin", difference.common, width)
+    claimed = _token(difference.claimed, difference.claimed_text)
+    expected = _token(difference.expected, difference.expected_text)
+    told = f"{claimed}; {judge}: {expected}"
+    told += "" if difference.margin is None else f"; {nats(difference.margin)} nats apart"
+    yield from plot.wrap(f">>> token {difference.position}: {told}", width)
     column = (width - 3) // 2
-    left = plot.wrap(escape(text(difference.get("claimed_rest"))), column)
-    right = plot.wrap(escape(text(difference.get("expected_rest"))), column)
+    left = plot.wrap(escape(difference.claimed_rest), column)
+    right = plot.wrap(escape(difference.expected_rest), column)
     yield from plot.side_by_side(["CLAIMED", *left], [judge.upper(), *right], column)
 
 
-def _token(difference: Mapping[str, object], name: str) -> str:
-    token = number(difference.get(name))
-    return "the end" if token is None else f'"{escape(text(difference.get(f"{name}_text")))}" ({token})'
+def _token(token: int | None, text: str) -> str:
+    return "the end" if token is None else f'"{escape(text)}" ({token})'
 
 
-def _plot(margins: list[int], measure: Mapping[str, object], mark: int | None, width: int) -> Iterator[str]:
-    limit = number(mapping(measure.get("limits")).get("alone"))
-    limit = limit if limit is not None and limit <= _MARGIN_MAX else None
+def _plot(answer: JudgedAnswerDocument, width: int) -> Iterator[str]:
+    limits = None if answer.measure is None else answer.measure.limits
+    limit = limits.alone if limits is not None and limits.alone <= _MARGIN_MAX else None
+    mark = None if answer.difference is None else answer.difference.position
     plain = not _can_print(plot.BLOCKS + plot.LINE)
     yield "margin of each token, in nats (log scale)"
-    yield from plot.plot_margins(margins, width, limit=limit, mark=mark, plain=plain)
+    yield from plot.plot_margins(answer.margins, width, limit=limit, mark=mark, plain=plain)
     if limit is not None:
         line = plot.ASCII_LINE if plain else plot.LINE
         yield from plot.wrap(f"{line * 3} {nats(limit)} nats: so far off, one token alone is a mismatch", width)
@@ -152,59 +163,57 @@ def _can_print(shown: str) -> bool:
 # ---------------------------------------------------------------- votes
 
 
-def _votes(audit: Mapping[str, object], dispute: Mapping[str, object]) -> Iterator[str]:
-    numbers = {
-        answer.get("peer_id"): str(which) for which, answer in enumerate(documents(audit.get("answers")), start=1)
-    }
-    yield f"dispute, opened in epoch {cell(dispute.get('opened_epoch'))}: {cell(dispute.get('status'))}"
-    outputs = documents(dispute.get("outputs"))
-    letters = {output.get("output"): chr(ord("A") + place) for place, output in enumerate(outputs[:26])}
-    if outputs:
+def _votes(answers: Sequence[JudgedAnswerDocument], dispute: WholeDispute) -> Iterator[str]:
+    numbers = {answer.peer_id: str(which) for which, answer in enumerate(answers, start=1)}
+    yield f"dispute, opened in epoch {dispute.opened_epoch}: {dispute.status}"
+    letters = {output.output: chr(ord("A") + place) for place, output in enumerate(dispute.outputs[:26])}
+    if dispute.outputs:
         rows = [
             (
-                letters.get(output.get("output"), "+"),
-                output.get("votes"),
-                output.get("decided"),
-                output.get("own"),
+                letters.get(output.output, "+"),
+                output.votes,
+                output.decided,
+                output.own,
                 _says(output, numbers),
             )
-            for output in outputs
+            for output in dispute.outputs
         ]
         yield table(("OUTPUT", "VOTES", "DECIDED", "THIS NODE'S", "SAYS"), rows)
-    voters = documents(dispute.get("voters"))
-    short = short_ids(text(voter.get("peer_id")) for voter in voters)
-    took_part = [voter for voter in voters if voter.get("sealed") is True or voter.get("output") is not None]
-    voted = [
-        (
-            short[text(voter.get("peer_id"))],
-            text(voter.get("class"))[:_CLASS_CHARS],
-            _role(voter, numbers),
-            letters.get(voter.get("output"), "sealed"),
-            voter.get("lost"),
-        )
-        for voter in took_part
-    ]
     yield ""
-    yield table(("VOTER", "CLASS", "ROLE", "OUTPUT", "LOST"), voted)
-    missing = len(voters) - len(took_part)
-    if missing:
-        yield f"{missing} more could have voted"
-    losers = [text(loser) for loser in items(dispute.get("losers"))]
-    if losers:
+    yield from _voters(dispute.voters, letters, numbers)
+    if dispute.losers:
         yield ""
-        yield from (f"{'lost' if place == 0 else '':6}{escape(loser)}" for place, loser in enumerate(losers))
+        yield from (f"{'lost' if place == 0 else '':6}{escape(loser)}" for place, loser in enumerate(dispute.losers))
 
 
-def _says(output: Mapping[str, object], numbers: Mapping[object, str]) -> str:
-    if output.get("underivable") is True:
+def _voters(voters: Sequence[VoterDocument], letters: Mapping[str, str], numbers: Mapping[str, str]) -> Iterator[str]:
+    """The voters that took part, and the number of the others."""
+    short = short_ids(voter.peer_id for voter in voters)
+    rows = [
+        (
+            short[voter.peer_id],
+            (voter.class_ or "")[:_CLASS_CHARS],
+            _role(voter, numbers),
+            "sealed" if voter.output is None else letters.get(voter.output, "sealed"),
+            voter.lost,
+        )
+        for voter in voters
+        if voter.sealed or voter.output is not None
+    ]
+    yield table(("VOTER", "CLASS", "ROLE", "OUTPUT", "LOST"), rows)
+    if len(voters) > len(rows):
+        yield f"{len(voters) - len(rows)} more could have voted"
+
+
+def _says(output: OutputDocument, numbers: Mapping[str, str]) -> str:
+    if output.underivable:
         return "the question does not follow from the slot"
-    verdicts = mapping(output.get("verdicts"))
-    return ", ".join(f"{numbers.get(peer, '?')}: {cell(found)}" for peer, found in verdicts.items())
+    return ", ".join(f"{numbers.get(peer, '?')}: {found}" for peer, found in output.verdicts.items())
 
 
-def _role(voter: Mapping[str, object], numbers: Mapping[object, str]) -> str:
-    if voter.get("challenger") is True:
+def _role(voter: VoterDocument, numbers: Mapping[str, str]) -> str:
+    if voter.challenger:
         return "challenger"
-    if voter.get("asked") is True:
-        return f"asked ({numbers.get(voter.get('peer_id'), '?')})"
-    return "committee" if voter.get("seat") is True else "voter"
+    if voter.asked:
+        return f"asked ({numbers.get(voter.peer_id, '?')})"
+    return "committee" if voter.seat else "voter"

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +19,15 @@ from p2pverify.node.files.outputs import STDOUT, check_output, is_stdout, open_o
 
 if TYPE_CHECKING:
     from p2pverify.core.replica.verify import Verified
+    from p2pverify.node.reports.documents.scores import ScoreDocument
     from p2pverify.store.errors import NotAnExportError
     from p2pverify.store.snapshot import Snapshot
 
 SCHEMA = "p2pverify/ledger-verification/1"
 _NAMED_MAX = 20
 _FOUNDERS_SHOWN = 8
+#: Keys of an API's row that a verification does not have.
+_LEFT_OUT = frozenset(("reason", "slots_owed", "cusum", "threshold", "fork_until_epoch", "hardware"))
 _HOLDS = "every signature, link, proof, opening and certificate holds"
 _COLUMNS = ("PEER", "STANDING", "WEIGHT", "SCORE", "AUDITS", "BY", "DISSENTS", "LAST")
 
@@ -121,8 +124,11 @@ def verify_file(file: Path, pin: str | None, wide: bool, as_json: bool) -> None:
         name = None if failed.record is None else failed.record.hex()
         _fail({"reason": failed.reason, "record": failed.number, "offset": None, "id": name}, as_json)
     else:
-        document = _document(verified, is_pinned=wanted is not None)
-        click.echo(json.dumps(document) if as_json else _text(document, wide=wide))
+        from p2pverify.node.reports.scores import score_document
+
+        rows = [score_document(score) for score in verified.scores]
+        document = _document(verified, rows, is_pinned=wanted is not None)
+        click.echo(json.dumps(document) if as_json else _text(document, rows, wide=wide))
 
 
 @contextmanager
@@ -179,9 +185,10 @@ def _fail(offence: dict[str, object], as_json: bool) -> None:
     raise NotVerifiedError(f"the export does not hold: {offence['reason']}{where}", "ask another peer for an export")
 
 
-def _document(verified: "Verified", *, is_pinned: bool) -> dict[str, object]:
+def _document(verified: "Verified", rows: "Sequence[ScoreDocument]", *, is_pinned: bool) -> dict[str, object]:
     from p2pverify.core.encoding.peerid import peer_id
     from p2pverify.node.clock import unix_ms
+    from p2pverify.node.reports.documents.jsonform import written
 
     network = verified.network
     made_ms = network.params.epoch_start_ms(verified.cut.epoch)
@@ -204,32 +211,11 @@ def _document(verified: "Verified", *, is_pinned: bool) -> dict[str, object]:
         "cuts": verified.cuts,
         "signers": verified.signers,
         "totals": dict(verified.totals),
-        "scores": [
-            {
-                "peer_id": peer_id(score.peer),
-                "class": score.class_name,
-                "standing": str(score.standing),
-                "weight": score.weight,
-                "low": score.low_ppm / 1_000_000,
-                "high": score.high_ppm / 1_000_000,
-                "audits": score.audits,
-                "agreements": score.agreements,
-                "dissents": score.dissents,
-                "challengers": score.challengers,
-                "last_audit_epoch": score.last_audit_epoch if score.last_audit_epoch >= 0 else None,
-                "availability": None if score.availability_ppm is None else score.availability_ppm / 1_000_000,
-                "no_shows": score.no_shows,
-                "unopened": score.unopened,
-                "convicted_epoch": score.convicted_epoch,
-                "convicted_after_audits": score.convicted_after,
-                "conviction": score.conviction,
-            }
-            for score in verified.scores
-        ],
+        "scores": [{key: value for key, value in written(row).items() if key not in _LEFT_OUT} for row in rows],
     }
 
 
-def _text(document: dict[str, Any], *, wide: bool) -> str:
+def _text(document: dict[str, Any], scores: "Sequence[ScoreDocument]", *, wide: bool) -> str:
     from p2pverify.cli.show.scoretable import score_table
 
     founders = document["founders"] if wide else document["founders"][:_FOUNDERS_SHOWN]
@@ -247,7 +233,6 @@ def _text(document: dict[str, Any], *, wide: bool) -> str:
         ("ledger root", document["ledger_root"]),
         ("view root", document["view_root"]),
     ]
-    scores = [{**score, "reason": score["conviction"]} for score in document["scores"]]
     lines = [pairs(rows), "", score_table(scores, None, wide=wide), "", _HOLDS]
     if document["newest_epoch"] > document["epoch"]:
         lines.append(f"this is an older view: the file has a certified cut of epoch {document['newest_epoch']}")

@@ -13,7 +13,9 @@ from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import wide_option
 from p2pverify.cli.show import scoretable
 from p2pverify.cli.table import cell, columns_help, table, terminal_width
-from p2pverify.cli.values import documents, text
+from p2pverify.node.reports.documents.peers import PeersDocument
+from p2pverify.node.reports.documents.scores import ScoresDocument
+from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.node.reports.shown import short_ids
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
@@ -25,20 +27,20 @@ _HASH_CHARS = 16
 @_json_option
 def peers(wide: bool, as_json: bool) -> None:
     """Show the connected peers."""
-    answer = client.get(current_home(), "/v1/peers", "p2pverify/peers/1")
+    answer = client.get(current_home(), "/v1/peers", PeersDocument)
     if as_json:
-        client.print_json(answer)
+        client.print_json(answer.text)
         return
-    found = documents(answer.document.get("peers"))
-    short = short_ids(text(peer.get("peer_id")) for peer in found)
+    found = answer.document.peers
+    short = short_ids(peer.peer_id for peer in found)
     rows = [
         (
-            peer.get("peer_id") if wide else short[text(peer.get("peer_id"))],
-            peer.get("standing"),
-            "out" if peer.get("outbound") else "in",
-            peer.get("in_mesh"),
+            peer.peer_id if wide else short[peer.peer_id],
+            peer.standing,
+            "out" if peer.outbound else "in",
+            peer.in_mesh,
             # The address ends with the peer id, which has its own column.
-            peer.get("address") if wide else text(peer.get("address")).removesuffix(f"/p2p/{peer.get('peer_id')}"),
+            peer.address if wide else peer.address.removesuffix(f"/p2p/{peer.peer_id}"),
         )
         for peer in found
     ]
@@ -55,37 +57,30 @@ def peers(wide: bool, as_json: bool) -> None:
 def scores(provisional: bool, hardware: bool, wide: bool, as_json: bool) -> None:
     """Show every peer's score: the 95 % interval of its agreement rate, its basis, and the peer's standing."""
     query = urlencode({"view": "provisional" if provisional else "final"})
-    answer = client.get(current_home(), f"/v1/scores?{query}", "p2pverify/scores/1")
+    answer = client.get(current_home(), f"/v1/scores?{query}", ScoresDocument)
     if as_json:
-        client.print_json(answer)
+        client.print_json(answer.text)
         return
-    document = answer.document
-    found = documents(document.get("scores"))
+    found = answer.document
     if provisional:
-        click.echo(f"provisional view, epoch {cell(document.get('epoch'))}: it can still change")
-    elif document.get("cut") is None:
+        click.echo(f"provisional view, epoch {found.epoch}: it can still change")
+    elif found.cut is None:
         click.echo("no cut is final yet: these are the founders; --provisional shows what is held")
     else:
-        click.echo(f"final view of cut {_short(document.get('cut'))}, epoch {cell(document.get('epoch'))}")
-    if not found:
+        click.echo(f"final view of cut {cell(found.cut)[:_HASH_CHARS]}, epoch {found.epoch}")
+    if not found.scores:
         click.echo("no scores yet")
         return
     own = _own_peer()
     if hardware:
-        groups = documents(document.get("hardware"))
-        click.echo(scoretable.hardware_tables(found, groups, own, wide=wide))
+        click.echo(scoretable.hardware_tables(found.scores, found.hardware, own, wide=wide))
     else:
-        click.echo(scoretable.score_table(found, own, wide=wide))
+        click.echo(scoretable.score_table(found.scores, own, wide=wide))
 
 
 def _own_peer() -> str | None:
     """The running node's peer id. None if it does not answer; the table works without it."""
     try:
-        document = client.get(current_home(), "/v1/status", "p2pverify/status/1").document
+        return client.get(current_home(), "/v1/status", StatusDocument).document.peer_id
     except CliError:
         return None
-    return text(document.get("peer_id")) or None
-
-
-def _short(value: object) -> str:
-    return cell(value)[:_HASH_CHARS]

@@ -1,12 +1,11 @@
 """Scores as a table, for a running node and for a verified export."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from p2pverify.cli.table import cell, percent, table, terminal_width
-from p2pverify.cli.values import items, mapping, text
+from p2pverify.node.reports.documents.scores import HardwareGroup, ScoreDocument
 from p2pverify.node.reports.shown import interval, short_ids
 
-_Score = Mapping[str, object]
 COLUMNS = ("PEER", "STANDING", "WEIGHT", "SCORE", "AUDITS", "BY", "DISSENTS", "LAST")
 WIDE_COLUMNS = (
     "PEER", "CLASS", "STANDING", "WEIGHT", "LOW", "HIGH", "AUDITS", "BY", "AGREE", "DISSENTS", "LAST", "ANSWERED",
@@ -15,9 +14,9 @@ WIDE_COLUMNS = (
 ONLY_WIDE = ("LOW, HIGH", "CLASS", "AGREE", "ANSWERED", "NO-SHOWS", "UNOPENED")
 
 
-def score_table(scores: Sequence[_Score], own: str | None, *, wide: bool) -> str:
+def score_table(scores: Sequence[ScoreDocument], own: str | None, *, wide: bool) -> str:
     """The peers of a view, and under each one the reason of its standing, if there is one."""
-    notes = [_reason(score) for score in scores]
+    notes = [cell(score.reason) if score.reason else "" for score in scores]
     if wide:
         return table(WIDE_COLUMNS, [_wide_row(score, own) for score in scores], notes=notes)
     names = peer_names(scores, own)
@@ -25,100 +24,88 @@ def score_table(scores: Sequence[_Score], own: str | None, *, wide: bool) -> str
     return table(COLUMNS, rows, width=terminal_width(), cut=("PEER", "STANDING"), notes=notes)
 
 
-def peer_names(scores: Sequence[_Score], own: str | None) -> list[str]:
+def peer_names(scores: Sequence[ScoreDocument], own: str | None) -> list[str]:
     """Short names of the peers in rows, with this node's marked."""
-    short = short_ids(text(score.get("peer_id")) for score in scores)
-    return [mark(short[text(score.get("peer_id"))], score, own) for score in scores]
+    short = short_ids(score.peer_id for score in scores)
+    return [mark(short[score.peer_id], score, own) for score in scores]
 
 
-def mark(name: str, score: _Score, own: str | None) -> str:
+def mark(name: str, score: ScoreDocument, own: str | None) -> str:
     """A peer's name, marked if it is this node's."""
-    return f"{name} (you)" if own is not None and score.get("peer_id") == own else name
+    return f"{name} (you)" if score.peer_id == own else name
 
 
-def _row(score: _Score, name: str) -> tuple[object, ...]:
+def _row(score: ScoreDocument, name: str) -> tuple[object, ...]:
     return (
         name,
-        score.get("standing"),
-        score.get("weight"),
-        _interval(score),
-        score.get("audits"),
-        score.get("challengers"),
-        score.get("dissents"),
-        score.get("last_audit_epoch"),
+        score.standing,
+        score.weight,
+        interval(score.low, score.high),
+        score.audits,
+        score.challengers,
+        score.dissents,
+        score.last_audit_epoch,
     )
 
 
-def _wide_row(score: _Score, own: str | None) -> tuple[object, ...]:
+def _wide_row(score: ScoreDocument, own: str | None) -> tuple[object, ...]:
     return (
-        mark(text(score.get("peer_id")), score, own),
-        score.get("class"),
-        score.get("standing"),
-        score.get("weight"),
-        percent(score.get("low")),
-        percent(score.get("high")),
-        score.get("audits"),
-        score.get("challengers"),
-        score.get("agreements"),
-        score.get("dissents"),
-        score.get("last_audit_epoch"),
-        percent(score.get("availability")),
-        score.get("no_shows"),
-        score.get("unopened"),
+        mark(score.peer_id, score, own),
+        score.class_,
+        score.standing,
+        score.weight,
+        percent(score.low),
+        percent(score.high),
+        score.audits,
+        score.challengers,
+        score.agreements,
+        score.dissents,
+        score.last_audit_epoch,
+        percent(score.availability),
+        score.no_shows,
+        score.unopened,
     )
 
 
-def _interval(score: _Score) -> str | None:
-    low, high = score.get("low"), score.get("high")
-    if isinstance(low, bool) or isinstance(high, bool):
-        return None
-    if isinstance(low, int | float) and isinstance(high, int | float) and 0 <= low <= high <= 1:
-        return interval(low, high)
-    return None
-
-
-def _reason(score: _Score) -> str:
-    """Why a peer has its standing, if the view says so."""
-    reason = score.get("reason")
-    return "; ".join(cell(one) for one in (items(reason) or [reason]) if one)
-
-
-def hardware_tables(scores: Sequence[_Score], groups: Sequence[_Score], own: str | None, *, wide: bool) -> str:
+def hardware_tables(
+    scores: Sequence[ScoreDocument], groups: Sequence[HardwareGroup], own: str | None, *, wide: bool
+) -> str:
     """The peers that claim a hardware, and for each claim the least, median and greatest speed."""
-    claiming = [score for score in scores if score.get("hardware")]
+    claiming = [score for score in scores if score.hardware is not None]
     if not claiming:
         return "no peer claims any hardware"
     width = None if wide else terminal_width()
-    names = [mark(text(s.get("peer_id")), s, own) for s in claiming] if wide else peer_names(claiming, own)
+    names = [mark(score.peer_id, score, own) for score in claiming] if wide else peer_names(claiming, own)
     rows = [
         (
             name,
-            speed.get("claim"),
-            speed.get("fit"),
-            speed.get("challengers"),
-            speed.get("first_token_ms"),
-            speed.get("tokens_per_s"),
-            speed.get("token_ms"),
+            speed.claim,
+            speed.fit,
+            speed.challengers,
+            speed.first_token_ms,
+            speed.tokens_per_s,
+            speed.token_ms,
         )
-        for name, speed in ((name, mapping(s.get("hardware"))) for name, s in zip(names, claiming, strict=True))
+        for name, score in zip(names, claiming, strict=True)
+        if (speed := score.hardware)
     ]
     headers = ("PEER", "HARDWARE", "FIT", "BY", "FIRST MS", "TOKENS/S", "MS/TOKEN")
     peers = table(headers, rows, width=width, cut=("PEER", "HARDWARE"))
     columns = ("HARDWARE", "CLASS", "PEERS", "FIT", "UNFIT", "FIRST MS", "TOKENS/S")
     summary = [
         (
-            group.get("claim"),
-            group.get("class"),
-            group.get("peers"),
-            group.get("consistent"),
-            group.get("inconsistent"),
-            _range(group.get("first_token_ms")),
-            _range(group.get("tokens_per_s")),
+            group.claim,
+            group.class_,
+            group.peers,
+            group.consistent,
+            group.inconsistent,
+            _range(group.first_token_ms),
+            _range(group.tokens_per_s),
         )
         for group in groups
     ]
     return f"{peers}\n\n{table(columns, summary, width=width, cut=('HARDWARE', 'CLASS'))}"
 
 
-def _range(value: object) -> str | None:
-    return " - ".join(str(each) for each in items(value)) or None
+def _range(values: Sequence[float] | None) -> str | None:
+    return None if values is None else " - ".join(map(str, values))

@@ -1,13 +1,13 @@
 """The command `status`: the state of the running node, and what it waits for, read over its local API."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import click
 
 from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.table import cell, pairs, percent
-from p2pverify.cli.values import documents, items, mapping
+from p2pverify.node.reports.documents.status import Due, JobsDocument, LackDocument, StatusDocument
 
 _HASH_CHARS = 16
 #: Missing conditions for weight, by the name that the node gives them; `has` and `needs` are its figures.
@@ -28,106 +28,92 @@ _LACKS = {
 @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
 def status(as_json: bool) -> None:
     """Show how the running node is doing: identity, network, newest final cut, readiness, and what it waits for."""
-    answer = client.get(current_home(), "/v1/status", "p2pverify/status/1")
+    answer = client.get(current_home(), "/v1/status", StatusDocument)
     if as_json:
-        client.print_json(answer)
+        client.print_json(answer.text)
         return
-    document = answer.document
+    found = answer.document
     rows: list[tuple[str, object]] = [
-        ("peer", document.get("peer_id")),
-        ("network", document.get("network_name")),
-        ("network id", document.get("network")),
-        ("model", document.get("model")),
-        ("class", document.get("class")),
-        ("standing", _standing(document)),
-        ("epoch", document.get("epoch")),
-        ("up", _duration(document.get("uptime_s"))),
-        ("neighbours", document.get("neighbours")),
-        ("records", document.get("records")),
-        *_cuts(document),
-        *_waits(document),
-        ("jobs", _jobs(mapping(document.get("jobs")))),
-        ("ready", document.get("ready")),
+        ("peer", found.peer_id),
+        ("network", found.network_name),
+        ("network id", found.network),
+        ("model", found.model),
+        ("class", found.class_),
+        ("standing", _standing(found)),
+        ("epoch", found.epoch),
+        ("up", _duration(found.uptime_s)),
+        ("neighbours", found.neighbours),
+        ("records", found.records),
+        *_cuts(found),
+        *_waits(found),
+        ("jobs", _jobs(found.jobs)),
+        ("ready", found.ready),
     ]
-    rows += [("  because", reason) for reason in items(document.get("reasons"))]
-    rows += [("address", address) for address in items(document.get("addresses"))]
+    rows += [("  because", reason) for reason in found.reasons]
+    rows += [("address", address) for address in found.addresses]
     click.echo(pairs(rows))
 
 
-def _standing(document: Mapping[str, object]) -> object:
-    own = mapping(document.get("own"))
-    reason = own.get("reason")
-    return _named(document.get("standing"), reason) if reason else document.get("standing")
+def _standing(found: StatusDocument) -> str | None:
+    reason = None if found.own is None else found.own.reason
+    return f"{found.standing} ({cell(reason)})" if reason else found.standing
 
 
-def _cuts(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    final, coming = mapping(document.get("final")), mapping(document.get("next_cut"))
-    if final:
-        age = _duration(document.get("final_age_s"))
-        yield "final cut", f"{cell(final.get('cut'))[:_HASH_CHARS]} (epoch {cell(final.get('epoch'))}, {age} old)"
-        yield "view root", final.get("view_root")
+def _cuts(found: StatusDocument) -> Iterator[tuple[str, object]]:
+    final = found.final
+    if final is not None and found.final_age_s is not None:
+        age = _duration(found.final_age_s)
+        yield "final cut", f"{cell(final.cut)[:_HASH_CHARS]} (epoch {final.epoch}, {age} old)"
+        yield "view root", final.view_root
     else:
         yield "final cut", "none yet"
-    yield "next cut", _due(coming)
+    yield "next cut", _due(found.next_cut)
 
 
-def _waits(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+def _waits(found: StatusDocument) -> Iterator[tuple[str, object]]:
     """The own score and weight, or the conditions that they wait for."""
-    own, first = mapping(document.get("own")), mapping(document.get("first_score"))
-    if own.get("audits"):
-        share = f"{percent(own.get('low'))} to {percent(own.get('high'))}"
-        yield "score", f"{share}, after {cell(own.get('audits'))} audits"
-    elif first:
+    own, first, way = found.own, found.first_score, found.way_to_weight
+    if own is not None and own.audits:
+        yield "score", f"{percent(own.low)} to {percent(own.high)}, after {own.audits} audits"
+    elif first is not None:
         yield "score", f"none yet; the first can be expected with the cut of {_due(first)}"
     else:
         yield "score", "none yet; there is no other member to ask this one"
-    way = mapping(document.get("way_to_weight"))
-    if not way:
-        yield "weight", document.get("weight")
+    if way is None:
+        yield "weight", found.weight
         return
-    lacks = documents(way.get("lacks"))
-    yield "weight", "0; it lacks" if lacks else "0; it has earned it and waits for its turn"
-    for lack in lacks:
+    yield "weight", "0; it lacks" if way.lacks else "0; it has earned it and waits for its turn"
+    for lack in way.lacks:
         yield "", _lack(lack)
-    if not lacks:
-        turn = _due(mapping(way.get("turn")))
-        yield "", f"{cell(way.get('earned'))} peers wait; the next gets it with the cut of {turn}"
+    if not way.lacks:
+        yield "", f"{way.earned} peers wait; the next gets it with the cut of {_due(way.turn)}"
 
 
-def _lack(lack: Mapping[str, object]) -> str:
-    has, needs = lack.get("has"), lack.get("needs")
-    text = _LACKS.get(cell(lack.get("what")), "{what}: {has} of {needs}")
-    shares = {"has_share": _ppm(has), "needs_share": _ppm(needs)}
-    return text.format(what=cell(lack.get("what")), has=cell(has), needs=cell(needs), **shares)
+def _lack(lack: LackDocument) -> str:
+    text = _LACKS.get(lack.what, "{what}: {has} of {needs}")
+    shares = {"has_share": _ppm(lack.has), "needs_share": _ppm(lack.needs)}
+    return text.format(what=cell(lack.what), has=lack.has, needs=lack.needs, **shares)
 
 
-def _ppm(value: object) -> str | None:
-    return percent(value / 1_000_000) if isinstance(value, int) else None
+def _ppm(value: int) -> str | None:
+    return percent(value / 1_000_000)
 
 
-def _due(document: Mapping[str, object]) -> str:
-    seconds = document.get("due_s")
-    when = "due now" if seconds == 0 else f"in {_duration(seconds)}"
-    return f"epoch {cell(document.get('epoch'))}, {when}"
+def _due(due: Due) -> str:
+    when = "due now" if due.due_s == 0 else f"in {_duration(due.due_s)}"
+    return f"epoch {due.epoch}, {when}"
 
 
-def _jobs(jobs: Mapping[str, object]) -> str:
-    waiting, oldest_ms = jobs.get("jobs_waiting"), jobs.get("oldest_waiting_ms")
-    text = f"{cell(waiting)} waiting"
-    if waiting and isinstance(oldest_ms, int):
-        text += f", the oldest for {_duration(oldest_ms // 1000)}"
-    return f"{text}; {cell(jobs.get('jobs_late'))} late, {cell(jobs.get('jobs_dropped'))} dropped"
+def _jobs(jobs: JobsDocument) -> str:
+    text = f"{jobs.jobs_waiting} waiting"
+    if jobs.jobs_waiting:
+        text += f", the oldest for {_duration(jobs.oldest_waiting_ms // 1000)}"
+    return f"{text}; {jobs.jobs_late} late, {jobs.jobs_dropped} dropped"
 
 
-def _named(name: object, detail: object) -> str:
-    return f"{cell(name)} ({cell(detail)})"
-
-
-def _duration(value: object) -> str | None:
-    """Seconds in the two greatest units, or None if the value is not a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    minutes, seconds = divmod(int(value), 60)
+def _duration(value: int) -> str:
+    """Seconds in the two greatest units."""
+    minutes, seconds = divmod(value, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes} min"

@@ -62,6 +62,11 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
     return {one: tail[:chars] for one, tail in tails.items()}
 
 
+def audit_kind(*, across: bool) -> str:
+    """Which peers an audit asked."""
+    return "across" if across else "in class"
+
+
 def interval(low: float, high: float) -> str:
     """An interval of fractions as whole per cent: the low end rounded down, the high end rounded up."""
     return f"{round(low * 1e6) // 10_000}-{-(-round(high * 1e6) // 10_000)} %"

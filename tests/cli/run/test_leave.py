@@ -7,18 +7,24 @@ import subprocess
 import pytest
 
 from p2pverify.node.files.home import Home
+from p2pverify.node.reports.documents.health import ErrorDocument, LeaveDocument
 from tests.cli.fake_api import body, fake_api
 from tests.cli.transcript import PROGRAM, environment, run
+
+
+def leaving(*reasons: str) -> LeaveDocument:
+    """The answer to a leave."""
+    return LeaveDocument(schema="p2pverify/leave/1", leaving=True, reasons=reasons)
 
 
 def test_leave_sends_the_token(home: Home) -> None:
     """`leave` posts with the home's token and shows the node's refusal."""
     home.init()
     token = home.ensure_token()
-    accepted = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": []}, 202)
+    accepted = body(leaving(), 202)
     with fake_api(home, {"/v1/leave": accepted}) as api:
         assert run(home.path, "leave", "--yes").returncode == 0
-        refusal = {"schema": "p2pverify/error/1", "error": "wrong_token", "message": "not the token"}
+        refusal = ErrorDocument(schema="p2pverify/error/1", error="wrong_token", message="not the token")
         api.bodies["/v1/leave"] = body(refusal, 403)
         refused = run(home.path, "leave", "--yes")
     assert api.requests == [("GET", "/livez", None), ("POST", "/v1/leave", f"Bearer {token}")] * 2
@@ -33,7 +39,7 @@ def test_leave_needs_a_terminal_to_be_asked_on(home: Home, said: bytes) -> None:
     """For any piped input, nothing is sent without --yes. The exit code is 2, with advice."""
     home.init()
     home.ensure_token()
-    accepted = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": []}, 202)
+    accepted = body(leaving(), 202)
     with fake_api(home, {"/v1/leave": accepted}) as api:
         done = subprocess.run(
             [*PROGRAM, "leave"], env=environment(home.path), input=said, capture_output=True, check=False
@@ -50,7 +56,7 @@ def test_leave_asks_on_a_terminal(home: Home, said: str, leaves: bool) -> None:
     """Only `yes` leaves. `no`, the return key and the end of input do not."""
     home.init()
     home.ensure_token()
-    accepted = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": []}, 202)
+    accepted = body(leaving(), 202)
     ours, theirs = pty.openpty()
     try:
         with fake_api(home, {"/v1/leave": accepted}) as api:
@@ -70,7 +76,7 @@ def test_a_leave_that_is_not_signed_yet_is_not_confirmed(home: Home) -> None:
     """The exit code is 4, with the node's reason and the next steps."""
     home.init()
     home.ensure_token()
-    waits = body({"schema": "p2pverify/leave/1", "leaving": True, "reasons": ["silent until others show it"]}, 202)
+    waits = body(leaving("silent until others show it"), 202)
     with fake_api(home, {"/v1/leave": waits}):
         done = run(home.path, "leave", "--yes")
     assert (done.returncode, done.stdout) == (4, "")

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 
 import click
 import pytest
@@ -13,11 +14,28 @@ from rich.cells import cell_len
 from p2pverify.cli.main import main
 from p2pverify.cli.show import scoretable
 from p2pverify.node.files.home import Home
+from p2pverify.node.reports.documents.health import Ready
+from p2pverify.node.reports.documents.jsonform import written
+from p2pverify.node.reports.documents.scores import HardwareGroup, SpeedDocument
+from p2pverify.node.reports.documents.status import Due, LackDocument, WayToWeight
 from p2pverify.node.reports.shown import COLUMNS, short_ids
 from p2pverify.testnet.processes import table as testnet_table
-from tests.cli.documents import ALICE, AUDITS, ROOT, SCORES, STATUS
 from tests.cli.fake_api import body, fake_api
 from tests.cli.transcript import PROGRAM, environment, run
+from tests.support.documents import (
+    ALICE,
+    AUDIT,
+    AUDITS,
+    CONVICTED_ROW,
+    DISPUTE,
+    JOBS,
+    NEIGHBOUR,
+    PEERS,
+    ROOT,
+    ROW,
+    SCORES,
+    STATUS,
+)
 
 
 def test_scores_are_an_aligned_table(home: Home) -> None:
@@ -48,18 +66,28 @@ def test_wide_scores_have_every_column_and_whole_ids(home: Home) -> None:
 
 
 def test_the_reason_of_a_standing_stands_under_the_peer(home: Home) -> None:
-    """One or several reasons from the view are shown, wrapped and without control characters."""
-    rows = [
-        {**SCORES["scores"][0], "reason": "its log \x1b[31mforked " + "again " * 30},
-        {**SCORES["scores"][1], "reason": ["lost disputes", "two audits for one slot"]},
-    ]
-    with fake_api(home, {"/v1/scores?view=final": body({**SCORES, "scores": rows})}):
+    """It is wrapped and has no control characters."""
+    rows = (
+        replace(ROW, reason="its log \x1b[31mforked " + "again " * 30),
+        replace(CONVICTED_ROW, reason="two audits for one slot"),
+    )
+    with fake_api(home, {"/v1/scores?view=final": body(replace(SCORES, scores=rows))}):
         lines = run(home.path, "scores").stdout.splitlines()
     assert lines[3].startswith("  its log ?[31mforked again")
-    assert lines[-1] == "  lost disputes; two audits for one slot"
+    assert lines[-1] == "  two audits for one slot"
     assert max(map(cell_len, lines)) <= 80
 
 
+GROUP = HardwareGroup(
+    class_="avx2",
+    claim="rtx 4090",
+    peers=5,
+    measured=4,
+    consistent=3,
+    inconsistent=1,
+    first_token_ms=(110, 12000, 210000),
+    tokens_per_s=(28.2, 81.0, 90.5),
+)
 STRANGE = ["12D3KooW" + "東京" * 22, ALICE, ALICE[:30] + "x" * 22, "e\u0301" * 26, "", "12D3KooW"]
 ADDRESS = "/ip6/2001:db8:85a3:1111:2222:8a2e:370:7334/tcp/65535/p2p/"
 
@@ -67,23 +95,39 @@ ADDRESS = "/ip6/2001:db8:85a3:1111:2222:8a2e:370:7334/tcp/65535/p2p/"
 @pytest.mark.parametrize("command", ["scores", "scores --provisional", "scores --hardware", "peers", "audits"])
 def test_no_line_is_longer_than_80_columns(home: Home, command: str) -> None:
     """For any ids, names and numbers nothing wraps at 80 columns. --wide shows everything."""
-    speed = {"claim": "東" * 60, "fit": "inconsistent", "challengers": 400, "token_ms": 35000.4}
-    speed |= {"first_token_ms": 210000, "tokens_per_s": 2000.2}
-    huge = {"standing": "provisional", "weight": 1, "low": 0.999, "high": 1.0, "audits": 99999, "dissents": 9999,
-            "challengers": 512, "no_shows": 99999, "last_audit_epoch": 9_999_999, "hardware": speed}  # fmt: skip
-    group = {"class": "x" * 60, "claim": "東" * 60, "peers": 512, "consistent": 511, "inconsistent": 1}
-    group |= {"first_token_ms": [110, 12000, 210000], "tokens_per_s": [28.2, 81.0, 90.5]}
-    scores = body({**SCORES, "scores": [{**huge, "peer_id": one} for one in STRANGE], "hardware": [group]})
-    neighbours = [
-        {"peer_id": one, "standing": "convicted", "address": ADDRESS + one, "outbound": True} for one in STRANGE
-    ]
-    audits = [{"id": "e9999999-15-" + "東" * 60, "status": "undisputed " * 9, "across": False}]
+    speed = SpeedDocument(
+        claim="東" * 60,
+        fit="inconsistent",
+        challengers=400,
+        token_ms=35000.4,
+        first_token_ms=210000,
+        tokens_per_s=2000.2,
+    )
+    huge = replace(
+        ROW,
+        standing="convicted",
+        low=0.999,
+        audits=99999,
+        dissents=9999,
+        challengers=512,
+        no_shows=99999,
+        last_audit_epoch=9_999_999,
+        hardware=speed,
+    )
+    group = replace(GROUP, class_="x" * 60, claim="東" * 60, peers=512, consistent=511)
+    rows = tuple(replace(huge, peer_id=one) for one in STRANGE)
+    scores = body(replace(SCORES, scores=rows, hardware=(group,)))
+    neighbours = tuple(replace(NEIGHBOUR, peer_id=one, standing="convicted", address=ADDRESS + one) for one in STRANGE)
+    long = {"id": "e9999999-15-" + "東" * 60}
+    audits = replace(
+        AUDITS, audits=(replace(AUDIT, **long, status="inconclusive"),), disputes=(replace(DISPUTE, **long),)
+    )
     documents = {
         "/v1/scores?view=final": scores,
         "/v1/scores?view=provisional": scores,
         "/v1/status": body(STATUS),
-        "/v1/peers": body({"schema": "p2pverify/peers/1", "peers": neighbours}),
-        "/v1/audits?limit=20": body({**AUDITS, "audits": audits, "disputes": [{**AUDITS["disputes"][0], **audits[0]}]}),
+        "/v1/peers": body(replace(PEERS, peers=neighbours)),
+        "/v1/audits?limit=20": body(audits),
     }
     with fake_api(home, documents):
         done = run(home.path, *command.split(), encoding="utf-8")
@@ -116,7 +160,7 @@ def test_short_ids_tell_peers_apart(ids: list[str]) -> None:
 
 def test_text_that_the_terminal_cannot_show_is_replaced(home: Home) -> None:
     """With another encoding a table loses letters, but a JSON document loses no byte."""
-    document = {"schema": "p2pverify/peers/1", "peers": [{"peer_id": "Zoë", "address": "/ip4/" + "東" * 60}]}
+    document = written(replace(PEERS, peers=(replace(NEIGHBOUR, peer_id="Zoë", address="/ip4/" + "東" * 60),)))
     ascii_only = environment(home.path) | {"PYTHONIOENCODING": "ascii"}
     with fake_api(home, {"/v1/peers": (200, json.dumps(document, ensure_ascii=False).encode())}):
         for options in ((), ("--json",)):
@@ -132,12 +176,15 @@ def test_text_that_the_terminal_cannot_show_is_replaced(home: Home) -> None:
 
 def test_hardware_is_a_table_of_peers_and_one_of_claims(home: Home) -> None:
     """Peers without a claim are left out. If no peer has one, the output says so."""
-    speed = {"claim": "rtx \x1b[31m4090", "fit": "inconsistent", "challengers": 4, "token_ms": 35.4}
-    speed |= {"first_token_ms": 210, "tokens_per_s": 28.2}
-    group = {"class": "avx2", "claim": "rtx 4090", "peers": 5, "measured": 4, "consistent": 3, "inconsistent": 1}
-    group |= {"first_token_ms": [110, 120, 210], "tokens_per_s": [28.2, 81.0, 90.5]}
-    peers = [{**SCORES["scores"][0], "hardware": speed}, {**SCORES["scores"][1], "hardware": None}]
-    document = {**SCORES, "scores": peers, "hardware": [group]}
+    speed = SpeedDocument(
+        claim="rtx \x1b[31m4090",
+        fit="inconsistent",
+        challengers=4,
+        token_ms=35.4,
+        first_token_ms=210,
+        tokens_per_s=28.2,
+    )
+    document = replace(SCORES, scores=(replace(ROW, hardware=speed), CONVICTED_ROW), hardware=(GROUP,))
     with fake_api(home, {"/v1/scores?view=final": body(document), "/v1/status": body(STATUS)}):
         done = run(home.path, "scores", "--hardware")
     assert (done.returncode, done.stderr) == (0, "")
@@ -147,14 +194,14 @@ def test_hardware_is_a_table_of_peers_and_one_of_claims(home: Home) -> None:
     assert "\x1b" not in done.stdout
     assert "bob" not in done.stdout
     assert claims.split()[:3] == ["HARDWARE", "CLASS", "PEERS"]
-    assert "110 - 120 - 210" in line
+    assert "110 - 12000 - 210000" in line
     with fake_api(home, {"/v1/scores?view=final": body(SCORES)}):
         assert "no peer claims any hardware" in run(home.path, "scores", "--hardware").stdout
 
 
 def test_provisional_scores_are_asked_for_and_marked(home: Home) -> None:
     """--provisional requests the other view and says that it can change."""
-    document = {**SCORES, "final": False, "cut": None, "scores": []}
+    document = replace(SCORES, final=False, cut=None, scores=())
     nothing = "no cut is final yet: these are the founders; --provisional shows what is held\nno scores yet\n"
     with fake_api(home, {"/v1/scores?view=final": body(document)}):
         assert run(home.path, "scores").stdout == nothing
@@ -178,26 +225,25 @@ def test_status_shows_reasons_and_cleans_what_strangers_name(home: Home) -> None
     assert "  because   no neighbours" in done.stdout
 
 
-WAITING = {
-    **STATUS,
-    "standing": "suspect",
-    "own": {"audits": 0, "reason": "log forked, until epoch 20"},
-    "final_age_s": 75,
-    "next_cut": {"epoch": 12, "due_s": 0},
-    "first_score": {"epoch": 15, "due_s": 190},
-    "weight": 0,
-    "way_to_weight": {
-        "lacks": [
-            {"what": "end of the penalty", "has": 11, "needs": 21},
-            {"what": "availability", "has": 800_000, "needs": 900_000},
-            {"what": "agreement", "has": 1, "needs": 3},
-            {"what": "something newer", "has": 4, "needs": 5},
-        ],
-        "turn": {"epoch": 14, "due_s": 130},
-        "earned": 2,
-    },
-    "jobs": {"jobs_waiting": 3, "oldest_waiting_ms": 61_500, "jobs_late": 2, "jobs_dropped": 1},
-}
+WAITING = replace(
+    STATUS,
+    standing="suspect",
+    own=replace(ROW, audits=0, reason="log forked, until epoch 20"),
+    final_age_s=75,
+    first_score=Due(epoch=15, due_s=190),
+    weight=0,
+    way_to_weight=WayToWeight(
+        lacks=(
+            LackDocument(what="end of the penalty", has=11, needs=21),
+            LackDocument(what="availability", has=800_000, needs=900_000),
+            LackDocument(what="agreement", has=1, needs=3),
+            LackDocument(what="something newer", has=4, needs=5),
+        ),
+        turn=Due(epoch=14, due_s=130),
+        earned=2,
+    ),
+    jobs=replace(JOBS, jobs_waiting=3, oldest_waiting_ms=61_500, jobs_late=2, jobs_dropped=1),
+)
 
 
 def shown_status(home: Home, document: object) -> str:
@@ -228,22 +274,22 @@ def test_status_shows_what_there_is_to_wait_for(home: Home) -> None:
 def test_status_shows_what_has_come(home: Home) -> None:
     """It shows a score with its audits, and weight, or the turn of a peer that lacks nothing, or that there is no
     cut."""
-    own = {"audits": 40, "low": 0.9, "high": 1.0, "reason": None}
-    shown = shown_status(home, {**WAITING, "own": own, "weight": 1, "way_to_weight": None, "final": None})
+    own = replace(ROW, low=0.9)
+    shown = shown_status(home, replace(WAITING, own=own, weight=1, way_to_weight=None, final=None))
     assert "score       90.0% to 100.0%, after 40 audits" in shown
     assert "weight      1" in shown
     assert "final cut   none yet" in shown
     assert "standing    suspect\n" in shown
-    way = {"lacks": [], "turn": {"epoch": 14, "due_s": 130}, "earned": 2}
-    shown = shown_status(home, {**WAITING, "way_to_weight": way})
+    way = WayToWeight(lacks=(), turn=Due(epoch=14, due_s=130), earned=2)
+    shown = shown_status(home, replace(WAITING, way_to_weight=way))
     assert "2 peers wait; the next gets it with the cut of epoch 14, in 2 min 10 s" in shown
-    shown = shown_status(home, {**WAITING, "first_score": None})
+    shown = shown_status(home, replace(WAITING, first_score=None))
     assert "score       none yet; there is no other member to ask this one" in shown
 
 
 def test_scores_before_any_cut_are_no_view(home: Home) -> None:
     """Without a final cut the scores say so and name no cut."""
-    document = {**SCORES, "final": False, "cut": None, "epoch": 0}
+    document = replace(SCORES, final=False, cut=None, epoch=0)
     with fake_api(home, {"/v1/scores?view=final": body(document)}):
         done = run(home.path, "scores")
     assert done.stdout.startswith("no cut is final yet")
@@ -262,10 +308,10 @@ def test_audits_and_disputes_are_two_tables(home: Home) -> None:
 @pytest.mark.parametrize(
     ("command", "path", "document"),
     [
-        ("status", "/v1/status", STATUS),
-        ("peers", "/v1/peers", {"schema": "p2pverify/peers/1", "peers": [], "more": [1.5, "ü"]}),
-        ("scores", "/v1/scores?view=final", SCORES),
-        ("audits", "/v1/audits?limit=20", AUDITS),
+        ("status", "/v1/status", written(STATUS)),
+        ("peers", "/v1/peers", {**written(PEERS), "more": [1.5, "ü"]}),
+        ("scores", "/v1/scores?view=final", written(SCORES)),
+        ("audits", "/v1/audits?limit=20", written(AUDITS)),
     ],
 )
 def test_json_is_the_document_unchanged(home: Home, command: str, path: str, document: object) -> None:
@@ -276,22 +322,23 @@ def test_json_is_the_document_unchanged(home: Home, command: str, path: str, doc
     assert (done.returncode, done.stdout, done.stderr) == (0, text + "\n", "")
 
 
-@pytest.mark.parametrize("document", [{}, {"peers": None}, {"peers": [1, None, [], {}]}, {"peers": {"a": 1}}])
-def test_documents_with_other_fields_are_shown_as_far_as_possible(home: Home, document: dict[str, object]) -> None:
-    """A field that is missing or of another type is a dash or nothing, and never a crash."""
-    with fake_api(home, {"/v1/peers": body({"schema": "p2pverify/peers/1", **document})}):
+@pytest.mark.parametrize("peers", [None, 1, [1], [{}], {"a": 1}])
+def test_an_answer_of_another_form_is_no_node_of_this_version(home: Home, peers: object) -> None:
+    """A field that is missing or of another type gives exit code 3 and two lines."""
+    with fake_api(home, {"/v1/peers": body({**written(PEERS), "peers": peers})}):
         done = run(home.path, "peers")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "is not a p2pverify node of this version" in done.stderr
 
 
 def test_wait_returns_when_ready(home: Home) -> None:
     """`wait --ready` ends with 0 at a ready node, and with 4 and the reasons at another."""
-    not_ready = body({"schema": "p2pverify/ready/1", "ready": False, "reasons": ["no neighbours"]}, 503)
+    not_ready = body(Ready(schema="p2pverify/ready/1", ready=False, reasons=("no neighbours",)), 503)
     with fake_api(home, {"/readyz": not_ready}) as api:
         waited = run(home.path, "wait", "--ready", "--timeout", "0.5")
         assert waited.returncode == 4
         assert "no neighbours" in waited.stderr
         assert len(api.requests) > 1
-        api.bodies["/readyz"] = body({"schema": "p2pverify/ready/1", "ready": True, "reasons": []})
+        api.bodies["/readyz"] = body(Ready(schema="p2pverify/ready/1", ready=True, reasons=()))
         done = run(home.path, "wait", "--ready", "--timeout", "0")
     assert (done.returncode, done.stdout) == (0, "ready\n")
