@@ -133,7 +133,7 @@ async def test_killed_and_restarted_in_the_middle(tmp_path):
             victim = everybody[2]
 
             def epoch_of(name):
-                newest = watch.statuses[name].newest if name in watch.statuses else None
+                newest = watch.statuses[name].final if name in watch.statuses else None
                 return -1 if newest is None else newest.epoch
 
             await watch.wait_for(lambda _: epoch_of(victim) >= 2)

@@ -1,4 +1,4 @@
-"""Helpers for tests of the testnet: readings made by hand, and a runner process that is watched from outside."""
+"""Helpers for tests of the testnet: documents made by hand, and a runner process that is watched from outside."""
 
 import os
 import select
@@ -6,14 +6,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
 from pathlib import Path
 
+from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
+from p2pverify.node.reports.documents.status import FinalCutDocument, RecentCut, StatusDocument
 from p2pverify.testnet.cheats import parse_cheat
 from p2pverify.testnet.plan import Plan, make_plan
-from p2pverify.testnet.processes.api_client import CutReading, ScoreReading, ScoresReading, StatusReading
 from p2pverify.testnet.scenario import load_scenario
+from tests.support.documents import ROW, SCORES, STATUS
 
 EPOCH_MS = 600
+FINAL_FIELDS = tuple(each.name for each in fields(FinalCutDocument))
 QUICK = ["--epoch-ms", str(EPOCH_MS)]
 
 
@@ -23,9 +27,9 @@ def toy_plan(*cheats: str, peers: int = 4, **options: int) -> Plan:
     return make_plan(load_scenario("toy"), peers=peers, cheats=chosen, epoch_ms=EPOCH_MS, **options)
 
 
-def cut(number: int, *, view: str = "view") -> CutReading:
+def cut(number: int, *, view: str = "view") -> RecentCut:
     """The cut of an epoch."""
-    return CutReading(
+    return RecentCut(
         cut=f"{number:064x}",
         epoch=number,
         index=number + 1,
@@ -35,22 +39,28 @@ def cut(number: int, *, view: str = "view") -> CutReading:
     )
 
 
-def status(*cuts: CutReading) -> StatusReading:
+def status(*cuts: RecentCut) -> StatusDocument:
     """The status of a peer with these cuts, oldest first."""
-    return StatusReading(peer_id="", epoch=20, records=200, ready=True, reasons=(), recent_cuts=cuts)
+    final = FinalCutDocument(**{name: vars(cuts[-1])[name] for name in FINAL_FIELDS}) if cuts else None
+    return replace(STATUS, peer_id="", epoch=20, records=200, recent_cuts=cuts, final=final)
 
 
-def score(peer_id: str, standing: str = "trusted", **fields: object) -> ScoreReading:
+def score(peer_id: str, standing: str = "trusted", **changes: object) -> ScoreDocument:
     """The score of a peer in a view."""
-    document = {"low": 0.9, "high": 1.0, "audits": 30, "dissents": 0, "challengers": 5, "availability": 1.0}
-    document |= {"convicted_after_audits": 4 if standing == "convicted" else None, **fields}
-    return ScoreReading.model_validate({"peer_id": peer_id, "standing": standing, **document})
+    convicted_after = 4 if standing == "convicted" else None
+    row = replace(ROW, peer_id=peer_id, standing=standing, low=0.9, audits=30, convicted_after_audits=convicted_after)
+    return replace(row, **changes)
 
 
-def view_at(plan: Plan, at: CutReading, **standings: str) -> ScoresReading:
+def view_at(plan: Plan, at: RecentCut, **standings: str) -> ScoresDocument:
     """A final view that trusts all peers except the named ones."""
     found = tuple(score(peer.peer_id, standings.get(peer.name, "trusted")) for peer in plan.peers)
-    return ScoresReading(final=True, cut=at.cut, epoch=at.epoch, scores=found)
+    return replace(SCORES, cut=at.cut, epoch=at.epoch, scores=found)
+
+
+def provisional(*rows: ScoreDocument) -> ScoresDocument:
+    """A provisional view."""
+    return replace(SCORES, final=False, cut=None, epoch=8, scores=rows)
 
 
 # ---------------------------------------------------------------- processes

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from p2pverify.node.reports.documents.scores import SpeedDocument
+from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.faults import FaultPlan
 from p2pverify.testnet.plan import PeerPlan, Plan
-from p2pverify.testnet.processes.api_client import StatusReading
 from p2pverify.testnet.processes.verdict import Judgement, jobs_of, too_slow
 
 SCHEMA = "p2pverify/testnet-report/1"
@@ -20,7 +21,7 @@ class Report:
     model: str
     seconds: float
     judgement: Judgement
-    statuses: Mapping[str, StatusReading]
+    statuses: Mapping[str, StatusDocument]
 
     @property
     def passes(self) -> bool:
@@ -74,9 +75,9 @@ class Report:
             "high": None if score is None else score.high,
             "audits": 0 if score is None else score.audits,
             "challengers": 0 if score is None else score.challengers,
-            "disputes_lost": 0 if score is None else score.lost,
+            "disputes_lost": 0 if score is None else score.dissents,
             "convicted_after_audits": None if score is None else score.convicted_after_audits,
-            "hardware": None if score is None or score.hardware is None else score.hardware.model_dump(),
+            "hardware": None if score is None or score.hardware is None else _hardware(score.hardware),
             "records": None if status is None else status.records,
             "cut": None if own is None else own.cut,
             "ledger_root": None if own is None else own.ledger_root,
@@ -110,3 +111,7 @@ class Report:
         lines += [] if slow is None else [slow]
         lines.append(f"verdict: {'pass' if self.passes else 'fail'} after {self.seconds:.0f} s")
         return "\n".join(lines)
+
+
+def _hardware(speed: SpeedDocument) -> dict[str, object]:
+    return {"claim": speed.claim, "fit": speed.fit, "token_ms": speed.token_ms}

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
 from p2pverify.node.reports.shown import interval
 from p2pverify.testnet.plan import PeerPlan
-from p2pverify.testnet.processes.api_client import ScoreReading, ScoresReading
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.runner import Testnet
 from p2pverify.testnet.processes.verdict import CONVICTED, SUSPECT
@@ -36,7 +36,7 @@ class PeerRow:
     score: str
     audits: str
     challengers: str
-    lost: str
+    dissents: str
     cut: str
     view: str
 
@@ -48,7 +48,7 @@ class PeerRow:
             self.score,
             self.audits,
             self.challengers,
-            self.lost,
+            self.dissents,
             self.cut,
             self.view,
         )
@@ -62,8 +62,7 @@ def rows(watch: RunWatch) -> list[PeerRow]:
 def _row(watch: RunWatch, peer: PeerPlan) -> PeerRow:
     cheat = "" if peer.cheat is None else peer.cheat.label
     status = watch.statuses.get(peer.name)
-    newest = None if status is None else status.newest
-    cut = "-" if newest is None else str(newest.epoch)
+    cut = "-" if status is None or status.final is None else str(status.final.epoch)
     final = _score(watch.final.get(watch.reference), peer)
     provisional = _score(watch.provisional, peer)
     shown, view = final, "final"
@@ -74,12 +73,12 @@ def _row(watch: RunWatch, peer: PeerPlan) -> PeerRow:
         state = "starting" if status is None else "joining"
         return PeerRow(peer.name, cheat, state, "-", "-", "-", "-", cut, "-")
     standing = f"{shown.standing} (no answer)" if peer.name in watch.silent else shown.standing
-    counts = (str(shown.audits), str(shown.challengers), str(shown.lost))
+    counts = (str(shown.audits), str(shown.challengers), str(shown.dissents))
     return PeerRow(peer.name, cheat, standing, interval(shown.low, shown.high), *counts, cut, view)
 
 
-def _score(scores: ScoresReading | None, peer: PeerPlan) -> ScoreReading | None:
-    return None if scores is None else scores.of(peer.peer_id)
+def _score(scores: ScoresDocument | None, peer: PeerPlan) -> ScoreDocument | None:
+    return None if scores is None else scores.row(peer.peer_id)
 
 
 def headline(stage: Stage, running: Sequence[Testnet]) -> str:

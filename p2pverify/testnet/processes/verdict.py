@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from p2pverify.engine.cheats.kinds import CheaterFate
+from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
+from p2pverify.node.reports.documents.status import RecentCut, StatusDocument
 from p2pverify.testnet.plan import PeerPlan, Plan
-from p2pverify.testnet.processes.api_client import CutReading, JobsReading, ScoreReading, ScoresReading, StatusReading
 
 CONVICTED = "convicted"
 SUSPECT = "suspect"
@@ -19,15 +20,23 @@ TOO_SLOW_SHARE = 10
 TIMED = (CheaterFate.INCONSISTENT, CheaterFate.CONSISTENT)  # fates of peers whose answers are right
 
 #: cut -> name of a peer -> the final scores that the peer showed at that cut
-ScoresAt = Mapping[str, Mapping[str, ScoresReading]]
+ScoresAt = Mapping[str, Mapping[str, ScoresDocument]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobTotals:
+    """The jobs of all engines so far, and the useless ones among them: late or dropped."""
+
+    total: int
+    late: int
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The verdict. `at` is the judged cut, None before the first one. `missing` has the conditions not met yet."""
 
-    at: CutReading | None
-    scores: Mapping[str, ScoreReading]  # by name, at the judged cut
+    at: RecentCut | None
+    scores: Mapping[str, ScoreDocument]  # by name, at the judged cut
     convicted: tuple[str, ...]
     unavailable: tuple[str, ...]
     timed: tuple[str, ...]  # peers whose speed fits their hardware claim, or does not fit it, as expected
@@ -51,7 +60,7 @@ class Judgement:
         return self.passes or self.is_lost
 
 
-def judge(plan: Plan, statuses: Mapping[str, StatusReading], scores_at: ScoresAt) -> Judgement:
+def judge(plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: ScoresAt) -> Judgement:
     """Judge the documents read so far. `statuses` has the newest status of each peer by name."""
     honest = [peer.name for peer in plan.honest]
     found = _judged_cut(honest, statuses, scores_at)
@@ -62,7 +71,7 @@ def judge(plan: Plan, statuses: Mapping[str, StatusReading], scores_at: ScoresAt
         expected = tuple(peer.name for peer in plan.cheaters)
         return Judgement(None, {}, (), (), (), expected, (), agree, (reason,))
     at, view = found
-    scores = {peer.name: score for peer in plan.peers if (score := view.of(peer.peer_id)) is not None}
+    scores = {peer.name: score for peer in plan.peers if (score := view.row(peer.peer_id)) is not None}
     convicted = tuple(p.name for p in plan.cheaters if _is_convicted(scores.get(p.name)))
     unavailable = tuple(
         p.name
@@ -86,12 +95,16 @@ def judge(plan: Plan, statuses: Mapping[str, StatusReading], scores_at: ScoresAt
     return Judgement(at, scores, convicted, unavailable, timed, missed, wronged, agree, tuple(missing))
 
 
-def jobs_of(statuses: Mapping[str, StatusReading]) -> JobsReading:
+def jobs_of(statuses: Mapping[str, StatusDocument]) -> JobTotals:
     """The sum of the jobs of all engines."""
-    return sum((status.jobs for status in statuses.values()), JobsReading())
+    jobs = [status.jobs for status in statuses.values()]
+    return JobTotals(
+        sum(each.jobs_done + each.jobs_dropped for each in jobs),
+        sum(each.jobs_late + each.jobs_dropped for each in jobs),
+    )
 
 
-def too_slow(jobs: JobsReading) -> str | None:
+def too_slow(jobs: JobTotals) -> str | None:
     """A sentence that blames the machine if enough jobs were late; None otherwise."""
     if TOO_SLOW_SHARE * jobs.late < jobs.total or not jobs.late:
         return None
@@ -99,8 +112,8 @@ def too_slow(jobs: JobsReading) -> str | None:
 
 
 def _judged_cut(
-    honest: Sequence[str], statuses: Mapping[str, StatusReading], scores_at: ScoresAt
-) -> tuple[CutReading, ScoresReading] | None:
+    honest: Sequence[str], statuses: Mapping[str, StatusDocument], scores_at: ScoresAt
+) -> tuple[RecentCut, ScoresDocument] | None:
     """The newest cut that all honest peers have, with the scores that one of them showed at it."""
     if any(name not in statuses for name in honest):
         return None
@@ -113,7 +126,7 @@ def _judged_cut(
     return None
 
 
-def _agree(honest: Sequence[str], statuses: Mapping[str, StatusReading], scores_at: ScoresAt) -> bool:
+def _agree(honest: Sequence[str], statuses: Mapping[str, StatusDocument], scores_at: ScoresAt) -> bool:
     """Whether honest peers show equal roots and scores at every cut that two of them have."""
     roots: dict[str, tuple[str, str]] = {}
     for name in honest:
@@ -127,24 +140,24 @@ def _agree(honest: Sequence[str], statuses: Mapping[str, StatusReading], scores_
     return True
 
 
-def _is_convicted(score: ScoreReading | None) -> bool:
+def _is_convicted(score: ScoreDocument | None) -> bool:
     return score is not None and score.standing == CONVICTED
 
 
-def _is_unavailable(score: ScoreReading | None) -> bool:
+def _is_unavailable(score: ScoreDocument | None) -> bool:
     if score is None:
         return False
     return score.availability is not None and score.availability < AVAILABILITY_MIN
 
 
-def _is_timed(peer: PeerPlan, score: ScoreReading | None) -> bool:
+def _is_timed(peer: PeerPlan, score: ScoreDocument | None) -> bool:
     """Whether the speed of a peer is judged as expected and the peer is not convicted. False if no fate in TIMED."""
     if peer.cheat is None or peer.cheat.fate not in TIMED or score is None or score.hardware is None:
         return False
     return score.hardware.fit == str(peer.cheat.fate) and not _is_convicted(score)
 
 
-def _not_yet(peer: PeerPlan, score: ScoreReading | None) -> str:
+def _not_yet(peer: PeerPlan, score: ScoreDocument | None) -> str:
     assert peer.cheat is not None
     if score is None:
         return f"{peer.label} is not a member yet"
@@ -153,11 +166,11 @@ def _not_yet(peer: PeerPlan, score: ScoreReading | None) -> str:
         return f"{peer.label} is not {peer.cheat.fate}: {fit} after {score.audits} audits"
     return (
         f"{peer.label} is not {peer.cheat.fate}: "
-        f"{score.standing} after {score.audits} audits and {score.lost} lost disputes"
+        f"{score.standing} after {score.audits} audits and {score.dissents} lost disputes"
     )
 
 
-def _too_early(plan: Plan, at: CutReading, scores: Mapping[str, ScoreReading]) -> list[str]:
+def _too_early(plan: Plan, at: RecentCut, scores: Mapping[str, ScoreDocument]) -> list[str]:
     found = []
     if at.epoch < plan.epochs_without_cheaters:
         found.append(f"the newest common cut is of epoch {at.epoch}, not of {plan.epochs_without_cheaters}")

@@ -1,6 +1,6 @@
 """Watches the peers: reads the local API of each every few seconds, for the verdict and the table.
 
-`verdict` interprets the readings.
+`verdict` interprets the documents.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,8 +9,11 @@ import trio
 
 from p2pverify.core.limits import BoundedDict
 from p2pverify.node.files.home import Home, HomeError
+from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.scores import ScoresDocument
+from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.plan import Plan
-from p2pverify.testnet.processes.api_client import AuditsReading, ReadError, ScoresReading, StatusReading, fetch
+from p2pverify.testnet.processes.api_client import ReadError, fetch
 from p2pverify.testnet.processes.verdict import Judgement, judge
 
 PERIOD_S = 1.0
@@ -21,16 +24,16 @@ _API_PERIOD_S = 0.1
 
 
 class RunWatch:
-    """The newest readings by peer name. `home_of` gives a peer's home, which has its `api` file."""
+    """The newest documents by peer name. `home_of` gives a peer's home, which has its `api` file."""
 
     def __init__(self, plan: Plan, home_of: Callable[[str], Home]) -> None:
         self.plan = plan
-        self.statuses: dict[str, StatusReading] = {}
-        self.final: dict[str, ScoresReading] = {}
-        self.provisional: ScoresReading | None = None  # of one honest peer
+        self.statuses: dict[str, StatusDocument] = {}
+        self.final: dict[str, ScoresDocument] = {}
+        self.provisional: ScoresDocument | None = None  # of one honest peer
         self.open_disputes = 0
         self.silent: set[str] = set()  # peers whose API did not answer at the last reading
-        self._scores_at: BoundedDict[str, dict[str, ScoresReading]] = BoundedDict(_CUTS_KEPT)
+        self._scores_at: BoundedDict[str, dict[str, ScoresDocument]] = BoundedDict(_CUTS_KEPT)
         self._home_of = home_of
         self._peer_ids = {peer.name: peer.peer_id for peer in plan.peers}
         self._limiter = trio.CapacityLimiter(8)
@@ -43,7 +46,7 @@ class RunWatch:
         return max(min(PERIOD_S, self.plan.epoch_ms / 4000), len(self.plan.peers) / READINGS_PER_S_MAX)
 
     @property
-    def scores_at(self) -> Mapping[str, Mapping[str, ScoresReading]]:
+    def scores_at(self) -> Mapping[str, Mapping[str, ScoresDocument]]:
         return self._scores_at
 
     def judgement(self) -> Judgement:
@@ -85,23 +88,23 @@ class RunWatch:
             return None
 
     async def _read(self, name: str, url: str) -> None:
-        status = await trio.to_thread.run_sync(fetch, url, "/v1/status", StatusReading, limiter=self._limiter)
+        status = await trio.to_thread.run_sync(fetch, url, "/v1/status", StatusDocument, limiter=self._limiter)
         if status.peer_id != self._peer_ids[name]:
             raise ReadError(f"{url} belongs to another peer by now")
         self.statuses[name] = status
         seen = self.final.get(name)
-        if status.newest is not None and (seen is None or seen.cut != status.newest.cut):
+        if status.final is not None and (seen is None or seen.cut != status.final.cut):
             self._keep(name, await self._scores(url, "final"))
         if name == self.reference:
             self.provisional = await self._scores(url, "provisional")
             audits = await trio.to_thread.run_sync(
-                fetch, url, "/v1/audits?limit=1", AuditsReading, limiter=self._limiter
+                fetch, url, "/v1/audits?limit=1", AuditsDocument, limiter=self._limiter
             )
-            self.open_disputes = audits.open_disputes
+            self.open_disputes = sum(dispute.status == "open" for dispute in audits.disputes)
 
-    async def _scores(self, url: str, view: str) -> ScoresReading:
+    async def _scores(self, url: str, view: str) -> ScoresDocument:
         return await trio.to_thread.run_sync(
-            fetch, url, f"/v1/scores?view={view}", ScoresReading, limiter=self._limiter
+            fetch, url, f"/v1/scores?view={view}", ScoresDocument, limiter=self._limiter
         )
 
     @property
@@ -110,7 +113,7 @@ class RunWatch:
         honest = [peer.name for peer in self.plan.honest]
         return next((name for name in honest if name in self.statuses and name not in self.silent), honest[0])
 
-    def _keep(self, name: str, scores: ScoresReading) -> None:
+    def _keep(self, name: str, scores: ScoresDocument) -> None:
         self.final[name] = scores
         if scores.cut is not None:
             self._scores_at.setdefault(scores.cut, {})[name] = scores

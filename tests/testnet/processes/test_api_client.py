@@ -1,12 +1,18 @@
 """Reading a peer's API gives a document or a ReadError for every answer."""
 
+import json
 import socket
 import threading
 
 import pytest
 
+from p2pverify.node.reports.documents.audits import AuditsDocument
+from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.testnet.processes import api_client
-from p2pverify.testnet.processes.api_client import AuditsReading, ReadError, fetch
+from p2pverify.testnet.processes.api_client import ReadError, fetch
+from tests.support.documents import AUDITS
+
+BODY = json.dumps(written(AUDITS)).encode()
 
 
 def answer_once(data):
@@ -28,9 +34,8 @@ def http(body, status="200 OK"):
 
 
 def test_a_document():
-    """Fields that are not needed are ignored."""
-    body = b'{"schema":"p2pverify/audits/1","audits":[],"disputes":[{"status":"open","votes":1},{"status":"decided"}]}'
-    assert fetch(answer_once(http(body)), "/v1/audits", AuditsReading).open_disputes == 1
+    """It is the document that the peer wrote."""
+    assert fetch(answer_once(http(BODY)), "/v1/audits", AuditsDocument) == AUDITS
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,7 @@ def test_a_document():
         http(b"not json"),
         http(b'{"disputes": 5}'),
         http(b"{}"),
-        http(b'{"disputes":[]}', "503 Service Unavailable"),
+        http(BODY, "503 Service Unavailable"),
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         http(b"[" * 100_000),
@@ -50,14 +55,14 @@ def test_a_document():
 def test_what_is_no_document(data):
     """Other programs, broken answers and refusals give the same error."""
     with pytest.raises(ReadError):
-        fetch(answer_once(data), "/v1/audits", AuditsReading)
+        fetch(answer_once(data), "/v1/audits", AuditsDocument)
 
 
 def test_an_answer_that_is_too_long(monkeypatch):
     """A body above the limit is not read to its end."""
     monkeypatch.setattr(api_client, "BODY_BYTES_MAX", 100)
     with pytest.raises(ReadError):
-        fetch(answer_once(http(b'{"disputes":[]' + b" " * 200 + b"}")), "/v1/audits", AuditsReading)
+        fetch(answer_once(http(BODY)), "/v1/audits", AuditsDocument)
 
 
 def test_nobody_there():
@@ -65,4 +70,4 @@ def test_nobody_there():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(ReadError):
-        fetch(f"http://127.0.0.1:{port}", "/v1/audits", AuditsReading)
+        fetch(f"http://127.0.0.1:{port}", "/v1/audits", AuditsDocument)

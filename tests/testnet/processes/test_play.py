@@ -9,9 +9,9 @@ from p2pverify.cli.main import main
 from p2pverify.node.files.home import Home
 from p2pverify.testnet.capacity.load import MeasuredMachine
 from p2pverify.testnet.processes import play
-from p2pverify.testnet.processes.api_client import JobsReading
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.watch import RunWatch
+from tests.support.documents import JOBS
 from tests.testnet.support import EPOCH_MS, cut, processes_of, status, toy_plan
 
 RUN_S = 90
@@ -26,7 +26,8 @@ def why_behind(tmp_path, *, epoch=5, has_cut=True, **jobs):
     """The reason why four peers with equal documents are behind."""
     plan = fast_plan("prune")
     watch = RunWatch(plan, lambda name: Home(tmp_path / name))
-    shown = status(*[cut(3)] * has_cut).model_copy(update={"epoch": epoch, "jobs": JobsReading(**jobs)})
+    shown = status(*[cut(3)] * has_cut)
+    shown = replace(shown, epoch=epoch, jobs=replace(JOBS, **jobs))
     watch.statuses = {peer.name: shown for peer in plan.peers}
     return play._why_behind(watch)
 

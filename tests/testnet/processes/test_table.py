@@ -7,12 +7,11 @@ from rich.console import Console
 
 from p2pverify.node.files.home import Home
 from p2pverify.testnet.faults import FaultKind, FaultPlan
-from p2pverify.testnet.processes.api_client import ScoresReading
 from p2pverify.testnet.processes.nemesis import Nemesis
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.table import draw, headline, progress_line, rows
 from p2pverify.testnet.processes.watch import RunWatch
-from tests.testnet.support import cut, score, status, toy_plan, view_at
+from tests.testnet.support import cut, provisional, score, status, toy_plan, view_at
 
 
 def watched(tmp_path):
@@ -69,7 +68,7 @@ def test_long_names_are_cut_at_80_columns_and_no_figure_is(tmp_path):
     for peer in watch.plan.peers:
         watch.statuses[peer.name] = status(cut(1_234_567))
     news = score(liar.peer_id, "convicted", audits=99_999, dissents=9_999, challengers=512)
-    watch.provisional = ScoresReading(final=False, cut=None, epoch=8, scores=(news,))
+    watch.provisional = provisional(news)
     lines = drawn(watch, width=80).splitlines()
     assert len(lines) == 2 + len(watch.plan.peers)
     assert max(map(len, lines)) <= 80
@@ -84,7 +83,7 @@ def test_a_conviction_that_is_not_final_is_marked(tmp_path):
     watch.statuses[honest.name] = status(cut(7))
     watch.final[honest.name] = view_at(watch.plan, cut(7))
     news = (score(liar.peer_id, "convicted"), score(honest.peer_id, "suspect"))
-    watch.provisional = ScoresReading(final=False, cut=None, epoch=8, scores=news)
+    watch.provisional = provisional(*news)
     shown = {row.name: (row.standing, row.view) for row in rows(watch)}
     assert shown[liar.name] == ("convicted", "provisional")
     assert shown[honest.name] == ("trusted", "final")

@@ -1,13 +1,19 @@
-"""The verdict on readings made by hand, and its report."""
+"""The verdict on documents made by hand, and its report."""
+
+from dataclasses import replace
 
 import pytest
 
-from p2pverify.testnet.processes.api_client import JobsReading
+from p2pverify.node.reports.documents.scores import SpeedDocument
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.verdict import jobs_of, judge, too_slow
+from tests.support.documents import JOBS
 from tests.testnet.support import cut, score, status, toy_plan, view_at
 
 HEX = "0" * 64
+SPEED = SpeedDocument(
+    claim="testbox", fit="consistent", challengers=4, token_ms=1.5, first_token_ms=3, tokens_per_s=700.0
+)
 
 
 @pytest.fixture
@@ -103,7 +109,7 @@ def test_silence_is_unavailability(standing, availability, caught):
         score(p.peer_id, standing, availability=availability) if p.name == liar else score(p.peer_id)
         for p in plan.peers
     ]
-    shown = {cut(3).cut: {a: at.model_copy(update={"scores": tuple(changed)})}}
+    shown = {cut(3).cut: {a: replace(at, scores=tuple(changed))}}
     found = judge(plan, dict.fromkeys((a, b, c), status(cut(3))), shown)
     assert found.passes is caught
     assert found.convicted == ()
@@ -127,12 +133,12 @@ def test_speed_is_found_out_and_convicts_nobody(kind, standing, fit, found_out):
     """A slow machine is inconsistent with its claim, and a busy machine is not. Neither may be convicted."""
     plan = toy_plan(kind)
     late, (a, b, c) = names(plan)
-    hardware = None if fit is None else {"claim": "testbox", "fit": fit, "token_ms": 1.5}
+    hardware = None if fit is None else replace(SPEED, fit=fit)
     changed = [
         score(p.peer_id, standing, hardware=hardware) if p.name == late else score(p.peer_id) for p in plan.peers
     ]
     at = view_at(plan, cut(3))
-    shown = {cut(3).cut: {a: at.model_copy(update={"scores": tuple(changed)})}}
+    shown = {cut(3).cut: {a: replace(at, scores=tuple(changed))}}
     found = judge(plan, dict.fromkeys((a, b, c), status(cut(3))), shown)
     assert found.passes is found_out
     assert found.timed == ((late,) if found_out else ())
@@ -147,7 +153,7 @@ def test_without_cheaters_it_waits_for_audits():
         at = cut(number)
         shown = {at.cut: {honest[0]: view_at(plan, at)}}
         assert judge(plan, dict.fromkeys(honest, status(at)), shown).passes is passes
-    unseen = view_at(plan, at).model_copy(update={"scores": (score(plan.peers[0].peer_id),)})
+    unseen = replace(view_at(plan, at), scores=(score(plan.peers[0].peer_id),))
     found = judge(plan, dict.fromkeys(honest, status(at)), {at.cut: {honest[0]: unseen}})
     assert found.missing == ("not audited yet: peer2, peer3, peer4",)
 
@@ -234,9 +240,7 @@ def test_a_failed_run_says_that_the_machine_was_too_slow(plan):
 
     def summary(*jobs, standing="trusted"):
         statuses = {
-            name: status(cut(3)).model_copy(
-                update={"jobs": JobsReading(jobs_done=20, jobs_late=late, jobs_dropped=dropped)}
-            )
+            name: replace(status(cut(3)), jobs=replace(JOBS, jobs_done=20, jobs_late=late, jobs_dropped=dropped))
             for name, (late, dropped) in zip((liar, a, b, c), jobs, strict=True)
         }
         shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: standing})}}
