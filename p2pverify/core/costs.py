@@ -53,9 +53,9 @@ class Costs:
 def _steps(job: Compute | MeasureJob) -> list[tuple[_Step, int]]:
     """The actions of a job, with their numbers of tokens. A prompt that was just written need not be read again."""
     if isinstance(job, MeasureJob):
-        return [((REFEREE, "score"), len(job.prompt) + len(job.tokens))]
+        return [((REFEREE, "score"), len(job.ask.prompt) + len(job.tokens))]
     written = job.prompt_seed is not None
-    steps = [((job.role, "write"), job.prompt_tokens) if written else ((job.role, "read"), len(job.prompt))]
-    if job.tokens_max > 0:
-        steps.append(((job.role, _ANSWER), job.tokens_max))
+    steps = [((job.role, "write"), job.prompt_tokens) if written else ((job.role, "read"), len(job.ask.prompt))]
+    if job.ask.tokens_max > 0:
+        steps.append(((job.role, _ANSWER), job.ask.tokens_max))
     return steps

@@ -6,6 +6,7 @@ effects after it must not be carried out.
 
 from dataclasses import dataclass
 
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import Record
@@ -59,20 +60,14 @@ class RequestArrived:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """The engine finished a job.
-
-    `prompt` is the token ids of the prompt that was answered or written. `logits` is the digest of the answer's logits,
-    zeroes if the engine has none.
-    """
+    """The engine finished a job. `prompt` is the token ids of the prompt that was answered or written."""
 
     job: int
     prompt: tuple[int, ...]
-    tokens: tuple[int, ...]
-    finish: str
+    output: Output
     queue_ms: int
     first_token_ms: int
     total_ms: int
-    logits: bytes = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +158,7 @@ class StoredAnswer:
 
     requester: bytes
     question: bytes
-    tokens: tuple[int, ...]
-    finish: str
-    logits: bytes = bytes(32)
+    output: Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +168,7 @@ class StoredEvidence:
     epoch: int
     slot: int
     responder: bytes
-    tokens: tuple[int, ...]
-    finish: str
-    logits: bytes
+    output: Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,34 +218,30 @@ class FetchEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """A job for an engine: write a prompt from a seed if there is one, then answer if `tokens_max` > 0.
+    """A job for an engine: write a prompt from a seed if there is one, then answer if `ask.tokens_max` > 0.
 
-    A result after `deadline_ms` is useless. `role` says which engine: this peer's "own", or the network's "referee".
+    A written prompt takes the place of the prompt of `ask`, which is empty then. A result after `deadline_ms` is
+    useless. `role` says which engine: this peer's "own", or the network's "referee".
     """
 
     job: int
     purpose: Purpose
     deadline_ms: int
-    prompt_seed: bytes | None
-    prompt_tokens: int
-    prompt: tuple[int, ...]
-    tokens_max: int
-    temperature_milli: int
-    sampler_key: bytes
+    ask: Ask
+    prompt_seed: bytes | None = None
+    prompt_tokens: int = 0
     role: str = OWN
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureJob:
-    """A job for the referee: score the claimed tokens after the prompt."""
+    """A job for the referee: score the tokens that a peer claims as its answer."""
 
     job: int
     purpose: Purpose
     deadline_ms: int
-    prompt: tuple[int, ...]
+    ask: Ask
     tokens: tuple[int, ...]
-    temperature_milli: int
-    sampler_key: bytes
 
 
 @dataclass(frozen=True, slots=True)

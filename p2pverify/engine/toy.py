@@ -17,7 +17,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE, Generated, ModelInfo, TokenScores
+from p2pverify.core.contract.output import Ask, Output
+from p2pverify.core.inference.compare import TokenScores
+from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE, Generated, ModelInfo
 
 VOCAB_TOKENS = 256
 CONTEXT_TOKENS = 8192
@@ -100,27 +102,23 @@ class ToyEngine:
             state = _hash(state, bytes([token]))
         return (USER, *turn, ASSISTANT)
 
-    def answer(
-        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
-    ) -> Generated:
+    def answer(self, ask: Ask) -> Generated:
         """Answer a prompt. Raises ValueError if it is empty, not of this vocabulary, or does not fit."""
-        state, noise = self._begin(prompt, tokens_max, temperature_milli, sampler_key)
+        state, noise = self._begin(ask, ask.tokens_max)
         rows = hashlib.sha256()
         tokens: list[int] = []
-        while len(tokens) < tokens_max:
+        while len(tokens) < ask.tokens_max:
             rows.update(self._row(state))
             token = self._place(state, noise).best
             tokens.append(token)
             if token == END:
-                return Generated(tuple(tokens), "stop", 0, 0, rows.digest())
+                return Generated(Output(tuple(tokens), "stop", rows.digest()), 0, 0)
             state = _hash(state, bytes([token]))
-        return Generated(tuple(tokens), "length", 0, 0, rows.digest())
+        return Generated(Output(tuple(tokens), "length", rows.digest()), 0, 0)
 
-    def score(
-        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> TokenScores:
+    def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
         """Score claimed tokens. Raises ValueError as `answer` does, and for no tokens or one outside the vocabulary."""
-        state, noise = self._begin(prompt, len(tokens), temperature_milli, sampler_key)
+        state, noise = self._begin(ask, len(tokens))
         rows = hashlib.sha256()
         deficits, surprisals, best = [], [], []
         for token in _bytes(tokens):
@@ -144,15 +142,13 @@ class ToyEngine:
     def close(self) -> None:
         """Does nothing."""
 
-    def _begin(
-        self, prompt: Sequence[int], tokens_max: int, temperature_milli: int, sampler_key: bytes
-    ) -> tuple[bytes, bytes]:
-        """The state before the first token of an answer, and the sampler's noise."""
-        if not prompt or temperature_milli < 0:
-            raise ValueError("the prompt is empty" if not prompt else "the temperature is negative")
-        _check_room(len(prompt), tokens_max)
-        noise = b"" if temperature_milli == 0 else _hash(b"noise", sampler_key, b"%d" % temperature_milli)
-        return _hash(b"answer", self._weights, _bytes(prompt)), noise
+    def _begin(self, ask: Ask, tokens_max: int) -> tuple[bytes, bytes]:
+        """The state before the first token of an answer of up to `tokens_max` tokens, and the sampler's noise."""
+        if not ask.prompt or ask.temperature_milli < 0:
+            raise ValueError("the prompt is empty" if not ask.prompt else "the temperature is negative")
+        _check_room(len(ask.prompt), tokens_max)
+        noise = b"" if ask.temperature_milli == 0 else _hash(b"noise", ask.sampler_key, b"%d" % ask.temperature_milli)
+        return _hash(b"answer", self._weights, _bytes(ask.prompt)), noise
 
     def _row(self, state: bytes) -> bytes:
         """A digest in place of the logits at one position. It depends on model, path and tokens, not on the sampler."""

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.core.inference.question import NO_LOGITS
+from p2pverify.core.contract.output import NO_LOGITS, Ask
+from p2pverify.core.inference.compare import TokenScores
 from p2pverify.engine.errors import EngineUnavailable, WeightsError
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.modelinfo import model_info
 from p2pverify.engine.gguf.reader import read_head
 from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
-from p2pverify.node.ports import GENERATE, SCORE, WRITE, Generated, TokenScores
+from p2pverify.node.ports import GENERATE, SCORE, WRITE, Generated
 
 ENGINE = "transformers"
 SETTINGS = "float32/eager"
@@ -88,23 +89,16 @@ class TransformersEngine(CausalEngine):
         self._forget()
         return super().write_prompt(seed, tokens_max)
 
-    def answer(
-        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
-    ) -> Generated:
+    def answer(self, ask: Ask) -> Generated:
         """See `CausalEngine`; without a digest of logits."""
         self._forget()
-        found = super().answer(
-            prompt, tokens_max=tokens_max, temperature_milli=temperature_milli, sampler_key=sampler_key
-        )
-        return replace(found, logits_sha256=NO_LOGITS)
+        made = super().answer(ask)
+        return replace(made, output=replace(made.output, logits=NO_LOGITS))
 
-    def score(
-        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> TokenScores:
+    def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
         """See `CausalEngine`; without a digest of logits."""
         self._forget()
-        found = super().score(prompt, tokens, temperature_milli=temperature_milli, sampler_key=sampler_key)
-        return replace(found, logits_sha256=NO_LOGITS)
+        return replace(super().score(ask, tokens), logits=NO_LOGITS)
 
     def close(self) -> None:
         self._forget()

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence
+from p2pverify.core.roles.evidence import decode_evidence, encode_evidence
 from p2pverify.node.user_error import UserError
 
 _MARK = b"\x01"  # before a digest; a canonical array never begins with this byte
@@ -55,20 +56,18 @@ def encode_output(answer: StoredAnswer | StoredEvidence) -> bytes:
     The bytes begin with a digest over all fields, because no signature covers them: a changed token would be another
     answer.
     """
-    data = encode_evidence(Output(answer.tokens, answer.finish, answer.logits))
+    data = encode_evidence(answer.output)
     return _MARK + _digest(_place(answer), data) + data
 
 
 def decode_output(requester: bytes, question: bytes, data: bytes) -> StoredAnswer:
     """Read a stored answer. Raises DecodeError, because the content of a disk is untrusted input."""
-    output = _output([requester, question], data)
-    return StoredAnswer(requester, question, output.tokens, output.finish, output.logits)
+    return StoredAnswer(requester, question, _output([requester, question], data))
 
 
 def decode_stored_evidence(epoch: int, slot: int, responder: bytes, data: bytes) -> StoredEvidence:
     """Read stored evidence. Raises DecodeError."""
-    output = _output([epoch, slot, responder], data)
-    return StoredEvidence(epoch, slot, responder, output.tokens, output.finish, output.logits)
+    return StoredEvidence(epoch, slot, responder, _output([epoch, slot, responder], data))
 
 
 def _place(answer: StoredAnswer | StoredEvidence) -> list[object]:

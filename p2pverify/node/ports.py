@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.errors import GossipVerdict
-from p2pverify.core.inference.question import NO_LOGITS
+from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.sync.session import SyncTurn
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
@@ -41,36 +42,11 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """An engine's answer: token ids, and why it ended.
+    """An engine's answer, and the times in milliseconds until its first token and until its end."""
 
-    `logits_sha256` is the digest of the rows of logits from which the tokens were picked, in order, as little-endian
-    bytes of the engine's own type. It is all zeroes if the engine does not show logits.
-    """
-
-    tokens: tuple[int, ...]
-    finish: str  # "stop" (end-of-sequence token, which is then the last of tokens) or "length"
+    output: Output
     first_token_ms: int
     total_ms: int
-    logits_sha256: bytes = NO_LOGITS
-
-
-@dataclass(frozen=True, slots=True)
-class TokenScores:
-    """An engine's scores of a claimed answer, one item per claimed token, in micronats (1e-6 nat).
-
-    - `deficits`: how far the token's logit lies below the greatest one, with the sampler's noise if there is any. 0:
-      the engine would have picked this token too.
-    - `surprisals`: -log softmax of the logits at temperature 1.
-    - `best`: the token that the engine would have picked after the claimed tokens before it.
-    - `ends`: whether the token ends an answer.
-    - `logits_sha256`: the digest that `answer` would give if it had picked these tokens.
-    """
-
-    deficits: tuple[int, ...]
-    surprisals: tuple[int, ...]
-    best: tuple[int, ...]
-    ends: tuple[bool, ...]
-    logits_sha256: bytes
 
 
 class Engine(Protocol):
@@ -86,18 +62,15 @@ class Engine(Protocol):
         """Token ids of a whole prompt, chat template included. The model writes the user's turn from a 16-byte seed."""
         ...
 
-    def answer(
-        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
-    ) -> Generated:
-        """Answer a prompt; greedy if temperature_milli is 0, else Gumbel-max keyed by sampler_key (32 B) and place."""
+    def answer(self, ask: Ask) -> Generated:
+        """Answer a question. Raises ValueError if it is empty, not in the vocabulary, or too long for the context."""
         ...
 
-    def score(
-        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> TokenScores:
+    def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
         """Score the tokens that another engine claims as its answer, in one pass over prompt and tokens.
 
-        Raises ValueError if they are empty, not in the vocabulary, or too long for the context.
+        `ask.tokens_max` has no effect. Raises ValueError as `answer` does, and if the tokens are empty, not in the
+        vocabulary, or too long for the context.
         """
         ...
 

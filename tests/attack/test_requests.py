@@ -91,7 +91,7 @@ async def test_replay_of_a_request(live: Live) -> None:
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (mesh, _):
             answers = [(await mesh.ask(live.node.key, data)).data for _ in range(20)]
-    assert len({decode_response(answer, made).tokens for answer in answers}) == 1
+    assert len({decode_response(answer, made).output.tokens for answer in answers}) == 1
     await live.survives()
 
 

@@ -3,21 +3,22 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pverify.core.contract.output import Ask
 from p2pverify.core.costs import Costs
 from p2pverify.core.events import OWN, REFEREE, Compute, MeasureJob
 from p2pverify.core.inference.jobs import Purpose
 
 
 def written(prompt_tokens: int, tokens_max: int = 0, role: str = OWN) -> Compute:
-    return Compute(1, Purpose.AUDIT, 0, bytes(16), prompt_tokens, (), tokens_max, 0, bytes(32), role)
+    return Compute(1, Purpose.AUDIT, 0, Ask((), tokens_max, 0, bytes(32)), bytes(16), prompt_tokens, role)
 
 
 def asked(prompt_tokens: int, tokens_max: int) -> Compute:
-    return Compute(1, Purpose.REQUEST, 0, None, 0, (7,) * prompt_tokens, tokens_max, 0, bytes(32))
+    return Compute(1, Purpose.REQUEST, 0, Ask((7,) * prompt_tokens, tokens_max, 0, bytes(32)), None, 0)
 
 
 def claimed(prompt_tokens: int, tokens: int) -> MeasureJob:
-    return MeasureJob(1, Purpose.VOTE, 0, (7,) * prompt_tokens, (7,) * tokens, 0, bytes(32))
+    return MeasureJob(1, Purpose.VOTE, 0, Ask((7,) * prompt_tokens, 0, 0, bytes(32)), (7,) * tokens)
 
 
 def test_what_was_never_done_is_tried() -> None:

@@ -76,8 +76,8 @@ def test_anybody_can_check_both(folder: Path) -> None:
 def test_the_logits_were_committed_to(folder: Path) -> None:
     """The engine's logits are reproducible, so bits are compared, and not only tokens. Both triggers are used up."""
     triggers = load_secrets(folder / "secrets")
-    assert all(any(reply.logits) for trigger in triggers for reply in trigger.replies)
+    assert all(any(reply.output.logits) for trigger in triggers for reply in trigger.replies)
     assert all(trigger.is_spent for trigger in triggers)
     reply = decode_canary_evidence((folder / "honest").read_bytes()).reply
     assert reply is not None
-    assert any(reply.logits)
+    assert any(reply.output.logits)

@@ -9,6 +9,7 @@ import sys
 from dataclasses import astuple
 from pathlib import Path
 
+from p2pverify.core.contract.output import Ask
 from p2pverify.engine.exact import ExactEngine
 from p2pverify.engine.gguf import weights
 
@@ -19,18 +20,18 @@ LONG_TOKENS = 70
 def digests(engine: ExactEngine) -> dict[str, str]:
     """Digests of a written prompt, a sampled answer with its score, and the logits of a sequence of several batches."""
     prompt = engine.write_prompt(SEED, 12)
-    answer = engine.answer(prompt, tokens_max=12, temperature_milli=800, sampler_key=KEY)
+    answer = engine.answer(Ask(prompt, 12, 800, KEY)).output
     engine.forget()
-    score = engine.score(prompt, answer.tokens, temperature_milli=800, sampler_key=KEY)
+    score = engine.score(Ask(prompt, len(answer.tokens), 800, KEY), answer.tokens)
     rows = hashlib.sha256()
     for logits in engine.rows(engine.encode_chat("Why is the sky blue? " * 12)[:LONG_TOKENS], LONG_TOKENS - 4):
         rows.update(logits.tobytes())
     return {
         "prompt": hashlib.sha256(repr(prompt).encode()).hexdigest(),
         "answer": hashlib.sha256(repr((answer.tokens, answer.finish)).encode()).hexdigest(),
-        "answer logits": answer.logits_sha256.hex(),
+        "answer logits": answer.logits.hex(),
         "score": hashlib.sha256(repr(astuple(score)).encode()).hexdigest(),
-        "score logits": score.logits_sha256.hex(),
+        "score logits": score.logits.hex(),
         "long": rows.hexdigest(),
     }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.engines import Engines, EngineSettings
@@ -27,10 +28,9 @@ def test_the_referee_is_another_engine_and_honest(tmp_path: Path) -> None:
     referee = engines.open_referee()
     assert (referee.info.engine, referee.info.numeric_path) == (REFEREE, REFEREE_PATH)
     assert referee.info.weights_sha256 == engines.honest.info.weights_sha256
-    question = {"tokens_max": 8, "temperature_milli": 0, "sampler_key": bytes(32)}
-    prompt = referee.write_prompt(bytes(16), 8)
-    assert referee.answer(prompt, **question).tokens == ToyEngine().answer(prompt, **question).tokens
-    assert engines.own.answer(prompt, **question).tokens != referee.answer(prompt, **question).tokens
+    question = Ask(referee.write_prompt(bytes(16), 8), 8, 0, bytes(32))
+    assert referee.answer(question).output.tokens == ToyEngine().answer(question).output.tokens
+    assert engines.own.answer(question).output.tokens != referee.answer(question).output.tokens
     engines.close()
 
 

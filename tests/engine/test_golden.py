@@ -3,6 +3,7 @@
 `test_variants` tests the answers of llama.cpp's other builds.
 """
 
+from p2pverify.core.contract.output import Ask
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.registry import open_engine
 from p2pverify.node.engines.selftest import answer_golden, golden_questions
@@ -37,6 +38,6 @@ def test_the_exact_engine_is_in_its_class() -> None:
     """Its bits are equal on every machine, whatever an earlier question left in memory."""
     engine = open_engine("exact")
     earlier = engine.encode_chat("Why is the sky green?")
-    engine.answer(earlier, tokens_max=2, temperature_milli=0, sampler_key=bytes(32))
+    engine.answer(Ask(earlier, 2, 0, bytes(32)))
     check(engine)
     engine.close()

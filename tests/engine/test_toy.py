@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.inference.compare import Verdict, measure, verdict
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.registry import open_engine, open_referee
 from p2pverify.engine.toy import CONTEXT_TOKENS, END, PATH, REFEREE, REFEREE_PATH, ToyEngine
-from p2pverify.node.ports import Generated
 
 SEED = bytes(range(16))
 KEY, OTHER_KEY = bytes(32), bytes([1]) * 32
@@ -18,7 +18,7 @@ KEY, OTHER_KEY = bytes(32), bytes([1]) * 32
 
 def ask(engine: ToyEngine, *, temperature_milli: int = 0, key: bytes = KEY) -> tuple[int, ...]:
     prompt = engine.encode_chat("why is the sky blue?")
-    return engine.answer(prompt, tokens_max=32, temperature_milli=temperature_milli, sampler_key=key).tokens
+    return engine.answer(Ask(prompt, 32, temperature_milli, key)).output.tokens
 
 
 def test_equal_engines_agree() -> None:
@@ -57,7 +57,7 @@ def test_finishes() -> None:
     finishes = set()
     for number in range(50):
         prompt = toy.encode_chat(f"question {number}")
-        answer = toy.answer(prompt, tokens_max=40, temperature_milli=0, sampler_key=KEY)
+        answer = toy.answer(Ask(prompt, 40, 0, KEY)).output
         finishes.add(answer.finish)
         assert (answer.tokens[-1] == END) is (answer.finish == "stop")
         assert END not in answer.tokens[:-1]
@@ -78,9 +78,7 @@ def test_prefixes_of_answers_agree() -> None:
     """A shorter answer is the beginning of a longer one."""
     toy = ToyEngine()
     prompt = toy.encode_chat("x")
-    long, short = (
-        toy.answer(prompt, tokens_max=size, temperature_milli=900, sampler_key=KEY).tokens for size in (20, 5)
-    )
+    long, short = (toy.answer(Ask(prompt, size, 900, KEY)).output.tokens for size in (20, 5))
     assert long[:5] == short
 
 
@@ -97,7 +95,7 @@ def test_special_bytes_in_a_text_are_not_special_tokens() -> None:
 def test_what_does_not_fit_is_refused(prompt: tuple[int, ...], tokens_max: int, temperature_milli: int) -> None:
     """Empty, foreign or too long questions raise ValueError."""
     with pytest.raises(ValueError):
-        ToyEngine().answer(prompt, tokens_max=tokens_max, temperature_milli=temperature_milli, sampler_key=KEY)
+        ToyEngine().answer(Ask(prompt, tokens_max, temperature_milli, KEY))
 
 
 def test_a_seed_has_sixteen_bytes() -> None:
@@ -118,11 +116,11 @@ def test_paths_differ_where_two_tokens_nearly_tie() -> None:
     same = 0
     for number in range(100):
         prompt = one.encode_chat(f"question {number}")
-        asked = {"tokens_max": 32, "temperature_milli": 800, "sampler_key": KEY}
-        first, second = one.answer(prompt, **asked), two.answer(prompt, **asked)
+        asked = Ask(prompt, 32, 800, KEY)
+        first, second = one.answer(asked).output, two.answer(asked).output
         same += first.tokens == second.tokens
-        assert first.logits_sha256 != second.logits_sha256
-        assert first.logits_sha256 == ToyEngine(path=PATHS[0]).answer(prompt, **asked).logits_sha256
+        assert first.logits != second.logits
+        assert first.logits == ToyEngine(path=PATHS[0]).answer(asked).output.logits
     assert 10 < same < 90
 
 
@@ -133,17 +131,17 @@ def test_an_engine_scores_its_own_answers_with_nothing(temperature_milli: int) -
     finishes = set()
     for number in range(60):
         prompt = toy.encode_chat(f"question {number}")
-        made = toy.answer(prompt, tokens_max=24, temperature_milli=temperature_milli, sampler_key=KEY)
-        scored = toy.score(prompt, made.tokens, temperature_milli=temperature_milli, sampler_key=KEY)
+        made = toy.answer(Ask(prompt, 24, temperature_milli, KEY)).output
+        scored = toy.score(Ask(prompt, len(made.tokens), temperature_milli, KEY), made.tokens)
         assert scored.deficits == (0,) * len(made.tokens)
         assert scored.best == made.tokens
         assert scored.ends == tuple(token == END for token in made.tokens)
-        assert scored.logits_sha256 == made.logits_sha256
+        assert scored.logits == made.logits
         finishes.add(made.finish)
     assert finishes == {"stop", "length"}
 
 
-def verdicts(answer: Callable[[tuple[int, ...]], Generated], temperature_milli: int) -> set[Verdict]:
+def verdicts(answer: Callable[[tuple[int, ...]], Output], temperature_milli: int) -> set[Verdict]:
     """The referee's verdicts on answers to a hundred prompts, by the thresholds of toy networks."""
     bounds = Across(100_000, 5_000, 500_000, 20_000, 50_000, 10_000)
     referee = open_referee(REFEREE)
@@ -151,7 +149,7 @@ def verdicts(answer: Callable[[tuple[int, ...]], Generated], temperature_milli: 
     for number in range(100):
         prompt = referee.write_prompt(number.to_bytes(16, "big"), 12)
         made = answer(prompt)
-        scored = referee.score(prompt, made.tokens, temperature_milli=temperature_milli, sampler_key=KEY)
+        scored = referee.score(Ask(prompt, len(made.tokens), temperature_milli, KEY), made.tokens)
         found.add(verdict(measure(scored.deficits, scored.ends, made.finish, 16), bounds))
     return found
 
@@ -162,8 +160,8 @@ def test_the_referee_tells_honest_paths(path: str, temperature_milli: int) -> No
     """Honest answers are matches on every path."""
     toy = ToyEngine(path=path)
 
-    def answer(prompt: tuple[int, ...]) -> Generated:
-        return toy.answer(prompt, tokens_max=16, temperature_milli=temperature_milli, sampler_key=KEY)
+    def answer(prompt: tuple[int, ...]) -> Output:
+        return toy.answer(Ask(prompt, 16, temperature_milli, KEY)).output
 
     assert verdicts(answer, temperature_milli) == {Verdict.MATCH}
 
@@ -182,8 +180,8 @@ def test_the_referee_tells_cheats(cheat: str) -> None:
     variant, temperature_milli, key, tokens_max = CHEATS[cheat]
     toy = ToyEngine(variant, path=PATHS[0])
 
-    def answer(prompt: tuple[int, ...]) -> Generated:
-        return toy.answer(prompt, tokens_max=tokens_max, temperature_milli=temperature_milli, sampler_key=key)
+    def answer(prompt: tuple[int, ...]) -> Output:
+        return toy.answer(Ask(prompt, tokens_max, temperature_milli, key)).output
 
     assert verdicts(answer, 800) == {Verdict.MISMATCH}
 
@@ -194,8 +192,8 @@ def test_the_referee_tells_a_cut_answer(finish: str) -> None:
     toy = ToyEngine(path=PATHS[0])
     finishes = []
 
-    def answer(prompt: tuple[int, ...]) -> Generated:
-        made = toy.answer(prompt, tokens_max=8, temperature_milli=800, sampler_key=KEY)
+    def answer(prompt: tuple[int, ...]) -> Output:
+        made = toy.answer(Ask(prompt, 8, 800, KEY)).output
         finishes.append(made.finish)
         return replace(made, finish=finish if made.finish == "length" else "length")
 
@@ -207,7 +205,7 @@ def test_the_referee_tells_a_cut_answer(finish: str) -> None:
 def test_what_cannot_be_scored_is_refused(prompt: tuple[int, ...], tokens: tuple[int, ...]) -> None:
     """No tokens, too many tokens, and tokens outside the vocabulary raise ValueError."""
     with pytest.raises(ValueError):
-        ToyEngine().score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
+        ToyEngine().score(Ask(prompt, len(tokens), 0, KEY), tokens)
 
 
 def test_an_unknown_referee_is_named() -> None:

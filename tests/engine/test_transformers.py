@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from p2pverify.core.contract.output import NO_LOGITS, Ask
 from p2pverify.core.inference.compare import measure
-from p2pverify.core.inference.question import NO_LOGITS
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.llama.engine import LlamaEngine
@@ -48,32 +49,31 @@ def test_info(engine: TransformersEngine, llama: LlamaEngine) -> None:
 @pytest.mark.parametrize("temperature_milli", [0, 800])
 def test_answers_are_honest_ones(engine: TransformersEngine, llama: LlamaEngine, temperature_milli: int) -> None:
     """llama.cpp finds small margins in its answers, and it finds small margins in llama.cpp's."""
-    asked = {"temperature_milli": temperature_milli, "sampler_key": KEY}
     for text in PROMPTS:
-        prompt = llama.encode_chat(text)
+        asked = Ask(llama.encode_chat(text), TOKENS, temperature_milli, KEY)
         for author, judge in ((engine, llama), (llama, engine)):
-            answer = author.answer(prompt, tokens_max=TOKENS, **asked)
-            scored = judge.score(prompt, answer.tokens, **asked)
+            answer = author.answer(asked).output
+            scored = judge.score(asked, answer.tokens)
             assert measure(scored.deficits, scored.ends, answer.finish, TOKENS).total < SAME_MODEL_MAX * TOKENS
 
 
 def test_equal_questions_give_equal_answers(engine: TransformersEngine, llama: LlamaEngine) -> None:
     """No state is kept between calls, and no digest is given that a score would not give."""
     prompt = llama.encode_chat(PROMPTS[0])
-    asked = {"temperature_milli": 800, "sampler_key": KEY}
-    first = engine.answer(prompt, tokens_max=8, **asked)
+    asked = Ask(prompt, 8, 800, KEY)
+    first = engine.answer(asked).output
     written = engine.write_prompt(bytes(16), 4)
-    engine.answer(prompt[:-1], tokens_max=3, **asked)
-    again = engine.answer(prompt, tokens_max=8, **asked)
+    engine.answer(replace(asked, prompt=prompt[:-1], tokens_max=3))
+    again = engine.answer(asked).output
     assert again.tokens == first.tokens
     assert engine.write_prompt(bytes(16), 4) == written
-    assert first.logits_sha256 == engine.score(prompt, first.tokens, **asked).logits_sha256 == NO_LOGITS
+    assert first.logits == engine.score(asked, first.tokens).logits == NO_LOGITS
 
 
 def test_a_wrong_answer_has_large_margins(engine: TransformersEngine, llama: LlamaEngine) -> None:
     prompt = llama.encode_chat("What is the capital of France?")
     tokens = llama.encode_chat("The capital is Lyon.")[3:-6]
-    asked = {"temperature_milli": 0, "sampler_key": KEY}
-    ours, theirs = engine.score(prompt, tokens, **asked), llama.score(prompt, tokens, **asked)
+    asked = Ask(prompt, len(tokens), 0, KEY)
+    ours, theirs = engine.score(asked, tokens), llama.score(asked, tokens)
     assert ours.deficits == pytest.approx(theirs.deficits, abs=1_500_000)
     assert max(ours.deficits) > 3_000_000

@@ -53,7 +53,7 @@ EXEMPT = {
     "core.inference.compare.read_measures": "a part of decode_vote and decode_duty",
     "core.contract.golden.read_golden": "a part of decode_manifest",
     "core.contract.network.read_across": "a part of decode_network and decode_manifest",
-    "core.inference.question.read_finish": "a part of whatever reads an answer",
+    "core.contract.output.read_output": "a part of whatever reads an answer",
     "core.encoding.canon.read_tokens": "a part of whatever reads an answer or a prompt",
     "core.records.envelope.read_fields": "how decoders of payloads begin",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",

@@ -2,16 +2,18 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 
 from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.events import Effect, Event, StoredAnswer, StoredEvidence
+from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.machine import Machine
 from p2pverify.node import ports
 from p2pverify.node.journal import Kept
-from p2pverify.node.ports import Generated, ModelInfo, Neighbour, Reply, TokenScores
+from p2pverify.node.ports import Generated, ModelInfo, Neighbour, Reply
 from tests.support.world import MANIFEST
 
 
@@ -117,24 +119,18 @@ class FakeEngine:
         self.jobs.append("write")
         return tuple(hashlib.sha256(seed).digest()[:tokens_max])
 
-    def answer(
-        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
-    ) -> Generated:
-        self.jobs.append(f"answer {prompt[0]}")
-        if prompt[0] == 666:
+    def answer(self, ask: Ask) -> Generated:
+        self.jobs.append(f"answer {ask.prompt[0]}")
+        if ask.prompt[0] == 666:
             raise ValueError("no such token")
-        key = sampler_key if temperature_milli else b""
-        made = hashlib.sha256(repr(tuple(prompt)).encode() + key).digest()
-        return Generated(tuple(made[:tokens_max]), "length", 1, 2)
+        key = ask.sampler_key if ask.temperature_milli else b""
+        made = hashlib.sha256(repr(ask.prompt).encode() + key).digest()
+        return Generated(Output(tuple(made[: ask.tokens_max]), "length"), 1, 2)
 
-    def score(
-        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> TokenScores:
+    def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
         """A token's margin is its distance from the token that would be picked."""
-        self.jobs.append(f"score {prompt[0]}")
-        picked = self.answer(
-            prompt, tokens_max=len(tokens), temperature_milli=temperature_milli, sampler_key=sampler_key
-        ).tokens
+        self.jobs.append(f"score {ask.prompt[0]}")
+        picked = self.answer(replace(ask, tokens_max=len(tokens))).output.tokens
         deficits = tuple(abs(token - best) for token, best in zip(tokens, picked, strict=True))
         return TokenScores(deficits, deficits, picked, (False,) * len(picked), bytes(32))
 

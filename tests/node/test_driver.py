@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.errors import GossipVerdict
@@ -95,7 +96,7 @@ async def test_evidence_is_fetched_and_its_failure_is_one_too(autojump_clock, nu
 
 async def test_evidence_is_kept_until_it_is_too_old(autojump_clock, nursery):
     """Evidence is written before its effects, and removed up to the epoch that the newest write gives."""
-    old, new = (StoredEvidence(epoch, 0, SOURCE, (1,), "length", bytes(32)) for epoch in (1, 9))
+    old, new = (StoredEvidence(epoch, 0, SOURCE, Output((1,), "length", bytes(32))) for epoch in (1, 9))
     bench = Bench(lambda event: [])
     await nursery.start(bench.driver.run, bench.network)
     for ticket, one, oldest in ((1, old, 0), (2, new, 5)):
@@ -118,14 +119,14 @@ async def test_the_machine_hears_how_long_a_stream_waits(autojump_clock, nursery
 
 async def test_jobs_reach_the_engine_and_come_back(nursery):
     """A job runs in the engine's thread, and its outcome becomes an event."""
-    job = Compute(3, Purpose.AUDIT, 2**53, b"seed" * 4, 5, (), 4, 0, bytes(32))
+    job = Compute(3, Purpose.AUDIT, 2**53, Ask((), 4, 0, bytes(32)), b"seed" * 4, 5)
     bench = Bench(on_request(job, Respond(1, b"")))
     await nursery.start(bench.driver.run, bench.network)
     await bench.driver.serve(b"request", SOURCE)
     with trio.fail_after(5):
         (found,) = await bench.machine.wait_events(Computed)
     assert isinstance(found, Computed)
-    assert (found.job, len(found.prompt), len(found.tokens)) == (3, 5, 4)
+    assert (found.job, len(found.prompt), len(found.output.tokens)) == (3, 5, 4)
     nursery.cancel_scope.cancel()
 
 

@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
@@ -136,7 +137,7 @@ async def test_own_records_from_others_are_marked(autojump_clock, nursery):
 
 async def test_answers_are_stored_before_they_leave(autojump_clock, nursery):
     """A computed answer is written and then sent."""
-    answer = StoredAnswer(SOURCE, b"q" * 32, (1, 2), "length")
+    answer = StoredAnswer(SOURCE, b"q" * 32, Output((1, 2), "length"))
     bench = Bench(on_request(Persist(answers=(answer,)), Respond(1, b"answer")))
     await nursery.start(bench.driver.run, bench.network)
     assert await bench.driver.serve(b"request", SOURCE) == b"answer"

@@ -12,6 +12,7 @@ from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import Across, decode_network
 from p2pverify.core.contract.network import TestSteps as Steps
 from p2pverify.core.contract.network import test_steps as steps_of
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.inference import compare, question
@@ -100,6 +101,7 @@ def test_every_judgement_has_a_vector() -> None:
         *(f"records/payloads/{name}.py" for name in ("membership", "audit", "duty", "lots", "cut")),
         "contract/network.py",
         "contract/manifest.py",
+        "contract/output.py",
         "inference/question.py",
         "encoding/peerid.py",
     ],
@@ -209,7 +211,7 @@ def _digest(a: dict[str, Any]) -> Any:
             )
             return {"id": asked.id.hex(), "sampler_key": asked.sampler_key.hex()}
         case "output_digest":
-            return question.output_digest(a["question"], tuple(a["tokens"]), a["finish"], a["logits"])
+            return Output(tuple(a["tokens"]), a["finish"], a["logits"]).digest(a["question"])
         case "request":
             names = ("network", "requester", "responder", "question", "nonce", "expiry_epoch")
             return question.Request(*(a[name] for name in names)).id

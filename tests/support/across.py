@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import ANY, Across, DeterminismClass, Network
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.inference.compare import END_MISSING, Measure, Measures, verdict_digest
@@ -19,7 +20,6 @@ from p2pverify.core.inference.question import (
     Receipt,
     Request,
     opening_nonce,
-    output_digest,
     salted_digest,
 )
 from p2pverify.core.records.envelope import Kind, Record
@@ -188,7 +188,7 @@ class Story:
         return replace(audit, **changes)  # type: ignore[arg-type]  # field names
 
     def _receipt(self, request: Request, class_index: int) -> Receipt:
-        output = output_digest(request.question, tuple(range(COUNT)), "length", bytes(32))
+        output = Output(tuple(range(COUNT)), "length", bytes(32)).digest(request.question)
         salted = salted_digest(request.id, request.responder, class_index, output)
         unsigned = Receipt(
             self.network.id, request.responder, request.id, class_index, salted, COUNT, 1, 2, 3, bytes(64)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import ANY, DeterminismClass, Network
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.inference.canary import CanaryEvidence, CanaryReply, Trigger
@@ -14,7 +15,6 @@ from p2pverify.core.inference.question import (
     Request,
     encode_answer,
     encode_request,
-    output_digest,
     salted_digest,
     sign_request,
 )
@@ -30,8 +30,8 @@ TRIGGER = Trigger(
     (1, 4093, 198, 77),
     8,
     (
-        CanaryReply(ENGINE, FIRST, sha256(b"salt of one answer"), TOKENS, "stop", LOGITS),
-        CanaryReply(ENGINE, SECOND, sha256(b"salt of another"), (17, 4093, 5), "length", bytes(32)),
+        CanaryReply(ENGINE, FIRST, sha256(b"salt of one answer"), Output(TOKENS, "stop", LOGITS)),
+        CanaryReply(ENGINE, SECOND, sha256(b"salt of another"), Output((17, 4093, 5), "length", bytes(32))),
     ),
 )
 
@@ -79,14 +79,15 @@ class Exchange:
     @property
     def response(self) -> bytes:
         request, _ = self.request
-        output = output_digest(request.question, self.tokens, self.finish, self.logits)
-        salted = salted_digest(request.id, request.responder, self.class_index, output)
+        output = Output(self.tokens, self.finish, self.logits)
+        digest = output.digest(request.question)
+        salted = salted_digest(request.id, request.responder, self.class_index, digest)
         unsigned = Receipt(
             request.network, request.responder, request.id, self.class_index, salted, len(self.tokens), 3, 41, 187,
             bytes(64),
         )  # fmt: skip
         receipt = replace(unsigned, signature=sign.sign(RESPONDER, encode(unsigned.signed_value())))
-        return encode_answer(Answer(self.tokens, self.finish, self.logits, receipt))
+        return encode_answer(Answer(output, receipt))
 
     def evidence(self) -> CanaryEvidence:
         reply = None if self.reply is None else self.trigger.replies[self.reply]

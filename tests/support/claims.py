@@ -3,28 +3,21 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.inference.diagnosis import Cause, ClaimedAnswer, Supposition
-from p2pverify.engine.ask import Ask
-from p2pverify.node.ports import Engine, Generated
+from p2pverify.node.ports import Engine
 
 
 def claim_of(
-    judge: Engine, question: Ask, answer: Generated, temperatures: Iterable[int] = (), *, in_class: bool = False
+    judge: Engine, question: Ask, answer: Output, temperatures: Iterable[int] = (), *, in_class: bool = False
 ) -> ClaimedAnswer:
     """An answer scored by a judge, and scored again at each of the temperatures. `in_class` also compares logits."""
-    scored = question.scored_by(judge, answer.tokens)
-    others = (
-        (milli, replace(question, temperature_milli=milli).scored_by(judge, answer.tokens)) for milli in temperatures
-    )
+    scored = judge.score(question, answer.tokens)
+    others = ((milli, judge.score(replace(question, temperature_milli=milli), answer.tokens)) for milli in temperatures)
     return ClaimedAnswer(
-        answer.tokens,
-        scored.best,
-        scored.deficits,
-        scored.surprisals,
-        scored.ends,
-        answer.finish,
-        question.tokens_max,
-        question.temperature_milli,
+        question,
+        answer,
+        scored,
         tuple(Supposition(Cause.TEMPERATURE, milli, other.deficits) for milli, other in others),
-        scored.logits_sha256 == answer.logits_sha256 if in_class else None,
+        scored.logits == answer.logits if in_class else None,
     )

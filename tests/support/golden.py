@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from p2pverify.core.contract.golden import Golden, GoldenPath, GoldenQuestion
+from p2pverify.core.contract.golden import Golden, GoldenPath
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.core.contract.output import Ask
 from p2pverify.engine import toy
 from p2pverify.node.engines.selftest import answer_golden, golden_questions
 from p2pverify.node.files.networkfile import manifest_of
 from p2pverify.node.ports import Engine
 
 
-def golden_path(engine: Engine, questions: Sequence[GoldenQuestion]) -> GoldenPath:
+def golden_path(engine: Engine, questions: Sequence[Ask]) -> GoldenPath:
     """The engine's own entry in a manifest's golden vectors."""
     return GoldenPath(engine.info.engine, engine.info.numeric_path, answer_golden(engine, questions))
 
@@ -25,7 +26,7 @@ def make_golden(engine: Engine) -> Golden:
 
 def beside_another_model(network: Network, manifests: Sequence[Manifest]) -> tuple[Network, tuple[Manifest, ...]]:
     """The network with a first class "large" of another model. Its golden questions are outside a toy's vocabulary."""
-    question = GoldenQuestion((toy.VOCAB_TOKENS,), 8, 0, bytes(32))
+    question = Ask((toy.VOCAB_TOKENS,), 8, 0, bytes(32))
     info = replace(toy.ToyEngine().info, model="large", weights_sha256=b"\1" * 32, tokenizer_sha256=b"\2" * 32)
     other = replace(manifest_of(info), golden=Golden((question,)))
     found = DeterminismClass("large", other.digest, "llama.cpp/any", "avx2", network.classes[0].honest_ppm)

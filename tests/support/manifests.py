@@ -2,9 +2,10 @@
 
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.golden import GOLDEN_ANSWER_TOKENS_MAX, Golden, GoldenAnswer, GoldenPath, GoldenQuestion
+from p2pverify.core.contract.golden import GOLDEN_ANSWER_TOKENS_MAX, Golden, GoldenAnswer, GoldenPath
 from p2pverify.core.contract.manifest import MILLION, SAMPLES_MAX, Calibration, Canary, CanaryAnswer, Manifest
 from p2pverify.core.contract.network import ACROSS_BOUNDS, TEMPERATURE_MILLI_MAX, Across
+from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding.canon import TOKEN_MAX
 
 text = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), max_size=12)
@@ -23,7 +24,7 @@ def across(draw: st.DrawFn, honest_max: int = _MAX["honest_ppm"]) -> Across:
 
 
 questions = st.builds(
-    GoldenQuestion,
+    Ask,
     st.lists(st.integers(0, TOKEN_MAX), min_size=1, max_size=5).map(tuple),
     st.integers(1, GOLDEN_ANSWER_TOKENS_MAX),
     st.integers(0, TEMPERATURE_MILLI_MAX),

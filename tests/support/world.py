@@ -9,10 +9,11 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import ANY, DeterminismClass, Network, Params
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.events import (
     REFEREE,
@@ -339,9 +340,9 @@ class World:
         c = self.costs
         if isinstance(job, MeasureJob):
             return c.score + c.score * c.overhead_permille // 1000
-        held = job.prompt_seed is not None or job.prompt == peer.cached
+        held = job.prompt_seed is not None or job.ask.prompt == peer.cached
         cost = c.derive if job.prompt_seed is not None else 0
-        if job.tokens_max:
+        if job.ask.tokens_max:
             cost += c.answer_after_derive if held else c.answer
         return cost + cost * c.overhead_permille // 1000
 
@@ -352,7 +353,7 @@ class World:
         if machine is peer.machine:
             assert isinstance(since, int)
             if isinstance(job, MeasureJob):
-                exact = tokens_of(key_of(job.prompt, job), len(job.tokens))
+                exact = tokens_of(key_of(job.ask), len(job.tokens))
                 self._handle(peer, score(job, exact))
             else:
                 assert isinstance(job, Compute)
@@ -360,18 +361,18 @@ class World:
         self._start_jobs()
 
     def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
-        prompt = job.prompt
+        prompt = job.ask.prompt
         if job.prompt_seed is not None:
             writer = b"" if job.role == REFEREE or not peer.path else b"path %d" % peer.path
             prompt = tokens_of(b"prompt" + writer + job.prompt_seed, job.prompt_tokens)
         peer.cached = prompt
-        key = key_of(prompt, job)
+        key = key_of(replace(job.ask, prompt=prompt))
         lies = peer.lie is not None and peer.lie(key, self.dice)
         if lies:
-            tokens = tokens_of(b"lie%d" % peer.name + key, job.tokens_max)
+            tokens = tokens_of(b"lie%d" % peer.name + key, job.ask.tokens_max)
         else:
-            tokens = as_path(tokens_of(key, job.tokens_max), peer.path)
-        return Computed(job.job, prompt, tokens, "length", self.now - since, 1, 1, logits_of(tokens, peer.path))
+            tokens = as_path(tokens_of(key, job.ask.tokens_max), peer.path)
+        return Computed(job.job, prompt, Output(tokens, "length", logits_of(tokens, peer.path)), self.now - since, 1, 1)
 
     # ------------------------------------------------------------ faults
 
@@ -396,9 +397,9 @@ class World:
         return {self.by_key[key].name for key, m in members.items() if m.is_convicted}
 
 
-def key_of(prompt: tuple[int, ...], job: Compute | MeasureJob) -> bytes:
+def key_of(ask: Ask) -> bytes:
     """The inputs that an answer depends on, as bytes."""
-    return repr((prompt, job.temperature_milli, job.sampler_key)).encode()
+    return repr((ask.prompt, ask.temperature_milli, ask.sampler_key)).encode()
 
 
 def tokens_of(data: bytes, count: int) -> tuple[int, ...]:

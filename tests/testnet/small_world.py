@@ -8,6 +8,7 @@ import heapq
 import itertools
 from collections.abc import Mapping, Sequence
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
@@ -221,14 +222,14 @@ class SmallWorld:
         self._post(max(1, effect.deadline_ms - self.now), name, AskFailed(effect.ask, "timeout"))
 
     def _compute(self, name: int, job: Compute) -> None:
-        prompt = job.prompt
+        prompt = job.ask.prompt
         if job.prompt_seed is not None:
             prompt = tokens_of(b"prompt" + job.prompt_seed, job.prompt_tokens)
-        key = repr((prompt, job.temperature_milli, job.sampler_key)).encode()
-        honest = tokens_of(key, job.tokens_max) if job.tokens_max else ()
+        key = repr((prompt, job.ask.temperature_milli, job.ask.sampler_key)).encode()
+        honest = tokens_of(key, job.ask.tokens_max) if job.ask.tokens_max else ()
         actor = self.actors[name]
         tokens = actor.answer(job, honest, self.now)
-        self._post(JOB_MS, name, (actor, Computed(job.job, prompt, tokens, "length", 0, 1, 1)))
+        self._post(JOB_MS, name, (actor, Computed(job.job, prompt, Output(tokens, "length"), 0, 1, 1)))
 
     def _sync(self, name: int) -> None:
         neighbours = [n for n in sorted(self.up) if n != name and self._linked(name, n)]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pverify.core.contract.network import TEMPERATURE_MILLI_MAX
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, as_uint, check_sorted, digest, read_tokens
 from p2pverify.core.errors import DecodeError
 
@@ -16,19 +17,6 @@ GOLDEN_QUESTIONS_MAX = 8
 GOLDEN_PATHS_MAX = 64
 GOLDEN_PROMPT_TOKENS_MAX = 256
 GOLDEN_ANSWER_TOKENS_MAX = 256
-
-
-@dataclass(frozen=True, slots=True)
-class GoldenQuestion:
-    """A question: prompt as token ids, sampling as in `inference.question`, and the sampler's key itself (32 B)."""
-
-    prompt: tuple[int, ...]
-    tokens_max: int
-    temperature_milli: int
-    sampler_key: bytes
-
-    def to_value(self) -> list[object]:
-        return [list(self.prompt), self.tokens_max, self.temperature_milli, self.sampler_key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +43,7 @@ class GoldenPath:
 class Golden:
     """Questions and the answers of every known path; paths are sorted by engine and numeric path, and distinct."""
 
-    questions: tuple[GoldenQuestion, ...] = ()
+    questions: tuple[Ask, ...] = ()
     paths: tuple[GoldenPath, ...] = ()
 
     def to_value(self) -> list[object]:
@@ -85,9 +73,9 @@ class Golden:
 NO_GOLDEN = Golden()
 
 
-def golden_answer(tokens: Sequence[int], finish: str, logits: bytes) -> GoldenAnswer:
-    """The digests of an answer; `logits` is the engine's own SHA-256 over them (32 B)."""
-    return GoldenAnswer(digest([DOMAIN, list(tokens), finish]), logits)
+def golden_answer(output: Output) -> GoldenAnswer:
+    """The digests of an answer."""
+    return GoldenAnswer(digest([DOMAIN, list(output.tokens), output.finish]), output.logits)
 
 
 def read_golden(value: Value) -> Golden:
@@ -105,9 +93,9 @@ def read_golden(value: Value) -> Golden:
     return read
 
 
-def _question(value: Value) -> GoldenQuestion:
+def _question(value: Value) -> Ask:
     prompt, tokens_max, temperature, key = as_array(value, "golden question", length=4)
-    read = GoldenQuestion(
+    read = Ask(
         read_tokens(prompt, "golden prompt", GOLDEN_PROMPT_TOKENS_MAX),
         as_uint(tokens_max, "tokens_max", GOLDEN_ANSWER_TOKENS_MAX),
         as_uint(temperature, "temperature_milli", TEMPERATURE_MILLI_MAX),

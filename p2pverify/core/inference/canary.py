@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from p2pverify.core.contract.golden import GOLDEN_ANSWER_TOKENS_MAX, GOLDEN_PATHS_MAX, GOLDEN_PROMPT_TOKENS_MAX
 from p2pverify.core.contract.manifest import CANARIES_MAX, Canary, CanaryAnswer, Manifest
 from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.core.contract.output import NO_KEY, NO_LOGITS, Ask, Output, read_output
 from p2pverify.core.encoding.canon import (
     Value,
     as_array,
@@ -26,7 +27,6 @@ from p2pverify.core.encoding.canon import (
 )
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import (
-    NO_LOGITS,
     REQUEST_BYTES_MAX,
     RESPONSE_BYTES_MAX,
     Answer,
@@ -35,7 +35,6 @@ from p2pverify.core.inference.question import (
     RequestRefused,
     decode_request,
     decode_response,
-    read_finish,
 )
 
 PROMPT = "p2pverify/canary-prompt/1"
@@ -55,32 +54,19 @@ def prompt_commitment(salt: bytes, prompt: Sequence[int], tokens_max: int) -> by
 
 @dataclass(frozen=True, slots=True)
 class CanaryReply:
-    """The right answer on one numeric path, with the salt (32 B) that hides it. `logits` as in `output_digest`."""
+    """The right answer on one numeric path, with the salt (32 B) that hides it."""
 
     engine: str
     numeric_path: str
     salt: bytes
-    tokens: tuple[int, ...]
-    finish: str
-    logits: bytes
+    output: Output
 
     def commitment(self, prompt: bytes) -> bytes:
         """A manifest's commitment to this answer; `prompt` is the commitment to its trigger."""
-        return digest(
-            [
-                ANSWER,
-                prompt,
-                self.engine,
-                self.numeric_path,
-                self.salt,
-                list(self.tokens),
-                self.finish,
-                self.logits,
-            ]
-        )
+        return digest([ANSWER, prompt, *self.to_value()])
 
     def to_value(self) -> list[object]:
-        return [self.engine, self.numeric_path, self.salt, list(self.tokens), self.finish, self.logits]
+        return [self.engine, self.numeric_path, self.salt, *self.output.to_value()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +91,11 @@ class Trigger:
 
     def reply(self, engine: str, numeric_path: str) -> CanaryReply | None:
         return next((r for r in self.replies if (r.engine, r.numeric_path) == (engine, numeric_path)), None)
+
+    @property
+    def ask(self) -> Ask:
+        """The trigger, as an engine gets it."""
+        return Ask(self.prompt, self.tokens_max, 0, NO_KEY)
 
     def question(self, manifest: bytes, seed: bytes, requester: bytes) -> Question:
         """The trigger as a question: greedy, so that neither seed nor requester changes the answer."""
@@ -202,7 +193,7 @@ def judge_evidence(network: Network, manifests: Sequence[Manifest], evidence: Ca
         return finding(CANNOT_TELL, "the right answer for this class is not opened")
     if reply.commitment(prompt) != committed:
         raise DecodeError("the opened answer is not the one that the manifest commits to")
-    return finding(*_compare(answer, reply))
+    return finding(*_compare(answer.output, reply.output))
 
 
 def _exchange(network: Network, evidence: CanaryEvidence) -> tuple[Request, Question, Answer]:
@@ -234,18 +225,18 @@ def _committed(canary: Canary, engine: str, numeric_path: str) -> bytes | None:
     return next(found, None)
 
 
-def _compare(answer: Answer, reply: CanaryReply) -> tuple[str, str]:
+def _compare(given: Output, right: Output) -> tuple[str, str]:
     """Verdict and reason. Logits are compared only if the publisher's engine showed them."""
-    if answer.tokens != reply.tokens:
-        pairs = enumerate(zip(answer.tokens, reply.tokens, strict=False))
-        shorter = min(len(answer.tokens), len(reply.tokens))
-        first = next((at for at, (given, right) in pairs if given != right), shorter)
+    if given.tokens != right.tokens:
+        pairs = enumerate(zip(given.tokens, right.tokens, strict=False))
+        shorter = min(len(given.tokens), len(right.tokens))
+        first = next((at for at, (one, other) in pairs if one != other), shorter)
         return MISMATCH, f"the answers differ from token {first + 1} on"
-    if answer.finish != reply.finish:
+    if given.finish != right.finish:
         return MISMATCH, "the tokens are equal, and the reason of the end is not"
-    if reply.logits == NO_LOGITS:
+    if right.logits == NO_LOGITS:
         return MATCH, "the tokens are equal; the logits are not committed to"
-    if answer.logits != reply.logits:
+    if given.logits != right.logits:
         return MISMATCH, "the tokens are equal, and the logits are not: other weights or another numeric path"
     return MATCH, "tokens and logits are equal"
 
@@ -298,12 +289,10 @@ def _trigger(value: Value) -> Trigger:
 
 
 def _reply(value: Value) -> CanaryReply:
-    engine, numeric_path, salt, tokens, finish, logits = as_array(value, "reply", length=6)
+    engine, numeric_path, salt, *output = as_array(value, "reply", length=6)
     return CanaryReply(
         as_text(engine, "engine", 128),
         as_text(numeric_path, "numeric path", 128),
         as_bytes(salt, "salt", size=32),
-        read_tokens(tokens, "tokens", GOLDEN_ANSWER_TOKENS_MAX),
-        read_finish(finish),
-        as_bytes(logits, "logits digest", size=32),
+        read_output(output, GOLDEN_ANSWER_TOKENS_MAX),
     )

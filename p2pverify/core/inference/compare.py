@@ -39,6 +39,25 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenScores:
+    """An engine's scores of a claimed answer, one item per claimed token, in micronats (1e-6 nat).
+
+    - `deficits`: how far the token's logit lies below the greatest one, with the sampler's noise if there is any. 0:
+      the engine would have picked this token too.
+    - `surprisals`: -log softmax of the logits at temperature 1.
+    - `best`: the token that the engine would have picked after the claimed tokens before it.
+    - `ends`: whether the token ends an answer.
+    - `logits`: the digest that the engine's own answer would have if it had picked these tokens.
+    """
+
+    deficits: tuple[int, ...]
+    surprisals: tuple[int, ...]
+    best: tuple[int, ...]
+    ends: tuple[bool, ...]
+    logits: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
     """A referee's measure of one answer of `count` tokens.
 

@@ -11,7 +11,8 @@ from decimal import Context, Decimal
 from enum import StrEnum
 
 from p2pverify.core.contract.network import Across
-from p2pverify.core.inference.compare import END_MISSING, MICRO, measure, total_of
+from p2pverify.core.contract.output import Ask, Output
+from p2pverify.core.inference.compare import END_MISSING, MICRO, TokenScores, measure, total_of
 
 _ROUGH = Context(prec=12)
 
@@ -62,19 +63,14 @@ class Supposition:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedAnswer:
-    """A claimed answer, and an engine's scores of it (see `node.ports.Scored`). Margins in micronats, one per token.
+    """A claimed answer to a question, and an engine's scores of it.
 
     `same_logits`: whether the answer's logits equal the engine's own, bit for bit; None if they cannot be compared.
     """
 
-    tokens: tuple[int, ...]
-    best: tuple[int, ...]
-    deficits: tuple[int, ...]
-    surprisals: tuple[int, ...]
-    ends: tuple[bool, ...]
-    finish: str
-    tokens_max: int
-    temperature_milli: int
+    ask: Ask
+    output: Output
+    scores: TokenScores
     suppositions: tuple[Supposition, ...] = ()
     same_logits: bool | None = None
 
@@ -94,31 +90,33 @@ class Finding:
 
 def find_cause(claim: ClaimedAnswer, bounds: Across) -> Finding:
     """The likeliest cause of a difference; `bounds` are the thresholds of the class that the answer comes from."""
-    place = next((at for at, token in enumerate(claim.tokens) if token != claim.best[at]), None)
-    margin = 0 if place is None else claim.deficits[place]
+    tokens, scores = claim.output.tokens, claim.scores
+    place = next((at for at, token in enumerate(tokens) if token != scores.best[at]), None)
+    margin = 0 if place is None else scores.deficits[place]
     cause, value = _cause(claim, bounds)
     if cause is Cause.TRUNCATED and place is None:
-        place = len(claim.tokens)
+        place = len(tokens)
     return Finding(cause, place, margin, value)
 
 
 def _cause(claim: ClaimedAnswer, bounds: Across) -> tuple[Cause, int | None]:
-    found = measure(claim.deficits, claim.ends, claim.finish, claim.tokens_max)
-    body = claim.deficits[:-1] if 0 < found.end < END_MISSING else claim.deficits
+    deficits = claim.scores.deficits
+    found = measure(deficits, claim.scores.ends, claim.output.finish, claim.ask.tokens_max)
+    body = deficits[:-1] if 0 < found.end < END_MISSING else deficits
     if _fits(body, bounds):
         if found.end > bounds.end_max:
             return Cause.TRUNCATED, None
-        if any(claim.deficits):
-            return (Cause.NEAR_TIE if _fits(claim.deficits, bounds) else Cause.UNKNOWN), None
+        if any(deficits):
+            return (Cause.NEAR_TIE if _fits(deficits, bounds) else Cause.UNKNOWN), None
         return (Cause.NUMERICS if claim.same_logits is False else Cause.NONE), None
     likeliest = min(claim.suppositions, key=lambda one: total_of(one.deficits), default=None)
     if likeliest is not None and _fits(likeliest.deficits, bounds):
         return likeliest.cause, likeliest.value
-    if len(claim.tokens) < TOKENS_MIN:
+    if len(deficits) < TOKENS_MIN:
         return Cause.UNKNOWN, None
-    if claim.temperature_milli and _is_noise_unrelated(claim):
-        return _of_other_noise(claim.surprisals), None
-    return _by_size(claim.deficits), None
+    if claim.ask.temperature_milli and _is_noise_unrelated(claim.output.tokens, claim.scores):
+        return _of_other_noise(claim.scores.surprisals), None
+    return _by_size(deficits), None
 
 
 def _fits(deficits: Sequence[int], bounds: Across) -> bool:
@@ -126,17 +124,17 @@ def _fits(deficits: Sequence[int], bounds: Across) -> bool:
     return total_of(deficits) <= bounds.mismatch_total(len(deficits))
 
 
-def _is_noise_unrelated(claim: ClaimedAnswer) -> bool:
+def _is_noise_unrelated(tokens: Sequence[int], scores: TokenScores) -> bool:
     """Whether the answer agrees with the sampler's picks no more often than by chance.
 
     With an unrelated key, a token is picked with about its probability. With the right key, even another model shares
     the noise, so it picks the same token far more often.
     """
-    chances = [_chance_ppm(surprisal) for surprisal in claim.surprisals]
+    chances = [_chance_ppm(surprisal) for surprisal in scores.surprisals]
     variance = sum(chance * (MICRO - chance) // MICRO for chance in chances)
     if variance < INFORMATION_MIN:
         return False
-    agreements = sum(token == best for token, best in zip(claim.tokens, claim.best, strict=True))
+    agreements = sum(token == best for token, best in zip(tokens, scores.best, strict=True))
     surplus = agreements * MICRO - sum(chances)
     return surplus <= 0 or surplus * surplus < CHANCE_SIGMAS**2 * variance * MICRO
 

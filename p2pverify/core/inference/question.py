@@ -7,6 +7,7 @@ who does not know the answer already.
 from dataclasses import dataclass
 
 from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, TEMPERATURE_MILLI_MAX
+from p2pverify.core.contract.output import Ask, Output, read_output
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import (
     TOKEN_MAX,
@@ -21,7 +22,6 @@ from p2pverify.core.encoding.canon import (
     encode,
     encode_bytes,
     encode_uint,
-    read_tokens,
     sha256,
 )
 from p2pverify.core.errors import DecodeError
@@ -30,7 +30,6 @@ from p2pverify.core.inference.compare import Measures
 QUESTION = "p2pverify/question/1"
 REQUEST = "p2pverify/request/1"
 RECEIPT = "p2pverify/receipt/1"
-OUTPUT = "p2pverify/output/2"
 ANSWER = "p2pverify/answer/1"
 OPEN = "p2pverify/open/1"
 SAMPLER = "p2pverify/sampler/1"
@@ -38,9 +37,7 @@ SAMPLER = "p2pverify/sampler/1"
 PROMPT_TOKENS_MAX = 4096
 REQUEST_BYTES_MAX = 65_536
 RESPONSE_BYTES_MAX = 32_768
-FINISHES = ("stop", "length")
 NO_OUTPUT = bytes(32)  # for a challenger that gives no answer of its own
-NO_LOGITS = bytes(32)  # for an engine that does not show its logits, or does not repeat them exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +71,10 @@ class Question:
         """Key of the sampler (32 B). It depends on the requester, so another requester gets another answer."""
         return digest([SAMPLER, self.seed, self.requester])
 
-
-def output_digest(question_id: bytes, tokens: tuple[int, ...], finish: str, logits: bytes) -> bytes:
-    """Digest (32 B) of an answer: token ids, the reason of its end, and the logits; never text.
-
-    `logits` is the SHA-256 over the rows of logits from which the tokens were picked, in order, as little-endian bytes
-    of the engine's own type. It is zeroes if the engine does not show them.
-    """
-    return digest([OUTPUT, question_id, list(tokens), finish, logits])
+    @property
+    def ask(self) -> Ask:
+        """This question, as an engine gets it."""
+        return Ask(self.prompt, self.tokens_max, self.temperature_milli, self.sampler_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +138,10 @@ class Receipt:
     def is_for(self, output: bytes) -> bool:
         """Whether the receipt was given for an answer with this output digest."""
         return self.salted == salted_digest(self.request, self.responder, self.class_index, output)
+
+    def covers(self, output: Output, question: bytes) -> bool:
+        """Whether the receipt was given for this answer to a question, which is named by its id."""
+        return self.is_for(output.digest(question)) and self.token_count == len(output.tokens)
 
     def signed_value(self) -> list[object]:
         return [
@@ -295,26 +292,16 @@ def _question(value: Value) -> Question:
     )
 
 
-def read_finish(value: Value) -> str:
-    """Read the decoded reason of an answer's end. Raises DecodeError."""
-    finish = as_text(value, "finish", 8)
-    if finish not in FINISHES:
-        raise DecodeError("unknown finish")
-    return finish
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response that holds an answer; `logits` as in `output_digest`."""
+    """A response that holds an answer."""
 
-    tokens: tuple[int, ...]
-    finish: str
-    logits: bytes
+    output: Output
     receipt: Receipt
 
 
 def encode_answer(answer: Answer) -> bytes:
-    return encode(["ok", list(answer.tokens), answer.finish, answer.logits, receipt_fields(answer.receipt)])
+    return encode(["ok", *answer.output.to_value(), receipt_fields(answer.receipt)])
 
 
 _REFUSAL_START = encode("error")
@@ -365,15 +352,12 @@ def decode_response(data: bytes, request: Request) -> Answer:
         raise RequestRefused(as_text(top[1], "code", 64), as_text(top[2], "detail", 512))
     if len(top) != 5 or top[0] != "ok":
         raise DecodeError("not a response")
-    ids = read_tokens(top[1], "tokens", ANSWER_TOKENS_MAX)
-    finish = read_finish(top[2])
-    logits = as_bytes(top[3], "logits digest", size=32)
+    output = read_output(top[1:4], ANSWER_TOKENS_MAX)
     receipt = receipt_from_fields(top[4], request.network, request.responder, request.id)
-    if receipt.token_count != len(ids):
+    if receipt.token_count != len(output.tokens):
         raise DecodeError("the receipt counts other tokens")
-    output = output_digest(request.question, ids, finish, logits)
-    if not receipt.is_for(output):
+    if not receipt.is_for(output.digest(request.question)):
         raise DecodeError("the receipt is for another answer")
     if not receipt.is_signed():
         raise DecodeError("the receipt's signature does not hold")
-    return Answer(ids, finish, logits, receipt)
+    return Answer(output, receipt)

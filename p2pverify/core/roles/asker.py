@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from p2pverify.core.contract.network import Params
+from p2pverify.core.contract.output import Output
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, ResponseArrived
 from p2pverify.core.inference.question import (
@@ -23,7 +24,6 @@ from p2pverify.core.inference.question import (
 )
 from p2pverify.core.records.payloads.audit import AskedPeer
 from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.evidence import Output
 from p2pverify.core.state.verdicts.targets import Panel
 
 EXPIRY_EPOCHS = 4
@@ -154,7 +154,7 @@ class Asker:
             return
         self._count("answered")
         answers.receipts[target] = answer.receipt
-        answers.outputs[target] = Output(answer.tokens, answer.finish, answer.logits)
+        answers.outputs[target] = answer.output
         answers.elapsed_ms[target] = event.elapsed_ms
 
     def _count(self, what: str) -> None:

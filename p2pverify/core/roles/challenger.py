@@ -18,10 +18,11 @@ from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.events import Computed, ComputeFailed, Note, Persist, StoredEvidence
 from p2pverify.core.inference.compare import Measures, Verdict
 from p2pverify.core.inference.jobs import Purpose
-from p2pverify.core.inference.question import Opening, Question, output_digest
+from p2pverify.core.inference.question import Opening, Question
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.audit import Audit, audit_of, sealed_measures
 from p2pverify.core.records.payloads.duty import Duty, decode_duty
@@ -29,12 +30,13 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.asker import Answers, Asker, spread_ms
 from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.evidence import EvidenceBox, Output
+from p2pverify.core.roles.evidence import EvidenceBox
 from p2pverify.core.roles.slot_plan import (
     EpochPlan,
     SlotPhase,
     SlotPlan,
     across_opening,
+    derive,
     find_anchor,
     make_plan,
     slot_opening,
@@ -148,17 +150,8 @@ class Challenger:
         if slot.panel.is_across:
             referee.write_prompt(self._context, slot.slot, derived, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
             return
-        question = slot_question(self._context, slot.slot, (0,), self._context.key)
-        self._context.compute(
-            derived,
-            purpose=Purpose.AUDIT,
-            deadline_ms=deadline_ms,
-            prompt_seed=slot.slot.prompt_seed,
-            prompt_tokens=slot.slot.prompt_tokens(self._context.params),
-            tokens_max=question.tokens_max,
-            temperature_milli=question.temperature_milli,
-            sampler_key=question.sampler_key,
-        )
+        ask = slot_question(self._context, slot.slot, (), self._context.key).ask
+        derive(self._context, slot.slot, ask, derived, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
 
     def _reveal_ms(self, epoch: int) -> int:
         """The latest time at which the duty of an epoch is published. Its audits must be published by then."""
@@ -190,7 +183,7 @@ class Challenger:
         """The opening of a slot's nonces."""
         if slot.panel.is_across:
             return across_opening(self._context, plan.epoch, slot.slot.index, slot.targets)
-        output = output_digest(question.id, event.tokens, event.finish, event.logits)
+        output = event.output.digest(question.id)
         return slot_opening(self._context, plan.epoch, slot.slot.index, slot.targets, output)
 
     def _take_answers(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
@@ -214,7 +207,7 @@ class Challenger:
     def _keep(self, plan: EpochPlan, slot: SlotPlan, answers: Answers) -> None:
         """Keep the answers as evidence, on disk before the audit is published."""
         found = tuple(
-            StoredEvidence(plan.epoch, slot.slot.index, target, output.tokens, output.finish, output.logits)
+            StoredEvidence(plan.epoch, slot.slot.index, target, output)
             for target, output in sorted(answers.outputs.items())
         )
         for one in found:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 
 from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import (
@@ -129,51 +130,32 @@ class Context:
     def compute(
         self,
         done: JobDone,
+        ask: Ask,
         *,
         purpose: Purpose,
         deadline_ms: int,
         prompt_seed: bytes | None = None,
         prompt_tokens: int = 0,
-        prompt: tuple[int, ...] = (),
-        tokens_max: int = 0,
-        temperature_milli: int = 0,
-        sampler_key: bytes = bytes(32),
         role: str = OWN,
     ) -> None:
-        """Give an engine a job; `done` is called with the outcome."""
+        """Give an engine a job, as `Compute` describes it; `done` is called with the outcome."""
         self._last_id += 1
         self._jobs[self._last_id] = done
-        self.effects.append(
-            Compute(
-                self._last_id,
-                purpose,
-                deadline_ms,
-                prompt_seed,
-                prompt_tokens,
-                prompt,
-                tokens_max,
-                temperature_milli,
-                sampler_key,
-                role,
-            )
-        )
+        self.effects.append(Compute(self._last_id, purpose, deadline_ms, ask, prompt_seed, prompt_tokens, role))
 
     def score(
         self,
         done: ScoreDone,
+        ask: Ask,
+        tokens: tuple[int, ...],
         *,
         purpose: Purpose,
         deadline_ms: int,
-        prompt: tuple[int, ...],
-        tokens: tuple[int, ...],
-        temperature_milli: int,
-        sampler_key: bytes,
     ) -> None:
         """Have the referee score claimed tokens; `done` is called with the outcome."""
         self._last_id += 1
         self._scores[self._last_id] = done
-        job = MeasureJob(self._last_id, purpose, deadline_ms, prompt, tokens, temperature_milli, sampler_key)
-        self.effects.append(job)
+        self.effects.append(MeasureJob(self._last_id, purpose, deadline_ms, ask, tokens))
 
     def send(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
         """Send a request; `done` is called with the outcome."""

@@ -5,12 +5,10 @@ responder serve them, and the receipt's digest proves that they are the right on
 evidence that a challenger keeps. `evidence_fetch` and `voter` request and use it.
 """
 
-from dataclasses import dataclass
-
 from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
-from p2pverify.core.encoding.canon import as_array, as_bytes, as_uint, decode, encode, read_tokens
+from p2pverify.core.contract.output import Output, read_output
+from p2pverify.core.encoding.canon import as_array, as_uint, decode, encode
 from p2pverify.core.events import StoredEvidence
-from p2pverify.core.inference.question import Receipt, output_digest, read_finish
 from p2pverify.core.records.payloads.lots import DisputeKey, dispute_from_value
 from p2pverify.core.records.payloads.vote import ASKED_MAX
 
@@ -19,22 +17,6 @@ EVIDENCE_BYTES_MAX = 8_192
 NO_EVIDENCE = encode([])
 #: The most evidence that a challenger keeps, in answers; beyond it the oldest is dropped.
 EVIDENCE_KEPT = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """An answer without its receipt; `logits` as in `output_digest`."""
-
-    tokens: tuple[int, ...]
-    finish: str
-    logits: bytes
-
-    def digest(self, question: bytes) -> bytes:
-        return output_digest(question, self.tokens, self.finish, self.logits)
-
-    def is_of(self, receipt: Receipt, question: bytes) -> bool:
-        """Whether a receipt was given for this answer to a question."""
-        return receipt.is_for(self.digest(question)) and receipt.token_count == len(self.tokens)
 
 
 def encode_evidence_request(key: DisputeKey, which: int) -> bytes:
@@ -49,20 +31,13 @@ def decode_evidence_request(data: bytes) -> tuple[DisputeKey, int]:
 
 
 def encode_evidence(output: Output | None) -> bytes:
-    return NO_EVIDENCE if output is None else encode([list(output.tokens), output.finish, output.logits])
+    return NO_EVIDENCE if output is None else encode(output.to_value())
 
 
 def decode_evidence(data: bytes) -> Output | None:
     """Read evidence; None if the peer does not have it. Raises DecodeError."""
     top = as_array(decode(data, size_max=EVIDENCE_BYTES_MAX, depth_max=3), "evidence")
-    if not top:
-        return None
-    tokens, finish, logits = as_array(top, "evidence", length=3)
-    return Output(
-        read_tokens(tokens, "tokens", ANSWER_TOKENS_MAX),
-        read_finish(finish),
-        as_bytes(logits, "logits digest", size=32),
-    )
+    return read_output(as_array(top, "evidence", length=3), ANSWER_TOKENS_MAX) if top else None
 
 
 class EvidenceBox:
@@ -78,7 +53,7 @@ class EvidenceBox:
     def keep(self, found: StoredEvidence) -> None:
         slot = self._kept.setdefault((found.epoch, found.slot), {})
         self._count += found.responder not in slot
-        slot[found.responder] = Output(found.tokens, found.finish, found.logits)
+        slot[found.responder] = found.output
         while self._count > EVIDENCE_KEPT:
             self._drop(min(self._kept))
 

@@ -6,11 +6,12 @@ cannot see an answer does not vote on it.
 
 from collections.abc import Callable
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, ResponseArrived
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence_request
+from p2pverify.core.roles.evidence import decode_evidence, encode_evidence_request
 from p2pverify.core.roles.responder import Responder
 
 #: The time that one peer has to answer, in thousandths of an epoch.
@@ -88,4 +89,4 @@ def _read(event: ResponseArrived | AskFailed) -> Output | None:
 
 def fits(output: Output, asked: AskedPeer, audit: Audit) -> bool:
     """Whether an output is the answer for which an audit has a receipt."""
-    return asked.receipt is not None and output.is_of(asked.receipt, audit.question)
+    return asked.receipt is not None and asked.receipt.covers(output, audit.question)

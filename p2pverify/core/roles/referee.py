@@ -7,22 +7,23 @@ what a measure means; `challenger` and `voter` say which answers are scored.
 from collections.abc import Callable, Sequence
 
 from p2pverify.core.contract import sortition
+from p2pverify.core.contract.output import NO_KEY, Ask, Output
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.events import REFEREE, ComputeFailed, MeasureDone
 from p2pverify.core.inference.compare import Measure, Measures, malformed, measure
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.roles.context import Context, JobDone
-from p2pverify.core.roles.evidence import Output
+from p2pverify.core.roles.slot_plan import derive
 
+NO_ANSWER = Ask((), 0, 0, NO_KEY)
 Measured = Callable[[Measures | ComputeFailed, bytes, int], None]
 """Takes the measures or the failure, a digest that only peers that scored the answers know, and the time in ms."""
 
 
 def write_prompt(context: Context, slot: sortition.Slot, done: JobDone, *, purpose: Purpose, deadline_ms: int) -> None:
     """Have the referee write the prompt of a slot across classes."""
-    size, seed = slot.prompt_tokens(context.params), slot.prompt_seed
-    context.compute(done, purpose=purpose, deadline_ms=deadline_ms, prompt_seed=seed, prompt_tokens=size, role=REFEREE)
+    derive(context, slot, NO_ANSWER, done, purpose=purpose, deadline_ms=deadline_ms, role=REFEREE)
 
 
 def measure_all(
@@ -57,15 +58,7 @@ def measure_all(
             if not waiting:
                 finish(later_ms)
 
-        context.score(
-            scored,
-            purpose=purpose,
-            deadline_ms=deadline_ms,
-            prompt=question.prompt,
-            tokens=output.tokens,
-            temperature_milli=question.temperature_milli,
-            sampler_key=question.sampler_key,
-        )
+        context.score(scored, question.ask, output.tokens, purpose=purpose, deadline_ms=deadline_ms)
 
     for which, output in enumerate(outputs):
         if output is None:

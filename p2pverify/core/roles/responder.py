@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.events import Computed, ComputeFailed, Persist, Respond, StoredAnswer
 from p2pverify.core.inference.jobs import Purpose
@@ -20,7 +21,6 @@ from p2pverify.core.inference.question import (
 )
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.evidence import Output
 
 #: Answers kept in memory. A dropped answer is computed again on request, with the same result.
 ANSWERS_KEPT = 4096
@@ -47,7 +47,7 @@ class Responder:
 
     def remember(self, answer: StoredAnswer) -> None:
         """Take an answer that was stored earlier."""
-        self._keep((answer.requester, answer.question), Output(answer.tokens, answer.finish, answer.logits))
+        self._keep((answer.requester, answer.question), answer.output)
 
     def known_output(self, requester: bytes, question: bytes) -> Output | None:
         """The remembered answer to a question, or None."""
@@ -60,7 +60,7 @@ class Responder:
         if asked is None or asked.receipt is None or asked.responder != self._context.key:
             return None
         known = self.known_output(audit.challenger, audit.question)
-        return known if known is not None and known.is_of(asked.receipt, audit.question) else None
+        return known if known is not None and asked.receipt.covers(known, audit.question) else None
 
     def take(self, ticket: int, data: bytes, source: bytes, now_ms: int, waits_ms: int | None = None) -> None:
         """Answer a request now or later; a refusal is an answer too.
@@ -115,7 +115,7 @@ class Responder:
 
         def answered(done: Computed | ComputeFailed) -> None:
             if isinstance(done, Computed):
-                self._respond(ticket, request, Output(done.tokens, done.finish, done.logits), done)
+                self._respond(ticket, request, done.output, done)
             elif done.is_dropped:
                 self.refuse(ticket, RequestRefused("busy", "this peer has no time for the question; ask again later"))
             else:
@@ -131,20 +131,16 @@ class Responder:
         self._waiting[key] = [answered]
         self._context.compute(
             lambda event, _now: self._computed(key, event),
+            question.ask,
             purpose=Purpose.REQUEST,
             deadline_ms=deadline_ms,
-            prompt=question.prompt,
-            tokens_max=question.tokens_max,
-            temperature_milli=question.temperature_milli,
-            sampler_key=question.sampler_key,
         )
 
     def _computed(self, key: tuple[bytes, bytes], event: Computed | ComputeFailed) -> None:
         waiting = self._waiting.pop(key)
         if isinstance(event, Computed):
-            self._keep(key, Output(event.tokens, event.finish, event.logits))
-            stored = StoredAnswer(key[0], key[1], event.tokens, event.finish, event.logits)
-            self._context.effects.append(Persist(answers=(stored,)))
+            self._keep(key, event.output)
+            self._context.effects.append(Persist(answers=(StoredAnswer(*key, event.output),)))
         for answered in waiting:
             answered(event)
 
@@ -178,6 +174,4 @@ class Responder:
         )
         receipt = replace(unsigned, signature=sign.sign(context.seed, unsigned.signed_bytes()))
         self.served += 1
-        context.effects.append(
-            Respond(ticket, encode_answer(Answer(output.tokens, output.finish, output.logits, receipt)))
-        )
+        context.effects.append(Respond(ticket, encode_answer(Answer(output, receipt))))

@@ -4,9 +4,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from p2pverify.core.contract import sortition
+from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding import vrf
+from p2pverify.core.events import OWN
+from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import NO_OUTPUT, Opening, Question
-from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.context import Context, JobDone
 from p2pverify.core.state.state import State
 from p2pverify.core.state.verdicts.targets import Panel, make_panel
 
@@ -99,6 +102,28 @@ def slot_question(context: Context, slot: sortition.Slot, prompt: tuple[int, ...
         slot.temperature_milli(params),
         slot.sample_seed,
         requester,
+    )
+
+
+def derive(
+    context: Context,
+    slot: sortition.Slot,
+    ask: Ask,
+    done: JobDone,
+    *,
+    purpose: Purpose,
+    deadline_ms: int,
+    role: str = OWN,
+) -> None:
+    """Have an engine write the prompt of a slot and, while it holds the prompt, answer `ask` with it."""
+    context.compute(
+        done,
+        ask,
+        purpose=purpose,
+        deadline_ms=deadline_ms,
+        prompt_seed=slot.prompt_seed,
+        prompt_tokens=slot.prompt_tokens(context.params),
+        role=role,
     )
 
 

@@ -5,7 +5,7 @@ vote on the measures. The challenger of a dispute has sealed its answer or its m
 If a committee votes, only the members drawn for it do anything.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.encoding import vrf
@@ -21,11 +21,10 @@ from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey, Lot
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.challenger import Challenger
-from p2pverify.core.roles.context import Context, JobDone
-from p2pverify.core.roles.evidence import Output
+from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.evidence_fetch import Fetcher, Outputs
 from p2pverify.core.roles.responder import Responder
-from p2pverify.core.roles.slot_plan import slot_question
+from p2pverify.core.roles.slot_plan import derive, slot_question
 from p2pverify.core.state.state import Dispute, RoundPhase, State
 from p2pverify.core.state.verdicts import rounds
 
@@ -134,14 +133,17 @@ class Voter:
             elif dispute.is_across:
                 self._measure(dispute, question, work, deadline_ms, later_ms)
             else:
-                output = Output(event.tokens, event.finish, event.logits) if known is None else known
+                output = event.output if known is None else known
                 work.output = output.digest(question.id)
-                work.digest = digest([question.id, list(output.tokens), output.finish, output.logits])
+                work.digest = digest([question.id, *output.to_value()])
 
         if dispute.is_across:
             referee.write_prompt(self._context, slot, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
         else:
-            self._derive(slot, key.challenger, derived, deadline_ms, is_known=known is not None)
+            ask = slot_question(self._context, slot, (), key.challenger).ask
+            if known is not None:
+                ask = replace(ask, tokens_max=0)  # what was answered before is only derived
+            derive(self._context, slot, ask, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
         return work
 
     def _deadline_ms(self, dispute: Dispute, now_ms: int) -> int:
@@ -154,25 +156,6 @@ class Voter:
             return params.epoch_start_ms(dispute.opened_epoch + params.dispute_epochs + 1)
         cuts = max(1, rounds.last_sealing_index(dispute.round) - latest.index)
         return params.epoch_start_ms(max(latest.epoch + 1, params.epoch_at(now_ms)) + cuts)
-
-    def _derive(
-        self, slot: sortition.Slot, challenger: bytes, done: JobDone, deadline_ms: int, *, is_known: bool
-    ) -> None:
-        """Have the question derived and answered in one job, while the engine holds the prompt.
-
-        A question that this peer has answered before is only derived.
-        """
-        question = slot_question(self._context, slot, (0,), challenger)
-        self._context.compute(
-            done,
-            purpose=Purpose.VOTE,
-            deadline_ms=deadline_ms,
-            prompt_seed=slot.prompt_seed,
-            prompt_tokens=slot.prompt_tokens(self._context.params),
-            tokens_max=0 if is_known else question.tokens_max,
-            temperature_milli=question.temperature_milli,
-            sampler_key=question.sampler_key,
-        )
 
     def _measure(self, dispute: Dispute, question: Question, work: _Work, deadline_ms: int, now_ms: int) -> None:
         """Fetch the disputed answers and have the referee measure them."""

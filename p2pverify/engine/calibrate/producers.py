@@ -11,11 +11,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from p2pverify.core.contract.output import Output
 from p2pverify.engine.calibrate.questions import Posed
 from p2pverify.engine.llama import variants
 from p2pverify.engine.registry import open_engine, open_referee
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, ENGINES, EngineKind, referee_for
-from p2pverify.node.ports import Engine, Generated, ModelInfo
+from p2pverify.node.ports import Engine, ModelInfo
 
 EXACT = "exact"
 
@@ -59,7 +60,7 @@ class Producer:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def answers(self, questions: Sequence[Posed]) -> Iterator[Generated]:
+    def answers(self, questions: Sequence[Posed]) -> Iterator[Output]:
         """The answers in order. The process works ahead of the reader."""
         return self._pool.map(_answer, questions)
 
@@ -81,5 +82,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _answer(question: Posed) -> Generated:
-    return question.put_to(_engines[0])
+def _answer(question: Posed) -> Output:
+    return _engines[0].answer(question).output

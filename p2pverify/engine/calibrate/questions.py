@@ -7,9 +7,9 @@ even with the same seed.
 import hashlib
 from dataclasses import dataclass
 
-from p2pverify.core.inference.compare import Measure, measure
-from p2pverify.engine.ask import Ask
-from p2pverify.node.ports import Engine, Generated, TokenScores
+from p2pverify.core.contract.output import Ask, Output
+from p2pverify.core.inference.compare import Measure, TokenScores, measure
+from p2pverify.node.ports import Engine
 
 CALIBRATION = "calibration"
 HELD_OUT = "held-out"
@@ -32,13 +32,13 @@ class Posed(Ask):
 
     number: int
 
-    def measure_of(self, answer: Generated, scored: TokenScores) -> Measure:
+    def measure_of(self, output: Output, scored: TokenScores) -> Measure:
         """The measure of an answer with these scores."""
-        return measure(scored.deficits, scored.ends, answer.finish, self.tokens_max)
+        return measure(scored.deficits, scored.ends, output.finish, self.tokens_max)
 
-    def measured_by(self, engine: Engine, answer: Generated) -> Measure:
+    def measured_by(self, engine: Engine, output: Output) -> Measure:
         """The measure of an answer, with `engine` as the judge."""
-        return self.measure_of(answer, self.scored_by(engine, answer.tokens))
+        return self.measure_of(output, engine.score(self, output.tokens))
 
 
 def pose(writer: Engine, purpose: str, seed: int, number: int, shape: QuestionShape) -> Posed:

@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Callable, Sequence
 
-from p2pverify.engine.ask import Ask
-from p2pverify.node.ports import Engine, Generated, ModelInfo, TokenScores
+from p2pverify.core.contract.output import Ask
+from p2pverify.core.inference.compare import TokenScores
+from p2pverify.node.ports import Engine, Generated, ModelInfo
 
 DOMAIN = b"p2pverify/cheat/1\0"
 
@@ -58,21 +59,15 @@ class CheatingEngine:
     def decode(self, tokens: Sequence[int]) -> str:
         return self.engine.decode(tokens)
 
-    def score(
-        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> TokenScores:
-        return self.engine.score(prompt, tokens, temperature_milli=temperature_milli, sampler_key=sampler_key)
+    def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
+        return self.engine.score(ask, tokens)
 
     def close(self) -> None:
         if self._other is not None:
             self._other.close()
         self.engine.close()
 
-    def answer(
-        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
-    ) -> Generated:
-        asked = Ask(prompt, tokens_max, temperature_milli, sampler_key)
-        check_fits(asked, self.info)
-        if int.from_bytes(digest_of(asked, b"pick")[:8], "big") < self._threshold:
-            return self._lie(asked)
-        return asked.put_to(self.engine)
+    def answer(self, ask: Ask) -> Generated:
+        check_fits(ask, self.info)
+        lies = int.from_bytes(digest_of(ask, b"pick")[:8], "big") < self._threshold
+        return self._lie(ask) if lies else self.engine.answer(ask)

@@ -5,7 +5,7 @@ Neither lies about a token. The slow machine reports the times of the machine th
 
 import time
 
-from p2pverify.engine.ask import Ask
+from p2pverify.core.contract.output import Ask
 from p2pverify.engine.cheats.base import Lie
 from p2pverify.node.ports import Engine, Generated
 
@@ -26,8 +26,8 @@ def slow(engine: Engine, argument: str) -> Lie:
     token_ms = _milliseconds(argument, TOKEN_MS)
 
     def lie(asked: Ask) -> Generated:
-        made = asked.put_to(engine)
-        time.sleep(len(made.tokens) * token_ms / 1000)
+        made = engine.answer(asked)
+        time.sleep(len(made.output.tokens) * token_ms / 1000)
         return made
 
     return lie
@@ -39,6 +39,6 @@ def busy(engine: Engine, argument: str) -> Lie:
 
     def lie(asked: Ask) -> Generated:
         time.sleep(job_ms / 1000)
-        return asked.put_to(engine)
+        return engine.answer(asked)
 
     return lie

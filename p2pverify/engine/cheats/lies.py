@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from p2pverify.core.contract.output import NO_KEY, Ask, Output
 from p2pverify.core.limits import BoundedDict
-from p2pverify.engine.ask import Ask
 from p2pverify.engine.cheats.base import Lie, digest_of
 from p2pverify.node.ports import Engine, Generated
 
@@ -30,7 +30,7 @@ def canned(engine: Engine) -> Lie:
         if shape not in kept:
             if len(kept) >= CANNED_MAX:
                 kept.clear()
-            kept[shape] = Ask(prompt, *shape, bytes(32)).put_to(engine)
+            kept[shape] = engine.answer(Ask(prompt, *shape, NO_KEY))
         return replace(kept[shape], first_token_ms=0, total_ms=0)
 
     return lie
@@ -49,12 +49,12 @@ def cached(engine: Engine) -> Lie:
         near = [
             (_shared_percent(words, known), answer)
             for known, temperature, answer in kept.values()
-            if temperature == asked.temperature_milli and len(answer.tokens) <= asked.tokens_max
+            if temperature == asked.temperature_milli and len(answer.output.tokens) <= asked.tokens_max
         ]
         best = max(near, key=lambda found: found[0], default=None)  # the oldest of equals
         if best is not None and best[0] >= NEAR_PERCENT:
             return replace(best[1], first_token_ms=0, total_ms=0)
-        answer = asked.put_to(engine)
+        answer = engine.answer(asked)
         if len(kept) >= CACHE_MAX:
             del kept[next(iter(kept))]
         kept[tuple(asked.prompt)] = (words, asked.temperature_milli, answer)
@@ -71,18 +71,19 @@ def truncated(engine: Engine) -> Lie:
     """Stops halfway and says that this was the end."""
 
     def lie(asked: Ask) -> Generated:
-        half = replace(asked, tokens_max=(asked.tokens_max + 1) // 2).put_to(engine)
-        if half.finish == "length":
-            return replace(half, finish="stop")
-        count = max(1, len(half.tokens) // 2)
-        return replace(replace(asked, tokens_max=count).put_to(engine), finish="length")
+        half = engine.answer(replace(asked, tokens_max=(asked.tokens_max + 1) // 2))
+        if half.output.finish == "length":
+            return replace(half, output=replace(half.output, finish="stop"))
+        count = max(1, len(half.output.tokens) // 2)
+        less = engine.answer(replace(asked, tokens_max=count))
+        return replace(less, output=replace(less.output, finish="length"))
 
     return lie
 
 
 def wrongly_seeded(engine: Engine) -> Lie:
     """Samples with a key of its own; its greedy answers are honest."""
-    return lambda asked: replace(asked, sampler_key=digest_of(asked, b"key")).put_to(engine)
+    return lambda asked: engine.answer(replace(asked, sampler_key=digest_of(asked, b"key")))
 
 
 def heated(engine: Engine, temperature_milli: int = TEMPERATURE_MILLI) -> Lie:
@@ -90,7 +91,7 @@ def heated(engine: Engine, temperature_milli: int = TEMPERATURE_MILLI) -> Lie:
 
     def lie(asked: Ask) -> Generated:
         changed = temperature_milli if asked.temperature_milli else 0
-        return replace(asked, temperature_milli=changed).put_to(engine)
+        return engine.answer(replace(asked, temperature_milli=changed))
 
     return lie
 
@@ -101,7 +102,7 @@ def prompted(engine: Engine, hidden: Sequence[int]) -> Lie:
     def lie(asked: Ask) -> Generated:
         prompt = (*hidden, *asked.prompt)
         fits = len(prompt) + asked.tokens_max <= engine.info.context_tokens
-        return replace(asked, prompt=prompt).put_to(engine) if fits else asked.put_to(engine)
+        return engine.answer(replace(asked, prompt=prompt)) if fits else engine.answer(asked)
 
     return lie
 
@@ -113,7 +114,7 @@ def garbage(engine: Engine) -> Lie:
     def lie(asked: Ask) -> Generated:
         stream = hashlib.shake_256(digest_of(asked, b"garbage")).digest(4 * asked.tokens_max)
         tokens = (int.from_bytes(stream[at : at + 4], "big") % vocab_tokens for at in range(0, len(stream), 4))
-        return Generated(tuple(tokens), "length", 0, 0, digest_of(asked, b"logits"))
+        return Generated(Output(tuple(tokens), "length", digest_of(asked, b"logits")), 0, 0)
 
     return lie
 
@@ -128,7 +129,7 @@ def asleep(engine: Engine, lie: Lie, answers: int) -> Lie:
     def later(asked: Ask) -> Generated:
         nonlocal left
         left -= 1
-        return asked.put_to(engine) if left >= 0 else lie(asked)
+        return engine.answer(asked) if left >= 0 else lie(asked)
 
     return later
 
@@ -140,7 +141,7 @@ def once(engine: Engine, lie: Lie) -> Lie:
     def first(asked: Ask) -> Generated:
         prompt = tuple(asked.prompt)
         if prompt in seen:
-            return asked.put_to(engine)
+            return engine.answer(asked)
         seen[prompt] = None
         return lie(asked)
 

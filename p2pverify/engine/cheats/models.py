@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from p2pverify.engine.ask import Ask
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.engine.cheats.base import Lie
 from p2pverify.engine.cheats.chat import frame
 from p2pverify.engine.exact import ExactEngine
@@ -53,17 +54,16 @@ def served_by(engine: Engine, model: Engine) -> Lie:
     tokens.
     """
     if model.info.tokenizer_sha256 == engine.info.tokenizer_sha256:
-        return lambda asked: asked.put_to(model)
+        return model.answer
     before, after = frame(engine)
 
     def lie(asked: Ask) -> Generated:
         text = engine.decode(asked.prompt[before : len(asked.prompt) - after])
-        own = Ask(model.encode_chat(text), asked.tokens_max, asked.temperature_milli, asked.sampler_key)
-        answer = own.put_to(model)
-        whole = engine.encode_chat(model.decode(answer.tokens))
+        answer = model.answer(replace(asked, prompt=model.encode_chat(text)))
+        whole = engine.encode_chat(model.decode(answer.output.tokens))
         tokens = whole[before : len(whole) - after][: asked.tokens_max]
         finish = "length" if len(tokens) == asked.tokens_max else "stop"
-        return Generated(tokens, finish, answer.first_token_ms, answer.total_ms, answer.logits_sha256)
+        return replace(answer, output=Output(tokens, finish, answer.output.logits))
 
     return lie
 
@@ -73,8 +73,8 @@ def evidenced(engine: Engine, lie: Lie) -> Lie:
 
     def told(asked: Ask) -> Generated:
         false = lie(asked)
-        honest = asked.scored_by(engine, false.tokens)
-        return Generated(false.tokens, false.finish, false.first_token_ms, false.total_ms, honest.logits_sha256)
+        honest = engine.score(asked, false.output.tokens)
+        return replace(false, output=replace(false.output, logits=honest.logits))
 
     return told
 

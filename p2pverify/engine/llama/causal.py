@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from p2pverify.core.contract.output import Ask, Output
+from p2pverify.core.inference.compare import TokenScores
 from p2pverify.engine import margins, sampler
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import chat_template
 from p2pverify.engine.llama import bindings
-from p2pverify.node.ports import Generated, ModelInfo, TokenScores
+from p2pverify.node.ports import Generated, ModelInfo
 
 CONTEXT_TOKENS = 1024
 SEED_BYTES = 16
@@ -75,47 +77,44 @@ class CausalEngine(ABC):
         user = self._tokeniser.tokenise(text, special=False)[:tokens_max]
         return (*self._before, *user, *self._after)
 
-    def answer(
-        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
-    ) -> Generated:
+    def answer(self, ask: Ask) -> Generated:
         """Answer a prompt. Raises ValueError if it is empty, not of this vocabulary, or does not fit the context."""
-        self._check_question(prompt, tokens_max, temperature_milli)
-        key = sampler.philox_key(sampler.ANSWER, sampler_key)
+        self._check_question(ask, ask.tokens_max)
+        key = sampler.philox_key(sampler.ANSWER, ask.sampler_key)
         start = time.monotonic()
         first = start
         tokens: list[int] = []
         rows = hashlib.sha256()
         finish = "length"
-        while finish == "length" and len(tokens) < tokens_max:
-            logits = self._next((*prompt, *tokens))
+        while finish == "length" and len(tokens) < ask.tokens_max:
+            logits = self._next((*ask.prompt, *tokens))
             rows.update(logits.astype("<f4", copy=False).data)
-            if temperature_milli == 0:
+            if ask.temperature_milli == 0:
                 token = sampler.greedy(logits)
             else:
-                token = sampler.sample(logits, temperature_milli, key, len(tokens))
+                token = sampler.sample(logits, ask.temperature_milli, key, len(tokens))
             tokens.append(token)
             if len(tokens) == 1:
                 first = time.monotonic()
             if self._tokeniser.ends(token):
                 finish = "stop"
-        return Generated(tuple(tokens), finish, _ms(first - start), _ms(time.monotonic() - start), rows.digest())
+        output = Output(tuple(tokens), finish, rows.digest())
+        return Generated(output, _ms(first - start), _ms(time.monotonic() - start))
 
-    def score(
-        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> TokenScores:
+    def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
         """Score a claimed answer in one pass.
 
         Raises ValueError as `answer` does, and if `tokens` is empty or has a token outside the vocabulary.
         """
         self._check_tokens(tokens)
-        self._check_question(prompt, len(tokens), temperature_milli)
-        key = sampler.philox_key(sampler.ANSWER, sampler_key)
+        self._check_question(ask, len(tokens))
+        key = sampler.philox_key(sampler.ANSWER, ask.sampler_key)
         rows = hashlib.sha256()
         found = []
-        logits_of = self.rows((*prompt, *tokens[:-1]), len(prompt) - 1)
+        logits_of = self.rows((*ask.prompt, *tokens[:-1]), len(ask.prompt) - 1)
         for position, (token, logits) in enumerate(zip(tokens, logits_of, strict=True)):
             rows.update(logits.astype("<f4", copy=False).data)
-            found.append(margins.margin(logits, token, temperature_milli, key, position))
+            found.append(margins.margin(logits, token, ask.temperature_milli, key, position))
         deficits, surprisals, best = zip(*found, strict=True)
         return TokenScores(deficits, surprisals, best, tuple(map(self._tokeniser.ends, tokens)), rows.digest())
 
@@ -135,11 +134,12 @@ class CausalEngine(ABC):
         (logits,) = self.rows(tokens, len(tokens) - 1)
         return logits
 
-    def _check_question(self, prompt: Sequence[int], tokens_max: int, temperature_milli: int) -> None:
-        self._check_tokens(prompt)
-        self._check_room(len(prompt), tokens_max)
-        if not prompt or temperature_milli < 0:
-            raise ValueError("the prompt is empty" if not prompt else "the temperature is negative")
+    def _check_question(self, ask: Ask, tokens_max: int) -> None:
+        """Raises ValueError if the engine cannot take this question with an answer of `tokens_max` tokens."""
+        self._check_tokens(ask.prompt)
+        self._check_room(len(ask.prompt), tokens_max)
+        if not ask.prompt or ask.temperature_milli < 0:
+            raise ValueError("the prompt is empty" if not ask.prompt else "the temperature is negative")
 
     def _check_tokens(self, tokens: Sequence[int]) -> None:
         if any(not 0 <= token < self._info.vocab_tokens for token in tokens):

@@ -15,7 +15,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pverify.core.inference.question import NO_LOGITS
+from p2pverify.core.contract.output import NO_LOGITS, Ask, Output
+from p2pverify.core.inference.compare import TokenScores
 from p2pverify.engine import sampler
 from p2pverify.engine.gguf import chat_template, weights
 from p2pverify.engine.gguf.modelinfo import model_info
@@ -33,7 +34,7 @@ from p2pverify.engine.openai.probe import (
     probe,
 )
 from p2pverify.engine.openai.rows import LogprobRow, judge, noise_at, pick
-from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE, Generated, ModelInfo, TokenScores
+from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE, Generated, ModelInfo
 
 ENGINE, NUMERIC_PATH = "openai/1", "unknown"
 PROBE_TEXT = "What is the capital of France?"
@@ -99,32 +100,29 @@ class OpenAIEngine(CausalEngine):
                 raise ServerError("the server no longer shows the log-probabilities of its whole vocabulary")
             yield row.logprobs.astype(np.float32)
 
-    def answer(
-        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
-    ) -> Generated:
+    def answer(self, ask: Ask) -> Generated:
         """Answer a prompt.
 
         Raises ValueError as `CausalEngine` does and if the server lacks the ability, ServerError if the server fails.
         """
-        self._check_question(prompt, tokens_max, temperature_milli)
-        key = sampler.philox_key(sampler.ANSWER, sampler_key)
+        self._check_question(ask, ask.tokens_max)
+        key = sampler.philox_key(sampler.ANSWER, ask.sampler_key)
         start = time.monotonic()
         first = 0.0
         tokens: list[int] = []
-        while len(tokens) < tokens_max and not (tokens and self._tokeniser.ends(tokens[-1])):
+        while len(tokens) < ask.tokens_max and not (tokens and self._tokeniser.ends(tokens[-1])):
             # The first token is requested alone, so that its time is known.
-            room = tokens_max - len(tokens) if tokens else 1
-            if temperature_milli == 0:
-                tokens += self._greedy((*prompt, *tokens), room)
+            room = ask.tokens_max - len(tokens) if tokens else 1
+            if ask.temperature_milli == 0:
+                tokens += self._greedy((*ask.prompt, *tokens), room)
             else:
-                tokens.append(self._sampled((*prompt, *tokens), temperature_milli, key, len(tokens)))
+                tokens.append(self._sampled((*ask.prompt, *tokens), ask.temperature_milli, key, len(tokens)))
             first = first or time.monotonic() - start
         finish = "stop" if self._tokeniser.ends(tokens[-1]) else "length"
-        return Generated(tuple(tokens), finish, round(first * 1000), round((time.monotonic() - start) * 1000))
+        total = time.monotonic() - start
+        return Generated(Output(tuple(tokens), finish), round(first * 1000), round(total * 1000))
 
-    def score(
-        self, prompt: Sequence[int], tokens: Sequence[int], *, temperature_milli: int, sampler_key: bytes
-    ) -> TokenScores:
+    def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
         """Score a claimed answer. It takes one request if the server shows a prompt's rows, else one for each token.
 
         Raises ValueError as `CausalEngine` does and if the server lacks the ability, ServerError if the server fails.
@@ -132,15 +130,15 @@ class OpenAIEngine(CausalEngine):
         if SCORE not in self._info.can:
             raise ValueError("the server shows too few log-probabilities to score with, and none of a prompt's tokens")
         self._check_tokens(tokens)
-        self._check_question(prompt, len(tokens), temperature_milli)
-        key = sampler.philox_key(sampler.ANSWER, sampler_key)
+        self._check_question(ask, len(tokens))
+        key = sampler.philox_key(sampler.ANSWER, ask.sampler_key)
         found = []
-        for position, row in enumerate(self._claimed_rows(prompt, tokens)):
+        for position, row in enumerate(self._claimed_rows(ask.prompt, tokens)):
             token = tokens[position]
-            noise = noise_at(temperature_milli, key, position, self._info.vocab_tokens)
+            noise = noise_at(ask.temperature_milli, key, position, self._info.vocab_tokens)
             measured = None if row is None else judge(row, token, noise)
             if measured is None:
-                prefix = (*prompt, *tokens[:position])
+                prefix = (*ask.prompt, *tokens[:position])
                 measured = self._settle(prefix, partial(judge, token=token, noise=noise))
             found.append(measured)
         deficits, surprisals, best = zip(*found, strict=True)

@@ -9,9 +9,10 @@ machines ("*"), if there is one. Otherwise it must not start.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from p2pverify.core.contract.golden import GoldenAnswer, GoldenQuestion
+from p2pverify.core.contract.golden import GoldenAnswer
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import DeterminismClass, Network
+from p2pverify.core.contract.output import Ask
 from p2pverify.node.engines.kinds import ENGINES, EngineKind
 from p2pverify.node.engines.selftest import Answered
 from p2pverify.node.files.manifestfile import describes
@@ -96,7 +97,7 @@ def _judge(
     found: DeterminismClass,
     manifest: Manifest | None,
     info: ModelInfo,
-    answers: Mapping[tuple[GoldenQuestion, ...], tuple[GoldenAnswer, ...]],
+    answers: Mapping[tuple[Ask, ...], tuple[GoldenAnswer, ...]],
 ) -> Candidate:
     if manifest is None:
         return Candidate(index, found, False, "its manifest is not in the network file", None, ())

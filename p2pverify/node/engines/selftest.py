@@ -6,12 +6,12 @@ The module `classes` reads the answers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenQuestion, golden_answer
+from p2pverify.core.contract.golden import Golden, GoldenAnswer, golden_answer
+from p2pverify.core.contract.output import NO_LOGITS, Ask, Output
 from p2pverify.core.encoding.canon import sha256
-from p2pverify.core.inference.question import NO_LOGITS
-from p2pverify.node.ports import GENERATE, SCORE, Engine, Generated
+from p2pverify.node.ports import GENERATE, SCORE, Engine
 
 _LONG = "Explain how a diesel engine works, and compare it with a petrol engine in terms of efficiency, cost and noise."
 #: The questions of a new manifest: text, and temperature in thousandths. Similar numeric paths can agree for dozens of
@@ -25,50 +25,32 @@ QUESTIONS = (
 ANSWER_TOKENS = 24
 
 
-def golden_questions(engine: Engine) -> tuple[GoldenQuestion, ...]:
+def golden_questions(engine: Engine) -> tuple[Ask, ...]:
     """The usual questions, as tokens of the engine's vocabulary."""
     return tuple(
-        GoldenQuestion(engine.encode_chat(text), ANSWER_TOKENS, temperature, sha256(text.encode()))
+        Ask(engine.encode_chat(text), ANSWER_TOKENS, temperature, sha256(text.encode()))
         for text, temperature in QUESTIONS
     )
 
 
-def answer_golden(engine: Engine, questions: Sequence[GoldenQuestion]) -> tuple[GoldenAnswer, ...]:
+def answer_golden(engine: Engine, questions: Sequence[Ask]) -> tuple[GoldenAnswer, ...]:
     """The engine's answers. Blocks for seconds. Raises ValueError for questions of another vocabulary."""
-    made = [answer_question(engine, question) for question in questions]
+    made = [engine.answer(question).output for question in questions]
     longest = max(range(len(questions)), key=lambda index: len(questions[index].prompt), default=None)
     are_equal = longest is None or is_steady(engine, questions[longest], made[longest])
-    return tuple(golden_answer(one.tokens, one.finish, one.logits_sha256 if are_equal else NO_LOGITS) for one in made)
+    return tuple(golden_answer(one if are_equal else replace(one, logits=NO_LOGITS)) for one in made)
 
 
-def answer_question(engine: Engine, question: GoldenQuestion) -> Generated:
-    """One answer. Blocks. Raises ValueError for a question of another vocabulary."""
-    return engine.answer(
-        question.prompt,
-        tokens_max=question.tokens_max,
-        temperature_milli=question.temperature_milli,
-        sampler_key=question.sampler_key,
-    )
-
-
-def is_steady(engine: Engine, question: GoldenQuestion, made: Generated) -> bool:
+def is_steady(engine: Engine, question: Ask, made: Output) -> bool:
     """Whether one pass over the answer gives the logits from which it was picked. True if the engine cannot score."""
-    if SCORE not in engine.info.can:
-        return True
-    scored = engine.score(
-        question.prompt,
-        made.tokens,
-        temperature_milli=question.temperature_milli,
-        sampler_key=question.sampler_key,
-    )
-    return scored.logits_sha256 == made.logits_sha256
+    return SCORE not in engine.info.can or engine.score(question, made.tokens).logits == made.logits
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """The questions of a self-test, and the engine's answers to them."""
 
-    questions: tuple[GoldenQuestion, ...]
+    questions: tuple[Ask, ...]
     answers: tuple[GoldenAnswer, ...]
 
 

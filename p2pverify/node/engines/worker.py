@@ -9,12 +9,13 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic_ns
 from typing import TypeVar, cast
 
 import trio
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.costs import Costs
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Purpose, Queue, QueuedJob
@@ -194,29 +195,19 @@ class Worker:
     def _compute(self, job: Compute, queue_ms: int) -> Computed:
         engine = self._engine_of(job.role)
         began_ns = monotonic_ns()
-        prompt = job.prompt
+        ask = job.ask
         if job.prompt_seed is not None:
-            prompt = engine.write_prompt(job.prompt_seed, job.prompt_tokens)
-        made = Generated((), "length", 0, 0)
-        if job.tokens_max > 0:
-            made = engine.answer(
-                prompt,
-                tokens_max=job.tokens_max,
-                temperature_milli=job.temperature_milli,
-                sampler_key=job.sampler_key,
-            )
+            ask = replace(ask, prompt=engine.write_prompt(job.prompt_seed, job.prompt_tokens))
+        made = engine.answer(ask) if ask.tokens_max > 0 else Generated(Output((), "length"), 0, 0)
         self._costs.learn(job, _ms_since(began_ns), made.first_token_ms, made.total_ms)
-        times = (queue_ms, made.first_token_ms, made.total_ms)
-        return Computed(job.job, tuple(prompt), made.tokens, made.finish, *times, made.logits_sha256)
+        return Computed(job.job, ask.prompt, made.output, queue_ms, made.first_token_ms, made.total_ms)
 
     def _score(self, job: MeasureJob) -> MeasureDone:
         referee = self._get_referee()
         if any(not 0 <= token < referee.info.vocab_tokens for token in job.tokens):
             return MeasureDone(job.job, (), ())  # another peer claims it; every referee says the same of it
         began_ns = monotonic_ns()
-        scored = referee.score(
-            job.prompt, job.tokens, temperature_milli=job.temperature_milli, sampler_key=job.sampler_key
-        )
+        scored = referee.score(job.ask, job.tokens)
         self._costs.learn(job, _ms_since(began_ns))
         return MeasureDone(job.job, scored.deficits, scored.ends)
 

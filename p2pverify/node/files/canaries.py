@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from p2pverify.core.contract.golden import GoldenQuestion
 from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.contract.output import NO_LOGITS
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.canary import (
     CANARY_EVIDENCE_BYTES_MAX,
@@ -21,13 +21,10 @@ from p2pverify.core.inference.canary import (
     decode_secrets,
     encode_secrets,
 )
-from p2pverify.core.inference.question import NO_LOGITS
-from p2pverify.node.engines.selftest import answer_question, is_steady
+from p2pverify.node.engines.selftest import is_steady
 from p2pverify.node.files.outputs import always, open_output
 from p2pverify.node.files.textfile import FileError, read_bytes
 from p2pverify.node.ports import Engine
-
-_GREEDY_KEY = bytes(32)  # a greedy sampler draws nothing, so its key does not matter
 
 
 def make_trigger(engine: Engine, *, prompt_tokens: int, tokens_max: int) -> Trigger:
@@ -42,16 +39,16 @@ def answer_trigger(engine: Engine, trigger: Trigger) -> Trigger:
     The answer commits to its logits only if one pass over it gives the same logits; otherwise they may differ next
     time. Raises ValueError if the trigger has a different answer of the same path, or if its vocabulary is another.
     """
-    question = GoldenQuestion(trigger.prompt, trigger.tokens_max, 0, _GREEDY_KEY)
-    made = answer_question(engine, question)
-    logits = made.logits_sha256 if is_steady(engine, question, made) else NO_LOGITS
+    output = engine.answer(trigger.ask).output
+    if not is_steady(engine, trigger.ask, output):
+        output = replace(output, logits=NO_LOGITS)
     path = (engine.info.engine, engine.info.numeric_path)
     before = trigger.reply(*path)
     if before is not None:
-        if (before.tokens, before.finish, before.logits) != (made.tokens, made.finish, logits):
+        if before.output != output:
             raise ValueError(f"this machine does not give the answers of {' '.join(path)}")
         return trigger
-    replies = (*trigger.replies, CanaryReply(*path, os.urandom(32), made.tokens, made.finish, logits))
+    replies = (*trigger.replies, CanaryReply(*path, os.urandom(32), output))
     return replace(trigger, replies=tuple(sorted(replies, key=lambda r: (r.engine, r.numeric_path))))
 
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion
+from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath
 from p2pverify.core.contract.manifest import Calibration, Canary, CanaryAnswer, Manifest
 from p2pverify.core.contract.network import ACROSS_BOUNDS, Across
+from p2pverify.core.contract.output import Ask
 
 Count = Annotated[StrictInt, Field(ge=0)]
 
@@ -136,9 +137,9 @@ class ManifestTable(Table):
         )
 
 
-def _question(table: GoldenQuestionTable) -> GoldenQuestion:
+def _question(table: GoldenQuestionTable) -> Ask:
     key = bytes.fromhex(table.sampler_key)
-    return GoldenQuestion(table.prompt, table.tokens_max, table.temperature_milli, key)
+    return Ask(table.prompt, table.tokens_max, table.temperature_milli, key)
 
 
 def _path(table: GoldenPathTable) -> GoldenPath:

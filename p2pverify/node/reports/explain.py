@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from p2pverify.core.contract import sortition
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
@@ -23,7 +24,7 @@ from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.records.payloads.lots import DisputeKey
-from p2pverify.core.roles.evidence import Output, decode_evidence, encode_evidence_request
+from p2pverify.core.roles.evidence import decode_evidence, encode_evidence_request
 from p2pverify.core.roles.evidence_fetch import fits
 from p2pverify.core.roles.slot_plan import slot_question
 from p2pverify.node import ports
@@ -176,13 +177,7 @@ class Explainer:
         """Within a class: the answer of this node's own engine."""
 
         def answer(engine: ports.Engine) -> Output:
-            made = engine.answer(
-                question.prompt,
-                tokens_max=question.tokens_max,
-                temperature_milli=question.temperature_milli,
-                sampler_key=question.sampler_key,
-            )
-            return Output(made.tokens, made.finish, made.logits_sha256)
+            return engine.answer(question.ask).output
 
         explanation.own = own = await self._use(answer, OWN)
         explanation.own_output = own.digest(question.id)

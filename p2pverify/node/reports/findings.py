@@ -10,16 +10,16 @@ from math import isqrt
 import trio
 
 from p2pverify.core.contract.network import Across, Network
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import REFEREE
-from p2pverify.core.inference.compare import MICRO, Measure, Verdict, malformed, measure, verdict
+from p2pverify.core.inference.compare import MICRO, Measure, TokenScores, Verdict, malformed, measure, verdict
 from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition, find_cause
 from p2pverify.core.inference.diagnosis import Finding as Likeliest
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
-from p2pverify.core.roles.evidence import Output
 from p2pverify.core.state.state import State
-from p2pverify.node.ports import Engine, TokenScores
+from p2pverify.node.ports import Engine
 from p2pverify.node.reports.documents.audits import AuditDocument
 from p2pverify.node.reports.documents.explained import (
     AnswerDocument,
@@ -115,9 +115,9 @@ class Explanation:
 
     def worth_supposing(self, finding: AnswerFinding) -> list[int]:
         """Temperatures, in thousandths, at which a mismatch is worth scoring again."""
-        if finding.verdict is not Verdict.MISMATCH or finding.claim is None or not any(finding.claim.deficits):
+        if finding.verdict is not Verdict.MISMATCH or finding.claim is None or not any(finding.claim.scores.deficits):
             return []
-        return [milli for milli in TEMPERATURES if milli != finding.claim.temperature_milli]
+        return [milli for milli in TEMPERATURES if milli != finding.claim.ask.temperature_milli]
 
     def find_cause(self, network: Network, asked: AskedPeer, finding: AnswerFinding) -> None:
         if finding.claim is not None:
@@ -162,41 +162,22 @@ def judge_answer(judged: AnswerToJudge, finding: AnswerFinding, engine: Engine) 
     if not 0 < len(tokens) <= question.tokens_max or any(not 0 <= token < vocabulary for token in tokens):
         finding.measure = malformed(len(tokens))
         raise ValueError("no engine can have given this answer: it is empty, too long, or has unknown tokens")
-    scored = _score(judged, engine, question.temperature_milli)
+    scored = engine.score(question.ask, tokens)
     finding.scored = scored
     finding.measure = measure(scored.deficits, scored.ends, output.finish, question.tokens_max)
     finding.expected = scored.best if judged.own is None else judged.own.tokens
     finding.texts = _read(engine, tokens, finding.expected)
-    finding.claim = ClaimedAnswer(
-        tokens,
-        scored.best,
-        scored.deficits,
-        scored.surprisals,
-        scored.ends,
-        output.finish,
-        question.tokens_max,
-        question.temperature_milli,
-        (),
-        None if judged.own is None else scored.logits_sha256 == output.logits,
-    )
+    same_logits = None if judged.own is None else scored.logits == output.logits
+    finding.claim = ClaimedAnswer(question.ask, output, scored, same_logits=same_logits)
 
 
 def suppose(judged: AnswerToJudge, finding: AnswerFinding, temperature_milli: int, engine: Engine) -> None:
     """Score the answer as if its question had asked for another temperature, in thousandths."""
     assert finding.claim is not None
-    deficits = _score(judged, engine, temperature_milli).deficits
+    ask = replace(finding.claim.ask, temperature_milli=temperature_milli)
+    deficits = engine.score(ask, judged.output.tokens).deficits
     made = Supposition(Cause.TEMPERATURE, temperature_milli, deficits)
     finding.claim = replace(finding.claim, suppositions=(*finding.claim.suppositions, made))
-
-
-def _score(judged: AnswerToJudge, engine: Engine, temperature_milli: int) -> TokenScores:
-    question = judged.question
-    return engine.score(
-        question.prompt,
-        judged.output.tokens,
-        temperature_milli=temperature_milli,
-        sampler_key=question.sampler_key,
-    )
 
 
 def _read(engine: Engine, claimed: Sequence[int], expected: Sequence[int]) -> Texts:

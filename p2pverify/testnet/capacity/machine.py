@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, process_time
 
+from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding import canon, sign
 from p2pverify.engine.registry import open_engine
 from p2pverify.node.engines.kinds import LOCAL_KINDS
@@ -110,7 +111,7 @@ def _token_s(plan: Plan) -> float:
         for number in range(_ANSWERS):
             prompt = engine.write_prompt(bytes([number]) * 16, prompt_tokens)
             key = bytes([number]) * 32
-            engine.answer(prompt, tokens_max=answer_tokens, temperature_milli=800, sampler_key=key)
+            engine.answer(Ask(prompt, answer_tokens, 800, key))
         spent = process_time() - began
     finally:
         engine.close()

@@ -10,13 +10,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.output import Output
 from p2pverify.core.inference.compare import Measure, Verdict, verdict
 from p2pverify.engine.calibrate.producers import open_path
 from p2pverify.engine.calibrate.questions import Posed, QuestionShape, pose
 from p2pverify.engine.cheats.make import make_cheat
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.engines.kinds import EngineKind, referee_for
-from p2pverify.node.ports import Engine, Generated, ModelInfo
+from p2pverify.node.ports import Engine, ModelInfo
 
 PURPOSE = "cheat book"
 
@@ -92,19 +93,19 @@ def ask_all(bench: Bench, referee: Engine) -> tuple[Posed, ...]:
     return tuple(pose(referee, PURPOSE, bench.seed, number, bench.shape) for number in range(bench.questions))
 
 
-def answer_all(bench: Bench, subject: Subject, questions: Sequence[Posed]) -> tuple[ModelInfo, tuple[Generated, ...]]:
+def answer_all(bench: Bench, subject: Subject, questions: Sequence[Posed]) -> tuple[ModelInfo, tuple[Output, ...]]:
     """A subject's model description and its answers. Raises EngineUnavailable if the subject cannot run here."""
     engine = bench.open(subject.variant)
     if subject.cheat is not None:
         engine = make_cheat(subject.cheat, engine, bench.workdir)
     try:
-        return engine.info, tuple(question.put_to(engine) for question in questions)
+        return engine.info, tuple(engine.answer(question).output for question in questions)
     finally:
         engine.close()
 
 
 def judge_all(
-    referee: Engine, questions: Sequence[Posed], told: Sequence[Generated], right: Sequence[Generated]
+    referee: Engine, questions: Sequence[Posed], told: Sequence[Output], right: Sequence[Output]
 ) -> tuple[JudgedAnswer, ...]:
     """Judge the answers `told` in their class, by the honest peer's answers `right`, and by the referee."""
     return tuple(
@@ -112,13 +113,9 @@ def judge_all(
     )
 
 
-def judge(referee: Engine, question: Posed, told: Generated, right: Generated) -> JudgedAnswer:
+def judge(referee: Engine, question: Posed, told: Output, right: Output) -> JudgedAnswer:
     """Judge one answer."""
-    scored = question.scored_by(referee, told.tokens)
-    same = _digested(told) == _digested(right)
-    return JudgedAnswer(question.temperature_milli == 0, same, question.measure_of(told, scored), scored.deficits)
-
-
-def _digested(answer: Generated) -> tuple[object, ...]:
-    """The parts of an answer that its digest covers."""
-    return answer.tokens, answer.finish, answer.logits_sha256
+    scored = referee.score(question, told.tokens)
+    return JudgedAnswer(
+        question.temperature_milli == 0, told == right, question.measure_of(told, scored), scored.deficits
+    )

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from p2pverify.core.contract.output import Output
 from p2pverify.engine.calibrate.questions import Posed
 from p2pverify.engine.registry import open_referee
-from p2pverify.node.ports import Engine, Generated, ModelInfo
+from p2pverify.node.ports import Engine, ModelInfo
 from p2pverify.testnet.casebook.answers import Bench, JudgedAnswer, Subject, answer_all, ask_all, judge_all
 
 
@@ -15,7 +16,7 @@ class Prepared:
     """The questions, and an honest peer's answers on the default numeric path."""
 
     questions: tuple[Posed, ...]
-    right: tuple[Generated, ...]
+    right: tuple[Output, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,6 @@ def judge(bench: Bench, subject: Subject, prepared: Prepared, warm: Bench | None
     return judge_told(bench, info, told[len(before) :], prepared)
 
 
-def judge_told(bench: Bench, info: ModelInfo, told: Sequence[Generated], prepared: Prepared) -> Witnessed:
+def judge_told(bench: Bench, info: ModelInfo, told: Sequence[Output], prepared: Prepared) -> Witnessed:
     """Judge answers that an engine gave in another process."""
     return Witnessed(info, judge_all(_referee(bench.referee), prepared.questions, told, prepared.right))

@@ -69,8 +69,9 @@ class Recorded(World):
         key = (job.prompt_seed, job.prompt_tokens)
         if key not in self._prompts:
             self._prompts[key] = self.engine.write_prompt(*key)
-        made = super()._answer(peer, replace(job, prompt_seed=None, prompt=self._prompts[key]), since)
-        return replace(made, prompt=self._prompts[key])
+        ask = replace(job.ask, prompt=self._prompts[key])
+        made = super()._answer(peer, replace(job, prompt_seed=None, ask=ask), since)
+        return replace(made, prompt=ask.prompt)
 
 
 class _Driver(Driver):

@@ -15,6 +15,7 @@ import tracemalloc
 from collections import defaultdict
 
 from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.events import AskFailed, Compute, Computed, Event, GossipArrived, Publish, RecordBatch, Send, Tick
@@ -105,7 +106,7 @@ class Bench:
                 self._post(which, AskFailed(effect.ask, "nobody there"), 5)
             elif isinstance(effect, Compute):
                 prompt = tuple(sha256(effect.prompt_seed or b"")[: effect.prompt_tokens])
-                self._post(which, Computed(effect.job, prompt, prompt, "stop", 1, 1, 1), 5)
+                self._post(which, Computed(effect.job, prompt, Output(prompt, "stop"), 1, 1, 1), 5)
 
     def _name(self, event: Event) -> str:
         if isinstance(event, GossipArrived):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from p2pverify.core.contract.output import Ask
 from p2pverify.engine.exact import ExactEngine
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.llama.causal import CausalEngine
@@ -56,7 +57,7 @@ def scoring(engine: CausalEngine, tokens: Sequence[int], count: int) -> float:
     """Milliseconds to score the last `count` tokens as a sampled answer to those before."""
     forget(engine)
     prompt, claimed = tokens[:-count], tokens[-count:]
-    return 1e3 * seconds(lambda: engine.score(prompt, claimed, temperature_milli=800, sampler_key=KEY))
+    return 1e3 * seconds(lambda: engine.score(Ask(tuple(prompt), count, 800, KEY), claimed))
 
 
 def speed(exact: ExactEngine, llama: LlamaEngine) -> None:
@@ -84,10 +85,10 @@ def closeness(exact: ExactEngine, llama: LlamaEngine, prompts: int) -> None:
         means: list[float] = []
         agree = 0
         for number in range(prompts):
-            question = {"temperature_milli": temperature_milli, "sampler_key": number.to_bytes(32, "big")}
             prompt = exact.write_prompt(number.to_bytes(16, "big"), 24)
-            tokens = llama.answer(prompt, tokens_max=64, **question).tokens  # type: ignore[arg-type]
-            scored = exact.score(prompt, tokens, **question)  # type: ignore[arg-type]
+            question = Ask(prompt, 64, temperature_milli, number.to_bytes(32, "big"))
+            tokens = llama.answer(question).output.tokens
+            scored = exact.score(question, tokens)
             deficits += scored.deficits
             means.append(sum(scored.deficits) / len(tokens))
             agree += sum(best == token for best, token in zip(scored.best, tokens, strict=True))

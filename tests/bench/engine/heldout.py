@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from p2pverify.core.inference.compare import Measure, measure
+from p2pverify.core.contract.output import NO_KEY, NO_LOGITS, Ask, Output
+from p2pverify.core.inference.compare import Measure, TokenScores, measure
 from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition
 from p2pverify.engine.calibrate import HELD_OUT, Posed, QuestionShape, pose
 from p2pverify.engine.calibrate.producers import Make, Producer, open_path
 from p2pverify.engine.cheats.make import make_cheat
 from p2pverify.engine.cheats.spec import parse_spec
-from p2pverify.node.ports import Engine, Generated
+from p2pverify.node.ports import Engine
 from tests.support.claims import claim_of
 
 HONEST = ("wheel", "wheel/kv-f16", "skylakex", "sandybridge", "sse42")
@@ -45,7 +47,7 @@ class Case:
     @property
     def measure(self) -> Measure:
         claim = self.claim
-        return measure(claim.deficits, claim.ends, claim.finish, claim.tokens_max)
+        return measure(claim.scores.deficits, claim.scores.ends, claim.output.finish, claim.ask.tokens_max)
 
 
 def file_of(folder: Path, source: str) -> Path:
@@ -95,13 +97,13 @@ def open_cheat(spec: str, folder: Path) -> Engine:
     return make_cheat(parse_spec(spec), open_path(CHEATS_PATH), folder)
 
 
-def cut(question: Posed, answer: Generated) -> Generated:
+def cut(question: Posed, answer: Output) -> Output:
     """The answer up to a position that follows from its question, and an ending token."""
     place = int.from_bytes(question.sampler_key[:4], "big") % max(1, len(answer.tokens) - 1)
-    return Generated((*answer.tokens[:place], END_TOKEN), "stop", 0, 0)
+    return Output((*answer.tokens[:place], END_TOKEN), "stop")
 
 
-def judged(judge: Engine, question: Posed, answer: Generated, *, suppose: bool) -> Case:
+def judged(judge: Engine, question: Posed, answer: Output, *, suppose: bool) -> Case:
     others = [milli for milli in TEMPERATURES if milli != question.temperature_milli] if suppose else []
     return Case(question.number, claim_of(judge, question, answer, others))
 
@@ -110,21 +112,23 @@ def _line(case: Case) -> dict[str, object]:
     claim = case.claim
     return {
         "number": case.number,
-        "tokens": claim.tokens,
-        "best": claim.best,
-        "deficits": claim.deficits,
-        "surprisals": claim.surprisals,
-        "ends": claim.ends,
-        "finish": claim.finish,
-        "tokens_max": claim.tokens_max,
-        "temperature_milli": claim.temperature_milli,
+        "tokens": claim.output.tokens,
+        "best": claim.scores.best,
+        "deficits": claim.scores.deficits,
+        "surprisals": claim.scores.surprisals,
+        "ends": claim.scores.ends,
+        "finish": claim.output.finish,
+        "tokens_max": claim.ask.tokens_max,
+        "temperature_milli": claim.ask.temperature_milli,
         "suppositions": [(one.value, one.deficits) for one in claim.suppositions],
     }
 
 
-def _case(line: dict[str, object]) -> Case:
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in line.items()}
-    number = fields.pop("number")
-    supposed = fields.pop("suppositions")
-    made = tuple(Supposition(Cause.TEMPERATURE, value, tuple(deficits)) for value, deficits in supposed)  # type: ignore[union-attr]
-    return Case(int(number), ClaimedAnswer(**fields, suppositions=made))  # type: ignore[arg-type]
+def _case(line: dict[str, Any]) -> Case:
+    """The case of a line, without prompt, key and logits: no cause depends on them here."""
+    ask = Ask((), line["tokens_max"], line["temperature_milli"], NO_KEY)
+    output = Output(tuple(line["tokens"]), line["finish"])
+    deficits, surprisals, best, ends = (tuple(line[name]) for name in ("deficits", "surprisals", "best", "ends"))
+    scores = TokenScores(deficits, surprisals, best, ends, NO_LOGITS)
+    made = tuple(Supposition(Cause.TEMPERATURE, value, tuple(supposed)) for value, supposed in line["suppositions"])
+    return Case(line["number"], ClaimedAnswer(ask, output, scores, made))

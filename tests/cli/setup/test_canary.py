@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pverify.core.contract.output import Output
 from p2pverify.engine import toy
 from p2pverify.node.files.canaries import load_secrets, save_secrets
 from p2pverify.node.files.home import Home
@@ -143,7 +144,7 @@ def test_false_openings_spend_nothing(folder: Path, honest: str, secrets: Path, 
     save_secrets(secrets, tuple(replace(trigger, salt=bytes(32)) for trigger in good[:1]))
     code, _, errors = ask(tmp_path, folder, secrets, honest)
     assert (code, "no manifest of this network commits" in errors) == (5, True)
-    wrong = replace(good[0], replies=(replace(good[0].replies[0], tokens=(1,)), *good[0].replies[1:]))
+    wrong = replace(good[0], replies=(replace(good[0].replies[0], output=Output((1,), "stop")), *good[0].replies[1:]))
     save_secrets(secrets, (wrong,))
     shown = run(tmp_path, *CANARY, "show", str(secrets), "--network", str(folder / "n.toml"))
     assert "broken: the answer on" in shown.stdout

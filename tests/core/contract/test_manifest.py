@@ -5,14 +5,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion, golden_answer
+from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath, golden_answer
 from p2pverify.core.contract.manifest import MANIFEST_BYTES_MAX, Canary, Manifest, decode_manifest
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX
 from tests.support.manifests import manifests
 
 PLAIN = Manifest("m", bytes(32), bytes(32), bytes(32), "q", "l", "p", None)
-QUESTION = GoldenQuestion((1, 2), 4, 0, bytes(32))
+QUESTION = Ask((1, 2), 4, 0, bytes(32))
 NO_LOGITS = bytes(32)
 
 
@@ -45,9 +46,7 @@ def test_a_manifest_fits_a_record() -> None:
 
 def test_a_digest_of_tokens_covers_how_the_answer_ended() -> None:
     """Another token, order, or end is another answer."""
-    digests = {
-        golden_answer(*said, bytes(32)).tokens for said in (([1, 2], "stop"), ([2, 1], "stop"), ([1, 2], "length"))
-    }
+    digests = {golden_answer(Output(*said)).tokens for said in (((1, 2), "stop"), ((2, 1), "stop"), ((1, 2), "length"))}
     assert len(digests) == 3
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
@@ -141,7 +142,7 @@ def test_an_opening_is_held_against_its_commitment() -> None:
     assert opened_paths(found[1], TRIGGER) == ((ENGINE, FIRST), (ENGINE, SECOND))
     assert opened_paths(found[1], replace(TRIGGER, replies=TRIGGER.replies[1:])) == ((ENGINE, SECOND),)
     assert find_canary(MANIFESTS, replace(TRIGGER, salt=bytes(32))) is None
-    false = replace(TRIGGER.replies[0], tokens=(1, 2, 3))
+    false = replace(TRIGGER.replies[0], output=Output((1, 2, 3), "stop"))
     with pytest.raises(DecodeError, match="is not the one that the manifest commits to"):
         opened_paths(found[1], replace(TRIGGER, replies=(false,)))
 
@@ -149,13 +150,12 @@ def test_an_opening_is_held_against_its_commitment() -> None:
 def test_commitments_hide_and_bind() -> None:
     """Equal prompts and answers with other salts have other hashes, and every item changes the hash."""
     reply, prompt = TRIGGER.replies[0], TRIGGER.commitment
+    changes = ({"tokens": (1,)}, {"finish": "length"}, {"logits": bytes(32)})
+    others = [{"output": replace(reply.output, **change)} for change in changes]  # type: ignore[arg-type]
     answers = {
         replace(reply, **change).commitment(prompt)  # type: ignore[arg-type]
-        for change in (
-            {}, {"salt": bytes(32)}, {"engine": "x"}, {"numeric_path": "x"}, {"tokens": (1,)}, {"finish": "length"},
-            {"logits": bytes(32)},
-        )
-    }  # fmt: skip
+        for change in ({}, {"salt": bytes(32)}, {"engine": "x"}, {"numeric_path": "x"}, *others)
+    }
     assert len(answers | {reply.commitment(bytes(32))}) == 8
     prompts = (TRIGGER, *(replace(TRIGGER, **c) for c in ({"salt": bytes(32)}, {"prompt": (1,)}, {"tokens_max": 9})))  # type: ignore[arg-type]
     assert len({trigger.commitment for trigger in prompts}) == 4
@@ -169,7 +169,7 @@ def test_secrets_are_read_strictly() -> None:
         "a trigger stands there twice": [TRIGGER, replace(TRIGGER, is_spent=True)],
         "a trigger asks for nothing": [replace(TRIGGER, prompt=())],
         "a trigger's replies are not sorted and distinct": [replace(TRIGGER, replies=TRIGGER.replies[::-1])],
-        "unknown finish": [replace(TRIGGER, replies=(replace(TRIGGER.replies[0], finish="eos"),))],
+        "unknown finish": [replace(TRIGGER, replies=(replace(TRIGGER.replies[0], output=Output((1,), "eos")),))],
         "trigger's prompt: more than 256 items": [replace(TRIGGER, prompt=(1,) * 257)],
     }
     for reason, triggers in wrong.items():

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.core.contract.network import Across
-from p2pverify.core.inference.compare import Verdict, measure, verdict
+from p2pverify.core.contract.output import NO_KEY, NO_LOGITS, Ask, Output
+from p2pverify.core.inference.compare import TokenScores, Verdict, measure, verdict
 from p2pverify.core.inference.diagnosis import Cause, ClaimedAnswer, Finding, Supposition, find_cause
 
 BOUNDS = Across(200_000, 500, 300_000, 1_000, 1_000_000, 10_000)
@@ -20,16 +21,19 @@ def claim(
     margins: dict[int, int], *, surprisal: int = HALF, temperature_milli: int = 800, count: int = COUNT
 ) -> ClaimedAnswer:
     """An answer of `count` tokens that ends by its length and has these margins at these positions."""
-    return ClaimedAnswer(
-        tokens=tuple(range(count)),
-        best=tuple(1_000 + place if place in margins else place for place in range(count)),
+    scores = TokenScores(
         deficits=tuple(margins.get(place, 0) for place in range(count)),
         surprisals=(surprisal,) * count,
+        best=tuple(1_000 + place if place in margins else place for place in range(count)),
         ends=(False,) * count,
-        finish="length",
-        tokens_max=count,
-        temperature_milli=temperature_milli,
+        logits=NO_LOGITS,
     )
+    return ClaimedAnswer(Ask((), count, temperature_milli, NO_KEY), Output(tuple(range(count)), "length"), scores)
+
+
+def cut(short: ClaimedAnswer, finish: str) -> ClaimedAnswer:
+    """The answer with this finish, for a question that asked for COUNT tokens."""
+    return replace(short, ask=replace(short.ask, tokens_max=COUNT), output=replace(short.output, finish=finish))
 
 
 def every(step: int, margin: int, start: int = 0) -> dict[int, int]:
@@ -54,14 +58,14 @@ def test_small_margins_are_near_ties() -> None:
 
 def test_an_answer_without_its_end_is_truncated() -> None:
     """Every token is right, but there are too few tokens and none ends the answer."""
-    short = replace(claim({}, count=32), tokens_max=COUNT)
     for finish in ("stop", "length"):
-        assert find_cause(replace(short, finish=finish), BOUNDS) == Finding(Cause.TRUNCATED, 32, 0)
+        assert find_cause(cut(claim({}, count=32), finish), BOUNDS) == Finding(Cause.TRUNCATED, 32, 0)
 
 
 def test_an_end_where_none_belongs_is_truncated() -> None:
     """Only the ending token is wrong."""
-    ended = replace(claim({31: 9_000_000}, count=32), tokens_max=COUNT, finish="stop", ends=(False,) * 31 + (True,))
+    short = cut(claim({31: 9_000_000}, count=32), "stop")
+    ended = replace(short, scores=replace(short.scores, ends=(False,) * 31 + (True,)))
     assert find_cause(ended, BOUNDS) == Finding(Cause.TRUNCATED, 31, 9_000_000)
 
 
@@ -70,7 +74,7 @@ def test_a_supposition_that_explains_everything_wins(cause: Cause) -> None:
     """The best supposition under which the answer would be no mismatch wins, and its value is reported."""
     off = claim(every(8, 600_000))
     poor, good, better = (
-        Supposition(Cause.TEMPERATURE, 900, off.deficits),
+        Supposition(Cause.TEMPERATURE, 900, off.scores.deficits),
         Supposition(Cause.TEMPERATURE, 700, (90_000,) * COUNT),
         Supposition(cause, 1_000, (10_000,) * COUNT),
     )
@@ -89,8 +93,9 @@ def test_unlikely_tokens_under_other_noise_are_no_wrong_seed() -> None:
     strange = claim(every(1, 5_000_000), surprisal=4_000_000)
     assert find_cause(strange, BOUNDS).cause is Cause.MODEL
     off = claim(every(2, 1_500_000))
-    front = replace(off, surprisals=(3_000_000,) * 8 + (HALF,) * 56)
-    assert find_cause(replace(front, best=tuple(range(1_000, 1_064))), BOUNDS).cause is Cause.PROMPT
+    surprisals = (3_000_000,) * 8 + (HALF,) * 56
+    scores = replace(off.scores, surprisals=surprisals, best=tuple(range(1_000, 1_064)))
+    assert find_cause(replace(off, scores=scores), BOUNDS).cause is Cause.PROMPT
 
 
 def test_size_and_number_of_margins_tell_models_quantisations_and_prompts() -> None:
@@ -129,14 +134,15 @@ def claims(draw: st.DrawFn) -> ClaimedAnswer:
     deficits = [0 if a == b else draw(numbers) for a, b in zip(tokens, best, strict=True)]
     supposed = draw(st.lists(st.lists(numbers, min_size=count, max_size=count), max_size=3))
     return ClaimedAnswer(
-        tuple(tokens),
-        tuple(best),
-        tuple(deficits),
-        tuple(draw(st.lists(numbers, min_size=count, max_size=count))),
-        tuple(draw(st.lists(st.booleans(), min_size=count, max_size=count))),
-        draw(st.sampled_from(("stop", "length"))),
-        draw(st.integers(1, 24)),
-        draw(st.sampled_from((0, 800))),
+        Ask((), draw(st.integers(1, 24)), draw(st.sampled_from((0, 800))), NO_KEY),
+        Output(tuple(tokens), draw(st.sampled_from(("stop", "length")))),
+        TokenScores(
+            tuple(deficits),
+            tuple(draw(st.lists(numbers, min_size=count, max_size=count))),
+            tuple(best),
+            tuple(draw(st.lists(st.booleans(), min_size=count, max_size=count))),
+            NO_LOGITS,
+        ),
         tuple(Supposition(Cause.TEMPERATURE, 1_000, tuple(one)) for one in supposed),
         draw(st.sampled_from((None, True, False))),
     )
@@ -148,11 +154,12 @@ def test_every_answer_has_one_cause(asked: ClaimedAnswer) -> None:
     """Every engine output gets one cause, and an answer that is no mismatch is never called a lie."""
     found = find_cause(asked, BOUNDS)
     assert found == find_cause(asked, BOUNDS)
-    outcome = verdict(measure(asked.deficits, asked.ends, asked.finish, asked.tokens_max), BOUNDS)
+    scores, tokens = asked.scores, asked.output.tokens
+    outcome = verdict(measure(scores.deficits, scores.ends, asked.output.finish, asked.ask.tokens_max), BOUNDS)
     if outcome is not Verdict.MISMATCH:
         assert found.cause in {Cause.NONE, Cause.NEAR_TIE, Cause.NUMERICS}
     else:
         assert found.cause not in {Cause.NONE, Cause.NEAR_TIE, Cause.NUMERICS}
-    first = next((at for at, (a, b) in enumerate(zip(asked.tokens, asked.best, strict=True)) if a != b), None)
+    first = next((at for at, (a, b) in enumerate(zip(tokens, scores.best, strict=True)) if a != b), None)
     assert found.position == first or (first is None and found.cause is Cause.TRUNCATED)
-    assert found.margin == (0 if first is None else asked.deficits[first])
+    assert found.margin == (0 if first is None else scores.deficits[first])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, TEMPERATURE_MILLI_MAX
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import TOKEN_MAX, encode, sha256
 from p2pverify.core.errors import DecodeError
@@ -25,7 +26,6 @@ from p2pverify.core.inference.question import (
     encode_refusal,
     encode_request,
     opening_nonce,
-    output_digest,
     salted_digest,
     sign_request,
 )
@@ -53,7 +53,7 @@ questions = st.builds(
 
 
 def _receipt(tokens: tuple[int, ...] = TOKENS, finish: str = "stop", request: Request = REQUEST) -> Receipt:
-    output = output_digest(request.question, tokens, finish, LOGITS)
+    output = Output(tokens, finish, LOGITS).digest(request.question)
     fields = (NETWORK, BOBS, request.id, 0, salted_digest(request.id, BOBS, 0, output), len(tokens), 1, 2, 3)
     unsigned = Receipt(*fields, bytes(64))
     return Receipt(*fields, sign.sign(BOB, encode(unsigned.signed_value())))
@@ -100,7 +100,7 @@ def test_request_size_limit() -> None:
 
 def test_response_round_trip() -> None:
     """An answer is read back with its receipt, a refusal with its code."""
-    answer = Answer(TOKENS, "stop", LOGITS, _receipt())
+    answer = Answer(Output(TOKENS, "stop", LOGITS), _receipt())
     assert decode_response(encode_answer(answer), REQUEST) == answer
     with pytest.raises(RequestRefused, match=r"^busy: later$"):
         decode_response(encode_refusal(RequestRefused("busy", "later")), REQUEST)
@@ -110,7 +110,7 @@ def test_response_round_trip() -> None:
 @settings(deadline=None, max_examples=300)
 def test_mutated_responses(data: st.DataObject) -> None:
     """Every changed answer is invalid."""
-    good = encode_answer(Answer(TOKENS, "stop", LOGITS, _receipt()))
+    good = encode_answer(Answer(Output(TOKENS, "stop", LOGITS), _receipt()))
     at = data.draw(st.integers(0, len(good) - 1))
     mutated = good[:at] + data.draw(st.binary(max_size=2)) + good[at + data.draw(st.integers(0, 2)) :]
     if mutated != good:
@@ -135,7 +135,7 @@ def test_receipt_is_for_one_request(request_changes: dict[str, bytes | int]) -> 
     other = replace(REQUEST, **request_changes)  # type: ignore[arg-type]  # field names
     assert other.id != REQUEST.id
     with pytest.raises(DecodeError):
-        decode_response(encode_answer(Answer(TOKENS, "stop", LOGITS, _receipt())), other)
+        decode_response(encode_answer(Answer(Output(TOKENS, "stop", LOGITS), _receipt())), other)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_question_id_binds_every_field(changes: dict[str, object]) -> None:
     """A question that differs in any field has another id, and so do its answers."""
     other = replace(QUESTION, **changes)  # type: ignore[arg-type]  # field names
     assert other.id != QUESTION.id
-    assert output_digest(other.id, TOKENS, "stop", LOGITS) != output_digest(QUESTION.id, TOKENS, "stop", LOGITS)
+    assert Output(TOKENS, "stop", LOGITS).digest(other.id) != Output(TOKENS, "stop", LOGITS).digest(QUESTION.id)
 
 
 def test_sampler_key_depends_on_seed_and_requester() -> None:
@@ -166,7 +166,7 @@ def test_sampler_key_depends_on_seed_and_requester() -> None:
 
 def test_salted_digests_hide_equal_answers() -> None:
     """Two peers with equal answers to one question sign different digests. So does one peer that is asked twice."""
-    output = output_digest(QUESTION.id, TOKENS, "stop", LOGITS)
+    output = Output(TOKENS, "stop", LOGITS).digest(QUESTION.id)
     twice = replace(REQUEST, nonce=bytes(32))
     found = {
         salted_digest(REQUEST.id, BOBS, 0, output),
@@ -179,7 +179,7 @@ def test_salted_digests_hide_equal_answers() -> None:
 
 def test_nonce_binds_the_challengers_answer() -> None:
     """Another class, output, salt, slot, responder or question gives another nonce."""
-    output = output_digest(QUESTION.id, TOKENS, "stop", LOGITS)
+    output = Output(TOKENS, "stop", LOGITS).digest(QUESTION.id)
     opening = Opening(3, 0, output, (sha256(b"salt"),))
     where = (NETWORK, ALICES, BOBS, 9, QUESTION.id)
     others = [

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.events import REFEREE, Compute, ComputeFailed, MeasureJob, Persist
 from p2pverify.core.inference.jobs import Purpose
@@ -15,7 +16,6 @@ from p2pverify.core.records.payloads.vote import decode_vote
 from p2pverify.core.roles.evidence import (
     NO_EVIDENCE,
     EvidenceBox,
-    Output,
     StoredEvidence,
     decode_evidence,
     decode_evidence_request,
@@ -139,8 +139,9 @@ class Lying(World):
 
     def _answer(self, peer: Peer, job: Compute, since: int):
         made = super()._answer(peer, job, since)
-        if peer.name == CHEATER and job.tokens_max and job.role != REFEREE:
-            return replace(made, tokens=self.tokens or made.tokens[:3])
+        if peer.name == CHEATER and job.ask.tokens_max and job.role != REFEREE:
+            tokens = self.tokens or made.output.tokens[:3]
+            return replace(made, output=replace(made.output, tokens=tokens))
         return made
 
 
@@ -256,7 +257,7 @@ def test_evidence_is_served_for_disputed_audits_alone() -> None:
                 assert output is None
             elif audit.key in disputes and asked.receipt is not None:
                 assert output is not None
-                assert output.is_of(asked.receipt, audit.question)
+                assert asked.receipt.covers(output, audit.question)
                 own = world.by_key[asked.responder].machine.evidence(encode_evidence_request(audit.key, which))
                 assert own == data
                 shown += 1
@@ -275,8 +276,8 @@ def test_old_evidence_is_forgotten() -> None:
     box = EvidenceBox()
     for epoch in range(4):
         for peer in range(3):
-            box.keep(StoredEvidence(epoch, 0, bytes([peer]), (1,), "length", bytes(32)))
-            box.keep(StoredEvidence(epoch, 0, bytes([peer]), (2,), "length", bytes(32)))
+            box.keep(StoredEvidence(epoch, 0, bytes([peer]), Output((1,), "length", bytes(32))))
+            box.keep(StoredEvidence(epoch, 0, bytes([peer]), Output((2,), "length", bytes(32))))
     assert len(box) == 12
     assert box.of(1, 0)[b"\x02"] == Output((2,), "length", bytes(32))
     box.drop_before(2)
@@ -317,5 +318,6 @@ def test_scoring_asks_the_referee_with_the_question_as_it_was() -> None:
 
     world = Listening(6, seed=3, cores=6, classes=3, slots_milli=1500, greedy_percent=50)
     world.run_epochs(6)
-    assert {job.temperature_milli for job in jobs} == {0, 800}
-    assert all(len(job.prompt) == 12 and len(job.tokens) == 16 and len(job.sampler_key) == 32 for job in jobs)
+    assert {job.ask.temperature_milli for job in jobs} == {0, 800}
+    assert all(len(job.ask.prompt) == 12 and len(job.ask.sampler_key) == 32 for job in jobs)
+    assert all(len(job.tokens) == 16 for job in jobs)

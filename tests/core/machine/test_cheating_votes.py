@@ -2,9 +2,10 @@
 
 import pytest
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.events import Computed, Publish
 from p2pverify.core.inference.jobs import Purpose
-from p2pverify.core.inference.question import Question, output_digest
+from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind, make_record
 from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, vote_commit
 from p2pverify.core.roles import slot_plan
@@ -33,11 +34,11 @@ def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: py
         job = what[2]
         if peer.name == CHEAT and job.purpose is Purpose.AUDIT:  # type: ignore[attr-defined]
             written = tokens_of(b"prompt" + job.prompt_seed, job.prompt_tokens)  # type: ignore[attr-defined]
-            key = repr(((*written, 7), job.temperature_milli, job.sampler_key)).encode()  # type: ignore[attr-defined]
+            key = repr(((*written, 7), job.ask.temperature_milli, job.ask.sampler_key)).encode()  # type: ignore[attr-defined]
             peer.busy = False
             self.running.discard(peer.name)
-            tokens = tokens_of(key, job.tokens_max)  # type: ignore[attr-defined]
-            self._handle(peer, Computed(job.job, written, tokens, "length", 0, 1, 1))  # type: ignore[attr-defined]
+            tokens = tokens_of(key, job.ask.tokens_max)  # type: ignore[attr-defined]
+            self._handle(peer, Computed(job.job, written, Output(tokens, "length"), 0, 1, 1))  # type: ignore[attr-defined]
             self._start_jobs()
             return
         keep(self, peer, what)
@@ -91,7 +92,7 @@ def test_a_reveal_whose_commit_no_cut_holds_counts_for_nothing(monkeypatch: pyte
             honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
         elif key not in self._voted and key.challenger != cheat.key:
             self._voted.add(key)
-            vote = Vote(key, state.id, 0, output_digest(dispute.audit.question, (1,), "stop", bytes(32)), (bytes(32),))  # type: ignore[attr-defined]
+            vote = Vote(key, state.id, 0, Output((1,), "stop", bytes(32)).digest(dispute.audit.question), (bytes(32),))  # type: ignore[attr-defined]
             cheat.write(Kind.VOTE, vote.encode(), now_ms)
 
     honest_commit = Voter._commit

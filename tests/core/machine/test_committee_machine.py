@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.events import (
     Compute,
@@ -19,7 +20,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record, decode_record
 from p2pverify.core.records.payloads.lots import COMMITTEES
 from p2pverify.core.records.payloads.vote import decode_commit, decode_vote
-from p2pverify.core.roles.evidence import Output, encode_evidence
+from p2pverify.core.roles.evidence import encode_evidence
 from p2pverify.core.state.verdicts import rounds
 from tests.support.across import COUNT
 from tests.support.hearing import Hearing
@@ -73,7 +74,7 @@ class Seat:
         match effect:
             case Compute() if effect.prompt_seed == slotted.slot.prompt_seed:
                 self.work["prompt"] += 1
-                return Computed(effect.job, slotted.question.prompt, (), "length", 0, 0, 0)
+                return Computed(effect.job, slotted.question.prompt, Output((), "length"), 0, 0, 0)
             case FetchEvidence():
                 self.work["fetch"] += 1
                 return ResponseArrived(effect.ask, encode_evidence(ANSWER))

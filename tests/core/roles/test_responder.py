@@ -2,6 +2,7 @@
 
 import pytest
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.events import StoredAnswer
 from p2pverify.core.roles import responder
 from p2pverify.core.roles.context import Context
@@ -22,7 +23,7 @@ def _keeper() -> Responder:
 
 def _ask(keeper: Responder, requester: bytes, numbers: range) -> None:
     for number in numbers:
-        keeper.remember(StoredAnswer(requester, _question(number), (number % 7,), "stop"))
+        keeper.remember(StoredAnswer(requester, _question(number), Output((number % 7,), "stop")))
 
 
 def _known(keeper: Responder, requester: bytes, numbers: range) -> list[int]:

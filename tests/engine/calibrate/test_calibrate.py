@@ -95,7 +95,7 @@ def test_thresholds_part_the_honest_from_another_model(found: dict[str, Found]) 
         verdicts = set()
         for number in range(20):
             question = pose(JUDGE, HELD_OUT, 3, number, SHAPE)
-            verdicts.add(verdict(question.measured_by(JUDGE, question.put_to(engine)), across))
+            verdicts.add(verdict(question.measured_by(JUDGE, engine.answer(question).output), across))
         assert verdicts == wanted
 
 
@@ -146,8 +146,8 @@ def test_another_process_gives_the_same_answers(llama: LlamaEngine) -> None:
     with Producer(partial(open_path, "wheel")) as producer:
         assert producer.info == llama.info
         answers = list(producer.answers(questions))
-    own = [question.put_to(llama) for question in questions]
-    assert [(a.tokens, a.logits_sha256) for a in answers] == [(a.tokens, a.logits_sha256) for a in own]
+    own = [llama.answer(question).output for question in questions]
+    assert answers == own
     assert [question.measured_by(llama, a).total for question, a in zip(questions, answers, strict=True)] == [0, 0, 0]
 
 

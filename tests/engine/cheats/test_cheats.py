@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.engine.cheats.kinds import KINDS, CheatPlace
 from p2pverify.engine.cheats.make import SLEEPER_ANSWERS, make_cheat
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.toy import END, ToyEngine
-from p2pverify.node.ports import Engine, Generated
+from p2pverify.node.ports import Engine
 
 KEY = bytes(range(32))
 ENGINE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.place is not CheatPlace.SILENCE)
@@ -18,9 +19,9 @@ LIARS = tuple(kind for kind in ENGINE_KINDS if kind not in {"cache", "sleeper", 
 STEADY = tuple(kind for kind in LIARS if kind != "duplicate-aware")
 
 
-def ask(engine: Engine, number: int, *, key: bytes = KEY) -> Generated:
+def ask(engine: Engine, number: int, *, key: bytes = KEY) -> Output:
     prompt = engine.encode_chat(f"question {number}")
-    return engine.answer(prompt, tokens_max=16, temperature_milli=800, sampler_key=key)
+    return engine.answer(Ask(prompt, 16, 800, key)).output
 
 
 @pytest.mark.parametrize("kind", LIARS)
@@ -73,7 +74,7 @@ def test_cheats_refuse_what_the_engine_refuses(kind: str, tmp_path: Path) -> Non
     cheat = make_cheat(CheatSpec(kind), ToyEngine(), tmp_path)
     for prompt, tokens_max in (((), 1), ((999,), 1), ((-1,), 1), ((5,), 0), ((5,), 10_000)):
         with pytest.raises(ValueError):
-            cheat.answer(prompt, tokens_max=tokens_max, temperature_milli=0, sampler_key=KEY)
+            cheat.answer(Ask(prompt, tokens_max, 0, KEY))
 
 
 @pytest.mark.parametrize("kind", ["wrong-seed", "temperature"])
@@ -81,7 +82,7 @@ def test_a_wrong_sampler_is_honest_when_greedy(kind: str, tmp_path: Path) -> Non
     """Greedy answers have no seed and no temperature, so they are right."""
     cheat, honest = make_cheat(CheatSpec(kind), ToyEngine(), tmp_path), ToyEngine()
     prompt = honest.encode_chat("hello")
-    answers = [engine.answer(prompt, tokens_max=9, temperature_milli=0, sampler_key=KEY) for engine in (cheat, honest)]
+    answers = [engine.answer(Ask(prompt, 9, 0, KEY)).output for engine in (cheat, honest)]
     assert answers[0] == answers[1]
 
 
@@ -100,7 +101,7 @@ def test_a_cache_answers_near_prompts_and_other_seeds_from_memory(tmp_path: Path
     assert ask(cheat, 1, key=bytes(32)).tokens == first.tokens != ask(honest, 1, key=bytes(32)).tokens
     assert ask(cheat, 2).tokens == first.tokens != ask(honest, 2).tokens
     far = honest.encode_chat("WHY?")
-    answers = [e.answer(far, tokens_max=9, temperature_milli=800, sampler_key=KEY) for e in (cheat, honest)]
+    answers = [e.answer(Ask(far, 9, 800, KEY)).output for e in (cheat, honest)]
     assert answers[0] == answers[1]
 
 
@@ -129,9 +130,9 @@ def test_prefilled_evidence_has_the_honest_logits_of_false_tokens(tmp_path: Path
     )
     told, plain = ask(cheat, 1), ask(cheaper, 1)
     prompt = honest.encode_chat("question 1")
-    read = honest.score(prompt, told.tokens, temperature_milli=800, sampler_key=KEY)
+    read = honest.score(Ask(prompt, len(told.tokens), 800, KEY), told.tokens)
     assert told.tokens == plain.tokens
-    assert told.logits_sha256 == read.logits_sha256 != plain.logits_sha256
+    assert told.logits == read.logits != plain.logits
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from p2pverify.core.contract.output import Ask
 from p2pverify.engine.cheats import delays
 from p2pverify.engine.cheats.base import Lie
 from p2pverify.engine.cheats.make import make_cheat
@@ -11,7 +12,7 @@ from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.ports import Engine
 
-QUESTIONS = [{"tokens_max": 20, "temperature_milli": 800, "sampler_key": bytes([at]) * 32} for at in range(40)]
+QUESTIONS = [Ask(ToyEngine().write_prompt(bytes([at]) * 16, 12), 20, 800, bytes([at]) * 32) for at in range(40)]
 
 
 @pytest.fixture
@@ -26,10 +27,9 @@ def test_a_slow_machine_answers_as_a_fast_one_does(slept: list[float], tmp_path)
     """Every answer has the honest tokens and times, after a delay for each token."""
     honest, slow = ToyEngine(), make_cheat(CheatSpec("slow-hardware", "25"), ToyEngine(), tmp_path)
     for at, question in enumerate(QUESTIONS):
-        prompt = honest.write_prompt(bytes([at]) * 16, 12)
-        made = slow.answer(prompt, **question)
-        assert made == honest.answer(prompt, **question)
-        assert slept[at] == pytest.approx(0.025 * len(made.tokens))
+        made = slow.answer(question)
+        assert made == honest.answer(question)
+        assert slept[at] == pytest.approx(0.025 * len(made.output.tokens))
     assert len(slept) == len(QUESTIONS)
 
 
@@ -37,10 +37,9 @@ def test_a_busy_machine_is_late_for_its_share(slept: list[float], tmp_path) -> N
     """The same questions are late each time, and every answer is right."""
     honest, busy = ToyEngine(), make_cheat(CheatSpec("busy", "300", rate=0.5), ToyEngine(), tmp_path)
     late = []
-    for at, question in enumerate(QUESTIONS):
-        prompt = honest.write_prompt(bytes([at]) * 16, 12)
+    for question in QUESTIONS:
         before = len(slept)
-        assert busy.answer(prompt, **question) == honest.answer(prompt, **question)
+        assert busy.answer(question) == honest.answer(question)
         late.append(len(slept) > before)
     assert set(slept) == {0.3}
     assert 8 < sum(late) < 32

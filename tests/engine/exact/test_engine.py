@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from p2pverify.core.contract.output import Ask
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.exact import ExactEngine
 from p2pverify.engine.gguf import weights
@@ -115,9 +117,7 @@ def test_info_names_the_class(exact: ExactEngine, llama: LlamaEngine) -> None:
 
 def test_the_model_answers(exact: ExactEngine) -> None:
     """The greedy answer to an easy question is right, and stops at the end of the turn."""
-    answer = exact.answer(
-        exact.encode_chat("What is the capital of France?"), tokens_max=24, temperature_milli=0, sampler_key=KEY
-    )
+    answer = exact.answer(Ask(exact.encode_chat("What is the capital of France?"), 24, 0, KEY)).output
     assert "Paris" in exact.decode(answer.tokens)
     assert answer.finish == "stop"
 
@@ -128,13 +128,13 @@ def test_it_judges_an_honest_answer_by_its_margins(
 ) -> None:
     """Answers of llama.cpp have small margins. The same tokens for another key or prompt have large margins."""
     prompt, other = (exact.encode_chat(text) for text in ("Tell me about tides.", "Write a poem about bread."))
-    question = {"temperature_milli": temperature_milli, "sampler_key": KEY}
-    tokens = llama.answer(prompt, tokens_max=24, temperature_milli=temperature_milli, sampler_key=KEY).tokens
-    honest = exact.score(prompt, tokens, **question)
+    question = Ask(prompt, 24, temperature_milli, KEY)
+    tokens = llama.answer(question).output.tokens
+    honest = exact.score(question, tokens)
     assert sum(honest.deficits) < 20_000 * len(tokens)
-    assert sum(exact.score(other, tokens, **question).deficits) > 200_000 * len(tokens)
+    assert sum(exact.score(replace(question, prompt=other), tokens).deficits) > 200_000 * len(tokens)
     if temperature_milli:
-        wrong = exact.score(prompt, tokens, temperature_milli=temperature_milli, sampler_key=bytes([1]) * 32)
+        wrong = exact.score(replace(question, sampler_key=bytes([1]) * 32), tokens)
         assert sum(wrong.deficits) > 200_000 * len(tokens)
     assert honest.ends == tuple(token == 2 for token in tokens)
 
@@ -145,7 +145,7 @@ def test_it_judges_an_honest_answer_by_its_margins(
 def test_what_does_not_fit_is_refused(prompt: tuple[int, ...], tokens: tuple[int, ...], exact: ExactEngine) -> None:
     """An answer that is empty, too long, or has tokens outside the vocabulary is not scored."""
     with pytest.raises(ValueError):
-        exact.score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
+        exact.score(Ask(prompt, len(tokens), 0, KEY), tokens)
 
 
 def test_a_closed_engine_says_so(cache: Path) -> None:
@@ -155,4 +155,4 @@ def test_a_closed_engine_says_so(cache: Path) -> None:
     engine.close()
     engine.close()
     with pytest.raises(EngineUnavailable, match="closed"):
-        engine.answer(prompt, tokens_max=1, temperature_milli=0, sampler_key=KEY)
+        engine.answer(Ask(prompt, 1, 0, KEY))

@@ -7,7 +7,7 @@ import pytest
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
-from p2pverify.engine.ask import Ask
+from p2pverify.core.contract.output import Ask
 from p2pverify.engine.cheats.chat import frame, system_turn
 from p2pverify.engine.cheats.make import make_cheat
 from p2pverify.engine.cheats.models import served_by
@@ -69,15 +69,15 @@ def test_unknown_formats_and_files_are_refused(tmp_path: Path) -> None:
 def test_a_real_engine_lies_with_other_weights(kind: str, argument: str, tmp_path: Path, llama: LlamaEngine) -> None:
     """The answer is another model's under the honest name, and the weights are made only once."""
     prompt = llama.encode_chat("Why is the sky blue?")
-    true = llama.answer(prompt, tokens_max=12, temperature_milli=800, sampler_key=KEY)
+    true = llama.answer(Ask(prompt, 12, 800, KEY)).output
     for _ in range(2):
         cheat = make_cheat(CheatSpec(kind, argument), LlamaEngine(weights.bundled()), tmp_path)
-        told = cheat.answer(prompt, tokens_max=12, temperature_milli=800, sampler_key=KEY)
+        told = cheat.answer(Ask(prompt, 12, 800, KEY)).output
         assert cheat.info == llama.info
         cheat.close()
-        assert (told.tokens, told.logits_sha256) != (true.tokens, true.logits_sha256)
-        read = llama.score(prompt, told.tokens, temperature_milli=800, sampler_key=KEY)
-        assert (told.logits_sha256 == read.logits_sha256) is (kind == "prefill-evidence")
+        assert (told.tokens, told.logits) != (true.tokens, true.logits)
+        read = llama.score(Ask(prompt, len(told.tokens), 800, KEY), told.tokens)
+        assert (told.logits == read.logits) is (kind == "prefill-evidence")
     (made,) = tmp_path.iterdir()
     assert made.suffix == ".gguf"
 
@@ -86,11 +86,11 @@ def test_another_tokenizers_answers_go_over_as_text(llama: LlamaEngine) -> None:
     """The tokens are of our vocabulary, have the other model's text, and are at most as many as requested."""
     other = ToyEngine()
     prompt = llama.encode_chat("why is the sky blue")
-    told = served_by(llama, other)(Ask(prompt, 10, 800, KEY))
-    own = other.answer(other.encode_chat("why is the sky blue"), tokens_max=10, temperature_milli=800, sampler_key=KEY)
+    told = served_by(llama, other)(Ask(prompt, 10, 800, KEY)).output
+    own = other.answer(Ask(other.encode_chat("why is the sky blue"), 10, 800, KEY)).output
     assert told.tokens
     assert other.decode(own.tokens).startswith(llama.decode(told.tokens))
-    assert told.logits_sha256 == own.logits_sha256
+    assert told.logits == own.logits
     assert told.finish == ("length" if len(told.tokens) == 10 else "stop")
 
 

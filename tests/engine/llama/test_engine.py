@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.engine.cheats.make import make_cheat
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.errors import EngineUnavailable
@@ -18,7 +19,7 @@ from p2pverify.engine.llama import bindings
 from p2pverify.engine.llama.bindings import LlamaContext
 from p2pverify.engine.llama.engine import LlamaEngine, numeric_path
 from p2pverify.engine.registry import open_engine
-from p2pverify.node.ports import Engine, Generated
+from p2pverify.node.ports import Engine
 
 SEED = bytes(range(16))
 KEY, OTHER_KEY = bytes(32), bytes([7]) * 32
@@ -28,8 +29,8 @@ GOLDEN_GREEDY = (504, 3575, 282, 4649, 314, 7042, 30, 2)
 GOLDEN_SAMPLED = (504, 3575, 282, 4649, 314, 7042, 30, 7042)
 
 
-def ask(engine: Engine, text: str = TEXT, *, temperature_milli: int = 800, key: bytes = KEY) -> Generated:
-    return engine.answer(engine.encode_chat(text), tokens_max=8, temperature_milli=temperature_milli, sampler_key=key)
+def ask(engine: Engine, text: str = TEXT, *, temperature_milli: int = 800, key: bytes = KEY) -> Output:
+    return engine.answer(Ask(engine.encode_chat(text), 8, temperature_milli, key)).output
 
 
 def test_two_instances_agree(llama: LlamaEngine) -> None:
@@ -97,9 +98,9 @@ def test_answers_after_own_derivation_are_those_of_a_fresh_context(llama: LlamaE
     """The challenger's cheap answer equals the responder's answer."""
     prompt = llama.write_prompt(SEED, 12)
     assert len(llama.context.held) > 3
-    cheap = llama.answer(prompt, tokens_max=8, temperature_milli=900, sampler_key=KEY)
+    cheap = llama.answer(Ask(prompt, 8, 900, KEY)).output
     llama.context.forget()
-    fresh = llama.answer(prompt, tokens_max=8, temperature_milli=900, sampler_key=KEY)
+    fresh = llama.answer(Ask(prompt, 8, 900, KEY)).output
     assert (cheap.tokens, cheap.finish) == (fresh.tokens, fresh.finish)
 
 
@@ -117,11 +118,12 @@ def test_greedy_ignores_the_key(llama: LlamaEngine) -> None:
 
 def test_the_model_answers(llama: LlamaEngine) -> None:
     """The greedy answer to an easy question is right, and stops at the end of the turn."""
-    answer = llama.answer(llama.encode_chat(TEXT), tokens_max=24, temperature_milli=0, sampler_key=KEY)
+    made = llama.answer(Ask(llama.encode_chat(TEXT), 24, 0, KEY))
+    answer = made.output
     assert "Paris" in llama.decode(answer.tokens)
     assert answer.finish == "stop"
     assert answer.tokens[-1] == 2
-    assert 0 <= answer.first_token_ms <= answer.total_ms
+    assert 0 <= made.first_token_ms <= made.total_ms
 
 
 def test_prompts_are_what_a_client_would_send(llama: LlamaEngine) -> None:
@@ -167,16 +169,16 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     """Empty, foreign or too long questions and claimed answers raise ValueError before llama.cpp gets them."""
     with pytest.raises(ValueError):
-        llama.answer(prompt, tokens_max=tokens_max, temperature_milli=temperature_milli, sampler_key=KEY)
+        llama.answer(Ask(prompt, tokens_max, temperature_milli, KEY))
     with pytest.raises(ValueError):
-        llama.score(prompt, (5,) * tokens_max, temperature_milli=temperature_milli, sampler_key=KEY)
+        llama.score(Ask(prompt, tokens_max, temperature_milli, KEY), (5,) * tokens_max)
 
 
 def test_a_claimed_token_must_be_one(llama: LlamaEngine) -> None:
     """Claimed tokens come from other peers, so they are checked."""
     for token in (-1, 49152):
         with pytest.raises(ValueError):
-            llama.score((5,), (token,), temperature_milli=0, sampler_key=KEY)
+            llama.score(Ask((5,), 1, 0, KEY), (token,))
 
 
 @pytest.mark.parametrize("temperature_milli", [0, 800])
@@ -184,15 +186,15 @@ def test_an_answer_is_scored_with_the_bits_that_its_author_had(llama: LlamaEngin
     """One pass over an answer of the class gives its logits' digest, no deficit, and its tokens, also across
     batches."""
     prompt = llama.encode_chat("Explain how a diesel engine works.")
-    asked = {"temperature_milli": temperature_milli, "sampler_key": KEY}
-    answer = llama.answer(prompt, tokens_max=80, **asked)
+    asked = Ask(prompt, 80, temperature_milli, KEY)
+    answer = llama.answer(asked).output
     llama.context.forget()
-    scored = llama.score(prompt, answer.tokens, **asked)
-    assert scored.logits_sha256 == answer.logits_sha256 != bytes(32)
+    scored = llama.score(asked, answer.tokens)
+    assert scored.logits == answer.logits != bytes(32)
     assert scored.best == answer.tokens
     assert set(scored.deficits) == {0}
     assert scored.ends == tuple(token == 2 for token in answer.tokens)
-    other = llama.score(prompt, (*answer.tokens[:-1], answer.tokens[-1] ^ 1), **asked)
+    other = llama.score(asked, (*answer.tokens[:-1], answer.tokens[-1] ^ 1))
     assert other.deficits[:-1] == scored.deficits[:-1]
     assert other.deficits[-1] > 0
     assert min(scored.surprisals) >= 0
@@ -204,13 +206,13 @@ def test_a_finer_quantisation_shows_in_the_logits(llama: LlamaEngine, tmp_path: 
     requantise(llama.path, target, "q8_0")
     finer = LlamaEngine(target)
     prompt = finer.encode_chat(TEXT)
-    asked = {"temperature_milli": 0, "sampler_key": KEY}
-    answer = finer.answer(prompt, tokens_max=8, **asked)
+    asked = Ask(prompt, 8, 0, KEY)
+    answer = finer.answer(asked).output
     assert answer.tokens == GOLDEN_GREEDY
-    assert answer.logits_sha256 != ask(llama, temperature_milli=0).logits_sha256
+    assert answer.logits != ask(llama, temperature_milli=0).logits
     finer.context.forget()
-    assert finer.score(prompt, answer.tokens, **asked).logits_sha256 == answer.logits_sha256
-    assert llama.score(prompt, answer.tokens, **asked).logits_sha256 != answer.logits_sha256
+    assert finer.score(asked, answer.tokens).logits == answer.logits
+    assert llama.score(asked, answer.tokens).logits != answer.logits
     finer.close()
 
 

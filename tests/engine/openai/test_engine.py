@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from p2pverify.core.inference.question import NO_LOGITS
+from p2pverify.core.contract.output import NO_LOGITS, Ask
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.llama.engine import LlamaEngine
@@ -67,11 +67,11 @@ def test_abilities_are_found_by_asking(
         assert engine.info.weights_sha256 == weights.SHA256
         assert engine.encode_chat(TEXT) == llama.encode_chat(TEXT)
         prompt = llama.encode_chat(TEXT)
-        answer = engine.answer(prompt, tokens_max=12, temperature_milli=0, sampler_key=KEY)
-        ours = llama.answer(prompt, tokens_max=12, temperature_milli=0, sampler_key=KEY)
+        answer = engine.answer(Ask(prompt, 12, 0, KEY)).output
+        ours = llama.answer(Ask(prompt, 12, 0, KEY)).output
         assert (answer.tokens, answer.finish) == (ours.tokens, ours.finish)
         assert answer.finish == "stop"
-        assert answer.logits_sha256 == NO_LOGITS
+        assert answer.logits == NO_LOGITS
         engine.close()
 
 
@@ -83,9 +83,9 @@ def test_sampled_answers_need_few_log_probabilities(model: Model, llama: LlamaEn
         engine = open_engine(url)
         prompt = llama.encode_chat(HOT)
         for temperature_milli in (300, 800):
-            asked = {"tokens_max": 12, "temperature_milli": temperature_milli, "sampler_key": KEY}
+            asked = Ask(prompt, 12, temperature_milli, KEY)
             dialect.requests.clear()
-            assert engine.answer(prompt, **asked).tokens == llama.answer(prompt, **asked).tokens
+            assert engine.answer(asked).output.tokens == llama.answer(asked).output.tokens
             assert {body["temperature"] for body in dialect.requests} == {0}
             whole = sum(body["logprobs"] == VOCAB for body in dialect.requests)
             assert whole < 3, f"{whole} whole rows at {temperature_milli}"
@@ -97,7 +97,7 @@ def test_too_few_log_probabilities_are_refused(model: Model, llama: LlamaEngine)
     with serve(model, vllm(5)) as url:
         engine = open_engine(url)
         with pytest.raises(ValueError, match="5 log-probabilities"):
-            engine.answer(llama.encode_chat(HOT), tokens_max=32, temperature_milli=1500, sampler_key=KEY)
+            engine.answer(Ask(llama.encode_chat(HOT), 32, 1500, KEY))
         with pytest.raises(ValueError, match="whole vocabulary"):
             engine.write_prompt(bytes(16), 4)
         engine.close()
@@ -111,9 +111,9 @@ def test_scores_are_those_of_the_model(model: Model, llama: LlamaEngine, dialect
     with serve(model, dialect) as url:
         engine = open_engine(url)
         dialect.requests.clear()
-        theirs = engine.score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
+        theirs = engine.score(Ask(prompt, len(tokens), 0, KEY), tokens)
         assert dialect.prompt_logprobs is False or len(dialect.requests) == 1
-        ours = llama.score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
+        ours = llama.score(Ask(prompt, len(tokens), 0, KEY), tokens)
         assert (theirs.best, theirs.ends) == (ours.best, ours.ends)
         assert theirs.deficits == pytest.approx(ours.deficits, abs=2)
         assert theirs.surprisals == pytest.approx(ours.surprisals, abs=10)
@@ -124,15 +124,15 @@ def test_scores_are_those_of_the_model(model: Model, llama: LlamaEngine, dialect
 def test_scores_at_a_temperature(model: Model, llama: LlamaEngine) -> None:
     """The sampler's noise is replayed. An answer of the model has no deficit, and one of another key has."""
     prompt = llama.encode_chat(HOT)
-    asked = {"temperature_milli": 800, "sampler_key": KEY}
-    tokens = llama.answer(prompt, tokens_max=12, **asked).tokens
+    asked = Ask(prompt, 12, 800, KEY)
+    tokens = llama.answer(asked).output.tokens
     with serve(model, vllm()) as url:
         engine = open_engine(url)
-        scored = engine.score(prompt, tokens, **asked)
+        scored = engine.score(asked, tokens)
         assert set(scored.deficits) == {0}
         assert scored.best == tokens
-        other = engine.score(prompt, tokens, temperature_milli=800, sampler_key=bytes([7]) * 32)
-        ours = llama.score(prompt, tokens, temperature_milli=800, sampler_key=bytes([7]) * 32)
+        other = engine.score(Ask(prompt, len(tokens), 800, bytes([7]) * 32), tokens)
+        ours = llama.score(Ask(prompt, len(tokens), 800, bytes([7]) * 32), tokens)
         assert other.best == ours.best
         assert other.deficits == pytest.approx(ours.deficits, abs=2)
         assert max(other.deficits) > 1_000_000
@@ -143,7 +143,7 @@ def test_a_server_that_leaves_out_the_end(model: Model, llama: LlamaEngine) -> N
     """The token that ended an answer is requested separately."""
     with serve(model, vllm(leaves_out_end=True)) as url:
         engine = open_engine(url)
-        answer = engine.answer(llama.encode_chat(TEXT), tokens_max=12, temperature_milli=0, sampler_key=KEY)
+        answer = engine.answer(Ask(llama.encode_chat(TEXT), 12, 0, KEY)).output
         assert (answer.tokens[-1], answer.finish) == (2, "stop")
         engine.close()
 
@@ -164,7 +164,7 @@ def test_questions_are_checked_before_the_server_sees_them(model: Model) -> None
         dialect.requests.clear()
         for prompt, tokens_max in (((), 1), ((VOCAB,), 1), ((5,), 1024), ((5,), 0)):
             with pytest.raises(ValueError):
-                engine.answer(prompt, tokens_max=tokens_max, temperature_milli=0, sampler_key=KEY)
+                engine.answer(Ask(prompt, tokens_max, 0, KEY))
         assert dialect.requests == []
         engine.close()
 

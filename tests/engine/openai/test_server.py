@@ -4,10 +4,12 @@ Its settings are not the canonical ones, so its bits differ, like those of any s
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import xllamacpp
 
+from p2pverify.core.contract.output import Ask
 from p2pverify.core.inference.compare import measure
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.llama.engine import LlamaEngine
@@ -57,22 +59,21 @@ def test_what_it_can_do(engine: OpenAIEngine) -> None:
 def test_answers_are_honest_ones(engine: OpenAIEngine, llama: LlamaEngine, temperature_milli: int) -> None:
     """Our engine finds small margins in the server's answers, and large ones for another key."""
     prompt = llama.encode_chat("Explain how a diesel engine works.")
-    asked = {"temperature_milli": temperature_milli, "sampler_key": KEY}
-    answer = engine.answer(prompt, tokens_max=TOKENS, **asked)
+    asked = Ask(prompt, TOKENS, temperature_milli, KEY)
+    made = engine.answer(asked)
+    answer = made.output
     assert len(answer.tokens) == TOKENS
-    assert 0 < answer.first_token_ms <= answer.total_ms
-    scored = llama.score(prompt, answer.tokens, **asked)
+    assert 0 < made.first_token_ms <= made.total_ms
+    scored = llama.score(asked, answer.tokens)
     found = measure(scored.deficits, scored.ends, answer.finish, TOKENS)
     assert found.total < SAME_MODEL_MAX * TOKENS
-    other = llama.score(prompt, answer.tokens, temperature_milli=800, sampler_key=bytes([9]) * 32)
+    other = llama.score(replace(asked, temperature_milli=800, sampler_key=bytes([9]) * 32), answer.tokens)
     assert measure(other.deficits, other.ends, answer.finish, TOKENS).total > SAME_MODEL_MAX * TOKENS
 
 
 def test_it_ends_an_answer_as_we_do(engine: OpenAIEngine, llama: LlamaEngine) -> None:
     """The end-of-sequence token is part of the answer, although the server's text has none."""
-    answer = engine.answer(
-        llama.encode_chat("What is the capital of France?"), tokens_max=TOKENS, temperature_milli=0, sampler_key=KEY
-    )
+    answer = engine.answer(Ask(llama.encode_chat("What is the capital of France?"), TOKENS, 0, KEY)).output
     assert (answer.tokens[-1], answer.finish) == (2, "stop")
     assert "Paris" in engine.decode(answer.tokens)
 
@@ -81,8 +82,8 @@ def test_it_scores_token_by_token(engine: OpenAIEngine, llama: LlamaEngine) -> N
     """Without rows of a prompt, each position is requested separately. A wrong token's margin is near ours."""
     prompt = llama.encode_chat("What is the capital of France?")
     tokens = (*llama.encode_chat("The capital is Lyon.")[3:-6], 2)
-    theirs = engine.score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
-    ours = llama.score(prompt, tokens, temperature_milli=0, sampler_key=KEY)
+    theirs = engine.score(Ask(prompt, len(tokens), 0, KEY), tokens)
+    ours = llama.score(Ask(prompt, len(tokens), 0, KEY), tokens)
     assert theirs.ends == ours.ends
     assert theirs.deficits == pytest.approx(ours.deficits, abs=1_500_000)
     assert max(theirs.deficits) > 3_000_000

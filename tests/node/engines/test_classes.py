@@ -106,9 +106,9 @@ def test_without_golden_answers_the_name_decides():
 class Unsteady(ToyEngine):
     """Gives other logits in one pass than token by token."""
 
-    def score(self, prompt, tokens, *, temperature_milli, sampler_key):
-        scored = super().score(prompt, tokens, temperature_milli=temperature_milli, sampler_key=sampler_key)
-        return replace(scored, logits_sha256=bytes(reversed(scored.logits_sha256)))
+    def score(self, ask, tokens):
+        scored = super().score(ask, tokens)
+        return replace(scored, logits=bytes(reversed(scored.logits)))
 
 
 class Mute(ToyEngine):

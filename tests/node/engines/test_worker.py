@@ -1,13 +1,13 @@
 """The engine worker: order, failures, limits."""
 
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from p2pverify.core.contract.output import Ask
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.node.engines import worker as module
@@ -23,13 +23,9 @@ class GatedEngine(FakeEngine):
         super().__init__()
         self.gate = threading.Event()
 
-    def answer(
-        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
-    ) -> Generated:
+    def answer(self, ask: Ask) -> Generated:
         self.gate.wait(10)
-        return super().answer(
-            prompt, tokens_max=tokens_max, temperature_milli=temperature_milli, sampler_key=sampler_key
-        )
+        return super().answer(ask)
 
 
 FOREVER_MS = 2**53
@@ -43,12 +39,12 @@ def job(
     tokens_max: int = 3,
     deadline_ms: int = FOREVER_MS,
 ) -> Compute:
-    return Compute(number, purpose, deadline_ms, None, 5, prompt or (number,), tokens_max, 0, bytes(32))
+    return Compute(number, purpose, deadline_ms, Ask(prompt or (number,), tokens_max, 0, bytes(32)), None, 5)
 
 
 def written(number: int, *, tokens_max: int = 0, role: str = OWN) -> Compute:
     """A job whose prompt the engine writes."""
-    return Compute(number, Purpose.AUDIT, FOREVER_MS, b"s" * 16, 5, (), tokens_max, 0, bytes(32), role)
+    return Compute(number, Purpose.AUDIT, FOREVER_MS, Ask((), tokens_max, 0, bytes(32)), b"s" * 16, 5, role)
 
 
 async def done(worker: Worker, nursery: trio.Nursery, count: int, *jobs: Compute) -> list[Computed | ComputeFailed]:
@@ -104,12 +100,12 @@ async def test_a_prompt_is_written_and_answered_in_one_job(nursery):
     assert isinstance(both, Computed)
     assert isinstance(only_prompt, Computed)
     assert both.prompt == only_prompt.prompt == engine.write_prompt(b"s" * 16, 5)
-    assert (len(both.tokens), only_prompt.tokens) == (3, ())
+    assert (len(both.output.tokens), only_prompt.output.tokens) == (3, ())
     nursery.cancel_scope.cancel()
 
 
 def score_job(number: int, tokens: tuple[int, ...]) -> MeasureJob:
-    return MeasureJob(number, Purpose.AUDIT, FOREVER_MS, (5, 6), tokens, 0, bytes(32))
+    return MeasureJob(number, Purpose.AUDIT, FOREVER_MS, Ask((5, 6), 0, 0, bytes(32)), tokens)
 
 
 async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
@@ -134,7 +130,7 @@ async def test_the_referee_is_opened_by_its_first_job_and_once(nursery):
     assert isinstance(prompt, Computed)
     assert prompt.prompt == referee.write_prompt(b"s" * 16, 5)
     assert isinstance(scored, MeasureDone)
-    best = referee.answer((5, 6), tokens_max=3, temperature_milli=0, sampler_key=bytes(32)).tokens
+    best = referee.answer(Ask((5, 6), 3, 0, bytes(32))).output.tokens
     assert scored.deficits == tuple(abs(token - want) for token, want in zip((1, 2, 3), best, strict=True))
     assert scored.ends == (False,) * 3
     nursery.cancel_scope.cancel()
@@ -152,7 +148,7 @@ async def test_foreign_tokens_are_no_failure_of_the_referee(nursery):
 
 
 def _margins(engine: FakeEngine) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    scored = engine.score((5, 6), (1, 2), temperature_milli=0, sampler_key=bytes(32))
+    scored = engine.score(Ask((5, 6), 2, 0, bytes(32)), (1, 2))
     return scored.deficits, scored.ends
 
 
@@ -256,13 +252,9 @@ async def test_too_much_is_refused_to_the_node_as_well(monkeypatch):
 class TimedEngine(FakeEngine):
     """Reports ten seconds a token for each answer, but takes no time."""
 
-    def answer(
-        self, prompt: Sequence[int], *, tokens_max: int, temperature_milli: int, sampler_key: bytes
-    ) -> Generated:
-        made = super().answer(
-            prompt, tokens_max=tokens_max, temperature_milli=temperature_milli, sampler_key=sampler_key
-        )
-        return replace(made, first_token_ms=0, total_ms=10_000 * tokens_max)
+    def answer(self, ask: Ask) -> Generated:
+        made = super().answer(ask)
+        return replace(made, first_token_ms=0, total_ms=10_000 * ask.tokens_max)
 
 
 async def test_what_cannot_end_in_time_is_dropped_counted_and_logged_at_once(nursery, caplog):

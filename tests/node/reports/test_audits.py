@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign, vrf
-from p2pverify.core.inference.question import Opening, output_digest
+from p2pverify.core.inference.question import Opening
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.roles.context import Context
@@ -23,7 +24,7 @@ class Opened(Story):
     def opening(self, slotted: Slotted, measures: object = ()) -> Opening:
         opening = replace(super().opening(slotted), measures=measures)
         if not slotted.panel.is_across:
-            right = output_digest(slotted.question.id, tuple(range(COUNT)), "length", bytes(32))
+            right = Output(tuple(range(COUNT)), "length", bytes(32)).digest(slotted.question.id)
             opening = replace(opening, class_index=0, output=right)
         return replace(opening, **self.changes)
 

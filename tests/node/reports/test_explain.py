@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import trio
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import REFEREE, Compute, Computed, MeasureDone, MeasureJob
 from p2pverify.core.roles.evidence import decode_evidence_request
@@ -40,20 +41,15 @@ class ToyWorld(World):
 
     def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
         engine = referee() if job.role == REFEREE else engine_of(self, peer.name)
-        prompt = job.prompt
+        prompt = job.ask.prompt
         if job.prompt_seed is not None:
             prompt = engine.write_prompt(job.prompt_seed, job.prompt_tokens)
         elif peer.name == LIAR:
             engine = ToyEngine("lies")
-        if not job.tokens_max:
-            return Computed(job.job, prompt, (), "length", 1, 1, 1)
-        made = engine.answer(
-            prompt,
-            tokens_max=job.tokens_max,
-            temperature_milli=job.temperature_milli,
-            sampler_key=job.sampler_key,
-        )
-        return Computed(job.job, prompt, made.tokens, made.finish, self.now - since, 1, 1, made.logits_sha256)
+        if not job.ask.tokens_max:
+            return Computed(job.job, prompt, Output((), "length"), 1, 1, 1)
+        made = engine.answer(replace(job.ask, prompt=prompt))
+        return Computed(job.job, prompt, made.output, self.now - since, 1, 1)
 
     def _computed(self, peer: Peer, what: tuple[object, ...]) -> None:
         job = what[2]
@@ -69,9 +65,7 @@ class ToyWorld(World):
     def _score(self, job: MeasureJob) -> MeasureDone:
         if any(token >= VOCAB_TOKENS for token in job.tokens):
             return MeasureDone(job.job, (), ())  # the same outcome as from the node's worker
-        found = referee().score(
-            job.prompt, job.tokens, temperature_milli=job.temperature_milli, sampler_key=job.sampler_key
-        )
+        found = referee().score(job.ask, job.tokens)
         return MeasureDone(job.job, found.deficits, found.ends)
 
 
@@ -82,7 +76,8 @@ class BabblingWorld(ToyWorld):
         made = super()._answer(peer, job, since)
         if peer.name != LIAR or job.prompt_seed is not None:
             return made
-        return replace(made, tokens=tuple(token + VOCAB_TOKENS for token in made.tokens))
+        tokens = tuple(token + VOCAB_TOKENS for token in made.output.tokens)
+        return replace(made, output=replace(made.output, tokens=tokens))
 
 
 def world_of(classes: int, kind: type[ToyWorld] = ToyWorld) -> ToyWorld:

@@ -7,12 +7,12 @@ from vectorgen.case import Case, changed
 from vectorgen.examples import ALICE, BOB, DISPUTED, LOGITS, RIGHT, WRONG, receipt
 from vectorgen.streams import REQUEST
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import receipt_fields
 from p2pverify.core.roles.evidence import (
     NO_EVIDENCE,
-    Output,
     decode_evidence,
     decode_evidence_request,
     encode_evidence,
@@ -59,7 +59,7 @@ def _evidence(comment: str, data: bytes, expect: str = "fits", reason: str | Non
         output = decode_evidence(data)
         found: tuple[str, str | None] = ("none", None)
         if output is not None:
-            fits = output.is_of(RECEIPT, DISPUTED.question)
+            fits = RECEIPT.covers(output, DISPUTED.question)
             found = ("fits", None) if fits else ("other", "the receipt is for another answer")
     except DecodeError as error:
         found = ("invalid", error.reason)

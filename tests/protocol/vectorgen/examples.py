@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import ANY, Across, DeterminismClass, Network, Params
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.inference.compare import Measure
@@ -18,7 +19,6 @@ from p2pverify.core.inference.question import (
     Receipt,
     Request,
     opening_nonce,
-    output_digest,
     salted_digest,
 )
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
@@ -204,7 +204,7 @@ def salt(*parts: object) -> bytes:
 
 
 def opening_of(slot: sortition.Slot, targets: tuple[bytes, ...]) -> Opening:
-    output = output_digest(question_of(slot).id, RIGHT, "stop", LOGITS)
+    output = Output(RIGHT, "stop", LOGITS).digest(question_of(slot).id)
     return Opening(slot.index, 0, output, tuple(salt(slot.index, target) for target in targets))
 
 
@@ -212,7 +212,7 @@ def receipt(
     peer: Peer, request: Request, tokens: tuple[int, ...], *, class_index: int = 0, finish: str = "stop"
 ) -> Receipt:
     """A signed receipt for an answer."""
-    output = output_digest(request.question, tokens, finish, LOGITS)
+    output = Output(tokens, finish, LOGITS).digest(request.question)
     salted = salted_digest(request.id, peer.key, class_index, output)
     fields = (NETWORK_ID, peer.key, request.id, class_index, salted, len(tokens), 3, 41, 187)
     unsigned = Receipt(*fields, bytes(64))

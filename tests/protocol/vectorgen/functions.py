@@ -30,10 +30,11 @@ from vectorgen.streams import REQUEST
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import TestSteps, test_steps
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.inference.question import Opening, opening_nonce, output_digest, salted_digest
+from p2pverify.core.inference.question import Opening, opening_nonce, salted_digest
 from p2pverify.core.records.payloads.cut import ledger_root
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, vote_commit
 from p2pverify.core.state.score import cusum, interval_ppm
@@ -187,7 +188,7 @@ def _output(comment: str, tokens: tuple[int, ...], finish: str, logits: bytes = 
         "finish": finish,
         "logits": logits.hex(),
     }
-    return case(comment, inputs, output_digest(question, tokens, finish, logits).hex())
+    return case(comment, inputs, Output(tokens, finish, logits).digest(question).hex())
 
 
 def digests() -> list[Case]:

@@ -6,13 +6,14 @@ from pathlib import Path
 from vectorgen.case import Case, changed, forged, ignore, judged, reject, said
 from vectorgen.examples import ACROSS, ALICE, DAVE, MANIFEST, NETWORK, record
 
-from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath, GoldenQuestion
+from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath
 from p2pverify.core.contract.manifest import MANIFEST_BYTES_MAX, Calibration, Canary, CanaryAnswer, Manifest
 from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding.canon import decode, sha256
 from p2pverify.core.records.envelope import Kind, Record
 
-QUESTION = GoldenQuestion((1, 4093, 198), 24, 800, bytes(range(32)))
+QUESTION = Ask((1, 4093, 198), 24, 800, bytes(range(32)))
 PATHS = tuple(
     GoldenPath("apache-2.0/1", path, (GoldenAnswer(sha256(path.encode()), sha256(b"logits of " + path.encode())),))
     for path in ("avx2", "avx512")

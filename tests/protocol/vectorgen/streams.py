@@ -20,6 +20,7 @@ from vectorgen.examples import (
     receipt,
 )
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import (
@@ -45,7 +46,7 @@ def signed(request: Request = REQUEST, question: Question = QUESTION, peer: Peer
 
 
 DATA = signed()
-ANSWER = encode_answer(Answer(RIGHT, "stop", LOGITS, receipt(BOB, REQUEST, RIGHT)))
+ANSWER = encode_answer(Answer(Output(RIGHT, "stop", LOGITS), receipt(BOB, REQUEST, RIGHT)))
 
 
 def _request(comment: str, data: bytes, reason: str | None = None) -> Case:
@@ -145,7 +146,7 @@ def _response(comment: str, data: bytes, expect: str = "answer", reason: str | N
 
 def _says(tokens: tuple[int, ...], finish: str = "stop", class_index: int = 0) -> bytes:
     made = receipt(BOB, REQUEST, tokens, class_index=class_index, finish=finish)
-    return encode_answer(Answer(tokens, finish, LOGITS, made))
+    return encode_answer(Answer(Output(tokens, finish, LOGITS), made))
 
 
 def responses() -> list[Case]:
@@ -170,7 +171,7 @@ def responses() -> list[Case]:
         ("without a logits digest", [*value[:3], value[4]], "not a response"),
         ("a refusal whose code is a byte string", ["error", b"busy", ""], "code: not text"),
     ]
-    unsigned = encode_answer(Answer(RIGHT, "stop", LOGITS, replace(good, total_ms=1)))
+    unsigned = encode_answer(Answer(Output(RIGHT, "stop", LOGITS), replace(good, total_ms=1)))
     elsewhere = receipt(BOB, replace(REQUEST, nonce=bytes(32)), RIGHT)
     return [
         _response("four tokens, then the end", ANSWER),
@@ -183,7 +184,7 @@ def responses() -> list[Case]:
         *[_response(comment, encode(wrong), "invalid", reason) for comment, wrong, reason in bad],
         _response(
             "a receipt for another request",
-            encode_answer(Answer(RIGHT, "stop", LOGITS, elsewhere)),
+            encode_answer(Answer(Output(RIGHT, "stop", LOGITS), elsewhere)),
             "invalid",
             "the receipt is for another answer",
         ),

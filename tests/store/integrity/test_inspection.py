@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as tested
 from hypothesis import strategies as st
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError, GossipIgnore
@@ -28,8 +29,8 @@ from p2pverify.store.sqlite import Store
 NETWORK = bytes([7]) * 32
 SEEDS = (bytes([1]) * 32, bytes([2]) * 32)
 ALICE, BOB = (sign.public_key(seed) for seed in SEEDS)
-ANSWER = StoredAnswer(BOB, bytes(32), (5, 6, 7), "stop", bytes(32))
-EVIDENCE = StoredEvidence(3, 0, BOB, (5, 6, 7), "stop", bytes(32))
+ANSWER = StoredAnswer(BOB, bytes(32), Output((5, 6, 7), "stop", bytes(32)))
+EVIDENCE = StoredEvidence(3, 0, BOB, Output((5, 6, 7), "stop", bytes(32)))
 REFUSED = GossipIgnore("for whatever reason")
 
 
@@ -260,7 +261,7 @@ async def test_a_damaged_row_that_does_not_say_its_id_goes_once_the_record_is_ba
 async def test_damaged_answers_are_left_out_and_answered_anew(path: Path) -> None:
     """A stored answer has a digest, because it is not signed. A wrong token makes it no answer, and a right one is
     kept."""
-    wrong = encode_output(StoredAnswer(BOB, bytes(32), (5, 6, 8), "stop", bytes(32)))
+    wrong = encode_output(StoredAnswer(BOB, bytes(32), Output((5, 6, 8), "stop", bytes(32))))
     right = encode_output(ANSWER)
     mixed = right[:33] + wrong[33:]
     change(path, ("UPDATE answers SET response = ?", (mixed,)), ("UPDATE evidence SET answer = ?", (mixed,)))
@@ -271,7 +272,9 @@ async def test_damaged_answers_are_left_out_and_answered_anew(path: Path) -> Non
         await journal.persist([], [ANSWER])
     async with running(path) as (_, journal, _):
         assert list(journal.answers()) == [ANSWER]
-        await journal.persist([], [StoredAnswer(BOB, bytes(32), (1,), "stop", bytes(32))])  # the first answer stays
+        await journal.persist(
+            [], [StoredAnswer(BOB, bytes(32), Output((1,), "stop", bytes(32)))]
+        )  # the first answer stays
         assert list(journal.answers()) == [ANSWER]
 
 

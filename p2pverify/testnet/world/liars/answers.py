@@ -5,6 +5,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from p2pverify.core.contract.output import NO_LOGITS
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import (
     AskFailed,
@@ -52,9 +53,9 @@ class Wrong(BentActor):
         return chance(self.salt, sampler_key, ppm=self.rate_ppm)
 
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
-        if self.epoch(now_ms) < self.args.onset_epoch or not self.lies(job.sampler_key):
+        if self.epoch(now_ms) < self.args.onset_epoch or not self.lies(job.ask.sampler_key):
             return honest
-        return false_tokens(honest, self.salt + job.sampler_key)
+        return false_tokens(honest, self.salt + job.ask.sampler_key)
 
 
 class AlwaysWrong(Wrong):
@@ -158,10 +159,10 @@ class Proxy(BentActor):
             answer = decode_response(event.data, request)
         except (RequestRefused, DecodeError) as refused:
             return ComputeFailed(job, str(refused))
-        return Computed(job, (), answer.tokens, answer.finish, 0, 0, 0)
+        return Computed(job, (), replace(answer.output, logits=NO_LOGITS), 0, 0, 0)
 
     def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
-        question = self._questions.pop(effect.sampler_key, None) if isinstance(effect, Compute) else None
+        question = self._questions.pop(effect.ask.sampler_key, None) if isinstance(effect, Compute) else None
         if question is None or not isinstance(effect, Compute) or not self.args.honest:
             return (effect,)
         own = replace(question, requester=self.key)

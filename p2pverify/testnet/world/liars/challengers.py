@@ -54,10 +54,10 @@ class Slanderer(BentActor):
     """
 
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
-        own_slot = job.purpose is Purpose.AUDIT and job.tokens_max > 0
+        own_slot = job.purpose is Purpose.AUDIT and job.ask.tokens_max > 0
         awake = self.epoch(now_ms) >= self.args.onset_epoch
-        if awake and own_slot and chance(self.key, job.sampler_key, ppm=self.args.rate_ppm):
-            return false_tokens(honest, self.key + job.sampler_key)
+        if awake and own_slot and chance(self.key, job.ask.sampler_key, ppm=self.args.rate_ppm):
+            return false_tokens(honest, self.key + job.ask.sampler_key)
         return honest
 
     def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
@@ -88,9 +88,9 @@ class LazyChallenger(BentActor):
         self.copied = 0
 
     def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
-        if isinstance(effect, Compute) and effect.purpose is Purpose.AUDIT and effect.tokens_max > 0:
+        if isinstance(effect, Compute) and effect.purpose is Purpose.AUDIT and effect.ask.tokens_max > 0:
             self._deriving[effect.job] = effect
-            return (replace(effect, tokens_max=0),)
+            return (replace(effect, ask=replace(effect.ask, tokens_max=0)),)
         return (effect,)
 
     def arriving(self, event: Event, now_ms: int) -> Sequence[Event]:
@@ -141,4 +141,4 @@ class LazyChallenger(BentActor):
             answer = decode_response(event.data, request)
         except (RequestRefused, DecodeError) as refused:
             return ComputeFailed(derived.job, str(refused))
-        return replace(derived, tokens=answer.tokens, finish=answer.finish)
+        return replace(derived, output=replace(answer.output, logits=derived.output.logits))

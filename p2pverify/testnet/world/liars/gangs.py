@@ -37,9 +37,9 @@ class DuplicateAware(Wrong):
         return super().arriving(event, now_ms)
 
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
-        if job.sampler_key not in self._requested:
+        if job.ask.sampler_key not in self._requested:
             return honest
-        if self.args.gang.notes.setdefault(("seen", job.sampler_key), self.key) != self.key:
+        if self.args.gang.notes.setdefault(("seen", job.ask.sampler_key), self.key) != self.key:
             return honest
         return super().answer(job, honest, now_ms)
 
@@ -57,10 +57,10 @@ class Copier(Wrong):
     def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
         gang = self.args.gang
         if self.key == min(gang.keys):
-            gang.notes["answer", job.sampler_key] = honest
+            gang.notes["answer", job.ask.sampler_key] = honest
             return honest
-        known = gang.notes.get(("answer", job.sampler_key))
-        return honest if known is not None else false_tokens(honest, self.salt + job.sampler_key)
+        known = gang.notes.get(("answer", job.ask.sampler_key))
+        return honest if known is not None else false_tokens(honest, self.salt + job.ask.sampler_key)
 
 
 class StallingColluder(Colluder):

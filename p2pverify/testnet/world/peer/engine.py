@@ -10,6 +10,7 @@ from dataclasses import replace
 from hashlib import sha256, shake_256
 
 from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import REFEREE, Compute, Computed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Queue, QueuedJob
@@ -59,7 +60,7 @@ class SimulatedEngine:
         if isinstance(job, MeasureJob):
             return self._derive_ms
         lasts_ms = self._derive_ms if job.prompt_seed is not None else 0
-        return lasts_ms + (self._answer_ms if job.tokens_max else 0)
+        return lasts_ms + (self._answer_ms if job.ask.tokens_max else 0)
 
 
 def outcome(job: Job, path: int, total_ms: int, say: Callable[[Compute, tuple[int, ...]], tuple[int, ...]]) -> Outcome:
@@ -68,9 +69,10 @@ def outcome(job: Job, path: int, total_ms: int, say: Callable[[Compute, tuple[in
         return score(job, honest_answer(job))
     job = with_prompt(job, path)
     tokens = honest_answer(job, path)
-    if job.tokens_max:
+    if job.ask.tokens_max:
         tokens = say(job, tokens)
-    return Computed(job.job, job.prompt, tokens, "length", total_ms, 1, 1, logits_of(tokens, path))
+    output = Output(tokens, "length", logits_of(tokens, path))
+    return Computed(job.job, job.ask.prompt, output, total_ms, 1, 1)
 
 
 def with_prompt(job: Compute, path: int = 0) -> Compute:
@@ -80,14 +82,15 @@ def with_prompt(job: Compute, path: int = 0) -> Compute:
     drawn: list[object] = ["prompt", job.prompt_seed]
     if path and job.role != REFEREE:
         drawn.append(path)
-    return replace(job, prompt=_tokens(drawn, job.prompt_tokens))
+    return replace(job, ask=replace(job.ask, prompt=_tokens(drawn, job.prompt_tokens)))
 
 
 def honest_answer(job: Compute | MeasureJob, path: int = 0) -> tuple[int, ...]:
     """The honest answer on a numeric path to a job with a known prompt. A MeasureJob sets the number of tokens."""
-    key = job.sampler_key if job.temperature_milli else b""
-    count = len(job.tokens) if isinstance(job, MeasureJob) else job.tokens_max
-    return as_path(_tokens(["answer", bytes(job.prompt), job.temperature_milli, key], count), path)
+    ask = job.ask
+    key = ask.sampler_key if ask.temperature_milli else b""
+    count = len(job.tokens) if isinstance(job, MeasureJob) else ask.tokens_max
+    return as_path(_tokens(["answer", bytes(ask.prompt), ask.temperature_milli, key], count), path)
 
 
 def as_path(exact: tuple[int, ...], path: int) -> tuple[int, ...]:
