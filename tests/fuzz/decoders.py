@@ -64,6 +64,7 @@ EXEMPT = {
     "engine.gguf.writer.read_tensor": "of weights whose head was read",
     "engine.llama.bindings.load": "loads a library",
     "engine.llama.variants.load": "loads a library",
+    "node.reports.documents.jsonform.parse": "of the answers of the operator's own node",
     "node.files.networkfile.read_network": "decodes nothing: parse_network does",
     "node.files.textfile.read_bytes": "decodes nothing: who calls it does",
     "node.files.tomlfile.read_model": "a part of load_network and load_config",

@@ -52,6 +52,7 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         "cut-signature.md": examples.CUT_SIGNATURE,
         "conflict.md": votes.FORK,
         "sponsor.md": membership.sponsor_record(),
+        "objection.md": votes.objection_record(),
     }
     found = {page: [(each.data, diag.annotate_record(each.data))] for page, each in records.items()}
     found["request.md"] = [

@@ -184,6 +184,7 @@ def _constants(node: ast.AST) -> set[str]:
         "state/verdicts/cross_class.py",
         "state/verdicts/disputes.py",
         "state/verdicts/duties.py",
+        "state/verdicts/objections.py",
         "state/verdicts/rounds.py",
         "replica/states.py",
     ],

@@ -11,6 +11,7 @@ from p2pverify.core.inference.compare import Measures
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.lots import EVERYONE, Lot
+from p2pverify.core.records.payloads.objection import Objection
 from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
 from p2pverify.core.state.state import Dispute, State
 from p2pverify.core.state.verdicts import rounds
@@ -109,6 +110,20 @@ class Hearing:
 
     def open_challenger(self) -> None:
         self.story.open_own(self.slotted, self.right, self.epoch + 1)
+
+    def object(self, seeds: Iterable[bytes], measures: Measures, *, certificate: bytes | None = None) -> None:
+        """Object with these measures to the decision."""
+        work = lots.shown_work(self.story.network.id, self.slotted.key, lots.OBJECTION, WORK)
+        for seed in seeds:
+            objection = Objection(
+                self.slotted.key,
+                self.state.id if certificate is None else certificate,
+                self.story.class_of(seed),
+                self.story.vote_output(self.slotted, measures),
+                measures,
+                work,
+            )
+            self._say(seed, Kind.OBJECTION, objection.encode())
 
     def _shown(self, stage: int, work: bytes) -> bytes | None:
         if not rounds.is_informed(self.dispute, stage):

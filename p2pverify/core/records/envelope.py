@@ -39,6 +39,7 @@ class Kind(IntEnum):
     CUT_SIGNATURE = 10
     CONFLICT = 11
     SPONSOR = 12
+    OBJECTION = 13
 
 
 @dataclass(frozen=True, slots=True)

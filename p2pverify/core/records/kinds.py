@@ -1,7 +1,7 @@
 """The table of record kinds. Judgement, admission, the detection of equivocations, and tests use it."""
 
 from p2pverify.core.records.kind_rule import KindRule
-from p2pverify.core.records.payloads import audit, cut, definitions, duty, membership, sponsor, vote
+from p2pverify.core.records.payloads import audit, cut, definitions, duty, membership, objection, sponsor, vote
 from p2pverify.core.records.payloads.conflict import Evidence, conflict_rule
 
 
@@ -35,5 +35,6 @@ KINDS: dict[int, KindRule] = {
         cut.CUT_SIGNATURE_RULE,
         conflict_rule(conflict_kind),
         sponsor.SPONSOR_RULE,
+        objection.OBJECTION_RULE,
     )
 }

@@ -24,6 +24,8 @@ AUDITORS_MAX = 64
 CREDITS_MAX = 171
 #: Numbers at which a log is known to fork: the lowest ones. A fork at a higher number counts no more.
 FORKS_MAX = 16
+#: Lost disputes on which the value of a test rests; the oldest are forgotten first.
+LOSSES_MAX = 16
 #: Keys that have not joined, of which equivocations are remembered; the oldest are forgotten first.
 EARLY_CONFLICTS_MAX = 1024
 

@@ -14,9 +14,9 @@ from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.state import cuts, memory, rows, sponsors, weights
 from p2pverify.core.state.score import add_evidence
-from p2pverify.core.state.state import AuditNote, EarlyConflict, State
+from p2pverify.core.state.state import LOST_DISPUTES, AuditNote, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
-from p2pverify.core.state.verdicts import disputes, duties, rounds
+from p2pverify.core.state.verdicts import disputes, duties, objections, rounds
 
 
 def advance(
@@ -61,12 +61,15 @@ def advance(
     rounds.close_sealing(step)
     for record in by_kind.get(Kind.VOTE, ()):
         disputes.take_vote(step, record)
+    for record in by_kind.get(Kind.OBJECTION, ()):
+        objections.take_objection(step, record)
     disputes.decide(step)
     _test(step)
     _carry_convictions(step)
     weights.update(step)
     rows.note_seen(state, sorted(authors))
     rows.drop_silent(state)
+    objections.forget_contested(state)
     memory.forget(state, network.params)
     return state
 
@@ -134,10 +137,12 @@ def _test(step: Transition) -> None:
     """Run the sequential test once per step and peer, so that the order inside a step does not matter."""
     for peer in sorted(step.evidence):
         member = step.state.members[peer]
+        if member.conviction == LOST_DISPUTES:
+            continue  # its value and its losses stay those of the conviction
         value = add_evidence(member.cusum, step.evidence[peer])
-        step.state.change(peer, cusum=value)
+        step.state.change(peer, cusum=value, losses=member.losses if value else ())
         if value >= step.steps[member.class_index].threshold:
-            step.state.convict(peer, "lost disputes")
+            step.state.convict(peer, LOST_DISPUTES)
 
 
 def _carry_convictions(step: Transition) -> None:

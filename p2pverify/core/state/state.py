@@ -22,6 +22,18 @@ from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
 Convictions = tuple[tuple[bytes, str], ...]
 
 
+#: The reason of a conviction by the sequential test.
+LOST_DISPUTES = "lost disputes"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A dispute that a member lost, and the step of its dissent in the sequential test (1/1024 nat)."""
+
+    dispute: DisputeKey
+    up: int
+
+
 @dataclass(frozen=True, slots=True)
 class Contact:
     """How often one challenger asked a peer, how often it got an answer, and how fast the answers were.
@@ -68,6 +80,7 @@ class Member:
     duties_met: int = 0
     void_audits: int = 0
     cusum: int = 0
+    losses: tuple[Loss, ...] = ()  # since the test was 0, the newest last: see `memory.LOSSES_MAX`
     last_audit_epoch: int = -1
     convicted_epoch: int = -1
     convicted_after: int = 0
@@ -170,6 +183,9 @@ class Dispute:
     votes: Mapping[bytes, OpenedAnswer] = field(default_factory=dict)  # by voter
     settled: frozenset[bytes] = frozenset()
     decision: bytes | None = None
+    decided_index: int = -1
+    has_effect: bool = False  # whether the decision was settled
+    objections: Mapping[bytes, bytes] = field(default_factory=dict)  # member -> its own result
     shown: Mapping[int, bytes] = field(default_factory=dict)  # by stage
     measures: Mapping[bytes, Measures] = field(default_factory=dict)
     heard: frozenset[bytes] = frozenset()
@@ -254,6 +270,7 @@ class State:
     signatures: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
     noted: dict[bytes, int] = field(default_factory=dict)  # cut -> index at which the cut or a signature of it came in
     early_conflicts: dict[bytes, EarlyConflict] = field(default_factory=dict)  # by accused
+    contested: dict[DisputeKey, frozenset[bytes]] = field(default_factory=dict)  # closed dispute -> objectors
     dropped: dict[bytes, int] = field(default_factory=dict)  # author without a row, whose head is kept -> index
     banned: dict[bytes, str] = field(default_factory=dict)  # convicted key without a row -> reason
     last_signed: dict[bytes, bytes] = field(default_factory=dict)
@@ -288,6 +305,7 @@ class State:
             dict(self.signatures),
             dict(self.noted),
             dict(self.early_conflicts),
+            dict(self.contested),
             dict(self.dropped),
             dict(self.banned),
             dict(self.last_signed),

@@ -12,7 +12,7 @@ from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.state import memory
 from p2pverify.core.state.memory import NEAR_CUTS
-from p2pverify.core.state.state import Convictions, Member, State
+from p2pverify.core.state.state import Convictions, Loss, Member, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,11 @@ class Transition:
         if member is None or (peer, audit.epoch) in self.state.dissent_marks:
             return
         self.state.dissent_marks[peer, audit.epoch] = self.state.index
-        self.evidence[peer] = self.evidence.get(peer, 0) + self.test_of(member, across).up
+        up = self.test_of(member, across).up
+        self.evidence[peer] = self.evidence.get(peer, 0) + up
         self.state.change(
             peer,
+            losses=(*member.losses, Loss(audit.key, up))[-memory.LOSSES_MAX :],
             dissents=member.dissents + 1,
             disputes_lost=member.disputes_lost + 1,
             last_audit_epoch=max(member.last_audit_epoch, audit.epoch),

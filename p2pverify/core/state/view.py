@@ -12,6 +12,7 @@ from p2pverify.core.inference.speed import Claimant, Speed, speeds
 from p2pverify.core.state.score import Standing, availability_ppm, interval_ppm, standing
 from p2pverify.core.state.state import Dispute, Member, RowDigest, RowDigests, State
 from p2pverify.core.state.transition import across_steps, class_steps
+from p2pverify.core.state.verdicts.objections import contesting
 
 DOMAIN = "p2pverify/view/2"
 
@@ -42,6 +43,7 @@ class Score:
     convicted_epoch: int | None
     convicted_after: int | None
     conviction: str
+    contested_by: tuple[bytes, ...]  # members without whose objected decisions the conviction would not stand
     fork_until: int | None  # last epoch of a fork's penalty, None if there is none now
     speed: Speed | None  # None if it claims no hardware; it decides nothing
 
@@ -117,6 +119,7 @@ def _score(
         member.convicted_epoch if convicted else None,
         member.convicted_after if convicted else None,
         member.conviction,
+        tuple(contesting(network, state, member)),
         member.fork_until if state.epoch <= member.fork_until else None,
         speed,
     )
@@ -199,8 +202,9 @@ def _row_hashes(network: Network, state: State) -> list[bytes]:
     rows: dict[bytes, RowDigest] = {}
     for peer, member in sorted(state.members.items()):
         row, is_under_penalty = known.get(peer), state.epoch <= member.fork_until
-        # A row with a claim of hardware depends on the answers of other peers.
-        if row is None or row.member is not member or row.is_under_penalty != is_under_penalty or member.hardware:
+        # A row with a claim of hardware, or with a conviction that can be contested, depends on other peers too.
+        is_alone = not member.hardware and not (member.is_convicted and member.losses)
+        if row is None or row.member is not member or row.is_under_penalty != is_under_penalty or not is_alone:
             row = RowDigest(member, is_under_penalty, merkle.leaf(table.row(peer)))
         rows[peer] = row
     state.row_digests = RowDigests(weighted, rows)
@@ -254,6 +258,7 @@ def _score_row(score: Score, member: Member) -> list[object]:
         ],
         score.convicted_after,
         score.conviction,
+        list(score.contested_by),
         _speed_value(score.speed),
     ]
 
@@ -277,4 +282,5 @@ def _dispute_row(dispute: Dispute) -> list[object]:
         [[voter, sealed.commit, sealed.seq, sealed.stage] for voter, sealed in sorted(dispute.commits.items())],
         [[voter, vote.output, vote.shown] for voter, vote in sorted(dispute.votes.items())],
         dispute.decision,
+        [[peer, output] for peer, output in sorted(dispute.objections.items())],
     ]

@@ -24,6 +24,7 @@ PAYLOADS = {
     10: "cut-signature-payload",
     11: "conflict-payload",
     12: "sponsor-payload",
+    13: "objection-payload",
 }
 _RULE = re.compile(r"^([a-z][a-z0-9-]*) = (\[[^=]*\]|.*)$", re.MULTILINE)
 

@@ -36,12 +36,14 @@ from vectorgen.examples import (
 )
 
 from p2pverify.core.encoding import vrf
-from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.encoding.canon import decode, encode, sha256
 from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.records.payloads import lots
 from p2pverify.core.records.payloads.conflict import Conflict, Evidence
 from p2pverify.core.records.payloads.cut import CutSignature
-from p2pverify.core.records.payloads.lots import Lot, lot_alpha
+from p2pverify.core.records.payloads.lots import Lot, lot_alpha, shown_work
+from p2pverify.core.records.payloads.objection import Objection
 from p2pverify.core.records.payloads.vote import UNDERIVABLE
 
 VERDICT = verdict_digest(DISPUTED.question, MEASURES)
@@ -144,6 +146,55 @@ def votes() -> list[Case]:
         reject("two salts by a voter", record(BOB, Kind.VOTE, own.encode()), "a vote opens one commit"),
         reject("in the slot's own epoch", early, "vote on a slot of its own or a later epoch"),
         reject("signature of another message", forged(VOTE_RECORD), "bad signature"),
+    ]
+
+
+OBJECTION = Objection(
+    VOTE.dispute,
+    VOTE.certificate,
+    VOTE.class_index,
+    VOTE.output,
+    (),
+    shown_work(NETWORK_ID, VOTE.dispute, lots.OBJECTION, sha256(b"the part that is never published")),
+)
+
+
+def objection_record() -> Record:
+    return record(BOB, Kind.OBJECTION, OBJECTION.encode())
+
+
+def objections() -> list[Case]:
+    good = _value(OBJECTION.encode())
+    bad: list[tuple[str, object, str]] = [
+        ("five items", good[:5], "objection: not 6 items"),
+        ("class 32", changed(good, 2, 32), "class: above 31"),
+        ("an output of 33 bytes", changed(good, 3, bytes(33)), "output: not 32 bytes"),
+        ("32 measures", changed(good, 4, [None] * 32), "measures: more than 31 items"),
+        ("no work shown", changed(good, 5, None), "shown: not a byte string"),
+    ]
+    across = replace(OBJECTION, output=VERDICT, measures=MEASURES)
+    early = record(BOB, Kind.OBJECTION, OBJECTION.encode(), epoch=EPOCH)
+    return [
+        judged("within a class", objection_record().data),
+        judged(
+            "across classes: the digest of what the referee says",
+            said(BOB, Kind.OBJECTION, _value(across.encode())).data,
+        ),
+        judged(
+            "by a peer without weight: only the fold can see that",
+            record(DAVE, Kind.OBJECTION, OBJECTION.encode()).data,
+        ),
+        *[
+            reject(comment, said(BOB, Kind.OBJECTION, value), f"malformed objection: {reason}")
+            for comment, value, reason in bad
+        ],
+        reject(
+            "a class that the network lacks",
+            record(BOB, Kind.OBJECTION, replace(OBJECTION, class_index=3).encode()),
+            "no such class",
+        ),
+        reject("in the slot's own epoch", early, "objection to a slot of its own or a later epoch"),
+        reject("signature of another message", forged(objection_record()), "bad signature"),
     ]
 
 
@@ -341,6 +392,7 @@ def cases() -> dict[Path, list[Case]]:
     return {
         Path("vote-commit"): commits(),
         Path("vote"): votes(),
+        Path("objection"): objections(),
         Path("cut"): cuts(),
         Path("cut-signature"): cut_signatures(),
         Path("conflict"): conflicts(),

@@ -64,6 +64,8 @@ class Committee:
 #: The committees by stage. In the last stage the whole electorate votes.
 COMMITTEES = {1: Committee(9, 9), 2: Committee(31, 26)}
 EVERYONE = 3
+#: Stands for the stage in the work that an objector shows.
+OBJECTION = 4
 
 
 def first_stage(electorate: int, voters: int) -> int:

@@ -17,7 +17,7 @@ from p2pverify.core.records.payloads.lots import EVERYONE
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.state.state import Dispute, OpenedAnswer, RoundPhase, Sealed, State
 from p2pverify.core.state.transition import Transition
-from p2pverify.core.state.verdicts import cross_class, rounds
+from p2pverify.core.state.verdicts import cross_class, objections, rounds
 from p2pverify.core.state.verdicts.duties import Opened, credit
 from p2pverify.core.state.verdicts.targets import voting_classes
 
@@ -57,7 +57,7 @@ def _saturated(step: Transition) -> set[bytes]:
     """The peers that the loss of their open disputes would convict."""
     pending: dict[bytes, int] = {}
     for dispute in step.state.disputes.values():
-        if dispute.decision is None and step.state.index - dispute.round.began_index <= PENDING_CUTS:
+        if not dispute.has_effect and step.state.index - dispute.round.began_index <= PENDING_CUTS:
             for peer, up in _stakes(step, dispute.audit).items():
                 pending[peer] = pending.get(peer, 0) + up
     members = step.state.members
@@ -221,18 +221,28 @@ def decide(step: Transition) -> None:
     state = step.state
     for key in sorted(state.disputes, key=lambda k: k.sort_key()):
         dispute = state.disputes[key]
+        is_over = state.epoch > dispute.opened_epoch + step.network.params.dispute_epochs
         if dispute.decision is None:
             dispute = rounds.tally(step, dispute)
-            if dispute.decision is not None:
-                state.count("decided disputes")
-                _credit_winners(step, dispute)
-        if dispute.decision is not None:
-            dispute = (_settle_across if dispute.is_across else _settle)(step, dispute)
-        if state.epoch > dispute.opened_epoch + step.network.params.dispute_epochs:
+        elif objections.is_appealed(state, dispute):
+            dispute = rounds.appeal(state, dispute)
+        if dispute.decision is not None and (is_over or objections.has_effect(dispute, state.index)):
+            dispute = _take_effect(step, dispute)
+        if is_over:
             _close(step, dispute)
+            objections.keep_contested(state, dispute)
             del state.disputes[key]
         else:
             state.disputes[key] = dispute
+
+
+def _take_effect(step: Transition, dispute: Dispute) -> Dispute:
+    """Settle a decision. The first time it is counted, and the winners get credit."""
+    if not dispute.has_effect:
+        step.state.count("decided disputes")
+        _credit_winners(step, dispute)
+        dispute = replace(dispute, has_effect=True)
+    return (_settle_across if dispute.is_across else _settle)(step, dispute)
 
 
 def _losers(dispute: Dispute) -> set[bytes]:

@@ -10,11 +10,12 @@ time, and a round is in one phase. Each change comes with a cut:
 | DRAWING | the beacon: it is the first cut after the round began     | SEALING, by committee  | `draw`          |
 | SEALING | enough seals where everybody votes, or the time is over   | OPENING                | `close_sealing` |
 | OPENING | the committee can no longer decide                        | a round of later stage | `tally`         |
+| OPENING | an appeal against the decision of a committee             | SEALING, of everybody  | `appeal`        |
 | any     | the deadline of the dispute is over                       | the dispute is closed  | `decide`        |
 
 A decision is no phase, because the round goes on: seals and openings that come later are still taken. A committee
 decides while it is OPENING. A vote of everybody can decide earlier, because the openings of earlier rounds count as
-well. No round begins after a decision. `disputes` settles the decision, and applies the deadline.
+well. After a decision only an appeal begins a round. `disputes` settles the decision, and applies the deadline.
 """
 
 from collections.abc import Mapping
@@ -142,7 +143,7 @@ def tally(step: Transition, dispute: Dispute) -> Dispute:
     most = max(counts, default=0)
     if lots.decides(current.stage, most) if current.is_committee else 2 * most > len(dispute.electorate):
         output = min(each for each, equal in found.items() if equal.total == most)
-        return replace(dispute, decision=output, shown=found[output].shown)
+        return replace(dispute, decision=output, shown=found[output].shown, decided_index=step.state.index)
     if current.is_committee and not _may_still_decide(current, step.state.index, counts):
         return _go_on(step.state, dispute)
     return dispute
@@ -200,6 +201,14 @@ def _may_still_decide(current: Round, index: int, counts: list[int]) -> bool:
     """Whether the unopened seats of a committee could still bring a decision."""
     is_open = bool(current.seats) and index - current.sealed_index < SEAT_CUTS
     return is_open and lots.may_still_decide(current.stage, counts)
+
+
+def appeal(state: State, dispute: Dispute) -> Dispute:
+    """The dispute in a round of everybody, after an appeal against a committee's decision."""
+    state.count("appeals")
+    later = _begin(EVERYONE, state.index, dispute.round.voters)
+    heard = dispute.heard | dispute.round.seats
+    return replace(dispute, round=later, heard=heard, decision=None, decided_index=-1, shown={})
 
 
 def _go_on(state: State, dispute: Dispute) -> Dispute:

@@ -1,0 +1,129 @@
+"""Objections in the fold: members whose own result for a dispute differs from its decision.
+
+An objection never frees or convicts the accused. It is shown beside a conviction that rests on the decision, and it is
+an appeal against the decision of a committee.
+"""
+
+from collections.abc import Container
+from dataclasses import replace
+
+from p2pverify.core.contract.network import Network
+from p2pverify.core.inference.compare import verdict_digest
+from p2pverify.core.records.envelope import Record
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.objection import Objection, decode_objection
+from p2pverify.core.records.payloads.vote import UNDERIVABLE
+from p2pverify.core.state.state import LOST_DISPUTES, Dispute, Member, State
+from p2pverify.core.state.transition import Transition, class_steps
+from p2pverify.core.state.verdicts import cross_class
+from p2pverify.core.state.verdicts.targets import voting_classes
+
+#: A committee's decision has its effect this many cuts after it, so that there is time for an appeal.
+APPEAL_CUTS = 3
+
+
+def take_objection(step: Transition, record: Record) -> None:
+    """Note the result of a member. A second, different one for the same dispute convicts it."""
+    state = step.state
+    objection = decode_objection(record.payload)
+    dispute = state.disputes.get(objection.dispute)
+    if dispute is None:
+        return
+    known = dispute.objections.get(record.author)
+    if known is not None:
+        if known != objection.output:
+            state.convict(record.author, "two objections to one decision")
+        return
+    refused = refuse_objection(step, dispute, record.author, objection)
+    if refused is not None:
+        state.count(f"objection: {refused}")
+        return
+    objections = {**dispute.objections, record.author: objection.output}
+    state.disputes[dispute.key] = replace(dispute, objections=objections)
+    state.count("objections")
+
+
+def refuse_objection(step: Transition, dispute: Dispute, author: bytes, objection: Objection) -> str | None:
+    """The reason why an objection is not counted, or None."""
+    member = step.state.members.get(author)
+    if member is None or not member.weight or member.is_convicted:
+        return "author has no weight"
+    own = step.state.members[dispute.key.challenger].class_index
+    if member.class_index not in voting_classes(step.network, own, is_across=dispute.is_across):
+        return "author is of another class"
+    if not step.is_certified(objection.certificate):
+        return "certificate is not one here"
+    cited = step.frame.state_of(objection.certificate)
+    then = None if cited is None else cited.disputes.get(dispute.key)
+    if then is None or then.closed_index < 0:
+        return "certificate is before the sealing was closed"
+    if not dispute.is_across:
+        if objection.class_index != own:
+            return "another class"
+        return "measures in a dispute within a class" if objection.measures else None
+    if objection.output == UNDERIVABLE:
+        return "measures of what cannot be derived" if objection.measures else None
+    if not cross_class.fits(dispute.audit, objection.measures):
+        return "measures do not fit the receipts"
+    is_digest = objection.output == verdict_digest(dispute.audit.question, objection.measures)
+    return None if is_digest else "not the digest of its measures"
+
+
+def objectors(dispute: Dispute) -> frozenset[bytes]:
+    """The members whose result differs from the decision; none before the decision."""
+    if dispute.decision is None:
+        return frozenset()
+    return frozenset(peer for peer, output in dispute.objections.items() if output != dispute.decision)
+
+
+def is_appealed(state: State, dispute: Dispute) -> bool:
+    """Whether objectors with more than a third of the electorate's weight appeal against a committee's decision."""
+    if not dispute.round.is_committee or has_effect(dispute, state.index):
+        return False
+    return 3 * state.weight_of(objectors(dispute) & dispute.electorate) > state.weight_of(dispute.electorate)
+
+
+def has_effect(dispute: Dispute, index: int) -> bool:
+    """Whether a decision counts at a path index: at once if everybody voted, later if a committee decided."""
+    if dispute.decision is None:
+        return False
+    return not dispute.round.is_committee or index - dispute.decided_index >= APPEAL_CUTS
+
+
+def keep_contested(state: State, dispute: Dispute) -> None:
+    """Keep the objectors to a dispute that closes, as long as a row rests on its decision."""
+    found = objectors(dispute)
+    if found:
+        state.contested[dispute.key] = found
+
+
+def forget_contested(state: State) -> None:
+    """Forget the objectors to decisions on which no row rests any more."""
+    if state.contested:
+        named = {loss.dispute for member in state.members.values() for loss in member.losses}
+        state.contested = {key: found for key, found in state.contested.items() if key in named}
+
+
+def contesting(network: Network, state: State, member: Member) -> list[bytes]:
+    """The members that contest a conviction, sorted: without the decisions that they object to, it would not stand."""
+    if member.conviction != LOST_DISPUTES:
+        return []
+    against: dict[bytes, set[DisputeKey]] = {}
+    for loss in member.losses:
+        for peer in _objectors_to(state, loss.dispute):
+            against.setdefault(peer, set()).add(loss.dispute)
+    return [peer for peer in sorted(against) if not stands_without(network, member, against[peer])]
+
+
+def _objectors_to(state: State, key: DisputeKey) -> frozenset[bytes]:
+    dispute = state.disputes.get(key)
+    return state.contested.get(key, frozenset()) if dispute is None else objectors(dispute)
+
+
+def stands_without(network: Network, member: Member, disputes: Container[DisputeKey]) -> bool:
+    """Whether a conviction for lost disputes would stand without some of them.
+
+    Without a dissent the test's value is at least its value minus the dissent's step. The accused has the benefit.
+    """
+    without = member.cusum - sum(loss.up for loss in member.losses if loss.dispute in disputes)
+    return without >= class_steps(network)[member.class_index].threshold
