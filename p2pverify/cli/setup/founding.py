@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from p2pverify.cli.setup.init import own_key
 from p2pverify.node.files.home import Home, HomeError
 
 if TYPE_CHECKING:
-    from p2pverify.core.contract.network import Network
+    from p2pverify.core.contract.network import Network, Params
 
 FOUNDERS_ADVISED = 4  # with fewer, no founder may be away or lie
 COLLECT = "run 'p2pverify init' on each machine, and name every peer id that it prints with --founder"
@@ -45,6 +46,7 @@ def tell(made: "Network", target: Path | None) -> None:
     own = _own(home)
     count = len(made.founders)
     click.echo(meaning(count), err=target is None)
+    click.echo(price(made.params), err=target is None)
     if count < FOUNDERS_ADVISED:
         click.echo(f"warning: {weakness(count)}. With four founders one may be away: {COLLECT}", err=True)
     if own is not None and own not in made.founders:
@@ -70,6 +72,25 @@ def meaning(count: int) -> str:
         f"founders: {count}. They have weight from the start, and other peers earn it. "
         f"A cut is final once {needed} of {count} have signed it, so {able} may be away"
     )
+
+
+def price(params: "Params") -> str:
+    """How long it takes to get a third and a half of the weight, by the contract's growth."""
+    third, half = (round(share * params.growth_epochs) * params.epoch_ms for share in (log(1.5), log(2)))
+    if not params.growth_epochs:
+        return "weight: no limit. A stranger with enough machines has a majority at once; this is for tests only"
+    return (
+        f"weight: a stranger with any number of machines needs {_span(third)} for a third of it, with which it can stop "
+        f"the network, and {_span(half)} for a half. A peer that two members sponsor waits a quarter of the time"
+    )
+
+
+def _span(ms: int) -> str:
+    """A time in ms for people: two digits are enough."""
+    for unit, size in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
+        if ms >= 2 * size:
+            return f"{round(ms / size)} {unit}"
+    return f"{round(ms / 1000)} seconds"
 
 
 def weakness(count: int) -> str:

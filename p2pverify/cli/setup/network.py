@@ -58,6 +58,14 @@ def network() -> None:
     help="Measurements of the model by 'p2pverify model'. Default: those that come with p2pverify.",
 )
 @click.option("--across", is_flag=True, help="Admit peers of other numeric paths too; the exact engine is the referee.")
+@click.option(
+    "--for",
+    "purpose",
+    type=click.Choice(("friends", "open")),
+    default="open",
+    show_default=True,
+    help="Who may join: friends who know each other (the weight may double in 5 days), or anybody (in 8 months).",
+)
 @click.option("-o", "--output", default=_FILE, show_default=True, metavar="FILE", help="'-' is stdout.")
 @force_option
 @rule_options
@@ -68,6 +76,7 @@ def new(
     weights: Path | None,
     manifest_file: Path | None,
     across: bool,
+    purpose: str,
     output: str,
     force: bool,
     **rules: int | None,
@@ -79,19 +88,22 @@ def new(
     collect their peer ids, run 'p2pverify init' on each machine. Without --founder this home's peer is the only
     founder.
 
+    Weight grows slowly, because keys are free and patience is cheap: --for says how slowly. Two members can vouch for a
+    newcomer that they know with 'p2pverify sponsor', so that it waits a quarter of the time.
+
     Rules that are not given have their usual values.
 
     The class is that of this machine, whose golden answers are computed now. With --across there is a class for every
     path with known golden answers, and one class for peers on any other path.
     """
     from p2pverify.node.files.networkfile import dump_network, new_network
-    from p2pverify.node.files.networktable import usual_spreads
+    from p2pverify.node.files.networktable import usual_growth, usual_spreads
 
     check_output(output, may_replace(force=force))
     keys = read_founders(founders)
     info, known = _measured(engine, weights, manifest_file)
     given: dict[str, Any] = {rule: value for rule, value in rules.items() if value is not None}
-    given |= usual_spreads(given)
+    given |= usual_spreads(given) | usual_growth(purpose, given)
     try:
         made, manifests = new_network(
             name, keys, info, known=known, **(_open_to_all(engine, info, known) if across else {}), **given

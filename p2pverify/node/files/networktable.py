@@ -44,13 +44,27 @@ DEFAULTS = {
     "conviction_odds": 1_000_000,
     "weight_changes_per_cut": 1,
     "growth_epochs": 525_600,
-    "tenure_epochs": 10_080,
+    "tenure_epochs": 10_107,
     "rest_epochs": 16_384,
     "across_percent": 25,
     "prompt_spread": 0,
     "answer_spread": 0,
     "temperature_spread": 0,
 }
+
+
+#: The purpose of a network, and the time in ms in which its weight may grow by the factor e.
+PURPOSES = {"friends": 7 * 86_400_000, "open": 365 * 86_400_000}
+#: A newcomer's tenure is this part of `growth_epochs`: a week of a year.
+TENURE_PART = 52
+
+
+def usual_growth(purpose: str, params: Mapping[str, int]) -> dict[str, int]:
+    """The pace of weight in a network of this purpose, for the length of its epochs, where the contract does not say."""
+    growth = params.get("growth_epochs", -(-PURPOSES[purpose] // params.get("epoch_ms", DEFAULTS["epoch_ms"])))
+    growth = min(growth, _BOUNDS["growth_epochs"][1])
+    usual = {"growth_epochs": growth, "tenure_epochs": growth // TENURE_PART}
+    return {name: value for name, value in usual.items() if name not in params}
 
 
 def usual_spreads(params: Mapping[str, int]) -> dict[str, int]:

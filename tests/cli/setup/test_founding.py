@@ -47,6 +47,31 @@ def test_fewer_than_four_founders_are_warned(count: int, tmp_path: Path) -> None
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "growth", "tenure", "third", "half"),
+    [
+        ((), 525_600, 10_107, "148 days", "253 days"),
+        (("--for", "friends"), 10_080, 193, "3 days", "5 days"),
+        (("--for", "friends", "--epoch-ms", "10000"), 60_480, 1163, "3 days", "5 days"),
+        (("--growth-epochs", "100", "--tenure-epochs", "7"), 100, 7, "41 minutes", "69 minutes"),
+    ],
+)
+def test_the_price_of_a_takeover_is_told(
+    options: tuple[str, ...], growth: int, tenure: int, third: str, half: str, tmp_path: Path
+) -> None:
+    """The time is the same for all epoch lengths: the number of epochs is not. What is given is kept."""
+    done = run(tmp_path / "home", *NEW, *_named(KEYS[:4]), *options, "-o", str(tmp_path / "n.toml"))
+    params = load_network(tmp_path / "n.toml")[0].params
+    assert (params.growth_epochs, params.tenure_epochs) == (growth, tenure)
+    assert f"needs {third} for a third" in done.stdout
+    assert f"{half} for a half" in done.stdout
+
+
+def test_a_network_without_a_pace_says_so(tmp_path: Path) -> None:
+    done = run(tmp_path / "home", *NEW, *_named(KEYS[:4]), "--growth-epochs", "0", "-o", str(tmp_path / "n.toml"))
+    assert "a majority at once; this is for tests only" in done.stdout
+
+
 def test_a_founder_named_twice_is_refused(tmp_path: Path) -> None:
     """An id that is given twice would look like one more founder."""
     done = run(tmp_path / "home", *NEW, *_named([*KEYS[:3], KEYS[1]]), "-o", str(tmp_path / "n.toml"))

@@ -109,7 +109,7 @@ NETWORK = Network(
         conviction_odds=1_000_000,
         weight_changes_per_cut=1,
         growth_epochs=525_600,
-        tenure_epochs=10_080,
+        tenure_epochs=10_107,
         rest_epochs=16_384,
         across_percent=25,
     ),
