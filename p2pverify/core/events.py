@@ -4,7 +4,9 @@ A list of effects is ordered: Persist comes before the reply, and the reply befo
 effects after it must not be carried out.
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.errors import GossipVerdict
@@ -12,6 +14,7 @@ from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import Record
 
 OWN, REFEREE = "own", "referee"
+_T = TypeVar("_T")
 
 # ---------------------------------------------------------------- events
 
@@ -274,3 +277,7 @@ class Note:
 
 
 Effect = Persist | Publish | Respond | Send | FetchEvidence | Compute | MeasureJob | Judged | Finalised | Note
+
+#: The effects of a method, in order, and then its result. The method goes on only while its effects are taken, so a
+#: caller always says `yield from`.
+Effects = Generator[Effect, None, _T]

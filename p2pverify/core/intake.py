@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from p2pverify.core.admission import Admission, Claim
 from p2pverify.core.errors import GossipIgnore, GossipReject, GossipVerdict
-from p2pverify.core.events import Judged, Persist, RecordBatch
+from p2pverify.core.events import Effect, Judged, Persist, RecordBatch
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.judge import AHEAD, judge, peek
 from p2pverify.core.records.kind_rule import Rules
@@ -36,7 +36,7 @@ class Intake:
         #: The number of refusals for each reason, and the number of accepted records.
         self.judged: dict[str, int] = {}
 
-    def take_gossip(self, batches: Iterable[RecordBatch], now_ms: int) -> None:
+    def take_gossip(self, batches: Iterable[RecordBatch], now_ms: int) -> list[Effect]:
         """Take gossip messages. A message beyond its neighbour's share is ignored."""
         sorting = _Sorting()
         verdicts: list[GossipVerdict] = []
@@ -46,13 +46,13 @@ class Intake:
                 verdicts.append(self._take(batch.records, claims, sorting, now_ms))
             else:
                 verdicts.append(GossipVerdict.IGNORE)
-        self._tell(verdicts, sorting)
+        return self._tell(verdicts, sorting)
 
-    def take_synced(self, records: Sequence[bytes], now_ms: int) -> None:
+    def take_synced(self, records: Sequence[bytes], now_ms: int) -> list[Effect]:
         """Take the records of a sync session."""
         sorting = _Sorting()
         verdict = self._take(records, [self._peek(data) for data in records], sorting, now_ms)
-        self._tell([verdict], sorting)
+        return self._tell([verdict], sorting)
 
     def count(self, reason: str, by: int = 1) -> None:
         self.judged[reason] = self.judged.get(reason, 0) + by
@@ -94,13 +94,14 @@ class Intake:
         # A message with a record that was not judged is not forwarded.
         return GossipVerdict.ACCEPT if is_whole and len(sorting.taken) > taken_before else GossipVerdict.IGNORE
 
-    def _tell(self, verdicts: list[GossipVerdict], sorting: "_Sorting") -> None:
+    def _tell(self, verdicts: list[GossipVerdict], sorting: "_Sorting") -> list[Effect]:
+        judged = Judged(tuple(verdicts), tuple(sorting.reasons), tuple(sorting.faults))
         for reason in sorting.reasons:
             self.count(reason)
-        if sorting.taken:
-            self.count("accepted", len(sorting.taken))
-            self._context.effects.append(Persist(tuple(sorting.taken)))
-        self._context.effects.append(Judged(tuple(verdicts), tuple(sorting.reasons), tuple(sorting.faults)))
+        if not sorting.taken:
+            return [judged]
+        self.count("accepted", len(sorting.taken))
+        return [Persist(tuple(sorting.taken)), judged]
 
     def _note_ahead(self, data: bytes, epoch: int) -> None:
         dated = self._clocks.note_ahead(data, epoch)

@@ -15,6 +15,7 @@ from p2pverify.core.events import (
     Computed,
     ComputeFailed,
     Effect,
+    Effects,
     Event,
     Finalised,
     GossipArrived,
@@ -88,6 +89,7 @@ class Machine:
         self._accuser = Accuser(context)
         self.clocks = Clocks(context.key, context.fold)
         self._intake = Intake(context, self.clocks, self._note_taken)
+        self.effects: list[Effect] = []  # of the last event
         self._prepared_epoch = -1
         self._is_resumed = False
         self._is_due = True  # an event gave `_act` something to do
@@ -162,8 +164,7 @@ class Machine:
             self.responder.remember(answer)
         for kept in evidence:
             self.challenger.evidence.keep(kept)
-        self._settle()
-        self._context.effects.clear()  # these cuts became final before this start
+        self._settle()  # without its effects, because these cuts became final before this start
         self._context.silence.begin(now_ms, alone=alone)
         return taken
 
@@ -174,19 +175,23 @@ class Machine:
     # ------------------------------------------------------------ events
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
-        """The effects of an event, in order."""
+        """The effects of an event, in order. After an exception, `effects` has those that were made before it."""
+        self.effects = []
+        self.effects.extend(self._handle(event, now_ms))  # one by one, so an exception leaves those before it
+        return self.effects
+
+    def _handle(self, event: Event, now_ms: int) -> Effects[None]:
         context = self._context
-        assert not context.effects
         match event:
             case RecordsArrived() | GossipArrived():
-                self._take_records(event, now_ms)
+                yield from self._take_records(event, now_ms)
             case RequestArrived():
-                self._take_request(event, now_ms)
+                yield from self._take_request(event, now_ms)
             case Computed() | MeasureDone() | ComputeFailed():
-                context.job_done(event, now_ms)
+                yield from context.job_done(event, now_ms)
                 self._is_due = True
             case ResponseArrived() | AskFailed():
-                context.ask_done(event, now_ms)
+                yield from context.ask_done(event, now_ms)
                 self._is_due = True
             case Leave():
                 context.is_leaving = True
@@ -199,11 +204,9 @@ class Machine:
             case Tick():
                 self._is_due = True
         if context.fold.is_unsettled:
-            self._settle()
+            yield from self._settle()
         while self._is_due or now_ms >= self._act_at_ms:
-            self._act(now_ms)
-        effects, context.effects = context.effects, []
-        return effects
+            yield from self._act(now_ms)
 
     def next_wake_ms(self, now_ms: int) -> int:
         """The latest time of the next Tick."""
@@ -221,13 +224,14 @@ class Machine:
 
     # ------------------------------------------------------------ records
 
-    def _take_records(self, event: RecordsArrived | GossipArrived, now_ms: int) -> None:
+    def _take_records(self, event: RecordsArrived | GossipArrived, now_ms: int) -> list[Effect]:
         if isinstance(event, GossipArrived):
-            self._intake.take_gossip(event.batches, now_ms)
+            effects = self._intake.take_gossip(event.batches, now_ms)
         else:
-            self._intake.take_synced(event.records, now_ms)
+            effects = self._intake.take_synced(event.records, now_ms)
         if self._cutter.is_due or self._context.ledger.has_forks:
             self._is_due = True
+        return effects
 
     def _note_taken(self, record: Record, added: list[Record], now_ms: int) -> None:
         """A new record was taken. `added` are the records whose whole prefix is now here."""
@@ -257,29 +261,30 @@ class Machine:
         self._context.silence.stop(why)
         self._is_due = True
 
-    def _take_request(self, event: RequestArrived, now_ms: int) -> None:
+    def _take_request(self, event: RequestArrived, now_ms: int) -> Effects[None]:
         if self._context.silence.stopped:
-            self.responder.refuse(event.ticket, RequestRefused("failed", "this peer has stopped signing"))
+            yield self.responder.refuse(event.ticket, RequestRefused("failed", "this peer has stopped signing"))
         else:
-            self.responder.take(event.ticket, event.data, event.source, now_ms, event.waits_ms)
+            yield from self.responder.serve(event.ticket, event.data, event.source, now_ms, event.waits_ms)
 
-    def _settle(self) -> None:
+    def _settle(self) -> list[Effect]:
         """Move to the newest certified cut."""
-        context = self._context
-        before = context.fold.latest
-        context.effects += [Finalised(cut_id, epoch) for cut_id, epoch in context.fold.settle()]
-        latest = context.fold.latest
+        fold = self._context.fold
+        before = fold.latest
+        effects: list[Effect] = [Finalised(cut_id, epoch) for cut_id, epoch in fold.settle()]
+        latest = fold.latest
         if latest is before:
-            return
+            return effects
         self._is_due = True
         for peer in sorted(latest.convicted - before.convicted):
             member = latest.members[peer]
             text = f"peer {peer.hex()[:16]} convicted in epoch {member.convicted_epoch}: {member.conviction}"
-            context.effects.append(Note("warning", text))
+            effects.append(Note("warning", text))
+        return effects
 
     # ------------------------------------------------------------ acting
 
-    def _act(self, now_ms: int) -> None:
+    def _act(self, now_ms: int) -> Effects[None]:
         """Let each part do what is due, and set the time of the next call."""
         context = self._context
         self._is_due = False
@@ -292,14 +297,14 @@ class Machine:
         if not self._is_resumed:
             context.silence.wake(now_ms)
             self._resume()
-        self._membership.tick(now_ms)
-        self._accuser.tick(now_ms)
-        self.challenger.tick(now_ms)
-        self._prepare(now_ms)
-        self._voter.tick(now_ms)
-        self._cutter.tick(now_ms)
+        yield from self._membership.tick(now_ms)
+        yield from self._accuser.tick(now_ms)
+        yield from self.challenger.tick(now_ms)
+        yield from self._prepare(now_ms)
+        yield from self._voter.tick(now_ms)
+        yield from self._cutter.tick(now_ms)
         if context.fold.is_unsettled:
-            self._settle()
+            yield from self._settle()
         times = [
             self.challenger.next_wake_ms(now_ms),
             self._cutter.next_wake_ms(now_ms),
@@ -335,12 +340,12 @@ class Machine:
         self._voter.resume()
         self._cutter.resume()
 
-    def _prepare(self, now_ms: int) -> None:
+    def _prepare(self, now_ms: int) -> Effects[None]:
         """Answer the questions that will probably be disputed: once per epoch, before cuts are proposed."""
         at_ms = self._prepare_at_ms(now_ms)
         if at_ms is not None and now_ms >= at_ms:
             self._prepared_epoch = self._context.params.epoch_at(now_ms)
-            self._voter.prepare(self.provisional(now_ms), now_ms)
+            yield from self._voter.prepare(self.provisional(now_ms), now_ms)
 
     def statistics(self) -> dict[str, int]:
         return {

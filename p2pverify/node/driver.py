@@ -304,7 +304,7 @@ class Driver:
             # A bug must not let a stranger end the node. The effects before the fault are whole, so carry them out.
             self._count("internal faults")
             log.exception("the machine failed on %s", type(event).__name__)
-            self._enqueue(self._left_behind(), received=isinstance(event, RecordsArrived | GossipArrived))
+            self._enqueue(self.machine.effects, received=isinstance(event, RecordsArrived | GossipArrived))
             return None
         if _are_passed_over(effects):
             return effects
@@ -328,12 +328,6 @@ class Driver:
                     listener()
         # The caller has read the verdict, so it is left out: a flood of ignored messages takes no room in the outbox.
         self._outbox.put_nowait([one for one in effects if not isinstance(one, Judged)], received=received)
-
-    def _left_behind(self) -> list[Effect]:
-        """The effects that the machine made before an event failed, and did not return."""
-        context = self.machine.context
-        effects, context.effects = context.effects, []
-        return effects
 
     def _respond(self, ticket: int, data: bytes) -> None:
         waiter = self._waiting.get(ticket)

@@ -80,8 +80,8 @@ def price(params: "Params") -> str:
     if not params.growth_epochs:
         return "weight: no limit. A stranger with enough machines has a majority at once; this is for tests only"
     return (
-        f"weight: a stranger with any number of machines needs {_span(third)} for a third of it, with which it can stop "
-        f"the network, and {_span(half)} for a half. A peer that two members sponsor waits a quarter of the time"
+        f"weight: a stranger with any number of machines needs {_span(third)} for a third of it, and can then stop the "
+        f"network, and {_span(half)} for a half. A peer that two members sponsor waits a quarter of the time"
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from p2pverify.core.contract.network import Params
 from p2pverify.core.contract.output import Output
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.events import AskFailed, ResponseArrived
+from p2pverify.core.events import AskFailed, Effects, ResponseArrived
 from p2pverify.core.inference.question import (
     Opening,
     Question,
@@ -62,12 +62,16 @@ class Answers:
         )
 
 
+Answered = Callable[[Answers, int], Effects[None]]
+"""Takes the answers, and the time in ms."""
+
+
 class Asker:
     """Sends a slot's requests. `answers` counts their outcomes."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._later: list[tuple[int, Callable[[int], None]]] = []  # Unix ms, and the function that sends
+        self._later: list[tuple[int, Callable[[int], Effects[None]]]] = []  # Unix ms, and the function that sends
         self.answers: dict[str, int] = {}
 
     def ask(
@@ -77,8 +81,8 @@ class Asker:
         question: Question,
         opening: Opening,
         now_ms: int,
-        done: Callable[[Answers, int], None],
-    ) -> None:
+        done: Answered,
+    ) -> Effects[None]:
         """Ask all peers of a panel, each at its own time. `done` is called once, with all answers.
 
         The nonces of the requests follow from the opening.
@@ -92,14 +96,14 @@ class Asker:
         for target, class_index, nonce in zip(panel.targets, panel.classes, nonces, strict=True):
             send = partial(self._send, answers, target, class_index, nonce, done)
             self._later.append((now_ms + self._delay_ms(panel, epoch, opening.slot, target), send))
-        self.tick(now_ms)
+        yield from self.tick(now_ms)
 
-    def tick(self, now_ms: int) -> None:
+    def tick(self, now_ms: int) -> Effects[None]:
         """Send the requests that are due."""
         due = [send for at_ms, send in self._later if at_ms <= now_ms]
         self._later = [each for each in self._later if each[0] > now_ms]
         for send in due:
-            send(now_ms)
+            yield from send(now_ms)
 
     def next_wake_ms(self) -> int | None:
         """When the next request is due, or None."""
@@ -118,21 +122,21 @@ class Asker:
         target: bytes,
         class_index: int,
         nonce: bytes,
-        done: Callable[[Answers, int], None],
+        done: Answered,
         now_ms: int,
-    ) -> None:
+    ) -> Effects[None]:
         context = self._context
         question = answers.question
         request = Request(context.network_id, context.key, target, question.id, nonce, answers.expiry)
         data = encode_request(request, question, sign_request(context.seed, request))
 
-        def responded(event: ResponseArrived | AskFailed, later_ms: int) -> None:
+        def responded(event: ResponseArrived | AskFailed, later_ms: int) -> Effects[None]:
             answers.receipts[target] = None
             self._read(answers, target, class_index, request, event)
             if answers.is_complete:
-                done(answers, later_ms)
+                yield from done(answers, later_ms)
 
-        context.send(target, data, now_ms + context.params.deadline_ms, responded)
+        yield from context.send(target, data, now_ms + context.params.deadline_ms, responded)
 
     def _read(
         self, answers: Answers, target: bytes, class_index: int, request: Request, event: ResponseArrived | AskFailed

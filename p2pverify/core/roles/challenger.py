@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from p2pverify.core.contract.output import Output
-from p2pverify.core.events import Computed, ComputeFailed, Note, Persist, StoredEvidence
+from p2pverify.core.events import Computed, ComputeFailed, Effects, Note, Persist, StoredEvidence
 from p2pverify.core.inference.compare import Measures, Verdict
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Opening, Question
@@ -90,20 +90,20 @@ class Challenger:
                 audit = audit_of(record)
                 self._audited[audit.epoch, audit.slot] = audit
 
-    def tick(self, now_ms: int) -> None:
+    def tick(self, now_ms: int) -> Effects[None]:
         context = self._context
         if not context.may_write(now_ms) or context.is_leaving:
             return
         epoch = context.params.epoch_at(now_ms)
         self._plan(epoch)
         self._forget(epoch)
-        self._asker.tick(now_ms)
+        yield from self._asker.tick(now_ms)
         for planned in sorted(self._plans):
             plan = self._plans[planned]
             for slot in plan.slots:
                 if slot.phase is SlotPhase.PLANNED and now_ms >= slot.due_ms and planned >= epoch - 1:
-                    self._derive(plan, slot)
-        self._reveal(epoch, now_ms)
+                    yield from self._derive(plan, slot)
+        yield from self._reveal(epoch, now_ms)
 
     def next_wake_ms(self, now_ms: int) -> int:
         """When the next slot or question is due, or the next epoch begins."""
@@ -142,16 +142,16 @@ class Challenger:
 
     # ------------------------------------------------------------ one slot
 
-    def _derive(self, plan: EpochPlan, slot: SlotPlan) -> None:
+    def _derive(self, plan: EpochPlan, slot: SlotPlan) -> Effects[None]:
         """Let an engine write the prompt. Within the class only, it also computes this peer's own answer."""
+        context = self._context
         slot.phase = SlotPhase.DERIVING
         derived = partial(self._ask, plan, slot)
         deadline_ms = self._ask_until_ms(plan, slot)
         if slot.panel.is_across:
-            referee.write_prompt(self._context, slot.slot, derived, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
-            return
-        ask = slot_question(self._context, slot.slot, (), self._context.key).ask
-        derive(self._context, slot.slot, ask, derived, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
+            return referee.write_prompt(context, slot.slot, derived, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
+        ask = slot_question(context, slot.slot, (), context.key).ask
+        return derive(context, slot.slot, ask, derived, purpose=Purpose.AUDIT, deadline_ms=deadline_ms)
 
     def _reveal_ms(self, epoch: int) -> int:
         """The latest time at which the duty of an epoch is published. Its audits must be published by then."""
@@ -167,17 +167,17 @@ class Challenger:
         unhurried_ms = reveal_ms - params.deadline_ms - spread_ms(params)
         return min(reveal_ms, max(unhurried_ms, slot.due_ms + params.epoch_ms))
 
-    def _ask(self, plan: EpochPlan, slot: SlotPlan, event: Computed | ComputeFailed, now_ms: int) -> None:
+    def _ask(self, plan: EpochPlan, slot: SlotPlan, event: Computed | ComputeFailed, now_ms: int) -> Effects[None]:
         """Ask the targets. Within the class, the nonces commit to the own answer."""
         if isinstance(event, ComputeFailed):
-            self._give_up(slot, event)
+            yield from self._give_up(slot, event)
             return
         slot.phase = SlotPhase.ASKING
         self.habits[slot.panel.is_across].append(Habit(now_ms - slot.due_ms, len(event.prompt)))
         question = slot_question(self._context, slot.slot, event.prompt, self._context.key)
         opening = self._opening(plan, slot, question, event)
         answered = partial(self._take_answers, plan, slot, opening)
-        self._asker.ask(plan.epoch, slot.panel, question, opening, now_ms, answered)
+        yield from self._asker.ask(plan.epoch, slot.panel, question, opening, now_ms, answered)
 
     def _opening(self, plan: EpochPlan, slot: SlotPlan, question: Question, event: Computed) -> Opening:
         """The opening of a slot's nonces."""
@@ -186,25 +186,27 @@ class Challenger:
         output = event.output.digest(question.id)
         return slot_opening(self._context, plan.epoch, slot.slot.index, slot.targets, output)
 
-    def _take_answers(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
+    def _take_answers(
+        self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int
+    ) -> Effects[None]:
         """Audit the answers of the targets. Across classes, the referee measures them first."""
         if not slot.panel.is_across:
-            self._publish(plan, slot, opening, answers, now_ms)
+            yield from self._publish(plan, slot, opening, answers, now_ms)
             return
         slot.phase = SlotPhase.MEASURING
-        self._keep(plan, slot, answers)
+        yield from self._keep(plan, slot, answers)
 
-        def measured(measures: Measures | ComputeFailed, _work: bytes, later_ms: int) -> None:
+        def measured(measures: Measures | ComputeFailed, _work: bytes, later_ms: int) -> Effects[None]:
             if isinstance(measures, ComputeFailed):
-                self._give_up(slot, measures)
+                yield from self._give_up(slot, measures)
             else:
-                self._publish(plan, slot, replace(opening, measures=measures), answers, later_ms)
+                yield from self._publish(plan, slot, replace(opening, measures=measures), answers, later_ms)
 
         outputs = [answers.outputs.get(target) for target in slot.targets]
         wanted = (self._context, answers.question, outputs, now_ms, measured)
-        referee.measure_all(*wanted, purpose=Purpose.AUDIT, deadline_ms=self._reveal_ms(plan.epoch))
+        yield from referee.measure_all(*wanted, purpose=Purpose.AUDIT, deadline_ms=self._reveal_ms(plan.epoch))
 
-    def _keep(self, plan: EpochPlan, slot: SlotPlan, answers: Answers) -> None:
+    def _keep(self, plan: EpochPlan, slot: SlotPlan, answers: Answers) -> Effects[None]:
         """Keep the answers as evidence, on disk before the audit is published."""
         found = tuple(
             StoredEvidence(plan.epoch, slot.slot.index, target, output)
@@ -213,15 +215,16 @@ class Challenger:
         for one in found:
             self.evidence.keep(one)
         if found:
-            oldest = max(0, self._oldest_evidence(plan.epoch))
-            self._context.effects.append(Persist(evidence=found, evidence_from=oldest))
+            yield Persist(evidence=found, evidence_from=max(0, self._oldest_evidence(plan.epoch)))
 
-    def _give_up(self, slot: SlotPlan, failed: ComputeFailed) -> None:
+    def _give_up(self, slot: SlotPlan, failed: ComputeFailed) -> Effects[None]:
         slot.phase = SlotPhase.GIVEN_UP
         if not failed.is_dropped:  # the engine's worker reports dropped jobs, many at once
-            self._context.effects.append(Note("warning", f"slot not audited: {failed.reason}"))
+            yield Note("warning", f"slot not audited: {failed.reason}")
 
-    def _publish(self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int) -> None:
+    def _publish(
+        self, plan: EpochPlan, slot: SlotPlan, opening: Opening, answers: Answers, now_ms: int
+    ) -> Effects[None]:
         context = self._context
         slot.phase, slot.opening = SlotPhase.AUDITED, opening
         key = (plan.epoch, slot.slot.index)
@@ -236,8 +239,8 @@ class Challenger:
         audit = Audit(context.key, *key, plan.anchor, question, answers.expiry, slot.differ, answers.asked, sealed)
         self._audited[key] = audit
         if audit.differ and not audit.is_across:
-            self._keep(plan, slot, answers)  # no vote needs it, but it shows the answers to people
-        context.write(Kind.AUDIT, audit.encode(), now_ms)
+            yield from self._keep(plan, slot, answers)  # no vote needs it, but it shows the answers to people
+        yield from context.write(Kind.AUDIT, audit.encode(), now_ms)
 
     def _differs(self, slot: SlotPlan, opening: Opening, answers: Answers) -> bool:
         """Whether an answer differs from this peer's own or, across classes, the referee finds a mismatch."""
@@ -264,7 +267,7 @@ class Challenger:
 
     # ------------------------------------------------------------ reveal
 
-    def _reveal(self, epoch: int, now_ms: int) -> None:
+    def _reveal(self, epoch: int, now_ms: int) -> Effects[None]:
         """Publish the duty of each past epoch, once its slots are done or half of `duty_epochs` has passed."""
         for planned in sorted(self._plans):
             plan = self._plans[planned]
@@ -279,4 +282,4 @@ class Challenger:
                 if slot.opening is not None and not slot.differ and (planned, slot.slot.index) in self._audited
             )
             duty = Duty(planned, plan.anchor, plan.beacon, self._context.vrf_key, plan.proof, openings)
-            self._context.write(Kind.DUTY, duty.encode(), now_ms)
+            yield from self._context.write(Kind.DUTY, duty.encode(), now_ms)

@@ -13,7 +13,7 @@ from p2pverify.core.events import (
     Compute,
     Computed,
     ComputeFailed,
-    Effect,
+    Effects,
     FetchEvidence,
     MeasureDone,
     MeasureJob,
@@ -29,9 +29,9 @@ from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
 
-JobDone = Callable[[Computed | ComputeFailed, int], None]
-ScoreDone = Callable[[MeasureDone | ComputeFailed, int], None]
-AskDone = Callable[[ResponseArrived | AskFailed, int], None]
+JobDone = Callable[[Computed | ComputeFailed, int], Effects[None]]
+ScoreDone = Callable[[MeasureDone | ComputeFailed, int], Effects[None]]
+AskDone = Callable[[ResponseArrived | AskFailed, int], Effects[None]]
 SECRET = b"p2pverify/secret"
 #: After this many own records in an epoch a peer waits for the next epoch. One pass may begin below and end above the
 #: limit, but never reaches the ledger's RECORDS_PER_EPOCH_MAX.
@@ -53,7 +53,6 @@ class Context:
         self.memo = memo
         self.ledger = Ledger() if memo is None else Ledger(memo.records)
         self.fold = Fold(network, self.ledger, memo)
-        self.effects: list[Effect] = []
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
         self.has_signed = False  # in this run
@@ -100,7 +99,7 @@ class Context:
         """
         return epoch >= self.silence.first_epoch
 
-    def write(self, kind: Kind, payload: bytes, now_ms: int) -> Record:
+    def write(self, kind: Kind, payload: bytes, now_ms: int) -> Effects[Record]:
         """Sign the next own record; it is persisted before it is published."""
         assert self._is_awake(now_ms)
         head = self.ledger.head(self.key)
@@ -117,7 +116,8 @@ class Context:
         self.ledger.add(record)
         self.fold.take(record)
         self.has_signed = True
-        self.effects += [Persist((record,)), Publish((record.data,))]
+        yield Persist((record,))
+        yield Publish((record.data,))
         return record
 
     def secret(self, purpose: str, *parts: object) -> bytes:
@@ -137,11 +137,11 @@ class Context:
         prompt_seed: bytes | None = None,
         prompt_tokens: int = 0,
         role: str = OWN,
-    ) -> None:
+    ) -> Effects[None]:
         """Give an engine a job, as `Compute` describes it; `done` is called with the outcome."""
         self._last_id += 1
         self._jobs[self._last_id] = done
-        self.effects.append(Compute(self._last_id, purpose, deadline_ms, ask, prompt_seed, prompt_tokens, role))
+        yield Compute(self._last_id, purpose, deadline_ms, ask, prompt_seed, prompt_tokens, role)
 
     def score(
         self,
@@ -151,38 +151,38 @@ class Context:
         *,
         purpose: Purpose,
         deadline_ms: int,
-    ) -> None:
+    ) -> Effects[None]:
         """Have the referee score claimed tokens; `done` is called with the outcome."""
         self._last_id += 1
         self._scores[self._last_id] = done
-        self.effects.append(MeasureJob(self._last_id, purpose, deadline_ms, ask, tokens))
+        yield MeasureJob(self._last_id, purpose, deadline_ms, ask, tokens)
 
-    def send(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
+    def send(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> Effects[None]:
         """Send a request; `done` is called with the outcome."""
         self._last_id += 1
         self._asks[self._last_id] = done
-        self.effects.append(Send(self._last_id, peer, data, deadline_ms))
+        yield Send(self._last_id, peer, data, deadline_ms)
 
-    def fetch(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> None:
+    def fetch(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> Effects[None]:
         """Ask a peer for evidence; `done` is called with the outcome."""
         self._last_id += 1
         self._asks[self._last_id] = done
-        self.effects.append(FetchEvidence(self._last_id, peer, data, deadline_ms))
+        yield FetchEvidence(self._last_id, peer, data, deadline_ms)
 
-    def job_done(self, event: Computed | MeasureDone | ComputeFailed, now_ms: int) -> None:
+    def job_done(self, event: Computed | MeasureDone | ComputeFailed, now_ms: int) -> Effects[None]:
         if not isinstance(event, MeasureDone):
             done = self._jobs.pop(event.job, None)
             if done is not None:
-                done(event, now_ms)
+                yield from done(event, now_ms)
         if not isinstance(event, Computed):
             scored = self._scores.pop(event.job, None)
             if scored is not None:
-                scored(event, now_ms)
+                yield from scored(event, now_ms)
 
-    def ask_done(self, event: ResponseArrived | AskFailed, now_ms: int) -> None:
+    def ask_done(self, event: ResponseArrived | AskFailed, now_ms: int) -> Effects[None]:
         done = self._asks.pop(event.ask, None)
         if done is not None:
-            done(event, now_ms)
+            yield from done(event, now_ms)
 
     def statistics(self) -> dict[str, int]:
         return {"jobs": len(self._jobs) + len(self._scores), "asks": len(self._asks)}

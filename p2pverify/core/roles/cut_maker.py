@@ -19,6 +19,7 @@ from p2pverify.core.contract.network import Params
 from p2pverify.core.contract.sortition import vrf_holds
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.events import Effects
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.cut import HEADS_MAX, Cut, CutSignature, Head, decode_cut, decode_cut_signature
@@ -122,7 +123,7 @@ class Cutter:
         member = self._context.fold.latest.members.get(self._context.key)
         return member is not None and member.weight > 0
 
-    def tick(self, now_ms: int) -> None:
+    def tick(self, now_ms: int) -> Effects[None]:
         context = self._context
         if not context.may_write(now_ms):
             return
@@ -132,8 +133,8 @@ class Cutter:
         if self._has_weight:
             self._omissions.look(epoch, context.fold.latest)
             self._awaited.clear()
-            self._propose(epoch, now_ms)
-            self._sign(epoch, now_ms)
+            yield from self._propose(epoch, now_ms)
+            yield from self._sign(epoch, now_ms)
         self.is_due = False
 
     def next_wake_ms(self, now_ms: int) -> int | None:
@@ -174,7 +175,7 @@ class Cutter:
         spread = min(PROPOSE_SPREAD_PERMILLE, share * members * (PROPOSE_SPREAD_PERMILLE // 4) >> 32)
         return cut_due_ms(params, epoch, spread)
 
-    def _propose(self, epoch: int, now_ms: int) -> None:
+    def _propose(self, epoch: int, now_ms: int) -> Effects[None]:
         context = self._context
         latest = context.fold.latest
         if not self._may_propose(epoch) or now_ms < self._retry_ms:
@@ -192,7 +193,8 @@ class Cutter:
             return
         self._retry_ms = 0
         self._proposed.add((epoch, latest.id))
-        self.take(context.write(Kind.CUT, filled.encode(), now_ms), now_ms)
+        proposal = yield from context.write(Kind.CUT, filled.encode(), now_ms)
+        self.take(proposal, now_ms)
 
     def _is_outbid(self, epoch: int, latest: State, proof: bytes) -> bool:
         """Whether there is a better proposal that this peer could sign."""
@@ -337,7 +339,7 @@ class Cutter:
         """Whether a log has grown. Another branch of the same length (a fork) shows nothing new."""
         return head is not None and (before is None or head[1] > before[1])
 
-    def _sign(self, epoch: int, now_ms: int) -> None:
+    def _sign(self, epoch: int, now_ms: int) -> Effects[None]:
         context = self._context
         latest = context.fold.latest
         for proposed in (epoch, epoch - 1):
@@ -352,7 +354,7 @@ class Cutter:
                     break
                 if self._may_sign(cut_id, latest):
                     self._signed.add(cut_id)
-                    record = context.write(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), now_ms)
+                    record = yield from context.write(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), now_ms)
                     self._last_signed = (cut_id, record.seq)
                     return
 

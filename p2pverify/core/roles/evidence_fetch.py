@@ -5,10 +5,12 @@ cannot see an answer does not vote on it.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from p2pverify.core.contract.output import Output
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.events import AskFailed, ResponseArrived
+from p2pverify.core.events import AskFailed, Effects, ResponseArrived
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.evidence import decode_evidence, encode_evidence_request
@@ -19,8 +21,22 @@ DEADLINE_PERMILLE = 500
 
 Outputs = tuple[Output | None, ...]
 """One item for each asked peer, None for a peer without a receipt."""
-Fetched = Callable[[Outputs | None, int], None]
+Fetched = Callable[[Outputs | None, int], Effects[None]]
 """Takes the answers (None if one is missing), and the time in ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """The search for the answers of an audit: those that are found, and the places of those that are missing."""
+
+    audit: Audit
+    done: Fetched
+    found: list[Output | None]
+    missing: list[int]
+
+    def take(self, output: Output) -> None:
+        """Take the first missing answer."""
+        self.found[self.missing.pop(0)] = output
 
 
 class Fetcher:
@@ -30,52 +46,43 @@ class Fetcher:
         self._context = context
         self._responder = responder
 
-    def fetch(self, audit: Audit, now_ms: int, done: Fetched) -> None:
+    def fetch(self, audit: Audit, now_ms: int, done: Fetched) -> Effects[None]:
         """Find all answers of an audit; `done` is called once."""
-        found: list[Output | None] = [None] * len(audit.asked)
         missing = [which for which, asked in enumerate(audit.asked) if asked.receipt is not None]
+        return self._proceed(_Search(audit, done, [None] * len(audit.asked), missing), now_ms)
 
-        def next_one(later_ms: int) -> None:
-            if not missing:
-                done(tuple(found), later_ms)
+    def _proceed(self, search: _Search, now_ms: int) -> Effects[None]:
+        """Ask for the first missing answer that is not this peer's own."""
+        audit = search.audit
+        while search.missing:
+            own = self._responder.find_evidence(audit, search.missing[0])
+            if own is None:
+                holders = (audit.challenger, audit.asked[search.missing[0]].responder)
+                sources = tuple(peer for peer in holders if peer != self._context.key)
+                yield from self._ask(search, sources, now_ms)
                 return
-            which = missing.pop(0)
+            search.take(own)
+        yield from search.done(tuple(search.found), now_ms)
 
-            def came(output: Output | None, at_ms: int) -> None:
-                if output is None:
-                    done(None, at_ms)
-                else:
-                    found[which] = output
-                    next_one(at_ms)
-
-            self._find(audit, which, later_ms, came)
-
-        next_one(now_ms)
-
-    def _find(self, audit: Audit, which: int, now_ms: int, came: Callable[[Output | None, int], None]) -> None:
-        asked = audit.asked[which]
-        own = self._responder.find_evidence(audit, which)
-        if own is not None:
-            came(own, now_ms)
+    def _ask(self, search: _Search, sources: tuple[bytes, ...], now_ms: int) -> Effects[None]:
+        """Ask these peers, one after the other, for the first missing answer."""
+        if not sources:
+            yield from search.done(None, now_ms)
             return
-        sources = [peer for peer in (audit.challenger, asked.responder) if peer != self._context.key]
-        data = encode_evidence_request(audit.key, which)
+        data = encode_evidence_request(search.audit.key, search.missing[0])
+        deadline_ms = now_ms + self._context.params.epoch_ms * DEADLINE_PERMILLE // 1000
+        answered = partial(self._answered, search, sources[1:])
+        yield from self._context.fetch(sources[0], data, deadline_ms, answered)
 
-        def ask_next(later_ms: int) -> None:
-            if not sources:
-                came(None, later_ms)
-                return
-            deadline_ms = later_ms + self._context.params.epoch_ms * DEADLINE_PERMILLE // 1000
-            self._context.fetch(sources.pop(0), data, deadline_ms, answered)
-
-        def answered(event: ResponseArrived | AskFailed, later_ms: int) -> None:
-            output = _read(event)
-            if output is not None and fits(output, asked, audit):
-                came(output, later_ms)
-            else:
-                ask_next(later_ms)
-
-        ask_next(now_ms)
+    def _answered(
+        self, search: _Search, others: tuple[bytes, ...], event: ResponseArrived | AskFailed, now_ms: int
+    ) -> Effects[None]:
+        output = _read(event)
+        if output is not None and fits(output, search.audit.asked[search.missing[0]], search.audit):
+            search.take(output)
+            yield from self._proceed(search, now_ms)
+        else:
+            yield from self._ask(search, others, now_ms)
 
 
 def _read(event: ResponseArrived | AskFailed) -> Output | None:

@@ -8,7 +8,7 @@ The fold decides the effect of a proof.
 from dataclasses import dataclass
 
 from p2pverify.core.encoding.canon import digest
-from p2pverify.core.events import Note
+from p2pverify.core.events import Effects, Note
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.kinds import conflict_kind
 from p2pverify.core.records.payloads.conflict import Conflict, Evidence, decode_conflict
@@ -58,7 +58,7 @@ class Accuser:
         if record.header.kind == Kind.CONFLICT and record.author in self._weighted(b""):
             self._note(record.author, decode_conflict(record.payload), now_ms)
 
-    def tick(self, now_ms: int) -> None:
+    def tick(self, now_ms: int) -> Effects[None]:
         """Publish the proofs whose turn has come."""
         if self._context.ledger.has_forks:
             self._look(now_ms)
@@ -77,7 +77,7 @@ class Accuser:
                 times.append(at_ms)
             else:
                 del self._suspects[charge]
-                self._accuse(charge, suspect, now_ms)
+                yield from self._accuse(charge, suspect, now_ms)
         self._wake_ms = min(times, default=None)
 
     def next_wake_ms(self) -> int | None:
@@ -138,11 +138,11 @@ class Accuser:
             at_ms = max(at_ms, proof.at_ms + PATIENCE_EPOCHS * params.epoch_ms)
         return at_ms + ranked.index(key) * params.epoch_ms * TURN_PERMILLE // 1000
 
-    def _accuse(self, charge: _Charge, suspect: _Suspect, now_ms: int) -> None:
+    def _accuse(self, charge: _Charge, suspect: _Suspect, now_ms: int) -> Effects[None]:
         context = self._context
         self._note(context.key, suspect.conflict, now_ms)
-        context.write(Kind.CONFLICT, suspect.conflict.encode(), now_ms)
-        context.effects.append(Note("warning", f"peer {charge[0].hex()[:16]} forked its log"))
+        yield from context.write(Kind.CONFLICT, suspect.conflict.encode(), now_ms)
+        yield Note("warning", f"peer {charge[0].hex()[:16]} forked its log")
 
 
 def _evidence(record: Record) -> Evidence:

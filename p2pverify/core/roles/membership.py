@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.encoding.canon import encode
+from p2pverify.core.events import Effects
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.roles.context import Context
@@ -38,7 +39,7 @@ class Membership:
             self._said.discard(Kind.JOIN)
             self._context.is_leaving |= not self._rejoin
 
-    def tick(self, now_ms: int) -> None:
+    def tick(self, now_ms: int) -> Effects[None]:
         """Founders publish the contract and the model's manifest. Every peer joins, and leaves if it is told to."""
         context = self._context
         if self._is_forgotten(now_ms):
@@ -46,7 +47,7 @@ class Membership:
         if context.is_leaving:
             if self._is_joined:
                 self._is_joined = False
-                context.write(Kind.LEAVE, encode([]), now_ms)
+                yield from context.write(Kind.LEAVE, encode([]), now_ms)
             return
         join = Join(context.class_index, context.vrf_key, self._hardware)
         payloads: Mapping[Kind, bytes] = {Kind.JOIN: join.encode()}
@@ -59,7 +60,7 @@ class Membership:
         for kind, payload in payloads.items():
             if kind not in self._said:
                 self._said.add(kind)
-                record = context.write(kind, payload, now_ms)
+                record = yield from context.write(kind, payload, now_ms)
                 if kind == Kind.JOIN:
                     self._is_joined, self._joined_epoch = True, record.epoch
 

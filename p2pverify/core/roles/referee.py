@@ -5,11 +5,12 @@ what a measure means; `challenger` and `voter` say which answers are scored.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.output import NO_KEY, Ask, Output
 from p2pverify.core.encoding.canon import digest
-from p2pverify.core.events import REFEREE, ComputeFailed, MeasureDone
+from p2pverify.core.events import REFEREE, ComputeFailed, Effects, MeasureDone
 from p2pverify.core.inference.compare import Measure, Measures, malformed, measure
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
@@ -17,13 +18,15 @@ from p2pverify.core.roles.context import Context, JobDone
 from p2pverify.core.roles.slot_plan import derive
 
 NO_ANSWER = Ask((), 0, 0, NO_KEY)
-Measured = Callable[[Measures | ComputeFailed, bytes, int], None]
+Measured = Callable[[Measures | ComputeFailed, bytes, int], Effects[None]]
 """Takes the measures or the failure, a digest that only peers that scored the answers know, and the time in ms."""
 
 
-def write_prompt(context: Context, slot: sortition.Slot, done: JobDone, *, purpose: Purpose, deadline_ms: int) -> None:
+def write_prompt(
+    context: Context, slot: sortition.Slot, done: JobDone, *, purpose: Purpose, deadline_ms: int
+) -> Effects[None]:
     """Have the referee write the prompt of a slot across classes."""
-    derive(context, slot, NO_ANSWER, done, purpose=purpose, deadline_ms=deadline_ms, role=REFEREE)
+    return derive(context, slot, NO_ANSWER, done, purpose=purpose, deadline_ms=deadline_ms, role=REFEREE)
 
 
 def measure_all(
@@ -35,44 +38,47 @@ def measure_all(
     *,
     purpose: Purpose,
     deadline_ms: int,
-) -> None:
+) -> Effects[None]:
     """Measure answers to a question; None stays None. `done` is called once, at once if nothing is to be scored."""
-    found: list[Measure | None] = [None] * len(outputs)
-    deficits: list[list[int]] = [[] for _ in outputs]
-    waiting: set[int] = set()
+    work = _Measuring(question, outputs, done)
+    for which, output in sorted(work.waiting.items()):
+        scored = partial(work.scored, which)
+        yield from context.score(scored, question.ask, output.tokens, purpose=purpose, deadline_ms=deadline_ms)
+    if not work.waiting:
+        yield from work.finish(now_ms)
 
-    def finish(at_ms: int) -> None:
-        done(tuple(found), digest([question.id, *deficits]), at_ms)
 
-    def score(which: int, output: Output) -> None:
-        def scored(event: MeasureDone | ComputeFailed, later_ms: int) -> None:
-            if which not in waiting:
-                return
-            if isinstance(event, ComputeFailed):
-                waiting.clear()
-                done(event, b"", later_ms)
-                return
-            waiting.discard(which)
-            found[which] = _measure(event, output, question)
-            deficits[which] = list(event.deficits)
-            if not waiting:
-                finish(later_ms)
+class _Measuring:
+    """Answers that are being measured. `waiting` are those that the referee still scores, by their places."""
 
-        context.score(scored, question.ask, output.tokens, purpose=purpose, deadline_ms=deadline_ms)
+    def __init__(self, question: Question, outputs: Sequence[Output | None], done: Measured) -> None:
+        self._question = question
+        self._done = done
+        self._found: list[Measure | None] = [None] * len(outputs)
+        self._deficits: list[list[int]] = [[] for _ in outputs]
+        self.waiting: dict[int, Output] = {}
+        for which, output in enumerate(outputs):
+            if output is not None and 0 < len(output.tokens) <= question.tokens_max:
+                self.waiting[which] = output
+            elif output is not None:
+                self._found[which] = malformed(len(output.tokens))
 
-    for which, output in enumerate(outputs):
+    def scored(self, which: int, event: MeasureDone | ComputeFailed, now_ms: int) -> Effects[None]:
+        """Take the scores of an answer. The first failure ends the work."""
+        output = self.waiting.pop(which, None)
         if output is None:
-            continue
-        if 0 < len(output.tokens) <= question.tokens_max:
-            waiting.add(which)
-        else:
-            found[which] = malformed(len(output.tokens))
-    for which in sorted(waiting):
-        claimed = outputs[which]
-        assert claimed is not None
-        score(which, claimed)
-    if not waiting:
-        finish(now_ms)
+            return
+        if isinstance(event, ComputeFailed):
+            self.waiting.clear()
+            yield from self._done(event, b"", now_ms)
+            return
+        self._found[which] = _measure(event, output, self._question)
+        self._deficits[which] = list(event.deficits)
+        if not self.waiting:
+            yield from self.finish(now_ms)
+
+    def finish(self, now_ms: int) -> Effects[None]:
+        return self._done(tuple(self._found), digest([self._question.id, *self._deficits]), now_ms)
 
 
 def _measure(event: MeasureDone, output: Output, question: Question) -> Measure:

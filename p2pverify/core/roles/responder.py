@@ -1,12 +1,12 @@
 """Answering requests. An audit and a client's request look alike and are treated alike."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
-from p2pverify.core.events import Computed, ComputeFailed, Persist, Respond, StoredAnswer
+from p2pverify.core.events import Computed, ComputeFailed, Effects, Persist, Respond, StoredAnswer
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import (
     Answer,
@@ -41,7 +41,7 @@ class Responder:
         self._vocab_tokens = vocab_tokens
         self._answers: dict[bytes, OrderedDict[bytes, Output]] = {}  # by requester and question
         self._kept = 0
-        self._waiting: dict[tuple[bytes, bytes], list[Callable[[Computed | ComputeFailed], None]]] = {}
+        self._waiting: dict[tuple[bytes, bytes], list[tuple[int, Request]]] = {}  # tickets and requests
         self.served = 0
         self.refused: dict[str, int] = {}
 
@@ -62,7 +62,7 @@ class Responder:
         known = self.known_output(audit.challenger, audit.question)
         return known if known is not None and asked.receipt.covers(known, audit.question) else None
 
-    def take(self, ticket: int, data: bytes, source: bytes, now_ms: int, waits_ms: int | None = None) -> None:
+    def serve(self, ticket: int, data: bytes, source: bytes, now_ms: int, waits_ms: int | None = None) -> Effects[None]:
         """Answer a request now or later; a refusal is an answer too.
 
         `waits_ms` is how long its stream waits, if known. A challenger waits at most for the contract's `deadline_ms`.
@@ -71,20 +71,21 @@ class Responder:
             request, question = decode_request(data)
             self._check(request, question, source, now_ms)
         except RequestRefused as refused:
-            self.refuse(ticket, refused)
+            yield self.refuse(ticket, refused)
             return
         known = self.known_output(request.requester, request.question)
         if known is not None:
-            self._respond(ticket, request, known, None)
+            yield self._respond(ticket, request, known, None)
             return
         params = self._context.params
         waits_ms = params.deadline_ms if waits_ms is None else min(waits_ms, params.deadline_ms)
         expires_ms = params.epoch_start_ms(request.expiry_epoch + 1)
-        self._compute(ticket, request, question, min(now_ms + waits_ms, expires_ms))
+        yield from self._compute(ticket, request, question, min(now_ms + waits_ms, expires_ms))
 
-    def refuse(self, ticket: int, refused: RequestRefused) -> None:
+    def refuse(self, ticket: int, refused: RequestRefused) -> Respond:
+        """The response to a request that is refused."""
         self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
-        self._context.effects.append(Respond(ticket, encode_refusal(refused)))
+        return Respond(ticket, encode_refusal(refused))
 
     def _check(self, request: Request, question: Question, source: bytes, now_ms: int) -> None:
         context = self._context
@@ -110,39 +111,31 @@ class Responder:
         if len(self._waiting) >= WAITING_MAX:
             raise RequestRefused("busy", "too many questions wait for this peer's engine")
 
-    def _compute(self, ticket: int, request: Request, question: Question, deadline_ms: int) -> None:
+    def _compute(self, ticket: int, request: Request, question: Question, deadline_ms: int) -> Effects[None]:
         key = (request.requester, request.question)
-
-        def answered(done: Computed | ComputeFailed) -> None:
-            if isinstance(done, Computed):
-                self._respond(ticket, request, done.output, done)
-            elif done.is_dropped:
-                self.refuse(ticket, RequestRefused("busy", "this peer has no time for the question; ask again later"))
-            else:
-                self.refuse(ticket, RequestRefused("engine", "the engine could not answer this question"))
-
         waiting = self._waiting.get(key)
-        if waiting is not None:
-            if len(waiting) >= WAITING_MAX:
-                self.refuse(ticket, RequestRefused("busy", "too many requests wait for one question"))
-            else:
-                waiting.append(answered)
-            return
-        self._waiting[key] = [answered]
-        self._context.compute(
-            lambda event, _now: self._computed(key, event),
-            question.ask,
-            purpose=Purpose.REQUEST,
-            deadline_ms=deadline_ms,
-        )
+        if waiting is None:
+            self._waiting[key] = [(ticket, request)]
+            done = partial(self._computed, key)
+            yield from self._context.compute(done, question.ask, purpose=Purpose.REQUEST, deadline_ms=deadline_ms)
+        elif len(waiting) < WAITING_MAX:
+            waiting.append((ticket, request))
+        else:
+            yield self.refuse(ticket, RequestRefused("busy", "too many requests wait for one question"))
 
-    def _computed(self, key: tuple[bytes, bytes], event: Computed | ComputeFailed) -> None:
-        waiting = self._waiting.pop(key)
+    def _computed(self, key: tuple[bytes, bytes], event: Computed | ComputeFailed, _now_ms: int) -> Effects[None]:
+        """Remember an answer, and answer all requests that wait for it."""
         if isinstance(event, Computed):
             self._keep(key, event.output)
-            self._context.effects.append(Persist(answers=(StoredAnswer(*key, event.output),)))
-        for answered in waiting:
-            answered(event)
+            yield Persist(answers=(StoredAnswer(*key, event.output),))
+        for ticket, request in self._waiting.pop(key):
+            if isinstance(event, Computed):
+                yield self._respond(ticket, request, event.output, event)
+            elif event.is_dropped:
+                late = "this peer has no time for the question; ask again later"
+                yield self.refuse(ticket, RequestRefused("busy", late))
+            else:
+                yield self.refuse(ticket, RequestRefused("engine", "the engine could not answer this question"))
 
     def _keep(self, key: tuple[bytes, bytes], output: Output) -> None:
         """Remember an answer. If there are too many, drop the oldest one of the requester with the most."""
@@ -158,7 +151,7 @@ class Responder:
         if not self._answers[most]:
             del self._answers[most]
 
-    def _respond(self, ticket: int, request: Request, output: Output, done: Computed | None) -> None:
+    def _respond(self, ticket: int, request: Request, output: Output, done: Computed | None) -> Respond:
         context = self._context
         salted = salted_digest(request.id, context.key, context.class_index, output.digest(request.question))
         times = (done.queue_ms, done.first_token_ms, done.total_ms) if done else (0, 0, 0)
@@ -174,4 +167,4 @@ class Responder:
         )
         receipt = replace(unsigned, signature=sign.sign(context.seed, unsigned.signed_bytes()))
         self.served += 1
-        context.effects.append(Respond(ticket, encode_answer(Answer(output, receipt))))
+        return Respond(ticket, encode_answer(Answer(output, receipt)))

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.encoding import vrf
-from p2pverify.core.events import OWN
+from p2pverify.core.events import OWN, Effects
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import NO_OUTPUT, Opening, Question
 from p2pverify.core.roles.context import Context, JobDone
@@ -114,9 +114,9 @@ def derive(
     purpose: Purpose,
     deadline_ms: int,
     role: str = OWN,
-) -> None:
+) -> Effects[None]:
     """Have an engine write the prompt of a slot and, while it holds the prompt, answer `ask` with it."""
-    context.compute(
+    return context.compute(
         done,
         ask,
         purpose=purpose,

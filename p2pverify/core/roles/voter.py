@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from p2pverify.core.contract import sortition
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import digest
-from p2pverify.core.events import Computed, ComputeFailed, Note
+from p2pverify.core.events import Computed, ComputeFailed, Effects, Note
 from p2pverify.core.inference.compare import Measures, verdict_digest
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
@@ -68,16 +68,16 @@ class Voter:
             elif record.kind == Kind.VOTE:
                 self._voted.add(decode_vote(record.payload).dispute)
 
-    def prepare(self, provisional: State, now_ms: int) -> None:
+    def prepare(self, provisional: State, now_ms: int) -> Effects[None]:
         """Answer probable disputes early, so that the answers are ready when their cut is certified."""
         for key in sorted(provisional.disputes, key=lambda k: k.sort_key()):
             dispute = provisional.disputes[key]
             is_new = dispute.opened_index > self._context.fold.latest.index
             can_check = dispute.audit.differ or not dispute.is_across  # evidence for spot checks is not served yet
             if is_new and can_check and not dispute.round.is_committee and self._context.key in dispute.electorate:
-                self._answer(dispute, now_ms)
+                yield from self._answer(dispute, now_ms)
 
-    def tick(self, now_ms: int) -> None:
+    def tick(self, now_ms: int) -> Effects[None]:
         """Commit and vote in the disputes of the newest certified cut."""
         context = self._context
         state = context.fold.latest
@@ -89,11 +89,11 @@ class Voter:
                 continue
             if key.challenger == context.key:
                 if rounds.may_open(dispute, context.key):
-                    self._open_own(dispute, state, now_ms)
+                    yield from self._open_own(dispute, state, now_ms)
             elif dispute.round.phase is not RoundPhase.OPENING and context.key not in dispute.commits:
-                self._commit(dispute, state, now_ms)
+                yield from self._commit(dispute, state, now_ms)
             else:
-                self._vote(dispute, state, now_ms)
+                yield from self._vote(dispute, state, now_ms)
         oldest = state.epoch - context.params.dispute_epochs - 16
         for key in [k for k in (*self._work, *self._retry_at) if k.epoch < oldest]:
             self._work.pop(key, None)
@@ -107,7 +107,7 @@ class Voter:
 
     # ------------------------------------------------------------ answers
 
-    def _answer(self, dispute: Dispute, now_ms: int) -> _Work:
+    def _answer(self, dispute: Dispute, now_ms: int) -> Effects[_Work]:
         """Start or look up this peer's work on a dispute."""
         key = dispute.key
         work = self._work.get(key)
@@ -123,27 +123,27 @@ class Voter:
         deadline_ms = self._deadline_ms(dispute, now_ms)
         known = self._responder.known_output(key.challenger, dispute.audit.question)
 
-        def derived(event: Computed | ComputeFailed, later_ms: int) -> None:
+        def derived(event: Computed | ComputeFailed, later_ms: int) -> Effects[None]:
             if isinstance(event, ComputeFailed):
-                self._failed(key, event, later_ms)
+                yield from self._failed(key, event, later_ms)
                 return
             question = slot_question(self._context, slot, event.prompt, key.challenger)
             if question.id != dispute.audit.question:
                 work.output, work.digest = UNDERIVABLE, digest([question.id])
             elif dispute.is_across:
-                self._measure(dispute, question, work, deadline_ms, later_ms)
+                yield from self._measure(dispute, question, work, deadline_ms, later_ms)
             else:
                 output = event.output if known is None else known
                 work.output = output.digest(question.id)
                 work.digest = digest([question.id, *output.to_value()])
 
         if dispute.is_across:
-            referee.write_prompt(self._context, slot, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
+            yield from referee.write_prompt(self._context, slot, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
         else:
             ask = slot_question(self._context, slot, (), key.challenger).ask
             if known is not None:
                 ask = replace(ask, tokens_max=0)  # what was answered before is only derived
-            derive(self._context, slot, ask, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
+            yield from derive(self._context, slot, ask, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
         return work
 
     def _deadline_ms(self, dispute: Dispute, now_ms: int) -> int:
@@ -157,34 +157,36 @@ class Voter:
         cuts = max(1, rounds.last_sealing_index(dispute.round) - latest.index)
         return params.epoch_start_ms(max(latest.epoch + 1, params.epoch_at(now_ms)) + cuts)
 
-    def _measure(self, dispute: Dispute, question: Question, work: _Work, deadline_ms: int, now_ms: int) -> None:
+    def _measure(
+        self, dispute: Dispute, question: Question, work: _Work, deadline_ms: int, now_ms: int
+    ) -> Effects[None]:
         """Fetch the disputed answers and have the referee measure them."""
         context = self._context
 
-        def fetched(outputs: Outputs | None, later_ms: int) -> None:
+        def fetched(outputs: Outputs | None, later_ms: int) -> Effects[None]:
             if outputs is None:
-                self._failed(dispute.key, "the disputed answers cannot be had", later_ms)
+                yield from self._failed(dispute.key, "the disputed answers cannot be had", later_ms)
                 return
             wanted = (context, question, outputs, later_ms, measured)
-            referee.measure_all(*wanted, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
+            yield from referee.measure_all(*wanted, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
 
-        def measured(measures: Measures | ComputeFailed, scored: bytes, later_ms: int) -> None:
+        def measured(measures: Measures | ComputeFailed, scored: bytes, later_ms: int) -> Effects[None]:
             if isinstance(measures, ComputeFailed):
-                self._failed(dispute.key, measures, later_ms)
+                yield from self._failed(dispute.key, measures, later_ms)
             else:
                 work.measures, work.digest = measures, scored
                 work.output = verdict_digest(question.id, measures)
 
-        self._fetcher.fetch(dispute.audit, now_ms, fetched)
+        return self._fetcher.fetch(dispute.audit, now_ms, fetched)
 
-    def _failed(self, key: DisputeKey, why: ComputeFailed | str, now_ms: int) -> None:
+    def _failed(self, key: DisputeKey, why: ComputeFailed | str, now_ms: int) -> Effects[None]:
         """A failed check gives no vote; it is tried again later. Dropped jobs are reported elsewhere."""
         self._work.pop(key, None)
         self._retry_at[key] = now_ms + self._context.params.epoch_ms * RETRY_PERMILLE // 1000
         if isinstance(why, str):
-            self._context.effects.append(Note("warning", f"cannot vote: {why}"))
+            yield Note("warning", f"cannot vote: {why}")
         elif not why.is_dropped:
-            self._context.effects.append(Note("warning", f"cannot vote: {why.reason}"))
+            yield Note("warning", f"cannot vote: {why.reason}")
 
     def _slot(self, dispute: Dispute) -> sortition.Slot | None:
         """The disputed slot, derived from the challenger's duty."""
@@ -197,7 +199,7 @@ class Voter:
 
     # ------------------------------------------------------------ records
 
-    def _commit(self, dispute: Dispute, state: State, now_ms: int) -> None:
+    def _commit(self, dispute: Dispute, state: State, now_ms: int) -> Effects[None]:
         context, key, current = self._context, dispute.key, dispute.round
         turn = (key, current.stage, current.beacon)
         if current.phase is RoundPhase.DRAWING or turn in self._committed or context.key not in dispute.electorate:
@@ -205,14 +207,14 @@ class Voter:
         lot = self._lot(dispute, turn) if current.is_committee else None
         if current.is_committee and lot is None:
             return
-        work = self._answer(dispute, now_ms)
+        work = yield from self._answer(dispute, now_ms)
         if work.output is None:
             return
         self._committed.add(turn)
         shown = self._shown(dispute, current.stage, work)
         said = (context.class_index, work.output, self._salt(key), shown)
         sealed = vote_commit(context.network_id, key, context.key, *said)
-        context.write(Kind.VOTE_COMMIT, Commit(key, state.id, sealed, lot).encode(), now_ms)
+        yield from context.write(Kind.VOTE_COMMIT, Commit(key, state.id, sealed, lot).encode(), now_ms)
 
     def _lot(self, dispute: Dispute, turn: _Turn) -> Lot | None:
         """This peer's lottery ticket for the committee that votes now, or None if it was not drawn."""
@@ -231,19 +233,19 @@ class Voter:
             return None
         return lots.shown_work(self._context.network_id, dispute.key, stage, work.digest)
 
-    def _vote(self, dispute: Dispute, state: State, now_ms: int) -> None:
+    def _vote(self, dispute: Dispute, state: State, now_ms: int) -> Effects[None]:
         context, key = self._context, dispute.key
         if key in self._voted or context.key not in dispute.commits or not rounds.may_open(dispute, context.key):
             return
-        work = self._answer(dispute, now_ms)
+        work = yield from self._answer(dispute, now_ms)
         if work.output is None:
             return
         self._voted.add(key)
         shown = self._shown(dispute, dispute.commits[context.key].stage, work)
         vote = Vote(key, state.id, context.class_index, work.output, (self._salt(key),), work.measures, shown)
-        context.write(Kind.VOTE, vote.encode(), now_ms)
+        yield from context.write(Kind.VOTE, vote.encode(), now_ms)
 
-    def _open_own(self, dispute: Dispute, state: State, now_ms: int) -> None:
+    def _open_own(self, dispute: Dispute, state: State, now_ms: int) -> Effects[None]:
         key = dispute.key
         plan = self._challenger.opening(key.epoch, key.slot)
         if key in self._voted or plan is None or plan.opening is None:
@@ -252,7 +254,7 @@ class Voter:
         opening = plan.opening
         output = verdict_digest(dispute.audit.question, opening.measures) if dispute.is_across else opening.output
         vote = Vote(key, state.id, self._context.class_index, output, opening.salts, opening.measures)
-        self._context.write(Kind.VOTE, vote.encode(), now_ms)
+        yield from self._context.write(Kind.VOTE, vote.encode(), now_ms)
 
     def _salt(self, key: DisputeKey) -> bytes:
         return self._context.secret("vote", *key.to_value())

@@ -60,7 +60,7 @@ TENURE_PART = 52
 
 
 def usual_growth(purpose: str, params: Mapping[str, int]) -> dict[str, int]:
-    """The pace of weight in a network of this purpose, for the length of its epochs, where the contract does not say."""
+    """The pace of weight in a network of this purpose, by the length of its epochs; only rules that are not given."""
     growth = params.get("growth_epochs", -(-PURPOSES[purpose] // params.get("epoch_ms", DEFAULTS["epoch_ms"])))
     growth = min(growth, _BOUNDS["growth_epochs"][1])
     usual = {"growth_epochs": growth, "tenure_epochs": growth // TENURE_PART}

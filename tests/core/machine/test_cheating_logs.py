@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.events import Publish
+from p2pverify.core.events import Effects, Publish
 from p2pverify.core.records.envelope import Kind, make_record
 from p2pverify.core.records.payloads.cut import Cut
 from p2pverify.core.roles import slot_plan
@@ -80,11 +80,11 @@ def test_two_audits_for_one_slot_convict(monkeypatch: pytest.MonkeyPatch) -> Non
     cheat = world.peers[CHEAT].machine.context
     honest = Challenger._publish
 
-    def twice(self: Challenger, plan: EpochPlan, slot: SlotPlan, *rest: object) -> None:
-        honest(self, plan, slot, *rest)  # type: ignore[arg-type]
+    def twice(self: Challenger, plan: EpochPlan, slot: SlotPlan, *rest: object) -> Effects[None]:
+        yield from honest(self, plan, slot, *rest)  # type: ignore[arg-type]
         audit = self._audited.get((plan.epoch, slot.slot.index))
         if self._context is cheat and audit is not None and not audit.differ:
-            cheat.write(Kind.AUDIT, replace(audit, differ=True).encode(), world.now)
+            yield from cheat.write(Kind.AUDIT, replace(audit, differ=True).encode(), world.now)
 
     monkeypatch.setattr(Challenger, "_publish", twice)
     world.run_epochs(6)
@@ -102,10 +102,8 @@ def test_two_proposals_for_one_epoch_convict(monkeypatch: pytest.MonkeyPatch) ->
     for root in (b"a", b"b"):
         moved = tuple(cheat.ledger.moved(latest.heads))
         cut = Cut(epoch, latest.id, cheat.vrf_key, bytes(80), moved, root * 32, bytes(32))
-        world.peers[CHEAT].machine.context.write(Kind.CUT, cut.encode(), world.now)
-        for effect in cheat.effects:
+        for effect in cheat.write(Kind.CUT, cut.encode(), world.now):
             world._carry_out(world.peers[CHEAT], effect)
-        cheat.effects.clear()
     world.run_epochs(3)
     assert world.convicted(0) == {CHEAT}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from p2pverify.core.contract.output import Output
-from p2pverify.core.events import Computed, Publish
+from p2pverify.core.events import Computed, Effects, Publish
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind, make_record
@@ -56,9 +56,9 @@ def test_a_copied_commit_opens_for_nobody_else(monkeypatch: pytest.MonkeyPatch) 
     cheat = world.peers[CHEAT].machine.context
     honest = Voter._commit
 
-    def copy(self: Voter, dispute: object, state: State, now_ms: int) -> None:
+    def copy(self: Voter, dispute: object, state: State, now_ms: int) -> Effects[None]:
         if self._context is not cheat:
-            honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
+            yield from honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
             return
         key = dispute.key  # type: ignore[attr-defined]
         for record in cheat.ledger.records():
@@ -67,7 +67,7 @@ def test_a_copied_commit_opens_for_nobody_else(monkeypatch: pytest.MonkeyPatch) 
             seen = decode_commit(record.payload)
             if seen.dispute == key:
                 self._committed.add(key)
-                cheat.write(Kind.VOTE_COMMIT, Commit(key, state.id, seen.commit).encode(), now_ms)
+                yield from cheat.write(Kind.VOTE_COMMIT, Commit(key, state.id, seen.commit).encode(), now_ms)
 
     monkeypatch.setattr(Voter, "_commit", copy)
     world.run_epochs(9)
@@ -82,18 +82,18 @@ def test_a_reveal_whose_commit_no_cut_holds_counts_for_nothing(monkeypatch: pyte
     cheat = world.peers[CHEAT].machine.context
     honest = Voter._vote
 
-    def never(self: Voter, dispute: object, state: State, now_ms: int) -> None:
+    def never(self: Voter, dispute: object, state: State, now_ms: int) -> Effects[None]:
         if self._context is not cheat:
-            honest_commit(self, dispute, state, now_ms)  # type: ignore[arg-type]
+            yield from honest_commit(self, dispute, state, now_ms)  # type: ignore[arg-type]
 
-    def reveal(self: Voter, dispute: object, state: State, now_ms: int) -> None:
+    def reveal(self: Voter, dispute: object, state: State, now_ms: int) -> Effects[None]:
         key = dispute.key  # type: ignore[attr-defined]
         if self._context is not cheat:
-            honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
+            yield from honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
         elif key not in self._voted and key.challenger != cheat.key:
             self._voted.add(key)
             vote = Vote(key, state.id, 0, Output((1,), "stop", bytes(32)).digest(dispute.audit.question), (bytes(32),))  # type: ignore[attr-defined]
-            cheat.write(Kind.VOTE, vote.encode(), now_ms)
+            yield from cheat.write(Kind.VOTE, vote.encode(), now_ms)
 
     honest_commit = Voter._commit
     monkeypatch.setattr(Voter, "_commit", never)
@@ -110,14 +110,14 @@ def test_a_commit_dated_back_is_too_late(monkeypatch: pytest.MonkeyPatch) -> Non
     cheat = world.peers[CHEAT].machine.context
     honest = Voter._commit
 
-    def late(self: Voter, dispute: object, state: State, now_ms: int) -> None:
+    def late(self: Voter, dispute: object, state: State, now_ms: int) -> Effects[None]:
         if self._context is not cheat:
-            honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
+            yield from honest(self, dispute, state, now_ms)  # type: ignore[arg-type]
 
-    def vote(self: Voter, dispute: object, state: State, now_ms: int) -> None:
+    def vote(self: Voter, dispute: object, state: State, now_ms: int) -> Effects[None]:
         key = dispute.key  # type: ignore[attr-defined]
         if self._context is not cheat:
-            honest_vote(self, dispute, state, now_ms)  # type: ignore[arg-type]
+            yield from honest_vote(self, dispute, state, now_ms)  # type: ignore[arg-type]
         elif key not in self._committed and key.challenger != cheat.key:
             self._committed.add(key)
             sealed = vote_commit(world.network.id, key, cheat.key, 0, bytes(32), bytes(32))

@@ -27,6 +27,7 @@ from p2pverify.core.inference.question import (
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind
 from tests.support.world import MANIFEST, Peer, World, make_network, seeds
+from tests.support.written import write
 
 
 def request_to(machine: Machine, asker: bytes, asker_key: bytes, **changes: object) -> tuple[Request, bytes]:
@@ -154,7 +155,7 @@ def test_no_number_is_signed_again_while_own_records_are_missing() -> None:
     machine.handle(RecordsArrived((lost.data,), world.peers[1].machine.key), later_ms)
     assert machine.context.own_missing is None
     assert machine.context.may_write(later_ms)
-    assert machine.context.write(Kind.LEAVE, encode([]), later_ms).seq == machine.context.ledger.held(machine.key) - 1
+    assert write(machine.context, Kind.LEAVE, encode([]), later_ms).seq == machine.context.ledger.held(machine.key) - 1
     assert machine.context.ledger.head(machine.key)[1] >= len(chain)
     assert not machine.context.ledger.is_forked(machine.key)
 

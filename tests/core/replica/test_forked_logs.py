@@ -20,6 +20,7 @@ from p2pverify.core.records.payloads.cut import Cut, CutSignature, decode_cut_si
 from p2pverify.core.roles.context import Context
 from tests.core.replica.test_nested_cuts import HostileProposer
 from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.written import write
 
 MEMBERS = 7
 
@@ -49,9 +50,7 @@ class Room:
                     machine.handle(Tick(), self.now)
 
     def add(self, context: Context, kind: Kind, payload: bytes) -> Record:
-        record = context.write(kind, payload, self.now)
-        context.effects.clear()
-        return record
+        return write(context, kind, payload, self.now)
 
 
 def test_halves_that_saw_different_branches_come_together_again() -> None:

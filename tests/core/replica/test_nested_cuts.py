@@ -17,11 +17,12 @@ from p2pverify.core.encoding import vrf
 from p2pverify.core.errors import GossipIgnore
 from p2pverify.core.events import Publish, RecordsArrived, Tick
 from p2pverify.core.machine import Machine
-from p2pverify.core.records.envelope import Kind, decode_record
+from p2pverify.core.records.envelope import Kind, Record, decode_record
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head, decode_cut_signature
 from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.written import write
 
 MEMBERS = 4  # three honest, one hostile: less than a third of the weight
 
@@ -104,9 +105,7 @@ class HostileProposer(RuleBasedStateMachine):
         )
         fold.latest = keep
         if cut is not None:
-            record = context.write(Kind.CUT, cut.encode(), self.now)
-            self.flush()
-            self.hostile_signs_cut(record.id)
+            self.hostile_signs_cut(self.written(Kind.CUT, cut.encode()).id)
 
     @rule()
     def hostile_signs_everything(self) -> None:
@@ -118,14 +117,13 @@ class HostileProposer(RuleBasedStateMachine):
         context = self.hostile.context
         if cut_id not in self.signed and context.may_write(self.now):
             self.signed.add(cut_id)
-            context.write(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), self.now)
-            self.flush()
+            self.written(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode())
 
-    def flush(self) -> None:
-        effects, self.hostile.context.effects = self.hostile.context.effects, []
-        for effect in effects:
-            if isinstance(effect, Publish):
-                self.pool += effect.records
+    def written(self, kind: Kind, payload: bytes) -> Record:
+        """The hostile author's next record, for everybody to take."""
+        record = write(self.hostile.context, kind, payload, self.now)
+        self.pool.append(record.data)
+        return record
 
     @invariant()
     def certified_cuts_are_nested(self) -> None:
@@ -200,7 +198,7 @@ def test_proposals_with_a_false_view_are_signed_by_nobody() -> None:
         Cut(0, network.id, hostile.vrf_key, proof, hostile.ledger.heads(), bytes(32), bytes(32)), hostile.key
     )
     assert cut is not None
-    false = hostile.write(Kind.CUT, replace(cut, view_root=bytes(32)).encode(), now)
+    false = write(hostile, Kind.CUT, replace(cut, view_root=bytes(32)).encode(), now)
     pool.append(false.data)
     now += network.params.epoch_ms * 4 // 5  # late enough that proposals of all ranks are considered
     signatures = []

@@ -172,10 +172,7 @@ def _join(peer: Peer, hardware: str) -> bytes:
 
 
 def _written(peer: Peer, kind: Kind, payload: bytes, now_ms: int) -> list[object]:
-    context = peer.machine.context
-    context.write(kind, payload, now_ms)
-    effects, context.effects = list(context.effects), []
-    return effects  # type: ignore[return-value]
+    return list(peer.machine.context.write(kind, payload, now_ms))
 
 
 @pytest.mark.parametrize("claim", ["Testbox", " box", "x" * 65, "b\u00fcx", 5, None, b"box"])

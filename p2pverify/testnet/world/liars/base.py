@@ -9,7 +9,7 @@ know. It can sign anything, but only with its own key. The other modules of this
 from collections.abc import Callable, Iterable, Sequence
 
 from p2pverify.core.encoding.canon import sha256
-from p2pverify.core.events import Effect, Event, Persist, Publish
+from p2pverify.core.events import Effect, Effects, Event, Persist, Publish
 from p2pverify.core.gossip.types import Rpc
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
@@ -29,7 +29,7 @@ class BentContext(Context):
 
     bend: Bend | None = None
 
-    def write(self, kind: Kind, payload: bytes, now_ms: int) -> Record:
+    def write(self, kind: Kind, payload: bytes, now_ms: int) -> Effects[Record]:
         """Write a record like an honest peer, but with the payload that the actor chooses.
 
         If the actor chooses None, the machine gets a record that is neither stored nor published.
@@ -37,7 +37,7 @@ class BentContext(Context):
         bent = payload if self.bend is None else self.bend(kind, payload, now_ms)
         if bent is None:
             return self.sign_next(kind, payload, self.params.epoch_at(now_ms))
-        return super().write(kind, bent, now_ms)
+        return (yield from super().write(kind, bent, now_ms))
 
     def sign_next(self, kind: Kind, payload: bytes, epoch: int) -> Record:
         """The next record of the own log with any epoch, not published."""
@@ -51,7 +51,7 @@ class BentContext(Context):
             self.seed, self.key, self.network_id, epoch=epoch, seq=seq, prev=prev, kind=kind, payload=payload
         )
 
-    def write_dated(self, kind: Kind, payload: bytes, epoch: int) -> Record:
+    def write_dated(self, kind: Kind, payload: bytes, epoch: int) -> Effects[Record]:
         """Sign, take and publish the next own record with any epoch from the last record's on.
 
         An earlier epoch is replaced by the last record's, because the ledger refuses logs that go back in time.
@@ -60,7 +60,8 @@ class BentContext(Context):
         record = self.sign_next(kind, payload, epoch if last is None else max(epoch, last.epoch))
         self.ledger.add(record)
         self.fold.take(record)
-        self.effects += [Persist((record,)), Publish((record.data,))]
+        yield Persist((record,))
+        yield Publish((record.data,))
         return record
 
 
@@ -111,8 +112,6 @@ class BentActor(HonestActor):
         for told in self.arriving(event, now_ms):
             wanted += self.machine.handle(told, now_ms)
         acted = list(self.act(now_ms))
-        wanted += self.context.effects
-        self.context.effects = []
         found: list[Effect | WorldEffect] = []
         for effect in wanted:
             found += self.leaving(effect, now_ms)

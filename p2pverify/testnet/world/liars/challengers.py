@@ -85,6 +85,7 @@ class LazyChallenger(BentActor):
         super().__init__(args)
         self._deriving: dict[int, Compute] = {}
         self._asks: dict[int, tuple[Computed, Request]] = {}
+        self._sends: list[Send] = []
         self.copied = 0
 
     def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect | WorldEffect]:
@@ -92,6 +93,10 @@ class LazyChallenger(BentActor):
             self._deriving[effect.job] = effect
             return (replace(effect, ask=replace(effect.ask, tokens_max=0)),)
         return (effect,)
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        sends, self._sends = self._sends, []
+        return sends
 
     def arriving(self, event: Event, now_ms: int) -> Sequence[Event]:
         if isinstance(event, Computed) and event.job in self._deriving:
@@ -120,7 +125,7 @@ class LazyChallenger(BentActor):
         self._asks[OWN_ASKS + self.copied] = (derived, request)
         data = encode_request(request, question, sign_request(self.context.seed, request))
         deadline = now_ms + self.args.network.params.deadline_ms // 2
-        self.context.effects.append(Send(OWN_ASKS + self.copied, target, data, deadline))
+        self._sends.append(Send(OWN_ASKS + self.copied, target, data, deadline))
         return True
 
     def _find(self, job: Compute, prompt: tuple[int, ...], now_ms: int) -> tuple[Question, bytes] | None:

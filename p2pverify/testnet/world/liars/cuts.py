@@ -6,8 +6,8 @@ from dataclasses import replace
 from p2pverify.core.contract import sortition
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import encode, sha256
-from p2pverify.core.events import Effect
-from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.events import Effect, Effects
+from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head
 from p2pverify.core.state.state import State
 from p2pverify.testnet.world.liars.base import BentActor, BentContext
@@ -41,22 +41,21 @@ class DoubleSigner(BentActor):
     def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
         ledger = self.context.ledger
         if not self.is_awake(now_ms) or len(ledger) == self._seen:
-            return ()
+            return
         self._seen = len(ledger)
         for author in self.args.network.founders:
             head = ledger.head(author)
             for record in ledger.chain_from(author, max(0, head[1] - 16) if head else 0):
                 if record.kind == Kind.CUT and record.id not in self._signed:
-                    self._sign(record.id, now_ms)
+                    yield from self._sign(record.id, now_ms)
         if not self._went_beside and self.epoch(now_ms) >= self.args.onset_epoch + self.BESIDE_AFTER_EPOCHS:
-            self._go_beside(now_ms)
-        return ()
+            yield from self._go_beside(now_ms)
 
-    def _sign(self, cut_id: bytes, now_ms: int) -> None:
+    def _sign(self, cut_id: bytes, now_ms: int) -> Effects[None]:
         self._signed.add(cut_id)
-        self.context.write_dated(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), self.epoch(now_ms))
+        yield from self.context.write_dated(Kind.CUT_SIGNATURE, CutSignature(cut_id).encode(), self.epoch(now_ms))
 
-    def _go_beside(self, now_ms: int) -> None:
+    def _go_beside(self, now_ms: int) -> Effects[None]:
         """Propose and sign a cut on the base of the newest certified cut, without the new records of one author."""
         fold, latest, epoch = self.machine.fold, self.machine.fold.latest, self.epoch(now_ms)
         base = fold.state(latest.path[-2]) if len(latest.path) > 2 else None
@@ -69,7 +68,8 @@ class DoubleSigner(BentActor):
             cut = self._propose_on(base, epoch, [head for head in moved if head[0] != omitted])
             if cut is not None and omitted != self.key:
                 self._went_beside = True
-                self._sign(self.context.write_dated(Kind.CUT, cut.encode(), epoch).id, now_ms)
+                beside = yield from self.context.write_dated(Kind.CUT, cut.encode(), epoch)
+                yield from self._sign(beside.id, now_ms)
                 return
 
     def _propose_on(self, base: State, epoch: int, moved: Iterable[Head]) -> Cut | None:
@@ -116,24 +116,26 @@ class HostileProposer(BentActor):
         member = latest.members.get(self.key)
         ready = self.is_awake(now_ms) and epoch > self._proposed_epoch and epoch > latest.epoch
         if not ready or member is None or not member.weight or not member.active:
-            return ()
+            return
         self._proposed_epoch = epoch
         self._turn += 1
         if self._turn % self.FINAL_TURN == 0:
-            return self._propose_two(epoch, latest)
+            yield from self._propose_two(epoch, latest)
+            return
         ways: Sequence[Callable[[int, State], Cut | None]] = (
             self._omitting, self._with_false_view, self._with_invented_head, self._going_back, self._with_hidden_branch,
         )  # fmt: skip
         cut = ways[(self._turn - 1) % len(ways)](epoch, latest)
         if cut is not None:
-            self._sign(self.context.write_dated(Kind.CUT, cut.encode(), epoch), epoch)
-        return ()
+            yield from self._propose(cut)
 
     def wake_ms(self, now_ms: int) -> int | None:
         return self.args.network.params.epoch_start_ms(self.epoch(now_ms) + 1) + 1
 
-    def _sign(self, cut: Record, epoch: int) -> None:
-        self.context.write_dated(Kind.CUT_SIGNATURE, CutSignature(cut.id).encode(), epoch)
+    def _propose(self, cut: Cut) -> Effects[None]:
+        """Propose and sign a cut."""
+        record = yield from self.context.write_dated(Kind.CUT, cut.encode(), cut.epoch)
+        yield from self.context.write_dated(Kind.CUT_SIGNATURE, CutSignature(record.id).encode(), cut.epoch)
 
     # ------------------------------------------------------------ proposals
 
@@ -183,7 +185,7 @@ class HostileProposer(BentActor):
         fewer = (self._cut(epoch, latest, [head for head in moved if head != left_out]) for left_out in others)
         two = next((cut for cut in fewer if cut is not None), None)
         if one is None or two is None:
-            return ()
-        self._sign(self.context.write_dated(Kind.CUT, one.encode(), epoch), epoch)
-        second = self.context.write_dated(Kind.CUT, two.encode(), epoch)
-        return (PublishTo((second.data,), self.halves()[1]),)
+            return
+        yield from self._propose(one)
+        second = yield from self.context.write_dated(Kind.CUT, two.encode(), epoch)
+        yield PublishTo((second.data,), self.halves()[1])

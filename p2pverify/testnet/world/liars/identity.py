@@ -71,13 +71,12 @@ class KeyGrinder(BentActor):
         member = latest.members.get(self.key)
         due = self.is_awake(now_ms) and epoch >= self._rejoined_epoch + REJOINS_EVERY_EPOCHS
         if not due or member is None or not member.active:
-            return ()
+            return
         self._rejoined_epoch = epoch
         self._round += 1
         self._take_key(self._ground(latest.beacon, epoch + 1))
-        self.context.write(Kind.LEAVE, encode([]), now_ms)
-        self.context.write(Kind.JOIN, Join(self.context.class_index, self.context.vrf_key).encode(), now_ms)
-        return ()
+        yield from self.context.write(Kind.LEAVE, encode([]), now_ms)
+        yield from self.context.write(Kind.JOIN, Join(self.context.class_index, self.context.vrf_key).encode(), now_ms)
 
     def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
         """A duty that was drawn before the key changed is signed with the old VRF key."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from p2pverify.core.encoding.canon import encode
-from p2pverify.core.events import Effect, Event, GossipArrived, Publish, RecordsArrived, RequestArrived, Send
+from p2pverify.core.events import Effect, Effects, Event, GossipArrived, Publish, RecordsArrived, RequestArrived, Send
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record
 from p2pverify.core.records.payloads.audit import decode_audit
 from p2pverify.core.records.payloads.duty import decode_duty
@@ -102,20 +102,19 @@ class Backdater(BentActor):
 
     def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
         if not self.context.may_write(now_ms):
-            return ()
+            return
         if not self._has_joined and self._joins(now_ms):
             self._has_joined = True
             if all(record.kind != Kind.JOIN for record in self.context.ledger.chain(self.key)):
                 join = Join(self.context.class_index, self.context.vrf_key)
-                self.context.write_dated(Kind.JOIN, join.encode(), 0)
-        self._seal_late()
+                yield from self.context.write_dated(Kind.JOIN, join.encode(), 0)
+        yield from self._seal_late()
         if not self._forked and self.epoch(now_ms) >= self.args.onset_epoch + self.FORKS_AFTER_EPOCHS:
             self._forked = True
             twin = self.context.sign_at(Kind.LEAVE, encode([]), 0, 0, NO_PREV)
-            return (PublishTo((twin.data,), self.halves()[1]),)
-        return ()
+            yield PublishTo((twin.data,), self.halves()[1])
 
-    def _seal_late(self) -> None:
+    def _seal_late(self) -> Effects[None]:
         """Seal and open the answer that most others have opened, with a date as if it had been in time."""
         context, state = self.context, self.machine.fold.latest
         for key in sorted(state.disputes, key=lambda k: k.sort_key()):
@@ -128,9 +127,9 @@ class Backdater(BentActor):
             salt = context.secret("vote", *key.to_value())
             sealed = vote_commit(context.network_id, key, self.key, context.class_index, output, salt)
             commit = Commit(key, state.path[-1], sealed)
-            context.write_dated(Kind.VOTE_COMMIT, commit.encode(), key.epoch + 1)
+            yield from context.write_dated(Kind.VOTE_COMMIT, commit.encode(), key.epoch + 1)
             vote = Vote(key, state.id, context.class_index, output, (salt,))
-            context.write_dated(Kind.VOTE, vote.encode(), key.epoch + 1)
+            yield from context.write_dated(Kind.VOTE, vote.encode(), key.epoch + 1)
 
 
 class Dribbler(BentActor):

@@ -4,7 +4,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from p2pverify.core.events import Compute, Effect
+from p2pverify.core.events import Compute, Effect, Effects
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.duty import decode_duty
@@ -35,16 +35,15 @@ class LazyVoter(BentActor):
     def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
         state = self.machine.fold.latest
         if not self.context.may_write(now_ms):
-            return ()
+            return
         for key in sorted(state.disputes, key=lambda k: k.sort_key()):
             dispute = state.disputes[key]
             if key.challenger == self.key or self.key not in dispute.electorate:
                 continue
             if dispute.round.sealed_index < 0 and key not in self._sealed:
-                self._seal(dispute, state.id, now_ms)
+                yield from self._seal(dispute, state.id, now_ms)
             elif dispute.round.sealed_index >= 0 and key in self._sealed and key not in self._opened:
-                self._open(dispute, state.id, now_ms)
-        return ()
+                yield from self._open(dispute, state.id, now_ms)
 
     def _salt(self, key: DisputeKey) -> bytes:
         return self.context.secret("vote", *key.to_value())
@@ -55,35 +54,35 @@ class LazyVoter(BentActor):
             return next((o.output for o in openings if o.slot == dispute.key.slot), None)
         return None
 
-    def _seal(self, dispute: Dispute, certificate: bytes, now_ms: int) -> None:
+    def _seal(self, dispute: Dispute, certificate: bytes, now_ms: int) -> Effects[None]:
         context, key = self.context, dispute.key
         output = self._answer_in_duty(dispute)
         if output is not None:
             sealed = vote_commit(context.network_id, key, self.key, context.class_index, output, self._salt(key))
             self._sealed[key] = self.key
-            context.write(Kind.VOTE_COMMIT, Commit(key, certificate, sealed).encode(), now_ms)
+            yield from context.write(Kind.VOTE_COMMIT, Commit(key, certificate, sealed).encode(), now_ms)
             return
         for voter, record in self._recent(dispute, Kind.VOTE_COMMIT):
             seen = decode_commit(record.payload)
             if seen.dispute == key:
                 self._sealed[key] = voter
-                context.write(Kind.VOTE_COMMIT, Commit(key, certificate, seen.commit).encode(), now_ms)
+                yield from context.write(Kind.VOTE_COMMIT, Commit(key, certificate, seen.commit).encode(), now_ms)
                 return
 
-    def _open(self, dispute: Dispute, certificate: bytes, now_ms: int) -> None:
+    def _open(self, dispute: Dispute, certificate: bytes, now_ms: int) -> Effects[None]:
         context, key = self.context, dispute.key
         output = self._answer_in_duty(dispute)
         if output is not None and self._sealed[key] == self.key:
             self._opened.add(key)
             vote = Vote(key, certificate, context.class_index, output, (self._salt(key),))
-            context.write(Kind.VOTE, vote.encode(), now_ms)
+            yield from context.write(Kind.VOTE, vote.encode(), now_ms)
             return
         for voter, record in self._recent(dispute, Kind.VOTE):
             seen = decode_vote(record.payload)
             if seen.dispute == key and voter == self._sealed[key]:
                 self._opened.add(key)
                 vote = Vote(key, certificate, context.class_index, seen.output, seen.salts)
-                context.write(Kind.VOTE, vote.encode(), now_ms)
+                yield from context.write(Kind.VOTE, vote.encode(), now_ms)
                 return
 
     def _recent(self, dispute: Dispute, kind: Kind) -> Iterator[tuple[bytes, Record]]:
