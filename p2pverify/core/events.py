@@ -278,6 +278,6 @@ class Note:
 
 Effect = Persist | Publish | Respond | Send | FetchEvidence | Compute | MeasureJob | Judged | Finalised | Note
 
-#: The effects of a method, in order, and then its result. The method goes on only while its effects are taken, so a
-#: caller always says `yield from`.
+#: The effects of a method, in order, and then its result. The method runs only while a caller takes its effects, with
+#: `yield from` or into a list.
 Effects = Generator[Effect, None, _T]

@@ -176,22 +176,19 @@ class Machine:
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         """The effects of an event, in order. After an exception, `effects` has those that were made before it."""
-        self.effects = []
-        self.effects.extend(self._handle(event, now_ms))  # one by one, so an exception leaves those before it
-        return self.effects
-
-    def _handle(self, event: Event, now_ms: int) -> Effects[None]:
         context = self._context
+        effects: list[Effect] = []
+        self.effects = effects
         match event:
             case RecordsArrived() | GossipArrived():
-                yield from self._take_records(event, now_ms)
+                effects += self._take_records(event, now_ms)
             case RequestArrived():
-                yield from self._take_request(event, now_ms)
+                effects += self._take_request(event, now_ms)
             case Computed() | MeasureDone() | ComputeFailed():
-                yield from context.job_done(event, now_ms)
+                effects += context.job_done(event, now_ms)
                 self._is_due = True
             case ResponseArrived() | AskFailed():
-                yield from context.ask_done(event, now_ms)
+                effects += context.ask_done(event, now_ms)
                 self._is_due = True
             case Leave():
                 context.is_leaving = True
@@ -204,9 +201,10 @@ class Machine:
             case Tick():
                 self._is_due = True
         if context.fold.is_unsettled:
-            yield from self._settle()
+            effects += self._settle()
         while self._is_due or now_ms >= self._act_at_ms:
-            yield from self._act(now_ms)
+            effects += self._act(now_ms)
+        return effects
 
     def next_wake_ms(self, now_ms: int) -> int:
         """The latest time of the next Tick."""

@@ -121,7 +121,7 @@ def test_a_proxy_gets_an_answer_that_does_not_match(monkeypatch: pytest.MonkeyPa
         if peer is proxy:
             job = what[2]
             own = Question(bytes(32), (1,), 1, 800, bytes(16), proxy.machine.key).sampler_key
-            what = (what[0], what[1], replace(job, sampler_key=own), what[3])  # type: ignore[type-var]
+            what = (what[0], what[1], replace(job, ask=replace(job.ask, sampler_key=own)), what[3])  # type: ignore[attr-defined, type-var]
         honest(self, peer, what)
 
     monkeypatch.setattr(World, "_computed", forwarded)

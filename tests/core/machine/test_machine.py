@@ -1,5 +1,6 @@
 """The whole machine through its single entry point, in virtual time."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,10 @@ from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
     Compute,
     Computed,
+    Effect,
     Judged,
+    Note,
+    Persist,
     Publish,
     RecordsArrived,
     RequestArrived,
@@ -190,3 +194,21 @@ def test_a_clock_that_goes_back_behind_the_own_log_is_waited_for() -> None:
     assert machine.next_wake_ms(params.epoch_start_ms(1) + 7) == params.epoch_start_ms(2)
     assert len(machine.context.ledger) == written
     assert machine.handle(Tick(), params.epoch_start_ms(5) - 1) != []  # it makes its cut of epoch 4
+
+
+def test_a_fault_leaves_the_effects_that_came_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was signed before the fault must still be written to disk."""
+    identities = seeds(4, "fault")
+    network = make_network(identities)
+    machine = Machine(network, identities[0], 0, MANIFEST, 64)
+
+    def broken(_now_ms: int) -> Iterator[Effect]:
+        yield Note("info", "just before")
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(machine._voter, "tick", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        machine.handle(Tick(), network.params.genesis_ms)
+    written = [record for effect in machine.effects if isinstance(effect, Persist) for record in effect.records]
+    assert written == list(machine.context.ledger.chain(machine.key)) != []
+    assert machine.effects[-1] == Note("info", "just before")
