@@ -123,6 +123,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 vocab_tokens=engine.info.vocab_tokens,
                 hardware=settings.hardware,
                 rejoin=settings.rejoin,
+                objects=settings.engine.cheat is None,
             )
             journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None

@@ -44,11 +44,13 @@ from p2pverify.core.replica.silence import LEAP_MS
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.cut_maker import Cutter
-from p2pverify.core.roles.evidence import decode_evidence_request, encode_evidence
+from p2pverify.core.roles.disputes.evidence import decode_evidence_request, encode_evidence
+from p2pverify.core.roles.disputes.objector import Objector
+from p2pverify.core.roles.disputes.voter import Voter
+from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.fork_reporter import Accuser
 from p2pverify.core.roles.membership import Membership
 from p2pverify.core.roles.responder import Responder
-from p2pverify.core.roles.voter import Voter
 from p2pverify.core.state.state import State
 
 PREPARE_AT_PERMILLE = 250
@@ -59,7 +61,8 @@ class Machine:
 
     `manifest` describes the model that it serves. `context_tokens` is the most tokens that its engine can hold.
     `vocab_tokens` is the number of tokens that the engine knows (None: any). `hardware` is its hardware claim (see
-    `speed`). A peer that left joins again only with `rejoin`.
+    `speed`). A peer that left joins again only with `rejoin`. Without `objects` it does not check decisions, because a
+    cheater of a testnet knows that it lies.
 
     `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
@@ -78,14 +81,17 @@ class Machine:
         vocab_tokens: int | None = None,
         hardware: str = "",
         rejoin: bool = False,
+        objects: bool = True,
         memo: Memo | None = None,
     ) -> None:
         self._context = context = self.context_type(network, seed, class_index, memo)
         self.responder = Responder(context, context_tokens, vocab_tokens)
         self.challenger = Challenger(context)
-        self._voter = Voter(context, self.challenger, self.responder)
+        work = DisputeWork(context, self.responder)
+        self.objector = Objector(context, work, manifest, is_on=objects)
+        self._voter = Voter(context, self.challenger, work)
         self._membership = Membership(context, manifest, hardware, rejoin=rejoin)
-        self._cutter = Cutter(context)
+        self._cutter = Cutter(context, self.objector)
         self._accuser = Accuser(context)
         self.clocks = Clocks(context.key, context.fold)
         self._intake = Intake(context, self.clocks, self._note_taken)
@@ -301,6 +307,7 @@ class Machine:
         yield from self._prepare(now_ms)
         yield from self._voter.tick(now_ms)
         yield from self._cutter.tick(now_ms)
+        yield from self.objector.tick(now_ms)
         if context.fold.is_unsettled:
             yield from self._settle()
         times = [
@@ -309,6 +316,7 @@ class Machine:
             self._prepare_at_ms(now_ms),
             self._accuser.next_wake_ms(),
             self._voter.next_wake_ms(now_ms),
+            self.objector.next_wake_ms(now_ms),
         ]
         self._act_at_ms = min(time for time in times if time is not None)
 
@@ -336,6 +344,7 @@ class Machine:
         self._membership.resume()
         self.challenger.resume()
         self._voter.resume()
+        self.objector.resume()
         self._cutter.resume()
 
     def _prepare(self, now_ms: int) -> Effects[None]:

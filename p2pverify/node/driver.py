@@ -37,7 +37,7 @@ from p2pverify.core.events import (
 from p2pverify.core.inference.question import RequestRefused, encode_refusal, is_refusal
 from p2pverify.core.machine import Machine
 from p2pverify.core.replica.load import OnOutcome
-from p2pverify.core.roles.evidence import NO_EVIDENCE
+from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE
 from p2pverify.core.sync.session import SyncSession
 from p2pverify.node import ports
 from p2pverify.node.clock import unix_ms

@@ -12,7 +12,7 @@ from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.roles.evidence import decode_evidence, encode_evidence
+from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence
 from p2pverify.node.user_error import UserError
 
 _MARK = b"\x01"  # before a digest; a canonical array never begins with this byte

@@ -8,7 +8,7 @@ import trio
 
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.records.payloads.lots import DisputeKey
-from p2pverify.core.roles.evidence import NO_EVIDENCE, encode_evidence_request
+from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE, encode_evidence_request
 from p2pverify.net import adapter
 from p2pverify.net.protocols.requests import RequestLimits
 from p2pverify.node.ports import AskError

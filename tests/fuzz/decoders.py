@@ -18,7 +18,7 @@ from p2pverify.core.inference import canary, question
 from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
 from p2pverify.core.records.kinds import KINDS
-from p2pverify.core.roles import evidence
+from p2pverify.core.roles.disputes import evidence
 from p2pverify.core.sync import messages as sync
 from p2pverify.core.sync import negentropy
 from p2pverify.engine import errors as engine_errors
@@ -288,12 +288,12 @@ DECODERS: dict[str, Decoder] = {
         is_canonical=False,  # earlier versions wrote no digest
         seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
     ),
-    "core.roles.evidence.decode_evidence_request": Decoder(
+    "core.roles.disputes.evidence.decode_evidence_request": Decoder(
         evidence.decode_evidence_request,
         write=lambda value: evidence.encode_evidence_request(*value),
         seeds=seeds.of("evidence-request", "request"),
     ),
-    "core.roles.evidence.decode_evidence": Decoder(
+    "core.roles.disputes.evidence.decode_evidence": Decoder(
         evidence.decode_evidence, write=evidence.encode_evidence, seeds=seeds.of("evidence", "evidence")
     ),
     "core.inference.canary.decode_canary_evidence": Decoder(

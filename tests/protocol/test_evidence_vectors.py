@@ -10,7 +10,7 @@ import pytest
 from p2pverify.core.encoding.canon import decode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import receipt_from_fields
-from p2pverify.core.roles.evidence import (
+from p2pverify.core.roles.disputes.evidence import (
     decode_evidence,
     decode_evidence_request,
     encode_evidence,

@@ -30,7 +30,7 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.asker import Answers, Asker, spread_ms
 from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.evidence import EvidenceBox
+from p2pverify.core.roles.disputes.evidence import EvidenceBox
 from p2pverify.core.roles.slot_plan import (
     EpochPlan,
     SlotPhase,

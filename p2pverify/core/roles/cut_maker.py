@@ -7,6 +7,7 @@ A member signs a cut if all of these hold:
 - The cut contains every cut that the member signed before, with that cut's record and the member's signature. Branches
   of logs that the cut proves to be forked are excepted.
 - The cut leaves out nothing that all peers could have (`omissions`).
+- The member objects to no decision on which a conviction in the view rests (`objector`).
 """
 
 import itertools
@@ -26,6 +27,7 @@ from p2pverify.core.records.payloads.cut import HEADS_MAX, Cut, CutSignature, He
 from p2pverify.core.records.payloads.membership import decode_join
 from p2pverify.core.replica.states import new_authors_max
 from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.disputes.objector import Objector
 from p2pverify.core.roles.omissions import Omissions
 from p2pverify.core.state.state import State
 
@@ -67,11 +69,16 @@ def _rank(proof: bytes) -> bytes:
     return sortition.proposal_rank(vrf.proof_to_beta(proof))
 
 
+def _lot(latest: State, head: Head) -> bytes:
+    return sha256(latest.beacon + head[0])
+
+
 class Cutter:
     """This peer's part in making cuts."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, objector: Objector) -> None:
         self._context = context
+        self._objector = objector
         self._proposals: dict[int, dict[bytes, _Seen]] = {}  # epoch -> id
         self._proposed: set[tuple[int, bytes]] = set()
         self._signed: set[bytes] = set()
@@ -256,13 +263,13 @@ class Cutter:
         signed = None if self._last_signed is None else context.fold.state(self._last_signed[0])
         bound = latest.heads if signed is None else signed.heads
         since = self._taken_in(latest)
-        joining.sort(key=lambda head: (head[0] not in bound, since.get(head[0], epoch), self._lot(latest, head)))
+        joining.sort(key=lambda head: (head[0] not in bound, since.get(head[0], epoch), _lot(latest, head)))
         first = [*weighted, *joining[: new_authors_max(latest.epoch, epoch)]]
         taken = {head[0] for head in first}
         others = [h for h in moved if h[0] not in taken and (h[0] in latest.heads or h[0] in latest.members)]
         room = max(0, HEADS_MAX - len(first))
         if len(others) > room:
-            others.sort(key=lambda head: (self._waits_since(latest, head), self._lot(latest, head)))
+            others.sort(key=lambda head: (self._waits_since(latest, head), _lot(latest, head)))
         return tuple(sorted([*first, *others[:room]][:HEADS_MAX]))
 
     def _taken_in(self, latest: State) -> dict[bytes, int]:
@@ -285,10 +292,6 @@ class Cutter:
         """The epoch of an author's first record that the newest cut lacks."""
         before = latest.heads.get(head[0])
         return next(self._context.ledger.chain_from(head[0], 0 if before is None else before[1] + 1)).epoch
-
-    @staticmethod
-    def _lot(latest: State, head: Head) -> bytes:
-        return sha256(latest.beacon + head[0])
 
     # ------------------------------------------------------------ signing
 
@@ -376,23 +379,21 @@ class Cutter:
         assert proposal is not None
         if self._omissions.are_in(state.epoch, state, latest) or not self._shows_more(state, proposal, latest):
             return False
+        if self._objector.refuses(state):
+            return False
         if self._last_signed is None:
             return True
         signed_id, seq = self._last_signed
         own, record = state.heads.get(self._context.key), self._context.ledger.get(signed_id)
         if own is None or own[1] < seq or record is None:
             return False
-        proposer = state.heads.get(record.author)
-        if not state.is_forked(record.author, record.seq) and (proposer is None or proposer[1] < record.seq):
+        head = state.heads.get(record.author)
+        if not state.is_forked(record.author, record.seq) and (head is None or head[1] < record.seq):
             return False  # that cut itself must be inside, so that its convictions are carried on
         if signed_id in latest.path:
             return True
-        if signed_id not in latest.noted and self._is_inside(latest, seq):
-            return True  # the state has forgotten that cut, so nothing of it is carried on any more
+        final = latest.heads.get(self._context.key)
+        if signed_id not in latest.noted and final is not None and final[1] >= seq:
+            return True  # the fold has forgotten that cut, so nothing of it is carried on any more
         before = fold.state(signed_id)
         return before is not None and fold.contains(state, before)
-
-    def _is_inside(self, latest: State, seq: int) -> bool:
-        """Whether the newest certified cut holds this peer's record with a number."""
-        own = latest.heads.get(self._context.key)
-        return own is not None and own[1] >= seq

@@ -13,7 +13,7 @@ import trio
 
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.limits import Rate, Shares
-from p2pverify.core.roles.evidence import EVIDENCE_BYTES_MAX, EVIDENCE_REQUEST_BYTES_MAX
+from p2pverify.core.roles.disputes.evidence import EVIDENCE_BYTES_MAX, EVIDENCE_REQUEST_BYTES_MAX
 from p2pverify.net.border.framing import FrameTooLargeError, read_frame, write_frame
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError

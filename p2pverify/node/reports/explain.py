@@ -24,8 +24,8 @@ from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.records.payloads.lots import DisputeKey
-from p2pverify.core.roles.evidence import decode_evidence, encode_evidence_request
-from p2pverify.core.roles.evidence_fetch import fits
+from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence_request
+from p2pverify.core.roles.disputes.evidence_fetch import fits
 from p2pverify.core.roles.slot_plan import slot_question
 from p2pverify.node import ports
 from p2pverify.node.driver import Driver

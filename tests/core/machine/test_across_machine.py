@@ -13,7 +13,7 @@ from p2pverify.core.records.payloads.audit import Audit, audit_of
 from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.vote import decode_vote
-from p2pverify.core.roles.evidence import (
+from p2pverify.core.roles.disputes.evidence import (
     NO_EVIDENCE,
     EvidenceBox,
     StoredEvidence,

@@ -9,7 +9,7 @@ from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind, make_record
 from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, vote_commit
 from p2pverify.core.roles import slot_plan
-from p2pverify.core.roles.voter import Voter
+from p2pverify.core.roles.disputes.voter import Voter
 from p2pverify.core.state.state import State
 from tests.support.cheating import CHEAT, PEERS, counts, quiet_world, reasons
 from tests.support.world import Peer, World, always, tokens_of

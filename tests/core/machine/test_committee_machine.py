@@ -20,7 +20,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, Record, decode_record
 from p2pverify.core.records.payloads.lots import COMMITTEES
 from p2pverify.core.records.payloads.vote import decode_commit, decode_vote
-from p2pverify.core.roles.evidence import encode_evidence
+from p2pverify.core.roles.disputes.evidence import encode_evidence
 from p2pverify.core.state.verdicts import rounds
 from tests.support.across import COUNT
 from tests.support.hearing import Hearing

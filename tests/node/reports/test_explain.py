@@ -11,7 +11,7 @@ import trio
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import REFEREE, Compute, Computed, MeasureDone, MeasureJob
-from p2pverify.core.roles.evidence import decode_evidence_request
+from p2pverify.core.roles.disputes.evidence import decode_evidence_request
 from p2pverify.engine.toy import PATH, REFEREE_PATH, VOCAB_TOKENS, ToyEngine
 from p2pverify.engine.toy import REFEREE as REFEREE_ID
 from p2pverify.node.driver import Driver

@@ -11,7 +11,7 @@ from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.canon import decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import receipt_fields
-from p2pverify.core.roles.evidence import (
+from p2pverify.core.roles.disputes.evidence import (
     NO_EVIDENCE,
     decode_evidence,
     decode_evidence_request,

@@ -72,11 +72,13 @@ class BentMachine(Machine):
 
 
 class BentActor(HonestActor):
-    """An honest actor with methods to override. This class itself behaves honestly."""
+    """An honest actor with methods to override. This class itself behaves honestly, but for one thing: it objects to
+    nothing, because it knows that it lies.
+    """
 
     def __init__(self, args: ActorArgs) -> None:
         self.args = args
-        self.machine = args.machine(BentMachine)
+        self.machine = args.machine(BentMachine, objects=False)
         self.key = self.machine.key
         context = self.machine.context
         assert isinstance(context, BentContext)

@@ -80,7 +80,7 @@ class ActorArgs:
     memo: Memo | None = None
     hardware: str = ""
 
-    def machine(self, kind: type[Machine] = Machine) -> Machine:
+    def machine(self, kind: type[Machine] = Machine, *, objects: bool = True) -> Machine:
         """A new machine of this identity, without records."""
         return kind(
             self.network,
@@ -89,6 +89,7 @@ class ActorArgs:
             self.manifest,
             self.context_tokens,
             hardware=self.hardware,
+            objects=objects,
             memo=self.memo,
         )
 

@@ -13,7 +13,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, Effects, ResponseArrived
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.evidence import decode_evidence, encode_evidence_request
+from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence_request
 from p2pverify.core.roles.responder import Responder
 
 #: The time that one peer has to answer, in thousandths of an epoch.

@@ -5,55 +5,29 @@ vote on the measures. The challenger of a dispute has sealed its answer or its m
 If a committee votes, only the members drawn for it do anything.
 """
 
-from dataclasses import dataclass, replace
-
-from p2pverify.core.contract import sortition
 from p2pverify.core.encoding import vrf
-from p2pverify.core.encoding.canon import digest
-from p2pverify.core.events import Computed, ComputeFailed, Effects, Note
-from p2pverify.core.inference.compare import Measures, verdict_digest
-from p2pverify.core.inference.jobs import Purpose
-from p2pverify.core.inference.question import Question
+from p2pverify.core.events import Effects
+from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads import lots
-from p2pverify.core.records.payloads.duty import decode_duty
 from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey, Lot
-from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
-from p2pverify.core.roles import referee
+from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.evidence_fetch import Fetcher, Outputs
-from p2pverify.core.roles.responder import Responder
-from p2pverify.core.roles.slot_plan import derive, slot_question
+from p2pverify.core.roles.disputes.work import DisputeWork, Result
 from p2pverify.core.state.state import Dispute, RoundPhase, State
 from p2pverify.core.state.verdicts import rounds
-
-#: A failed job is tried again after this share of an epoch, in thousandths.
-RETRY_PERMILLE = 500
-
 
 _Turn = tuple[DisputeKey, int, bytes]  # a stage of a dispute, and the beacon of its committee
 
 
-@dataclass(slots=True)
-class _Work:
-    """This peer's result for a disputed question; `digest` covers the part that is never published."""
-
-    output: bytes | None = None
-    measures: Measures = ()
-    digest: bytes = b""
-
-
 class Voter:
-    """This peer's votes. Outputs are remembered while their dispute is open."""
+    """This peer's votes."""
 
-    def __init__(self, context: Context, challenger: Challenger, responder: Responder) -> None:
+    def __init__(self, context: Context, challenger: Challenger, work: DisputeWork) -> None:
         self._context = context
         self._challenger = challenger
-        self._responder = responder
-        self._fetcher = Fetcher(context, responder)
-        self._work: dict[DisputeKey, _Work] = {}
-        self._retry_at: dict[DisputeKey, int] = {}
+        self._work = work
         self._lots: dict[_Turn, Lot | None] = {}
         self._committed: set[_Turn] = set()
         self._voted: set[DisputeKey] = set()
@@ -95,56 +69,19 @@ class Voter:
             else:
                 yield from self._vote(dispute, state, now_ms)
         oldest = state.epoch - context.params.dispute_epochs - 16
-        for key in [k for k in (*self._work, *self._retry_at) if k.epoch < oldest]:
-            self._work.pop(key, None)
-            self._retry_at.pop(key, None)
+        self._work.forget(oldest)
         for turn in [t for t in self._lots if t[0].epoch < oldest]:
             del self._lots[turn]
 
     def next_wake_ms(self, now_ms: int) -> int | None:
         """When to try again after a failure, or None."""
-        return min((at for at in self._retry_at.values() if at > now_ms), default=None)
+        return self._work.next_wake_ms(now_ms)
 
     # ------------------------------------------------------------ answers
 
-    def _answer(self, dispute: Dispute, now_ms: int) -> Effects[_Work]:
+    def _answer(self, dispute: Dispute, now_ms: int) -> Effects[Result | None]:
         """Start or look up this peer's work on a dispute."""
-        key = dispute.key
-        work = self._work.get(key)
-        if work is not None:
-            return work
-        if now_ms < self._retry_at.get(key, now_ms):
-            return _Work()
-        work = self._work[key] = _Work()
-        slot = self._slot(dispute)
-        if slot is None or key.challenger == self._context.key:
-            return work
-
-        deadline_ms = self._deadline_ms(dispute, now_ms)
-        known = self._responder.known_output(key.challenger, dispute.audit.question)
-
-        def derived(event: Computed | ComputeFailed, later_ms: int) -> Effects[None]:
-            if isinstance(event, ComputeFailed):
-                yield from self._failed(key, event, later_ms)
-                return
-            question = slot_question(self._context, slot, event.prompt, key.challenger)
-            if question.id != dispute.audit.question:
-                work.output, work.digest = UNDERIVABLE, digest([question.id])
-            elif dispute.is_across:
-                yield from self._measure(dispute, question, work, deadline_ms, later_ms)
-            else:
-                output = event.output if known is None else known
-                work.output = output.digest(question.id)
-                work.digest = digest([question.id, *output.to_value()])
-
-        if dispute.is_across:
-            yield from referee.write_prompt(self._context, slot, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
-        else:
-            ask = slot_question(self._context, slot, (), key.challenger).ask
-            if known is not None:
-                ask = replace(ask, tokens_max=0)  # what was answered before is only derived
-            yield from derive(self._context, slot, ask, derived, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
-        return work
+        return self._work.start(dispute, self._deadline_ms(dispute, now_ms), now_ms)
 
     def _deadline_ms(self, dispute: Dispute, now_ms: int) -> int:
         """The end of the epoch whose cut may be the last to count a vote, in Unix ms.
@@ -157,46 +94,6 @@ class Voter:
         cuts = max(1, rounds.last_sealing_index(dispute.round) - latest.index)
         return params.epoch_start_ms(max(latest.epoch + 1, params.epoch_at(now_ms)) + cuts)
 
-    def _measure(
-        self, dispute: Dispute, question: Question, work: _Work, deadline_ms: int, now_ms: int
-    ) -> Effects[None]:
-        """Fetch the disputed answers and have the referee measure them."""
-        context = self._context
-
-        def fetched(outputs: Outputs | None, later_ms: int) -> Effects[None]:
-            if outputs is None:
-                yield from self._failed(dispute.key, "the disputed answers cannot be had", later_ms)
-                return
-            wanted = (context, question, outputs, later_ms, measured)
-            yield from referee.measure_all(*wanted, purpose=Purpose.VOTE, deadline_ms=deadline_ms)
-
-        def measured(measures: Measures | ComputeFailed, scored: bytes, later_ms: int) -> Effects[None]:
-            if isinstance(measures, ComputeFailed):
-                yield from self._failed(dispute.key, measures, later_ms)
-            else:
-                work.measures, work.digest = measures, scored
-                work.output = verdict_digest(question.id, measures)
-
-        return self._fetcher.fetch(dispute.audit, now_ms, fetched)
-
-    def _failed(self, key: DisputeKey, why: ComputeFailed | str, now_ms: int) -> Effects[None]:
-        """A failed check gives no vote; it is tried again later. Dropped jobs are reported elsewhere."""
-        self._work.pop(key, None)
-        self._retry_at[key] = now_ms + self._context.params.epoch_ms * RETRY_PERMILLE // 1000
-        if isinstance(why, str):
-            yield Note("warning", f"cannot vote: {why}")
-        elif not why.is_dropped:
-            yield Note("warning", f"cannot vote: {why.reason}")
-
-    def _slot(self, dispute: Dispute) -> sortition.Slot | None:
-        """The disputed slot, derived from the challenger's duty."""
-        for record in self._context.ledger.chain_from(dispute.key.challenger, dispute.duty_seq):
-            if record.kind != Kind.DUTY:
-                return None
-            slots = sortition.slots(vrf.proof_to_beta(decode_duty(record.payload).proof), self._context.params)
-            return slots[dispute.key.slot] if dispute.key.slot < len(slots) else None
-        return None
-
     # ------------------------------------------------------------ records
 
     def _commit(self, dispute: Dispute, state: State, now_ms: int) -> Effects[None]:
@@ -208,7 +105,7 @@ class Voter:
         if current.is_committee and lot is None:
             return
         work = yield from self._answer(dispute, now_ms)
-        if work.output is None:
+        if work is None:
             return
         self._committed.add(turn)
         shown = self._shown(dispute, current.stage, work)
@@ -228,7 +125,7 @@ class Voter:
             self._lots[turn] = Lot(current.stage, current.beacon, context.vrf_key, proof) if is_drawn else None
         return self._lots[turn]
 
-    def _shown(self, dispute: Dispute, stage: int, work: _Work) -> bytes | None:
+    def _shown(self, dispute: Dispute, stage: int, work: Result) -> bytes | None:
         if not rounds.is_informed(dispute, stage):
             return None
         return lots.shown_work(self._context.network_id, dispute.key, stage, work.digest)
@@ -238,7 +135,7 @@ class Voter:
         if key in self._voted or context.key not in dispute.commits or not rounds.may_open(dispute, context.key):
             return
         work = yield from self._answer(dispute, now_ms)
-        if work.output is None:
+        if work is None:
             return
         self._voted.add(key)
         shown = self._shown(dispute, dispute.commits[context.key].stage, work)
