@@ -1,6 +1,5 @@
 """Metrics for Prometheus, in its text format 0.0.4: of the node (read at each scrape), the API and the process."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -13,6 +12,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from p2pverify import __version__
+from p2pverify.core.counters import Counters
 from p2pverify.node.ports import Reports
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -22,23 +22,24 @@ class Counts(Collector):
     """Counts of the local API: requests by route and status, connections by how they ended."""
 
     def __init__(self) -> None:
-        self._requests: Counter[tuple[str, str]] = Counter()
-        self._connections: Counter[str] = Counter()
+        self._requests: dict[str, Counters] = {}  # by route; each counts by status
+        self._connections = Counters()
 
     def count_request(self, route: str, status: int) -> None:
         """Count one request. The caller keeps the number of distinct routes small."""
-        self._requests[route, str(status)] += 1
+        self._requests.setdefault(route, Counters()).count(str(status))
 
     def count_connection(self, end: str) -> None:
         """Count one connection that was "served", "failed" or "refused"."""
-        self._connections[end] += 1
+        self._connections.count(end)
 
     def collect(self) -> Iterable[Metric]:
         """Both metric families."""
         text = "Requests to the local API, by route and status."
         requests = CounterMetricFamily("p2pverify_api_requests", text, labels=("route", "status"))
-        for key, number in sorted(self._requests.items()):
-            requests.add_metric(key, number)
+        for route, statuses in sorted(self._requests.items()):
+            for status, number in sorted(statuses.items()):
+                requests.add_metric((route, status), number)
         text = "Connections to the local API that have ended, by how."
         connections = CounterMetricFamily("p2pverify_api_connections", text, labels=("end",))
         for end, number in sorted(self._connections.items()):

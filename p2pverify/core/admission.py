@@ -8,6 +8,7 @@ does not read the content of records.
 
 from collections.abc import Iterable, Sequence
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.records.envelope import Kind, Record
@@ -38,7 +39,7 @@ class Admission:
         self.strangers = Strangers(key, fold, fold.ledger)
         self._of_members = Shares(CHECKS, POOL_OF_MEMBERS, NEIGHBOURS_MAX)
         self._of_strangers = Shares(CHECKS, POOL_OF_STRANGERS, NEIGHBOURS_MAX)
-        self._counts: dict[str, int] = {}
+        self._counters = Counters()
 
     def affords(self, claims: Sequence[Claim], source: bytes, now_ms: int) -> bool:
         """Whether the neighbour's share covers a message with these records. If so, the share is charged."""
@@ -46,14 +47,14 @@ class Admission:
         shares = self._of_members if self.is_member(source) else self._of_strangers
         if shares.take(source, checks, now_ms):
             return True
-        self._count("batches beyond a neighbour's share")
+        self._counters.count("batches beyond a neighbour's share")
         return False
 
     def admits(self, claim: Claim) -> bool:
         """Whether a record may be judged. A stranger's record beyond the bounds may not."""
         if claim is None or claim.author in self._fold.latest.members or self.strangers.admits(claim):
             return True
-        self._count("records of strangers beyond their bound")
+        self._counters.count("records of strangers beyond their bound")
         return False
 
     def note(self, claim: RecordClaim, added: Iterable[Record]) -> None:
@@ -70,13 +71,10 @@ class Admission:
         return member is not None and not member.is_convicted
 
     def statistics(self) -> dict[str, int]:
-        return {**self._counts, **self.strangers.statistics()}
+        return {**self._counters, **self.strangers.statistics()}
 
     def _note_cut(self, record: Record) -> None:
         try:
             self.strangers.note_cut(record.author, decode_cut(record.payload))
         except DecodeError:
             return
-
-    def _count(self, what: str) -> None:
-        self._counts[what] = self._counts.get(what, 0) + 1

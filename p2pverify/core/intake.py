@@ -7,6 +7,7 @@ strangers use this claim.
 from collections.abc import Callable, Iterable, Sequence
 
 from p2pverify.core.admission import Admission, Claim
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import GossipIgnore, GossipReject, GossipVerdict
 from p2pverify.core.events import Effect, Judged, Persist, RecordBatch
 from p2pverify.core.records.envelope import Record
@@ -34,7 +35,7 @@ class Intake:
         self._rules = Rules(context.network, context.network_id, 0)
         self.admission = Admission(context.key, context.fold)
         #: The number of refusals for each reason, and the number of accepted records.
-        self.judged: dict[str, int] = {}
+        self.judged = Counters()
 
     def take_gossip(self, batches: Iterable[RecordBatch], now_ms: int) -> list[Effect]:
         """Take gossip messages. A message beyond its neighbour's share is ignored."""
@@ -53,9 +54,6 @@ class Intake:
         sorting = _Sorting()
         verdict = self._take(records, [self._peek(data) for data in records], sorting, now_ms)
         return self._tell([verdict], sorting)
-
-    def count(self, reason: str, by: int = 1) -> None:
-        self.judged[reason] = self.judged.get(reason, 0) + by
 
     def _take(
         self, records: Sequence[bytes], claims: Sequence[Claim], sorting: "_Sorting", now_ms: int
@@ -97,10 +95,10 @@ class Intake:
     def _tell(self, verdicts: list[GossipVerdict], sorting: "_Sorting") -> list[Effect]:
         judged = Judged(tuple(verdicts), tuple(sorting.reasons), tuple(sorting.faults))
         for reason in sorting.reasons:
-            self.count(reason)
+            self.judged.count(reason)
         if not sorting.taken:
             return [judged]
-        self.count("accepted", len(sorting.taken))
+        self.judged.count("accepted", len(sorting.taken))
         return [Persist(tuple(sorting.taken)), judged]
 
     def _note_ahead(self, data: bytes, epoch: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from p2pverify.core.admission import Admission
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.events import (
     AskFailed,
@@ -125,7 +126,7 @@ class Machine:
         return self._intake.admission
 
     @property
-    def judged(self) -> dict[str, int]:
+    def judged(self) -> Counters:
         """The number of accepted records, and the number of refusals for each reason."""
         return self._intake.judged
 
@@ -153,7 +154,7 @@ class Machine:
         """
 
         def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
-            self._intake.count(f"stored record: {why.reason}")
+            self._intake.judged.count(f"stored record: {why.reason}")
             if on_outcome is not None:
                 on_outcome(why)
 
@@ -358,7 +359,6 @@ class Machine:
         return {
             **self._context.ledger.statistics(),
             **self._context.statistics(),
-            "served": self.responder.served,
             "final_index": self._context.fold.latest.index,
             "final_epoch": self._context.fold.latest.epoch,
         }

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP_PROTOCOL
 from p2pverify.core.gossip.types import records_topic
 from p2pverify.net.border.host import Host, wait_either
 from p2pverify.net.border.link import Link
-from p2pverify.net.counters import Counters
 from p2pverify.net.peers import exchange, peer_list
 from p2pverify.net.peers.address_book import AddressBook
 from p2pverify.net.peers.signed_addresses import OwnAddresses
@@ -169,7 +169,7 @@ class Libp2pNetwork(NetworkPort):
     def statistics(self) -> dict[str, int]:
         """All counters; the names of the router's counters begin with `router_`."""
         router = {f"router_{name}": value for name, value in self._gossip.statistics().items()}
-        return {**self._counters.statistics(), **router, "links": len(self._host.links())}
+        return {**self._counters, **router, "links": len(self._host.links())}
 
     async def wait_connected(self, peer: bytes) -> None:
         """Wait until a peer of our network is connected."""

@@ -15,6 +15,7 @@ from functools import partial
 import trio
 
 from p2pverify.core.contract import sortition
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import (
     Question,
@@ -59,10 +60,10 @@ class Cover:
         self._dice = dice or random.SystemRandom()
         self._fitting: list[tuple[Prompt, tuple[int, ...]]] = []
         self._frame_tokens = 0  # tokens of the chat template around an empty prompt
-        self._counts: dict[str, int] = {}
+        self._counters = Counters()
 
     def statistics(self) -> dict[str, int]:
-        return dict(self._counts)
+        return dict(self._counters)
 
     async def run(self, network: ports.NetworkPort) -> None:
         """Send cover until cancelled."""
@@ -135,7 +136,7 @@ class Cover:
             with trio.fail_after(context.params.epoch_ms / 1000):
                 tokens = tuple(await self._driver.use_engine(write))
         except (EngineBusy, ValueError, trio.TooSlowError) as error:
-            self._count(f"not written: {type(error).__name__}")
+            self._counters.count(f"not written: {type(error).__name__}")
             return None
         return slot_question(context, slot, tokens, context.key)
 
@@ -157,11 +158,11 @@ class Cover:
         nonce = self._dice.randbytes(32)
         request = Request(context.network_id, context.key, target, question.id, nonce, expiry)
         data = encode_request(request, question, sign_request(context.seed, request))
-        self._count("asked")
+        self._counters.count("asked")
         outcome = "no answer: timeout"
         with trio.move_on_after(context.params.deadline_ms / 1000):
             outcome = await _outcome(network, request, data)
-        self._count(outcome)
+        self._counters.count(outcome)
 
     # ------------------------------------------------------------ helpers
 
@@ -195,9 +196,6 @@ class Cover:
     async def _wait_until(self, at_ms: int) -> None:
         """Wait until a time of the node's clock, in Unix milliseconds."""
         await trio.sleep(max(0, at_ms - self._driver.now_ms()) / 1000)
-
-    def _count(self, what: str) -> None:
-        self._counts[what] = self._counts.get(what, 0) + 1
 
 
 async def _outcome(network: ports.NetworkPort, request: Request, data: bytes) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError, GossipVerdict
 from p2pverify.core.events import (
     OWN,
@@ -117,7 +118,7 @@ class Driver:
         self._excluded: frozenset[bytes] = frozenset()
         self._refused = trio.Event()  # set if this run must end before it has signed anything
         self._standing: dict[str, str] = {}  # the reasons why nothing is signed, as last logged
-        self._counts: dict[str, int] = {}
+        self._counters = Counters()
 
     @property
     def is_engine_busy(self) -> bool:
@@ -190,7 +191,7 @@ class Driver:
 
     def statistics(self) -> dict[str, int]:
         return {
-            **self._counts,
+            **self._counters,
             **self.machine.admission.statistics(),
             **self._outbox.statistics(),
             **self._catchup.statistics(),
@@ -205,7 +206,7 @@ class Driver:
         try:
             records = decode_batch(message)
         except DecodeError as error:
-            self._count(f"malformed gossip: {error.reason}")
+            self._counters.count(f"malformed gossip: {error.reason}")
             return GossipVerdict.REJECT
         judged = self._take_gossip(RecordBatch(tuple(records), source))
         return GossipVerdict.IGNORE if judged is None else judged.verdicts[0]
@@ -213,10 +214,10 @@ class Driver:
     async def serve(self, request: bytes, source: bytes) -> bytes:
         """Answer one inference request. A refusal is an answer too."""
         if self._silent:
-            self._count("requests met with silence")
+            self._counters.count("requests met with silence")
             await trio.sleep_forever()
         if self._outbox.is_full or len(self._waiting) >= TICKETS_MAX:
-            self._count("requests refused as busy")
+            self._counters.count("requests refused as busy")
             return encode_refusal(RequestRefused("busy", "this peer has too much to do; ask again later"))
         began = trio.current_time()
         ticket = next(self._tickets)
@@ -240,7 +241,7 @@ class Driver:
     def evidence(self, request: bytes) -> bytes:
         """The answer to a request for the evidence of a dispute. Raises RemoteProtocolError."""
         answer = self.machine.evidence(request)
-        self._count("evidence served" if answer != NO_EVIDENCE else "evidence not had")
+        self._counters.count("evidence served" if answer != NO_EVIDENCE else "evidence not had")
         return answer
 
     def sync_answer(self, request: bytes) -> bytes:
@@ -268,7 +269,7 @@ class Driver:
     def _take_gossip(self, batch: RecordBatch) -> Judged | None:
         """The machine's verdict on a message, or None if it was not asked or failed."""
         if self._outbox.is_full:
-            self._count("batches dropped as busy")
+            self._counters.count("batches dropped as busy")
             return None
         effects = self._handle(GossipArrived((batch,))) or ()
         return next((effect for effect in effects if isinstance(effect, Judged)), None)
@@ -277,7 +278,7 @@ class Driver:
         """Take records of a session. The outbox must have room for their effects."""
         effects = self._handle(RecordsArrived(records, source)) or ()
         if any(isinstance(effect, Judged) and effect.faults for effect in effects):
-            self._count("sync slices with a rejected record")
+            self._counters.count("sync slices with a rejected record")
 
     def _exclude_convicted(self, network: ports.NetworkPort) -> None:
         """Keep the peers that are convicted in the newest final cut out of the mesh."""
@@ -302,7 +303,7 @@ class Driver:
             effects = self.machine.handle(event, self._clock())
         except Exception:
             # A bug must not let a stranger end the node. The effects before the fault are whole, so carry them out.
-            self._count("internal faults")
+            self._counters.count("internal faults")
             log.exception("the machine failed on %s", type(event).__name__)
             self._enqueue(self.machine.effects, received=isinstance(event, RecordsArrived | GossipArrived))
             return None
@@ -332,7 +333,7 @@ class Driver:
     def _respond(self, ticket: int, data: bytes) -> None:
         waiter = self._waiting.get(ticket)
         if waiter is None:
-            self._count("responses to nobody")
+            self._counters.count("responses to nobody")
             return
         waiter.data = data
         waiter.done.set()
@@ -363,6 +364,3 @@ class Driver:
     async def _refuse(self) -> None:
         await self._refused.wait()
         raise TwinError(self.machine.context.silence.stopped)
-
-    def _count(self, what: str) -> None:
-        self._counts[what] = self._counts.get(what, 0) + 1

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.events import (
     AskFailed,
     Compute,
@@ -67,7 +68,7 @@ class Outbox:
         self._bytes = 0
         self._woken = trio.Event()
         self._emptied = trio.Event()
-        self._counts: dict[str, int] = {}
+        self._counters = Counters()
         self.ask_times = Times()
 
     @property
@@ -124,8 +125,8 @@ class Outbox:
                 if await self._is_kept(records, answers, evidence, evidence_from):
                     break
                 await trio.sleep(RETRY_S)
-            self._count("commits")
-            self._count("records persisted", len(records))
+            self._counters.count("commits")
+            self._counters.count("records persisted", len(records))
 
     async def _is_kept(
         self,
@@ -138,7 +139,7 @@ class Outbox:
         try:
             await self._journal.persist(records, answers, evidence, evidence_from)
         except JournalStalled as stalled:
-            self._count("commits tried in vain")
+            self._counters.count("commits tried in vain")
             if not self._is_stalled:
                 log.warning("%s: nothing is signed or answered meanwhile; %s", stalled.reason, stalled.hint)
                 self._is_stalled = True
@@ -171,8 +172,8 @@ class Outbox:
                     pass  # Persist is done, the driver handles the others
         for message in encode_batches(published):
             network.publish_nowait(message)
-            self._count("messages published")
-        self._count("records published", len(published))
+            self._counters.count("messages published")
+        self._counters.count("records published", len(published))
 
     async def _ask(self, send: Send | FetchEvidence, network: ports.NetworkPort) -> None:
         outcome: Outcome = AskFailed(send.ask, "timeout")
@@ -192,9 +193,5 @@ class Outbox:
                 outcome = AskFailed(send.ask, "failed")
         self._feed(outcome)
 
-    def _count(self, what: str, by: int = 1) -> None:
-        if by:
-            self._counts[what] = self._counts.get(what, 0) + by
-
     def statistics(self) -> dict[str, int]:
-        return {"effects waiting": len(self._queue), **self._counts}
+        return {"effects waiting": len(self._queue), **self._counters}

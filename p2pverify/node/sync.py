@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.sync.server import Sync
 from p2pverify.core.sync.session import SyncContext, SyncSession
@@ -27,7 +28,7 @@ class CatchUp:
         self._take = take
         self._wait_room = wait_room
         self._slice = 8
-        self._counts: dict[str, int] = {}
+        self._counters = Counters()
 
     def settle(self) -> None:
         """Add the loaded records to the index. Blocks."""
@@ -38,14 +39,14 @@ class CatchUp:
         try:
             answer = self._sync.answer(request)
         except RemoteProtocolError:
-            self._count("sync requests refused")
+            self._counters.count("sync requests refused")
             raise
-        self._count("sync requests answered")
+        self._counters.count("sync requests answered")
         return answer
 
     def session(self, peer: bytes) -> SyncSession:
         """A new session with a neighbour."""
-        self._count("sync sessions")
+        self._counters.count("sync sessions")
         return self._sync.session(peer)
 
     async def take_records(self, records: Sequence[bytes], source: bytes) -> None:
@@ -64,7 +65,4 @@ class CatchUp:
             await trio.lowlevel.checkpoint()
 
     def statistics(self) -> dict[str, int]:
-        return {**self._counts, **self._sync.statistics()}
-
-    def _count(self, what: str) -> None:
-        self._counts[what] = self._counts.get(what, 0) + 1
+        return {**self._counters, **self._sync.statistics()}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import LocalProtocolError
 from p2pverify.store import schema
 from p2pverify.store.disk import disk_figures
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 QUEUE_MAX = 256  # waiting appends; further callers wait in `append`
 BATCH_WRITES_MAX = 4096  # a commit with this many writes takes no further append
 _PAGE_ROWS = 512
+_COUNTED = ("batches", "appends", "writes", "records_added", "answers_added", "refused", "failed")
 
 
 @dataclass(slots=True, eq=False)
@@ -43,18 +45,6 @@ class _Append:
     error: LocalProtocolError | StoreError | None = None
 
 
-@dataclass(slots=True)
-class _Counters:
-    batches: int = 0
-    appends: int = 0
-    writes: int = 0
-    records_added: int = 0
-    answers_added: int = 0
-    refused: int = 0
-    failed: int = 0
-    batch_writes_max: int = 0
-
-
 class Store:
     """One node's database. Call `open` first, keep `run` running while appending, and call `close` last."""
 
@@ -65,7 +55,8 @@ class Store:
         self._reader = reader
         self._send, self._receive = trio.open_memory_channel[_Append](QUEUE_MAX)
         self._limiter = trio.CapacityLimiter(1)
-        self._counters = _Counters()
+        self._counters = Counters(_COUNTED)
+        self._batch_writes_max = 0
         self._damaged = Damaged()
 
     @classmethod
@@ -214,20 +205,13 @@ class Store:
 
     def statistics(self) -> dict[str, int]:
         """Counters since `open`, and the present size of the content."""
-        counters = self._counters
         return {
+            **self._counters,
             "records": self._value("SELECT max(place) FROM records", ()) or 0,
             "answers": self._value("SELECT max(place) FROM answers", ()) or 0,
-            "records_added": counters.records_added,
-            "answers_added": counters.answers_added,
             "records_damaged": len(self._damaged.records),
             "answers_damaged": len(self._damaged.answers),
-            "batches": counters.batches,
-            "appends": counters.appends,
-            "writes": counters.writes,
-            "refused": counters.refused,
-            "failed": counters.failed,
-            "batch_writes_max": counters.batch_writes_max,
+            "batch_writes_max": self._batch_writes_max,
             "queue_used": self._send.statistics().current_buffer_used,
             "queue_max": QUEUE_MAX,
             **disk_figures(self.path),
@@ -247,28 +231,27 @@ class Store:
 
     def _commit(self, batch: Sequence[_Append]) -> StoreError | None:
         """Write a batch in one transaction, in a thread. Returns the disk's error, or None."""
-        counters = self._counters
         try:
             added = self._transact(batch)
         except sqlite3.Error as error:
             failure = from_sqlite(error, self.path, then="; writing goes on by itself")
             for pending in batch:
                 pending.error = failure.copy()
-            counters.failed += len(batch)
+            self._counters.count("failed", len(batch))
             return failure
         count = 0
         for pending in batch:
             pending.committed = True
             if pending.error is None:
                 count += len(pending.writes)
-                counters.appends += 1
+                self._counters.count("appends")
             else:
-                counters.refused += 1
-        counters.records_added += added[0]
-        counters.answers_added += added[1]
-        counters.batches += 1
-        counters.writes += count
-        counters.batch_writes_max = max(counters.batch_writes_max, count)
+                self._counters.count("refused")
+        self._counters.count("records_added", added[0])
+        self._counters.count("answers_added", added[1])
+        self._counters.count("batches")
+        self._counters.count("writes", count)
+        self._batch_writes_max = max(self._batch_writes_max, count)
         return None
 
     def _transact(self, batch: Sequence[_Append]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP
 from p2pverify.core.gossip.types import GossipMessage, Rpc, records_topic
@@ -20,7 +21,6 @@ from p2pverify.net.border.host import Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import encode_message
 from p2pverify.net.border.stream import Stream, StreamBrokenError
-from p2pverify.net.counters import Counters
 from p2pverify.net.protocols.rpc_codec import encode_rpc
 from p2pverify.node.endpoints.address import parse_address
 from p2pverify.node.messages import encode_batches

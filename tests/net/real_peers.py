@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError, GossipVerdict
 from p2pverify.core.sync.session import SyncTurn
 from p2pverify.net.adapter import Libp2pNetwork
@@ -13,7 +14,6 @@ from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.host import Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.stream import Stream
-from p2pverify.net.counters import Counters
 from p2pverify.net.peers.peer_list import PeerList, encode_peer_list
 from p2pverify.node.endpoints.address import parse_address
 

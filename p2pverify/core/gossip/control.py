@@ -3,10 +3,10 @@
 Decides how much of an RPC is read, and what is misbehaviour. The rest is left to the mesh and to lazy gossip.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.gossip.lazy import LazyGossip
 from p2pverify.core.gossip.mesh import Mesh
 from p2pverify.core.gossip.params import GossipParams
@@ -26,14 +26,14 @@ class Control:
         peers: PeerTable,
         mesh: Mesh,
         lazy: LazyGossip,
-        counts: Counter[str],
+        counters: Counters,
         misbehaved: Callable[[bytes], None],
     ) -> None:
         self._params = params
         self._peers = peers
         self._mesh = mesh
         self._lazy = lazy
-        self._counts = counts
+        self._counters = counters
         self._misbehaved = misbehaved
 
     def take_subscriptions(self, state: PeerState, rpc: Rpc, now_ms: int) -> None:
@@ -44,7 +44,7 @@ class Control:
             elif self._peers.subscribe(state, topic):
                 self._mesh.welcome(state, topic, now_ms)
             else:
-                self._counts["subscriptions_refused"] += 1
+                self._counters.count("subscriptions_refused")
 
     def take_the_rest(self, state: PeerState, rpc: Rpc, now_ms: int) -> None:
         """Take IHAVE, IWANT, GRAFT and PRUNE, in the order of the protocol."""

@@ -4,9 +4,9 @@ Follows gossipsub v1.1 with its limits against IHAVE and IWANT floods. Every req
 that offered it; a broken one costs score. Peers with a score below the gossip threshold are left out.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.gossip.cache import MessageCache, Promises
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.fanout import Fanout
@@ -31,7 +31,7 @@ class LazyGossip:
         outbox: RpcOutbox,
         mesh: Mesh,
         fanout: Fanout,
-        counts: Counter[str],
+        counters: Counters,
         lacking: Callable[[str, Iterable[bytes]], list[bytes]],
     ) -> None:
         self._params = params
@@ -40,7 +40,7 @@ class LazyGossip:
         self._outbox = outbox
         self._mesh = mesh
         self._fanout = fanout
-        self._counts = counts
+        self._counters = counters
         self._lacking = lacking
         self.mcache = MessageCache(params)
         self.promises = Promises(params)
@@ -49,7 +49,7 @@ class LazyGossip:
         """The peer offers messages: ask for those we lack. False if that was abuse: a flood, or malformed ids."""
         state.ihave_messages += 1
         if state.ihave_messages > self._params.ihave_messages_max:
-            self._counts["ihaves_ignored"] += 1
+            self._counters.count("ihaves_ignored")
             return state.ihave_messages <= self._params.ihave_flood_max
         if topic not in self._mesh:
             return True
@@ -57,14 +57,14 @@ class LazyGossip:
         if offered and set(map(len, offered)) != _LENGTHS:
             return False
         if state.card.score < self._params.score.gossip_threshold:
-            self._counts["ihaves_ignored"] += 1
+            self._counters.count("ihaves_ignored")
             return True
         wanted = [mid for mid in self._lacking(topic, offered) if self.promises.wanted(mid, state.peer)]
         room = min(self._params.ihave_ids_max - state.ihave_ids, self.promises.room(state.peer))
         # The choice is random, so that no peer decides which ids fit.
         chosen = wanted if len(wanted) <= room else self._dice.sample(wanted, room)
         state.ihave_ids += len(chosen)
-        self._counts["iwant_ids_sent"] += len(chosen)
+        self._counters.count("iwant_ids_sent", len(chosen))
         tracked = self._dice.below(len(chosen)) if chosen else 0
         for place, mid in enumerate(chosen):
             self.promises.add(mid, state.peer, now_ms, tracked=place == tracked)
@@ -74,21 +74,21 @@ class LazyGossip:
     def take_iwant(self, state: PeerState, ids: tuple[bytes, ...], now_ms: int) -> None:
         """The peer asks for messages: answer from the cache, within its quotas."""
         if ids and state.card.score < self._params.score.gossip_threshold:
-            self._counts["iwants_ignored"] += 1
+            self._counters.count("iwants_ignored")
             return
         for mid in ids:
             message = self.mcache.peek(mid)
             size = 0 if message is None else len(message.data)
             spent = state.iwant_ids >= self._params.iwant_ids_max
             if spent or state.iwant_bytes + size > self._params.iwant_bytes_max:
-                self._counts["iwants_ignored"] += 1
+                self._counters.count("iwants_ignored")
                 return
             state.iwant_ids += 1
             if message is None or self.mcache.take(mid, state.peer) is None:
-                self._counts["iwant_ids_unanswered"] += 1
+                self._counters.count("iwant_ids_unanswered")
                 continue
             state.iwant_bytes += size
-            self._counts["iwant_ids_answered"] += 1
+            self._counters.count("iwant_ids_answered")
             self._outbox.message(state.peer, message, now_ms)
 
     def break_promises(self, now_ms: int) -> list[bytes]:
@@ -100,10 +100,10 @@ class LazyGossip:
         if not self.promises:
             return []
         broken, late = self.promises.expire(now_ms)
-        self._counts["promises_broken"] += broken
+        self._counters.count("promises_broken", broken)
         if 2 * len(late) <= len(self._peers):
             return late
-        self._counts["promises_excused"] += len(late)
+        self._counters.count("promises_excused", len(late))
         return []
 
     def emit(self, now_ms: int) -> None:
@@ -123,7 +123,7 @@ class LazyGossip:
                 else:
                     chosen = ids
                 state.told_ms[topic] = now_ms
-                self._counts["ihave_ids_sent"] += len(chosen)
+                self._counters.count("ihave_ids_sent", len(chosen))
                 self._outbox.ihave(state.peer, topic, tuple(chosen), now_ms)
         self.mcache.shift()
 

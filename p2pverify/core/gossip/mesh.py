@@ -4,9 +4,9 @@ Follows gossipsub v1.1 (libp2p specs, pubsub/gossipsub): PRUNE backoff, outbound
 score, opportunistic grafting, spam protection. The router sends the messages; peer exchange is left out.
 """
 
-from collections import Counter
 from dataclasses import dataclass, field
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.outbox import RpcOutbox
 from p2pverify.core.gossip.params import GossipParams
@@ -52,14 +52,14 @@ class Mesh:
         peers: PeerTable,
         scores: PeerScores,
         outbox: RpcOutbox,
-        counts: Counter[str],
+        counters: Counters,
     ) -> None:
         self._params = params
         self._dice = dice
         self._peers = peers
         self._scores = scores
         self._outbox = outbox
-        self._counts = counts
+        self._counters = counters
         self._members: dict[str, _Members] = {}
         self._backoffs: BoundedDict[tuple[str, bytes], _Backoff] = BoundedDict(params.backoffs_max)
         self._excluded: frozenset[bytes] = frozenset()
@@ -143,12 +143,12 @@ class Mesh:
         self._peers.subscribe(state, topic)
         backoff = self._backoffs.get((topic, state.peer))
         if backoff is not None and now_ms < backoff.until_ms:
-            self._counts["grafts_in_backoff"] += 1
+            self._counters.count("grafts_in_backoff")
             self._prune(state.peer, topic, self._params.prune_backoff_ms, now_ms)
             return 2 if now_ms < backoff.since_ms + self._params.graft_flood_ms else 1
         full = len(members.peers) >= self._params.degree_high and not state.outbound
         if full or not self._worthy(state):
-            self._counts["grafts_refused"] += 1
+            self._counters.count("grafts_refused")
             self._prune(state.peer, topic, self._params.prune_backoff_ms, now_ms)
             return 0
         self._enter(state.peer, topic, now_ms)
@@ -223,7 +223,7 @@ class Mesh:
             return
         better = [state for state in self._candidates(topic, now_ms) if state.card.score > median]
         for state in self._dice.sample(better, self._params.opportunistic_graft_peers):
-            self._counts["grafts_opportunistic"] += 1
+            self._counters.count("grafts_opportunistic")
             self._graft(state.peer, topic, now_ms)
 
     def _candidates(self, topic: str, now_ms: int) -> list[PeerState]:
@@ -249,13 +249,13 @@ class Mesh:
     def _graft(self, peer: bytes, topic: str, now_ms: int) -> None:
         self._enter(peer, topic, now_ms)
         self._outbox.graft(peer, topic, now_ms)
-        self._counts["grafts_sent"] += 1
+        self._counters.count("grafts_sent")
 
     def _prune(self, peer: bytes, topic: str, backoff_ms: int, now_ms: int) -> None:
         self.drop(peer, topic)
         self._back_off(peer, topic, backoff_ms, now_ms)
         self._outbox.prune(peer, topic, -(-backoff_ms // 1000), now_ms)
-        self._counts["prunes_sent"] += 1
+        self._counters.count("prunes_sent")
 
     def _back_off(self, peer: bytes, topic: str, backoff_ms: int, now_ms: int) -> None:
         """Start or extend a backoff; never shorten one."""

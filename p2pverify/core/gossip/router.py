@@ -5,9 +5,9 @@ judgement of messages to the application. Gossip is best effort; sync repairs it
 sent nor read. Equal seeds and events give equal effects.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import GossipVerdict, LocalProtocolError
 from p2pverify.core.gossip.cache import NearFirst, Pending, PendingMessages, SeenCache
 from p2pverify.core.gossip.control import Control
@@ -53,21 +53,23 @@ class Router:
         self._now_ms = 0
         self._heartbeat_due_ms: int | None = None
         self._effects: list[Effect] = []
-        self._counts = counts = Counter[str]()
+        self._counters = counters = Counters(COUNTERS)
         dice = Dice(own + str(seed).encode())
         self._first_heartbeat_ms = 1 + dice.below(max(1, params.heartbeat_ms))
         self._scores = scores = PeerScores(params.score)
         self._peers = peers = PeerTable(params)
         self._outbox = outbox = RpcOutbox(params)
-        self._mesh = mesh = Mesh(params, dice, peers=peers, scores=scores, outbox=outbox, counts=counts)
+        self._mesh = mesh = Mesh(params, dice, peers=peers, scores=scores, outbox=outbox, counters=counters)
         self._fanout = fanout = Fanout(params, dice, peers)
         self._seen = SeenCache(params)
         self._pending = PendingMessages(params)
         self._near_first = NearFirst(params) if params.score.delivery_weight else None
         self._lazy = lazy = LazyGossip(
-            params, dice, peers=peers, outbox=outbox, mesh=mesh, fanout=fanout, counts=counts, lacking=self._lacking
+            params, dice, peers=peers, outbox=outbox, mesh=mesh, fanout=fanout, counters=counters, lacking=self._lacking
         )
-        self._control = Control(params, peers=peers, mesh=mesh, lazy=lazy, counts=counts, misbehaved=self._misbehaved)
+        self._control = Control(
+            params, peers=peers, mesh=mesh, lazy=lazy, counters=counters, misbehaved=self._misbehaved
+        )
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         """Take one event and return what to do, in order. `now_ms` is milliseconds of any steady clock.
@@ -92,7 +94,7 @@ class Router:
         due_ms = self._outbox.due_ms
         if due_ms is not None and due_ms <= self._now_ms:
             sent = self._outbox.flush(self._now_ms)
-            self._counts["rpcs_sent"] += len(sent)
+            self._counters.count("rpcs_sent", len(sent))
             self._effects += sent
         effects, self._effects = self._effects, []
         return effects
@@ -129,7 +131,7 @@ class Router:
             "size_mcache_bytes": self._lazy.mcache.size_bytes,
             "size_promises": len(self._lazy.promises),
         }
-        return dict(sorted({**dict.fromkeys(COUNTERS, 0), **self._counts, **sizes}.items()))
+        return dict(sorted({**self._counters, **sizes}.items()))
 
     def _take(self, event: Event, heartbeat_due_ms: int) -> None:
         match event:
@@ -143,7 +145,7 @@ class Router:
             case PeerDisconnected(peer):
                 self._forget(peer)
             case RpcMalformed(peer):
-                self._counts["rpcs_malformed"] += 1
+                self._counters.count("rpcs_malformed")
                 self._misbehaved(peer, self._params.score.malformed_penalty)
             case Subscribe(topic):
                 self._subscribe(topic)
@@ -175,7 +177,7 @@ class Router:
                 self._outbox.subscription(peer, subscribe=True, topic=topic, now_ms=self._now_ms)
 
     def _refuse(self, peer: bytes, reason: str) -> None:
-        self._counts["peers_refused"] += 1
+        self._counters.count("peers_refused")
         self._effects.append(Disconnect(peer, reason))
 
     def _forget(self, peer: bytes) -> None:
@@ -187,18 +189,18 @@ class Router:
             self._lazy.promises.forget(peer)
 
     def _invalid(self, peer: bytes, topic: str) -> None:
-        self._counts["faults_invalid"] += 1
+        self._counters.count("faults_invalid")
         self._scores.delivered_invalid(peer, topic)
         self._end_if_intolerable(peer)
 
     def _misbehaved(self, peer: bytes, amount: int = ONE) -> None:
-        self._counts["faults_misbehaviour"] += 1
+        self._counters.count("faults_misbehaviour")
         self._scores.misbehaved(peer, amount)
         self._end_if_intolerable(peer)
 
     def _end_if_intolerable(self, peer: bytes) -> None:
         if peer in self._peers and self._scores.score(peer) < self._params.score.disconnect_threshold:
-            self._counts["peers_ended"] += 1
+            self._counters.count("peers_ended")
             self._forget(peer)
             self._effects.append(Disconnect(peer, "too many faults"))
 
@@ -232,9 +234,9 @@ class Router:
         message = GossipMessage(topic, data)
         mid = message.key[1]
         if self._seen.get(message.key) is GossipVerdict.ACCEPT:
-            self._counts["publish_repeated"] += 1
+            self._counters.count("publish_repeated")
             return
-        self._counts["messages_published"] += 1
+        self._counters.count("messages_published")
         self._lazy.promises.fulfil(mid)
         entry = self._pending.get(mid)
         sources: dict[bytes, None] = {}
@@ -255,16 +257,16 @@ class Router:
         """A message is good: remember it, offer it to all, send it to these peers except its sources."""
         self._seen.add(message.key, GossipVerdict.ACCEPT)
         self._lazy.mcache.put(message)
-        self._counts["messages_sent"] += self._outbox.spread(message, peers, sources, self._now_ms)
+        self._counters.count("messages_sent", self._outbox.spread(message, peers, sources, self._now_ms))
 
     def _heartbeat(self) -> None:
-        self._counts["heartbeats"] += 1
+        self._counters.count("heartbeats")
         self._peers.begin_heartbeat()
         for peer in self._lazy.break_promises(self._now_ms):
             self._misbehaved(peer)
         self._scores.decay(self._now_ms)
         self._seen.expire(self._now_ms)
-        self._counts["pending_expired"] += self._pending.expire(self._now_ms)
+        self._counters.count("pending_expired", self._pending.expire(self._now_ms))
         if self._near_first is not None:
             self._near_first.expire(self._now_ms)
         self._mesh.maintain(self._now_ms)
@@ -277,14 +279,14 @@ class Router:
     def _rpc(self, peer: bytes, rpc: Rpc) -> None:
         state = self._peers.get(peer)
         if state is None:
-            self._counts["rpcs_of_strangers"] += 1
+            self._counters.count("rpcs_of_strangers")
             return
-        self._counts["rpcs_received"] += 1
+        self._counters.count("rpcs_received")
         if rpc.subscriptions:
             # Noted even for a graylisted peer, because it will not repeat them when its score has recovered.
             self._control.take_subscriptions(state, rpc, self._now_ms)
         if state.card.score < self._params.score.graylist_threshold:
-            self._counts["rpcs_graylisted"] += 1
+            self._counters.count("rpcs_graylisted")
             return
         if rpc.publish:
             self._take_messages(state, rpc.publish)
@@ -293,14 +295,14 @@ class Router:
 
     def _take_messages(self, state: PeerState, messages: Iterable[GossipMessage]) -> None:
         """Take the messages of one RPC, until one of them gets the peer disconnected."""
-        counts, peer, promises, outbox = self._counts, state.peer, self._lazy.promises, self._outbox
+        counters, peer, promises, outbox = self._counters, state.peer, self._lazy.promises, self._outbox
         ours: str | None = None  # the last topic that we found ourselves subscribed to
         for message in messages:
             topic = message.topic
-            counts["messages_received"] += 1
+            counters.count("messages_received")
             if topic != ours:
                 if topic not in self._mesh:
-                    counts["messages_unsubscribed"] += 1
+                    counters.count("messages_unsubscribed")
                     continue
                 ours = topic
             # StrictNoSign. The data itself may be good, so its id stays unseen.
@@ -318,7 +320,7 @@ class Router:
             if verdict is None:
                 self._take_new(peer, message)
                 continue
-            counts["messages_duplicate"] += 1
+            counters.count("messages_duplicate")
             if verdict is not GossipVerdict.ACCEPT or self._near_first is not None:
                 self._take_duplicate(peer, key, verdict)
                 if peer not in self._peers:
@@ -329,14 +331,14 @@ class Router:
         topic, mid = message.key
         entry = self._pending.get(mid)
         if entry is not None:
-            self._counts["messages_duplicate"] += 1
+            self._counters.count("messages_duplicate")
             if entry.message.topic == topic:
                 entry.add_source(peer, self._params)
         elif self._pending.add(message, peer, self._now_ms):
-            self._counts["messages_delivered"] += 1
+            self._counters.count("messages_delivered")
             self._effects.append(Deliver(topic, message.data, mid, peer))
         else:
-            self._counts["messages_dropped"] += 1
+            self._counters.count("messages_dropped")
 
     def _take_duplicate(self, peer: bytes, key: MessageKey, verdict: GossipVerdict) -> None:
         if verdict is GossipVerdict.REJECT:
@@ -351,9 +353,9 @@ class Router:
     def _verdict(self, mid: bytes, verdict: GossipVerdict) -> None:
         entry = self._pending.pop(mid)
         if entry is None:
-            self._counts["verdicts_late"] += 1
+            self._counters.count("verdicts_late")
             return
-        self._counts["verdicts_" + verdict] += 1
+        self._counters.count("verdicts_" + verdict)
         message = entry.message
         if verdict is GossipVerdict.ACCEPT:
             self._reward(entry)

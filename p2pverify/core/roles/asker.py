@@ -9,6 +9,7 @@ from functools import partial
 
 from p2pverify.core.contract.network import Params
 from p2pverify.core.contract.output import Output
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, Effects, ResponseArrived
 from p2pverify.core.inference.question import (
@@ -72,7 +73,7 @@ class Asker:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._later: list[tuple[int, Callable[[int], Effects[None]]]] = []  # Unix ms, and the function that sends
-        self.answers: dict[str, int] = {}
+        self.answers = Counters()
 
     def ask(
         self,
@@ -143,23 +144,20 @@ class Asker:
     ) -> None:
         """Take a receipt. No answer, a refusal and a malformed answer give no receipt; each is counted separately."""
         if isinstance(event, AskFailed):
-            self._count(f"no answer: {event.reason}")
+            self.answers.count(f"no answer: {event.reason}")
             return
         try:
             answer = decode_response(event.data, request)
         except RequestRefused as refused:
-            self._count(f"refused: {refused.code}")
+            self.answers.count(f"refused: {refused.code}")
             return
         except DecodeError:
-            self._count("malformed answer")
+            self.answers.count("malformed answer")
             return
         if answer.receipt.class_index != class_index:
-            self._count("receipt of another class")
+            self.answers.count("receipt of another class")
             return
-        self._count("answered")
+        self.answers.count("answered")
         answers.receipts[target] = answer.receipt
         answers.outputs[target] = answer.output
         answers.elapsed_ms[target] = event.elapsed_ms
-
-    def _count(self, what: str) -> None:
-        self.answers[what] = self.answers.get(what, 0) + 1

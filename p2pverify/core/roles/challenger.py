@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from p2pverify.core.contract.output import Output
+from p2pverify.core.counters import Counters
 from p2pverify.core.events import Computed, ComputeFailed, Effects, Note, Persist, StoredEvidence
 from p2pverify.core.inference.compare import Measures, Verdict
 from p2pverify.core.inference.jobs import Purpose
@@ -77,7 +78,7 @@ class Challenger:
         self.evidence = EvidenceBox()
 
     @property
-    def answers(self) -> dict[str, int]:
+    def answers(self) -> Counters:
         """How often asked peers answered, and how often they did not, by reason."""
         return self._asker.answers
 

@@ -5,6 +5,7 @@ from hashlib import blake2b
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Ask
+from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import (
@@ -53,6 +54,7 @@ class Context:
         self.memo = memo
         self.ledger = Ledger() if memo is None else Ledger(memo.records)
         self.fold = Fold(network, self.ledger, memo)
+        self.counters = Counters(("served",))
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late
         self.has_signed = False  # in this run
@@ -185,4 +187,4 @@ class Context:
             yield from done(event, now_ms)
 
     def statistics(self) -> dict[str, int]:
-        return {"jobs": len(self._jobs) + len(self._scores), "asks": len(self._asks)}
+        return {**self.counters, "jobs": len(self._jobs) + len(self._scores), "asks": len(self._asks)}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from p2pverify.core.contract.output import Output
+from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import sign
 from p2pverify.core.events import Computed, ComputeFailed, Effects, Persist, Respond, StoredAnswer
 from p2pverify.core.inference.jobs import Purpose
@@ -42,8 +43,7 @@ class Responder:
         self._answers: dict[bytes, OrderedDict[bytes, Output]] = {}  # by requester and question
         self._kept = 0
         self._waiting: dict[tuple[bytes, bytes], list[tuple[int, Request]]] = {}  # tickets and requests
-        self.served = 0
-        self.refused: dict[str, int] = {}
+        self.refused = Counters()
 
     def remember(self, answer: StoredAnswer) -> None:
         """Take an answer that was stored earlier."""
@@ -84,7 +84,7 @@ class Responder:
 
     def refuse(self, ticket: int, refused: RequestRefused) -> Respond:
         """The response to a request that is refused."""
-        self.refused[refused.code] = self.refused.get(refused.code, 0) + 1
+        self.refused.count(refused.code)
         return Respond(ticket, encode_refusal(refused))
 
     def _check(self, request: Request, question: Question, source: bytes, now_ms: int) -> None:
@@ -166,5 +166,5 @@ class Responder:
             bytes(64),
         )
         receipt = replace(unsigned, signature=sign.sign(context.seed, unsigned.signed_bytes()))
-        self.served += 1
+        self._context.counters.count("served")
         return Respond(ticket, encode_answer(Answer(output, receipt)))

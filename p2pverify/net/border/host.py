@@ -13,12 +13,12 @@ from functools import partial
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.net.border import identify_ping
 from p2pverify.net.border.connection_limits import INBOUND_PER_ADDRESS_MAX, HalfOpen, group_of
 from p2pverify.net.border.link import Link, StreamHandler
 from p2pverify.net.border.noise_yamux import OwnKeyError, UpgradeError, Upgrader, remote_of
 from p2pverify.net.border.roundtrip import RoundTrips, tcp_round_trip
-from p2pverify.net.counters import Counters
 from p2pverify.node.endpoints.address import Address, parse_address
 
 UPGRADE_SECONDS_MAX = 10.0

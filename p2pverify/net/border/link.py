@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.net.border import multistream
 from p2pverify.net.border.harden import BaseLibp2pError, MuxedConnUnavailable, Muxer, YamuxStream
 from p2pverify.net.border.roundtrip import RoundTrips
 from p2pverify.net.border.stream import Stream, StreamBrokenError
-from p2pverify.net.counters import Counters
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
 

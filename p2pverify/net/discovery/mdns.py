@@ -25,9 +25,9 @@ from zeroconf import (  # type: ignore[attr-defined]  # DNSText is public, but m
     Zeroconf,
 )
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
-from p2pverify.net.counters import Counters
 from p2pverify.node.endpoints.address import Address, parse_address
 
 QUEUE_MAX = 64  # TXT records that wait to be read

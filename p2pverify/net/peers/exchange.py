@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.limits import Rate, Shares
@@ -20,7 +21,6 @@ from p2pverify.net.border.host import DialError, Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
-from p2pverify.net.counters import Counters
 from p2pverify.net.peers.address_book import AddressBook, Target
 from p2pverify.net.peers.complaints import Complaints
 from p2pverify.net.peers.peer_list import (

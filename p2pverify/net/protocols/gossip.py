@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import GossipVerdict, RemoteProtocolError
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.gossip.types import (
@@ -34,7 +35,6 @@ from p2pverify.net.border.framing import read_varint_frame, varint_frame
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
-from p2pverify.net.counters import Counters
 from p2pverify.net.protocols.read_rate import ReadRate
 from p2pverify.net.protocols.rpc_codec import Parts, RpcDecoder, encode_rpc
 

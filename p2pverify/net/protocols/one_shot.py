@@ -10,13 +10,13 @@ from typing import TypeVar
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.host import DialError, Host
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
-from p2pverify.net.counters import Counters
 from p2pverify.net.peers.peer_list import (
     EXCHANGE_SECONDS_MAX,
     FRAME_BYTES_MAX,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.roles.disputes.evidence import EVIDENCE_BYTES_MAX, EVIDENCE_REQUEST_BYTES_MAX
@@ -18,7 +19,6 @@ from p2pverify.net.border.framing import FrameTooLargeError, read_frame, write_f
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
-from p2pverify.net.counters import Counters
 from p2pverify.net.protocols.fair_queue import CrowdedError, Turns
 from p2pverify.node.ports import AskError, Reply
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import trio
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.sync.messages import ANSWER_BYTES_MAX, REQUEST_BYTES_MAX
 from p2pverify.core.sync.session import REQUESTS_MAX
@@ -18,7 +19,6 @@ from p2pverify.net.border.framing import LENGTH_BYTES, FrameTooLargeError, read_
 from p2pverify.net.border.link import Link
 from p2pverify.net.border.multistream import NotSupportedError
 from p2pverify.net.border.stream import Stream, StreamBrokenError
-from p2pverify.net.counters import Counters
 from p2pverify.node.ports import Inbox, SyncSessionPort
 
 PROTOCOL = "/p2pverify/sync/2"

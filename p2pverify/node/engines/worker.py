@@ -17,6 +17,7 @@ import trio
 
 from p2pverify.core.contract.output import Output
 from p2pverify.core.costs import Costs
+from p2pverify.core.counters import Counters
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Purpose, Queue, QueuedJob
 from p2pverify.node.clock import unix_ms
@@ -27,6 +28,11 @@ TOO_MANY = "too many jobs wait for the engine"
 SAY_EVERY_S = 60
 #: The purposes whose jobs have deadlines and can be dropped.
 NAMES = {Purpose.REQUEST: "requests", Purpose.VOTE: "votes", Purpose.AUDIT: "audits"}
+_COUNTED = (
+    *("jobs done", "jobs failed", "jobs late", "jobs dropped"),
+    *(f"dropped {name}" for name in NAMES.values()),
+    "engine busy ms",
+)
 _REASON_CHARS_MAX = 200
 NO_REFEREE = "this node has no referee: it cannot judge across classes"
 log = logging.getLogger(__name__)
@@ -81,9 +87,8 @@ class Worker:
         self._queue: Queue[Job] = Queue(self._estimate, self._doubt)
         self._woken = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
-        self._counts = dict.fromkeys(("jobs done", "jobs failed", "jobs late", "jobs dropped"), 0)
-        self._busy_ms = 0
-        self._drops = _Drops()
+        self._counters = Counters(_COUNTED)
+        self._drops = _Drops(self._counters)
 
     @property
     def is_busy(self) -> bool:
@@ -97,7 +102,6 @@ class Worker:
         if self._queue.push(job, job.purpose, now_ms + left_ms, now_ms):
             self._woken.set()
             return None
-        self._counts["jobs dropped"] += 1
         self._drops.note([job.purpose])
         return ComputeFailed(job.job, TOO_MANY, is_dropped=True)
 
@@ -141,17 +145,16 @@ class Worker:
         )
         ended_ms = _now_ms()
         self._queue.charge(entry, ended_ms - began_ms)
-        self._busy_ms += ended_ms - began_ms
-        self._counts["jobs done"] += 1
-        self._counts["jobs failed"] += isinstance(event, ComputeFailed)
-        self._counts["jobs late"] += entry.deadline_ms is not None and ended_ms > entry.deadline_ms
+        self._counters.count("engine busy ms", ended_ms - began_ms)
+        self._counters.count("jobs done")
+        self._counters.count("jobs failed", isinstance(event, ComputeFailed))
+        self._counters.count("jobs late", entry.deadline_ms is not None and ended_ms > entry.deadline_ms)
         if isinstance(entry.job, _Call):
             entry.job.done.set()
         elif event is not None:
             feed(event)
 
     def _drop(self, entries: list[QueuedJob[Job]], feed: Callable[[Outcome], None]) -> None:
-        self._counts["jobs dropped"] += len(entries)
         self._drops.note([entry.purpose for entry in entries])
         for entry in entries:
             assert not isinstance(entry.job, _Call)  # calls have no deadline
@@ -169,9 +172,7 @@ class Worker:
         return {
             "jobs waiting": len(self._queue),
             "oldest waiting ms": self._queue.oldest_ms(_now_ms()),
-            **self._counts,
-            **self._drops.statistics(),
-            "engine busy ms": self._busy_ms,
+            **self._counters,
         }
 
     def _do(self, job: Job, queue_ms: int) -> Outcome | None:
@@ -232,15 +233,16 @@ class Worker:
 class _Drops:
     """Counts dropped jobs, and logs them at most once in `SAY_EVERY_S` seconds."""
 
-    def __init__(self) -> None:
-        self._counts = dict.fromkeys(NAMES, 0)
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._unsaid: Counter[Purpose] = Counter()
         self._said_s = -math.inf
 
     def note(self, purposes: Sequence[Purpose]) -> None:
         """Count dropped jobs, one per purpose in `purposes`."""
+        self._counters.count("jobs dropped", len(purposes))
         for purpose in purposes:
-            self._counts[purpose] += 1
+            self._counters.count(f"dropped {NAMES[purpose]}")
             self._unsaid[purpose] += 1
         now_s = trio.current_time()
         if not purposes or now_s < self._said_s + SAY_EVERY_S:
@@ -253,9 +255,6 @@ class _Drops:
             " give it less to do besides, or take a network with longer epochs",
             what,
         )
-
-    def statistics(self) -> dict[str, int]:
-        return {f"dropped {name}": self._counts[purpose] for purpose, name in NAMES.items()}
 
 
 def _now_ms() -> int:

@@ -7,9 +7,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import sign
 from p2pverify.core.errors import DecodeError
-from p2pverify.net.counters import Counters
 from p2pverify.net.discovery import mdns
 from p2pverify.net.discovery.mdns import Mdns, decode_txt, encode_txt, service_type
 from p2pverify.node.endpoints.address import Address, parse_address
@@ -90,7 +90,7 @@ async def test_a_network_without_multicast_is_no_error(nursery, caplog):
     node = Mdns(os.urandom(32), counters)
     nursery.start_soon(node.run, KEY, lambda: (parse_address("/ip4/192.0.2.1/tcp/1"),), lambda *_: None)
     with trio.fail_after(10):
-        while not counters["mdns_failed"]:
+        while not counters.get("mdns_failed"):
             await trio.lowlevel.checkpoint()
     assert "mDNS does not work here" in caplog.text
     nursery.cancel_scope.cancel()

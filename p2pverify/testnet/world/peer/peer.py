@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from zlib import crc32
 
+from p2pverify.core.counters import Counters
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
     AskFailed,
@@ -83,7 +84,7 @@ class Peer:
         self.is_up = False
         self.life = 0
         self.held: list[Item] | None = None  # items that wait while the peer is paused
-        self.notes: dict[str, int] = {}
+        self.notes = Counters()
         self.lost_records = 0
         self.jobs_done = self.jobs_dropped = 0
         self.speaks_from_ms = 0
@@ -378,7 +379,7 @@ class Peer:
         self.feed(outcome(job, self.actor.machine.context.class_index, total_ms, say))
 
     def _note(self, text: str) -> None:
-        self.notes[text] = self.notes.get(text, 0) + 1
+        self.notes.count(text)
 
     @property
     def ip(self) -> str:
