@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from p2pverify.core.errors import LocalProtocolError
-from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, PutState, Write
+from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, Write
 
 _PUT_RECORD = """
     INSERT INTO records (id, author, seq, kind, epoch, bytes, added) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -30,9 +30,6 @@ _PUT_EVIDENCE = """
     INSERT INTO evidence (epoch, slot, responder, answer) VALUES (?, ?, ?, ?)
     ON CONFLICT (epoch, slot, responder) DO NOTHING"""
 _DROP_EVIDENCE = "DELETE FROM evidence WHERE epoch < ?"
-_PUT_STATE = """
-    INSERT INTO state (key, value) VALUES (?, ?)
-    ON CONFLICT (key) DO UPDATE SET value = excluded.value"""
 
 
 @dataclass(slots=True)
@@ -70,7 +67,6 @@ def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damag
     added_s = int(time.time())
     records = [write for write in writes if isinstance(write, PutRecord)]
     answers = [write for write in writes if isinstance(write, PutAnswer)]
-    states = [write for write in writes if isinstance(write, PutState)]
     records_new = answers_new = 0
     if records:
         rows = [(r.id, r.author, r.seq, int(r.kind), r.epoch, r.data, added_s) for r in records]
@@ -88,6 +84,4 @@ def put(database: sqlite3.Connection, own: bytes, writes: Sequence[Write], damag
         database.executemany(_PUT_EVIDENCE, [(e.epoch, e.slot, e.responder, e.answer) for e in evidence])
     for drop in (write for write in writes if isinstance(write, DropEvidence)):
         database.execute(_DROP_EVIDENCE, (drop.before_epoch,))
-    if states:
-        database.executemany(_PUT_STATE, [(s.key, s.value) for s in states])
     return records_new, answers_new

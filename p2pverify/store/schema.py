@@ -36,7 +36,6 @@ _TABLES = (
     """CREATE TABLE evidence (
         epoch INTEGER NOT NULL, slot INTEGER NOT NULL, responder BLOB NOT NULL, answer BLOB NOT NULL,
         PRIMARY KEY (epoch, slot, responder)) STRICT, WITHOUT ROWID""",
-    "CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
 )
 _APPEND_ONLY = ("identity", "records", "own_log", "answers")
 _TRIGGERS = tuple(
@@ -173,7 +172,7 @@ def find_faults(database: sqlite3.Connection, path: Path) -> list[str]:
         return ["the file ends within a page"]
     try:
         found = {statement for (statement,) in database.execute("SELECT sql FROM sqlite_master") if statement}
-        if not found.issuperset(_TABLES):
+        if not found.issuperset(_TABLES):  # databases of earlier versions also have an unused table `state`
             return ["its tables are not those that p2pverify made"]
         lines = [str(line) for (line,) in database.execute(f"PRAGMA integrity_check({_FAULTS_MAX})")]
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:

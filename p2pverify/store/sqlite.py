@@ -1,4 +1,4 @@
-"""The store: records, answers, evidence and small state in one SQLite file, behind one batching writer.
+"""The store: records, answers and evidence in one SQLite file, behind one batching writer.
 
 Records and answers are append-only. Writers queue; one task takes the waiting appends and commits them in one
 transaction, in a thread. When `append` returns, its data is on disk: it survives a killed process and a power cut (see
@@ -186,29 +186,12 @@ class Store:
             )
             return rows.fetchall()
 
-    def get_answer(self, requester: bytes, question: bytes) -> bytes | None:
-        """The stored response to a requester's question; one indexed look-up."""
-        value: bytes | None = self._value(
-            "SELECT response FROM answers WHERE requester = ? AND question = ?", (requester, question)
-        )
-        return value
-
-    def get_state(self, key: str) -> bytes | None:
-        """The last value put under a name; one indexed look-up."""
-        value: bytes | None = self._value("SELECT value FROM state WHERE key = ?", (key,))
-        return value
-
-    def own_sequence(self) -> int | None:
-        """The highest sequence number of our own log, or None before the first record."""
-        value: int | None = self._value("SELECT max(seq) FROM own_log", ())
-        return value
-
     def statistics(self) -> dict[str, int]:
         """Counters since `open`, and the present size of the content."""
         return {
             **self._counters,
-            "records": self._value("SELECT max(place) FROM records", ()) or 0,
-            "answers": self._value("SELECT max(place) FROM answers", ()) or 0,
+            "records": self._last_place("records"),
+            "answers": self._last_place("answers"),
             "records_damaged": len(self._damaged.records),
             "answers_damaged": len(self._damaged.answers),
             "batch_writes_max": self._batch_writes_max,
@@ -301,10 +284,11 @@ class Store:
             yield from rows
             place = rows[-1][0]
 
-    def _value(self, query: str, parameters: tuple[object, ...]) -> Any:
+    def _last_place(self, table: str) -> int:
+        """The place of the newest row of a table; 0 for an empty one."""
         with translated(self.path):
-            row = self._reader.execute(query, parameters).fetchone()
-        return None if row is None else row[0]
+            (last,) = self._reader.execute(f"SELECT max(place) FROM {table}").fetchone()  # noqa: S608 - our own names
+        return last or 0
 
 
 def _stopped() -> StoreError:

@@ -10,8 +10,7 @@ from typing import TypeAlias
 from p2pverify.core.encoding.canon import UINT_MAX
 from p2pverify.core.errors import LocalProtocolError
 
-DATA_BYTES_MAX = 1 << 20  # of one value; far above the size of any record, response or state
-KEY_BYTES_MAX = 256  # of the name of a state value
+DATA_BYTES_MAX = 1 << 20  # of one value; far above the size of any record or response
 QUESTION_BYTES_MAX = 256  # of a question's identifier, commonly its 32-byte digest
 
 
@@ -43,14 +42,6 @@ class PutAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class PutState:
-    """Set a value of the machine's own small state."""
-
-    key: str
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class PutEvidence:
     """Keep the answer of an asked peer of one of our slots. The first answer stays."""
 
@@ -67,7 +58,7 @@ class DropEvidence:
     before_epoch: int
 
 
-Write: TypeAlias = PutRecord | PutAnswer | PutState | PutEvidence | DropEvidence
+Write: TypeAlias = PutRecord | PutAnswer | PutEvidence | DropEvidence
 
 
 def check_write(write: Write) -> None:
@@ -88,11 +79,8 @@ def check_write(write: Write) -> None:
         _require(len(write.responder) == 32, "responder is not 32 bytes")
         _require(all(0 <= number <= UINT_MAX for number in (write.epoch, write.slot)), "a slot is out of range")
         _require(len(write.answer) <= DATA_BYTES_MAX, "answer is too long to store")
-    elif isinstance(write, DropEvidence):
-        _require(0 <= write.before_epoch <= UINT_MAX, "an epoch is out of range")
     else:
-        _require(0 < len(write.key) <= KEY_BYTES_MAX and write.key.isascii(), "not a name of a state")
-        _require(len(write.value) <= DATA_BYTES_MAX, "state is too long to store")
+        _require(0 <= write.before_epoch <= UINT_MAX, "an epoch is out of range")
 
 
 def _require(condition: bool, reason: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from p2pverify.store.sqlite import Store
-from p2pverify.store.writes import PutRecord, PutState
+from p2pverify.store.writes import PutAnswer, PutRecord
 
 
 def record_of(own: bytes, seq: int) -> PutRecord:
@@ -24,15 +24,14 @@ async def append_for_ever(store: Store, own: bytes, first: int, step: int) -> No
     seq = first
     while True:
         record = record_of(own, seq)
-        await store.append([record, PutState(f"last-{first % step}", seq.to_bytes(8, "big"))])
+        await store.append([record, PutAnswer(own, seq.to_bytes(8, "big"), b"answer")])
         os.write(1, f"{seq} {record.id.hex()}\n".encode())
         seq += step
 
 
 async def main(path: Path, network: bytes, own: bytes) -> None:
     store = Store.open(path, network, own)
-    highest = store.own_sequence()
-    start = 0 if highest is None else highest + 1
+    start = max((seq for seq, _ in store.load_own_log()), default=-1) + 1
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
         for writer in range(3):

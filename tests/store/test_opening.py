@@ -68,6 +68,15 @@ def test_other_version_is_an_error(path: Path, version: int, age: str) -> None:
     assert path.read_bytes() == before
 
 
+def test_unused_table_of_an_earlier_version_does_no_harm(path: Path) -> None:
+    """Databases of earlier versions have the table `state`, which nothing reads."""
+    trio.run(fill, path, 3)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID")
+        database.commit()
+    assert len(stored(path)) == 3
+
+
 def test_database_of_another_program_is_left_alone(path: Path) -> None:
     """Another program's SQLite file is recognised and not written to."""
     with closing(sqlite3.connect(path)) as database:

@@ -13,7 +13,7 @@ import trio.testing
 from p2pverify.core.errors import LocalProtocolError
 from p2pverify.store.errors import StoreError
 from p2pverify.store.sqlite import BATCH_WRITES_MAX, QUEUE_MAX, Store
-from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, PutState, Write
+from p2pverify.store.writes import DropEvidence, PutAnswer, PutEvidence, PutRecord, Write
 
 NETWORK = bytes([7]) * 32
 ALICE = bytes([1]) * 32
@@ -82,16 +82,13 @@ async def test_evidence_comes_back_until_it_is_dropped(path: Path) -> None:
         assert store.load_evidence() == [(3, 0, ALICE, b"a"), (3, 0, BOB, b"a"), (3, 1, BOB, b"b")]
 
 
-async def test_answers_and_state_come_back(path: Path) -> None:
-    """An answer is found by requester and question, and the last value of a state counts."""
+async def test_answers_come_back(path: Path) -> None:
+    """Answers come back in the order of storing, also after reopening."""
     async with running(path) as store:
-        await store.append([PutAnswer(BOB, b"q", b"yes"), PutState("seq", b"1"), PutState("seq", b"2")])
-        assert store.get_answer(BOB, b"q") == b"yes"
-        assert store.get_answer(ALICE, b"q") is None
+        await store.append([PutAnswer(BOB, b"q", b"yes"), PutAnswer(ALICE, b"q", b"no")])
+        assert list(store.load_answers()) == [(BOB, b"q", b"yes"), (ALICE, b"q", b"no")]
     with closing(Store.open(path, NETWORK, ALICE)) as store:
-        assert list(store.load_answers()) == [(BOB, b"q", b"yes")]
-        assert store.get_state("seq") == b"2"
-        assert store.get_state("other") is None
+        assert list(store.load_answers()) == [(BOB, b"q", b"yes"), (ALICE, b"q", b"no")]
 
 
 async def test_repeats_change_nothing(path: Path) -> None:
@@ -99,7 +96,7 @@ async def test_repeats_change_nothing(path: Path) -> None:
     async with running(path) as store:
         await store.append([record(BOB, 1), record(BOB, 1), PutAnswer(BOB, b"q", b"first")])
         await store.append([record(BOB, 1), PutAnswer(BOB, b"q", b"second")])
-        assert store.get_answer(BOB, b"q") == b"first"
+        assert list(store.load_answers()) == [(BOB, b"q", b"first")]
         statistics = store.statistics()
     assert (statistics["records"], statistics["answers"]) == (1, 1)
     assert (statistics["records_added"], statistics["answers_added"]) == (1, 1)
@@ -110,11 +107,11 @@ async def test_second_own_record_of_one_sequence_is_refused(path: Path) -> None:
     async with running(path) as store:
         await store.append([record(ALICE, 4, "one")])
         with pytest.raises(LocalProtocolError, match="sequence number already used"):
-            await store.append([record(BOB, 9), record(ALICE, 4, "two"), PutState("seq", b"4")])
+            await store.append([record(BOB, 9), record(ALICE, 4, "two"), PutAnswer(BOB, b"q", b"yes")])
         await store.append([record(ALICE, 4, "one")])
         await store.append([record(ALICE, 5)])
-        assert store.get_state("seq") is None
-        assert store.own_sequence() == 5
+        assert list(store.load_answers()) == []
+        assert [seq for seq, _ in store.load_own_log()] == [4, 5]
         assert store.statistics()["refused"] == 1
     assert reopened(path) == [record(ALICE, 4, "one").data, record(ALICE, 5).data]
 
@@ -230,8 +227,6 @@ async def test_stopping_finishes_the_commit_that_has_begun(path: Path) -> None:
         PutRecord(bytes(32), BOB, 1, 5, 1, b""),
         PutAnswer(BOB, b"", b"x"),
         PutAnswer(BOB, b"q", bytes(2**20 + 1)),
-        PutState("", b"x"),
-        PutState("clé", b"x"),
         PutEvidence(1, 0, b"short", b"x"),
         PutEvidence(-1, 0, BOB, b"x"),
         PutEvidence(1, 0, BOB, bytes((1 << 20) + 1)),
@@ -263,12 +258,12 @@ async def test_full_disk_is_told_and_survived(path: Path) -> None:
 async def test_failed_database_ends_the_writer(path: Path) -> None:
     """A permanent fault (here a lost table) reaches the caller and ends the writer."""
     with closing(Store.open(path, NETWORK, ALICE)) as store:
-        store._writer.execute("DROP TABLE state")
+        store._writer.execute("DROP TABLE evidence")
         with pytest.RaisesGroup(pytest.RaisesExc(StoreError, match="database failed")), trio.fail_after(10):
             async with trio.open_nursery() as nursery:
                 await nursery.start(store.run)
                 with pytest.raises(StoreError, match="database failed"):
-                    await store.append([record(BOB, 1), PutState("seq", b"1")])
+                    await store.append([record(BOB, 1), PutEvidence(1, 0, BOB, b"x")])
         with pytest.raises(StoreError, match="has stopped"):
             await store.append([record(BOB, 2)])
         assert list(store.load_records()) == []

@@ -162,7 +162,7 @@ def _leave_log(home: Path, *, with_index: bool) -> None:
         "import os, sqlite3, sys\n"
         "database = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
         "database.execute('PRAGMA journal_mode = WAL')\n"
-        "database.execute('INSERT INTO state VALUES (?, ?)', ('test', b'x'))\n"
+        "database.execute('INSERT INTO evidence VALUES (1, 0, ?, ?)', (bytes(32), b'x'))\n"
         "os._exit(0)\n"
     )
     subprocess.run([PROGRAM[0], "-c", code, str(home / "node.db")], check=True)
