@@ -1,12 +1,12 @@
 """Called records: strangers' records that this peer needs because a proposal by a member with weight names them.
 
 Admission admits a called record even if the table of strangers is full. Sync asks for it even if it was refused before.
-The number of called records is bounded: the oldest call is forgotten first.
+The number of called records is bounded: the record whose last call is oldest is forgotten first.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 
+from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import NO_PREV
 from p2pverify.core.replica.ledger import Ledger
 
@@ -18,8 +18,8 @@ class CalledRecords:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._ids: OrderedDict[bytes, None] = OrderedDict()
-        self._lacking: OrderedDict[bytes, bytes] = OrderedDict()  # author -> its record that a proposal names
+        self._ids: BoundedDict[bytes, None] = BoundedDict(CALLED_MAX)
+        self._lacking: BoundedDict[bytes, bytes] = BoundedDict(CALLED_MAX)  # author -> its record in a proposal
 
     def __bool__(self) -> bool:
         return bool(self._ids)
@@ -36,16 +36,11 @@ class CalledRecords:
         self.call(record_id)
         if record_id not in self._ledger:
             self._lacking[author] = record_id
-            if len(self._lacking) > CALLED_MAX:
-                self._lacking.popitem(last=False)
 
     def call(self, record_id: bytes) -> None:
         """Call a record: a proposal names it, or it is the predecessor of a called record."""
-        if record_id == NO_PREV:
-            return
-        self._ids[record_id] = None
-        if len(self._ids) > CALLED_MAX:
-            self._ids.popitem(last=False)
+        if record_id != NO_PREV:
+            self._ids[record_id] = None
 
     def forget(self, is_known: Callable[[bytes], bool]) -> None:
         """Forget authors that have become members, because their records need no call."""

@@ -23,13 +23,11 @@ def canned(engine: Engine) -> Lie:
     """Answers every question as if it were one other question, which it computes once per length and temperature."""
     prompt = engine.encode_chat(CANNED_TEXT)
     room = engine.info.context_tokens - len(prompt)
-    kept: dict[tuple[int, int], Generated] = {}
+    kept: BoundedDict[tuple[int, int], Generated] = BoundedDict(CANNED_MAX)
 
     def lie(asked: Ask) -> Generated:
         shape = (min(asked.tokens_max, room), asked.temperature_milli)
         if shape not in kept:
-            if len(kept) >= CANNED_MAX:
-                kept.clear()
             kept[shape] = engine.answer(Ask(prompt, *shape, NO_KEY))
         return replace(kept[shape], first_token_ms=0, total_ms=0)
 
@@ -42,7 +40,7 @@ def cached(engine: Engine) -> Lie:
     Any other prompt is answered honestly, and the answer is cached.
     """
     template = frozenset(engine.encode_chat(""))
-    kept: dict[tuple[int, ...], tuple[frozenset[int], int, Generated]] = {}
+    kept: BoundedDict[tuple[int, ...], tuple[frozenset[int], int, Generated]] = BoundedDict(CACHE_MAX)
 
     def lie(asked: Ask) -> Generated:
         words = frozenset(asked.prompt) - template
@@ -55,8 +53,6 @@ def cached(engine: Engine) -> Lie:
         if best is not None and best[0] >= NEAR_PERCENT:
             return replace(best[1], first_token_ms=0, total_ms=0)
         answer = engine.answer(asked)
-        if len(kept) >= CACHE_MAX:
-            del kept[next(iter(kept))]
         kept[tuple(asked.prompt)] = (words, asked.temperature_milli, answer)
         return answer
 
