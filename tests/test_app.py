@@ -17,6 +17,7 @@ from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.engines import EngineSettings
+from p2pverify.engine.registry import EngineOpening
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.engines.classes import ClassError
 from p2pverify.node.files.home import Home, HomeError
@@ -170,7 +171,8 @@ async def test_the_self_test_finds_the_class(settings):
             home.init()
             async with trio.open_nursery() as node:
                 running = await node.start(
-                    run_node, NodeSettings(home, network, manifests, EngineSettings("toy", variant))
+                    run_node,
+                    NodeSettings(home, network, manifests, EngineSettings("toy", EngineOpening(variant=variant))),
                 )
                 names[variant] = (await get(running.api, "/v1/status"))["class"]
                 node.cancel_scope.cancel()

@@ -10,6 +10,7 @@ import click
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
 
 if TYPE_CHECKING:
+    from p2pverify.engine.cheats.spec import CheatSpec
     from p2pverify.node.endpoints.address import Address
 
 
@@ -57,6 +58,16 @@ def engine_option(kinds: Sequence[EngineKind]) -> Callable[[Any], Any]:
     return click.option(
         "--engine", type=click.Choice(kinds), default=DEFAULT_ENGINE, show_default=True, help="What runs the model."
     )
+
+
+def read_cheat(ctx: click.Context, param: click.Parameter, text: str | None) -> "CheatSpec | None":
+    """The callback of an option `KIND[:ARGUMENT][@RATE]`: its cheat, if it is given. Raises HintedParameter."""
+    from p2pverify.engine.cheats.spec import parse_spec
+
+    try:
+        return None if text is None else parse_spec(text)
+    except ValueError as error:
+        raise HintedParameter(str(error), "for example --cheat quantize:q4_0@0.3", ctx, param) from None
 
 
 def check_addresses(

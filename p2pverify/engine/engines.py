@@ -1,15 +1,14 @@
 """The engines of one node: its own, which may lie, and the network's referee."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.gguf.weights import Progress
-from p2pverify.engine.openai import Endpoint
-from p2pverify.engine.registry import open_engine, open_referee
+from p2pverify.engine.registry import BUNDLED, EngineOpening, open_engine, open_referee
 from p2pverify.node.engines.classes import expected_weights
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
 from p2pverify.node.ports import Engine
@@ -17,17 +16,10 @@ from p2pverify.node.ports import Engine
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Which engine a node runs. `cheat` is for testnets only.
-
-    `variant` names another numeric path of the same kind; "" is the usual path. `llama_variants` is the folder with the
-    variants of llama.cpp. `endpoint` is the server of the engine "openai".
-    """
+    """Which engine a node runs, and with what it is opened. `cheat` is for testnets only."""
 
     kind: EngineKind = DEFAULT_ENGINE
-    variant: str = ""
-    llama_variants: Path | None = None
-    endpoint: Endpoint | None = None
-    weights: Path | None = None
+    opening: EngineOpening = BUNDLED
     cheat: CheatSpec | None = None
 
 
@@ -48,15 +40,8 @@ class Engines:
     ) -> None:
         self._settings = settings
         self._network = network
-        self.honest = open_engine(
-            settings.kind,
-            weights=settings.weights,
-            variant=settings.variant,
-            variants=settings.llama_variants,
-            endpoint=settings.endpoint,
-            expect_sha256=expected_weights(network, manifests, settings.kind),
-            progress=progress,
-        )
+        expected = expected_weights(network, manifests, settings.kind)
+        self.honest = open_engine(settings.kind, replace(settings.opening, expect_sha256=expected, progress=progress))
         self.own = _lying(self.honest, settings.cheat, workdir)
         self._referee: Engine | None = None
 
@@ -64,9 +49,8 @@ class Engines:
         """The engine that judges across classes. Raises EngineUnavailable."""
         if self.honest.info.engine == self._network.referee:
             return self.honest
-        self._referee = open_referee(
-            self._network.referee, weights=self._settings.weights, expect_sha256=self.honest.info.weights_sha256
-        )
+        given = EngineOpening(weights=self._settings.opening.weights, expect_sha256=self.honest.info.weights_sha256)
+        self._referee = open_referee(self._network.referee, given)
         return self._referee
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Opens an engine by its kind, and the referee of a network by its id. Only this module knows all engines."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from p2pverify.engine import toy
@@ -16,16 +16,23 @@ from p2pverify.node.ports import Engine
 REFEREES: dict[str, EngineKind] = {traits.referee: kind for kind, traits in ENGINES.items() if traits.referee}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOpening:
-    """The arguments of `open_engine`."""
+    """What an engine is opened with; an engine ignores what it does not need.
 
-    weights: Path | None
-    variant: str
-    variants: Path | None
-    endpoint: Endpoint | None
-    expect_sha256: bytes | None
-    progress: model_weights.Progress | None
+    - `weights`: a model file instead of the bundled model.
+    - `expect_sha256`: the digest that other weights must have. Without it, their digest is only their name.
+    - `variant`: another numeric path of the same kind; "" is the usual path.
+    - `variants`: the folder with the variants of llama.cpp.
+    - `endpoint`: the server of the engine "openai".
+    """
+
+    weights: Path | None = None
+    variant: str = ""
+    variants: Path | None = None
+    endpoint: Endpoint | None = None
+    expect_sha256: bytes | None = None
+    progress: model_weights.Progress | None = None
 
     @property
     def path(self) -> Path:
@@ -37,40 +44,23 @@ class EngineOpening:
         return self.expect_sha256 or (model_weights.SHA256 if self.weights is None else None)
 
 
-def open_engine(
-    kind: EngineKind,
-    *,
-    weights: Path | None = None,
-    variant: str = "",
-    variants: Path | None = None,
-    endpoint: Endpoint | None = None,
-    expect_sha256: bytes | None = None,
-    progress: model_weights.Progress | None = None,
-) -> Engine:
+BUNDLED = EngineOpening()  # with the bundled model, on the usual path
+
+
+def open_engine(kind: EngineKind, given: EngineOpening = BUNDLED) -> Engine:
     """Open an engine. Blocks for about half a second, so call it in a thread.
 
-    Without `weights` the bundled model is used, whose digest is known. Other weights are compared with `expect_sha256`
-    if it is given. Without it, their digest is only their name. `variant` names another numeric path of the same kind;
-    "" is the usual path. `variants` is the folder with the variants of llama.cpp. `endpoint` is the server for
-    "openai". Raises EngineUnavailable or a subclass, and the message says what to do.
+    Raises EngineUnavailable or a subclass, and the message says what to do.
     """
-    return OPENERS[kind](EngineOpening(weights, variant, variants, endpoint, expect_sha256, progress))
+    return OPENERS[kind](given)
 
 
-def open_referee(
-    referee: str,
-    *,
-    weights: Path | None = None,
-    expect_sha256: bytes | None = None,
-    progress: model_weights.Progress | None = None,
-) -> Engine:
+def open_referee(referee: str, given: EngineOpening = BUNDLED) -> Engine:
     """Open the engine that judges across classes. Blocks for seconds. Raises EngineUnavailable."""
     if referee not in REFEREES:
         known = ", ".join(REFEREES)
         raise EngineUnavailable(f"this p2pverify has no referee {referee!r}, only {known}: install one that has it")
-    return open_engine(
-        REFEREES[referee], weights=weights, variant=toy.REFEREE_PATH, expect_sha256=expect_sha256, progress=progress
-    )
+    return open_engine(REFEREES[referee], replace(given, variant=toy.REFEREE_PATH))
 
 
 def _llama(given: EngineOpening) -> Engine:

@@ -7,7 +7,7 @@ llama.cpp. A peer finds its own class by its self-test. The classes of toy engin
 from dataclasses import dataclass
 
 from p2pverify.core.contract.manifest import Manifest
-from p2pverify.engine.registry import open_engine
+from p2pverify.engine.registry import EngineOpening, open_engine
 from p2pverify.node.engines.kinds import ENGINES
 from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.node.ports import ModelInfo
@@ -39,7 +39,7 @@ def find_classes(plan: Plan) -> Classes:
 
 
 def _info(path: PathTable) -> ModelInfo:
-    engine = open_engine(path.engine, variant=path.variant)
+    engine = open_engine(path.engine, EngineOpening(variant=path.variant))
     try:
         return engine.info
     finally:

@@ -10,6 +10,7 @@ from p2pverify.core.encoding.sign import public_key
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.engines import Engines, EngineSettings
 from p2pverify.engine.errors import EngineUnavailable
+from p2pverify.engine.registry import EngineOpening
 from p2pverify.engine.toy import REFEREE, REFEREE_PATH, ToyEngine
 from p2pverify.node.files.networkfile import new_network
 
@@ -19,7 +20,12 @@ GARBAGE = CheatSpec("garbage")
 def judged_by(referee: str, folder: Path, variant: str = "", cheat: CheatSpec | None = None) -> Engines:
     """The engines of a node in a network with a referee."""
     network, manifests = new_network("judged", [public_key(bytes(32))], ToyEngine().info, epoch_ms=300)
-    return Engines(EngineSettings("toy", variant, cheat=cheat), replace(network, referee=referee), manifests, folder)
+    return Engines(
+        EngineSettings("toy", EngineOpening(variant=variant), cheat),
+        replace(network, referee=referee),
+        manifests,
+        folder,
+    )
 
 
 def test_the_referee_is_another_engine_and_honest(tmp_path: Path) -> None:

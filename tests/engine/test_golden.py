@@ -5,7 +5,7 @@
 
 from p2pverify.core.contract.output import Ask
 from p2pverify.engine.llama.engine import LlamaEngine
-from p2pverify.engine.registry import open_engine
+from p2pverify.engine.registry import EngineOpening, open_engine
 from p2pverify.node.engines.selftest import answer_golden, golden_questions
 from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.node.ports import Engine
@@ -29,7 +29,7 @@ def test_the_wheel_is_in_its_class(llama: LlamaEngine) -> None:
 
 def test_the_wheel_with_half_precision_keys_is_in_a_class_of_its_own() -> None:
     """Other settings are another path, whose bits do not depend on batches either."""
-    engine = open_engine("llama", variant="wheel/kv-f16")
+    engine = open_engine("llama", EngineOpening(variant="wheel/kv-f16"))
     check(engine)
     engine.close()
 

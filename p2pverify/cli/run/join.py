@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2pverify.cli.context import current_home
-from p2pverify.cli.errors import CliError
-from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, check_addresses
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, check_addresses, read_cheat
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.run.adopt import adopt_network
 from p2pverify.cli.setup.init import own_key
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     "--alone", is_flag=True, help="Sign at once: this home is the newest copy, and no other peer has more of its log."
 )
 @click.option("--rejoin", is_flag=True, help="Take part again after a leave.")
-@click.option("--cheat", metavar="KIND[:ARG][@RATE]", hidden=True, help="Lie, for testnets.")
+@click.option("--cheat", callback=read_cheat, metavar="KIND[:ARG][@RATE]", hidden=True, help="Lie, for testnets.")
 def join(
     network_file: Path | None,
     bootstrap: tuple[str, ...],
@@ -64,7 +63,7 @@ def join(
     weights: Path | None,
     alone: bool,
     rejoin: bool,
-    cheat: str | None,
+    cheat: "CheatSpec | None",
 ) -> None:
     """Run a node in the foreground and take part in a network, until Ctrl-C.
 
@@ -91,8 +90,8 @@ def join(
     from p2pverify.app import NodeSettings
     from p2pverify.engine.engines import EngineSettings
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
+    from p2pverify.engine.registry import EngineOpening
 
-    told = None if cheat is None else _parse_cheat(cheat)
     network, manifests = adopt_network(home, network_file, own)
     with Progress() as progress:
         _start_logging(config.log_level, progress)
@@ -107,11 +106,13 @@ def join(
             mdns=uses_mdns(listen, wanted=config.mdns) if mdns is None else mdns,
             engine=EngineSettings(
                 engine or _engine_kind(config, network),
-                variant=config.variant if variant is None else variant,
-                llama_variants=config.llama_variants,
-                endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
-                weights=weights or config.weights,
-                cheat=told,
+                EngineOpening(
+                    weights=weights or config.weights,
+                    variant=config.variant if variant is None else variant,
+                    variants=config.llama_variants,
+                    endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
+                ),
+                cheat=cheat,
             ),
             http=http,
             hardware=config.hardware,
@@ -121,19 +122,6 @@ def join(
             on_progress=progress,
         )
         _run(settings, progress)
-
-
-def _parse_cheat(text: str) -> "CheatSpec":
-    """Read KIND[:ARGUMENT][@RATE]. Raises CliError."""
-    from p2pverify.engine.cheats.kinds import KINDS
-    from p2pverify.engine.cheats.spec import UnknownCheatError, parse_spec
-
-    try:
-        return parse_spec(text)
-    except UnknownCheatError as error:
-        raise CliError(f"there is no cheat {error.kind!r}", f"choose one of {', '.join(KINDS)}") from None
-    except ValueError as error:
-        raise CliError(str(error), "or give a share above 0 and at most 1, such as 0.3") from None
 
 
 def _cover(config: "Config") -> "CoverPlan":

@@ -82,7 +82,7 @@ def new(
     The model writes the prompts and answers them greedily. Only its owner can read SECRETS. Anyone who has it can test
     peers with it; a tested peer can learn its trigger. 'network new --manifest' takes the manifest.
     """
-    from p2pverify.engine.registry import open_engine
+    from p2pverify.engine.registry import EngineOpening, open_engine
     from p2pverify.node.files.canaries import answer_trigger, load_secrets, make_trigger
 
     triggers: tuple[Trigger, ...] = ()
@@ -92,7 +92,7 @@ def new(
         check_output(secrets_file)
     check_output(manifest_file, always)
     with Progress() as progress:
-        opened = open_engine(engine, weights=weights, variant=variant, progress=progress)
+        opened = open_engine(engine, EngineOpening(weights=weights, variant=variant, progress=progress))
         try:
             kept = starting_manifest(opened, manifest_file)
             total = len(triggers) or count

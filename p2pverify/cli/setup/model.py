@@ -76,7 +76,7 @@ def selftest(
     model. The exit code is 5 if a network has no class for this machine.
     """
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
-    from p2pverify.engine.registry import open_engine
+    from p2pverify.engine.registry import EngineOpening, open_engine
     from p2pverify.node.engines.classes import choose_class, judge_classes
     from p2pverify.node.engines.selftest import run_selftest
     from p2pverify.node.files.manifestfile import describes, save_manifest
@@ -88,7 +88,9 @@ def selftest(
     with Progress() as progress:
         key = os.environ.get(KEY_VARIABLE, "")
         endpoint = Endpoint(openai_url, openai_model, key) if openai_url else None
-        opened = open_engine(engine, weights=weights, variant=variant, endpoint=endpoint, progress=progress)
+        opened = open_engine(
+            engine, EngineOpening(weights=weights, variant=variant, endpoint=endpoint, progress=progress)
+        )
         try:
             info = opened.info
             kept = starting_manifest(opened, manifest_file)

@@ -216,11 +216,11 @@ def _text(document: dict[str, Any], width: int | None) -> str:
 def _measured(kind: EngineKind, weights: Path | None, manifest_file: Path | None) -> "tuple[ModelInfo, Manifest]":
     """The model's description of itself, and the known manifest with this machine's golden answers."""
     from p2pverify.cli.setup.model import add_answers
-    from p2pverify.engine.registry import open_engine
+    from p2pverify.engine.registry import EngineOpening, open_engine
     from p2pverify.node.engines.selftest import run_selftest
 
     with Progress() as progress:
-        engine = open_engine(kind, weights=weights, progress=progress)
+        engine = open_engine(kind, EngineOpening(weights=weights, progress=progress))
         try:
             known = starting_manifest(engine, manifest_file, must_exist=True)
             if ENGINES[kind].is_model:

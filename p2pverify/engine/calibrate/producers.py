@@ -14,7 +14,7 @@ from typing import Self
 from p2pverify.core.contract.output import Output
 from p2pverify.engine.calibrate.questions import Posed
 from p2pverify.engine.llama import variants
-from p2pverify.engine.registry import open_engine, open_referee
+from p2pverify.engine.registry import EngineOpening, open_engine, open_referee
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, ENGINES, EngineKind, referee_for
 from p2pverify.node.ports import Engine, ModelInfo
 
@@ -27,8 +27,8 @@ Make = Callable[[], Engine]
 def open_path(path: str, weights: Path | None = None, kind: EngineKind = DEFAULT_ENGINE) -> Engine:
     """The engine of a path: "exact" is the referee, others are variants of an engine. Raises EngineUnavailable."""
     if path == EXACT:
-        return open_referee(referee_for(kind), weights=weights)
-    return open_engine(kind, weights=weights, variant=path)
+        return open_referee(referee_for(kind), EngineOpening(weights=weights))
+    return open_engine(kind, EngineOpening(weights=weights, variant=path))
 
 
 def at_hand(kind: EngineKind = DEFAULT_ENGINE) -> list[str]:

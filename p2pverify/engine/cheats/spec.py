@@ -9,14 +9,6 @@ _CHARS_MAX = 320
 _FORM = re.compile(r"([a-z-]+)(?::([^@*\s]{1,255}))?(?:@([0-9]*\.?[0-9]+))?")
 
 
-class UnknownCheatError(ValueError):
-    """There is no cheat of this name."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(f"there is no kind of cheater {kind!r}; there are {', '.join(KINDS)}")
-        self.kind = kind
-
-
 @dataclass(frozen=True, slots=True)
 class CheatSpec:
     """A kind of cheat, its argument, and the share of the questions on which it cheats: above 0, and at most 1.
@@ -30,7 +22,7 @@ class CheatSpec:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UnknownCheatError(self.kind)
+            raise ValueError(f"there is no kind of cheater {self.kind!r}; there are {', '.join(KINDS)}")
         if self.argument and not KINDS[self.kind].takes:
             raise ValueError(f"{self.kind} takes no argument")
         if not 0 < self.rate <= 1:

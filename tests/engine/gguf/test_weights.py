@@ -14,7 +14,7 @@ from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.prune import prune
 from p2pverify.engine.gguf.reader import parse_head, read_head
-from p2pverify.engine.registry import open_engine
+from p2pverify.engine.registry import EngineOpening, open_engine
 
 
 def text(value: str) -> bytes:
@@ -65,7 +65,7 @@ def test_a_flipped_byte_is_refused(tmp_path: Path) -> None:
         file.seek(50_000_000)
         file.write(bytes([byte ^ 1]))
     with pytest.raises(WeightsError, match="not the expected ones"):
-        open_engine("llama", weights=path, expect_sha256=weights.SHA256)
+        open_engine("llama", EngineOpening(weights=path, expect_sha256=weights.SHA256))
 
 
 def test_absent_weights_tell_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_absent_weights_tell_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """A path that does not exist is an error that names it."""
     with pytest.raises(WeightsError, match="nowhere"):
-        open_engine("llama", weights=tmp_path / "nowhere.gguf")
+        open_engine("llama", EngineOpening(weights=tmp_path / "nowhere.gguf"))
 
 
 def test_a_file_that_is_not_gguf_is_refused(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_gguf_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "readme.gguf"
     path.write_bytes(b"hello, this is not a model")
     with pytest.raises(WeightsError, match="not a GGUF file"):
-        open_engine("llama", weights=path)
+        open_engine("llama", EngineOpening(weights=path))
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:

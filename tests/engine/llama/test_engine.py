@@ -18,7 +18,7 @@ from p2pverify.engine.gguf.quantise import requantise
 from p2pverify.engine.llama import bindings
 from p2pverify.engine.llama.bindings import LlamaContext
 from p2pverify.engine.llama.engine import LlamaEngine, numeric_path
-from p2pverify.engine.registry import open_engine
+from p2pverify.engine.registry import EngineOpening, open_engine
 from p2pverify.node.ports import Engine
 
 SEED = bytes(range(16))
@@ -36,7 +36,7 @@ def ask(engine: Engine, text: str = TEXT, *, temperature_milli: int = 800, key: 
 def test_two_instances_agree(llama: LlamaEngine) -> None:
     """A second engine writes the same prompt and gives the same answer."""
     steps: list[str] = []
-    other = open_engine("llama", progress=lambda stage, done, total: steps.append(stage))
+    other = open_engine("llama", EngineOpening(progress=lambda stage, done, total: steps.append(stage)))
     assert other.info == llama.info
     assert other.write_prompt(SEED, 6) == llama.write_prompt(SEED, 6)
     assert ask(other).tokens == ask(llama).tokens
