@@ -9,7 +9,6 @@ does not read the content of records.
 from collections.abc import Iterable, Sequence
 
 from p2pverify.core.counters import Counters
-from p2pverify.core.errors import DecodeError
 from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.judge import RecordClaim
@@ -63,7 +62,7 @@ class Admission:
             self.strangers.note(claim)
         for record in added:
             if record.kind == Kind.CUT:
-                self._note_cut(record)
+                self.strangers.note_cut(record.author, decode_cut(record.payload))
 
     def is_member(self, peer: bytes) -> bool:
         """Whether a peer is a member in the newest certified state, and not convicted."""
@@ -72,9 +71,3 @@ class Admission:
 
     def statistics(self) -> dict[str, int]:
         return {**self._counters, **self.strangers.statistics()}
-
-    def _note_cut(self, record: Record) -> None:
-        try:
-            self.strangers.note_cut(record.author, decode_cut(record.payload))
-        except DecodeError:
-            return
