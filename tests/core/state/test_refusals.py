@@ -8,12 +8,12 @@ import pytest
 
 from p2pverify.core.inference.compare import Measure
 from p2pverify.core.inference.question import Opening
-from p2pverify.core.records.duty import Duty, decode_duty
 from p2pverify.core.records.envelope import Header, Kind, Record
-from p2pverify.core.records.vote import Commit, Vote, decode_commit, decode_vote
-from p2pverify.core.state import disputes, duties
+from p2pverify.core.records.payloads.duty import Duty, decode_duty
+from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, decode_vote
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
+from p2pverify.core.state.verdicts import disputes, duties
 from tests.support.cheating import quiet_world
 from tests.support.world import World, always
 
