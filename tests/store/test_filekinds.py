@@ -24,7 +24,7 @@ DOCUMENT = json.dumps({"schema": "p2pverify/scores/1", "scores": []}, indent=1)
         (DOCUMENT.encode(), "a JSON document (p2pverify/scores/1)"),
         (b" [1, 2]", "a JSON document"),
         (b'\xef\xbb\xbf{"a": 1}', "a JSON document"),
-        (gzip.compress(b"x"), "a file packed by gzip"),
+        (gzip.compress(b"x", mtime=0), "a file packed by gzip"),
         (b"GGUF\3\0\0\0", "a model's weights"),
         (b"ab" * 32 + b"\n", "64 hexadecimal digits, as a key or a token"),
         ("ü".encode() * HEAD_BYTES, "a text file"),
