@@ -218,7 +218,7 @@ async def _run_services(
                         bind=settings.http,
                         token=token,
                         home_key=home_key(token, seed),
-                        on_leave=partial(_leave, home, driver),
+                        orders=_Orders(home, driver),
                     )
                 )
                 home.write_api(url)
@@ -237,11 +237,21 @@ def _is_first_alone(home: Home, machine: Machine) -> bool:
     return home.take_unused() and machine.network.founders == (machine.key,)
 
 
-def _leave(home: Home, driver: Driver) -> list[str]:
-    """Leave the network. Returns the reasons why the leave cannot be signed yet."""
-    home.keep_leave()  # the next start signs the leave, if it cannot be signed in this run
-    driver.leave()
-    return [text for kind, text in standstill(driver.machine, driver.now_ms()).items() if kind in STOPPED]
+class _Orders:
+    """What the operator of this home may have the node do."""
+
+    def __init__(self, home: Home, driver: Driver) -> None:
+        self._home = home
+        self._driver = driver
+
+    def leave(self) -> list[str]:
+        self._home.keep_leave()  # the next start signs the leave, if it cannot be signed in this run
+        self._driver.leave()
+        standing = standstill(self._driver.machine, self._driver.now_ms())
+        return [text for kind, text in standing.items() if kind in STOPPED]
+
+    def sponsor(self, peer: bytes) -> str | None:
+        return self._driver.sponsor(peer)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ node's own thread, where its state is consistent. `middleware` checks every requ
 
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
@@ -19,10 +20,12 @@ from starlette.responses import Response
 from p2pverify import __version__
 from p2pverify.api.metrics import CONTENT_TYPE, render
 from p2pverify.api.middleware import FAULT, error_body
-from p2pverify.node.ports import Reports, UnknownAudit
+from p2pverify.core.encoding.peerid import key_of
+from p2pverify.core.errors import DecodeError
+from p2pverify.node.ports import Orders, Reports, UnknownAudit
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
-from p2pverify.node.reports.documents.health import ErrorDocument, LeaveDocument, Live, Ready
+from p2pverify.node.reports.documents.health import ErrorDocument, LeaveDocument, Live, Ready, SponsorDocument
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
@@ -41,6 +44,7 @@ ROUTES: dict[str, frozenset[str]] = {
     "/v1/audits": frozenset({"limit"}),
     "/v1/audit": frozenset({"id"}),
     "/v1/leave": frozenset(),
+    "/v1/sponsor": frozenset({"peer"}),
     "/livez": frozenset(),
     "/readyz": frozenset(),
     "/metrics": frozenset(),
@@ -89,16 +93,12 @@ View = Literal["final", "provisional"]
 Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(_decimal)]
 
 
-def new_app(reports: Reports, registry: CollectorRegistry, *, token: str, on_leave: Callable[[], list[str]]) -> FastAPI:
-    """The API of one node.
-
-    `on_leave` is called in the node's thread, after the token was found right. It returns the reasons why the leave
-    must wait.
-    """
+def new_app(reports: Reports, registry: CollectorRegistry, *, token: str, orders: Orders) -> FastAPI:
+    """The API of one node. `orders` are carried out in the node's thread, after the token was found right."""
     app = _Described(title="p2pverify node", version=__version__, docs_url=None, redoc_url=None)
     _add_reports(app, reports)
     _add_health(app, reports, registry)
-    _add_leave(app, token, on_leave)
+    _add_orders(app, token, orders)
     app.add_exception_handler(RequestValidationError, _bad_query)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
@@ -154,26 +154,52 @@ def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> 
         return Response(render(registry), headers={"content-type": CONTENT_TYPE})
 
 
-def _add_leave(app: FastAPI, token: str, on_leave: Callable[[], list[str]]) -> None:
+_NO_TOKEN = {401: "There is no token.", 403: "The token, or the host, is another's."}
+_SECURED: dict[str, Any] = {"security": [{"token": []}]}
+
+
+def _add_orders(app: FastAPI, token: str, orders: Orders) -> None:
+    """The routes that change something. They need the bearer token from the home directory."""
     expected = f"Bearer {token}".encode()
 
-    @app.post(
-        "/v1/leave",
-        status_code=202,
-        responses=_answers(
-            LeaveDocument, status=202, errors={401: "There is no token.", 403: "The token, or the host, is another's."}
-        ),
-        openapi_extra={"security": [{"token": []}]},
-    )
-    async def leave(request: Request) -> Response:
-        """Leave the network for good; needs the bearer token from the home directory."""
+    def refused(request: Request) -> Response | None:
         given = request.headers.getlist("authorization")
         if len(given) != 1:
             message = "send the token from the home directory as 'Authorization: Bearer TOKEN'"
             return _error(401, "no_token", message, {"www-authenticate": "Bearer"})
         if not hmac.compare_digest(given[0].encode("latin-1"), expected):
             return _error(403, "wrong_token", "this is not the token in the node's home directory")
-        return _json(LeaveDocument(schema="p2pverify/leave/1", leaving=True, reasons=tuple(on_leave())), status=202)
+        return None
+
+    @app.post(
+        "/v1/leave",
+        status_code=202,
+        responses=_answers(LeaveDocument, status=202, errors=_NO_TOKEN),
+        openapi_extra=_SECURED,
+    )
+    async def leave(request: Request) -> Response:
+        """Leave the network for good; needs the bearer token from the home directory."""
+        document = LeaveDocument(schema="p2pverify/leave/1", leaving=True, reasons=())
+        return refused(request) or _json(replace(document, reasons=tuple(orders.leave())), status=202)
+
+    @app.post(
+        "/v1/sponsor",
+        status_code=202,
+        responses=_answers(SponsorDocument, status=202, errors=_NO_TOKEN),
+        openapi_extra=_SECURED,
+    )
+    async def sponsor(request: Request, peer: Annotated[str, Field(max_length=NAME_CHARS_MAX)]) -> Response:
+        """Stand for a newcomer, by its peer id; needs the bearer token from the home directory."""
+        answer = refused(request)
+        if answer is not None:
+            return answer
+        try:
+            key = key_of(peer)
+        except DecodeError:
+            return _error(400, "bad_query", "peer: not a peer id (12D3Koo...)")
+        why = orders.sponsor(key)
+        said = SponsorDocument(schema="p2pverify/sponsor/1", peer_id=peer, sponsored=why is None, reason=why)
+        return _json(said, status=202)
 
 
 async def _bad_query(_request: Request, error: Exception) -> Response:

@@ -3,7 +3,6 @@
 Routes are in `app`, the checks of requests in `middleware`, the socket in `bind`, and connections in `connections`.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from p2pverify.api.connections import serve_connections
 from p2pverify.api.metrics import Counts, new_registry
 from p2pverify.api.middleware import Gate, allowed_hosts
 from p2pverify.node.endpoints.loopback import parse_bind
-from p2pverify.node.ports import Reports
+from p2pverify.node.ports import Orders, Reports
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -29,7 +28,7 @@ async def serve(
     bind: str,
     token: str,
     home_key: bytes,
-    on_leave: Callable[[], list[str]],
+    orders: Orders,
     task_status: "TaskStatus[str]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the API until cancelled. Reports the URL ("http://127.0.0.1:4100") once it listens.
@@ -39,7 +38,7 @@ async def serve(
     assert len(token) >= _TOKEN_CHARS_MIN
     counts = Counts()
     registry = new_registry(reports, counts)
-    app = new_app(reports, registry, token=token, on_leave=on_leave)
+    app = new_app(reports, registry, token=token, orders=orders)
     listener, bound = open_listener(parse_bind(bind))
     gate = Gate(app, hosts=allowed_hosts(bound.port), routes=ROUTES, counts=counts, home_key=home_key)
     async with trio.open_nursery() as nursery:

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "peers": ("p2pverify.cli.show.scores:peers", "Show the connected peers."),
     "audits": ("p2pverify.cli.show.audits:audits", "Show the newest audits and the disputes, or explain one."),
     "wait": ("p2pverify.cli.run.wait:wait", "Wait until the node answers, or is ready."),
+    "sponsor": ("p2pverify.cli.run.sponsor:sponsor", "Vouch for a newcomer that you know."),
     "leave": ("p2pverify.cli.run.wait:leave", "Leave the network for good."),
     "init": ("p2pverify.cli.setup.init:init", "Make a home directory with a new identity."),
     "model": ("p2pverify.cli.setup.model:model", "Test how this machine computes a model."),

@@ -124,6 +124,13 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class SponsorPeer:
+    """The operator wants this peer to stand for a newcomer (its key)."""
+
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Synced:
     """A sync session with this neighbour completed: we hold all records that it held."""
 
@@ -148,6 +155,7 @@ Event = (
     | ResponseArrived
     | AskFailed
     | Leave
+    | SponsorPeer
     | Synced
     | TwinMet
 )

@@ -26,6 +26,7 @@ from p2pverify.core.events import (
     RecordsArrived,
     RequestArrived,
     ResponseArrived,
+    SponsorPeer,
     StoredAnswer,
     StoredEvidence,
     Synced,
@@ -199,6 +200,9 @@ class Machine:
                 self._is_due = True
             case Leave():
                 context.is_leaving = True
+                self._is_due = True
+            case SponsorPeer():
+                self._membership.sponsor(event.peer)
                 self._is_due = True
             case Synced():
                 context.silence.synced(event.peer)

@@ -29,6 +29,7 @@ from p2pverify.core.events import (
     RecordBatch,
     RecordsArrived,
     RequestArrived,
+    SponsorPeer,
     StoredAnswer,
     StoredEvidence,
     Synced,
@@ -39,6 +40,7 @@ from p2pverify.core.inference.question import RequestRefused, encode_refusal, is
 from p2pverify.core.machine import Machine
 from p2pverify.core.replica.load import OnOutcome
 from p2pverify.core.roles.disputes.evidence import NO_EVIDENCE
+from p2pverify.core.state import sponsors
 from p2pverify.core.sync.session import SyncSession
 from p2pverify.node import ports
 from p2pverify.node.clock import unix_ms
@@ -175,6 +177,14 @@ class Driver:
     def leave(self) -> None:
         """Leave the network for good. The leave is signed as soon as this peer may sign."""
         self._handle(Leave())
+
+    def sponsor(self, peer: bytes) -> str | None:
+        """Stand for a newcomer (its key), as soon as this peer may sign. Returns why that has no effect, or None."""
+        machine = self.machine
+        refused = sponsors.refuse(machine.fold.latest, machine.network.params, machine.key, peer)
+        if refused is None:
+            self._handle(SponsorPeer(peer))
+        return refused
 
     def on_final(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a cut becomes final."""

@@ -217,6 +217,18 @@ class UnknownAudit(Exception):
         self.reason = reason
 
 
+class Orders(Protocol):
+    """What an operator may have a node do."""
+
+    def leave(self) -> list[str]:
+        """Leave the network for good. Returns why the leave cannot be signed yet; the node remembers it."""
+        ...
+
+    def sponsor(self, peer: bytes) -> str | None:
+        """Stand for a newcomer. Returns why that would have no effect now, or None."""
+        ...
+
+
 class Reports(Protocol):
     """What the HTTP API and the testnet read from a node: documents made on demand."""
 

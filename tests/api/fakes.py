@@ -18,6 +18,22 @@ from tests.support.documents import AUDITS, EXPLAINED, PEERS, SCORES, STATUS
 TOKEN = "5e" * 32
 
 
+class NoOrders:
+    """Orders that are carried out by nobody. `left` counts the leaves, `sponsored` lists the newcomers."""
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.sponsored: list[bytes] = []
+
+    def leave(self) -> list[str]:
+        self.left += 1
+        return ["silent"]
+
+    def sponsor(self, peer: bytes) -> str | None:
+        self.sponsored.append(peer)
+        return "no newcomer" if len(self.sponsored) > 1 else None
+
+
 @dataclass
 class FakeReports:
     """Reports that a test can change while the server runs."""

@@ -14,8 +14,8 @@ from p2pverify.core.state.state import Member
 from p2pverify.node.ports import Neighbour
 from p2pverify.node.reports.documents.jsonform import parse, written
 from p2pverify.node.reports.documents.shape import ApiDocument
-from tests.api.fakes import TOKEN, FakeReports, Reply, request
-from tests.api.test_server import BEARER, HOME_KEY, running
+from tests.api.fakes import TOKEN, FakeReports, NoOrders, Reply, request
+from tests.api.test_server import BEARER, HOME_KEY, NEWCOMER, running
 from tests.node.reports.test_explain import ToyWorld, disputed, node, world_of
 from tests.support.world import MANIFEST
 
@@ -69,7 +69,7 @@ async def test_real_answers_fit_their_schemas(classes):
     async with AsyncExitStack() as stack:
         reports = await stack.enter_async_context(node(world))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        run = partial(serve, reports, bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, on_leave=list)
+        run = partial(serve, reports, bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, orders=NoOrders())
         url = await nursery.start(run)
         reports._network.peers = (Neighbour(liar, "a", outbound=True, in_mesh=True),)
         assert ("/readyz", 503) in await check_answers(url, plain)
@@ -97,16 +97,17 @@ async def test_every_error_is_declared_and_no_other():
     asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]
     asked += [("GET", path, {"headers": (("Content-Length", "9999"),)}) for path in paths]
     asked += [("GET", "/v1/audit?id=e9-9-bob", {}), ("GET", "/readyz", {}), ("GET", "/metrics", {})]
-    leave = "/v1/leave"
-    asked += [
-        ("POST", leave, {"host": "example.org"}),
-        ("POST", leave + "?x=1", {}),
-        ("POST", leave, {"headers": (*BEARER, ("Content-Length", "9999"))}),
-        ("POST", leave, {}),
-        ("POST", leave, {"headers": (("Authorization", "Bearer no"),)}),
-        ("POST", leave, {"headers": BEARER}),
-        ("GET", "/livez", {}),
-    ]
+    orders = ("/v1/leave", f"/v1/sponsor?peer={NEWCOMER}")
+    for order in orders:
+        asked += [
+            ("POST", order, {"host": "example.org"}),
+            ("POST", order.partition("?")[0] + "?x=1", {}),
+            ("POST", order, {"headers": (*BEARER, ("Content-Length", "9999"))}),
+            ("POST", order, {}),
+            ("POST", order, {"headers": (("Authorization", "Bearer no"),)}),
+            ("POST", order, {"headers": BEARER}),
+        ]
+    asked += [("GET", "/livez", {})]
     async with running(FakeReports(reasons=["no neighbours"])) as server:
         seen = await check_answers(server.url, asked)
         schema = (await server.ask("/openapi.json")).json()
@@ -119,7 +120,8 @@ async def test_every_error_is_declared_and_no_other():
     successes = {(path, 200) for path, _ in can_come if path.startswith("/v1/")} | {("/readyz", 200)}
     assert can_come - seen - {(path, 500) for path, _ in can_come} <= successes  # other tests cover the successes
     assert "422" not in json.dumps(schema)
-    assert schema["paths"][leave]["post"]["security"] == [{"token": []}]
+    for order in orders:
+        assert schema["paths"][order.partition("?")[0]]["post"]["security"] == [{"token": []}]
     limit = schema["paths"]["/v1/audits"]["get"]["parameters"][0]["schema"]
     assert (limit["minimum"], limit["maximum"]) == (1, 1000)
 

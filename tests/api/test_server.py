@@ -15,15 +15,20 @@ from p2pverify.api import bind as api_bind
 from p2pverify.api import connections, middleware
 from p2pverify.api.bind import BindError
 from p2pverify.api.server import serve
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.node.endpoints.proof import NONCE_BYTES, NONCE_HEADER, PROOF_HEADER, prove
 from p2pverify.node.reports.documents.health import Live, Ready
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.shape import ApiDocument
-from tests.api.fakes import TOKEN, FakeReports, Reply, request
+from tests.api.fakes import TOKEN, FakeReports, NoOrders, Reply, request
 from tests.support.documents import AUDITS, EXPLAINED, PEERS, SCORES, STATUS
 
 HOME_KEY = bytes(range(32))
 BEARER = (("Authorization", f"Bearer {TOKEN}"),)
+
+
+NEWCOMER = peer_id(sign.public_key(bytes(32)))
 
 
 @dataclass
@@ -32,7 +37,7 @@ class Server:
 
     url: str
     reports: FakeReports
-    left: list[bool] = field(default_factory=list)
+    orders: NoOrders = field(default_factory=NoOrders)
 
     @property
     def port(self) -> int:
@@ -49,16 +54,16 @@ async def running(reports: FakeReports | None = None) -> AsyncIterator[Server]:
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             chosen = reports or FakeReports()
-            left: list[bool] = []
+            orders = NoOrders()
             run = partial(
                 serve,
                 chosen,
                 bind="127.0.0.1:0",
                 token=TOKEN,
                 home_key=HOME_KEY,
-                on_leave=lambda: left.append(True) or ["silent"],
+                orders=orders,
             )
-            yield Server(await nursery.start(run), chosen, left)
+            yield Server(await nursery.start(run), chosen, orders)
             nursery.cancel_scope.cancel()
 
 
@@ -151,22 +156,36 @@ async def test_an_unknown_audit_is_not_found() -> None:
         assert "e9-9-bob" in str(reply.json()["message"])
 
 
-async def test_leave_needs_the_token() -> None:
+@pytest.mark.parametrize("path", ["/v1/leave", f"/v1/sponsor?peer={NEWCOMER}"])
+async def test_orders_need_the_token(path: str) -> None:
     """Without the token nothing happens, and the answer says why. With it the node is told once."""
     async with running() as server:
-        nothing = await server.ask("/v1/leave", method="POST")
+        nothing = await server.ask(path, method="POST")
         assert (nothing.status, nothing.json()["error"]) == (401, "no_token")
         assert nothing.headers["www-authenticate"] == "Bearer"
-        twice = await server.ask("/v1/leave", method="POST", headers=BEARER * 2)
+        twice = await server.ask(path, method="POST", headers=BEARER * 2)
         assert twice.status == 401
         for value in (f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}0", f"Basic {TOKEN}", TOKEN, "Bearer \xff"):
-            wrong = await server.ask("/v1/leave", method="POST", headers=(("Authorization", value),))
+            wrong = await server.ask(path, method="POST", headers=(("Authorization", value),))
             assert (wrong.status, wrong.json()["error"]) == (403, "wrong_token")
-        assert (await server.ask("/v1/leave", headers=BEARER)).status == 405
-        assert server.left == []
-        right = await server.ask("/v1/leave", method="POST", headers=BEARER)
-        assert (right.status, right.json()["leaving"], right.json()["reasons"]) == (202, True, ["silent"])
-        assert server.left == [True]
+        assert (await server.ask(path, headers=BEARER)).status == 405
+        assert (server.orders.left, server.orders.sponsored) == (0, [])
+        assert (await server.ask(path, method="POST", headers=BEARER)).status == 202
+        assert server.orders.left + len(server.orders.sponsored) == 1
+
+
+async def test_the_answers_to_orders() -> None:
+    """A leave says why it must wait, and a sponsor why it has no effect."""
+    async with running() as server:
+        left = (await server.ask("/v1/leave", method="POST", headers=BEARER)).json()
+        assert (left["leaving"], left["reasons"]) == (True, ["silent"])
+        for sponsored, reason in ((True, None), (False, "no newcomer")):
+            told = (await server.ask(f"/v1/sponsor?peer={NEWCOMER}", method="POST", headers=BEARER)).json()
+            assert (told["peer_id"], told["sponsored"], told["reason"]) == (NEWCOMER, sponsored, reason)
+        assert server.orders.sponsored == [key_of(NEWCOMER)] * 2
+        for query in ("", "?peer=", "?peer=nobody", f"?peer={NEWCOMER}&x=1"):
+            bad = await server.ask(f"/v1/sponsor{query}", method="POST", headers=BEARER)
+            assert (bad.status, bad.json()["error"]) == (400, "bad_query")
 
 
 async def test_foreign_host_headers_are_refused() -> None:
@@ -186,7 +205,7 @@ async def test_bodies_are_limited() -> None:
         for header in (("Content-Length", "5000"), ("Transfer-Encoding", "chunked")):
             reply = await server.ask("/v1/leave", method="POST", headers=(*BEARER, header))
             assert (reply.status, reply.json()["error"]) == (413, "too_large")
-        assert server.left == []
+        assert (server.orders.left, server.orders.sponsored) == (0, [])
 
 
 async def test_unknown_paths_name_the_known_ones() -> None:
@@ -249,7 +268,7 @@ async def test_garbage_leaves_the_server_alive(data: bytes, monkeypatch: pytest.
             except trio.BrokenResourceError:
                 answer = b""
         assert b'"peer_id"' not in answer
-        assert server.left == []
+        assert (server.orders.left, server.orders.sponsored) == (0, [])
         assert (await server.ask("/livez")).status == 200
 
 
@@ -350,14 +369,16 @@ async def test_every_route_is_described() -> None:
 async def test_only_loopback_is_served(bind: str) -> None:
     """An invalid address, or one that other machines could reach, is refused with advice."""
     with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
-        await serve(FakeReports(), bind=bind, token=TOKEN, home_key=HOME_KEY, on_leave=list)
+        await serve(FakeReports(), bind=bind, token=TOKEN, home_key=HOME_KEY, orders=NoOrders())
 
 
 async def test_a_port_in_use_is_named() -> None:
     """A second server on one port gives a clear message and no exception group."""
     async with running() as server:
         with pytest.raises(BindError, match=str(server.port)):
-            await serve(FakeReports(), bind=f"127.0.0.1:{server.port}", token=TOKEN, home_key=HOME_KEY, on_leave=list)
+            await serve(
+                FakeReports(), bind=f"127.0.0.1:{server.port}", token=TOKEN, home_key=HOME_KEY, orders=NoOrders()
+            )
 
 
 async def test_the_port_is_free_after_shutdown() -> None:
@@ -372,5 +393,5 @@ async def test_a_cancelled_start_ends() -> None:
     """Cancelling before the server has started ends it too."""
     with trio.fail_after(10), trio.CancelScope() as scope:
         scope.cancel()
-        await serve(FakeReports(), bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, on_leave=list)
+        await serve(FakeReports(), bind="127.0.0.1:0", token=TOKEN, home_key=HOME_KEY, orders=NoOrders())
     assert scope.cancelled_caught

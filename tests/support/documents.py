@@ -38,6 +38,9 @@ ROW = ScoreDocument(
     convicted_after_audits=None,
     conviction="",
     fork_until_epoch=None,
+    contested_by=(),
+    sponsors=(),
+    rests=False,
     hardware=None,
 )
 CONVICTED_ROW = replace(

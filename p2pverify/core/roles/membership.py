@@ -11,8 +11,12 @@ from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import Effects
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.records.payloads.sponsor import Sponsor
 from p2pverify.core.roles.context import Context
 from p2pverify.core.state.rows import JOIN_EPOCHS
+
+#: Newcomers that wait for their sponsor record.
+SPONSORED_MAX = 16
 
 
 class Membership:
@@ -26,6 +30,7 @@ class Membership:
         self._said: set[int] = set()
         self._is_joined = False
         self._joined_epoch = -1
+        self._to_sponsor: list[bytes] = []
 
     def resume(self) -> None:
         """Find the earlier records of these kinds in the own log."""
@@ -38,6 +43,11 @@ class Membership:
         if last == [Kind.LEAVE]:
             self._said.discard(Kind.JOIN)
             self._context.is_leaving |= not self._rejoin
+
+    def sponsor(self, peer: bytes) -> None:
+        """Stand for a newcomer, as soon as this peer may sign."""
+        if peer not in self._to_sponsor and len(self._to_sponsor) < SPONSORED_MAX:
+            self._to_sponsor.append(peer)
 
     def tick(self, now_ms: int) -> Effects[None]:
         """Founders publish the contract and the model's manifest. Every peer joins, and leaves if it is told to."""
@@ -63,6 +73,8 @@ class Membership:
                 record = yield from context.write(kind, payload, now_ms)
                 if kind == Kind.JOIN:
                     self._is_joined, self._joined_epoch = True, record.epoch
+        while self._to_sponsor:
+            yield from context.write(Kind.SPONSOR, Sponsor(self._to_sponsor.pop(0)).encode(), now_ms)
 
     def _is_forgotten(self, now_ms: int) -> bool:
         """Whether no row knows this peer, and its join is so old that soon no cut could take it in."""

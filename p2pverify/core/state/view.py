@@ -43,6 +43,8 @@ class Score:
     convicted_epoch: int | None
     convicted_after: int | None
     conviction: str
+    rests: bool  # its weight was put to rest, because it was silent for long
+    sponsors: tuple[bytes, ...]  # members with weight that stand for it
     contested_by: tuple[bytes, ...]  # members without whose objected decisions the conviction would not stand
     fork_until: int | None  # last epoch of a fork's penalty, None if there is none now
     speed: Speed | None  # None if it claims no hardware; it decides nothing
@@ -119,6 +121,8 @@ def _score(
         member.convicted_epoch if convicted else None,
         member.convicted_after if convicted else None,
         member.conviction,
+        member.rests_from >= 0,
+        tuple(sorted(member.sponsors)),
         tuple(contesting(network, state, member)),
         member.fork_until if state.epoch <= member.fork_until else None,
         speed,
@@ -245,7 +249,7 @@ def _score_row(score: Score, member: Member) -> list[object]:
         member.active,
         str(score.standing),
         score.weight,
-        [member.rests_from >= 0, sorted(member.sponsors)],
+        [score.rests, list(score.sponsors)],
         [score.low_ppm, score.high_ppm, score.agreements, score.dissents, score.inconclusive, score.cusum],
         [score.contacts, score.availability_ppm, len(member.credits)],
         [score.slots_owed, score.no_shows, score.unopened],

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.machine import Machine
 from p2pverify.core.roles.cut_maker import cut_due_ms
 from p2pverify.core.state.state import Member, State
@@ -15,6 +16,7 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Journal
 from p2pverify.node.reports.signing import standstill
 
+NAMED_MAX = 4  # peers that a reason names
 FINAL_LAG_MAX = 3  # epochs; if the newest final cut is older, the node is not ready
 PACE_EPOCHS = 3  # the number of newest epochs in which late jobs of the engine count
 
@@ -102,6 +104,21 @@ def _cannot_store(node: Node) -> str | None:
     return node.machine.context.cannot_store or None
 
 
+def _objects(node: Node) -> str | None:
+    """Whether this peer signs no cuts, because they convict peers that it knows to be right."""
+    refused = sorted(node.machine.objector.refused)
+    if not refused:
+        return None
+    names = ", ".join(peer_id(peer)[-8:] for peer in refused[:NAMED_MAX]) + (
+        ", ..." if len(refused) > NAMED_MAX else ""
+    )
+    return (
+        f"signs no cut that convicts {len(refused)} peers ({names}): by this node's own results "
+        f"{len(node.machine.objector.against)} decisions against them are wrong. A majority of the weight may lie; "
+        "'p2pverify audits' shows the disputes"
+    )
+
+
 def _is_convicted(node: Node) -> str | None:
     own = node.own
     if own is None or not own.is_convicted:
@@ -159,6 +176,7 @@ CHECKS: tuple[Callable[[Node], str | None], ...] = (
     _stands_still,
     _misses_own_record,
     _cannot_store,
+    _objects,
     _is_convicted,
     _is_forked,
     _is_alone,

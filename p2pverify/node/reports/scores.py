@@ -35,6 +35,9 @@ def score_document(score: view.Score) -> ScoreDocument:
         convicted_after_audits=score.convicted_after,
         conviction=score.conviction,
         fork_until_epoch=score.fork_until,
+        contested_by=tuple(peer_id(peer) for peer in score.contested_by),
+        sponsors=tuple(peer_id(peer) for peer in score.sponsors),
+        rests=score.rests,
         hardware=None if score.speed is None else _speed(score.speed),
     )
 
@@ -42,11 +45,14 @@ def score_document(score: view.Score) -> ScoreDocument:
 def _reason(score: view.Score) -> str | None:
     """Why a peer is suspect, convicted or has lost its weight; None if there is nothing to explain."""
     if score.standing is Standing.CONVICTED:
-        return score.conviction
+        contesting = len(score.contested_by)
+        return f"{score.conviction}; contested by {contesting}" if contesting else score.conviction
     if score.fork_until is not None:
         return f"log forked, until epoch {score.fork_until}"
     if score.standing is Standing.SUSPECT:
         return "lost disputes"
+    if score.rests:
+        return "its weight rests, because it was silent for long"
     return None
 
 

@@ -1,10 +1,11 @@
 """Why a node signs nothing, in words for its operator: what happened, and what to do."""
 
 from p2pverify.core.machine import Machine
+from p2pverify.core.roles.disputes.objector import SELFTEST_FAILED
 
 #: The kinds of reasons. CLOCK, about the clocks of other members, is only a warning: it does not stop the signing.
-SILENT, TWIN, AHEAD, LEFT, CLOCK = "silent", "twin", "ahead", "left", "clock"
-STOPPED = frozenset((SILENT, TWIN, AHEAD))
+SILENT, TWIN, FAULTY, AHEAD, LEFT, CLOCK = "silent", "twin", "faulty", "ahead", "left", "clock"
+STOPPED = frozenset((SILENT, TWIN, FAULTY, AHEAD))
 
 
 def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
@@ -14,7 +15,9 @@ def standstill(machine: Machine, now_ms: int) -> dict[str, str]:
     silence = context.silence
     last = context.ledger.last(context.key)
     found: dict[str, str] = {}
-    if silence.stopped:
+    if silence.stopped == SELFTEST_FAILED:
+        found[FAULTY] = f"{SELFTEST_FAILED}. Its results cannot be trusted, so this node signs nothing any more"
+    elif silence.stopped:
         found[TWIN] = (
             f"{silence.stopped}: this node signs nothing any more. Run this identity on one "
             "machine only, then start it again"

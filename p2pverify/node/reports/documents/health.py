@@ -33,6 +33,16 @@ class Ready(ApiDocument):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SponsorDocument(ApiDocument):
+    """Whether the node stands for the newcomer now, or will as soon as it may sign; if not, `reason` says why."""
+
+    schema: Literal["p2pverify/sponsor/1"]
+    peer_id: str
+    sponsored: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LeaveDocument(ApiDocument):
     """The node has signed its leave, or will as soon as it may sign; `reasons` say why it may not yet."""
 

@@ -50,6 +50,11 @@ class ScoreDocument:
     fork_until_epoch: Count | None = field(
         metadata={"description": "the last epoch of a fork's penalty, while it lasts"}
     )
+    contested_by: tuple[str, ...] = field(
+        metadata={"description": "members without whose objected decisions the conviction would not stand"}
+    )
+    sponsors: tuple[str, ...] = field(metadata={"description": "members with weight that stand for it"})
+    rests: bool = field(metadata={"description": "whether its weight was put to rest after a long silence"})
     hardware: SpeedDocument | None
 
 
