@@ -9,24 +9,16 @@ import trio
 
 from p2pverify.api import middleware
 from p2pverify.api.server import serve
-from p2pverify.core.machine import Machine
 from p2pverify.core.state.state import Member
 from p2pverify.node.ports import Neighbour
 from p2pverify.node.reports.documents.jsonform import parse, written
 from p2pverify.node.reports.documents.shape import ApiDocument
 from tests.api.fakes import TOKEN, FakeReports, NoOrders, Reply, request
 from tests.api.test_server import BEARER, HOME_KEY, NEWCOMER, running
-from tests.node.reports.test_explain import ToyWorld, disputed, node, world_of
-from tests.support.world import MANIFEST
+from tests.node.reports.test_explain import disputed, node, world_of
+from tests.support.worlds import run_until
 
 KINDS = {kind.__annotations__["schema"].__args__[0]: kind for kind in ApiDocument.__subclasses__()}
-
-
-class ClaimingWorld(ToyWorld):
-    """All peers have a hardware claim."""
-
-    def _machine(self, seed: bytes, name: int = 0) -> Machine:
-        return Machine(self.network, seed, self.class_of(name), MANIFEST, 4096, hardware="testbox")
 
 
 def check(text: bytes) -> str:
@@ -61,7 +53,7 @@ async def check_answers(url: str, asked: list[tuple[str, str, dict[str, object]]
 async def test_real_answers_fit_their_schemas(classes):
     """The answers come from a node in a world with a liar, within a class and across, before its first cut and after
     disputes."""
-    world = world_of(classes, ClaimingWorld)
+    world = world_of(classes, hardware="testbox")
     liar = world.peers[2].machine.key
     plain = [("GET", path, {}) for path in ("/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/readyz", "/livez")]
     plain += [("GET", "/v1/scores?view=provisional", {}), ("GET", "/metrics", {})]
@@ -73,7 +65,7 @@ async def test_real_answers_fit_their_schemas(classes):
         url = await nursery.start(run)
         reports._network.peers = (Neighbour(liar, "a", outbound=True, in_mesh=True),)
         assert ("/readyz", 503) in await check_answers(url, plain)
-        assert world.run_until(lambda: bool(disputed(world, across=classes > 1)), epochs_max=20)
+        assert run_until(world, lambda: bool(disputed(world, across=classes > 1)), epochs_max=20)
         names = [audit.id for audit in reports.audits(limit=100).audits]
         names = [*disputed(world, across=classes > 1)[:3], *names[:2], *names[-2:]]
         seen = await check_answers(url, plain + [("GET", f"/v1/audit?id={name}", {}) for name in names])

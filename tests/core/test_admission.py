@@ -5,13 +5,15 @@ import pytest
 from p2pverify.core import admission
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.errors import GossipVerdict
-from p2pverify.core.events import GossipArrived, Judged, Persist, RecordBatch, RecordsArrived
+from p2pverify.core.events import GossipArrived, Judged, Persist, Publish, RecordBatch, RecordsArrived
 from p2pverify.core.machine import Machine
 from p2pverify.core.records import judge
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica import non_members
-from tests.support.world import MANIFEST, World, make_network, seeds
+from p2pverify.testnet.world.peer.actor import Actor
+from tests.support.networks import MANIFEST, make_network, seeds
+from tests.support.worlds import make_world, watching
 
 IDENTITIES = seeds(3)
 NETWORK = make_network(IDENTITIES)
@@ -170,30 +172,22 @@ def test_a_header_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read == [one.data, two.data]
 
 
-class _Recorded(World):
-    """A world that writes down when what was published."""
-
-    def __init__(self, count: int) -> None:
-        self.published: list[tuple[int, bytes, tuple[bytes, ...]]] = []
-        super().__init__(count)
-
-    def _carry_out(self, peer: object, effect: object) -> None:
-        records = getattr(effect, "records", ())
-        if type(effect).__name__ == "Publish":
-            self.published.append((self.now, peer.machine.key, records))  # type: ignore[attr-defined]
-        super()._carry_out(peer, effect)  # type: ignore[arg-type]
-
-
 def test_an_honest_network_is_not_slowed_down() -> None:
     """All that eight peers say in twenty epochs may come through one neighbour."""
-    world = _Recorded(8)
+    published: list[tuple[int, tuple[bytes, ...]]] = []
+
+    def see(_actor: Actor, told: object, now_ms: int) -> None:
+        if isinstance(told, Publish):
+            published.append((now_ms, told.records))
+
+    world = make_world(8, make=watching(see))
     world.run_epochs(20)
-    assert len(world.published) > 400
+    assert len(published) > 400
     assert all(peer.machine.admission.statistics().keys().isdisjoint({SHARE, TABLE}) for peer in world.peers)
     first = world.peers[0].machine
     for source in (world.peers[1].machine.key, STRANGER):
         listener = admission.Admission(first.key, first.fold)
-        for now_ms, _, records in world.published:
+        for now_ms, records in published:
             claims = [judge.peek(data) for data in records]
             assert listener.affords(claims, source, now_ms)
             assert all(listener.admits(claim) for claim in claims)

@@ -17,7 +17,7 @@ from p2pverify.node.files.networkfile import new_network
 from p2pverify.node.messages import decode_batch
 from tests.interop.nodes import Node, keys_of
 from tests.interop.others import started
-from tests.support.world import MANIFEST
+from tests.support.networks import MANIFEST
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 PATIENCE_S = 40

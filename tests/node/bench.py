@@ -12,7 +12,7 @@ from p2pverify.core.events import (
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.node.driver import Driver
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork, ScriptedMachine
-from tests.support.world import make_network, seeds
+from tests.support.networks import make_network, seeds
 
 SEEDS = seeds(3)
 NETWORK = make_network(SEEDS)

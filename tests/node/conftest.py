@@ -10,8 +10,9 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.ports import Neighbour
 from p2pverify.node.reports.documents.scores import ScoreDocument
 from p2pverify.node.reports.overview import NodeReports
+from p2pverify.testnet.world import World
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
-from tests.support.world import World
+from tests.support.worlds import make_world
 
 
 @dataclass
@@ -42,10 +43,10 @@ class Stage:
 
 @pytest.fixture
 def stage() -> Stage:
-    world = World(4, seed=1)
+    world = make_world(4, seed=1)
     world.run_epochs(4)
     network = FakeNetwork(peers=(Neighbour(world.peers[1].machine.key, "a", outbound=True, in_mesh=True),))
-    found = Stage(world, None, None, network, world.now)
+    found = Stage(world, None, None, network, world.now_ms)
     found.driver = Driver(world.peers[0].machine, FakeJournal(), FakeEngine(), clock=lambda: found.now)
     found.reports = NodeReports(found.driver, network, FakeJournal(), FakeEngine().info)
     return found

@@ -14,7 +14,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.node import ports
 from p2pverify.node.journal import Kept
 from p2pverify.node.ports import Generated, ModelInfo, Neighbour, Reply
-from tests.support.world import MANIFEST
+from tests.support.networks import MANIFEST
 
 
 @dataclass

@@ -20,7 +20,7 @@ from p2pverify.node.files.corpus import Prompt, read_corpus, read_replay
 from p2pverify.node.files.textfile import FileError
 from p2pverify.node.ports import AskError, Neighbour, Reply
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
-from tests.support.world import World
+from tests.support.worlds import make_world
 
 PROMPTS = tuple(Prompt(text) for text in ("why?", "how is it?", "what else is there to say of it?"))
 SPREADS = {"answer_tokens": 24, "answer_spread": 8, "prompt_tokens": 40, "prompt_spread": 20, "temperature_spread": 300}
@@ -67,7 +67,7 @@ class Bench:
     """One member of a network that has run for some time, with its worker, and no other activity."""
 
     def __init__(self, **rules: int) -> None:
-        self.world = World(5, slots_milli=2000, **{**SPREADS, **rules})
+        self.world = make_world(5, slots_milli=2000, **{**SPREADS, **rules})
         self.world.run_epochs(6)
         self.machine = self.world.peers[0].machine
         self.journal = FakeJournal([])
@@ -76,7 +76,7 @@ class Bench:
         self.network.clock = self.now_ms
 
     def now_ms(self) -> int:
-        return self.world.now + round(1000 * trio.current_time())
+        return self.world.now_ms + round(1000 * trio.current_time())
 
     async def play(self, plan: CoverPlan, epochs: int = EPOCHS, seed: int = 1) -> Cover:
         cover = Cover(self.driver, plan, dice=random.Random(seed))
@@ -122,7 +122,7 @@ async def test_cover_is_drawn_as_duties_are(autojump_clock) -> None:
     """From one number, a duty and cover have the same slots, peers and questions, except for the prompt."""
     bench = Bench()
     context, params = bench.machine.context, bench.world.network.params
-    epoch = params.epoch_at(bench.world.now)
+    epoch = params.epoch_at(bench.world.now_ms)
     cover = Cover(bench.driver, CoverPlan(params.slots_milli / 1000, PROMPTS), dice=random.Random(5))
     found = cover._draw(epoch)
     anchor = context.fold.state(context.fold.latest.path[-1])
@@ -197,7 +197,7 @@ async def test_no_cover_unless_wanted_nor_from_who_is_no_member(autojump_clock) 
     bench = Bench()
     await bench.play(CoverPlan(0.0, PROMPTS))
     assert bench.network.requests == []
-    bench.machine.context.quiet_until_ms = bench.world.now + 10**9
+    bench.machine.context.quiet_until_ms = bench.world.now_ms + 10**9
     await bench.play(CoverPlan(4.0, PROMPTS))
     assert bench.network.requests == []
 

@@ -13,7 +13,7 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.sync.messages import AskFinal, Fetch, Reconcile
 from p2pverify.node.driver import Driver
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 
 SEEDS = seeds(3)
 NETWORK = make_network(SEEDS)

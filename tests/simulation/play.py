@@ -33,7 +33,7 @@ def main() -> None:
             "trace": world.trace.digest.hex(),
             "broken": world.invariants.faults,
             "cuts": 0 if newest is None else newest.index,
-            "records": len(world.honest[0].actor.machine.context.ledger),
+            "records": len(world.honest[0].machine.context.ledger),
             "convicted": sorted(
                 identity.kind
                 for identity in world.identities

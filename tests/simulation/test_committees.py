@@ -27,7 +27,7 @@ def play() -> World:
 def answers_by_dispute(world: World) -> dict[DisputeKey, Counter[int]]:
     """The number of sealed answers in each dispute, by stage."""
     found: dict[DisputeKey, Counter[int]] = {}
-    for record in world.honest[0].actor.machine.context.ledger.records():
+    for record in world.honest[0].machine.context.ledger.records():
         if record.kind == Kind.VOTE_COMMIT:
             commit = decode_commit(record.payload)
             stage = EVERYONE if commit.lot is None else commit.lot.stage
@@ -42,7 +42,7 @@ def test_committees_decide_for_a_large_electorate() -> None:
     """
     world = play()
     assert world.invariants.faults == []
-    state: State = world.honest[0].actor.machine.fold.latest
+    state: State = world.honest[0].machine.fold.latest
     liars = {identity.key for identity in world.identities if identity.actor is not None}
     assert {peer for peer, member in state.members.items() if member.dissents} == liars
     decided = [dispute for dispute in state.disputes.values() if dispute.decision is not None]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from p2pverify.node.files.networkfile import dump_network
 from p2pverify.store.filekinds import HEAD_BYTES, name_kind
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 
 DOCUMENT = json.dumps({"schema": "p2pverify/scores/1", "scores": []}, indent=1)
 

@@ -31,7 +31,7 @@ from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
 from p2pverify.core.state.state import Member, State
 from p2pverify.core.state.verdicts.targets import Panel, make_panel
 from tests.support.book import Book
-from tests.support.world import MANIFEST, params
+from tests.support.networks import MANIFEST, params
 
 BOUNDS = Across(
     match_base=250_000,

@@ -1,24 +1,22 @@
 """A small network without other events that has one cheater, and the others' view of the cheater."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
 from p2pverify.core.roles import slot_plan
 from p2pverify.core.roles.slot_plan import EpochPlan
 from p2pverify.core.state.state import State
-from tests.support.world import World
+from p2pverify.testnet.world import World
+from tests.support.worlds import Make, final, make_world
 
 PEERS = 5
 CHEAT = 2
 
 
-def quiet_world(seed: int = 7, **changes: int) -> World:
-    return World(PEERS, seed=seed, cores=PEERS, **{"slots_milli": 1000, **changes})  # type: ignore[arg-type]
-
-
-def final(world: World, observer: int = 0) -> State:
-    return world.peers[observer].machine.fold.latest
+def quiet_world(*, kinds: Mapping[int, str] | None = None, make: Make | None = None, **changes: Any) -> World:
+    return make_world(PEERS, seed=7, kinds=kinds, make=make, **changes)
 
 
 def reasons(world: World) -> dict[str, int]:

@@ -99,7 +99,7 @@ def play_world(entry: Simulated, seed: int) -> Played:
 
     def is_over(epoch: int) -> bool:
         nonlocal epochs_over
-        observer = world.honest[0].actor.machine
+        observer = world.honest[0].machine
         if epoch == entry.onset_epoch:
             before.update((key, member.audits) for key in keys if (member := observer.fold.latest.members.get(key)))
         state = observer.provisional(world.simulation.clock_ms) if entry.is_blocking else observer.fold.latest
@@ -107,7 +107,7 @@ def play_world(entry: Simulated, seed: int) -> Played:
         return entry.is_crowd and epochs_over > CROWD_EPOCHS
 
     world.play(is_over)
-    observer = world.honest[0].actor.machine
+    observer = world.honest[0].machine
     final = observer.fold.latest
     provisional = observer.provisional(world.simulation.clock_ms)
     rule = FATES[entry.kind]

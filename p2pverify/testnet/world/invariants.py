@@ -65,7 +65,7 @@ class Invariants:
         """Check a cut that became final at a peer: it is nested with all others, and it convicts no honest peer."""
         if peer.kind != HONEST:
             return
-        state = peer.actor.machine.fold.state(effect.cut)
+        state = peer.machine.fold.state(effect.cut)
         assert state is not None  # it has just been folded
         if effect.cut not in self._known:
             self._known.add(effect.cut)
@@ -76,7 +76,7 @@ class Invariants:
         if before is not None and (before, effect.cut) not in self._pairs:
             self._pairs.add((before, effect.cut))
             older = next(found for _, found in self._chain if found.id == before)
-            if not peer.actor.machine.fold.contains(state, older):
+            if not peer.machine.fold.contains(state, older):
                 self.fail(f"peer {peer.number}: final cut {_short(state.id)} does not contain {_short(before)}")
 
     def forget(self, peer: Peer) -> None:
@@ -92,7 +92,7 @@ class Invariants:
                 continue
             big = later or self._chain[index][1]
             small = earlier or self._chain[index][1]
-            if not peer.actor.machine.fold.contains(big, small):
+            if not peer.machine.fold.contains(big, small):
                 self.fail(f"final cuts {_short(big.id)} and {_short(small.id)} are not nested")
         self._chain.insert(place, (size, state))
 
@@ -152,7 +152,7 @@ class Invariants:
 
     def is_equal(self) -> bool:
         """Whether all honest peers hold the same records."""
-        ledgers = [peer.actor.machine.context.ledger for peer in self._honest]
+        ledgers = [peer.machine.context.ledger for peer in self._honest]
         if len({len(ledger) for ledger in ledgers}) > 1:
             return False
         return len({_content(peer) for peer in self._honest}) == 1
@@ -161,14 +161,14 @@ class Invariants:
         """Check that honest peers have equal records, cuts and views after the world has come to rest."""
         honest = self._honest
         if not self.is_equal():
-            counts = sorted({len(peer.actor.machine.context.ledger) for peer in honest})
+            counts = sorted({len(peer.machine.context.ledger) for peer in honest})
             self.fail(f"honest peers do not come to hold the same records: {counts[0]} to {counts[-1]}")
             return
-        latest = {peer.actor.machine.fold.latest.id for peer in honest}
+        latest = {peer.machine.fold.latest.id for peer in honest}
         if len(latest) > 1:
             self.fail(f"{len(latest)} different cuts are the newest final one, with the same records")
         network = self._network
-        roots = {view_root(network, peer.actor.machine.fold.latest) for peer in honest[:: max(1, len(honest) // 8)]}
+        roots = {view_root(network, peer.machine.fold.latest) for peer in honest[:: max(1, len(honest) // 8)]}
         if len(latest) == 1 and len(roots) > 1:
             self.fail("honest peers have different views of the same cut")
 
@@ -179,8 +179,8 @@ class Invariants:
 
     def missed(self) -> dict[int, str]:
         """Hostile peers that did not meet their expected fate in time, by number, and the missing mark."""
-        state = self._honest[0].actor.machine.fold.latest
-        ledger = self._honest[0].actor.machine.context.ledger
+        state = self._honest[0].machine.fold.latest
+        ledger = self._honest[0].machine.context.ledger
         forked = {record.author for record in ledger.branches()}
         found: dict[int, str] = {}
         for identity in self._identities:

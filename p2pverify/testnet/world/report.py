@@ -35,7 +35,7 @@ class WorldReport:
     def __init__(self, world: "World") -> None:
         self.world = world
         self.faults = tuple(world.invariants.faults)
-        observer = world.honest[0].actor.machine
+        observer = world.honest[0].machine
         state = observer.fold.latest
         kinds = sorted({peer.kind for peer in world.peers} - {HONEST})
         self._counts: dict[bytes, int] = {}

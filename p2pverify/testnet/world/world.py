@@ -5,9 +5,8 @@ run; `report` describes it.
 """
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 from p2pverify.core.contract.manifest import Manifest
@@ -23,7 +22,7 @@ from p2pverify.testnet.world.catchup import Catchup
 from p2pverify.testnet.world.invariants import Invariants
 from p2pverify.testnet.world.links import End, Links, SimulatedLink, SimulatedRequests
 from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, Gang, HonestActor
-from p2pverify.testnet.world.peer.engine import ACROSS, REFEREE_ID
+from p2pverify.testnet.world.peer.engine import ACROSS, REFEREE_ID, SimulatedEngine
 from p2pverify.testnet.world.peer.peer import Peer
 from p2pverify.testnet.world.peer.surroundings import Surroundings
 from p2pverify.testnet.world.plan import HONEST, Identity, WorldPlan, check, identities
@@ -40,14 +39,28 @@ NEVER_MS = 2**52
 
 
 class World:
-    """A seeded discrete-event run. Equal plans give equal runs."""
+    """A seeded discrete-event run. Equal arguments give equal runs.
 
-    def __init__(self, plan: WorldPlan) -> None:
+    The plan alone makes a whole world. A caller can replace its parts: `people` are the peers, in the order of their
+    numbers; `network` is their contract; `make` makes the actor of a kind at each start of a peer; `engine` makes the
+    engine of an actor.
+    """
+
+    def __init__(
+        self,
+        plan: WorldPlan,
+        people: Sequence[Identity] | None = None,
+        *,
+        network: Network | None = None,
+        make: Callable[[str, ActorArgs], Actor] | None = None,
+        engine: Callable[[Actor], SimulatedEngine] | None = None,
+    ) -> None:
         check(plan)
         self.plan = plan
         params = plan.params
-        self.identities = identities(plan)
-        self.network = _network(plan, self.identities)
+        self.identities = identities(plan) if people is None else list(people)
+        self.network = network or make_network(plan, self.identities)
+        self._make = make or _make
         self.schedule = Schedule(params.genesis_ms - START_MS, plan.quantum_ms)
         self.chance = Chance(f"p2pverify/world/1/{plan.seed}".encode())
         self.simulation = Simulation(plan, self.network, self.schedule, self.chance, _gossip_params(plan))
@@ -59,7 +72,14 @@ class World:
         self.requests = SimulatedRequests(self.simulation, self.links, self.by_key)
         self.catchup = Catchup(self.simulation, self.links, self._dial)
         self._around = Surroundings(
-            self.simulation, self.links, self.requests, self.catchup, Batches(), self._dial, self._finalised
+            self.simulation,
+            self.links,
+            self.requests,
+            self.catchup,
+            Batches(),
+            engine or self._engine,
+            self._dial,
+            self._finalised,
         )
         self.peers = [self._peer(identity) for identity in self.identities]
         self.by_key.update({peer.key: peer for peer in self.peers})
@@ -74,19 +94,13 @@ class World:
     def _peer(self, identity: Identity) -> Peer:
         plan = self.plan
         skew = self.chance.below(2 * plan.skew_ms + 1) - plan.skew_ms
-        args = self._args(identity)
-        peer = Peer(self._around, identity.number, identity.kind, partial(_make, identity.kind, args), skew_ms=skew)
+        make = partial(self._make, identity.kind, self._args(identity))
+        peer = Peer(self._around, identity.number, identity.kind, make, skew_ms=skew)
         if not identity.member:
             peer.speaks_from_ms = NEVER_MS
         elif identity.joins_epoch:
             peer.speaks_from_ms = self.network.params.epoch_start_ms(identity.joins_epoch)
         return peer
-
-    def forget_memo(self) -> None:
-        """Give each peer its own cache, so that it computes everything itself. Call this before the run begins."""
-        for identity in self.identities:
-            args = replace(self._args(identity), memo=Memo())
-            self.peers[identity.number].remake(partial(_make, identity.kind, args))
 
     def _args(self, identity: Identity) -> ActorArgs:
         gang = Gang()
@@ -110,6 +124,10 @@ class World:
             memo=self.memo,
             hardware=self.plan.hardware,
         )
+
+    def _engine(self, actor: Actor) -> SimulatedEngine:
+        plan = self.plan
+        return SimulatedEngine(plan.derive_ms, plan.answer_ms * actor.slowness, actor.machine.context.class_index)
 
     def _topology(self) -> list[list[int]]:
         """The numbers of the peers that each peer dials.
@@ -165,10 +183,10 @@ class World:
                 if digests:
                     trace.add(self.schedule.now_ms, number, digests)
 
-    def run_epochs(self, epochs: int) -> None:
-        """Run until `epochs` more epochs have begun. The first call starts with epoch 0."""
-        epoch = max(self.epoch, -1) + 1
-        self.run(self.network.params.epoch_start_ms(epoch + epochs - (self.epoch < 0)) - 1)
+    def run_epochs(self, epochs: float) -> None:
+        """Run for the time of so many epochs. The time before genesis does not count."""
+        params = self.network.params
+        self.run(max(self.now_ms, params.genesis_ms) + round(epochs * params.epoch_ms))
 
     def play(self, progress: Callable[[int], bool | None] | None = None) -> None:
         """Run the whole plan: all its epochs, then rest. If `progress` returns True, no more epochs are run."""
@@ -195,9 +213,9 @@ class World:
             if peer.held is not None:
                 self._resume(peer)
             if peer.kind != HONEST and peer.is_up:
-                self._stop(peer)
+                self.stop(peer)
             elif peer.kind == HONEST and not peer.is_up:
-                self._start(peer)
+                self.start(peer)
         # A peer that had only hostile neighbours is alone now. A real node knows more addresses than it dials here.
         honest = self.honest
         for place, peer in enumerate(honest):
@@ -212,7 +230,7 @@ class World:
     def _happen(self, item: Item) -> None:
         kind, what = item[0], item[1]
         if kind == items.START:
-            self._start(self.peers[what])
+            self.start(self.peers[what])
         elif kind == items.DIAL:
             self._dial_again(item)
         elif kind == items.FAULT:
@@ -228,7 +246,7 @@ class World:
             self.links.split({peer.number: 1 for peer in victims}, self.peers)
         for peer in victims:
             if fault.kind is FaultKind.CRASH and peer.is_up:
-                self._stop(peer)
+                self.stop(peer)
             elif fault.kind is FaultKind.PAUSE and peer.is_up:
                 peer.held = []
 
@@ -240,11 +258,12 @@ class World:
         for name in fault.victims:
             peer = self.peers[int(name)]
             if fault.kind is FaultKind.CRASH and not peer.is_up:
-                self._start(peer)
+                self.start(peer)
             elif fault.kind is FaultKind.PAUSE and peer.held is not None:
                 self._resume(peer)
 
-    def _stop(self, peer: Peer) -> None:
+    def stop(self, peer: Peer) -> None:
+        """Kill a peer: writes that are not done are lost, and the others see its links end."""
         self.requests.forget(peer)
         self.links.close_all(peer)
         peer.stop()
@@ -255,7 +274,8 @@ class World:
             self.schedule.post(self.now_ms, peer.number, item)
         self.schedule.post(self.now_ms, peer.number, (items.TICK, peer.life))
 
-    def _start(self, peer: Peer) -> None:
+    def start(self, peer: Peer) -> None:
+        """Start a peer that does not run, on its disk."""
         if peer.is_up:
             return
         if peer.life:
@@ -309,7 +329,8 @@ def _make(kind: str, args: ActorArgs) -> Actor:
     return make_actor(kind, args)
 
 
-def _network(plan: WorldPlan, found: list[Identity]) -> Network:
+def make_network(plan: WorldPlan, found: Sequence[Identity]) -> Network:
+    """The contract of a plan's peers, founded by its founders."""
     founders = tuple(sorted(identity.key for identity in found if identity.founder))
     if plan.classes == 1:
         rule = DeterminismClass("exact", MANIFEST.digest, "world", "any", plan.honest_ppm)

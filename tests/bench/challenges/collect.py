@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 import trio
 from trio.testing import MockClock
 
-from p2pverify.core.events import Compute, Computed, Send
+from p2pverify.core.events import Compute, Send
 from p2pverify.core.inference.question import Question, Request, decode_request
 from p2pverify.core.roles.asker import EXPIRY_EPOCHS
 from p2pverify.node.cover import Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.files.corpus import Prompt
 from p2pverify.node.ports import AskError, Engine, Reply
+from p2pverify.testnet.world.peer.actor import Actor
+from p2pverify.testnet.world.peer.engine import Job, Outcome, Say, SimulatedEngine
+from p2pverify.testnet.world.peer.peer import Peer
+from p2pverify.testnet.world.world import MANIFEST
 from tests.node.fakes import FakeJournal, FakeNetwork
-from tests.support.costs import Costs
-from tests.support.world import MANIFEST, Peer, World
+from tests.support.worlds import make_world, watching
 
 PEERS = 6
 BLOCK_EPOCHS = 4
@@ -50,28 +53,39 @@ class Seen:
     text: str
 
 
-class Recorded(World):
+class PromptingEngine(SimulatedEngine):
+    """A simulated engine that writes the prompts of a real one. `prompts` are those that any peer has written."""
+
+    def __init__(self, engine: Engine, prompts: dict[tuple[bytes, int], tuple[int, ...]]) -> None:
+        super().__init__(250, 350, 0)
+        self._engine = engine
+        self._prompts = prompts
+
+    def outcome(self, job: Job, total_ms: int, say: Say) -> Outcome:
+        if isinstance(job, Compute) and job.prompt_seed is not None:
+            key = (job.prompt_seed, job.prompt_tokens)
+            if key not in self._prompts:
+                self._prompts[key] = self._engine.write_prompt(*key)
+            job = replace(job, prompt_seed=None, ask=replace(job.ask, prompt=self._prompts[key]))
+        return super().outcome(job, total_ms, say)
+
+
+class Recorded:
     """A network with prompts of a real model. All requests are noted when they are sent."""
 
     def __init__(self, engine: Engine, seed: int) -> None:
         self.engine = engine
         self.sent: list[tuple[int, bytes]] = []
-        self._prompts: dict[tuple[bytes, int], tuple[int, ...]] = {}
-        super().__init__(PEERS, seed=seed, cores=PEERS, costs=Costs(), **RULES)
+        prompts: dict[tuple[bytes, int], tuple[int, ...]] = {}
 
-    def _send(self, peer: Peer, effect: Send) -> None:
-        self.sent.append((self.now, effect.data))
-        super()._send(peer, effect)
+        def see(_actor: Actor, told: object, now_ms: int) -> None:
+            if isinstance(told, Send):
+                self.sent.append((now_ms, told.data))
 
-    def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
-        if job.prompt_seed is None:
-            return super()._answer(peer, job, since)
-        key = (job.prompt_seed, job.prompt_tokens)
-        if key not in self._prompts:
-            self._prompts[key] = self.engine.write_prompt(*key)
-        ask = replace(job.ask, prompt=self._prompts[key])
-        made = super()._answer(peer, replace(job, prompt_seed=None, ask=ask), since)
-        return replace(made, prompt=ask.prompt)
+        self.world = make_world(
+            PEERS, seed=seed, make=watching(see), engine=lambda _: PromptingEngine(engine, prompts), **RULES
+        )
+        self.network = self.world.network
 
 
 class _Driver(Driver):
@@ -103,43 +117,44 @@ class _Listening(FakeNetwork):
 def record(engine: Engine, blocks: int, prompts: Sequence[Prompt], seed: int) -> dict[str, list[Seen]]:
     """Challenges of `blocks` blocks of epochs, and cover of the same epochs: from a corpus, and written by the
     model."""
-    world = Recorded(engine, seed)
+    recorded = Recorded(engine, seed)
+    world = recorded.world
     world.run_epochs(BLOCK_EPOCHS)
     plans = {"corpus": CoverPlan(2.0, tuple(prompts)), "model": CoverPlan(2.0)}
     found: dict[str, list[Seen]] = {"challenge": [], **{name: [] for name in plans}}
     for block in range(blocks):
-        world.sent.clear()
+        recorded.sent.clear()
         world.run_epochs(BLOCK_EPOCHS)
-        found["challenge"] += [_seen(world, at_ms, data) for at_ms, data in world.sent]
+        found["challenge"] += [_seen(recorded, at_ms, data) for at_ms, data in recorded.sent]
         for name, plan in plans.items():
             for peer in world.peers:
-                dice = random.Random(f"{name}/{seed}/{block}/{peer.name}")
-                found[name] += [_seen(world, at_ms, data) for at_ms, data in _cover(world, peer, plan, dice)]
+                dice = random.Random(f"{name}/{seed}/{block}/{peer.number}")
+                found[name] += [_seen(recorded, at_ms, data) for at_ms, data in _cover(recorded, peer, plan, dice)]
     return found
 
 
-def _cover(world: Recorded, peer: Peer, plan: CoverPlan, dice: random.Random) -> list[tuple[int, bytes]]:
+def _cover(recorded: Recorded, peer: Peer, plan: CoverPlan, dice: random.Random) -> list[tuple[int, bytes]]:
     """A peer's cover in the following epochs, drawn as if they were the epochs that have just passed."""
-    start = world.now
+    start = recorded.world.now_ms
 
     def clock() -> int:
         return start + round(1000 * trio.current_time())
 
     async def play() -> list[tuple[int, bytes]]:
         network = _Listening(clock)
-        cover = Cover(_Driver(peer.machine, world.engine, clock), plan, dice=dice)
+        cover = Cover(_Driver(peer.machine, recorded.engine, clock), plan, dice=dice)
         begin = trio.current_time()
-        with trio.move_on_after(BLOCK_EPOCHS * world.network.params.epoch_ms / 1000):
+        with trio.move_on_after(BLOCK_EPOCHS * recorded.network.params.epoch_ms / 1000):
             await cover.run(network)
         return [(at_ms - round(1000 * begin), data) for at_ms, data in network.sent]
 
     return trio.run(play, clock=MockClock(autojump_threshold=0))
 
 
-def _seen(world: Recorded, at_ms: int, data: bytes) -> Seen:
+def _seen(recorded: Recorded, at_ms: int, data: bytes) -> Seen:
     request, question = decode_request(data)
-    expires_in = request.expiry_epoch - world.network.params.epoch_at(at_ms)
-    return Seen(at_ms, request.responder, request, question, expires_in, world.engine.decode(question.prompt))
+    expires_in = request.expiry_epoch - recorded.network.params.epoch_at(at_ms)
+    return Seen(at_ms, request.responder, request, question, expires_in, recorded.engine.decode(question.prompt))
 
 
 def ordinary(

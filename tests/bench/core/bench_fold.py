@@ -29,19 +29,18 @@ from p2pverify.core.replica.load import take_records
 from p2pverify.core.replica.verify import FAR_FUTURE
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import PutRecord
-from tests.support.costs import Costs
-from tests.support.world import World
+from tests.support.worlds import make_world
 
 
 def make_records(peers: int, count: int) -> tuple[Network, list[Record]]:
-    world = World(peers, seed=1, cores=peers, costs=Costs(1, 1, 1), latency_ms=(1, 3), slots_milli=3000)
+    world = make_world(peers, seed=1, derive_ms=1, answer_ms=1, latency_ms=(1, 3), jitter_ms=0, slots_milli=3000)
     while len(world.peers[0].machine.context.ledger) < count:
         world.run_epochs(20)
         held = len(world.peers[0].machine.context.ledger)
         print(f"\rmaking records: {held}/{count}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     rules = Rules(world.network, world.network.id, FAR_FUTURE)
-    return world.network, [judge(data, rules) for data in world.peers[0].disk[:count]]
+    return world.network, [judge(data, rules) for data in world.peers[0].disk.read()[0][:count]]
 
 
 def signature_check_s() -> float:

@@ -26,7 +26,7 @@ from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.vote import Vote
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 
 LATENCY_MS = 20
 

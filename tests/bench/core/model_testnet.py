@@ -10,29 +10,92 @@ of the default scenario were chosen with it. Seconds are counted from genesis: s
 import argparse
 import sys
 import tomllib
+from dataclasses import dataclass
 
+from p2pverify.core.events import MeasureJob
+from p2pverify.core.inference.jobs import QueuedJob
 from p2pverify.resources import resource
-from tests.support.costs import Costs
-from tests.support.world import World, always, share
+from p2pverify.testnet.world.peer.engine import Job, SimulatedEngine
+from tests.support.worlds import convicted, make_world
 
 EPOCHS_MAX = 45
 
 
+@dataclass(frozen=True)
+class Costs:
+    """Engine times in CPU milliseconds."""
+
+    derive: int
+    answer_after_derive: int
+    answer: int
+    overhead_permille: int
+
+
+class Cores:
+    """The cores that all engines share, and the number of busy engines."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.busy = 0
+
+
+class SharingEngine(SimulatedEngine):
+    """Busy engines share the cores evenly, so a job's time grows with their number at its start. An answer is cheaper
+    while the engine still holds its prompt."""
+
+    def __init__(self, costs: Costs, cores: Cores) -> None:
+        super().__init__(0, 0, 0)
+        self._costs = costs
+        self._cores = cores
+        self._held: object = None
+        self._lasts_ms = 0
+
+    def start(self, now_ms: int) -> tuple[QueuedJob[Job] | None, list[QueuedJob[Job]]]:
+        entry, dropped = super().start(now_ms)
+        if entry is not None:
+            self._cores.busy += 1
+            self._lasts_ms = int(self._cost_ms(entry.job) * max(1.0, self._cores.busy / self._cores.count))
+        return entry, dropped
+
+    def finish(self) -> None:
+        super().finish()
+        self._cores.busy -= 1
+        self._lasts_ms = 0
+
+    def lasts_ms(self, job: Job) -> int:
+        return self._lasts_ms if self._running is not None and job is self._running.job else 0
+
+    def _cost_ms(self, job: Job) -> int:
+        assert not isinstance(job, MeasureJob)  # there is one class
+        cost = self._costs.derive if job.prompt_seed is not None else 0
+        if job.ask.tokens_max:
+            holds = job.prompt_seed is not None or job.ask.prompt == self._held
+            cost += self._costs.answer_after_derive if holds else self._costs.answer
+        self._held = job.ask.prompt
+        return cost + cost * self._costs.overhead_permille // 1000
+
+
 def run(seed: int, costs: Costs, rules: dict[str, int], cores: int) -> dict[str, float]:
     """Seconds from genesis until every honest peer's final view convicts, by cheater."""
-    world = World(8, seed=seed, costs=costs, cores=cores, **rules)
     cheaters = {"prune": 2, "canned": 5}
-    world.peers[cheaters["prune"]].lie = always
-    world.peers[cheaters["canned"]].lie = share(1 / 3)
-    honest = [peer.name for peer in world.peers if peer.name not in cheaters.values()]
+    shared = Cores(cores)
+    world = make_world(
+        8,
+        seed=seed,
+        kinds={2: "always-wrong", 5: "wrong"},
+        rate_ppm=333_333,
+        engine=lambda _: SharingEngine(costs, shared),
+        **rules,
+    )
+    honest = [peer.number for peer in world.honest]
     at: dict[str, float] = {}
-    while len(at) < len(cheaters) and world.now < world.network.params.epoch_start_ms(EPOCHS_MAX):
+    while len(at) < len(cheaters) and world.now_ms < world.network.params.epoch_start_ms(EPOCHS_MAX):
         world.run_epochs(0.25)
-        convicted = set.intersection(*(world.convicted(name) for name in honest))
-        assert convicted <= set(cheaters.values()), f"seed {seed} convicts an honest peer"
+        found = set.intersection(*(convicted(world, name) for name in honest))
+        assert found <= set(cheaters.values()), f"seed {seed} convicts an honest peer"
         for kind, name in cheaters.items():
-            if name in convicted:
-                at.setdefault(kind, (world.now - world.network.params.genesis_ms) / 1000)
+            if name in found:
+                at.setdefault(kind, (world.now_ms - world.network.params.genesis_ms) / 1000)
     return at
 
 

@@ -29,7 +29,6 @@ from p2pverify.core.records.envelope import Kind, Record, decode_record
 from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.duty import decode_duty
-from p2pverify.core.replica.memo import Memo
 from p2pverify.core.sync.index import RecordIndex
 from p2pverify.core.sync.negentropy import Initiator, RangeResponder
 from p2pverify.net.adapter import Libp2pNetwork
@@ -38,32 +37,24 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Kept
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
+from p2pverify.testnet.world.world import MANIFEST
 from tests.node.fakes import FakeEngine, FakeJournal
-from tests.support.costs import Costs
-from tests.support.world import MANIFEST, World
+from tests.support.worlds import make_world
 
 LOCAL = "/ip4/127.0.0.1/tcp/0"
 SERVER, JOINER = b"s" * 32, b"j" * 32
 DIFFERENCE = 100
 
 
-class _SharedWorld(World):
-    """Machines that judge each record once for all of them."""
-
-    def _machine(self, seed: bytes, name: int = 0) -> Machine:
-        self.memo = getattr(self, "memo", None) or Memo()
-        return Machine(self.network, seed, 0, MANIFEST, 4096, memo=self.memo)
-
-
 def make_records(peers: int, count: int, path: Path) -> None:
     """Write a network's definition and its first records, each after its length."""
-    world = _SharedWorld(peers, seed=1, cores=peers, costs=Costs(1, 1, 1), latency_ms=(1, 3), slots_milli=3000)
-    while len(world.peers[0].disk) < count:
+    world = make_world(peers, seed=1, derive_ms=1, answer_ms=1, latency_ms=(1, 3), jitter_ms=0, slots_milli=3000)
+    while (held := len(world.peers[0].machine.context.ledger)) < count:
         world.run_epochs(20)
-        print(f"\rmaking records: {len(world.peers[0].disk)}/{count}", end="", file=sys.stderr, flush=True)
+        print(f"\rmaking records: {held}/{count}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     with path.open("wb") as file:
-        for data in (world.network.encode(), *world.peers[0].disk[:count]):
+        for data in (world.network.encode(), *world.peers[0].disk.read()[0][:count]):
             file.write(len(data).to_bytes(4, "big") + data)
 
 

@@ -10,7 +10,7 @@ from p2pverify.cli.main import main
 from p2pverify.core.contract.network import Network
 from p2pverify.node.files.networkfile import dump_network
 from tests.support.across import BOUNDS, Story
-from tests.support.world import MANIFEST
+from tests.support.networks import MANIFEST
 
 
 def show(network: Network, path: Path, *options: str) -> str:

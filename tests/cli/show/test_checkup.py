@@ -8,21 +8,22 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.records.envelope import Record, decode_record
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import dump_network
 from p2pverify.node.journal import Kept
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
+from p2pverify.testnet.world import World
+from p2pverify.testnet.world.world import MANIFEST
 from tests.cli.transcript import run
-from tests.support.world import MANIFEST, World
+from tests.support.worlds import make_world
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
     """Two founders with some certified cuts."""
-    made = World(2)
+    made = make_world(2)
     made.run_epochs(8)
     assert made.peers[0].machine.fold.latest.epoch >= 4
     return made
@@ -33,16 +34,16 @@ def home(world: World, tmp_path: Path) -> Home:
     """The home of the first founder."""
     made = Home(tmp_path / "home")
     made.path.mkdir()
-    made.identity_path.write_text(world.identities[0].hex() + "\n")
+    made.identity_path.write_text(world.identities[0].seed.hex() + "\n")
     made.identity_path.chmod(0o600)
     made.network_path.write_text(dump_network(world.network, [MANIFEST]))
-    own = public_key(world.identities[0])
+    own = world.peers[0].key
 
     async def fill() -> None:
         with closing(Store.open(made.database_path, world.network.id, own)) as store:
             async with trio.open_nursery() as nursery:
                 await nursery.start(store.run)
-                kept = [Kept(decode_record(data), received=True) for data in world.peers[0].disk]
+                kept = [Kept(decode_record(data), received=True) for data in world.peers[0].disk.read()[0]]
                 await StoreJournal(store, own).persist(kept, [])
                 nursery.cancel_scope.cancel()
 
@@ -66,7 +67,7 @@ def test_a_whole_home(home: Home, world: World) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "no damage found"
     document = json.loads(run(home.path, "ledger", "check", "--json").stdout)
-    assert (document["whole"], document["records"]) == (True, len(world.peers[0].disk))
+    assert (document["whole"], document["records"]) == (True, len(world.peers[0].disk.read()[0]))
     assert 0 < document["own_records"] < document["records"]
     assert home.database_path.read_bytes() == before
     assert run(home.path, "ledger", "export", str(home.path.parent / "export")).returncode == 0
@@ -91,7 +92,7 @@ def test_a_damaged_record_is_named_by_both(home: Home, world: World) -> None:
     file = home.path.parent / "export"
     done = run(home.path, "ledger", "export", str(file))
     assert done.returncode == 5
-    assert 0 < int(done.stdout.split()[0]) < len(world.peers[0].disk)
+    assert 0 < int(done.stdout.split()[0]) < len(world.peers[0].disk.read()[0])
     assert f"record {name[:16]} (number {number} of this peer) is damaged on disk" in done.stderr
     assert run(home.path, "ledger", "verify", str(file)).returncode == 0
 

@@ -17,8 +17,10 @@ from p2pverify.node.files.networkfile import dump_network
 from p2pverify.store import reading, snapshot
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import PutRecord
+from p2pverify.testnet.world import World
+from p2pverify.testnet.world.world import MANIFEST
 from tests.cli.transcript import DEADLINE_S, PROGRAM, environment, run
-from tests.support.world import MANIFEST, World
+from tests.support.worlds import make_world
 
 CAN_MOUNT = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
 
@@ -26,7 +28,7 @@ CAN_MOUNT = subprocess.run(["unshare", "-rm", "true"], capture_output=True, chec
 @pytest.fixture(scope="module")
 def world() -> World:
     """Three founders after a few certified cuts."""
-    world = World(3, seed=3, cores=3)
+    world = make_world(3, seed=3)
     world.run_epochs(6)
     assert world.peers[0].machine.fold.latest.index > 1
     return world

@@ -26,7 +26,7 @@ from p2pverify.core.inference.question import RequestRefused, encode_refusal
 from tests.support.canaries import ASKER, ENGINE, FIRST, RESPONDER, SECOND, TRIGGER, Exchange
 from tests.support.canaries import canary_manifest as with_canary
 from tests.support.canaries import canary_network as over
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 
 MANIFESTS = (with_canary(MANIFEST),)
 NETWORK = over(MANIFESTS[0], make_network(seeds(3), classes=2))

@@ -1,14 +1,14 @@
 """Slots across classes, from the draw to the conviction: machines of several classes in virtual time."""
 
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
 from p2pverify.core.contract.output import Output
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.events import REFEREE, Compute, ComputeFailed, MeasureJob, Persist
+from p2pverify.core.events import REFEREE, Compute, Computed, ComputeFailed, Effect, Event, MeasureJob, Note, Persist
 from p2pverify.core.inference.jobs import Purpose
-from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.audit import Audit, audit_of
 from p2pverify.core.records.payloads.duty import Duty, decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
@@ -23,9 +23,14 @@ from p2pverify.core.roles.disputes.evidence import (
     encode_evidence_request,
 )
 from p2pverify.core.state.state import Member
-from tests.support.world import Peer, World, always
+from p2pverify.testnet.world import World
+from p2pverify.testnet.world.liars.base import BentActor
+from p2pverify.testnet.world.liars.registry import make_actor
+from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, HonestActor
+from tests.support.worlds import Make, casting, convicted, make_world, restart, run_until, watching
 
 CHEATER = 1
+KINDS = {CHEATER: "always-wrong"}
 
 
 def audits_of(world: World) -> list[Audit]:
@@ -36,12 +41,12 @@ def audits_of(world: World) -> list[Audit]:
 def members_of(world: World) -> list[Member]:
     """The members in the first peer's final view, by name."""
     state = world.peers[0].machine.fold.latest
-    return [state.members[peer.machine.key] for peer in world.peers]
+    return [state.members[peer.key] for peer in world.peers]
 
 
 def convicted_by_all(world: World) -> set[int]:
     """The peers that every view convicts. Fails if the views differ."""
-    views = [world.convicted(peer.name) for peer in world.peers]
+    views = [convicted(world, peer.number) for peer in world.peers]
     assert all(view == views[0] for view in views)
     return views[0]
 
@@ -49,7 +54,7 @@ def convicted_by_all(world: World) -> set[int]:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_honest_peers_of_other_classes_agree(classes: int) -> None:
     """Answers that differ by near ties are matches: no peer dissents, and nothing is void or stays sealed."""
-    world = World(6, seed=3, cores=6, classes=classes, slots_milli=1500)
+    world = make_world(6, seed=3, classes=classes, slots_milli=1500)
     world.run_epochs(12)
     across = [audit for audit in audits_of(world) if audit.is_across]
     assert len(across) > 10
@@ -63,9 +68,8 @@ def test_honest_peers_of_other_classes_agree(classes: int) -> None:
 
 def test_a_cheater_whom_only_other_classes_ask_is_convicted() -> None:
     """Seven lost disputes across classes, judged by a referee, convict the cheater and nobody else."""
-    world = World(6, seed=3, cores=6, classes=3, slots_milli=1500)
-    world.peers[CHEATER].lie = always
-    assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
+    world = make_world(6, seed=3, kinds=KINDS, classes=3, slots_milli=1500)
+    assert run_until(world, lambda: convicted(world, 0) == {CHEATER}, epochs_max=24)
     world.run_epochs(1)
     assert convicted_by_all(world) == {CHEATER}
     members = members_of(world)
@@ -74,107 +78,88 @@ def test_a_cheater_whom_only_other_classes_ask_is_convicted() -> None:
     assert all(audit.is_across for audit in audits_of(world))
 
 
-class Withholding(World):
-    """Challengers do not serve the evidence of their own audits."""
+def serving(serve: Callable[[Actor, bytes, int, Callable[[bytes, int], bytes | None]], bytes | None]) -> Make:
+    """Makes actors that answer requests for evidence with `serve`. It gets the actor's own `evidence`."""
 
-    def _fetch(self, peer: Peer, effect) -> None:
-        target = self.by_key[effect.peer]
-        key, _ = decode_evidence_request(effect.data)
-        if key.challenger == target.machine.key:
-            target.withholds = True
-        super()._fetch(peer, effect)
-        target.withholds = False
+    def make(kind: str, args: ActorArgs) -> Actor:
+        actor = make_actor(kind, args)
+        own = actor.evidence
+        actor.evidence = lambda request, now_ms: serve(actor, request, now_ms, own)  # type: ignore[method-assign]
+        return actor
+
+    return make
+
+
+def is_challenger(actor: Actor, request: bytes) -> bool:
+    """Whether an actor is asked for evidence of its own audit."""
+    return decode_evidence_request(request)[0].challenger == actor.key
 
 
 def test_evidence_comes_from_the_responder_where_the_challenger_has_none() -> None:
     """The accused can clear or convict itself with its signed answer. The challenger cannot prevent it."""
-    world = Withholding(6, seed=3, cores=6, classes=3, slots_milli=1500)
-    world.peers[CHEATER].lie = always
-    assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
+    make = serving(lambda actor, data, now_ms, own: None if is_challenger(actor, data) else own(data, now_ms))
+    world = make_world(6, seed=3, kinds=KINDS, make=make, classes=3, slots_milli=1500)
+    assert run_until(world, lambda: convicted(world, 0) == {CHEATER}, epochs_max=24)
 
 
 def test_what_nobody_serves_is_voted_on_by_nobody() -> None:
     """Without evidence, voters do not commit. The dispute stays undecided and has no effect."""
-    world = World(6, seed=3, cores=6, classes=3, slots_milli=1500, dispute_epochs=4)
-    world.peers[CHEATER].lie = always
-    for peer in world.peers:
-        peer.withholds = True
+    notes: list[str] = []
+
+    def make(kind: str, args: ActorArgs) -> Actor:
+        actor = watching(lambda _, told, __: notes.append(told.text) if isinstance(told, Note) else None)(kind, args)
+        actor.evidence = lambda *_: None  # type: ignore[method-assign]
+        return actor
+
+    world = make_world(6, seed=3, kinds=KINDS, make=make, classes=3, slots_milli=1500, dispute_epochs=4)
     world.run_epochs(16)
     totals = world.peers[0].machine.fold.latest.totals
     assert totals["undecided disputes"] > 0
     assert "decided disputes" not in totals
     assert all(member.dissents == 0 for member in members_of(world))
-    assert any("cannot be had" in note for peer in world.peers for note in peer.notes)
-
-
-class Forging(World):
-    """Every peer that is asked for evidence serves another answer, except the answer's author."""
-
-    def _fetch(self, peer: Peer, effect) -> None:
-        target = self.by_key[effect.peer]
-        key, _ = decode_evidence_request(effect.data)
-        if key.challenger == target.machine.key:
-            forged = encode_evidence(Output((1,) * 16, "length", bytes(32)))
-            real, target.machine.evidence = target.machine.evidence, lambda _data: forged  # type: ignore[method-assign]
-            super()._fetch(peer, effect)
-            target.machine.evidence = real  # type: ignore[method-assign]
-        else:
-            super()._fetch(peer, effect)
+    assert any("cannot be had" in note for note in notes)
 
 
 def test_forged_evidence_is_seen_and_asked_for_elsewhere() -> None:
-    """Only the answer that the receipt covers counts as evidence."""
-    world = Forging(6, seed=3, cores=6, classes=3, slots_milli=1500)
-    world.peers[CHEATER].lie = always
-    assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
+    """Every challenger serves another answer. Only the answer that the receipt covers counts as evidence."""
+    forged = encode_evidence(Output((1,) * 16, "length", bytes(32)))
+    make = serving(lambda actor, data, now_ms, own: forged if is_challenger(actor, data) else own(data, now_ms))
+    world = make_world(6, seed=3, kinds=KINDS, make=make, classes=3, slots_milli=1500)
+    assert run_until(world, lambda: convicted(world, 0) == {CHEATER}, epochs_max=24)
     votes = [decode_vote(r.payload) for r in world.peers[0].machine.context.ledger.records() if r.kind == Kind.VOTE]
     assert all(vote.measures for vote in votes)
     assert all(member.dissents == 0 for member in members_of(world) if not member.is_convicted)
 
 
-class Lying(World):
-    """The cheater answers with tokens outside the vocabulary, or with too few tokens."""
-
-    tokens: tuple[int, ...] = ()
-
-    def _answer(self, peer: Peer, job: Compute, since: int):
-        made = super()._answer(peer, job, since)
-        if peer.name == CHEATER and job.ask.tokens_max and job.role != REFEREE:
-            tokens = self.tokens or made.output.tokens[:3]
-            return replace(made, output=replace(made.output, tokens=tokens))
-        return made
-
-
 @pytest.mark.parametrize("tokens", [(999,) * 16, (), (7,) * 20], ids=["foreign", "truncated", "too long"])
 def test_what_no_honest_engine_says_is_a_mismatch(tokens: tuple[int, ...]) -> None:
-    """Answers that cannot be scored or do not end properly convict like wrong answers."""
-    world = Lying(6, seed=3, cores=6, classes=3, slots_milli=1500)
-    world.tokens = tokens
-    assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
+    """Answers outside the vocabulary, and answers with too few or too many tokens, convict like wrong answers. They
+    cannot be scored or do not end properly."""
 
+    class Lying(HonestActor):
+        def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
+            return honest if job.role == REFEREE else tokens or honest[:3]
 
-class Tracing(World):
-    """Notes what each peer writes to its disk, in order."""
-
-    def __init__(self, *args, **options) -> None:
-        self.written: dict[int, list[object]] = {}
-        super().__init__(*args, **options)
-
-    def _carry_out(self, peer: Peer, effect: object) -> None:
-        if isinstance(effect, Persist):
-            self.written.setdefault(peer.name, []).extend((*effect.evidence, *effect.records))
-        super()._carry_out(peer, effect)
+    make = casting({"lying": Lying})
+    world = make_world(6, seed=3, kinds={CHEATER: "lying"}, make=make, classes=3, slots_milli=1500)
+    assert run_until(world, lambda: convicted(world, 0) == {CHEATER}, epochs_max=24)
 
 
 def test_evidence_is_written_before_the_audit_that_rests_on_it() -> None:
     """Persist comes before publish: when an audit across classes is published, the answer of each of its receipts is on
     disk."""
-    world = Tracing(6, seed=3, cores=6, classes=3, slots_milli=1500)
+    written: dict[bytes, list[StoredEvidence | Record]] = {}
+
+    def see(actor: Actor, told: object, _now_ms: int) -> None:
+        if isinstance(told, Persist):
+            written.setdefault(actor.key, []).extend((*told.evidence, *told.records))
+
+    world = make_world(6, seed=3, make=watching(see), classes=3, slots_milli=1500)
     world.run_epochs(6)
     checked = 0
     for peer in world.peers:
         kept: set[tuple[int, int, bytes]] = set()
-        for item in world.written[peer.name]:
+        for item in written[peer.key]:
             if isinstance(item, StoredEvidence):
                 kept.add((item.epoch, item.slot, item.responder))
             elif item.kind == Kind.AUDIT and item.author == peer.machine.key:
@@ -188,7 +173,7 @@ def test_evidence_is_written_before_the_audit_that_rests_on_it() -> None:
 def test_a_restarted_challenger_does_not_open_the_audits_of_before() -> None:
     """A duty of an epoch that began before the start may have been signed already. So it stays unsigned, which costs
     the asked peers nothing, and the next duty is fulfilled."""
-    world = World(6, seed=5, cores=6, classes=3, slots_milli=1000)
+    world = make_world(6, seed=5, classes=3, slots_milli=1000)
     challenger = world.peers[0]
     key = challenger.machine.key
 
@@ -204,12 +189,11 @@ def test_a_restarted_challenger_does_not_open_the_audits_of_before() -> None:
         found = audited()
         return len(found) > 1 and found[-1].epoch not in {duty.epoch for duty in revealed()}
 
-    assert world.run_until(is_between, epochs_max=24)
+    assert run_until(world, is_between, epochs_max=24)
     last = audited()[-1]
     assert any(asked.receipt is not None for asked in last.asked)
-    world.crash(0)
-    world.restart(0)
-    started = world.network.params.epoch_at(world.now)
+    restart(world, 0)
+    started = world.network.params.epoch_at(world.now_ms)
     world.run_epochs(8)
     assert [duty for duty in revealed() if last.epoch <= duty.epoch <= started] == []
     assert [duty for duty in revealed() if duty.epoch > started]
@@ -218,24 +202,35 @@ def test_a_restarted_challenger_does_not_open_the_audits_of_before() -> None:
     assert all(member.dissents == 0 for member in members)
 
 
-class Blind(World):
-    """One peer's referee cannot be opened."""
-
-    def _answer(self, peer: Peer, job: Compute, since: int):
-        if peer.name == 0 and job.role == REFEREE:
-            return ComputeFailed(job.job, "this node has no referee")
-        return super()._answer(peer, job, since)
-
-
 def test_a_peer_without_a_referee_neither_audits_nor_votes_across() -> None:
     """It reports this and answers requests, and the others judge without it."""
-    world = Blind(6, seed=3, cores=6, classes=3, slots_milli=1500)
-    world.peers[CHEATER].lie = always
-    assert world.run_until(lambda: world.convicted(2) == {CHEATER}, epochs_max=24)
+
+    class Blind(BentActor):
+        """Its referee cannot be opened."""
+
+        def __init__(self, args: ActorArgs) -> None:
+            super().__init__(args)
+            self.jobs: set[int] = set()
+            self.notes: list[str] = []
+
+        def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect]:
+            if isinstance(effect, Compute) and effect.role == REFEREE:
+                self.jobs.add(effect.job)
+            elif isinstance(effect, Note):
+                self.notes.append(effect.text)
+            return (effect,)
+
+        def arriving(self, event: Event, now_ms: int) -> Sequence[Event]:
+            is_referees = isinstance(event, Computed) and event.job in self.jobs
+            return (ComputeFailed(event.job, "this node has no referee") if is_referees else event,)
+
+    kinds = {**KINDS, 0: "blind"}
+    world = make_world(6, seed=3, kinds=kinds, make=casting({"blind": Blind}), classes=3, slots_milli=1500)
+    assert run_until(world, lambda: convicted(world, 2) == {CHEATER}, epochs_max=24)
     blind = world.peers[0]
     said = list(world.peers[2].machine.context.ledger.chain(blind.machine.key))
     assert {Kind.AUDIT, Kind.VOTE_COMMIT, Kind.VOTE}.isdisjoint(record.kind for record in said)
-    assert any("slot not audited: this node has no referee" in note for note in blind.notes)
+    assert any("slot not audited: this node has no referee" in note for note in blind.actor.notes)  # type: ignore[attr-defined]
     member = world.peers[2].machine.fold.latest.members[blind.machine.key]
     assert member.agreements > 0
     assert member.dissents == 0
@@ -243,9 +238,8 @@ def test_a_peer_without_a_referee_neither_audits_nor_votes_across() -> None:
 
 def test_evidence_is_served_for_disputed_audits_alone() -> None:
     """Answers of an undisputed audit and unknown evidence are not served. A malformed request is a fault."""
-    world = World(6, seed=3, cores=6, classes=3, slots_milli=1500)
-    world.peers[CHEATER].lie = always
-    world.run_until(lambda: bool(world.peers[0].machine.fold.latest.disputes), epochs_max=24)
+    world = make_world(6, seed=3, kinds=KINDS, classes=3, slots_milli=1500)
+    run_until(world, lambda: bool(world.peers[0].machine.fold.latest.disputes), epochs_max=24)
     shown = 0
     disputes = world.peers[0].machine.fold.latest.disputes
     for audit in audits_of(world):
@@ -290,18 +284,15 @@ def test_members_of_other_classes_leave_a_dispute_in_class_alone() -> None:
     """A member outside the electorate neither derives nor answers a disputed question of another class."""
     deriving: set[int] = set()
 
-    class Listening(World):
-        def _carry_out(self, peer: Peer, effect: object) -> None:
-            if isinstance(effect, Compute) and effect.purpose is Purpose.VOTE:
-                deriving.add(peer.path)
-            super()._carry_out(peer, effect)
+    def see(actor: Actor, told: object, _now_ms: int) -> None:
+        if isinstance(told, Compute) and told.purpose is Purpose.VOTE:
+            deriving.add(actor.machine.context.class_index)
 
-    world = Listening(8, seed=9, cores=8, classes=2, slots_milli=1500, across_percent=0)
-    world.peers[CHEATER].lie = always
-    assert world.run_until(lambda: world.convicted(0) == {CHEATER}, epochs_max=24)
+    world = make_world(8, seed=9, kinds=KINDS, make=watching(see), classes=2, slots_milli=1500, across_percent=0)
+    assert run_until(world, lambda: convicted(world, 0) == {CHEATER}, epochs_max=24)
     assert not any(audit.is_across for audit in audits_of(world))
     authors = {r.author for r in world.peers[0].machine.context.ledger.records() if r.kind == Kind.VOTE}
-    assert {world.by_key[author].path for author in authors} == {1}
+    assert {world.by_key[author].engine.path for author in authors} == {1}
     assert deriving == {1}
 
 
@@ -310,13 +301,11 @@ def test_scoring_asks_the_referee_with_the_question_as_it_was() -> None:
 
     jobs: list[MeasureJob] = []
 
-    class Listening(World):
-        def _carry_out(self, peer: Peer, effect: object) -> None:
-            if isinstance(effect, MeasureJob):
-                jobs.append(effect)
-            super()._carry_out(peer, effect)
+    def see(_actor: Actor, told: object, _now_ms: int) -> None:
+        if isinstance(told, MeasureJob):
+            jobs.append(told)
 
-    world = Listening(6, seed=3, cores=6, classes=3, slots_milli=1500, greedy_percent=50)
+    world = make_world(6, seed=3, make=watching(see), classes=3, slots_milli=1500, greedy_percent=50)
     world.run_epochs(6)
     assert {job.ask.temperature_milli for job in jobs} == {0, 800}
     assert all(len(job.ask.prompt) == 12 and len(job.ask.sampler_key) == 32 for job in jobs)

@@ -1,10 +1,12 @@
 """Audits that cheaters sign have no effect, and the reason is recorded. Each test runs a small network."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
 from p2pverify.core.errors import GossipReject
+from p2pverify.core.events import Compute, Effect
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind, make_record
 from p2pverify.core.records.judge import judge
@@ -13,8 +15,9 @@ from p2pverify.core.records.payloads.audit import AskedPeer, Audit, audit_of
 from p2pverify.core.records.payloads.duty import Duty
 from p2pverify.core.roles.slot_plan import EpochPlan, SlotPlan
 from p2pverify.core.state.verdicts.targets import Panel
+from p2pverify.testnet.world.liars.base import BentActor
 from tests.support.cheating import CHEAT, cheat_plans, final, quiet_world, reasons
-from tests.support.world import Peer, World
+from tests.support.worlds import casting, convicted
 
 
 def test_an_audit_that_was_not_owed_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +100,7 @@ def test_a_receipt_for_another_request_is_rejected() -> None:
     audit = next(a for a in others if a.asked[0].receipt is not None)
     moved = replace(audit, asked=(replace(audit.asked[0], nonce=bytes(32)), *audit.asked[1:]))
     record = make_record(
-        cheat.seed,
+        world.identities[CHEAT].seed,
         cheat.machine.key,
         world.network.id,
         epoch=audit.epoch,
@@ -110,20 +113,18 @@ def test_a_receipt_for_another_request_is_rejected() -> None:
         judge(record.data, Rules(world.network, world.network.id, 10))
 
 
-def test_a_proxy_gets_an_answer_that_does_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
+class Forwarding(BentActor):
+    """Its "engine" is an honest peer that answers it as the requester."""
+
+    def leaving(self, effect: Effect, now_ms: int) -> Iterable[Effect]:
+        if not isinstance(effect, Compute):
+            return (effect,)
+        own = Question(bytes(32), (1,), 1, 800, bytes(16), self.key).sampler_key
+        return (replace(effect, ask=replace(effect.ask, sampler_key=own)),)
+
+
+def test_a_proxy_gets_an_answer_that_does_not_match() -> None:
     """A question forwarded under another name has another sampler key, hence another answer."""
-    world = quiet_world(slots_milli=1500)
-    proxy = world.peers[CHEAT]
-    honest = World._computed
-
-    def forwarded(self: World, peer: Peer, what: tuple[object, ...]) -> None:
-        # The proxy's "engine" is an honest peer that answers the proxy as the requester.
-        if peer is proxy:
-            job = what[2]
-            own = Question(bytes(32), (1,), 1, 800, bytes(16), proxy.machine.key).sampler_key
-            what = (what[0], what[1], replace(job, ask=replace(job.ask, sampler_key=own)), what[3])  # type: ignore[attr-defined, type-var]
-        honest(self, peer, what)
-
-    monkeypatch.setattr(World, "_computed", forwarded)
+    world = quiet_world(slots_milli=1500, kinds={CHEAT: "forwarding"}, make=casting({"forwarding": Forwarding}))
     world.run_epochs(14)
-    assert world.convicted(0) == {CHEAT}
+    assert convicted(world) == {CHEAT}

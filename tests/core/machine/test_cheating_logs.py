@@ -4,20 +4,22 @@ from dataclasses import replace
 
 import pytest
 
-from p2pverify.core.events import Effects, Publish
+from p2pverify.core.events import Effects, Publish, RecordsArrived
 from p2pverify.core.records.envelope import Kind, make_record
 from p2pverify.core.records.payloads.cut import Cut
 from p2pverify.core.roles import slot_plan
 from p2pverify.core.roles.challenger import Challenger
 from p2pverify.core.roles.slot_plan import EpochPlan, SlotPlan
 from p2pverify.core.state.state import State
-from tests.support.cheating import CHEAT, final, quiet_world, reasons
+from p2pverify.testnet.world.world import NEVER_MS
+from tests.support.cheating import CHEAT, quiet_world, reasons
+from tests.support.worlds import convicted, final
 
 
 def test_a_join_dated_back_makes_no_earlier_member() -> None:
     """Membership begins with the certified cut that holds the join, whatever the epoch in its header is."""
     world = quiet_world()
-    world.crash(CHEAT)
+    world.peers[CHEAT].speaks_from_ms = NEVER_MS
     world.run_epochs(6)
     cheat = world.peers[CHEAT].machine.context
     joined = make_record(
@@ -30,7 +32,8 @@ def test_a_join_dated_back_makes_no_earlier_member() -> None:
         kind=Kind.JOIN,
         payload=_join(cheat.vrf_key),
     )
-    world._carry_out(world.peers[CHEAT], Publish((joined.data,)))
+    world.peers[CHEAT].feed(RecordsArrived((joined.data,), cheat.key))
+    world.peers[CHEAT].carry_out(Publish((joined.data,)))
     world.run_epochs(2)
     member = final(world).members[cheat.key]
     assert member.active
@@ -45,8 +48,7 @@ def _join(vrf_key: bytes) -> bytes:
 
 def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key counts only from its join on, so it cannot be chosen by beacons that it has already seen."""
-    world = quiet_world()
-    world.crash(CHEAT)
+    world = quiet_world(late={CHEAT: 4})
     world.run_epochs(4)
     old = final(world)
     cheat = world.peers[CHEAT].machine.context
@@ -68,8 +70,6 @@ def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.Monk
 
     honest = slot_plan.make_plan
     monkeypatch.setattr("p2pverify.core.roles.challenger.make_plan", planned)
-    world.restart(CHEAT)
-    cheat = world.peers[CHEAT].machine.context
     world.run_epochs(7)
     assert reasons(world)["duty: key was not a member's at the anchor"] > 0
 
@@ -84,11 +84,11 @@ def test_two_audits_for_one_slot_convict(monkeypatch: pytest.MonkeyPatch) -> Non
         yield from honest(self, plan, slot, *rest)  # type: ignore[arg-type]
         audit = self._audited.get((plan.epoch, slot.slot.index))
         if self._context is cheat and audit is not None and not audit.differ:
-            yield from cheat.write(Kind.AUDIT, replace(audit, differ=True).encode(), world.now)
+            yield from cheat.write(Kind.AUDIT, replace(audit, differ=True).encode(), world.now_ms)
 
     monkeypatch.setattr(Challenger, "_publish", twice)
     world.run_epochs(6)
-    assert world.convicted(0) == {CHEAT}
+    assert convicted(world) == {CHEAT}
     assert final(world).members[cheat.key].conviction == "two audits for one slot"
 
 
@@ -98,14 +98,14 @@ def test_two_proposals_for_one_epoch_convict(monkeypatch: pytest.MonkeyPatch) ->
     world.run_epochs(3)
     cheat = world.peers[CHEAT].machine.context
     latest = cheat.fold.latest
-    epoch = cheat.params.epoch_at(world.now)
+    epoch = cheat.params.epoch_at(world.now_ms)
     for root in (b"a", b"b"):
         moved = tuple(cheat.ledger.moved(latest.heads))
         cut = Cut(epoch, latest.id, cheat.vrf_key, bytes(80), moved, root * 32, bytes(32))
-        for effect in cheat.write(Kind.CUT, cut.encode(), world.now):
-            world._carry_out(world.peers[CHEAT], effect)
+        for effect in cheat.write(Kind.CUT, cut.encode(), world.now_ms):
+            world.peers[CHEAT].carry_out(effect)
     world.run_epochs(3)
-    assert world.convicted(0) == {CHEAT}
+    assert convicted(world) == {CHEAT}
 
 
 def test_a_forked_log_costs_the_weight_but_does_not_convict() -> None:
@@ -117,7 +117,7 @@ def test_a_forked_log_costs_the_weight_but_does_not_convict() -> None:
     head = cheat.machine.context.ledger.head(cheat.machine.key)
     assert head is not None
     forked = make_record(
-        cheat.seed,
+        world.identities[CHEAT].seed,
         cheat.machine.key,
         world.network.id,
         epoch=1,
@@ -126,7 +126,7 @@ def test_a_forked_log_costs_the_weight_but_does_not_convict() -> None:
         kind=Kind.LEAVE,
         payload=b"\x80",
     )
-    world._carry_out(cheat, Publish((forked.data,)))
+    cheat.carry_out(Publish((forked.data,)))
     world.run_epochs(4)
     member = final(world).members[cheat.machine.key]
     assert member.fork_until > 0
@@ -136,8 +136,7 @@ def test_a_forked_log_costs_the_weight_but_does_not_convict() -> None:
 
 def test_a_silent_peer_is_unavailable_but_never_convicted() -> None:
     """A missing answer counts against availability, not against honesty."""
-    world = quiet_world(slots_milli=1500)
-    world.peers[CHEAT].silent = True
+    world = quiet_world(slots_milli=1500, kinds={CHEAT: "silent"})
     world.run_epochs(10)
     member = final(world).members[world.peers[CHEAT].machine.key]
     assert member.dissents == 0

@@ -1,9 +1,11 @@
 """Votes that cheaters sign have no effect, and the reason is recorded. Each test runs a small network."""
 
+from dataclasses import replace
+
 import pytest
 
 from p2pverify.core.contract.output import Output
-from p2pverify.core.events import Computed, Effects, Publish
+from p2pverify.core.events import Compute, Effects, Publish
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.envelope import Kind, make_record
@@ -11,13 +13,23 @@ from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, vo
 from p2pverify.core.roles import slot_plan
 from p2pverify.core.roles.disputes.voter import Voter
 from p2pverify.core.state.state import State
+from p2pverify.testnet.world.peer.actor import HonestActor
+from p2pverify.testnet.world.peer.engine import honest_answer
 from tests.support.cheating import CHEAT, PEERS, counts, quiet_world, reasons
-from tests.support.world import Peer, World, always, tokens_of
+from tests.support.worlds import casting, convicted
+
+
+class Choosing(HonestActor):
+    """Its engine answers a longer question than it writes, so that its own answer is right for this question."""
+
+    def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
+        longer = replace(job, ask=replace(job.ask, prompt=(*job.ask.prompt, 7)))
+        return honest_answer(longer) if job.purpose is Purpose.AUDIT else honest
 
 
 def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a chosen question is voted on, no peer earns an agreement from it, and its challenger gets a dissent."""
-    world = quiet_world(spot_check_permille=1000)
+    world = quiet_world(spot_check_permille=1000, kinds={CHEAT: "choosing"}, make=casting({"choosing": Choosing}))
     cheat = world.peers[CHEAT].machine
     honest = slot_plan.slot_question
 
@@ -27,23 +39,6 @@ def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: py
         return honest(context, slot, prompt, requester)  # type: ignore[arg-type]
 
     monkeypatch.setattr("p2pverify.core.roles.challenger.slot_question", chosen)
-    keep = World._computed
-
-    def computed(self: World, peer: Peer, what: tuple[object, ...]) -> None:
-        # The cheater's engine answers the chosen question, so that its own answer is right for this question.
-        job = what[2]
-        if peer.name == CHEAT and job.purpose is Purpose.AUDIT:  # type: ignore[attr-defined]
-            written = tokens_of(b"prompt" + job.prompt_seed, job.prompt_tokens)  # type: ignore[attr-defined]
-            key = repr(((*written, 7), job.ask.temperature_milli, job.ask.sampler_key)).encode()  # type: ignore[attr-defined]
-            peer.busy = False
-            self.running.discard(peer.name)
-            tokens = tokens_of(key, job.ask.tokens_max)  # type: ignore[attr-defined]
-            self._handle(peer, Computed(job.job, written, Output(tokens, "length"), 0, 1, 1))  # type: ignore[attr-defined]
-            self._start_jobs()
-            return
-        keep(self, peer, what)
-
-    monkeypatch.setattr(World, "_computed", computed)
     world.run_epochs(12)
     assert counts(world, CHEAT)[1] > 0
     assert all(counts(world, name)[1] == 0 for name in range(PEERS) if name != CHEAT)
@@ -51,8 +46,7 @@ def test_an_underivable_prompt_is_found_and_costs_its_challenger(monkeypatch: py
 
 def test_a_copied_commit_opens_for_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit covers the voter's key, so a copied commit cannot be opened under another key."""
-    world = quiet_world(slots_milli=1500)
-    world.peers[4].lie = always
+    world = quiet_world(slots_milli=1500, kinds={4: "always-wrong"})
     cheat = world.peers[CHEAT].machine.context
     honest = Voter._commit
 
@@ -72,13 +66,12 @@ def test_a_copied_commit_opens_for_nobody_else(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Voter, "_commit", copy)
     world.run_epochs(9)
     assert reasons(world)["vote: does not open the commit"] > 0
-    assert world.convicted(0) <= {4}
+    assert convicted(world) <= {4}
 
 
 def test_a_reveal_whose_commit_no_cut_holds_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a sealed answer a vote has no effect, even if the answer is right."""
-    world = quiet_world(slots_milli=1500)
-    world.peers[4].lie = always
+    world = quiet_world(slots_milli=1500, kinds={4: "always-wrong"})
     cheat = world.peers[CHEAT].machine.context
     honest = Voter._vote
 
@@ -105,8 +98,7 @@ def test_a_reveal_whose_commit_no_cut_holds_counts_for_nothing(monkeypatch: pyte
 
 def test_a_commit_dated_back_is_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """A claimed epoch proves nothing, because a commit counts only in cuts before sealing is closed."""
-    world = quiet_world(slots_milli=1500)
-    world.peers[4].lie = always
+    world = quiet_world(slots_milli=1500, kinds={4: "always-wrong"})
     cheat = world.peers[CHEAT].machine.context
     honest = Voter._commit
 
@@ -135,7 +127,7 @@ def test_a_commit_dated_back_is_too_late(monkeypatch: pytest.MonkeyPatch) -> Non
                 payload=Commit(key, state.id, sealed).encode(),
             )
             cheat.ledger.add(record)
-            world._carry_out(world.peers[CHEAT], Publish((record.data,)))
+            world.peers[CHEAT].carry_out(Publish((record.data,)))
 
     honest_vote = Voter._vote
     monkeypatch.setattr(Voter, "_commit", late)

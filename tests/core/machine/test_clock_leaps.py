@@ -4,7 +4,7 @@ import pytest
 
 from p2pverify.core.events import Tick
 from p2pverify.core.machine import Machine
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 
 
 @pytest.mark.parametrize("ahead", [1, 10, 80, 700])

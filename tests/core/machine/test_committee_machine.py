@@ -24,7 +24,7 @@ from p2pverify.core.roles.disputes.evidence import encode_evidence
 from p2pverify.core.state.verdicts import rounds
 from tests.support.across import COUNT
 from tests.support.hearing import Hearing
-from tests.support.world import MANIFEST
+from tests.support.networks import MANIFEST
 
 VOTERS = 40
 #: The answer of every responder of the hearing.

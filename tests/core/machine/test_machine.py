@@ -1,6 +1,6 @@
 """The whole machine through its single entry point, in virtual time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,9 +8,9 @@ import pytest
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import GossipVerdict
 from p2pverify.core.events import (
-    Compute,
     Computed,
     Effect,
+    Event,
     Judged,
     Note,
     Persist,
@@ -30,7 +30,11 @@ from p2pverify.core.inference.question import (
 )
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind
-from tests.support.world import MANIFEST, Peer, World, make_network, seeds
+from p2pverify.testnet.world import World
+from p2pverify.testnet.world import world as world_parts
+from p2pverify.testnet.world.liars.base import BentActor
+from tests.support.networks import MANIFEST, make_network, seeds
+from tests.support.worlds import casting, convicted, final, make_world, run_until
 from tests.support.written import write
 
 
@@ -112,44 +116,50 @@ def test_a_tampered_request_has_a_bad_signature_and_text_must_be_unicode() -> No
         assert word in refused.value.detail
 
 
-class OtherNumerics(World):
-    """One peer serves another quantisation with equal tokens and other logits."""
+class OtherNumerics(BentActor):
+    """Serves another quantisation with equal tokens and other logits."""
 
-    def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
-        made = super()._answer(peer, job, since)
-        return replace(made, output=replace(made.output, logits=b"\x08" * 32)) if peer.name == 1 else made
+    def arriving(self, event: Event, now_ms: int) -> Sequence[Event]:
+        if not isinstance(event, Computed):
+            return (event,)
+        return (replace(event, output=replace(event.output, logits=b"\x08" * 32)),)
 
 
 def test_equal_tokens_from_other_logits_are_other_answers_in_a_class() -> None:
     """Within a class the digest of the logits counts, so a peer with another quantisation is convicted like any
     cheater."""
-    world = OtherNumerics(5, seed=17, cores=5, slots_milli=1500)
-    assert world.run_until(lambda: world.convicted(0) == {1}, epochs_max=20)
-    state = world.peers[0].machine.fold.latest
-    assert state.members[world.peers[1].machine.key].convicted_after >= 4
-    assert all(state.members[p.machine.key].dissents == 0 for p in world.peers if p.name != 1)
+    world = make_world(5, seed=17, kinds={1: "other"}, slots_milli=1500, make=casting({"other": OtherNumerics}))
+    assert run_until(world, lambda: convicted(world) == {1}, epochs_max=20)
+    state = final(world)
+    assert state.members[world.peers[1].key].convicted_after >= 4
+    assert all(state.members[p.key].dissents == 0 for p in world.peers if p.number != 1)
+
+
+def machine_of(world: World, number: int) -> Machine:
+    """Another machine of a peer, without records."""
+    return Machine(world.network, world.identities[number].seed, 0, world_parts.MANIFEST, 4096)
 
 
 def test_what_was_stored_is_loaded_whatever_the_clock_says() -> None:
     """A clock that was set back does not make stored records unreadable. Otherwise own records would be signed a second
     time."""
-    world = World(2, seed=5)
+    world = make_world(2, seed=5)
     world.run_epochs(5)
-    early = world._machine(world.peers[0].seed)
-    disk = world.peers[0].disk
+    early = machine_of(world, 0)
+    disk, _, _ = world.peers[0].disk.read()
     assert early.load(disk, [], world.network.params.genesis_ms - 100_000) == len(disk)
     assert early.context.ledger.head(early.key) == world.peers[0].machine.context.ledger.head(early.key)
 
 
 def test_no_number_is_signed_again_while_own_records_are_missing() -> None:
     """This holds for any length of time. Once others have sent them back, the peer continues its log after them."""
-    world = World(2, seed=6)
+    world = make_world(2, seed=6)
     world.run_epochs(5)
     peer = world.peers[0]
     chain = list(peer.machine.context.ledger.chain(peer.machine.key))
     lost = chain[len(chain) // 2]
-    machine = world._machine(peer.seed)
-    machine.load([data for data in peer.disk if data != lost.data], [], world.now, alone=True)
+    machine = machine_of(world, 0)
+    machine.load([data for data in peer.disk.read()[0] if data != lost.data], [], world.now_ms, alone=True)
     machine.expect_own(len(chain))
     assert machine.context.own_missing == lost.seq
     for epoch in range(20, 40):
@@ -166,16 +176,16 @@ def test_no_number_is_signed_again_while_own_records_are_missing() -> None:
 
 def test_a_batch_is_judged_by_its_worst_record() -> None:
     """One malformed record among good ones rejects the message, but the good records are kept."""
-    world = World(4, seed=44, cores=4)
+    world = make_world(4, seed=44)
     world.run_epochs(2)
     good = [r.data for r in world.peers[0].machine.context.ledger.records() if r.kind == Kind.JOIN]
-    fresh = Machine(world.network, seeds(1, "fresh")[0], 0, MANIFEST, 64)
-    effects = fresh.handle(RecordsArrived((*good, b"\x00"), bytes(32)), world.now)
+    fresh = Machine(world.network, seeds(1, "fresh")[0], 0, world_parts.MANIFEST, 64)
+    effects = fresh.handle(RecordsArrived((*good, b"\x00"), bytes(32)), world.now_ms)
     (judged,) = [e for e in effects if isinstance(e, Judged)]
     assert judged.verdicts == (GossipVerdict.REJECT,)
     assert any("malformed" in reason for reason in judged.reasons)
     assert judged.reasons == judged.faults
-    again = fresh.handle(RecordsArrived(tuple(good), bytes(32)), world.now)
+    again = fresh.handle(RecordsArrived(tuple(good), bytes(32)), world.now_ms)
     (judged,) = [e for e in again if isinstance(e, Judged)]
     assert judged.verdicts == (GossipVerdict.IGNORE,)
     assert (judged.reasons, judged.faults) == (("known",) * len(good), ())

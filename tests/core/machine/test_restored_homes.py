@@ -6,24 +6,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.records.envelope import Kind, Record
+from p2pverify.core.events import Persist
+from p2pverify.core.records.envelope import Kind, Record, decode_record
 from p2pverify.core.records.kinds import _claim
 from p2pverify.core.records.payloads.conflict import Evidence
 from p2pverify.core.records.payloads.cut import decode_cut_signature
-from tests.support.world import Peer, World
+from p2pverify.testnet.world import World
+from p2pverify.testnet.world.peer.disk import Disk
+from p2pverify.testnet.world.peer.peer import Peer
+from tests.support.worlds import make_world
 
 PEERS = 4
-
-
-class Cuttable(World):
-    """A world in which some peers are isolated."""
-
-    def __init__(self, count: int, **options: int) -> None:
-        self.apart: set[int] = set()
-        super().__init__(count, **options)
-
-    def is_linked(self, one: Peer, two: Peer) -> bool:
-        return one.name not in self.apart and two.name not in self.apart
 
 
 def said_by(world: World, name: int) -> list[Record]:
@@ -56,9 +49,17 @@ def are_nested(world: World, name: int) -> bool:
 
 def never_contradicts(world: World) -> None:
     for peer in world.peers:
-        assert contradictions(world, peer.name) == []
-        assert are_nested(world, peer.name)
+        assert contradictions(world, peer.number) == []
+        assert are_nested(world, peer.number)
         assert all(not member.is_convicted for member in peer.machine.fold.latest.members.values())
+
+
+def copy_of(disk: Disk) -> Disk:
+    """A disk with the same contents."""
+    records, answers, evidence = disk.read()
+    made = Disk(0)
+    made.write(Persist(tuple(map(decode_record, records)), tuple(answers), tuple(evidence)), 0)
+    return made
 
 
 quarters = st.integers(0, 14)
@@ -79,20 +80,20 @@ def test_a_restored_home_never_contradicts_what_it_had_signed(
 ) -> None:
     """The home is copied at any time, lost later, isolated for any time, and perhaps restored again. No slot, seal,
     vote, proposal or cut is signed twice, and there is no fork."""
-    world = Cuttable(PEERS, seed=seed, cores=4, slots_milli=2500, spot_check_permille=300)
-    if lies:
-        world.peers[2].lie = lambda key, _dice: key[-1] % 4 == 0
+    kinds = {2: "wrong"} if lies else {}
+    rules = {"slots_milli": 2500, "spot_check_permille": 300}
+    world = make_world(PEERS, seed=seed, kinds=kinds, rate_ppm=250_000, **rules)
     world.run_epochs(3 + copied / 4)
     peer = world.peers[1]
-    copy = ([], []) if empty else (list(peer.disk), list(peer.answers))
+    copy = Disk(0) if empty else copy_of(peer.disk)
     world.run_epochs(lost / 4)
     for off in (apart, again):
-        world.crash(1)
-        peer.disk, peer.answers = list(copy[0]), list(copy[1])
-        world.apart = {1}
-        world.restart(1)
+        world.stop(peer)
+        peer.disk = copy_of(copy)
+        world.links.split({1: 1}, world.peers)
+        world.start(peer)
         world.run_epochs(off / 4)
-        world.apart = set()
+        world.links.heal()
         world.run_epochs(off % 3)
     before = len(said_by(world, 1))
     world.run_epochs(6)
@@ -107,14 +108,22 @@ def test_a_restored_home_never_contradicts_what_it_had_signed(
 
 
 def start_twin(world: World, *, alone: bool = False) -> Peer:
-    """Start a second process of peer 1 with a copy of its home."""
+    """Start a second process of peer 1 with a copy of its home. It takes the place of the first one at two neighbours,
+    because a peer has one link to a key."""
     original = world.peers[1]
-    twin = Peer(len(world.peers), original.seed, world._machine(original.seed), disk=list(original.disk))
+    twin = Peer(world._around, len(world.peers), original.kind, original._make, skew_ms=0)
+    twin.stop()
+    twin.disk = copy_of(original.disk)
     world.peers.append(twin)
-    world.post(0, twin.name, "start")
+    world._dials.append([2, 3])
+    for number in (2, 3):
+        world.links.close(original.links[world.peers[number].key])
+    world.run_epochs(0.02)
+    world.start(twin)
+    world.run_epochs(0.06)
+    assert {world.peers[2].key, world.peers[3].key} <= set(twin.links)
     if alone:
-        world.run(world.now - world.network.params.genesis_ms)
-        twin.machine.context.silence.begin(world.now, alone=True)
+        twin.machine.context.silence.begin(world.now_ms, alone=True)
     return twin
 
 
@@ -126,7 +135,7 @@ def test_a_twin_that_only_sees_records_stops_or_takes_over(*, seed: int, copied:
     Nearly always the twin stops, before it has signed anything. It takes over if the other process writes nothing from
     the start of the twin to its first record.
     """
-    world = World(PEERS, seed=seed, cores=4, slots_milli=2500)
+    world = make_world(PEERS, seed=seed, slots_milli=2500)
     world.run_epochs(3 + copied / 4)
     twin = start_twin(world)
     before = len(said_by(world, 1))
@@ -143,7 +152,7 @@ def test_a_twin_that_only_sees_records_stops_or_takes_over(*, seed: int, copied:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_of_twins_that_have_both_signed_at_most_one_goes_on(seed: int) -> None:
     """One twin was told wrongly that it is alone. A twin that sees a record of the other signs nothing more."""
-    world = World(PEERS, seed=seed, cores=4, slots_milli=2500)
+    world = make_world(PEERS, seed=seed, slots_milli=2500)
     world.run_epochs(3 + seed / 4)
     both = (world.peers[1], start_twin(world, alone=True))
     world.run_epochs(4)

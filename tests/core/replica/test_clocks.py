@@ -9,7 +9,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica.clocks import APART_MS_MAX
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 
 COUNT = 7
 

@@ -15,15 +15,17 @@ from p2pverify.core.replica.fold import PENDING_MIN, Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.verify import VerificationFailed, verify
 from p2pverify.core.state.view import view_head, view_root
-from tests.support.world import World, always, seeds, share
+from p2pverify.testnet.world import World
+from p2pverify.testnet.world.peer.disk import Disk
+from tests.support.networks import seeds
+from tests.support.worlds import convicted, final, make_world
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
     """Six peers, a full-time cheater and a part-time cheater, after a conviction."""
-    world = World(6, seed=11, cores=6, slots_milli=1500, spot_check_permille=100)
-    world.peers[1].lie = always
-    world.peers[4].lie = share(0.5)
+    kinds = {1: "always-wrong", 4: "wrong"}
+    world = make_world(6, seed=11, kinds=kinds, rate_ppm=500_000, slots_milli=1500, spot_check_permille=100)
     world.run_epochs(14)
     return world
 
@@ -55,8 +57,8 @@ def fold_of(network: Network, records: list[Record]) -> Fold:
 def test_the_cheaters_are_convicted_and_nobody_else(world: World) -> None:
     """The fixture is right: every final view convicts the full-time cheater."""
     for peer in world.peers:
-        assert 1 in world.convicted(peer.name)
-        assert world.convicted(peer.name) <= {1, 4}
+        assert 1 in convicted(world, peer.number)
+        assert convicted(world, peer.number) <= {1, 4}
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -93,7 +95,7 @@ def test_split_and_merged_sets_give_the_same_view(
 
 def test_every_final_view_on_the_path_is_the_signed_one(world: World, records: list[Record]) -> None:
     """The peers finalised the same cuts, and no conviction disappears along the path."""
-    finals = [peer.finals for peer in world.peers]
+    finals = [peer.machine.fold.latest.path[1:] for peer in world.peers]
     shortest = min(len(f) for f in finals)
     assert shortest > 8
     assert all(set(f[: shortest - 2]) <= set(max(finals, key=len)) for f in finals)
@@ -120,7 +122,7 @@ def test_an_export_verifies_and_a_changed_one_does_not(world: World, records: li
     unsigned = [r.data for r in records if not (r.kind == 10 and r.payload.find(latest.id) >= 0)]
     with pytest.raises(VerificationFailed, match=r"certificate|missing"):
         verify(network.id, network.encode(), latest.id, unsigned)
-    other = World(3, seed=5).network
+    other = make_world(3, seed=5).network
     with pytest.raises(VerificationFailed, match="not that of the network id"):
         verify(other.id, network.encode(), latest.id, data)
     with pytest.raises(VerificationFailed, match="wrong network"):
@@ -142,11 +144,12 @@ def test_flipping_a_byte_of_any_record_is_found(world: World, records: list[Reco
 
 def test_a_late_joiner_ends_with_the_same_records(world: World) -> None:
     """A peer with an empty disk gets the others' set by exchanging frontiers."""
-    other = World(5, seed=12, cores=5)
-    other.crash(3)
-    other.peers[3].disk.clear()
-    other.run_epochs(6)
-    other.restart(3)
+    other = make_world(5, seed=12)
+    other.run_epochs(1)
+    other.stop(other.peers[3])
+    other.peers[3].disk = Disk(0)
+    other.run_epochs(5)
+    other.start(other.peers[3])
     other.run_epochs(4)
     heads = {peer.machine.fold.latest.id for peer in other.peers}
     assert len(heads) <= 2  # the newest record may still be on its way
@@ -156,23 +159,22 @@ def test_a_late_joiner_ends_with_the_same_records(world: World) -> None:
 
 def test_a_crashed_peer_goes_on_without_a_fork() -> None:
     """A peer that stops in the middle of an epoch and restarts from its disk never signs one number twice."""
-    world = World(5, seed=21, cores=5, slots_milli=1500)
-    world.peers[2].lie = always
+    world = make_world(5, seed=21, kinds={2: "always-wrong"}, slots_milli=1500)
     world.run_epochs(4.3)
-    world.crash(0)
+    world.stop(world.peers[0])
     world.run_epochs(1.4)
-    world.restart(0)
+    world.start(world.peers[0])
     world.run_epochs(9)
     for peer in world.peers:
         assert peer.machine.context.ledger.statistics()["forked"] == 0
-        assert world.convicted(peer.name) == {2}
-    views = {view_root(world.network, p.machine.fold.state(world.peers[1].finals[-2])) for p in world.peers}  # type: ignore[arg-type]
+        assert convicted(world, peer.number) == {2}
+    views = {view_root(world.network, p.machine.fold.state(final(world, 1).path[-2])) for p in world.peers}  # type: ignore[arg-type]
     assert len(views) == 1
 
 
 def test_an_honest_network_convicts_nobody() -> None:
     """Without cheaters there are no dissents, and every peer is audited."""
-    world = World(5, seed=31, cores=5, slots_milli=1500, spot_check_permille=200)
+    world = make_world(5, seed=31, slots_milli=1500, spot_check_permille=200)
     world.run_epochs(12)
     members = world.peers[0].machine.fold.latest.members
     assert all(m.dissents == 0 and m.agreements > 5 and m.no_shows <= 2 for m in members.values())

@@ -19,7 +19,7 @@ from p2pverify.core.records.envelope import Kind, Record, decode_record, make_re
 from p2pverify.core.records.payloads.cut import Cut, CutSignature, decode_cut_signature
 from p2pverify.core.roles.context import Context
 from tests.core.replica.test_nested_cuts import HostileProposer
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 from tests.support.written import write
 
 MEMBERS = 7

@@ -11,7 +11,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Header, Kind, Record
 from p2pverify.core.replica.ledger import RECORDS_PER_EPOCH_MAX, Ledger
 from p2pverify.core.roles import context
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 
 AUTHOR = bytes(31) + b"a"
 

@@ -1,61 +1,54 @@
 """A memo that machines share changes their costs, not their behaviour."""
 
+from dataclasses import replace
+
 import pytest
 
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import GossipIgnore, GossipReject
-from p2pverify.core.events import Event
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, make_record
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
-from tests.support.world import MANIFEST, Peer, World, always, make_network, seeds, share
+from p2pverify.testnet.world import World
+from p2pverify.testnet.world.peer.actor import Actor, ActorArgs
+from p2pverify.testnet.world.peer.disk import Disk
+from tests.support.networks import MANIFEST, make_network, seeds
+from tests.support.worlds import convicted, make_world, watching
 
 
-class Told(World):
-    """A world that notes all effects of its machines, and optionally gives them a memo."""
+def play(*, with_memo: bool) -> tuple[World, list[tuple[int, bytes, object]]]:
+    """A run with cheaters, a crash and a late joiner, and all its events and effects. Its machines share a memo or have
+    none."""
+    done: list[tuple[int, bytes, object]] = []
+    watched = watching(lambda actor, told, now_ms: done.append((now_ms, actor.key, told)))
 
-    def __init__(self, *, memo: Memo | None) -> None:
-        self.memo = memo
-        self.done: list[tuple[int, int, object]] = []
-        super().__init__(6, seed=17, cores=6, slots_milli=1500, spot_check_permille=100, conviction_odds=1000)
+    def make(kind: str, args: ActorArgs) -> Actor:
+        return watched(kind, args if with_memo else replace(args, memo=None))
 
-    def _machine(self, seed: bytes, name: int = 0) -> Machine:
-        return Machine(self.network, seed, 0, MANIFEST, 4096, memo=self.memo)
-
-    def _handle(self, peer: Peer, event: Event) -> None:
-        super()._handle(peer, event)
-        self.done.append((self.now, peer.name, event))
-
-    def _carry_out(self, peer: Peer, effect: object) -> None:
-        self.done.append((self.now, peer.name, effect))
-        super()._carry_out(peer, effect)
+    rules = {"slots_milli": 1500, "spot_check_permille": 100, "conviction_odds": 1000}
+    world = make_world(6, seed=17, kinds={1: "always-wrong", 2: "wrong"}, rate_ppm=500_000, make=make, **rules)
+    world.run_epochs(5.3)
+    world.stop(world.peers[3])
+    world.peers[3].disk = Disk(0)
+    world.run_epochs(2)
+    world.start(world.peers[3])
+    world.run_epochs(5)
+    return world, done
 
 
 def test_machines_with_a_memo_do_the_same() -> None:
-    """Two runs of one seed, with cheaters, a crash and a late joiner, have the same effects at the same times."""
-    runs = []
-    for memo in (None, Memo()):
-        world = Told(memo=memo)
-        world.peers[1].lie = always
-        world.peers[2].lie = share(0.5)
-        world.run_epochs(5.3)
-        world.crash(3)
-        world.peers[3].disk.clear()
-        world.run_epochs(2)
-        world.restart(3)
-        world.run_epochs(4)
-        assert 1 in world.convicted(0)
-        runs.append(world)
-    alone, together = runs
-    assert len(alone.done) > 5000
-    assert alone.done == together.done
+    """Two runs of one seed have the same effects at the same times."""
+    (alone, done), (together, done_together) = play(with_memo=False), play(with_memo=True)
+    assert 1 in convicted(alone)
+    assert len(done) > 5000
+    assert done == done_together
     assert [p.machine.judged for p in alone.peers] == [p.machine.judged for p in together.peers]
     assert [p.machine.statistics() for p in alone.peers] == [p.machine.statistics() for p in together.peers]
     cut = alone.peers[0].machine.fold.latest.path[-4]
-    objects = [len({id(peer.machine.fold.state(cut)) for peer in world.peers}) for world in runs]
+    objects = [len({id(peer.machine.fold.state(cut)) for peer in world.peers}) for world in (alone, together)]
     assert objects == [6, 1]  # with the memo, all six share one object
 
 

@@ -21,7 +21,7 @@ from p2pverify.core.records.envelope import Kind, Record, decode_record
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head, decode_cut_signature
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 from tests.support.written import write
 
 MEMBERS = 4  # three honest, one hostile: less than a third of the weight

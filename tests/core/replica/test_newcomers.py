@@ -11,7 +11,7 @@ from p2pverify.core.replica.states import NEW_AUTHORS_MAX, new_authors_max
 from p2pverify.core.state.state import Member, genesis
 from p2pverify.core.state.transition import Frame, Transition, class_steps
 from tests.core.replica.test_forked_logs import Room
-from tests.support.world import make_network, seeds
+from tests.support.networks import make_network, seeds
 
 
 def _join(network_id: bytes, seed: bytes, epoch: int = 0) -> Record:

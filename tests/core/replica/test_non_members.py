@@ -11,7 +11,7 @@ from p2pverify.core.records.judge import RecordClaim, peek
 from p2pverify.core.records.payloads.cut import Cut, Head
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica import called, non_members
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 
 IDENTITIES = seeds(4)
 NETWORK = make_network(IDENTITIES)

@@ -5,7 +5,8 @@ from p2pverify.core.events import Effect, Persist, RecordsArrived, Synced, Tick
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.payloads.membership import Join
-from tests.support.world import MANIFEST, World, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
+from tests.support.worlds import make_world, restart, run_until
 
 FOUNDERS = 7
 
@@ -184,18 +185,17 @@ def test_an_old_own_record_after_the_own_first_word_ends_signing_too() -> None:
 
 def test_a_certified_cut_of_after_the_start_ends_the_silence() -> None:
     """A peer without sync sessions gets the cut by gossip, and continues after its own log."""
-    world = World(4, seed=21, cores=4)
-    world.run_epochs(4)
-    world.crash(1)
-    world.restart(1)
-    world._sync_with = lambda *_: None  # type: ignore[method-assign]
-    started = world.network.params.epoch_at(world.now)
+    world = make_world(4, seed=21, disk_ms=0)
+    world.run_epochs(4.3)  # no record is on its way
+    world.catchup.up = world.catchup.begin = lambda *_: None  # type: ignore[method-assign]
+    restart(world, 1)
+    started = world.network.params.epoch_at(world.now_ms)
     peer = world.peers[1]
 
     def is_over() -> bool:
         return peer.machine.context.has_signed
 
-    assert world.run_until(is_over, epochs_max=6)
+    assert run_until(world, is_over, epochs_max=6)
     assert peer.machine.fold.latest.epoch > started
     assert peer.machine.context.silence.first_epoch > started + 1
     assert all(p.machine.context.ledger.statistics()["forked"] == 0 for p in world.peers)
@@ -203,28 +203,27 @@ def test_a_certified_cut_of_after_the_start_ends_the_silence() -> None:
 
 def test_all_peers_of_a_network_start_again_after_any_time() -> None:
     """All peers are silent and show each other their logs, so cuts go on."""
-    world = World(5, seed=22, cores=5)
+    world = make_world(5, seed=22)
     world.run_epochs(4)
     before = world.peers[0].machine.fold.latest.index
-    for name in range(5):
-        world.crash(name)
+    for peer in world.peers:
+        world.stop(peer)
     world.run_epochs(20)
-    for name in range(5):
-        world.restart(name)
-    assert world.run_until(lambda: world.peers[0].machine.fold.latest.index > before, epochs_max=6)
+    for peer in world.peers:
+        world.start(peer)
+    assert run_until(world, lambda: world.peers[0].machine.fold.latest.index > before, epochs_max=6)
     assert all(not peer.machine.context.silence.is_on for peer in world.peers)
 
 
 def test_two_of_three_founders_go_on_when_the_third_is_back() -> None:
     """One of them restarts while the third is away. A single other peer could lie, so it waits for both."""
-    world = World(3, seed=23, cores=3)
+    world = make_world(3, seed=23)
     world.run_epochs(4)
-    world.crash(2)
+    world.stop(world.peers[2])
     world.run_epochs(1)
-    world.crash(1)
-    world.restart(1)
+    restart(world, 1)
     before = world.peers[0].machine.fold.latest.index
     world.run_epochs(4)
     assert world.peers[1].machine.context.silence.is_on
-    world.restart(2)
-    assert world.run_until(lambda: world.peers[0].machine.fold.latest.index > before + 1, epochs_max=8)
+    world.start(world.peers[2])
+    assert run_until(world, lambda: world.peers[0].machine.fold.latest.index > before + 1, epochs_max=8)

@@ -15,7 +15,7 @@ from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.states import STATES_KEPT
 from p2pverify.core.state.view import view_root
 from tests.support.book import Book
-from tests.support.world import make_network, seeds
+from tests.support.networks import make_network, seeds
 
 #: More than the kept states, and more than a stack could hold if each cut were folded inside the next.
 CUTS = STATES_KEPT + 60

@@ -13,7 +13,7 @@ from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica.states import NEW_AUTHORS_MAX
 from p2pverify.core.roles import cut_maker
 from p2pverify.core.roles.cut_maker import INTRODUCTION_MAX
-from tests.support.world import MANIFEST, make_network, seeds
+from tests.support.networks import MANIFEST, make_network, seeds
 
 LEAVE = encode([])
 

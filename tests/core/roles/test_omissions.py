@@ -13,7 +13,7 @@ from p2pverify.core.roles.cut_maker import Cutter
 from p2pverify.core.roles.omissions import STALLED_EPOCHS, Omissions
 from p2pverify.core.state.state import Member, State, genesis
 from tests.support.cheating import quiet_world
-from tests.support.world import make_network, seeds
+from tests.support.networks import make_network, seeds
 
 SEED = seeds(1, "omissions")[0]
 KEY = public_key(SEED)

@@ -7,7 +7,7 @@ from p2pverify.core.events import StoredAnswer
 from p2pverify.core.roles import responder
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.responder import Responder
-from tests.support.world import make_network, seeds
+from tests.support.networks import make_network, seeds
 
 IDENTITIES = seeds(3)
 HONEST, FLOODER = b"h" * 32, b"f" * 32

@@ -6,7 +6,8 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.core.records.payloads.vote import decode_vote
 from p2pverify.core.state.view import Score, scores
-from tests.support.world import World, always, share
+from p2pverify.testnet.world import World
+from tests.support.worlds import make_world
 
 SILENT, CHEAT, SOMETIMES = 0, 1, 4
 
@@ -14,10 +15,14 @@ SILENT, CHEAT, SOMETIMES = 0, 1, 4
 @pytest.fixture(scope="module")
 def world() -> World:
     """Six founders: one never answers, one always lies and one sometimes lies. Some undisputed audits are voted on."""
-    world = World(6, seed=11, cores=6, slots_milli=1500, spot_check_permille=100)
-    world.peers[SILENT].silent = True
-    world.peers[CHEAT].lie = always
-    world.peers[SOMETIMES].lie = share(0.5)
+    world = make_world(
+        6,
+        seed=11,
+        kinds={SILENT: "silent", CHEAT: "always-wrong", SOMETIMES: "wrong"},
+        rate_ppm=500_000,
+        slots_milli=1500,
+        spot_check_permille=100,
+    )
     world.run_epochs(12)
     return world
 

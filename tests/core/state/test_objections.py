@@ -11,7 +11,7 @@ from p2pverify.core.state.transition import class_steps
 from p2pverify.core.state.verdicts.objections import APPEAL_CUTS, contesting, objectors, stands_without
 from p2pverify.core.state.view import scores, view_root
 from tests.support.hearing import Hearing
-from tests.support.world import make_network, seeds
+from tests.support.networks import make_network, seeds
 
 VOTERS = 100
 

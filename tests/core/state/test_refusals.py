@@ -14,8 +14,8 @@ from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, de
 from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.verdicts import disputes, duties
+from p2pverify.testnet.world import World
 from tests.support.cheating import quiet_world
-from tests.support.world import World, always
 
 UNKNOWN = b"\x07" * 32
 LIAR = 4
@@ -24,8 +24,7 @@ LIAR = 4
 @pytest.fixture(scope="module")
 def world() -> World:
     """A network with a liar, whose answers are disputed."""
-    found = quiet_world(slots_milli=1500)
-    found.peers[LIAR].lie = always
+    found = quiet_world(slots_milli=1500, kinds={LIAR: "always-wrong"})
     found.run_epochs(9)
     return found
 

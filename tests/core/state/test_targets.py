@@ -12,7 +12,7 @@ from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.state.state import Member, State, genesis
 from p2pverify.core.state.verdicts.targets import IN_CLASS_MIN, Panel, make_panel, voting_classes
 from tests.support.across import classes, identities
-from tests.support.world import MANIFEST, params
+from tests.support.networks import MANIFEST, params
 
 BETA = sha256(b"beta") * 2
 INSIDE = sortition.Slot(0, solo=False, greedy=False, across=False, drawn_from=b"")

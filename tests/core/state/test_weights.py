@@ -12,7 +12,7 @@ from p2pverify.core.state.state import Contact, Member, State, genesis
 from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.verdicts.duties import credit
 from p2pverify.core.state.weights import ADMIT, WEIGHTED_MAX, spacing, update
-from tests.support.world import make_network, seeds
+from tests.support.networks import make_network, seeds
 
 NETWORK = make_network(seeds(1, "weights"))
 NEWCOMER = b"\xff" * 32

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from p2pverify.core.state.state import Contact, Member, State
 from p2pverify.core.state.weights import Lack, has_earned_weight, lacking
-from tests.support.world import make_network, seeds
+from tests.support.networks import make_network, seeds
 
 PARAMS = make_network(seeds(1, "lacking")).params
 PEERS = [bytes([number]) * 32 for number in range(9)]

@@ -1,5 +1,6 @@
 """Sync sessions between honest peers: late joiners, holes, branches, interruptions, certified cuts."""
 
+from p2pverify.core.machine import Machine
 from p2pverify.core.sync.messages import (
     ANSWER_BYTES_MAX,
     AskFinal,
@@ -10,8 +11,9 @@ from p2pverify.core.sync.messages import (
     decode_request,
 )
 from p2pverify.core.sync.server import Sync
+from p2pverify.testnet.world.world import MANIFEST
 from tests.support.sync_peers import SEEDS, Peer, chain
-from tests.support.world import World
+from tests.support.worlds import make_world
 
 
 def test_a_late_joiner_takes_everything_in_order():
@@ -113,10 +115,10 @@ def test_two_sessions_share_the_work():
 
 def test_machines_agree_on_the_newest_cut():
     """A new machine fetches a real network's records, folds them, and finds the same cut certified."""
-    world = World(4, seed=3)
+    world = make_world(4, seed=3)
     world.run_epochs(6)
     old = world.peers[0].machine
-    joiner = world._machine(world.peers[1].seed)
+    joiner = Machine(world.network, world.identities[1].seed, 0, MANIFEST, 4096)
     served, mine = Sync(old.context), Sync(joiner.context)
     for _ in range(2):
         session = mine.session(old.key)
@@ -126,7 +128,7 @@ def test_machines_agree_on_the_newest_cut():
             if isinstance(decode_request(request), AskFinal):
                 final = decode_answer(answer)
             step = session.receive(answer)
-            joiner.load(step.records, (), world.now)
+            joiner.load(step.records, (), world.now_ms)
             request = step.request
         session.end()
     assert old.fold.latest.index >= 3

@@ -22,7 +22,7 @@ from p2pverify.core.sync.messages import (
     decode_request,
 )
 from tests.support.sync_peers import CUT, SEEDS, Peer, chain, claiming
-from tests.support.world import World
+from tests.support.worlds import make_world
 
 
 def test_forged_fingerprints_are_found_out(monkeypatch):
@@ -70,7 +70,7 @@ def test_claims_that_lead_nowhere_become_rare():
 
 def test_lies_about_a_cut_that_we_hold_are_refused():
     """The cut's record has its roots, and a leave is no cut."""
-    world = World(3, seed=4)
+    world = make_world(3, seed=4)
     world.run_epochs(3)
     context = world.peers[0].machine.context
     record = next(record for record in context.ledger.records() if record.kind == Kind.CUT)

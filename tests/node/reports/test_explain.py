@@ -10,7 +10,9 @@ import trio
 
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.events import REFEREE, Compute, Computed, MeasureDone, MeasureJob
+from p2pverify.core.machine import Machine
 from p2pverify.core.roles.disputes.evidence import decode_evidence_request
 from p2pverify.engine.toy import PATH, REFEREE_PATH, VOCAB_TOKENS, ToyEngine
 from p2pverify.engine.toy import REFEREE as REFEREE_ID
@@ -20,15 +22,21 @@ from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.documents.audits import AskedPeerDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit, JudgeDocument
 from p2pverify.node.reports.overview import NodeReports
+from p2pverify.testnet.world import World
+from p2pverify.testnet.world.peer.actor import Actor
+from p2pverify.testnet.world.peer.engine import Job, Outcome, Say, SimulatedEngine
 from tests.node.fakes import FakeJournal, FakeNetwork
-from tests.support.world import Peer, World
+from tests.support.networks import seeds
+from tests.support.worlds import make_world, run_until
 
+PEERS, SEED = 6, 7
 LIAR = 2
+LIARS_KEY = public_key(seeds(PEERS, f"world-{SEED}")[LIAR])
 PATIENCE_S = 60
 
 
-def engine_of(world: World, name: int) -> ToyEngine:
-    path = world.class_of(name)
+def engine_of(machine: Machine) -> ToyEngine:
+    path = machine.context.class_index
     return ToyEngine(path=PATH if not path else f"path-{path}")
 
 
@@ -36,31 +44,28 @@ def referee() -> ToyEngine:
     return ToyEngine(path=REFEREE_PATH, engine=REFEREE_ID)
 
 
-class ToyWorld(World):
-    """A world whose peers run toy engines. The liar answers requests with another model."""
+class WorldEngine(SimulatedEngine):
+    """A peer's toy engine in virtual time. The liar answers requests with another model."""
 
-    def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
-        engine = referee() if job.role == REFEREE else engine_of(self, peer.name)
+    def __init__(self, actor: Actor) -> None:
+        super().__init__(150, 150, actor.machine.context.class_index)
+        self._engine = engine_of(actor.machine)
+        self._is_liar = actor.key == LIARS_KEY
+
+    def outcome(self, job: Job, total_ms: int, say: Say) -> Outcome:
+        return self._score(job) if isinstance(job, MeasureJob) else self._answer(job, total_ms)
+
+    def _answer(self, job: Compute, total_ms: int) -> Computed:
+        engine = referee() if job.role == REFEREE else self._engine
         prompt = job.ask.prompt
         if job.prompt_seed is not None:
             prompt = engine.write_prompt(job.prompt_seed, job.prompt_tokens)
-        elif peer.name == LIAR:
+        elif self._is_liar:
             engine = ToyEngine("lies")
         if not job.ask.tokens_max:
             return Computed(job.job, prompt, Output((), "length"), 1, 1, 1)
         made = engine.answer(replace(job.ask, prompt=prompt))
-        return Computed(job.job, prompt, made.output, self.now - since, 1, 1)
-
-    def _computed(self, peer: Peer, what: tuple[object, ...]) -> None:
-        job = what[2]
-        if not isinstance(job, MeasureJob):
-            super()._computed(peer, what)
-            return
-        peer.busy = False
-        self.running.discard(peer.name)
-        if what[1] is peer.machine:
-            self._handle(peer, self._score(job))
-        self._start_jobs()
+        return Computed(job.job, prompt, made.output, total_ms, 1, 1)
 
     def _score(self, job: MeasureJob) -> MeasureDone:
         if any(token >= VOCAB_TOKENS for token in job.tokens):
@@ -69,19 +74,20 @@ class ToyWorld(World):
         return MeasureDone(job.job, found.deficits, found.ends)
 
 
-class BabblingWorld(ToyWorld):
+class Babbling(WorldEngine):
     """The liar's tokens are outside every vocabulary."""
 
-    def _answer(self, peer: Peer, job: Compute, since: int) -> Computed:
-        made = super()._answer(peer, job, since)
-        if peer.name != LIAR or job.prompt_seed is not None:
+    def _answer(self, job: Compute, total_ms: int) -> Computed:
+        made = super()._answer(job, total_ms)
+        if not self._is_liar or job.prompt_seed is not None:
             return made
         tokens = tuple(token + VOCAB_TOKENS for token in made.output.tokens)
         return replace(made, output=replace(made.output, tokens=tokens))
 
 
-def world_of(classes: int, kind: type[ToyWorld] = ToyWorld) -> ToyWorld:
-    return kind(6, seed=11, cores=6, classes=classes, slots_milli=2000, disputes_per_cut=4, spot_check_permille=0)
+def world_of(classes: int, engine: type[WorldEngine] = WorldEngine, hardware: str = "") -> World:
+    rules = {"slots_milli": 2000, "disputes_per_cut": 4}
+    return make_world(PEERS, seed=SEED, engine=engine, classes=classes, hardware=hardware, **rules)
 
 
 @asynccontextmanager
@@ -95,8 +101,8 @@ async def node(world: World, name: int = 0, *, withholds: bool = False) -> Async
     network = FakeNetwork(reply=reply)
     journal = FakeJournal()
     machine = world.peers[name].machine
-    driver = Driver(machine, journal, engine_of(world, name), open_referee=referee, clock=lambda: world.now)
-    reports = NodeReports(driver, network, journal, engine_of(world, name).info)
+    driver = Driver(machine, journal, engine_of(machine), open_referee=referee, clock=lambda: world.now_ms)
+    reports = NodeReports(driver, network, journal, engine_of(machine).info)
     async with trio.open_nursery() as nursery:
         await nursery.start(driver.run, network)
         await nursery.start(reports.run)
@@ -133,7 +139,7 @@ async def test_a_lie_within_a_class():
     """The claimed text stands beside the node's own. Both differ at one position by a large margin, and the liar lost
     the vote."""
     world = world_of(1)
-    assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=12)
+    assert run_until(world, lambda: bool(disputed(world, across=False)), epochs_max=12)
     world.run_epochs(3)
     liar = peer_id(world.peers[LIAR].machine.key)
     name = disputed(world, across=False)[-1]
@@ -164,7 +170,7 @@ async def test_a_lie_within_a_class():
 async def test_a_lie_across_classes():
     """The referee judges every answer by the thresholds of its class. Honest answers match, the liar's does not."""
     world = world_of(2)
-    assert world.run_until(lambda: bool(disputed(world, across=True)), epochs_max=12)
+    assert run_until(world, lambda: bool(disputed(world, across=True)), epochs_max=12)
     world.run_epochs(4)
     liar = peer_id(world.peers[LIAR].machine.key)
     async with node(world, 1) as reports:
@@ -184,8 +190,8 @@ async def test_a_lie_across_classes():
 
 async def test_a_malformed_answer_across_classes():
     """No engine can score it, so it is a mismatch."""
-    world = world_of(2, BabblingWorld)
-    assert world.run_until(lambda: bool(disputed(world, across=True, observer=1)), epochs_max=12)
+    world = world_of(2, Babbling)
+    assert run_until(world, lambda: bool(disputed(world, across=True, observer=1)), epochs_max=12)
     liar = peer_id(world.peers[LIAR].machine.key)
     async with node(world, 1) as reports:
         found = await explained(reports, disputed(world, across=True, observer=1)[-1])
@@ -198,8 +204,8 @@ async def test_a_malformed_answer_across_classes():
 async def test_a_challenger_has_what_it_was_answered():
     """Within a class the challenger keeps answers that differ, so it can show them even if no other peer does."""
     world = world_of(1)
-    by_id = {peer_id(peer.machine.key): peer.name for peer in world.peers}
-    assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=12)
+    by_id = {peer_id(peer.machine.key): peer.number for peer in world.peers}
+    assert run_until(world, lambda: bool(disputed(world, across=False)), epochs_max=12)
     async with node(world) as reports:
         audits = {audit.id: audit.challenger for audit in reports.audits(limit=1000).audits}
     name = disputed(world, across=False)[-1]
@@ -213,7 +219,7 @@ async def test_a_challenger_has_what_it_was_answered():
 async def test_what_cannot_be_had_is_said():
     """Without evidence, the receipt still shows a mismatch. In another class the question is not available."""
     world = world_of(1)
-    assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=12)
+    assert run_until(world, lambda: bool(disputed(world, across=False)), epochs_max=12)
     liar = peer_id(world.peers[LIAR].machine.key)
     name = disputed(world, across=False)[-1]
     async with node(world, withholds=True) as reports:
@@ -224,7 +230,7 @@ async def test_what_cannot_be_had_is_said():
     assert len(found.notes) == 1
 
     world = world_of(2)
-    assert world.run_until(lambda: bool(disputed(world, across=False)), epochs_max=20)
+    assert run_until(world, lambda: bool(disputed(world, across=False)), epochs_max=20)
     async with node(world, 1) as reports:
         within = disputed(world, across=False, observer=1)[-1]
         found = await explained(reports, within)
@@ -239,10 +245,10 @@ async def test_a_slot_is_a_secret_until_its_duty_is_out():
 
     def fresh() -> list[str]:
         """Audits of the current epoch."""
-        epoch = world.network.params.epoch_at(world.now)
+        epoch = world.network.params.epoch_at(world.now_ms)
         return [each.id for each in log.audits(100) if each.epoch == epoch and not each.differ]
 
-    assert world.run_until(lambda: bool(fresh()), epochs_max=12)
+    assert run_until(world, lambda: bool(fresh()), epochs_max=12)
     waiting = fresh()[0]
     async with node(world) as reports:
         found = await explained(reports, waiting)

@@ -16,15 +16,14 @@ from p2pverify.node.ports import Neighbour
 from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.overview import NodeReports
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
-from tests.support.world import World, always
+from tests.support.worlds import make_world
 
 INFO = FakeEngine().info
 
 
 def test_disputes_name_their_losers():
     """With a peer that always lies, disputes open, are decided, and name the liar as a loser."""
-    world = World(5, seed=3, disputes_per_cut=4)
-    world.peers[2].lie = always
+    world = make_world(5, seed=3, kinds={2: "always-wrong"}, disputes_per_cut=4)
     log = AuditLog(world.peers[0].machine.context)
     liar = peer_id(world.peers[2].machine.key)
     disputes, audits = {}, {}
@@ -59,7 +58,7 @@ def test_disputes_name_their_losers():
 
 def test_an_index_built_late_tells_the_same():
     """An index that is built late lists the same audits as one from the beginning."""
-    world = World(4, seed=5)
+    world = make_world(4, seed=5)
     early = AuditLog(world.peers[0].machine.context)
     for _ in range(6):
         world.run_epochs(1)
@@ -71,7 +70,7 @@ def test_an_index_built_late_tells_the_same():
 
 async def test_status_shows_how_far_the_engine_is_behind(autojump_clock):
     """It shows the number of waiting jobs, their waiting time, and the late and dropped jobs."""
-    machine = World(4, seed=1).peers[0].machine
+    machine = make_world(4, seed=1).peers[0].machine
     journal, network = FakeJournal(), FakeNetwork()
     driver = Driver(machine, journal, FakeEngine(), clock=lambda: 1)
     reports = NodeReports(driver, network, journal, INFO)
@@ -87,7 +86,7 @@ async def test_status_shows_how_far_the_engine_is_behind(autojump_clock):
 async def test_readiness_says_why(autojump_clock):
     """A node that has just started is silent, alone, without a cut and no member. Later none of these reasons is
     left."""
-    world = World(4, seed=1)
+    world = make_world(4, seed=1)
     machine = world.peers[0].machine
     now = machine.network.params.genesis_ms - 1_500
     journal, network = FakeJournal(), FakeNetwork()
@@ -137,8 +136,7 @@ async def test_a_convicted_or_forked_peer_is_not_ready(stage):
 
 async def test_whoever_is_suspect_or_convicted_has_a_reason():
     """In a run with a liar, each row with `suspect` or `convicted` has a reason, and no other row has one."""
-    world = World(5, seed=3, disputes_per_cut=4)
-    world.peers[2].lie = always
+    world = make_world(5, seed=3, kinds={2: "always-wrong"}, disputes_per_cut=4)
     machine = world.peers[0].machine
     reports = NodeReports(Driver(machine, FakeJournal(), FakeEngine()), FakeNetwork(), FakeJournal(), INFO)
     seen = set()
@@ -163,7 +161,7 @@ async def test_a_final_cut_of_long_ago_is_a_reason(stage):
 
 async def test_before_any_cut_nothing_is_final():
     """The contract alone gives no final view and no cut."""
-    machine = World(4, seed=1).peers[0].machine
+    machine = make_world(4, seed=1).peers[0].machine
     reports = NodeReports(Driver(machine, FakeJournal(), FakeEngine()), FakeNetwork(), FakeJournal(), INFO)
     for final in (True, False):
         document = reports.scores(final=final)

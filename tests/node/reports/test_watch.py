@@ -31,7 +31,7 @@ async def test_a_stop_and_its_end_are_each_said_once(stage, said):
     assert "3 of 4" in warning
     assert "connected to 2, itself included" in warning
     stage.world.run_epochs(4)
-    stage.now = stage.world.now
+    stage.now = stage.world.now_ms
     for _ in range(3):
         watch.look()
     after = stage.world.peers[0].machine.fold.latest.epoch

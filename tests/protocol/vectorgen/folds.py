@@ -4,6 +4,7 @@ They come from a small network in virtual time, in which one peer lies and is co
 added.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,16 @@ from vectorgen import handmade
 from vectorgen.book import Book
 from vectorgen.case import Case, forged
 
+from p2pverify.core.contract.network import Network, decode_network
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.records.envelope import Kind, Record, decode_record
 from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head
-from tests.support.world import World, always
+from p2pverify.core.state.state import State
+from tests.support.networks import seeds
+from tests.support.worlds import convicted, final, make_world
 
+STORY = Path(__file__).parents[3] / "protocol" / "vectors" / "fold" / "valid.json"
+PEERS, SEED, LIAR = 4, 1, 1
 CHEATER = "four peers, one of which lies and is convicted"
 NO_CERTIFICATE = "the last cut has no certificate of two thirds of the weight"
 WRONG_PROPOSER = "the last cut does not hold: the proposer has no weight or another VRF key"
@@ -25,28 +31,46 @@ class Story:
     """The simulated network's records in its newest certified cut, followed by this cut and its signatures."""
 
     def __init__(self) -> None:
-        world = World(4, seed=1, cores=4, conviction_odds=1000, spot_check_permille=100)
-        world.peers[1].lie = always
-        world.run_epochs(7)
-        assert world.convicted(0) == {1}
-        machine = world.peers[0].machine
-        self.network, self.state = world.network, machine.fold.latest
-        self.cheater = world.identities[1]
-        self.honest = tuple(seed for seed in world.identities if seed != self.cheater)
-        ledger, cut_id = machine.context.ledger, self.state.id
-        held = list(ledger.records())
-        ends = {each.author: each.seq for each in held if each.id == cut_id or _signs(each, cut_id)}
-        heads = self.state.heads
-        self.base = [each for each in held if each.author in heads and each.seq <= heads[each.author][1]]
-        self.tail = [each for each in held if each not in self.base and each.seq <= ends.get(each.author, -1)]
-        self.records = [*self.base, *self.tail]
+        self.network, self.records = _kept() if STORY.exists() else _played()
         self.book = Book(self.network, self.records)
-        assert self.book.fold.latest.id == cut_id
+        self.state = self.book.fold.latest
+        self.base = [each for each in self.records if _is_in(each, self.state)]
+        self.tail = self.records[len(self.base) :]
+        identities = seeds(PEERS, f"world-{SEED}")
+        self.cheater = identities.pop(LIAR)
+        self.honest = tuple(identities)
 
     def case(self, comment: str, reason: str | None, cut_id: bytes | None = None, *records: Record) -> Case:
         """A case without the story's records. If no records are given, it has all of them."""
         chosen = list(records) or self.records
         return self.book.case(comment, cut_id or self.state.id, reason, records=chosen, like=(CHEATER, self.records))
+
+
+def _kept() -> tuple[Network, list[Record]]:
+    """The story of the present vectors, so that they stay as they are. For a new story, delete their file."""
+    (case,) = (each for each in json.loads(STORY.read_text(encoding="utf-8")) if each["comment"] == CHEATER)
+    records = [decode_record(bytes.fromhex(data)) for data in case["input"]["records"]]
+    return decode_network(bytes.fromhex(case["input"]["network"])), records
+
+
+def _played() -> tuple[Network, list[Record]]:
+    """A new story."""
+    rules = {"conviction_odds": 1000, "spot_check_permille": 100}
+    world = make_world(PEERS, seed=SEED, kinds={LIAR: "always-wrong"}, **rules)
+    world.run_epochs(7)
+    assert convicted(world) == {LIAR}
+    state, held = final(world), list(world.peers[0].machine.context.ledger.records())
+    ends = {each.author: each.seq for each in held if each.id == state.id or _signs(each, state.id)}
+    base = [each for each in held if _is_in(each, state)]
+    return world.network, [
+        *base,
+        *(each for each in held if each not in base and each.seq <= ends.get(each.author, -1)),
+    ]
+
+
+def _is_in(record: Record, state: State) -> bool:
+    head = state.heads.get(record.author)
+    return head is not None and record.seq <= head[1]
 
 
 def _signs(record: Record, cut_id: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
@@ -16,8 +15,9 @@ from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica import non_members
 from p2pverify.core.replica.states import NEW_AUTHORS_MAX
 from p2pverify.testnet.world import World, WorldPlan
-from p2pverify.testnet.world.peer.actor import ActorArgs, Connect, HonestActor, PublishTo, WorldEffect
+from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, Connect, HonestActor, PublishTo, WorldEffect
 from p2pverify.testnet.world.peer.peer import Peer
+from p2pverify.testnet.world.plan import identities
 
 RULES = {"epoch_ms": 30_000, "slots_milli": 500, "panel_size": 2, "prompt_tokens": 8, "answer_tokens": 8}
 EPOCHS = 7
@@ -69,24 +69,27 @@ class Flooder(HonestActor):
 
 
 def _world() -> World:
-    world = World(WorldPlan(peers=9, members=8, founders=7, epochs=EPOCHS, rules=RULES, seed=4))
-    (bystander,) = [identity for identity in world.identities if not identity.member]
-    everyone = tuple(sorted(peer.key for peer in world.peers if peer.number != bystander.number))
-    args = replace(world._args(bystander), everyone=everyone)
-    flooder = world.peers[bystander.number]
-    flooder.remake(partial(Flooder, args))
-    flooder.kind = "flooder"
+    plan = WorldPlan(peers=9, members=8, founders=7, epochs=EPOCHS, rules=RULES, seed=4)
+    people = identities(plan)
+    (bystander,) = [identity for identity in people if not identity.member]
+    everyone = tuple(sorted(identity.key for identity in people if identity is not bystander))
+
+    def make(_kind: str, args: ActorArgs) -> Actor:
+        return Flooder(replace(args, everyone=everyone)) if args.seed == bystander.seed else HonestActor(args)
+
+    world = World(plan, people, make=make)
+    world.peers[bystander.number].kind = "flooder"
     return world
 
 
 def _held_of_strangers(peer: Peer) -> int:
-    machine = peer.actor.machine
+    machine = peer.machine
     ledger, members = machine.context.ledger, machine.fold.latest.members
     return sum(ledger.held(head[0]) for head in ledger.heads() if head[0] not in members)
 
 
 def _count(peers: Sequence[Peer], what: str) -> int:
-    return sum(peer.actor.machine.admission.statistics().get(what, 0) for peer in peers)
+    return sum(peer.machine.admission.statistics().get(what, 0) for peer in peers)
 
 
 def test_a_flood_by_strangers_is_bounded_and_stops_no_cut() -> None:
@@ -103,15 +106,15 @@ def test_a_flood_by_strangers_is_bounded_and_stops_no_cut() -> None:
         world.invariants.after_epoch(epoch)
         held.append(max(map(_held_of_strangers, honest)))
         # A cut of the epoch before, or of the one before that while the tables are filled.
-        assert all(peer.actor.machine.fold.latest.epoch >= epoch - 2 for peer in honest)
-        ledgers = [peer.actor.machine.context.ledger for peer in honest]
+        assert all(peer.machine.fold.latest.epoch >= epoch - 2 for peer in honest)
+        ledgers = [peer.machine.context.ledger for peer in honest]
         assert all(record_id in ledger for ledger in ledgers for record_id in said)
         said = [head[2] for peer, ledger in zip(honest, ledgers, strict=True) if (head := ledger.head(peer.key))]
     assert world.invariants.faults == []
     assert STRANGERS_MAX * non_members.STRANGER_RECORDS_MAX < max(held) <= HELD_MAX
-    assert min(peer.actor.machine.fold.latest.epoch for peer in honest) >= EPOCHS - 2
+    assert min(peer.machine.fold.latest.epoch for peer in honest) >= EPOCHS - 2
     assert _count(honest, "batches beyond a neighbour's share") > 0
     assert _count(honest, "records of strangers beyond their bound") > 0
     flood = (LAST + 1 - FIRST) * KEYS * RECORDS_EACH
-    assert all(len(peer.actor.machine.context.ledger) < flood // 3 for peer in honest)
+    assert all(len(peer.machine.context.ledger) < flood // 3 for peer in honest)
     assert not any(note.startswith(("rejected", "disconnected")) for peer in honest for note in peer.notes)

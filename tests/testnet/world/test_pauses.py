@@ -1,12 +1,14 @@
 """A network without a quorum for any time: new cuts become final soon after the quorum is back."""
 
-from collections.abc import Iterable
+from itertools import combinations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.core.records.envelope import Kind
-from tests.testnet.small_world import SmallWorld
+from p2pverify.testnet.world import World
+from tests.support.worlds import final, make_world
+from tests.testnet.world.looks import convictions, honest_numbers, ledger_of, views
 
 #: The most epochs from the quorum's return to the next final cut.
 RETURN_EPOCHS = 3
@@ -21,54 +23,53 @@ PAUSES = ("of all", "of a third", "between halves")
 KINDS = ("honest", "slanderer", "always-wrong", "forker", "equivocator")
 
 
-def make_world(kind: str, seed: int, join_epoch: int) -> SmallWorld:
+def pausing_world(kind: str, seed: int, join_epoch: int) -> World:
     """A world of six founders, one of them hostile, and a peer that joins."""
     kinds = {} if kind == KINDS[0] else {HOSTILE: kind}
     late = {JOINER: join_epoch}
-    return SmallWorld(MEMBERS + 1, kinds, seed=seed, founders=MEMBERS, late=late, slots_milli=2_000, epoch_ms=EPOCH_MS)
+    rules = {"slots_milli": 2_000, "epoch_ms": EPOCH_MS}
+    return make_world(MEMBERS + 1, kinds=kinds, seed=seed, founders=MEMBERS, late=late, heartbeat_ms=2_000, **rules)
 
 
-def pause(world: SmallWorld, what: str, epochs: int) -> None:
+def pause(world: World, what: str, epochs: int) -> None:
     """Play `epochs` epochs without a quorum."""
     if what == "between halves":
-        half = {0, 1, 2}
-        world.only = {name: half if name in half else set(EVERYBODY) - half for name in EVERYBODY}
+        world.links.split(dict.fromkeys((0, 1, 2), 1), world.peers)
         world.run_epochs(epochs)
-        world.only = {}
+        world.links.heal()
+        for one, two in combinations(world.peers, 2):
+            world.links.open(one, two)  # nodes dial each other again at any time, a world's peers for a while only
         return
     away = EVERYBODY if what == "of all" else range(MEMBERS // 3 + 1)
-    world.up -= set(away)
+    for number in away:
+        world.stop(world.peers[number])
     world.run_epochs(epochs)
-    restart(world, away)
+    for number in away:
+        world.start(world.peers[number])
 
 
-def restart(world: SmallWorld, names: Iterable[int]) -> None:
-    for name in names:
-        world.restart(name)
-
-
-def cuts_written(world: SmallWorld) -> dict[int, int]:
+def cuts_written(world: World) -> dict[int, int]:
     """The number of proposals and cut signatures in each honest log that has begun."""
     kinds = (Kind.CUT, Kind.CUT_SIGNATURE)
-    logs = {name: world.ledger(name).chain(world.keys[name]) for name in world.honest}
+    logs = {name: ledger_of(world, name).chain(world.peers[name].key) for name in honest_numbers(world)}
     return {name: sum(record.kind in kinds for record in log) for name, log in logs.items()}
 
 
-def play(what: str, kind: str, seed: int, before: int, epochs: int) -> SmallWorld:
+def play(what: str, kind: str, seed: int, before: int, epochs: int) -> World:
     """A world some epochs after a pause that began after `before` epochs. Checks that a cut is final soon after it."""
-    world = make_world(kind, seed, max(1, before - 1))
+    world = pausing_world(kind, seed, max(1, before - 1))
     world.run_epochs(before)
-    index, written = world.final().index, cuts_written(world)
+    index, written = final(world).index, cuts_written(world)
     pause(world, what, epochs)
     assert all(count <= written[name] + PAUSE_RECORDS for name, count in cuts_written(world).items())
-    returned = world.network.params.epoch_at(world.now)
+    returned = world.network.params.epoch_at(world.now_ms)
     world.run_epochs(RETURN_EPOCHS)
-    assert world.final().index > index
-    assert world.final().epoch >= returned
+    assert final(world).index > index
+    assert final(world).epoch >= returned
     world.run_epochs(4)
-    assert world.final().epoch >= returned + 4
-    assert len(world.views()) == 1
-    assert not world.convicted().keys() & set(world.honest)
+    assert final(world).epoch >= returned + 4
+    assert len(views(world)) == 1
+    assert not convictions(world).keys() & set(honest_numbers(world))
     return world
 
 

@@ -49,7 +49,7 @@ def world() -> World:
 def test_the_hostile_are_convicted_across_classes_and_nobody_else(world: World) -> None:
     """All honest views convict exactly these two. The invariants checked every cut."""
     hostile = {peer.key for peer in world.peers if peer.kind != "honest"}
-    states = [peer.actor.machine.fold.latest for peer in world.honest]
+    states = [peer.machine.fold.latest for peer in world.honest]
     assert {state.id for state in states} == {states[0].id}
     assert set(states[0].convicted) == hostile
     members = states[0].members
@@ -59,7 +59,7 @@ def test_the_hostile_are_convicted_across_classes_and_nobody_else(world: World) 
 
 def test_restarted_challengers_keep_their_evidence(world: World) -> None:
     """A crashed peer finds its evidence on its disk, so no opening is missing, except those that expired."""
-    state = world.honest[0].actor.machine.fold.latest
+    state = world.honest[0].machine.fold.latest
     crashed = {int(name) for fault in world.faults if fault.kind is FaultKind.CRASH for name in fault.victims}
     assert crashed
     for peer in world.honest:

@@ -24,15 +24,19 @@ REFEREE_ID = "world-exact/1"
 
 Job = Compute | MeasureJob
 Outcome = Computed | MeasureDone
+#: Turns the honest answer to a job into the answer of the engine's owner.
+Say = Callable[[Compute, tuple[int, ...]], tuple[int, ...]]
 
 
 class SimulatedEngine:
-    """The queue of one peer's engine. Writing a prompt takes `derive_ms`, an answer takes `answer_ms`.
+    """One peer's engine with its queue. Writing a prompt takes `derive_ms`, an answer takes `answer_ms`. It computes on
+    a numeric path; the referee has path 0.
 
     The duration of a job is known in advance. Apart from that, the queue is the same as in a node.
     """
 
-    def __init__(self, derive_ms: int, answer_ms: int) -> None:
+    def __init__(self, derive_ms: int, answer_ms: int, path: int) -> None:
+        self.path = path
         self._derive_ms = derive_ms
         self._answer_ms = answer_ms
         self._queue: Queue[Job] = Queue(self.lasts_ms)
@@ -62,17 +66,16 @@ class SimulatedEngine:
         lasts_ms = self._derive_ms if job.prompt_seed is not None else 0
         return lasts_ms + (self._answer_ms if job.ask.tokens_max else 0)
 
-
-def outcome(job: Job, path: int, total_ms: int, say: Callable[[Compute, tuple[int, ...]], tuple[int, ...]]) -> Outcome:
-    """The result of a job. `say` turns an honest answer into the answer of the engine's owner."""
-    if isinstance(job, MeasureJob):
-        return score(job, honest_answer(job))
-    job = with_prompt(job, path)
-    tokens = honest_answer(job, path)
-    if job.ask.tokens_max:
-        tokens = say(job, tokens)
-    output = Output(tokens, "length", logits_of(tokens, path))
-    return Computed(job.job, job.ask.prompt, output, total_ms, 1, 1)
+    def outcome(self, job: Job, total_ms: int, say: Say) -> Outcome:
+        """The result of a job that took `total_ms` with its time in the queue."""
+        if isinstance(job, MeasureJob):
+            return score(job, honest_answer(job))
+        job = with_prompt(job, self.path)
+        tokens = honest_answer(job, self.path)
+        if job.ask.tokens_max:
+            tokens = say(job, tokens)
+        output = Output(tokens, "length", logits_of(tokens, self.path))
+        return Computed(job.job, job.ask.prompt, output, total_ms, 1, 1)
 
 
 def with_prompt(job: Compute, path: int = 0) -> Compute:

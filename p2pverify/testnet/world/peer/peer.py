@@ -37,6 +37,7 @@ from p2pverify.core.events import (
 )
 from p2pverify.core.gossip import types as gossip
 from p2pverify.core.gossip.router import Router
+from p2pverify.core.machine import Machine
 from p2pverify.core.sync.server import Sync
 from p2pverify.node.messages import encode_batches
 from p2pverify.testnet.world.items import (
@@ -58,7 +59,7 @@ from p2pverify.testnet.world.items import (
 from p2pverify.testnet.world.links import SimulatedLink
 from p2pverify.testnet.world.peer.actor import Actor, Connect, HonestActor, PublishTo, RawRpc, WorldEffect
 from p2pverify.testnet.world.peer.disk import Disk
-from p2pverify.testnet.world.peer.engine import Job, SimulatedEngine, outcome
+from p2pverify.testnet.world.peer.engine import Job
 from p2pverify.testnet.world.peer.surroundings import Surroundings
 from p2pverify.testnet.world.schedule import Item
 from p2pverify.testnet.world.trace import item_digest, rpc_digest
@@ -91,19 +92,18 @@ class Peer:
         self._start_parts()
         self.key = self.actor.key
 
-    def remake(self, make: Callable[[], Actor]) -> None:
-        """Replace `make` and the actor, before the first start."""
-        assert not self.is_up
-        self._make = make
-        self._start_parts()
+    @property
+    def machine(self) -> Machine:
+        """The machine of the present life."""
+        return self.actor.machine
 
     def _start_parts(self) -> None:
         plan = self._simulation.plan
         self.actor = self._make()
         self.is_plain = type(self.actor) is HonestActor
-        self.sync = Sync(self.actor.machine.context)
+        self.sync = Sync(self.machine.context)
         self.router = Router(self._simulation.gossip_params, own=self.actor.key, seed=plan.seed + self.life)
-        self.engine = SimulatedEngine(plan.derive_ms, plan.answer_ms * self.actor.slowness)
+        self.engine = self._around.engine(self.actor)
         self._delivered: list[gossip.Deliver] = []  # to be judged before the next event
         self._outbox: deque[tuple[int, Effect | WorldEffect]] = deque()
         self._asks: set[int] = set()
@@ -119,7 +119,7 @@ class Peer:
         self.is_up = True
         now = self._local_ms
         self.actor.load(records, answers, now, evidence)
-        context = self.actor.machine.context
+        context = self.machine.context
         context.quiet_until_ms = self.speaks_from_ms + self.skew_ms
         if self._simulation.network.founders == (self.key,):
             context.silence.begin(now, alone=True)
@@ -288,7 +288,8 @@ class Peer:
             for one, each in zip(found, delivered, strict=True)
         ]
         self._route(gossip.Verdicts(tuple(told)))
-        for fault in () if judged is None else judged.faults:
+        faults = () if judged is None else judged.faults
+        for fault in (*("malformed batch",) * found.count(()), *faults):
             self._note(f"rejected: {fault}")
         if self._delivered:
             self._judge()
@@ -312,7 +313,7 @@ class Peer:
             elif kind is Note:
                 self._note(effect.text.split(":")[0][:40])  # type: ignore[union-attr]
             elif safe_ms <= now_ms:
-                self._carry_out(effect)
+                self.carry_out(effect)
             else:
                 if not self._outbox or self._outbox[-1][0] < safe_ms:
                     self._simulation.post(safe_ms, self.number, (RELEASE, self.life))
@@ -322,9 +323,10 @@ class Peer:
     def _release(self) -> None:
         """Carry out the effects that waited for the disk."""
         while self._outbox and self._outbox[0][0] <= self._simulation.now_ms:
-            self._carry_out(self._outbox.popleft()[1])
+            self.carry_out(self._outbox.popleft()[1])
 
-    def _carry_out(self, effect: Effect | WorldEffect) -> None:
+    def carry_out(self, effect: Effect | WorldEffect) -> None:
+        """Let an effect leave the peer."""
         world = self._simulation
         match effect:
             case Publish():
@@ -376,7 +378,7 @@ class Peer:
         total_ms = self._local_ms - since_ms
         self._next_job()
         say = partial(self.actor.answer, now_ms=self._local_ms)
-        self.feed(outcome(job, self.actor.machine.context.class_index, total_ms, say))
+        self.feed(self.engine.outcome(job, total_ms, say))
 
     def _note(self, text: str) -> None:
         self.notes.count(text)

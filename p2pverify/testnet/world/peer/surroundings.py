@@ -7,18 +7,21 @@ from p2pverify.core.events import Finalised
 from p2pverify.testnet.world.batches import Batches
 from p2pverify.testnet.world.catchup import Catchup
 from p2pverify.testnet.world.links import End, Links, SimulatedRequests
+from p2pverify.testnet.world.peer.actor import Actor
+from p2pverify.testnet.world.peer.engine import SimulatedEngine
 from p2pverify.testnet.world.simulation import Simulation
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The shared parts. `dial` connects a peer with the peer that has a key. `finalised` is called with the number of
-    a peer when a cut becomes final there."""
+    """The shared parts. `engine` makes the engine of an actor. `dial` connects a peer with the peer that has a key.
+    `finalised` is called with the number of a peer when a cut becomes final there."""
 
     simulation: Simulation
     links: Links
     requests: SimulatedRequests
     catchup: Catchup
     batches: Batches
+    engine: Callable[[Actor], SimulatedEngine]
     dial: Callable[[End, bytes], None]
     finalised: Callable[[int, Finalised], None]
