@@ -64,7 +64,7 @@ def test_slow_machines_go_on_auditing_and_find_who_cheats() -> None:
     end, the cheaters are convicted, and no honest peer is. By priority alone there was no audit after epoch 7."""
     rules = {**RULES, "epoch_ms": 4_000, "slots_milli": 1_000, "disputes_per_cut": 3}
     cheaters = (ActorPlan("wrong", 2, founders=True),)
-    plan = small(peers=7, members=7, epochs=16, rules=rules, derive_ms=1_200, answer_ms=1_700, actors=cheaters)
+    plan = small(peers=7, members=7, epochs=30, rules=rules, derive_ms=1_200, answer_ms=1_700, actors=cheaters)
     world = World(plan)
     world.play()
     assert world.invariants.faults == []

@@ -58,7 +58,9 @@ def test_the_hostile_are_convicted_across_classes_and_nobody_else(world: World) 
 
 
 def test_restarted_challengers_keep_their_evidence(world: World) -> None:
-    """A crashed peer finds its evidence on its disk, so no opening is missing, except those that expired."""
+    """A crashed peer finds its evidence on its disk, so no audit of it is void. At most one opening is missing: of the
+    dispute in which it sealed its answer before the crash, because it signs nothing of earlier epochs after it.
+    """
     state = world.honest[0].machine.fold.latest
     crashed = {int(name) for fault in world.faults if fault.kind is FaultKind.CRASH for name in fault.victims}
     assert crashed
@@ -67,7 +69,7 @@ def test_restarted_challengers_keep_their_evidence(world: World) -> None:
             _, _, evidence = peer.disk.read()
             assert evidence
             member = state.members[peer.key]
-            assert (member.unopened, member.void_audits) == (0, 0)
+            assert (member.unopened <= 1, member.void_audits) == (True, 0)
 
 
 def test_the_same_seed_is_the_same_run(world: World) -> None:
