@@ -10,7 +10,7 @@ The head of a dropped author is kept as long as other cuts, because a later cut 
 its log begins anew with its last join (`Ledger.between`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from p2pverify.core.records.envelope import Kind, Record
@@ -20,7 +20,7 @@ from p2pverify.core.state.transition import Transition
 
 #: The most rows without weight of keys that never had weight.
 WEIGHTLESS_MAX = 4096
-#: A row gives its place to a newcomer only if it joined at least this many cuts ago.
+#: A row gives its place to a newcomer only if it began at least this many cuts ago.
 PLACE_CUTS = 64
 SILENT_CUTS = 4096
 #: A new author's last join must be younger than this many epochs. So a silent row comes back only by a new join.
@@ -38,8 +38,11 @@ def take(step: Transition, moves: Sequence[Record]) -> None:
         if record.kind == Kind.LEAVE:
             if member is not None and member.active:
                 step.state.change(record.author, active=False)
-        elif record.author not in step.state.banned and (member is not None or places.take()):
-            _join(step.state, record)
+        elif member is not None or (record.author not in step.state.banned and places.take()):
+            _join(step, record)
+        else:
+            step.state.dropped[record.author] = step.state.index  # its head is forgotten like that of a dropped row
+    _clear(step.state, places.yielded)
 
 
 def note_seen(state: State, authors: Sequence[bytes]) -> None:
@@ -52,10 +55,12 @@ def note_seen(state: State, authors: Sequence[bytes]) -> None:
 
 def drop_silent(state: State) -> None:
     """Drop the rows of keys that have been silent for too long."""
-    for peer in [peer for peer, member in state.members.items() if _is_over(member, state.index)]:
+    over = [peer for peer, member in state.members.items() if _is_over(member, state.index)]
+    for peer in over:
         if state.members[peer].was_weighted and peer in state.convicted:
             state.banned[peer] = state.members[peer].conviction
         _drop(state, peer)
+    _clear(state, over)
 
 
 def _is_over(member: Member, index: int) -> bool:
@@ -67,15 +72,27 @@ def _is_over(member: Member, index: int) -> bool:
 
 def _drop(state: State, peer: bytes) -> None:
     del state.members[peer]
-    state.convicted -= {peer}
     if peer in state.heads:
         state.dropped[peer] = state.index
-    state.audits = {key: slots for key, slots in state.audits.items() if key[0] != peer}
-    state.duties = {key: note for key, note in state.duties.items() if key[0] != peer}
 
 
-def _join(state: State, record: Record) -> None:
-    member = state.members.setdefault(record.author, Member(seen_index=state.index))
+def _clear(state: State, dropped: Collection[bytes]) -> None:
+    """Clear what a state holds of dropped rows, of all at once because many rows may go in one step."""
+    if dropped:
+        gone = frozenset(dropped)
+        state.convicted -= gone
+        state.audits = {key: slots for key, slots in state.audits.items() if key[0] not in gone}
+        state.duties = {key: note for key, note in state.duties.items() if key[0] not in gone}
+
+
+def _join(step: Transition, record: Record) -> None:
+    """Count a join. The number of new authors of a cut is limited, but not that of authors that come back.
+
+    So only the row of a new author is safe for PLACE_CUTS. Otherwise keys that come back could hold all places.
+    """
+    state = step.state
+    row_index = 0 if record.author in step.base.heads else state.index
+    member = state.members.setdefault(record.author, Member(seen_index=state.index, row_index=row_index))
     state.dropped.pop(record.author, None)
     if member.active or member.is_convicted:
         return
@@ -102,6 +119,7 @@ class _Places:
         self._state = state
         self._free: int | None = None
         self._yielding: list[bytes] | None = None
+        self.yielded: list[bytes] = []
 
     def take(self) -> bool:
         """Whether there is a place for one more newcomer. If not, a row with few agreements yields its place.
@@ -117,7 +135,8 @@ class _Places:
             self._yielding = self._find()
         if not self._yielding:
             return False
-        _drop(self._state, self._yielding.pop())
+        self.yielded.append(self._yielding.pop())
+        _drop(self._state, self.yielded[-1])
         return True
 
     def _find(self) -> list[bytes]:
@@ -125,8 +144,8 @@ class _Places:
         state = self._state
         disputing = {key.challenger for key in state.disputes}
         may = [
-            (member.agreements, member.joined_index, peer)
+            (member.agreements, member.row_index, peer)
             for peer, member in state.members.items()
-            if not member.was_weighted and peer not in disputing and state.index - member.joined_index >= PLACE_CUTS
+            if not member.was_weighted and peer not in disputing and state.index - member.row_index >= PLACE_CUTS
         ]
         return [peer for *_, peer in sorted(may, reverse=True)]

@@ -61,6 +61,7 @@ class Member:
     hardware: str = ""
     joined_epoch: int = 0
     joined_index: int = 0
+    row_index: int = 0  # index at which its row began; 0 for a founder, and for a key that came back
     seen_index: int = 0  # index of the cut that brought its newest record, rounded: see `rows.SEEN_STEP`
     weight: int = 0
     lost_weight_index: int = -1  # index at which it last lost its weight
