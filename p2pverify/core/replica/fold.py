@@ -117,13 +117,24 @@ class Fold(States):
         return larger if larger != smaller else state.id < self.latest.id
 
     def contains(self, later: State, earlier: State) -> bool:
-        """Whether a cut contains another, apart from logs that the later one proves to be forked.
+        """Whether a cut contains another, apart from logs that the later one proves to be forked, or has forgotten.
 
         No cut holds two branches of a log. Without this exception an author that shows one branch to each half could
         bind the halves to different cuts for ever.
         """
-        heads = (head for head in earlier.heads.values() if not later.is_forked(head[0], head[1]))
-        return self.ledger.extends(later.heads, heads)
+        forgotten = self._forgotten(later, earlier)
+        needed = (head for head in earlier.heads.values() if head[0] not in forgotten)
+        return self.ledger.extends(later.heads, (head for head in needed if not later.is_forked(head[0], head[1])))
+
+    def _forgotten(self, later: State, earlier: State) -> frozenset[bytes]:
+        """The authors that the later cut has forgotten since the newest cut that is on the paths of both."""
+        missing = earlier.heads.keys() - later.heads.keys()
+        if not missing:
+            return frozenset()
+        on_path = frozenset(later.path)
+        common = next((cut_id for cut_id in reversed(earlier.path) if cut_id in on_path), None)
+        before = None if common is None else self.state(common)
+        return frozenset() if before is None else frozenset(missing & before.heads.keys())
 
     def _certify(self, cut_id: bytes) -> State | None:
         """Certify a cut if its signatures and records are here; returns its state, or None."""

@@ -159,7 +159,7 @@ class States:
         state = self._advance(base, cut.moved, cut_id, cut.epoch, next_beacon(base.beacon, beta))
         if not beta:
             return state, "VRF proof does not hold"
-        newcomers = [head for peer, head in moved.items() if peer not in base.heads and peer not in base.members]
+        newcomers = [head for head in moved.values() if not _knows(base, head[0])]
         if len(newcomers) > new_authors_max(base.epoch, cut.epoch):
             return state, "the cut takes in too many new authors"
         if not all(self.has_joined(head, cut.epoch) for head in newcomers):
@@ -183,6 +183,9 @@ class States:
         """Whether a new author's last join is young enough, so that a dropped row comes back only by a new join."""
         join = self.ledger.last_of(head, Kind.JOIN)
         return join is not None and join.epoch > epoch - JOIN_EPOCHS
+
+    def _may_come_in(self, base: State, head: Head, epoch: int) -> bool:
+        return _knows(base, head[0]) or self.has_joined(head, epoch)
 
     def _records(self, base: State, heads: Iterable[Head]) -> Iterator[Record]:
         """The records between a base and later heads. Those of a new author begin with its last join."""
@@ -231,11 +234,12 @@ class States:
     def provisional(self, epoch: int) -> State:
         """The state of all records held, on top of the newest certified cut. Nothing in it is final."""
         latest = self.latest
-        moved = tuple(self.ledger.moved(latest.heads))
-        what = (latest.id, max(epoch, latest.epoch), moved)
+        epoch = max(epoch, latest.epoch)
+        moved = tuple(head for head in self.ledger.moved(latest.heads) if self._may_come_in(latest, head, epoch))
+        what = (latest.id, epoch, moved)
         state = None if self._memo is None else self._memo.provisional(what)
         if state is None:
-            state = self._resolved(lambda: self._advance(latest, moved, bytes(32), what[1], latest.beacon))
+            state = self._resolved(lambda: self._advance(latest, moved, bytes(32), epoch, latest.beacon))
             if self._memo is not None:
                 self._memo.keep_provisional(what, state)
         return state
@@ -248,6 +252,10 @@ def new_authors_max(base_epoch: int, epoch: int) -> int:
     could never fit them all into one cut.
     """
     return NEW_AUTHORS_MAX * max(1, epoch - base_epoch)
+
+
+def _knows(state: State, author: bytes) -> bool:
+    return author in state.heads or author in state.members
 
 
 def _holds(network_id: bytes, cut: Cut, base: State) -> bool:

@@ -111,9 +111,22 @@ class Transition:
         small, large = self._heads(inner), self._heads(outer)
         forked = self.state.is_forked  # signers need not contain forked logs, so these never convict
         return all(
-            (author in large and large[author][1] >= head[1]) or forked(author, head[1])
+            large[author][1] >= head[1] or forked(author, head[1])
+            if author in large
+            else forked(author, head[1]) or self._is_forgotten(author, inner, outer)
             for author, head in small.items()
         )
+
+    def _is_forgotten(self, author: bytes, inner: bytes, outer: bytes) -> bool:
+        """Whether the path forgot the head of an author after the stem of the inner cut, so the outer one lacks it."""
+        path, stem = self.base.path, self._stem(inner)
+        return path.index(stem) < path.index(self._stem(outer)) and author in self._heads(stem)
+
+    def _stem(self, cut_id: bytes) -> bytes:
+        """The newest cut of the path on which a cut is based."""
+        while not self._is_on_path(cut_id):
+            cut_id = self.state.cuts[cut_id].base
+        return cut_id
 
     def _heads(self, cut_id: bytes) -> dict[bytes, Head]:
         """All heads of a cut that this one holds."""
