@@ -6,6 +6,7 @@ Protocol page: protocol/view.md, "Bounds of the state".
 from collections.abc import Mapping
 
 from p2pverify.core.contract.network import Params
+from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.state.state import Contact, State
 
 #: A state remembers cuts, signatures and marks for at most this many cuts. Every deadline of the contract is shorter.
@@ -46,9 +47,11 @@ def has_recent_weight(state: State, peer: bytes, params: Params) -> bool:
     return member.weight > 0 or member.lost_weight_index >= max(0, state.index - memory_cuts(params))
 
 
-def slots_max(params: Params) -> int:
-    """The most slots that a peer can owe in an epoch."""
-    return -(-params.slots_milli // 1000)
+def refuse_audit(audit: Audit, params: Params) -> str | None:
+    """Why an audit cannot be of any owed slot, or None. Other audits wait for their duty, so their size is bounded."""
+    if audit.slot >= -(-params.slots_milli // 1000):
+        return "slot not owed"
+    return "asked others than the drawn targets" if len(audit.asked) > params.panel_size else None
 
 
 def with_auditor(auditors: frozenset[bytes], challenger: bytes) -> frozenset[bytes]:

@@ -116,8 +116,9 @@ def _audit(step: Transition, record: Record) -> None:
     member = step.state.members.get(record.author)
     if member is None or not member.active:
         return
-    if audit.slot >= memory.slots_max(step.network.params):
-        duties.void(step, audit.key, "slot not owed")
+    refused = memory.refuse_audit(audit, step.network.params)
+    if refused is not None:
+        duties.void(step, audit.key, refused)
         return
     slots = step.state.audits.get((record.author, audit.epoch), {})
     duty = step.state.duties.get((record.author, audit.epoch))
