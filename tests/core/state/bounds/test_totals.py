@@ -1,0 +1,156 @@
+"""The names of a view's counters are texts of the code. No stranger's input is in them, so their number is bounded."""
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import p2pverify.core.state as package
+from p2pverify.core.records.payloads.lots import COMMITTEES
+from p2pverify.core.state import memory, sponsors
+from p2pverify.core.state.verdicts import disputes, duties, objections, rounds
+
+PLAIN = {
+    "abstained",
+    "appeals",
+    "audits",
+    "decided disputes",
+    "disputes",
+    "forks",
+    "inconclusive answers",
+    "lapsed disputes",
+    "objections",
+    "records",
+    "undecided disputes",
+}
+#: The functions that give the reason behind each prefix, and those that these functions ask.
+REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
+    "commit": (disputes.refuse_commit, rounds.refuse_lot),
+    "duty": (duties.refuse_duty,),
+    "objection": (objections.refuse_objection,),
+    "sponsor": (sponsors.refuse,),
+    "void audit": (duties.refuse_audit, memory.refuse_audit, duties.find_fault, duties.find_fault_across),
+    "vote": (disputes.refuse_vote, disputes.refuse_answer),
+}
+#: All names with a prefix.
+NAMES = {
+    "commit: a lot where everybody votes",
+    "commit: after the sealing was closed",
+    "commit: certificate does not hold the dispute",
+    "commit: certificate is not one here",
+    "commit: lot by another key",
+    "commit: lot for another committee",
+    "commit: lot of a party to the dispute",
+    "commit: lot was not drawn",
+    "commit: no lot where a committee votes",
+    "commit: not of the electorate",
+    "duty: anchor has no certificate here",
+    "duty: anchor is not of the epochs before",
+    "duty: author is not an active member",
+    "duty: beacon is not the anchor's",
+    "duty: class changed since the anchor",
+    "duty: key was not a member's at the anchor",
+    "duty: too late",
+    "objection: another class",
+    "objection: author has no weight",
+    "objection: author is of another class",
+    "objection: certificate is before the sealing was closed",
+    "objection: certificate is not one here",
+    "objection: measures do not fit the receipts",
+    "objection: measures in a dispute within a class",
+    "objection: measures of what cannot be derived",
+    "objection: not the digest of its measures",
+    "sponsor: author has no weight",
+    "sponsor: author has sponsored another peer lately",
+    "sponsor: it has sponsors",
+    "sponsor: no newcomer",
+    "sponsor: sponsors vouched for each other",
+    "void audit: asked others than the drawn targets",
+    "void audit: audit and duty cite different cuts",
+    "void audit: called a mismatch a match",
+    "void audit: called different answers equal",
+    "void audit: forged opening",
+    "void audit: measures are not those that were sealed",
+    "void audit: measures do not fit the receipts",
+    "void audit: measures in a slot within a class",
+    "void audit: receipt of another class",
+    "void audit: sealed as the slot is not",
+    "void audit: slot not owed",
+    "vote: another class",
+    "vote: certificate does not hold the commit",
+    "vote: certificate gives it no turn",
+    "vote: certificate is before the sealing was closed",
+    "vote: certificate is not one here",
+    "vote: does not open the commit",
+    "vote: forged opening",
+    "vote: measures do not fit the receipts",
+    "vote: measures in a dispute within a class",
+    "vote: measures of what cannot be derived",
+    "vote: no commit was counted",
+    "vote: not the digest of its measures",
+    "vote: shows no work",
+    "vote: shows work without need",
+}
+#: Variables that hold a reason of these functions.
+HELD = {"refused", "fault", "reason"}
+
+
+def trees() -> Iterator[ast.Module]:
+    for path in Path(package.__file__).parent.rglob("*.py"):
+        yield ast.parse(path.read_text(encoding="utf-8"))
+
+
+def calls(name: str) -> Iterator[ast.Call]:
+    """The calls of a function or method in all modules of the state."""
+    for tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and name in (getattr(node.func, "attr", ""), getattr(node.func, "id", "")):
+                yield node
+
+
+def texts(node: ast.expr | None) -> Iterator[str]:
+    """The texts that an expression can be. A call or a variable must be one that gives such texts itself."""
+    asked = {each.__name__ for each in sum(REASONS.values(), ())}
+    match node:
+        case None | ast.Constant(value=None):
+            return
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp(body=one, orelse=other):
+            yield from texts(one)
+            yield from texts(other)
+        case ast.Name(id=name):
+            assert name in HELD, name
+        case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
+            assert name in asked | {"_fault"}, name
+        case _:
+            raise AssertionError(ast.dump(node))
+
+
+def returned(function: Callable[..., str | None]) -> set[str]:
+    tree = ast.parse(inspect.getsource(function))
+    return {text for node in ast.walk(tree) if isinstance(node, ast.Return) for text in texts(node.value)}
+
+
+def test_every_counter_has_a_fixed_name_or_a_prefix_with_a_fixed_reason() -> None:
+    plain, prefixes = set(), set()
+    for call in calls("count"):
+        match call.args:
+            case [ast.Constant(value=str(text))]:
+                plain.add(text)
+            case [ast.JoinedStr(values=[ast.Constant(value=str(text)), ast.FormattedValue(value=ast.Name(id=name))])]:
+                assert name in HELD
+                prefixes.add(text.removesuffix(": "))
+            case [ast.JoinedStr(values=[ast.Constant(value=text), ast.FormattedValue(value=value), ast.Constant()])]:
+                assert (text, ast.unparse(value)) == ("committees of stage ", "current.stage")
+            case _:
+                raise AssertionError(ast.unparse(call))
+    assert plain == PLAIN
+    assert prefixes == set(REASONS)
+    assert len(COMMITTEES) == 2  # the stages that can end without a decision
+
+
+def test_reasons_are_texts_of_the_code() -> None:
+    found = {f"{prefix}: {text}" for prefix, of in REASONS.items() for each in of for text in returned(each)}
+    found |= {f"void audit: {text}" for call in calls("void") for text in texts(call.args[2])}
+    assert found == NAMES
