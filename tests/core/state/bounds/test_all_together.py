@@ -1,0 +1,164 @@
+"""The worst author of every kind at once: the state grows with its rows, and with little else.
+
+Two parts have bounds of their own, which are larger: open disputes, and proposals of members with weight.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.inference.compare import Measure
+from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, FASTEST_KEPT, WINDOWS_KEPT, Sample, Window
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.cut import HEADS_MAX
+from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
+from p2pverify.core.replica.states import NEW_AUTHORS_MAX
+from p2pverify.core.state import rows
+from p2pverify.core.state.memory import (
+    AUDITORS_MAX,
+    CONTACTS_MAX,
+    CREDITS_MAX,
+    EARLY_CONFLICTS_MAX,
+    FORKS_MAX,
+    LOSSES_MAX,
+    NEAR_CUTS,
+    PROPOSALS_MAX,
+    UNKNOWN_SIGNED_MAX,
+    memory_cuts,
+)
+from p2pverify.core.state.state import (
+    Contact,
+    Dispute,
+    Loss,
+    OpenedAnswer,
+    Round,
+    RoundPhase,
+    Sealed,
+    State,
+)
+from p2pverify.testnet.world.state_size import bytes_max, part_bytes, state_bytes
+from tests.core.state.bounds.authors import audit_of, conflict_of, founded, many_heads
+from tests.support.steps import Steps, key
+
+FOUNDERS, WEIGHTLESS = 40, 60
+BIG = 2**31
+#: The bytes of the part of a cut that each head takes.
+HEAD_BYTES = 72
+#: The bytes of a dispute without its voters, and of each voter in it.
+DISPUTE_BYTES, VOTER_BYTES = 1_500, 300
+
+
+def names(what: str, count: int) -> list[bytes]:
+    return [key(f"{what} {number}") for number in range(count)]
+
+
+def fill_rows(state: State) -> None:
+    """Every row is as large as the rules allow, whoever has to do with it."""
+    windows = tuple(Window(n, BIG, (Sample(BIG, BIG, BIG),) * FASTEST_KEPT) for n in range(WINDOWS_KEPT))
+    losses = tuple(Loss(DisputeKey(key("liar"), BIG, 255), 10_000) for _ in range(LOSSES_MAX))
+    for member in state.members.values():
+        member.hardware = "x" * CLAIM_CHARS_MAX
+        member.contacts = dict.fromkeys(names("contact", CONTACTS_MAX), Contact(BIG, BIG, windows, BIG))
+        member.auditors = frozenset(names("auditor", AUDITORS_MAX))
+        member.credits = frozenset() if member.weight else frozenset(names("credit", CREDITS_MAX))
+        member.losses = losses
+        member.forks = frozenset(range(BIG, BIG + FORKS_MAX))
+
+
+def dispute_of(state: State, number: int) -> Dispute:
+    """A dispute in which all members sealed and opened. A third is wrong, each in its own way, and objects."""
+    voters = sorted(peer for peer, member in state.members.items() if member.weight)
+    liars = voters[: len(voters) // 3]
+    measures = (Measure(64, BIG, BIG, BIG),) * 3
+    return Dispute(
+        audit_of(key(f"challenger {number}"), state.epoch, 0),
+        state.index,
+        state.epoch,
+        BIG,
+        frozenset(voters),
+        True,
+        Round(EVERYONE, state.index, RoundPhase.OPENING, state.index),
+        commits=dict.fromkeys(voters, Sealed(bytes(32), BIG, EVERYONE)),
+        votes=dict.fromkeys(voters, OpenedAnswer(bytes(32))),
+        settled=frozenset(voters),
+        objections=dict.fromkeys(liars, bytes(32)),
+        measures=dict.fromkeys((bytes(32), *liars), measures),
+    )
+
+
+def strangers_write(steps: Steps, strangers: list[bytes]) -> None:
+    """What one cut brings of authors without weight: audits that no duty opens, cuts, signatures, and new keys."""
+    epoch = steps.latest.epoch + 1
+    for peer in strangers:
+        for slot in (*range(2), 255):
+            audit = audit_of(peer, epoch, slot, salt=f"{epoch} {slot}")
+            steps.say(peer, Kind.AUDIT, audit.encode())
+    for number in range(10):
+        steps.propose(strangers[0], salt=number, moved=many_heads("stranger"))
+        steps.sign(strangers[1], key(f"{epoch} {number}"))
+    for number in range(NEW_AUTHORS_MAX):
+        steps.join(key(f"newcomer {epoch} {number}"))
+
+
+def members_write(steps: Steps, members: list[bytes]) -> None:
+    """What one cut brings of hostile members: signatures of unknown cuts, and conflicts of keys that never joined."""
+    for peer in members:
+        for number in range(20):
+            steps.sign(peer, sha256(peer + b"%d %d" % (steps.latest.epoch, number)))
+    for number in range(EARLY_CONFLICTS_MAX // 50):
+        accused = key(f"accused {steps.latest.epoch} {number}")
+        for seq in range(3):
+            steps.say(members[0], Kind.CONFLICT, conflict_of(steps.network.id, accused, seq))
+
+
+def test_a_state_by_the_worst_authors_has_bytes_for_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 kB for each row, and 2 MB for what does not depend on rows."""
+    monkeypatch.setattr(rows, "WEIGHTLESS_MAX", WEIGHTLESS)
+    monkeypatch.setattr(rows, "PLACE_CUTS", 1)  # the newcomers of 64 cuts would fill this small table
+    strangers = names("stranger", WEIGHTLESS // 2)
+    steps = founded(FOUNDERS, strangers)
+    members = list(steps.network.founders)
+    memory = memory_cuts(steps.network.params)
+    for peer in strangers:
+        steps.latest.members[peer].agreements = 1  # so that newcomers take the places of others
+    for _ in range(memory + NEAR_CUTS + 3):
+        strangers_write(steps, strangers)
+        members_write(steps, members[: FOUNDERS // 3])
+        steps.certify(members[0], members[: FOUNDERS * 2 // 3 + 1])
+    state = replace(steps.latest)
+    fill_rows(state)
+    assert len(state.members) == FOUNDERS + WEIGHTLESS
+    assert set(strangers) <= state.members.keys()
+    assert len(state.early_conflicts) > 800
+    assert len(state.dropped) == NEW_AUTHORS_MAX * (memory + NEAR_CUTS + 1)
+    assert state_bytes(state) <= bytes_max(state), part_bytes(state)
+
+
+def test_open_disputes_have_bytes_for_each_of_their_voters() -> None:
+    """At most `disputes-per-cut` open in a cut, and each is closed after `dispute-epochs`."""
+    steps = founded(FOUNDERS)
+    params, state = steps.network.params, steps.latest
+    most = params.disputes_per_cut * (params.dispute_epochs + 1)
+    state.disputes = {each.key: each for each in (dispute_of(state, number) for number in range(most))}
+    assert part_bytes(state)["disputes"] <= most * (DISPUTE_BYTES + VOTER_BYTES * FOUNDERS)
+
+
+def test_proposals_of_members_are_bounded_by_their_number_only() -> None:
+    """A hostile member leaves up to ten proposals of each epoch in the memory, with as many heads as a cut can have."""
+    steps = founded()
+    liar = steps.network.founders[0]
+    memory = memory_cuts(steps.network.params)
+    for epoch in range(4):
+        made = [steps.propose(liar, salt=n, moved=many_heads("x"), base=key(f"{epoch} {n}")) for n in range(20)]
+        for each in made[PROPOSALS_MAX:]:
+            steps.sign(liar, each.id)
+        steps.step()
+    state = steps.latest
+    of_an_epoch = PROPOSALS_MAX + UNKNOWN_SIGNED_MAX
+    assert len(state.cuts) == 4 * of_an_epoch
+    assert part_bytes(state)["cuts"] <= 4 * of_an_epoch * (HEADS_MAX * HEAD_BYTES + 400)
+    steps.run(memory)
+    assert len(steps.latest.cuts) == of_an_epoch
+    steps.run(1)
+    assert not steps.latest.cuts
