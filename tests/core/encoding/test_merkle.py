@@ -73,3 +73,67 @@ def test_order_and_length_count() -> None:
     assert merkle.root([a, b, c]) != merkle.root([a, b, c, c])
     node = hashlib.sha256(b"\x00" + a).digest() + hashlib.sha256(b"\x00" + b).digest()
     assert merkle.root([a, b]) != merkle.root([node])
+
+
+def _path_by_definition(leaves: list[bytes], index: int) -> list[bytes]:
+    """RFC 9162 section 2.1.3.1, word for word: the siblings from the leaf upwards."""
+    if len(leaves) == 1:
+        return []
+    split = 1
+    while 2 * split < len(leaves):
+        split *= 2
+    if index < split:
+        return [*_path_by_definition(leaves[:split], index), _by_definition(leaves[split:])]
+    return [*_path_by_definition(leaves[split:], index - split), _by_definition(leaves[:split])]
+
+
+def _tree(size: int) -> tuple[list[bytes], list[bytes]]:
+    leaves = [b"%d" % number for number in range(size)]
+    return leaves, [merkle.leaf(data) for data in leaves]
+
+
+@pytest.mark.parametrize("size", range(1, 41))
+def test_every_leaf_has_the_path_of_the_definition(size: int) -> None:
+    """It leads to the root from its own position, and from no other."""
+    leaves, hashes = _tree(size)
+    root = merkle.root(leaves)
+    for index in range(size):
+        path = merkle.inclusion_path(hashes, index)
+        assert list(path) == _path_by_definition(leaves, index)
+        for position in range(-1, size + 2):
+            found = merkle.root_of_path(hashes[index], position, size, path)
+            assert (found == root) == (position == index)
+
+
+@pytest.mark.parametrize("size", range(1, 41))
+def test_a_path_with_any_change_does_not_lead_to_the_root(size: int) -> None:
+    """Another leaf, a longer or shorter path, another order, or a flipped bit of any sibling."""
+    leaves, hashes = _tree(size)
+    root = merkle.root(leaves)
+    for index in range(size):
+        path = merkle.inclusion_path(hashes, index)
+        changed = [path[:-1], (*path, bytes(32)), path[::-1]]
+        changed += [(*path[:n], bytes([each[0] ^ 1]) + each[1:], *path[n + 1 :]) for n, each in enumerate(path)]
+        for other in changed:
+            assert other == path or merkle.root_of_path(hashes[index], index, size, other) != root
+        assert merkle.root_of_path(merkle.leaf(b"other"), index, size, path) != root
+        assert merkle.root_of_path(merkle.leaf(hashes[index]), index, size, path) != root
+
+
+def test_the_length_of_a_path_follows_from_the_position_and_the_number_of_leaves() -> None:
+    """A number of leaves for which the path has the wrong length is refused."""
+    for size in range(1, 41):
+        _, hashes = _tree(size)
+        for index in range(size):
+            path = merkle.inclusion_path(hashes, index)
+            for count in range(42):
+                found = merkle.root_of_path(hashes[index], index, count, path)
+                fits = index < count and len(path) == len(_path_by_definition([b""] * count, index))
+                assert (found is not None) == fits
+
+
+@pytest.mark.parametrize(("size", "index"), [(0, 0), (3, 3), (3, -1)])
+def test_there_is_no_path_to_a_leaf_that_is_not_there(size: int, index: int) -> None:
+    _, hashes = _tree(size)
+    with pytest.raises(IndexError):
+        merkle.inclusion_path(hashes, index)
