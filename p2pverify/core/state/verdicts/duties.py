@@ -91,9 +91,10 @@ def refuse_duty(step: Transition, author: bytes, duty: Duty) -> str | None:
 
 
 def count_missed(step: Transition) -> None:
-    """Count missed duties: epochs of a member without a duty record, when it is too late for one.
+    """Count missed duties: epochs of a member with weight without a duty record, when it is too late for one.
 
-    An epoch counts only if there was a cut to draw from, with the member in it.
+    An epoch counts only if there was a cut to draw from, with the member in it. Of members without weight none is
+    counted, because thousands of silent rows would change with every cut.
     """
     state, params = step.state, step.network.params
     reach = params.anchor_lag + params.anchor_window
@@ -107,7 +108,7 @@ def count_missed(step: Transition) -> None:
         for peer in sorted(state.members):
             member = state.members[peer]
             was_member = member.active and member.joined_epoch <= epoch - reach and not member.is_convicted
-            if was_member and (peer, epoch) not in state.duties:
+            if member.weight and was_member and (peer, epoch) not in state.duties:
                 state.change(peer, missed_duties=member.missed_duties + 1)
 
 
