@@ -5,6 +5,8 @@ Always:
 - Certified cuts are nested, at every honest peer and between all honest peers.
 - No final view convicts an honest peer.
 - Cuts advance while two thirds of the weight are honest and reach each other.
+- The size of a final state is bounded by the number of its rows. Every 16th cut of one honest peer is measured, and the
+  newest state of every honest peer at rest.
 
 At rest: all honest peers hold the same records and the same final view.
 
@@ -21,6 +23,7 @@ from p2pverify.testnet.world.liars.expectations import FATES, audits_until_convi
 from p2pverify.testnet.world.links import Links
 from p2pverify.testnet.world.peer.peer import Peer
 from p2pverify.testnet.world.plan import HONEST, Identity
+from p2pverify.testnet.world.state_size import bytes_max, part_bytes
 
 #: A new cut must be final after this many epochs with two thirds of the weight available.
 ADVANCE_EPOCHS = 8
@@ -32,6 +35,8 @@ CERTAINTY_PPM = 999_900
 #: Kinds that are wrong at their rate in all roles. The other kinds are right in some of their roles.
 LIARS = frozenset(("always-wrong", "wrong", "sleeper"))
 FAULTS_MAX = 20
+#: One in so many final cuts of a peer is measured, because measuring costs as much as a step of the fold.
+MEASURED_CUTS = 16
 
 
 class Invariants:
@@ -71,6 +76,8 @@ class Invariants:
             self._known.add(effect.cut)
             self._insert(peer, state)
             self._wronged(state)
+        if peer is self._honest[0] and state.index % MEASURED_CUTS == 0:
+            self._measure(state)
         before = self._newest.get(peer.number)
         self._newest[peer.number] = effect.cut
         if before is not None and (before, effect.cut) not in self._pairs:
@@ -103,6 +110,12 @@ class Invariants:
                 self.fail(
                     f"honest peer {peer.number} is convicted in epoch {member.convicted_epoch}: {member.conviction}"
                 )
+
+    def _measure(self, state: State) -> None:
+        sizes = part_bytes(state)
+        if sum(sizes.values()) > bytes_max(state):
+            largest = max(sizes, key=sizes.__getitem__)
+            self.fail(f"final cut {_short(state.id)}: the state is too large, most of all its {largest}")
 
     def after_epoch(self, epoch: int) -> None:
         """Check that cuts advance. The count starts at the last epoch with a new cut or without the needed weight."""
@@ -160,6 +173,8 @@ class Invariants:
     def at_rest(self) -> None:
         """Check that honest peers have equal records, cuts and views after the world has come to rest."""
         honest = self._honest
+        for state in {peer.actor.machine.fold.latest.id: peer.actor.machine.fold.latest for peer in honest}.values():
+            self._measure(state)
         if not self.is_equal():
             counts = sorted({len(peer.machine.context.ledger) for peer in honest})
             self.fail(f"honest peers do not come to hold the same records: {counts[0]} to {counts[-1]}")

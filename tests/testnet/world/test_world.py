@@ -17,7 +17,7 @@ from p2pverify.core.replica.memo import Memo
 from p2pverify.testnet.faults import Fault, FaultKind
 from p2pverify.testnet.plan import PlanError
 from p2pverify.testnet.scenario import load_scenario
-from p2pverify.testnet.world import ActorPlan, World, WorldPlan, plan_world
+from p2pverify.testnet.world import ActorPlan, World, WorldPlan, plan_world, state_size
 from p2pverify.testnet.world.liars.expectations import FATES
 from p2pverify.testnet.world.liars.registry import make_actor
 from p2pverify.testnet.world.peer.actor import Actor, ActorArgs
@@ -90,6 +90,15 @@ def test_equal_plans_give_equal_traces() -> None:
 def make_alone(kind: str, args: ActorArgs) -> Actor:
     """An actor with a memo of its own, so that it computes everything itself."""
     return make_actor(kind, replace(args, memo=Memo()))
+
+
+def test_a_state_that_is_too_large_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The invariant names the part that takes most of the bytes."""
+    monkeypatch.setattr(state_size, "BASE_BYTES_MAX", 0)
+    monkeypatch.setattr(state_size, "ROW_BYTES_MAX", 100)
+    world = World(small(peers=5, members=5, founders=5, epochs=3))
+    world.play()
+    assert any("the state is too large, most of all its " in fault for fault in world.invariants.faults)
 
 
 def test_the_memo_of_a_world_changes_nothing() -> None:
