@@ -13,6 +13,7 @@ from p2pverify.core.contract.network import Across, decode_network
 from p2pverify.core.contract.network import TestSteps as Steps
 from p2pverify.core.contract.network import test_steps as steps_of
 from p2pverify.core.contract.output import Output
+from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.inference import compare, question
@@ -301,6 +302,15 @@ def test_ledger_roots(case: dict[str, Any]) -> None:
     """Heads give this Merkle root."""
     heads = [(bytes.fromhex(author), seq, bytes.fromhex(found)) for author, seq, found in case["input"]["heads"]]
     assert ledger_root(heads).hex() == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("merkle/inclusion.json"))
+def test_inclusion_proofs(case: dict[str, Any]) -> None:
+    """A path leads from the leaf to the root, or not."""
+    leaf, root = _bytes(case, "leaf"), _bytes(case, "root")
+    path = [bytes.fromhex(each) for each in case["input"]["path"]]
+    found = merkle.root_of_path(merkle.leaf(leaf), case["input"]["index"], case["input"]["count"], path)
+    assert (found == root) == case["expect"]
 
 
 def test_vectors_are_well_formed() -> None:

@@ -1,4 +1,4 @@
-"""Cases of plain functions: the draw, the digests, the sequential test, the interval, peer ids, the ledger root."""
+"""Cases of plain functions: the draw, the digests, the sequential test, the interval, peer ids, Merkle roots."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,6 +31,7 @@ from vectorgen.streams import REQUEST
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import TestSteps, test_steps
 from p2pverify.core.contract.output import Output
+from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError
@@ -342,6 +343,45 @@ def roots() -> list[Case]:
     ]
 
 
+def inclusions() -> list[Case]:
+    """Proofs that a leaf is in a tree: every position of small trees, and changes that must not hold."""
+    found: list[Case] = []
+    for count in (1, 2, 3, 4, 5, 7, 8, 13):
+        leaves = [b"leaf %d" % number for number in range(count)]
+        hashes = [merkle.leaf(data) for data in leaves]
+        for index in range(count):
+            path = merkle.inclusion_path(hashes, index)
+            found.append(_inclusion(f"leaf {index} of {count}", leaves[index], index, count, path, merkle.root(leaves)))
+    leaves = [b"leaf %d" % number for number in range(5)]
+    path, root = merkle.inclusion_path([merkle.leaf(data) for data in leaves], 2), merkle.root(leaves)
+    wrong = {
+        "another leaf": (leaves[3], 2, 5, path),
+        "another position": (leaves[2], 3, 5, path),
+        "a position beyond the leaves": (leaves[2], 5, 5, path),
+        "another number of leaves": (leaves[2], 2, 4, path),
+        "no leaves": (leaves[2], 0, 0, ()),
+        "a path that is too short": (leaves[2], 2, 5, path[:-1]),
+        "a path that is too long": (leaves[2], 2, 5, (*path, bytes(32))),
+        "a path from the root downwards": (leaves[2], 2, 5, path[::-1]),
+        "the hash of a leaf as the leaf": (merkle.leaf(leaves[2]), 2, 5, path),
+    }
+    return found + [_inclusion(comment, *parts, root, holds=False) for comment, parts in wrong.items()]
+
+
+def _inclusion(
+    comment: str, leaf: bytes, index: int, count: int, path: Sequence[bytes], root: bytes, *, holds: bool = True
+) -> Case:
+    assert (merkle.root_of_path(merkle.leaf(leaf), index, count, path) == root) == holds
+    inputs: dict[str, object] = {
+        "leaf": leaf.hex(),
+        "index": index,
+        "count": count,
+        "path": [each.hex() for each in path],
+        "root": root.hex(),
+    }
+    return {**case(comment, inputs, holds), "reason": None if holds else "does not lead to the root"}
+
+
 def cases() -> dict[Path, list[Case]]:
     return {
         Path("draw/slots.json"): draws(),
@@ -352,4 +392,5 @@ def cases() -> dict[Path, list[Case]]:
         Path("score/interval.json"): intervals(),
         Path("peerid"): peer_ids(),
         Path("ledger/root.json"): roots(),
+        Path("merkle/inclusion.json"): inclusions(),
     }
