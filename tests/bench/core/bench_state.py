@@ -13,8 +13,8 @@ from p2pverify.core.replica.states import NEW_AUTHORS_MAX
 from p2pverify.core.state.rows import PLACE_CUTS, WEIGHTLESS_MAX
 from p2pverify.core.state.view import view_root
 from p2pverify.testnet.world.state_size import part_bytes
+from tests.support.networks import make_network, seeds
 from tests.support.steps import Steps, key
-from tests.support.world import make_network, seeds
 
 FOUNDERS = 100
 

@@ -9,7 +9,7 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.view import ScoreProof, prove_score, score_rows, view_root
 from tests.core.state.test_growth import key, state_of
 from tests.core.state.test_weights import NETWORK
-from tests.support.world import World
+from tests.support.worlds import make_world
 
 
 def proof_of(state: State, peer: bytes) -> ScoreProof:
@@ -69,7 +69,7 @@ def test_a_later_view_does_not_prove_an_earlier_row() -> None:
 
 def test_a_certified_cut_names_the_root_of_the_proof() -> None:
     """So the cut's record, its signatures and the proof are enough."""
-    world = World(4, seed=3)
+    world = make_world(4, seed=3)
     world.run_epochs(4)
     machine = world.peers[0].machine
     latest = machine.fold.latest

@@ -15,7 +15,7 @@ from p2pverify.core.state.view import scores, view_root
 from tests.core.state.test_growth import key, state_of
 from tests.core.state.test_objections import others, wrongly_decided
 from tests.core.state.test_speed_views import LIAR, TimedWorld
-from tests.support.world import make_network, seeds
+from tests.support.networks import make_network, seeds
 
 ACROSS = make_network(seeds(3, "view cache"), classes=2)
 STEPS = class_steps(ACROSS)

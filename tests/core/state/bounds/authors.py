@@ -10,8 +10,8 @@ from p2pverify.core.records.envelope import Header, Kind
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.records.payloads.conflict import Conflict, Evidence
 from p2pverify.core.records.payloads.cut import HEADS_MAX, Head
+from tests.support.networks import make_network, seeds
 from tests.support.steps import Steps, key
-from tests.support.world import make_network, seeds
 
 #: The values of `network new`.
 USUAL = {"slots_milli": 2_000, "panel_size": 3, "disputes_per_cut": 8, "growth_epochs": 10_080}

@@ -10,8 +10,8 @@ from p2pverify.core.state.state import State
 from p2pverify.testnet.world.state_size import part_bytes
 from tests.core.state.bounds.authors import founded, many_heads
 from tests.support.book import Book
+from tests.support.networks import make_network, seeds
 from tests.support.steps import Steps, key
-from tests.support.world import make_network, seeds
 
 MANY = 400
 STRANGER = key("stranger")

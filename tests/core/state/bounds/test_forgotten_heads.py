@@ -7,8 +7,8 @@ from p2pverify.core.replica.states import States
 from p2pverify.core.state.rows import JOIN_EPOCHS
 from p2pverify.core.state.state import State, genesis
 from p2pverify.core.state.transition import Frame, Transition, class_steps
+from tests.support.networks import make_network, seeds
 from tests.support.steps import Steps, key
-from tests.support.world import make_network, seeds
 
 NETWORK = make_network(seeds(4, "forgotten"))
 GONE, HERE = sorted((key("gone"), key("here")))
