@@ -118,18 +118,41 @@ class ToyEngine:
 
     def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
         """Score claimed tokens. Raises ValueError as `answer` does, and for no tokens or one outside the vocabulary."""
+        return self.score_from(ask, tokens, 0)
+
+    def score_from(self, ask: Ask, tokens: Sequence[int], start: int) -> TokenScores:
+        """Score `tokens[start:]`, which follow `tokens[:start]` in a claimed answer, as `score` does."""
+        if not 0 <= start < len(tokens):
+            raise ValueError(f"there is no token {start} to score in an answer of {len(tokens)}")
         state, noise = self._begin(ask, len(tokens))
+        for token in _bytes(tokens[:start]):
+            state = _hash(state, bytes([token]))
         rows = hashlib.sha256()
         deficits, surprisals, best = [], [], []
-        for token in _bytes(tokens):
+        for token in _bytes(tokens[start:]):
             rows.update(self._row(state))
             place = self._place(state, noise)
             deficits.append(place.deficit(token))
-            surprisals.append(SURPRISAL_MIN + self._place(state, b"").deficit(token))
+            surprisals.append(self._surprisal(state, token))
             best.append(place.best)
             state = _hash(state, bytes([token]))
-        ends = tuple(token == END for token in tokens)
+        ends = tuple(map(self.ends, tokens[start:]))
         return TokenScores(tuple(deficits), tuple(surprisals), tuple(best), ends, rows.digest())
+
+    def next_token(self, ask: Ask, tokens: Sequence[int]) -> tuple[int, int]:
+        """The token that this engine writes after the `tokens` of an answer, and its surprisal in micronats.
+
+        Raises ValueError as `answer` does.
+        """
+        state, noise = self._begin(ask, len(tokens) + 1)
+        for token in _bytes(tokens):
+            state = _hash(state, bytes([token]))
+        best = self._place(state, noise).best
+        return best, self._surprisal(state, best)
+
+    def ends(self, token: int) -> bool:
+        """Whether a token ends an answer."""
+        return token == END
 
     def encode_chat(self, text: str) -> tuple[int, ...]:
         """Token ids of a one-turn chat prompt; special bytes in the text become spaces. Raises ValueError."""
@@ -153,6 +176,9 @@ class ToyEngine:
     def _row(self, state: bytes) -> bytes:
         """A digest in place of the logits at one position. It depends on model, path and tokens, not on the sampler."""
         return _hash(b"row", self._path, state)
+
+    def _surprisal(self, state: bytes, token: int) -> int:
+        return SURPRISAL_MIN + self._place(state, b"").deficit(token)
 
     def _place(self, state: bytes, noise: bytes) -> _Place:
         drawn = _hash(state, noise)

@@ -201,6 +201,23 @@ def test_the_referee_tells_a_cut_answer(finish: str) -> None:
     assert set(finishes) == {"stop", "length"}
 
 
+@pytest.mark.parametrize("temperature_milli", [0, 800])
+def test_an_answer_is_continued_from_any_token(temperature_milli: int) -> None:
+    """The next token is that of the whole answer, and the scores of the rest are the end of all scores."""
+    toy = ToyEngine()
+    asked = Ask(toy.encode_chat("why?"), 24, temperature_milli, KEY)
+    tokens = toy.answer(asked).output.tokens
+    scored = toy.score(asked, tokens)
+    for start in range(len(tokens)):
+        assert toy.next_token(asked, tokens[:start]) == (tokens[start], scored.surprisals[start])
+        rest = toy.score_from(asked, tokens, start)
+        assert (rest.deficits, rest.best) == (scored.deficits[start:], tokens[start:])
+        assert (rest.surprisals, rest.ends) == (scored.surprisals[start:], scored.ends[start:])
+    for start in (-1, len(tokens)):
+        with pytest.raises(ValueError, match="no token"):
+            toy.score_from(asked, tokens, start)
+
+
 @pytest.mark.parametrize(("prompt", "tokens"), [((), (5,)), ((5,), ()), ((5,), (256,)), ((5,), (5,) * CONTEXT_TOKENS)])
 def test_what_cannot_be_scored_is_refused(prompt: tuple[int, ...], tokens: tuple[int, ...]) -> None:
     """No tokens, too many tokens, and tokens outside the vocabulary raise ValueError."""

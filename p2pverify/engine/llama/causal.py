@@ -89,14 +89,10 @@ class CausalEngine(ABC):
         while finish == "length" and len(tokens) < ask.tokens_max:
             logits = self._next((*ask.prompt, *tokens))
             rows.update(logits.astype("<f4", copy=False).data)
-            if ask.temperature_milli == 0:
-                token = sampler.greedy(logits)
-            else:
-                token = sampler.sample(logits, ask.temperature_milli, key, len(tokens))
-            tokens.append(token)
+            tokens.append(_pick(logits, ask.temperature_milli, key, len(tokens)))
             if len(tokens) == 1:
                 first = time.monotonic()
-            if self._tokeniser.ends(token):
+            if self.ends(tokens[-1]):
                 finish = "stop"
         output = Output(tuple(tokens), finish, rows.digest())
         return Generated(output, _ms(first - start), _ms(time.monotonic() - start))
@@ -106,17 +102,39 @@ class CausalEngine(ABC):
 
         Raises ValueError as `answer` does, and if `tokens` is empty or has a token outside the vocabulary.
         """
+        return self.score_from(ask, tokens, 0)
+
+    def score_from(self, ask: Ask, tokens: Sequence[int], start: int) -> TokenScores:
+        """Score `tokens[start:]`, which follow `tokens[:start]` in a claimed answer, as `score` does."""
+        if not 0 <= start < len(tokens):
+            raise ValueError(f"there is no token {start} to score in an answer of {len(tokens)}")
         self._check_tokens(tokens)
         self._check_question(ask, len(tokens))
         key = sampler.philox_key(sampler.ANSWER, ask.sampler_key)
         rows = hashlib.sha256()
         found = []
-        logits_of = self.rows((*ask.prompt, *tokens[:-1]), len(ask.prompt) - 1)
-        for position, (token, logits) in enumerate(zip(tokens, logits_of, strict=True)):
+        logits_of = self.rows((*ask.prompt, *tokens[:-1]), len(ask.prompt) - 1 + start)
+        for position, (token, logits) in enumerate(zip(tokens[start:], logits_of, strict=True), start):
             rows.update(logits.astype("<f4", copy=False).data)
             found.append(margins.margin(logits, token, ask.temperature_milli, key, position))
         deficits, surprisals, best = zip(*found, strict=True)
-        return TokenScores(deficits, surprisals, best, tuple(map(self._tokeniser.ends, tokens)), rows.digest())
+        return TokenScores(deficits, surprisals, best, tuple(map(self.ends, tokens[start:])), rows.digest())
+
+    def next_token(self, ask: Ask, tokens: Sequence[int]) -> tuple[int, int]:
+        """The token that this engine writes after the `tokens` of an answer, and its surprisal in micronats.
+
+        Raises ValueError as `answer` does.
+        """
+        self._check_tokens(tokens)
+        self._check_question(ask, len(tokens) + 1)
+        logits = self._next((*ask.prompt, *tokens))
+        key = sampler.philox_key(sampler.ANSWER, ask.sampler_key)
+        token = _pick(logits, ask.temperature_milli, key, len(tokens))
+        return token, round(margins.surprisal(logits, token) * margins.MICRONATS)
+
+    def ends(self, token: int) -> bool:
+        """Whether a token of the vocabulary ends an answer."""
+        return self._tokeniser.ends(token)
 
     def encode_chat(self, text: str) -> tuple[int, ...]:
         """Token ids of a one-turn chat prompt. Names of special tokens in the text stay text. Raises ValueError."""
@@ -150,6 +168,12 @@ class CausalEngine(ABC):
             raise ValueError("at least one token must be asked for")
         if used + tokens_max > self._info.context_tokens:
             raise ValueError(f"{used} tokens and {tokens_max} more do not fit a context of {self._info.context_tokens}")
+
+
+def _pick(logits: NDArray[np.float32], temperature_milli: int, key: int, position: int) -> int:
+    if temperature_milli == 0:
+        return sampler.greedy(logits)
+    return sampler.sample(logits, temperature_milli, key, position)
 
 
 def open_tokeniser(path: Path, vocab_tokens: int) -> bindings.LlamaModel:

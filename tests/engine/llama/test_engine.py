@@ -198,6 +198,12 @@ def test_an_answer_is_scored_with_the_bits_that_its_author_had(llama: LlamaEngin
     assert other.deficits[:-1] == scored.deficits[:-1]
     assert other.deficits[-1] > 0
     assert min(scored.surprisals) >= 0
+    rest = llama.score_from(asked, answer.tokens, 70)
+    assert (rest.best, rest.surprisals) == (scored.best[70:], scored.surprisals[70:])
+    assert llama.next_token(asked, answer.tokens[:70]) == (answer.tokens[70], scored.surprisals[70])
+    assert not llama.ends(answer.tokens[70])
+    with pytest.raises(ValueError, match="no token"):
+        llama.score_from(asked, answer.tokens, len(answer.tokens))
 
 
 def test_a_finer_quantisation_shows_in_the_logits(llama: LlamaEngine, tmp_path: Path) -> None:
