@@ -42,7 +42,7 @@ class Engines:
         self._network = network
         expected = expected_weights(network, manifests, settings.kind)
         self.honest = open_engine(settings.kind, replace(settings.opening, expect_sha256=expected, progress=progress))
-        self.own = _lying(self.honest, settings.cheat, workdir)
+        self.own = _lying(self.honest, settings.cheat, workdir, network)
         self._referee: Engine | None = None
 
     def open_referee(self) -> Engine:
@@ -59,11 +59,15 @@ class Engines:
             self._referee.close()
 
 
-def _lying(engine: Engine, cheat: CheatSpec | None, workdir: Path) -> Engine:
-    """The engine, wrapped if it has to lie. In this case `workdir` is made for its other weights."""
+def _lying(engine: Engine, cheat: CheatSpec | None, workdir: Path, network: Network) -> Engine:
+    """The engine, wrapped if it has to lie. In this case `workdir` is made for its other weights.
+
+    The cheat knows the rules of the network.
+    """
     if cheat is None or cheat.is_silent:
         return engine
     from p2pverify.engine.cheats.make import make_cheat  # noqa: PLC0415 - for testnets only
+    from p2pverify.engine.cheats.rules import known_rules  # noqa: PLC0415 - for testnets only
 
     workdir.mkdir(exist_ok=True)
-    return make_cheat(cheat, engine, workdir)
+    return make_cheat(cheat, engine, workdir, rules=known_rules(network, engine.info))

@@ -1,4 +1,4 @@
-"""The base of all lying engines: an honest engine, a share of the questions, and a lie."""
+"""The base of all lying engines: an honest engine whose passes are counted, a share of the questions, and a lie."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -30,6 +30,42 @@ def digest_of(asked: Ask, domain: bytes) -> bytes:
     return hashlib.sha256(DOMAIN + domain + b"\0" + tokens + b"\0" + asked.sampler_key).digest()
 
 
+class CountedEngine:
+    """Implements the node's port `Engine` with another engine, and counts in `passes` the passes through its model.
+
+    An answer takes one pass for each of its tokens, and a scored answer takes one in all.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.passes = 0
+
+    @property
+    def info(self) -> ModelInfo:
+        return self.engine.info
+
+    def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
+        return self.engine.write_prompt(seed, tokens_max)
+
+    def encode_chat(self, text: str) -> tuple[int, ...]:
+        return self.engine.encode_chat(text)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self.engine.decode(tokens)
+
+    def answer(self, ask: Ask) -> Generated:
+        made = self.engine.answer(ask)
+        self.passes += len(made.output.tokens)
+        return made
+
+    def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
+        self.passes += 1
+        return self.engine.score(ask, tokens)
+
+    def close(self) -> None:
+        self.engine.close()
+
+
 class CheatingEngine:
     """Implements the node's port `Engine`, and lies with `lie` on a share of the questions: `rate`, as in `CheatSpec`.
 
@@ -38,13 +74,19 @@ class CheatingEngine:
     """
 
     def __init__(
-        self, engine: Engine, rate: float, lie: Lie, other: Engine | None = None, writer: Engine | None = None
+        self, engine: CountedEngine, rate: float, lie: Lie, other: Engine | None = None, writer: Engine | None = None
     ) -> None:
-        self.engine = engine
+        self._counted = engine
+        self.engine = engine.engine
         self._threshold = int(rate * 2**64)
         self._lie = lie
         self._other = other
-        self._writer = engine if writer is None else writer
+        self._writer = self.engine if writer is None else writer
+
+    @property
+    def passes(self) -> int:
+        """The passes through the honest model that the answers so far took. An honest answer takes one a token."""
+        return self._counted.passes
 
     @property
     def info(self) -> ModelInfo:
@@ -70,4 +112,4 @@ class CheatingEngine:
     def answer(self, ask: Ask) -> Generated:
         check_fits(ask, self.info)
         lies = int.from_bytes(digest_of(ask, b"pick")[:8], "big") < self._threshold
-        return self._lie(ask) if lies else self.engine.answer(ask)
+        return self._lie(ask) if lies else self._counted.answer(ask)

@@ -15,6 +15,7 @@ class CheaterFate(StrEnum):
     UNAVAILABLE = "unavailable"  # a missing answer counts against availability, never against honesty
     INCONSISTENT = "inconsistent"  # slower than the hardware that it claims, and not convicted for it
     CONSISTENT = "consistent"  # as fast as the hardware that it claims, even if it also does other work
+    UNNOTICED = "unnoticed"  # right in all audits, so never convicted for its other answers
 
 
 class CheatPlace(StrEnum):
@@ -57,6 +58,12 @@ KINDS: dict[str, CheatKind] = {
         CheatKind("prefill-evidence", _MODEL, _CONVICTED, "has the real model read a cheaper model's answers"),
         CheatKind("sleeper", _MODEL, _CONVICTED, "serves a cheaper model after some answers", "a number of answers"),
         CheatKind("duplicate-aware", _MODEL, _CONVICTED, "serves a cheaper model to prompts that it has not seen"),
+        CheatKind(
+            "draft", _MODEL, _CONVICTED, "corrects a cheaper model's drafts where the margin is large", "millinats"
+        ),
+        CheatKind("budget", _MODEL, _CONVICTED, "corrects such drafts only to stay a match across classes", "percent"),
+        CheatKind("certain", _MODEL, _CONVICTED, "serves what a cheaper model is all but certain of", "millinats"),
+        CheatKind("long-only", _MODEL, CheaterFate.UNNOTICED, "serves a cheaper model beyond the lengths of audits"),
         CheatKind("slow-hardware", _DELAY, _INCONSISTENT, "needs longer for a token than it says", "milliseconds"),
         CheatKind("busy", _DELAY, _CONSISTENT, "is honest, and has another job to finish first", "milliseconds"),
         CheatKind("silent", _SILENCE, CheaterFate.UNAVAILABLE, "does not answer"),

@@ -7,6 +7,8 @@ from dataclasses import replace
 from p2pverify.core.contract.output import NO_KEY, Ask, Output
 from p2pverify.core.limits import BoundedDict
 from p2pverify.engine.cheats.base import Lie, digest_of
+from p2pverify.engine.cheats.chat import frame
+from p2pverify.engine.cheats.rules import KnownRules
 from p2pverify.node.ports import Engine, Generated
 
 CANNED_TEXT = "Tell me something interesting."
@@ -142,3 +144,14 @@ def once(engine: Engine, lie: Lie) -> Lie:
         return lie(asked)
 
     return first
+
+
+def beyond_audits(engine: Engine, lie: Lie, rules: KnownRules) -> Lie:
+    """Is honest about questions of the lengths that audits have, and lies about all others."""
+    template = sum(frame(engine))
+
+    def told(asked: Ask) -> Generated:
+        fits = len(asked.prompt) - template <= rules.prompt_tokens and asked.tokens_max in rules.answer_tokens
+        return engine.answer(asked) if fits else lie(asked)
+
+    return told

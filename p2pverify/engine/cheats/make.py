@@ -1,34 +1,52 @@
 """Makes a lying engine from a `CheatSpec` and an honest engine."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from p2pverify.engine.cheats import delays, lies, models
-from p2pverify.engine.cheats.base import CheatingEngine, Lie
+from p2pverify.engine.cheats import delays, lies, models, speculative
+from p2pverify.engine.cheats.base import CheatingEngine, CountedEngine, Lie
 from p2pverify.engine.cheats.chat import system_turn
 from p2pverify.engine.cheats.kinds import CheatPlace
+from p2pverify.engine.cheats.rules import NO_RULES, KnownRules
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.ports import Engine
 
 SLEEPER_ANSWERS = 40
+MILLINAT = 1000  # in micronats
 TEMPERATURE_MAX = 2.0
 
 
-def make_cheat(spec: CheatSpec, engine: Engine, workdir: Path, *, derive_honestly: bool = True) -> Engine:
+@dataclass(frozen=True, slots=True)
+class TwoModels:
+    """What a kind with another model can use: both models, the other one's answers, its argument, and the rules."""
+
+    real: CountedEngine
+    other: Engine
+    lie: Lie
+    argument: str
+    rules: KnownRules
+
+
+def make_cheat(
+    spec: CheatSpec, engine: Engine, workdir: Path, *, derive_honestly: bool = True, rules: KnownRules = NO_RULES
+) -> CheatingEngine:
     """A lying engine. It owns `engine` from now on. A silent cheater has no lying engine.
 
-    Other weights are written into `workdir`, which must exist. Without `derive_honestly` a cheat with other weights
-    writes its prompts with these weights. Raises ValueError for an argument or an engine that the kind cannot use, and
+    `rules` is what the cheat knows of the network; a cheat without them takes no question for an audit. Other weights
+    are written into `workdir`, which must exist. Without `derive_honestly` a cheat with other weights writes its
+    prompts with these weights. Raises ValueError for an argument or an engine that the kind cannot use, and
     EngineUnavailable if the other model cannot be made.
     """
     assert not spec.is_silent
+    real = CountedEngine(engine)
     if spec.place is not CheatPlace.MODEL:
-        return CheatingEngine(engine, spec.rate, LIES[spec.kind](engine, spec.argument))
+        return CheatingEngine(real, spec.rate, LIES[spec.kind](real, spec.argument))
     other = MODELS[spec.kind](engine, workdir, spec.argument)
     lie = models.served_by(engine, other)
     if spec.kind in USES:
-        lie = USES[spec.kind](engine, lie, spec.argument)
-    return CheatingEngine(engine, spec.rate, lie, other, engine if derive_honestly else other)
+        lie = USES[spec.kind](TwoModels(real, other, lie, spec.argument, rules))
+    return CheatingEngine(real, spec.rate, lie, other, engine if derive_honestly else other)
 
 
 def _pruned(engine: Engine, workdir: Path, _argument: str) -> Engine:
@@ -49,15 +67,27 @@ LIES: dict[str, Callable[[Engine, str], Lie]] = {
 }
 #: The other models of the kinds that need one, from the engine, the working directory and the argument.
 MODELS: dict[str, Callable[[Engine, Path, str], Engine]] = {
-    **dict.fromkeys(("prune", "prefill-evidence", "sleeper", "duplicate-aware"), _pruned),
+    **dict.fromkeys(
+        ("prune", "prefill-evidence", "sleeper", "duplicate-aware", "draft", "budget", "certain", "long-only"), _pruned
+    ),
     "quantize": lambda engine, workdir, argument: models.quantised(engine, workdir, argument or models.QUANTISATION),
     "other-model": models.other,
 }
 #: How some kinds with another model use its answers. The other kinds always give these answers.
-USES: dict[str, Callable[[Engine, Lie, str], Lie]] = {
-    "prefill-evidence": lambda engine, lie, _: models.evidenced(engine, lie),
-    "sleeper": lambda engine, lie, argument: lies.asleep(engine, lie, _count(argument)),
-    "duplicate-aware": lambda engine, lie, _: lies.once(engine, lie),
+USES: dict[str, Callable[[TwoModels], Lie]] = {
+    "prefill-evidence": lambda two: models.evidenced(two.real, two.lie),
+    "sleeper": lambda two: lies.asleep(two.real, two.lie, _count(two.argument)),
+    "duplicate-aware": lambda two: lies.once(two.real, two.lie),
+    "draft": lambda two: speculative.drafted(
+        two.real, two.other, speculative.near(_micronats(two.argument, speculative.MARGIN_MICRONATS))
+    ),
+    "budget": lambda two: speculative.drafted(
+        two.real, two.other, speculative.within(two.rules, _percent(two.argument))
+    ),
+    "certain": lambda two: speculative.certain(
+        two.real, two.other, _micronats(two.argument, speculative.SURPRISAL_MICRONATS)
+    ),
+    "long-only": lambda two: lies.beyond_audits(two.real, two.lie, two.rules),
 }
 
 
@@ -74,6 +104,18 @@ def _milli(argument: str) -> int:
 
 
 def _count(argument: str) -> int:
+    return _number(argument, SLEEPER_ANSWERS, "the number of answers after which a sleeper wakes")
+
+
+def _percent(argument: str) -> int:
+    return _number(argument, speculative.BUDGET_PERCENT, "a percentage of the total of a match")
+
+
+def _micronats(argument: str, usual: int) -> int:
+    return _number(argument, usual // MILLINAT, "a number of millinats") * MILLINAT
+
+
+def _number(argument: str, usual: int, what: str) -> int:
     if argument and not (argument.isascii() and argument.isdecimal() and len(argument) < 7):
-        raise ValueError(f"{argument!r} is not the number of answers after which a sleeper wakes")
-    return int(argument or SLEEPER_ANSWERS)
+        raise ValueError(f"{argument!r} is not {what}")
+    return int(argument) if argument else usual

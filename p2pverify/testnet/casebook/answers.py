@@ -14,7 +14,9 @@ from p2pverify.core.contract.output import Output
 from p2pverify.core.inference.compare import Measure, Verdict, verdict
 from p2pverify.engine.calibrate.producers import open_path
 from p2pverify.engine.calibrate.questions import Posed, QuestionShape, pose
+from p2pverify.engine.cheats.base import CheatingEngine, CountedEngine
 from p2pverify.engine.cheats.make import make_cheat
+from p2pverify.engine.cheats.rules import KnownRules
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.engines.kinds import EngineKind, referee_for
 from p2pverify.node.ports import Engine, ModelInfo
@@ -32,17 +34,27 @@ class AuditOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The setup for answers. `engine` is "llama" or "toy"; `workdir` is the folder for the weights of cheats."""
+    """The setup for answers. `engine` is "llama" or "toy"; `workdir` is the folder for the weights of cheats.
+
+    `across` are the thresholds that cheats know of.
+    """
 
     engine: EngineKind
     workdir: Path
     seed: int
     questions: int
     shape: QuestionShape
+    across: Across | None = None
 
     @property
     def referee(self) -> str:
         return referee_for(self.engine)
+
+    @property
+    def rules(self) -> KnownRules:
+        """What the cheats know: all questions have the lengths of audits."""
+        length = self.shape.answer_tokens
+        return KnownRules(self.across, self.shape.prompt_tokens, range(length, length + 1))
 
     def open(self, variant: str = "") -> Engine:
         """An honest engine, by default on the default numeric path. "exact" is the referee's path."""
@@ -77,6 +89,15 @@ OUTCOMES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """A subject's model description, its answers, and the passes through the real model that each answer took."""
+
+    info: ModelInfo
+    outputs: tuple[Output, ...]
+    passes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """The engine that answers: an honest engine of a numeric path, or a cheat around one."""
 
@@ -93,15 +114,23 @@ def ask_all(bench: Bench, referee: Engine) -> tuple[Posed, ...]:
     return tuple(pose(referee, PURPOSE, bench.seed, number, bench.shape) for number in range(bench.questions))
 
 
-def answer_all(bench: Bench, subject: Subject, questions: Sequence[Posed]) -> tuple[ModelInfo, tuple[Output, ...]]:
-    """A subject's model description and its answers. Raises EngineUnavailable if the subject cannot run here."""
+def answer_all(bench: Bench, subject: Subject, questions: Sequence[Posed]) -> Given:
+    """The answers of a subject. Raises EngineUnavailable if the subject cannot run here."""
     engine = bench.open(subject.variant)
-    if subject.cheat is not None:
-        engine = make_cheat(subject.cheat, engine, bench.workdir)
+    answering: CheatingEngine | CountedEngine = (
+        CountedEngine(engine)
+        if subject.cheat is None
+        else make_cheat(subject.cheat, engine, bench.workdir, rules=bench.rules)
+    )
+    outputs, passes = [], []
     try:
-        return engine.info, tuple(engine.answer(question).output for question in questions)
+        for question in questions:
+            before = answering.passes
+            outputs.append(answering.answer(question).output)
+            passes.append(answering.passes - before)
+        return Given(answering.info, tuple(outputs), tuple(passes))
     finally:
-        engine.close()
+        answering.close()
 
 
 def judge_all(

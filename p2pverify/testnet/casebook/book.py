@@ -159,7 +159,15 @@ class _Playing:
         )
         return [
             numeric_row(
-                entry, by, rate, outcomes, are_lies, steps, seed=self._plan.bench.seed, trials=self._plan.trials
+                entry,
+                by,
+                rate,
+                outcomes,
+                are_lies,
+                steps,
+                saved=1 - lies.passes / honest.passes,
+                seed=self._plan.bench.seed,
+                trials=self._plan.trials,
             )
             for by, outcomes, steps in ways
             for rate in RATES

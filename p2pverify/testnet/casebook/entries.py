@@ -70,6 +70,16 @@ FREE_RIDE = (
     "itself, but by how long it takes."
 )
 
+SMALL_MARGINS = (
+    "Its margins across classes are as small as honest ones. Within a class each token that differs is found; an "
+    "answer without one is right, with the right logits."
+)
+SPENT = (
+    "It knows the thresholds, and keeps the total below them: its answers are matches or inconclusive. Within a class "
+    "each token that differs is found."
+)
+BEYOND = "It is right in all questions of the lengths that audits draw. No audit asks a longer one."
+
 NUMERIC: tuple[Numeric, ...] = (
     Numeric("prune", "leaves out 6 of 30 layers"),
     Numeric(
@@ -98,6 +108,12 @@ NUMERIC: tuple[Numeric, ...] = (
     Numeric("system-prompt", "hidden instructions", 1.0, 0.95),
     Numeric("garbage", "runs no model"),
     Numeric("prefill-evidence", "a cheaper model's answers, with the real one's logits"),
+    Numeric(
+        "draft", "a cheaper model's drafts, corrected where the margin is above 0.1 nats", None, 0.0, SMALL_MARGINS
+    ),
+    Numeric("budget", "a cheaper model's drafts, corrected to stay a match", None, 0.0, SPENT),
+    Numeric("certain", "a cheaper model's tokens where it is all but certain", None, 0.0, SMALL_MARGINS),
+    Numeric("long-only", "a cheaper model's answers beyond the lengths of audits", 0.0, 0.0, BEYOND),
     Numeric("rented", "has another machine of the model answer, over a back door", 0.0, 0.0, FREE_RIDE),
 )
 

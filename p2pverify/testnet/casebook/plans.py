@@ -42,10 +42,11 @@ def make_plan(workdir: Path, *, engine: EngineKind = DEFAULT_ENGINE, seed: int =
         QUICK_QUESTIONS if quick else QUESTIONS,
         QUICK_SHAPE if quick else QuestionShape(),
     )
+    bounds = {UNKNOWN: TOY_BOUNDS} if is_toy else _bounds(bench)
     plan = BookPlan(
-        bench,
+        replace(bench, across=bounds[UNKNOWN]),
         TOY_PATHS if is_toy else tuple(at_hand()),
-        {UNKNOWN: TOY_BOUNDS} if is_toy else _bounds(bench),
+        bounds,
         processes=min(PROCESSES_MAX, cpu_count() or 1),
     )
     if not quick:

@@ -8,7 +8,10 @@ from p2pverify.testnet.casebook.rows import CONVICTED, HonestRow, NumericRow, Si
 from p2pverify.testnet.world.liars.expectations import MILLION
 
 SCHEMA = "p2pverify/cheat-book/1"
-HEADERS = ("CHEAT", "RATE", "JUDGED", "FATE", "FOUND", "EXPECTED", "AUDITS", "95 %", "MISSED", "HONEST CONVICTED")
+HEADERS = (
+    *("CHEAT", "RATE", "JUDGED", "FATE", "FOUND", "SAVED"),
+    *("EXPECTED", "AUDITS", "95 %", "MISSED", "HONEST CONVICTED"),
+)
 #: The rates in the table. The document has all rates.
 TABLE_RATES = (1.0, 0.2)
 LOW, HIGH = 0.025, 0.975
@@ -31,6 +34,7 @@ def _numeric(row: NumericRow) -> Sequence[object]:
         row.by,
         row.fate,
         f"{row.found}/{row.asked}",
+        f"{row.saved:.0%}",
         _short(row.expected),
         _short(audits.mean),
         spread,
@@ -48,6 +52,7 @@ def _simulated(row: SimulatedRow) -> Sequence[object]:
         "simulated",
         "provisional" if blocking else row.fate,
         f"{row.provisional if blocking else row.shown}/{row.hostile}",
+        None,
         _short(row.expected),
         _short(mean),
         f"{row.audits[0]}-{row.audits[-1]}" if row.audits else None,
@@ -64,6 +69,7 @@ def _honest(row: HonestRow) -> Sequence[object]:
         "across",
         "trusted",
         f"{row.found}/{row.asked}",
+        None,
         None,
         None,
         None,
@@ -183,6 +189,7 @@ def _numeric_item(row: NumericRow) -> dict[str, object]:
         "answers": row.asked,
         "found": row.found,
         "inconclusive": row.unclear,
+        "saved": row.saved,
         "found_interval": [low / MILLION, high / MILLION],
         "expected_audits": row.expected,
         "mean_audits": row.measured.mean,

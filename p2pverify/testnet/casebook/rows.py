@@ -27,8 +27,10 @@ CONVICTED, NOT_CAUGHT, DEPENDS = "convicted", "not caught", "by its hits"
 class NumericRow:
     """One engine's lie at one rate, judged in one way.
 
-    Of `asked` false answers, `found` were dissents, and `unclear` were neither dissents nor agreements. `expected` is
-    the number of audits until conviction at the promised detection rate; `measured` has the numbers from the plays.
+    Of `asked` false answers, `found` were dissents, and `unclear` were neither dissents nor agreements. `saved` is the
+    share of an honest peer's passes through the model that the lie does without; it is negative if the lie needs more.
+    `expected` is the number of audits until conviction at the promised detection rate; `measured` has the numbers from
+    the plays.
     """
 
     entry: Numeric
@@ -38,6 +40,7 @@ class NumericRow:
     asked: int
     found: int
     unclear: int
+    saved: float
     expected: float | None
     measured: ConvictionTimes
 
@@ -88,6 +91,7 @@ def numeric_row(
     are_lies: Sequence[bool],
     steps: TestSteps,
     *,
+    saved: float,
     seed: int,
     trials: int,
 ) -> NumericRow:
@@ -112,6 +116,7 @@ def numeric_row(
         len(lies),
         lies.count(AuditOutcome.DISSENT),
         lies.count(AuditOutcome.NOTHING),
+        saved,
         expected,
         play(steps, told, honest, rate, seed=seed, trials=trials),
     )

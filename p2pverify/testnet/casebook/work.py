@@ -21,10 +21,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Witnessed:
-    """A subject's model description and its judged answers."""
+    """A subject's model description, its judged answers, and the passes through the real model that they took."""
 
     info: ModelInfo
     judged: tuple[JudgedAnswer, ...]
+    passes: int
 
 
 @lru_cache(maxsize=1)
@@ -35,16 +36,21 @@ def _referee(name: str) -> Engine:
 def prepare(bench: Bench) -> Prepared:
     """The questions to all subjects, and the right answers."""
     questions = ask_all(bench, _referee(bench.referee))
-    return Prepared(questions, answer_all(bench, Subject(), questions)[1])
+    return Prepared(questions, answer_all(bench, Subject(), questions).outputs)
 
 
 def judge(bench: Bench, subject: Subject, prepared: Prepared, warm: Bench | None = None) -> Witnessed:
     """The judged answers of a subject. It first answers the questions of `warm`, which are not judged."""
     before: Sequence[Posed] = () if warm is None else ask_all(warm, _referee(bench.referee))
-    info, told = answer_all(bench, subject, [*before, *prepared.questions])
-    return judge_told(bench, info, told[len(before) :], prepared)
+    given = answer_all(bench, subject, [*before, *prepared.questions])
+    passes = sum(given.passes[len(before) :])
+    return _judged(bench, given.info, given.outputs[len(before) :], prepared, passes)
 
 
 def judge_told(bench: Bench, info: ModelInfo, told: Sequence[Output], prepared: Prepared) -> Witnessed:
-    """Judge answers that an engine gave in another process."""
-    return Witnessed(info, judge_all(_referee(bench.referee), prepared.questions, told, prepared.right))
+    """Judge answers that an honest engine gave in another process. They took one pass for each token."""
+    return _judged(bench, info, told, prepared, sum(len(one.tokens) for one in told))
+
+
+def _judged(bench: Bench, info: ModelInfo, told: Sequence[Output], prepared: Prepared, passes: int) -> Witnessed:
+    return Witnessed(info, judge_all(_referee(bench.referee), prepared.questions, told, prepared.right), passes)

@@ -13,8 +13,10 @@ from p2pverify.node.ports import Engine
 
 KEY = bytes(range(32))
 ENGINE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.place is not CheatPlace.SILENCE)
+#: Kinds that correct a cheaper model's answer. The toy's cheaper model is so far off that the answer becomes right.
+CORRECTING = {"draft", "budget", "certain"}
 #: Kinds that lie about each sampled question that they pick; the others have their moments.
-LIARS = tuple(kind for kind in ENGINE_KINDS if kind not in {"cache", "sleeper", "slow-hardware", "busy"})
+LIARS = tuple(kind for kind in ENGINE_KINDS if kind not in {"cache", "sleeper", "slow-hardware", "busy", *CORRECTING})
 #: Kinds whose answer to a question does not depend on what they were asked before.
 STEADY = tuple(kind for kind in LIARS if kind != "duplicate-aware")
 

@@ -31,7 +31,7 @@ WANTED = {
     *("prune", "quantize:q5_0", "quantize:q4_0", "quantize:q3", "quantize:q8_0", "other-model", "canned", "cache"),
     *("truncate", "wrong-seed", "temperature", "system-prompt", "sleeper", "duplicate-aware", "colluders"),
     *("prefill-evidence", "copier", "lazy-challenger", "lazy-voter", "withholder", "slanderer", "equivocator"),
-    *("sybils", "proxy", "silent"),
+    *("sybils", "proxy", "silent", "draft", "budget", "certain", "long-only"),
 }
 
 
@@ -48,7 +48,7 @@ def test_every_known_cheat_stands_in_the_book():
 def small(tmp_path_factory):
     """The plan of a small book with toy engines."""
     plan = make_plan(tmp_path_factory.mktemp("book"), engine="toy", seed=3, quick=True)
-    chosen = [entry for entry in NUMERIC if entry.kind in {"prune", "wrong-seed", "rented", "quantize:q8_0"}]
+    chosen = [entry for entry in NUMERIC if entry.kind in {"prune", "wrong-seed", "rented", "long-only"}]
     return replace(
         plan,
         bench=replace(plan.bench, questions=20),
@@ -78,6 +78,9 @@ def test_what_a_small_book_finds(book):
         assert set(prune.measured.audits) == {audits}
         rented = table["rented", by, 1.0]
         assert (rented.found, rented.measured.missed, rented.measured.mean) == (0, 50, None)
+        longer = table["long-only", by, 1.0]
+        assert (longer.found, longer.fate) == (0, "not caught")
+        assert (prune.saved, rented.saved, longer.saved) == (1, 0, 0)
         seeded = table["wrong-seed", by, 1.0]
         greedy = sum(question.temperature_milli == 0 for question in work.prepare(book.plan.bench).questions)
         assert 0 < greedy < 10
@@ -100,6 +103,7 @@ def test_how_the_book_is_told(book):
     assert told.endswith("verdict: pass")
     found = json.loads(json.dumps(document(book)))
     assert (found["schema"], found["verdict"], found["faults"]) == (SCHEMA, "pass", [])
+    assert {item["saved"] for item in found["numeric"] if item["cheat"] == "prune"} == {1}
     assert len(found["numeric"]) == len(book.numeric)
 
 
@@ -180,7 +184,7 @@ def test_plays_at_a_rate_have_the_expected_mean():
     """The mean over plays is near the mean of the exact chain."""
     entry = Numeric("prune", "")
     outcomes = [AuditOutcome.DISSENT] * 99 + [AuditOutcome.NOTHING], [AuditOutcome.AGREEMENT]
-    row = numeric_row(entry, "across", 0.2, outcomes, [True] * 100, ACROSS, seed=1, trials=1_500)
+    row = numeric_row(entry, "across", 0.2, outcomes, [True] * 100, ACROSS, saved=1.0, seed=1, trials=1_500)
     assert row.expected == pytest.approx(38.1, abs=0.1)
     assert row.measured.mean == pytest.approx(row.expected, rel=0.05)
     assert (row.fate, row.found, row.unclear, row.asked) == ("convicted", 99, 1, 100)
