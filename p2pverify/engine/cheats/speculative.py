@@ -20,7 +20,7 @@ from p2pverify.node.ports import Engine, Generated
 DRAFT_TOKENS = 8
 MARGIN_MICRONATS = 100_000
 BUDGET_PERCENT = 100
-SURPRISAL_MICRONATS = 50_000
+SURPRISAL_MICRONATS = 300_000
 #: Stands behind the last token of a draft, so that a pass gives the token that follows the draft.
 _ANY_TOKEN = 0
 

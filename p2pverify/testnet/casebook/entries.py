@@ -75,8 +75,12 @@ SMALL_MARGINS = (
     "answer without one is right, with the right logits."
 )
 SPENT = (
-    "It knows the thresholds, and keeps the total below them: its answers are matches or inconclusive. Within a class "
-    "each token that differs is found."
+    "It computes the total of its margins in its own class, and the referee's total differs. So some answers are above "
+    "the bound of a match, and few above that of a mismatch. Within a class each token that differs is found."
+)
+SURE = (
+    "It lies only where the cheaper model is certain and wrong. Such a token has a large margin. Its other answers are "
+    "right."
 )
 BEYOND = "It is right in all questions of the lengths that audits draw. No audit asks a longer one."
 
@@ -111,8 +115,8 @@ NUMERIC: tuple[Numeric, ...] = (
     Numeric(
         "draft", "a cheaper model's drafts, corrected where the margin is above 0.1 nats", None, 0.0, SMALL_MARGINS
     ),
-    Numeric("budget", "a cheaper model's drafts, corrected to stay a match", None, 0.0, SPENT),
-    Numeric("certain", "a cheaper model's tokens where it is all but certain", None, 0.0, SMALL_MARGINS),
+    Numeric("budget", "a cheaper model's drafts, corrected to stay a match", None, None, SPENT),
+    Numeric("certain", "a cheaper model's tokens where it is all but certain", None, None, SURE),
     Numeric("long-only", "a cheaper model's answers beyond the lengths of audits", 0.0, 0.0, BEYOND),
     Numeric("rented", "has another machine of the model answer, over a back door", 0.0, 0.0, FREE_RIDE),
 )
