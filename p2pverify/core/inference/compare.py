@@ -90,6 +90,13 @@ def measure(deficits: Sequence[int], ends: Sequence[bool], finish: str, tokens_m
     return Measure(len(deficits), total_of(deficits), min(peak, PEAK_MAX), end)
 
 
+def measure_claim(deficits: Sequence[int], ends: Sequence[bool], count: int, finish: str, tokens_max: int) -> Measure:
+    """The measure of a claimed answer of `count` tokens. Without a score for each token it is malformed."""
+    if len(deficits) != count:
+        return malformed(count)  # a token is not in the vocabulary
+    return measure(deficits, ends, finish, tokens_max)
+
+
 def total_of(deficits: Sequence[int]) -> int:
     """The sum of the squared margins in 1e-6 square nats; the greatest square counts half, rounded down."""
     squares = [squared(deficit) for deficit in deficits]

@@ -314,6 +314,11 @@ class Ledger:
         """The records on the branch that ends in `head`, from the number `first` on. The head must be here."""
         return self._until(head)[first : head[1] + 1]
 
+    def backwards(self, head: Head, seq: int) -> Iterator[Record]:
+        """The records on the branch that ends in `head`, from the number `seq` down to 0. The head must be here."""
+        until = self._until(head)
+        return (until[index] for index in range(min(seq, head[1]), -1, -1))
+
     def last_of(self, head: Head, kind: int) -> Record | None:
         """The last record of a kind on the branch that ends in `head`. The head must be here."""
         until = self._until(head)

@@ -47,6 +47,11 @@ class Verified:
 
 def verify(network_id: bytes, definition: bytes, cut_id: bytes, records: Iterable[bytes]) -> Verified:
     """Recompute the view at a cut from records' bytes and the network definition. Raises VerificationFailed."""
+    return recomputed(verified_fold(network_id, definition, cut_id, records), cut_id)
+
+
+def verified_fold(network_id: bytes, definition: bytes, cut_id: bytes, records: Iterable[bytes]) -> Fold:
+    """The fold of records in which the cut is certified and holds. Raises VerificationFailed."""
     network = _network(network_id, definition)
     ledger = Ledger()
     fold = Fold(network, ledger)
@@ -62,7 +67,14 @@ def verify(network_id: bytes, definition: bytes, cut_id: bytes, records: Iterabl
         raise VerificationFailed(f"the last cut does not hold: {fault}", record=cut_id)
     if not fold.is_certified(cut_id):
         raise VerificationFailed("the last cut has no certificate of two thirds of the weight", record=cut_id)
-    state = fold.state(cut_id)
+    return fold
+
+
+def recomputed(fold: Fold, cut_id: bytes) -> Verified:
+    """The view at a certified cut of a fold."""
+    network, ledger = fold.network, fold.ledger
+    last, state = ledger.get(cut_id), fold.state(cut_id)
+    assert last is not None
     assert state is not None  # a certified cut was folded
     in_cut = sum(head[1] + 1 for head in state.heads.values())
     return Verified(

@@ -11,7 +11,7 @@ from p2pverify.core.contract import sortition
 from p2pverify.core.contract.output import NO_KEY, Ask, Output
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.events import REFEREE, ComputeFailed, Effects, MeasureDone
-from p2pverify.core.inference.compare import Measure, Measures, malformed, measure
+from p2pverify.core.inference.compare import Measure, Measures, malformed, measure_claim
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import Question
 from p2pverify.core.roles.context import Context, JobDone
@@ -72,16 +72,11 @@ class _Measuring:
             self.waiting.clear()
             yield from self._done(event, b"", now_ms)
             return
-        self._found[which] = _measure(event, output, self._question)
+        question, count = self._question, len(output.tokens)
+        self._found[which] = measure_claim(event.deficits, event.ends, count, output.finish, question.tokens_max)
         self._deficits[which] = list(event.deficits)
         if not self.waiting:
             yield from self.finish(now_ms)
 
     def finish(self, now_ms: int) -> Effects[None]:
         return self._done(tuple(self._found), digest([self._question.id, *self._deficits]), now_ms)
-
-
-def _measure(event: MeasureDone, output: Output, question: Question) -> Measure:
-    if len(event.deficits) != len(output.tokens):
-        return malformed(len(output.tokens))  # a token is not in the vocabulary
-    return measure(event.deficits, event.ends, output.finish, question.tokens_max)

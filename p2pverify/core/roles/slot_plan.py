@@ -11,6 +11,7 @@ from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import NO_OUTPUT, Opening, Question
 from p2pverify.core.roles.context import Context, JobDone
 from p2pverify.core.state.state import State
+from p2pverify.core.state.verdicts.derive import derive_question
 from p2pverify.core.state.verdicts.targets import Panel, make_panel
 
 
@@ -93,16 +94,8 @@ def make_plan(context: Context, epoch: int, anchor: State) -> EpochPlan | None:
 
 
 def slot_question(context: Context, slot: sortition.Slot, prompt: tuple[int, ...], requester: bytes) -> Question:
-    """The question of a slot, from the prompt that the model wrote."""
-    params = context.params
-    return Question(
-        context.network.classes[context.class_index].manifest,
-        prompt,
-        slot.answer_tokens(params),
-        slot.temperature_milli(params),
-        slot.sample_seed,
-        requester,
-    )
+    """The question of a slot of this peer's class, from the prompt that the model wrote."""
+    return derive_question(context.network, context.class_index, slot, prompt, requester)
 
 
 def derive(

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from p2pverify.core.contract import sortition
 from p2pverify.core.contract.output import Output
-from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import OWN, REFEREE
@@ -27,6 +25,7 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence_request
 from p2pverify.core.roles.disputes.evidence_fetch import fits
 from p2pverify.core.roles.slot_plan import slot_question
+from p2pverify.core.state.verdicts.derive import owed_slot
 from p2pverify.node import ports
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.worker import EngineBusy, RefereeUnavailable
@@ -138,10 +137,9 @@ class Explainer:
             raise _CannotSay(
                 "the question is not known yet: it follows from the challenger's duty, which is not published yet"
             )
-        slots = sortition.slots(vrf.proof_to_beta(duty.proof), context.params)
-        if audit.slot >= len(slots):
+        slot = owed_slot(duty, audit.slot, context.params)
+        if slot is None:
             raise _CannotSay("the challenger did not owe this slot: nobody can say what it asked")
-        slot = slots[audit.slot]
         size = slot.prompt_tokens(context.params)
 
         def write(engine: ports.Engine) -> tuple[Question, str, str]:

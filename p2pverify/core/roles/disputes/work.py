@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.output import Output
-from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import digest
 from p2pverify.core.events import Computed, ComputeFailed, Effects, Note
 from p2pverify.core.inference.compare import Measures, verdict_digest
@@ -25,6 +24,7 @@ from p2pverify.core.roles.disputes.evidence_fetch import Fetcher, Outputs
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.slot_plan import derive, slot_question
 from p2pverify.core.state.state import Dispute
+from p2pverify.core.state.verdicts.derive import owed_slot
 
 #: A failed job is tried again after this share of an epoch, in thousandths.
 RETRY_PERMILLE = 500
@@ -156,6 +156,5 @@ class DisputeWork:
         for record in self._context.ledger.chain_from(dispute.key.challenger, dispute.duty_seq):
             if record.kind != Kind.DUTY:
                 return None
-            slots = sortition.slots(vrf.proof_to_beta(decode_duty(record.payload).proof), self._context.params)
-            return slots[dispute.key.slot] if dispute.key.slot < len(slots) else None
+            return owed_slot(decode_duty(record.payload), dispute.key.slot, self._context.params)
         return None

@@ -239,9 +239,10 @@ def decide(step: Transition) -> None:
 def _take_effect(step: Transition, dispute: Dispute) -> Dispute:
     """Settle a decision. The first time it is counted, and the winners get credit."""
     if not dispute.has_effect:
-        step.state.count("decided disputes")
-        _credit_winners(step, dispute)
         dispute = replace(dispute, has_effect=True)
+        step.state.count("decided disputes")
+        step.state.decided += (dispute,)
+        _credit_winners(step, dispute)
     return (_settle_across if dispute.is_across else _settle)(step, dispute)
 
 
