@@ -7,15 +7,20 @@ empty is copied first.
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.events import StoredEvidence
+from p2pverify.node.journal import decode_stored_evidence
 from p2pverify.store import schema
 from p2pverify.store.errors import RESTORE_HINT, StoreError, translated
 from p2pverify.store.integrity.inspection import StoredRow
 
 _ROWS = "SELECT place, id, author, seq, kind, epoch, bytes FROM records ORDER BY place"
+
+_EVIDENCE = "SELECT epoch, slot, responder, answer FROM evidence ORDER BY epoch, slot, responder"
 
 
 @contextmanager
@@ -56,6 +61,16 @@ def _reading_unshared(database: Path) -> Iterator[sqlite3.Connection]:
 def stored_rows(connection: sqlite3.Connection) -> Iterator[StoredRow]:
     """All stored records in the order of their arrival. Raises sqlite3.Error."""
     return (StoredRow(*row) for row in connection.execute(_ROWS))
+
+
+def read_evidence(database: Path) -> list[StoredEvidence]:
+    """The answers that a challenger keeps for disputes. Damaged ones are left out. Raises StoreError."""
+    found = []
+    with translated(database), reading(database) as connection:
+        for epoch, slot, responder, data in connection.execute(_EVIDENCE):
+            with suppress(DecodeError):
+                found.append(decode_stored_evidence(epoch, slot, responder, data))
+    return found
 
 
 def owner_of(database: Path) -> tuple[bytes, bytes] | None:

@@ -67,6 +67,11 @@ LOCAL_KINDS: tuple[EngineKind, ...] = tuple(kind for kind, traits in ENGINES.ite
 FOUNDING_KINDS: tuple[EngineKind, ...] = tuple(kind for kind, traits in ENGINES.items() if traits.founds)
 
 
+def kind_of(engine: str) -> EngineKind | None:
+    """The kind of engine whose engine ids begin like this one; None if it is not known."""
+    return next((kind for kind, traits in ENGINES.items() if engine.startswith(traits.prefix)), None)
+
+
 def referee_for(kind: EngineKind) -> str:
     """The engine id of the referee between engines of a kind."""
     return ENGINES[ENGINES[kind].judge].referee

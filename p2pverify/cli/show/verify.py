@@ -1,0 +1,281 @@
+"""`p2pverify ledger verify` recomputes a view from its records, and with --rerun the decisions in it."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+import click
+
+from p2pverify.cli.output import force_option, wide_option
+from p2pverify.cli.params import WEIGHTS, InputFile
+from p2pverify.cli.show.checkup import AFTER_DAMAGE
+from p2pverify.cli.show.proofcheck import check_proof
+from p2pverify.cli.show.rerun import (
+    JUDGING_KINDS,
+    Held,
+    RerunCount,
+    RerunOptions,
+    read_pin,
+    rerun_text,
+    run_again,
+    values_of,
+)
+from p2pverify.cli.table import cell, columns_help, pairs
+from p2pverify.node.engines.kinds import EngineKind
+from p2pverify.node.files.outputs import STDOUT
+
+if TYPE_CHECKING:
+    from p2pverify.core.replica.verify import Verified
+    from p2pverify.node.reports.documents.scores import ScoreDocument
+    from p2pverify.store.errors import NotAnExportError
+    from p2pverify.store.exportfile import ExportHeader
+
+SCHEMA = "p2pverify/ledger-verification/1"
+_FOUNDERS_SHOWN = 8
+#: Keys of an API's row that a verification does not have.
+_LEFT_OUT = frozenset(
+    ("reason", "slots_owed", "cusum", "threshold", "fork_until_epoch", "sponsors", "rests", "hardware")
+)
+_HOLDS = "every signature, link, proof, opening and certificate holds"
+_COLUMNS = ("PEER", "STANDING", "WEIGHT", "SCORE", "AUDITS", "BY", "DISSENTS", "LAST")
+
+
+@click.command("verify", epilog=columns_help(*_COLUMNS))
+@click.argument(
+    "file", required=False, type=InputFile("write one with 'p2pverify ledger export FILE'", allow_stdin=True)
+)
+@click.option("--network", "pin", metavar="FILE|ID", help="The network that the records must be of.")
+@click.option("--rerun", "count", type=RerunCount(), metavar="N|all", help="Compute N drawn decisions again, or all.")
+@click.option("--class", "class_name", metavar="NAME", help="With --rerun: only decisions about this class.")
+@click.option("--proof-out", metavar="FILE", help="Where --rerun writes the proof of wrong decisions.")
+@click.option("--proof", type=InputFile("--rerun writes such a file"), metavar="FILE", help="Check a proof file.")
+@click.option("--engine", type=click.Choice(JUDGING_KINDS), help="What runs the model (default: as the network says).")
+@click.option("--variant", default="", metavar="NAME", help="Another numeric path: see config.toml.")
+@click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
+@force_option
+@wide_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def verify(
+    file: Path | None,
+    pin: str | None,
+    count: str | int | None,
+    class_name: str | None,
+    proof_out: str | None,
+    proof: Path | None,
+    engine: EngineKind | None,
+    variant: str,
+    weights: Path | None,
+    force: bool,
+    wide: bool,
+    as_json: bool,
+) -> None:
+    """Recompute the whole view from FILE, without key or model; '-' is standard input.
+
+    Without FILE, the records are those of this node's home. Without --network, the network is the one that FILE names.
+    Check it, because anyone can make and export a network. Exit 5 if a check fails or the network is another one, 2 if
+    FILE is no export.
+
+    With --rerun, this machine answers the golden questions, and then computes decided disputes and undisputed audits
+    again. It needs the model, and the network file: by --network, or in the home. Exit 5 if a decision is wrong; its
+    proof is then in FILE.proof, or where --proof-out says.
+
+    With --proof, such a proof is run again: exit 0 if it is confirmed, 5 if it is refuted, 1 if this machine cannot
+    judge it, 2 if it is no proof file. With FILE too, the ledger must hold the decisions.
+    """
+    options = RerunOptions(count, class_name, proof_out, proof, engine, variant, weights, force)
+    options.check(file)
+    pinned = read_pin(pin)
+    held = None if file is None and proof is not None else _recompute(file, pinned.network_id, as_json)
+    if proof is not None:
+        check_proof(proof, options, pinned, held, as_json=as_json)
+        return
+    assert held is not None
+    found, rows = _recomputed(held)
+    document = _document(found, rows, is_pinned=pinned.network_id is not None)
+    ran = None if count is None else run_again(options, pinned, held)
+    if as_json:
+        click.echo(json.dumps(document if ran is None else {**document, "rerun": values_of(ran.document)}))
+    else:
+        click.echo(_text(document, rows, wide=wide))
+        if ran is not None:
+            click.echo("\n" + rerun_text(ran.document))
+    if ran is not None:
+        ran.conclude(options, file)
+
+
+def _recompute(file: Path | None, wanted: bytes | None, as_json: bool) -> Held:
+    """The verified fold of a file's or of the home's records. Ends the command if a check fails."""
+    from p2pverify.core.replica.verify import VerificationFailed, verified_fold
+    from p2pverify.store.errors import ExportError, NotAnExportError
+
+    try:
+        header, records = _own_records(wanted, as_json) if file is None else _records_in(file, wanted, as_json)
+        fold = verified_fold(header.network_id, header.network_definition, header.cut, records)
+    except NotAnExportError as error:
+        _refuse(file or Path(STDOUT), error, as_json)
+    except ExportError as error:
+        _fail({"reason": error.reason, "record": error.record, "offset": error.offset, "id": None}, as_json)
+    except VerificationFailed as failed:
+        name = None if failed.record is None else failed.record.hex()
+        _fail({"reason": failed.reason, "record": failed.number, "offset": None, "id": name}, as_json)
+    return Held(fold, header.cut, file)
+
+
+def _records_in(file: Path, wanted: bytes | None, as_json: bool) -> "tuple[ExportHeader, list[bytes]]":
+    from p2pverify.store.exportfile import read_export
+
+    with _opened(file) as source:
+        header, records = read_export(source)
+        _check_network(header, wanted, as_json)
+        # The file is known to be whole only at its end, so nothing is judged before that.
+        return header, list(records)
+
+
+def _own_records(wanted: bytes | None, as_json: bool) -> "tuple[ExportHeader, list[bytes]]":
+    """What `ledger export` would write of this home, which the node may use meanwhile."""
+    from p2pverify.cli.context import current_home
+    from p2pverify.cli.errors import NotVerifiedError
+    from p2pverify.node.files.networkfile import load_network
+    from p2pverify.store.snapshot import take_snapshot
+
+    home = current_home()
+    if not home.database_path.exists():
+        raise click.UsageError(f"name a FILE, because there is no database in {home.path}")
+    found = take_snapshot(home.database_path, load_network(home.network_path)[0], None)
+    _check_network(found.header, wanted, as_json)
+    if found.damaged:
+        raise NotVerifiedError(f"{len(found.damaged)} stored records of this home are damaged", AFTER_DAMAGE)
+    return found.header, found.records
+
+
+def _check_network(header: "ExportHeader", wanted: bytes | None, as_json: bool) -> None:
+    if wanted is not None and header.network_id != wanted:
+        reason = f"it is of network {header.network_id.hex()}, not of {wanted.hex()}"
+        _fail({"reason": reason, "record": None, "offset": None, "id": None}, as_json)
+
+
+def _recomputed(held: Held) -> "tuple[Verified, list[ScoreDocument]]":
+    from p2pverify.core.replica.verify import recomputed
+    from p2pverify.node.reports.scores import score_document
+
+    found = recomputed(held.fold, held.cut)
+    return found, [score_document(score) for score in found.scores]
+
+
+@contextmanager
+def _opened(file: Path) -> "Iterator[BinaryIO]":
+    """The file, or standard input. Raises UsageError."""
+    if str(file) == STDOUT:
+        if sys.stdin is None:
+            raise click.UsageError("standard input is closed")
+        yield sys.stdin.buffer
+        return
+    try:
+        source = file.open("rb")
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror}") from None
+    with source:
+        yield source
+
+
+def _refuse(file: Path, error: "NotAnExportError", as_json: bool) -> NoReturn:
+    """Report the kind of a file that is no export: nothing was verified."""
+    from p2pverify.cli.output import UnusableError
+
+    name = "standard input" if str(file) == STDOUT else str(file)
+    reason = f"{name} is {error.kind}, not a ledger export"
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, "valid": False, "reason": reason}))
+    raise UnusableError(reason, error.hint)
+
+
+def _fail(offence: dict[str, object], as_json: bool) -> NoReturn:
+    """Report the failed check: the record's number in the file (from 1), the byte offset, the record's id."""
+    from p2pverify.cli.errors import NotVerifiedError
+
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, "valid": False, **offence}))
+    names = {"record": "record no. {}", "offset": "byte {}", "id": "id {}"}
+    places = [text.format(offence[key]) for key, text in names.items() if offence[key] is not None]
+    where = f" ({', '.join(places)})" if places else ""
+    raise NotVerifiedError(f"the export does not hold: {offence['reason']}{where}", "ask another peer for an export")
+
+
+def _document(verified: "Verified", rows: "Sequence[ScoreDocument]", *, is_pinned: bool) -> dict[str, object]:
+    from p2pverify.core.encoding.peerid import peer_id
+    from p2pverify.node.clock import unix_ms
+    from p2pverify.node.reports.documents.jsonform import written
+
+    network = verified.network
+    made_ms = network.params.epoch_start_ms(verified.cut.epoch)
+    return {
+        "schema": SCHEMA,
+        "valid": True,
+        "network": network.id.hex(),
+        "network_name": network.name,
+        "network_is_pinned": is_pinned,
+        "founders": [peer_id(founder) for founder in network.founders],
+        "cut": verified.cut_id.hex(),
+        "epoch": verified.cut.epoch,
+        "epoch_began": _date(made_ms),
+        "age_s": (unix_ms() - made_ms) // 1000,
+        "newest_epoch": verified.newest_epoch,
+        "ledger_root": verified.cut.ledger_root.hex(),
+        "view_root": verified.cut.view_root.hex(),
+        "records": verified.records,
+        "records_after": verified.records_after,
+        "cuts": verified.cuts,
+        "signers": verified.signers,
+        "totals": dict(verified.totals),
+        "scores": [{key: value for key, value in written(row).items() if key not in _LEFT_OUT} for row in rows],
+    }
+
+
+def _text(document: dict[str, Any], scores: "Sequence[ScoreDocument]", *, wide: bool) -> str:
+    from p2pverify.cli.show.scoretable import score_table
+
+    founders = document["founders"] if wide else document["founders"][:_FOUNDERS_SHOWN]
+    hidden = len(document["founders"]) - len(founders)
+    held = f"{document['records']} in the cut, {document['records_after']} after it"
+    rows: list[tuple[str, object]] = [
+        ("network", document["network_name"]),
+        ("network id", document["network"]),
+        *(("founder" if place == 0 else "", founder) for place, founder in enumerate(founders)),
+        *([("", f"and {hidden} more; --wide shows all")] if hidden else []),
+        ("cut", document["cut"]),
+        ("epoch", f"{document['epoch']}, which began {cell(document['epoch_began'])}, {_age(document['age_s'])}"),
+        ("certificate", f"{document['signers']} signatures; {document['cuts']} certified cuts on the path"),
+        ("records", held),
+        ("ledger root", document["ledger_root"]),
+        ("view root", document["view_root"]),
+    ]
+    lines = [pairs(rows), "", score_table(scores, None, wide=wide), "", _HOLDS]
+    if document["newest_epoch"] > document["epoch"]:
+        lines.append(f"this is an older view: the file has a certified cut of epoch {document['newest_epoch']}")
+    if document["network_is_pinned"]:
+        lines.append("the network is the one that --network names")
+    else:
+        lines.append("the network is the file's own claim: check it with --network FILE|ID")
+    return "\n".join(lines)
+
+
+def _date(unix_ms: int) -> str | None:
+    """A Unix time in ms as ISO 8601, or None if its year does not have four digits."""
+    try:
+        return datetime.fromtimestamp(unix_ms // 1000, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _age(seconds: int) -> str:
+    """The time since then, in the largest unit that fits."""
+    if seconds < 0:
+        return f"{-seconds} s ahead of this machine's clock"
+    for unit, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds // unit} {name} ago"
+    return f"{seconds} seconds ago"
