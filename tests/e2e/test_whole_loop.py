@@ -88,3 +88,12 @@ def test_an_export_with_one_byte_flipped_fails(run: tuple[Path, dict[str, object
     truncated = p2pverify("ledger", "verify", file)
     assert truncated.returncode == 5
     assert "hint:" in truncated.stderr
+
+
+def test_the_decisions_are_what_the_model_computes(run: tuple[Path, dict[str, object]]) -> None:
+    """This machine is of the class of the testnet, so it computes the same answers in another process."""
+    home = honest_homes(run)[0]
+    verified = p2pverify("ledger", "verify", "--rerun", "4", "--json", home=home)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    found = json.loads(verified.stdout)["rerun"]
+    assert found["agree"] == found["disputes"] + found["undisputed"] == min(4, found["candidates"]) > 0

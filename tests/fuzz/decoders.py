@@ -11,10 +11,12 @@ from typing import Any
 from p2pverify.api import middleware
 from p2pverify.api.metrics import Counts
 from p2pverify.core.contract import manifest, network
+from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import canon, peerid
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
 from p2pverify.core.gossip.types import GossipMessage, Rpc
 from p2pverify.core.inference import canary, question
+from p2pverify.core.inference.compare import Measure
 from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
 from p2pverify.core.records.kinds import KINDS
@@ -43,9 +45,12 @@ from p2pverify.node.files import (
     textfile,
 )
 from p2pverify.node.files.textfile import FileError
+from p2pverify.node.rerun import proof
+from p2pverify.node.rerun.judge import Rerun
 from p2pverify.store import exportfile
 from p2pverify.store.errors import ExportError, NotAnExportError
 from tests.fuzz import seeds
+from tests.support import networks
 from tests.support.canaries import TRIGGER
 
 #: Functions that are no decoders of outside bytes, each with the decoder that covers it, or the reason.
@@ -65,6 +70,7 @@ EXEMPT = {
     "engine.llama.bindings.load": "loads a library",
     "engine.llama.variants.load": "loads a library",
     "node.reports.documents.jsonform.parse": "of the answers of the operator's own node",
+    "store.reading.read_evidence": "reads a database: decode_stored_evidence reads each row",
     "node.files.networkfile.read_network": "decodes nothing: parse_network does",
     "node.files.textfile.read_bytes": "decodes nothing: who calls it does",
     "node.files.tomlfile.read_model": "a part of load_network and load_config",
@@ -166,6 +172,16 @@ def _an_export() -> list[bytes]:
     file = io.BytesIO()
     exportfile.write_export(file, exportfile.ExportHeader(bytes(32), definition, bytes(32)), held[:3])
     return [file.getvalue()]
+
+
+def _a_proof() -> bytes:
+    """A proof file of a small network, with any bytes for its records."""
+    of = networks.make_network(networks.seeds(3))
+    answer = evidence.encode_evidence(Output((1, 2), "stop", bytes(32)))
+    computed = Rerun(bytes(32), (Measure(1, 2, 3, 4), None))
+    answers = (evidence.decode_evidence(answer), None)
+    wrong = proof.WrongCase(b"audit", b"duty", bytes(32), bytes(32), (b"vote",), computed, answers)
+    return proof.RerunProof(of.encode(), networks.MANIFEST.encode(), (wrong,)).encode()
 
 
 def _rpc(data: bytes) -> Rpc:
@@ -287,6 +303,12 @@ DECODERS: dict[str, Decoder] = {
         write=journal.encode_output,
         is_canonical=False,  # earlier versions wrote no digest
         seeds=lambda: [_STORED, journal.encode_output(journal.decode_output(bytes(32), bytes(32), _STORED))],
+    ),
+    "node.rerun.proof.decode_proof": Decoder(
+        proof.decode_proof, write=lambda value: value.encode(), seeds=lambda: [_a_proof()]
+    ),
+    "node.rerun.proof.read_contract": Decoder(
+        lambda data: proof.read_contract(proof.decode_proof(data)), seeds=lambda: [_a_proof()]
     ),
     "core.roles.disputes.evidence.decode_evidence_request": Decoder(
         evidence.decode_evidence_request,

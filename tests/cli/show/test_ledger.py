@@ -40,13 +40,13 @@ def kept(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Home(tmp_path_factory.mktemp("ledger") / "home")
     home.init()
     home.network_path.write_text(dump_network(world.network, (MANIFEST,)))
-    trio.run(_fill, home.database_path, world.network, list(world.peers[0].machine.context.ledger.records()))
+    trio.run(fill, home.database_path, world.network, list(world.peers[0].machine.context.ledger.records()))
     done = run(home.path, "ledger", "export", str(home.path.parent / "whole"))
     assert done.returncode == 0, done.stderr
     return home.path
 
 
-async def _fill(path: Path, network: Network, records: list[Record]) -> None:
+async def fill(path: Path, network: Network, records: list[Record]) -> None:
     with closing(Store.open(path, network.id, network.founders[0])) as store:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
