@@ -35,7 +35,7 @@ def play(*, with_memo: bool) -> tuple[World, list[tuple[int, bytes, object]]]:
     world.peers[3].disk = Disk(0)
     world.run_epochs(2)
     world.start(world.peers[3])
-    world.run_epochs(5)
+    world.run_epochs(6)
     return world, done
 
 

@@ -85,8 +85,10 @@ class Babbling(WorldEngine):
         return replace(made, output=replace(made.output, tokens=tokens))
 
 
-def world_of(classes: int, engine: type[WorldEngine] = WorldEngine, hardware: str = "") -> World:
-    rules = {"slots_milli": 2000, "disputes_per_cut": 4}
+def world_of(
+    classes: int, engine: type[WorldEngine] = WorldEngine, hardware: str = "", across_percent: int = 25
+) -> World:
+    rules = {"slots_milli": 2000, "disputes_per_cut": 4, "across_percent": across_percent}
     return make_world(PEERS, seed=SEED, engine=engine, classes=classes, hardware=hardware, **rules)
 
 
@@ -169,8 +171,8 @@ async def test_a_lie_within_a_class():
 
 async def test_a_lie_across_classes():
     """The referee judges every answer by the thresholds of its class. Honest answers match, the liar's does not."""
-    world = world_of(2)
-    assert run_until(world, lambda: bool(disputed(world, across=True)), epochs_max=12)
+    world = world_of(2, across_percent=100)
+    assert run_until(world, lambda: bool(disputed(world, across=True, observer=1)), epochs_max=12)
     world.run_epochs(4)
     liar = peer_id(world.peers[LIAR].machine.key)
     async with node(world, 1) as reports:
@@ -190,7 +192,7 @@ async def test_a_lie_across_classes():
 
 async def test_a_malformed_answer_across_classes():
     """No engine can score it, so it is a mismatch."""
-    world = world_of(2, Babbling)
+    world = world_of(2, Babbling, across_percent=100)
     assert run_until(world, lambda: bool(disputed(world, across=True, observer=1)), epochs_max=12)
     liar = peer_id(world.peers[LIAR].machine.key)
     async with node(world, 1) as reports:
