@@ -38,7 +38,7 @@ def settings(tmp_path):
 async def get(url: str, path: str) -> dict:
     def fetch() -> dict:
         where = urlsplit(url)
-        connection = http.client.HTTPConnection(where.hostname, where.port, timeout=10)
+        connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=10)
         connection.request("GET", path)
         body = json.loads(connection.getresponse().read())
         connection.close()

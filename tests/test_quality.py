@@ -20,7 +20,7 @@ LINES_MAX = 400
     ids=["lint", "format", "types"],
 )
 def test_a_tool_finds_nothing(command: list[str]) -> None:
-    """The tool, run as by a developer, reports nothing."""
+    """The tool, run as by a developer, reports nothing. The types are those of the package and of the tests."""
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

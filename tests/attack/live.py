@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,7 +30,8 @@ from p2pverify.core.roles.context import Context
 from p2pverify.engine.engines import EngineSettings
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.net.adapter import Libp2pNetwork
-from p2pverify.node.driver import Driver, unix_ms
+from p2pverify.node.clock import unix_ms
+from p2pverify.node.driver import Driver
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.networkfile import new_network
 from p2pverify.node.messages import encode_batches
@@ -89,7 +91,7 @@ class Node:
             return sum(number for key, number in figures.items() if key.startswith(name[:-1]))
         return figures.get(name, 0)
 
-    def get(self, path: str) -> dict[str, object]:
+    def get(self, path: str) -> dict[str, Any]:
         """The local API's answer. Blocks."""
         port = urlsplit(self.running.api).port
         assert port is not None
@@ -232,12 +234,14 @@ async def start_node(
     caught: list[tuple[Driver, Libp2pNetwork, NodeReports]] = []
 
     class Caught(NodeReports):
-        def __init__(self, driver: Driver, mesh: Libp2pNetwork, *others: object) -> None:
+        def __init__(self, driver: Driver, mesh: Libp2pNetwork, *others: Any) -> None:
             super().__init__(driver, mesh, *others)
             caught.append((driver, mesh, self))
 
     monkeypatch.setattr(app, "NodeReports", Caught)
-    settings = app.NodeSettings(home, *network, EngineSettings("toy"), bootstrap=bootstrap, alone=not bootstrap)
+    definition, manifests = network
+    engine = EngineSettings("toy")
+    settings = app.NodeSettings(home, definition, manifests, engine, bootstrap=bootstrap, alone=not bootstrap)
     running = await nursery.start(app.run_node, settings)
     return Node(running, *caught[0])
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import TypeGuard
 
 import tests.attack
 
@@ -26,5 +27,5 @@ def test_the_list_is_complete() -> None:
     assert listed == written
 
 
-def _is_attack(node: ast.stmt) -> bool:
+def _is_attack(node: ast.stmt) -> TypeGuard[ast.AsyncFunctionDef]:
     return isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test_")

@@ -64,7 +64,7 @@ async def test_malformed_frames(live: Live, name: str) -> None:
                 await stream.finish()
                 await read_all(stream)
                 await until(
-                    lambda before=before: sum(node.count(fault) for fault in FAULTS) > before,
+                    lambda before=before: sum(node.count(fault) for fault in FAULTS) > before,  # type: ignore[misc]
                     f"a fault of {protocol} is counted",
                 )
                 await stream.reset()

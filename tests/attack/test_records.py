@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 import trio
@@ -20,7 +21,7 @@ from tests.attack.live import PATIENCE_S, Author, Live, until
 PATIENT = 60  # more wrong messages than any node accepts before it ends the connection
 
 
-def bent(record: Record, *, signature: bytes | None = None, payload: bytes | None = None, **header: object) -> bytes:
+def bent(record: Record, *, signature: bytes | None = None, payload: bytes | None = None, **header: Any) -> bytes:
     """A record's bytes with other fields, so that its signature is invalid."""
     changed = replace(record.header, **header)
     return encode([changed.to_value(), signature or record.signature, record.payload if payload is None else payload])
@@ -86,7 +87,7 @@ async def test_wrong_records(live: Live, name: str) -> None:
 
 
 IGNORED: dict[str, tuple[str, Callable[[Author, int], bytes]]] = {
-    "unknown kind": ("unknown kind", lambda a, e: a.record(200, encode([1, 2, 3]), e).data),
+    "unknown kind": ("unknown kind", lambda a, e: a.record(cast("Kind", 200), encode([1, 2, 3]), e).data),
     "dated far ahead": ("dated in the future", lambda a, e: a.join(2**40).data),
     "dated two epochs ahead": ("dated in the future", lambda a, e: a.join(e + 4).data),
 }

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -33,13 +34,13 @@ def question(live: Live, tokens: int = 3) -> Question:
     return Question(manifest, tuple(range(1, tokens + 1)), 4, 0, os.urandom(16), sign.public_key(SEED))
 
 
-def request(live: Live, asked: Question, **changes: object) -> Request:
+def request(live: Live, asked: Question, **changes: Any) -> Request:
     node = live.node
     right = Request(node.context.network_id, asked.requester, node.key, asked.id, os.urandom(32), node.epoch + 8)
     return replace(right, **changes)
 
 
-def signed(live: Live, asked: Question, **changes: object) -> bytes:
+def signed(live: Live, asked: Question, **changes: Any) -> bytes:
     made = request(live, asked, **changes)
     return encode_request(made, asked, sign_request(SEED, made))
 

@@ -66,7 +66,7 @@ async def lying(live: Live, records: list[Record], lie: Lie):
     """A member of the network's mesh whose sync answers are lies."""
     liar = Liar(live, records, lie)
     async with insider(live.node) as (mesh, _):
-        mesh._sync._inbox.sync_answer = liar.answer
+        mesh._sync._inbox.sync_answer = liar.answer  # type: ignore[assignment]
         yield liar
 
 

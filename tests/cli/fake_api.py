@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from p2pverify.node.endpoints import proof
 from p2pverify.node.files.home import Home
@@ -35,7 +36,7 @@ def fake_api(home: Home, bodies: dict[str, tuple[int, bytes]]) -> Iterator[FakeA
     state = FakeApi({"/livez": (200, b'{"schema":"p2pverify/live/1","live":true}'), **bodies})
     home.init()
     home.ensure_token()
-    key = home.key()
+    key: Any = home.key()
     assert key is not None
 
     class Handler(BaseHTTPRequestHandler):

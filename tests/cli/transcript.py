@@ -14,6 +14,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 PROGRAM = (sys.executable, "-m", "p2pverify")
 REPOSITORY = Path(__file__).parents[2]
@@ -55,7 +56,7 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "P2PVERIFY_HOME": str(home), "PYTHONPATH": str(REPOSITORY), "HOME": str(home.parent)}
 
 
-def run(home: Path, *args: str, **options: object) -> subprocess.CompletedProcess[str]:
+def run(home: Path, *args: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run one command to its end, with separate stdout and stderr."""
     return subprocess.run(
         [*PROGRAM, *args],

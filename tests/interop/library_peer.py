@@ -71,7 +71,7 @@ class ContentRouter(GossipSub):
             spam_protection_enabled=False,
             eclipse_protection_enabled=False,
         )
-        self.mcache = ContentCache(self.mcache.window_size, self.mcache.history_size)
+        self.mcache = ContentCache(self.mcache.window_size, self.mcache.history_size)  # type: ignore[has-type]
 
     def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:
         return True
@@ -81,7 +81,7 @@ class ContentRouter(GossipSub):
         tell("gone", peer=str(peer_id))
 
 
-def tell(event: str, **fields: object) -> None:
+def tell(event: str, **fields: Any) -> None:
     print(json.dumps({"event": event, **fields}), flush=True)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import trio
 
@@ -28,7 +29,7 @@ class Ear:
         self.verdicts: list[GossipVerdict] = []
         self.changed = trio.Event()
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._driver, name)
 
     def judge(self, message: bytes, source: bytes) -> GossipVerdict:

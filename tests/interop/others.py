@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import trio
 
 from tests.interop import javascript
 
-Event = dict[str, object]
+Event = dict[str, Any]
 LINE_BYTES_MAX = 4 * 1024 * 1024
 
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from p2pverify.core.contract.output import Output
 from p2pverify.core.inference.compare import Measure
-from p2pverify.core.roles.disputes.evidence import Output
 from p2pverify.node.rerun import proof
 from p2pverify.node.rerun.judge import Rerun
 from tests.support.grammar import conforms

@@ -11,6 +11,7 @@ import pytest
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import RECORD_BYTES_MAX, decode_record
 from p2pverify.core.sync import memory, messages, negentropy, session
+from p2pverify.core.sync.index import RecordIndex
 from p2pverify.core.sync.messages import Fetch, Reconcile, Reconciled, Records, decode_answer, decode_request
 from p2pverify.net.protocols.sync import PROTOCOL, SyncLimits
 
@@ -75,7 +76,7 @@ def test_the_page_shows_a_session() -> None:
         decode_answer(given),
     )
     assert isinstance(request, Reconcile)
-    assert request.message == negentropy.Initiator(negentropy.RecordIndex()).initiate()
+    assert request.message == negentropy.Initiator(RecordIndex()).initiate()
     assert isinstance(answer, Reconciled)
     (listed,) = negentropy.read_ranges(answer.message)
     assert fetch == Fetch(listed.ids)

@@ -1,6 +1,7 @@
 """A ledger with its fold. Test peers write any record into it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import Network
@@ -55,7 +56,7 @@ class Book:
             self.say(each, Kind.CUT_SIGNATURE, CutSignature(made.id).encode(), cut.epoch)
         return made
 
-    def step(self, seed: bytes, epoch: int, signers: Iterable[bytes], **changes: tuple[Head, ...]) -> Record:
+    def step(self, seed: bytes, epoch: int, signers: Iterable[bytes], **changes: Any) -> Record:
         """Write a valid cut and the signatures of these signers."""
         made = self.certify(seed, self.proposal(seed, epoch, **changes), signers)
         assert self.fold.latest.id == made.id

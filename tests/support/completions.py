@@ -110,7 +110,8 @@ def complete(model: Model, dialect: Dialect, body: dict[str, Any]) -> dict[str, 
     if body.get("echo") and not dialect.echo:
         raise Refusal("no echo")
     shown = min(body["logprobs"], dialect.shown_max)
-    prompt, tokens, rows = list(body["prompt"]), [], []
+    prompt, tokens = list(body["prompt"]), []
+    rows: list[Any] = []
     while len(tokens) < body["max_tokens"] and not (tokens and model.ends(tokens[-1])):
         (row,) = model.rows((*prompt, *tokens), len(prompt) + len(tokens) - 1)
         rows.append(log_softmax(row))
@@ -121,7 +122,7 @@ def complete(model: Model, dialect: Dialect, body: dict[str, Any]) -> dict[str, 
         rows.pop()
     choice: dict[str, Any] = {"index": 0, "text": "".join(map(model.piece, tokens)), "finish_reason": finish}
     wants_prompt = body.get("echo") or "prompt_logprobs" in body
-    before = [log_softmax(row) for row in model.rows(prompt, 0)][:-1] if wants_prompt else []
+    before: list[Any] = [log_softmax(row) for row in model.rows(prompt, 0)][:-1] if wants_prompt else []
     if body.get("echo"):
         tokens, rows = prompt + tokens, [None, *before, *rows]
     choice["logprobs"] = lists(model, dialect, tokens, rows, shown)

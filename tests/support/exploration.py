@@ -12,11 +12,13 @@ import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import DeterminismClass, Network, Params
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
+from p2pverify.core.events import Effects
 from p2pverify.core.limits import BoundedDict
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head
@@ -24,7 +26,12 @@ from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.cut_maker import Cutter
+from p2pverify.core.roles.disputes.objector import Objector
+from p2pverify.core.roles.disputes.work import DisputeWork
+from p2pverify.core.roles.responder import Responder
 from p2pverify.core.state.state import State
+from p2pverify.testnet.world.world import CONTEXT_TOKENS
+from tests.support.networks import MANIFEST
 
 MEMBERS = 4
 #: At this share of an epoch, in thousandths, everybody's turn to propose has come.
@@ -32,6 +39,7 @@ LATE_PERMILLE = 900
 #: More states than an exploration computes.
 STATES_MAX = 65_536
 Trace = tuple[str, ...]
+_T = TypeVar("_T")
 
 
 def _bounded(most: int, items: dict[object, object]) -> BoundedDict[object, object]:
@@ -79,6 +87,16 @@ NETWORK = Network(
 )
 
 
+def _result(effects: Effects[_T]) -> _T:
+    """Take all effects of a method, and return its result. Nobody needs the effects, because members share records."""
+    while True:
+        try:
+            next(effects)
+        except StopIteration as ended:
+            result: _T = ended.value
+            return result
+
+
 def late_ms(epoch: int) -> int:
     """Unix ms late in an epoch, when all steps of the epoch are made."""
     return PARAMS.epoch_start_ms(epoch) + PARAMS.epoch_ms * LATE_PERMILLE // 1000
@@ -96,7 +114,8 @@ class Replica:
     def __init__(self, seed: bytes, memo: Memo, cutter: type[Cutter] = PromptCutter) -> None:
         self.context = Context(NETWORK, seed, 0, memo)
         self.fold, self.ledger = self.context.fold, self.context.ledger
-        self.cutter = cutter(self.context)
+        work = DisputeWork(self.context, Responder(self.context, CONTEXT_TOKENS))
+        self.cutter = cutter(self.context, Objector(self.context, work, MANIFEST, is_on=False))
 
     def take(self, records: Iterable[Record], now_ms: int) -> None:
         for record in records:
@@ -107,10 +126,9 @@ class Replica:
         self.fold.settle()
 
     def write(self, kind: Kind, payload: bytes, now_ms: int) -> Record:
-        record = self.context.write(kind, payload, now_ms)
+        record = _result(self.context.write(kind, payload, now_ms))
         self.cutter.take(record, now_ms)
         self.fold.settle()
-        self.context.effects.clear()
         return record
 
     def propose(self, epoch: int, moved: tuple[Head, ...] | None = None) -> Record | None:
@@ -126,9 +144,8 @@ class Replica:
         held = -1
         while held != len(self.ledger):
             held = len(self.ledger)
-            self.cutter.tick(now_ms)
+            _result(self.cutter.tick(now_ms))
             self.fold.settle()
-        self.context.effects.clear()
 
     def sign_all(self, now_ms: int) -> None:
         """Sign every cut, as a hostile member."""
@@ -293,7 +310,7 @@ class Explorer:
 
     def _copied(self, member: Replica) -> Replica:
         """A copy that shares what never changes."""
-        constant: list[object] = [NETWORK, self._memo, self._memo.records, *self._memo.records.values()]
+        constant: list[object] = [NETWORK, MANIFEST, self._memo, self._memo.records, *self._memo.records.values()]
         constant += member.fold._states.values()
         constant += [member.fold.genesis, member.fold.latest, member.fold._proposal]
         return copy.deepcopy(member, {id(each): each for each in constant})

@@ -48,7 +48,7 @@ def seeds(count: int, salt: str = "world") -> list[bytes]:
 def make_network(identities: list[bytes], *, founders: int | None = None, classes: int = 1, **changes: int) -> Network:
     """A network founded by the first identities. It has one exact class, or several that a referee judges across."""
     keys = [sign.public_key(seed) for seed in identities]
-    rules = (DeterminismClass("exact", MANIFEST.digest, "toy", "any", 1_000),)
+    rules: tuple[DeterminismClass, ...] = (DeterminismClass("exact", MANIFEST.digest, "toy", "any", 1_000),)
     if classes > 1:
         rules = tuple(
             DeterminismClass(f"path-{n}", MANIFEST.digest, "toy", f"path {n}", 1_000, ACROSS) for n in range(classes)

@@ -50,7 +50,7 @@ class Peer:
             is_certified=lambda cut: False,
             called=CalledRecords(self.ledger),
         )
-        self.sync = Sync(self)
+        self.sync = Sync(self)  # type: ignore[arg-type]
         self.seen: list[Request] = []
 
     def take(self, records: Iterable[bytes]) -> None:

@@ -50,8 +50,10 @@ def write(path: Path, tiny: Tiny) -> Path:
         **tiny.changes,
     }
     for key, value in numbers.items():
-        add = writer.add_uint32 if isinstance(value, int) else writer.add_float32
-        add(f"{tiny.architecture}.{key}", value)
+        if isinstance(value, int):
+            writer.add_uint32(f"{tiny.architecture}.{key}", value)
+        else:
+            writer.add_float32(f"{tiny.architecture}.{key}", value)
     rng = np.random.default_rng(7)
 
     def matrix(name: str, rows: int, columns: int, kind: Kind) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from p2pverify.core.contract.network import DeterminismClass, Network
 from p2pverify.core.contract.output import Output
@@ -45,7 +46,7 @@ class ToyWorld:
     """
 
     def __init__(
-        self, count: int, *, seed: int, classes: int = 1, lies: Mapping[int, Lie] | None = None, **rules: int
+        self, count: int, *, seed: int, classes: int = 1, lies: Mapping[int, Lie] | None = None, **rules: Any
     ) -> None:
         self.classes = classes
         self.engines = [ToyEngine(path=path) for path in PATHS]

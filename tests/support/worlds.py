@@ -67,7 +67,7 @@ def casting(kinds: Mapping[str, Callable[[ActorArgs], Actor]], around: Around | 
         actor = kinds[kind](args) if kind in kinds else make_actor(kind, args)
         if around is not None:
             handle = actor.handle
-            actor.handle = lambda event, now_ms: around(actor, event, now_ms, handle)  # type: ignore[method-assign]
+            actor.handle = lambda event, now_ms: around(actor, event, now_ms, handle)
         return actor
 
     return make

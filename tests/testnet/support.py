@@ -4,12 +4,13 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
-from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
+from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument, StandingName
 from p2pverify.node.reports.documents.status import FinalCutDocument, RecentCut, StatusDocument
 from p2pverify.testnet.cheats import parse_cheat
 from p2pverify.testnet.plan import Plan, make_plan
@@ -21,7 +22,7 @@ FINAL_FIELDS = tuple(each.name for each in fields(FinalCutDocument))
 QUICK = ["--epoch-ms", str(EPOCH_MS)]
 
 
-def toy_plan(*cheats: str, peers: int = 4, **options: int) -> Plan:
+def toy_plan(*cheats: str, peers: int = 4, **options: Any) -> Plan:
     """A plan with the toy engine and short epochs."""
     chosen = [parse_cheat(cheat) for cheat in cheats]
     return make_plan(load_scenario("toy"), peers=peers, cheats=chosen, epoch_ms=EPOCH_MS, **options)
@@ -45,16 +46,17 @@ def status(*cuts: RecentCut) -> StatusDocument:
     return replace(STATUS, peer_id="", epoch=20, records=200, recent_cuts=cuts, final=final)
 
 
-def score(peer_id: str, standing: str = "trusted", **changes: object) -> ScoreDocument:
+def score(peer_id: str, standing: StandingName = "trusted", **changes: Any) -> ScoreDocument:
     """The score of a peer in a view."""
     convicted_after = 4 if standing == "convicted" else None
     row = replace(ROW, peer_id=peer_id, standing=standing, low=0.9, audits=30, convicted_after_audits=convicted_after)
     return replace(row, **changes)
 
 
-def view_at(plan: Plan, at: RecentCut, **standings: str) -> ScoresDocument:
-    """A final view that trusts all peers except the named ones."""
-    found = tuple(score(peer.peer_id, standings.get(peer.name, "trusted")) for peer in plan.peers)
+def view_at(plan: Plan, at: RecentCut, standings: Mapping[str, StandingName] | None = None) -> ScoresDocument:
+    """A final view that trusts all peers except those with other standings, by name."""
+    others = standings or {}
+    found = tuple(score(peer.peer_id, others.get(peer.name, "trusted")) for peer in plan.peers)
     return replace(SCORES, cut=at.cut, epoch=at.epoch, scores=found)
 
 

@@ -1,5 +1,7 @@
 """The determinism classes in a testnet's network file, one for each numeric path of its peers."""
 
+from typing import Any, cast
+
 from p2pverify.engine import toy
 from p2pverify.node.files.manifestfile import known_manifest
 from p2pverify.node.files.networkfile import new_network
@@ -22,7 +24,7 @@ def test_paths_of_a_real_model_come_from_its_manifest():
         referee=plan.referee,
         across=plan.across,
         genesis_ms=1,
-        **plan.rules,
+        **cast("dict[str, Any]", plan.rules),
     )
     kinds = {c.numeric_path.partition("/")[0] for c in network.classes}
     assert {"x86-64-avx2", "x86-64-avx512", "x86-64-sse3", "integer"} <= kinds

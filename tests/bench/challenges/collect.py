@@ -4,6 +4,7 @@ model of clients. The bundled model writes the prompts of challenges. Time is vi
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import trio
 from trio.testing import MockClock
@@ -24,7 +25,7 @@ from tests.support.worlds import make_world, watching
 
 PEERS = 6
 BLOCK_EPOCHS = 4
-RULES = {
+RULES: dict[str, Any] = {
     "epoch_ms": 20_000,
     "slots_milli": 2000,
     "panel_size": 3,
@@ -91,11 +92,11 @@ class Recorded:
 class _Driver(Driver):
     """Its engine takes no virtual time."""
 
-    def __init__(self, machine, engine, clock) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, machine, engine, clock) -> None:
         super().__init__(machine, FakeJournal([]), engine, clock=clock)
         self.whole_engine = engine
 
-    async def use_engine(self, do):  # type: ignore[no-untyped-def]
+    async def use_engine(self, do):  # type: ignore[override]
         await trio.lowlevel.checkpoint()
         return do(self.whole_engine)
 

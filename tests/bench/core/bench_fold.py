@@ -20,13 +20,12 @@ from p2pverify.core.contract.sortition import vrf_output
 from p2pverify.core.encoding import decode_once, sign
 from p2pverify.core.errors import GossipIgnore, GossipReject
 from p2pverify.core.records.envelope import Record
-from p2pverify.core.records.judge import judge
+from p2pverify.core.records.judge import FAR_FUTURE, judge
 from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records
-from p2pverify.core.replica.verify import FAR_FUTURE
 from p2pverify.store.sqlite import Store
 from p2pverify.store.writes import PutRecord
 from tests.support.worlds import make_world

@@ -11,6 +11,7 @@ import argparse
 import sys
 import tomllib
 from dataclasses import dataclass
+from typing import Any
 
 from p2pverify.core.events import MeasureJob
 from p2pverify.core.inference.jobs import QueuedJob
@@ -75,7 +76,7 @@ class SharingEngine(SimulatedEngine):
         return cost + cost * self._costs.overhead_permille // 1000
 
 
-def run(seed: int, costs: Costs, rules: dict[str, int], cores: int) -> dict[str, float]:
+def run(seed: int, costs: Costs, rules: dict[str, Any], cores: int) -> dict[str, float]:
     """Seconds from genesis until every honest peer's final view convicts, by cheater."""
     cheaters = {"prune": 2, "canned": 5}
     shared = Cores(cores)

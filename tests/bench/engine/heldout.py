@@ -108,7 +108,7 @@ def judged(judge: Engine, question: Posed, answer: Output, *, suppose: bool) -> 
     return Case(question.number, claim_of(judge, question, answer, others))
 
 
-def _line(case: Case) -> dict[str, object]:
+def _line(case: Case) -> dict[str, Any]:
     claim = case.claim
     return {
         "number": case.number,

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def run(peers: int, per_second: Sequence[int], seconds: int) -> Found:
     return digest(reports, [rate * seconds for rate in per_second])
 
 
-def digest(reports: list[dict[str, object]], published: Sequence[int]) -> Found:
+def digest(reports: list[dict[str, Any]], published: Sequence[int]) -> Found:
     last_ms: list[float] = []
     delivered = 0
     for author, count in enumerate(published):

@@ -118,9 +118,9 @@ def test_no_line_is_longer_than_80_columns(home: Home, command: str) -> None:
     rows = tuple(replace(huge, peer_id=one) for one in STRANGE)
     scores = body(replace(SCORES, scores=rows, hardware=(group,)))
     neighbours = tuple(replace(NEIGHBOUR, peer_id=one, standing="convicted", address=ADDRESS + one) for one in STRANGE)
-    long = {"id": "e9999999-15-" + "東" * 60}
+    long = "e9999999-15-" + "東" * 60
     audits = replace(
-        AUDITS, audits=(replace(AUDIT, **long, status="inconclusive"),), disputes=(replace(DISPUTE, **long),)
+        AUDITS, audits=(replace(AUDIT, id=long, status="inconclusive"),), disputes=(replace(DISPUTE, id=long),)
     )
     documents = {
         "/v1/scores?view=final": scores,

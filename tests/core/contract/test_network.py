@@ -1,6 +1,7 @@
 """The network definition is canonical and within its ranges, and it defines the epochs."""
 
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -100,10 +101,10 @@ def test_thresholds_are_read_back(numbers: tuple[int, ...]) -> None:
         ({"classes": (UNKNOWN, replace(UNKNOWN, name="another"))}, "two classes of unknown engine"),
     ],
 )
-def test_referees_that_make_no_sense(changes: dict[str, object], reason: str) -> None:
+def test_referees_that_make_no_sense(changes: dict[str, Any], reason: str) -> None:
     """Thresholds, the referee and the class of unknown engine must fit together."""
     with pytest.raises(DecodeError, match=reason):
-        decode_network(replace(JUDGED, **changes).encode())  # type: ignore[arg-type]  # field names
+        decode_network(replace(JUDGED, **changes).encode())  # field names
 
 
 def test_thresholds_stand_in_wire_order() -> None:
@@ -152,7 +153,7 @@ def test_mutated_definitions(data: st.DataObject) -> None:
 def test_largest_definition() -> None:
     """The largest numbers of founders and classes fit into the limit of bytes. One more of either is refused."""
     founders = tuple(number.to_bytes(32, "big") for number in range(FOUNDERS_MAX))
-    widest = Across(*(high for _, high in ACROSS_BOUNDS[:5]), 99_999)
+    widest = Across(*cast("tuple[int, int, int, int, int]", tuple(high for _, high in ACROSS_BOUNDS[:5])), 99_999)
     longest = replace(CLASS, engine="e" * 128, numeric_path="p" * 128, across=widest)
     classes = tuple(replace(longest, name=f"class {number}" + "n" * 50) for number in range(CLASSES_MAX))
     manifests = tuple(sorted((MANIFEST, *(sha256(b"%d" % n) for n in range(CLASSES_MAX - 1)))))

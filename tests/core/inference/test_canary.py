@@ -1,6 +1,7 @@
 """Canaries: valid evidence gives its verdict, and nothing else counts as evidence."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -61,9 +62,9 @@ def test_a_right_answer_matches_to_the_bit() -> None:
         ({"logits": bytes(32)}, "the tokens are equal, and the logits are not: other weights or another numeric path"),
     ],
 )
-def test_any_other_answer_of_the_class_is_a_mismatch(changes: dict[str, object], reason: str) -> None:
+def test_any_other_answer_of_the_class_is_a_mismatch(changes: dict[str, Any], reason: str) -> None:
     """This includes an answer that is too short, and one with equal tokens but other logits."""
-    assert shows(replace(RIGHT, **changes)) == (MISMATCH, reason)  # type: ignore[arg-type]
+    assert shows(replace(RIGHT, **changes)) == (MISMATCH, reason)
 
 
 def test_another_class_cannot_be_told() -> None:
@@ -150,14 +151,12 @@ def test_an_opening_is_held_against_its_commitment() -> None:
 def test_commitments_hide_and_bind() -> None:
     """Equal prompts and answers with other salts have other hashes, and every item changes the hash."""
     reply, prompt = TRIGGER.replies[0], TRIGGER.commitment
-    changes = ({"tokens": (1,)}, {"finish": "length"}, {"logits": bytes(32)})
-    others = [{"output": replace(reply.output, **change)} for change in changes]  # type: ignore[arg-type]
-    answers = {
-        replace(reply, **change).commitment(prompt)  # type: ignore[arg-type]
-        for change in ({}, {"salt": bytes(32)}, {"engine": "x"}, {"numeric_path": "x"}, *others)
-    }
+    changes: tuple[dict[str, Any], ...] = ({"tokens": (1,)}, {"finish": "length"}, {"logits": bytes(32)})
+    others: list[dict[str, Any]] = [{}, {"salt": bytes(32)}, {"engine": "x"}, {"numeric_path": "x"}]
+    others += [{"output": replace(reply.output, **change)} for change in changes]
+    answers = {replace(reply, **change).commitment(prompt) for change in others}
     assert len(answers | {reply.commitment(bytes(32))}) == 8
-    prompts = (TRIGGER, *(replace(TRIGGER, **c) for c in ({"salt": bytes(32)}, {"prompt": (1,)}, {"tokens_max": 9})))  # type: ignore[arg-type]
+    prompts = (TRIGGER, *(replace(TRIGGER, **c) for c in ({"salt": bytes(32)}, {"prompt": (1,)}, {"tokens_max": 9})))
     assert len({trigger.commitment for trigger in prompts}) == 4
 
 

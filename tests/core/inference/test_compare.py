@@ -1,13 +1,14 @@
 """Measures and verdicts: what counts, what does not count, and that every number has a verdict."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, THRESHOLD_MAX, Across
-from p2pverify.core.encoding.canon import decode, encode
+from p2pverify.core.encoding.canon import Value, decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.compare import (
     CAP_MICRONATS,
@@ -123,7 +124,7 @@ def test_a_measure_is_within_its_limits(deficits: list[int], data: st.DataObject
     found = measure(deficits, ends, finish, tokens_max)
     assert found.count == len(deficits)
     assert found.total <= found.count * CAP_MICRONATS
-    assert read_measures([found.to_value()], 1) == (found,)
+    assert read_measures(cast("list[Value]", [found.to_value()]), 1) == (found,)
 
 
 @given(st.lists(st.one_of(st.none(), measures), max_size=ASKED_MAX).map(tuple))

@@ -6,7 +6,18 @@ import pytest
 
 from p2pverify.core.contract.output import Output
 from p2pverify.core.errors import RemoteProtocolError
-from p2pverify.core.events import REFEREE, Compute, Computed, ComputeFailed, Effect, Event, MeasureJob, Note, Persist
+from p2pverify.core.events import (
+    REFEREE,
+    Compute,
+    Computed,
+    ComputeFailed,
+    Effect,
+    Event,
+    MeasureJob,
+    Note,
+    Persist,
+    StoredEvidence,
+)
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.audit import Audit, audit_of
@@ -16,7 +27,6 @@ from p2pverify.core.records.payloads.vote import decode_vote
 from p2pverify.core.roles.disputes.evidence import (
     NO_EVIDENCE,
     EvidenceBox,
-    StoredEvidence,
     decode_evidence,
     decode_evidence_request,
     encode_evidence,
@@ -84,7 +94,7 @@ def serving(serve: Callable[[Actor, bytes, int, Callable[[bytes, int], bytes | N
     def make(kind: str, args: ActorArgs) -> Actor:
         actor = make_actor(kind, args)
         own = actor.evidence
-        actor.evidence = lambda request, now_ms: serve(actor, request, now_ms, own)  # type: ignore[method-assign]
+        actor.evidence = lambda request, now_ms: serve(actor, request, now_ms, own)
         return actor
 
     return make
@@ -108,7 +118,7 @@ def test_what_nobody_serves_is_voted_on_by_nobody() -> None:
 
     def make(kind: str, args: ActorArgs) -> Actor:
         actor = watching(lambda _, told, __: notes.append(told.text) if isinstance(told, Note) else None)(kind, args)
-        actor.evidence = lambda *_: None  # type: ignore[method-assign]
+        actor.evidence = lambda *_: None
         return actor
 
     world = make_world(6, seed=3, kinds=KINDS, make=make, classes=3, slots_milli=1500, dispute_epochs=4)

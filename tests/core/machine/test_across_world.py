@@ -64,8 +64,16 @@ def test_a_challenger_that_slanders_convicts_itself() -> None:
 
 def test_a_challenger_that_calls_all_answers_matches_loses_where_somebody_looks() -> None:
     """At near ties its measures are wrong. A spot check finds this and convicts no other peer."""
-    rules = {"slots_milli": 1500, "spot_check_permille": 1000, "disputes_per_cut": 8}
-    world = make_world(6, seed=5, kinds={CHEAT: "misjudging"}, make=MAKE, classes=3, **rules)
+    world = make_world(
+        6,
+        seed=5,
+        kinds={CHEAT: "misjudging"},
+        make=MAKE,
+        classes=3,
+        slots_milli=1500,
+        spot_check_permille=1000,
+        disputes_per_cut=8,
+    )
     assert run_until(world, lambda: convicted(world, 0) == {CHEAT}, epochs_max=24)
     assert set(dissents(world)) == {CHEAT}
 
@@ -101,8 +109,9 @@ def test_peers_of_no_known_class_are_judged_across(*, cheats: bool) -> None:
 def test_in_large_classes_both_kinds_of_slots_convict() -> None:
     """A class of five asks within itself and across classes. The cheater loses disputes of both kinds, with both
     steps."""
-    rules = {"slots_milli": 1500, "across_percent": 50, "disputes_per_cut": 4}
-    world = make_world(10, seed=8, kinds={CHEAT: "always-wrong"}, classes=2, **rules)
+    world = make_world(
+        10, seed=8, kinds={CHEAT: "always-wrong"}, classes=2, slots_milli=1500, across_percent=50, disputes_per_cut=4
+    )
     assert run_until(world, lambda: convicted(world, 0) == {CHEAT}, epochs_max=24)
     lost = dissents(world)
     assert set(lost) == {CHEAT}
@@ -114,8 +123,15 @@ def test_in_large_classes_both_kinds_of_slots_convict() -> None:
 
 def test_any_order_of_a_mixed_networks_records_gives_the_same_view() -> None:
     """The fold of slots within and across classes, with a cheater, does not depend on the order of records."""
-    rules = {"slots_milli": 1500, "across_percent": 50, "spot_check_permille": 200}
-    world = make_world(7, seed=6, kinds={CHEAT: "always-wrong"}, classes=2, **rules)
+    world = make_world(
+        7,
+        seed=6,
+        kinds={CHEAT: "always-wrong"},
+        classes=2,
+        slots_milli=1500,
+        across_percent=50,
+        spot_check_permille=200,
+    )
     world.run_epochs(12)
     expected = world.peers[0].machine.fold.latest
     records: list[Record] = list(world.peers[0].machine.context.ledger.records())

@@ -65,7 +65,7 @@ def test_a_duty_on_an_anchor_before_its_join_is_refused(monkeypatch: pytest.Monk
             then = final(world).members.get(cheat.key)
             if then is not None and then.active:
                 members = {**anchor.members, cheat.key: then}
-                return honest(context, epoch, replace(anchor, members=members))  # type: ignore[arg-type]
+                return honest(context, epoch, replace(anchor, members=members))
         return plan
 
     honest = slot_plan.make_plan

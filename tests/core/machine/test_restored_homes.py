@@ -81,8 +81,7 @@ def test_a_restored_home_never_contradicts_what_it_had_signed(
     """The home is copied at any time, lost later, isolated for any time, and perhaps restored again. No slot, seal,
     vote, proposal or cut is signed twice, and there is no fork."""
     kinds = {2: "wrong"} if lies else {}
-    rules = {"slots_milli": 2500, "spot_check_permille": 300}
-    world = make_world(PEERS, seed=seed, kinds=kinds, rate_ppm=250_000, **rules)
+    world = make_world(PEERS, seed=seed, kinds=kinds, rate_ppm=250_000, slots_milli=2500, spot_check_permille=300)
     world.run_epochs(3 + copied / 4)
     peer = world.peers[1]
     copy = Disk(0) if empty else copy_of(peer.disk)

@@ -28,8 +28,16 @@ def play(*, with_memo: bool) -> tuple[World, list[tuple[int, bytes, object]]]:
     def make(kind: str, args: ActorArgs) -> Actor:
         return watched(kind, args if with_memo else replace(args, memo=None))
 
-    rules = {"slots_milli": 1500, "spot_check_permille": 100, "conviction_odds": 1000}
-    world = make_world(6, seed=17, kinds={1: "always-wrong", 2: "wrong"}, rate_ppm=500_000, make=make, **rules)
+    world = make_world(
+        6,
+        seed=17,
+        kinds={1: "always-wrong", 2: "wrong"},
+        rate_ppm=500_000,
+        make=make,
+        slots_milli=1500,
+        spot_check_permille=100,
+        conviction_odds=1000,
+    )
     world.run_epochs(5.3)
     world.stop(world.peers[3])
     world.peers[3].disk = Disk(0)

@@ -44,10 +44,19 @@ def timed_world(*, hardware: str = "testbox", kinds: Mapping[int, str] | None = 
         kind = BusyEngine if actor.key == busy else SimulatedEngine
         return kind(DERIVE_MS, ANSWER_MS * actor.slowness, 0)
 
-    times = {"latency_ms": (1, 3), "jitter_ms": 0, "quantum_ms": 1, "disk_ms": 0}
     kinds = {SLOW: "slow-hardware", **(kinds or {})}
     return make_world(
-        PEERS, kinds=kinds, rate_ppm=500_000, engine=engine, hardware=hardware, slots_milli=6000, panel_size=3, **times
+        PEERS,
+        kinds=kinds,
+        rate_ppm=500_000,
+        engine=engine,
+        hardware=hardware,
+        slots_milli=6000,
+        panel_size=3,
+        latency_ms=(1, 3),
+        jitter_ms=0,
+        quantum_ms=1,
+        disk_ms=0,
     )
 
 

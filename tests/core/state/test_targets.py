@@ -1,6 +1,7 @@
 """The targets of a slot: within the class, or across classes if a referee can judge."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_only_members_of_the_same_model_are_asked() -> None:
     assert voting_classes(made, 0, is_across=False) == (0,)
 
 
-def _fields() -> dict[str, object]:
+def _fields() -> dict[str, Any]:
     return {name: getattr(MANIFEST, name) for name in MANIFEST.__dataclass_fields__}
 
 

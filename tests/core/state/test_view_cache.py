@@ -14,7 +14,7 @@ from p2pverify.core.state.transition import class_steps
 from p2pverify.core.state.view import scores, view_root
 from tests.core.state.test_growth import key, state_of
 from tests.core.state.test_objections import others, wrongly_decided
-from tests.core.state.test_speed_views import LIAR, TimedWorld
+from tests.core.state.test_speed_views import LIAR, timed_world
 from tests.support.networks import make_network, seeds
 
 ACROSS = make_network(seeds(3, "view cache"), classes=2)
@@ -124,8 +124,7 @@ def test_two_branches_on_one_base_do_not_disturb_each_other() -> None:
 
 def test_cuts_of_a_network_with_claims_and_a_cheater_have_the_roots_from_scratch() -> None:
     """Each certified cut names the root that its proposer computed with the digests of earlier views."""
-    world = TimedWorld()
-    world.peers[LIAR].lie = lambda _key, dice: dice.random() < 0.5
+    world = timed_world(kinds={LIAR: "wrong"})
     world.run_epochs(12)
     machine = world.peers[0].machine
     path = machine.fold.latest.path[1:]

@@ -1,6 +1,7 @@
 """The conditions that a member still lacks for weight: one function gives the rule and its explanation."""
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +46,7 @@ def test_each_condition_is_named_with_its_figures():
     """If one condition is missed by one, exactly this one is named, with its present and its needed figure."""
     state, weighted = state_at(epoch=15, index=15), frozenset(PEERS[:3])
     slow = {peer: Contact(10, 8) for peer in PEERS[:3]}
-    for changes, expected in [
+    missed: list[tuple[dict[str, Any], Lack]] = [
         ({"active": False}, Lack("membership", 0, 1)),
         ({"convicted_epoch": 3}, Lack("no conviction", 0, 1)),
         ({"fork_until": 15}, Lack("end of the penalty", 15, 16)),
@@ -57,7 +58,8 @@ def test_each_condition_is_named_with_its_figures():
         ({"contacts": {}}, Lack("availability", 0, 900_000)),
         ({"duties_met": 8}, Lack("duties", 8, 9)),
         ({"no_shows": 3}, Lack("slots shown", 17, 18)),
-    ]:
+    ]
+    for changes, expected in missed:
         member = replace(full_member(), **changes)
         assert lacking(state, PARAMS, member, weighted) == (expected,)
         assert not has_earned_weight(state, PARAMS, member, weighted)

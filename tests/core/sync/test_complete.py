@@ -65,6 +65,7 @@ def test_what_another_session_is_fetching_is_not_here_yet() -> None:
         mine.take(step.records)
     second.end()
     assert not second.is_complete
+    assert asked is not None
     step = first.receive(full.answer(asked))
     mine.take(step.records)
     assert second.is_complete

@@ -19,7 +19,7 @@ QUESTIONS = [Ask(ToyEngine().write_prompt(bytes([at]) * 16, 12), 20, 800, bytes(
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The recorded delays of an engine, which does not really sleep."""
     found: list[float] = []
-    monkeypatch.setattr(delays.time, "sleep", found.append)
+    monkeypatch.setattr("time.sleep", found.append)
     return found
 
 

@@ -39,7 +39,7 @@ def _value(payload: bytes) -> Any:
 
 
 def _with(audit: Audit, which: int, asked: AskedPeer) -> Audit:
-    return replace(audit, asked=tuple(changed([*audit.asked], which, asked)))  # type: ignore[arg-type]
+    return replace(audit, asked=tuple(changed([*audit.asked], which, asked)))
 
 
 def _receipt(audit: Audit, which: int) -> Receipt:

@@ -29,7 +29,7 @@ HIDDEN = encode(["p2pverify/canary-prompt/1", TRIGGER.salt, list(TRIGGER.prompt)
 def _case(comment: str, evidence: CanaryEvidence | bytes, expect: str, reason: str | None = None) -> Case:
     data = evidence if isinstance(evidence, bytes) else evidence.encode()
     try:
-        found = (judge_evidence(OVER, (COMMITTED,), decode_canary_evidence(data)).verdict, None)
+        found: tuple[str, str | None] = (judge_evidence(OVER, (COMMITTED,), decode_canary_evidence(data)).verdict, None)
     except DecodeError as error:
         found = ("invalid", error.reason)
     assert found == (expect, reason), f"{comment}: {found}"

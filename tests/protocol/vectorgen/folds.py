@@ -55,8 +55,7 @@ def _kept() -> tuple[Network, list[Record]]:
 
 def _played() -> tuple[Network, list[Record]]:
     """A new story."""
-    rules = {"conviction_odds": 1000, "spot_check_permille": 100}
-    world = make_world(PEERS, seed=SEED, kinds={LIAR: "always-wrong"}, **rules)
+    world = make_world(PEERS, seed=SEED, kinds={LIAR: "always-wrong"}, conviction_odds=1000, spot_check_permille=100)
     world.run_epochs(7)
     assert convicted(world) == {LIAR}
     state, held = final(world), list(world.peers[0].machine.context.ledger.records())

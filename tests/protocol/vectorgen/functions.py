@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vectorgen.case import Case
 from vectorgen.examples import (
@@ -51,11 +52,11 @@ SHAPES = {
 CROWD = tuple(sorted(sha256(bytes([number])) for number in range(40)))
 
 
-def case(comment: str, inputs: dict[str, object], expect: object) -> Case:
+def case(comment: str, inputs: dict[str, Any], expect: object) -> Case:
     return {"comment": comment, "input": inputs, "expect": expect, "reason": None}
 
 
-def _draw(comment: str, beta: bytes, candidates: Sequence[bytes], **changes: int) -> Case:
+def _draw(comment: str, beta: bytes, candidates: Sequence[bytes], **changes: Any) -> Case:
     network = replace(NETWORK, params=replace(NETWORK.params, **changes))
     found = [
         {
@@ -73,7 +74,7 @@ def _draw(comment: str, beta: bytes, candidates: Sequence[bytes], **changes: int
         }
         for slot in sortition.slots(beta, network.params)
     ]
-    inputs: dict[str, object] = {
+    inputs: dict[str, Any] = {
         "beta": beta.hex(),
         "network": network.encode().hex(),
         "candidates": [key.hex() for key in candidates],
@@ -98,7 +99,7 @@ def draws() -> list[Case]:
 
 def inputs_of_the_vrf() -> list[Case]:
     beacon = sortition.first_beacon(NETWORK_ID)
-    where: dict[str, object] = {"network": NETWORK_ID.hex(), "epoch": EPOCH, "beacon": beacon.hex()}
+    where: dict[str, Any] = {"network": NETWORK_ID.hex(), "epoch": EPOCH, "beacon": beacon.hex()}
     key = {"challenger": ALICE.key.hex(), "epoch": EPOCH, "slot": 2}
     return [
         case("first beacon", {"function": "first_beacon", "network": NETWORK_ID.hex()}, beacon.hex()),
@@ -141,15 +142,15 @@ def _spot_checks() -> list[Case]:
     found = []
     for slot in range(8):
         key = {"challenger": ALICE.key.hex(), "epoch": EPOCH, "slot": slot}
-        inputs: dict[str, object] = {"function": "is_spot_check", "beacon": BETA[:32].hex(), **key, "permille": 500}
+        inputs: dict[str, Any] = {"function": "is_spot_check", "beacon": BETA[:32].hex(), **key, "permille": 500}
         chosen = sortition.is_spot_check(BETA[:32], ALICE.key, EPOCH, slot, 500)
         found.append(case(f"every second audit on average, slot {slot}", inputs, chosen))
     return found
 
 
-def _question(comment: str, **changes: object) -> Case:
-    question = replace(question_of(PANEL_SLOT), **changes)  # type: ignore[arg-type]
-    inputs: dict[str, object] = {
+def _question(comment: str, **changes: Any) -> Case:
+    question = replace(question_of(PANEL_SLOT), **changes)
+    inputs: dict[str, Any] = {
         "function": "question",
         "manifest": question.manifest.hex(),
         "prompt": list(question.prompt),
@@ -165,7 +166,7 @@ def _nonce(comment: str, class_index: int | None, output: bytes) -> Case:
     question = question_of(PANEL_SLOT).id
     salt = opening_of(PANEL_SLOT, (BOB.key,)).salts[0]
     opening = Opening(PANEL_SLOT.index, class_index, output, (salt,))
-    inputs: dict[str, object] = {
+    inputs: dict[str, Any] = {
         "function": "opening_nonce",
         "network": NETWORK_ID.hex(),
         "challenger": ALICE.key.hex(),
@@ -182,7 +183,7 @@ def _nonce(comment: str, class_index: int | None, output: bytes) -> Case:
 
 def _output(comment: str, tokens: tuple[int, ...], finish: str, logits: bytes = LOGITS) -> Case:
     question = question_of(PANEL_SLOT).id
-    inputs: dict[str, object] = {
+    inputs: dict[str, Any] = {
         "function": "output_digest",
         "question": question.hex(),
         "tokens": list(tokens),
@@ -193,7 +194,7 @@ def _output(comment: str, tokens: tuple[int, ...], finish: str, logits: bytes = 
 
 
 def digests() -> list[Case]:
-    request: dict[str, object] = {
+    request: dict[str, Any] = {
         "function": "request",
         "network": NETWORK_ID.hex(),
         "requester": REQUEST.requester.hex(),
@@ -202,14 +203,14 @@ def digests() -> list[Case]:
         "nonce": REQUEST.nonce.hex(),
         "expiry_epoch": REQUEST.expiry_epoch,
     }
-    salted: dict[str, object] = {
+    salted: dict[str, Any] = {
         "function": "salted_digest",
         "request": REQUEST.id.hex(),
         "responder": BOB.key.hex(),
         "class": 0,
         "output": OUTPUT.hex(),
     }
-    commit: dict[str, object] = {
+    commit: dict[str, Any] = {
         "function": "vote_commit",
         "network": NETWORK_ID.hex(),
         "challenger": DISPUTE.challenger.hex(),
@@ -257,7 +258,7 @@ def steps() -> list[Case]:
     found = []
     for honest, cheat, odds in rows:
         made = test_steps(honest, cheat, odds)
-        inputs: dict[str, object] = {"honest_ppm": honest, "cheat_ppm": cheat, "conviction_odds": odds}
+        inputs: dict[str, Any] = {"honest_ppm": honest, "cheat_ppm": cheat, "conviction_odds": odds}
         comment = f"{honest} ppm against {cheat} ppm, odds of {odds}"
         found.append(case(comment, inputs, {"up": made.up, "down": made.down, "threshold": made.threshold}))
     return found
@@ -275,7 +276,7 @@ def tests() -> list[Case]:
     found = []
     for comment, honest, cuts in rows:
         made = test_steps(honest, 100_000, 10**6)
-        inputs: dict[str, object] = {
+        inputs: dict[str, Any] = {
             "up": made.up,
             "down": made.down,
             "threshold": made.threshold,
@@ -285,7 +286,7 @@ def tests() -> list[Case]:
     return found
 
 
-def _run(made: TestSteps, cuts: list[list[int]]) -> dict[str, object]:
+def _run(made: TestSteps, cuts: list[list[int]]) -> dict[str, Any]:
     value, values = 0, []
     for dissents, agreements in cuts:
         value = cusum(value, dissents, agreements, made)
@@ -298,7 +299,7 @@ def intervals() -> list[Case]:
     found = []
     for agreements, dissents in rows:
         low, high = interval_ppm(agreements, dissents)
-        inputs: dict[str, object] = {"agreements": agreements, "dissents": dissents}
+        inputs: dict[str, Any] = {"agreements": agreements, "dissents": dissents}
         comment = f"{agreements} agreements, {dissents} dissents"
         found.append(case(comment, inputs, {"low_ppm": low, "high_ppm": high}))
     return found

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 from vectorgen.case import Case, changed, forged, ignore, judged, reject, said
 from vectorgen.examples import ACROSS, ALICE, DAVE, MANIFEST, NETWORK, record
@@ -85,7 +86,7 @@ def _measured(plain: Manifest) -> Manifest:
 def _bad_measurements(plain: list[object]) -> list[tuple[str, object, str]]:
     """Faults in golden vectors (item 9), calibrations (10) and canaries (11)."""
     question, (first, second) = QUESTION.to_value(), [path.to_value() for path in PATHS]
-    calibration, canary = CALIBRATION.to_value(), CANARY.to_value()
+    calibration, canary = CALIBRATION.to_value(), cast("list[Any]", CANARY.to_value())
     golden = [
         ("golden paths out of order", [[question], [second, first]], "golden paths are not sorted and distinct"),
         ("a golden path twice", [[question], [first, first]], "golden paths are not sorted and distinct"),

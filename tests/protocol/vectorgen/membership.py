@@ -163,8 +163,8 @@ def definitions() -> list[Case]:
     """The definition alone, in the form that a network file gives."""
     good = NETWORK.to_value()
     one = replace(NETWORK, founders=NETWORK.founders[:1], classes=NETWORK.classes[:1])
-    params = list(good[5])  # type: ignore[call-overload]
-    cls = list(good[4][0])  # type: ignore[index]
+    params = list(good[5])
+    cls = list(good[4][0])
     found = [_definition("three founders, three classes", NETWORK.encode())]
     alone = replace(NETWORK, classes=(replace(NETWORK.classes[0], across=None),), referee="")
     found.append(_definition("no referee", alone.encode()))
@@ -181,7 +181,7 @@ def definitions() -> list[Case]:
         ("six items", good[:6], "network: not 7 items"),
         ("a name of 65 bytes", changed(good, 1, "x" * 65), "name: longer than 64 bytes"),
         ("no founders", changed(good, 2, []), "a network needs founders and a class"),
-        ("founders out of order", changed(good, 2, good[2][::-1]), "founders are not sorted and distinct"),  # type: ignore[index]
+        ("founders out of order", changed(good, 2, good[2][::-1]), "founders are not sorted and distinct"),
         ("one founder twice", changed(good, 2, [ALICE.key] * 2), "founders are not sorted and distinct"),
         ("no classes", changed(good, 4, []), "a network needs founders and a class"),
         ("33 classes", changed(good, 4, [cls] * 33), "classes: more than 32 items"),

@@ -1,6 +1,7 @@
 """Cases of hardware by latency: claims, samples, the kept values, and the result for a peer."""
 
 from pathlib import Path
+from typing import Any
 
 from vectorgen.case import Case
 
@@ -8,7 +9,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.speed import Claimant, Sample, Speed, Window, check_claim, observe, sample, speeds
 
 
-def case(comment: str, inputs: dict[str, object], expect: object) -> Case:
+def case(comment: str, inputs: dict[str, Any], expect: object) -> Case:
     return {"comment": comment, "input": inputs, "expect": expect, "reason": None}
 
 

@@ -21,14 +21,15 @@ def watched(tmp_path):
 
 def running(watch):
     """The parts of a testnet that the table uses."""
-    return SimpleNamespace(watch=watch, nemesis=Nemesis((), None, None, genesis_ms=0))
+    return SimpleNamespace(watch=watch, nemesis=Nemesis((), None, None, genesis_ms=0))  # type: ignore[arg-type]
 
 
 def drawn(watch, width=120):
     """The table as text."""
-    console = Console(width=width, file=io.StringIO())
+    text = io.StringIO()
+    console = Console(width=width, file=text)
     console.print(draw(Stage(), [running(watch)]))
-    return console.file.getvalue()
+    return text.getvalue()
 
 
 def test_before_anything_is_known(tmp_path):
@@ -44,9 +45,10 @@ def test_what_was_told_stays(tmp_path):
     """Told sentences stay above the headline in every stage."""
     stage = Stage()
     stage.tell("epochs of 9 s instead of 4 s")
-    console = Console(width=120, file=io.StringIO())
+    text = io.StringIO()
+    console = Console(width=120, file=text)
     console.print(draw(stage, []), draw(stage, [running(watched(tmp_path))]))
-    assert console.file.getvalue().count("epochs of 9 s instead of 4 s") == 2
+    assert text.getvalue().count("epochs of 9 s instead of 4 s") == 2
 
 
 def test_a_final_view_is_shown_as_final(tmp_path):

@@ -1,6 +1,7 @@
 """The verdict on documents made by hand, and its report."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def names(plan):
 def test_it_passes_when_all_have_the_conviction(plan):
     """The newest cut that all honest peers have is judged, even if some have newer cuts."""
     liar, (a, b, c) = names(plan)
-    shown = {cut(n).cut: {a: view_at(plan, cut(n), **{liar: "convicted"})} for n in (3, 4)}
+    shown = {cut(n).cut: {a: view_at(plan, cut(n), {liar: "convicted"})} for n in (3, 4)}
     found = judge(plan, {a: status(cut(3), cut(4)), b: status(cut(2), cut(3)), c: status(cut(3))}, shown)
     assert found.passes
     assert found.at == cut(3)
@@ -42,7 +43,7 @@ def test_it_passes_when_all_have_the_conviction(plan):
 def test_one_honest_peer_without_the_conviction_is_enough_to_wait(plan):
     """If one honest peer has only the cut before it, the conviction is not final for all."""
     liar, (a, b, c) = names(plan)
-    shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted"})}, cut(2).cut: {a: view_at(plan, cut(2))}}
+    shown = {cut(3).cut: {a: view_at(plan, cut(3), {liar: "convicted"})}, cut(2).cut: {a: view_at(plan, cut(2))}}
     found = judge(plan, {a: status(cut(2), cut(3)), b: status(cut(2), cut(3)), c: status(cut(2))}, shown)
     assert not found.passes
     assert found.missed == (liar,)
@@ -58,7 +59,7 @@ def test_who_is_right_in_audits_must_stay_unnoticed():
     assert judge(plan, statuses, {cut(3).cut: {a: trusted}}).passes
     few = replace(trusted, scores=tuple(replace(row, audits=3) for row in trusted.scores))
     assert judge(plan, statuses, {cut(3).cut: {a: few}}).missed == (liar,)
-    convicted = view_at(plan, cut(3), **{liar: "convicted"})
+    convicted = view_at(plan, cut(3), {liar: "convicted"})
     assert judge(plan, statuses, {cut(3).cut: {a: convicted}}).honest_convicted == (liar,)
 
 
@@ -77,7 +78,7 @@ def test_without_a_common_cut_there_is_no_verdict(plan):
 def test_an_honest_peer_convicted_loses_the_run(plan):
     """Convictions are final, so no later cut can change it."""
     liar, (a, b, c) = names(plan)
-    shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted", b: "convicted"})}}
+    shown = {cut(3).cut: {a: view_at(plan, cut(3), {liar: "convicted", b: "convicted"})}}
     found = judge(plan, dict.fromkeys((a, b, c), status(cut(3))), shown)
     assert found.honest_convicted == (b,)
     assert not found.passes
@@ -88,13 +89,13 @@ def test_an_honest_peer_convicted_loses_the_run(plan):
 def test_views_that_differ_lose_the_run(plan, how):
     """Different roots or scores of honest peers at one cut are final failures."""
     liar, (a, b, c) = names(plan)
-    ok = view_at(plan, cut(3), **{liar: "convicted"})
+    ok = view_at(plan, cut(3), {liar: "convicted"})
     statuses = dict.fromkeys((a, b, c), status(cut(3)))
     shown = {cut(3).cut: {a: ok}}
     if how == "roots":
         statuses[c] = status(cut(3, view="another view"))
     else:
-        shown[cut(3).cut][b] = view_at(plan, cut(3), **{liar: "convicted", c: "suspect"})
+        shown[cut(3).cut][b] = view_at(plan, cut(3), {liar: "convicted", c: "suspect"})
     found = judge(plan, statuses, shown)
     assert not found.views_agree
     assert not found.passes
@@ -104,7 +105,7 @@ def test_views_that_differ_lose_the_run(plan, how):
 def test_a_cheater_may_say_what_it_likes(plan):
     """The documents of a cheater's API do not change the verdict."""
     liar, (a, b, c) = names(plan)
-    shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted"}), liar: view_at(plan, cut(3))}}
+    shown = {cut(3).cut: {a: view_at(plan, cut(3), {liar: "convicted"}), liar: view_at(plan, cut(3))}}
     statuses = {**dict.fromkeys((a, b, c), status(cut(3))), liar: status(cut(3, view="mine"), cut(9))}
     assert judge(plan, statuses, shown).passes
 
@@ -171,7 +172,7 @@ def test_without_cheaters_it_waits_for_audits():
     assert found.missing == ("not audited yet: peer2, peer3, peer4",)
 
 
-PEER_FIELDS = {
+PEER_FIELDS: dict[str, Any] = {
     "name": str,
     "peer_id": str,
     "cheat": str | None,
@@ -188,7 +189,7 @@ PEER_FIELDS = {
     "ledger_root": str | None,
     "view_root": str | None,
 }
-FIELDS = {
+FIELDS: dict[str, Any] = {
     "schema": str,
     "network": str,
     "seed": int,
@@ -223,10 +224,10 @@ def check_report(document):
 def test_the_report_of_a_pass(plan):
     """Scores are those at the judged cut, and roots are each peer's own roots at that cut."""
     liar, (a, b, c) = names(plan)
-    shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: "convicted"})}}
+    shown = {cut(3).cut: {a: view_at(plan, cut(3), {liar: "convicted"})}}
     statuses = {**dict.fromkeys((a, b, c), status(cut(3), cut(4))), liar: status(cut(2))}
     report = Report(plan, HEX, "toy", 12.34, judge(plan, statuses, shown), statuses)
-    document = report.document()
+    document: dict[str, Any] = report.document()
     check_report(document)
     assert (document["verdict"], document["cheaters_convicted"], document["seconds"]) == ("pass", [liar], 12.3)
     for peer in document["peers"]:
@@ -256,7 +257,7 @@ def test_a_failed_run_says_that_the_machine_was_too_slow(plan):
             name: replace(status(cut(3)), jobs=replace(JOBS, jobs_done=20, jobs_late=late, jobs_dropped=dropped))
             for name, (late, dropped) in zip((liar, a, b, c), jobs, strict=True)
         }
-        shown = {cut(3).cut: {a: view_at(plan, cut(3), **{liar: standing})}}
+        shown = {cut(3).cut: {a: view_at(plan, cut(3), {liar: standing})}}
         return Report(plan, HEX, "toy", 90.0, judge(plan, statuses, shown), statuses).summary()
 
     late = [(2, 5), (0, 5), (1, 0), (0, 10)]

@@ -27,8 +27,16 @@ def pausing_world(kind: str, seed: int, join_epoch: int) -> World:
     """A world of six founders, one of them hostile, and a peer that joins."""
     kinds = {} if kind == KINDS[0] else {HOSTILE: kind}
     late = {JOINER: join_epoch}
-    rules = {"slots_milli": 2_000, "epoch_ms": EPOCH_MS}
-    return make_world(MEMBERS + 1, kinds=kinds, seed=seed, founders=MEMBERS, late=late, heartbeat_ms=2_000, **rules)
+    return make_world(
+        MEMBERS + 1,
+        kinds=kinds,
+        seed=seed,
+        founders=MEMBERS,
+        late=late,
+        heartbeat_ms=2_000,
+        slots_milli=2_000,
+        epoch_ms=EPOCH_MS,
+    )
 
 
 def pause(world: World, what: str, epochs: int) -> None:

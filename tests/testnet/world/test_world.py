@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,9 @@ FAULTS = (
 )
 
 
-def small(**changes: object) -> WorldPlan:
-    values: dict[str, object] = {"peers": 9, "members": 9, "founders": 7, "epochs": 8, "rules": RULES}
-    return WorldPlan(**{**values, **changes})  # type: ignore[arg-type]
+def small(**changes: Any) -> WorldPlan:
+    values: dict[str, Any] = {"peers": 9, "members": 9, "founders": 7, "epochs": 8, "rules": RULES}
+    return WorldPlan(**{**values, **changes})
 
 
 def test_an_honest_network_survives_loss_faults_and_churn() -> None:
@@ -169,9 +170,9 @@ def test_oracles_see_records_that_do_not_spread() -> None:
         payload=b"\x80",
     )
     for peer in world.peers[1:]:
-        peer.sync.answer = lambda _request: b""  # type: ignore[method-assign]
+        peer.sync.answer = lambda request: b""
     loner.feed(RecordsArrived((hidden.data,), bytes(32)))
-    loner.sync.answer = lambda _request: b""  # type: ignore[method-assign]
+    loner.sync.answer = lambda request: b""
     world.rest()
     world.invariants.at_rest()
     assert any("same records" in fault for fault in world.invariants.faults)
@@ -233,7 +234,7 @@ def test_scenarios_of_real_testnets_can_be_simulated(name: str) -> None:
         ({"members": 20}, "do not fit"),
     ],
 )
-def test_plans_that_promise_nothing_are_refused(changes: dict[str, object], text: str) -> None:
+def test_plans_that_promise_nothing_are_refused(changes: dict[str, Any], text: str) -> None:
     """Refused are plans with a third of the weight hostile, or with more hostile peers than members."""
     with pytest.raises(PlanError, match=text):
         World(small(**changes))

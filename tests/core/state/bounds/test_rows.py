@@ -1,11 +1,14 @@
 """Rows: what free keys cost, which row yields its place, and who comes back."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from p2pverify.core.replica.states import NEW_AUTHORS_MAX
 from p2pverify.core.state import rows, view
 from p2pverify.core.state.memory import NEAR_CUTS, memory_cuts
 from p2pverify.core.state.rows import PLACE_CUTS, SEEN_STEP, SILENT_CUTS, TOMBSTONE_CUTS, WEIGHTLESS_MAX
+from p2pverify.core.state.state import AuditNote
 from p2pverify.core.state.view import view_root
 from tests.support.networks import make_network, seeds
 from tests.support.steps import Steps, key
@@ -285,11 +288,11 @@ def test_many_rows_go_in_one_step_without_a_walk_for_each(full: Steps) -> None:
     assert not state.audits
 
 
-class _Counted(dict[tuple[bytes, int], dict[int, object]]):
+class _Counted(dict[tuple[bytes, int], Mapping[int, AuditNote]]):
     """A dictionary that counts how often it is walked through."""
 
     walks = 0
 
-    def items(self):  # type: ignore[no-untyped-def]
+    def items(self):
         self.walks += 1
         return super().items()

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 from p2pverify.core.events import Computed
 from p2pverify.core.records.envelope import Kind
@@ -20,7 +21,7 @@ PEERS = 8
 BAD, CHEAT = 2, 7
 
 
-def play(kind: str, epochs: int, *, partner: str | None = None, count: int = PEERS, **options: object) -> World:
+def play(kind: str, epochs: int, *, partner: str | None = None, count: int = PEERS, **options: Any) -> World:
     """A world with one peer of a kind, and optionally one of another kind. It checks what must hold in every world."""
     kinds = {BAD: kind} if partner is None else {BAD: kind, CHEAT: partner}
     return finish(make_world(count, kinds=kinds, **options), epochs)
