@@ -65,7 +65,7 @@ def test_a_network_of_one_founder_grows_and_survives_its_founder(tmp_path: Path)
     for home in homes:
         assert p2pverify(home, "init").returncode == 0
     file = tmp_path / "network.toml"
-    rules = ("--engine", "toy", "--epoch-ms", EPOCH_MS, "--slots-milli", 4_000, "--admission-epochs", 1)
+    rules = ("--engine", "toy", "--epoch-ms", EPOCH_MS, "--slots-milli", 4_000, "--growth-epochs", 4)
     made = p2pverify(homes[0], "network", "new", "-o", file, *map(str, rules))
     assert made.returncode == 0, made.stderr
     with ExitStack() as stack:

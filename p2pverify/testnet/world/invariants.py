@@ -207,6 +207,8 @@ class Invariants:
             why = None
             if member is None:
                 continue  # no cut holds it, so its records do not count
+            if rule.needs_weight and not member.was_weighted:
+                continue
             if rule.by == "dissent" and rule.must_convict and not member.is_convicted:
                 why = self._beyond_audits(identity.kind, identity.actor.rate_ppm, member.audits - audits)
             elif rule.must_fork and identity.key not in forked:

@@ -23,6 +23,7 @@ class FateRule:
     - `must_convict`: every peer of the kind is convicted after some time. With disputes this takes
       `audits_until_conviction` judged answers, with a proof `epochs` epochs from the onset.
     - `may_convict`: a peer of the kind can be convicted, and the conviction is correct.
+    - `needs_weight`: the proof counts only against a peer that has had weight.
     - `must_fork`: the fork of every such peer is proven `epochs` epochs after the onset, if both branches are known.
     """
 
@@ -31,6 +32,7 @@ class FateRule:
     by: Literal["dissent", "conflict"] | None = None
     must_convict: bool = False
     may_convict: bool = False
+    needs_weight: bool = False
     must_fork: bool = False
     #: The kind lies at the rate of the scenario, always, or never (None).
     rate: Literal["scenario", "always"] | None = None
@@ -159,6 +161,7 @@ FATES: Mapping[str, FateRule] = {
         "If two signed cuts do not contain each other, their signatures convict the author once a cut holds both.",
         by="conflict",
         must_convict=True,
+        needs_weight=True,
         may_convict=True,
         epochs=16,
     ),
