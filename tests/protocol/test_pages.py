@@ -185,6 +185,7 @@ def _constants(node: ast.AST) -> set[str]:
         "state/verdicts/disputes.py",
         "state/verdicts/duties.py",
         "state/verdicts/objections.py",
+        "state/verdicts/results.py",
         "state/verdicts/rounds.py",
         "replica/states.py",
     ],

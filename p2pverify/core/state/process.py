@@ -149,8 +149,9 @@ def _test(step: Transition) -> None:
 def _carry_convictions(step: Transition) -> None:
     """Take over the convictions of every supported cut inside this one, also of cuts that are not on the path.
 
-    Two quorums of two thirds intersect in more than a third, and honest members sign only cuts that hold their own
-    earlier signatures. So every cut inside this one that was ever certified is supported here.
+    Two quorums of two thirds share at least a third, and honest members sign only cuts that hold their own earlier
+    signatures. So nearly every cut inside this one that was ever certified is supported here; protocol/model has the
+    exception.
     """
     state = step.state
     beside = sorted(set(state.cuts) - set(state.path))

@@ -62,14 +62,14 @@ class _Table:
     def __init__(self, network: Network, state: State) -> None:
         self._network = network
         self._state = state
-        self._weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
+        self.weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
         self._steps = class_steps(network)
-        self._speeds = _speeds(state, self._weighted)
+        self._speeds = _speeds(state, self.weighted)
 
     def score(self, peer: bytes) -> Score:
         member = self._state.members[peer]
         steps = self._steps[member.class_index]
-        return _score(self._network, self._state, peer, member, steps, self._weighted, self._speeds.get(peer))
+        return _score(self._network, self._state, peer, member, steps, self.weighted, self._speeds.get(peer))
 
     def row(self, peer: bytes) -> bytes:
         """The row in canonical bytes."""
@@ -200,9 +200,8 @@ def dispute_rows(state: State) -> list[bytes]:
 
 def _row_hashes(network: Network, state: State) -> list[bytes]:
     """The leaf hashes of all rows, sorted by peer. Rows that have not changed since an earlier view are not encoded."""
-    weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
-    known = state.row_digests.rows if state.row_digests.weighted == weighted else {}
     table = _Table(network, state)
+    known = state.row_digests.rows if state.row_digests.weighted == table.weighted else {}
     rows: dict[bytes, RowDigest] = {}
     for peer, member in sorted(state.members.items()):
         row, is_under_penalty = known.get(peer), state.epoch <= member.fork_until
@@ -211,7 +210,7 @@ def _row_hashes(network: Network, state: State) -> list[bytes]:
         if row is None or row.member is not member or row.is_under_penalty != is_under_penalty or not is_alone:
             row = RowDigest(member, is_under_penalty, merkle.leaf(table.row(peer)))
         rows[peer] = row
-    state.row_digests = RowDigests(weighted, rows)
+    state.row_digests = RowDigests(table.weighted, rows)
     return [row.digest for row in rows.values()]
 
 
@@ -236,8 +235,9 @@ def prove_score(network: Network, state: State, peer: bytes) -> ScoreProof | Non
     if peer not in state.members:
         return None
     position = sorted(state.members).index(peer)
-    path = merkle.inclusion_path(_row_hashes(network, state), position)
-    return ScoreProof(view_head(network, state), _Table(network, state).row(peer), position, path)
+    head = view_head(network, state)  # it leaves the digests of all rows in the state
+    path = merkle.inclusion_path([row.digest for row in state.row_digests.rows.values()], position)
+    return ScoreProof(head, _Table(network, state).row(peer), position, path)
 
 
 def _score_row(score: Score, member: Member) -> list[object]:

@@ -26,7 +26,7 @@ def spacing(params: Params, weighted: int, *, share: int = 1) -> int:
 
     So the weight of all grows at most by the factor e in `growth_epochs` (or in a `share` of it), whatever is spent.
     """
-    return -(-params.growth_epochs // (share * max(1, weighted)))
+    return sponsors.share_of(params, share * max(1, weighted))
 
 
 def update(step: Transition) -> None:

@@ -9,7 +9,7 @@ the decisions.
 from dataclasses import replace
 
 from p2pverify.core.contract import sortition
-from p2pverify.core.inference.compare import Verdict, verdict_digest
+from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import NO_OUTPUT, Opening
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.audit import Audit
@@ -17,7 +17,7 @@ from p2pverify.core.records.payloads.lots import EVERYONE
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.state.state import Dispute, OpenedAnswer, RoundPhase, Sealed, State
 from p2pverify.core.state.transition import Transition
-from p2pverify.core.state.verdicts import cross_class, objections, rounds
+from p2pverify.core.state.verdicts import cross_class, objections, results, rounds
 from p2pverify.core.state.verdicts.duties import Opened, credit
 from p2pverify.core.state.verdicts.targets import voting_classes
 
@@ -161,13 +161,7 @@ def take_vote(step: Transition, record: Record) -> None:
 
 def refuse_vote(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) -> str | None:
     """The reason why a vote is not counted, or None."""
-    if not step.is_certified(vote.certificate):
-        return "certificate is not one here"
-    cited = step.frame.state_of(vote.certificate)
-    then = None if cited is None else cited.disputes.get(dispute.key)
-    if cited is None or then is None or then.closed_index < 0:
-        return "certificate is before the sealing was closed"
-    refused = refuse_answer(step, dispute, voter, vote)
+    refused = results.refuse_certificate(step, dispute, vote.certificate) or refuse_answer(step, dispute, voter, vote)
     if refused is not None:
         return refused
     if voter == dispute.audit.challenger:
@@ -175,10 +169,12 @@ def refuse_vote(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) ->
     sealed = dispute.commits.get(voter)
     if sealed is None:
         return "no commit was counted"
+    cited = step.frame.state_of(vote.certificate)
+    assert cited is not None  # refuse_certificate checked it
     head = cited.heads.get(voter)
     if head is None or head[1] < sealed.seq:
         return "certificate does not hold the commit"
-    if not rounds.may_open(then, voter):
+    if not rounds.may_open(cited.disputes[dispute.key], voter):
         return "certificate gives it no turn"
     if (vote.shown is not None) != rounds.is_informed(dispute, sealed.stage):
         return "shows work without need" if vote.shown is not None else "shows no work"
@@ -192,28 +188,17 @@ def refuse_answer(step: Transition, dispute: Dispute, voter: bytes, vote: Vote) 
 
     A challenger's content must agree with its nonces and its audit.
     """
-    audit = dispute.audit
+    audit, is_challenger = dispute.audit, voter == dispute.audit.challenger
+    said = (vote.class_index, vote.output, vote.measures)
+    refused = results.refuse_result(step, dispute, *said, may_be_underivable=not is_challenger)
+    if refused is not None or not is_challenger:
+        return refused
     if not dispute.is_across:
-        if vote.class_index != step.state.members[audit.challenger].class_index:
-            return "another class"
-        if vote.measures:
-            return "measures in a dispute within a class"
-        opening = Opening(audit.slot, vote.class_index, vote.output, vote.salts)
-        is_open = voter != audit.challenger or audit.opens(step.network_id, opening)
-        return None if is_open else "forged opening"
-    if vote.output == UNDERIVABLE and voter != audit.challenger:
-        return "measures of what cannot be derived" if vote.measures else None
-    if not cross_class.fits(audit, vote.measures):
-        return "measures do not fit the receipts"
-    if vote.output != verdict_digest(audit.question, vote.measures):
-        return "not the digest of its measures"
-    if voter != audit.challenger:
-        return None
-    opening = Opening(audit.slot, None, NO_OUTPUT, vote.salts)
-    is_open = audit.opens(step.network_id, opening)
-    if is_open and cross_class.is_sealed_in(audit, step.network_id, vote.measures, vote.salts):
-        return None
-    return "forged opening"
+        is_open = audit.opens(step.network_id, Opening(audit.slot, vote.class_index, vote.output, vote.salts))
+    else:
+        is_open = audit.opens(step.network_id, Opening(audit.slot, None, NO_OUTPUT, vote.salts))
+        is_open = is_open and cross_class.is_sealed_in(audit, step.network_id, vote.measures, vote.salts)
+    return None if is_open else "forged opening"
 
 
 def decide(step: Transition) -> None:

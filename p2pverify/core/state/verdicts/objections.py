@@ -8,14 +8,12 @@ from collections.abc import Container
 from dataclasses import replace
 
 from p2pverify.core.contract.network import Network
-from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.objection import Objection, decode_objection
-from p2pverify.core.records.payloads.vote import UNDERIVABLE
 from p2pverify.core.state.state import LOST_DISPUTES, Dispute, Member, State
 from p2pverify.core.state.transition import Transition, class_steps
-from p2pverify.core.state.verdicts import cross_class
+from p2pverify.core.state.verdicts import results
 from p2pverify.core.state.verdicts.targets import voting_classes
 
 #: A committee's decision has its effect this many cuts after it, so that there is time for an appeal.
@@ -51,22 +49,10 @@ def refuse_objection(step: Transition, dispute: Dispute, author: bytes, objectio
     own = step.state.members[dispute.key.challenger].class_index
     if member.class_index not in voting_classes(step.network, own, is_across=dispute.is_across):
         return "author is of another class"
-    if not step.is_certified(objection.certificate):
-        return "certificate is not one here"
-    cited = step.frame.state_of(objection.certificate)
-    then = None if cited is None else cited.disputes.get(dispute.key)
-    if then is None or then.closed_index < 0:
-        return "certificate is before the sealing was closed"
-    if not dispute.is_across:
-        if objection.class_index != own:
-            return "another class"
-        return "measures in a dispute within a class" if objection.measures else None
-    if objection.output == UNDERIVABLE:
-        return "measures of what cannot be derived" if objection.measures else None
-    if not cross_class.fits(dispute.audit, objection.measures):
-        return "measures do not fit the receipts"
-    is_digest = objection.output == verdict_digest(dispute.audit.question, objection.measures)
-    return None if is_digest else "not the digest of its measures"
+    refused = results.refuse_certificate(step, dispute, objection.certificate)
+    if refused is not None:
+        return refused
+    return results.refuse_result(step, dispute, objection.class_index, objection.output, objection.measures)
 
 
 def objectors(dispute: Dispute) -> frozenset[bytes]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import p2pverify.core.state as package
 from p2pverify.core.records.payloads.lots import COMMITTEES
 from p2pverify.core.state import memory, sponsors
-from p2pverify.core.state.verdicts import disputes, duties, objections, rounds
+from p2pverify.core.state.verdicts import disputes, duties, objections, results, rounds
 
 PLAIN = {
     "abstained",
@@ -27,10 +27,10 @@ PLAIN = {
 REASONS: dict[str, tuple[Callable[..., str | None], ...]] = {
     "commit": (disputes.refuse_commit, rounds.refuse_lot),
     "duty": (duties.refuse_duty,),
-    "objection": (objections.refuse_objection,),
+    "objection": (objections.refuse_objection, results.refuse_certificate, results.refuse_result),
     "sponsor": (sponsors.refuse,),
     "void audit": (duties.refuse_audit, memory.refuse_audit, duties.find_fault, duties.find_fault_across),
-    "vote": (disputes.refuse_vote, disputes.refuse_answer),
+    "vote": (disputes.refuse_vote, disputes.refuse_answer, results.refuse_certificate, results.refuse_result),
 }
 #: All names with a prefix.
 NAMES = {
