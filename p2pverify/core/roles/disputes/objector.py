@@ -37,8 +37,6 @@ RERUN = "p2pverify/rerun/1"
 RERUN_SHARE = 8
 #: Epochs that a check may take; a job that is later is tried again.
 CHECK_EPOCHS = 4
-
-
 #: Cuts that this peer refused lately and remembers.
 REFUSED_KEPT = 8
 SELFTEST_FAILED = "this machine answers a golden question wrongly: run 'p2pverify model selftest'"
@@ -136,7 +134,8 @@ class Objector:
         latest = self._context.fold.latest
         self._look(latest)
         for key in sorted(self._seen, key=lambda k: k.sort_key()):
-            yield from self._compare(self._seen[key], now_ms)
+            yield from self._rerun(self._seen[key], now_ms)
+            self._compare(self._seen[key])
         for key in sorted(self._checks, key=lambda k: k.sort_key()):
             yield from self._go_on(self._checks[key], now_ms)
         self._forget(latest)
@@ -154,21 +153,22 @@ class Objector:
         for key, dispute in state.disputes.items():
             if dispute.decision is not None:
                 self._seen[key] = dispute
+                self._compare(dispute)
 
-    def _compare(self, dispute: Dispute, now_ms: int) -> Effects[None]:
-        key = dispute.key
-        check = self._checks.get(key)
-        if check is not None and check.dispute.decision == dispute.decision:
-            return
-        result = self._work.known(key)
-        if result is None and (key in self._outputs or self._should_rerun(dispute)):
-            result = yield from self._work.start(dispute, self._deadline_ms(now_ms), now_ms)
-        if result is None:
+    def _compare(self, dispute: Dispute) -> None:
+        """Begin the check of a decision that differs from a known result."""
+        result, check = self._work.known(dispute.key), self._checks.get(dispute.key)
+        if result is None or (check is not None and check.dispute.decision == dispute.decision):
             return
         if result.output == dispute.decision:
-            self._checks.pop(key, None)
+            self._checks.pop(dispute.key, None)
         else:
-            self._checks[key] = _Check(dispute, result, _wronged(dispute))
+            self._checks[dispute.key] = _Check(dispute, result, _wronged(dispute))
+
+    def _rerun(self, dispute: Dispute, now_ms: int) -> Effects[None]:
+        key = dispute.key
+        if self._work.known(key) is None and (key in self._outputs or self._should_rerun(dispute)):
+            yield from self._work.start(dispute, self._deadline_ms(now_ms), now_ms)
 
     def _should_rerun(self, dispute: Dispute) -> bool:
         """Whether this peer re-runs a dispute on which it does not vote: it is drawn, or another member objects."""
