@@ -1,8 +1,12 @@
 """Proposals and signatures of cuts in the fold.
 
-A state remembers a proposal only if its author has weight, or had it lately, and if one of these holds: it is among the
-author's first two for its epoch, or a remembered signature names it. The second way is needed because the third
-proposal of an author that equivocates may be the one that is certified.
+A state remembers a proposal only if its author has weight, or had it lately. A step takes the first two proposals of an
+author for each epoch, and those that a remembered signature names. The second way is needed because the third proposal
+of an author that equivocates may be the one that is certified. After the step an author keeps its newest two, and those
+that matter to others: the cuts of the path, and those that a third of the weight signed.
+
+Nothing that was certified is lost. A certified cut beside the path shares honest signers with the next certified cut
+of the path. These signed it first, so the step that brings its record brings their signatures as well.
 """
 
 from collections import Counter
@@ -10,7 +14,7 @@ from collections.abc import Sequence
 
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.cut import decode_cut, decode_cut_signature
-from p2pverify.core.state.memory import PROPOSALS_MAX, UNKNOWN_SIGNED_MAX, has_recent_weight
+from p2pverify.core.state.memory import PROPOSALS_MAX, UNKNOWN_SIGNED_MAX, forget_cuts, has_recent_weight
 from p2pverify.core.state.transition import Transition
 
 
@@ -35,6 +39,7 @@ def take(step: Transition, proposals: Sequence[Record], signatures: Sequence[Rec
     for signer, cut_id in signed:
         if cut_id in state.cuts:
             _sign(step, signer, cut_id)
+    _trim(step, frozenset(record.author for record in proposed))
 
 
 def _counts(step: Transition, record: Record) -> bool:
@@ -50,6 +55,28 @@ def _remember(step: Transition, record: Record) -> None:
     state.noted[record.id] = state.index
     if any(state.cuts[other].base == cut.base and state.cuts[other] != cut for other in others):
         state.convict(record.author, "two proposals for one epoch")
+
+
+def _trim(step: Transition, authors: frozenset[bytes]) -> None:
+    """Forget the proposals that these authors keep no more. A convicted author keeps none of its own."""
+    state = step.state
+    kept: dict[bytes, int] = {}
+    gone = set()
+    for author, epoch in sorted(key for key in state.proposals if key[0] in authors)[::-1]:
+        most = 0 if author in state.convicted else PROPOSALS_MAX
+        for cut_id in reversed(state.proposals[author, epoch]):
+            if _matters(step, cut_id):
+                continue
+            kept[author] = kept.get(author, 0) + 1
+            if kept[author] > most:
+                gone.add(cut_id)
+    forget_cuts(state, gone)
+
+
+def _matters(step: Transition, cut_id: bytes) -> bool:
+    """Whether a cut is on the path, or signed by a third of the weight, whose hostile part is smaller."""
+    signers = step.state.signatures.get(cut_id, frozenset())
+    return cut_id in step.state.path or 3 * step.base.weight_of(signers) >= step.base.total_weight
 
 
 def _note_unknown(step: Transition, signed: list[tuple[bytes, bytes]]) -> None:

@@ -3,17 +3,18 @@
 Protocol page: protocol/view.md, "Bounds of the state".
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 from p2pverify.core.contract.network import Params
 from p2pverify.core.records.payloads.audit import Audit
-from p2pverify.core.state.state import Contact, State
+from p2pverify.core.state.state import AuditNote, Contact, State
 
 #: A state remembers cuts, signatures and marks for at most this many cuts. Every deadline of the contract is shorter.
 MEMORY_CUTS_MAX = 320
 #: How many cuts back on the path a base may lie.
 NEAR_CUTS = 64
-#: Proposals of one author and epoch that are remembered in any case. Others are remembered if a signature names them.
+#: Proposals of one author that are remembered although they are not on the path and less than a third signed them.
 PROPOSALS_MAX = 2
 #: Signatures of one signer that are remembered although their cut is not.
 UNKNOWN_SIGNED_MAX = 8
@@ -21,6 +22,8 @@ UNKNOWN_SIGNED_MAX = 8
 CONTACTS_MAX = 64
 #: Challengers that a score names as its auditors.
 AUDITORS_MAX = 64
+#: Epochs of one author whose audits wait for their duty. An honest duty comes one epoch after its audits.
+WAITING_EPOCHS_MAX = 4
 #: Credits of one peer: more than a third of WEIGHTED_MAX is never needed.
 CREDITS_MAX = 171
 #: Numbers at which a log is known to fork: the lowest ones. A fork at a higher number counts no more.
@@ -87,22 +90,42 @@ def forget(state: State, params: Params) -> None:
     epochs old.
     """
     oldest = state.epoch - params.duty_epochs - 2
-    state.audits = {key: slots for key, slots in state.audits.items() if key[1] >= oldest}
+    state.audits = _waiting(state.audits, oldest)
     state.duties = {key: note for key, note in state.duties.items() if key[1] >= oldest}
     marks_from = state.index - params.duty_epochs - params.dispute_epochs - 2
     state.dissent_marks = {mark: at for mark, at in state.dissent_marks.items() if at >= marks_from}
     cuts_from = state.index - memory_cuts(params)
     _forget_conflicts(state, cuts_from)
-    state.noted = noted = {key: at for key, at in state.noted.items() if at >= cuts_from}
-    state.cuts = {key: cut for key, cut in state.cuts.items() if key in noted}
-    state.signatures = {key: signed for key, signed in state.signatures.items() if key in noted}
-    state.last_signed = {peer: key for peer, key in state.last_signed.items() if key in state.cuts}
-    held = ((key, tuple(cut for cut in cuts if cut in state.cuts)) for key, cuts in state.proposals.items())
-    state.proposals = {key: cuts for key, cuts in held if cuts}
+    forget_cuts(state, {key for key, at in state.noted.items() if at < cuts_from})
     state.path = state.path[-max(NEAR_CUTS, memory_cuts(params)) :]
     for author in [author for author, at in state.dropped.items() if at < cuts_from - NEAR_CUTS]:
         del state.dropped[author]
         del state.heads[author]
+
+
+def forget_cuts(state: State, gone: Collection[bytes]) -> None:
+    """Forget some cuts, with the signatures that name them."""
+    if not gone:
+        return
+    state.noted = {key: at for key, at in state.noted.items() if key not in gone}
+    state.cuts = {key: cut for key, cut in state.cuts.items() if key not in gone}
+    state.signatures = {key: signed for key, signed in state.signatures.items() if key not in gone}
+    state.last_signed = {peer: key for peer, key in state.last_signed.items() if key not in gone}
+    held = ((key, tuple(cut for cut in cuts if cut not in gone)) for key, cuts in state.proposals.items())
+    state.proposals = {key: cuts for key, cuts in held if cuts}
+
+
+def _waiting(
+    audits: Mapping[tuple[bytes, int], Mapping[int, AuditNote]], oldest: int
+) -> dict[tuple[bytes, int], Mapping[int, AuditNote]]:
+    """The audits that may still get a duty: those of each author's newest epochs, not older than `oldest`."""
+    kept: dict[tuple[bytes, int], Mapping[int, AuditNote]] = {}
+    counts: Counter[bytes] = Counter()
+    for key in sorted(audits, reverse=True):
+        if key[1] >= oldest and counts[key[0]] < WAITING_EPOCHS_MAX:
+            counts[key[0]] += 1
+            kept[key] = audits[key]
+    return kept
 
 
 def _forget_conflicts(state: State, cuts_from: int) -> None:

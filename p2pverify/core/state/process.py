@@ -150,8 +150,8 @@ def _carry_convictions(step: Transition) -> None:
     """Take over the convictions of every supported cut inside this one, also of cuts that are not on the path.
 
     Two quorums of two thirds share at least a third, and honest members sign only cuts that hold their own earlier
-    signatures. So nearly every cut inside this one that was ever certified is supported here; protocol/model has the
-    exception.
+    signatures. So every cut inside this one that was ever certified is supported here, unless a hostile signer holds
+    back its signature (protocol/model).
     """
     state = step.state
     beside = sorted(set(state.cuts) - set(state.path))

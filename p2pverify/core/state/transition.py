@@ -153,21 +153,21 @@ class Transition:
 
         The weight is that of the certified cut's own base.
         """
-        return self._is_signed_by(cut_id, 2, or_equal=True)
+        return self._is_signed_by(cut_id, 2)
 
     def is_supported(self, cut_id: bytes) -> bool:
-        """Whether more than a third of the weight signed, so that at least one honest fold gave the cut's view."""
-        return self._is_signed_by(cut_id, 1, or_equal=False)
+        """Whether a third of the weight signed, so that at least one honest fold gave the cut's view."""
+        return self._is_signed_by(cut_id, 1)
 
-    def _is_signed_by(self, cut_id: bytes, thirds: int, *, or_equal: bool) -> bool:
+    def _is_signed_by(self, cut_id: bytes, thirds: int) -> bool:
         """It is called only after the step has taken all signatures, so the answer can be cached."""
         known = self._shares.get((cut_id, thirds))
         if known is None:
-            known = self._count_signatures(cut_id, thirds, or_equal=or_equal)
+            known = self._count_signatures(cut_id, thirds)
             self._shares[cut_id, thirds] = known
         return known
 
-    def _count_signatures(self, cut_id: bytes, thirds: int, *, or_equal: bool) -> bool:
+    def _count_signatures(self, cut_id: bytes, thirds: int) -> bool:
         cut = self.state.cuts.get(cut_id)
         if cut is None:
             return cut_id == self.network_id
@@ -177,9 +177,8 @@ class Transition:
         base = self.frame.state_of(cut.base)
         if base is None:
             return False
-        signed = 3 * base.weight_of(self.state.signatures.get(cut_id, frozenset()))
-        needed = thirds * base.total_weight
-        return signed >= needed if or_equal else signed > needed
+        signed = base.weight_of(self.state.signatures.get(cut_id, frozenset()))
+        return 3 * signed >= thirds * base.total_weight
 
 
 def class_steps(network: Network) -> tuple[TestSteps, ...]:
