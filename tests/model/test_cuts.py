@@ -67,7 +67,7 @@ def test_a_promise_is_broken(module: str, promise: str) -> None:
     assert "Invariant violated" in said, said
 
 
-@pytest.mark.parametrize("module", ["restless", "tight"])
+@pytest.mark.parametrize("module", ["restless", "hasty", "tight"])
 def test_a_written_run_breaks_a_promise(module: str) -> None:
     """Random runs hardly ever find these cases. The model writes their steps down."""
     said = quint("test", module)

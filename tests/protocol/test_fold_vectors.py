@@ -93,7 +93,7 @@ def test_folds_of_a_cheater() -> None:
     assert sorted(row[5] == "convicted" for row in rows) == [False, False, False, True]
     assert [row[6] for row in rows if row[5] == "convicted"] == [0]
     assert counters["decided disputes"] >= 2
-    before, _ = _named("the cut before it, in a file that goes on")
+    before, _ = _named("two cuts before it, in a file that goes on")
     assert all(row[5] != "convicted" for row in before)
 
 
@@ -154,14 +154,17 @@ def test_folds_of_disputes() -> None:
 
 
 def test_folds_of_forks() -> None:
-    """A fork at a number that was counted before changes nothing. One at another number restarts the penalty."""
+    """A fork at a number that was counted before changes nothing. One at another number restarts the penalty.
+
+    It takes the weight with the next cut.
+    """
     once = _named("a fork costs weight and standing")
     again = _named("a fork at one number counts once")
     other = _named("a fork at another number counts again")
     assert [counters["forks"] for _, counters in (once, again, other)] == [1, 1, 2]
     penalties = [[row[12][1] for row in rows if row[5] == "suspect"] for rows, _ in (once, again, other)]
     assert penalties == [[12 + 64 + 1], [12 + 64 + 1], [16 + 64 + 1]]
-    assert [sum(row[6] for row in rows) for rows, _ in (once, again, other)] == [2, 2, 2]
+    assert [sum(row[6] for row in rows) for rows, _ in (once, again, other)] == [3, 2, 2]
 
 
 def test_folds_of_missed_duties() -> None:

@@ -32,9 +32,10 @@ def advance(
     beacon: bytes,
 ) -> State:
     """The state at a cut (or at a provisional set of heads) on top of its base."""
-    state = base.successor(cut_id, epoch, heads)
-    state.beacon = beacon
+    state = base.successor(cut_id, base.epoch, heads)
     step = Transition(network, network_id, base, state, frame, class_steps(network))
+    weights.update(state, network.params)
+    state.epoch, state.beacon = epoch, beacon
     by_kind: dict[int, list[Record]] = {}
     authors: set[bytes] = set()
     for record in sorted(records, key=lambda r: (r.kind, r.author, r.seq, r.id)):
@@ -66,7 +67,7 @@ def advance(
     disputes.decide(step)
     _test(step)
     _carry_convictions(step)
-    weights.update(step)
+    sponsors.punish(step)
     rows.note_seen(state, sorted(authors))
     rows.drop_silent(state)
     objections.forget_contested(state)

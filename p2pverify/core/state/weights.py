@@ -1,6 +1,8 @@
 """Weight, 0 or 1: members with weight certify cuts and vote.
 
 It changes slowly, so that the quorums of nearby cuts intersect, and so that nobody can buy a majority in a short time.
+A cut changes weight only by what its base shows. So all cuts on one base change it alike, and the quorums on top of
+these cuts intersect like those on top of one cut.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,6 @@ from p2pverify.core.encoding.canon import digest
 from p2pverify.core.state import sponsors
 from p2pverify.core.state.score import AVAILABILITY_TRUST_PPM, availability_ppm
 from p2pverify.core.state.state import Member, State
-from p2pverify.core.state.transition import Transition
 
 ADMIT = "p2pverify/admit/1"
 #: The most members with weight, because a cut must hold the heads of all signers of its base.
@@ -29,14 +30,13 @@ def spacing(params: Params, weighted: int, *, share: int = 1) -> int:
     return sponsors.share_of(params, share * max(1, weighted))
 
 
-def update(step: Transition) -> None:
+def update(state: State, params: Params) -> None:
     """Take weight from members that lost it, give it back, put silent weight to rest, and admit newcomers.
 
-    All changes stay within `weight_changes_per_cut`. The last member with weight keeps it, because otherwise no cut
-    could ever be certified again.
+    The state is the beginning of a step: it has the members, the epoch and the beacon of the base. All changes stay
+    within `weight_changes_per_cut`. The last member with weight keeps it, because otherwise no cut could ever be
+    certified again.
     """
-    sponsors.punish(step)
-    state, params = step.state, step.network.params
     left = params.weight_changes_per_cut
     for change in (_lose, _regain, _rest, _admit):
         left -= change(state, params, left)

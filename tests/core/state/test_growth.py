@@ -6,7 +6,6 @@ from math import log
 
 import pytest
 
-from p2pverify.core.contract.network import Params
 from p2pverify.core.state import sponsors, weights
 from p2pverify.core.state.state import Contact, Member, State
 from tests.core.state.test_weights import NETWORK
@@ -34,13 +33,6 @@ def state_of(weighted: int, waiting: int = 0, **changes: object) -> State:
     return State(bytes(32), 0, 0, bytes(32), {}, (), members)
 
 
-def weigh(state: State, params: Params = PARAMS) -> None:
-    """Apply the rules of weight once, without sponsors' penalties."""
-    left = params.weight_changes_per_cut
-    for change in (weights._lose, weights._regain, weights._rest, weights._admit):
-        left -= change(state, params, left)
-
-
 def earn(state: State) -> None:
     """Whatever the newcomers need, they have."""
     weighted = frozenset(peer for peer, member in state.members.items() if member.weight)
@@ -61,7 +53,7 @@ def test_a_third_and_a_half_take_the_same_time_however_many_founders_there_are(f
     while len(reached) < 2:
         state.epoch += 1
         earn(state)
-        weigh(state, replace(PARAMS, growth_epochs=growth))
+        weights.update(state, replace(PARAMS, growth_epochs=growth))
         hostile = sum(member.weight for member in state.members.values()) - founders
         for share in (1 / 3, 1 / 2):
             if hostile >= share * (founders + hostile):
@@ -86,7 +78,7 @@ def test_a_peer_with_two_sponsors_comes_in_four_times_as_soon() -> None:
     assert sponsor(state, key(0), newcomer) is None
     for epoch, expected in ((100 + T // 4 // 4, 0), (100 + T // 4 // 4 + 1, 1)):
         state.epoch = epoch
-        weigh(state)
+        weights.update(state, PARAMS)
         assert state.members[newcomer].weight == expected
         if not expected:
             assert sponsor(state, key(1), newcomer) is None
@@ -121,7 +113,7 @@ def test_silent_weight_rests_one_by_one_and_comes_back_with_a_duty() -> None:
         state.epoch = state.index = epoch
         for number in range(3, 6):
             state.change(key(number), seen_index=epoch)
-        weigh(state)
+        weights.update(state, PARAMS)
         resting = [number for number in range(6) if state.members[key(number)].rests_from >= 0]
         if not seen or seen[-1][1] != resting:
             seen.append((epoch, resting))
@@ -131,7 +123,7 @@ def test_silent_weight_rests_one_by_one_and_comes_back_with_a_duty() -> None:
     assert sum(member.weight for member in state.members.values()) == 3
     state.change(key(1), duties_met=6, seen_index=state.index)
     state.epoch = state.index = 900 + T
-    weigh(state)
+    weights.update(state, PARAMS)
     assert state.members[key(1)].weight == 1
     assert [state.members[key(number)].weight for number in (0, 2)] == [0, 0]
 
@@ -139,5 +131,5 @@ def test_silent_weight_rests_one_by_one_and_comes_back_with_a_duty() -> None:
 def test_the_last_weight_does_not_rest() -> None:
     state = state_of(1)
     state.epoch = state.index = 10**6
-    weigh(state)
+    weights.update(state, PARAMS)
     assert state.members[key(0)].weight == 1

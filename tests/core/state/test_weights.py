@@ -1,15 +1,13 @@
 """The conditions for weight, and the number of members with weight."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.canon import digest
-from p2pverify.core.records.payloads.cut import HEADS_MAX, Head
+from p2pverify.core.records.payloads.cut import HEADS_MAX
 from p2pverify.core.state.state import Contact, Member, State, genesis
-from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.verdicts.duties import credit
 from p2pverify.core.state.weights import ADMIT, WEIGHTED_MAX, spacing, update
 from tests.support.networks import make_network, seeds
@@ -36,13 +34,7 @@ def state_of(weighted: int, **changes: object) -> State:
 
 
 def admitted(state: State, network: Network = NETWORK) -> bool:
-    base = genesis(network)
-
-    def contains(_later: Mapping[bytes, Head], _earlier: object) -> bool:
-        return True
-
-    frame = Frame(lambda _cut: None, contains, lambda _cuts: [])
-    update(Transition(network, network.id, base, state, frame, class_steps(network)))
+    update(state, network.params)
     return state.members[NEWCOMER].weight == 1
 
 

@@ -79,7 +79,7 @@ def _signs(record: Record, cut_id: bytes) -> bool:
 def told(story: Story) -> list[Case]:
     return [
         story.book.case(CHEATER, story.state.id, records=story.records),
-        story.case("the cut before it, in a file that goes on", None, story.state.path[-2]),
+        story.case("two cuts before it, in a file that goes on", None, story.state.path[-3]),
     ]
 
 

@@ -141,7 +141,7 @@ def test_who_lost_its_weight_counts_until_the_memory_ends() -> None:
     steps = founded()
     gone = steps.network.founders[0]
     steps.leave(gone)
-    steps.step()
+    steps.run(2)
     assert steps.latest.members[gone].weight == 0
     memory = memory_cuts(steps.network.params)
     steps.run(memory - 1)
