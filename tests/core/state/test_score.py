@@ -60,8 +60,11 @@ def test_cusum_never_goes_below_zero(cuts: list[tuple[int, int]]) -> None:
         value = after
 
 
-def _conviction(rate: float, audits: int, steps: Steps) -> tuple[float, float]:
-    """The probability of conviction within `audits` audits, and their mean number, by exact dynamic programming."""
+def _conviction(rate: float, audits: int, steps: Steps, vouched: float = 0.0) -> tuple[float, float]:
+    """The probability of conviction within `audits` audits, and their mean number, by exact dynamic programming.
+
+    After each audit a friend vouches for the peer with the probability `vouched`.
+    """
     alive = {0: 1.0}
     convicted, weighted = 0.0, 0.0
     for number in range(1, audits + 1):
@@ -73,7 +76,8 @@ def _conviction(rate: float, audits: int, steps: Steps) -> tuple[float, float]:
                     convicted += chance * share
                     weighted += chance * share * number
                 elif chance * share > 1e-15:
-                    after[found] = after.get(found, 0.0) + chance * share
+                    for value_after, of_it in ((cusum(found, 0, 1, steps), vouched), (found, 1 - vouched)):
+                        after[value_after] = after.get(value_after, 0.0) + chance * share * of_it
         alive = after
     return convicted, weighted / convicted
 
@@ -84,6 +88,23 @@ def test_mean_audits_until_conviction(rate: float, mean: float) -> None:
     chance, found = _conviction(rate, 800, USUAL)
     assert chance > 0.999
     assert abs(found - mean) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("rate", "alone", "vouched", "chosen"), [(0.5, 8.0, 8.0, 8.0), (0.1, 41.5, 44.1, 47.6), (0.05, 101.8, 124.1, 154.9)]
+)
+def test_friends_that_vouch_delay_a_conviction(rate: float, alone: float, vouched: float, chosen: float) -> None:
+    """Five of sixteen peers are friends and vouch for each other, and then choose the best of five draws as well.
+
+    Each of them is drawn by eleven honest peers and by four friends, which gives 4 / 11 agreements of friends for each
+    audit of an honest peer.
+    """
+    drawn = [math.comb(4, count) * (4 / 15) ** count * (11 / 15) ** (4 - count) for count in range(5)]
+    best_of_five = sum(1 - sum(drawn[:count]) ** 5 for count in range(1, 5))
+    gain = best_of_five / (4 * 4 / 15)
+    assert 1.9 < gain < 2.0
+    for share, mean in ((0.0, alone), (4 / 11, vouched), (gain * 4 / 11, chosen)):
+        assert abs(_conviction(rate, 1500, steps_of(1_000, 100_000, 10**6), share)[1] - mean) < 0.1
 
 
 def test_honest_peers_are_hardly_ever_convicted() -> None:
