@@ -111,6 +111,27 @@ def test_killed(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def workers_of(pid):
+    """The child processes of a process. The query is a process, so repeating it is no busy loop."""
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(child) for child in found.stdout.split()]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_book_takes_its_workers_along(tmp_path, number, code):
+    """A signal to the command alone ends it at once, although its tasks take minutes, and no process is left."""
+    with running_testnet(tmp_path, "--book", "--quick") as process:
+        while len(workers_of(process.pid)) < 3:  # two workers, and Python's tracker of resources
+            assert process.poll() is None
+        watched = Watched(workers_of(process.pid))
+        process.send_signal(number)
+        process.communicate(timeout=30)
+        assert process.returncode == code
+        assert watched.have_ended(20)
+
+
 def test_killed_while_it_starts(tmp_path):
     """SIGKILL of a runner that is still loading leaves no process either."""
     with running_testnet(tmp_path, "toy", *QUICK, "--peers", "3", "--cheat", "none") as process:

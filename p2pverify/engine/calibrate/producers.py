@@ -47,7 +47,7 @@ class Producer:
     def __init__(self, make: Make) -> None:
         """Start the process and open the engine there. Raises EngineUnavailable, or any other error of `make`."""
         # A fork would copy the judge's threads and libraries.
-        self._pool = ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent)
         try:
             self.info: ModelInfo = self._pool.submit(_open, make).result()
         except BaseException:
@@ -69,13 +69,16 @@ _engines: list[Engine] = []  # the engine of this process, if it is a producer's
 
 
 def _open(make: Make) -> ModelInfo:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _engines.append(make())
     return _engines[0].info
 
 
+def end_with_parent() -> None:
+    """Let this process of a pool end with its parent: a parent that is killed does not shut its pool down."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
 def _end_with_parent() -> None:
-    """End this process with its parent: a killed judge does not shut its pool down, so producers would wait forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from p2pverify.core.contract.network import Across, TestSteps
-from p2pverify.engine.calibrate.producers import Producer
+from p2pverify.engine.calibrate.producers import Producer, end_with_parent
 from p2pverify.engine.calibrate.run import UNKNOWN, Path
 from p2pverify.engine.cheats.spec import parse_spec
 from p2pverify.testnet.casebook import work
@@ -64,8 +64,8 @@ def play_book(plan: BookPlan, progress: Progress | None = None) -> CheatBook:
     """Play the whole book. The order of the work does not change the result. Raises EngineUnavailable."""
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(plan.processes, context) as pool,
-        ProcessPoolExecutor(1, context) as referee,
+        ProcessPoolExecutor(plan.processes, context, end_with_parent) as pool,
+        ProcessPoolExecutor(1, context, end_with_parent) as referee,
         ThreadPoolExecutor(1) as paths,
     ):
         try:
@@ -73,6 +73,8 @@ def play_book(plan: BookPlan, progress: Progress | None = None) -> CheatBook:
         except BaseException:
             for one in (pool, referee, paths):
                 one.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():  # a task can take minutes, and nobody wants its result
+                worker.terminate()
             raise
 
 
