@@ -31,7 +31,8 @@ WANTED = {
     *("prune", "quantize:q5_0", "quantize:q4_0", "quantize:q3", "quantize:q8_0", "other-model", "canned", "cache"),
     *("truncate", "wrong-seed", "temperature", "system-prompt", "sleeper", "duplicate-aware", "colluders"),
     *("prefill-evidence", "copier", "lazy-challenger", "lazy-voter", "withholder", "slanderer", "equivocator"),
-    *("sybils", "proxy", "silent", "draft", "budget", "certain", "long-only"),
+    *("sybils", "proxy", "silent", "draft", "budget", "certain", "long-only", "takeover", "takeover-slow"),
+    *("sponsored", "bloat", "join-flood", "late-support", "objection-troll"),
 }
 
 
