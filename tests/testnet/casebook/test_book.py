@@ -41,7 +41,7 @@ def test_every_known_cheat_stands_in_the_book():
     named = {entry.kind for entry in NUMERIC} | {entry.kind for entry in SIMULATED}
     assert named >= WANTED
     engines = {parse_spec(entry.kind).kind for entry in NUMERIC if entry.kind != RENTED}
-    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent"} == set(CHEAT_KINDS)
+    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent", "takeover"} == set(CHEAT_KINDS)
     assert {entry.kind for entry in SIMULATED} <= set(WORLD_KINDS) & set(FATES)
 
 
