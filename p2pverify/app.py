@@ -101,7 +101,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
     _check_ports(settings)
     with _opened(home.database_path, network.id, public_key(seed)) as store:
         engines = await trio.to_thread.run_sync(
-            Engines, settings.engine, network, settings.manifests, home.path / "cheat", settings.on_progress
+            Engines, settings.engine, network, settings.manifests, home.cheat_path, settings.on_progress
         )
         engine = engines.own
         driver: Driver | None = None

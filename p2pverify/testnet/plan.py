@@ -52,6 +52,7 @@ class PeerPlan:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A whole run. `rules` has the fields of Params without `genesis_ms`. `warnings` are sentences for people.
+    `founders` have weight from the start.
 
     `is_epoch_given` and `is_timeout_given`: the user chose exactly this value. `faults` were planned from `schedule`.
     """
@@ -63,6 +64,7 @@ class Plan:
     rules: Mapping[str, int]
     honest_ppm: int
     peers: tuple[PeerPlan, ...]
+    founders: tuple[PeerPlan, ...]
     warnings: tuple[str, ...] = ()
     faults: tuple[FaultPlan, ...] = ()
     hardware: str = ""  # the hardware claim of all peers
@@ -96,9 +98,18 @@ class Plan:
     def cheaters(self) -> tuple[PeerPlan, ...]:
         return tuple(peer for peer in self.peers if not peer.is_honest)
 
+    def peer(self, name: str) -> PeerPlan:
+        """The peer of a name."""
+        return next(peer for peer in self.peers if peer.name == name)
+
     def expected(self, fate: CheaterFate) -> tuple[PeerPlan, ...]:
         """The cheaters with this expected fate."""
         return tuple(peer for peer in self.peers if peer.cheat is not None and peer.cheat.fate is fate)
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether cheaters buy a majority, so that the honest peers have to stop the network."""
+        return bool(self.expected(CheaterFate.CONTESTED))
 
     @property
     def epoch_ms(self) -> int:
@@ -133,7 +144,7 @@ def make_plan(
         raise PlanError(f"{count} peers are not from {PEERS_MIN} to {PEERS_MAX}", "choose another --peers")
     chosen = tuple(scenario.cheats if cheats is None else cheats)
     secrets = [some.cheat for some in chosen for _ in range(some.count)]
-    warnings = _check_share(len(secrets), count)
+    warnings = _check_share(sum(secret.fate is not CheaterFate.CONTESTED for secret in secrets), count)
     number = table.seed if seed is None else seed
     given = {name: value for name, value in scenario.network.items() if name != HONEST_PPM}
     rules = ParamsTable(genesis_ms=0, **given).model_dump(exclude={"genesis_ms"})
@@ -155,6 +166,7 @@ def make_plan(
         rules,
         scenario.network.get(HONEST_PPM, HONEST_PPM_USUAL),
         members,
+        _founders(table.founders, members),
         warnings,
         faults,
         table.hardware,
@@ -164,6 +176,15 @@ def make_plan(
         is_epoch_given=epoch_ms is not None,
         is_timeout_given=timeout_s is not None,
     )
+
+
+def _founders(count: int | None, members: Sequence[PeerPlan]) -> tuple[PeerPlan, ...]:
+    """The founders. Honest peers come first, so that cheaters are founders only if there are not enough honest ones."""
+    if count is None:
+        return tuple(members)
+    if count > len(members):
+        raise PlanError(f"{count} founders are more than {len(members)} peers", "take more --peers")
+    return tuple(sorted(members, key=lambda peer: not peer.is_honest)[:count])
 
 
 def _check_share(cheaters: int, peers: int) -> tuple[str, ...]:

@@ -61,6 +61,9 @@ class TestnetTable(_Table):
     """`[testnet]`: how the run goes."""
 
     peers: StrictInt = Field(default=8, ge=PEERS_MIN, le=PEERS_MAX)
+    founders: StrictInt | None = Field(
+        default=None, ge=1, le=PEERS_MAX
+    )  # honest peers come first; by default all peers
     seed: StrictInt = Field(default=1, ge=0, le=SEED_MAX)
     timeout_s: float = Field(default=180, gt=0, le=TIMEOUT_S_MAX)
     engine: _LocalKind = DEFAULT_ENGINE

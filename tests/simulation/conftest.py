@@ -1,16 +1,16 @@
-"""The fifty networks are played beside the other tests, which mostly leave a core idle."""
+"""The mixed networks are played beside the other tests, which mostly leave a core idle."""
 
 import pytest
 
 from tests.simulation.support import Run, start_all
 
-SCENARIO, SEEDS = "mixed", tuple(range(1, 51))
+SCENARIO, SEEDS = "mixed", tuple(range(1, 17))
 _RUNS: pytest.StashKey[list[Run]] = pytest.StashKey()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start as soon as it is known that a test needs them."""
-    wanted = any("fifty_networks" in getattr(item, "fixturenames", ()) for item in session.items)
+    wanted = any("mixed_networks" in getattr(item, "fixturenames", ()) for item in session.items)
     if wanted and not session.config.option.collectonly:
         session.config.stash[_RUNS] = start_all(SCENARIO, SEEDS)
 
@@ -21,6 +21,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture
-def fifty_networks(request: pytest.FixtureRequest) -> list[Run]:
+def mixed_networks(request: pytest.FixtureRequest) -> list[Run]:
     """The processes that play the seeds of the scenario `mixed`, each some of them."""
     return request.config.stash[_RUNS]

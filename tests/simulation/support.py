@@ -34,7 +34,7 @@ class Run:
 
     def results(self) -> list[dict[str, Any]]:
         out, err = self._process.communicate()
-        assert self._process.returncode == 0, err
+        assert "Traceback" not in err, err
         return [json.loads(line) for line in out.splitlines()]
 
 

@@ -1,47 +1,122 @@
-"""A bought majority: patient joiners that behave until they have most of the weight, and then lie together."""
+"""A bought majority: patient joiners that behave until they have most of the weight, and then lie together.
+
+`p2pverify testnet takeover` plays it with real processes.
+"""
+
+from dataclasses import dataclass
+
+import trio
 
 from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.cut import decode_cut_signature
+from p2pverify.core.state.view import scores
+from p2pverify.node.driver import Driver
+from p2pverify.node.reports.overview import NodeReports
+from p2pverify.node.reports.readiness import REFUSES
 from p2pverify.testnet.world import World
+from p2pverify.testnet.world.peer.peer import Peer
 from p2pverify.testnet.world.plan import ActorPlan, WorldPlan
+from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 
-FOUNDERS, JOINERS = 5, 7
-ONSET = 40
-#: With this growth the joiners have seven of twelve weights by the onset: more than a half, less than two thirds.
-BOUGHT = {"growth_epochs": 24, "tenure_epochs": 0, "epoch_ms": 10_000}
+#: With these rules there is an admission in every second epoch at most.
+QUICK = {"growth_epochs": 10, "tenure_epochs": 0}
+#: Numbers of a simulation that cost little.
+CHEAP = {"quantum_ms": 150, "heartbeat_ms": 5_000, "degree": 3, "batch_ms": 1, "sync_ms": 6_000}
 
 
-def play(epochs: int, **rules: int) -> World:
-    peers = FOUNDERS + JOINERS
-    actors = (ActorPlan("colluders", JOINERS, onset_epoch=ONSET, founders=False),)
-    world = World(WorldPlan("-", 1, peers, epochs, FOUNDERS, peers, actors, rules=rules))
-    world.play()
-    return world
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A world, and the first epoch in which an honest peer's provisional view convicted an honest peer."""
+
+    world: World
+    wronged_epoch: int | None
+
+    @property
+    def honest(self) -> frozenset[bytes]:
+        return frozenset(peer.key for peer in self.world.honest)
+
+    def hostile_weight(self) -> tuple[int, int]:
+        """The weight of the joiners, and of all."""
+        state = self.world.honest[0].machine.fold.latest
+        return state.total_weight - state.weight_of(self.honest), state.total_weight
+
+    def wrong_signatures(self) -> set[bytes]:
+        """The cuts that convict an honest peer and that an honest peer signed."""
+        fold = self.world.honest[0].machine.fold
+        signed = {
+            decode_cut_signature(record.payload).cut
+            for record in fold.ledger.records()
+            if record.kind == Kind.CUT_SIGNATURE and record.author in self.honest
+        }
+        return {cut for cut in signed if (state := fold.state(cut)) is not None and state.convicted & self.honest}
+
+    def reasons(self, peer: Peer) -> tuple[str, ...]:
+        """What the status and `/readyz` of a peer say at the end."""
+        now_ms = self.world.simulation.clock_ms
+
+        async def read() -> tuple[str, ...]:
+            driver = Driver(peer.machine, FakeJournal(), FakeEngine(), clock=lambda: now_ms)
+            reports = NodeReports(driver, FakeNetwork(), FakeJournal(), FakeEngine().info)
+            status = reports.status()
+            assert (status.ready, status.reasons) == (False, tuple(reports.unready()))
+            return status.reasons
+
+        return trio.run(read)
+
+
+def play(kind: str, epochs: int, founders: int, joiners: int, onset: int = 0, **rules: int) -> Played:
+    peers = founders + joiners
+    actors = (ActorPlan(kind, joiners, onset_epoch=onset, founders=False),)
+    rules = {"epoch_ms": 10_000, **rules}
+    world = World(WorldPlan("-", 1, peers, epochs, founders, peers, actors, rules=rules, **CHEAP))
+    honest = {peer.key for peer in world.honest}
+    wronged: list[int] = []
+
+    def look(epoch: int) -> None:
+        if world.honest[0].machine.provisional(world.simulation.clock_ms).convicted & honest:
+            wronged.append(epoch)
+
+    world.play(look)
+    return Played(world, wronged[0] if wronged else None)
 
 
 def test_a_bought_majority_convicts_nobody_and_the_network_stops() -> None:
     """The honest peers see that decisions are wrong, object, and sign no cut with a wrong conviction."""
-    world = play(ONSET + 8, **BOUGHT)
-    honest = [peer.actor.machine for peer in world.honest]
-    state = honest[0].fold.latest
-    hostile = state.total_weight - state.weight_of(machine.key for machine in honest)
-    assert state.total_weight / 2 < hostile < state.total_weight * 2 / 3
-    assert world.invariants.faults == []
-    for machine in honest:
+    played = play("takeover", 34, 5, 7, **QUICK)
+    hostile, total = played.hostile_weight()
+    assert total / 2 < hostile < total * 2 / 3
+    assert played.world.invariants.faults == []
+    assert played.wronged_epoch is not None
+    for peer in played.world.honest:
+        machine = peer.machine
         assert machine.fold.latest.convicted == frozenset()
-        assert machine.fold.latest.epoch <= ONSET + 8
+        assert machine.fold.latest.epoch <= played.wronged_epoch + 2
+        assert any(reason.startswith(REFUSES) for reason in played.reasons(peer))
         assert machine.objector.against
-    keys = {machine.key for machine in honest}
-    assert set().union(*(machine.objector.refused for machine in honest)) <= keys
-    objections = [record for record in honest[0].context.ledger.records() if record.kind == Kind.OBJECTION]
-    assert {record.author for record in objections} <= keys
-    assert len(objections) >= FOUNDERS
+    assert played.wrong_signatures() == set()
+
+
+def test_two_thirds_can_certify_lies_and_honest_views_contest_them() -> None:
+    """The honest peers sign none of these cuts, and say why. Their views name the members that contest a conviction."""
+    played = play("takeover", 40, 4, 9, 24, **QUICK)
+    machine = played.world.honest[0].machine
+    wronged = machine.fold.latest.convicted
+    assert wronged
+    assert wronged <= played.honest
+    rows = {row.peer: row for row in scores(machine.network, machine.fold.latest)}
+    assert any(set(rows[peer].contested_by) & played.honest for peer in wronged)
+    for peer in played.world.honest:
+        assert any(reason.startswith(REFUSES) for reason in played.reasons(peer))
+    assert played.wrong_signatures() == set()
 
 
 def test_with_the_usual_growth_the_liars_never_have_weight_and_are_convicted() -> None:
-    world = play(ONSET + 22, epoch_ms=10_000)
-    liars = {identity.key for identity in world.identities if identity.actor is not None}
-    for peer in world.honest:
-        state = peer.actor.machine.fold.latest
-        assert state.total_weight == FOUNDERS
+    played = play("colluders", 32, 5, 7, 10)
+    liars = {peer.key for peer in played.world.peers} - played.honest
+    assert played.wronged_epoch is None
+    assert played.world.invariants.faults == []
+    for peer in played.world.honest:
+        state = peer.machine.fold.latest
+        assert state.total_weight == len(played.honest)
         assert state.convicted == liars
-        assert peer.actor.machine.objector.against == frozenset()
+        assert peer.machine.objector.against == frozenset()

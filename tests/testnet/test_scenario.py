@@ -35,6 +35,19 @@ def test_the_default_has_eight_peers_and_two_cheaters():
     assert sorted(peer.cheat.label for peer in plan.cheaters) == ["canned@0.333", "prune"]
 
 
+def test_founders_are_honest_peers_first():
+    """By default all peers are founders. A plan may have more cheaters than founders only if they take over."""
+    assert make_plan(load_scenario()).founders == make_plan(load_scenario()).peers
+    plan = make_plan(load_scenario("takeover"))
+    assert plan.takes_over
+    assert plan.founders == plan.honest
+    assert len(plan.cheaters) > len(plan.founders)
+    world = plan_world(load_scenario("takeover"), "takeover")
+    assert (world.founders, [(actor.kind, actor.count) for actor in world.actors]) == (4, [("takeover", 5)])
+    with pytest.raises(PlanError, match="4 founders are more than 3 peers"):
+        make_plan(load_scenario("takeover"), peers=3, cheats=())
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [

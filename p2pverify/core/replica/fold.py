@@ -51,6 +51,8 @@ class Fold(States):
         self._pending_max = PENDING_MIN
         self._on: dict[bytes, list[bytes]] = {}  # base -> pending cuts that are here
         self._awaited: set[bytes] = set()  # ids of records that signed cuts still lack
+        self._changed: set[bytes] = set()  # pending cuts that `settle` has not looked at since a record of them came
+        self._looks_at_all = False  # whether it must look at all of them
         self._certified: BoundedDict[bytes, None] = BoundedDict(CERTIFIED_KEPT)
         self._certified[self.network_id] = None
 
@@ -71,10 +73,14 @@ class Fold(States):
             self._on.setdefault(base, []).append(record.id)
         if record.id in self._awaited:
             self._awaited.discard(record.id)
-            self.is_unsettled = True
+            self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        self._looks_at_all = self.is_unsettled = True
 
     def _note(self, cut_id: bytes, epoch: int) -> _Pending:
         self.is_unsettled = True
+        self._changed.add(cut_id)
         found = self._pending.setdefault(cut_id, _Pending(epoch))
         found.epoch = max(found.epoch, epoch)
         return found
@@ -86,9 +92,11 @@ class Fold(States):
             self.is_unsettled = False
             for cut_id in self._candidates():
                 state = self._certify(cut_id)
-                if state is not None and self._is_newer(state):
+                if state is None:
+                    continue
+                self._look_at_all()  # other cuts may stand on it
+                if self._is_newer(state):
                     self.latest = state
-                    self.is_unsettled = True
                     found.append((state.id, state.epoch))
         if found:
             self.ledger.follow(self.latest.heads)
@@ -97,8 +105,24 @@ class Fold(States):
         return found
 
     def _candidates(self) -> list[bytes]:
-        """Pending cuts on the newest certified cuts, in the order of bases and ids."""
-        return [cut_id for base in self._bases() for cut_id in sorted(self._on.get(base, ()))]
+        """Pending cuts on the newest certified cuts that may be certified now, in the order of bases and ids.
+
+        Nothing has changed for the others since the last look. Anybody can propose cuts on a base, so it would cost too
+        much to look at all of them after each record.
+        """
+        looks_at_all, changed = self._looks_at_all, self._changed
+        self._looks_at_all, self._changed = False, set()
+        on = self._on if looks_at_all else self._by_base(changed)
+        return [cut_id for base in self._bases() for cut_id in sorted(on.get(base, ()))]
+
+    def _by_base(self, cuts: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+        """Pending cuts that are here, by base."""
+        found: dict[bytes, list[bytes]] = {}
+        for cut_id in cuts:
+            base = self._pending[cut_id].base
+            if base is not None:
+                found.setdefault(base, []).append(cut_id)
+        return found
 
     def _bases(self) -> Iterable[bytes]:
         """The newest certified cuts: on the path, and beside it, because other peers may continue there."""
@@ -141,11 +165,16 @@ class Fold(States):
         pending = self._pending[cut_id]
         assert pending.base is not None  # the cut is here
         base = self.kept(pending.base)
-        if base is None or 3 * base.weight_of(pending.signers) < 2 * base.total_weight:
+        if base is None:
+            self._changed.add(cut_id)  # it may be kept again at the next look
+            return None
+        if 3 * base.weight_of(pending.signers) < 2 * base.total_weight:
             return None
         state = self.state(cut_id)
         if state is None:
-            self._await(cut_id)
+            if self.fault(cut_id) is None:
+                self._changed.add(cut_id)
+                self._await(cut_id)
             return None
         usable = [author for author, signed in pending.signers.items() if self._fits(state, signed)]
         if 3 * base.weight_of(usable) < 2 * base.total_weight:
@@ -200,13 +229,11 @@ class Fold(States):
             for cut_id, pending in self._pending.items()
             if pending.base in bases or pending.epoch >= oldest
         }
-        self._on = {}
-        for cut_id, pending in self._pending.items():
-            if pending.base is not None:
-                self._on.setdefault(pending.base, []).append(cut_id)
+        self._on = self._by_base(self._pending)
+        self._changed &= self._pending.keys()
         self._pending_max = max(PENDING_MIN, 2 * len(self._pending))
         self._awaited.clear()  # ids that are still awaited are found again
-        self.is_unsettled = True
+        self._look_at_all()
 
     def is_certified(self, cut_id: bytes) -> bool:
         """Whether the records held here certify the cut."""

@@ -231,6 +231,11 @@ class States:
         self._proposal = author, filled, state
         return filled
 
+    @property
+    def proposed(self) -> State:
+        """The state of the proposal that `propose` filled in last."""
+        return self._proposal[2]
+
     def provisional(self, epoch: int) -> State:
         """The state of all records held, on top of the newest certified cut. Nothing in it is final."""
         latest = self.latest

@@ -8,6 +8,7 @@ A member signs a cut if all of these hold:
   of logs that the cut proves to be forked are excepted.
 - The cut leaves out nothing that all peers could have (`omissions`).
 - The member objects to no decision on which a conviction in the view rests (`objector`).
+  It does not propose such a cut either, because all members would have to fold it.
 """
 
 import itertools
@@ -127,8 +128,7 @@ class Cutter:
 
     @property
     def _has_weight(self) -> bool:
-        member = self._context.fold.latest.members.get(self._context.key)
-        return member is not None and member.weight > 0
+        return self._context.fold.latest.weight_of((self._context.key,)) > 0
 
     def tick(self, now_ms: int) -> Effects[None]:
         context = self._context
@@ -200,8 +200,9 @@ class Cutter:
             return
         self._retry_ms = 0
         self._proposed.add((epoch, latest.id))
-        proposal = yield from context.write(Kind.CUT, filled.encode(), now_ms)
-        self.take(proposal, now_ms)
+        if not self._objector.refuses(context.fold.proposed):
+            proposal = yield from context.write(Kind.CUT, filled.encode(), now_ms)
+            self.take(proposal, now_ms)
 
     def _is_outbid(self, epoch: int, latest: State, proof: bytes) -> bool:
         """Whether there is a better proposal that this peer could sign."""

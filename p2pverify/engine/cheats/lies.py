@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from p2pverify.core.contract.output import NO_KEY, Ask, Output
 from p2pverify.core.limits import BoundedDict
@@ -130,6 +131,11 @@ def asleep(engine: Engine, lie: Lie, answers: int) -> Lie:
         return engine.answer(asked) if left >= 0 else lie(asked)
 
     return later
+
+
+def told(engine: Engine, lie: Lie, signal: Path) -> Lie:
+    """Is honest until the file `signal` exists, then lies. So several cheaters can begin at the same time."""
+    return lambda asked: lie(asked) if signal.exists() else engine.answer(asked)
 
 
 def once(engine: Engine, lie: Lie) -> Lie:

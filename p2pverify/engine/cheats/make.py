@@ -13,19 +13,24 @@ from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.ports import Engine
 
 SLEEPER_ANSWERS = 40
+#: The file in the working directory that tells a takeover to lie.
+SIGNAL_FILE = "lie-now"
 MILLINAT = 1000  # in micronats
 TEMPERATURE_MAX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class TwoModels:
-    """What a kind with another model can use: both models, the other one's answers, its argument, and the rules."""
+    """What a kind with another model can use: both models, the other one's answers, its argument, the rules, and the
+    working directory.
+    """
 
     real: CountedEngine
     other: Engine
     lie: Lie
     argument: str
     rules: KnownRules
+    workdir: Path
 
 
 def make_cheat(
@@ -45,7 +50,7 @@ def make_cheat(
     other = MODELS[spec.kind](engine, workdir, spec.argument)
     lie = models.served_by(engine, other)
     if spec.kind in USES:
-        lie = USES[spec.kind](TwoModels(real, other, lie, spec.argument, rules))
+        lie = USES[spec.kind](TwoModels(real, other, lie, spec.argument, rules, workdir))
     return CheatingEngine(real, spec.rate, lie, other, engine if derive_honestly else other)
 
 
@@ -68,7 +73,18 @@ LIES: dict[str, Callable[[Engine, str], Lie]] = {
 #: The other models of the kinds that need one, from the engine, the working directory and the argument.
 MODELS: dict[str, Callable[[Engine, Path, str], Engine]] = {
     **dict.fromkeys(
-        ("prune", "prefill-evidence", "sleeper", "duplicate-aware", "draft", "budget", "certain", "long-only"), _pruned
+        (
+            "prune",
+            "prefill-evidence",
+            "sleeper",
+            "duplicate-aware",
+            "draft",
+            "budget",
+            "certain",
+            "long-only",
+            "takeover",
+        ),
+        _pruned,
     ),
     "quantize": lambda engine, workdir, argument: models.quantised(engine, workdir, argument or models.QUANTISATION),
     "other-model": models.other,
@@ -77,6 +93,7 @@ MODELS: dict[str, Callable[[Engine, Path, str], Engine]] = {
 USES: dict[str, Callable[[TwoModels], Lie]] = {
     "prefill-evidence": lambda two: models.evidenced(two.real, two.lie),
     "sleeper": lambda two: lies.asleep(two.real, two.lie, _count(two.argument)),
+    "takeover": lambda two: lies.told(two.real, two.lie, two.workdir / SIGNAL_FILE),
     "duplicate-aware": lambda two: lies.once(two.real, two.lie),
     "draft": lambda two: speculative.drafted(
         two.real, two.other, speculative.near(_micronats(two.argument, speculative.MARGIN_MICRONATS))

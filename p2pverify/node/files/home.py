@@ -85,6 +85,11 @@ class Home:
         return self.path / "token"
 
     @property
+    def cheat_path(self) -> Path:
+        """The directory of an engine that lies. Only in testnets."""
+        return self.path / "cheat"
+
+    @property
     def leaving_path(self) -> Path:
         return self.path / "leaving"
 

@@ -17,6 +17,8 @@ from p2pverify.node.journal import Journal
 from p2pverify.node.reports.signing import standstill
 
 NAMED_MAX = 4  # peers that a reason names
+#: The beginning of the reason of a node that signs no cut with a wrong conviction.
+REFUSES = "signs no cut that convicts"
 FINAL_LAG_MAX = 3  # epochs; if the newest final cut is older, the node is not ready
 PACE_EPOCHS = 3  # the number of newest epochs in which late jobs of the engine count
 
@@ -113,7 +115,7 @@ def _objects(node: Node) -> str | None:
         ", ..." if len(refused) > NAMED_MAX else ""
     )
     return (
-        f"signs no cut that convicts {len(refused)} peers ({names}): by this node's own results "
+        f"{REFUSES} {len(refused)} peers ({names}): by this node's own results "
         f"{len(node.machine.objector.against)} decisions against them are wrong. A majority of the weight may lie; "
         "'p2pverify audits' shows the disputes"
     )

@@ -8,7 +8,7 @@ from p2pverify.core.state.state import State
 from p2pverify.core.state.view import scores
 from p2pverify.testnet.casebook.entries import Simulated
 from p2pverify.testnet.world import ActorPlan, World, WorldPlan
-from p2pverify.testnet.world.liars.expectations import FATES, MILLION, shows
+from p2pverify.testnet.world.liars.expectations import FATES, MILLION, FateRule, shows
 from p2pverify.testnet.world.plan import HONEST
 
 #: The rules of these worlds. Epochs are long, because virtual time costs nothing.
@@ -46,7 +46,7 @@ class Played:
 
     `convicted` counts those that a final view convicts, `provisional` those that the provisional view of an honest peer
     convicts. `shown` have the marks of their fate; `missed` should have them but do not. `audits` are the audits from
-    the onset until each conviction.
+    the onset until each conviction. `honest_convicted` leaves out convictions that the honest peer itself refuses.
     """
 
     entry: Simulated
@@ -111,14 +111,14 @@ def play_world(entry: Simulated, seed: int) -> Played:
     final = observer.fold.latest
     provisional = observer.provisional(world.simulation.clock_ms)
     rule = FATES[entry.kind]
-    honest = [peer.key for peer in world.honest]
+    honest = [peer.key for peer in world.honest if peer.key not in observer.objector.refused]
     members = [final.members.get(key) for key in keys]
     return Played(
         entry,
         len(keys),
         _convicted(final, keys),
         _convicted(provisional, keys),
-        _slow(world, final, keys) if rule.fate == "inconsistent" else sum(shows(rule, member) for member in members),
+        _shown(world, rule, final, keys),
         len(world.invariants.missed()),
         tuple(
             sorted(m.convicted_after - before[k] for k, m in zip(keys, members, strict=True) if m and m.is_convicted)
@@ -127,6 +127,15 @@ def play_world(entry: Simulated, seed: int) -> Played:
         final.index,
         tuple(world.invariants.faults),
     )
+
+
+def _shown(world: World, rule: FateRule, final: State, keys: list[bytes]) -> int:
+    """The number of hostile peers with the marks of their fate."""
+    if rule.fate == "inconsistent":
+        return _slow(world, final, keys)
+    if rule.fate == "stops cuts":
+        return len(keys) if all(peer.machine.objector.refused for peer in world.honest) else 0
+    return sum(shows(rule, final.members.get(key)) for key in keys)
 
 
 def _slow(world: World, state: State, keys: list[bytes]) -> int:

@@ -20,8 +20,11 @@ class ReadError(Exception):
     """The peer did not answer, or answered with another document."""
 
 
-def fetch(url: str, path: str, kind: type[_D]) -> _D:
-    """One document of the API at `url`. Blocks for at most about TIMEOUT_S. Raises ReadError."""
+def fetch(url: str, path: str, kind: type[_D], *, status: int = 200) -> _D:
+    """One document of the API at `url`, with the HTTP status that it must have. Blocks for at most about TIMEOUT_S.
+
+    Raises ReadError.
+    """
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     try:
@@ -33,7 +36,7 @@ def fetch(url: str, path: str, kind: type[_D]) -> _D:
         raise ReadError(f"{url}{path}: {error}") from None
     finally:
         connection.close()
-    if response.status != 200 or len(body) > BODY_BYTES_MAX:
+    if response.status != status or len(body) > BODY_BYTES_MAX:
         raise ReadError(f"{url}{path}: status {response.status}, {len(body)} bytes")
     try:
         return parse(kind, body)

@@ -74,14 +74,26 @@ class Fleet:
         """Process ids of the running processes by name."""
         return {name: p.pid for name, p in self._processes.items() if p.started.is_set() and not p.ended.is_set()}
 
-    async def start(self, name: str, arguments: Sequence[str], log: Path) -> int:
-        """Start `p2pverify ARGUMENTS`, append its output to `log`, and return the process id."""
+    async def start(self, name: str, arguments: Sequence[str], log: Path, *, may_end: bool = False) -> int:
+        """Start `p2pverify ARGUMENTS`, append its output to `log`, and return the process id.
+
+        With `may_end` it may end by itself.
+        """
         known = self._processes.get(name)
         assert known is None or known.ended.is_set(), f"{name} runs already"
         process = self._processes[name] = _Process(log)
+        process.may_end = may_end
         await self._send({"op": "start", "name": name, "arguments": list(arguments), "log": str(log)})
         await process.started.wait()
         return process.pid
+
+    async def run_once(self, name: str, arguments: Sequence[str], log: Path) -> int:
+        """Run `p2pverify ARGUMENTS` to its end, append its output to `log`, and return its exit code."""
+        await self.start(name, arguments, log, may_end=True)
+        process = self._processes[name]
+        await process.ended.wait()
+        assert process.code is not None
+        return process.code
 
     async def signal(self, name: str, number: int) -> None:
         """Send a signal. It has no effect if the process has ended."""

@@ -7,6 +7,7 @@ from p2pverify.node.reports.documents.scores import SpeedDocument
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.faults import FaultPlan
 from p2pverify.testnet.plan import PeerPlan, Plan
+from p2pverify.testnet.processes.takeover.verdict import Progress
 from p2pverify.testnet.processes.verdict import Judgement, jobs_of, too_slow
 
 SCHEMA = "p2pverify/testnet-report/1"
@@ -22,6 +23,7 @@ class Report:
     seconds: float
     judgement: Judgement
     statuses: Mapping[str, StatusDocument]
+    takeover: Progress | None = None  # of a plan in which cheaters take over
 
     @property
     def passes(self) -> bool:
@@ -48,6 +50,7 @@ class Report:
             "cheaters_missed": list(judged.missed),
             "honest_convicted": list(judged.honest_convicted),
             "views_agree": judged.at is not None and judged.views_agree,
+            "takeover": None if self.takeover is None else self.takeover.document(),
             "verdict": "pass" if self.passes else "fail",
         }
 
@@ -96,6 +99,7 @@ class Report:
                 lines.append(f"{peer.label}: unavailable, as it does not answer")
             elif score is not None and score.hardware is not None and peer.name in judged.timed:
                 lines.append(f"{peer.label}: speed {score.hardware.fit} with {score.hardware.claim}")
+        lines += [] if self.takeover is None else self.takeover.summary(len(plan.honest))
         if plan.faults:
             lines.append("survived: " if self.passes else "faults: ")
             lines[-1] += "; ".join(str(fault) for fault in plan.faults)

@@ -29,6 +29,7 @@ from p2pverify.testnet.processes.nemesis import Nemesis
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.relay import Relays
 from p2pverify.testnet.processes.report import Report
+from p2pverify.testnet.processes.takeover.attack import Attack
 from p2pverify.testnet.processes.watch import RunWatch
 
 if TYPE_CHECKING:
@@ -107,10 +108,11 @@ class Testnet:
     def report(self, seconds: float) -> Report:
         """The report on the run, from the current knowledge."""
         watch = self.watch
-        return Report(self.plan, self.network.id.hex(), self.model, seconds, watch.judgement(), dict(watch.statuses))
+        found = (watch.judgement(), dict(watch.statuses), watch.takeover if self.plan.takes_over else None)
+        return Report(self.plan, self.network.id.hex(), self.model, seconds, *found)
 
     def _arguments(self, name: str) -> list[str]:
-        peer = next(peer for peer in self.plan.peers if peer.name == name)
+        peer = self.plan.peer(name)
         others = [other for other in self.plan.peers if other is not peer][:_BOOTSTRAP_PEERS]
         arguments = ["--home", str(self.home(name).path), "join", str(self.directory / "network.toml")]
         arguments += ["--listen", f"/ip4/{self._hosts[name]}/tcp/{self._ports[name]}", "--http", "127.0.0.1:0"]
@@ -159,6 +161,7 @@ async def open_testnet(
                     for peer in plan.peers:
                         watching.start_soon(testnet.watch.run, peer.name)
                     watching.start_soon(testnet.nemesis.run)
+                    watching.start_soon(Attack(testnet, testnet.watch.takeover).run)
                     yield testnet
                     watching.cancel_scope.cancel()
             finally:
@@ -189,7 +192,7 @@ def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes:
     try:
         network, manifests = new_network(
             f"testnet-{plan.seed}",
-            [peer.key for peer in plan.peers],
+            [peer.key for peer in plan.founders],
             classes.info,
             honest_ppm=plan.honest_ppm,
             known=classes.known,

@@ -46,6 +46,7 @@ class Judgement:
     honest_convicted: tuple[str, ...]
     views_agree: bool
     missing: tuple[str, ...]
+    faults: tuple[str, ...] = ()  # sentences about what no later cut can mend
 
     @property
     def passes(self) -> bool:
@@ -54,7 +55,7 @@ class Judgement:
     @property
     def is_lost(self) -> bool:
         """Whether no later cut can make the run pass, because convictions and views are final."""
-        return bool(self.honest_convicted) or (self.at is not None and not self.views_agree)
+        return bool(self.honest_convicted or self.faults) or (self.at is not None and not self.views_agree)
 
     @property
     def is_over(self) -> bool:

@@ -14,6 +14,7 @@ from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.processes.api_client import ReadError, fetch
+from p2pverify.testnet.processes.takeover.verdict import Progress, judge_takeover
 from p2pverify.testnet.processes.verdict import Judgement, judge
 
 PERIOD_S = 1.0
@@ -32,6 +33,7 @@ class RunWatch:
         self.final: dict[str, ScoresDocument] = {}
         self.provisional: ScoresDocument | None = None  # of one honest peer
         self.open_disputes = 0
+        self.takeover = Progress()
         self.silent: set[str] = set()  # peers whose API did not answer at the last reading
         self._scores_at: BoundedDict[str, dict[str, ScoresDocument]] = BoundedDict(_CUTS_KEPT)
         self._home_of = home_of
@@ -51,6 +53,8 @@ class RunWatch:
 
     def judgement(self) -> Judgement:
         """The verdict on the readings so far."""
+        if self.plan.takes_over:
+            return judge_takeover(self.plan, self.statuses, self._scores_at, self.takeover)
         return judge(self.plan, self.statuses, self._scores_at)
 
     def statistics(self) -> dict[str, int]:
@@ -60,6 +64,11 @@ class RunWatch:
         """Wait until a condition on the readings holds."""
         while not condition(self):
             await self._changed.wait()
+
+    def tell(self) -> None:
+        """Have all that wait for a condition look again."""
+        self._changed.set()
+        self._changed = trio.Event()
 
     async def wait_answers(self, name: str) -> None:
         """Wait until a started peer has read its records and serves its API."""
@@ -77,8 +86,7 @@ class RunWatch:
                     self.silent.discard(name)
             except ReadError:
                 self.silent.add(name)
-            self._changed.set()
-            self._changed = trio.Event()
+            self.tell()
             await trio.sleep(self.period_s)
 
     def _url(self, name: str) -> str | None:

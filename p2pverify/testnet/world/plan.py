@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from p2pverify.core.contract.network import Params
 from p2pverify.core.encoding.sign import public_key
+from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.node.files.networkfile import HONEST_PPM as HONEST_PPM_USUAL
 from p2pverify.node.files.networkfile import ParamsTable
 from p2pverify.testnet.faults import Fault
@@ -105,9 +106,10 @@ def plan_world(
 ) -> WorldPlan:
     """The plan of a scenario. Another number of peers changes the number of peers that are not members.
 
-    Cheaters of a real testnet become hostile peers of the kind `wrong` or `silent`. Raises PlanError.
+    Cheaters of a real testnet become hostile peers of the kind `wrong`, `silent` or `takeover`. Raises PlanError.
     """
-    table = scenario.simulation or SimulationTable(peers=scenario.testnet.peers, founders=scenario.testnet.peers)
+    real = scenario.testnet
+    table = scenario.simulation or SimulationTable(peers=real.peers, founders=real.founders or real.peers)
     count = table.peers if peers is None else peers
     if not 4 <= count <= SIMULATED_MAX:
         raise PlanError(f"{count} peers are not from 4 to {SIMULATED_MAX}", "choose another --peers")
@@ -115,7 +117,7 @@ def plan_world(
     founders = min(count, table.founders)
     actors = [ActorPlan(a.kind, a.count, round(a.rate * MILLION), a.onset_epoch, a.founders) for a in scenario.actor]
     for some in scenario.cheats:
-        kind = "silent" if some.cheat.is_silent else "wrong"
+        kind = _KINDS.get(some.cheat.fate, "wrong")
         actors.append(ActorPlan(kind, some.count, round(some.cheat.rate * MILLION), 0, founders == count))
     given = {key: value for key, value in scenario.network.items() if key != HONEST_PPM}
     plan = WorldPlan(
@@ -137,6 +139,7 @@ def plan_world(
     return plan
 
 
+_KINDS = {CheaterFate.UNAVAILABLE: "silent", CheaterFate.CONTESTED: "takeover"}
 _SAME_NAMES = (
     "classes",
     "dials",

@@ -1,6 +1,7 @@
 """The fold is a function of a set: the order and repetition of records, and merging sets, do not matter."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,10 +15,12 @@ from p2pverify.core.records.payloads.cut import CutSignature
 from p2pverify.core.replica.fold import PENDING_MIN, Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.verify import VerificationFailed, verify
+from p2pverify.core.state.state import State
 from p2pverify.core.state.view import view_head, view_root
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.peer.disk import Disk
-from tests.support.networks import seeds
+from tests.support.book import Book
+from tests.support.networks import make_network, seeds
 from tests.support.worlds import convicted, final, make_world
 
 
@@ -72,6 +75,42 @@ def test_shuffled_and_repeated_records_give_the_same_view(world: World, records:
     found = fold_of(world.network, mixed).latest
     assert found.id == expected.id
     assert view_head(world.network, found) == view_head(world.network, expected)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_settling_after_each_record_gives_the_same_view(world: World, records: list[Record], seed: int) -> None:
+    mixed = list(records)
+    random.Random(seed).shuffle(mixed)
+    fold = Fold(world.network, Ledger())
+    for record in mixed:
+        for found in fold.ledger.add(record):
+            fold.take(found)
+        fold.settle()
+    assert fold.latest.id == world.peers[0].machine.fold.latest.id
+
+
+def test_proposals_on_the_newest_cut_cost_nothing_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can make them. A later record has only the cut looked at that it belongs to."""
+    book, identities = Book(make_network(seeds(4, "many"))), seeds(4, "many")
+    for number in range(50):
+        book.say(
+            identities[0],
+            Kind.CUT,
+            replace(book.proposal(identities[0], 1), view_root=bytes([number] * 32)).encode(),
+            1,
+        )
+    looked: list[bytes] = []
+    certify = Fold._certify
+
+    def look(fold: Fold, cut: bytes) -> State | None:
+        looked.append(cut)
+        return certify(fold, cut)
+
+    monkeypatch.setattr(Fold, "_certify", look)
+    proposed = book.say(identities[1], Kind.CUT, book.proposal(identities[1], 1).encode(), 1)
+    book.say(identities[1], Kind.CUT_SIGNATURE, CutSignature(proposed.id).encode(), 1)
+    assert looked == [proposed.id] * 2
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,7 +6,7 @@ import pytest
 
 from p2pverify.core.contract.output import Ask, Output
 from p2pverify.engine.cheats.kinds import KINDS, CheatPlace
-from p2pverify.engine.cheats.make import SLEEPER_ANSWERS, make_cheat
+from p2pverify.engine.cheats.make import SIGNAL_FILE, SLEEPER_ANSWERS, make_cheat
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.toy import END, ToyEngine
 from p2pverify.node.ports import Engine
@@ -15,8 +15,9 @@ KEY = bytes(range(32))
 ENGINE_KINDS = tuple(kind.name for kind in KINDS.values() if kind.place is not CheatPlace.SILENCE)
 #: Kinds that correct a cheaper model's answer. The toy's cheaper model is so far off that the answer becomes right.
 CORRECTING = {"draft", "budget", "certain"}
-#: Kinds that lie about each sampled question that they pick; the others have their moments.
-LIARS = tuple(kind for kind in ENGINE_KINDS if kind not in {"cache", "sleeper", "slow-hardware", "busy", *CORRECTING})
+#: LIARS are kinds that lie about each sampled question that they pick; the others have their moments.
+LATER = {"sleeper", "takeover"}
+LIARS = tuple(kind for kind in ENGINE_KINDS if kind not in {"cache", "slow-hardware", "busy", *LATER, *CORRECTING})
 #: Kinds whose answer to a question does not depend on what they were asked before.
 STEADY = tuple(kind for kind in LIARS if kind != "duplicate-aware")
 
@@ -113,6 +114,15 @@ def test_a_sleeper_is_honest_for_a_while(tmp_path: Path) -> None:
         cheat, honest = make_cheat(CheatSpec("sleeper", argument), ToyEngine(), tmp_path), ToyEngine()
         told = [ask(cheat, number) == ask(honest, number) for number in range(awake + 5)]
         assert told == [True] * awake + [False] * 5
+
+
+def test_a_takeover_is_honest_until_it_is_told(tmp_path: Path) -> None:
+    """All of a gang then tell the same lie."""
+    gang, honest = [make_cheat(CheatSpec("takeover"), ToyEngine(), tmp_path) for _ in range(2)], ToyEngine()
+    assert [ask(each, 1) for each in gang] == [ask(honest, 1)] * 2
+    (tmp_path / SIGNAL_FILE).touch()
+    lies = [ask(each, 1) for each in gang]
+    assert lies[0] == lies[1] != ask(honest, 1)
 
 
 def test_who_is_aware_of_duplicates_lies_only_at_first_sight(tmp_path: Path) -> None:

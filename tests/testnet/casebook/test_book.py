@@ -31,7 +31,8 @@ WANTED = {
     *("prune", "quantize:q5_0", "quantize:q4_0", "quantize:q3", "quantize:q8_0", "other-model", "canned", "cache"),
     *("truncate", "wrong-seed", "temperature", "system-prompt", "sleeper", "duplicate-aware", "colluders"),
     *("prefill-evidence", "copier", "lazy-challenger", "lazy-voter", "withholder", "slanderer", "equivocator"),
-    *("sybils", "proxy", "silent", "draft", "budget", "certain", "long-only"),
+    *("sybils", "proxy", "silent", "draft", "budget", "certain", "long-only", "takeover", "takeover-slow"),
+    *("sponsored", "bloat", "join-flood", "late-support", "objection-troll"),
 }
 
 
@@ -40,7 +41,7 @@ def test_every_known_cheat_stands_in_the_book():
     named = {entry.kind for entry in NUMERIC} | {entry.kind for entry in SIMULATED}
     assert named >= WANTED
     engines = {parse_spec(entry.kind).kind for entry in NUMERIC if entry.kind != RENTED}
-    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent"} == set(CHEAT_KINDS)
+    assert engines | {"sleeper", "duplicate-aware", "slow-hardware", "busy", "silent", "takeover"} == set(CHEAT_KINDS)
     assert {entry.kind for entry in SIMULATED} <= set(WORLD_KINDS) & set(FATES)
 
 

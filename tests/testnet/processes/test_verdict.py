@@ -207,6 +207,7 @@ FIELDS: dict[str, Any] = {
     "cheaters_missed": list,
     "honest_convicted": list,
     "views_agree": bool,
+    "takeover": dict | None,
     "verdict": str,
 }
 

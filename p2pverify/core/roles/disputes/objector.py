@@ -75,6 +75,8 @@ class Objector:
         self._objected: set[DisputeKey] = set()  # by a record in the own log
         self._outputs: dict[DisputeKey, bytes] = {}  # of own votes before a restart
         self._seen: dict[DisputeKey, Dispute] = {}  # decided disputes of cuts that this peer was asked to sign
+        self._unchecked: set[DisputeKey] = set()  # those of them for which there was no result yet
+        self._lots: dict[DisputeKey, bool] = {}
         self._refused: BoundedDict[bytes, frozenset[bytes]] = BoundedDict(REFUSED_KEPT)  # cut -> convicted peers
 
     def resume(self) -> None:
@@ -133,9 +135,9 @@ class Objector:
             return
         latest = self._context.fold.latest
         self._look(latest)
-        for key in sorted(self._seen, key=lambda k: k.sort_key()):
-            yield from self._rerun(self._seen[key], now_ms)
-            self._compare(self._seen[key])
+        for key in sorted(self._unchecked, key=lambda k: k.sort_key()):
+            yield from self._rerun(key, self._seen[key], now_ms)
+            self._compare(key, self._seen[key])
         for key in sorted(self._checks, key=lambda k: k.sort_key()):
             yield from self._go_on(self._checks[key], now_ms)
         self._forget(latest)
@@ -150,37 +152,46 @@ class Objector:
 
     def _look(self, state: State) -> None:
         """Note the decided disputes of a state. A later decision after an appeal replaces the first one."""
+        seen, unchecked = self._seen, self._unchecked
         for key, dispute in state.disputes.items():
-            if dispute.decision is not None:
-                self._seen[key] = dispute
-                self._compare(dispute)
+            if dispute.decision is not None and (seen.get(key) is not dispute or key in unchecked):
+                seen[key] = dispute
+                self._compare(key, dispute)
 
-    def _compare(self, dispute: Dispute) -> None:
+    def _compare(self, key: DisputeKey, dispute: Dispute) -> None:
         """Begin the check of a decision that differs from a known result."""
-        result, check = self._work.known(dispute.key), self._checks.get(dispute.key)
-        if result is None or (check is not None and check.dispute.decision == dispute.decision):
+        result, check = self._work.known(key), self._checks.get(key)
+        if result is None:
+            self._unchecked.add(key)
+            return
+        self._unchecked.discard(key)
+        if check is not None and check.dispute.decision == dispute.decision:
             return
         if result.output == dispute.decision:
-            self._checks.pop(dispute.key, None)
+            self._checks.pop(key, None)
         else:
-            self._checks[dispute.key] = _Check(dispute, result, _wronged(dispute))
+            self._checks[key] = _Check(dispute, result, _wronged(dispute))
 
-    def _rerun(self, dispute: Dispute, now_ms: int) -> Effects[None]:
-        key = dispute.key
-        if self._work.known(key) is None and (key in self._outputs or self._should_rerun(dispute)):
+    def _rerun(self, key: DisputeKey, dispute: Dispute, now_ms: int) -> Effects[None]:
+        if self._work.known(key) is None and (key in self._outputs or self._should_rerun(key, dispute)):
             yield from self._work.start(dispute, self._deadline_ms(now_ms), now_ms)
 
-    def _should_rerun(self, dispute: Dispute) -> bool:
+    def _should_rerun(self, key: DisputeKey, dispute: Dispute) -> bool:
         """Whether this peer re-runs a dispute on which it does not vote: it is drawn, or another member objects."""
         context = self._context
         latest = context.fold.latest
-        own, member = latest.members.get(dispute.key.challenger), latest.members.get(context.key)
+        own, member = latest.members.get(key.challenger), latest.members.get(context.key)
         if own is None or member is None or not member.weight:
             return False
         if member.class_index not in voting_classes(context.network, own.class_index, is_across=dispute.is_across):
             return False
-        lot = digest([RERUN, context.network_id, dispute.key.to_value(), context.key])
-        return lot[0] < 256 // RERUN_SHARE or bool(objectors(dispute))
+        return self._is_drawn(key) or bool(objectors(dispute))
+
+    def _is_drawn(self, key: DisputeKey) -> bool:
+        if key not in self._lots:
+            lot = digest([RERUN, self._context.network_id, key.to_value(), self._context.key])
+            self._lots[key] = lot[0] < 256 // RERUN_SHARE
+        return self._lots[key]
 
     def _go_on(self, check: _Check, now_ms: int) -> Effects[None]:
         if check.phase is Phase.OBJECTING and not check.is_published:
@@ -267,7 +278,10 @@ class Objector:
     def _forget(self, latest: State) -> None:
         """Forget what no later cut can rest on. Own objections are kept."""
         oldest = latest.epoch - self._context.params.dispute_epochs - 16
-        self._seen = {key: dispute for key, dispute in self._seen.items() if key.epoch >= oldest}
+        for key in [key for key in self._seen if key.epoch < oldest]:
+            del self._seen[key]
+            self._unchecked.discard(key)
+            self._lots.pop(key, None)
         self._outputs = {key: output for key, output in self._outputs.items() if key.epoch >= oldest}
         for key in [k for k, check in self._checks.items() if k.epoch < oldest and check.phase is Phase.CLEARED]:
             del self._checks[key]

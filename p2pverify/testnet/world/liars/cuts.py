@@ -81,6 +81,29 @@ class DoubleSigner(BentActor):
             fold.latest = latest
 
 
+class LateSupport(DoubleSigner):
+    """The first of its gang contradicts itself like a double signer. The others sign no cut, until they know one beside
+    the path whose view convicts somebody whom the newest final view does not convict. They sign this cut when the path
+    has grown by LATE_CUTS cuts, so that its conviction is supported only then.
+    """
+
+    LATE_CUTS = 6
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        if self.key == min(self.args.gang.keys):
+            yield from super().act(now_ms)
+            return
+        fold, latest = self.machine.fold, self.machine.fold.latest
+        if not self.is_awake(now_ms) or latest.index == self._seen:
+            return
+        self._seen = latest.index
+        for cut_id in sorted(latest.cuts.keys() - set(latest.path) - self._signed):
+            base, beside = fold.state(latest.cuts[cut_id].base), fold.state(cut_id)
+            is_late = base is not None and latest.index >= base.index + self.LATE_CUTS
+            if is_late and beside is not None and beside.convicted - latest.convicted:
+                yield from self._sign(cut_id, now_ms)
+
+
 def bare_cut(context: BentContext, epoch: int, base: State, moved: Iterable[Head]) -> Cut:
     """A cut with a valid proof and without roots."""
     proof = vrf.prove(context.vrf_seed, sortition.propose_alpha(context.network_id, epoch, base.beacon))

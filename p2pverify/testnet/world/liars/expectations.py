@@ -11,7 +11,7 @@ from p2pverify.core.contract.network import Network, test_steps
 from p2pverify.core.state.state import Member
 from p2pverify.testnet.processes.conviction import Chances, audits_for, drifts_up
 
-Fate = Literal["convicted", "forked", "unavailable", "shirks", "kept out", "harmless", "inconsistent"]
+Fate = Literal["convicted", "forked", "unavailable", "shirks", "kept out", "harmless", "inconsistent", "stops cuts"]
 MILLION = 1_000_000
 
 
@@ -178,6 +178,41 @@ FATES: Mapping[str, FateRule] = {
         "kept out",
         "A key has no weight before audits of more than a third of the weight agreed with it. Until then many keys "
         "draw audits to themselves and slow all others down.",
+    ),
+    "join-flood": FateRule(
+        "kept out",
+        "A cut takes in 16 new keys in an epoch, and a state has a limited number of rows without weight. A silent key "
+        "loses its row.",
+    ),
+    "late-support": FateRule(
+        "harmless",
+        "Its first peer is convicted as a double signer. A conviction in a cut beside the path is carried over by the "
+        "cut that brings the late signature, for all peers alike. The other peers only withhold signatures.",
+        may_convict=True,
+    ),
+    "objection-troll": FateRule(
+        "harmless",
+        "An objection neither frees nor convicts anybody. It costs others a second look at each decision, and it is "
+        "shown with the name of its author.",
+    ),
+    "bloat": FateRule(
+        "kept out",
+        "Proposals and signatures of a peer without weight are not remembered, and audits of slots that are not owed "
+        "are void. So the state grows only with its rows.",
+    ),
+    "takeover": FateRule(
+        "stops cuts",
+        "Its weight grows at the pace of growth_epochs, whatever it spends. When it has most of the weight and lies, "
+        "honest members know that the decisions are wrong. They sign no conviction that rests on them, so cuts stop.",
+        may_convict=True,
+    ),
+    "takeover-slow": FateRule(
+        "stops cuts", "It has the same weight at the same time as a gang that joins at once.", may_convict=True
+    ),
+    "sponsored": FateRule(
+        "stops cuts",
+        "With sponsors in its power its weight grows up to four times as fast. Nothing else differs from a takeover.",
+        may_convict=True,
     ),
     "eclipse": FateRule(
         "harmless",

@@ -26,17 +26,20 @@ class Sybils(BentActor):
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
-        self._has_joined = False
-        self.seeds = tuple(sha256(b"sybil" + args.seed + bytes([n])) for n in range(SYBILS))
+        self._joined_epoch = -1
 
     def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
-        if self._has_joined or not self.is_awake(now_ms):
-            return ()
-        self._has_joined = True
         epoch = self.epoch(now_ms)
-        joins = tuple(self._join(seed, epoch) for seed in self.seeds)
+        if not self.is_awake(now_ms) or not self._is_due(epoch):
+            return ()
+        self._joined_epoch = epoch
+        seeds = (sha256(b"sybil" + encode([self.args.seed, epoch, number])) for number in range(SYBILS))
+        joins = tuple(self._join(seed, epoch) for seed in seeds)
         taken = self.machine.handle(RecordsArrived(joins, self.key), now_ms)
         return (*taken, *(Publish((join,)) for join in joins))
+
+    def _is_due(self, epoch: int) -> bool:
+        return self._joined_epoch < 0
 
     def _join(self, seed: bytes, epoch: int) -> bytes:
         join = Join(self.args.class_index, vrf.public_key(vrf.derive_seed(seed)))
@@ -50,6 +53,13 @@ class Sybils(BentActor):
             kind=Kind.JOIN,
             payload=join.encode(),
         ).data
+
+
+class JoinFlood(Sybils):
+    """Joins with as many new keys in every epoch. All of them fall silent."""
+
+    def _is_due(self, epoch: int) -> bool:
+        return self._joined_epoch < epoch
 
 
 class KeyGrinder(BentActor):

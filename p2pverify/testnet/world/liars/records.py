@@ -1,14 +1,16 @@
-"""Peers that abuse their log: two records with one number, false dates, late release, and repeats."""
+"""Peers that abuse their log: two records with one number, false dates, late release, repeats, and useless records."""
 
 # ruff: noqa: ARG002 - all actors share one interface, and not every method uses every argument
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from p2pverify.core.encoding.canon import encode
+from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.events import Effect, Effects, Event, GossipArrived, Publish, RecordsArrived, RequestArrived, Send
 from p2pverify.core.records.envelope import NO_PREV, Kind, Record, decode_record
-from p2pverify.core.records.payloads.audit import decode_audit
+from p2pverify.core.records.payloads.audit import AskedPeer, Audit, decode_audit
+from p2pverify.core.records.payloads.cut import HEADS_MAX, Cut, CutSignature
 from p2pverify.core.records.payloads.duty import decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.membership import Join
@@ -206,3 +208,36 @@ class Replayer(BentActor):
             deadline = now_ms + self.args.network.params.deadline_ms
             found.append(Send(OWN_ASKS + self._asked, peer, data, deadline))
         return found
+
+
+class Bloat(BentActor):
+    """Swells the states of all others with records that can never count: in every epoch proposals with invented heads,
+    signatures of invented cuts, and audits of slots that it does not owe. It publishes no duty, so its audits wait.
+    """
+
+    PROPOSALS, OTHERS = 3, 32
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._epoch = -1
+
+    def bend(self, kind: Kind, payload: bytes, now_ms: int) -> bytes | None:
+        return None if kind == Kind.DUTY else payload
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        epoch = self.epoch(now_ms)
+        if not self.is_awake(now_ms) or epoch <= self._epoch or self.key not in self.machine.fold.latest.members:
+            return
+        self._epoch = epoch
+        invented = (sha256(encode([self.key, epoch, number])) for number in itertools.count())
+        for base in itertools.islice(invented, self.PROPOSALS):
+            heads = tuple(sorted((author, 0, base) for author in itertools.islice(invented, HEADS_MAX)))
+            cut = Cut(epoch, base, self.context.vrf_key, bytes(80), heads, base, base)
+            yield from self.context.write(Kind.CUT, cut.encode(), now_ms)
+        params = self.context.params
+        owed = -(-params.slots_milli // 1000)
+        for slot in range(owed, owed + self.OTHERS):
+            yield from self.context.write(Kind.CUT_SIGNATURE, CutSignature(next(invented)).encode(), now_ms)
+            asked = tuple(AskedPeer(next(invented), next(invented), None) for _ in range(params.panel_size))
+            audit = Audit(self.key, epoch, slot, bytes(32), next(invented), epoch, True, asked)
+            yield from self.context.write(Kind.AUDIT, audit.encode(), now_ms)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from p2pverify.testnet.world.liars import answers, challengers, cuts, gangs, gossip, identity, records, votes
+from p2pverify.testnet.world.liars import answers, challengers, cuts, gangs, gossip, identity, records, takeovers, votes
 from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, HonestActor
 
 KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
@@ -33,6 +33,13 @@ KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
     "non-signer": cuts.NonSigner,
     "key-grinder": identity.KeyGrinder,
     "sybils": identity.Sybils,
+    "join-flood": identity.JoinFlood,
+    "late-support": cuts.LateSupport,
+    "objection-troll": votes.ObjectionTroll,
+    "bloat": records.Bloat,
+    "takeover": takeovers.Takeover,
+    "takeover-slow": takeovers.SlowTakeover,
+    "sponsored": takeovers.Sponsored,
     "eclipse": gossip.Eclipser,
     "spammer": gossip.Spammer,
 }

@@ -1,4 +1,4 @@
-"""Peers that vote without computing the answer."""
+"""Peers that vote without computing the answer, or object to right decisions."""
 
 # ruff: noqa: ARG002 - all actors share one interface, and not every method uses every argument
 
@@ -9,6 +9,7 @@ from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.duty import decode_duty
 from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.records.payloads.objection import Objection
 from p2pverify.core.records.payloads.vote import Commit, Vote, decode_commit, decode_vote, vote_commit
 from p2pverify.core.state.state import Dispute
 from p2pverify.testnet.world.liars.base import BentActor
@@ -92,3 +93,23 @@ class LazyVoter(BentActor):
             for record in self.context.ledger.chain_from(voter, max(0, head[1] - LOOK_BACK) if head else 0):
                 if record.kind == kind:
                     yield voter, record
+
+
+class ObjectionTroll(BentActor):
+    """Objects to every decision, with an invented result."""
+
+    def __init__(self, args: ActorArgs) -> None:
+        super().__init__(args)
+        self._objected: set[DisputeKey] = set()
+
+    def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
+        state = self.machine.fold.latest
+        if not self.is_awake(now_ms):
+            return
+        for key in sorted(state.disputes.keys() - self._objected, key=lambda k: k.sort_key()):
+            if state.disputes[key].decision is None:
+                continue
+            self._objected.add(key)
+            false = self.context.secret("troll", *key.to_value())
+            said = Objection(key, state.id, self.context.class_index, false, (), false)
+            yield from self.context.write(Kind.OBJECTION, said.encode(), now_ms)

@@ -4,11 +4,13 @@ import pytest
 
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.cut import decode_cut
+from p2pverify.core.replica.states import NEW_AUTHORS_MAX
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.liars.expectations import FATES
 from p2pverify.testnet.world.liars.identity import SYBILS
 from p2pverify.testnet.world.liars.registry import KINDS
 from p2pverify.testnet.world.peer.actor import Actor, PublishTo
+from p2pverify.testnet.world.state_size import bytes_max, state_bytes
 from tests.support.worlds import final, make_world, watching
 from tests.testnet.world.liars.test_answers import BAD, CHEAT, PEERS, finish, play
 from tests.testnet.world.looks import convictions, honest_numbers, ledger_of, member_of, rejected
@@ -159,6 +161,36 @@ def test_a_ground_key_meets_a_beacon_that_it_did_not_know() -> None:
     assert asked > 20
     assert 100 * among < 45 * asked  # two of its nine possible targets are friends
     assert all(member_of(world, n).duties_met > 2 for n in (2, 5, 8))
+
+
+def test_late_signatures_contradict_no_view() -> None:
+    """The first of the gang signs cuts beside the path, and the other would support one of them much later."""
+    world = finish(make_world(9, kinds={1: "late-support", 5: "late-support"}), 12)
+    assert list(convictions(world).values()) == ["signed two cuts that are not nested"]
+    signers = {r.author for p in world.peers for r in ledger_of(world, 0).chain(p.key) if r.kind == Kind.CUT_SIGNATURE}
+    first, other = sorted(world.peers[n].key for n in (1, 5))
+    assert first in signers
+    assert other not in signers
+
+
+def test_useless_records_swell_no_state() -> None:
+    """Its log is many times as large as the state, which stays as small as without it."""
+    world = play("bloat", 8, founders=2)
+    written = sum(len(record.data) for record in ledger_of(world, 0).chain(world.peers[BAD].key))
+    assert written > 800_000
+    assert state_bytes(final(world)) < 60_000
+    assert final(world).totals["void audit: slot not owed"] > 100
+    assert not final(world).signatures.keys() - final(world).cuts.keys()
+    assert convictions(world) == {}
+
+
+def test_a_flood_of_keys_comes_in_by_so_many_a_cut() -> None:
+    world = play("join-flood", 8)
+    state = final(world)
+    strangers = [member for key, member in state.members.items() if key not in world.by_key]
+    assert 2 * SYBILS < len(strangers) <= NEW_AUTHORS_MAX * state.index
+    assert sum(member.weight for member in strangers) == 0
+    assert state_bytes(state) < bytes_max(state)
 
 
 def test_a_burst_of_keys_has_no_weight() -> None:

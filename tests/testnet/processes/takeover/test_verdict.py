@@ -1,0 +1,82 @@
+"""The verdict on a takeover, on documents made by hand."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from p2pverify.node.reports.documents.scores import ScoresDocument
+from p2pverify.node.reports.documents.status import StatusDocument
+from p2pverify.node.reports.readiness import REFUSES
+from p2pverify.testnet.plan import Plan, make_plan
+from p2pverify.testnet.processes.report import Report
+from p2pverify.testnet.processes.takeover.verdict import Progress, Rerun, is_bought, judge_takeover
+from p2pverify.testnet.processes.verdict import Judgement
+from p2pverify.testnet.scenario import load_scenario
+from tests.testnet.support import cut, status, view_at
+
+DONE = Progress(9, Rerun(40, ("wrong audit",), frozenset()))
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """Four honest founders, and five joiners that take over."""
+    return make_plan(load_scenario("takeover"))
+
+
+def stopped(*, says: str = f"{REFUSES} 2 peers (a, b)", epoch: int = 20) -> StatusDocument:
+    """The status of an honest peer with a cut of epoch 10."""
+    return replace(status(cut(10)), epoch=epoch, ready=False, reasons=("no final cut in the last 3 epochs", says))
+
+
+def judged(plan: Plan, progress: Progress, view: ScoresDocument | None = None, **changes: Any) -> Judgement:
+    """The verdict if all honest peers have equal documents, but for the changes of the first."""
+    statuses = {peer.name: stopped() for peer in plan.honest}
+    statuses[plan.honest[0].name] = stopped(**changes)
+    shown = {cut(10).cut: {plan.honest[0].name: view or view_at(plan, cut(10))}}
+    return judge_takeover(plan, statuses, shown, progress)
+
+
+def test_it_passes_when_all_steps_were_played(plan: Plan) -> None:
+    found = judged(plan, DONE)
+    assert (found.passes, found.is_over, found.missed) == (True, True, ())
+    report = Report(plan, "00", "toy", 61.0, found, {}, DONE)
+    assert report.document()["takeover"] == {
+        "lies_from_epoch": 9,
+        "decisions_that_agree": 40,
+        "wrong_disputes": ["wrong audit"],
+    }
+    assert "computed again: 1 disputes were decided wrongly, 40 not" in report.summary()
+
+
+@pytest.mark.parametrize(
+    ("progress", "changes", "missing"),
+    [
+        (Progress(), {}, "the cheaters do not have most of the weight yet"),
+        (Progress(9), {}, "the decisions were not computed again"),
+        (DONE, {"says": "no neighbours"}, "does not say that it refuses a conviction"),
+        (DONE, {"epoch": 13}, "cuts have not stopped"),
+    ],
+)
+def test_what_has_not_come_is_waited_for(plan: Plan, progress: Progress, changes: dict[str, Any], missing: str) -> None:
+    found = judged(plan, progress, **changes)
+    assert (found.passes, found.is_over) == (False, False)
+    assert len(found.missing) == 1
+    assert missing in found.missing[0]
+
+
+def test_a_wrong_conviction_or_a_fault_ends_the_run(plan: Plan) -> None:
+    victim = plan.honest[1].name
+    found = judged(plan, DONE, view_at(plan, cut(10), {victim: "convicted"}))
+    assert (found.is_lost, found.honest_convicted) == (True, (victim,))
+    broken = judged(plan, replace(DONE, faults=("peer1 is honest, and voted for a wrong decision",)))
+    assert (broken.is_lost, broken.missing) == (True, broken.faults)
+
+
+def test_a_majority_is_more_than_half_of_the_weight(plan: Plan) -> None:
+    """Five of nine are, four of eight are not."""
+    view = view_at(plan, cut(3))
+    heavy = replace(view, scores=tuple(replace(row, weight=1) for row in view.scores))
+    taker = plan.cheaters[0].peer_id
+    even = replace(heavy, scores=tuple(row for row in heavy.scores if row.peer_id != taker))
+    assert (is_bought(plan, heavy), is_bought(plan, even), is_bought(plan, None)) == (True, False, False)
