@@ -39,6 +39,7 @@ ROW = ScoreDocument(
     conviction="",
     fork_until_epoch=None,
     contested_by=(),
+    rerun=None,
     sponsors=(),
     rests=False,
     hardware=None,
@@ -132,6 +133,7 @@ DISPUTE = DisputeDocument(
     votes=7,
     decision=ROOT,
     losers=("bob",),
+    rerun="confirmed",
 )
 AUDITS = AuditsDocument(schema="p2pverify/audits/1", audits=(AUDIT,), disputes=(DISPUTE,))
 EXPLAINED = ExplainedAudit(

@@ -20,7 +20,9 @@ _TIMEOUT_S = 20.0  # longer than the node waits before it answers that the expla
 
 @click.group(
     invoke_without_command=True,
-    epilog=columns_help("AUDIT", "ASKED", "STATUS", "GOT", "DISPUTE OF", "ELECTORATE", "COMMITS", "VOTES", "LOSERS"),
+    epilog=columns_help(
+        "AUDIT", "ASKED", "STATUS", "GOT", "DISPUTE OF", "ELECTORATE", "COMMITS", "VOTES", "LOSERS", "RERUN"
+    ),
 )
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many audits.")
 @click.option("--json", "as_json", is_flag=True, help="Print the API's JSON document.")
@@ -45,11 +47,12 @@ def audits(ctx: click.Context, limit: int, as_json: bool) -> None:
             dispute.commits,
             dispute.votes,
             len(dispute.losers),
+            dispute.rerun or "-",
         )
         for dispute in found.disputes
     ]
     if disputes:
-        headers = ("DISPUTE OF", "STATUS", "ELECTORATE", "COMMITS", "VOTES", "LOSERS")
+        headers = ("DISPUTE OF", "STATUS", "ELECTORATE", "COMMITS", "VOTES", "LOSERS", "RERUN")
         click.echo("\n" + table(headers, disputes, width=width, cut=_CUT))
 
 

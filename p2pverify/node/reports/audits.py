@@ -1,7 +1,8 @@
 """The newest audits and the disputes, as reports for people. Their effects are decided in the fold, not here."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from p2pverify.core.contract.network import DeterminismClass
 from p2pverify.core.encoding.peerid import peer_id
@@ -20,6 +21,8 @@ from p2pverify.node.ports import UnknownAudit
 from p2pverify.node.reports.disputes import any_dispute
 from p2pverify.node.reports.documents.audits import AskedPeerDocument, AuditDocument, AuditStatus, DisputeDocument
 
+#: Whether the decision of a dispute is this node's own result; None if it has none.
+Finding = Callable[[DisputeKey], bool | None]
 AUDITS_KEPT = 2048
 TAIL_RECORDS_MAX = 512  # of an author's log, read when the author is first seen
 CLOSED_KEPT = 4096
@@ -38,8 +41,9 @@ def audit_name(key: DisputeKey) -> str:
 class AuditLog:
     """An index of recent audits that grows with the ledger, and the outcomes of disputes seen since the start."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, finding: Finding = lambda _key: None) -> None:
         self._context = context
+        self._finding = finding
         self._next_seq: dict[bytes, int] = {}
         self._audits: dict[DisputeKey, Audit] = {}
         self._duties: dict[tuple[bytes, int], tuple[Duty, int]] = {}
@@ -62,8 +66,13 @@ class AuditLog:
         """The disputes of the newest final state, newest first."""
         state = self._context.fold.latest
         keys = sorted(state.disputes, key=lambda key: key.sort_key(), reverse=True)
-        network = self._context.network
-        return [DisputeDocument(id=audit_name(key), **vars(any_dispute(network, state.disputes[key]))) for key in keys]
+        return [self._listed(state.disputes[key]) for key in keys]
+
+    def _listed(self, dispute: Dispute) -> DisputeDocument:
+        is_own = None if dispute.decision is None else self._finding(dispute.key)
+        rerun: Literal["confirmed", "refuted"] | None = None if is_own is None else "confirmed" if is_own else "refuted"
+        told = any_dispute(self._context.network, dispute)
+        return DisputeDocument(id=audit_name(dispute.key), **vars(told), rerun=rerun)
 
     def find(self, name: str) -> Audit:
         """The audit with this name, in which the challenger's peer id may be shortened. Raises UnknownAudit."""

@@ -20,7 +20,7 @@ from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
-from p2pverify.node.reports.documents.scores import ScoresDocument, StandingName
+from p2pverify.node.reports.documents.scores import RerunDocument, ScoresDocument, StandingName
 from p2pverify.node.reports.documents.status import FinalCutDocument, JobsDocument, RecentCut, StatusDocument
 from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
@@ -51,7 +51,7 @@ class NodeReports(Reports):
         self._cover = cover
         self._node = readiness.Node(driver, network, journal)
         self._started_ms = driver.now_ms()
-        self._log = AuditLog(self._machine.context)
+        self._log = AuditLog(self._machine.context, self._machine.objector.finding)
         self._explainer = Explainer(driver, network, self._log)
         self._cuts: dict[bytes, RecentCut] = {}
         self._scores: tuple[bytes, Mapping[bytes, view.Score]] = (b"", {})
@@ -78,7 +78,7 @@ class NodeReports(Reports):
             neighbours=len(self._network.neighbours()),
             records=len(context.ledger),
             standing=None if own is None else own.standing.value,
-            own=None if own is None else score_document(own),
+            own=None if own is None else score_document(own, self._rerun(machine.fold.latest, machine.key)),
             ready=not reasons,
             reasons=tuple(reasons),
             final=_final(recent[-1]) if recent else None,
@@ -116,9 +116,17 @@ class NodeReports(Reports):
             final=is_final,
             cut=state.id.hex() if is_final else None,
             epoch=state.epoch,
-            scores=tuple(map(score_document, found)),
+            scores=tuple(score_document(score, self._rerun(state, score.peer)) for score in found),
             hardware=hardware_groups(found),
         )
+
+    def _rerun(self, state: State, peer: bytes) -> RerunDocument | None:
+        """This node's own findings on the lost disputes of a peer; None if it lost none."""
+        losses = state.members[peer].losses
+        if not losses:
+            return None
+        found = [self._machine.objector.finding(loss.dispute) for loss in losses]
+        return RerunDocument(lost=len(losses), confirmed=found.count(True), refuted=found.count(False))
 
     def audits(self, *, limit: int) -> AuditsDocument:
         return AuditsDocument(

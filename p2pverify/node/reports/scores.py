@@ -6,17 +6,17 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.speed import Fit, Speed, median
 from p2pverify.core.state import view
 from p2pverify.core.state.score import Standing
-from p2pverify.node.reports.documents.scores import HardwareGroup, ScoreDocument, SpeedDocument
+from p2pverify.node.reports.documents.scores import HardwareGroup, RerunDocument, ScoreDocument, SpeedDocument
 
 
-def score_document(score: view.Score) -> ScoreDocument:
-    """A member's row. Rates are fractions rounded to 6 digits."""
+def score_document(score: view.Score, rerun: RerunDocument | None = None) -> ScoreDocument:
+    """A member's row. Rates are fractions rounded to 6 digits. `rerun` is what this node found itself."""
     available = score.availability_ppm
     return ScoreDocument(
         peer_id=peer_id(score.peer),
         class_=score.class_name,
         standing=score.standing.value,
-        reason=_reason(score),
+        reason=_with_rerun(_reason(score), rerun),
         weight=score.weight,
         low=_fraction(score.low_ppm),
         high=_fraction(score.high_ppm),
@@ -36,6 +36,7 @@ def score_document(score: view.Score) -> ScoreDocument:
         conviction=score.conviction,
         fork_until_epoch=score.fork_until,
         contested_by=tuple(peer_id(peer) for peer in score.contested_by),
+        rerun=rerun,
         sponsors=tuple(peer_id(peer) for peer in score.sponsors),
         rests=score.rests,
         hardware=None if score.speed is None else _speed(score.speed),
@@ -54,6 +55,14 @@ def _reason(score: view.Score) -> str | None:
     if score.rests:
         return "its weight rests, because it was silent for long"
     return None
+
+
+def _with_rerun(reason: str | None, rerun: RerunDocument | None) -> str | None:
+    if reason is None or rerun is None:
+        return reason
+    done = rerun.confirmed + rerun.refuted
+    said = f"{reason}; this node re-ran {done} of {rerun.lost} lost disputes"
+    return f"{said}, and {rerun.refuted} were decided wrongly" if rerun.refuted else said
 
 
 def hardware_groups(scores: Iterable[view.Score]) -> tuple[HardwareGroup, ...]:

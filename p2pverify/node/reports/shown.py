@@ -34,6 +34,7 @@ COLUMNS = {
     "GOT": "how many of the asked peers answered",
     "DISPUTE OF": "the audit in dispute",
     "ELECTORATE": "who may vote",
+    "RERUN": "whether this node computed it again, and found the decision confirmed or refuted",
     "COMMITS": "sealed votes",
     "VOTES": "opened votes",
     "LOSERS": "peers whose answer the vote found to be wrong",

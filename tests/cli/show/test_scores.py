@@ -302,7 +302,7 @@ def test_audits_and_disputes_are_two_tables(home: Home) -> None:
         done = run(home.path, "audits", "--limit", "5")
     audits, disputes = done.stdout.split("\n\n")
     assert audits.splitlines()[1].split() == ["e3-1-alice", "across", "disputed", "1", "of", "2"]
-    assert disputes.splitlines()[1].split() == ["e3-1-alice", "decided", "8", "8", "7", "1"]
+    assert disputes.splitlines()[1].split() == ["e3-1-alice", "decided", "8", "8", "7", "1", "confirmed"]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,15 @@ import trio
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import Synced
 from p2pverify.core.roles.cut_maker import cut_due_ms
+from p2pverify.core.state.view import scores
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.classes import ClassError, expected_weights, match_class
 from p2pverify.node.files.networkfile import new_network
 from p2pverify.node.ports import Neighbour
 from p2pverify.node.reports.audits import AuditLog
+from p2pverify.node.reports.documents.scores import RerunDocument
 from p2pverify.node.reports.overview import NodeReports
+from p2pverify.node.reports.scores import score_document
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 from tests.support.worlds import make_world
 
@@ -24,7 +27,8 @@ INFO = FakeEngine().info
 def test_disputes_name_their_losers():
     """With a peer that always lies, disputes open, are decided, and name the liar as a loser."""
     world = make_world(5, seed=3, kinds={2: "always-wrong"}, disputes_per_cut=4)
-    log = AuditLog(world.peers[0].machine.context)
+    machine = world.peers[0].machine
+    log = AuditLog(machine.context, machine.objector.finding)
     liar = peer_id(world.peers[2].machine.key)
     disputes, audits = {}, {}
     for _ in range(12):
@@ -38,6 +42,8 @@ def test_disputes_name_their_losers():
     assert decided
     assert all(dispute.losers == (liar,) for dispute in decided)
     assert all(dispute.votes <= dispute.electorate + 1 for dispute in decided)
+    assert {dispute.rerun for dispute in decided} <= {"confirmed", None}
+    assert "confirmed" in {dispute.rerun for dispute in decided}
     statuses = {key: audit.status for key, audit in audits.items()}
     assert all(statuses[d.challenger, d.epoch, d.slot] == "decided" for d in decided)
     assert {"agreed", "decided"} <= set(statuses.values())
@@ -188,3 +194,23 @@ def test_an_engine_finds_its_class():
         assert other.numeric_path in caught.value.reason
     with pytest.raises(ClassError, match="does not hold"):
         match_class(network, (), INFO)
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "refuted", "said"),
+    [
+        (0, 0, "lost disputes; this node re-ran 0 of 4 lost disputes"),
+        (3, 0, "lost disputes; this node re-ran 3 of 4 lost disputes"),
+        (1, 2, "lost disputes; this node re-ran 3 of 4 lost disputes, and 2 were decided wrongly"),
+    ],
+)
+def test_a_standing_says_what_this_node_found_itself(confirmed: int, refuted: int, said: str) -> None:
+    world = make_world(5, seed=3, kinds={2: "always-wrong"}, disputes_per_cut=4)
+    world.run_epochs(12)
+    liar = world.peers[2].machine.key
+    machine = world.peers[0].machine
+    (score,) = (each for each in scores(machine.network, machine.fold.latest) if each.peer == liar)
+    assert score.standing in {"suspect", "convicted"}
+    rerun = RerunDocument(lost=4, confirmed=confirmed, refuted=refuted)
+    assert score_document(score, rerun).reason == said
+    assert score_document(score).reason == "lost disputes"

@@ -37,6 +37,8 @@ RERUN = "p2pverify/rerun/1"
 RERUN_SHARE = 8
 #: Epochs that a check may take; a job that is later is tried again.
 CHECK_EPOCHS = 4
+#: Decisions of which this peer remembers whether they are its own result.
+FINDINGS_KEPT = 4096
 #: Cuts that this peer refused lately and remembers.
 REFUSED_KEPT = 8
 SELFTEST_FAILED = "this machine answers a golden question wrongly: run 'p2pverify model selftest'"
@@ -77,6 +79,7 @@ class Objector:
         self._seen: dict[DisputeKey, Dispute] = {}  # decided disputes of cuts that this peer was asked to sign
         self._unchecked: set[DisputeKey] = set()  # those of them for which there was no result yet
         self._lots: dict[DisputeKey, bool] = {}
+        self._findings: BoundedDict[DisputeKey, bool] = BoundedDict(FINDINGS_KEPT)
         self._refused: BoundedDict[bytes, frozenset[bytes]] = BoundedDict(REFUSED_KEPT)  # cut -> convicted peers
 
     def resume(self) -> None:
@@ -87,6 +90,10 @@ class Objector:
             elif record.kind == Kind.VOTE:
                 vote = decode_vote(record.payload)
                 self._outputs[vote.dispute] = vote.output
+
+    def finding(self, key: DisputeKey) -> bool | None:
+        """Whether the decision of a dispute is this peer's own result; None if it has not computed it."""
+        return self._findings.get(key)
 
     # ------------------------------------------------------------ what is not signed
 
@@ -161,6 +168,9 @@ class Objector:
     def _compare(self, key: DisputeKey, dispute: Dispute) -> None:
         """Begin the check of a decision that differs from a known result."""
         result, check = self._work.known(key), self._checks.get(key)
+        output = self._outputs.get(key) if result is None else result.output
+        if output is not None:
+            self._findings[key] = output == dispute.decision
         if result is None:
             self._unchecked.add(key)
             return

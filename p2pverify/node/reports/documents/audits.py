@@ -54,7 +54,9 @@ class AnyDispute:
 
 @dataclass(frozen=True, kw_only=True)
 class DisputeDocument(AnyDispute, _Listed):
-    """A dispute of the newest final view."""
+    """A dispute of the newest final view. `rerun` holds the decision against this node's own result, if it has one."""
+
+    rerun: Literal["confirmed", "refuted"] | None
 
 
 @dataclass(frozen=True, kw_only=True)

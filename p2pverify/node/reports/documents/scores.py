@@ -21,6 +21,15 @@ class SpeedDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RerunDocument:
+    """The lost disputes that count against a peer, and for how many this node's own result is the decision or not."""
+
+    lost: Count
+    confirmed: Count
+    refuted: Count
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoreDocument:
     """One member in a view. `low` and `high` are the 95 % interval of its agreement rate."""
 
@@ -53,6 +62,7 @@ class ScoreDocument:
     contested_by: tuple[str, ...] = field(
         metadata={"description": "members without whose objected decisions the conviction would not stand"}
     )
+    rerun: RerunDocument | None = field(metadata={"description": "what this node found when it computed them itself"})
     sponsors: tuple[str, ...] = field(metadata={"description": "members with weight that stand for it"})
     rests: bool = field(metadata={"description": "whether its weight was put to rest after a long silence"})
     hardware: SpeedDocument | None
