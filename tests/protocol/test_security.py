@@ -17,6 +17,7 @@ ATTACKS = (
     "Honest peers that look like cheaters",
     "Attacks on the network",
 )
+WEIGHT = "What hostile weight can do"
 UNMET = "What is not met"
 
 
@@ -45,8 +46,19 @@ def _attacks() -> dict[str, list[tuple[str, str]]]:
 
 def test_every_chapter_is_read() -> None:
     """No attack is in another chapter or before the first heading, where it would be skipped."""
-    assert list(CHAPTERS) == [PROMISES, *ATTACKS, UNMET]
+    assert list(CHAPTERS) == [PROMISES, WEIGHT, *ATTACKS, UNMET]
     assert [chapter for chapter in ATTACKS if CHAPTERS[chapter].split("\n### ", 1)[0].strip()] == []
+
+
+def test_every_share_of_hostile_weight_has_tests() -> None:
+    """Each row of the table names its own tests by number, and every number is listed with a test."""
+    rows = re.findall(r"^\| (.+) \|$", CHAPTERS[WEIGHT], re.MULTILINE)[1:]  # without the header
+    assert [row.split(" | ")[0] for row in rows] == ["0", "below 1/3", "1/3 to 1/2", "1/2 to 2/3", "2/3 to 1"]
+    used = {int(number) for row in rows for number in re.findall(r"\((\d+)\)", row)}
+    listed = dict(re.findall(r"^(\d+)\. (.+)$", CHAPTERS[WEIGHT], re.MULTILINE))
+    assert used == set(map(int, listed))
+    assert [number for number, text in listed.items() if "::test_" not in text] == []
+    assert all(re.search(r"\(\d+\)", row) for row in rows)
 
 
 @pytest.mark.parametrize("file", sorted({file for file, _ in NAMED}))
