@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 
@@ -21,7 +22,7 @@ from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 #: With these rules there is an admission in every second epoch at most.
 QUICK = {"growth_epochs": 10, "tenure_epochs": 0}
 #: Numbers of a simulation that cost little.
-CHEAP = {"quantum_ms": 150, "heartbeat_ms": 5_000, "degree": 3, "batch_ms": 1, "sync_ms": 6_000}
+CHEAP: dict[str, Any] = {"quantum_ms": 150, "heartbeat_ms": 5_000, "degree": 3, "batch_ms": 1, "sync_ms": 6_000}
 
 
 @dataclass(frozen=True, slots=True)
