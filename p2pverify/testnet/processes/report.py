@@ -7,7 +7,7 @@ from p2pverify.node.reports.documents.scores import SpeedDocument
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.faults import FaultPlan
 from p2pverify.testnet.plan import PeerPlan, Plan
-from p2pverify.testnet.processes.takeover.verdict import Progress
+from p2pverify.testnet.processes.takeover.verdict import TakeoverProgress
 from p2pverify.testnet.processes.verdict import Judgement, jobs_of, too_slow
 
 SCHEMA = "p2pverify/testnet-report/1"
@@ -23,7 +23,7 @@ class Report:
     seconds: float
     judgement: Judgement
     statuses: Mapping[str, StatusDocument]
-    takeover: Progress | None = None  # of a plan in which cheaters take over
+    takeover: TakeoverProgress | None = None  # of a plan in which cheaters take over
 
     @property
     def passes(self) -> bool:

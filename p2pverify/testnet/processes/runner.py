@@ -161,7 +161,7 @@ async def open_testnet(
                     for peer in plan.peers:
                         watching.start_soon(testnet.watch.run, peer.name)
                     watching.start_soon(testnet.nemesis.run)
-                    watching.start_soon(Attack(testnet, testnet.watch.takeover).run)
+                    watching.start_soon(Attack(testnet).run)
                     yield testnet
                     watching.cancel_scope.cancel()
             finally:

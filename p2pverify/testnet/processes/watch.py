@@ -14,7 +14,7 @@ from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.processes.api_client import ReadError, fetch
-from p2pverify.testnet.processes.takeover.verdict import Progress, judge_takeover
+from p2pverify.testnet.processes.takeover.verdict import TakeoverProgress, judge_takeover
 from p2pverify.testnet.processes.verdict import Judgement, judge
 
 PERIOD_S = 1.0
@@ -33,7 +33,7 @@ class RunWatch:
         self.final: dict[str, ScoresDocument] = {}
         self.provisional: ScoresDocument | None = None  # of one honest peer
         self.open_disputes = 0
-        self.takeover = Progress()
+        self.takeover = TakeoverProgress()
         self.silent: set[str] = set()  # peers whose API did not answer at the last reading
         self._scores_at: BoundedDict[str, dict[str, ScoresDocument]] = BoundedDict(_CUTS_KEPT)
         self._home_of = home_of

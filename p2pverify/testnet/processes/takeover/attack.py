@@ -8,7 +8,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
@@ -17,27 +17,39 @@ from p2pverify.core.records.payloads.cut import decode_cut_signature
 from p2pverify.core.replica.verify import verified_fold
 from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.engine.cheats.make import SIGNAL_FILE
+from p2pverify.node.files.home import Home
 from p2pverify.node.reports.documents.health import Ready
 from p2pverify.store.exportfile import read_export
+from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.processes.api_client import ReadError, fetch
-from p2pverify.testnet.processes.takeover.verdict import Progress, Rerun, has_stopped, is_bought, says_why, silent
-
-if TYPE_CHECKING:
-    from p2pverify.testnet.processes.runner import Testnet
+from p2pverify.testnet.processes.fleet import Fleet
+from p2pverify.testnet.processes.takeover.verdict import RerunOutcome, has_stopped, is_bought, says_why, silent
+from p2pverify.testnet.processes.watch import RunWatch
 
 #: The exit code of `ledger verify` if a decision is wrong.
 NOT_VERIFIED = 5
 _UNREADY = 503
 
 
-class Attack:
-    """One takeover. `progress` has what was found so far."""
+class Attacked(Protocol):
+    """What a takeover needs of a testnet. A `Testnet` has it."""
 
-    def __init__(self, testnet: "Testnet", progress: Progress) -> None:
+    plan: Plan
+    directory: Path
+    watch: RunWatch
+    fleet: Fleet
+
+    def home(self, name: str) -> Home: ...
+
+
+class Attack:
+    """One takeover. The progress is in `watch.takeover`."""
+
+    def __init__(self, testnet: Attacked) -> None:
         self._testnet = testnet
         self._plan = testnet.plan
         self._watch = testnet.watch
-        self._progress = progress
+        self._progress = testnet.watch.takeover
 
     async def run(self) -> None:
         """Play all steps. Returns at once if no cheater of the plan takes over."""
@@ -80,7 +92,7 @@ class Attack:
     def _export(self) -> Path:
         return self._testnet.directory / "takeover.ledger"
 
-    async def _rerun(self) -> Rerun | None:
+    async def _rerun(self) -> RerunOutcome | None:
         """Export the ledger of an honest peer, and compute all its decisions again. None if that fails."""
         directory, fleet = self._testnet.directory, self._testnet.fleet
         home, log = self._testnet.home(self._watch.reference), directory / "verify.log"
@@ -93,9 +105,9 @@ class Attack:
             return None
         wrong = [each["id"] for each in found["wrong"] if each["disputed"]]
         voters = frozenset(voter for each in found["wrong"] for voter in each["voters"])
-        return Rerun(found["agree"], tuple(wrong), voters)
+        return RerunOutcome(found["agree"], tuple(wrong), voters)
 
-    def _judge(self, rerun: Rerun | None) -> list[str]:
+    def _judge(self, rerun: RerunOutcome | None) -> list[str]:
         """What must not be among the decisions that were computed again."""
         if rerun is None:
             return ["'ledger verify --rerun all' did not find a wrong decision"]

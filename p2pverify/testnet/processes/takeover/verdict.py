@@ -18,7 +18,7 @@ STILL_EPOCHS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Rerun:
+class RerunOutcome:
     """The decisions that were computed again: how many agree, the ids of the wrong disputes, and who voted for them."""
 
     agree: int
@@ -27,7 +27,7 @@ class Rerun:
 
 
 @dataclass(slots=True)
-class Progress:
+class TakeoverProgress:
     """How far a takeover has come.
 
     `lies_from` is the epoch in which the cheaters began to lie, None before. `rerun` has the decisions of an honest
@@ -35,7 +35,7 @@ class Progress:
     """
 
     lies_from: int | None = None
-    rerun: Rerun | None = None
+    rerun: RerunOutcome | None = None
     faults: tuple[str, ...] = ()
 
     def document(self) -> dict[str, object]:
@@ -94,7 +94,7 @@ def has_stopped(plan: Plan, statuses: Mapping[str, StatusDocument]) -> bool:
 
 
 def judge_takeover(
-    plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: ScoresAt, progress: Progress
+    plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: ScoresAt, progress: TakeoverProgress
 ) -> Judgement:
     """Judge the documents read so far. `statuses` has the newest status of each peer by name."""
     base = judge(plan, statuses, scores_at)

@@ -49,7 +49,10 @@ class SlowTakeover(Takeover):
 
 
 class Sponsored(Takeover):
-    """Its peers with weight sponsor those without, as often as the rules allow."""
+    """Once two of its peers have weight, peers with weight sponsor those without, as often as the rules allow.
+
+    Earlier a sponsor would be wasted: a peer and the one that vouched for it do not count together.
+    """
 
     def __init__(self, args: ActorArgs) -> None:
         super().__init__(args)
@@ -57,9 +60,10 @@ class Sponsored(Takeover):
 
     def act(self, now_ms: int) -> Iterable[Effect | WorldEffect]:
         state, params = self.machine.fold.latest, self.args.network.params
-        if not self.context.may_write(now_ms):
+        waiting = self._waiting()
+        if not self.context.may_write(now_ms) or len(self.args.gang.keys) - len(waiting) < sponsors.SPONSORS:
             return
-        for peer in self._waiting():
+        for peer in waiting:
             if peer not in self._sponsored and sponsors.refuse(state, params, self.key, peer) is None:
                 self._sponsored.add(peer)
                 yield from self.context.write(Kind.SPONSOR, Sponsor(peer).encode(), now_ms)

@@ -10,12 +10,12 @@ from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.node.reports.readiness import REFUSES
 from p2pverify.testnet.plan import Plan, make_plan
 from p2pverify.testnet.processes.report import Report
-from p2pverify.testnet.processes.takeover.verdict import Progress, Rerun, is_bought, judge_takeover
+from p2pverify.testnet.processes.takeover.verdict import RerunOutcome, TakeoverProgress, is_bought, judge_takeover
 from p2pverify.testnet.processes.verdict import Judgement
 from p2pverify.testnet.scenario import load_scenario
 from tests.testnet.support import cut, status, view_at
 
-DONE = Progress(9, Rerun(40, ("wrong audit",), frozenset()))
+DONE = TakeoverProgress(9, RerunOutcome(40, ("wrong audit",), frozenset()))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def stopped(*, says: str = f"{REFUSES} 2 peers (a, b)", epoch: int = 20) -> Stat
     return replace(status(cut(10)), epoch=epoch, ready=False, reasons=("no final cut in the last 3 epochs", says))
 
 
-def judged(plan: Plan, progress: Progress, view: ScoresDocument | None = None, **changes: Any) -> Judgement:
+def judged(plan: Plan, progress: TakeoverProgress, view: ScoresDocument | None = None, **changes: Any) -> Judgement:
     """The verdict if all honest peers have equal documents, but for the changes of the first."""
     statuses = {peer.name: stopped() for peer in plan.honest}
     statuses[plan.honest[0].name] = stopped(**changes)
@@ -52,13 +52,15 @@ def test_it_passes_when_all_steps_were_played(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("progress", "changes", "missing"),
     [
-        (Progress(), {}, "the cheaters do not have most of the weight yet"),
-        (Progress(9), {}, "the decisions were not computed again"),
+        (TakeoverProgress(), {}, "the cheaters do not have most of the weight yet"),
+        (TakeoverProgress(9), {}, "the decisions were not computed again"),
         (DONE, {"says": "no neighbours"}, "does not say that it refuses a conviction"),
         (DONE, {"epoch": 13}, "cuts have not stopped"),
     ],
 )
-def test_what_has_not_come_is_waited_for(plan: Plan, progress: Progress, changes: dict[str, Any], missing: str) -> None:
+def test_what_has_not_come_is_waited_for(
+    plan: Plan, progress: TakeoverProgress, changes: dict[str, Any], missing: str
+) -> None:
     found = judged(plan, progress, **changes)
     assert (found.passes, found.is_over) == (False, False)
     assert len(found.missing) == 1

@@ -24,7 +24,7 @@ def grow(kind: str, epochs: int, growth_epochs: int = 16) -> tuple[World, list[i
 
 def test_a_gang_without_a_majority_behaves() -> None:
     world, waiting = grow("takeover", 16)
-    assert (waiting[3], waiting[-1]) == (len(GANG), 0)
+    assert waiting[3] == len(GANG) > waiting[-1]
     assert convictions(world) == {}
     assert "disputes" not in final(world).totals
 
@@ -38,8 +38,8 @@ def test_a_slow_gang_has_few_that_wait() -> None:
 
 def test_members_of_a_gang_sponsor_each_other() -> None:
     """The first two of them stand for the third, and it has weight before its turn would come."""
-    world, waiting = grow("sponsored", 20, growth_epochs=40)
-    _, alone = grow("takeover", 20, growth_epochs=40)
+    world, waiting = grow("sponsored", 22, growth_epochs=40)
+    _, alone = grow("takeover", 22, growth_epochs=40)
     (sponsored,) = [member for member in final(world).members.values() if member.sponsors]
     assert (len(sponsored.sponsors), sponsored.weight) == (2, 1)
     assert waiting.count(0) > alone.count(0)
