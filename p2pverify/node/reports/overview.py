@@ -20,7 +20,7 @@ from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
-from p2pverify.node.reports.documents.scores import RerunDocument, ScoresDocument, StandingName
+from p2pverify.node.reports.documents.scores import LossesRerun, ScoresDocument, StandingName
 from p2pverify.node.reports.documents.status import FinalCutDocument, JobsDocument, RecentCut, StatusDocument
 from p2pverify.node.reports.explain import Explainer
 from p2pverify.node.reports.scores import hardware_groups, score_document
@@ -120,13 +120,13 @@ class NodeReports(Reports):
             hardware=hardware_groups(found),
         )
 
-    def _rerun(self, state: State, peer: bytes) -> RerunDocument | None:
+    def _rerun(self, state: State, peer: bytes) -> LossesRerun | None:
         """This node's own findings on the lost disputes of a peer; None if it lost none."""
         losses = state.members[peer].losses
         if not losses:
             return None
         found = [self._machine.objector.finding(loss.dispute) for loss in losses]
-        return RerunDocument(lost=len(losses), confirmed=found.count(True), refuted=found.count(False))
+        return LossesRerun(lost=len(losses), confirmed=found.count(True), refuted=found.count(False))
 
     def audits(self, *, limit: int) -> AuditsDocument:
         return AuditsDocument(

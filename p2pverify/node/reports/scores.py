@@ -6,10 +6,10 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.speed import Fit, Speed, median
 from p2pverify.core.state import view
 from p2pverify.core.state.score import Standing
-from p2pverify.node.reports.documents.scores import HardwareGroup, RerunDocument, ScoreDocument, SpeedDocument
+from p2pverify.node.reports.documents.scores import HardwareGroup, LossesRerun, ScoreDocument, SpeedDocument
 
 
-def score_document(score: view.Score, rerun: RerunDocument | None = None) -> ScoreDocument:
+def score_document(score: view.Score, rerun: LossesRerun | None = None) -> ScoreDocument:
     """A member's row. Rates are fractions rounded to 6 digits. `rerun` is what this node found itself."""
     available = score.availability_ppm
     return ScoreDocument(
@@ -57,7 +57,7 @@ def _reason(score: view.Score) -> str | None:
     return None
 
 
-def _with_rerun(reason: str | None, rerun: RerunDocument | None) -> str | None:
+def _with_rerun(reason: str | None, rerun: LossesRerun | None) -> str | None:
     if reason is None or rerun is None:
         return reason
     done = rerun.confirmed + rerun.refuted

@@ -15,7 +15,7 @@ from p2pverify.node.engines.classes import ClassError, expected_weights, match_c
 from p2pverify.node.files.networkfile import new_network
 from p2pverify.node.ports import Neighbour
 from p2pverify.node.reports.audits import AuditLog
-from p2pverify.node.reports.documents.scores import RerunDocument
+from p2pverify.node.reports.documents.scores import LossesRerun
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.scores import score_document
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
@@ -211,6 +211,6 @@ def test_a_standing_says_what_this_node_found_itself(confirmed: int, refuted: in
     machine = world.peers[0].machine
     (score,) = (each for each in scores(machine.network, machine.fold.latest) if each.peer == liar)
     assert score.standing in {"suspect", "convicted"}
-    rerun = RerunDocument(lost=4, confirmed=confirmed, refuted=refuted)
+    rerun = LossesRerun(lost=4, confirmed=confirmed, refuted=refuted)
     assert score_document(score, rerun).reason == said
     assert score_document(score).reason == "lost disputes"

@@ -21,7 +21,7 @@ class SpeedDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RerunDocument:
+class LossesRerun:
     """The lost disputes that count against a peer, and for how many this node's own result is the decision or not."""
 
     lost: Count
@@ -62,7 +62,7 @@ class ScoreDocument:
     contested_by: tuple[str, ...] = field(
         metadata={"description": "members without whose objected decisions the conviction would not stand"}
     )
-    rerun: RerunDocument | None = field(metadata={"description": "what this node found when it computed them itself"})
+    rerun: LossesRerun | None = field(metadata={"description": "what this node found when it computed them itself"})
     sponsors: tuple[str, ...] = field(metadata={"description": "members with weight that stand for it"})
     rests: bool = field(metadata={"description": "whether its weight was put to rest after a long silence"})
     hardware: SpeedDocument | None
