@@ -89,7 +89,7 @@ class Machine:
         self._context = context = self.context_type(network, seed, class_index, memo)
         self.responder = Responder(context, context_tokens, vocab_tokens)
         self.challenger = Challenger(context)
-        work = DisputeWork(context, self.responder)
+        work = DisputeWork(context, self.responder, self.challenger.evidence)
         self.objector = Objector(context, work, manifest, is_on=objects)
         self._voter = Voter(context, self.challenger, work)
         self._membership = Membership(context, manifest, hardware, rejoin=rejoin)

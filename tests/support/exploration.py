@@ -26,6 +26,7 @@ from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.cut_maker import Cutter
+from p2pverify.core.roles.disputes.evidence import EvidenceBox
 from p2pverify.core.roles.disputes.objector import Objector
 from p2pverify.core.roles.disputes.work import DisputeWork
 from p2pverify.core.roles.responder import Responder
@@ -114,7 +115,7 @@ class Replica:
     def __init__(self, seed: bytes, memo: Memo, cutter: type[Cutter] = PromptCutter) -> None:
         self.context = Context(NETWORK, seed, 0, memo)
         self.fold, self.ledger = self.context.fold, self.context.ledger
-        work = DisputeWork(self.context, Responder(self.context, CONTEXT_TOKENS))
+        work = DisputeWork(self.context, Responder(self.context, CONTEXT_TOKENS), EvidenceBox())
         self.cutter = cutter(self.context, Objector(self.context, work, MANIFEST, is_on=False))
 
     def take(self, records: Iterable[Record], now_ms: int) -> None:

@@ -108,6 +108,18 @@ def test_decided_disputes_are_cases_once(honest: ToyWorld) -> None:
     assert len(disputes) == len(set(disputes)) == fold.state(honest.header().cut).totals["decided disputes"]  # type: ignore[union-attr]
 
 
+def test_each_decision_that_honest_members_object_to_is_named(lying: ToyWorld) -> None:
+    """And no other dispute. The liars have three of five weights, so no final view convicts an honest member."""
+    _, cases = ledger_of(lying)
+    _, outcome = run_all(lying)
+    decided = {case.audit.key for case in cases if case.is_disputed}
+    wrong = [signed_case(lying.network, wrong) for _, wrong in outcome.wrong]
+    honest = [peer.machine for peer in lying.peers[LIARS:]]
+    assert {case.audit.key for case in wrong if case.is_disputed} == decided.intersection(honest[0].objector.against)
+    assert decided.intersection(honest[0].objector.against)
+    assert not honest[0].fold.latest.convicted
+
+
 def test_the_lies_of_a_majority_are_found(lying: ToyWorld) -> None:
     """Each dispute was decided for the lie, and liars that asked liars opened it."""
     _, outcome = run_all(lying)

@@ -13,7 +13,7 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import AskFailed, Effects, ResponseArrived
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit
 from p2pverify.core.roles.context import Context
-from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence_request
+from p2pverify.core.roles.disputes.evidence import EvidenceBox, decode_evidence, encode_evidence_request
 from p2pverify.core.roles.responder import Responder
 
 #: The time that one peer has to answer, in thousandths of an epoch.
@@ -40,11 +40,12 @@ class _Search:
 
 
 class Fetcher:
-    """Fetches disputed answers for one voter. Its own answers it takes from its responder."""
+    """Fetches disputed answers for one voter. It has its own answers, and those that it got as the challenger."""
 
-    def __init__(self, context: Context, responder: Responder) -> None:
+    def __init__(self, context: Context, responder: Responder, evidence: EvidenceBox) -> None:
         self._context = context
         self._responder = responder
+        self._evidence = evidence
 
     def fetch(self, audit: Audit, now_ms: int, done: Fetched) -> Effects[None]:
         """Find all answers of an audit; `done` is called once."""
@@ -52,10 +53,10 @@ class Fetcher:
         return self._proceed(_Search(audit, done, [None] * len(audit.asked), missing), now_ms)
 
     def _proceed(self, search: _Search, now_ms: int) -> Effects[None]:
-        """Ask for the first missing answer that is not this peer's own."""
+        """Ask for the first missing answer that this peer does not have."""
         audit = search.audit
         while search.missing:
-            own = self._responder.find_evidence(audit, search.missing[0])
+            own = self._held(audit, search.missing[0])
             if own is None:
                 holders = (audit.challenger, audit.asked[search.missing[0]].responder)
                 sources = tuple(peer for peer in holders if peer != self._context.key)
@@ -63,6 +64,12 @@ class Fetcher:
                 return
             search.take(own)
         yield from search.done(tuple(search.found), now_ms)
+
+    def _held(self, audit: Audit, which: int) -> Output | None:
+        """An answer that this peer gave, or got as the challenger."""
+        if audit.challenger == self._context.key:
+            return self._evidence.of(audit.epoch, audit.slot).get(audit.asked[which].responder)
+        return self._responder.find_evidence(audit, which)
 
     def _ask(self, search: _Search, sources: tuple[bytes, ...], now_ms: int) -> Effects[None]:
         """Ask these peers, one after the other, for the first missing answer."""

@@ -167,7 +167,7 @@ class Objector:
 
     def _compare(self, key: DisputeKey, dispute: Dispute) -> None:
         """Begin the check of a decision that differs from a known result."""
-        result, check = self._work.known(key), self._checks.get(key)
+        result, check = self._work.known(key) or self._opened(key, dispute), self._checks.get(key)
         output = self._outputs.get(key) if result is None else result.output
         if output is not None:
             self._findings[key] = output == dispute.decision
@@ -181,6 +181,12 @@ class Objector:
             self._checks.pop(key, None)
         else:
             self._checks[key] = _Check(dispute, result, _wronged(dispute))
+
+    def _opened(self, key: DisputeKey, dispute: Dispute) -> Result | None:
+        """The answer that this peer sealed and opened as the challenger of a dispute. A second run completes it."""
+        own = self._context.key
+        vote = dispute.votes.get(own) if key.challenger == own else None
+        return None if vote is None else Result(vote.output, dispute.measures.get(vote.output, ()), b"")
 
     def _rerun(self, key: DisputeKey, dispute: Dispute, now_ms: int) -> Effects[None]:
         if self._work.known(key) is None and (key in self._outputs or self._should_rerun(key, dispute)):
@@ -220,7 +226,7 @@ class Objector:
             if not isinstance(found, Result):
                 return
             if found.output == check.result.output:
-                check.phase = Phase.TESTING
+                check.result, check.phase = found, Phase.TESTING
             else:
                 check.phase = Phase.CLEARED
                 yield Note("warning", "this machine gave two different answers to one disputed question: check it")

@@ -20,6 +20,7 @@ from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.vote import UNDERIVABLE
 from p2pverify.core.roles import referee
 from p2pverify.core.roles.context import Context
+from p2pverify.core.roles.disputes.evidence import EvidenceBox
 from p2pverify.core.roles.disputes.evidence_fetch import Fetcher, Outputs
 from p2pverify.core.roles.responder import Responder
 from p2pverify.core.roles.slot_plan import derive, slot_question
@@ -45,10 +46,10 @@ ResultDone = Callable[[Result | ComputeFailed | str, int], Effects[None]]
 class DisputeWork:
     """Computes results, and remembers them while their dispute is open."""
 
-    def __init__(self, context: Context, responder: Responder) -> None:
+    def __init__(self, context: Context, responder: Responder, evidence: EvidenceBox) -> None:
         self._context = context
         self._responder = responder
-        self._fetcher = Fetcher(context, responder)
+        self._fetcher = Fetcher(context, responder, evidence)
         self._results: dict[DisputeKey, Result | None] = {}  # None: in work, or there is nothing to compute
         self._retry_at: dict[DisputeKey, int] = {}
 
