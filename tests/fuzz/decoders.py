@@ -59,6 +59,7 @@ EXEMPT = {
     "core.contract.golden.read_golden": "a part of decode_manifest",
     "core.contract.network.read_across": "a part of decode_network and decode_manifest",
     "core.contract.output.read_output": "a part of whatever reads an answer",
+    "core.contract.pool.read_pool": "a part of decode_network and decode_manifest",
     "core.encoding.canon.read_tokens": "a part of whatever reads an answer or a prompt",
     "core.records.envelope.read_fields": "how decoders of payloads begin",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",

@@ -44,7 +44,7 @@ def _cases(path: str) -> list[Any]:
 
 def _read(notation: str) -> bytes:
     """The CBOR of diagnostic notation (RFC 8949 section 8), as far as the pages use it."""
-    tokens = re.findall(r"<<|>>|[\[\],]|h'[0-9a-f]*'|\"[^\"]*\"|[0-9a-z]+", re.sub(r" / [a-z-]+ /", "", notation))
+    tokens = re.findall(r"<<|>>|[\[\],]|h'[0-9a-f]*'|\"[^\"]*\"|-?[0-9a-z]+", re.sub(r" / [a-z-]+ /", "", notation))
     value, rest = _value([token for token in tokens if token != ","])
     assert not rest
     return encode(value)

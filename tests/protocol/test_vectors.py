@@ -13,10 +13,11 @@ from p2pverify.core.contract.network import Across, decode_network
 from p2pverify.core.contract.network import TestSteps as Steps
 from p2pverify.core.contract.network import test_steps as steps_of
 from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.pool import read_pool
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
-from p2pverify.core.inference import compare, question
+from p2pverify.core.inference import compare, pooled, question
 from p2pverify.core.records import envelope, kinds
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
@@ -250,6 +251,27 @@ def test_verdicts(case: dict[str, Any]) -> None:
     """A measure and a class's thresholds give this verdict."""
     given = case["input"]
     assert compare.verdict(compare.Measure(*given["measure"]), Across(**given["across"])) == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("compare/evidence.json"))
+def test_evidence(case: dict[str, Any]) -> None:
+    """A measure adds this evidence to the pooled test of its class."""
+    given = case["input"]
+    bounds = Across(0, 0, 0, 0, given["end_max"], 1, read_pool(given["pool"]))
+    assert pooled.evidence(compare.Measure(*given["measure"]), bounds) == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("score/capital.json"))
+def test_capitals(case: dict[str, Any]) -> None:
+    """Evidence changes the capital of the pooled test like this, cut by cut."""
+    given, expect = case["input"], case["expect"]
+    capital, answers, capitals = pooled.reserve(0), 0, []
+    for cut in given["cuts"]:
+        capital = pooled.begin(capital, answers, cut["evidence"], is_disputed=cut["disputed"]) + sum(cut["evidence"])
+        answers += len(cut["evidence"])
+        capitals.append(capital)
+    threshold = pooled.threshold(given["conviction_odds"])
+    assert {"capitals": capitals, "threshold": threshold, "convicted": max(capitals) >= threshold} == expect
 
 
 @pytest.mark.parametrize("case", _load("compare/digest.json"))

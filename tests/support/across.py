@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from p2pverify.core.contract import sortition
 from p2pverify.core.contract.network import ANY, Across, DeterminismClass, Network
 from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.pool import Line, Pool
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import sha256
 from p2pverify.core.inference.compare import END_MISSING, Measure, Measures, verdict_digest
@@ -41,6 +42,8 @@ BOUNDS = Across(
     end_max=2_000_000,
     honest_ppm=10_000,
 )
+#: The same with a pooled test, which bets on the lines of a match and of a mismatch.
+POOLED = replace(BOUNDS, pool=Pool(900_000, (Line(250_000, 20_000, 10_000), Line(500_000, 40_000, 100))))
 COUNT = 8
 #: Measures of a right answer, an inconclusive one, one of another model, and one that was cut short.
 GOOD = Measure(COUNT, 30_000, 30_000, 0)
@@ -55,7 +58,7 @@ def identities(count: int) -> list[bytes]:
     return sorted(found, key=sign.public_key)
 
 
-def classes(names: str, *, judged: bool = True) -> tuple[DeterminismClass, ...]:
+def classes(names: str, bounds: Across | None = BOUNDS) -> tuple[DeterminismClass, ...]:
     """A class for each letter, and a class of unknown paths for '*'."""
     return tuple(
         DeterminismClass(
@@ -64,7 +67,7 @@ def classes(names: str, *, judged: bool = True) -> tuple[DeterminismClass, ...]:
             ANY if name == ANY else "toy/1",
             ANY if name == ANY else f"toy/{name}",
             1_000,
-            BOUNDS if judged else None,
+            bounds,
         )
         for name in names
     )
@@ -92,7 +95,15 @@ class Story:
     All peers are founders unless `founders` gives their number. All founders sign each cut.
     """
 
-    def __init__(self, members: str = "aaabbb", *, founders: int | None = None, **changes: int) -> None:
+    def __init__(
+        self,
+        members: str = "aaabbb",
+        bounds: Across = BOUNDS,
+        /,
+        *,
+        founders: int | None = None,
+        **changes: int,
+    ) -> None:
         self.seeds = identities(len(members))
         names = "".join(sorted(set(members), key=members.index))
         self.founders = self.seeds[:founders]
@@ -101,7 +112,7 @@ class Story:
             "across",
             tuple(sign.public_key(seed) for seed in self.founders),
             (MANIFEST.digest,),
-            classes(names),
+            classes(names, bounds),
             params(**numbers),
             "toy-exact/1",
         )

@@ -6,6 +6,7 @@ from p2pverify.core.contract.golden import GOLDEN_ANSWER_TOKENS_MAX, Golden, Gol
 from p2pverify.core.contract.manifest import MILLION, SAMPLES_MAX, Calibration, Canary, CanaryAnswer, Manifest
 from p2pverify.core.contract.network import ACROSS_BOUNDS, TEMPERATURE_MILLI_MAX, Across
 from p2pverify.core.contract.output import Ask
+from p2pverify.core.contract.pool import LINE_MAX, LINES_MAX, Line, Pool
 from p2pverify.core.encoding.canon import TOKEN_MAX
 
 text = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), max_size=12)
@@ -14,13 +15,19 @@ counts = st.integers(0, SAMPLES_MAX)
 _MAX = dict(ACROSS_BOUNDS)
 
 
+_lines = st.builds(Line, st.integers(0, LINE_MAX), st.integers(0, LINE_MAX), st.integers(1, MILLION))
+pools = st.builds(
+    Pool, st.integers(1, MILLION - 1), st.sets(_lines, min_size=1, max_size=LINES_MAX).map(lambda x: tuple(sorted(x)))
+)
+
+
 @st.composite
 def across(draw: st.DrawFn, honest_max: int = _MAX["honest_ppm"]) -> Across:
     """Thresholds by which no answer is both a match and a mismatch, up to the greatest that a network may have."""
     base = sorted(draw(st.integers(0, _MAX["mismatch_base"])) for _ in range(2))
     slope = sorted(draw(st.integers(0, _MAX["mismatch_slope"])) for _ in range(2))
     end, honest = draw(st.integers(0, _MAX["end_max"])), draw(st.integers(1, honest_max))
-    return Across(base[0], slope[0], base[1], slope[1], end, honest)
+    return Across(base[0], slope[0], base[1], slope[1], end, honest, draw(st.none() | pools))
 
 
 questions = st.builds(

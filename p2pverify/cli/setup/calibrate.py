@@ -141,6 +141,7 @@ def _document(found: "Sequence[Found]", seed: int) -> dict[str, Any]:
                 "mean_square": one.mean_square,
                 "worst_total": max(measure.total for measure in one.measures),
                 "worst_peak_micronats": max(measure.peak for measure in one.measures),
+                "measures": [measure.to_value() for measure in one.measures],
             }
             for one in found
         ],
@@ -168,11 +169,15 @@ def _text(found: "Sequence[Found]") -> str:
 
 
 def _sentence(across: "Across") -> str:
-    return (
+    text = (
         f"match up to {_line(across.match_base, across.match_slope)}; "
         f"mismatch above {_line(across.mismatch_base, across.mismatch_slope)}, "
         f"or an end above {across.end_max / 1e6:.3f}; honest mismatches allowed: {across.honest_ppm} ppm"
     )
+    if across.pool is None:
+        return text
+    rates = " and ".join(f"{line.rate_ppm} ppm" for line in across.pool.lines)
+    return f"{text}; honest answers above the lines of the pooled test: at most {rates}"
 
 
 def _line(base: int, slope: int) -> str:

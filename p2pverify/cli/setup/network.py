@@ -24,13 +24,15 @@ from p2pverify.node.files.outputs import check_output, is_stdout, open_output
 if TYPE_CHECKING:
     from p2pverify.core.contract.manifest import Manifest
     from p2pverify.core.contract.network import Across, Network, Params
+    from p2pverify.core.contract.pool import Pool
     from p2pverify.node.ports import ModelInfo
 
 _FILE = "network.toml"
-_CUT = ("CLASS", "ENGINE", "PATH", "ACROSS", "MODEL", "LICENCE", "WEIGHTS")
+_CUT = ("CLASS", "ENGINE", "PATH", "ACROSS", "POOLED", "MODEL", "LICENCE", "WEIGHTS")
+_MILLION = 1_000_000
 _EXPLAINED = (
     "CLASS", "ENGINE", "PATH", "HONEST", "UP", "DOWN", "CONVICTS AT", "TO CONVICT", "ACROSS", "MATCH", "MISMATCH",
-    "PER TOKEN", "END",
+    "PER TOKEN", "END", "POOLED", "ABOVE", "RATE", "PAYS", "LOSES",
 )  # fmt: skip
 
 
@@ -161,12 +163,27 @@ def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, An
     }
 
 
-def _across(made: "Network", across: "Across | None") -> dict[str, int] | None:
-    """The referee's thresholds for the answers of a class, and the sequential test of its verdicts."""
+def _across(made: "Network", across: "Across | None") -> dict[str, Any] | None:
+    """The referee's thresholds for the answers of a class, the sequential test of its verdicts, and the pooled test."""
     if across is None:
         return None
     thresholds = {name: getattr(across, name) for name, _ in ACROSS_BOUNDS}
-    return {**thresholds, **_test(across.honest_ppm, made.params)}
+    return {**thresholds, **_test(across.honest_ppm, made.params), "pool": _pool(across.pool, made.params)}
+
+
+def _pool(pool: "Pool | None", params: "Params") -> dict[str, Any] | None:
+    from p2pverify.core.inference import pooled
+
+    if pool is None:
+        return None
+    return {
+        "keeps_ppm": pool.keeps_ppm,
+        "threshold": pooled.threshold(params.conviction_odds),
+        "lines": [
+            {"base": one.base, "slope": one.slope, "rate_ppm": one.rate_ppm, "pays_ppm": pool.pays_ppm(one)}
+            for one in pool.lines
+        ],
+    }
 
 
 def _test(honest_ppm: int, params: "Params") -> dict[str, int]:
@@ -201,12 +218,25 @@ def _text(document: dict[str, Any], width: int | None) -> str:
         for kind in document["classes"]
         if kind["across"] is not None
     ]
+    line_headers = ("POOLED", "ABOVE", "PER TOKEN", "RATE", "PAYS", "LOSES", "CONVICTS AT")
+    line_rows = [
+        [
+            kind["name"],
+            *(line[field] for field in ("base", "slope", "rate_ppm", "pays_ppm")),
+            _MILLION - kind["across"]["pool"]["keeps_ppm"],
+            kind["across"]["pool"]["threshold"],
+        ]
+        for kind in document["classes"]
+        if kind["across"] is not None and kind["across"]["pool"] is not None
+        for line in kind["across"]["pool"]["lines"]
+    ]
     models = [(m["model"], m["licence"], m["weights"]) for m in document["manifests"]]
     parts = [
         pairs([("network", document["network"]), ("name", document["name"]), ("referee", document["referee"])]),
         table(("FOUNDER",), [(founder,) for founder in document["founders"]]),
         table(headers, [[kind[field] for field in fields] for kind in document["classes"]], width=width, cut=_CUT),
         *([table(across_headers, across_rows, width=width, cut=_CUT)] if across_rows else []),
+        *([table(line_headers, line_rows, width=width, cut=_CUT)] if line_rows else []),
         table(("MODEL", "LICENCE", "WEIGHTS"), models, width=width, cut=_CUT),
         table(("RULE", "VALUE"), document["rules"].items()),
     ]

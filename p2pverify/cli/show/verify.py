@@ -38,7 +38,10 @@ SCHEMA = "p2pverify/ledger-verification/1"
 _FOUNDERS_SHOWN = 8
 #: Keys of an API's row that a verification does not have.
 _LEFT_OUT = frozenset(
-    ("reason", "slots_owed", "cusum", "threshold", "fork_until_epoch", "sponsors", "rests", "hardware")
+    (
+        *("reason", "slots_owed", "cusum", "threshold", "judged", "capital", "capital_threshold"),
+        *("fork_until_epoch", "sponsors", "rests", "hardware"),
+    )
 )
 _HOLDS = "every signature, link, proof, opening and certificate holds"
 _COLUMNS = ("PEER", "STANDING", "WEIGHT", "SCORE", "AUDITS", "BY", "DISSENTS", "LAST")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
 
+from p2pverify.core.contract.pool import Pool, pool_value, read_pool
 from p2pverify.core.encoding.canon import (
     Value,
     as_array,
@@ -43,7 +44,7 @@ class Across:
     An answer of n tokens is a match if its total is at most match_base + match_slope * n. It is a mismatch if its total
     is above mismatch_base + mismatch_slope * n, or if the margin of its end is greater than `end_max`. Totals are in
     1e-6 square nats, margins in micronats. `honest_ppm` is the mismatch rate allowed to an honest peer, in parts
-    per million.
+    per million. `pool` has the bets of the pooled test, None if there is no such test of the class.
     """
 
     match_base: int
@@ -52,6 +53,7 @@ class Across:
     mismatch_slope: int
     end_max: int
     honest_ppm: int
+    pool: Pool | None = None
 
     def match_total(self, count: int) -> int:
         """The greatest total of a match, for `count` tokens."""
@@ -165,7 +167,8 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
 )
 
 
-#: The greatest values of `Across`, in its order. The margin of a missing end is greater than any `end_max`.
+#: The greatest values of the numbers of `Across`, in its order. The margin of a missing end is greater than any
+#: `end_max`.
 ACROSS_BOUNDS: tuple[tuple[str, int], ...] = (
     ("match_base", THRESHOLD_MAX),
     ("match_slope", THRESHOLD_MAX),
@@ -286,15 +289,18 @@ def _class(value: Value, manifests: tuple[bytes, ...]) -> DeterminismClass:
 
 def across_value(across: Across | None) -> list[object] | None:
     """Thresholds in wire order, None if there are none."""
-    return None if across is None else [getattr(across, name) for name, _ in ACROSS_BOUNDS]
+    if across is None:
+        return None
+    return [*(getattr(across, name) for name, _ in ACROSS_BOUNDS), pool_value(across.pool)]
 
 
 def read_across(value: Value) -> Across | None:
     """Thresholds, or None if there are none. Raises DecodeError."""
     if value is None:
         return None
-    numbers = as_array(value, "across", length=len(ACROSS_BOUNDS))
-    found = Across(*(as_uint(number, name, high) for (name, high), number in zip(ACROSS_BOUNDS, numbers, strict=True)))
+    *numbers, pool = as_array(value, "across", length=len(ACROSS_BOUNDS) + 1)
+    bounds = {name: as_uint(number, name, high) for (name, high), number in zip(ACROSS_BOUNDS, numbers, strict=True)}
+    found = Across(**bounds, pool=read_pool(pool))
     if found.honest_ppm == 0:
         raise DecodeError("honest_ppm is 0: nothing is certain")
     if found.match_base > found.mismatch_base or found.match_slope > found.mismatch_slope:

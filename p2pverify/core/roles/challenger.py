@@ -244,10 +244,16 @@ class Challenger:
         yield from context.write(Kind.AUDIT, audit.encode(), now_ms)
 
     def _differs(self, slot: SlotPlan, opening: Opening, answers: Answers) -> bool:
-        """Whether an answer differs from this peer's own or, across classes, the referee finds a mismatch."""
+        """Whether an answer differs from this peer's own or, across classes, is suspicious.
+
+        Only a challenger with weight counts in the pooled test, so only such a one disputes more than mismatches.
+        """
         if slot.panel.is_across:
             judged = cross_class.verdicts(self._context.network, answers.asked, opening.measures)
-            return any(verdict is Verdict.MISMATCH for _, _, verdict in judged)
+            member = self._context.fold.latest.members.get(self._context.key)
+            if member is not None and member.weight:
+                return cross_class.is_suspicious(judged)
+            return any(one.verdict is Verdict.MISMATCH for one in judged)
         return not all(receipt.is_for(opening.output) for receipt in answers.receipts.values() if receipt is not None)
 
     # ------------------------------------------------------------ evidence

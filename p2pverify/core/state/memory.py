@@ -30,6 +30,8 @@ CREDITS_MAX = 171
 FORKS_MAX = 16
 #: Lost disputes on which the value of a test rests; the oldest are forgotten first.
 LOSSES_MAX = 16
+#: Answers on which the capital of a pooled test rests; the oldest are forgotten first.
+FAR_MAX = 32
 #: Keys that have not joined, of which equivocations are remembered; the oldest are forgotten first.
 EARLY_CONFLICTS_MAX = 1024
 

@@ -12,7 +12,7 @@ from p2pverify.core.records.kinds import conflict_kind
 from p2pverify.core.records.payloads.audit import audit_of
 from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.cut import Head
-from p2pverify.core.state import cuts, memory, rows, sponsors, weights
+from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
 from p2pverify.core.state.score import add_evidence
 from p2pverify.core.state.state import LOST_DISPUTES, AuditNote, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
@@ -66,6 +66,7 @@ def advance(
         objections.take_objection(step, record)
     disputes.decide(step)
     _test(step)
+    capital.take_bets(step)
     _carry_convictions(step)
     sponsors.punish(step)
     rows.note_seen(state, sorted(authors))

@@ -64,13 +64,14 @@ def availability_ppm(member: Member, weighted: frozenset[bytes]) -> int | None:
 def standing(member: Member, suspect_at: int, availability: int | None, epoch: int) -> Standing:
     """The standing of a member, by rules from the strongest to the weakest. `suspect_at` is the step of one dissent.
 
-    A peer that does not answer is not trusted, but it is never suspect, because that word is about honesty.
+    A capital of the pooled test above 0 is more than the whole capital at the beginning. A peer that does not answer is
+    not trusted, but it is never suspect, because that word is about honesty.
     """
     if member.is_convicted:
         return Standing.CONVICTED
     if not member.active:
         return Standing.GONE if member.joined_index else Standing.NEWCOMER
-    if member.cusum >= suspect_at or epoch <= member.fork_until:
+    if member.cusum >= suspect_at or member.capital > 0 or epoch <= member.fork_until:
         return Standing.SUSPECT
     if member.audits == 0:
         return Standing.NEWCOMER

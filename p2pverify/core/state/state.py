@@ -13,6 +13,7 @@ from typing import Any
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.sortition import first_beacon
 from p2pverify.core.inference.compare import Measures
+from p2pverify.core.inference.pooled import reserve
 from p2pverify.core.inference.speed import Window
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.cut import Cut, Head, ledger_root
@@ -21,14 +22,13 @@ from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
 #: The convicted peers at a cut, each with the reason, sorted by peer.
 Convictions = tuple[tuple[bytes, str], ...]
 
-
-#: The reason of a conviction by the sequential test.
-LOST_DISPUTES = "lost disputes"
+#: The reason of a conviction by the sequential test, and of one by the pooled test.
+LOST_DISPUTES, FAR_OFF = "lost disputes", "answers too far off"
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A dispute that a member lost, and the step of its dissent in the sequential test (1/1024 nat)."""
+    """The step of one disputed answer in a test (1/1024 nat): of a dissent, or of an answer in the pooled test."""
 
     dispute: DisputeKey
     up: int
@@ -82,6 +82,9 @@ class Member:
     void_audits: int = 0
     cusum: int = 0
     losses: tuple[Loss, ...] = ()  # since the test was 0, the newest last: see `memory.LOSSES_MAX`
+    judged: int = 0  # answers in the pooled test
+    capital: int = reserve(0)  # of the pooled test, in 1/1024 nat
+    far: tuple[Loss, ...] = ()  # answers that raised the capital since its start, the newest last
     last_audit_epoch: int = -1
     convicted_epoch: int = -1
     convicted_after: int = 0
@@ -251,8 +254,7 @@ class RowDigests:
 class State:
     """Everything a fold knows at a cut. `index` counts cuts on the path from the network (index 0).
 
-    Old entries are forgotten by index, never by epoch. So nothing is forgotten during a pause of any length in which no
-    cut is certified.
+    Old entries are forgotten by index, never by epoch, so that nothing is forgotten while no cut is certified.
     """
 
     id: bytes

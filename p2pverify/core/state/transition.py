@@ -28,7 +28,8 @@ class Frame:
 class Transition:
     """A step in progress: the state under construction, and the evidence of this step.
 
-    `evidence` is the sum of each peer's agreements and dissents in the sequential test, in 1/1024 nat.
+    `evidence` is the sum of each peer's agreements and dissents in the sequential test, in 1/1024 nat. `bets` has each
+    peer's judged answers in the pooled test.
     """
 
     network: Network
@@ -38,6 +39,7 @@ class Transition:
     frame: Frame
     steps: tuple[TestSteps, ...]
     evidence: dict[bytes, int] = field(default_factory=dict)
+    bets: dict[bytes, list[Loss]] = field(default_factory=dict)
     _shares: dict[tuple[bytes, int], bool] = field(default_factory=dict)
     _inside: dict[bytes, bool] = field(default_factory=dict)
 
@@ -82,6 +84,12 @@ class Transition:
             last_audit_epoch=max(member.last_audit_epoch, audit.epoch),
             auditors=memory.with_auditor(member.auditors, audit.challenger),
         )
+
+    def bet(self, peer: bytes, audit: Audit, evidence: int) -> None:
+        """Count an answer in the pooled test, if its challenger has weight: other keys are free."""
+        challenger = self.state.members.get(audit.challenger)
+        if peer in self.state.members and challenger is not None and challenger.weight:
+            self.bets.setdefault(peer, []).append(Loss(audit.key, evidence))
 
     # ------------------------------------------------------------ other cuts
 

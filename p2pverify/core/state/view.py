@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from p2pverify.core.contract.network import Network, TestSteps
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.canon import digest, encode
+from p2pverify.core.inference import pooled
 from p2pverify.core.inference.speed import Claimant, Speed, speeds
 from p2pverify.core.state.score import Standing, availability_ppm, interval_ppm, standing
 from p2pverify.core.state.state import Dispute, Member, RowDigest, RowDigests, State
@@ -40,6 +41,9 @@ class Score:
     unopened: int
     cusum: int
     threshold: int
+    judged: int  # answers in the pooled test
+    capital: int
+    capital_threshold: int
     convicted_epoch: int | None
     convicted_after: int | None
     conviction: str
@@ -118,6 +122,9 @@ def _score(
         member.unopened,
         member.cusum,
         steps.threshold,
+        member.judged,
+        member.capital,
+        pooled.threshold(network.params.conviction_odds),
         member.convicted_epoch if convicted else None,
         member.convicted_after if convicted else None,
         member.conviction,
@@ -206,7 +213,7 @@ def _row_hashes(network: Network, state: State) -> list[bytes]:
     for peer, member in sorted(state.members.items()):
         row, is_under_penalty = known.get(peer), state.epoch <= member.fork_until
         # A row with a claim of hardware, or with a conviction that can be contested, depends on other peers too.
-        is_alone = not member.hardware and not (member.is_convicted and member.losses)
+        is_alone = not member.hardware and not (member.is_convicted and (member.losses or member.far))
         if row is None or row.member is not member or row.is_under_penalty != is_under_penalty or not is_alone:
             row = RowDigest(member, is_under_penalty, merkle.leaf(table.row(peer)))
         rows[peer] = row
@@ -250,7 +257,10 @@ def _score_row(score: Score, member: Member) -> list[object]:
         str(score.standing),
         score.weight,
         [score.rests, list(score.sponsors)],
-        [score.low_ppm, score.high_ppm, score.agreements, score.dissents, score.inconclusive, score.cusum],
+        [
+            *(score.low_ppm, score.high_ppm, score.agreements, score.dissents, score.inconclusive),
+            *(score.cusum, score.judged, score.capital),
+        ],
         [score.contacts, score.availability_ppm, len(member.credits)],
         [score.slots_owed, score.no_shows, score.unopened],
         [member.duties_met, member.missed_duties, member.void_audits],

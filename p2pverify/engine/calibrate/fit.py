@@ -7,14 +7,17 @@ the mean square of a token's margin. The base follows from the totals that excee
   squares of normal errors have an exponential tail. The scale of the tail is raised by its standard error.
 - The base is the value where this tail falls to the target rate. It is higher if more answers than that rate exceed it.
 
-The base is an extrapolation. Only `upper_bound_ppm` gives a bound from observed answers.
+The base is an extrapolation. Only `upper_bound_ppm` gives a bound from observed answers. The pooled test bets on the
+lines of a match and of a mismatch, with bounds of the shares of honest answers above them.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from p2pverify.core.contract.network import Across
-from p2pverify.core.inference.compare import Measure
+from p2pverify.core.contract.pool import Line, Pool
+from p2pverify.core.inference.compare import Measure, Verdict, verdict
 
 SAMPLES_MIN = 20
 MILLION = 1_000_000
@@ -26,6 +29,8 @@ MISMATCH_SLOPES, MISMATCH_RATE = 2, 1e-3
 END_PEAKS = 2  # multiples of the largest margin whose rate is at least MISMATCH_RATE
 HONEST_PPM_MIN = 10_000
 CONFIDENCE = 0.95
+#: What the pooled test keeps of its capital at a match.
+POOL_KEEPS_PPM = 850_000
 
 
 def fit(measures: Sequence[Measure]) -> Across:
@@ -58,7 +63,39 @@ def _not_rarer(ordered: Sequence[int], rate: float) -> int:
     return ordered[-1 - int(rate * len(ordered))]
 
 
-def upper_bound_ppm(failures: int, samples: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Exceeding:
+    """How many of `samples` honest answers lay above the line of a match, and of them above that of a mismatch."""
+
+    samples: int
+    unmatched: int
+    mismatches: int
+
+    def __add__(self, other: "Exceeding") -> "Exceeding":
+        return Exceeding(
+            self.samples + other.samples, self.unmatched + other.unmatched, self.mismatches + other.mismatches
+        )
+
+
+def exceeding(measures: Sequence[Measure], across: Across) -> Exceeding:
+    """Count the answers above the lines of thresholds that were fitted to other answers."""
+    found = [verdict(one, across) for one in measures]
+    return Exceeding(len(found), len(found) - found.count(Verdict.MATCH), found.count(Verdict.MISMATCH))
+
+
+def make_pool(across: Across, seen: Exceeding) -> Pool:
+    """The bets of the pooled test on the lines of `across`. Both rates are below their bounds with 95 % confidence."""
+    confidence = 1 - (1 - CONFIDENCE) / 2
+    match_ppm = upper_bound_ppm(seen.unmatched, seen.samples, confidence)
+    mismatch_ppm = upper_bound_ppm(seen.mismatches, seen.samples, confidence)
+    lines = {
+        Line(across.match_base, across.match_slope, match_ppm),
+        Line(across.mismatch_base, across.mismatch_slope, mismatch_ppm),
+    }
+    return Pool(POOL_KEEPS_PPM, tuple(sorted(lines)))
+
+
+def upper_bound_ppm(failures: int, samples: int, confidence: float = CONFIDENCE) -> int:
     """Upper end of the one-sided 95 % interval of a rate (Clopper, Pearson 1934), in parts per million.
 
     Without failures the bound is nearly 3 / samples (the rule of three). Without samples it is the whole range.
@@ -68,7 +105,7 @@ def upper_bound_ppm(failures: int, samples: int) -> int:
     low, high = 0, MILLION
     while high - low > 1:
         middle = (low + high) // 2
-        if _at_most(failures, samples, middle / MILLION) > 1 - CONFIDENCE:
+        if _at_most(failures, samples, middle / MILLION) > 1 - confidence:
             low = middle
         else:
             high = middle

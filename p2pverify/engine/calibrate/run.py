@@ -5,8 +5,16 @@ from dataclasses import dataclass, replace
 
 from p2pverify.core.contract.manifest import Calibration
 from p2pverify.core.contract.network import ANY, Across
-from p2pverify.core.inference.compare import Measure, Verdict, verdict
-from p2pverify.engine.calibrate.fit import HONEST_PPM_MIN, SAMPLES_MIN, fit, upper_bound_ppm
+from p2pverify.core.inference.compare import Measure
+from p2pverify.engine.calibrate.fit import (
+    HONEST_PPM_MIN,
+    SAMPLES_MIN,
+    Exceeding,
+    exceeding,
+    fit,
+    make_pool,
+    upper_bound_ppm,
+)
 from p2pverify.engine.calibrate.producers import Make, Producer
 from p2pverify.engine.calibrate.questions import CALIBRATION, Posed, QuestionShape, pose
 from p2pverify.node.ports import Engine, ModelInfo
@@ -97,20 +105,23 @@ def _own(judge: Path, measures: Sequence[Measure], tokens: int) -> Found:
 
 
 def _unlike(judge: Path, measured: Mapping[Path, Sequence[Measure]], tokens: int) -> Iterator[Found]:
-    """Calibrations of the other paths. False alarms in one half of the answers use thresholds from the other half."""
+    """Calibrations of the other paths. Answers of one half are judged with thresholds from the other half."""
     halves = [[one for measures in measured.values() for one in measures[start::2]] for start in (0, 1)]
     pooled = [*halves[0], *halves[1]]
     others = (fit(halves[1]), fit(halves[0]))
-    alarms = {path: sum(_alarms(measures[k::2], others[k]) for k in (0, 1)) for path, measures in measured.items()}
-    in_all = sum(alarms.values())
-    across = replace(fit(pooled), honest_ppm=max(HONEST_PPM_MIN, upper_bound_ppm(in_all, len(pooled))))
-    for path, measures, false in (*((p, m, alarms[p]) for p, m in measured.items()), (UNKNOWN, pooled, in_all)):
-        alarm_ppm = upper_bound_ppm(false, len(measures))
-        yield Found(Calibration(*judge, *path, len(measures), tokens, across, alarm_ppm), tuple(measures), false)
-
-
-def _alarms(measures: Sequence[Measure], across: Across) -> int:
-    return sum(verdict(one, across) is Verdict.MISMATCH for one in measures)
+    seen = {path: exceeding(m[0::2], others[0]) + exceeding(m[1::2], others[1]) for path, m in measured.items()}
+    in_all = sum(seen.values(), Exceeding(0, 0, 0))
+    across = fit(pooled)
+    across = replace(
+        across,
+        honest_ppm=max(HONEST_PPM_MIN, upper_bound_ppm(in_all.mismatches, in_all.samples)),
+        pool=make_pool(across, in_all),
+    )
+    for path, measures, found in (*((p, m, seen[p]) for p, m in measured.items()), (UNKNOWN, pooled, in_all)):
+        alarm_ppm = upper_bound_ppm(found.mismatches, found.samples)
+        yield Found(
+            Calibration(*judge, *path, len(measures), tokens, across, alarm_ppm), tuple(measures), found.mismatches
+        )
 
 
 def _check_model(judge: ModelInfo, path: ModelInfo) -> None:

@@ -140,16 +140,20 @@ def near(margin_max: int = MARGIN_MICRONATS) -> Accept:
 
 
 def within(rules: KnownRules, percent: int = BUDGET_PERCENT) -> Accept:
-    """Accepts tokens while the total of the margins is at most `percent` % of a match's total for as many tokens.
+    """Accepts tokens while the total of the margins is at most `percent` % of what counts as right.
 
-    An end must also have a margin that the referee allows. Without thresholds only margins of 0 are accepted.
+    That is a match's total for as many tokens, or the lowest line of the pooled test. An end must also have a margin
+    that the referee allows. Without thresholds only margins of 0 are accepted.
     """
     across = rules.across
 
     def accept(margins: Sequence[int], is_end: bool) -> bool:
         if across is None:
             return margins[-1] == 0
-        fits = 100 * total_of(margins) <= percent * across.match_total(len(margins))
+        count = len(margins)
+        lines = () if across.pool is None else across.pool.lines
+        bound = min([across.match_total(count), *(line.bound(count) for line in lines)])
+        fits = 100 * total_of(margins) <= percent * bound
         return fits and not (is_end and margins[-1] > across.end_max)
 
     return accept

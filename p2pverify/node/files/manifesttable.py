@@ -12,6 +12,8 @@ from p2pverify.core.contract.golden import Golden, GoldenAnswer, GoldenPath
 from p2pverify.core.contract.manifest import Calibration, Canary, CanaryAnswer, Manifest
 from p2pverify.core.contract.network import ACROSS_BOUNDS, Across
 from p2pverify.core.contract.output import Ask
+from p2pverify.core.contract.pool import Line as PoolLine
+from p2pverify.core.contract.pool import Pool
 
 Count = Annotated[StrictInt, Field(ge=0)]
 
@@ -65,6 +67,24 @@ class GoldenPathTable(_PathTable):
     answers: tuple[tuple[Digest, Digest], ...]
 
 
+class PoolLineTable(Table):
+    """A line of the pooled test: see `core.contract.pool.Line`."""
+
+    base: Count
+    slope: Count
+    rate_ppm: Count
+
+
+class PoolTable(Table):
+    """The bets of the pooled test: see `core.contract.pool.Pool`."""
+
+    keeps_ppm: Count
+    lines: tuple[PoolLineTable, ...]
+
+    def pool(self) -> Pool:
+        return Pool(self.keeps_ppm, tuple(PoolLine(one.base, one.slope, one.rate_ppm) for one in self.lines))
+
+
 class AcrossTable(Table):
     """Thresholds of the referee: see `core.contract.network.Across`."""
 
@@ -74,9 +94,11 @@ class AcrossTable(Table):
     mismatch_slope: Count
     end_max: Count
     honest_ppm: Count
+    pool: PoolTable | None = None
 
     def across(self) -> Across:
-        return Across(**self.model_dump())
+        pool = None if self.pool is None else self.pool.pool()
+        return Across(**self.model_dump(exclude={"pool"}), pool=pool)
 
 
 class CalibrationTable(_PathTable):
@@ -200,7 +222,15 @@ def manifest_lines(manifest: Manifest, inside: str = "") -> list[str]:
 
 def across_text(across: Across) -> str:
     """The thresholds as an inline table."""
-    return "{ " + ", ".join(f"{name} = {getattr(across, name)}" for name, _ in ACROSS_BOUNDS) + " }"
+    items = [f"{name} = {getattr(across, name)}" for name, _ in ACROSS_BOUNDS]
+    if across.pool is not None:
+        items.append(f"pool = {_pool_text(across.pool)}")
+    return "{ " + ", ".join(items) + " }"
+
+
+def _pool_text(pool: Pool) -> str:
+    lines = (f"{{ base = {one.base}, slope = {one.slope}, rate_ppm = {one.rate_ppm} }}" for one in pool.lines)
+    return f"{{ keeps_ppm = {pool.keeps_ppm}, lines = [{', '.join(lines)}] }}"
 
 
 def _path_lines(engine: str, numeric_path: str) -> list[str]:

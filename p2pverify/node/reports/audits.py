@@ -165,7 +165,7 @@ class AuditLog:
             return "void"
         if not audit.is_across:
             return "agreed"
-        found = {verdict for _, _, verdict in cross_class.verdicts(network, audit.asked, opening.measures)}
+        found = {one.verdict for one in cross_class.verdicts(network, audit.asked, opening.measures)}
         return "inconclusive" if Verdict.INCONCLUSIVE in found else "agreed"
 
 

@@ -73,7 +73,7 @@ def verdicts_by(network: Network, dispute: Dispute, output: bytes) -> dict[bytes
 def _judged(network: Network, audit: Audit, measures: Measures) -> dict[bytes, Verdict]:
     if not cross_class.fits(audit, measures):
         return {}
-    return {peer: verdict for peer, _, verdict in cross_class.verdicts(network, audit.asked, measures)}
+    return {one.responder: one.verdict for one in cross_class.verdicts(network, audit.asked, measures)}
 
 
 def _output(network: Network, dispute: Dispute, output: bytes, own: bytes | None) -> OutputDocument:

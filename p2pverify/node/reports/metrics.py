@@ -140,8 +140,9 @@ def _own(own: view.Score | None) -> Iterator[Metric]:
     low, high = (own.low_ppm, own.high_ppm) if own else (0, MILLION)
     yield _gauge("own_score_low_ratio", "The own score: lower end of the 95 % interval, 0 to 1.", low / MILLION)
     yield _gauge("own_score_high_ratio", "Upper end of the 95 % interval, 0 to 1.", high / MILLION)
-    text = "Evidence against this peer in the sequential test, as a share of the sum that convicts."
-    yield _gauge("own_evidence_ratio", text, own.cusum / own.threshold if own else 0)
+    text = "Evidence against this peer, as a share of what convicts: in the sequential or the pooled test, if greater."
+    shares = (own.cusum / own.threshold, own.capital / own.capital_threshold) if own else (0,)
+    yield _gauge("own_evidence_ratio", text, max(shares))
     is_forked = own is not None and own.fork_until is not None
     yield _gauge("own_forked", "Whether this peer is without weight because its log forked.", int(is_forked))
     if own is not None and own.availability_ppm is not None:

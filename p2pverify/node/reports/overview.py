@@ -121,12 +121,13 @@ class NodeReports(Reports):
         )
 
     def _rerun(self, state: State, peer: bytes) -> LossesRerun | None:
-        """This node's own findings on the lost disputes of a peer; None if it lost none."""
-        losses = state.members[peer].losses
-        if not losses:
+        """This node's own findings on the disputes that count against a peer; None if there are none."""
+        member = state.members[peer]
+        lost = {loss.dispute for loss in (*member.losses, *member.far)}
+        if not lost:
             return None
-        found = [self._machine.objector.finding(loss.dispute) for loss in losses]
-        return LossesRerun(lost=len(losses), confirmed=found.count(True), refuted=found.count(False))
+        found = [self._machine.objector.finding(dispute) for dispute in lost]
+        return LossesRerun(lost=len(lost), confirmed=found.count(True), refuted=found.count(False))
 
     def audits(self, *, limit: int) -> AuditsDocument:
         return AuditsDocument(

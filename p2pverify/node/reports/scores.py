@@ -6,6 +6,7 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.speed import Fit, Speed, median
 from p2pverify.core.state import view
 from p2pverify.core.state.score import Standing
+from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES
 from p2pverify.node.reports.documents.scores import HardwareGroup, LossesRerun, ScoreDocument, SpeedDocument
 
 
@@ -31,6 +32,9 @@ def score_document(score: view.Score, rerun: LossesRerun | None = None) -> Score
         unopened=score.unopened,
         cusum=score.cusum,
         threshold=score.threshold,
+        judged=score.judged,
+        capital=score.capital,
+        capital_threshold=score.capital_threshold,
         convicted_epoch=score.convicted_epoch,
         convicted_after_audits=score.convicted_after,
         conviction=score.conviction,
@@ -51,7 +55,7 @@ def _reason(score: view.Score) -> str | None:
     if score.fork_until is not None:
         return f"log forked, until epoch {score.fork_until}"
     if score.standing is Standing.SUSPECT:
-        return "lost disputes"
+        return FAR_OFF if score.capital > 0 else LOST_DISPUTES
     if score.rests:
         return "its weight rests, because it was silent for long"
     return None

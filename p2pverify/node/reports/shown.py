@@ -50,6 +50,11 @@ COLUMNS = {
     "MISMATCH": "least sum of squared margins of a mismatch, in millionths",
     "PER TOKEN": "how much the limit before it grows with each token of the answer",
     "END": "greatest margin of the answer's end, in micronats",
+    "POOLED": "the class whose answers the pooled test bets on as follows",
+    "ABOVE": "sum of squared margins above which a bet is won, in millionths",
+    "RATE": "honest answers above it, at most, per million",
+    "PAYS": "what a won bet adds to the test's capital, in millionths of it",
+    "LOSES": "what an answer takes from the capital whose bets are all lost, in millionths of it",
 }
 
 

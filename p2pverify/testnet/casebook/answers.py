@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from p2pverify.core.contract.network import Across
 from p2pverify.core.contract.output import Output
 from p2pverify.core.inference.compare import Measure, Verdict, verdict
+from p2pverify.core.inference.pooled import evidence
 from p2pverify.engine.calibrate.producers import open_path
 from p2pverify.engine.calibrate.questions import Posed, QuestionShape, pose
 from p2pverify.engine.cheats.base import CheatingEngine, CountedEngine
@@ -30,6 +32,16 @@ class AuditOutcome(StrEnum):
     AGREEMENT = "agreement"
     DISSENT = "dissent"
     NOTHING = "nothing"
+
+
+class Audited(NamedTuple):
+    """What one audit adds to the tests of the asked peer: its outcome, and its evidence in the pooled test.
+
+    The evidence is in 1/1024 nat, None within a class and for a class without a pooled test.
+    """
+
+    outcome: AuditOutcome
+    evidence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +86,23 @@ class JudgedAnswer:
     measure: Measure
     margins: tuple[int, ...]
 
-    def in_class(self) -> AuditOutcome:
-        return AuditOutcome.AGREEMENT if self.same else AuditOutcome.DISSENT
+    def in_class(self) -> Audited:
+        return Audited(AuditOutcome.AGREEMENT if self.same else AuditOutcome.DISSENT)
 
-    def across(self, bounds: Across) -> AuditOutcome:
-        return OUTCOMES[verdict(self.measure, bounds)]
+    def across(self, bounds: Across) -> Audited:
+        return audited(self.measure, bounds)
 
 
-OUTCOMES = {
+_OUTCOMES = {
     Verdict.MATCH: AuditOutcome.AGREEMENT,
     Verdict.MISMATCH: AuditOutcome.DISSENT,
     Verdict.INCONCLUSIVE: AuditOutcome.NOTHING,
 }
+
+
+def audited(found: Measure, bounds: Across) -> Audited:
+    """What an answer that a referee measured adds to the tests."""
+    return Audited(_OUTCOMES[verdict(found, bounds)], evidence(found, bounds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from p2pverify.engine.calibrate.producers import Producer, end_with_parent
 from p2pverify.engine.calibrate.run import UNKNOWN, Path
 from p2pverify.engine.cheats.spec import parse_spec
 from p2pverify.testnet.casebook import work
-from p2pverify.testnet.casebook.answers import AuditOutcome, Bench, Subject
+from p2pverify.testnet.casebook.answers import Audited, Bench, Subject
 from p2pverify.testnet.casebook.entries import CROWDS, NUMERIC, RATES, SIMULATED, Numeric, Simulated
 from p2pverify.testnet.casebook.rows import (
     By,
@@ -155,7 +155,7 @@ class _Playing:
         in_class = tuple([one.in_class() for one in found.judged] for found in (lies, honest))
         across = tuple([one.across(bounds) for one in found.judged] for found in (lies, honest))
         are_lies = [not (entry.sampled and one.greedy) for one in lies.judged]
-        ways: tuple[tuple[By, Sequence[list[AuditOutcome]], TestSteps], ...] = (
+        ways: tuple[tuple[By, Sequence[list[Audited]], TestSteps], ...] = (
             ("class", in_class, steps_for(HONEST_PPM)),
             ("across", across, steps_for(bounds.honest_ppm)),
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2pverify.core.contract.network import Across, TestSteps
-from p2pverify.testnet.casebook.answers import AuditOutcome, JudgedAnswer
+from p2pverify.testnet.casebook.answers import Audited, AuditOutcome, JudgedAnswer
 from p2pverify.testnet.casebook.entries import Numeric, Simulated
 from p2pverify.testnet.casebook.trials import (
     HONEST_AUDITS,
@@ -87,7 +87,7 @@ def numeric_row(
     entry: Numeric,
     by: By,
     rate: float,
-    outcomes: Sequence[Sequence[AuditOutcome]],
+    outcomes: Sequence[Sequence[Audited]],
     are_lies: Sequence[bool],
     steps: TestSteps,
     *,
@@ -97,11 +97,11 @@ def numeric_row(
 ) -> NumericRow:
     """Play a lie at a rate.
 
-    `outcomes` has two parts: the outcomes of the cheat's answers and the outcomes of honest answers. `are_lies` says
+    `outcomes` has two parts: those of the cheat's answers and those of honest answers. `are_lies` says
     which of the cheat's answers are false.
     """
     told, honest = outcomes
-    lies = [outcome for outcome, is_lie in zip(told, are_lies, strict=True) if is_lie]
+    lies = [one.outcome for one, is_lie in zip(told, are_lies, strict=True) if is_lie]
     promised = entry.in_class if by == "class" else entry.across
     fate = DEPENDS if promised is None else CONVICTED if promised else NOT_CAUGHT
     expected = None
@@ -124,7 +124,7 @@ def numeric_row(
 
 def honest_row(path: str, judged: Sequence[JudgedAnswer], bounds: Across, steps: TestSteps, *, seed: int) -> HonestRow:
     """Judge honest answers, and play many more audits that are drawn from their margins."""
-    outcomes = [one.across(bounds) for one in judged]
+    outcomes = [one.across(bounds).outcome for one in judged]
     pool = MarginPool(judged, bounds, seed)
     alarms, convicted = play_honest(pool, steps, HONEST_PEERS, HONEST_AUDITS)
     margins = [margin for one in judged for margin in one.margins]

@@ -1,4 +1,4 @@
-"""Plays the network's sequential test over measured audit outcomes: how many audits until a conviction.
+"""Plays the network's tests over measured audit outcomes: how many audits until a conviction.
 
 Outcomes are drawn with replacement from the measured ones, so a few dozen real answers are enough for many audits. Only
 measured outcomes are played, except in `MarginPool`: it makes new answers from stretches of measured margins.
@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pverify.core.contract.network import Across, TestSteps
-from p2pverify.core.inference.compare import squared, verdict
+from p2pverify.core.inference import pooled
+from p2pverify.core.inference.compare import squared
 from p2pverify.core.state.score import cusum
-from p2pverify.testnet.casebook.answers import OUTCOMES, AuditOutcome, JudgedAnswer
+from p2pverify.testnet.casebook.answers import Audited, AuditOutcome, JudgedAnswer, audited
+from p2pverify.testnet.casebook.worlds import RULES
 
 TRIALS = 1_000
 #: A peer that is not convicted within this many audits counts as missed.
@@ -44,10 +46,32 @@ class ConvictionTimes:
         return int(np.quantile(self.audits, share, method="nearest")) if self.audits else None
 
 
+class _Accused:
+    """One peer in the sequential and in the pooled test."""
+
+    _capital_max = pooled.threshold(RULES["conviction_odds"])
+
+    def __init__(self, steps: TestSteps) -> None:
+        self._steps = steps
+        self._total = 0
+        self._judged = 0
+        self._capital = pooled.reserve(0)
+
+    def convicts(self, audit: Audited) -> bool:
+        """Count an audit, and say whether one of the tests convicts the peer."""
+        is_dissent, is_agreement = audit.outcome is AuditOutcome.DISSENT, audit.outcome is AuditOutcome.AGREEMENT
+        self._total = cusum(self._total, is_dissent, is_agreement, self._steps)
+        if audit.evidence is not None:
+            found = [audit.evidence]
+            self._capital = pooled.begin(self._capital, self._judged, found, is_disputed=False) + audit.evidence
+            self._judged += 1
+        return self._total >= self._steps.threshold or self._capital >= self._capital_max
+
+
 def play(
     steps: TestSteps,
-    lies: Sequence[AuditOutcome],
-    honest: Sequence[AuditOutcome],
+    lies: Sequence[Audited],
+    honest: Sequence[Audited],
     rate: float,
     *,
     seed: int,
@@ -58,8 +82,8 @@ def play(
 
     `lies` and `honest` are the measured outcomes of false and honest answers.
     """
-    if AuditOutcome.DISSENT not in (*lies, *honest):
-        return ConvictionTimes((), trials)  # only a dissent raises the test's sum
+    if not any(one.outcome is AuditOutcome.DISSENT or (one.evidence or 0) > 0 for one in (*lies, *honest)):
+        return ConvictionTimes((), trials)  # nothing raises the sum or the capital of a test
     random = np.random.default_rng([seed, int(rate * 1_000_000)])
     audits: list[int] = []
     for _ in range(trials):
@@ -71,22 +95,20 @@ def play(
 
 def _play_one(
     steps: TestSteps,
-    lies: Sequence[AuditOutcome],
-    honest: Sequence[AuditOutcome],
+    lies: Sequence[Audited],
+    honest: Sequence[Audited],
     rate: float,
     random: np.random.Generator,
     audits_max: int,
 ) -> int | None:
-    total, played, batch = 0, 0, 64
+    accused, played, batch = _Accused(steps), 0, 64
     while played < audits_max:
         lying = random.random(batch) < rate
         places = random.random(batch)
         for is_lie, place in zip(lying.tolist(), places.tolist(), strict=True):
             pool = lies if is_lie else honest
-            outcome = pool[int(place * len(pool))]
             played += 1
-            total = cusum(total, outcome is AuditOutcome.DISSENT, outcome is AuditOutcome.AGREEMENT, steps)
-            if total >= steps.threshold:
+            if accused.convicts(pool[int(place * len(pool))]):
                 return played
     return None
 
@@ -105,11 +127,11 @@ class MarginPool:
         self._bounds = bounds
         self._random = np.random.default_rng([seed, len(judged)])
 
-    def draw(self) -> AuditOutcome:
-        """The outcome of one audit of a new honest answer."""
+    def draw(self) -> Audited:
+        """One audit of a new honest answer."""
         like = self._measures[int(self._random.integers(len(self._measures)))]
         places = self._random.integers(len(self._sums), size=-(-like.count // STRETCH))
-        return OUTCOMES[verdict(replace(like, total=int(self._sums[places].sum())), self._bounds)]
+        return audited(replace(like, total=int(self._sums[places].sum())), self._bounds)
 
 
 def _stretches(margins: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -125,12 +147,11 @@ def play_honest(pool: MarginPool, steps: TestSteps, peers: int, audits: int) -> 
     """Play honest peers. Returns the number of audits that were dissents, and of convicted peers."""
     alarms = convicted = 0
     for _ in range(peers):
-        total = 0
+        accused = _Accused(steps)
         is_convicted = False
         for _ in range(audits):
-            outcome = pool.draw()
-            alarms += outcome is AuditOutcome.DISSENT
-            total = cusum(total, outcome is AuditOutcome.DISSENT, outcome is AuditOutcome.AGREEMENT, steps)
-            is_convicted = is_convicted or total >= steps.threshold
+            found = pool.draw()
+            alarms += found.outcome is AuditOutcome.DISSENT
+            is_convicted = accused.convicts(found) or is_convicted
         convicted += is_convicted
     return alarms, convicted

@@ -20,6 +20,7 @@ from p2pverify.core.contract.network import (
     Params,
     decode_network,
 )
+from p2pverify.core.contract.pool import LINE_MAX, LINES_MAX, MILLION, Line, Pool
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.errors import DecodeError
 
@@ -109,7 +110,7 @@ def test_referees_that_make_no_sense(changes: dict[str, Any], reason: str) -> No
 
 def test_thresholds_stand_in_wire_order() -> None:
     """The limits name the fields of the thresholds in wire order."""
-    assert [name for name, _ in ACROSS_BOUNDS] == list(Across.__dataclass_fields__)
+    assert [*(name for name, _ in ACROSS_BOUNDS), "pool"] == list(Across.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -153,7 +154,9 @@ def test_mutated_definitions(data: st.DataObject) -> None:
 def test_largest_definition() -> None:
     """The largest numbers of founders and classes fit into the limit of bytes. One more of either is refused."""
     founders = tuple(number.to_bytes(32, "big") for number in range(FOUNDERS_MAX))
-    widest = Across(*cast("tuple[int, int, int, int, int]", tuple(high for _, high in ACROSS_BOUNDS[:5])), 99_999)
+    lines = tuple(Line(LINE_MAX, LINE_MAX - LINES_MAX + number, MILLION) for number in range(LINES_MAX))
+    pool = Pool(MILLION - 1, lines)
+    widest = Across(*cast("tuple[int, int, int, int, int]", tuple(high for _, high in ACROSS_BOUNDS[:5])), 99_999, pool)
     longest = replace(CLASS, engine="e" * 128, numeric_path="p" * 128, across=widest)
     classes = tuple(replace(longest, name=f"class {number}" + "n" * 50) for number in range(CLASSES_MAX))
     manifests = tuple(sorted((MANIFEST, *(sha256(b"%d" % n) for n in range(CLASSES_MAX - 1)))))

@@ -1,10 +1,12 @@
 """Slots across classes, from the draw to the conviction: machines of several classes in virtual time."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.pool import Line, Pool
 from p2pverify.core.errors import RemoteProtocolError
 from p2pverify.core.events import (
     REFEREE,
@@ -32,11 +34,12 @@ from p2pverify.core.roles.disputes.evidence import (
     encode_evidence,
     encode_evidence_request,
 )
-from p2pverify.core.state.state import Member
+from p2pverify.core.state.state import FAR_OFF, Member
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.liars.base import BentActor
 from p2pverify.testnet.world.liars.registry import make_actor
 from p2pverify.testnet.world.peer.actor import Actor, ActorArgs, HonestActor
+from p2pverify.testnet.world.peer.engine import ACROSS
 from tests.support.worlds import Make, casting, convicted, make_world, restart, run_until, watching
 
 CHEATER = 1
@@ -77,15 +80,31 @@ def test_honest_peers_of_other_classes_agree(classes: int) -> None:
 
 
 def test_a_cheater_whom_only_other_classes_ask_is_convicted() -> None:
-    """Seven lost disputes across classes, judged by a referee, convict the cheater and nobody else."""
+    """Six far answers across classes, judged by a referee, convict the cheater and nobody else."""
     world = make_world(6, seed=3, kinds=KINDS, classes=3, slots_milli=1500)
     assert run_until(world, lambda: convicted(world, 0) == {CHEATER}, epochs_max=24)
     world.run_epochs(1)
     assert convicted_by_all(world) == {CHEATER}
     members = members_of(world)
-    assert members[CHEATER].convicted_after == 7
+    assert (members[CHEATER].convicted_after, members[CHEATER].conviction) == (6, FAR_OFF)
     assert all(member.dissents == 0 for member in members if not member.is_convicted)
     assert all(audit.is_across for audit in audits_of(world))
+
+
+def test_a_far_answer_is_disputed_by_challengers_with_weight_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here every near tie is far off, and so frequent that it convicts nobody. A vote decides it like a mismatch."""
+    near = Pool(850_000, (Line(0, 0, 400_000),))
+    monkeypatch.setattr("p2pverify.testnet.world.world.ACROSS", replace(ACROSS, pool=near))
+    world = make_world(6, seed=3, classes=3, slots_milli=1500, founders=5, growth_epochs=10_000)
+    world.run_epochs(12)
+    newcomer = world.peers[5].machine.key
+    assert not members_of(world)[5].weight
+    audits = audits_of(world)
+    assert {audit.challenger == newcomer for audit in audits if audit.differ} == {False}
+    assert any(audit.challenger == newcomer for audit in audits)
+    members = members_of(world)
+    assert any(member.far for member in members)
+    assert all((member.dissents, member.void_audits, member.conviction) == (0, 0, "") for member in members)
 
 
 def serving(serve: Callable[[Actor, bytes, int, Callable[[bytes, int], bytes | None]], bytes | None]) -> Make:

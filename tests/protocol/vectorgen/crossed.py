@@ -1,5 +1,6 @@
 """Cases of judging across classes: measures, verdicts, and the fold of slots that ask across."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from vectorgen.book import Book
@@ -7,8 +8,10 @@ from vectorgen.case import Case
 from vectorgen.examples import ACROSS, DISPUTED, MEASURES
 
 from p2pverify.core.contract.network import ACROSS_BOUNDS
+from p2pverify.core.contract.pool import Line, Pool, pool_value
+from p2pverify.core.inference import pooled
 from p2pverify.core.inference.compare import END_MISSING, Measure, measure, verdict, verdict_digest
-from tests.support.across import BAD, CUT_EPOCH, GOOD, UNSURE, Slotted, Story
+from tests.support.across import BAD, CUT_EPOCH, GOOD, POOLED, UNSURE, Slotted, Story
 
 UNDISPUTED = "an undisputed slot across classes: a match, an answer that cannot be told, and a match"
 
@@ -61,6 +64,58 @@ def verdicts() -> list[Case]:
     ]
 
 
+def evidence() -> list[Case]:
+    one_line = Pool(500_000, (Line(0, 100, 1),))
+    rows = [
+        ("below all lines", ACROSS.pool, Measure(64, 1_530_000, 0, 0)),
+        ("above the first line", ACROSS.pool, Measure(64, 1_530_001, 0, 0)),
+        ("as high as it can be below the second line", ACROSS.pool, Measure(64, 3_060_000, 0, 0)),
+        ("above both lines", ACROSS.pool, Measure(64, 3_060_001, 0, 0)),
+        ("a small total, and an end that is not taken", ACROSS.pool, Measure(64, 0, 0, 2_000_001)),
+        ("one line, below it", one_line, Measure(64, 6_400, 0, 0)),
+        ("one line of the smallest rate, above it", one_line, Measure(64, 6_401, 0, 0)),
+        ("no token", one_line, Measure(0, 0, 0, END_MISSING)),
+    ]
+    found = []
+    for comment, pool, measured in rows:
+        inputs: dict[str, object] = {
+            "measure": measured.to_value(),
+            "end_max": ACROSS.end_max,
+            "pool": pool_value(pool),
+        }
+        found.append(case(comment, inputs, pooled.evidence(measured, replace(ACROSS, pool=pool))))
+    return found
+
+
+def capitals() -> list[Case]:
+    rows: list[tuple[str, int, list[tuple[list[int], bool]]]] = [
+        ("honest answers: each start has its reserve", 1_000_000, [([-167], False)] * 9),
+        ("five far answers do not convict, six do", 1_000_000, [([3_067], False)] * 6),
+        ("all of one cut count at once", 1_000_000, [([-167, 3_067, 3_067, -167], False)] * 4),
+        ("no start while a dispute is open", 1_000_000, [([-5_000], False), ([-167], True), ([-167], False)]),
+        ("no start with evidence above 0", 1_000_000, [([-5_000], False), ([-167, 3_067], False), ([-167], False)]),
+        ("the lowest odds", 10, [([3_067], False), ([3_067], False)]),
+    ]
+    found = []
+    for comment, odds, cuts in rows:
+        inputs: dict[str, object] = {
+            "conviction_odds": odds,
+            "cuts": [{"evidence": values, "disputed": disputed} for values, disputed in cuts],
+        }
+        found.append(case(comment, inputs, _capitals(odds, cuts)))
+    return found
+
+
+def _capitals(odds: int, cuts: list[tuple[list[int], bool]]) -> dict[str, object]:
+    capital, answers, after = pooled.reserve(0), 0, []
+    for values, disputed in cuts:
+        capital = pooled.begin(capital, answers, values, is_disputed=disputed) + sum(values)
+        answers += len(values)
+        after.append(capital)
+    threshold = pooled.threshold(odds)
+    return {"capitals": after, "threshold": threshold, "convicted": max(after) >= threshold}
+
+
 def digests() -> list[Case]:
     rows = [("two measures", MEASURES), ("one, and a peer without a receipt", (None, MEASURES[0])), ("none", ())]
     return [
@@ -75,7 +130,11 @@ def digests() -> list[Case]:
 
 def folds() -> list[Case]:
     """A few records each, of six founders in two classes."""
-    return [_undisputed(), _dispute("a dispute across classes: a match, a mismatch, and one that cannot be told")]
+    return [
+        _undisputed(),
+        _dispute("a dispute across classes: a match, a mismatch, and one that cannot be told"),
+        _far("the pooled test: one answer that is far enough off convicts at low odds"),
+    ]
 
 
 def _begun() -> tuple[Story, Slotted]:
@@ -100,6 +159,16 @@ def _dispute(comment: str) -> Case:
     return _case(story, comment)
 
 
+def _far(comment: str) -> Case:
+    """At odds of 10, one dissent does not convict in the sequential test."""
+    story = Story("aaabbb", POOLED, conviction_odds=10)
+    slotted = story.panel_slot(story.seeds[0])
+    found = (GOOD, BAD, UNSURE)
+    story.decide(slotted, found, dict.fromkeys(story.seeds[1:], found))
+    story.cut(CUT_EPOCH + 5)
+    return _case(story, comment)
+
+
 def _case(story: Story, comment: str) -> Case:
     book = Book(story.network, story.book.order)
     return book.case(comment, story.latest.id)
@@ -110,5 +179,7 @@ def cases() -> dict[Path, list[Case]]:
         Path("compare/measure.json"): measures(),
         Path("compare/verdict.json"): verdicts(),
         Path("compare/digest.json"): digests(),
+        Path("compare/evidence.json"): evidence(),
+        Path("score/capital.json"): capitals(),
         Path("fold/across.json"): folds(),
     }

@@ -10,6 +10,7 @@ from p2pverify.core.contract import sortition
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import ANY, Across, DeterminismClass, Network, Params
 from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.pool import Line, Pool
 from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.inference.compare import Measure
@@ -79,6 +80,7 @@ ACROSS = Across(
     mismatch_slope=40_000,
     end_max=2_000_000,
     honest_ppm=10_000,
+    pool=Pool(850_000, (Line(250_000, 20_000, 12_000), Line(500_000, 40_000, 2_400))),
 )
 NETWORK = Network(
     "example",

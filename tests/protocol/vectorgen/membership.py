@@ -237,7 +237,7 @@ def _wrong_referees(good: list[object], cls: list[object]) -> list[tuple[str, ob
             "a class is judged across classes, and there is no referee",
         ),
         ("a class of five items", changed(good, 4, [cls[:5]]), "class: not 6 items"),
-        ("five thresholds", changed(good, 4, [changed(cls, 5, across[:5])]), "across: not 6 items"),
+        ("five thresholds", changed(good, 4, [changed(cls, 5, across[:5])]), "across: not 7 items"),
         (
             "an end that may be missing",
             changed(good, 4, [changed(cls, 5, changed(across, 4, 2**32 - 1))]),
@@ -258,6 +258,7 @@ def _wrong_referees(good: list[object], cls: list[object]) -> list[tuple[str, ob
             changed(good, 4, [changed(cls, 5, changed(across, 5, 100_000))]),
             "honest_ppm must be below cheat_ppm",
         ),
+        *_wrong_pools(good, cls, across),
         (
             "an unknown engine of a known path",
             changed(good, 4, both),
@@ -273,6 +274,23 @@ def _wrong_referees(good: list[object], cls: list[object]) -> list[tuple[str, ob
             changed(good, 4, [any_path, changed(any_path, 0, "other")]),
             "a manifest has two classes of unknown engine",
         ),
+    ]
+
+
+def _wrong_pools(good: list[object], cls: list[object], across: list[object]) -> list[tuple[str, object, str]]:
+    """Pooled tests that bet everything, or on nothing."""
+    line = [1, 1, 1]
+    rows: list[tuple[str, object, str]] = [
+        ("a pooled test that keeps nothing", [0, [line]], "a pool keeps nothing or has no lines"),
+        ("a pooled test without lines", [850_000, []], "a pool keeps nothing or has no lines"),
+        ("a pooled test that bets nothing", [1_000_000, [line]], "keeps_ppm: above 999999"),
+        ("nine lines", [850_000, [[base, 1, 1] for base in range(9)]], "lines: more than 8 items"),
+        ("lines out of order", [850_000, [[2, 1, 1], line]], "lines are not sorted and distinct"),
+        ("a line that no honest answer exceeds", [850_000, [[1, 1, 0]]], "rate_ppm is 0: nothing is certain"),
+    ]
+    return [
+        (comment, changed(good, 4, [changed(cls, 5, changed(across, 6, pool))]), reason)
+        for comment, pool, reason in rows
     ]
 
 

@@ -14,7 +14,7 @@ from p2pverify.engine.cheats.kinds import KINDS as CHEAT_KINDS
 from p2pverify.engine.cheats.spec import parse_spec
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.testnet.casebook import answers, work
-from p2pverify.testnet.casebook.answers import AuditOutcome, JudgedAnswer, Subject
+from p2pverify.testnet.casebook.answers import Audited, AuditOutcome, JudgedAnswer, Subject
 from p2pverify.testnet.casebook.book import RENTED, play_book
 from p2pverify.testnet.casebook.entries import NUMERIC, RATES, SIMULATED, Numeric, Simulated
 from p2pverify.testnet.casebook.plans import TOY_BOUNDS, make_plan
@@ -26,6 +26,7 @@ from p2pverify.testnet.world.liars.expectations import FATES
 from p2pverify.testnet.world.liars.registry import KINDS as WORLD_KINDS
 
 ACROSS = steps_of(10_000, 100_000, 1_000_000)
+DISSENT, AGREEMENT = Audited(AuditOutcome.DISSENT), Audited(AuditOutcome.AGREEMENT)
 #: Kinds that the book must have.
 WANTED = {
     *("prune", "quantize:q5_0", "quantize:q4_0", "quantize:q3", "quantize:q8_0", "other-model", "canned", "cache"),
@@ -141,7 +142,7 @@ def test_another_numeric_path_is_a_dissent_in_class_only(small):
     found = work.judge(bench, Subject("toy/b"), work.prepare(bench)).judged
     assert any(not one.same for one in found)
     assert any(one.measure.total for one in found)
-    assert all(one.across(TOY_BOUNDS) is AuditOutcome.AGREEMENT for one in found)
+    assert all(one.across(TOY_BOUNDS).outcome is AuditOutcome.AGREEMENT for one in found)
 
 
 # ---------------------------------------------------------------- worlds
@@ -174,17 +175,28 @@ def test_a_liar_among_several_classes_is_convicted():
 
 def test_plays_miss_nobody_who_always_lies():
     """Seven dissents convict across classes for every draw. Honest answers alone never convict."""
-    lies, honest = [AuditOutcome.DISSENT], [AuditOutcome.AGREEMENT]
+    lies, honest = [DISSENT], [AGREEMENT]
     sure = play(ACROSS, lies, honest, 1.0, seed=1, trials=20)
     assert (sure.mean, sure.missed, sure.quantile(0.5)) == (7, 0, 7)
     none = play(ACROSS, honest, honest, 1.0, seed=1, trials=5, audits_max=500)
     assert (none.mean, none.missed, none.trials, none.quantile(0.5)) == (None, 5, 5, None)
 
 
+def test_plays_count_how_far_off_answers_are():
+    """Answers that are never a mismatch convict in the pooled test, if they are far off often enough."""
+    far, honest = [Audited(AuditOutcome.NOTHING, 1_800)], [Audited(AuditOutcome.AGREEMENT, -160)]
+    sure = play(ACROSS, far, honest, 1.0, seed=1, trials=5)
+    assert (sure.mean, sure.missed) == (-(-(16_277 + 710) // 1_800), 0)
+    late = play(ACROSS, far, [*honest, Audited(AuditOutcome.NOTHING, -160)], 0.5, seed=1, trials=20)
+    assert late.missed == 0
+    assert min(late.audits) > max(sure.audits)
+    assert play(ACROSS, honest, honest, 1.0, seed=1, trials=5, audits_max=500).missed == 5
+
+
 def test_plays_at_a_rate_have_the_expected_mean():
     """The mean over plays is near the mean of the exact chain."""
     entry = Numeric("prune", "")
-    outcomes = [AuditOutcome.DISSENT] * 99 + [AuditOutcome.NOTHING], [AuditOutcome.AGREEMENT]
+    outcomes = [DISSENT] * 99 + [Audited(AuditOutcome.NOTHING)], [AGREEMENT]
     row = numeric_row(entry, "across", 0.2, outcomes, [True] * 100, ACROSS, saved=1.0, seed=1, trials=1_500)
     assert row.expected == pytest.approx(38.1, abs=0.1)
     assert row.measured.mean == pytest.approx(row.expected, rel=0.05)
@@ -203,12 +215,12 @@ BOUNDS = Across(0, 10_000, 0, 20_000, 50_000, 10_000)
 def test_answers_put_together_keep_length_and_stretches():
     """New answers have the margins of measured ones. If all margins are small, so is their sum. Ends stay."""
     small = MarginPool([judged(*[50_000] * 64), judged(*[90_000] * 16)], BOUNDS, 1)
-    assert {small.draw() for _ in range(200)} == {AuditOutcome.AGREEMENT}
+    assert {small.draw() for _ in range(200)} == {AGREEMENT}
     large = MarginPool([judged(*[150_000] * 64)], BOUNDS, 1)
-    assert {large.draw() for _ in range(50)} == {AuditOutcome.DISSENT}
+    assert {large.draw() for _ in range(50)} == {DISSENT}
     fine = judged(*[0] * 8)
     ended = MarginPool([replace(fine, measure=replace(fine.measure, end=60_000))], BOUNDS, 1)
-    assert ended.draw() is AuditOutcome.DISSENT
+    assert ended.draw() == DISSENT
     mixed = MarginPool([judged(*[0] * 32, *[200_000] * 32)], BOUNDS, 1)
     assert len({mixed.draw() for _ in range(200)}) > 1
 

@@ -3,8 +3,12 @@
 `duties` and `disputes` share this module, and decide the effect of the verdicts.
 """
 
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
 from p2pverify.core.contract.network import Network
 from p2pverify.core.inference.compare import Measures, Verdict, verdict
+from p2pverify.core.inference.pooled import evidence
 from p2pverify.core.records.payloads.audit import AskedPeer, Audit, sealed_measures
 from p2pverify.core.state.transition import Transition
 
@@ -24,26 +28,46 @@ def is_sealed_in(audit: Audit, network_id: bytes, measures: Measures, salts: tup
     return audit.sealed == sealed_measures(network_id, audit.key, audit.question, measures, salts)
 
 
-def verdicts(network: Network, asked: tuple[AskedPeer, ...], measures: Measures) -> list[tuple[bytes, int, Verdict]]:
-    """The responder, its class and the verdict for each receipt. The measures must fit; a class has its own bounds."""
+class JudgedReceipt(NamedTuple):
+    """The judgement of one receipt. `evidence` is what it adds to the pooled test (1/1024 nat), None without a test."""
+
+    responder: bytes
+    class_index: int
+    verdict: Verdict
+    evidence: int | None
+
+
+def verdicts(network: Network, asked: tuple[AskedPeer, ...], measures: Measures) -> list[JudgedReceipt]:
+    """The judgement of each receipt. The measures must fit; a class has its own bounds."""
     found = []
     for each, measure in zip(asked, measures, strict=True):
         if each.receipt is None or measure is None:
             continue
         bounds = network.classes[each.receipt.class_index].across
         assert bounds is not None  # only members of classes with bounds are asked across classes
-        found.append((each.responder, each.receipt.class_index, verdict(measure, bounds)))
+        judged = verdict(measure, bounds), evidence(measure, bounds)
+        found.append(JudgedReceipt(each.responder, each.receipt.class_index, *judged))
     return found
 
 
-def settle(step: Transition, audit: Audit, judged: list[tuple[bytes, int, Verdict]]) -> None:
-    """Count each verdict for its responder."""
-    for peer, class_index, found in judged:
-        match found:
+def is_suspicious(judged: Iterable[JudgedReceipt]) -> bool:
+    """Whether an answer is a mismatch, or adds to the pooled test: a challenger with weight disputes such a slot."""
+    return any(one.verdict is Verdict.MISMATCH or (one.evidence or 0) > 0 for one in judged)
+
+
+def settle(step: Transition, audit: Audit, judged: Sequence[JudgedReceipt], *, is_decided: bool) -> None:
+    """Count each verdict for its responder, and its evidence in the pooled test.
+
+    On the challenger's word alone (not `is_decided`) no evidence against a peer counts.
+    """
+    for one in judged:
+        match one.verdict:
             case Verdict.MATCH:
-                step.agree(peer, audit, across=class_index)
+                step.agree(one.responder, audit, across=one.class_index)
             case Verdict.MISMATCH:
-                step.dissent(peer, audit, across=class_index)
+                step.dissent(one.responder, audit, across=one.class_index)
             case Verdict.INCONCLUSIVE:
                 step.state.count("inconclusive answers")
-                step.abstain(peer)
+                step.abstain(one.responder)
+        if one.evidence is not None and (is_decided or one.evidence <= 0):
+            step.bet(one.responder, audit, one.evidence)

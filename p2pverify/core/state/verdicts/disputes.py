@@ -268,17 +268,17 @@ def _settle_across(step: Transition, dispute: Dispute) -> Dispute:
     """
     decision, audit = dispute.decision, dispute.audit
     wrong = _losers(dispute)
-    judged = [one for one in _judge(step, dispute) if one[0] not in dispute.settled]
+    judged = [one for one in _judge(step, dispute) if one.responder not in dispute.settled]
     if decision == UNDERIVABLE:
         wrong.add(audit.challenger)
-    cross_class.settle(step, audit, judged)
+    cross_class.settle(step, audit, judged, is_decided=True)
     for peer in sorted(wrong):
         step.dissent(peer, audit)  # counts only once; repeated here because openings can come later
-    return replace(dispute, settled=dispute.settled | {peer for peer, _, _ in judged})
+    return replace(dispute, settled=dispute.settled | {one.responder for one in judged})
 
 
-def _judge(step: Transition, dispute: Dispute) -> list[tuple[bytes, int, Verdict]]:
-    """The verdicts of a decision across classes."""
+def _judge(step: Transition, dispute: Dispute) -> list[cross_class.JudgedReceipt]:
+    """The judgements of a decision across classes."""
     if dispute.decision in (None, UNDERIVABLE):
         return []
     return cross_class.verdicts(step.network, dispute.audit.asked, dispute.measures[dispute.decision])
@@ -291,7 +291,7 @@ def _credit_winners(step: Transition, dispute: Dispute) -> None:
     assert decision is not None
     same = _winners(dispute)
     if dispute.is_across:
-        right = sorted(peer for peer, _, found in _judge(step, dispute) if found is Verdict.MATCH)
+        right = sorted(one.responder for one in _judge(step, dispute) if one.verdict is Verdict.MATCH)
         credit(step.state, audit.challenger, sorted(same.union(right)), right)
         return
     same |= {a.responder for a in audit.asked if a.receipt is not None and audit.matches(a.receipt, decision)}

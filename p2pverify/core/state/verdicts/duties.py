@@ -235,7 +235,7 @@ def find_fault_across(network: Network, network_id: bytes, audit: Audit, opening
     if not cross_class.is_sealed_in(audit, network_id, opening.measures, opening.salts):
         return "measures are not those that were sealed"
     judged = cross_class.verdicts(network, audit.asked, opening.measures)
-    return "called a mismatch a match" if any(found is Verdict.MISMATCH for _, _, found in judged) else None
+    return "called a mismatch a match" if any(one.verdict is Verdict.MISMATCH for one in judged) else None
 
 
 def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, *, sampled: bool) -> None:
@@ -256,7 +256,8 @@ def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, 
         void(step, audit.key, fault)
         return
     if audit.is_across:
-        cross_class.settle(step, audit, cross_class.verdicts(step.network, audit.asked, opening.measures))
+        judged = cross_class.verdicts(step.network, audit.asked, opening.measures)
+        cross_class.settle(step, audit, judged, is_decided=False)
         return
     same = [asked.responder for asked in audit.asked if asked.receipt is not None] + [audit.challenger]
     for peer in same:

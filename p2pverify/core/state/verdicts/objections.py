@@ -8,10 +8,11 @@ from collections.abc import Container
 from dataclasses import replace
 
 from p2pverify.core.contract.network import Network
+from p2pverify.core.inference import pooled
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.objection import Objection, decode_objection
-from p2pverify.core.state.state import LOST_DISPUTES, Dispute, Member, State
+from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, Dispute, Loss, Member, State
 from p2pverify.core.state.transition import Transition, class_steps
 from p2pverify.core.state.verdicts import results
 from p2pverify.core.state.verdicts.targets import voting_classes
@@ -86,16 +87,14 @@ def keep_contested(state: State, dispute: Dispute) -> None:
 def forget_contested(state: State) -> None:
     """Forget the objectors to decisions on which no row rests any more."""
     if state.contested:
-        named = {loss.dispute for member in state.members.values() for loss in member.losses}
+        named = {loss.dispute for member in state.members.values() for loss in (*member.losses, *member.far)}
         state.contested = {key: found for key, found in state.contested.items() if key in named}
 
 
 def contesting(network: Network, state: State, member: Member) -> list[bytes]:
     """The members that contest a conviction, sorted: without the decisions that they object to, it would not stand."""
-    if member.conviction != LOST_DISPUTES:
-        return []
     against: dict[bytes, set[DisputeKey]] = {}
-    for loss in member.losses:
+    for loss in grounds(member):
         for peer in _objectors_to(state, loss.dispute):
             against.setdefault(peer, set()).add(loss.dispute)
     return [peer for peer in sorted(against) if not stands_without(network, member, against[peer])]
@@ -106,10 +105,17 @@ def _objectors_to(state: State, key: DisputeKey) -> frozenset[bytes]:
     return state.contested.get(key, frozenset()) if dispute is None else objectors(dispute)
 
 
-def stands_without(network: Network, member: Member, disputes: Container[DisputeKey]) -> bool:
-    """Whether a conviction for lost disputes would stand without some of them.
+def grounds(member: Member) -> tuple[Loss, ...]:
+    """The disputed answers on which the conviction of a member rests; none if it rests on no dispute."""
+    return {LOST_DISPUTES: member.losses, FAR_OFF: member.far}.get(member.conviction, ())
 
-    Without a dissent the test's value is at least its value minus the dissent's step. The accused has the benefit.
+
+def stands_without(network: Network, member: Member, disputes: Container[DisputeKey]) -> bool:
+    """Whether the conviction of a member by a test would stand without some of its grounds.
+
+    Without an answer the test's value is at least its value minus the answer's step. The accused has the benefit.
     """
-    without = member.cusum - sum(loss.up for loss in member.losses if loss.dispute in disputes)
-    return without >= class_steps(network)[member.class_index].threshold
+    without = sum(loss.up for loss in grounds(member) if loss.dispute in disputes)
+    if member.conviction == FAR_OFF:
+        return member.capital - without >= pooled.threshold(network.params.conviction_odds)
+    return member.cusum - without >= class_steps(network)[member.class_index].threshold

@@ -22,7 +22,7 @@ class SpeedDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class LossesRerun:
-    """The lost disputes that count against a peer, and for how many this node's own result is the decision or not."""
+    """The disputes that count against a peer, and for how many this node's own result is the decision or not."""
 
     lost: Count
     confirmed: Count
@@ -53,6 +53,9 @@ class ScoreDocument:
     unopened: Count
     cusum: Count
     threshold: Count
+    judged: Count = field(metadata={"description": "answers in the pooled test across classes"})
+    capital: int = field(metadata={"description": "capital of the pooled test, as a logarithm in 1/1024 nat"})
+    capital_threshold: Count
     convicted_epoch: Count | None
     convicted_after_audits: Count | None
     conviction: str

@@ -11,6 +11,7 @@ from hashlib import sha256, shake_256
 
 from p2pverify.core.contract.network import Across
 from p2pverify.core.contract.output import Output
+from p2pverify.core.contract.pool import Line, Pool
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.events import REFEREE, Compute, Computed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Queue, QueuedJob
@@ -18,8 +19,10 @@ from p2pverify.core.inference.jobs import Queue, QueuedJob
 NEAR_TIE_BYTES = 16  # of 256
 NEAR_TIE_MICRONATS = 20_000
 FAR_MICRONATS = 5_000_000
+#: The pooled test of simulated worlds. Its rates are about those of the bundled model.
+POOL = Pool(850_000, (Line(100_000, 5_000, 10_000), Line(500_000, 20_000, 2_400)))
 #: Thresholds between these two margins, for the classes of simulated worlds.
-ACROSS = Across(100_000, 5_000, 500_000, 20_000, 50_000, 10_000)
+ACROSS = Across(100_000, 5_000, 500_000, 20_000, 50_000, 10_000, POOL)
 REFEREE_ID = "world-exact/1"
 
 Job = Compute | MeasureJob

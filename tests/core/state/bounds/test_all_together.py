@@ -19,6 +19,7 @@ from p2pverify.core.state.memory import (
     CONTACTS_MAX,
     CREDITS_MAX,
     EARLY_CONFLICTS_MAX,
+    FAR_MAX,
     FORKS_MAX,
     LOSSES_MAX,
     NEAR_CUTS,
@@ -53,12 +54,14 @@ def fill_rows(state: State) -> None:
     """Every row is as large as the rules allow, whoever has to do with it."""
     windows = tuple(Window(n, BIG, (Sample(BIG, BIG, BIG),) * FASTEST_KEPT) for n in range(WINDOWS_KEPT))
     losses = tuple(Loss(DisputeKey(key("liar"), BIG, 255), 10_000) for _ in range(LOSSES_MAX))
+    far = tuple(Loss(DisputeKey(key("liar"), BIG, 255), 10_000) for _ in range(FAR_MAX))
     for member in state.members.values():
         member.hardware = "x" * CLAIM_CHARS_MAX
         member.contacts = dict.fromkeys(names("contact", CONTACTS_MAX), Contact(BIG, BIG, windows, BIG))
         member.auditors = frozenset(names("auditor", AUDITORS_MAX))
         member.credits = frozenset() if member.weight else frozenset(names("credit", CREDITS_MAX))
         member.losses = losses
+        member.judged, member.capital, member.far = BIG, -BIG, far
         member.forks = frozenset(range(BIG, BIG + FORKS_MAX))
 
 
