@@ -147,7 +147,7 @@ def decode_state(written: bytes) -> WrittenState:
     names = [_HEADER, *(section.name for section in sections)]
     if list(leaves) != names or len(as_array(parts, "sections")) != len(names):
         raise DecodeError("not the sections of a state")
-    entries = {section.field: _read(section, leaves[section.name]) for section in sections}
+    entries: dict[str, Any] = {section.field: _read(section, leaves[section.name]) for section in sections}
     entries["heads"] = {author: (author, *head) for author, head in entries["heads"].items()}
     if any(key != dispute.key for key, dispute in entries["disputes"].items()):
         raise DecodeError("disputes: a key is not that of the audit")
