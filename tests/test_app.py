@@ -247,6 +247,10 @@ async def test_a_peer_goes_on_in_a_fork_of_its_network(settings, tmp_path):
         assert after["epoch"] > before["epoch"]
         again = await final_cut(replace(settings, network=network, manifests=manifests, start=start), after["index"])
         assert again["index"] >= after["index"]
+    exported = str(tmp_path / "run.ledger")
+    for called in (["export", exported], ["verify", exported], ["verify"]):
+        done = CliRunner().invoke(main, ["--home", str(home.path), "ledger", *called])
+        assert (done.exit_code, "goes on from" in done.output) == (0, called[0] == "verify"), done.output
 
 
 async def final_cut(settings: NodeSettings, index: int) -> dict:

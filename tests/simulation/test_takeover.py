@@ -14,7 +14,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.cut import decode_cut_signature
 from p2pverify.core.replica.contest import contested_signers, last_uncontested
-from p2pverify.core.state.fork import fork, forked_network, read_start, write_start
+from p2pverify.core.state.fork import FOR_GOOD, fork, forked_network, read_start, write_start
 from p2pverify.core.state.state import State
 from p2pverify.core.state.view import scores
 from p2pverify.core.state.weights import weighted_peers
@@ -142,12 +142,8 @@ def forked(machine: Machine) -> tuple[Network, bytes, State]:
     return network, write_start(network, start), state
 
 
-@pytest.mark.parametrize("share", ["majority", "quorum"])
-def test_the_honest_minority_goes_on_without_the_liars_and_convicts_them(
-    share: str, request: pytest.FixtureRequest
-) -> None:
-    """Each honest peer makes the same fork. The liars join it too, with their scores and without weight."""
-    played: Played = request.getfixturevalue(share)
+def go_on(played: Played, kind: str) -> tuple[World, State]:
+    """Play the fork that the honest peers make, in which the liars become hostile peers of a kind."""
     old, honest = played.world, played.honest
     liars = {peer.key for peer in old.peers} - honest
     made = [forked(peer.machine) for peer in old.honest]
@@ -158,17 +154,36 @@ def test_the_honest_minority_goes_on_without_the_liars_and_convicts_them(
     assert 2 * len(set(weighted_peers(before)) & liars) > before.total_weight
     start = read_start(network, data)
     assert set(weighted_peers(start)) == honest
-    world = World(replace(old.plan, epochs=20), old.identities, network=network, start=start)
+    actor = ActorPlan(kind, len(liars), founders=False)
+    people = [each if each.actor is None else replace(each, actor=actor) for each in old.identities]
+    world = World(replace(old.plan, epochs=18), people, network=network, start=start)
     world.play()
     assert world.invariants.faults == []
     for peer in world.honest:
         state = peer.machine.fold.latest
         assert set(weighted_peers(state)) == honest
-        assert state.convicted == liars
-        assert state.index > before.index + 16
+        assert state.index > before.index + 14
         assert peer.machine.objector.against == frozenset()
         for key, member in state.members.items():
             assert member.agreements > start.members[key].agreements
+    return world, start
+
+
+def test_the_honest_minority_goes_on_without_the_liars_and_convicts_them(majority: Played) -> None:
+    """Each honest peer makes the same fork. The liars join it too, with their scores and without weight, and lie."""
+    world, _ = go_on(majority, "colluders")
+    for peer in world.honest:
+        assert peer.machine.fold.latest.convicted == {each.key for each in world.peers} - majority.honest
+
+
+def test_liars_that_behave_in_the_fork_never_have_weight_again(quorum: Played) -> None:
+    """They would buy a majority once more: in this network that takes ten epochs."""
+    world, start = go_on(quorum, "takeover")
+    liars = {each.key for each in world.peers} - quorum.honest
+    for peer in world.honest:
+        state = peer.machine.fold.latest
+        assert state.convicted == start.convicted == frozenset()
+        assert {state.members[key].suspended_until for key in liars} == {FOR_GOOD}
 
 
 def test_with_the_usual_growth_the_liars_never_have_weight_and_are_convicted() -> None:

@@ -63,6 +63,12 @@ class CutName(click.ParamType["str | bytes"]):
 @click.option(
     "--without", multiple=True, metavar="PEER_ID", help="A further member that loses its weight; may be repeated."
 )
+@click.option(
+    "--away",
+    multiple=True,
+    metavar="PEER_ID",
+    help="A member that does not come along yet: its weight rests until it does. May be repeated.",
+)
 @click.option("--network", "network_file", type=NETWORK_FILE, help="The network file, for the manifests in it.")
 @click.option("-o", "--output", default="fork.toml", show_default=True, metavar="FILE", help="The new network file.")
 @force_option
@@ -71,6 +77,7 @@ def fork(
     chosen: str | bytes,
     objectors: tuple[str, ...],
     without: tuple[str, ...],
+    away: tuple[str, ...],
     network_file: Path | None,
     output: str,
     force: bool,
@@ -78,8 +85,8 @@ def fork(
     """Write the file of a network that leaves a lying majority behind.
 
     The new network goes on from a certified cut of the present one, by the same rules. Scores, convictions and weights
-    are carried over, apart from the weight of the members that signed a contested cut: one whose view has a conviction
-    that an --objector contests. Logs begin anew. The first state lies beside the file, as FILE.state.
+    are carried over. Only the members that signed a contested cut never have weight again: a cut whose view has a
+    conviction that an --objector contests. Logs begin anew. The first state lies beside the file, as FILE.state.
 
     The records are those of this home, whose node may run, or those of an export in FILE. Peers with the same records
     get the same files. Compare the network id with the others, because it shows that you leave the same members behind.
@@ -106,9 +113,10 @@ def fork(
             "'p2pverify scores' shows who contests a conviction: name these peers with --objector; or name a cut with "
             "--from and members with --without",
         )
-    left |= _members(state, without)
+    left |= _members(state, without, "--without")
+    resting = _members(state, away, "--away") - left
     try:
-        start = fork_state(state, left)
+        start = fork_state(state, left, resting)
     except ValueError as error:
         raise CliError(f"no network can go on from this cut: {error}", "leave fewer members behind") from None
     network = forked_network(held.fold.network, cut_id, start)
@@ -146,12 +154,12 @@ def _key(text: str, option: str) -> bytes:
         raise click.BadParameter(str(error), param_hint=option) from None
 
 
-def _members(state: "State", texts: Sequence[str]) -> frozenset[bytes]:
-    """The members named with --without. Raises BadParameter."""
-    keys = [_key(text, "--without") for text in texts]
+def _members(state: "State", texts: Sequence[str], option: str) -> frozenset[bytes]:
+    """The members named with an option. Raises BadParameter."""
+    keys = [_key(text, option) for text in texts]
     for key, text in zip(keys, texts, strict=True):
         if key not in state.members:
-            raise click.BadParameter(f"the cut knows no {text}", param_hint="--without")
+            raise click.BadParameter(f"the cut knows no {text}", param_hint=option)
     return frozenset(keys)
 
 
@@ -210,13 +218,18 @@ def _text(network: "Network", state: "State", start: "State", target: Path, besi
         ("first state", f"{origin.state.hex()} in {beside}"),
         ("goes on from", f"cut {origin.cut.hex()} of epoch {state.epoch}"),
         ("weight", f"{len(after)} of {len(before)} members keep it; {quorum(len(after))} of them make a cut final"),
-        *(("" if place else "without", _name(peer)) for place, peer in enumerate(gone)),
+        *(("" if place else "without", _lost(start, peer)) for place, peer in enumerate(gone)),
     ]
     told = (
         "next: compare the network id with the others, and give both files to the peers that come along. Each of them "
         f"stops its node and runs 'p2pverify join {shlex.quote(str(target))}'"
     )
     return f"{pairs(rows)}\n{told}"
+
+
+def _lost(start: "State", peer: bytes) -> str:
+    rests = ", which rests until it comes along" if start.members[peer].rests_from >= 0 else ""
+    return f"{_name(peer)}{rests}"
 
 
 def _name(peer: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,7 @@ def _document(verified: "Verified", rows: "Sequence[ScoreDocument]", *, is_pinne
         "network_name": network.name,
         "network_is_pinned": is_pinned,
         "founders": [peer_id(founder) for founder in network.founders],
+        "origin": None if network.origin is None else {key: id_.hex() for key, id_ in asdict(network.origin).items()},
         "cut": verified.cut_id.hex(),
         "epoch": verified.cut.epoch,
         "epoch_began": _date(made_ms),
@@ -142,13 +144,14 @@ def _text(document: dict[str, Any], scores: "Sequence[ScoreDocument]", *, wide: 
     from p2pverify.cli.show.scoretable import score_table
 
     founders = document["founders"] if wide else document["founders"][:_FOUNDERS_SHOWN]
-    hidden = len(document["founders"]) - len(founders)
+    hidden, origin = len(document["founders"]) - len(founders), document["origin"]
     held = f"{document['records']} in the cut, {document['records_after']} after it"
     rows: list[tuple[str, object]] = [
         ("network", document["network_name"]),
         ("network id", document["network"]),
         *(("founder" if place == 0 else "", founder) for place, founder in enumerate(founders)),
         *([("", f"and {hidden} more; --wide shows all")] if hidden else []),
+        *(() if origin is None else (("goes on from", f"cut {origin['cut']} of network {origin['network']}"),)),
         ("cut", document["cut"]),
         ("epoch", f"{document['epoch']}, which began {cell(document['epoch_began'])}, {_age(document['age_s'])}"),
         ("certificate", f"{document['signers']} signatures; {document['cuts']} certified cuts on the path"),

@@ -9,33 +9,40 @@ from dataclasses import replace
 
 from p2pverify.core.contract.network import Network, Origin
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.records.envelope import EPOCH_MAX
 from p2pverify.core.state.codec.sections import decode_state, encode_state, sections_of, state_root
 from p2pverify.core.state.state import Member, State, genesis
 from p2pverify.core.state.verdicts.objections import objectors_to
 from p2pverify.core.state.weights import loses_weight
 
+#: The end of the suspension of a peer that was left behind.
+FOR_GOOD = EPOCH_MAX
 #: The parts of a state that are carried over.
 CARRIED = frozenset(("members", "banned", "totals"))
 
 
-def fork(state: State, without: Collection[bytes] = ()) -> State:
-    """The first state of a network that goes on from a cut `without` the weight of some peers. `State.named` names it.
+def fork(state: State, without: Collection[bytes] = (), away: Collection[bytes] = ()) -> State:
+    """The first state of a network that goes on from a cut `without` some peers. `State.named` names it.
 
-    Weight that the next cut would take from others is gone too. Raises ValueError if no weight is left.
+    Those peers keep their scores, and never have weight in that network, because they would buy a majority again. The
+    weight of members that are `away` rests until they meet a duty. Weight that the next cut would take from others is
+    gone too. Raises ValueError if no weight is left.
     """
     keep = frozenset(
         peer
         for peer, member in state.members.items()
         if member.weight and peer not in without and not loses_weight(member, state)
     )
-    if not keep:
+    if not keep - set(away):
         raise ValueError("no member keeps its weight")
     rows = {peer: _without_log(_corrected(state, member, keep)) for peer, member in state.members.items()}
     for peer, row in rows.items():
-        if row.weight and peer not in keep:
+        if row.weight and (peer not in keep or peer in away):
             row.weight, row.lost_weight_index = 0, state.index
         if peer in without:
-            _discredit(row)
+            row.suspended_until = FOR_GOOD
+        elif peer in keep and peer in away:
+            row.rests_from = row.duties_met
     return State(
         id=bytes(32),
         epoch=state.epoch,
@@ -76,13 +83,6 @@ def _without_log(member: Member) -> Member:
     if not member.active:
         return replace(member, forks=frozenset())
     return replace(member, forks=frozenset(), active=False, joined_index=0)
-
-
-def _discredit(row: Member) -> None:
-    """Let a peer earn weight like a newcomer: none comes back by itself."""
-    row.founder = False
-    row.rests_from = row.suspended_until = -1
-    row.sponsors = row.credits = frozenset()
 
 
 def forked_network(network: Network, cut_id: bytes, start: State) -> Network:

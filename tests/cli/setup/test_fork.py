@@ -113,6 +113,18 @@ def test_the_network_goes_on_from_the_newest_cut_without_a_member(scene: Scene) 
     assert f"join {scene.file}" in done.output
 
 
+def test_a_member_that_is_away_keeps_its_place(scene: Scene) -> None:
+    other = scene.world.peers[2].key
+    done = scene.call("--without", peer_id(scene.last), "--away", peer_id(other), "--away", peer_id(scene.last))
+    assert done.exit_code == 0, done.output
+    network, _ = load_network(scene.file)
+    start = load_start(scene.file, network)
+    assert start is not None
+    assert len(weighted_peers(start)) == 2
+    assert (start.members[other].rests_from >= 0, start.members[scene.last].rests_from) == (True, -1)
+    assert f"{peer_id(other)}, which rests until it comes along" in done.output
+
+
 def test_the_home_and_an_export_give_the_same_bytes(scene: Scene) -> None:
     """The clock has no part in them. The manifest is among the records of the export."""
     network = scene.fork()

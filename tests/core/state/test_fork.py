@@ -12,7 +12,7 @@ from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.state.codec.sections import encode_state, state_root
 from p2pverify.core.state.fork import first_state, fork, forked_network, read_start, write_start
 from p2pverify.core.state.score import Standing
-from p2pverify.core.state.state import LOST_DISPUTES, Loss, State
+from p2pverify.core.state.state import LOST_DISPUTES, Contact, Loss, State
 from p2pverify.core.state.transition import class_steps
 from p2pverify.core.state.view import scores, view_root
 from p2pverify.core.state.weights import lacking, weighted_peers
@@ -92,18 +92,46 @@ def test_a_member_that_joins_again_has_its_scores_and_is_asked_again() -> None:
     assert (latest.index, latest.epoch) == (state.index + 1, state.epoch + 1)
 
 
-def test_weight_that_was_left_behind_does_not_come_back_by_itself() -> None:
-    """Neither the weight of a founder after a penalty, nor of a sponsor, nor resting weight. It can be earned."""
+@pytest.mark.parametrize("way", ["fork_until", "suspended_until", "rests_from", ""])
+def test_weight_that_was_left_behind_does_not_come_back(way: str) -> None:
+    """Neither the weight of a founder after a penalty, nor of a sponsor, nor resting weight, nor earned weight.
+
+    A newcomer that has earned the same is admitted, unless it was left behind too.
+    """
     state = told()
-    state.change(LIAR, fork_until=state.epoch, suspended_until=state.epoch, rests_from=0, credits=frozenset((ONE, TWO)))
-    network, start = begun(state, LIAR)
+    for each in (LIAR, NEWCOMER):
+        earned = frozenset((ONE, TWO))
+        state.change(each, credits=earned, duties_met=90, slots_owed=90, contacts={ONE: Contact(10, 10)})
+    if way:
+        state.change(LIAR, **{way: 0 if way == "rests_from" else state.epoch})
+    for without, admitted in (((LIAR,), {NEWCOMER}), ((LIAR, NEWCOMER), set())):
+        network, start = begun(state, *without)
+        steps = Steps(network, start)
+        for each in (ONE, TWO, LIAR, NEWCOMER):
+            steps.join(each)
+        steps.run(8)
+        assert set(weighted_peers(steps.latest)) == {ONE, TWO, THREE} | admitted
+    lacks = lacking(steps.latest, network.params, steps.latest.members[NEWCOMER], frozenset((ONE, TWO)))
+    assert [each.what for each in lacks] == ["end of the penalty"]
+
+
+def test_the_weight_of_members_that_are_away_rests_until_they_meet_a_duty() -> None:
+    """They need not come along at once, and are not left behind."""
+    state = told()
+    start = fork(state, (LIAR,), (TWO, THREE, LEAVER, LIAR))
+    assert weighted_peers(start) == [ONE]
+    assert [start.members[peer].rests_from for peer in (ONE, TWO, LIAR, LEAVER)] == [-1, 4, -1, -1]
+    network = forked_network(NETWORK, CUT, start)
     steps = Steps(network, start)
-    for peer in (ONE, TWO, LIAR):
+    for peer in (ONE, TWO, THREE, LIAR):
         steps.join(peer)
-    steps.run(8)
-    assert weighted_peers(steps.latest) == [ONE, TWO, THREE]
-    member = steps.latest.members[LIAR]
-    assert "agreement" in {each.what for each in lacking(steps.latest, network.params, member, frozenset((ONE,)))}
+    steps.run(4)
+    assert weighted_peers(steps.latest) == [ONE]
+    steps.latest.change(TWO, duties_met=5)
+    steps.run(2)
+    assert set(weighted_peers(steps.latest)) == {ONE, TWO}
+    with pytest.raises(ValueError, match="no member keeps its weight"):
+        fork(state, (LIAR,), (ONE, TWO, THREE))
 
 
 def test_who_has_left_or_is_convicted_keeps_no_weight() -> None:

@@ -174,7 +174,7 @@ def definitions() -> list[Case]:
     origin = Origin(NETWORK.id, bytes(range(32)), bytes(range(32, 64)))
     forked = replace(NETWORK, founders=(), origin=origin)
     found.append(_definition("a network that goes on from a cut of another one", forked.encode()))
-    begins = list(forked.to_value()[2])  # type: ignore[call-overload]
+    begins = list(forked.to_value()[2])
     bad: list[tuple[str, object, str]] = [
         ("an origin without a state", changed(good, 2, begins[:3]), "origin: not 4 items"),
         ("an origin with a short cut", changed(good, 2, changed(begins, 2, bytes(31))), "origin cut: not 32 bytes"),

@@ -134,7 +134,7 @@ def _parts(data: bytes) -> list[Value]:
 
 def _heavier(leaf: Value) -> Value:
     assert isinstance(leaf, bytes)
-    peer, row = decode(leaf, size_max=len(leaf))  # type: ignore[misc,union-attr,str-unpack]
+    peer, row = decode(leaf, size_max=len(leaf))  # type: ignore[misc,str-unpack]
     assert isinstance(row, list)
     return encode([peer, [*row[:9], 2, *row[10:]]])
 
@@ -142,14 +142,15 @@ def _heavier(leaf: Value) -> Value:
 # ---------------------------------------------------------------- first states
 
 
-def _forked(comment: str, network: Network, state: State, cut_id: bytes, behind: list[bytes]) -> Case:
-    first = fork(state, behind)
+def _forked(comment: str, network: Network, state: State, cut_id: bytes, behind: list[bytes], *away: bytes) -> Case:
+    first = fork(state, behind, away)
     made = forked_network(network, cut_id, first)
     inputs = {
         "network": network.encode().hex(),
         "cut": cut_id.hex(),
         "state": encode_state(network.id, state).hex(),
         "behind": [peer.hex() for peer in behind],
+        "away": [peer.hex() for peer in away],
     }
     expect = {"first": write_start(made, first).hex(), "network": made.encode().hex()}
     return {"comment": comment, "input": inputs, "expect": expect, "reason": None}
@@ -175,6 +176,7 @@ def _first_states(story: folds.Story) -> list[Case]:
     return [
         _forked("nobody is left behind", NETWORK, state, cut_id, []),
         _forked("a founder is left behind", NETWORK, state, cut_id, [CAROL.key]),
+        _forked("a founder is left behind, and another one is away", NETWORK, state, cut_id, [CAROL.key], BOB.key),
         _forked("losses that a remaining member contests", NETWORK, contested(), cut_id, [CAROL.key]),
         _forked(
             "a convicted peer, and another one that is left behind",
