@@ -20,6 +20,8 @@ from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.machine import Machine
+from p2pverify.core.state.state import State
+from p2pverify.core.state.weights import weighted_peers
 from p2pverify.engine.engines import Engines, EngineSettings
 from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.driver import Driver
@@ -51,7 +53,7 @@ class NodeSettings:
     """The settings with which a node is started.
 
     `alone`: nobody can show more of the own log than this home holds, so that the node need not wait for others.
-    `rejoin`: a peer that left takes part again.
+    `rejoin`: a peer that left takes part again. `start`: the state with which a forked network begins.
     """
 
     home: Home
@@ -67,6 +69,7 @@ class NodeSettings:
     cover: CoverPlan = NO_COVER
     alone: bool = False
     rejoin: bool = False
+    start: State | None = None
     on_progress: Progress | None = None
 
 
@@ -124,6 +127,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
                 hardware=settings.hardware,
                 rejoin=settings.rejoin,
                 objects=settings.engine.cheat is None,
+                start=settings.start,
             )
             journal = StoreJournal(store, machine.key)
             open_referee = engines.open_referee if network.referee else None
@@ -233,8 +237,8 @@ async def _run_services(
 
 
 def _is_first_alone(home: Home, machine: Machine) -> bool:
-    """Whether the only founder of a network starts for the first time. Then nobody could show it any record."""
-    return home.take_unused() and machine.network.founders == (machine.key,)
+    """Whether a network begins with this peer alone, which starts for the first time. So nobody has a record of it."""
+    return home.take_unused() and weighted_peers(machine.fold.genesis) == [machine.key]
 
 
 class _Orders:

@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import trio
+from click.testing import CliRunner
 
 from p2pverify.app import NodeError, NodeSettings, Running, run_node
+from p2pverify.cli.main import main
+from p2pverify.cli.run.adopt import adopt_network
 from p2pverify.core.contract.network import Across
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import peer_id
@@ -21,7 +24,7 @@ from p2pverify.engine.registry import EngineOpening
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.engines.classes import ClassError
 from p2pverify.node.files.home import Home, HomeError
-from p2pverify.node.files.networkfile import manifest_of, new_network
+from p2pverify.node.files.networkfile import dump_network, load_start, manifest_of, new_network
 from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE
 from p2pverify.store.errors import StoreError
 from tests.support.golden import beside_another_model, golden_path, make_golden
@@ -221,3 +224,42 @@ async def test_a_cheat_claims_to_be_honest(settings):
                 )
                 assert (await get(running.api, "/v1/status"))["class"] == "toy"
                 node.cancel_scope.cancel()
+
+
+async def test_a_peer_goes_on_in_a_fork_of_its_network(settings, tmp_path):
+    """It takes its row along, and the first cut of the fork counts on from the cut that it goes on from."""
+    own = settings.network.founders[0]
+    with trio.fail_after(60):
+        before = await final_cut(settings, 3)
+        file = tmp_path / "fork.toml"
+        home = settings.home
+        home.network_path.write_text(dump_network(settings.network, settings.manifests))
+        options = ["--home", str(home.path), "network", "fork", "--from", before["cut"], "-o", str(file)]
+        done = CliRunner().invoke(main, options)
+        assert done.exit_code == 0, done.output
+        network, manifests = adopt_network(home, file, own)
+        start = load_start(home.network_path, network)
+        assert start.members[own].duties_met > 0
+        after = await final_cut(
+            replace(settings, network=network, manifests=manifests, start=start), before["index"] + 1
+        )
+        assert after["index"] > before["index"]
+        assert after["epoch"] > before["epoch"]
+        again = await final_cut(replace(settings, network=network, manifests=manifests, start=start), after["index"])
+        assert again["index"] >= after["index"]
+    exported = str(tmp_path / "run.ledger")
+    for called in (["export", exported], ["verify", exported], ["verify"]):
+        done = CliRunner().invoke(main, ["--home", str(home.path), "ledger", *called])
+        assert (done.exit_code, "goes on from" in done.output) == (0, called[0] == "verify"), done.output
+
+
+async def final_cut(settings: NodeSettings, index: int) -> dict:
+    """Run a node until it has a final cut of this index or a later one."""
+    async with trio.open_nursery() as node:
+        running: Running = await node.start(run_node, settings)
+        while True:
+            found = (await get(running.api, "/v1/status"))["final"]
+            if found is not None and found["index"] >= index:
+                node.cancel_scope.cancel()
+                return found
+            await trio.sleep(0.1)

@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "leave": ("p2pverify.cli.run.wait:leave", "Leave the network for good."),
     "init": ("p2pverify.cli.setup.init:init", "Make a home directory with a new identity."),
     "model": ("p2pverify.cli.setup.model:model", "Test how this machine computes a model."),
-    "network": ("p2pverify.cli.setup.network:network", "Write or show a network file."),
+    "network": ("p2pverify.cli.setup.network:network", "Write, fork or show a network file."),
     "ledger": ("p2pverify.cli.show.ledger:ledger", "Export the records, or verify an export offline."),
     "config": ("p2pverify.cli.setup.config:config", "Show the settings of this home."),
     "completion": ("p2pverify.cli.completion:completion", "Print a completion script for a shell."),

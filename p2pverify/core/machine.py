@@ -64,7 +64,7 @@ class Machine:
     `manifest` describes the model that it serves. `context_tokens` is the most tokens that its engine can hold.
     `vocab_tokens` is the number of tokens that the engine knows (None: any). `hardware` is its hardware claim (see
     `speed`). A peer that left joins again only with `rejoin`. Without `objects` it does not check decisions, because a
-    cheater of a testnet knows that it lies.
+    cheater of a testnet knows that it lies. A network with an origin needs the state `start` with which it begins.
 
     `memo` is shared by all machines of this process and network. The effects are the same without it.
     """
@@ -85,8 +85,9 @@ class Machine:
         rejoin: bool = False,
         objects: bool = True,
         memo: Memo | None = None,
+        start: State | None = None,
     ) -> None:
-        self._context = context = self.context_type(network, seed, class_index, memo)
+        self._context = context = self.context_type(network, seed, class_index, memo, start=start)
         self.responder = Responder(context, context_tokens, vocab_tokens)
         self.challenger = Challenger(context)
         work = DisputeWork(context, self.responder, self.challenger.evidence)

@@ -3,6 +3,7 @@
     "p2pverify-ledger/1" LF
     item = length (4 bytes, big-endian), that many bytes
     first item: the header, CBOR [ network id, network definition, cut ]
+    for a forked network the header has true as a fourth part, and the next item is the state with which it begins
     then one item per record; then the length 0, which no record has
     trailer: number of records (8 bytes, big-endian), SHA-256 of every byte before it (32 bytes), end of file
 
@@ -12,13 +13,14 @@ The reader checks whether the records are valid and whether the cut is certified
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from p2pverify.core.contract.network import NETWORK_BYTES_MAX
-from p2pverify.core.encoding.canon import as_array, as_bytes, decode, encode
+from p2pverify.core.encoding.canon import as_array, as_bool, as_bytes, decode, encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import RECORD_BYTES_MAX
+from p2pverify.core.state.codec.sections import STATE_BYTES_MAX
 from p2pverify.store.errors import ExportError, NotAnExportError
 from p2pverify.store.filekinds import HEAD_BYTES, name_kind
 
@@ -32,11 +34,15 @@ _MAGIC_FAULTS_MAX = 2  # up to this many changed bytes in the first line, a file
 
 @dataclass(frozen=True, slots=True)
 class ExportHeader:
-    """The network and the cut of the records in an export."""
+    """The network and the cut of the records in an export.
+
+    `start` is the state that the network begins with (`core.state.fork`); empty if it begins with its founders.
+    """
 
     network_id: bytes  # 32 B
     network_definition: bytes  # canonical form, whose hash is the network id
     cut: bytes  # 32 B, id of the cut whose view the export is for
+    start: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +119,14 @@ def write_export(file: BinaryIO, header: ExportHeader, records: Iterable[bytes])
             raise ExportError(f"the {name} is not 32 bytes")
     if len(header.network_definition) > DEFINITION_BYTES_MAX:
         raise ExportError(f"the network definition is longer than {DEFINITION_BYTES_MAX} bytes")
+    if len(header.start) > STATE_BYTES_MAX:
+        raise ExportError(f"the state at the beginning is longer than {STATE_BYTES_MAX} bytes")
     writer = _Writer(file)
     writer.write(MAGIC)
-    writer.write_item(encode([header.network_id, header.network_definition, header.cut]))
+    parts = [header.network_id, header.network_definition, header.cut]
+    writer.write_item(encode([*parts, True] if header.start else parts))
+    if header.start:
+        writer.write_item(header.start)
     count = 0
     for record in records:
         if not 0 < len(record) <= RECORD_BYTES_MAX:
@@ -146,14 +157,17 @@ def _read_header(reader: _Reader) -> ExportHeader:
     start = reader.offset
     data = reader.read_item(_HEADER_BYTES_MAX, "header")
     try:
-        parts = as_array(decode(data, size_max=_HEADER_BYTES_MAX, depth_max=1), "header", length=3)
-        return ExportHeader(
+        parts = as_array(decode(data, size_max=_HEADER_BYTES_MAX, depth_max=1), "header")
+        has_start = len(parts) == 4 and as_bool(parts[3], "state")
+        as_array(parts[:3] if has_start else parts, "header", length=3)
+        header = ExportHeader(
             network_id=as_bytes(parts[0], "network id", size=32),
             network_definition=as_bytes(parts[1], "network definition", size_max=DEFINITION_BYTES_MAX),
             cut=as_bytes(parts[2], "cut", size=32),
         )
     except DecodeError as error:
         raise ExportError(f"the header is damaged ({error.reason})", start, 0) from None
+    return replace(header, start=reader.read_item(STATE_BYTES_MAX, "state")) if has_start else header
 
 
 def _read_magic(reader: _Reader) -> None:

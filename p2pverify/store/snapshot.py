@@ -10,6 +10,8 @@ from p2pverify.core.records.kind_rule import Rules
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records
+from p2pverify.core.state.fork import write_start
+from p2pverify.core.state.state import State
 from p2pverify.store import schema
 from p2pverify.store.errors import StoreError, translated
 from p2pverify.store.exportfile import ExportHeader
@@ -34,13 +36,16 @@ class Snapshot:
     damaged: list[Damage]
 
 
-def take_snapshot(database: Path, network: Network, cut_id: bytes | None) -> Snapshot:
-    """Read the records up to a certified cut, or up to the newest one. Raises StoreError."""
+def take_snapshot(database: Path, network: Network, cut_id: bytes | None, *, start: State | None = None) -> Snapshot:
+    """Read the records up to a certified cut, or up to the newest one. Raises StoreError.
+
+    `start` is the state with which a forked network begins.
+    """
     with translated(database), reading(database) as connection:
         schema.check(connection, database, network.id, None)
         own = schema.owner(connection)[1]
         found = Inspection(stored_rows(connection), own, ())
-        ledger, fold = _fold(network, found)
+        ledger, fold = _fold(network, found, start)
     damaged = found.damaged
     if fold.latest is fold.genesis:
         if damaged:
@@ -49,13 +54,13 @@ def take_snapshot(database: Path, network: Network, cut_id: bytes | None) -> Sna
     chosen = fold.latest.id if cut_id is None else cut_id
     if not fold.is_certified(chosen) or chosen == network.id:
         raise StoreError("this node knows no certificate for that cut", "'p2pverify status --json' lists recent cuts")
-    header = ExportHeader(network.id, network.encode(), chosen)
+    header = ExportHeader(network.id, network.encode(), chosen, write_start(network, fold.genesis))
     return Snapshot(header, [record.data for record in ledger.records()], own, damaged)
 
 
-def _fold(network: Network, found: Inspection) -> tuple[Ledger, Fold]:
+def _fold(network: Network, found: Inspection, start: State | None) -> tuple[Ledger, Fold]:
     ledger = Ledger()
-    fold = Fold(network, ledger)
+    fold = Fold(network, ledger, start=start)
 
     def refused(_number: int, why: GossipIgnore | GossipReject) -> None:
         found.take_outcome(why)

@@ -21,6 +21,9 @@ from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
 from p2pverify.core.records.kinds import KINDS
 from p2pverify.core.roles.disputes import evidence
+from p2pverify.core.state import fork
+from p2pverify.core.state.codec import sections
+from p2pverify.core.state.state import genesis
 from p2pverify.core.sync import messages as sync
 from p2pverify.core.sync import negentropy
 from p2pverify.engine import errors as engine_errors
@@ -72,6 +75,8 @@ EXEMPT = {
     "engine.llama.variants.load": "loads a library",
     "node.reports.documents.jsonform.parse": "of the answers of the operator's own node",
     "store.reading.read_evidence": "reads a database: decode_stored_evidence reads each row",
+    "node.files.networkfile.load_start": "read_start with a file",
+    "node.files.networkfile.read_start_file": "read_start with a file",
     "node.files.networkfile.read_network": "decodes nothing: parse_network does",
     "node.files.textfile.read_bytes": "decodes nothing: who calls it does",
     "node.files.tomlfile.read_model": "a part of load_network and load_config",
@@ -206,6 +211,8 @@ async def _no_app(*_: object) -> None:
     raise AssertionError("nothing comes this far")
 
 
+_FIRST_STATE = fork.fork(genesis(networks.make_network(networks.seeds(3))))
+_FORKED = fork.forked_network(networks.make_network(networks.seeds(3)), bytes(32), _FIRST_STATE)
 _NETWORK = network.decode_network(seeds.vectors("record", "network")[0])
 _MANIFEST = manifest.decode_manifest(envelope.decode_record(seeds.vectors("manifest", "record")[0]).payload)
 _RULES = Rules(_NETWORK, _NETWORK.id, 15)
@@ -261,6 +268,14 @@ DECODERS: dict[str, Decoder] = {
         network.decode_network,
         write=lambda value: value.encode(),
         seeds=seeds.of("network-definition", "definition"),
+    ),
+    "core.state.codec.sections.decode_state": Decoder(
+        sections.decode_state,
+        write=lambda found: sections.encode_state(found.network_id, found.state),
+        seeds=seeds.of("state", "state"),
+    ),
+    "core.state.fork.read_start": Decoder(
+        lambda data: fork.read_start(_FORKED, data), seeds=lambda: [fork.write_start(_FORKED, _FIRST_STATE)]
     ),
     "core.inference.question.decode_request": Decoder(
         question.decode_request, _REFUSED, seeds=seeds.of("request", "request")

@@ -26,6 +26,7 @@ from vectorgen import (
     membership,
     peer_lists,
     speed,
+    states,
     streams,
     sync,
     votes,
@@ -67,6 +68,11 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
         (canaries.HIDDEN, diag.annotate(canaries.HIDDEN, "hidden-prompt")),
         (canaries.EVIDENCE, diag.annotate(canaries.EVIDENCE, "canary-evidence")),
     ]
+    header, member = states.shown_leaves()
+    found["state.md"] = [
+        (header, diag.annotate(header, "state-header")),
+        (member, diag.annotate(member, "member-leaf")),
+    ]
     found["sync.md"] = [(data, diag.annotate(data, rule)) for data, rule in sync.SHOWN]
     view, row = examples.first_view()
     found["view.md"] = [(view, diag.annotate(view, "view")), (row, diag.annotate(row, "score-row"))]
@@ -92,6 +98,7 @@ def write_vectors() -> None:
         crossed,
         committees,
         folds,
+        states,
         gossip,
     ):
         cases.update(module.cases())

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from p2pverify.core.records.envelope import RECORD_BYTES_MAX
+from p2pverify.core.state.codec.sections import STATE_BYTES_MAX
 from p2pverify.store.errors import ExportError, NotAnExportError
 from p2pverify.store.exportfile import MAGIC, ExportHeader, read_export, write_export
 
@@ -46,6 +47,12 @@ def test_round_trip(records: list[bytes]) -> None:
     assert read_all(data) == (HEADER, records)
     assert (summary.records, summary.size) == (len(records), len(data))
     assert data.endswith(summary.sha256)
+
+
+def test_the_first_state_of_a_forked_network_is_in_the_header() -> None:
+    header = ExportHeader(HEADER.network_id, HEADER.network_definition, HEADER.cut, b"a state")
+    assert read_all(written(RECORDS, header)) == (header, RECORDS)
+    assert len(written(RECORDS, header)) > len(written(RECORDS))
 
 
 def test_slow_stream() -> None:
@@ -131,6 +138,7 @@ def test_bad_header_is_not_written() -> None:
         ExportHeader(bytes(31), b"rules", bytes(32)),
         ExportHeader(bytes(32), b"rules", bytes(33)),
         ExportHeader(bytes(32), bytes(40_000), bytes(32)),
+        ExportHeader(bytes(32), b"rules", bytes(32), bytes(STATE_BYTES_MAX + 1)),
     ):
         with pytest.raises(ExportError):
             written([], header)

@@ -10,15 +10,16 @@ from p2pverify.core.records.envelope import NO_PREV, Kind, Record, make_record
 from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.state.state import State
 
 
 class Book:
     """Authors are named by their identity seeds."""
 
-    def __init__(self, network: Network, records: Iterable[Record] = ()) -> None:
+    def __init__(self, network: Network, records: Iterable[Record] = (), *, start: State | None = None) -> None:
         self.network = network
         self.ledger = Ledger()
-        self.fold = Fold(network, self.ledger)
+        self.fold = Fold(network, self.ledger, start=start)
         self.order: list[Record] = []
         for each in records:
             self.take(each)

@@ -11,8 +11,9 @@ from p2pverify.core.encoding.canon import encode, sha256
 from p2pverify.core.records.envelope import NO_PREV, Header, Kind, Record
 from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head
 from p2pverify.core.records.payloads.membership import Join
+from p2pverify.core.state.fork import first_state
 from p2pverify.core.state.process import advance
-from p2pverify.core.state.state import State, genesis
+from p2pverify.core.state.state import State
 from p2pverify.core.state.transition import Frame
 
 #: The states that a step may be asked for.
@@ -27,9 +28,9 @@ def key(name: str) -> bytes:
 class Steps:
     """`latest` is the newest state. Each step takes the records that were said since the one before."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, start: State | None = None) -> None:
         self.network = network
-        self.latest = genesis(network)
+        self.latest = first_state(network, start)
         self.states = {self.latest.id: self.latest}
         self.waiting: list[Record] = []
         self._heads: dict[bytes, Head] = {}

@@ -1,9 +1,10 @@
 """Decides which network a home belongs to when it joins, from its database, its network file and a given file.
 
 The database decides, because its records belong to one network forever. Everything is compared before anything is
-written.
+written. A fork is the exception: if it goes on from the home's network, its files and records are put aside.
 """
 
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,24 +25,83 @@ _GIVE = "call 'p2pverify join NETWORK-FILE' with the file of that network"
 def adopt_network(home: Home, path: Path | None, own: bytes) -> "Contract":
     """The home's network. The file at `path` becomes the home's network file if that is missing or does not match.
 
-    Raises CliError, FileError, StoreError if the database is damaged, and HomeError if a file must be written while
-    another process uses the home.
+    The state with which a forked network begins is taken from beside the file. Raises CliError, FileError, StoreError
+    if the database is damaged, and HomeError if a file must be written while another process uses the home.
     """
-    from p2pverify.node.files.networkfile import parse_network, read_network
+    from p2pverify.node.files.networkfile import parse_network, read_network, state_path
 
     if path is None:
         return _kept(home, _network_of_records(home, own))
     data = read_network(path)  # read only once: it may be a pipe
     given = parse_network(path, data)
+    start = _new_start(home, path, given[0])
+    left = _left(home, given[0], own)
+    if left is not None:
+        with home.lock():
+            _put_aside(home, left, given[0])
     found, text = _compared(home, path, given, data, own)
-    if text is None:
+    if text is None and start is None:
         return found
     with home.lock():  # if two first joins run at once, the second finds the file of the first
         found, text = _compared(home, path, given, data, own)
+        if start is not None:
+            with atomic_file(state_path(home.network_path), mode=0o600) as file:
+                file.write(start)
         if text is not None:
             with atomic_file(home.network_path, mode=0o600) as file:
                 file.write(text)
     return found
+
+
+def _new_start(home: Home, path: Path, network: "Network") -> bytes | None:
+    """The state beside a given network file; None if the network begins with founders or the home has the state."""
+    from p2pverify.node.files.networkfile import read_start_file
+    from p2pverify.node.files.textfile import FileError
+
+    try:
+        read_start_file(home.network_path, network)
+    except FileError:
+        return read_start_file(path, network)
+    return None
+
+
+def _left(home: Home, network: "Network", own: bytes) -> bytes | None:
+    """The network of the home if the given network is a fork of it, else None."""
+    from p2pverify.node.files.networkfile import load_network
+    from p2pverify.node.files.textfile import FileError
+
+    if network.origin is None:
+        return None
+    here = _network_of_records(home, own)
+    if here is None:
+        try:
+            here = load_network(home.network_path)[0].id
+        except FileError:
+            return None
+    return here if here == network.origin.network else None
+
+
+def _put_aside(home: Home, left: bytes, network: "Network") -> None:
+    """Move the network file and the records of a network that this peer leaves into a folder of the home.
+
+    The folder can be read like a home. The write-ahead log goes first, so that a move that ended early can be finished.
+    """
+    from p2pverify.node.files.networkfile import state_path
+
+    database = home.database_path
+    logs = (database.with_name(f"{database.name}-wal"), database.with_name(f"{database.name}-shm"))
+    files = (*logs, database, state_path(home.network_path), home.network_path, home.leaving_path)
+    present = [file for file in files if file.exists()]
+    suffixes = chain([""], (f"-{number}" for number in count(2)))
+    folders = (home.path / f"left-{left.hex()[:16]}{suffix}" for suffix in suffixes)
+    folder = next(each for each in folders if not any((each / file.name).exists() for file in present))
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for file in present:
+            file.rename(folder / file.name)
+    except OSError as error:
+        raise CliError(f"{folder} cannot be written ({error.strerror})", "check its owner, mode and disk") from None
+    click.echo(f"leaves network {left.hex()[:16]} for {_name(network)}; its records are now in {folder}", err=True)
 
 
 def _network_of_records(home: Home, own: bytes) -> bytes | None:

@@ -68,7 +68,8 @@ def join(
     """Run a node in the foreground and take part in a network, until Ctrl-C.
 
     The home directory is made by 'p2pverify init'. NETWORK-FILE is needed at the first start; the home keeps a copy.
-    Options override config.toml.
+    Options override config.toml. The first state of a network that 'p2pverify network fork' made is read from beside
+    NETWORK-FILE; a home of the network from which it goes on puts the old records aside.
 
     A node that has just started signs nothing until other peers have shown it its own log, because its home may be an
     older copy. If no peer can show it, as with the only founder of a network, use --alone. Never use --alone with a
@@ -77,6 +78,7 @@ def join(
     When the node is up, it shows a banner, or one line of JSON if stdout is not a terminal.
     """
     from p2pverify.node.files.config import load_config, uses_mdns
+    from p2pverify.node.files.networkfile import load_start
 
     home = current_home()
     own = own_key(home)
@@ -93,6 +95,7 @@ def join(
     from p2pverify.engine.registry import EngineOpening
 
     network, manifests = adopt_network(home, network_file, own)
+    start = load_start(home.network_path, network)
     with Progress() as progress:
         _start_logging(config.log_level, progress)
         _tell_of_bootstraps(peers, own)
@@ -119,6 +122,7 @@ def join(
             cover=_cover(config),
             alone=alone,
             rejoin=rejoin,
+            start=start,
             on_progress=progress,
         )
         _run(settings, progress)

@@ -1,9 +1,10 @@
-"""`network new` and `network show`: the contract that all peers of a network run.
+"""`network new` and `network show`: the contract that all peers of a network run. `network fork` has its own module.
 
 `core.contract.network` defines the rules, `node.files.networkfile` the format of the file.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import force_option, may_replace, wide_option
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile, engine_option
 from p2pverify.cli.progress import Progress
+from p2pverify.cli.setup.fork import fork
 from p2pverify.cli.setup.founding import read_founders, tell
 from p2pverify.cli.setup.manifest import starting_manifest
 from p2pverify.cli.setup.rules import rule_options
@@ -38,7 +40,10 @@ _EXPLAINED = (
 
 @click.group()
 def network() -> None:
-    """Write or show a network file."""
+    """Write, fork or show a network file."""
+
+
+network.add_command(fork)
 
 
 @network.command()
@@ -133,7 +138,7 @@ def show(file: Path, wide: bool, as_json: bool) -> None:
 
 
 def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, Any]:
-    """A network as a JSON document, with the values that follow from its rules."""
+    """A network as a JSON document, with the values that follow from its rules. A forked one has no founders."""
     from p2pverify.core.encoding.peerid import peer_id
 
     classes = [
@@ -153,6 +158,7 @@ def describe(made: "Network", manifests: "tuple[Manifest, ...]") -> dict[str, An
         "network": made.id.hex(),
         "name": made.name,
         "referee": made.referee or None,
+        "origin": None if made.origin is None else {key: id_.hex() for key, id_ in asdict(made.origin).items()},
         "founders": [peer_id(key) for key in made.founders],
         "rules": {name: getattr(made.params, name) for name, _, _ in PARAM_BOUNDS},
         "classes": classes,
@@ -233,7 +239,7 @@ def _text(document: dict[str, Any], width: int | None) -> str:
     models = [(m["model"], m["licence"], m["weights"]) for m in document["manifests"]]
     parts = [
         pairs([("network", document["network"]), ("name", document["name"]), ("referee", document["referee"])]),
-        table(("FOUNDER",), [(founder,) for founder in document["founders"]]),
+        _beginning(document),
         table(headers, [[kind[field] for field in fields] for kind in document["classes"]], width=width, cut=_CUT),
         *([table(across_headers, across_rows, width=width, cut=_CUT)] if across_rows else []),
         *([table(line_headers, line_rows, width=width, cut=_CUT)] if line_rows else []),
@@ -241,6 +247,15 @@ def _text(document: dict[str, Any], width: int | None) -> str:
         table(("RULE", "VALUE"), document["rules"].items()),
     ]
     return "\n\n".join(parts)
+
+
+def _beginning(document: dict[str, Any]) -> str:
+    """The founders, or the state with which a forked network begins."""
+    origin = document["origin"]
+    if origin is None:
+        return table(("FOUNDER",), [(founder,) for founder in document["founders"]])
+    names = (("network", "goes on from network"), ("cut", "at its cut"), ("state", "with the state"))
+    return pairs([(title, origin[name]) for name, title in names])
 
 
 def _measured(kind: EngineKind, weights: Path | None, manifest_file: Path | None) -> "tuple[ModelInfo, Manifest]":

@@ -36,7 +36,7 @@ def export(file: str, cut_text: str | None, force: bool) -> None:
     """
     from p2pverify.cli.context import current_home
     from p2pverify.cli.errors import CliError
-    from p2pverify.node.files.networkfile import load_network
+    from p2pverify.node.files.networkfile import load_network, load_start
     from p2pverify.store.exportfile import write_export
     from p2pverify.store.snapshot import take_snapshot
 
@@ -49,7 +49,7 @@ def export(file: str, cut_text: str | None, force: bool) -> None:
         raise click.UsageError("--cut takes the hexadecimal id of a cut, as 'p2pverify status' shows it") from None
     check_output(file, may_replace(force=force), is_binary=True)
     network, _ = load_network(home.network_path)
-    found = take_snapshot(home.database_path, network, cut)
+    found = take_snapshot(home.database_path, network, cut, start=load_start(home.network_path, network))
     to_stderr = is_stdout(file)
     with open_output(file, may_replace(force=force), mode=0o666, is_binary=True) as output:
         summary = write_export(output, found.header, found.records)

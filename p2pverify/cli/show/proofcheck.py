@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from p2pverify.cli.progress import Progress
-from p2pverify.cli.show.rerun import Held, Pinned, RerunOptions, opened_judge, refuse_class, values_of, wrong_lines
+from p2pverify.cli.show.held import Held
+from p2pverify.cli.show.rerun import Pinned, RerunOptions, opened_judge, refuse_class, values_of, wrong_lines
 from p2pverify.cli.table import pairs
 
 if TYPE_CHECKING:

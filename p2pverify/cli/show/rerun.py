@@ -13,13 +13,13 @@ import click
 
 from p2pverify.cli.output import may_replace
 from p2pverify.cli.progress import Progress
+from p2pverify.cli.show.held import Held
 from p2pverify.node.engines.kinds import ALL_KINDS, DEFAULT_ENGINE, EngineKind, kind_of
 from p2pverify.node.files.outputs import STDOUT, check_output, open_output
 
 if TYPE_CHECKING:
     from p2pverify.core.contract.manifest import Manifest
     from p2pverify.core.contract.network import Network
-    from p2pverify.core.replica.fold import Fold
     from p2pverify.node.reports.documents.rerun import RerunDocument, WrongDecision
     from p2pverify.node.rerun.judge import CaseJudge, FindAnswers
     from p2pverify.node.rerun.proof import RerunProof
@@ -94,15 +94,6 @@ class Pinned:
 
     network_id: bytes | None = None
     manifests: "tuple[Manifest, ...]" = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A verified ledger: its fold, the cut, and the file. `file` is None for the records of the home."""
-
-    fold: "Fold"
-    cut: bytes
-    file: Path | None
 
 
 def read_pin(pin: str | None) -> Pinned:

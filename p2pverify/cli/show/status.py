@@ -90,6 +90,10 @@ def _waits(found: StatusDocument) -> Iterator[tuple[str, object]]:
 
 
 def _lack(lack: LackDocument) -> str:
+    from p2pverify.core.records.envelope import EPOCH_MAX
+
+    if lack.needs > EPOCH_MAX:
+        return "another network: this one left it behind, because it signed contested cuts"
     text = _LACKS.get(lack.what, "{what}: {has} of {needs}")
     shares = {"has_share": _ppm(lack.has), "needs_share": _ppm(lack.needs)}
     return text.format(what=cell(lack.what), has=lack.has, needs=lack.needs, **shares)

@@ -1,22 +1,20 @@
 """`p2pverify ledger verify` recomputes a view from its records, and with --rerun the decisions in it."""
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from p2pverify.cli.output import force_option, wide_option
 from p2pverify.cli.params import WEIGHTS, InputFile
-from p2pverify.cli.show.checkup import AFTER_DAMAGE
+from p2pverify.cli.show.held import SCHEMA, Held, recompute
 from p2pverify.cli.show.proofcheck import check_proof
 from p2pverify.cli.show.rerun import (
     JUDGING_KINDS,
-    Held,
     RerunCount,
     RerunOptions,
     read_pin,
@@ -26,15 +24,11 @@ from p2pverify.cli.show.rerun import (
 )
 from p2pverify.cli.table import cell, columns_help, pairs
 from p2pverify.node.engines.kinds import EngineKind
-from p2pverify.node.files.outputs import STDOUT
 
 if TYPE_CHECKING:
     from p2pverify.core.replica.verify import Verified
     from p2pverify.node.reports.documents.scores import ScoreDocument
-    from p2pverify.store.errors import NotAnExportError
-    from p2pverify.store.exportfile import ExportHeader
 
-SCHEMA = "p2pverify/ledger-verification/1"
 _FOUNDERS_SHOWN = 8
 #: Keys of an API's row that a verification does not have.
 _LEFT_OUT = frozenset(
@@ -92,7 +86,7 @@ def verify(
     options = RerunOptions(count, class_name, proof_out, proof, engine, variant, weights, force)
     options.check(file)
     pinned = read_pin(pin)
-    held = None if file is None and proof is not None else _recompute(file, pinned.network_id, as_json)
+    held = None if file is None and proof is not None else recompute(file, pinned.network_id, as_json=as_json)
     if proof is not None:
         check_proof(proof, options, pinned, held, as_json=as_json)
         return
@@ -110,102 +104,12 @@ def verify(
         ran.conclude(options, file)
 
 
-def _recompute(file: Path | None, wanted: bytes | None, as_json: bool) -> Held:
-    """The verified fold of a file's or of the home's records. Ends the command if a check fails."""
-    from p2pverify.core.replica.verify import VerificationFailed, verified_fold
-    from p2pverify.store.errors import ExportError, NotAnExportError
-
-    try:
-        header, records = _own_records(wanted, as_json) if file is None else _records_in(file, wanted, as_json)
-        fold = verified_fold(header.network_id, header.network_definition, header.cut, records)
-    except NotAnExportError as error:
-        _refuse(file or Path(STDOUT), error, as_json)
-    except ExportError as error:
-        _fail({"reason": error.reason, "record": error.record, "offset": error.offset, "id": None}, as_json)
-    except VerificationFailed as failed:
-        name = None if failed.record is None else failed.record.hex()
-        _fail({"reason": failed.reason, "record": failed.number, "offset": None, "id": name}, as_json)
-    return Held(fold, header.cut, file)
-
-
-def _records_in(file: Path, wanted: bytes | None, as_json: bool) -> "tuple[ExportHeader, list[bytes]]":
-    from p2pverify.store.exportfile import read_export
-
-    with _opened(file) as source:
-        header, records = read_export(source)
-        _check_network(header, wanted, as_json)
-        # The file is known to be whole only at its end, so nothing is judged before that.
-        return header, list(records)
-
-
-def _own_records(wanted: bytes | None, as_json: bool) -> "tuple[ExportHeader, list[bytes]]":
-    """What `ledger export` would write of this home, which the node may use meanwhile."""
-    from p2pverify.cli.context import current_home
-    from p2pverify.cli.errors import NotVerifiedError
-    from p2pverify.node.files.networkfile import load_network
-    from p2pverify.store.snapshot import take_snapshot
-
-    home = current_home()
-    if not home.database_path.exists():
-        raise click.UsageError(f"name a FILE, because there is no database in {home.path}")
-    found = take_snapshot(home.database_path, load_network(home.network_path)[0], None)
-    _check_network(found.header, wanted, as_json)
-    if found.damaged:
-        raise NotVerifiedError(f"{len(found.damaged)} stored records of this home are damaged", AFTER_DAMAGE)
-    return found.header, found.records
-
-
-def _check_network(header: "ExportHeader", wanted: bytes | None, as_json: bool) -> None:
-    if wanted is not None and header.network_id != wanted:
-        reason = f"it is of network {header.network_id.hex()}, not of {wanted.hex()}"
-        _fail({"reason": reason, "record": None, "offset": None, "id": None}, as_json)
-
-
 def _recomputed(held: Held) -> "tuple[Verified, list[ScoreDocument]]":
     from p2pverify.core.replica.verify import recomputed
     from p2pverify.node.reports.scores import score_document
 
     found = recomputed(held.fold, held.cut)
     return found, [score_document(score) for score in found.scores]
-
-
-@contextmanager
-def _opened(file: Path) -> "Iterator[BinaryIO]":
-    """The file, or standard input. Raises UsageError."""
-    if str(file) == STDOUT:
-        if sys.stdin is None:
-            raise click.UsageError("standard input is closed")
-        yield sys.stdin.buffer
-        return
-    try:
-        source = file.open("rb")
-    except OSError as error:
-        raise click.UsageError(f"{file} cannot be read: {error.strerror}") from None
-    with source:
-        yield source
-
-
-def _refuse(file: Path, error: "NotAnExportError", as_json: bool) -> NoReturn:
-    """Report the kind of a file that is no export: nothing was verified."""
-    from p2pverify.cli.output import UnusableError
-
-    name = "standard input" if str(file) == STDOUT else str(file)
-    reason = f"{name} is {error.kind}, not a ledger export"
-    if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, "valid": False, "reason": reason}))
-    raise UnusableError(reason, error.hint)
-
-
-def _fail(offence: dict[str, object], as_json: bool) -> NoReturn:
-    """Report the failed check: the record's number in the file (from 1), the byte offset, the record's id."""
-    from p2pverify.cli.errors import NotVerifiedError
-
-    if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, "valid": False, **offence}))
-    names = {"record": "record no. {}", "offset": "byte {}", "id": "id {}"}
-    places = [text.format(offence[key]) for key, text in names.items() if offence[key] is not None]
-    where = f" ({', '.join(places)})" if places else ""
-    raise NotVerifiedError(f"the export does not hold: {offence['reason']}{where}", "ask another peer for an export")
 
 
 def _document(verified: "Verified", rows: "Sequence[ScoreDocument]", *, is_pinned: bool) -> dict[str, object]:
@@ -222,6 +126,7 @@ def _document(verified: "Verified", rows: "Sequence[ScoreDocument]", *, is_pinne
         "network_name": network.name,
         "network_is_pinned": is_pinned,
         "founders": [peer_id(founder) for founder in network.founders],
+        "origin": None if network.origin is None else {key: id_.hex() for key, id_ in asdict(network.origin).items()},
         "cut": verified.cut_id.hex(),
         "epoch": verified.cut.epoch,
         "epoch_began": _date(made_ms),
@@ -242,13 +147,14 @@ def _text(document: dict[str, Any], scores: "Sequence[ScoreDocument]", *, wide: 
     from p2pverify.cli.show.scoretable import score_table
 
     founders = document["founders"] if wide else document["founders"][:_FOUNDERS_SHOWN]
-    hidden = len(document["founders"]) - len(founders)
+    hidden, origin = len(document["founders"]) - len(founders), document["origin"]
     held = f"{document['records']} in the cut, {document['records_after']} after it"
     rows: list[tuple[str, object]] = [
         ("network", document["network_name"]),
         ("network id", document["network"]),
         *(("founder" if place == 0 else "", founder) for place, founder in enumerate(founders)),
         *([("", f"and {hidden} more; --wide shows all")] if hidden else []),
+        *(() if origin is None else (("goes on from", f"cut {origin['cut']} of network {origin['network']}"),)),
         ("cut", document["cut"]),
         ("epoch", f"{document['epoch']}, which began {cell(document['epoch_began'])}, {_age(document['age_s'])}"),
         ("certificate", f"{document['signers']} signatures; {document['cuts']} certified cuts on the path"),

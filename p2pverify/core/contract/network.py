@@ -34,6 +34,7 @@ GROWTH_EPOCHS_MAX = 2**26
 #: Engine and numeric path of the class for peers of unknown class; their answers are never compared by digest.
 ANY = "*"
 THRESHOLD_MAX = 2**32 - 1
+_ORIGIN = "origin"
 _EXACT = Context(prec=40)
 
 
@@ -180,8 +181,23 @@ ACROSS_BOUNDS: tuple[tuple[str, int], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The state with which a forked network begins (32 B each).
+
+    `state` is the root of the state. It was made from the state at the certified cut `cut` of the network `network`.
+    """
+
+    network: bytes
+    cut: bytes
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """The whole definition. Founders and manifests are sorted and distinct.
+
+    A network has founders, or an `origin` in their place: then the weight at its beginning is that of the state which
+    the origin names.
 
     `referee` is the build id of the engine that judges answers across classes: it gives the same bits on every CPU.
     If it is empty, there is no referee, and slots ask only within a class.
@@ -193,13 +209,14 @@ class Network:
     classes: tuple[DeterminismClass, ...]
     params: Params
     referee: str = ""
+    origin: Origin | None = None
 
     def to_value(self) -> list[object]:
-        p = self.params
+        p, origin = self.params, self.origin
         return [
             DOMAIN,
             self.name,
-            list(self.founders),
+            list(self.founders) if origin is None else [_ORIGIN, origin.network, origin.cut, origin.state],
             list(self.manifests),
             [
                 [c.name, c.manifest, c.engine, c.numeric_path, c.honest_ppm, across_value(c.across)]
@@ -230,7 +247,8 @@ def decode_network(data: bytes) -> Network:
     top = as_array(decode(data, size_max=NETWORK_BYTES_MAX), "network", length=7)
     if top[0] != DOMAIN:
         raise DecodeError(_wrong_domain(top[0]))
-    founders = _keys(top[2], "founders", FOUNDERS_MAX)
+    origin = _origin(top[2])
+    founders = () if origin is not None else _keys(top[2], "founders", FOUNDERS_MAX)
     manifests = _keys(top[3], "manifests", CLASSES_MAX)
     classes = tuple(_class(item, manifests) for item in as_array(top[4], "classes", length_max=CLASSES_MAX))
     numbers = as_array(top[5], "params", length=len(PARAM_BOUNDS))
@@ -240,7 +258,7 @@ def decode_network(data: bytes) -> Network:
         if value < low:
             raise DecodeError(f"{name} is below {low}")
         values[name] = value
-    if not founders or not classes:
+    if not (founders or origin) or not classes:
         raise DecodeError("a network needs founders and a class")
     if len({c.name for c in classes}) != len(classes):
         raise DecodeError("class names repeat")
@@ -257,13 +275,25 @@ def decode_network(data: bytes) -> Network:
     unknown = [c.manifest for c in classes if c.is_any]
     if len(set(unknown)) != len(unknown):
         raise DecodeError("a manifest has two classes of unknown engine")
-    return Network(as_text(top[1], "name", 64), founders, manifests, classes, params, referee)
+    return Network(as_text(top[1], "name", 64), founders, manifests, classes, params, referee, origin)
 
 
 def _keys(value: Value, name: str, length_max: int) -> tuple[bytes, ...]:
     keys = tuple(as_bytes(item, name, size=32) for item in as_array(value, name, length_max=length_max))
     check_sorted(keys, name)
     return keys
+
+
+def _origin(value: Value) -> Origin | None:
+    """The origin that stands in place of the founders, or None."""
+    if as_array(value, "founders")[:1] != [_ORIGIN]:
+        return None
+    _, network, cut, state = as_array(value, "origin", length=4)
+    return Origin(
+        as_bytes(network, "origin network", size=32),
+        as_bytes(cut, "origin cut", size=32),
+        as_bytes(state, "origin state", size=32),
+    )
 
 
 def _class(value: Value, manifests: tuple[bytes, ...]) -> DeterminismClass:

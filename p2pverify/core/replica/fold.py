@@ -41,8 +41,10 @@ class _Pending:
 class Fold(States):
     """The states over one ledger, and the certified cuts."""
 
-    def __init__(self, network: Network, ledger: Ledger, memo: Memo | None = None) -> None:
-        super().__init__(network, ledger, memo)
+    def __init__(
+        self, network: Network, ledger: Ledger, memo: Memo | None = None, *, start: State | None = None
+    ) -> None:
+        super().__init__(network, ledger, memo, start=start)
         #: Whether new records may let `settle` certify a cut.
         self.is_unsettled = False
         #: Records of strangers that proposals name. `non_members` fills it; admission and sync read it.

@@ -16,10 +16,11 @@ from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads.cut import Cut, Head, decode_cut
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
+from p2pverify.core.state.fork import first_state
 from p2pverify.core.state.memory import NEAR_CUTS
 from p2pverify.core.state.process import advance
 from p2pverify.core.state.rows import JOIN_EPOCHS
-from p2pverify.core.state.state import Convictions, State, genesis
+from p2pverify.core.state.state import Convictions, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.view import view_root
 
@@ -42,13 +43,18 @@ class _NeedsOthers(Exception):
 
 
 class States:
-    """States by cut id over one ledger. `latest` is the newest certified one; the end of its path stays cached."""
+    """States by cut id over one ledger. `latest` is the newest certified one; the end of its path stays cached.
 
-    def __init__(self, network: Network, ledger: Ledger, memo: Memo | None = None) -> None:
+    A network with an origin needs the state `start` with which it begins.
+    """
+
+    def __init__(
+        self, network: Network, ledger: Ledger, memo: Memo | None = None, *, start: State | None = None
+    ) -> None:
         self.network = network
         self.network_id = network.id
         self.ledger = ledger
-        self.genesis = genesis(network)
+        self.genesis = first_state(network, start)
         self.latest = self.genesis
         self._memo = memo
         self._states: dict[bytes, State] = {self.network_id: self.genesis}  # the one used last comes last
@@ -164,7 +170,7 @@ class States:
             return state, "the cut takes in too many new authors"
         if not all(self.has_joined(head, cut.epoch) for head in newcomers):
             return state, "a new author has not joined lately"
-        if cut.epoch <= base.epoch and base is not self.genesis:
+        if cut.epoch < base.epoch + (base is not self.genesis):
             return state, "the cut is not of a later epoch than its base"
         if not self._is_based(base, state):
             return state, "the base has no certificate inside the cut"

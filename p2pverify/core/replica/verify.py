@@ -16,6 +16,8 @@ from p2pverify.core.records.payloads.cut import Cut, decode_cut, decode_cut_sign
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.load import take_records
+from p2pverify.core.state.fork import read_start
+from p2pverify.core.state.state import State
 from p2pverify.core.state.view import Score, scores
 
 
@@ -45,16 +47,23 @@ class Verified:
     totals: tuple[tuple[str, int], ...]
 
 
-def verify(network_id: bytes, definition: bytes, cut_id: bytes, records: Iterable[bytes]) -> Verified:
-    """Recompute the view at a cut from records' bytes and the network definition. Raises VerificationFailed."""
-    return recomputed(verified_fold(network_id, definition, cut_id, records), cut_id)
+def verify(
+    network_id: bytes, definition: bytes, cut_id: bytes, records: Iterable[bytes], start: bytes = b""
+) -> Verified:
+    """Recompute the view at a cut from records' bytes and the network definition. Raises VerificationFailed.
+
+    `start` are the bytes of the state that the network begins with; none if it begins with its founders.
+    """
+    return recomputed(verified_fold(network_id, definition, cut_id, records, start), cut_id)
 
 
-def verified_fold(network_id: bytes, definition: bytes, cut_id: bytes, records: Iterable[bytes]) -> Fold:
+def verified_fold(
+    network_id: bytes, definition: bytes, cut_id: bytes, records: Iterable[bytes], start: bytes = b""
+) -> Fold:
     """The fold of records in which the cut is certified and holds. Raises VerificationFailed."""
     network = _network(network_id, definition)
     ledger = Ledger()
-    fold = Fold(network, ledger)
+    fold = Fold(network, ledger, start=_start(network, start))
     waiting = _take_all(fold, Rules(network, network_id, FAR_FUTURE), records)
     if waiting:
         number = min(waiting)
@@ -99,6 +108,15 @@ def _network(network_id: bytes, definition: bytes) -> Network:
     if network.id != network_id:
         raise VerificationFailed("the network definition is not that of the network id")
     return network
+
+
+def _start(network: Network, start: bytes) -> State | None:
+    if network.origin is None and not start:
+        return None
+    try:
+        return read_start(network, start)
+    except DecodeError as error:
+        raise VerificationFailed(f"the state at the beginning does not hold: {error.reason}") from None
 
 
 def _take_all(fold: Fold, rules: Rules, records: Iterable[bytes]) -> dict[int, Record]:

@@ -29,6 +29,7 @@ from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
 from p2pverify.core.replica.memo import Memo
 from p2pverify.core.replica.silence import Silence
+from p2pverify.core.state.state import State
 
 JobDone = Callable[[Computed | ComputeFailed, int], Effects[None]]
 ScoreDone = Callable[[MeasureDone | ComputeFailed, int], Effects[None]]
@@ -42,7 +43,15 @@ OWN_RECORDS_PER_EPOCH_MAX = 2048
 class Context:
     """The state that the parts of one machine share; not for use outside the machine."""
 
-    def __init__(self, network: Network, seed: bytes, class_index: int, memo: Memo | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        seed: bytes,
+        class_index: int,
+        memo: Memo | None = None,
+        *,
+        start: State | None = None,
+    ) -> None:
         self.network = network
         self.params = network.params
         self.network_id = network.id
@@ -53,7 +62,7 @@ class Context:
         self.class_index = class_index
         self.memo = memo
         self.ledger = Ledger() if memo is None else Ledger(memo.records)
-        self.fold = Fold(network, self.ledger, memo)
+        self.fold = Fold(network, self.ledger, memo, start=start)
         self.counters = Counters(("served",))
         self.silence = Silence(network.params, self.key, self.fold)
         self.quiet_until_ms = 0  # nothing is signed earlier, because peers of the simulated world join late

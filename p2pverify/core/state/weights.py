@@ -42,20 +42,23 @@ def update(state: State, params: Params) -> None:
         left -= change(state, params, left)
 
 
-def _weighted(state: State) -> list[bytes]:
+def weighted_peers(state: State) -> list[bytes]:
+    """The peers with weight."""
     return [peer for peer, member in state.members.items() if member.weight]
 
 
 def _lose(state: State, _params: Params, left: int) -> int:
-    before = _weighted(state)
-    losing = sorted((max(m.convicted_epoch, 0), peer) for peer in before if _loses(m := state.members[peer], state))
+    before = weighted_peers(state)
+    losing = sorted(
+        (max(m.convicted_epoch, 0), peer) for peer in before if loses_weight(m := state.members[peer], state)
+    )
     taken = losing[: min(left, len(before) - 1)]
     for _, peer in taken:
         state.change(peer, weight=0, lost_weight_index=state.index)
     return len(taken)
 
 
-def _loses(member: Member, state: State) -> bool:
+def loses_weight(member: Member, state: State) -> bool:
     """Whether a member loses its weight. A founder that has not joined yet did not leave."""
     has_left = not member.active and member.joined_index > 0
     return member.is_convicted or state.epoch <= max(member.fork_until, member.suspended_until) or has_left
@@ -90,7 +93,7 @@ def _rest(state: State, params: Params, left: int) -> int:
 
     Both go at the pace of admissions, so that quorums change slowly.
     """
-    weighted = _weighted(state)
+    weighted = weighted_peers(state)
     if not left or state.epoch < state.rested_epoch + spacing(params, len(weighted)):
         return 0
     members = state.members
@@ -113,7 +116,7 @@ def _ends_rest(member: Member, epoch: int) -> bool:
 
 def _admit(state: State, params: Params, left: int) -> int:
     """Admit one newcomer that has earned weight, if it is time: anybody, or more often a peer with sponsors."""
-    weighted = frozenset(_weighted(state))
+    weighted = frozenset(weighted_peers(state))
     is_open = state.epoch >= state.admitted_epoch + spacing(params, len(weighted))
     is_open_to_sponsored = state.epoch >= state.sponsored_epoch + spacing(
         params, len(weighted), share=sponsors.SPACING_SHARE

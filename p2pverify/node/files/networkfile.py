@@ -6,14 +6,27 @@ fields of `Params`. The core's own decoder checks whether the keys together make
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from p2pverify.core.contract.manifest import Manifest, decode_manifest
-from p2pverify.core.contract.network import ANY, PARAM_BOUNDS, Across, DeterminismClass, Network, Params, decode_network
+from p2pverify.core.contract.network import (
+    ANY,
+    PARAM_BOUNDS,
+    Across,
+    DeterminismClass,
+    Network,
+    Origin,
+    Params,
+    decode_network,
+)
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.state.codec.sections import STATE_BYTES_MAX
+from p2pverify.core.state.fork import read_start
+from p2pverify.core.state.state import State
 from p2pverify.node.files.manifesttable import across_text, check_text, manifest_lines, toml_text
 from p2pverify.node.files.networktable import HONEST_PPM, NetworkTable, ParamsTable, read_founder
 from p2pverify.node.files.textfile import FileError, read_bytes
@@ -26,13 +39,19 @@ __all__ = [
     "ParamsTable",
     "dump_network",
     "load_network",
+    "load_start",
     "manifest_of",
     "new_network",
     "parse_network",
     "read_founder",
     "read_network",
+    "read_start_file",
+    "state_path",
 ]
 NETWORK_FILE_BYTES_MAX = 262_144
+_STATE_HINT = (
+    "this network begins with a state: put the file that 'p2pverify network fork' wrote beside the network file there"
+)
 _HINT = "correct the network file, or get the original again from a founder"
 
 
@@ -59,12 +78,50 @@ def parse_network(path: Path, data: bytes) -> tuple[Network, tuple[Manifest, ...
         raise FileError(path, error.reason, _HINT) from None
 
 
+# ---------------------------------------------------------------- the state of a forked network
+
+
+def state_path(path: Path) -> Path:
+    """Where the state lies with which the network of a network file begins: beside the file."""
+    return path.with_name(f"{path.name}.state")
+
+
+def read_start_file(path: Path, network: Network) -> bytes | None:
+    """The bytes of the state that a network file's network begins with; None if it begins with founders.
+
+    Raises FileError if the file beside is missing, or if it is not the state that the network file names.
+    """
+    if network.origin is None:
+        return None
+    beside = state_path(path)
+    data = read_bytes(beside, size_max=STATE_BYTES_MAX, missing=_STATE_HINT)
+    _parse_start(beside, network, data)
+    return data
+
+
+def load_start(path: Path, network: Network) -> State | None:
+    """The state that a network file's network begins with; None if it begins with founders. Raises FileError."""
+    if network.origin is None:
+        return None
+    beside = state_path(path)
+    return _parse_start(beside, network, read_bytes(beside, size_max=STATE_BYTES_MAX, missing=_STATE_HINT))
+
+
+def _parse_start(path: Path, network: Network, data: bytes) -> State:
+    try:
+        return read_start(network, data)
+    except DecodeError as error:
+        raise FileError(path, error.reason, _STATE_HINT) from None
+
+
 def _build(table: NetworkTable) -> tuple[Network, tuple[Manifest, ...]]:
     manifests = tuple(decode_manifest(one.manifest().encode()) for one in table.manifest)
     digests = {m.digest for m in manifests} | {bytes.fromhex(digest) for digest in table.manifests}
     founders = [read_founder(founder) for founder in table.founders]
     if len(set(founders)) != len(founders):
         raise DecodeError("key 'founders': a founder is named twice")
+    if founders and table.origin is not None:
+        raise DecodeError("key 'founders': a network with an origin has no founders")
     network = Network(
         table.name,
         tuple(sorted(founders)),
@@ -82,6 +139,7 @@ def _build(table: NetworkTable) -> tuple[Network, tuple[Manifest, ...]]:
         ),
         Params(**table.params.model_dump()),
         table.referee,
+        None if table.origin is None else Origin(*map(bytes.fromhex, table.origin.model_dump().values())),
     )
     return decode_network(network.encode()), tuple(sorted(manifests, key=lambda m: m.digest))
 
@@ -96,13 +154,17 @@ def dump_network(network: Network, manifests: Sequence[Manifest] = ()) -> str:
         f"# Network {network.id.hex()}",
         "# This file is the contract: every peer needs it unchanged. Another value is another network.",
         f"name = {toml_text(network.name)}",
-        f"founders = {_list([peer_id(key) for key in network.founders])}",
     ]
+    if network.origin is None:
+        lines.append(f"founders = {_list([peer_id(key) for key in network.founders])}")
     absent = [digest.hex() for digest in network.manifests if digest not in inline]
     if absent:
         lines.append(f"manifests = {_list(absent)}")
     if network.referee:
         lines.append(f"referee = {toml_text(network.referee)}")
+    if network.origin is not None:
+        lines += ["", "# The network begins with the state in the file beside this one, whose name ends in .state."]
+        lines += ["[origin]", *(f'{name} = "{value.hex()}"' for name, value in asdict(network.origin).items())]
     lines += ["", "[params]"]
     lines += [f"{name} = {getattr(network.params, name)}" for name, _, _ in PARAM_BOUNDS]
     for manifest in sorted(manifests, key=lambda m: m.digest):

@@ -108,11 +108,20 @@ class ClassTable(Table):
     across: AcrossTable | None = None
 
 
+class OriginTable(Table):
+    """Where a forked network comes from: the ids of the other network and of its cut, and the root of the state."""
+
+    network: Digest
+    cut: Digest
+    state: Digest
+
+
 class NetworkTable(Table):
     """The whole file. `manifests` lists digests of manifests that are not in the file."""
 
     name: Line
-    founders: tuple[StrictStr, ...]
+    founders: tuple[StrictStr, ...] = ()
+    origin: OriginTable | None = None
     manifests: tuple[Digest, ...] = ()
     referee: Line = ""
     params: ParamsTable

@@ -11,6 +11,7 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.machine import Machine
 from p2pverify.core.roles.cut_maker import cut_due_ms
 from p2pverify.core.state.state import Member, State
+from p2pverify.core.state.weights import weighted_peers
 from p2pverify.node import ports
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Journal
@@ -117,7 +118,7 @@ def _objects(node: Node) -> str | None:
     return (
         f"{REFUSES} {len(refused)} peers ({names}): by this node's own results "
         f"{len(node.machine.objector.against)} decisions against them are wrong. A majority of the weight may lie; "
-        "'p2pverify audits' shows the disputes"
+        "'p2pverify audits' shows the disputes, and 'p2pverify network fork' leaves such a majority behind"
     )
 
 
@@ -139,8 +140,8 @@ def _is_forked(node: Node) -> str | None:
 
 
 def _is_alone(node: Node) -> str | None:
-    is_lone_founder = node.machine.network.founders == (node.machine.key,)
-    return None if node.network.neighbours() or is_lone_founder else "no neighbours"
+    begins_alone = weighted_peers(node.machine.fold.genesis) == [node.machine.key]
+    return None if node.network.neighbours() or begins_alone else "no neighbours"
 
 
 def _is_behind(node: Node) -> str | None:

@@ -46,7 +46,11 @@ class CutWatch:
     def _why_stopped(self) -> str:
         node, latest = self._node, self._node.latest
         here = {node.machine.key, *(neighbour.peer for neighbour in node.network.neighbours())}
-        newest = f"the newest is of epoch {latest.epoch}" if latest.index else "no cut was ever final"
+        newest = (
+            f"the newest is of epoch {latest.epoch}"
+            if latest is not node.machine.fold.genesis
+            else "no cut was ever final"
+        )
         return (
             f"no cut has become final for {node.cut_age_ms // 1000} s ({newest}): a cut needs the signatures of two "
             f"thirds of the weight, {-(-2 * latest.total_weight // 3)} of {latest.total_weight}, and this node is "

@@ -132,11 +132,10 @@ class Invariants:
 
     def _may_advance(self) -> bool:
         """Whether one side of the partition has two thirds of the weight in honest peers that run."""
-        state = self.newest
-        members = self._network.founders if state is None else state.members
+        state = self.newest or self._honest[0].machine.fold.genesis
         total, sides = 0, {0: 0, 1: 0}
-        for key in members:
-            weight = 1 if state is None else state.members[key].weight
+        for key, member in state.members.items():
+            weight = member.weight
             total += weight
             peer = self._by_key.get(key)
             if peer is not None and peer.kind == HONEST and peer.is_up and peer.held is None:

@@ -15,6 +15,7 @@ from p2pverify.core.events import Finalised
 from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.replica.memo import Memo
+from p2pverify.core.state.state import State
 from p2pverify.testnet.faults import FaultKind, FaultPlan, plan_faults
 from p2pverify.testnet.world import items
 from p2pverify.testnet.world.batches import Batches
@@ -43,7 +44,7 @@ class World:
 
     The plan alone makes a whole world. A caller can replace its parts: `people` are the peers, in the order of their
     numbers; `network` is their contract; `make` makes the actor of a kind at each start of a peer; `engine` makes the
-    engine of an actor.
+    engine of an actor. If the network is a fork, it begins with the state `start`, two epochs after it.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class World:
         network: Network | None = None,
         make: Callable[[str, ActorArgs], Actor] | None = None,
         engine: Callable[[Actor], SimulatedEngine] | None = None,
+        start: State | None = None,
     ) -> None:
         check(plan)
         self.plan = plan
@@ -61,7 +63,9 @@ class World:
         self.identities = identities(plan) if people is None else list(people)
         self.network = network or make_network(plan, self.identities)
         self._make = make or _make
-        self.schedule = Schedule(params.genesis_ms - START_MS, plan.quantum_ms)
+        self._start = start
+        self._first_epoch = 0 if start is None else start.epoch + 2
+        self.schedule = Schedule(params.epoch_start_ms(self._first_epoch) - START_MS, plan.quantum_ms)
         self.chance = Chance(f"p2pverify/world/1/{plan.seed}".encode())
         self.simulation = Simulation(plan, self.network, self.schedule, self.chance, _gossip_params(plan))
         self.trace = Trace()
@@ -123,6 +127,7 @@ class World:
             honest=tuple(sorted(i.key for i in self.identities if i.actor is None)) if actor else (),
             memo=self.memo,
             hardware=self.plan.hardware,
+            start=self._start,
         )
 
     def _engine(self, actor: Actor) -> SimulatedEngine:
@@ -191,10 +196,10 @@ class World:
     def play(self, progress: Callable[[int], bool | None] | None = None) -> None:
         """Run the whole plan: all its epochs, then rest. If `progress` returns True, no more epochs are run."""
         with _without_collection():
-            for epoch in range(self.plan.epochs):
+            for epoch in range(self._first_epoch, self._first_epoch + self.plan.epochs):
                 self.run(self.network.params.epoch_start_ms(epoch + 1) - 1)
                 self.invariants.after_epoch(epoch)
-                if progress is not None and progress(epoch + 1):
+                if progress is not None and progress(epoch + 1 - self._first_epoch):
                     break
             self.rest()
         self.invariants.at_rest()

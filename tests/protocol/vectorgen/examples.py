@@ -31,6 +31,7 @@ from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.records.payloads.vote import Commit, Vote, vote_commit
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
+from p2pverify.core.state.state import State
 from p2pverify.core.state.view import score_rows, view_head
 
 EPOCH = 12
@@ -163,8 +164,8 @@ def first_cut() -> Cut:
     return filled
 
 
-def first_view() -> tuple[bytes, bytes]:
-    """The canonical view at that cut, and its first score row."""
+def first_state() -> State:
+    """The state at that cut."""
     ledger = Ledger()
     fold = Fold(NETWORK, ledger)
     for each in (*(join(peer) for peer in PEERS), CUT_RECORD):
@@ -172,6 +173,12 @@ def first_view() -> tuple[bytes, bytes]:
             fold.take(added)
     state = fold.state(CUT_RECORD.id)
     assert state is not None
+    return state
+
+
+def first_view() -> tuple[bytes, bytes]:
+    """The canonical view at that cut, and its first score row."""
+    state = first_state()
     return encode(view_head(NETWORK, state).to_value()), score_rows(NETWORK, state)[0]
 
 

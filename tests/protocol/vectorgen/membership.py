@@ -16,7 +16,7 @@ from vectorgen.examples import (
     record,
 )
 
-from p2pverify.core.contract.network import Network, decode_network
+from p2pverify.core.contract.network import Network, Origin, decode_network
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX, NO_PREV, Kind, Record, decode_record
@@ -171,7 +171,14 @@ def definitions() -> list[Case]:
     found.append(_definition("one founder, one class", one.encode()))
     edge = replace(NETWORK, params=replace(NETWORK.params, epoch_ms=200, anchor_window=0, **SPREADS))
     found.append(_definition("parameters at the ends of their ranges", edge.encode()))
+    origin = Origin(NETWORK.id, bytes(range(32)), bytes(range(32, 64)))
+    forked = replace(NETWORK, founders=(), origin=origin)
+    found.append(_definition("a network that goes on from a cut of another one", forked.encode()))
+    begins = list(forked.to_value()[2])
     bad: list[tuple[str, object, str]] = [
+        ("an origin without a state", changed(good, 2, begins[:3]), "origin: not 4 items"),
+        ("an origin with a short cut", changed(good, 2, changed(begins, 2, bytes(31))), "origin cut: not 32 bytes"),
+        ("an origin by another word", changed(good, 2, changed(begins, 0, "fork")), "founders: not a byte string"),
         ("another domain", changed(good, 0, "p2pverify/networks/2"), "not a network definition"),
         (
             "a definition of the version before",

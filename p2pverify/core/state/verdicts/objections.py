@@ -95,12 +95,13 @@ def contesting(network: Network, state: State, member: Member) -> list[bytes]:
     """The members that contest a conviction, sorted: without the decisions that they object to, it would not stand."""
     against: dict[bytes, set[DisputeKey]] = {}
     for loss in grounds(member):
-        for peer in _objectors_to(state, loss.dispute):
+        for peer in objectors_to(state, loss.dispute):
             against.setdefault(peer, set()).add(loss.dispute)
     return [peer for peer in sorted(against) if not stands_without(network, member, against[peer])]
 
 
-def _objectors_to(state: State, key: DisputeKey) -> frozenset[bytes]:
+def objectors_to(state: State, key: DisputeKey) -> frozenset[bytes]:
+    """The objectors to the decision of a dispute that is open, or on which a row rests."""
     dispute = state.disputes.get(key)
     return state.contested.get(key, frozenset()) if dispute is None else objectors(dispute)
 

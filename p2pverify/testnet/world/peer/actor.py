@@ -16,6 +16,7 @@ from p2pverify.core.gossip.dice import Dice
 from p2pverify.core.gossip.types import Rpc
 from p2pverify.core.machine import Machine
 from p2pverify.core.replica.memo import Memo
+from p2pverify.core.state.state import State
 
 # ---------------------------------------------------------------- effects that only hostile actors have
 
@@ -63,7 +64,8 @@ class Gang:
 @dataclass(frozen=True, slots=True)
 class ActorArgs:
     """The arguments that make a peer. `seed` (32 B) gives its identity. `rate_ppm` and `onset_epoch` are for the kinds
-    that use them. `everyone` and `honest` are the sorted keys of all present and future peers.
+    that use them. `everyone` and `honest` are the sorted keys of all present and future peers. A forked network begins
+    with the state `start`.
     """
 
     network: Network
@@ -79,6 +81,7 @@ class ActorArgs:
     honest: tuple[bytes, ...] = ()
     memo: Memo | None = None
     hardware: str = ""
+    start: State | None = None
 
     def machine(self, kind: type[Machine] = Machine, *, objects: bool = True) -> Machine:
         """A new machine of this identity, without records."""
@@ -91,6 +94,7 @@ class ActorArgs:
             hardware=self.hardware,
             objects=objects,
             memo=self.memo,
+            start=self.start,
         )
 
 

@@ -38,6 +38,7 @@ from p2pverify.core.events import (
 from p2pverify.core.gossip import types as gossip
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.machine import Machine
+from p2pverify.core.state.weights import weighted_peers
 from p2pverify.core.sync.server import Sync
 from p2pverify.node.messages import encode_batches
 from p2pverify.testnet.world.items import (
@@ -121,7 +122,7 @@ class Peer:
         self.actor.load(records, answers, now, evidence)
         context = self.machine.context
         context.quiet_until_ms = self.speaks_from_ms + self.skew_ms
-        if self._simulation.network.founders == (self.key,):
+        if weighted_peers(self.machine.fold.genesis) == [self.key]:
             context.silence.begin(now, alone=True)
         self._route(gossip.Subscribe(self._simulation.topic))
         self.feed(Tick())

@@ -20,7 +20,7 @@ STRANGER = key("stranger")
 def cut_bytes(state: State) -> int:
     """The bytes of the parts that proposals and signatures fill."""
     sizes = part_bytes(state)
-    return sum(sizes[name] for name in ("cuts", "proposals", "signatures", "noted", "last_signed"))
+    return sum(sizes[name] for name in ("cuts", "proposals", "signatures", "noted", "last-signed"))
 
 
 def proposals(steps: Steps, author: bytes, count: int) -> list[Record]:

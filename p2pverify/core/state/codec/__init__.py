@@ -1,0 +1,1 @@
+"""The canonical bytes of a state, and their root."""

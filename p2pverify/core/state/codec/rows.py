@@ -1,0 +1,80 @@
+"""The forms of rows, and of other parts of a state that are about one key."""
+
+from p2pverify.core.inference.speed import CLAIM_CHARS_MAX, Sample, Window
+from p2pverify.core.records.envelope import SEQ_MAX
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.state.codec.forms import (
+    BOOL,
+    ID,
+    IDS,
+    INTEGER,
+    SINCE,
+    UINT,
+    Form,
+    mapping,
+    ordered,
+    plain,
+    record,
+    sequence,
+    text,
+    uint,
+)
+from p2pverify.core.state.state import Contact, EarlyConflict, Loss, Member
+
+#: Bytes of the name of a counter, or of the reason of a conviction.
+NAME_BYTES_MAX = 128
+
+NAME = text(NAME_BYTES_MAX)
+CLASS = uint(31)
+SLOT = uint(255)
+SEQ = uint(SEQ_MAX)
+SEQS: Form[frozenset[int]] = ordered(SEQ, plain)
+DISPUTE_KEY: Form[DisputeKey] = record(DisputeKey, challenger=ID, epoch=UINT, slot=SLOT)
+LOSS: Form[Loss] = record(Loss, dispute=DISPUTE_KEY, up=UINT)
+SAMPLE: Form[Sample] = record(Sample, token_us=UINT, first_ms=UINT, step_us=UINT)
+WINDOW: Form[Window] = record(Window, number=UINT, count=UINT, fastest=sequence(SAMPLE))
+CONTACT: Form[Contact] = record(Contact, asked=UINT, answered=UINT, windows=sequence(WINDOW), since=UINT)
+MEMBER: Form[Member] = record(
+    Member,
+    founder=BOOL,
+    active=BOOL,
+    class_index=CLASS,
+    vrf_key=ID,
+    hardware=text(CLAIM_CHARS_MAX),
+    joined_epoch=UINT,
+    joined_index=UINT,
+    row_index=UINT,
+    seen_index=UINT,
+    weight=uint(1),
+    lost_weight_index=SINCE,
+    admitted_epoch=SINCE,
+    rests_from=SINCE,
+    sponsors=IDS,
+    sponsored_epoch=SINCE,
+    suspended_until=SINCE,
+    agreements=UINT,
+    dissents=UINT,
+    inconclusive=UINT,
+    disputes_lost=UINT,
+    no_shows=UINT,
+    missed_duties=UINT,
+    unopened=UINT,
+    slots_owed=UINT,
+    duties_met=UINT,
+    void_audits=UINT,
+    cusum=UINT,
+    losses=sequence(LOSS),
+    judged=UINT,
+    capital=INTEGER,
+    far=sequence(LOSS),
+    last_audit_epoch=SINCE,
+    convicted_epoch=SINCE,
+    convicted_after=UINT,
+    conviction=NAME,
+    fork_until=SINCE,
+    forks=SEQS,
+    contacts=mapping(ID, CONTACT, plain),
+    auditors=IDS,
+    credits=IDS,
+)
+EARLY_CONFLICT: Form[EarlyConflict] = record(EarlyConflict, forks=SEQS, is_slot=BOOL, since=UINT)

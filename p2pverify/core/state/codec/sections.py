@@ -1,0 +1,193 @@
+"""The canonical bytes of a state: sections of sorted leaves, and a Merkle root over them.
+
+Protocol page: protocol/state.md. Left out is what names the cut itself (`id`, and the last item of `path`), what
+follows from the rest (`convicted`, digests of rows, totals of weight), and `decided`, which no later step reads.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from p2pverify.core.encoding import merkle
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_text, decode, encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX
+from p2pverify.core.records.payloads.cut import Cut, decode_cut
+from p2pverify.core.state.codec.forms import (
+    ID,
+    IDS,
+    SINCE,
+    UINT,
+    Form,
+    check_ascending,
+    mapping,
+    pair,
+    plain,
+    sequence,
+)
+from p2pverify.core.state.codec.rows import DISPUTE_KEY, EARLY_CONFLICT, MEMBER, NAME, SEQ, SLOT
+from p2pverify.core.state.codec.verdicts import DUTY_NOTE, audit_notes_form, dispute_form
+from p2pverify.core.state.state import State
+
+DOMAIN = "p2pverify/state/1"
+STATE_BYTES_MAX = 64 * 1024 * 1024
+_HEADER = "header"
+#: The leaves of each section, by its name, in the order of the sections.
+Leaves = Mapping[str, Sequence[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class StateSection:
+    """A dictionary of a state, by its field's name. Each entry is a leaf; `order` sorts the keys."""
+
+    field: str
+    key: Form[Any]
+    value: Form[Any]
+    order: Callable[[Any], Any] = plain
+
+    @property
+    def name(self) -> str:
+        return self.field.replace("_", "-")
+
+    def leaves(self, state: State) -> list[bytes]:
+        entries = getattr(state, self.field)
+        return [
+            encode([self.key.write(key), self.value.write(entries[key])]) for key in sorted(entries, key=self.order)
+        ]
+
+    def read(self, leaves: Sequence[bytes]) -> dict[Any, Any]:
+        """The entries of a section. Raises DecodeError."""
+        entries: dict[Any, Any] = {}
+        for leaf in leaves:
+            key, value = as_array(decode(leaf, size_max=STATE_BYTES_MAX), "leaf", length=2)
+            entries[self.key.read(key)] = self.value.read(value)
+        if len(entries) != len(leaves):
+            raise DecodeError("not sorted and distinct")
+        check_ascending(map(self.order, entries))
+        return entries
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenState:
+    """A state that was read from its bytes, with the network whose records it is of, and its root (32 B each).
+
+    The bytes do not name the cut: `state.named` does.
+    """
+
+    network_id: bytes
+    state: State
+    root: bytes
+
+
+_EPOCH_OF_PEER = pair(ID, UINT)
+#: A head without its author, which is the key of the leaf.
+_HEAD: Form[tuple[int, bytes]] = pair(SEQ, ID)
+_CUT: Form[Cut] = Form(
+    lambda cut: cut.encode(), lambda value: decode_cut(as_bytes(value, "cut", size_max=PAYLOAD_BYTES_MAX))
+)
+
+
+@lru_cache(maxsize=4)
+def sections_of(network_id: bytes) -> tuple[StateSection, ...]:
+    """The sections of a state of a network, behind the header."""
+    return (
+        StateSection("members", ID, MEMBER),
+        StateSection("banned", ID, NAME),
+        StateSection("totals", NAME, UINT),
+        StateSection("heads", ID, Form(lambda head: _HEAD.write(head[1:]), _HEAD.read)),
+        StateSection("dropped", ID, UINT),
+        StateSection("audits", _EPOCH_OF_PEER, mapping(SLOT, audit_notes_form(network_id), plain)),
+        StateSection("duties", _EPOCH_OF_PEER, DUTY_NOTE),
+        StateSection("disputes", DISPUTE_KEY, dispute_form(network_id), lambda key: key.sort_key()),
+        StateSection("contested", DISPUTE_KEY, IDS, lambda key: key.sort_key()),
+        StateSection("dissent_marks", _EPOCH_OF_PEER, UINT),
+        StateSection("cuts", ID, _CUT),
+        StateSection("proposals", _EPOCH_OF_PEER, sequence(ID)),
+        StateSection("signatures", ID, IDS),
+        StateSection("noted", ID, UINT),
+        StateSection("last_signed", ID, ID),
+        StateSection("early_conflicts", ID, EARLY_CONFLICT),
+    )
+
+
+def leaves_of(network_id: bytes, state: State) -> Leaves:
+    """The leaves of a state whose records are of a network."""
+    found: dict[str, list[bytes]] = {_HEADER: [encode(_header(network_id, state))]}
+    for section in sections_of(network_id):
+        found[section.name] = section.leaves(state)
+    return found
+
+
+def root_of(leaves: Leaves) -> bytes:
+    """The Merkle root over name, number and Merkle root of each section: 32 bytes."""
+    return merkle.root([encode([name, len(found), merkle.root(found)]) for name, found in leaves.items()])
+
+
+def state_root(network_id: bytes, state: State) -> bytes:
+    """The root of a state: 32 bytes."""
+    return root_of(leaves_of(network_id, state))
+
+
+def encode_state(network_id: bytes, state: State) -> bytes:
+    """The canonical bytes of a state."""
+    return encode([DOMAIN, [[name, list(found)] for name, found in leaves_of(network_id, state).items()]])
+
+
+def decode_state(written: bytes) -> WrittenState:
+    """Read a state. Other bytes than those of `encode_state` raise DecodeError with a short reason."""
+    domain, parts = as_array(decode(written, size_max=STATE_BYTES_MAX, depth_max=4), "state", length=2)
+    if domain != DOMAIN:
+        raise DecodeError("not a state of this version")
+    leaves = dict(_section(part) for part in as_array(parts, "sections"))
+    if len(leaves.get(_HEADER, ())) != 1:
+        raise DecodeError("a state has one header")
+    network_id, numbers = _read_header(leaves[_HEADER][0])
+    sections = sections_of(network_id)
+    names = [_HEADER, *(section.name for section in sections)]
+    if list(leaves) != names or len(as_array(parts, "sections")) != len(names):
+        raise DecodeError("not the sections of a state")
+    entries: dict[str, Any] = {section.field: _read(section, leaves[section.name]) for section in sections}
+    entries["heads"] = {author: (author, *head) for author, head in entries["heads"].items()}
+    if any(key != dispute.key for key, dispute in entries["disputes"].items()):
+        raise DecodeError("disputes: a key is not that of the audit")
+    convicted = frozenset(peer for peer, member in entries["members"].items() if member.is_convicted)
+    state = State(id=bytes(32), convicted=convicted, **numbers, **entries)
+    return WrittenState(network_id, state, root_of(leaves))
+
+
+def _section(part: Value) -> tuple[str, list[bytes]]:
+    name, leaves = as_array(part, "section", length=2)
+    found = as_array(leaves, "leaves")
+    return as_text(name, "section", 64), [as_bytes(leaf, "leaf") for leaf in found]
+
+
+def _read(section: StateSection, leaves: Sequence[bytes]) -> dict[Any, Any]:
+    try:
+        return section.read(leaves)
+    except DecodeError as error:
+        raise DecodeError(f"{section.name}: {error.reason}") from None
+
+
+_PATH = sequence(ID)
+
+
+def _header(network_id: bytes, state: State) -> list[object]:
+    since = (state.admitted_epoch, state.sponsored_epoch, state.rested_epoch)
+    path = _PATH.write(state.path[:-1])
+    return [network_id, state.epoch, state.index, state.beacon, path, *(SINCE.write(epoch) for epoch in since)]
+
+
+def _read_header(leaf: bytes) -> tuple[bytes, dict[str, Any]]:
+    network_id, epoch, index, beacon, path, admitted, sponsored, rested = as_array(
+        decode(leaf, size_max=STATE_BYTES_MAX), "header", length=8
+    )
+    return ID.read(network_id), {
+        "epoch": UINT.read(epoch),
+        "index": UINT.read(index),
+        "beacon": ID.read(beacon),
+        "path": (*_PATH.read(path), bytes(32)),
+        "admitted_epoch": SINCE.read(admitted),
+        "sponsored_epoch": SINCE.read(sponsored),
+        "rested_epoch": SINCE.read(rested),
+    }

@@ -1,0 +1,212 @@
+"""Cases of states: their bytes and roots, and the first states of networks that go on from a cut."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from vectorgen import examples, folds
+from vectorgen.case import Case
+from vectorgen.examples import ALICE, BOB, CAROL, NETWORK
+
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding.canon import Value, decode, encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.records.payloads.lots import DisputeKey
+from p2pverify.core.state.codec.sections import STATE_BYTES_MAX, decode_state, encode_state, leaves_of, state_root
+from p2pverify.core.state.fork import fork, forked_network, read_start, write_start
+from p2pverify.core.state.state import Loss, State, genesis
+
+UP = 4715
+LOST = [DisputeKey(ALICE.key, epoch, 0) for epoch in (3, 4, 5)]
+
+
+def shown_leaves() -> tuple[bytes, bytes]:
+    """The header and the first member leaf of the state at the example cut."""
+    leaves = leaves_of(NETWORK.id, examples.first_state())
+    return leaves["header"][0], leaves["members"][0]
+
+
+def contested() -> State:
+    """Bob has lost three disputes. Alice objects to the decisions of two of them, and Carol to one."""
+    state = replace(examples.first_state())
+    state.members = {peer: replace(member) for peer, member in state.members.items()}
+    row = state.members[BOB.key]
+    row.agreements, row.dissents, row.disputes_lost = 30, 4, 4
+    row.cusum, row.losses = 3 * UP - 1000, tuple(Loss(each, UP) for each in LOST)
+    state.members[CAROL.key].credits = frozenset((ALICE.key,))
+    state.contested = {
+        LOST[0]: frozenset((ALICE.key, CAROL.key)),
+        LOST[1]: frozenset((ALICE.key,)),
+        LOST[2]: frozenset((CAROL.key,)),
+    }
+    return state
+
+
+# ---------------------------------------------------------------- bytes of states
+
+
+def _state(comment: str, network: Network, state: State) -> Case:
+    data = encode_state(network.id, state)
+    expect = {"network": network.id.hex(), "root": state_root(network.id, state).hex()}
+    return {"comment": comment, "input": {"state": data.hex()}, "expect": expect, "reason": None}
+
+
+def _reason(read: Callable[[], object]) -> str | None:
+    """Why a reader refuses, or None."""
+    try:
+        read()
+    except DecodeError as refused:
+        return refused.reason
+    return None
+
+
+def _no_state(comment: str, data: bytes, reason: str) -> Case:
+    found = _reason(lambda: decode_state(data))
+    assert found == reason, f"{comment}: {found}"
+    return {"comment": comment, "input": {"state": data.hex()}, "expect": "reject", "reason": reason}
+
+
+def _changed(data: bytes, section: str, change: Callable[[list[Value]], list[Value]]) -> bytes:
+    top = decode(data, size_max=STATE_BYTES_MAX)
+    assert isinstance(top, list)
+    assert isinstance(top[1], list)
+    parts = []
+    for part in top[1]:
+        assert isinstance(part, list)
+        name, leaves = part
+        assert isinstance(leaves, list)
+        parts.append([name, change(leaves) if name == section else leaves])
+    return encode([top[0], parts])
+
+
+def _states(story: folds.Story) -> list[Case]:
+    data = encode_state(NETWORK.id, examples.first_state())
+    blank = bytes(32)
+    return [
+        _state("three founders, before any record", NETWORK, genesis(NETWORK)),
+        _state("three founders have joined", NETWORK, examples.first_state()),
+        _state("contested losses", NETWORK, contested()),
+        _state("four peers, one of which is convicted, with open parts", story.network, story.state),
+        _no_state("another version", data.replace(b"state/1", b"state/0"), "not a state of this version"),
+        _no_state("an early end", data[:-1], "truncated"),
+        _no_state("two headers", _changed(data, "header", lambda leaves: leaves * 2), "a state has one header"),
+        _no_state(
+            "sections in another order",
+            encode(["p2pverify/state/1", _parts(data)[::-1]]),
+            "not the sections of a state",
+        ),
+        _no_state(
+            "members out of order",
+            _changed(data, "members", lambda leaves: leaves[::-1]),
+            "members: not sorted and distinct",
+        ),
+        _no_state(
+            "one member twice",
+            _changed(data, "members", lambda leaves: [leaves[0], *leaves]),
+            "members: not sorted and distinct",
+        ),
+        _no_state(
+            "a weight of 2",
+            _changed(data, "members", lambda leaves: [_heavier(leaves[0]), *leaves[1:]]),
+            "members: weight: number: above 1",
+        ),
+        _no_state(
+            "forks out of order",
+            _changed(data, "early-conflicts", lambda _: [encode([blank, [[2, 1], False, 0]])]),
+            "early-conflicts: forks: not sorted and distinct",
+        ),
+        _no_state(
+            "a key of 31 bytes", _changed(data, "banned", lambda _: [encode([blank[1:], "x"])]), _not("banned", 32)
+        ),
+    ]
+
+
+def _not(section: str, size: int) -> str:
+    return f"{section}: bytes: not {size} bytes"
+
+
+def _parts(data: bytes) -> list[Value]:
+    top = decode(data, size_max=STATE_BYTES_MAX)
+    assert isinstance(top, list)
+    assert isinstance(top[1], list)
+    return top[1]
+
+
+def _heavier(leaf: Value) -> Value:
+    assert isinstance(leaf, bytes)
+    peer, row = decode(leaf, size_max=len(leaf))  # type: ignore[misc,str-unpack]
+    assert isinstance(row, list)
+    return encode([peer, [*row[:9], 2, *row[10:]]])
+
+
+# ---------------------------------------------------------------- first states
+
+
+def _forked(comment: str, network: Network, state: State, cut_id: bytes, behind: list[bytes], *away: bytes) -> Case:
+    first = fork(state, behind, away)
+    made = forked_network(network, cut_id, first)
+    inputs = {
+        "network": network.encode().hex(),
+        "cut": cut_id.hex(),
+        "state": encode_state(network.id, state).hex(),
+        "behind": [peer.hex() for peer in behind],
+        "away": [peer.hex() for peer in away],
+    }
+    expect = {"first": write_start(made, first).hex(), "network": made.encode().hex()}
+    return {"comment": comment, "input": inputs, "expect": expect, "reason": None}
+
+
+def _refused(comment: str, network: Network, data: bytes, reason: str) -> Case:
+    found = _reason(lambda: read_start(network, data))
+    assert found == reason, f"{comment}: {found}"
+    inputs = {"network": network.encode().hex(), "first": data.hex()}
+    return {"comment": comment, "input": inputs, "expect": "reject", "reason": reason}
+
+
+def _first_states(story: folds.Story) -> list[Case]:
+    state, cut_id = examples.first_state(), examples.CUT_RECORD.id
+    first = fork(state, (CAROL.key,))
+    made = forked_network(NETWORK, cut_id, first)
+    wrong: list[tuple[str, State, str]] = [
+        ("a head", replace(first, heads=state.heads), "a network cannot begin with open parts of another one"),
+        ("an active member", state_of(state, first), "a network begins with a row that is active or of no class"),
+        ("no weight", weightless(first), "nobody has weight at the beginning"),
+    ]
+    honest = [peer for peer in sorted(story.state.members) if not story.state.members[peer].is_convicted]
+    return [
+        _forked("nobody is left behind", NETWORK, state, cut_id, []),
+        _forked("a founder is left behind", NETWORK, state, cut_id, [CAROL.key]),
+        _forked("a founder is left behind, and another one is away", NETWORK, state, cut_id, [CAROL.key], BOB.key),
+        _forked("losses that a remaining member contests", NETWORK, contested(), cut_id, [CAROL.key]),
+        _forked(
+            "a convicted peer, and another one that is left behind",
+            story.network,
+            story.state,
+            story.state.id,
+            honest[:1],
+        ),
+        _refused(
+            "the state of another fork",
+            made,
+            write_start(made, fork(state)),
+            "not the state that the network definition names",
+        ),
+        *(
+            _refused(comment, (bad := forked_network(NETWORK, cut_id, each)), write_start(bad, each), reason)
+            for comment, each, reason in wrong
+        ),
+    ]
+
+
+def state_of(state: State, first: State) -> State:
+    """A first state with the rows of a state in which peers are active."""
+    return replace(first, members=state.members)
+
+
+def weightless(first: State) -> State:
+    return replace(first, members={peer: replace(member, weight=0) for peer, member in first.members.items()})
+
+
+def cases() -> dict[Path, list[Case]]:
+    story = folds.Story()
+    return {Path("state"): _states(story), Path("forked-state"): _first_states(story)}
