@@ -117,12 +117,13 @@ class MarginPool:
     """Measured margins of honest answers, for making new answers.
 
     A new answer has the length of a measured one and consists of random stretches of `STRETCH` neighbouring margins.
-    Its sum can exceed all measured sums, but a single margin cannot exceed all measured margins.
+    Its total can exceed all measured totals, but a single margin cannot exceed all measured margins.
     """
 
     def __init__(self, judged: Sequence[JudgedAnswer], bounds: Across, seed: int) -> None:
         squares = [np.array([squared(margin) for margin in one.margins]) for one in judged]
-        self._sums = np.concatenate([_stretches(each) for each in squares])
+        windows = np.concatenate([_stretches(each) for each in squares])
+        self._sums, self._greatest = windows.sum(axis=1), windows.max(axis=1)
         self._measures = [one.measure for one in judged]
         self._bounds = bounds
         self._random = np.random.default_rng([seed, len(judged)])
@@ -131,16 +132,14 @@ class MarginPool:
         """One audit of a new honest answer."""
         like = self._measures[int(self._random.integers(len(self._measures)))]
         places = self._random.integers(len(self._sums), size=-(-like.count // STRETCH))
-        return audited(replace(like, total=int(self._sums[places].sum())), self._bounds)
+        total = self._sums[places].sum() - (self._greatest[places].max() + 1) // 2
+        return audited(replace(like, total=int(total)), self._bounds)
 
 
-def _stretches(margins: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The sums of the stretches that begin at each margin. A stretch at the end continues at the beginning."""
-    length = len(margins)
-    wrapped = np.concatenate([margins, np.resize(margins, STRETCH - 1)])
-    sums = np.concatenate([[0], np.cumsum(wrapped)])
-    found: NDArray[np.int64] = sums[STRETCH : STRETCH + length] - sums[:length]
-    return found
+def _stretches(squares: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The stretches that begin at each square, one in each row. A stretch at the end continues at the beginning."""
+    wrapped = np.concatenate([squares, np.resize(squares, STRETCH - 1)])
+    return np.lib.stride_tricks.sliding_window_view(wrapped, STRETCH)
 
 
 def play_honest(pool: MarginPool, steps: TestSteps, peers: int, audits: int) -> tuple[int, int]:

@@ -17,15 +17,13 @@ from collections import Counter
 from pathlib import Path
 
 from p2pverify.cli.table import table
-from p2pverify.core.contract.network import ANY, Across
+from p2pverify.core.contract.network import Across
 from p2pverify.core.inference.compare import Verdict, verdict
 from p2pverify.core.inference.diagnosis import Cause, find_cause
 from p2pverify.engine.calibrate import lower_bound_ppm, upper_bound_ppm
 from p2pverify.engine.calibrate.producers import EXACT, open_path
 from p2pverify.engine.llama import variants
-from p2pverify.node.files.manifestfile import known_manifest
-from p2pverify.node.ports import ModelInfo
-from tests.bench.engine.heldout import CHEATS, HONEST, Case, cases, work
+from tests.bench.engine.heldout import CHEATS, HONEST, Case, cases, shipped, work
 
 HEADERS = ("SOURCE", "ANSWERS", "MATCH", "INCONCLUSIVE", "MISMATCH", "SHARE", "BOUND")
 
@@ -62,17 +60,6 @@ def main() -> int:
 
 def _honest_paths() -> list[str]:
     return [path for path in HONEST if path.startswith("wheel") or variants.installed()]
-
-
-def shipped(judge: ModelInfo) -> Across:
-    """The packaged thresholds for all paths except the judge's own."""
-    manifest = known_manifest(judge)
-    assert manifest is not None, "no manifest of this model comes with p2pverify"
-    return next(
-        one.across
-        for one in manifest.calibrations
-        if (one.judge_engine, one.engine, one.numeric_path) == (judge.engine, ANY, ANY)
-    )
 
 
 def summary(kept: list[Case], bounds: Across, is_honest: bool) -> dict[str, object]:

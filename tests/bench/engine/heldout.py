@@ -12,26 +12,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from p2pverify.core.contract.network import ANY, Across
 from p2pverify.core.contract.output import NO_KEY, NO_LOGITS, Ask, Output
 from p2pverify.core.inference.compare import Measure, TokenScores, measure
 from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition
-from p2pverify.engine.calibrate import HELD_OUT, Posed, QuestionShape, pose
+from p2pverify.engine.calibrate import CALIBRATION, HELD_OUT, Posed, QuestionShape, pose
 from p2pverify.engine.calibrate.producers import Make, Producer, open_path
 from p2pverify.engine.cheats.make import make_cheat
+from p2pverify.engine.cheats.rules import KnownRules
 from p2pverify.engine.cheats.spec import parse_spec
-from p2pverify.node.ports import Engine
+from p2pverify.node.engines.kinds import DEFAULT_ENGINE, referee_for
+from p2pverify.node.files.manifestfile import known_manifest
+from p2pverify.node.ports import Engine, ModelInfo
 from tests.support.claims import claim_of
 
 HONEST = ("wheel", "wheel/kv-f16", "skylakex", "sandybridge", "sse42")
 CHEATS = (
     *("quantize:q8_0", "quantize:q5_0", "quantize:q4_0", "quantize:q3", "prune", "other-model", "canned"),
     *("wrong-seed", "temperature:1.0", "system-prompt", "truncate", "cut", "garbage"),
+    *("temperature:0.82", "draft", "budget", "certain"),
 )
 #: An honest answer that is cut short and gets an ending token. This module makes it from the wheel's answers.
 CUT = "cut"
 CHEATS_PATH = "wheel"
 WRITER_PATH = "wheel"  # it writes prompts several times as fast as the exact engine
-HONEST_IF_GREEDY = frozenset({"wrong-seed", "temperature:1.0"})
+HONEST_IF_GREEDY = frozenset({"wrong-seed", "temperature:1.0", "temperature:0.82"})
 STRIDE = 100_000  # the count of question numbers for one source
 SHAPE = QuestionShape()
 END_TOKEN = 2
@@ -61,19 +66,22 @@ def cases(folder: Path, source: str) -> list[Case]:
     return [_case(json.loads(line)) for line in lines]
 
 
-def work(judge: Engine, folder: Path, source: str, count: int, seed: int, suppose: int) -> Iterator[int]:
+def work(
+    judge: Engine, folder: Path, source: str, count: int, seed: int, suppose: int, purpose: str = HELD_OUT
+) -> Iterator[int]:
     """Put `count` questions to a source, less the earlier ones, and yield after each the number so far.
 
     Answers to the first `suppose` questions are also scored at other temperatures. Cheats that are honest about greedy
-    questions do not get greedy questions.
+    questions do not get greedy questions. Questions of calibration are the same ones for all sources, as in
+    `p2pverify model calibrate`.
     """
     path = file_of(folder, source)
-    first = STRIDE * (HONEST + CHEATS).index(source)
+    first = 0 if purpose == CALIBRATION else STRIDE * (HONEST + CHEATS).index(source)
     had = next((case.number - first + 1 for case in reversed(cases(folder, source))), 0)
     if had >= count:
         return
     writer = open_path(WRITER_PATH)
-    questions = [pose(writer, HELD_OUT, seed, first + number, SHAPE) for number in range(had, count)]
+    questions = [pose(writer, purpose, seed, first + number, SHAPE) for number in range(had, count)]
     writer.close()
     if source in HONEST_IF_GREEDY:
         questions = [question for question in questions if question.temperature_milli]
@@ -94,7 +102,18 @@ def maker(source: str, folder: Path) -> Make:
 
 
 def open_cheat(spec: str, folder: Path) -> Engine:
-    return make_cheat(parse_spec(spec), open_path(CHEATS_PATH), folder)
+    """A cheat that knows the thresholds that ship with p2pverify, and takes every question for an audit."""
+    engine = open_path(CHEATS_PATH)
+    lengths = range(SHAPE.answer_tokens, SHAPE.answer_tokens + 1)
+    rules = KnownRules(shipped(engine.info), SHAPE.prompt_tokens, lengths)
+    return make_cheat(parse_spec(spec), engine, folder, rules=rules)
+
+
+def shipped(info: ModelInfo) -> Across:
+    """The packaged thresholds of a model for all paths except the judge's own."""
+    manifest = known_manifest(info)
+    assert manifest is not None, "no manifest of this model comes with p2pverify"
+    return manifest.bounds(referee_for(DEFAULT_ENGINE))[ANY, ANY]
 
 
 def cut(question: Posed, answer: Output) -> Output:
