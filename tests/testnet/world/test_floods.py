@@ -69,7 +69,7 @@ class Flooder(HonestActor):
 
 
 def _world() -> World:
-    plan = WorldPlan(peers=9, members=8, founders=7, epochs=EPOCHS, rules=RULES, seed=4)
+    plan = WorldPlan(peers=9, members=8, founders=7, epochs=EPOCHS, rules=RULES, seed=5)
     people = identities(plan)
     (bystander,) = [identity for identity in people if not identity.member]
     everyone = tuple(sorted(identity.key for identity in people if identity is not bystander))
