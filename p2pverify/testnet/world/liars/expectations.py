@@ -121,6 +121,7 @@ FATES: Mapping[str, FateRule] = {
         by="conflict",
         must_convict=True,
         may_convict=True,
+        must_fork=True,  # its neighbours can all be in one half, so that nobody gets the other payload
         epochs=8,
     ),
     "forker": FateRule(
