@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from p2pverify.cli.table import cell, percent, table, terminal_width
 from p2pverify.node.reports.documents.scores import HardwareGroup, ScoreDocument
-from p2pverify.node.reports.shown import interval, short_ids
+from p2pverify.node.reports.shown import interval, short_ids, why
 
 COLUMNS = ("PEER", "STANDING", "WEIGHT", "SCORE", "AUDITS", "BY", "DISSENTS", "LAST")
 WIDE_COLUMNS = (
@@ -16,7 +16,7 @@ ONLY_WIDE = ("LOW, HIGH", "CLASS", "AGREE", "ANSWERED", "NO-SHOWS", "UNOPENED")
 
 def score_table(scores: Sequence[ScoreDocument], own: str | None, *, wide: bool) -> str:
     """The peers of a view, and under each one the reason of its standing, if there is one."""
-    notes = [cell(score.reason) if score.reason else "" for score in scores]
+    notes = [cell(text) if (text := why(score)) else "" for score in scores]
     if wide:
         return table(WIDE_COLUMNS, [_wide_row(score, own) for score in scores], notes=notes)
     names = peer_names(scores, own)

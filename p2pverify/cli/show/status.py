@@ -8,6 +8,7 @@ from p2pverify.cli import client
 from p2pverify.cli.context import current_home
 from p2pverify.cli.table import cell, pairs, percent
 from p2pverify.node.reports.documents.status import Due, JobsDocument, LackDocument, StatusDocument
+from p2pverify.node.reports.shown import why
 
 _HASH_CHARS = 16
 #: Missing conditions for weight, by the name that the node gives them; `has` and `needs` are its figures.
@@ -55,7 +56,7 @@ def status(as_json: bool) -> None:
 
 
 def _standing(found: StatusDocument) -> str | None:
-    reason = None if found.own is None else found.own.reason
+    reason = None if found.own is None else why(found.own)
     return f"{found.standing} ({cell(reason)})" if reason else found.standing
 
 

@@ -17,7 +17,7 @@ def score_document(score: view.Score, rerun: LossesRerun | None = None) -> Score
         peer_id=peer_id(score.peer),
         class_=score.class_name,
         standing=score.standing.value,
-        reason=_with_rerun(_reason(score), rerun),
+        reason=_reason(score),
         weight=score.weight,
         low=_fraction(score.low_ppm),
         high=_fraction(score.high_ppm),
@@ -59,14 +59,6 @@ def _reason(score: view.Score) -> str | None:
     if score.rests:
         return "its weight rests, because it was silent for long"
     return None
-
-
-def _with_rerun(reason: str | None, rerun: LossesRerun | None) -> str | None:
-    if reason is None or rerun is None:
-        return reason
-    done = rerun.confirmed + rerun.refuted
-    said = f"{reason}; this node re-ran {done} of {rerun.lost} lost disputes"
-    return f"{said}, and {rerun.refuted} were decided wrongly" if rerun.refuted else said
 
 
 def hardware_groups(scores: Iterable[view.Score]) -> tuple[HardwareGroup, ...]:

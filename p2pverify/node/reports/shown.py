@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from p2pverify.node.reports.documents.scores import ScoreDocument
+
 _PREFIX = "12D3KooW"  # the common prefix of the peer ids of Ed25519 keys
 _SHORT_CHARS = 8  # as in the names of audits
 
@@ -71,6 +73,15 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
 def audit_kind(*, across: bool) -> str:
     """Which peers an audit asked."""
     return "across" if across else "in class"
+
+
+def why(score: ScoreDocument) -> str | None:
+    """The reason of a peer's standing, and what this node found about it. None if there is nothing to explain."""
+    rerun = score.rerun
+    if score.reason is None or rerun is None:
+        return score.reason
+    said = f"{score.reason}; this node re-ran {rerun.confirmed + rerun.refuted} of {rerun.lost} lost disputes"
+    return f"{said}, and {rerun.refuted} were decided wrongly" if rerun.refuted else said
 
 
 def interval(low: float, high: float) -> str:

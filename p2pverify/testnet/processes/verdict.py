@@ -138,7 +138,7 @@ def _agree(honest: Sequence[str], statuses: Mapping[str, StatusDocument], scores
             if roots.setdefault(cut.cut, (cut.ledger_root, cut.view_root)) != (cut.ledger_root, cut.view_root):
                 return False
     for shown in scores_at.values():
-        views = [shown[name].scores for name in honest if name in shown]
+        views = [[row.in_view for row in shown[name].scores] for name in honest if name in shown]
         if any(view != views[0] for view in views):
             return False
     return True
@@ -172,9 +172,9 @@ def _not_yet(peer: PeerPlan, score: ScoreDocument | None) -> str:
     if peer.cheat.fate in TIMED:
         fit = "no hardware" if score.hardware is None else score.hardware.fit
         return f"{peer.label} is not {peer.cheat.fate}: {fit} after {score.audits} audits"
+    fate = CONVICTED if peer.cheat.fate is CheaterFate.CONTESTED else peer.cheat.fate
     return (
-        f"{peer.label} is not {peer.cheat.fate}: "
-        f"{score.standing} after {score.audits} audits and {score.dissents} lost disputes"
+        f"{peer.label} is not {fate}: {score.standing} after {score.audits} audits and {score.dissents} lost disputes"
     )
 
 

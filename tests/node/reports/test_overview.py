@@ -18,6 +18,7 @@ from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.documents.scores import LossesRerun
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.scores import score_document
+from p2pverify.node.reports.shown import why
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 from tests.support.worlds import make_world
 
@@ -212,5 +213,7 @@ def test_a_standing_says_what_this_node_found_itself(confirmed: int, refuted: in
     (score,) = (each for each in scores(machine.network, machine.fold.latest) if each.peer == liar)
     assert score.standing in {"suspect", "convicted"}
     rerun = LossesRerun(lost=4, confirmed=confirmed, refuted=refuted)
-    assert score_document(score, rerun).reason == said
-    assert score_document(score).reason == "lost disputes"
+    found = score_document(score, rerun)
+    assert why(found) == said
+    assert why(score_document(score)) == found.reason == "lost disputes"
+    assert found.in_view == score_document(score)

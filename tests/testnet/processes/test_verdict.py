@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from p2pverify.node.reports.documents.scores import SpeedDocument
+from p2pverify.node.reports.documents.scores import LossesRerun, SpeedDocument
 from p2pverify.testnet.processes.report import Report
 from p2pverify.testnet.processes.verdict import jobs_of, judge, too_slow
 from tests.support.documents import JOBS
@@ -83,6 +83,15 @@ def test_an_honest_peer_convicted_loses_the_run(plan):
     assert found.honest_convicted == (b,)
     assert not found.passes
     assert found.is_lost
+
+
+def test_what_a_node_found_itself_is_no_part_of_its_view(plan):
+    """Honest peers that compute other disputes again, or none, have the same view."""
+    liar, (a, b, c) = names(plan)
+    ok = view_at(plan, cut(3), {liar: "convicted"})
+    found = LossesRerun(lost=4, confirmed=3, refuted=0)
+    own = replace(ok, scores=tuple(replace(row, rerun=found) for row in ok.scores))
+    assert judge(plan, dict.fromkeys((a, b, c), status(cut(3))), {cut(3).cut: {a: ok, b: own}}).passes
 
 
 @pytest.mark.parametrize("how", ["roots", "scores"])

@@ -1,6 +1,6 @@
 """A view as a document: one row for each member, and the speeds by claimed hardware."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from p2pverify.node.reports.documents.shape import CLASS, ApiDocument, Count, Ratio, Weight
@@ -65,10 +65,17 @@ class ScoreDocument:
     contested_by: tuple[str, ...] = field(
         metadata={"description": "members without whose objected decisions the conviction would not stand"}
     )
-    rerun: LossesRerun | None = field(metadata={"description": "what this node found when it computed them itself"})
+    rerun: LossesRerun | None = field(
+        metadata={"description": "what this node found when it computed them itself: the only part of no view"}
+    )
     sponsors: tuple[str, ...] = field(metadata={"description": "members with weight that stand for it"})
     rests: bool = field(metadata={"description": "whether its weight was put to rest after a long silence"})
     hardware: SpeedDocument | None
+
+    @property
+    def in_view(self) -> "ScoreDocument":
+        """The row without what one node found. All peers with the same view show it."""
+        return replace(self, rerun=None)
 
 
 @dataclass(frozen=True, kw_only=True)
