@@ -9,8 +9,10 @@ from tests.testnet.support import running_testnet
 RUN_S = 240  # on a busy machine; it is a sixth of this on an idle one
 
 
-def test_a_bought_majority_stops_the_network(tmp_path: Path) -> None:
-    """The command checks what honest peers signed and say. The report has the decisions that were computed again."""
+def test_a_bought_majority_stops_the_network_and_is_left_behind(tmp_path: Path) -> None:
+    """The command checks what honest peers signed and say. The report has the decisions that were computed again, and
+    the network that the honest peers made with 'network fork', in which all liars are convicted.
+    """
     with running_testnet(tmp_path / "tmp", "takeover", "--json", "-") as process:
         out, err = process.communicate(timeout=RUN_S)
     assert process.returncode == 0, err
@@ -19,3 +21,5 @@ def test_a_bought_majority_stops_the_network(tmp_path: Path) -> None:
     assert (document["verdict"], document["honest_convicted"]) == ("pass", [])
     assert document["takeover"]["wrong_disputes"]
     assert document["takeover"]["decisions_that_agree"] > 0
+    assert document["takeover"]["fork"] not in (None, document["network"])
+    assert len(document["cheaters_convicted"]) == 5

@@ -24,8 +24,8 @@ from p2pverify.testnet.processes.watch import RunWatch
 
 _LONGER = 2
 _RESTARTS_MAX = 2
-#: Peers are behind if one in _LATE_SHARE of at least _JOBS_EACH jobs per peer is late, or if no cut was certified after
-#: _EPOCHS_WITHOUT_CUT epochs.
+#: Peers are behind if one in _LATE_SHARE of at least _JOBS_EACH jobs per peer is late, or if no cut was certified in
+#: _EPOCHS_WITHOUT_CUT epochs without a fault, unless the honest peers have to stop the network.
 _LATE_SHARE = 4
 _JOBS_EACH = 6
 _EPOCHS_WITHOUT_CUT = 8
@@ -116,9 +116,11 @@ def _why_behind(watch: RunWatch) -> str:
     if jobs.total >= _JOBS_EACH * len(plan.peers) and _LATE_SHARE * jobs.late >= jobs.total:
         return f"{jobs.late} of {jobs.total} jobs were late {epochs}"
     read = [watch.statuses[peer.name] for peer in plan.honest if peer.name in watch.statuses]
-    is_late = any(status.epoch >= max(_EPOCHS_WITHOUT_CUT, plan.calm_epoch) for status in read)
-    if is_late and not any(status.recent_cuts for status in read):
-        return f"no cut was certified {epochs}"
+    newest = max((cut.epoch for status in read for cut in status.recent_cuts), default=None)
+    since = max(watch.from_epoch, plan.calm_epoch, 0 if newest is None else newest)
+    stops = watch.takeover.lies_from is not None and watch.takeover.fork is None
+    if not stops and any(status.epoch >= since + _EPOCHS_WITHOUT_CUT for status in read):
+        return f"no cut was certified {'' if newest is None else f'after epoch {newest} '}{epochs}"
     return ""
 
 

@@ -7,7 +7,7 @@ Every peer is started with `p2pverify --home DIR join network.toml`, as an opera
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import time_ns
@@ -49,6 +49,7 @@ class Testnet:
         self.plan = plan
         self.directory = directory
         self.network = network
+        self._network_files = {peer.name: directory / "network.toml" for peer in plan.peers}
         self.model = info.model
         self.watch = RunWatch(plan, self.home)
         self.fleet = fleet
@@ -96,6 +97,16 @@ class Testnet:
         """Start a killed or stopped peer again, and wait until it answers."""
         await self.start_ready(name)
 
+    async def move(self, files: Mapping[str, Path]) -> None:
+        """Stop all peers, and start each again with the network file under its name."""
+        async with trio.open_nursery() as nursery:
+            for name in files:
+                nursery.start_soon(self.stop, name)
+        self._network_files |= files
+        async with trio.open_nursery() as nursery:
+            for name in files:
+                nursery.start_soon(self.start_ready, name)
+
     async def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a peer's process, if it runs."""
         await self.fleet.signal(name, number)
@@ -114,7 +125,7 @@ class Testnet:
     def _arguments(self, name: str) -> list[str]:
         peer = self.plan.peer(name)
         others = [other for other in self.plan.peers if other is not peer][:_BOOTSTRAP_PEERS]
-        arguments = ["--home", str(self.home(name).path), "join", str(self.directory / "network.toml")]
+        arguments = ["--home", str(self.home(name).path), "join", str(self._network_files[name])]
         arguments += ["--listen", f"/ip4/{self._hosts[name]}/tcp/{self._ports[name]}", "--http", "127.0.0.1:0"]
         if self.relays is not None:
             arguments += ["--announce", self.address(peer).removesuffix(f"/p2p/{peer.peer_id}")]

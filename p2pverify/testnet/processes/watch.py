@@ -34,6 +34,8 @@ class RunWatch:
         self.provisional: ScoresDocument | None = None  # of one honest peer
         self.open_disputes = 0
         self.takeover = TakeoverProgress()
+        self.from_epoch = 0  # in which the peers began with the network that is watched
+        self._network: str | None = None  # the id of the only network whose documents count
         self.silent: set[str] = set()  # peers whose API did not answer at the last reading
         self._scores_at: BoundedDict[str, dict[str, ScoresDocument]] = BoundedDict(_CUTS_KEPT)
         self._home_of = home_of
@@ -41,6 +43,14 @@ class RunWatch:
         self._limiter = trio.CapacityLimiter(8)
         self._changed = trio.Event()
         self._readings = 0
+
+    def follow(self, network: str, epoch: int) -> None:
+        """Forget all documents. From now on only those of another network count, which the peers begin in an epoch."""
+        self._network, self.from_epoch = network, epoch
+        for known in (self.statuses, self.final, self._scores_at):
+            known.clear()
+        self.provisional, self.open_disputes = None, 0
+        self.silent.clear()
 
     @property
     def period_s(self) -> float:
@@ -99,6 +109,8 @@ class RunWatch:
         status = await trio.to_thread.run_sync(fetch, url, "/v1/status", StatusDocument, limiter=self._limiter)
         if status.peer_id != self._peer_ids[name]:
             raise ReadError(f"{url} belongs to another peer by now")
+        if self._network not in (None, status.network):
+            raise ReadError(f"{name} is still in another network")
         self.statuses[name] = status
         seen = self.final.get(name)
         if status.final is not None and (seen is None or seen.cut != status.final.cut):

@@ -8,9 +8,11 @@ import trio
 from p2pverify.cli.main import main
 from p2pverify.node.files.home import Home
 from p2pverify.testnet.capacity.load import MeasuredMachine
+from p2pverify.testnet.plan import make_plan
 from p2pverify.testnet.processes import play
 from p2pverify.testnet.processes.progress import Stage
 from p2pverify.testnet.processes.watch import RunWatch
+from p2pverify.testnet.scenario import load_scenario
 from tests.support.documents import JOBS
 from tests.testnet.support import EPOCH_MS, cut, processes_of, status, toy_plan
 
@@ -42,11 +44,28 @@ def test_late_jobs_show_that_peers_fall_behind(tmp_path):
     assert not why_behind(tmp_path, jobs_done=100)
 
 
-def test_cuts_that_never_come_show_it_too(tmp_path):
-    """A network without any certified cut after several epochs will not get one."""
+def test_cuts_that_do_not_come_show_it_too(tmp_path):
+    """Peers that certify no cut in several epochs do not begin to by themselves, because the machine stays as slow."""
     assert why_behind(tmp_path, epoch=8, has_cut=False) == "no cut was certified in epochs of 0.6 s"
     assert not why_behind(tmp_path, epoch=7, has_cut=False)
-    assert not why_behind(tmp_path, epoch=30)
+    assert why_behind(tmp_path, epoch=11) == "no cut was certified after epoch 3 in epochs of 0.6 s"
+    assert not why_behind(tmp_path, epoch=10)
+
+
+def test_a_network_that_should_stop_is_not_behind(tmp_path):
+    """Without cuts since the lies it has stopped. The network after it has to have cuts again."""
+    watch = RunWatch(replace(make_plan(load_scenario("takeover")), is_epoch_given=False), lambda n: Home(tmp_path / n))
+    watch.statuses = {peer.name: replace(status(cut(3)), epoch=30) for peer in watch.plan.peers}
+    assert play._why_behind(watch)
+    watch.takeover.lies_from = 3
+    assert not play._why_behind(watch)
+    watch.takeover.fork = "ab"
+    watch.follow("ab", 30)
+    assert not watch.statuses
+    watch.statuses = {peer.name: replace(status(), epoch=37) for peer in watch.plan.peers}
+    assert not play._why_behind(watch)
+    watch.statuses = {peer.name: replace(status(), epoch=38) for peer in watch.plan.peers}
+    assert play._why_behind(watch) == "no cut was certified in epochs of 1 s"
 
 
 def run(plan, directory, running):

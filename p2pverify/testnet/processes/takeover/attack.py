@@ -4,9 +4,11 @@
 2. It tells all cheaters to lie, by a file in the home of each.
 3. It waits until the honest peers refuse a conviction and cuts have stopped.
 4. It exports the ledger of an honest peer, has all decisions computed again, and reads what honest peers signed.
+5. The honest peers leave with `network fork` (`leaving`), and the cheaters come along.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -17,12 +19,10 @@ from p2pverify.core.records.payloads.cut import decode_cut_signature
 from p2pverify.core.replica.verify import verified_fold
 from p2pverify.engine.cheats.kinds import CheaterFate
 from p2pverify.engine.cheats.make import SIGNAL_FILE
-from p2pverify.node.files.home import Home
 from p2pverify.node.reports.documents.health import Ready
 from p2pverify.store.exportfile import read_export
-from p2pverify.testnet.plan import Plan
 from p2pverify.testnet.processes.api_client import ReadError, fetch
-from p2pverify.testnet.processes.fleet import Fleet
+from p2pverify.testnet.processes.takeover.leaving import Leaver, agree
 from p2pverify.testnet.processes.takeover.verdict import RerunOutcome, has_stopped, is_bought, says_why, silent
 from p2pverify.testnet.processes.watch import RunWatch
 
@@ -31,15 +31,12 @@ NOT_VERIFIED = 5
 _UNREADY = 503
 
 
-class Attacked(Protocol):
+class Attacked(Leaver, Protocol):
     """What a takeover needs of a testnet. A `Testnet` has it."""
 
-    plan: Plan
-    directory: Path
     watch: RunWatch
-    fleet: Fleet
 
-    def home(self, name: str) -> Home: ...
+    async def move(self, files: Mapping[str, Path]) -> None: ...
 
 
 class Attack:
@@ -66,6 +63,13 @@ class Attack:
             faults += await self._signed()
         self._progress.rerun, self._progress.faults = rerun, tuple(faults)
         watch.tell()
+        if faults:
+            return
+        departure = await agree(self._testnet)
+        epoch = watch.statuses[watch.reference].epoch
+        watch.follow(departure.network, epoch)
+        self._progress.fork = departure.network
+        await self._testnet.move(departure.files)
 
     def _lie(self) -> None:
         """Tell the cheaters to lie from now on."""

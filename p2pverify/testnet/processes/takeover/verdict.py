@@ -1,4 +1,5 @@
-"""The verdict on a takeover: the honest peers must stop the network, and say why, instead of certifying lies.
+"""The verdict on a takeover: the honest peers must stop the network, and say why, instead of certifying lies. Then they
+must leave the liars behind in another network, and convict them there.
 
 `attack` carries the takeover out, and notes its progress.
 """
@@ -37,6 +38,7 @@ class TakeoverProgress:
     lies_from: int | None = None
     rerun: RerunOutcome | None = None
     faults: tuple[str, ...] = ()
+    fork: str | None = None
 
     def document(self) -> dict[str, object]:
         """The part of the report. Unknown values are null."""
@@ -45,16 +47,20 @@ class TakeoverProgress:
             "lies_from_epoch": self.lies_from,
             "decisions_that_agree": None if rerun is None else rerun.agree,
             "wrong_disputes": None if rerun is None else list(rerun.wrong),
+            "fork": self.fork,
         }
 
     def summary(self, honest: int) -> list[str]:
         """Lines for people, if all steps were played. `honest` is the number of honest peers."""
         if self.rerun is None:
             return []
-        return [
-            f"the cheaters lie from epoch {self.lies_from}; cuts have stopped, and all {honest} honest peers say why",
+        lines = [
+            f"the cheaters lie from epoch {self.lies_from}; cuts stopped, and all {honest} honest peers said why",
             f"computed again: {len(self.rerun.wrong)} disputes were decided wrongly, {self.rerun.agree} not",
         ]
+        if self.fork is not None:
+            lines.append(f"the honest peers went on in network {self.fork[:16]}, in which the cheaters have no weight")
+        return lines
 
 
 def weights(plan: Plan, view: ScoresDocument) -> tuple[int, int]:
@@ -96,8 +102,13 @@ def has_stopped(plan: Plan, statuses: Mapping[str, StatusDocument]) -> bool:
 def judge_takeover(
     plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: ScoresAt, progress: TakeoverProgress
 ) -> Judgement:
-    """Judge the documents read so far. `statuses` has the newest status of each peer by name."""
+    """Judge the documents read so far. `statuses` has the newest status of each peer by name.
+
+    Once the honest peers have left, the documents are those of the other network.
+    """
     base = judge(plan, statuses, scores_at)
+    if progress.fork is not None:
+        return base
     wronged = {
         peer.name
         for views in scores_at.values()
@@ -115,6 +126,7 @@ def judge_takeover(
             missing.append("cuts have not stopped")
         if progress.rerun is None:
             missing.append("the decisions were not computed again")
+        missing.append("the honest peers have not left yet")
     if not base.views_agree:
         missing.append("the views of honest peers differ at a common cut")
     return replace(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from p2pverify.node.reports.documents.scores import ScoresDocument
+from p2pverify.node.reports.documents.scores import ScoresDocument, StandingName
 from p2pverify.node.reports.documents.status import StatusDocument
 from p2pverify.node.reports.readiness import REFUSES
 from p2pverify.testnet.plan import Plan, make_plan
@@ -15,7 +15,8 @@ from p2pverify.testnet.processes.verdict import Judgement
 from p2pverify.testnet.scenario import load_scenario
 from tests.testnet.support import cut, status, view_at
 
-DONE = TakeoverProgress(9, RerunOutcome(40, ("wrong audit",), frozenset()))
+STOPPED = TakeoverProgress(9, RerunOutcome(40, ("wrong audit",), frozenset()))
+LEFT = replace(STOPPED, fork="ab" * 32)
 
 
 @pytest.fixture(scope="module")
@@ -37,42 +38,54 @@ def judged(plan: Plan, progress: TakeoverProgress, view: ScoresDocument | None =
     return judge_takeover(plan, statuses, shown, progress)
 
 
-def test_it_passes_when_all_steps_were_played(plan: Plan) -> None:
-    found = judged(plan, DONE)
+def test_it_passes_when_the_network_without_the_liars_convicts_them(plan: Plan) -> None:
+    """The documents are those of the other network, whose peers are ready."""
+    liars: dict[str, StandingName] = dict.fromkeys((peer.name for peer in plan.cheaters), "convicted")
+    statuses = {peer.name: status(cut(10)) for peer in plan.honest}
+    shown = {cut(10).cut: {plan.honest[0].name: view_at(plan, cut(10), liars)}}
+    found = judge_takeover(plan, statuses, shown, LEFT)
     assert (found.passes, found.is_over, found.missed) == (True, True, ())
-    report = Report(plan, "00", "toy", 61.0, found, {}, DONE)
+    report = Report(plan, "00", "toy", 61.0, found, {}, LEFT)
     assert report.document()["takeover"] == {
         "lies_from_epoch": 9,
         "decisions_that_agree": 40,
         "wrong_disputes": ["wrong audit"],
+        "fork": "ab" * 32,
     }
     assert "computed again: 1 disputes were decided wrongly, 40 not" in report.summary()
+    assert "the honest peers went on in network abababababababab" in report.summary()
+    del liars[plan.cheaters[0].name]
+    shown = {cut(10).cut: {plan.honest[0].name: view_at(plan, cut(10), liars)}}
+    waited = judge_takeover(plan, statuses, shown, LEFT)
+    assert (waited.is_over, waited.missed) == (False, (plan.cheaters[0].name,))
+    assert "is not convicted: " in waited.missing[0]
 
 
 @pytest.mark.parametrize(
     ("progress", "changes", "missing"),
     [
-        (TakeoverProgress(), {}, "the cheaters do not have most of the weight yet"),
-        (TakeoverProgress(9), {}, "the decisions were not computed again"),
-        (DONE, {"says": "no neighbours"}, "does not say that it refuses a conviction"),
-        (DONE, {"epoch": 13}, "cuts have not stopped"),
+        (TakeoverProgress(), {}, ["the cheaters do not have most of the weight yet"]),
+        (TakeoverProgress(9), {}, ["the decisions were not computed again", "have not left yet"]),
+        (STOPPED, {"says": "no neighbours"}, ["does not say that it refuses a conviction", "have not left yet"]),
+        (STOPPED, {"epoch": 13}, ["cuts have not stopped", "have not left yet"]),
+        (STOPPED, {}, ["the honest peers have not left yet"]),
     ],
 )
 def test_what_has_not_come_is_waited_for(
-    plan: Plan, progress: TakeoverProgress, changes: dict[str, Any], missing: str
+    plan: Plan, progress: TakeoverProgress, changes: dict[str, Any], missing: list[str]
 ) -> None:
     found = judged(plan, progress, **changes)
     assert (found.passes, found.is_over) == (False, False)
-    assert len(found.missing) == 1
-    assert missing in found.missing[0]
+    assert len(found.missing) == len(missing)
+    assert all(part in whole for part, whole in zip(missing, found.missing, strict=True))
 
 
 def test_a_wrong_conviction_or_a_fault_ends_the_run(plan: Plan) -> None:
     victim = plan.honest[1].name
-    found = judged(plan, DONE, view_at(plan, cut(10), {victim: "convicted"}))
+    found = judged(plan, STOPPED, view_at(plan, cut(10), {victim: "convicted"}))
     assert (found.is_lost, found.honest_convicted) == (True, (victim,))
-    broken = judged(plan, replace(DONE, faults=("peer1 is honest, and voted for a wrong decision",)))
-    assert (broken.is_lost, broken.missing) == (True, broken.faults)
+    broken = judged(plan, replace(STOPPED, faults=("peer1 is honest, and voted for a wrong decision",)))
+    assert (broken.is_lost, broken.missing[:1]) == (True, broken.faults)
 
 
 def test_a_majority_is_more_than_half_of_the_weight(plan: Plan) -> None:
