@@ -1,6 +1,7 @@
 """The report of the book: a table and a summary for people, and a JSON document for programs."""
 
 from collections.abc import Iterator, Sequence
+from math import comb
 
 from p2pverify.core.state.score import interval_ppm
 from p2pverify.testnet.casebook.book import CheatBook
@@ -15,6 +16,8 @@ HEADERS = (
 #: The rates in the table. The document has all rates.
 TABLE_RATES = (1.0, 0.2)
 LOW, HIGH = 0.025, 0.975
+#: A detection rate is below the promised one if so few finds are less probable than this. A book compares forty rates.
+CHANCE = 0.001
 
 
 def rows(book: CheatBook) -> list[Sequence[object]]:
@@ -134,11 +137,15 @@ def faults(book: CheatBook) -> list[str]:
     return [*_numeric_faults(book), *_simulated_faults(book)]
 
 
+def _chance(found: int, asked: int, rate: float) -> float:
+    """The probability that at most `found` of `asked` answers are found at a rate, by the binomial distribution."""
+    return sum(comb(asked, k) * rate**k * (1 - rate) ** (asked - k) for k in range(found + 1))
+
+
 def _numeric_faults(book: CheatBook) -> Iterator[str]:
     for row in book.numeric:
         promised = row.entry.in_class if row.by == "class" else row.entry.across
-        high = interval_ppm(row.found, row.asked - row.found)[1]
-        if row.rate == 1 and promised and high < promised * MILLION:
+        if row.rate == 1 and promised and _chance(row.found, row.asked, promised) < CHANCE:
             yield f"{row.entry.kind} is found ({row.by}) in {row.found} of {row.asked} answers, not in {promised:.0%}"
         missed = row.measured.missed
         if row.rate == 1 and row.fate == CONVICTED and missed:

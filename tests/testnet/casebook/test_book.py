@@ -114,6 +114,10 @@ def test_what_does_not_come_out_as_it_must_is_said(book):
     assert not faults(book)
     lame = replace(book.numeric[0], found=3)
     assert "prune is found (class) in 3 of 20" in faults(replace(book, numeric=(lame,)))[0]
+    promise = replace(lame.entry, in_class=0.95)
+    for found, is_fault in ((14, True), (15, False)):  # 3.3e-4 and 2.6e-3 at 0.95
+        unlucky = replace(lame, entry=promise, found=found)
+        assert bool(faults(replace(book, numeric=(unlucky,)))) is is_fault
     wronged = replace(book.honest[0], convicted=1)
     assert "honest peers on" in faults(replace(book, honest=(wronged,)))[0]
     broken = replace(book.simulated[0], broken=("views differ",), honest_convicted=2)
