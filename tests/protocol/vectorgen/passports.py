@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from vectorgen import folds
 from vectorgen.case import Case
@@ -80,7 +81,7 @@ def _bad(good: Passport) -> list[tuple[str, bytes, str]]:
     def with_first(changed: SignatureStub) -> bytes:
         return replace(good, signatures=(changed, *signatures[1:])).encode()
 
-    def with_head(**changes: object) -> bytes:
+    def with_head(**changes: Any) -> bytes:
         return replace(good, score=replace(score, head=replace(score.head, **changes))).encode()
 
     no_signature = "a signature does not hold"
