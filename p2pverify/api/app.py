@@ -27,6 +27,7 @@ from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.health import ErrorDocument, LeaveDocument, Live, Ready, SponsorDocument
 from p2pverify.node.reports.documents.jsonform import written
+from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.shape import ApiDocument
@@ -43,6 +44,7 @@ ROUTES: dict[str, frozenset[str]] = {
     "/v1/scores": frozenset({"view"}),
     "/v1/audits": frozenset({"limit"}),
     "/v1/audit": frozenset({"id"}),
+    "/v1/passport": frozenset({"peer"}),
     "/v1/leave": frozenset(),
     "/v1/sponsor": frozenset({"peer"}),
     "/livez": frozenset(),
@@ -90,6 +92,8 @@ class _Described(FastAPI):
 
 
 View = Literal["final", "provisional"]
+PeerId = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
+_NO_PEER_ID = "peer: not a peer id (12D3Koo...)"
 Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(_decimal)]
 
 
@@ -133,6 +137,17 @@ def _add_reports(app: FastAPI, reports: Reports) -> None:
             return _json(await reports.explain(name, wait_s=EXPLAIN_WAIT_S))
         except UnknownAudit as unknown:
             return _error(404, "no_such_audit", unknown.reason)
+
+    @app.get("/v1/passport", responses=_answers(PassportDocument, errors={404: "No recent cut has this peer."}))
+    async def passport(peer: PeerId) -> Response:
+        """One peer's row of a recent certified view as a file that anybody can check with the network's definition."""
+        try:
+            found = reports.passport(key_of(peer))
+        except DecodeError:
+            return _error(400, "bad_query", _NO_PEER_ID)
+        if found is None:
+            return _error(404, "no_passport", "no recent certified cut has a row of this peer with enough signatures")
+        return _json(found)
 
 
 def _add_health(app: FastAPI, reports: Reports, registry: CollectorRegistry) -> None:
@@ -188,7 +203,7 @@ def _add_orders(app: FastAPI, token: str, orders: Orders) -> None:
         responses=_answers(SponsorDocument, status=202, errors=_NO_TOKEN),
         openapi_extra=_SECURED,
     )
-    async def sponsor(request: Request, peer: Annotated[str, Field(max_length=NAME_CHARS_MAX)]) -> Response:
+    async def sponsor(request: Request, peer: PeerId) -> Response:
         """Stand for a newcomer, by its peer id; needs the bearer token from the home directory."""
         answer = refused(request)
         if answer is not None:
@@ -196,7 +211,7 @@ def _add_orders(app: FastAPI, token: str, orders: Orders) -> None:
         try:
             key = key_of(peer)
         except DecodeError:
-            return _error(400, "bad_query", "peer: not a peer id (12D3Koo...)")
+            return _error(400, "bad_query", _NO_PEER_ID)
         why = orders.sponsor(key)
         said = SponsorDocument(schema="p2pverify/sponsor/1", peer_id=peer, sponsored=why is None, reason=why)
         return _json(said, status=202)

@@ -10,6 +10,7 @@ from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.sync.session import SyncTurn
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
@@ -239,6 +240,10 @@ class Reports(Protocol):
     def scores(self, *, final: bool) -> ScoresDocument: ...
 
     def audits(self, *, limit: int) -> AuditsDocument: ...
+
+    def passport(self, peer: bytes) -> PassportDocument | None:
+        """The passport of a peer; None if no recent certified cut has one for it."""
+        ...
 
     async def explain(self, name: str, *, wait_s: float) -> ExplainedAudit:
         """What is known of an audit and its answers after at most `wait_s` seconds. Raises UnknownAudit."""

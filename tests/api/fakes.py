@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
+from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.node.ports import UnknownAudit
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import PeersDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.documents.status import StatusDocument
-from tests.support.documents import AUDITS, EXPLAINED, PEERS, SCORES, STATUS
+from tests.support.documents import ALICE, AUDITS, EXPLAINED, PASSPORT, PEERS, SCORES, STATUS
 
 TOKEN = "5e" * 32
 
@@ -55,6 +57,9 @@ class FakeReports:
 
     def audits(self, *, limit: int) -> AuditsDocument:
         return replace(AUDITS, audits=AUDITS.audits * (limit // 100))
+
+    def passport(self, peer: bytes) -> PassportDocument | None:
+        return PASSPORT if peer_id(peer) == ALICE else None
 
     async def explain(self, name: str, *, wait_s: float) -> ExplainedAudit:
         if name != EXPLAINED.id:

@@ -85,10 +85,16 @@ async def test_real_answers_fit_their_schemas(classes):
 async def test_every_error_is_declared_and_no_other():
     """Each status that a route can give is in the document with its schema, and each declared status can occur."""
     paths = ["/v1/status", "/v1/peers", "/v1/scores", "/v1/audits", "/v1/audit?id=x", "/readyz", "/livez", "/metrics"]
+    paths.append("/v1/passport?peer=x")
     asked = [("GET", path, {"host": "example.org"}) for path in paths]
     asked += [("GET", path.partition("?")[0] + "?nonsense=1", {}) for path in paths]
     asked += [("GET", path, {"headers": (("Content-Length", "9999"),)}) for path in paths]
-    asked += [("GET", "/v1/audit?id=e9-9-bob", {}), ("GET", "/readyz", {}), ("GET", "/metrics", {})]
+    asked += [
+        ("GET", f"/v1/passport?peer={NEWCOMER}", {}),
+        ("GET", "/v1/audit?id=e9-9-bob", {}),
+        ("GET", "/readyz", {}),
+        ("GET", "/metrics", {}),
+    ]
     orders = ("/v1/leave", f"/v1/sponsor?peer={NEWCOMER}")
     for order in orders:
         asked += [

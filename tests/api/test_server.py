@@ -22,7 +22,7 @@ from p2pverify.node.reports.documents.health import Live, Ready
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.shape import ApiDocument
 from tests.api.fakes import TOKEN, FakeReports, NoOrders, Reply, request
-from tests.support.documents import AUDITS, EXPLAINED, PEERS, SCORES, STATUS
+from tests.support.documents import ALICE, AUDITS, EXPLAINED, PASSPORT, PEERS, SCORES, STATUS
 
 HOME_KEY = bytes(range(32))
 BEARER = (("Authorization", f"Bearer {TOKEN}"),)
@@ -89,6 +89,7 @@ async def test_every_answer_proves_of_which_home_it_is(path: str) -> None:
         ("/v1/scores?view=provisional", replace(SCORES, final=False)),
         ("/v1/audits", AUDITS),
         ("/v1/audit?id=e3-1-alice", EXPLAINED),
+        (f"/v1/passport?peer={ALICE}", PASSPORT),
         ("/v1/audits?limit=1000", replace(AUDITS, audits=AUDITS.audits * 10)),
         ("/livez", Live(schema="p2pverify/live/1", live=True)),
         ("/readyz", Ready(schema="p2pverify/ready/1", ready=True, reasons=())),
@@ -121,6 +122,8 @@ async def test_an_unready_node_says_why() -> None:
         ("/v1/scores?view=", "view"),
         ("/v1/scores?final=1", "'final'"),
         ("/v1/audit", "id"),
+        ("/v1/passport", "peer"),
+        ("/v1/passport?peer=alice", "peer"),
         ("/v1/audit?id=" + "e" * 101, "id"),
         ("/v1/audits?limit=0", "limit"),
         ("/v1/audits?limit=1001", "limit"),

@@ -52,8 +52,8 @@ REJECTED: dict[str, tuple[str, Callable[[Author, int], bytes]]] = {
         lambda a, e: bent(a.join(e), payload=b"\x80"),
     ),
     "deeply nested payload": (
-        "malformed cut: too deep",
-        lambda a, e: a.record(Kind.CUT, b"\x81" * 3000 + b"\x80", e).data,
+        "malformed audit: too deep",
+        lambda a, e: a.record(Kind.AUDIT, b"\x81" * 3000 + b"\x80", e).data,
     ),
     "payload that is no CBOR": (
         "malformed audit: reserved initial byte",

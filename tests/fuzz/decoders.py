@@ -17,11 +17,12 @@ from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, Remot
 from p2pverify.core.gossip.types import GossipMessage, Rpc
 from p2pverify.core.inference import canary, question
 from p2pverify.core.inference.compare import Measure
+from p2pverify.core.proofs import passport
 from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
 from p2pverify.core.records.kinds import KINDS
 from p2pverify.core.roles.disputes import evidence
-from p2pverify.core.state import fork
+from p2pverify.core.state import fork, view_bytes
 from p2pverify.core.state.codec import sections
 from p2pverify.core.state.state import genesis
 from p2pverify.core.sync import messages as sync
@@ -65,6 +66,7 @@ EXEMPT = {
     "core.contract.pool.read_pool": "a part of decode_network and decode_manifest",
     "core.encoding.canon.read_tokens": "a part of whatever reads an answer or a prompt",
     "core.records.envelope.read_fields": "how decoders of payloads begin",
+    "core.state.view_bytes.read_view_head": "a part of decode_passport",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
     "engine.exact.blocks.read": "of weights whose digest was checked",
     "engine.exact.loader.load": "of weights whose digest was checked",
@@ -274,9 +276,13 @@ DECODERS: dict[str, Decoder] = {
         write=lambda found: sections.encode_state(found.network_id, found.state),
         seeds=seeds.of("state", "state"),
     ),
+    "core.proofs.passport.decode_passport": Decoder(
+        passport.decode_passport, write=lambda found: found.encode(), seeds=seeds.of("passport", "passport")
+    ),
     "core.state.fork.read_start": Decoder(
         lambda data: fork.read_start(_FORKED, data), seeds=lambda: [fork.write_start(_FORKED, _FIRST_STATE)]
     ),
+    "core.state.view_bytes.read_score_row": Decoder(view_bytes.read_score_row, seeds=seeds.score_rows),
     "core.inference.question.decode_request": Decoder(
         question.decode_request, _REFUSED, seeds=seeds.of("request", "request")
     ),

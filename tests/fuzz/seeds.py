@@ -59,3 +59,10 @@ def of(folder: str, member: str = "") -> Callable[[], list[bytes]]:
 def of_payloads(kind: str) -> Callable[[], list[bytes]]:
     """`payloads`, read on demand."""
     return cache(lambda: payloads(kind))
+
+
+@cache
+def score_rows() -> list[bytes]:
+    """The rows of the valid vectors of views."""
+    cases = json.loads((VECTORS / "fold" / "valid.json").read_text(encoding="utf-8"))
+    return [bytes.fromhex(row) for case in cases for row in case["expect"]["rows"]]

@@ -24,6 +24,7 @@ from vectorgen import (
     gossip,
     manifests,
     membership,
+    passports,
     peer_lists,
     speed,
     states,
@@ -76,6 +77,8 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
     found["sync.md"] = [(data, diag.annotate(data, rule)) for data, rule in sync.SHOWN]
     view, row = examples.first_view()
     found["view.md"] = [(view, diag.annotate(view, "view")), (row, diag.annotate(row, "score-row"))]
+    passport = passports.example().encode()
+    found["passport.md"] = [(passport, diag.annotate(passport, "passport"))]
     early = membership.early_and_forged()
     found["judgement.md"] = [(early, "")]
     return found
@@ -99,6 +102,7 @@ def write_vectors() -> None:
         committees,
         folds,
         states,
+        passports,
         gossip,
     ):
         cases.update(module.cases())

@@ -74,7 +74,7 @@ def _rows(case: dict[str, Any]) -> dict[str, Any]:
     """The rows of a view by peer. The view holds their Merkle root."""
     view: Any = decode(bytes.fromhex(case["expect"]["view"]), size_max=65_536)
     rows = [bytes.fromhex(row) for row in case["expect"]["rows"]]
-    assert view[6] == [len(rows), root(rows)]
+    assert view[7] == [len(rows), root(rows)]
     found: list[Any] = [decode(row, size_max=65_536) for row in rows]
     return {row[0].hex(): row for row in found}
 
@@ -128,7 +128,7 @@ def _disputes(comment: str) -> list[Any]:
     expect = FOLDS[comment]["expect"]
     view: Any = decode(bytes.fromhex(expect["view"]), size_max=65_536)
     rows = [bytes.fromhex(row) for row in expect["disputes"]]
-    assert view[7] == [len(rows), root(rows)]
+    assert view[8] == [len(rows), root(rows)]
     return [decode(row, size_max=65_536) for row in rows]
 
 

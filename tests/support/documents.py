@@ -9,6 +9,7 @@ from p2pverify.node.reports.documents.audits import (
     DisputeDocument,
 )
 from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
 from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, StatusDocument
@@ -148,4 +149,12 @@ EXPLAINED = ExplainedAudit(
     question=None,
     answers=(),
     dispute=None,
+)
+PASSPORT = PassportDocument(
+    schema="p2pverify/passport-document/1",
+    peer_id=ALICE,
+    network=ROOT,
+    cut="cd" * 32,
+    epoch=12,
+    passport="88f6",
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import encode, sha256
-from p2pverify.core.records.envelope import NO_PREV, Header, Kind, Record
+from p2pverify.core.records.envelope import NO_PREV, Header, Kind, Record, body_of
 from p2pverify.core.records.payloads.cut import Cut, CutSignature, Head
 from p2pverify.core.records.payloads.membership import Join
 from p2pverify.core.state.fork import first_state
@@ -38,7 +38,7 @@ class Steps:
     def say(self, author: bytes, kind: Kind, payload: bytes, *, epoch: int | None = None) -> Record:
         before = self._heads.get(author, (author, -1, NO_PREV))
         at = self.latest.epoch + 1 if epoch is None else epoch
-        header = Header(self.network.id, author, at, before[1] + 1, before[2], int(kind), sha256(payload))
+        header = Header(self.network.id, author, at, before[1] + 1, before[2], int(kind), body_of(kind, payload))
         made = Record(header, bytes(64), payload, sha256(header.encode()), b"")
         self._heads[author] = (author, made.seq, made.id)
         self.waiting.append(made)

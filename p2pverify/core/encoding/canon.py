@@ -19,7 +19,7 @@ from p2pverify.core.errors import DecodeError, LocalProtocolError
 
 Value: TypeAlias = bool | int | bytes | str | list["Value"] | dict[int, "Value"] | None
 
-_Key = TypeVar("_Key", bytes, tuple[str, ...], tuple[int, ...])
+_Key = TypeVar("_Key", bytes, str, int, tuple[str, ...], tuple[int, ...])
 
 DEPTH_MAX = 16  # levels of nested arrays and maps, the outermost included
 UINT_MAX = 2**63 - 1  # greatest value of a field, so that it fits a signed 64-bit integer everywhere

@@ -1,7 +1,7 @@
 """Records: the signed envelope, and the payload of each kind.
 
     header = [ "p2pverify/1", network, author, epoch, seq, prev, kind, body ]
-    record = [ header, signature, payload ]      SHA-256(payload) = body
+    record = [ header, signature, payload ]      SHA-256(payload) = body, but see `body_of`
     id     = SHA-256(canonical header)           never over the signature
 
 Decoding is strict and needs no context. `records/judge` and the fold decide which records may be said, and when.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from p2pverify.core.encoding import sign
-from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, decode, encode, sha256
+from p2pverify.core.encoding.canon import Value, as_array, as_bytes, as_uint, decode, digest, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.fast_path import RecordParts, header_bytes, split_record
 
@@ -22,6 +22,7 @@ PAYLOAD_BYTES_MAX = 61_440
 EPOCH_MAX = 2**40
 SEQ_MAX = 2**40
 NO_PREV = bytes(32)
+_CUT_FIELDS, _CUT_HEADS = 7, 4
 
 
 class Kind(IntEnum):
@@ -94,6 +95,20 @@ class Record:
         return sign.verify(self.header.author, header_bytes(self.data, self.payload), self.signature)
 
 
+def body_of(kind: int, payload: bytes) -> bytes:
+    """The body of a header: SHA-256 of the payload.
+
+    The heads of a cut are first replaced by their SHA-256. So the id of a cut can be computed from a few fields, and a
+    proof of its view needs no heads. Raises DecodeError for a payload of a cut without heads.
+    """
+    if kind != Kind.CUT:
+        return sha256(payload)
+    fields = list(read_fields(payload, "cut", _CUT_FIELDS))
+    heads = as_array(fields[_CUT_HEADS], "heads")
+    fields[_CUT_HEADS] = digest(list(heads))
+    return digest(fields)
+
+
 def make_record(
     seed: bytes,
     author: bytes,
@@ -106,7 +121,7 @@ def make_record(
     payload: bytes,
 ) -> Record:
     """Sign a payload as the author's next record."""
-    header = Header(network, author, epoch, seq, prev, int(kind), sha256(payload))
+    header = Header(network, author, epoch, seq, prev, int(kind), body_of(kind, payload))
     head = header.encode()
     signature = sign.sign(seed, head)
     data = encode([header.to_value(), signature, payload])
@@ -128,7 +143,7 @@ def decode_record(data: bytes, parts: RecordParts | None = None) -> Record:
         top = as_array(decode(data, size_max=RECORD_BYTES_MAX, depth_max=4), "record", length=3)
         header, signature = header_from_value(top[0]), top[1]
         payload = as_bytes(top[2], "payload", size_max=PAYLOAD_BYTES_MAX)
-    if sha256(payload) != header.body:
+    if body_of(header.kind, payload) != header.body:
         raise DecodeError("the payload is not the one that was signed")
     signature = as_bytes(signature, "signature", size=64)
     return Record(header, signature, payload, sha256(header_bytes(data, payload)), data)

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from p2pverify.core.contract.network import Network, TestSteps
 from p2pverify.core.encoding import merkle
-from p2pverify.core.encoding.canon import digest, encode
+from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference import pooled
 from p2pverify.core.inference.speed import Claimant, Speed, speeds
 from p2pverify.core.state.score import Standing, availability_ppm, interval_ppm, standing
 from p2pverify.core.state.state import Dispute, Member, RowDigest, RowDigests, State
 from p2pverify.core.state.transition import across_steps, class_steps
 from p2pverify.core.state.verdicts.objections import contesting
-
-DOMAIN = "p2pverify/view/2"
+from p2pverify.core.state.view_bytes import ScoreProof, ViewHead, weighted_digest
+from p2pverify.core.state.weights import weighted_peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,38 +142,6 @@ def _suspect_at(network: Network, class_index: int, steps: TestSteps) -> int:
     return min(steps.up, across_steps(network, class_index).up) if is_judged else steps.up
 
 
-@dataclass(frozen=True, slots=True)
-class ViewHead:
-    """What a cut's view root is the hash of. `rows` and `disputes` are a number and a Merkle root each."""
-
-    network: bytes
-    epoch: int
-    index: int
-    beacon: bytes
-    ledger_root: bytes
-    rows: tuple[int, bytes]
-    disputes: tuple[int, bytes]
-    counters: tuple[tuple[str, int], ...]
-
-    def to_value(self) -> list[object]:
-        return [
-            DOMAIN,
-            self.network,
-            self.epoch,
-            self.index,
-            self.beacon,
-            self.ledger_root,
-            list(self.rows),
-            list(self.disputes),
-            [list(counter) for counter in self.counters],
-        ]
-
-    @property
-    def root(self) -> bytes:
-        """The view root: SHA-256 of the canonical head."""
-        return digest(self.to_value())
-
-
 def view_head(network: Network, state: State) -> ViewHead:
     """The head of the view. It depends only on the records in the cut."""
     rows, disputes = _row_hashes(network, state), dispute_rows(state)
@@ -183,6 +151,7 @@ def view_head(network: Network, state: State) -> ViewHead:
         state.index,
         state.beacon,
         state.ledger_root,
+        weighted_digest(weighted_peers(state)),
         (len(rows), merkle.root_of(rows)),
         (len(disputes), merkle.root(disputes)),
         tuple((name, state.totals[name]) for name in sorted(state.totals)),
@@ -219,22 +188,6 @@ def _row_hashes(network: Network, state: State) -> list[bytes]:
         rows[peer] = row
     state.row_digests = RowDigests(table.weighted, rows)
     return [row.digest for row in rows.values()]
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreProof:
-    """One row of a view with its proof: the view's `head`, the encoded `row`, its `position`, and the Merkle `path`."""
-
-    head: ViewHead
-    row: bytes
-    position: int
-    path: tuple[bytes, ...]
-
-    def holds(self, root: bytes) -> bool:
-        """Whether the row is in the view with this root. A cut record names the root, and two thirds signed it."""
-        count, rows_root = self.head.rows
-        found = merkle.root_of_path(merkle.leaf(self.row), self.position, count, self.path)
-        return self.head.root == root and found == rows_root
 
 
 def prove_score(network: Network, state: State, peer: bytes) -> ScoreProof | None:

@@ -7,6 +7,7 @@ import trio
 from prometheus_client.metrics_core import Metric
 
 from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.proofs.issuing import issue
 from p2pverify.core.records.payloads.cut import Cut, decode_cut
 from p2pverify.core.state import view
 from p2pverify.core.state.state import State
@@ -19,6 +20,7 @@ from p2pverify.node.reports import metrics, outlook, readiness
 from p2pverify.node.reports.audits import AuditLog
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
+from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
 from p2pverify.node.reports.documents.scores import LossesRerun, ScoresDocument, StandingName
 from p2pverify.node.reports.documents.status import FinalCutDocument, JobsDocument, RecentCut, StatusDocument
@@ -134,6 +136,20 @@ class NodeReports(Reports):
             schema="p2pverify/audits/1",
             audits=tuple(self._log.audits(limit)),
             disputes=tuple(self._log.disputes()),
+        )
+
+    def passport(self, peer: bytes) -> PassportDocument | None:
+        found = issue(self._machine.fold, peer)
+        if found is None:
+            return None
+        head = found.score.head
+        return PassportDocument(
+            schema="p2pverify/passport-document/1",
+            peer_id=peer_id(peer),
+            network=head.network.hex(),
+            cut=found.cut.id(head).hex(),
+            epoch=head.epoch,
+            passport=found.encode().hex(),
         )
 
     async def explain(self, name: str, *, wait_s: float) -> ExplainedAudit:

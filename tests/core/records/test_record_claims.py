@@ -39,11 +39,11 @@ def test_the_claim_is_what_the_record_says(kind: str) -> None:
 def test_numbers_of_every_length(epoch: int) -> None:
     """The parts after the numbers are found for any size of the numbers."""
     record = make_record(
-        SEED, sign.public_key(SEED), bytes(32), epoch=epoch, seq=epoch or 1, prev=b"p" * 32, kind=Kind.CUT, payload=b""
+        SEED, sign.public_key(SEED), bytes(32), epoch=epoch, seq=epoch or 1, prev=b"p" * 32, kind=Kind.VOTE, payload=b""
     )
     claim = peek(record.data)
     assert claim is not None
-    assert (claim.kind, claim.id, claim.prev) == (Kind.CUT, record.id, b"p" * 32)
+    assert (claim.kind, claim.id, claim.prev) == (Kind.VOTE, record.id, b"p" * 32)
 
 
 def test_an_unknown_kind_is_claimed_as_it_stands() -> None:

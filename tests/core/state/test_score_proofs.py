@@ -6,7 +6,8 @@ import pytest
 
 from p2pverify.core.records.payloads.cut import decode_cut
 from p2pverify.core.state.state import State
-from p2pverify.core.state.view import ScoreProof, prove_score, score_rows, view_root
+from p2pverify.core.state.view import prove_score, score_rows, view_root
+from p2pverify.core.state.view_bytes import ScoreProof
 from tests.core.state.test_growth import key, state_of
 from tests.core.state.test_weights import NETWORK
 from tests.support.worlds import make_world

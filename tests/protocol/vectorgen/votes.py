@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vectorgen.case import Case, changed, forged, judged, reject, said
+from vectorgen.case import Case, changed, enveloped, forged, judged, reject, said
 from vectorgen.examples import (
     ALICE,
     AUDIT_RECORD,
@@ -36,7 +36,7 @@ from vectorgen.examples import (
 )
 
 from p2pverify.core.encoding import vrf
-from p2pverify.core.encoding.canon import decode, encode, sha256
+from p2pverify.core.encoding.canon import decode, digest, encode, sha256
 from p2pverify.core.inference.compare import verdict_digest
 from p2pverify.core.records.envelope import Kind, Record
 from p2pverify.core.records.payloads import lots
@@ -202,7 +202,6 @@ def cuts() -> list[Case]:
     good = _value(CUT.encode())
     heads = good[4]
     bad: list[tuple[str, object, str]] = [
-        ("six items", good[:6], "cut: not 7 items"),
         ("heads out of order", changed(good, 4, heads[::-1]), "heads are not sorted by distinct authors"),
         ("one author twice", changed(good, 4, [heads[0]] * 2), "heads are not sorted by distinct authors"),
         ("a head of two items", changed(good, 4, [heads[0][:2]]), "head: not 3 items"),
@@ -210,6 +209,10 @@ def cuts() -> list[Case]:
         ("a head id of 31 bytes", changed(good, 4, [changed(heads[0], 2, bytes(31))]), "head id: not 32 bytes"),
         ("a view root that is null", changed(good, 6, None), "view root: not a byte string"),
         ("a proof of 79 bytes", changed(good, 3, bytes(79)), "VRF proof: not 80 bytes"),
+    ]
+    headless: list[tuple[str, object, str]] = [
+        ("six items", good[:6], "cut: not 7 items"),
+        ("the digest of the heads in their place", changed(good, 4, digest(heads)), "heads: not an array"),
     ]
     many = tuple(sorted((bytes([which // 256, which % 256]) + bytes(30), 3, bytes(32)) for which in range(700)))
     return [
@@ -223,6 +226,14 @@ def cuts() -> list[Case]:
         *[
             reject(comment, said(BOB, Kind.CUT, value, epoch=10), f"malformed cut: {reason}")
             for comment, value, reason in bad
+        ],
+        *[
+            reject(
+                comment,
+                enveloped(BOB, encode(value), kind=int(Kind.CUT), epoch=10),
+                f"malformed record: {reason}",
+            )
+            for comment, value, reason in headless
         ],
         reject(
             "proposed in an epoch before its record's",

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import Value, as_array, as_bytes, encode, sha256
 from p2pverify.core.errors import DecodeError, GossipReject
-from p2pverify.core.records.envelope import PAYLOAD_BYTES_MAX, Header, Kind, Record, header_from_value, read_fields
+from p2pverify.core.records.envelope import (
+    PAYLOAD_BYTES_MAX,
+    Header,
+    Kind,
+    Record,
+    body_of,
+    header_from_value,
+    read_fields,
+)
 from p2pverify.core.records.kind_rule import KindRule, Rules
 
 
@@ -62,7 +70,7 @@ def _evidence(value: Value) -> Evidence:
         as_bytes(signature, "signature", size=64),
         None if payload is None else as_bytes(payload, "payload", size_max=PAYLOAD_BYTES_MAX),
     )
-    if found.payload is not None and sha256(found.payload) != found.header.body:
+    if found.payload is not None and body_of(found.header.kind, found.payload) != found.header.body:
         raise DecodeError("the payload is not the one that was signed")
     return found
 

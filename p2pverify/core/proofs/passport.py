@@ -1,0 +1,209 @@
+"""A passport: one peer's row of a certified view, with all that a reader needs who has only the network's definition.
+
+It holds the view's head, the row with its Merkle path, the cut without its heads, the keys of all peers with weight,
+and signatures of the cut. `issuing` makes it from a ledger.
+"""
+
+from dataclasses import dataclass
+
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import (
+    Value,
+    as_array,
+    as_bytes,
+    as_uint,
+    check_sorted,
+    decode,
+    digest,
+    encode,
+    sha256,
+)
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.records.envelope import EPOCH_MAX, SEQ_MAX, Header, Kind
+from p2pverify.core.records.payloads.cut import CutSignature
+from p2pverify.core.state.view_bytes import (
+    ROW_BYTES_MAX,
+    ScoreProof,
+    ShownRow,
+    ViewHead,
+    read_score_row,
+    read_view_head,
+    weighted_digest,
+)
+from p2pverify.core.state.weights import WEIGHTED_MAX
+
+DOMAIN = "p2pverify/passport/1"
+PASSPORT_BYTES_MAX = 131_072
+PATH_MAX = 40
+
+
+class Refuted(Exception):
+    """A proof does not hold. `reason` says what fails."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class CutStub:
+    """A cut record without its heads and signature. Its epoch and its roots are those of the view."""
+
+    author: bytes
+    seq: int
+    prev: bytes
+    base: bytes
+    vrf_key: bytes
+    proof: bytes
+    heads: bytes  # SHA-256 of the canonical heads
+
+    def id(self, head: ViewHead) -> bytes:
+        """The id of the cut that names a view."""
+        fields = [head.epoch, self.base, self.vrf_key, self.proof, self.heads, head.ledger_root, head.root]
+        header = Header(head.network, self.author, head.epoch, self.seq, self.prev, int(Kind.CUT), digest(fields))
+        return sha256(header.encode())
+
+    def to_value(self) -> list[object]:
+        return [self.author, self.seq, self.prev, self.base, self.vrf_key, self.proof, self.heads]
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureStub:
+    """A signature of the cut without what all of them share. `place` is its author's among the keys with weight."""
+
+    place: int
+    epoch: int
+    seq: int
+    prev: bytes
+    signature: bytes
+
+    def holds(self, network: bytes, author: bytes, cut_id: bytes) -> bool:
+        """Whether the author signed a cut."""
+        body = sha256(CutSignature(cut_id).encode())
+        header = Header(network, author, self.epoch, self.seq, self.prev, int(Kind.CUT_SIGNATURE), body)
+        return sign.verify(author, header.encode(), self.signature)
+
+    def to_value(self) -> list[object]:
+        return [self.place, self.epoch, self.seq, self.prev, self.signature]
+
+
+@dataclass(frozen=True, slots=True)
+class Passport:
+    """One row of a view, its proof, and the signatures of the cut. `weighted` is sorted; signatures are by place."""
+
+    score: ScoreProof
+    cut: CutStub
+    weighted: tuple[bytes, ...]
+    signatures: tuple[SignatureStub, ...]
+
+    def encode(self) -> bytes:
+        score = self.score
+        return encode(
+            [
+                DOMAIN,
+                score.head.to_value(),
+                score.row,
+                score.position,
+                list(score.path),
+                self.cut.to_value(),
+                list(self.weighted),
+                [each.to_value() for each in self.signatures],
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PassportFacts:
+    """What a passport shows: the row, the cut, and how many of the peers with weight signed it.
+
+    `founders_signed` of the network's `founders` are among the signers. A reader who knows only the founders believes
+    that the others with weight got it by the rules.
+    """
+
+    row: ShownRow
+    cut_id: bytes
+    epoch: int
+    index: int
+    signed: int
+    weighted: int
+    founders_signed: int
+    founders: int
+
+
+def decode_passport(data: bytes) -> Passport:
+    """Read a passport strictly. Raises DecodeError; whether it holds is not checked."""
+    top = as_array(decode(data, size_max=PASSPORT_BYTES_MAX, depth_max=5), "passport", length=8)
+    if top[0] != DOMAIN:
+        raise DecodeError("not a p2pverify/passport/1")
+    path = as_array(top[4], "path", length_max=PATH_MAX)
+    weighted = tuple(as_bytes(key, "key", size=32) for key in as_array(top[6], "weighted", length_max=WEIGHTED_MAX))
+    check_sorted(weighted, "weighted")
+    signatures = tuple(_signature(item) for item in as_array(top[7], "signatures", length_max=WEIGHTED_MAX))
+    check_sorted([each.place for each in signatures], "signatures")
+    if signatures and signatures[-1].place >= len(weighted):
+        raise DecodeError("a signature of no key with weight")
+    score = ScoreProof(
+        read_view_head(top[1]),
+        as_bytes(top[2], "row", size_max=ROW_BYTES_MAX),
+        as_uint(top[3], "position"),
+        tuple(as_bytes(item, "path", size=32) for item in path),
+    )
+    return Passport(score, _cut(top[5]), weighted, signatures)
+
+
+def check_passport(network: Network, passport: Passport) -> PassportFacts:
+    """What a passport shows about a peer of a network. Raises Refuted, DecodeError.
+
+    It holds if the row is in the view, the view is that of the cut, and two thirds of the peers that have weight in the
+    view signed the cut.
+    """
+    score, weighted = passport.score, passport.weighted
+    head = score.head
+    if head.network != network.id:
+        raise Refuted("it is of another network")
+    if not score.holds(head.root):
+        raise Refuted("the row is not in the view")
+    if weighted_digest(weighted) != head.weighted:
+        raise Refuted("the keys are not those with weight in the view")
+    if not weighted or 3 * len(passport.signatures) < 2 * len(weighted):
+        raise Refuted(f"{len(passport.signatures)} of {len(weighted)} peers with weight signed: fewer than two thirds")
+    cut_id = passport.cut.id(head)
+    for each in passport.signatures:
+        if not each.holds(network.id, weighted[each.place], cut_id):
+            raise Refuted("a signature does not hold")
+    signers = {weighted[each.place] for each in passport.signatures}
+    return PassportFacts(
+        read_score_row(score.row),
+        cut_id,
+        head.epoch,
+        head.index,
+        len(signers),
+        len(weighted),
+        len(signers.intersection(network.founders)),
+        len(network.founders),
+    )
+
+
+def _cut(value: Value) -> CutStub:
+    author, seq, prev, base, vrf_key, proof, heads = as_array(value, "cut", length=7)
+    return CutStub(
+        as_bytes(author, "author", size=32),
+        as_uint(seq, "seq", SEQ_MAX),
+        as_bytes(prev, "prev", size=32),
+        as_bytes(base, "base", size=32),
+        as_bytes(vrf_key, "VRF key", size=32),
+        as_bytes(proof, "VRF proof", size=80),
+        as_bytes(heads, "heads", size=32),
+    )
+
+
+def _signature(value: Value) -> SignatureStub:
+    place, epoch, seq, prev, signature = as_array(value, "signature", length=5)
+    return SignatureStub(
+        as_uint(place, "place", WEIGHTED_MAX - 1),
+        as_uint(epoch, "epoch", EPOCH_MAX),
+        as_uint(seq, "seq", SEQ_MAX),
+        as_bytes(prev, "prev", size=32),
+        as_bytes(signature, "signature", size=64),
+    )

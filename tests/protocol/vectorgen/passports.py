@@ -1,0 +1,159 @@
+"""Cases of passports: one row of a view for readers without the ledger."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from vectorgen import folds
+from vectorgen.case import Case
+from vectorgen.examples import ALICE, BOB, CAROL, CUT_RECORD, CUT_SIGNATURE, NETWORK, first_state, join, record
+
+from p2pverify.core.contract.network import Network
+from p2pverify.core.encoding import sign
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.proofs.issuing import issue
+from p2pverify.core.proofs.passport import (
+    CutStub,
+    Passport,
+    PassportFacts,
+    Refuted,
+    SignatureStub,
+    check_passport,
+    decode_passport,
+)
+from p2pverify.core.records.envelope import Kind
+from p2pverify.core.records.payloads.cut import CutSignature
+from p2pverify.core.replica.fold import Fold
+from p2pverify.core.replica.ledger import Ledger
+
+
+def example() -> Passport:
+    """Alice's row in the cut of the page, signed by Alice and Carol."""
+    ledger = Ledger()
+    fold = Fold(NETWORK, ledger)
+    signed = record(
+        ALICE, Kind.CUT_SIGNATURE, CutSignature(CUT_RECORD.id).encode(), epoch=10, seq=1, prev=join(ALICE).id
+    )
+    for each in (join(ALICE), join(BOB), join(CAROL), CUT_RECORD, CUT_SIGNATURE, signed):
+        for added in ledger.add(each):
+            fold.take(added)
+    fold.settle()
+    found = issue(fold, ALICE.key)
+    assert found is not None
+    return found
+
+
+def shown(facts: PassportFacts) -> dict[str, object]:
+    """What a passport shows, as a case expects it: the fields of the row and those beside it, bytes in hex."""
+    found = asdict(facts)
+    flat = {**found.pop("row"), **found}
+    flat["contested_by"] = [peer.hex() for peer in flat["contested_by"]]
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in flat.items()}
+
+
+def _case(comment: str, network: Network, data: bytes, reason: str | None = None) -> Case:
+    expect: object = "reject"
+    try:
+        expect = shown(check_passport(network, decode_passport(data)))
+        found = None
+    except (DecodeError, Refuted) as refused:
+        found = refused.reason
+    assert found == reason, f"{comment}: {found}"
+    inputs = {"network": network.encode().hex(), "passport": data.hex()}
+    return {"comment": comment, "input": inputs, "expect": expect, "reason": reason}
+
+
+def _flipped(data: bytes) -> bytes:
+    return bytes([data[0] ^ 1]) + data[1:]
+
+
+def _bad(good: Passport) -> list[tuple[str, bytes, str]]:
+    """Changed passports: comment, bytes, reason."""
+    score, cut, signatures = good.score, good.cut, good.signatures
+    first = signatures[0]
+    another = sign.sign(BOB.seed, b"another message")
+
+    def with_cut(change: Callable[[CutStub], CutStub]) -> bytes:
+        return replace(good, cut=change(cut)).encode()
+
+    def with_first(changed: SignatureStub) -> bytes:
+        return replace(good, signatures=(changed, *signatures[1:])).encode()
+
+    def with_head(**changes: Any) -> bytes:
+        return replace(good, score=replace(score, head=replace(score.head, **changes))).encode()
+
+    no_signature = "a signature does not hold"
+    return [
+        ("another domain", good.encode().replace(b"passport/1", b"passport/2"), "not a p2pverify/passport/1"),
+        ("a byte more", good.encode() + b"\x00", "trailing bytes"),
+        (
+            "another row",
+            replace(good, score=replace(score, row=score.row + b"\x00")).encode(),
+            "the row is not in the view",
+        ),
+        (
+            "another place of the row",
+            replace(good, score=replace(score, position=1)).encode(),
+            "the row is not in the view",
+        ),
+        (
+            "a path too short",
+            replace(good, score=replace(score, path=score.path[1:])).encode(),
+            "the row is not in the view",
+        ),
+        ("another epoch", with_head(epoch=score.head.epoch + 1), no_signature),
+        ("another ledger root", with_head(ledger_root=bytes(32)), no_signature),
+        ("another root of disputes", with_head(disputes=(0, bytes(32))), no_signature),
+        (
+            "a key with weight is left out, and its signature",
+            replace(good, weighted=good.weighted[1:], signatures=signatures[1:]).encode(),
+            "the keys are not those with weight in the view",
+        ),
+        (
+            "keys out of order",
+            replace(good, weighted=good.weighted[::-1]).encode(),
+            "weighted are not sorted and distinct",
+        ),
+        (
+            "fewer than two thirds",
+            replace(good, signatures=signatures[:1]).encode(),
+            f"1 of {len(good.weighted)} peers with weight signed: fewer than two thirds",
+        ),
+        ("one signature twice", with_first(signatures[1]), "signatures are not sorted and distinct"),
+        (
+            "a signature of no key with weight",
+            replace(good, signatures=(*signatures[:-1], replace(signatures[-1], place=len(good.weighted)))).encode(),
+            "a signature of no key with weight",
+        ),
+        ("a signature of another message", with_first(replace(first, signature=another)), no_signature),
+        ("a signature with another number", with_first(replace(first, seq=first.seq + 1)), no_signature),
+        ("a cut of another author", with_cut(lambda stub: replace(stub, author=CAROL.key)), no_signature),
+        ("a cut on another base", with_cut(lambda stub: replace(stub, base=_flipped(stub.base))), no_signature),
+        ("a cut with other heads", with_cut(lambda stub: replace(stub, heads=_flipped(stub.heads))), no_signature),
+    ]
+
+
+def cases() -> dict[Path, list[Case]]:
+    story = folds.Story()
+    found = []
+    for comment, peer in (
+        ("four peers: one that was convicted", sign.public_key(story.cheater)),
+        ("four peers: one that convicted it", sign.public_key(story.honest[0])),
+    ):
+        passport = issue(story.book.fold, peer)
+        assert passport is not None
+        found.append(_case(comment, story.network, passport.encode()))
+    good = example()
+    assert len(first_state().members) == len(good.weighted)
+    other = replace(NETWORK, name="another")
+    return {
+        Path("passport"): [
+            _case("the example of the page", NETWORK, good.encode()),
+            *found,
+            _case("another network", other, good.encode(), "it is of another network"),
+            _case("no passport", NETWORK, encode([]), "passport: not 8 items"),
+            *(_case(comment, NETWORK, data, reason) for comment, data, reason in _bad(good)),
+        ]
+    }
