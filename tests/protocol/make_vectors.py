@@ -25,6 +25,7 @@ from vectorgen import (
     manifests,
     membership,
     peer_lists,
+    plans,
     speed,
     states,
     streams,
@@ -100,6 +101,7 @@ def write_vectors() -> None:
         folds,
         states,
         gossip,
+        plans,
     ):
         cases.update(module.cases())
     for path, found in cases.items():
