@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("p2pverify.cli.show.status:status", "Show how the running node is doing."),
     "peers": ("p2pverify.cli.show.scores:peers", "Show the connected peers."),
     "audits": ("p2pverify.cli.show.audits:audits", "Show the newest audits and the disputes, or explain one."),
+    "audit-endpoint": ("p2pverify.cli.check.endpoint:audit_endpoint", "Audit any model server against a manifest."),
+    "verify": ("p2pverify.cli.check.verify:verify", "Check a file that somebody else has made."),
     "plan": ("p2pverify.cli.check.plan:plan", "Show what checking answers costs, and what it catches."),
     "wait": ("p2pverify.cli.run.wait:wait", "Wait until the node answers, or is ready."),
     "sponsor": ("p2pverify.cli.run.sponsor:sponsor", "Vouch for a newcomer that you know."),
