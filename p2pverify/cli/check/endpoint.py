@@ -84,7 +84,7 @@ def audit_endpoint(
     said, 4 if the server does not answer. Anybody with the model can check FILE: p2pverify verify FILE.
     """
     from p2pverify.core.inference.endpoint import Api, AuditPlan
-    from p2pverify.engine.endpoint.client import EndpointClient
+    from p2pverify.engine.endpoint.client import ANSWER_S, EndpointClient
     from p2pverify.engine.endpoint.judge import EndpointJudge
     from p2pverify.engine.endpoint.run import EndpointAudit
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
@@ -98,7 +98,8 @@ def audit_endpoint(
         try:
             try:
                 progress("asking the server", 0, requests)
-                client = EndpointClient(Endpoint(url, model, os.environ.get(KEY_VARIABLE, "")), plan)
+                server = Endpoint(url, model, os.environ.get(KEY_VARIABLE, ""))
+                client = EndpointClient(server, plan, answer_s=min(ANSWER_S, timeout_s))
                 audit = EndpointAudit(client, EndpointJudge(referee, plan, corpus), plan, manifest, referee.info.engine)
             except ValueError as error:
                 raise CliError(f"this cannot be audited: {error}", "'p2pverify audit-endpoint --help'") from None

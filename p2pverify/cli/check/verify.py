@@ -3,7 +3,7 @@
 import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,10 @@ from p2pverify.cli.progress import Progress
 from p2pverify.core.inference import endpoint
 from p2pverify.node.engines.kinds import kind_of
 from p2pverify.node.files.textfile import read_bytes
+
+if TYPE_CHECKING:
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.node.ports import Engine
 
 _FILE = InputFile("'p2pverify audit-endpoint' writes such a file")
 _SCHEMA = "p2pverify/endpoint-check/1"
@@ -67,6 +71,8 @@ def check_endpoint(file: Path, *, manifest_file: Path | None, weights: Path | No
                 reason = f"its referee is {evidence.referee}, and this p2pverify has {referee.info.engine}"
             else:
                 reason = find_difference(evidence, referee, progress)
+                if reason is not None:
+                    _check_referee(referee, ours)
         finally:
             referee.close()
     is_known = ours.digest == manifest.digest
@@ -85,3 +91,17 @@ def check_endpoint(file: Path, *, manifest_file: Path | None, weights: Path | No
         click.echo("what the server said is the auditor's word, because servers sign nothing")
         if not is_known:
             click.echo("the thresholds are the file's own: name the manifest that you trust with --manifest")
+
+
+def _check_referee(referee: "Engine", manifest: "Manifest") -> None:
+    """A machine that does not give the referee's golden answers must not refute anything. Raises CliError."""
+    from p2pverify.cli.errors import CliError
+    from p2pverify.node.engines.selftest import answer_golden
+
+    golden = manifest.golden
+    wanted = golden.of(referee.info.engine, referee.info.numeric_path)
+    if wanted is not None and answer_golden(referee, golden.questions) != wanted.answers:
+        raise CliError(
+            f"the referee {referee.info.engine} does not give its golden answers on this machine",
+            "compare the weights with the manifest, or check on another machine",
+        )

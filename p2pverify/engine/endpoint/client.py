@@ -5,6 +5,7 @@ requested in three ways, and the first that the server accepts is used: fields o
 gives ids with them), or none. Everything that a server sends is bounded and read strictly.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,12 +56,14 @@ class EndpointClient:
         named = _LOGPROBS[plan.api]
         self._ways: list[Mapping[str, object]] = [{**named, **_VLLM}, named, {}]
 
-    def ask(self, turn: str, prompt: tuple[int, ...]) -> ServerReply:
-        """Ask a question, and wait a little if the server is busy. Raises ServerError."""
+    def ask(self, turn: str, prompt: tuple[int, ...], *, until: float = math.inf) -> ServerReply:
+        """Ask a question. A busy server is asked again after a while, but not later than `until` (monotonic, s)."""
         for wait_s in BUSY_WAITS_S:
             try:
                 return self._ask(turn, prompt)
             except ServerBusy:
+                if time.monotonic() + wait_s > until:
+                    raise
                 time.sleep(wait_s)
         return self._ask(turn, prompt)
 
@@ -70,7 +73,7 @@ class EndpointClient:
     def _ask(self, turn: str, prompt: tuple[int, ...]) -> ServerReply:
         while True:
             try:
-                return self._read(self._send(turn, prompt, self._ways[0]))
+                return read_reply(self._send(turn, prompt, self._ways[0]), self._plan.api)
             except ServerRefused:
                 if len(self._ways) == 1:
                     raise
@@ -86,19 +89,20 @@ class EndpointClient:
         messages.append({"role": "user", "content": turn})
         return self._server.post("/chat/completions", {**body, "messages": messages}, size_max=size_max)
 
-    def _read(self, document: dict[str, Any]) -> ServerReply:
-        choice = choice_of(document)
-        text = choice.get("text")
-        if self._plan.api is Api.CHAT:
-            message = choice.get("message")
-            text = message.get("content") if isinstance(message, dict) else None
-        finish = choice.get("finish_reason")
-        if not isinstance(text, str) or not isinstance(finish, str):
-            raise ServerError("the server's answer has no text or no finish_reason")
-        ids = _ids(choice)
-        usage = document.get("usage")
-        count = _count(usage.get("completion_tokens")) if isinstance(usage, dict) else None
-        return ServerReply(text, ids, count, finish, _count(prompt_tokens(document)))
+
+def read_reply(document: dict[str, Any], api: Api) -> ServerReply:
+    """The answer in a server's JSON. Raises ServerError."""
+    choice = choice_of(document)
+    text = choice.get("text")
+    if api is Api.CHAT:
+        message = choice.get("message")
+        text = message.get("content") if isinstance(message, dict) else None
+    finish = choice.get("finish_reason")
+    if not isinstance(text, str) or not isinstance(finish, str):
+        raise ServerError("the server's answer has no text or no finish_reason")
+    usage = document.get("usage")
+    count = _count(usage.get("completion_tokens")) if isinstance(usage, dict) else None
+    return ServerReply(text, _ids(choice), count, finish, _count(prompt_tokens(document)))
 
 
 def clean(text: str, size_max: int) -> str:

@@ -66,7 +66,7 @@ class EndpointAudit:
             if time.monotonic() > deadline:
                 self.stopped = "the time is over"
                 return
-            answer = self._ask(number)
+            answer = self._ask(number, deadline)
             self.answers.append(answer)
             failures = failures + 1 if answer.reading is Reading.NONE and not answer.reply else 0
             on_answer(self.conclusion)
@@ -84,10 +84,10 @@ class EndpointAudit:
             return None
         return again.reply == answer.reply
 
-    def _ask(self, number: int) -> EndpointAnswer:
+    def _ask(self, number: int, until: float) -> EndpointAnswer:
         turn, prompt = self._judge.question(number)
         try:
-            reply = self._client.ask(turn, prompt)
+            reply = self._client.ask(turn, prompt, until=until)
         except ServerError as error:
             if not self.answers:
                 raise

@@ -84,6 +84,8 @@ class Server:
         with self._guarded():
             response = self._send(method, path, body)
             data = self._read(response, size_max)
+            if self._is_late:  # a head or body that the timer has cut looks complete
+                raise TimeoutError
             if response.will_close:
                 self._connection.close()
         self._check_status(response.status, data)
