@@ -15,12 +15,12 @@ PLAN_REQUESTS_MAX = 100_000
 PANEL_MAX = 31
 
 
-class PlanError(ValueError):
+class CheckPlanError(ValueError):
     """The numbers make no plan; the message says which one does not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CheckPlan:
     """`requests` of a client at a `fee` (millionths), one in `every` of them compared among `panel` peers."""
 
     requests: int
@@ -29,7 +29,7 @@ class Plan:
     every: int
 
     def __post_init__(self) -> None:
-        """Raises PlanError for a number outside of its range."""
+        """Raises CheckPlanError for a number outside of its range."""
         for name, value, low, high in (
             ("requests", self.requests, 1, PLAN_REQUESTS_MAX),
             ("fee", self.fee, 0, FEE_MAX),
@@ -37,7 +37,7 @@ class Plan:
             ("every", self.every, 1, PLAN_REQUESTS_MAX),
         ):
             if not low <= value <= high:
-                raise PlanError(f"{name} is not from {low} to {high}")
+                raise CheckPlanError(f"{name} is not from {low} to {high}")
 
     @property
     def checks(self) -> int:
@@ -59,9 +59,9 @@ class Plan:
         return -(-self.fee * self.requests // self.checks) if self.checks else None
 
     def outlook(self, rate_ppm: int) -> "PlanOutlook":
-        """What happens to a peer that lies at a rate in parts per million. Raises PlanError."""
+        """What happens to a peer that lies at a rate in parts per million. Raises CheckPlanError."""
         if not 1 <= rate_ppm <= MILLION:
-            raise PlanError(f"rate is not from 1 to {MILLION} ppm")
+            raise CheckPlanError(f"rate is not from 1 to {MILLION} ppm")
         rate = Fraction(rate_ppm, MILLION)
         survives = (1 - rate) ** self.checks
         passed = (self.every - 1) * (1 - rate / 2) * (1 - survives)

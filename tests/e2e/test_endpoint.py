@@ -28,11 +28,11 @@ def p2pverify(home: Path, *arguments: str | Path, **variables: str) -> subproces
 
 
 def test_the_right_model_and_another_quantisation(tmp_path: Path) -> None:
-    """Two servers, few and short answers, and both files confirmed with another kernel."""
+    """Two servers, and few and short answers. The accusation is confirmed with another kernel."""
     cheaper = tmp_path / "q3.gguf"
     requantise(weights.bundled(), cheaper, "q3")
     right, wrong = tmp_path / "right", tmp_path / "wrong"
-    shape = ("--tokens", "24", "--prompt-tokens", "16", "--no-cause", "--json")
+    shape = ("--tokens", "20", "--prompt-tokens", "10", "--no-cause", "--json")
     with llama_server(weights.bundled(), key="secret") as url:
         done = p2pverify(
             tmp_path, "audit-endpoint", url, "-o", right, "--requests", "2", *shape, P2PVERIFY_OPENAI_KEY="secret"
@@ -45,7 +45,6 @@ def test_the_right_model_and_another_quantisation(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert (found["verdict"], found["by_text"]) == ("mismatch", 0)
     assert found["judged"] == found["asked"] < 12
-    for file, verdict in ((right, "match"), (wrong, "mismatch")):
-        done = p2pverify(tmp_path, "verify", file, "--json", OPENBLAS_CORETYPE="Nehalem")
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["audit"]["verdict"] == verdict
+    done = p2pverify(tmp_path, "verify", wrong, "--json", OPENBLAS_CORETYPE="Nehalem")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["audit"]["verdict"] == "mismatch"

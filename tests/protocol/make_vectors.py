@@ -17,6 +17,7 @@ from vectorgen import (
     committees,
     crossed,
     diag,
+    endpoints,
     evidence,
     examples,
     folds,
@@ -102,6 +103,7 @@ def write_vectors() -> None:
         states,
         gossip,
         plans,
+        endpoints,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

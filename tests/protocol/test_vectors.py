@@ -19,7 +19,7 @@ from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.inference import compare, pooled, question
-from p2pverify.core.plan import Plan, PlanError
+from p2pverify.core.plan import CheckPlan, CheckPlanError
 from p2pverify.core.records import envelope, kinds
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
@@ -316,10 +316,10 @@ def test_plans(case: dict[str, Any]) -> None:
     found: dict[str, Any] | None = None
     reason = None
     try:
-        plan = Plan(given["requests"], given["fee"], given["panel"], given["every"])
+        plan = CheckPlan(given["requests"], given["fee"], given["panel"], given["every"])
         outlooks = [asdict(plan.outlook(rate)) for rate in given["rates_ppm"]]
         found = {"checks": plan.checks, "cost": plan.cost, "escrow": plan.escrow, "outlooks": outlooks}
-    except PlanError as error:
+    except CheckPlanError as error:
         reason = str(error)
     assert (found, reason) == (case["expect"], case["reason"])
 

@@ -10,7 +10,7 @@ import click
 from p2pverify.cli.table import pairs, table
 
 if TYPE_CHECKING:
-    from p2pverify.core.plan import Plan
+    from p2pverify.core.plan import CheckPlan
 
 SCHEMA = "p2pverify/plan/1"
 RATES_PPM = (1_000_000, 500_000, 200_000, 100_000, 50_000, 10_000)
@@ -44,17 +44,17 @@ def plan(requests: int, fee: int, panel: int, every: int, rates: tuple[int, ...]
     One request in every window of Z, at a secret place, goes to a panel of peers, and their answers are compared.
     protocol/plan.md has the formulas.
     """
-    from p2pverify.core.plan import Plan, PlanError
+    from p2pverify.core.plan import CheckPlan, CheckPlanError
 
     try:
-        chosen = Plan(requests, fee, panel, every)
+        chosen = CheckPlan(requests, fee, panel, every)
         document = _document(chosen, rates or RATES_PPM)
-    except PlanError as error:
+    except CheckPlanError as error:
         raise click.UsageError(str(error)) from None
     click.echo(json.dumps(document) if as_json else _text(document))
 
 
-def _document(chosen: "Plan", rates: tuple[int, ...]) -> dict[str, Any]:
+def _document(chosen: "CheckPlan", rates: tuple[int, ...]) -> dict[str, Any]:
     """Money is in millionths of the fee's unit."""
     from dataclasses import asdict, replace
 

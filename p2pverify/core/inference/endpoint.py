@@ -265,6 +265,8 @@ def decode_endpoint_evidence(data: bytes) -> EndpointEvidence:
         raise DecodeError("the manifest has no thresholds of this referee for unknown paths")
     plan = _plan(top[6])
     answers = tuple(_answer(item, plan) for item in as_array(top[7], "answers", length_max=plan.requests))
+    if not answers:
+        raise DecodeError("no question was asked")
     measures = [answer.measure for answer in answers]
     found = EndpointEvidence(
         manifest,

@@ -6,7 +6,7 @@ from typing import Any
 
 from vectorgen.case import Case
 
-from p2pverify.core.plan import Plan, PlanError
+from p2pverify.core.plan import CheckPlan, CheckPlanError
 
 #: Requests, fee, panel, every, and rates.
 VALID: tuple[tuple[str, tuple[int, int, int, int], tuple[int, ...]], ...] = (
@@ -37,14 +37,14 @@ def _case(comment: str, numbers: tuple[int, int, int, int], rates: tuple[int, ..
     expect: dict[str, Any] | None = None
     reason = None
     try:
-        plan = Plan(*numbers)
+        plan = CheckPlan(*numbers)
         expect = {
             "checks": plan.checks,
             "cost": plan.cost,
             "escrow": plan.escrow,
             "outlooks": [asdict(plan.outlook(rate)) for rate in rates],
         }
-    except PlanError as error:
+    except CheckPlanError as error:
         reason = str(error)
     return {"comment": comment, "input": {**named, "rates_ppm": list(rates)}, "expect": expect, "reason": reason}
 
