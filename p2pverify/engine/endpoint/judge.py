@@ -25,6 +25,7 @@ from p2pverify.engine.endpoint.client import ServerReply, clean
 from p2pverify.node.ports import Engine
 
 _HALF = "\ufffd"
+_SPECIAL = "<|"
 
 
 class EndpointReferee(Engine, Protocol):
@@ -51,12 +52,13 @@ class EndpointJudge:
         self._plan = plan
         self._before, self._after = frame(referee)
         self._system = system_turn(referee, plan.system) if plan.system else ()
-        room = AUDIT_PROMPT_TOKENS_MAX - plan.turn_tokens - self._before - self._after
+        # A written turn that is tokenised again can have more tokens than before.
+        room = AUDIT_PROMPT_TOKENS_MAX - 2 * plan.turn_tokens - self._before - self._after
         if len(self._system) > room:
             raise ValueError("the system message is too long")
         self._corpus = tuple(text for text in corpus if self._fits(text))
         if corpus and not self._corpus:
-            raise ValueError(f"no prompt of the file has at most {plan.turn_tokens} tokens")
+            raise ValueError(f"no prompt of the file has at most {plan.turn_tokens} tokens and no special token")
 
     def question(self, number: int) -> tuple[str, tuple[int, ...]]:
         """The user's turn with this number, and the whole prompt."""
@@ -139,7 +141,8 @@ class EndpointJudge:
         return self._referee.decode(tokens).strip().rstrip(_HALF) == text.strip().rstrip(_HALF)
 
     def _fits(self, text: str) -> bool:
-        if len(text.encode(errors="replace")) > TURN_BYTES_MAX:
+        """Whether a line can be asked. Servers read the names of special tokens as these tokens, and we as text."""
+        if _SPECIAL in text or len(text.encode(errors="replace")) > TURN_BYTES_MAX:
             return False
         return len(self._referee.encode_chat(text)) <= self._plan.turn_tokens + self._before + self._after
 

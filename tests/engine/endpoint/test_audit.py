@@ -92,7 +92,7 @@ def test_a_server_that_samples_is_told() -> None:
 def test_questions_from_a_corpus() -> None:
     """Only lines that fit are asked."""
     plan = replace(PLAN, corpus=bytes(32), requests=6)
-    audit = audited(ChatServer(toy_chat()), plan, corpus=("one", "two", "three", "x" * 500))
+    audit = audited(ChatServer(toy_chat()), plan, corpus=("one", "two", "three", "<|x", "x" * 500))
     assert {answer.turn for answer in audit.answers} <= {"one", "two", "three"}
     assert find_difference(decode_endpoint_evidence(audit.evidence.encode()), toy_referee(), quiet) is None
     with pytest.raises(ValueError, match="no prompt of the file"):
