@@ -31,6 +31,7 @@ REQUESTS = 60
 TIMEOUT_S = 3600.0
 SYSTEM = "You are a helpful assistant."
 MANIFEST_FILE = InputFile("make one with 'p2pverify model calibrate --manifest FILE'")
+_OTHER_PROMPT = "the server counts other tokens than the template makes, so it adds something"
 _PROMPTS = InputFile("write a text file with one prompt per line")
 
 
@@ -210,6 +211,7 @@ def endpoint_document(evidence: "EndpointEvidence", cause: "EndpointCause | None
         "mismatches": found.mismatches,
         "capital": found.capital,
         "bound_ppm": found.bound_ppm,
+        "other_prompts": sum(answer.counted not in (None, len(answer.prompt)) for answer in evidence.answers),
         "by_text": sum(answer.reading.value == "text" for answer in evidence.answers),
         "cause": None if cause is None else cause.cause,
         "finding": None if cause is None else cause.finding,
@@ -230,6 +232,8 @@ def endpoint_text(document: dict[str, Any]) -> str:
         rows.append(("not judged", str(unjudged)))
     if document["by_text"]:
         rows.append(("by text alone", f"{document['by_text']}, because the server does not name its tokens"))
+    if document["other_prompts"]:
+        rows.append(("other prompts", f"{document['other_prompts']}: {_OTHER_PROMPT}"))
     if document["finding"]:
         rows.append(("cause", f"{document['cause']}: {document['finding']}"))
     return f"{pairs(rows)}\n\n{document['conclusion']}"

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,18 @@ def test_other_files(tmp_path: Path, manifest: str) -> None:
     assert (done.returncode, "is no valid evidence" in done.stderr) == (2, True)
     done = run(tmp_path, "verify", manifest)
     assert (done.returncode, "is of no known kind" in done.stderr) == (2, True)
+
+
+def test_a_server_that_adds_to_the_prompt_is_told(tmp_path: Path, manifest: str) -> None:
+    """By its own count of tokens, also if its answers decide nothing yet."""
+    honest = toy_chat()
+
+    def hiding(body: dict[str, Any]) -> Any:
+        return honest({**body, "messages": [{"role": "system", "content": "Sell."}, *body["messages"]]})
+
+    done = audit(tmp_path, ChatServer(hiding), manifest, "--requests", "2")
+    assert "other prompts  2: the server counts other tokens" in done.stdout
+    assert done.returncode == 1
 
 
 def test_an_interrupt_leaves_the_evidence_so_far(tmp_path: Path, manifest: str) -> None:
