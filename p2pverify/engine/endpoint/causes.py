@@ -23,6 +23,8 @@ from p2pverify.engine.gguf.quantise import FORMATS, requantise
 
 #: The first mismatches that are looked at.
 LOOKED_AT_MAX = 4
+#: Of these so many are asked again. One of them alone may begin differently by a near-tie.
+ASKED_AGAIN = 2
 USUAL_SYSTEM = "You are a helpful assistant."
 
 Progress = Callable[[str, int, int], None]
@@ -48,9 +50,9 @@ def find_endpoint_cause(
     far = [one for one in answers if one.measure and verdict(one.measure, bounds) is Verdict.MISMATCH][:LOOKED_AT_MAX]
     if not far:
         return None
-    progress("asking a question again", 0, 1)
-    if is_repeated(far[0]) is False:
-        return EndpointCause("other sampling", "two answers to one question at temperature 0 differ")
+    progress("asking questions again", 0, 1)
+    if all(is_repeated(one) is False for one in far[:ASKED_AGAIN]):
+        return EndpointCause("other sampling", "answers to the same questions at temperature 0 begin differently")
     judge = EndpointJudge(referee, plan)
     scored = [judge.score(one.prompt, one.tokens) for one in far]
     return (

@@ -20,6 +20,8 @@ from p2pverify.engine.openai.http import ServerError
 
 #: So many failures in a row end an audit.
 FAILURES_MAX = 5
+#: An answer that is asked for again is compared so far.
+BEGIN_TOKENS = 8
 
 
 class EndpointAudit:
@@ -77,12 +79,15 @@ class EndpointAudit:
                 return
 
     def ask_again(self, answer: EndpointAnswer) -> bool | None:
-        """Whether the server gives the same answer to a question again; None if it gives none."""
+        """Whether the server begins its answer to a question as before; None if it gives none.
+
+        Later tokens of an honest server may differ, because a cached prompt is computed in another order.
+        """
         try:
             again = self._judge.judge(answer.turn, answer.prompt, self._client.ask(answer.turn, answer.prompt))
         except ServerError:
             return None
-        return again.reply == answer.reply
+        return again.tokens[:BEGIN_TOKENS] == answer.tokens[:BEGIN_TOKENS] if again.tokens else None
 
     def _ask(self, number: int, until: float) -> EndpointAnswer:
         turn, prompt = self._judge.question(number)
