@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,18 @@ def test_a_server_that_adds_to_the_prompt_is_told(tmp_path: Path, manifest: str)
     done = audit(tmp_path, ChatServer(hiding), manifest, "--requests", "2")
     assert "other prompts  2: the server counts other tokens" in done.stdout
     assert done.returncode == 1
+
+
+def test_questions_from_a_file(tmp_path: Path, manifest: str) -> None:
+    """The evidence names the file by its digest, and is checked without it."""
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("# mine\nwhat is this\nand that\n")
+    done = audit(tmp_path, ChatServer(toy_chat()), manifest, "--requests", "4", "--prompts", str(prompts))
+    assert done.returncode == 0, done.stderr
+    found = decode_endpoint_evidence((tmp_path / "evidence").read_bytes())
+    assert found.plan.corpus == sha256(prompts.read_bytes()).digest()
+    assert {answer.turn for answer in found.answers} <= {"what is this", "and that"}
+    assert run(tmp_path, "verify", str(tmp_path / "evidence"), "--manifest", manifest).returncode == 0
 
 
 def test_an_interrupt_leaves_the_evidence_so_far(tmp_path: Path, manifest: str) -> None:
