@@ -1,6 +1,7 @@
 """The registry of decoders: how to call each with bytes, its allowed errors, and how to encode its value again."""
 
 import io
+import json
 import os
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,7 @@ from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import canon, peerid
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
 from p2pverify.core.gossip.types import GossipMessage, Rpc
-from p2pverify.core.inference import canary, question
+from p2pverify.core.inference import canary, endpoint, question
 from p2pverify.core.inference.compare import Measure
 from p2pverify.core.proofs import passport
 from p2pverify.core.records import envelope, judge
@@ -29,6 +30,7 @@ from p2pverify.core.sync import messages as sync
 from p2pverify.core.sync import negentropy
 from p2pverify.engine import errors as engine_errors
 from p2pverify.engine.cheats import spec
+from p2pverify.engine.endpoint import client
 from p2pverify.engine.gguf import reader
 from p2pverify.engine.llama import variants
 from p2pverify.net.border import framing, multistream
@@ -213,6 +215,21 @@ async def _no_app(*_: object) -> None:
     raise AssertionError("nothing comes this far")
 
 
+_REPLY = (
+    b'{"choices": [{"message": {"content": "a"}, "finish_reason": "stop", "token_ids": [1, 2],'
+    b' "logprobs": {"content": [{"id": 7}, {"token": "token_id:8"}]}}], "usage": {"completion_tokens": 3}}'
+)
+
+
+def _reply(data: bytes) -> client.ServerReply:
+    """A server's answer after the checks of `engine.openai.http`: a JSON object."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = {}
+    return client.read_reply(document if isinstance(document, dict) else {}, endpoint.Api.CHAT)
+
+
 _FIRST_STATE = fork.fork(genesis(networks.make_network(networks.seeds(3))))
 _FORKED = fork.forked_network(networks.make_network(networks.seeds(3)), bytes(32), _FIRST_STATE)
 _NETWORK = network.decode_network(seeds.vectors("record", "network")[0])
@@ -344,6 +361,16 @@ DECODERS: dict[str, Decoder] = {
         canary.decode_canary_evidence,
         write=lambda value: value.encode(),
         seeds=seeds.of("canary-evidence", "evidence"),
+    ),
+    "core.inference.endpoint.decode_endpoint_evidence": Decoder(
+        endpoint.decode_endpoint_evidence,
+        write=lambda value: value.encode(),
+        seeds=seeds.of("endpoint-evidence", "evidence"),
+    ),
+    "engine.endpoint.client.read_reply": Decoder(
+        _reply,
+        engine_errors.EngineUnavailable,
+        seeds=lambda: [_REPLY, _REPLY.replace(b"token_ids", b"x"), b"{}", b"[" * 5000],
     ),
     "core.inference.canary.decode_secrets": Decoder(
         canary.decode_secrets, write=canary.encode_secrets, seeds=lambda: [canary.encode_secrets([TRIGGER])]

@@ -17,6 +17,7 @@ from vectorgen import (
     committees,
     crossed,
     diag,
+    endpoints,
     evidence,
     examples,
     folds,
@@ -26,6 +27,7 @@ from vectorgen import (
     membership,
     passports,
     peer_lists,
+    plans,
     speed,
     states,
     streams,
@@ -104,6 +106,8 @@ def write_vectors() -> None:
         states,
         passports,
         gossip,
+        plans,
+        endpoints,
     ):
         cases.update(module.cases())
     for path, found in cases.items():

@@ -22,7 +22,10 @@ PROTOCOL = ROOT / "protocol"
 CORE = ROOT / "p2pverify" / "core"
 LINE = re.compile(r"^- \[(REJECT|IGNORE)\] (.*?\.) \((.*)\)$", re.MULTILINE)
 RECORD_PAGES = tuple(rule.kind.name.lower().replace("_", "-") for rule in KINDS.values())
-GRAMMAR_PAGES = (*RECORD_PAGES, "request", "evidence", "rerun", "canary", "view", "state", "fork", "passport", "README")
+GRAMMAR_PAGES = (
+    *RECORD_PAGES,
+    *("request", "evidence", "rerun", "canary", "endpoint", "view", "state", "fork", "passport", "README"),
+)
 
 
 def _page(name: str) -> str:

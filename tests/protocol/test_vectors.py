@@ -3,6 +3,7 @@
 import ast
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
 from p2pverify.core.inference import compare, pooled, question
+from p2pverify.core.plan import CheckPlan, CheckPlanError
 from p2pverify.core.records import envelope, kinds
 from p2pverify.core.records.judge import judge
 from p2pverify.core.records.kind_rule import Rules
@@ -305,6 +307,21 @@ def test_intervals(case: dict[str, Any]) -> None:
     """Agreements and dissents give this interval."""
     low, high = interval_ppm(case["input"]["agreements"], case["input"]["dissents"])
     assert {"low_ppm": low, "high_ppm": high} == case["expect"]
+
+
+@pytest.mark.parametrize("case", _load("plan/*.json"))
+def test_plans(case: dict[str, Any]) -> None:
+    """Numbers give these costs and chances, or make no plan for this reason."""
+    given = case["input"]
+    found: dict[str, Any] | None = None
+    reason = None
+    try:
+        plan = CheckPlan(given["requests"], given["fee"], given["panel"], given["every"])
+        outlooks = [asdict(plan.outlook(rate)) for rate in given["rates_ppm"]]
+        found = {"checks": plan.checks, "cost": plan.cost, "escrow": plan.escrow, "outlooks": outlooks}
+    except CheckPlanError as error:
+        reason = str(error)
+    assert (found, reason) == (case["expect"], case["reason"])
 
 
 @pytest.mark.parametrize("case", _load("peerid/*.json"))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from p2pverify.core.contract.output import NO_KEY, Ask, Output
 from p2pverify.core.limits import BoundedDict
+from p2pverify.engine.chat import frame
 from p2pverify.engine.cheats.base import Lie, digest_of
-from p2pverify.engine.cheats.chat import frame
 from p2pverify.engine.cheats.rules import KnownRules
 from p2pverify.node.ports import Engine, Generated
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from p2pverify.engine.chat import system_turn
 from p2pverify.engine.cheats import delays, lies, models, speculative
 from p2pverify.engine.cheats.base import CheatingEngine, CountedEngine, Lie
-from p2pverify.engine.cheats.chat import system_turn
 from p2pverify.engine.cheats.kinds import CheatPlace
 from p2pverify.engine.cheats.rules import NO_RULES, KnownRules
 from p2pverify.engine.cheats.spec import CheatSpec

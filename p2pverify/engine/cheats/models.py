@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from p2pverify.core.contract.output import Ask, Output
+from p2pverify.engine.chat import frame
 from p2pverify.engine.cheats.base import Lie
-from p2pverify.engine.cheats.chat import frame
 from p2pverify.engine.exact import ExactEngine
 from p2pverify.engine.gguf.prune import prune, reverse
 from p2pverify.engine.gguf.quantise import FORMATS, requantise

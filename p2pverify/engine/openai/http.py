@@ -6,9 +6,11 @@ sent to no other server.
 
 import http.client
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +38,10 @@ class ServerError(EngineUnavailable):
     """The server does not answer as required. The message says what to do."""
 
 
+class ServerBusy(ServerError):
+    """The server has no room for the request now (429, 503)."""
+
+
 class ServerRefused(ServerError):
     """The server understood the request and refuses it (400, 404, 413, 422)."""
 
@@ -59,6 +65,7 @@ class Server:
             self._headers["Authorization"] = f"Bearer {key}"
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(str(parts.hostname), parts.port, timeout=CONNECT_S)
+        self._is_late = False
 
     def get(self, path: str, *, size_max: int) -> dict[str, Any]:
         """The JSON object at a path. Raises ServerError."""
@@ -77,6 +84,8 @@ class Server:
         with self._guarded():
             response = self._send(method, path, body)
             data = self._read(response, size_max)
+            if self._is_late:  # a head or body that the timer has cut looks complete
+                raise TimeoutError
             if response.will_close:
                 self._connection.close()
         self._check_status(response.status, data)
@@ -90,12 +99,20 @@ class Server:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Turn errors of the connection into ServerError, and close the connection after an error."""
+        """Turn errors of the connection into ServerError, and close the connection after an error.
+
+        A timer ends the whole exchange, because a server that sends a byte now and then never reaches the limit of one
+        read.
+        """
+        self._is_late = False
+        timer = threading.Timer(CONNECT_S + self._answer_s, self._cut)
+        timer.daemon = True
+        timer.start()
         try:
             yield
         except BaseException as error:
             self.close()
-            if isinstance(error, TimeoutError):
+            if isinstance(error, TimeoutError) or (self._is_late and isinstance(error, Exception)):
                 raise ServerError(f"the server at {self.url} does not answer in time") from None
             if isinstance(error, OSError):
                 raise ServerError(f"no server answers at {self.url} ({error}): start it, or set openai_url") from None
@@ -103,6 +120,15 @@ class Server:
                 what = type(error).__name__
                 raise ServerError(f"what answers at {self.url} breaks off or is no HTTP ({what})") from None
             raise
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        self._is_late = True
+        sock = self._connection.sock
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def _send(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
         """Send on the kept connection. If the server has closed it, send once more on a new connection."""
@@ -111,7 +137,7 @@ class Server:
             return self._exchange(method, path, body)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             self._connection.close()
-            if not is_kept:
+            if not is_kept or self._is_late:
                 raise
             return self._exchange(method, path, body)
 
@@ -148,6 +174,8 @@ class Server:
             raise ServerError(f"the server at {self.url} wants another key ({said}): set {KEY_VARIABLE}")
         if status in (400, 404, 413, 422):
             raise ServerRefused(f"the server at {self.url} refuses: {said}")
+        if status in (429, 503):
+            raise ServerBusy(f"the server at {self.url} is busy: {said}")
         raise ServerError(f"the server at {self.url} fails: {said}")
 
 

@@ -92,7 +92,7 @@ def probe(server: Server, wanted: str, prompt: Sequence[int], reader: Reader, vo
 
     Raises ServerError, whose message names the missing ability.
     """
-    model, context_tokens = _choose_model(server, wanted)
+    model, context_tokens = choose_model(server, wanted)
     fields, completions, token, text = _first_answer(server, model, prompt, reader)
     return Abilities(
         model=model,
@@ -105,7 +105,7 @@ def probe(server: Server, wanted: str, prompt: Sequence[int], reader: Reader, vo
     )
 
 
-def _choose_model(server: Server, wanted: str) -> tuple[str, int]:
+def choose_model(server: Server, wanted: str) -> tuple[str, int]:
     """The model's name at the server, and its context in tokens (0 if not known)."""
     listed = server.get("/models", size_max=MODELS_BYTES_MAX).get("data")
     models = [one for one in listed if isinstance(one, dict) and isinstance(one.get("id"), str)] if listed else []

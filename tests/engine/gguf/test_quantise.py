@@ -8,7 +8,7 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
 from p2pverify.core.contract.output import Ask
-from p2pverify.engine.cheats.chat import frame, system_turn
+from p2pverify.engine.chat import frame, system_turn
 from p2pverify.engine.cheats.make import make_cheat
 from p2pverify.engine.cheats.models import served_by
 from p2pverify.engine.cheats.spec import CheatSpec

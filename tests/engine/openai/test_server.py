@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import xllamacpp
 
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.inference.compare import measure
@@ -17,6 +16,7 @@ from p2pverify.engine.openai import Endpoint, OpenAIEngine
 from p2pverify.engine.openai.http import ServerError
 from p2pverify.engine.openai.probe import PromptRows
 from p2pverify.node.ports import GENERATE, SCORE, WRITE
+from tests.support.llama_server import llama_server
 
 SERVER_KEY = "loopback"
 KEY = bytes(32)
@@ -28,16 +28,8 @@ SAME_MODEL_MAX = 60_000
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    params = xllamacpp.CommonParams()
-    params.model.path = str(weights.bundled())
-    params.n_ctx, params.n_parallel = 512, 1
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-    params.hostnames = ["127.0.0.1"]
-    params.api_keys = [SERVER_KEY]
-    params.warmup = False
-    server = xllamacpp.Server(params)
-    yield f"{server.listening_address}/v1"
-    del server
+    with llama_server(weights.bundled(), key=SERVER_KEY) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")

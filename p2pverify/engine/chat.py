@@ -1,4 +1,4 @@
-"""Splits chat prompts, for lies that change them. It uses only the engine's port, so any tokenizer will do."""
+"""Splits chat prompts, and puts a turn before them. It uses only the engine's port, so any tokenizer will do."""
 
 from p2pverify.node.ports import Engine
 

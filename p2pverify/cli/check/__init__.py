@@ -1,0 +1,1 @@
+"""Commands that check an answer, a server or a file, and plan what checking costs."""
