@@ -1,6 +1,6 @@
 """The ports: protocols that describe what the node needs from outside. The adapters implement them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -40,6 +40,14 @@ class ModelInfo:
     can: frozenset[str] = frozenset((GENERATE, WRITE))
 
 
+Hear = Callable[[Sequence[int]], None]
+"""Takes the next tokens of an answer, in their order. It returns at once, and never raises."""
+
+
+def unheard(_tokens: Sequence[int]) -> None:
+    """The `Hear` of a caller that wants only the whole answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generated:
     """An engine's answer, and the times in milliseconds until its first token and until its end."""
@@ -62,8 +70,12 @@ class Engine(Protocol):
         """Token ids of a whole prompt, chat template included. The model writes the user's turn from a 16-byte seed."""
         ...
 
-    def answer(self, ask: Ask) -> Generated:
-        """Answer a question. Raises ValueError if it is empty, not in the vocabulary, or too long for the context."""
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
+        """Answer a question. Raises ValueError if it is empty, not in the vocabulary, or too long for the context.
+
+        `hear` is called in this thread with the tokens as they are made. They are the first tokens of the answer. An
+        engine that learns them late calls it late, or not at all.
+        """
         ...
 
     def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:

@@ -44,7 +44,7 @@ class AnswerWriter:
         """
         if not response.startswith(_ANSWER):
             return response
-        sent = b"%b%b%b" % (_ANSWER, _array_head(self._count), self._items)
+        sent = _ANSWER + _array_head(self._count) + self._items
         if not response.startswith(sent):
             raise LocalProtocolError("the response has other tokens than its stream")
         return _ANSWER + _NO_TOKENS + response[len(sent) :]
@@ -97,7 +97,7 @@ class AnswerReader:
             raise DecodeError("the last frame has tokens")
         if self._count < len(self._known):
             raise DecodeError("the repeated answer is another one")
-        return b"%b%b%b%b" % (_ANSWER, _array_head(self._count), self._items, frame[len(_ANSWER) + 1 :])
+        return _ANSWER + _array_head(self._count) + self._items + frame[len(_ANSWER) + 1 :]
 
     def _go_on(self) -> None:
         if self._is_over:
