@@ -25,7 +25,7 @@ from tests.attack.enemy import insider, read_all, stranger
 from tests.attack.live import PATIENCE_S, Live, until
 from tests.net.real_peers import seed_of
 
-ASK = "/p2pverify/ask/1"
+ASK = "/p2pverify/request/2"
 SEED = seed_of("mallory")
 
 
@@ -91,7 +91,7 @@ async def test_replay_of_a_request(live: Live) -> None:
     data = encode_request(made, asked, sign_request(SEED, made))
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (mesh, _):
-            answers = [(await mesh.ask(live.node.key, data)).data for _ in range(20)]
+            answers = [(await mesh.ask(live.node.key, data, tokens_max=4)).data for _ in range(20)]
     assert len({decode_response(answer, made).output.tokens for answer in answers}) == 1
     await live.survives()
 
@@ -113,7 +113,7 @@ async def test_request_flood(live: Live) -> None:
 
     async def ask() -> None:
         try:
-            await mesh.ask(live.node.key, signed(live, question(live)))
+            await mesh.ask(live.node.key, signed(live, question(live)), tokens_max=4)
         except AskError as error:
             failed.append(error.reason)
 

@@ -67,7 +67,7 @@ class FakeNetwork:
         self.trace.append("published")
         self.messages.append(message)
 
-    async def ask(self, peer: bytes, request: bytes) -> Reply:
+    async def ask(self, peer: bytes, request: bytes, *, tokens_max: int = 0, hear: Hear = unheard) -> Reply:
         self.trace.append("asked")
         await trio.lowlevel.checkpoint()
         reply = self.reply(peer, request)

@@ -1,13 +1,13 @@
 """Answering requests. An audit and a client's request look alike and are treated alike."""
 
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from p2pverify.core.contract.output import Output
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import sign
-from p2pverify.core.events import Computed, ComputeFailed, Effects, Persist, Respond, StoredAnswer
+from p2pverify.core.events import Computed, ComputeFailed, Effects, Follow, Persist, Respond, StoredAnswer
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import (
     Answer,
@@ -29,6 +29,14 @@ WAITING_MAX = 64
 EXPIRY_EPOCHS_MAX = 64
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """One question that the engine works on: its job, and the tickets and requests that wait for it."""
+
+    job: int
+    requests: list[tuple[int, Request]] = field(default_factory=list)
+
+
 class Responder:
     """Serves requests; remembers its answers, so that a repeated request gets the same answer.
 
@@ -42,7 +50,7 @@ class Responder:
         self._vocab_tokens = vocab_tokens
         self._answers: dict[bytes, OrderedDict[bytes, Output]] = {}  # by requester and question
         self._kept = 0
-        self._waiting: dict[tuple[bytes, bytes], list[tuple[int, Request]]] = {}  # tickets and requests
+        self._waiting: dict[tuple[bytes, bytes], _Waiting] = {}  # by requester and question
         self.refused = Counters()
 
     def remember(self, answer: StoredAnswer) -> None:
@@ -115,20 +123,21 @@ class Responder:
         key = (request.requester, request.question)
         waiting = self._waiting.get(key)
         if waiting is None:
-            self._waiting[key] = [(ticket, request)]
             done = partial(self._computed, key)
             yield from self._context.compute(done, question.ask, purpose=Purpose.REQUEST, deadline_ms=deadline_ms)
-        elif len(waiting) < WAITING_MAX:
-            waiting.append((ticket, request))
-        else:
+            waiting = self._waiting[key] = _Waiting(self._context.newest_job)
+        elif len(waiting.requests) >= WAITING_MAX:
             yield self.refuse(ticket, RequestRefused("busy", "too many requests wait for one question"))
+            return
+        waiting.requests.append((ticket, request))
+        yield Follow(ticket, waiting.job)
 
     def _computed(self, key: tuple[bytes, bytes], event: Computed | ComputeFailed, _now_ms: int) -> Effects[None]:
         """Remember an answer, and answer all requests that wait for it."""
         if isinstance(event, Computed):
             self._keep(key, event.output)
             yield Persist(answers=(StoredAnswer(*key, event.output),))
-        for ticket, request in self._waiting.pop(key):
+        for ticket, request in self._waiting.pop(key).requests:
             if isinstance(event, Computed):
                 yield self._respond(ticket, request, event.output, event)
             elif event.is_dropped:
@@ -167,4 +176,4 @@ class Responder:
         )
         receipt = replace(unsigned, signature=sign.sign(context.seed, unsigned.signed_bytes()))
         self._context.counters.count("served")
-        return Respond(ticket, encode_answer(Answer(output, receipt)))
+        return Respond(ticket, encode_answer(Answer(output, receipt)), output.tokens)
