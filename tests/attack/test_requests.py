@@ -150,6 +150,26 @@ async def test_a_client_that_leaves_in_the_middle(live: Live, answered: list[Ask
     await live.survives("driver responses to nobody")
 
 
+async def test_a_prompt_that_fills_the_context(live: Live) -> None:
+    """It is answered. One token more is refused, and a request that no engine here can need is not read."""
+    room = ToyEngine().info.context_tokens
+    with trio.fail_after(PATIENCE_S):
+        async with insider(live.node) as (mesh, _):
+            for prompt, code in ((room - 4, None), (room - 3, "prompt-too-long")):
+                asked = replace(question(live), prompt=(255,) * prompt)
+                made = request(live, asked, expiry_epoch=live.node.epoch + 60)
+                data = encode_request(made, asked, sign_request(SEED, made))
+                reply = await mesh.ask(live.node.key, data, tokens_max=4)
+                if code is None:
+                    assert decode_response(reply.data, made).output.tokens
+                else:
+                    with pytest.raises(RequestRefused, match=code):
+                        decode_response(reply.data, made)
+            with pytest.raises(AskError, match="too-large"):
+                await mesh.ask(live.node.key, bytes(65_537))
+    await live.survives("refused prompt-too-long", "net asks_refused_too-large")
+
+
 async def test_a_client_that_does_not_read(live: Live, answered: list[Ask]) -> None:
     """Its answers wait in their streams, and the neighbour is served meanwhile."""
     with trio.fail_after(PATIENCE_S):

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from p2pverify.core.encoding.canon import begin_array, decode, encode, encode_uint, read_tokens
 from p2pverify.core.errors import DecodeError, LocalProtocolError
+from p2pverify.core.inference.question import REST_BYTES_MAX, TOKEN_BYTES_MAX
 
 FRAME_TOKENS_MAX = 1024
-FRAME_BYTES_MAX = 3 + 5 * FRAME_TOKENS_MAX
-#: Of the last frame: the rest of an answer has less than 256 bytes, a refusal less than 600.
-LAST_BYTES_MAX = 1024
+FRAME_BYTES_MAX = 3 + TOKEN_BYTES_MAX * FRAME_TOKENS_MAX
+LAST_BYTES_MAX = REST_BYTES_MAX
 
 _ANSWER = begin_array(5, "ok")
 _NO_TOKENS = b"\x80"

@@ -15,7 +15,12 @@ import trio
 
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError, LocalProtocolError, RemoteProtocolError
-from p2pverify.core.inference.question import REQUEST_BYTES_MAX
+from p2pverify.core.inference.question import (
+    CONTEXT_TOKENS_MAX,
+    REQUEST_BYTES_MAX,
+    REST_BYTES_MAX,
+    TOKEN_BYTES_MAX,
+)
 from p2pverify.core.inference.stream import FRAME_BYTES_MAX, LAST_BYTES_MAX, AnswerReader, AnswerWriter
 from p2pverify.core.limits import Rate, Shares
 from p2pverify.core.roles.disputes.evidence import EVIDENCE_BYTES_MAX, EVIDENCE_REQUEST_BYTES_MAX
@@ -61,10 +66,18 @@ class RequestLimits:
     take_seconds_max: float = 20.0  # for the asker to read the rest of a whole answer
 
 
-def limits_within(deadline_ms: int) -> RequestLimits:
-    """The limits for a network in which an answer is due within `deadline_ms`."""
+def limits_within(deadline_ms: int, context_tokens: int) -> RequestLimits:
+    """The limits for a network in which an answer is due within `deadline_ms`, and an engine that holds so many tokens.
+
+    A request that is larger than its engine needs is refused by its length alone.
+    """
     usual = RequestLimits()
-    return replace(usual, serve_seconds_max=min(usual.serve_seconds_max, deadline_ms / 1000))
+    needed = REST_BYTES_MAX + TOKEN_BYTES_MAX * min(context_tokens, CONTEXT_TOKENS_MAX)
+    return replace(
+        usual,
+        request_bytes_max=max(usual.request_bytes_max, needed),
+        serve_seconds_max=min(usual.serve_seconds_max, deadline_ms / 1000),
+    )
 
 
 def evidence_limits(limits: RequestLimits) -> RequestLimits:
