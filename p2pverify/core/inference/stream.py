@@ -47,6 +47,7 @@ class AnswerWriter:
         sent = _ANSWER + _array_head(self._count) + self._items
         if not response.startswith(sent):
             raise LocalProtocolError("the response has other tokens than its stream")
+        self._items.clear()
         return _ANSWER + _NO_TOKENS + response[len(sent) :]
 
 

@@ -22,7 +22,7 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Purpose, Queue, QueuedJob
 from p2pverify.node.clock import unix_ms
-from p2pverify.node.engines.progress import Progress
+from p2pverify.node.engines.token_relay import TokenRelay
 from p2pverify.node.ports import Engine, Generated, Hear, unheard
 
 TOO_LATE = "it would have been done too late"
@@ -269,7 +269,7 @@ def _hear(job: Job, tell: Tell | None) -> Hear:
     """Takes the tokens of a job in the engine's thread, and tells them in this loop."""
     if tell is None or not isinstance(job, Compute):
         return unheard
-    return Progress(partial(tell, job.job)).hear
+    return TokenRelay(partial(tell, job.job)).hear
 
 
 def _now_ms() -> int:

@@ -7,7 +7,7 @@ import trio
 from p2pverify.node.ports import Hear
 
 
-class Progress:
+class TokenRelay:
     """The tokens of one job. `hear` is for the engine's thread; `told` is called in the loop that made this object.
 
     Tokens that gather while the loop is busy are told together. So they take no more room than the answer itself.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import trio
 
 from p2pverify.core.contract.output import Ask, Output
-from p2pverify.node.engines.progress import Progress
+from p2pverify.node.engines.token_relay import TokenRelay
 from p2pverify.node.engines.worker import Worker
 from p2pverify.node.ports import Generated, Hear, unheard
 from tests.node.engines.test_worker import job
@@ -55,7 +55,7 @@ async def test_tokens_are_told_while_the_engine_works(nursery: trio.Nursery) -> 
 async def test_a_busy_loop_does_not_hold_up_the_engine() -> None:
     """The thread makes all its tokens meanwhile. Then they are told at once, each of them one time."""
     told: list[list[int]] = []
-    progress = Progress(lambda tokens: told.append(list(tokens)))
+    progress = TokenRelay(lambda tokens: told.append(list(tokens)))
 
     def make() -> None:
         for token in range(1000):
@@ -74,8 +74,8 @@ async def test_a_busy_loop_does_not_hold_up_the_engine() -> None:
 def test_an_engine_may_outlive_the_loop() -> None:
     """The thread of a cancelled job goes on, and its tokens are dropped."""
 
-    async def make() -> Progress:
-        return Progress(lambda _tokens: None)
+    async def make() -> TokenRelay:
+        return TokenRelay(lambda _tokens: None)
 
     progress = trio.run(make)
     progress.hear((1, 2))
