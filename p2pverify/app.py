@@ -201,7 +201,7 @@ async def _run_services(
         driver,
         announce=settings.announce,
         mdns=settings.mdns,
-        request_limits=limits_within(network.params.deadline_ms),
+        request_limits=limits_within(network.params.deadline_ms, engine.info.context_tokens),
     )
     cover = Cover(driver, settings.cover)
     token = home.ensure_token()

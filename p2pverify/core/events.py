@@ -200,21 +200,31 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Let the request of a ticket hear the tokens of a job, as they are made. They are no answer before `Respond`."""
+
+    ticket: int
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
 class Respond:
-    """Answer the request of a ticket."""
+    """Answer the request of a ticket. `tokens` are the tokens in an answer."""
 
     ticket: int
     data: bytes
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request to a peer, and give up at a deadline."""
+    """Send a request to a peer, and give up at a deadline. An answer has at most `tokens_max` tokens."""
 
     ask: int
     peer: bytes
     data: bytes
     deadline_ms: int
+    tokens_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +294,7 @@ class Note:
     text: str
 
 
-Effect = Persist | Publish | Respond | Send | FetchEvidence | Compute | MeasureJob | Judged | Finalised | Note
+Effect = Persist | Publish | Follow | Respond | Send | FetchEvidence | Compute | MeasureJob | Judged | Finalised | Note
 
 #: The effects of a method, in order, and then its result. The method runs only while a caller takes its effects, with
 #: `yield from` or into a list.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.inference.compare import TokenScores
-from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE, Generated, ModelInfo
+from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE, Generated, Hear, ModelInfo, unheard
 
 VOCAB_TOKENS = 256
 CONTEXT_TOKENS = 8192
@@ -102,7 +102,7 @@ class ToyEngine:
             state = _hash(state, bytes([token]))
         return (USER, *turn, ASSISTANT)
 
-    def answer(self, ask: Ask) -> Generated:
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
         """Answer a prompt. Raises ValueError if it is empty, not of this vocabulary, or does not fit."""
         state, noise = self._begin(ask, ask.tokens_max)
         rows = hashlib.sha256()
@@ -111,6 +111,7 @@ class ToyEngine:
             rows.update(self._row(state))
             token = self._place(state, noise).best
             tokens.append(token)
+            hear((token,))
             if token == END:
                 return Generated(Output(tuple(tokens), "stop", rows.digest()), 0, 0)
             state = _hash(state, bytes([token]))

@@ -23,7 +23,7 @@ from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.modelinfo import model_info
 from p2pverify.engine.gguf.reader import read_head
 from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
-from p2pverify.node.ports import GENERATE, SCORE, WRITE, Generated
+from p2pverify.node.ports import GENERATE, SCORE, WRITE, Generated, Hear, unheard
 
 ENGINE = "transformers"
 SETTINGS = "float32/eager"
@@ -89,10 +89,10 @@ class TransformersEngine(CausalEngine):
         self._forget()
         return super().write_prompt(seed, tokens_max)
 
-    def answer(self, ask: Ask) -> Generated:
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
         """See `CausalEngine`; without a digest of logits."""
         self._forget()
-        made = super().answer(ask)
+        made = super().answer(ask, hear)
         return replace(made, output=replace(made.output, logits=NO_LOGITS))
 
     def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:

@@ -17,6 +17,7 @@ from p2pverify.core.gossip.params import GossipParams
 from p2pverify.core.gossip.router import Router
 from p2pverify.core.gossip.types import PROTOCOL_ID as GOSSIP_PROTOCOL
 from p2pverify.core.gossip.types import records_topic
+from p2pverify.core.inference.stream import AnswerReader
 from p2pverify.net.border.host import Host, wait_either
 from p2pverify.net.border.link import Link
 from p2pverify.net.peers import exchange, peer_list
@@ -28,7 +29,7 @@ from p2pverify.net.protocols.requests import RequestLimits
 from p2pverify.net.protocols.sync import SyncLimits
 from p2pverify.node.clock import unix_ms
 from p2pverify.node.endpoints.address import Address, announced_address, bootstrap_address
-from p2pverify.node.ports import AskError, Inbox, Neighbour, NetworkPort, Reply
+from p2pverify.node.ports import AskError, Hear, Inbox, Neighbour, NetworkPort, Reply, unheard
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -142,17 +143,18 @@ class Libp2pNetwork(NetworkPort):
         """Keep exactly these peers out of the gossip mesh. If there are too many, only those with the lowest keys."""
         self._gossip.exclude(frozenset(sorted(exchange)[: self._excluded_max]))
 
-    async def ask(self, peer: bytes, request: bytes) -> Reply:
-        """Send one inference request (at most 64 KiB) and return its response; dials the peer if necessary.
+    async def ask(self, peer: bytes, request: bytes, *, tokens_max: int = 0, hear: Hear = unheard) -> Reply:
+        """Send one inference request and return its response; dials the peer if necessary.
 
-        Raises AskError. Its reason is unreachable, reset, too-large or malformed, or comes from the other side: busy,
-        timeout, failed, too-large or unconfirmed. The caller sets the deadline; cancelling is safe.
+        Raises AskError. Its reason is unreachable, unsupported (the peer runs another version), reset, too-large or
+        malformed, or comes from the other side: busy, timeout, failed, too-large or unconfirmed. The caller sets the
+        deadline; cancelling is safe.
         """
-        return await self._ask(self._requests, peer, request)
+        return await self._ask(self._requests, peer, request, AnswerReader(tokens_max), hear)
 
     async def fetch(self, peer: bytes, request: bytes) -> bytes:
         """One request for the evidence of a dispute and its answer; otherwise as `ask`."""
-        return (await self._ask(self._evidence, peer, request)).data
+        return (await self._ask(self._evidence, peer, request, AnswerReader(0), unheard)).data
 
     def neighbours(self) -> Sequence[Neighbour]:
         """The connected peers that have shown that they are of our network, by key."""
@@ -223,16 +225,19 @@ class Libp2pNetwork(NetworkPort):
                 nursery.start_soon(self._sync.fetch, link)
                 nursery.start_soon(self._peers.keep_up, link)
 
-    async def _ask(self, through: requests.Requests, peer: bytes, request: bytes) -> Reply:
+    async def _ask(
+        self, through: requests.Requests, peer: bytes, request: bytes, reader: AnswerReader, hear: Hear
+    ) -> Reply:
         link = await self._reach(peer)
         try:
-            return await through.ask(link, request)
+            return await through.ask(link, request, reader, hear)
         except AskError as error:
             # Of two simultaneous connections, one is closed. A request on the closed one is sent again on the other.
             successor = self._host.link(peer)
             if error.reason != "reset" or successor is None or successor is link:
                 raise
-            return await through.ask(await self._reach(peer), request)
+            reader.restart()
+            return await through.ask(await self._reach(peer), request, reader, hear)
 
     async def _reach(self, peer: bytes) -> Link:
         link = self._host.link(peer) or await self._peers.dial(peer)
@@ -245,7 +250,7 @@ class Libp2pNetwork(NetworkPort):
         return link
 
 
-async def _evidence(inbox: Inbox, request: bytes, _source: bytes) -> bytes:
+async def _evidence(inbox: Inbox, request: bytes, _source: bytes, _hear: Hear) -> bytes:
     return inbox.evidence(request)
 
 

@@ -34,6 +34,7 @@ from p2pverify.node import ports
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.worker import EngineBusy
 from p2pverify.node.files.corpus import Prompt
+from p2pverify.node.requests.asking import ask_streaming
 
 ENCODED_AT_ONCE = 256  # prompts per engine job, so that owed jobs wait at most this long
 log = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ class Cover:
         self._counters.count("asked")
         outcome = "no answer: timeout"
         with trio.move_on_after(context.params.deadline_ms / 1000):
-            outcome = await _outcome(network, request, data)
+            outcome = await _outcome(network, request, question, data)
         self._counters.count(outcome)
 
     # ------------------------------------------------------------ helpers
@@ -198,10 +199,10 @@ class Cover:
         await trio.sleep(max(0, at_ms - self._driver.now_ms()) / 1000)
 
 
-async def _outcome(network: ports.NetworkPort, request: Request, data: bytes) -> str:
+async def _outcome(network: ports.NetworkPort, request: Request, question: Question, data: bytes) -> str:
     """The outcome of a request, in words; the answer itself is not used."""
     try:
-        reply = await network.ask(request.responder, data)
+        reply = await ask_streaming(network, request.responder, data, tokens_max=question.tokens_max)
         decode_response(reply.data, request)
     except ports.AskError as failed:
         return f"no answer: {failed.reason}"

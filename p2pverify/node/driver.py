@@ -8,9 +8,7 @@ do not reach the machine. The driver implements the network adapter's port `Inbo
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -19,9 +17,12 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError, GossipVerdict
 from p2pverify.core.events import (
     OWN,
+    Computed,
+    ComputeFailed,
     Effect,
     Event,
     Finalised,
+    Follow,
     GossipArrived,
     Judged,
     Leave,
@@ -49,6 +50,7 @@ from p2pverify.node.journal import Journal
 from p2pverify.node.messages import decode_batch
 from p2pverify.node.outbox import Outbox
 from p2pverify.node.reports.signing import SILENT, STOPPED, standstill
+from p2pverify.node.requests.tickets import Tickets
 from p2pverify.node.sync import CatchUp
 from p2pverify.node.timing import Times
 from p2pverify.node.user_error import UserError
@@ -56,7 +58,6 @@ from p2pverify.node.user_error import UserError
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
 
-TICKETS_MAX = 256
 TICK_MS_MAX = 5_000  # the wall clock may be set, and a laptop may have slept
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -69,14 +70,6 @@ class TwinError(UserError):
         super().__init__(
             reason, "stop the other one, or give this machine its own identity: 'p2pverify --home DIR init'"
         )
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    """A stream that waits for its response."""
-
-    done: trio.Event = field(default_factory=trio.Event)
-    data: bytes = b""
 
 
 def _are_passed_over(effects: Sequence[Effect]) -> bool:
@@ -107,20 +100,24 @@ class Driver:
         self._silent = silent
         self._alone = alone
         self._worker = Worker(engine, open_referee, clock=clock)
+        self._counters = Counters()
+        self._tickets = Tickets(self._counters)
         self._outbox = Outbox(
-            journal, self._worker, clock=clock, respond=self._respond, feed=self._feed, stalled=self._note_stalled
+            journal,
+            self._worker,
+            clock=clock,
+            respond=self._tickets.respond,
+            feed=self._feed,
+            stalled=self._note_stalled,
         )
         self._catchup = CatchUp(machine.context, self._take_slice, self._outbox.wait_room)
         self.answer_times = Times()
-        self._tickets = count(1)
-        self._waiting: dict[int, _Waiter] = {}
         self._changed = trio.Event()
         self._finalised = trio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._excluded: frozenset[bytes] = frozenset()
         self._refused = trio.Event()  # set if this run must end before it has signed anything
         self._standing: dict[str, str] = {}  # the reasons why nothing is signed, as last logged
-        self._counters = Counters()
 
     @property
     def is_engine_busy(self) -> bool:
@@ -161,7 +158,7 @@ class Driver:
         self.on_final(partial(self._exclude_convicted, network))
         self._exclude_convicted(network)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._worker.run, self._feed)
+            nursery.start_soon(self._worker.run, self._feed, self._tickets.tell)
             nursery.start_soon(self._outbox.run, network)
             nursery.start_soon(self._tick)
             nursery.start_soon(self._refuse)
@@ -206,7 +203,7 @@ class Driver:
             **self._outbox.statistics(),
             **self._catchup.statistics(),
             **self._worker.statistics(),
-            "requests waiting": len(self._waiting),
+            "requests waiting": len(self._tickets),
         }
 
     # ------------------------------------------------------------ the port Inbox
@@ -221,28 +218,24 @@ class Driver:
         judged = self._take_gossip(RecordBatch(tuple(records), source))
         return GossipVerdict.IGNORE if judged is None else judged.verdicts[0]
 
-    async def serve(self, request: bytes, source: bytes) -> bytes:
-        """Answer one inference request. A refusal is an answer too."""
+    async def serve(self, request: bytes, source: bytes, hear: ports.Hear = ports.unheard) -> bytes:
+        """Answer one inference request; `hear` gets all tokens of the answer. A refusal is an answer too."""
         if self._silent:
             self._counters.count("requests met with silence")
             await trio.sleep_forever()
-        if self._outbox.is_full or len(self._waiting) >= TICKETS_MAX:
+        if self._outbox.is_full or self._tickets.is_full:
             self._counters.count("requests refused as busy")
             return encode_refusal(RequestRefused("busy", "this peer has too much to do; ask again later"))
         began = trio.current_time()
-        ticket = next(self._tickets)
-        waiter = self._waiting[ticket] = _Waiter()
-        try:
-            waits_s = trio.current_effective_deadline() - trio.current_time()
-            waits_ms = None if waits_s == math.inf else round(1000 * waits_s)
-            if self._handle(RequestArrived(ticket, request, source, waits_ms)) is None:
+        waits_s = trio.current_effective_deadline() - began
+        waits_ms = None if waits_s == math.inf else round(1000 * waits_s)
+        with self._tickets.take(hear) as waiter:
+            if self._handle(RequestArrived(waiter.ticket, request, source, waits_ms)) is None:
                 return encode_refusal(RequestRefused("failed", "this peer could not take the request"))
             await waiter.done.wait()
             if not is_refusal(waiter.data):
                 self.answer_times.note(trio.current_time() - began)
             return waiter.data
-        finally:
-            del self._waiting[ticket]
 
     def is_member(self, peer: bytes) -> bool:
         """Whether a peer is a member by the newest final cut, and not convicted."""
@@ -306,6 +299,8 @@ class Driver:
 
     def _feed(self, event: Event) -> None:
         self._handle(event)
+        if isinstance(event, Computed | ComputeFailed):
+            self._tickets.ended(event.job)
 
     def _handle(self, event: Event) -> list[Effect] | None:
         """Handle one event, and pass its effects on. Returns the effects, or None after a fault."""
@@ -331,6 +326,8 @@ class Driver:
         for effect in effects:
             if isinstance(effect, Note):
                 log.log(logging.WARNING if effect.level == "warning" else logging.INFO, "%s", effect.text)
+            elif isinstance(effect, Follow):
+                self._tickets.follow(effect)
             elif isinstance(effect, Finalised):
                 log.info("cut %s of epoch %d is final", effect.cut.hex()[:16], effect.epoch)
                 self._finalised.set()
@@ -339,14 +336,6 @@ class Driver:
                     listener()
         # The caller has read the verdict, so it is left out: a flood of ignored messages takes no room in the outbox.
         self._outbox.put_nowait([one for one in effects if not isinstance(one, Judged)], received=received)
-
-    def _respond(self, ticket: int, data: bytes) -> None:
-        waiter = self._waiting.get(ticket)
-        if waiter is None:
-            self._counters.count("responses to nobody")
-            return
-        waiter.data = data
-        waiter.done.set()
 
     async def _tick(self) -> None:
         """Send a tick whenever the machine wants one. Other events can change its time, so they wake us."""

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from p2pverify.core.contract.output import Output
-from p2pverify.core.encoding.canon import encode, sha256
+from p2pverify.core.contract.output import read_output
+from p2pverify.core.encoding.canon import as_array, decode, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.events import StoredAnswer, StoredEvidence
+from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, RESPONSE_BYTES_MAX
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.roles.disputes.evidence import decode_evidence, encode_evidence
 from p2pverify.node.user_error import UserError
@@ -62,12 +63,16 @@ def encode_output(answer: StoredAnswer | StoredEvidence) -> bytes:
 
 def decode_output(requester: bytes, question: bytes, data: bytes) -> StoredAnswer:
     """Read a stored answer. Raises DecodeError, because the content of a disk is untrusted input."""
-    return StoredAnswer(requester, question, _output([requester, question], data))
+    fields = as_array(decode(_checked([requester, question], data), size_max=RESPONSE_BYTES_MAX), "answer", length=3)
+    return StoredAnswer(requester, question, read_output(fields, CONTEXT_TOKENS_MAX))
 
 
 def decode_stored_evidence(epoch: int, slot: int, responder: bytes, data: bytes) -> StoredEvidence:
     """Read stored evidence. Raises DecodeError."""
-    return StoredEvidence(epoch, slot, responder, _output([epoch, slot, responder], data))
+    output = decode_evidence(_checked([epoch, slot, responder], data))
+    if output is None:
+        raise DecodeError("stored evidence is empty")
+    return StoredEvidence(epoch, slot, responder, output)
 
 
 def _place(answer: StoredAnswer | StoredEvidence) -> list[object]:
@@ -80,12 +85,10 @@ def _digest(place: list[object], data: bytes) -> bytes:
     return sha256(encode([*place, data]))
 
 
-def _output(place: list[object], data: bytes) -> Output:
+def _checked(place: list[object], data: bytes) -> bytes:
+    """The bytes of an answer, held against their digest. Raises DecodeError."""
     if data.startswith(_MARK):  # an earlier version wrote bytes without the mark and without a digest
         digest, data = data[1:33], data[33:]
         if digest != _digest(place, data):
             raise DecodeError("it is not what was written")
-    output = decode_evidence(data)
-    if output is None:
-        raise DecodeError("a stored answer is empty")
-    return output
+    return data

@@ -33,6 +33,7 @@ from p2pverify.node import ports
 from p2pverify.node.engines.worker import Worker
 from p2pverify.node.journal import Journal, JournalStalled, Kept
 from p2pverify.node.messages import encode_batches
+from p2pverify.node.requests.asking import ask_streaming
 from p2pverify.node.timing import Times
 
 EFFECTS_MAX = 4096
@@ -52,7 +53,7 @@ class Outbox:
         worker: Worker,
         *,
         clock: Callable[[], int],
-        respond: Callable[[int, bytes], None],
+        respond: Callable[[Respond], None],
         feed: Callable[[Outcome], None],
         stalled: Callable[[str], None],
     ) -> None:
@@ -159,7 +160,7 @@ class Outbox:
         for effect in effects:
             match effect:
                 case Respond():
-                    self._respond(effect.ticket, effect.data)
+                    self._respond(effect)
                 case Publish():
                     published += effect.records
                 case Send() | FetchEvidence():
@@ -182,7 +183,7 @@ class Outbox:
                 if isinstance(send, FetchEvidence):
                     outcome = ResponseArrived(send.ask, await network.fetch(send.peer, send.data))
                 else:
-                    reply = await network.ask(send.peer, send.data)
+                    reply = await ask_streaming(network, send.peer, send.data, tokens_max=send.tokens_max)
                     if not is_refusal(reply.data):
                         self.ask_times.note(reply.elapsed_ms / 1000)
                     outcome = ResponseArrived(send.ask, reply.data, reply.elapsed_ms)

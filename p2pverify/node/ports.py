@@ -1,6 +1,6 @@
 """The ports: protocols that describe what the node needs from outside. The adapters implement them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,6 +41,14 @@ class ModelInfo:
     can: frozenset[str] = frozenset((GENERATE, WRITE))
 
 
+Hear = Callable[[Sequence[int]], None]
+"""Takes the next tokens of an answer, in their order. It returns at once, and never raises."""
+
+
+def unheard(_tokens: Sequence[int]) -> None:
+    """The `Hear` of a caller that wants only the whole answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generated:
     """An engine's answer, and the times in milliseconds until its first token and until its end."""
@@ -63,8 +71,12 @@ class Engine(Protocol):
         """Token ids of a whole prompt, chat template included. The model writes the user's turn from a 16-byte seed."""
         ...
 
-    def answer(self, ask: Ask) -> Generated:
-        """Answer a question. Raises ValueError if it is empty, not in the vocabulary, or too long for the context."""
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
+        """Answer a question. Raises ValueError if it is empty, not in the vocabulary, or too long for the context.
+
+        `hear` is called in this thread with the tokens as they are made. They are the first tokens of the answer. An
+        engine that learns them late calls it late, or not at all.
+        """
         ...
 
     def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
@@ -105,8 +117,12 @@ class Inbox(Protocol):
         """Whether a peer is a member in the newest final view. Members have priority when not all can be served."""
         ...
 
-    async def serve(self, request: bytes, source: bytes) -> bytes:
-        """Answer one inference request; errors are answers too. Never raises RemoteProtocolError."""
+    async def serve(self, request: bytes, source: bytes, hear: Hear = unheard) -> bytes:
+        """Answer one inference request; errors are answers too. Never raises RemoteProtocolError.
+
+        `hear` gets the tokens as they are made, and all of them before an answer is returned. Until then they are no
+        answer: a refusal can follow. A request of this peer's own key, addressed to itself, is served in the same way.
+        """
         ...
 
     def evidence(self, request: bytes) -> bytes:
@@ -165,16 +181,20 @@ class SyncSessionPort(Protocol):
 
 
 class AskError(Exception):
-    """A request got no answer; the reason is one word (unreachable, timeout, too-large, reset, busy, malformed ...)."""
+    """A request got no answer; the reason is one word (unreachable, timeout, too-large, reset, busy, malformed ...).
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
+    `detail` says more for people: it is the reason where there is nothing more to say.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(detail or reason)
         self.reason = reason
+        self.detail = detail or reason
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The response to a request, and the time that it took.
+    """The response to a request, and the time that it took. `question.decode_response` checks the response.
 
     `elapsed_ms` is the time from sending the request to receiving the response, minus the connection's round trip; at
     least 1.
@@ -191,8 +211,12 @@ class NetworkPort(Protocol):
         """Hand one gossip message to the router."""
         ...
 
-    async def ask(self, peer: bytes, request: bytes) -> Reply:
-        """One inference request and its response. Raises AskError. The caller sets the deadline."""
+    async def ask(self, peer: bytes, request: bytes, *, tokens_max: int = 0, hear: Hear = unheard) -> Reply:
+        """One inference request for at most `tokens_max` tokens, and its response. Raises AskError.
+
+        `hear` gets the tokens as they come. They are no answer until the reply's receipt covers them. The caller sets
+        the deadlines; `node.requests.asking` limits the time between two frames.
+        """
         ...
 
     async def fetch(self, peer: bytes, request: bytes) -> bytes:

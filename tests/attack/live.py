@@ -206,7 +206,8 @@ class Live:
         epoch = self.neighbour.epoch
         asked = Request(asker.network_id, asker.key, self.node.key, question.id, os.urandom(32), epoch + 8)
         data = encode_request(asked, question, sign_request(asker.seed, asked))
-        answer = decode_response((await self.neighbour.mesh.ask(self.node.key, data)).data, asked)
+        reply = await self.neighbour.mesh.ask(self.node.key, data, tokens_max=question.tokens_max)
+        answer = decode_response(reply.data, asked)
         assert 1 <= len(answer.output.tokens) <= 4
 
     def _has_counted(self, name: str) -> bool:

@@ -103,7 +103,7 @@ async def test_bytes_that_nobody_reads(live: Live, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(harden, "UNREAD_BYTES_MAX", 1 << 20)
     with trio.fail_after(PATIENCE_S):
         async with stranger(live.node) as mallory:
-            stream = await mallory.link.open_stream("/p2pverify/ask/1")
+            stream = await mallory.link.open_stream("/p2pverify/request/2")
             stream._muxed.send_window = 1 << 30
             with pytest.raises(StreamBrokenError):
                 await stream.write(b"\0\0\0\0" * (1 << 20))

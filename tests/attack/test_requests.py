@@ -1,7 +1,8 @@
 """Attacks by requests: forged, stale, repeated, too many at once, and from non-members."""
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,24 +10,35 @@ from typing import Any
 import pytest
 import trio
 
+from p2pverify.core.contract.output import Ask, Output
 from p2pverify.core.encoding import sign
+from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import (
+    Answer,
     Question,
+    Receipt,
     Request,
     RequestRefused,
+    decode_request,
     decode_response,
+    encode_answer,
     encode_request,
+    salted_digest,
     sign_request,
 )
+from p2pverify.engine.toy import ToyEngine
 from p2pverify.net import adapter
-from p2pverify.net.protocols.requests import RequestLimits
-from p2pverify.node.ports import AskError
+from p2pverify.net.border.framing import read_frame, write_frame
+from p2pverify.net.protocols.requests import TOKENS, RequestLimits
+from p2pverify.node.ports import AskError, Generated, Hear, unheard
+from p2pverify.node.requests.asking import ask_streaming
 from tests.attack.enemy import insider, read_all, stranger
 from tests.attack.live import PATIENCE_S, Live, until
 from tests.net.real_peers import seed_of
 
-ASK = "/p2pverify/ask/1"
+ASK = "/p2pverify/request/2"
 SEED = seed_of("mallory")
+LONG = 63  # tokens of an answer that takes a while; no other question asks for as many
 
 
 def question(live: Live, tokens: int = 3) -> Question:
@@ -91,9 +103,136 @@ async def test_replay_of_a_request(live: Live) -> None:
     data = encode_request(made, asked, sign_request(SEED, made))
     with trio.fail_after(PATIENCE_S):
         async with insider(live.node) as (mesh, _):
-            answers = [(await mesh.ask(live.node.key, data)).data for _ in range(20)]
+            answers = [(await mesh.ask(live.node.key, data, tokens_max=4)).data for _ in range(20)]
     assert len({decode_response(answer, made).output.tokens for answer in answers}) == 1
     await live.survives()
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> list[Ask]:
+    """The long questions that the node's engine has worked on. It takes 10 ms for each token of them."""
+    found: list[Ask] = []
+    fast = ToyEngine.answer
+
+    def slow(engine: ToyEngine, ask: Ask, hear: Hear = unheard) -> Generated:
+        def late(tokens: Sequence[int]) -> None:
+            time.sleep(0.01)
+            hear(tokens)
+
+        if ask.tokens_max != LONG:
+            return fast(engine, ask, hear)
+        found.append(ask)
+        return fast(engine, ask, late)
+
+    monkeypatch.setattr(ToyEngine, "answer", slow)
+    return found
+
+
+async def test_a_client_that_leaves_in_the_middle(live: Live, answered: list[Ask]) -> None:
+    """The engine works once for a question, however often its client breaks off. Then the stored answer streams."""
+    asked = replace(question(live), prompt=(1, 7, 2), tokens_max=LONG)
+    with trio.fail_after(PATIENCE_S):
+        async with insider(live.node) as (mesh, link):
+            for _ in range(5):
+                stream = await link.open_stream(ASK)
+                await write_frame(stream, signed(live, asked))
+                assert (await read_frame(stream, 10_000))[:1] == TOKENS
+                await stream.reset()
+            await until(lambda: live.node.count("net asks_abandoned") > 0, "the node notices that mallory has left")
+            heard: list[int] = []
+            made = request(live, asked)
+            data = encode_request(made, asked, sign_request(SEED, made))
+            reply = await mesh.ask(live.node.key, data, tokens_max=LONG, hear=heard.extend)
+    answer = decode_response(reply.data, made)
+    assert tuple(heard) == answer.output.tokens
+    assert len(heard) > 10
+    assert len(answered) == 1
+    await live.survives("driver responses to nobody")
+
+
+async def test_a_prompt_that_fills_the_context(live: Live) -> None:
+    """It is answered. One token more is refused, and a request that no engine here can need is not read."""
+    room = ToyEngine().info.context_tokens
+    with trio.fail_after(PATIENCE_S):
+        async with insider(live.node) as (mesh, _):
+            for prompt, code in ((room - 4, None), (room - 3, "prompt-too-long")):
+                asked = replace(question(live), prompt=(255,) * prompt)
+                made = request(live, asked, expiry_epoch=live.node.epoch + 60)
+                data = encode_request(made, asked, sign_request(SEED, made))
+                reply = await mesh.ask(live.node.key, data, tokens_max=4)
+                if code is None:
+                    assert decode_response(reply.data, made).output.tokens
+                else:
+                    with pytest.raises(RequestRefused, match=code):
+                        decode_response(reply.data, made)
+            with pytest.raises(AskError, match="too-large"):
+                await mesh.ask(live.node.key, bytes(65_537))
+    await live.survives("refused prompt-too-long", "net asks_refused_too-large")
+
+
+async def test_a_client_that_does_not_read(live: Live, answered: list[Ask]) -> None:
+    """Its answers wait in their streams, and the neighbour is served meanwhile."""
+    with trio.fail_after(PATIENCE_S):
+        async with insider(live.node) as (_, link):
+            for _ in range(4):
+                stream = await link.open_stream(ASK)
+                await write_frame(stream, signed(live, replace(question(live), tokens_max=LONG)))
+            await live.is_well()
+    await live.survives()
+
+
+def _lie(tokens: tuple[int, ...], covered: tuple[int, ...], count: int) -> Callable[[bytes, bytes], Awaitable[bytes]]:
+    """A response whose receipt is signed, but for the tokens `covered`, and counts `count`."""
+
+    async def respond(data: bytes, _source: bytes) -> bytes:
+        asked, _ = decode_request(data)
+        digest = Output(covered, "length").digest(asked.question)
+        salted = salted_digest(asked.id, asked.responder, 0, digest)
+        unsigned = Receipt(asked.network, asked.responder, asked.id, 0, salted, count, 1, 2, 3, bytes(64))
+        receipt = replace(unsigned, signature=sign.sign(SEED, unsigned.signed_bytes()))
+        return encode_answer(Answer(Output(tokens, "length"), receipt))
+
+    return respond
+
+
+@pytest.mark.parametrize(
+    ("covered", "count", "reason"),
+    [
+        ((1, 2, 3), 4, "the receipt counts other tokens"),
+        ((1, 2), 3, "the receipt is for another answer"),
+        ((1, 2, 4), 3, "the receipt is for another answer"),
+        ((2, 1, 3), 3, "the receipt is for another answer"),
+    ],
+)
+async def test_a_responder_whose_receipt_does_not_cover_its_stream(
+    live: Live, covered: tuple[int, ...], count: int, reason: str
+) -> None:
+    """The tokens were heard, and are no answer: their number, values and order are checked when the receipt comes."""
+    tokens, heard = (1, 2, 3), []
+    with trio.fail_after(PATIENCE_S):
+        async with insider(live.node) as (mesh, _):
+            mesh._requests._serve = _telling(tokens, _lie(tokens, covered, count))
+            node, key = live.node, sign.public_key(SEED)
+            manifest = node.context.network.classes[0].manifest
+            asked = Question(manifest, (1, 2), 3, 0, bytes(16), node.key)
+            made = Request(node.context.network_id, node.key, key, asked.id, os.urandom(32), node.epoch + 8)
+            data = encode_request(made, asked, sign_request(node.context.seed, made))
+            reply = await ask_streaming(node.mesh, key, data, tokens_max=3, hear=heard.extend)
+    assert heard == [1, 2, 3]
+    with pytest.raises(DecodeError) as caught:
+        decode_response(reply.data, made)
+    assert caught.value.reason == reason
+    await live.survives()
+
+
+def _telling(
+    tokens: tuple[int, ...], respond: Callable[[bytes, bytes], Awaitable[bytes]]
+) -> Callable[[bytes, bytes, Hear], Awaitable[bytes]]:
+    async def serve(data: bytes, source: bytes, hear: Hear) -> bytes:
+        hear(tokens)
+        return await respond(data, source)
+
+    return serve
 
 
 async def test_a_request_larger_than_allowed(live: Live) -> None:
@@ -113,7 +252,7 @@ async def test_request_flood(live: Live) -> None:
 
     async def ask() -> None:
         try:
-            await mesh.ask(live.node.key, signed(live, question(live)))
+            await mesh.ask(live.node.key, signed(live, question(live)), tokens_max=4)
         except AskError as error:
             failed.append(error.reason)
 

@@ -57,7 +57,9 @@ def test_finishes() -> None:
     finishes = set()
     for number in range(50):
         prompt = toy.encode_chat(f"question {number}")
-        answer = toy.answer(Ask(prompt, 40, 0, KEY)).output
+        told: list[int] = []
+        answer = toy.answer(Ask(prompt, 40, 0, KEY), told.extend).output
+        assert tuple(told) == answer.tokens
         finishes.add(answer.finish)
         assert (answer.tokens[-1] == END) is (answer.finish == "stop")
         assert END not in answer.tokens[:-1]

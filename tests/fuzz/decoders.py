@@ -16,7 +16,7 @@ from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import canon, peerid
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject, RemoteProtocolError
 from p2pverify.core.gossip.types import GossipMessage, Rpc
-from p2pverify.core.inference import canary, endpoint, question
+from p2pverify.core.inference import canary, endpoint, question, stream
 from p2pverify.core.inference.compare import Measure
 from p2pverify.core.proofs import passport
 from p2pverify.core.records import envelope, judge
@@ -89,6 +89,7 @@ EXEMPT = {
     "node.files.tomlfile.parse_toml": "a part of load_network and load_config",
 }
 
+FRAMED_TOKENS_MAX = 30
 Read = Callable[[bytes], Any]
 _STORED = canon.encode([[1, 2, 3], "stop", bytes(32)])
 NOTHING: Callable[[], list[bytes]] = lambda: [b""]  # noqa: E731  # the seeds of decoders without vectors
@@ -251,6 +252,22 @@ _REFUSED = (DecodeError, question.RequestRefused)
 _BROKEN = (RemoteProtocolError, StreamBrokenError)
 
 
+def _joined(data: bytes) -> bytes:
+    """The response of a stream whose frames begin with two bytes of length; an empty frame breaks it."""
+    reader, response, at = stream.AnswerReader(FRAMED_TOKENS_MAX), b"", 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 2], "big")
+        frame = data[at + 2 : at + 2 + size]
+        at += 2 + size
+        if not frame:
+            reader.restart()
+        elif frame[0] == 2:
+            assert len(reader.tokens(frame[1:])) <= FRAMED_TOKENS_MAX
+        else:
+            response = reader.last(frame[1:])
+    return response
+
+
 def _payload(rule: KindRule) -> Decoder:
     """The payload of a record kind, in a record with an arbitrary author."""
     header = envelope.Header(bytes(32), bytes(32), 0, 0, bytes(32), int(rule.kind), bytes(32))
@@ -306,6 +323,7 @@ DECODERS: dict[str, Decoder] = {
     "core.inference.question.decode_response": Decoder(
         lambda data: question.decode_response(data, _REQUEST), _REFUSED, seeds=seeds.of("response", "response")
     ),
+    "core.inference.stream.AnswerReader": Decoder(_joined, seeds=seeds.answer_streams),
     "core.records.judge.read_record": Decoder(
         lambda data: judge.read_record(data, _RULES), (GossipIgnore, GossipReject), seeds=seeds.of("record", "record")
     ),

@@ -43,6 +43,16 @@ def negentropy() -> list[bytes]:
     return said + vectors("negentropy", "message")
 
 
+def answer_streams() -> list[bytes]:
+    """The frames of whole streams, each after two bytes of its length."""
+    found = []
+    for file in sorted((VECTORS / "answer-stream").glob("*.json")):
+        for case in json.loads(file.read_text(encoding="utf-8")):
+            frames = [bytes.fromhex(frame or "") for frame in case["input"]["frames"]]
+            found.append(b"".join(len(frame).to_bytes(2, "big") + frame for frame in frames))
+    return found
+
+
 def peer_list() -> list[bytes]:
     """The frame in the example on the page of streams, without its length."""
     page = (VECTORS.parent / "streams.md").read_text(encoding="utf-8")

@@ -43,7 +43,7 @@ async def test_a_record_from_the_vectors_is_accepted(implementation, tmp_path, n
         async with started(implementation, records_topic(network.id), tmp_path) as other:
             await other.say("dial", address=alice.address)
             identified = await other.wait("identified", peer=alice.peer)
-            assert {"/meshsub/1.1.0", "/p2pverify/ask/1", "/ipfs/ping/1.0.0"} <= set(identified["protocols"])
+            assert {"/meshsub/1.1.0", "/p2pverify/request/2", "/ipfs/ping/1.0.0"} <= set(identified["protocols"])
             await other.wait("pinged", peer=alice.peer)
             await other.wait_mesh(alice.peer)
             await other.say("vector", file=str(valid), place=0)

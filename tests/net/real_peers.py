@@ -16,6 +16,7 @@ from p2pverify.net.border.link import Link
 from p2pverify.net.border.stream import Stream
 from p2pverify.net.peers.peer_list import PeerList, encode_peer_list
 from p2pverify.node.endpoints.address import parse_address
+from p2pverify.node.ports import Hear, unheard
 
 NETWORK = hashlib.sha256(b"a network for tests").digest()
 OTHER_NETWORK = hashlib.sha256(b"another network").digest()
@@ -71,6 +72,7 @@ class FakeInbox:
     page_size: int = 10
     members: set[bytes] = field(default_factory=set)
     response: Callable[[bytes, bytes], Awaitable[bytes]] | None = None
+    told: tuple[int, ...] = ()
     shown: bytes = b"evidence"
     synced_with: set[bytes] = field(default_factory=set)
     twins: list[str] = field(default_factory=list)
@@ -86,7 +88,8 @@ class FakeInbox:
     def is_member(self, peer: bytes) -> bool:
         return peer in self.members
 
-    async def serve(self, request: bytes, source: bytes) -> bytes:
+    async def serve(self, request: bytes, source: bytes, hear: Hear = unheard) -> bytes:
+        hear(self.told)
         return b"echo " + request if self.response is None else await self.response(request, source)
 
     def evidence(self, request: bytes) -> bytes:

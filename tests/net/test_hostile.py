@@ -59,7 +59,7 @@ async def _stalled(nursery):
     mallory.handle("/p2pverify/peers/2", introduce)
     connection = await call(mallory, alice)
     await alice.mesh.wait_connected(mallory.peer)
-    streams = [await connection.open_stream("/p2pverify/ask/1") for _ in range(50)]
+    streams = [await connection.open_stream("/p2pverify/request/2") for _ in range(50)]
     connection._muxer.secured_conn.wire.read = read_nothing
     for stream in streams:
         await write_frame(stream, b"a lot")

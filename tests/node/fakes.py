@@ -13,7 +13,7 @@ from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.machine import Machine
 from p2pverify.node import ports
 from p2pverify.node.journal import Kept
-from p2pverify.node.ports import Generated, ModelInfo, Neighbour, Reply
+from p2pverify.node.ports import Generated, Hear, ModelInfo, Neighbour, Reply, unheard
 from tests.support.networks import MANIFEST
 
 
@@ -67,7 +67,7 @@ class FakeNetwork:
         self.trace.append("published")
         self.messages.append(message)
 
-    async def ask(self, peer: bytes, request: bytes) -> Reply:
+    async def ask(self, peer: bytes, request: bytes, *, tokens_max: int = 0, hear: Hear = unheard) -> Reply:
         self.trace.append("asked")
         await trio.lowlevel.checkpoint()
         reply = self.reply(peer, request)
@@ -119,12 +119,14 @@ class FakeEngine:
         self.jobs.append("write")
         return tuple(hashlib.sha256(seed).digest()[:tokens_max])
 
-    def answer(self, ask: Ask) -> Generated:
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
         self.jobs.append(f"answer {ask.prompt[0]}")
         if ask.prompt[0] == 666:
             raise ValueError("no such token")
         key = ask.sampler_key if ask.temperature_milli else b""
         made = hashlib.sha256(repr(ask.prompt).encode() + key).digest()
+        for token in made[: ask.tokens_max]:
+            hear((token,))
         return Generated(Output(tuple(made[: ask.tokens_max]), "length"), 1, 2)
 
     def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:

@@ -18,7 +18,7 @@ from p2pverify.node.driver import Driver
 from p2pverify.node.files import corpus
 from p2pverify.node.files.corpus import Prompt, read_corpus, read_replay
 from p2pverify.node.files.textfile import FileError
-from p2pverify.node.ports import AskError, Neighbour, Reply
+from p2pverify.node.ports import AskError, Hear, Neighbour, Reply, unheard
 from tests.node.fakes import FakeEngine, FakeJournal, FakeNetwork
 from tests.support.worlds import make_world
 
@@ -36,7 +36,7 @@ class Asked(FakeNetwork):
         self.clock = lambda: 0
         self.outcome: Exception | bytes | None = AskError("unreachable")
 
-    async def ask(self, peer: bytes, request: bytes) -> Reply:
+    async def ask(self, peer: bytes, request: bytes, *, tokens_max: int = 0, hear: Hear = unheard) -> Reply:
         self.requests.append((self.clock(), peer, *decode_request(request)))
         await trio.lowlevel.checkpoint()
         if self.outcome is None:

@@ -57,7 +57,8 @@ async def _ask_on(peer: Peer, name: str, node: Node) -> None:
         question = Question(context.network.classes[0].manifest, (number + 1,), 64, 0, os.urandom(16), peer.key)
         asked = Request(context.network_id, peer.key, node.key, question.id, os.urandom(32), node.epoch + 8)
         try:
-            await peer.mesh.ask(node.key, encode_request(asked, question, sign_request(seed_of(name), asked)))
+            data = encode_request(asked, question, sign_request(seed_of(name), asked))
+            await peer.mesh.ask(node.key, data, tokens_max=question.tokens_max)
         except AskError:
             await trio.lowlevel.checkpoint()
 

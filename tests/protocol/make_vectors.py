@@ -62,6 +62,7 @@ def page_examples() -> dict[str, list[tuple[bytes, str]]]:
     found["request.md"] = [
         (streams.DATA, diag.annotate(streams.DATA, "request")),
         (streams.ANSWER, diag.annotate(streams.ANSWER, "answer")),
+        (streams.LAST, diag.annotate(streams.LAST, "last-answer")),
     ]
     found["evidence.md"] = [
         (evidence.ASKS, diag.annotate(evidence.ASKS, "evidence-request")),

@@ -71,6 +71,18 @@ def test_streams_conform() -> None:
     assert not any(conforms("request", data) for data in responses)
 
 
+def test_frames_of_answers_conform() -> None:
+    """Every frame of a valid stream conforms to the rule of its kind, and a whole response is no last frame."""
+    cases: list[Any] = json.loads((PROTOCOL / "vectors/answer-stream/valid.json").read_text(encoding="utf-8"))
+    frames = [bytes.fromhex(frame) for case in cases for frame in case["input"]["frames"] if frame]
+    assert {frame[0] for frame in frames} == {0, 2}
+    for frame in frames:
+        rules = ("tokens-frame",) if frame[0] == 2 else ("last-answer", "refusal")
+        assert any(conforms(rule, frame[1:]) for rule in rules)
+    with_tokens = _inputs("response/valid.json", "response", "answer")[0]
+    assert not conforms("last-answer", with_tokens)
+
+
 SYNC = {
     "sync-request": ("sync-reconcile", "sync-fetch", "sync-ask-final", "sync-ask-digests", "sync-list"),
     "sync-answer": ("sync-reconciled", "sync-records", "sync-final", "sync-digests", "sync-ids"),

@@ -85,11 +85,12 @@ def test_record_examples(name: str) -> None:
 
 
 def test_stream_examples() -> None:
-    """The request page shows a request and its response, each as bytes and in diagnostic notation."""
-    request, response = _hex("request")
+    """The request page shows a request, its response, and the last frame: each as bytes and in diagnostic notation."""
+    request, response, last = _hex("request")
     assert request.hex() == _cases("request/valid.json")[0]["input"]["request"]
     assert response.hex() == _cases("response/valid.json")[0]["input"]["response"]
-    assert [_read(notation) for notation in _blocks("request", "cbor-diag")] == [request, response]
+    assert last.hex() == _cases("answer-stream/valid.json")[0]["input"]["frames"][-1].removeprefix("00")
+    assert [_read(notation) for notation in _blocks("request", "cbor-diag")] == [request, response, last]
 
 
 def test_view_example() -> None:

@@ -18,7 +18,7 @@ from p2pverify.core.contract.pool import read_pool
 from p2pverify.core.encoding import merkle
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.core.errors import DecodeError, GossipIgnore, GossipReject
-from p2pverify.core.inference import compare, pooled, question
+from p2pverify.core.inference import compare, pooled, question, stream
 from p2pverify.core.plan import CheckPlan, CheckPlanError
 from p2pverify.core.records import envelope, kinds
 from p2pverify.core.records.judge import judge
@@ -107,6 +107,7 @@ def test_every_judgement_has_a_vector() -> None:
         "contract/manifest.py",
         "contract/output.py",
         "inference/question.py",
+        "inference/stream.py",
         "encoding/peerid.py",
     ],
 )
@@ -155,6 +156,33 @@ def test_responses(case: dict[str, Any]) -> None:
     except DecodeError as error:
         found = ("invalid", error.reason)
     assert found == (case["expect"], case["reason"])
+
+
+@pytest.mark.parametrize("case", _load("answer-stream/*.json"))
+def test_answer_streams(case: dict[str, Any]) -> None:
+    """The frames of each stream give its response, or are refused with the reason at their last one."""
+    reader = stream.AnswerReader(case["input"]["tokens_max"])
+
+    def read(frame: str | None) -> bytes:
+        data = bytes.fromhex(frame or "")
+        if not data:
+            reader.restart()
+        elif data[0] == 2:
+            reader.tokens(data[1:])
+        else:
+            assert data[0] == 0
+            return reader.last(data[1:])
+        return b""
+
+    *frames, end = case["input"]["frames"]
+    for frame in frames:
+        read(frame)
+    if case["expect"] == "invalid":
+        with pytest.raises(DecodeError) as caught:
+            read(end)
+        assert caught.value.reason == case["reason"]
+    else:
+        assert read(end) == bytes.fromhex(case["expect"])
 
 
 @pytest.mark.parametrize("case", _load("draw/slots.json"))

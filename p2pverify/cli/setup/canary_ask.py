@@ -147,12 +147,17 @@ class _Exchange:
         try:
             with trio.fail_after(timeout_s):
                 reply = await ask_peer(
-                    self._seed, self._network_id, self._target, self.request, before=self._mark_spent
+                    self._seed,
+                    self._network_id,
+                    self._target,
+                    self.request,
+                    before=self._mark_spent,
+                    tokens_max=self._trigger.tokens_max,
                 )
         except DialError as error:
             raise NotReadyError(f"the peer cannot be reached: {error}", "the trigger is not spent: try later") from None
         except AskError as error:
-            raise NotReadyError(f"no answer: {error.reason}", _SPENT) from None
+            raise NotReadyError(f"no answer: {error.detail}", _SPENT) from None
         except trio.TooSlowError:
             raise NotReadyError(
                 f"no answer within {timeout_s:g} s", "'p2pverify model canary show' says whether the trigger is spent"

@@ -27,8 +27,6 @@ from p2pverify.core.encoding.canon import (
 )
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import (
-    REQUEST_BYTES_MAX,
-    RESPONSE_BYTES_MAX,
     Answer,
     Question,
     Request,
@@ -43,6 +41,7 @@ SECRETS = "p2pverify/canary-secrets/1"
 EVIDENCE = "p2pverify/canary-evidence/1"
 CANARY_SECRETS_BYTES_MAX = 4_194_304
 CANARY_EVIDENCE_BYTES_MAX = 102_400
+SENT_BYTES_MAX, RECEIVED_BYTES_MAX = 65_536, 32_768
 
 MATCH, MISMATCH, CANNOT_TELL = "match", "mismatch", "cannot tell"
 
@@ -266,8 +265,8 @@ def decode_canary_evidence(data: bytes) -> CanaryEvidence:
     if top[0] != EVIDENCE:
         raise DecodeError("not evidence of a canary")
     return CanaryEvidence(
-        as_bytes(top[1], "request", size_max=REQUEST_BYTES_MAX),
-        as_bytes(top[2], "response", size_max=RESPONSE_BYTES_MAX),
+        as_bytes(top[1], "request", size_max=SENT_BYTES_MAX),
+        as_bytes(top[2], "response", size_max=RECEIVED_BYTES_MAX),
         as_bytes(top[3], "salt", size=32),
         None if top[4] is None else _reply(top[4]),
     )

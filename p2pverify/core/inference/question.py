@@ -6,11 +6,10 @@ who does not know the answer already.
 
 from dataclasses import dataclass
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, TEMPERATURE_MILLI_MAX
+from p2pverify.core.contract.network import TEMPERATURE_MILLI_MAX
 from p2pverify.core.contract.output import Ask, Output, read_output
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import (
-    TOKEN_MAX,
     Value,
     as_array,
     as_bytes,
@@ -22,6 +21,7 @@ from p2pverify.core.encoding.canon import (
     encode,
     encode_bytes,
     encode_uint,
+    read_tokens,
     sha256,
 )
 from p2pverify.core.errors import DecodeError
@@ -34,9 +34,12 @@ ANSWER = "p2pverify/answer/1"
 OPEN = "p2pverify/open/1"
 SAMPLER = "p2pverify/sampler/1"
 
-PROMPT_TOKENS_MAX = 4096
-REQUEST_BYTES_MAX = 65_536
-RESPONSE_BYTES_MAX = 32_768
+#: Of a prompt and its answer together. A peer allows less: what its engine can hold.
+CONTEXT_TOKENS_MAX = 131_072
+TOKEN_BYTES_MAX = 5
+#: Of a request without its prompt, and of a response without its tokens.
+REST_BYTES_MAX = 1024
+REQUEST_BYTES_MAX = RESPONSE_BYTES_MAX = REST_BYTES_MAX + TOKEN_BYTES_MAX * CONTEXT_TOKENS_MAX
 NO_OUTPUT = bytes(32)  # for a challenger that gives no answer of its own
 
 
@@ -280,12 +283,13 @@ def _question(value: Value) -> Question:
     if top[0] != QUESTION:
         raise DecodeError("not a question")
     prompt = as_array(top[2], "prompt")
-    if not 1 <= len(prompt) <= PROMPT_TOKENS_MAX:
-        raise DecodeError(f"prompt is not of 1 to {PROMPT_TOKENS_MAX} tokens")
+    tokens_max = as_uint(top[3], "tokens_max", CONTEXT_TOKENS_MAX)
+    if not 1 <= len(prompt) <= CONTEXT_TOKENS_MAX - tokens_max:
+        raise DecodeError(f"prompt and answer are not of 1 to {CONTEXT_TOKENS_MAX} tokens together")
     return Question(
         as_bytes(top[1], "manifest", size=32),
-        tuple(as_uint(token, "token", TOKEN_MAX) for token in prompt),
-        as_uint(top[3], "tokens_max", ANSWER_TOKENS_MAX),
+        read_tokens(top[2], "prompt", CONTEXT_TOKENS_MAX),
+        tokens_max,
         as_uint(top[4], "temperature_milli", TEMPERATURE_MILLI_MAX),
         as_bytes(top[5], "seed", size=16),
         as_bytes(top[6], "requester", size=32),
@@ -337,7 +341,7 @@ def receipt_from_fields(value: Value, network: bytes, responder: bytes, request_
         request_id,
         as_uint(index, "class", 31),
         as_bytes(salted, "salted digest", size=32),
-        as_uint(count, "token count", ANSWER_TOKENS_MAX),
+        as_uint(count, "token count", CONTEXT_TOKENS_MAX),
         as_uint(queue, "queue_ms", 2**32),
         as_uint(first, "first_token_ms", 2**32),
         as_uint(total, "total_ms", 2**32),
@@ -352,7 +356,7 @@ def decode_response(data: bytes, request: Request) -> Answer:
         raise RequestRefused(as_text(top[1], "code", 64), as_text(top[2], "detail", 512))
     if len(top) != 5 or top[0] != "ok":
         raise DecodeError("not a response")
-    output = read_output(top[1:4], ANSWER_TOKENS_MAX)
+    output = read_output(top[1:4], CONTEXT_TOKENS_MAX)
     receipt = receipt_from_fields(top[4], request.network, request.responder, request.id)
     if receipt.token_count != len(output.tokens):
         raise DecodeError("the receipt counts other tokens")

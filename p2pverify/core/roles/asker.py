@@ -137,7 +137,8 @@ class Asker:
             if answers.is_complete:
                 yield from done(answers, later_ms)
 
-        yield from context.send(target, data, now_ms + context.params.deadline_ms, responded)
+        deadline_ms = now_ms + context.params.deadline_ms
+        yield from context.send(target, data, deadline_ms, question.tokens_max, responded)
 
     def _read(
         self, answers: Answers, target: bytes, class_index: int, request: Request, event: ResponseArrived | AskFailed

@@ -138,6 +138,11 @@ class Context:
 
     # ------------------------------------------------------------ jobs and requests
 
+    @property
+    def newest_job(self) -> int:
+        """The number of the job, or of the request, that was given last."""
+        return self._last_id
+
     def compute(
         self,
         done: JobDone,
@@ -168,11 +173,11 @@ class Context:
         self._scores[self._last_id] = done
         yield MeasureJob(self._last_id, purpose, deadline_ms, ask, tokens)
 
-    def send(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> Effects[None]:
-        """Send a request; `done` is called with the outcome."""
+    def send(self, peer: bytes, data: bytes, deadline_ms: int, tokens_max: int, done: AskDone) -> Effects[None]:
+        """Send a request for at most `tokens_max` tokens; `done` is called with the outcome."""
         self._last_id += 1
         self._asks[self._last_id] = done
-        yield Send(self._last_id, peer, data, deadline_ms)
+        yield Send(self._last_id, peer, data, deadline_ms, tokens_max)
 
     def fetch(self, peer: bytes, data: bytes, deadline_ms: int, done: AskDone) -> Effects[None]:
         """Ask a peer for evidence; `done` is called with the outcome."""

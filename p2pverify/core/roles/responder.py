@@ -1,13 +1,14 @@
 """Answering requests. An audit and a client's request look alike and are treated alike."""
 
-from collections import OrderedDict
-from dataclasses import replace
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, Params
 from p2pverify.core.contract.output import Output
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding import sign
-from p2pverify.core.events import Computed, ComputeFailed, Effects, Persist, Respond, StoredAnswer
+from p2pverify.core.events import Computed, ComputeFailed, Effects, Follow, Persist, Respond, StoredAnswer
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.core.inference.question import (
     Answer,
@@ -23,10 +24,39 @@ from p2pverify.core.inference.question import (
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.roles.context import Context
 
-#: Answers kept in memory. A dropped answer is computed again on request, with the same result.
-ANSWERS_KEPT = 4096
+#: Tokens of the answers kept in memory; each answer counts as at least `ANSWER_TOKENS_MIN`, so at most 4,096 are kept.
+#: A dropped answer is computed again on request, with the same result.
+ANSWER_TOKENS_KEPT = 4_194_304
+ANSWER_TOKENS_MIN = 1024
 WAITING_MAX = 64
+#: Tokens of the questions that wait, prompts and answers.
+WAITING_TOKENS_MAX = 1_048_576
 EXPIRY_EPOCHS_MAX = 64
+
+
+def patience_ms(params: Params, tokens: int) -> int:
+    """How long a responder works for a question of so many tokens, prompt and answer together.
+
+    It is the contract's deadline for questions of the lengths that are owed, and grows with longer ones.
+    """
+    return params.deadline_ms * max(1, tokens // (params.prompt_tokens + params.answer_tokens))
+
+
+def _size(question: Question) -> int:
+    return len(question.prompt) + question.tokens_max
+
+
+def _weight(output: Output) -> int:
+    return max(ANSWER_TOKENS_MIN, len(output.tokens))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """One question that the engine works on: its size in tokens, its job, and the tickets and requests that wait."""
+
+    tokens: int
+    job: int
+    requests: list[tuple[int, Request]] = field(default_factory=list)
 
 
 class Responder:
@@ -41,8 +71,9 @@ class Responder:
         self._context_tokens = context_tokens
         self._vocab_tokens = vocab_tokens
         self._answers: dict[bytes, OrderedDict[bytes, Output]] = {}  # by requester and question
-        self._kept = 0
-        self._waiting: dict[tuple[bytes, bytes], list[tuple[int, Request]]] = {}  # tickets and requests
+        self._kept: Counter[bytes] = Counter()  # tokens of the answers to each requester
+        self._tokens_kept = 0
+        self._waiting: dict[tuple[bytes, bytes], _Waiting] = {}  # by requester and question
         self.refused = Counters()
 
     def remember(self, answer: StoredAnswer) -> None:
@@ -60,12 +91,15 @@ class Responder:
         if asked is None or asked.receipt is None or asked.responder != self._context.key:
             return None
         known = self.known_output(audit.challenger, audit.question)
-        return known if known is not None and asked.receipt.covers(known, audit.question) else None
+        if known is None or len(known.tokens) > ANSWER_TOKENS_MAX:  # nobody owes a longer one
+            return None
+        return known if asked.receipt.covers(known, audit.question) else None
 
     def serve(self, ticket: int, data: bytes, source: bytes, now_ms: int, waits_ms: int | None = None) -> Effects[None]:
         """Answer a request now or later; a refusal is an answer too.
 
-        `waits_ms` is how long its stream waits, if known. A challenger waits at most for the contract's `deadline_ms`.
+        `waits_ms` is how long its stream waits for a first token, if known. A challenger waits at most for the
+        contract's `deadline_ms`.
         """
         try:
             request, question = decode_request(data)
@@ -79,6 +113,7 @@ class Responder:
             return
         params = self._context.params
         waits_ms = params.deadline_ms if waits_ms is None else min(waits_ms, params.deadline_ms)
+        waits_ms += patience_ms(params, _size(question)) - params.deadline_ms
         expires_ms = params.epoch_start_ms(request.expiry_epoch + 1)
         yield from self._compute(ticket, request, question, min(now_ms + waits_ms, expires_ms))
 
@@ -102,33 +137,36 @@ class Responder:
             raise RequestRefused("bad-expiry", f"a request expires within {EXPIRY_EPOCHS_MAX} epochs")
         if question.manifest != context.network.classes[context.class_index].manifest:
             raise RequestRefused("unknown-model", "this peer does not serve the model of that manifest")
-        if len(question.prompt) + question.tokens_max > self._context_tokens:
+        if _size(question) > self._context_tokens:
             raise RequestRefused(
                 "prompt-too-long", f"prompt and answer are at most {self._context_tokens} tokens together"
             )
         if self._vocab_tokens is not None and max(question.prompt, default=0) >= self._vocab_tokens:
             raise RequestRefused("unknown-token", f"tokens are less than {self._vocab_tokens}")
-        if len(self._waiting) >= WAITING_MAX:
-            raise RequestRefused("busy", "too many questions wait for this peer's engine")
 
     def _compute(self, ticket: int, request: Request, question: Question, deadline_ms: int) -> Effects[None]:
         key = (request.requester, request.question)
         waiting = self._waiting.get(key)
         if waiting is None:
-            self._waiting[key] = [(ticket, request)]
+            tokens = sum(each.tokens for each in self._waiting.values())
+            if len(self._waiting) >= WAITING_MAX or tokens + _size(question) > WAITING_TOKENS_MAX:
+                yield self.refuse(ticket, RequestRefused("busy", "too many questions wait for this peer's engine"))
+                return
             done = partial(self._computed, key)
             yield from self._context.compute(done, question.ask, purpose=Purpose.REQUEST, deadline_ms=deadline_ms)
-        elif len(waiting) < WAITING_MAX:
-            waiting.append((ticket, request))
-        else:
+            waiting = self._waiting[key] = _Waiting(_size(question), self._context.newest_job)
+        elif len(waiting.requests) >= WAITING_MAX:
             yield self.refuse(ticket, RequestRefused("busy", "too many requests wait for one question"))
+            return
+        waiting.requests.append((ticket, request))
+        yield Follow(ticket, waiting.job)
 
     def _computed(self, key: tuple[bytes, bytes], event: Computed | ComputeFailed, _now_ms: int) -> Effects[None]:
         """Remember an answer, and answer all requests that wait for it."""
         if isinstance(event, Computed):
             self._keep(key, event.output)
             yield Persist(answers=(StoredAnswer(*key, event.output),))
-        for ticket, request in self._waiting.pop(key):
+        for ticket, request in self._waiting.pop(key).requests:
             if isinstance(event, Computed):
                 yield self._respond(ticket, request, event.output, event)
             elif event.is_dropped:
@@ -141,15 +179,19 @@ class Responder:
         """Remember an answer. If there are too many, drop the oldest one of the requester with the most."""
         requester, question = key
         answers = self._answers.setdefault(requester, OrderedDict())
-        self._kept += question not in answers
+        before = answers.get(question)
         answers[question] = output
-        if self._kept <= ANSWERS_KEPT:
-            return
-        most = max(self._answers, key=lambda each: (len(self._answers[each]), each))
-        self._answers[most].popitem(last=False)
-        self._kept -= 1
-        if not self._answers[most]:
-            del self._answers[most]
+        self._count(requester, _weight(output) - (0 if before is None else _weight(before)))
+        while self._tokens_kept > ANSWER_TOKENS_KEPT:
+            most = max(self._answers, key=lambda each: (self._kept[each], each))
+            _, dropped = self._answers[most].popitem(last=False)
+            self._count(most, -_weight(dropped))
+            if not self._answers[most]:
+                del self._answers[most], self._kept[most]
+
+    def _count(self, requester: bytes, tokens: int) -> None:
+        self._kept[requester] += tokens
+        self._tokens_kept += tokens
 
     def _respond(self, ticket: int, request: Request, output: Output, done: Computed | None) -> Respond:
         context = self._context
@@ -167,4 +209,4 @@ class Responder:
         )
         receipt = replace(unsigned, signature=sign.sign(context.seed, unsigned.signed_bytes()))
         self._context.counters.count("served")
-        return Respond(ticket, encode_answer(Answer(output, receipt)))
+        return Respond(ticket, encode_answer(Answer(output, receipt)), output.tokens)

@@ -1,17 +1,20 @@
 """The base of all lying engines: an honest engine whose passes are counted, a share of the questions, and a lie."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from p2pverify.core.contract.output import Ask
 from p2pverify.core.inference.compare import TokenScores
-from p2pverify.node.ports import Engine, Generated, ModelInfo
+from p2pverify.node.ports import Engine, Generated, Hear, ModelInfo, unheard
 
 DOMAIN = b"p2pverify/cheat/1\0"
 
 
-Lie = Callable[[Ask], Generated]
-"""The false answer to a question that fits."""
+class Lie(Protocol):
+    """The false answer to a question that fits. A lie tells its tokens as an engine does, once they are certain."""
+
+    def __call__(self, asked: Ask, hear: Hear = unheard, /) -> Generated: ...
 
 
 def check_fits(asked: Ask, info: ModelInfo) -> None:
@@ -53,8 +56,8 @@ class CountedEngine:
     def decode(self, tokens: Sequence[int]) -> str:
         return self.engine.decode(tokens)
 
-    def answer(self, ask: Ask) -> Generated:
-        made = self.engine.answer(ask)
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
+        made = self.engine.answer(ask, hear)
         self.passes += len(made.output.tokens)
         return made
 
@@ -109,7 +112,7 @@ class CheatingEngine:
             self._other.close()
         self.engine.close()
 
-    def answer(self, ask: Ask) -> Generated:
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
         check_fits(ask, self.info)
         lies = int.from_bytes(digest_of(ask, b"pick")[:8], "big") < self._threshold
-        return self._lie(ask) if lies else self._counted.answer(ask)
+        return self._lie(ask, hear) if lies else self._counted.answer(ask, hear)

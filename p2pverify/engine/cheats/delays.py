@@ -7,7 +7,7 @@ import time
 
 from p2pverify.core.contract.output import Ask
 from p2pverify.engine.cheats.base import Lie
-from p2pverify.node.ports import Engine, Generated
+from p2pverify.node.ports import Engine, Generated, Hear, unheard
 
 TOKEN_MS = 60
 JOB_MS = 4000
@@ -25,9 +25,11 @@ def slow(engine: Engine, argument: str) -> Lie:
     """A machine that needs more time for each token: `argument`, in milliseconds. Raises ValueError."""
     token_ms = _milliseconds(argument, TOKEN_MS)
 
-    def lie(asked: Ask) -> Generated:
+    def lie(asked: Ask, hear: Hear = unheard) -> Generated:
         made = engine.answer(asked)
-        time.sleep(len(made.output.tokens) * token_ms / 1000)
+        for token in made.output.tokens:
+            time.sleep(token_ms / 1000)
+            hear((token,))
         return made
 
     return lie
@@ -37,8 +39,8 @@ def busy(engine: Engine, argument: str) -> Lie:
     """A machine that finishes another job first, which takes `argument` milliseconds. Raises ValueError."""
     job_ms = _milliseconds(argument, JOB_MS)
 
-    def lie(asked: Ask) -> Generated:
+    def lie(asked: Ask, hear: Hear = unheard) -> Generated:
         time.sleep(job_ms / 1000)
-        return engine.answer(asked)
+        return engine.answer(asked, hear)
 
     return lie

@@ -10,7 +10,7 @@ from p2pverify.core.limits import BoundedDict
 from p2pverify.engine.chat import frame
 from p2pverify.engine.cheats.base import Lie, digest_of
 from p2pverify.engine.cheats.rules import KnownRules
-from p2pverify.node.ports import Engine, Generated
+from p2pverify.node.ports import Engine, Generated, Hear, unheard
 
 CANNED_TEXT = "Tell me something interesting."
 CANNED_MAX = 64
@@ -28,10 +28,10 @@ def canned(engine: Engine) -> Lie:
     room = engine.info.context_tokens - len(prompt)
     kept: BoundedDict[tuple[int, int], Generated] = BoundedDict(CANNED_MAX)
 
-    def lie(asked: Ask) -> Generated:
+    def lie(asked: Ask, hear: Hear = unheard) -> Generated:
         shape = (min(asked.tokens_max, room), asked.temperature_milli)
         if shape not in kept:
-            kept[shape] = engine.answer(Ask(prompt, *shape, NO_KEY))
+            kept[shape] = engine.answer(Ask(prompt, *shape, NO_KEY), hear)
         return replace(kept[shape], first_token_ms=0, total_ms=0)
 
     return lie
@@ -45,7 +45,7 @@ def cached(engine: Engine) -> Lie:
     template = frozenset(engine.encode_chat(""))
     kept: BoundedDict[tuple[int, ...], tuple[frozenset[int], int, Generated]] = BoundedDict(CACHE_MAX)
 
-    def lie(asked: Ask) -> Generated:
+    def lie(asked: Ask, hear: Hear = unheard) -> Generated:
         words = frozenset(asked.prompt) - template
         near = [
             (_shared_percent(words, known), answer)
@@ -55,7 +55,7 @@ def cached(engine: Engine) -> Lie:
         best = max(near, key=lambda found: found[0], default=None)  # the oldest of equals
         if best is not None and best[0] >= NEAR_PERCENT:
             return replace(best[1], first_token_ms=0, total_ms=0)
-        answer = engine.answer(asked)
+        answer = engine.answer(asked, hear)
         kept[tuple(asked.prompt)] = (words, asked.temperature_milli, answer)
         return answer
 
@@ -69,7 +69,7 @@ def _shared_percent(one: frozenset[int], two: frozenset[int]) -> int:
 def truncated(engine: Engine) -> Lie:
     """Stops halfway and says that this was the end."""
 
-    def lie(asked: Ask) -> Generated:
+    def lie(asked: Ask, _hear: Hear = unheard) -> Generated:
         half = engine.answer(replace(asked, tokens_max=(asked.tokens_max + 1) // 2))
         if half.output.finish == "length":
             return replace(half, output=replace(half.output, finish="stop"))
@@ -82,15 +82,19 @@ def truncated(engine: Engine) -> Lie:
 
 def wrongly_seeded(engine: Engine) -> Lie:
     """Samples with a key of its own; its greedy answers are honest."""
-    return lambda asked: engine.answer(replace(asked, sampler_key=digest_of(asked, b"key")))
+
+    def lie(asked: Ask, hear: Hear = unheard) -> Generated:
+        return engine.answer(replace(asked, sampler_key=digest_of(asked, b"key")), hear)
+
+    return lie
 
 
 def heated(engine: Engine, temperature_milli: int = TEMPERATURE_MILLI) -> Lie:
     """Samples at another temperature, with the right key; its greedy answers are honest."""
 
-    def lie(asked: Ask) -> Generated:
+    def lie(asked: Ask, hear: Hear = unheard) -> Generated:
         changed = temperature_milli if asked.temperature_milli else 0
-        return engine.answer(replace(asked, temperature_milli=changed))
+        return engine.answer(replace(asked, temperature_milli=changed), hear)
 
     return lie
 
@@ -98,10 +102,10 @@ def heated(engine: Engine, temperature_milli: int = TEMPERATURE_MILLI) -> Lie:
 def prompted(engine: Engine, hidden: Sequence[int]) -> Lie:
     """Puts the `hidden` tokens before every prompt. If both do not fit, it is honest."""
 
-    def lie(asked: Ask) -> Generated:
+    def lie(asked: Ask, hear: Hear = unheard) -> Generated:
         prompt = (*hidden, *asked.prompt)
         fits = len(prompt) + asked.tokens_max <= engine.info.context_tokens
-        return engine.answer(replace(asked, prompt=prompt)) if fits else engine.answer(asked)
+        return engine.answer(replace(asked, prompt=prompt) if fits else asked, hear)
 
     return lie
 
@@ -110,7 +114,7 @@ def garbage(engine: Engine) -> Lie:
     """Runs no model: takes tokens from a hash, as many as were asked for."""
     vocab_tokens = engine.info.vocab_tokens
 
-    def lie(asked: Ask) -> Generated:
+    def lie(asked: Ask, _hear: Hear = unheard) -> Generated:
         stream = hashlib.shake_256(digest_of(asked, b"garbage")).digest(4 * asked.tokens_max)
         tokens = (int.from_bytes(stream[at : at + 4], "big") % vocab_tokens for at in range(0, len(stream), 4))
         return Generated(Output(tuple(tokens), "length", digest_of(asked, b"logits")), 0, 0)
@@ -125,29 +129,33 @@ def asleep(engine: Engine, lie: Lie, answers: int) -> Lie:
     """Is honest for the first `answers` answers, then lies."""
     left = answers
 
-    def later(asked: Ask) -> Generated:
+    def later(asked: Ask, hear: Hear = unheard) -> Generated:
         nonlocal left
         left -= 1
-        return engine.answer(asked) if left >= 0 else lie(asked)
+        return engine.answer(asked, hear) if left >= 0 else lie(asked, hear)
 
     return later
 
 
 def told(engine: Engine, lie: Lie, signal: Path) -> Lie:
     """Is honest until the file `signal` exists, then lies. So several cheaters can begin at the same time."""
-    return lambda asked: lie(asked) if signal.exists() else engine.answer(asked)
+
+    def ordered(asked: Ask, hear: Hear = unheard) -> Generated:
+        return lie(asked, hear) if signal.exists() else engine.answer(asked, hear)
+
+    return ordered
 
 
 def once(engine: Engine, lie: Lie) -> Lie:
     """Lies when it sees a prompt for the first time, and is honest when it sees the prompt again."""
     seen: BoundedDict[tuple[int, ...], None] = BoundedDict(SEEN_MAX)
 
-    def first(asked: Ask) -> Generated:
+    def first(asked: Ask, hear: Hear = unheard) -> Generated:
         prompt = tuple(asked.prompt)
         if prompt in seen:
-            return engine.answer(asked)
+            return engine.answer(asked, hear)
         seen[prompt] = None
-        return lie(asked)
+        return lie(asked, hear)
 
     return first
 
@@ -156,8 +164,8 @@ def beyond_audits(engine: Engine, lie: Lie, rules: KnownRules) -> Lie:
     """Is honest about questions of the lengths that audits have, and lies about all others."""
     template = sum(frame(engine))
 
-    def told(asked: Ask) -> Generated:
+    def told(asked: Ask, hear: Hear = unheard) -> Generated:
         fits = len(asked.prompt) - template <= rules.prompt_tokens and asked.tokens_max in rules.answer_tokens
-        return engine.answer(asked) if fits else lie(asked)
+        return engine.answer(asked, hear) if fits else lie(asked, hear)
 
     return told

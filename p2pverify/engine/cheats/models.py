@@ -14,7 +14,7 @@ from p2pverify.engine.gguf.quantise import FORMATS, requantise
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.files.textfile import user_path
-from p2pverify.node.ports import Engine, Generated
+from p2pverify.node.ports import Engine, Generated, Hear, unheard
 
 PRUNED_LAYERS = range(13, 19)  # of 30: a fifth faster, and still fluent
 REVERSED_LAYERS = range(10, 20)
@@ -57,7 +57,7 @@ def served_by(engine: Engine, model: Engine) -> Lie:
         return model.answer
     before, after = frame(engine)
 
-    def lie(asked: Ask) -> Generated:
+    def lie(asked: Ask, _hear: Hear = unheard) -> Generated:
         text = engine.decode(asked.prompt[before : len(asked.prompt) - after])
         answer = model.answer(replace(asked, prompt=model.encode_chat(text)))
         whole = engine.encode_chat(model.decode(answer.output.tokens))
@@ -71,8 +71,8 @@ def served_by(engine: Engine, model: Engine) -> Lie:
 def evidenced(engine: Engine, lie: Lie) -> Lie:
     """Lets the honest model read a false answer once, so that the digest of the logits is the honest model's."""
 
-    def told(asked: Ask) -> Generated:
-        false = lie(asked)
+    def told(asked: Ask, hear: Hear = unheard) -> Generated:
+        false = lie(asked, hear)
         honest = engine.score(asked, false.output.tokens)
         return replace(false, output=replace(false.output, logits=honest.logits))
 

@@ -15,7 +15,7 @@ from p2pverify.engine.cheats.rules import KnownRules
 from p2pverify.engine.exact import ExactEngine
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.toy import ToyEngine
-from p2pverify.node.ports import Engine, Generated
+from p2pverify.node.ports import Engine, Generated, Hear, unheard
 
 DRAFT_TOKENS = 8
 MARGIN_MICRONATS = 100_000
@@ -50,11 +50,12 @@ def stepwise(engine: Engine) -> Stepwise:
 class _Writing:
     """One answer while it is written."""
 
-    def __init__(self, asked: Ask, real: CountedEngine, cheap: Stepwise) -> None:
+    def __init__(self, asked: Ask, real: CountedEngine, cheap: Stepwise, hear: Hear) -> None:
         self.asked = asked
         self.tokens: list[int] = []
         self._margins: list[int] = []
         self._known = 0  # the tokens for which the real model has computed logits
+        self._hear = hear
         self._counted, self._real, self._cheap = real, stepwise(real.engine), cheap
         self._began = time.monotonic()
         self._first_ms = 0
@@ -67,6 +68,7 @@ class _Writing:
     def _take(self, token: int, margin: int = 0) -> None:
         self.tokens.append(token)
         self._margins.append(margin)
+        self._hear((token,))
         self._first_ms = self._first_ms or self._ms()
 
     def _ms(self) -> int:
@@ -125,8 +127,8 @@ def drafted(real: CountedEngine, cheap: Engine, accept: Accept) -> Lie:
     writer = stepwise(cheap)
     stepwise(real.engine)
 
-    def lie(asked: Ask) -> Generated:
-        writing = _Writing(asked, real, writer)
+    def lie(asked: Ask, hear: Hear = unheard) -> Generated:
+        writing = _Writing(asked, real, writer, hear)
         while not writing.is_over:
             writing.add_draft(accept)
         return writing.generated()
@@ -167,8 +169,8 @@ def certain(real: CountedEngine, cheap: Engine, surprisal_max: int = SURPRISAL_M
     writer = stepwise(cheap)
     stepwise(real.engine)
 
-    def lie(asked: Ask) -> Generated:
-        writing = _Writing(asked, real, writer)
+    def lie(asked: Ask, hear: Hear = unheard) -> Generated:
+        writing = _Writing(asked, real, writer, hear)
         while not writing.is_over:
             writing.add_token(surprisal_max)
         writing.read_rest()

@@ -19,7 +19,7 @@ from p2pverify.engine import margins, sampler
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import chat_template
 from p2pverify.engine.llama import bindings
-from p2pverify.node.ports import Generated, ModelInfo
+from p2pverify.node.ports import Generated, Hear, ModelInfo, unheard
 
 CONTEXT_TOKENS = 1024
 SEED_BYTES = 16
@@ -77,7 +77,7 @@ class CausalEngine(ABC):
         user = self._tokeniser.tokenise(text, special=False)[:tokens_max]
         return (*self._before, *user, *self._after)
 
-    def answer(self, ask: Ask) -> Generated:
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
         """Answer a prompt. Raises ValueError if it is empty, not of this vocabulary, or does not fit the context."""
         self._check_question(ask, ask.tokens_max)
         key = sampler.philox_key(sampler.ANSWER, ask.sampler_key)
@@ -90,6 +90,7 @@ class CausalEngine(ABC):
             logits = self._next((*ask.prompt, *tokens))
             rows.update(logits.astype("<f4", copy=False).data)
             tokens.append(_pick(logits, ask.temperature_milli, key, len(tokens)))
+            hear(tokens[-1:])
             if len(tokens) == 1:
                 first = time.monotonic()
             if self.ends(tokens[-1]):

@@ -34,7 +34,7 @@ from p2pverify.engine.openai.probe import (
     probe,
 )
 from p2pverify.engine.openai.rows import LogprobRow, judge, noise_at, pick
-from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE, Generated, ModelInfo
+from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE, Generated, Hear, ModelInfo, unheard
 
 ENGINE, NUMERIC_PATH = "openai/1", "unknown"
 PROBE_TEXT = "What is the capital of France?"
@@ -100,7 +100,7 @@ class OpenAIEngine(CausalEngine):
                 raise ServerError("the server no longer shows the log-probabilities of its whole vocabulary")
             yield row.logprobs.astype(np.float32)
 
-    def answer(self, ask: Ask) -> Generated:
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
         """Answer a prompt.
 
         Raises ValueError as `CausalEngine` does and if the server lacks the ability, ServerError if the server fails.
@@ -112,11 +112,13 @@ class OpenAIEngine(CausalEngine):
         tokens: list[int] = []
         while len(tokens) < ask.tokens_max and not (tokens and self._tokeniser.ends(tokens[-1])):
             # The first token is requested alone, so that its time is known.
-            room = ask.tokens_max - len(tokens) if tokens else 1
+            known = len(tokens)
+            room = ask.tokens_max - known if tokens else 1
             if ask.temperature_milli == 0:
                 tokens += self._greedy((*ask.prompt, *tokens), room)
             else:
-                tokens.append(self._sampled((*ask.prompt, *tokens), ask.temperature_milli, key, len(tokens)))
+                tokens.append(self._sampled((*ask.prompt, *tokens), ask.temperature_milli, key, known))
+            hear(tokens[known:])
             first = first or time.monotonic() - start
         finish = "stop" if self._tokeniser.ends(tokens[-1]) else "length"
         total = time.monotonic() - start

@@ -15,9 +15,14 @@ class FrameTooLargeError(RemoteProtocolError):
     """The peer announced a frame beyond the limit."""
 
 
+def frame_bytes(body: bytes) -> bytes:
+    """The bytes of one frame."""
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
 async def write_frame(stream: Stream, body: bytes) -> None:
     """Write one frame in one piece. Raises StreamBrokenError."""
-    await stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
+    await stream.write(frame_bytes(body))
 
 
 async def read_frame(stream: Stream, size_max: int) -> bytes:
@@ -67,6 +72,7 @@ __all__ = [
     "FrameTooLargeError",
     "StreamBrokenError",
     "encode_varint",
+    "frame_bytes",
     "read_frame",
     "read_varint_frame",
     "varint_frame",

@@ -51,6 +51,7 @@ class Stream:
         self._buffer = bytearray()
         self._unacknowledged = 0
         self._ended = False
+        self.dropped = 0  # bytes that came while we closed
         self.link = link
 
     @property
@@ -113,14 +114,13 @@ class Stream:
 
         Bytes that the peer still sends are dropped. A reset at this point could overtake our last bytes.
         """
-        left = CLOSE_BYTES_MAX
         with trio.move_on_after(CLOSE_SECONDS_MAX):
             await self.finish()
-            while left > 0:
+            while self.dropped < CLOSE_BYTES_MAX:
                 chunk = await self.read_some()
                 if not chunk:
                     return
-                left -= len(chunk)
+                self.dropped += len(chunk)
         await self.reset()
 
     async def __aenter__(self) -> Self:

@@ -12,6 +12,7 @@ import trio
 
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import RemoteProtocolError
+from p2pverify.core.inference.stream import AnswerReader
 from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.host import DialError, Host
 from p2pverify.net.border.link import Link
@@ -27,26 +28,34 @@ from p2pverify.net.peers.peer_list import (
 )
 from p2pverify.net.protocols.requests import RequestLimits, Requests
 from p2pverify.node.endpoints.address import Address
-from p2pverify.node.ports import AskError, Reply
+from p2pverify.node.ports import AskError, Hear, Reply, unheard
 
 _T = TypeVar("_T")
 _LISTEN = "/ip4/127.0.0.1/tcp/0"  # a host must listen; no peer is told this address
 
 
 async def ask_peer(
-    seed: bytes, network_id: bytes, address: Address, request: bytes, *, before: Callable[[], Awaitable[None]]
+    seed: bytes,
+    network_id: bytes,
+    address: Address,
+    request: bytes,
+    *,
+    before: Callable[[], Awaitable[None]],
+    tokens_max: int = 0,
+    hear: Hear = unheard,
 ) -> Reply:
     """Dial the peer at an address and ask it one request. `seed` is the visitor's identity (32 B).
 
-    `before` is awaited right before the request is sent, when the peer is confirmed. Raises DialError if the peer
-    cannot be reached or confirmed, and AskError if there is no answer. The caller sets the deadline.
+    `before` is awaited right before the request is sent, when the peer is confirmed. An answer has at most `tokens_max`
+    tokens, and `hear` gets them as they come. Raises DialError if the peer cannot be reached or confirmed, and AskError
+    if there is no answer. The caller sets the deadline.
     """
     requests = Requests(_serve_nobody, lambda _: False, RequestLimits(), Counters())
 
     async def ask(link: Link) -> Reply:
         await _introduce(link, network_id)
         await before()
-        return await requests.ask(link, request)
+        return await requests.ask(link, request, AnswerReader(tokens_max), hear)
 
     return await _visit(seed, network_id, address, ask)
 
@@ -97,7 +106,7 @@ async def _introduce(link: Link, network_id: bytes) -> PeerList:
     return theirs
 
 
-async def _serve_nobody(_request: bytes, _source: bytes) -> bytes:
+async def _serve_nobody(_request: bytes, _source: bytes, _hear: Hear) -> bytes:
     raise RemoteProtocolError("visitors answer nothing")
 
 

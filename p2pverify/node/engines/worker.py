@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic_ns
 from typing import TypeVar, cast
 
@@ -21,7 +22,8 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Purpose, Queue, QueuedJob
 from p2pverify.node.clock import unix_ms
-from p2pverify.node.ports import Engine, Generated
+from p2pverify.node.engines.token_relay import TokenRelay
+from p2pverify.node.ports import Engine, Generated, Hear, unheard
 
 TOO_LATE = "it would have been done too late"
 TOO_MANY = "too many jobs wait for the engine"
@@ -39,6 +41,8 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 Outcome = Computed | MeasureDone | ComputeFailed
+Tell = Callable[[int, Sequence[int]], None]
+"""Takes the number of a job, and the next tokens of its answer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -123,23 +127,27 @@ class Worker:
             raise asked.error
         return cast("_T", asked.result)
 
-    async def run(self, feed: Callable[[Outcome], None]) -> None:
-        """Do jobs until cancelled. After a cancellation the thread of the last job ends by itself."""
+    async def run(self, feed: Callable[[Outcome], None], tell: Tell | None = None) -> None:
+        """Do jobs until cancelled. After a cancellation the thread of the last job ends by itself.
+
+        `tell` gets the tokens of answers as they are made, in this task's loop.
+        """
         while True:
             entry, dropped = self._queue.pop(_now_ms())
             self._drop(dropped, feed)
             if entry is not None:
-                await self._work(entry, feed)
+                await self._work(entry, feed, tell)
             elif not self._queue:
                 self._woken = trio.Event()
                 await self._woken.wait()
 
-    async def _work(self, entry: QueuedJob[Job], feed: Callable[[Outcome], None]) -> None:
+    async def _work(self, entry: QueuedJob[Job], feed: Callable[[Outcome], None], tell: Tell | None) -> None:
         began_ms = _now_ms()
         event = await trio.to_thread.run_sync(
             self._do,
             entry.job,
             began_ms - entry.since_ms,
+            _hear(entry.job, tell),
             limiter=self._limiter,
             abandon_on_cancel=True,  # type: ignore[call-arg]  # the installed stubs are of an older trio
         )
@@ -175,7 +183,7 @@ class Worker:
             **self._counters,
         }
 
-    def _do(self, job: Job, queue_ms: int) -> Outcome | None:
+    def _do(self, job: Job, queue_ms: int, hear: Hear) -> Outcome | None:
         """One job, in the thread. An exception of the engine fails the job, not the node."""
         if isinstance(job, _Call):
             if job.is_given_up:
@@ -186,20 +194,20 @@ class Worker:
                 job.error = error
             return None
         try:
-            return self._score(job) if isinstance(job, MeasureJob) else self._compute(job, queue_ms)
+            return self._score(job) if isinstance(job, MeasureJob) else self._compute(job, queue_ms, hear)
         except RefereeUnavailable as error:
             return ComputeFailed(job.job, str(error)[:_REASON_CHARS_MAX])
         except Exception as error:
             log.warning("the engine failed: %s", error, exc_info=not isinstance(error, ValueError))
             return ComputeFailed(job.job, f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX])
 
-    def _compute(self, job: Compute, queue_ms: int) -> Computed:
+    def _compute(self, job: Compute, queue_ms: int, hear: Hear) -> Computed:
         engine = self._engine_of(job.role)
         began_ns = monotonic_ns()
         ask = job.ask
         if job.prompt_seed is not None:
             ask = replace(ask, prompt=engine.write_prompt(job.prompt_seed, job.prompt_tokens))
-        made = engine.answer(ask) if ask.tokens_max > 0 else Generated(Output((), "length"), 0, 0)
+        made = engine.answer(ask, hear) if ask.tokens_max > 0 else Generated(Output((), "length"), 0, 0)
         self._costs.learn(job, _ms_since(began_ns), made.first_token_ms, made.total_ms)
         return Computed(job.job, ask.prompt, made.output, queue_ms, made.first_token_ms, made.total_ms)
 
@@ -255,6 +263,13 @@ class _Drops:
             " give it less to do besides, or take a network with longer epochs",
             what,
         )
+
+
+def _hear(job: Job, tell: Tell | None) -> Hear:
+    """Takes the tokens of a job in the engine's thread, and tells them in this loop."""
+    if tell is None or not isinstance(job, Compute):
+        return unheard
+    return TokenRelay(partial(tell, job.job)).hear
 
 
 def _now_ms() -> int:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
+from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX
 from p2pverify.node.files.textfile import FileError, lines_of, read_bytes, text_of
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -116,7 +116,7 @@ def _prompt(value: object) -> Prompt:
         raise _LeftOutError(f"requests without text or with more than {LINE_CHARS_MAX} characters")
     if any("\ud800" <= character <= "\udfff" for character in text):  # possible in JSON's escapes, not in UTF-8
         raise _LeftOutError("requests with half a surrogate pair")
-    most = None if logged.max_tokens is None else min(logged.max_tokens, ANSWER_TOKENS_MAX)
+    most = None if logged.max_tokens is None else min(logged.max_tokens, CONTEXT_TOKENS_MAX)
     heat = None if logged.temperature is None else round(1000 * logged.temperature)
     return Prompt(text, most, heat)
 

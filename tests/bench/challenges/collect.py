@@ -15,7 +15,7 @@ from p2pverify.core.roles.asker import EXPIRY_EPOCHS
 from p2pverify.node.cover import Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.files.corpus import Prompt
-from p2pverify.node.ports import AskError, Engine, Reply
+from p2pverify.node.ports import AskError, Engine, Hear, Reply, unheard
 from p2pverify.testnet.world.peer.actor import Actor
 from p2pverify.testnet.world.peer.engine import Job, Outcome, Say, SimulatedEngine
 from p2pverify.testnet.world.peer.peer import Peer
@@ -109,7 +109,7 @@ class _Listening(FakeNetwork):
         self.sent: list[tuple[int, bytes]] = []
         self._clock = clock
 
-    async def ask(self, peer: bytes, request: bytes) -> Reply:
+    async def ask(self, peer: bytes, request: bytes, *, tokens_max: int = 0, hear: Hear = unheard) -> Reply:
         self.sent.append((self._clock(), request))
         await trio.lowlevel.checkpoint()
         raise AskError("unreachable")

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, TEMPERATURE_MILLI_MAX
+from p2pverify.core.contract.network import TEMPERATURE_MILLI_MAX
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.canon import TOKEN_MAX, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import (
+    CONTEXT_TOKENS_MAX,
     REQUEST_BYTES_MAX,
+    RESPONSE_BYTES_MAX,
     Answer,
     Opening,
     Question,
@@ -45,7 +47,7 @@ questions = st.builds(
     Question,
     digests,
     st.lists(st.integers(0, TOKEN_MAX), min_size=1, max_size=9).map(tuple),
-    st.integers(0, ANSWER_TOKENS_MAX),
+    st.integers(0, CONTEXT_TOKENS_MAX - 9),
     st.integers(0, TEMPERATURE_MILLI_MAX),
     st.binary(min_size=16, max_size=16),
     st.just(ALICES),
@@ -96,6 +98,24 @@ def test_request_size_limit() -> None:
     """A request above the size limit is refused before it is decoded."""
     with pytest.raises(RequestRefused, match=r"^too-large: "):
         decode_request(bytes(REQUEST_BYTES_MAX + 1))
+
+
+@pytest.mark.parametrize("prompt", [1, 4097, CONTEXT_TOKENS_MAX])
+def test_the_longest_questions_and_answers(prompt: int) -> None:
+    """Prompt and answer fill the greatest context, with the longest tokens, and fit their byte limits."""
+    question = replace(QUESTION, prompt=(TOKEN_MAX,) * prompt, tokens_max=CONTEXT_TOKENS_MAX - prompt)
+    request = replace(REQUEST, question=question.id)
+    data = encode_request(request, question, sign_request(ALICE, request))
+    assert len(data) <= REQUEST_BYTES_MAX
+    assert decode_request(data) == (request, question)
+    tokens = (TOKEN_MAX,) * question.tokens_max
+    answer = Answer(Output(tokens, "length", LOGITS), _receipt(tokens, "length", request))
+    assert len(encode_answer(answer)) <= RESPONSE_BYTES_MAX
+    assert decode_response(encode_answer(answer), request) == answer
+    longer = replace(question, tokens_max=question.tokens_max + 1)
+    request = replace(REQUEST, question=longer.id)
+    with pytest.raises(RequestRefused, match=r"^malformed: "):
+        decode_request(encode_request(request, longer, sign_request(ALICE, request)))
 
 
 def test_response_round_trip() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX
 from p2pverify.core.inference.speed import (
     CLAIM_CHARS_MAX,
     FASTEST_KEPT,
@@ -66,7 +66,7 @@ def test_short_answers_and_unknown_times_tell_nothing() -> None:
     assert sample(1, TOKENS_MIN, 0, 0) is not None
 
 
-@given(st.integers(1, 2**32 - 1), st.integers(TOKENS_MIN, ANSWER_TOKENS_MAX), numbers, numbers)
+@given(st.integers(1, 2**32 - 1), st.integers(TOKENS_MIN, CONTEXT_TOKENS_MAX), numbers, numbers)
 def test_a_receipt_moves_time_and_takes_none_away(elapsed: int, tokens: int, first: int, total: int) -> None:
     found = sample(elapsed, tokens, first, total)
     unclaimed = sample(elapsed, tokens, 0, 0)

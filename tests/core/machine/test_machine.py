@@ -21,6 +21,7 @@ from p2pverify.core.events import (
     Tick,
 )
 from p2pverify.core.inference.question import (
+    REQUEST_BYTES_MAX,
     Question,
     Request,
     RequestRefused,
@@ -107,7 +108,7 @@ def test_a_tampered_request_has_a_bad_signature_and_text_must_be_unicode() -> No
     for changed, code, word in (
         (data[:-1] + bytes([data[-1] ^ 1]), "bad-signature", "sign"),
         (encode(["x"]).replace(b"x", b"\xff"), "malformed", "not valid UTF-8"),
-        (b"\x00" * 70_000, "too-large", "at most"),
+        (b"\x00" * (REQUEST_BYTES_MAX + 1), "too-large", "at most"),
     ):
         (reply,) = [e for e in asked.handle(RequestArrived(1, changed, asker.key), now) if isinstance(e, Respond)]
         with pytest.raises(RequestRefused) as refused:

@@ -12,7 +12,7 @@ from p2pverify.core.encoding import sign, vrf
 from p2pverify.core.encoding.canon import digest, encode, sha256
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.compare import TOTAL_MAX, Measure
-from p2pverify.core.inference.question import Opening, Receipt
+from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Opening, Receipt
 from p2pverify.core.records import envelope
 from p2pverify.core.records.envelope import (
     EPOCH_MAX,
@@ -186,7 +186,7 @@ def test_what_a_full_panel_says_fits() -> None:
     size = bounds["panel_size"]
     slots = -(-bounds["slots_milli"] // 1000)
     worst = Measure(ANSWER_TOKENS_MAX, TOTAL_MAX, 2**32 - 1, 2**32 - 1)
-    receipt = Receipt(NETWORK, KEY, NETWORK, 31, NETWORK, ANSWER_TOKENS_MAX, 2**32, 2**32, 2**32, bytes(64))
+    receipt = Receipt(NETWORK, KEY, NETWORK, 31, NETWORK, CONTEXT_TOKENS_MAX, 2**32, 2**32, 2**32, bytes(64))
     asked = tuple(AskedPeer(bytes([which]) * 32, bytes([which]) * 32, receipt, 2**32 - 1) for which in range(size))
     audit = Audit(KEY, EPOCH_MAX, 255, NETWORK, NETWORK, 2**63 - 1, True, asked, NETWORK)
     salts = (bytes(32),) * size

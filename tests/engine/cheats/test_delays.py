@@ -26,11 +26,13 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_slow_machine_answers_as_a_fast_one_does(slept: list[float], tmp_path) -> None:
     """Every answer has the honest tokens and times, after a delay for each token."""
     honest, slow = ToyEngine(), make_cheat(CheatSpec("slow-hardware", "25"), ToyEngine(), tmp_path)
-    for at, question in enumerate(QUESTIONS):
-        made = slow.answer(question)
+    for question in QUESTIONS:
+        slept.clear()
+        delays_before: list[int] = []
+        made = slow.answer(question, lambda tokens: delays_before.append(len(slept)))  # noqa: B023
         assert made == honest.answer(question)
-        assert slept[at] == pytest.approx(0.025 * len(made.output.tokens))
-    assert len(slept) == len(QUESTIONS)
+        assert slept == [0.025] * len(made.output.tokens)
+        assert delays_before == list(range(1, len(slept) + 1))
 
 
 def test_a_busy_machine_is_late_for_its_share(slept: list[float], tmp_path) -> None:

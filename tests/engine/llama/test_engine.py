@@ -117,9 +117,11 @@ def test_greedy_ignores_the_key(llama: LlamaEngine) -> None:
 
 
 def test_the_model_answers(llama: LlamaEngine) -> None:
-    """The greedy answer to an easy question is right, and stops at the end of the turn."""
-    made = llama.answer(Ask(llama.encode_chat(TEXT), 24, 0, KEY))
+    """The greedy answer to an easy question is right, and stops at the end of the turn. Each token is told."""
+    told: list[list[int]] = []
+    made = llama.answer(Ask(llama.encode_chat(TEXT), 24, 0, KEY), lambda tokens: told.append(list(tokens)))
     answer = made.output
+    assert told == [[token] for token in answer.tokens]
     assert "Paris" in llama.decode(answer.tokens)
     assert answer.finish == "stop"
     assert answer.tokens[-1] == 2

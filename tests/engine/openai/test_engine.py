@@ -67,7 +67,9 @@ def test_abilities_are_found_by_asking(
         assert engine.info.weights_sha256 == weights.SHA256
         assert engine.encode_chat(TEXT) == llama.encode_chat(TEXT)
         prompt = llama.encode_chat(TEXT)
-        answer = engine.answer(Ask(prompt, 12, 0, KEY)).output
+        told: list[int] = []
+        answer = engine.answer(Ask(prompt, 12, 0, KEY), told.extend).output
+        assert tuple(told) == answer.tokens
         ours = llama.answer(Ask(prompt, 12, 0, KEY)).output
         assert (answer.tokens, answer.finish) == (ours.tokens, ours.finish)
         assert answer.finish == "stop"

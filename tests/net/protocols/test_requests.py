@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from p2pverify.core.inference.question import REQUEST_BYTES_MAX
+from p2pverify.core.inference.stream import LAST_BYTES_MAX
 from p2pverify.core.limits import Rate
 from p2pverify.net.border.framing import read_frame, write_frame
 from p2pverify.net.border.stream import StreamBrokenError
@@ -33,9 +35,10 @@ async def test_a_request_gets_its_answer(nursery):
         alice, bob = await _pair(nursery)
         assert (await bob.mesh.ask(alice.key, b"question")).data == b"echo question"
         assert (await alice.mesh.ask(bob.key, b"")).data == b"echo "
-        assert (await alice.mesh.ask(bob.key, b"q" * 65536)).data == b"echo " + b"q" * 65536
-        bob.inbox.response = _constant(b"a" * 256 * 1024)
-        assert (await alice.mesh.ask(bob.key, b"?")).data == b"a" * 256 * 1024
+        bob.inbox.response = _size
+        assert (await alice.mesh.ask(bob.key, b"q" * 65536)).data == b"65536"
+        bob.inbox.response = _constant(b"a" * LAST_BYTES_MAX)
+        assert (await alice.mesh.ask(bob.key, b"?")).data == b"a" * LAST_BYTES_MAX
 
 
 async def test_the_source_is_the_proven_key(nursery):
@@ -57,19 +60,19 @@ async def test_many_requests_at_once(nursery):
         answers = []
 
         async def ask(number):
-            answers.append((await bob.mesh.ask(alice.key, b"%d" % number * 1000)).data)
+            answers.append((await bob.mesh.ask(alice.key, b"%d" % number * 100)).data)
 
         async with trio.open_nursery() as inner:
             for number in range(50):
                 inner.start_soon(ask, number)
-        assert sorted(answers) == sorted(b"echo " + b"%d" % number * 1000 for number in range(50))
+        assert sorted(answers) == sorted(b"echo " + b"%d" % number * 100 for number in range(50))
 
 
 async def test_too_large_things_are_refused(nursery):
     """A request or response above its limit fails with a reason, on either side."""
     with trio.fail_after(10):
-        alice, bob = await _pair(nursery, inbox=FakeInbox(response=_constant(b"x" * 300_000)))
-        assert await _reason(bob, alice.key, b"x" * 65537) == "too-large"
+        alice, bob = await _pair(nursery, inbox=FakeInbox(response=_constant(b"x" * (LAST_BYTES_MAX + 1))))
+        assert await _reason(bob, alice.key, b"x" * (REQUEST_BYTES_MAX + 1)) == "too-large"
         assert await _reason(bob, alice.key) == "failed"
         link = await call(await stranger(nursery), alice)
         async with await link.open_stream("/p2pverify/peers/2") as stream:
@@ -91,7 +94,7 @@ async def test_a_huge_response_is_not_read(nursery):
     assert await _ask_stranger(nursery, shout) == "too-large"
 
 
-@pytest.mark.parametrize("frame", [b"", b"\x02", b"\x01unheard of", b"\x01\xff", b"\x01"])
+@pytest.mark.parametrize("frame", [b"", b"\x02", b"\x03", b"\x01unheard of", b"\x01\xff", b"\x01"])
 async def test_a_malformed_response_is_named_so(nursery, frame):
     """A response frame without a known first byte, or with an unknown refusal, is malformed."""
 
@@ -238,6 +241,7 @@ async def test_cancelled_requests_leave_the_link_usable(nursery, size):
     """Requests that are cancelled at any stage do not harm later requests on the same connection."""
     with trio.fail_after(20):
         alice, bob = await _pair(nursery)
+        alice.inbox.response = _size
         for delay_ms in range(12):
             with trio.move_on_after(delay_ms / 4000):
                 await bob.mesh.ask(alice.key, b"x" * size)
@@ -278,7 +282,7 @@ async def test_evidence_travels_beside_requests(nursery):
         assert caught.value.reason == "failed"
         assert (await bob.mesh.ask(alice.key, b"still there?")).data == b"echo still there?"
     assert alice.count("evidence_answered") == 1
-    assert (bob.count("evidence_succeeded"), bob.count("evidence_failed")) == (1, 2)
+    assert (bob.count("evidence_succeeded"), bob.count("evidence_failed")) == (1, 3)
 
 
 async def test_evidence_is_neither_for_other_networks_nor_without_end(nursery, monkeypatch):
@@ -306,6 +310,10 @@ def _constant(data):
         return data
 
     return respond
+
+
+async def _size(request, source):
+    return b"%d" % len(request)
 
 
 async def _broken(request, source):

@@ -12,7 +12,7 @@ from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.node.engines import worker as module
 from p2pverify.node.engines.worker import EngineBusy, Worker
-from p2pverify.node.ports import Generated
+from p2pverify.node.ports import Generated, Hear, unheard
 from tests.node.fakes import FakeEngine
 
 
@@ -23,9 +23,9 @@ class GatedEngine(FakeEngine):
         super().__init__()
         self.gate = threading.Event()
 
-    def answer(self, ask: Ask) -> Generated:
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
         self.gate.wait(10)
-        return super().answer(ask)
+        return super().answer(ask, hear)
 
 
 FOREVER_MS = 2**53
@@ -252,8 +252,8 @@ async def test_too_much_is_refused_to_the_node_as_well(monkeypatch):
 class TimedEngine(FakeEngine):
     """Reports ten seconds a token for each answer, but takes no time."""
 
-    def answer(self, ask: Ask) -> Generated:
-        made = super().answer(ask)
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
+        made = super().answer(ask, hear)
         return replace(made, first_token_ms=0, total_ms=10_000 * ask.tokens_max)
 
 

@@ -14,7 +14,7 @@ from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.verify import verified_fold
 from p2pverify.engine.toy import ToyEngine
 from p2pverify.node.engines.classes import ClassError
-from p2pverify.node.ports import Generated
+from p2pverify.node.ports import Generated, Hear, unheard
 from p2pverify.node.rerun.draw import Draw, Obstacle, draw_cases
 from p2pverify.node.rerun.judge import CannotJudgeError, CaseJudge, FindAnswers, ProvenClass, prove_class
 from p2pverify.node.rerun.proof import (
@@ -187,9 +187,9 @@ class Unsteady(ToyEngine):
         super().__init__()
         self.answers = 0
 
-    def answer(self, ask: Ask) -> Generated:
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
         self.answers += 1
-        made = super().answer(ask)
+        made = super().answer(ask, hear)
         return replace(made, output=replace(made.output, tokens=(self.answers,)))
 
 

@@ -107,9 +107,9 @@ def _malformed_audits() -> list[Case]:
             "receipt: not 5 items",
         ),
         (
-            "1,025 tokens",
-            changed(good, 7, [changed(one, 2, changed(one[2], 2, 1025))]),
-            "token count: above 1024",
+            "131,073 tokens",
+            changed(good, 7, [changed(one, 2, changed(one[2], 2, 131_073))]),
+            "token count: above 131072",
         ),
         (
             "a measured time without a receipt",

@@ -35,7 +35,9 @@ from p2pverify.core.inference.question import (
     encode_request,
     sign_request,
 )
+from p2pverify.core.inference.stream import AnswerReader, AnswerWriter
 
+TOGETHER = "prompt and answer are not of 1 to 131072 tokens together"
 QUESTION = question_of(PANEL_SLOT)
 BOBS = next(asked for asked in DISPUTED.asked if asked.responder == BOB.key)
 REQUEST = Request(NETWORK_ID, ALICE.key, BOB.key, QUESTION.id, BOBS.nonce, DISPUTED.expiry_epoch)
@@ -71,7 +73,6 @@ def requests() -> list[Case]:
     head, asked, signature = value
     empty: Any = replace(QUESTION, prompt=())
     bad: list[tuple[str, bytes, str]] = [
-        ("65,537 bytes", bytes(65_537), "too-large: a request is at most 65536 bytes"),
         ("nothing", b"", "malformed: truncated"),
         ("no signature", encode([head, asked]), "malformed: request: not 3 items"),
         ("another domain", encode([changed(head, 0, "x"), asked, signature]), "malformed: not a request"),
@@ -80,14 +81,18 @@ def requests() -> list[Case]:
             encode([head, changed(asked, 0, "x"), signature]),
             "malformed: not a question",
         ),
-        ("an empty prompt", _asks(empty), "malformed: prompt is not of 1 to 4096 tokens"),
+        ("an empty prompt", _asks(empty), f"malformed: {TOGETHER}"),
         (
-            "4,097 tokens",
-            _asks(replace(QUESTION, prompt=(1,) * 4097)),
-            "malformed: prompt is not of 1 to 4096 tokens",
+            "a token more than the greatest context holds",
+            _asks(replace(QUESTION, prompt=(1, 2), tokens_max=131_071)),
+            f"malformed: {TOGETHER}",
         ),
         ("token 2^31", _asks(replace(QUESTION, prompt=(2**31,))), "malformed: token: above 2147483647"),
-        ("1,025 tokens wanted", _asks(replace(QUESTION, tokens_max=1025)), "malformed: tokens_max: above 1024"),
+        (
+            "131,073 tokens wanted",
+            _asks(replace(QUESTION, tokens_max=131_073)),
+            "malformed: tokens_max: above 131072",
+        ),
         (
             "temperature 2.001",
             _asks(replace(QUESTION, temperature_milli=2001)),
@@ -124,7 +129,10 @@ def requests() -> list[Case]:
         ),
         _request("greedy, one token", _asks(Question(MANIFEST.digest, (0,), 1, 0, bytes(16), ALICE.key))),
         _request("no token wanted", _asks(replace(QUESTION, tokens_max=0))),
-        _request("4,096 tokens", _asks(replace(QUESTION, prompt=(2**31 - 1,) * 4096))),
+        _request("the greatest token ids", _asks(replace(QUESTION, prompt=(2**31 - 1,) * 64))),
+        _request(
+            "an answer that fills the greatest context", _asks(replace(QUESTION, prompt=(1,), tokens_max=131_071))
+        ),
         _request("expired long ago: that is judged by the clock", signed(replace(REQUEST, expiry_epoch=0))),
     ]
     return good + [_request(comment, data, reason) for comment, data, reason in bad]
@@ -158,7 +166,6 @@ def responses() -> list[Case]:
         ("an unknown status", changed(value, 0, "maybe"), "not a response"),
         ("a refusal without a reason", ["error", "busy"], "not a response"),
         ("a finish that there is not", changed(value, 2, "eos"), "unknown finish"),
-        ("1,025 tokens", changed(value, 1, [1] * 1025), "tokens: more than 1024 items"),
         (
             "a token fewer than the receipt counts",
             changed(value, 1, list(RIGHT[:3])),
@@ -180,7 +187,6 @@ def responses() -> list[Case]:
         _response("another answer: as well-formed as the right one", _says(WRONG)),
         _response("of another class", _says(RIGHT, class_index=1)),
         _response("busy", encode_refusal(refusal), "refusal", f"busy: {refusal.detail}"),
-        _response("32,769 bytes", bytes(32_769), "invalid", "too long"),
         *[_response(comment, encode(wrong), "invalid", reason) for comment, wrong, reason in bad],
         _response(
             "a receipt for another request",
@@ -192,5 +198,111 @@ def responses() -> list[Case]:
     ]
 
 
+def tokens(*items: int) -> bytes:
+    """A frame of tokens."""
+    return b"\x02" + encode(list(items))
+
+
+def last(response: bytes) -> bytes:
+    """A last frame."""
+    return b"\x00" + response
+
+
+def _stream(
+    comment: str,
+    frames: list[bytes | None],
+    reason: str | None = None,
+    *,
+    response: bytes = ANSWER,
+    tokens_max: int = 8,
+) -> Case:
+    reader, joined = AnswerReader(tokens_max), b""
+    found = None
+    try:
+        for frame in frames:
+            if frame is None:
+                reader.restart()
+            elif frame[:1] == b"\x02":
+                reader.tokens(frame[1:])
+            else:
+                joined = reader.last(frame[1:])
+    except DecodeError as error:
+        found = error.reason
+    assert found == reason, f"{comment}: {found}"
+    assert reason is not None or joined == response, comment
+    return {
+        "comment": comment,
+        "input": {"tokens_max": tokens_max, "frames": [None if each is None else each.hex() for each in frames]},
+        "expect": response.hex() if reason is None else "invalid",
+        "reason": reason,
+    }
+
+
+def answer_streams() -> list[Case]:
+    rest, none = last(LAST), _says(())
+    refusal = encode_refusal(RequestRefused("engine", "the engine could not answer this question"))
+    thirty = tuple(range(30))
+    good = [
+        _stream("all tokens in one frame", [tokens(*RIGHT), rest]),
+        _stream("a frame for each token", [*[tokens(token) for token in RIGHT], rest]),
+        _stream("as the engine made them", [tokens(*RIGHT[:1]), tokens(*RIGHT[1:]), rest]),
+        _stream("as many tokens as were asked for", [tokens(*RIGHT), rest], tokens_max=len(RIGHT)),
+        _stream("a repeat, after the first stream broke", [tokens(*RIGHT[:2]), None, tokens(*RIGHT), rest]),
+        _stream("no token at all", [last(none)], response=none),
+        _stream("a refusal", [last(refusal)], response=refusal),
+        _stream("a refusal after tokens: they are no answer", [tokens(*RIGHT), last(refusal)], response=refusal),
+        _stream(
+            "30 tokens: the array of the response begins with two bytes",
+            [tokens(*thirty[:7]), tokens(*thirty[7:]), last(AnswerWriter().last(none))],
+            response=joined_of(thirty, none),
+            tokens_max=30,
+        ),
+    ]
+    bad: list[tuple[str, list[bytes | None], str]] = [
+        ("a frame without tokens", [tokens()], "a frame without tokens"),
+        ("more tokens than were asked for", [tokens(*range(9))], "more tokens than were asked for"),
+        ("more in all", [tokens(*range(5)), tokens(*range(4))], "more tokens than were asked for"),
+        ("1,025 tokens", [tokens(*[1] * 1025)], "tokens: more than 1024 items"),
+        ("5,124 bytes", [b"\x02" + bytes(5_124)], "too long"),
+        ("token 2^31", [tokens(2**31)], "token: above 2147483647"),
+        ("an array in the array", [b"\x02\x81\x80"], "too deep"),
+        ("a byte string", [b"\x02\x41\x01"], "tokens: not an array"),
+        ("a token that is not in its shortest form", [b"\x02\x81\x18\x01"], "not in shortest form"),
+        ("bytes after the array", [tokens(1) + b"\x00"], "trailing bytes"),
+        ("an empty frame of tokens", [b"\x02"], "truncated"),
+        ("the whole response as last frame", [last(ANSWER)], "the last frame has tokens"),
+        ("the tokens twice", [tokens(*RIGHT), last(ANSWER)], "the last frame has tokens"),
+        ("a second last frame", [tokens(*RIGHT), rest, rest], "a frame after the last one"),
+        ("tokens after the last frame", [rest, tokens(*RIGHT)], "a frame after the last one"),
+        ("an answer after a refusal", [last(refusal), rest], "a frame after the last one"),
+        (
+            "another answer in the repeat",
+            [tokens(*RIGHT[:2]), None, tokens(9, 9)],
+            "the repeated answer is another one",
+        ),
+        ("a shorter answer in the repeat", [tokens(*RIGHT), None, last(none)], "the repeated answer is another one"),
+    ]
+    return good + [_stream(comment, frames, reason) for comment, frames, reason in bad]
+
+
+def joined_of(added: tuple[int, ...], response: bytes) -> bytes:
+    """A response without tokens, with these tokens."""
+    value: Any = decode(response, size_max=65_536)
+    return encode(changed(value, 1, list(added)))
+
+
+def _last_frame() -> bytes:
+    writer = AnswerWriter()
+    writer.frames(RIGHT)
+    return writer.last(ANSWER)
+
+
+LAST = _last_frame()
+
+
 def cases() -> dict[Path, list[Case]]:
-    return {Path("request"): requests(), Path("response"): responses()}
+    return {
+        Path("request"): requests(),
+        Path("response"): responses(),
+        Path("answer-stream"): answer_streams(),
+    }
