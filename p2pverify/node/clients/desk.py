@@ -47,12 +47,12 @@ class Desk:
 
     def take(self, client: Client, places: int, now_ms: int) -> "Place":
         """Take places for one request. Raises DeskBusy."""
+        if places > self._free:
+            raise DeskBusy("this node is busy with other clients", retry_after_s=RETRY_AFTER_S, is_own_limit=False)
         if self._taken[client.id] + places > client.at_once:
             raise DeskBusy(
                 f"this key may have {client.at_once} answers at once", retry_after_s=RETRY_AFTER_S, is_own_limit=True
             )
-        if places > self._free:
-            raise DeskBusy("this node is busy with other clients", retry_after_s=RETRY_AFTER_S, is_own_limit=False)
         if client.per_minute:
             self._visit(client, now_ms)
         self._free -= places

@@ -7,6 +7,7 @@ its receipt.
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -96,8 +97,9 @@ class Going:
         await self._changed.wait()
 
     def take(self, index: int, tokens: tuple[int, ...]) -> None:
-        """Pass tokens on. There is room for all tokens of an order, so this never waits."""
-        self._send.send_nowait(Piece(index, tokens))
+        """Pass tokens on, unless the client has gone. There is room for all tokens of an order, so this never waits."""
+        with suppress(trio.BrokenResourceError):
+            self._send.send_nowait(Piece(index, tokens))
 
     def change(self, document: ReceiptDocument) -> None:
         """Show another state of the receipt."""
@@ -247,6 +249,8 @@ class Door:
             await self._finish(going, questions, answers, "failed" if error else "answered")
         except BookError as failed:
             error = DoorError("not_kept", f"the receipt cannot be kept: {failed.reason}; {failed.hint}")
+        except DoorError as failed:
+            error = failed
         finally:
             place.leave()
             del self._going[going.document.id]
@@ -291,7 +295,7 @@ class Door:
     ) -> None:
         """Write the receipt to disk. Raises BookError."""
         network = self._context.network
-        language = self._language
+        language = await self.speak(lambda each: each)
         found = [
             answer_document(index, questions[index], answers[index], network, language) for index in sorted(answers)
         ]

@@ -20,12 +20,11 @@ from p2pverify.node.reports.documents.receipt import (
 
 
 def answer_document(
-    index: int, question: Question, answered: PeerAnswer, network: Network, language: Language | None
+    index: int, question: Question, answered: PeerAnswer, network: Network, language: Language
 ) -> ClientAnswer:
     """One answer with everything that is known of it."""
     who, output = answered.candidate, answered.exchanged.answer.output
     receipt = answered.exchanged.answer.receipt
-    pieces = () if language is None else (language.piece(token) for token in output.tokens)
     return ClientAnswer(
         index=index,
         peer_id=peer_id(who.peer),
@@ -49,7 +48,7 @@ def answer_document(
         tokens=output.tokens,
         finish="stop" if output.finish == "stop" else "length",
         logits=output.logits.hex(),
-        text=b"".join(pieces).decode(errors="replace"),
+        text=b"".join(map(language.piece, output.tokens)).decode(errors="replace"),
         request=answered.exchanged.request.hex(),
         response=answered.exchanged.response.hex(),
         receipt_token_count=receipt.token_count,
