@@ -1,11 +1,11 @@
 """A client's order on its way: tokens of the door become the texts and chunks of an answer."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2pverify.api.openai import sse
 from p2pverify.api.openai.errors import OpenAIError
-from p2pverify.api.openai.responses import AnswerText, Json, ResponseForm, Usage, verified
+from p2pverify.api.openai.responses import AnswerText, Json, ResponseForm, TokenLogprob, Usage, verified
 from p2pverify.api.openai.text import TextWriter
 from p2pverify.node.clients.door import Door, DoorError, Going, Order, Piece
 
@@ -21,6 +21,7 @@ class Wish:
     stops: tuple[str, ...]
     includes_usage: bool
     prompt_tokens: int  # of all prompts, each counted once
+    logprobs: bool = False
 
 
 class Answering:
@@ -29,20 +30,14 @@ class Answering:
     def __init__(self, door: Door, order: Order, wish: Wish, going: Going, piece: Callable[[int], bytes]) -> None:
         self._going = going
         self._wish = wish
+        self._piece = piece
         self._form = ResponseForm(wish.kind, door, going.document.id)
         self._writers = [TextWriter(piece, wish.stops) for _ in order.prompts]
         self.headers = {RECEIPT_HEADER: going.document.id}
 
     async def whole(self) -> Json:
         """The complete answer. Raises OpenAIError."""
-        texts = ["" for _ in self._writers]
-        while (piece := await self.next_piece()) is not None:
-            texts[piece.index] += self._writers[piece.index].feed(piece.tokens)
-        answers = [
-            AnswerText(index, texts[index] + writer.end(), self._finish(index))
-            for index, writer in enumerate(self._writers)
-        ]
-        return self._form.whole(answers, self._usage(), self._going.document)
+        return self._form.whole(await self._texts(None), self._usage(), self._going.document)
 
     async def events(self, first: Piece | None) -> AsyncIterator[bytes]:
         """The events of a stream. `first` is the first piece, which the caller has awaited to answer errors plainly."""
@@ -51,6 +46,10 @@ class Answering:
                 yield sse.event(self._form.first(index))
         piece = first
         try:
+            if self._wish.logprobs:  # they are known when the answer is complete
+                for one in await self._texts(first):
+                    yield sse.event(self._form.part(replace(one, finish=None)))
+                piece = None
             while piece is not None:
                 text = self._writers[piece.index].feed(piece.tokens)
                 if text:
@@ -63,6 +62,27 @@ class Answering:
         for chunk in self._last_chunks():
             yield sse.event(chunk)
         yield sse.DONE
+
+    async def _texts(self, piece: Piece | None) -> list[AnswerText]:
+        """All texts, when all are complete. `piece` is a piece that was received before. Raises OpenAIError."""
+        texts = ["" for _ in self._writers]
+        piece = piece or await self.next_piece()
+        while piece is not None:
+            texts[piece.index] += self._writers[piece.index].feed(piece.tokens)
+            piece = await self.next_piece()
+        return [
+            AnswerText(index, texts[index] + writer.end(), self._finish(index), self._logprobs(index))
+            for index, writer in enumerate(self._writers)
+        ]
+
+    def _logprobs(self, index: int) -> Json | None:
+        """The log-probabilities of the tokens that made a text; special tokens have no text."""
+        scores = self._going.scores.get(index)
+        if scores is None:
+            return None
+        used = self._going.document.answers[index].tokens[: self._writers[index].tokens]
+        pieces = zip(map(self._piece, used), scores.surprisals, strict=False)
+        return self._form.logprobs([TokenLogprob(data, -micro / 1e6) for data, micro in pieces if data])
 
     async def next_piece(self) -> Piece | None:
         """The next piece of any answer; None when the receipt is on disk. Raises OpenAIError."""

@@ -121,6 +121,10 @@ class ChatRequest(_Completion):
     web_search_options: None = None
 
     @property
+    def wants_logprobs(self) -> bool:
+        return bool(self.logprobs)
+
+    @property
     def answer_tokens(self) -> tuple[str, int | None]:
         """The parameter that limits the answer, and its value."""
         if self.max_completion_tokens is not None:
@@ -145,10 +149,14 @@ class CompletionRequest(_Completion):
         | Annotated[list[Annotated[list[Token], Field(min_length=1)]], Field(min_length=1, max_length=CHOICES_MAX)]
     )
     # What cannot be had. Only the default value is taken.
-    logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=0)] | None = None  # 0: of the answer's tokens
     best_of: Annotated[int, Field(ge=1, le=1)] | None = None
     echo: Literal[False] | None = None
     suffix: Literal[""] | None = None
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return self.logprobs is not None
 
     @property
     def prompts(self) -> tuple[str | tuple[int, ...], ...]:

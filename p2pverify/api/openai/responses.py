@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from p2pverify.node.clients.door import Door
@@ -34,6 +35,14 @@ class Usage:
             "completion_tokens": self.completion,
             "total_tokens": self.prompt + self.completion,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token's bytes, and its log-probability in nats."""
+
+    data: bytes
+    logprob: float
 
 
 class ResponseForm:
@@ -71,6 +80,23 @@ class ResponseForm:
         if self._is_chat:
             shown = {"delta": {"content": part.text} if part.text or part.finish is None else {}}
         return self._chunk([self._choice(part, shown)])
+
+    def logprobs(self, tokens: Sequence[TokenLogprob]) -> Json:
+        """The log-probabilities of the tokens of a text. There are none of other tokens."""
+        texts = [one.data.decode(errors="replace") for one in tokens]
+        if self._is_chat:
+            content = [
+                {"token": text, "logprob": one.logprob, "bytes": list(one.data), "top_logprobs": []}
+                for text, one in zip(texts, tokens, strict=True)
+            ]
+            return {"content": content, "refusal": None}
+        offsets = [0, *accumulate(map(len, texts))][: len(texts)]
+        return {
+            "tokens": texts,
+            "token_logprobs": [one.logprob for one in tokens],
+            "top_logprobs": None,
+            "text_offset": offsets,
+        }
 
     def usage(self, usage: Usage) -> Json:
         """The chunk with the counts of tokens."""

@@ -84,6 +84,9 @@ async def _answer(
     limit: int | None,
 ) -> Response:
     """Place an order, and answer with its result or with a stream."""
+    if asked.wants_logprobs and not door.has_logprobs:
+        message = "the engine of this node has no log-probabilities; leave it out"
+        raise refused_parameter("logprobs", message, "unsupported_parameter")
     room = min(door.room(len(prompt)) for prompt in prompts)
     order = Order(
         endpoint="chat.completions" if kind == "chat.completion" else "completions",
@@ -92,6 +95,7 @@ async def _answer(
         temperature_milli=round(1000 * (TEMPERATURE if asked.temperature is None else asked.temperature)),
         seed=asked.seed,
         client=client,
+        logprobs=asked.wants_logprobs,
     )
     piece = await door.speak(lambda language: language.piece)
     try:
@@ -99,7 +103,7 @@ async def _answer(
     except DeskBusy as busy:
         status, code = (429, "rate_limit_exceeded") if busy.is_own_limit else (503, "busy")
         raise OpenAIError(status, code, str(busy), retry_after_s=busy.retry_after_s) from None
-    wish = Wish(kind, asked.stops, asked.includes_usage, sum(map(len, prompts)))
+    wish = Wish(kind, asked.stops, asked.includes_usage, sum(map(len, prompts)), asked.wants_logprobs)
     answering = Answering(door, order, wish, going, piece)
     try:
         if not asked.stream:

@@ -19,16 +19,25 @@ from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import ANSWER_TOKENS_MAX
 from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.canon import encode
+from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.inference.question import PROMPT_TOKENS_MAX, Question
 from p2pverify.node import ports
-from p2pverify.node.clients.asking import Asking, NoAnswer, PeerAnswer
+from p2pverify.node.clients.asking import ANSWER_S, Asking, NoAnswer, PeerAnswer
 from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.desk import LOCAL, Client, Desk, Place
 from p2pverify.node.clients.language import Language
 from p2pverify.node.clients.paper import answer_document, dumped, event_document, read_receipt
 from p2pverify.node.driver import Driver
-from p2pverify.node.reports.documents.receipt import CHECKED, EventName, ReceiptDocument, ReceiptState
+from p2pverify.node.engines.worker import EngineBusy
+from p2pverify.node.reports.documents.receipt import (
+    CHECKED,
+    DIFFERS,
+    RECOMPUTED,
+    EventName,
+    ReceiptDocument,
+    ReceiptState,
+)
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
@@ -49,7 +58,10 @@ class DoorError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a client wants: one answer to each of `prompts`. `seed` is its number, None for a random one."""
+    """What a client wants: one answer to each of `prompts`. `seed` is its number, None for a random one.
+
+    With `logprobs` this node's own engine computes each answer's log-probabilities.
+    """
 
     endpoint: str
     prompts: tuple[tuple[int, ...], ...]
@@ -57,6 +69,7 @@ class Order:
     temperature_milli: int
     seed: int | None
     client: Client = LOCAL
+    logprobs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,7 @@ class Going:
     def __init__(self, document: ReceiptDocument, client: Client, pieces_max: int) -> None:
         self.document = document
         self.client = client
+        self.scores: dict[int, TokenScores] = {}  # of the answers, if the order asked for log-probabilities
         self._send, self._pieces = trio.open_memory_channel[Piece](pieces_max)
         self._changed = trio.Event()
         self._error: DoorError | None = None
@@ -174,6 +188,11 @@ class Door:
     def vocab_tokens(self) -> int:
         return self._info.vocab_tokens
 
+    @property
+    def has_logprobs(self) -> bool:
+        """Whether this node's engine can compute log-probabilities."""
+        return ports.SCORE in self._info.can
+
     def room(self, prompt_tokens: int) -> int:
         """The most tokens that an answer to a prompt can have."""
         return min(ANSWER_TOKENS_MAX, self._info.context_tokens - prompt_tokens)
@@ -246,6 +265,8 @@ class Door:
         questions = self._questions(order)
         try:
             error = await self._ask_all(questions, going, answers)
+            if error is None and order.logprobs:
+                await self._score_all(questions, going, answers)
             await self._finish(going, questions, answers, "failed" if error else "answered")
         except BookError as failed:
             error = DoorError("not_kept", f"the receipt cannot be kept: {failed.reason}; {failed.hint}")
@@ -290,24 +311,46 @@ class Door:
         why = ", ".join(errors[0].reasons)
         return DoorError("no_answer", f"nobody could answer ({why}); ask again later", is_busy=errors[0].is_busy)
 
+    async def _score_all(self, questions: Sequence[Question], going: Going, answers: dict[int, PeerAnswer]) -> None:
+        """Have the own engine score the answers. Raises DoorError."""
+        for index, answered in answers.items():
+            score = partial(_score, questions[index], answered.exchanged.answer.output.tokens)
+            try:
+                with trio.fail_after(ANSWER_S):
+                    going.scores[index] = await self._driver.use_engine(score)
+            except (EngineBusy, ValueError, trio.TooSlowError) as error:
+                is_busy = not isinstance(error, ValueError)
+                message = f"this node cannot compute the log-probabilities now ({error or 'it has too much to do'})"
+                raise DoorError("no_logprobs", message, is_busy=is_busy) from None
+
     async def _finish(
         self, going: Going, questions: Sequence[Question], answers: dict[int, PeerAnswer], state: ReceiptState
     ) -> None:
         """Write the receipt to disk. Raises BookError."""
         network = self._context.network
         language = await self.speak(lambda each: each)
-        found = [
-            answer_document(index, questions[index], answers[index], network, language) for index in sorted(answers)
-        ]
-        for one in found:
-            self._note(going, one.index, "checked", answers[one.index].candidate, " ".join(CHECKED))
+        found = []
+        for index, answered in sorted(answers.items()):
+            checked = (*CHECKED, *self._recomputed(answered, going.scores.get(index)))
+            found.append(answer_document(index, questions[index], answered, network, language, checked))
+            self._note(going, index, "checked", answered.candidate, " ".join(checked))
         document = replace(going.document, state=state, finished_ms=self._driver.now_ms(), answers=tuple(found))
         await self._book.keep(KeptReceipt(document.id, going.client.id, dumped(document)))
         going.change(document)
 
+    def _recomputed(self, answered: PeerAnswer, scores: TokenScores | None) -> tuple[str, ...]:
+        """Whether each token of an answer in the own class is the one that the own engine picks, if it scored them."""
+        if scores is None or answered.candidate.class_index != self._context.class_index:
+            return ()
+        return (RECOMPUTED,) if not any(scores.deficits) else (DIFFERS,)
+
     def _note(self, going: Going, index: int, event: EventName, candidate: AnswerPeer, detail: str) -> None:
         noted = event_document(self._driver.now_ms(), event, index, candidate, detail)
         going.change(replace(going.document, events=(*going.document.events, noted)))
+
+
+def _score(question: Question, tokens: tuple[int, ...], engine: ports.Engine) -> TokenScores:
+    return engine.score(question.ask, tokens)
 
 
 _STOPPED = DoorError("stopped", "this node stops; ask again when it runs")

@@ -10,7 +10,6 @@ from p2pverify.node.clients.choice import AnswerPeer
 from p2pverify.node.clients.language import Language
 from p2pverify.node.reports.documents.jsonform import DocumentError, parse, written
 from p2pverify.node.reports.documents.receipt import (
-    CHECKED,
     AskedQuestion,
     ClientAnswer,
     EventName,
@@ -20,7 +19,12 @@ from p2pverify.node.reports.documents.receipt import (
 
 
 def answer_document(
-    index: int, question: Question, answered: PeerAnswer, network: Network, language: Language
+    index: int,
+    question: Question,
+    answered: PeerAnswer,
+    network: Network,
+    language: Language,
+    checked: tuple[str, ...],
 ) -> ClientAnswer:
     """One answer with everything that is known of it."""
     who, output = answered.candidate, answered.exchanged.answer.output
@@ -56,7 +60,7 @@ def answer_document(
         first_token_ms=receipt.first_token_ms,
         total_ms=receipt.total_ms,
         elapsed_ms=answered.elapsed_ms,
-        checked=CHECKED,
+        checked=checked,
     )
 
 

@@ -4,7 +4,7 @@ import http.client
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -202,6 +202,38 @@ async def test_stop_sequences_end_an_answer(served):
     stream = await served.ask(CHAT, {**ASKED, "stop": stop, "stream": True})
     said = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in stream.events)
     assert said == whole[: whole.index(stop)]
+
+
+async def test_logprobs_come_from_the_own_engine(served):
+    """They are of each token of the text, the same in a stream, and the answer counts as recomputed."""
+    asked = {**ASKED, "logprobs": True}
+    body = (await served.ask(CHAT, asked)).json
+    (choice,) = body["choices"]
+    content = choice["logprobs"]["content"]
+    assert "".join(one["token"] for one in content) == choice["message"]["content"]
+    assert all(one["logprob"] < 0 and one["bytes"] == [*one["token"].encode()] for one in content)
+    assert body["p2pverify"]["answers"][0]["checked"][-1] == "recomputed"
+    stream = (await served.ask(CHAT, {**asked, "stream": True})).events
+    assert [chunk["choices"][0]["logprobs"] for chunk in stream if chunk["choices"][0]["logprobs"]] == [
+        choice["logprobs"]
+    ]
+    text = (await served.ask(COMPLETIONS, {"model": MODEL, "prompt": "once", "logprobs": 0})).json["choices"][0]
+    assert "".join(text["logprobs"]["tokens"]) == text["text"]
+    assert text["logprobs"]["text_offset"] == list(range(len(text["text"])))
+    plain = (await served.ask(CHAT, ASKED)).json
+    assert plain["choices"][0]["logprobs"] is None
+    assert "recomputed" not in plain["p2pverify"]["answers"][0]["checked"]
+    served.bench.door._info = replace(served.bench.door._info, can=frozenset({"generate"}))
+    refused = await served.ask(CHAT, asked)
+    assert (refused.status, refused.error["param"], refused.error["code"]) == (400, "logprobs", "unsupported_parameter")
+
+
+async def test_an_answer_that_this_node_computes_otherwise_is_told(served):
+    """A peer of the own class that signs another model's answer."""
+    for peer in served.bench.others:
+        served.bench.engines[peer]._weights = bytes(32)
+    body = (await served.ask(CHAT, {**ASKED, "seed": 5150, "logprobs": True})).json
+    assert body["p2pverify"]["answers"][0]["checked"][-1] == "differs"
 
 
 async def test_models(served):

@@ -10,6 +10,8 @@ ReceiptState = Literal["asking", "answered", "failed"]
 EventName = Literal["asked", "failed", "answered", "checked"]
 #: What a node checks of each answer before a client gets its last byte.
 CHECKED = ("signature", "commitment", "class", "standing")
+#: Besides, if this node has scored an answer of its own class: whether each token is the one that its engine picks.
+RECOMPUTED, DIFFERS = "recomputed", "differs"
 
 
 @dataclass(frozen=True, kw_only=True)
