@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CONNECTIONS_MAX = 128
 BACKLOG = 1024  # connections that wait to be accepted
 DRAIN_S = 1.0  # time for pending answers after the server stops
-IDLE_S = 10  # connections that are silent for this time are closed
+IDLE_S = 10  # connections without a complete head of a request are closed after this time
 
 _Handler = Callable[[SocketStream], Awaitable[None]]
 _log = logging.getLogger("p2pverify.api")
@@ -142,6 +142,8 @@ def _config() -> Config:
     config.accesslog = None
     config.errorlog = log
     config.include_server_header = False
-    config.read_timeout = IDLE_S
     config.keep_alive_timeout = IDLE_S
+    # There is no limit on the time in which a client sends nothing, because it may be waiting for an answer. Routes
+    # that read a body limit its time.
+    config.read_timeout = None
     return config

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
 
+from p2pverify.api import connections
 from p2pverify.api.openai import routes
 from p2pverify.api.openai.requests import CHOICES_MAX
 from p2pverify.api.server import serve, serve_gateway
@@ -61,6 +63,7 @@ class Served:
     url: str
     gateway: str
     keys: StoredKeys
+    folder: Path
 
     @property
     def port(self) -> int:
@@ -111,7 +114,7 @@ async def listening(bench: DoorBench, folder) -> AsyncIterator[Served]:
         )
         url = await nursery.start(local)
         gateway = await nursery.start(partial(serve_gateway, bench.door, keys, bind="127.0.0.1:0"))
-        yield Served(bench, url, gateway, keys)
+        yield Served(bench, url, gateway, keys, folder)
         nursery.cancel_scope.cancel()
 
 
@@ -443,6 +446,28 @@ async def test_large_prompts_and_slow_bodies(served, monkeypatch):
     monkeypatch.setattr(routes, "BODY_S", 0.3)
     head = f"POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Type: application/json\r\n"
     assert b" 408 " in await raw(served, f"{head}Content-Length: 50\r\n\r\n{{".encode())
+
+
+async def test_answers_may_take_longer_than_a_silent_client(served, monkeypatch):
+    """A client that waits is not idle. A connection without a request is, and so is one with half a head."""
+    monkeypatch.setattr(connections, "IDLE_S", 0.3)
+    network = served.bench.network
+    real = network.ask
+
+    async def slow(peer, request):
+        await trio.sleep(1.5)
+        return await real(peer, request)
+
+    network.ask = slow
+    async with listening(served.bench, served.folder) as other:
+        for stream in (False, True):
+            reply = await other.ask(CHAT, {**ASKED, "seed": 77, "stream": stream})
+            assert reply.status == 200
+            assert b'"p2pverify"' in reply.body
+        began = trio.current_time()
+        for data in (b"", b"GET /v1/models HTTP/1.1\r\nHo", b"POST /v1/leave HTTP/1.1\r\nContent-Length: 9\r\n\r\n"):
+            await raw(other, data)
+        assert trio.current_time() - began < 3
 
 
 async def test_other_kinds_of_body_and_other_methods(served):
