@@ -55,9 +55,9 @@ class NodeError(UserError):
 class NodeSettings:
     """The settings with which a node is started.
 
-    `gateway` is the address at which clients with keys are served. `alone`: nobody can show more of the own log than
-    this home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`:
-    the state with which a forked network begins.
+    `gateway` is the address at which clients with keys are served; with `clients_need_key` those of this machine need
+    one too. `alone`: nobody can show more of the own log than this home holds, so that the node need not wait for
+    others. `rejoin`: a peer that left takes part again. `start`: the state with which a forked network begins.
     """
 
     home: Home
@@ -70,6 +70,7 @@ class NodeSettings:
     mdns: bool = False
     http: str = "127.0.0.1:0"
     gateway: str | None = None
+    clients_need_key: bool = False
     hardware: str = ""
     cover: CoverPlan = NO_COVER
     alone: bool = False
@@ -220,6 +221,7 @@ async def _run_services(
     token = home.ensure_token()
     info = engines.own.info
     door = Door(driver, mesh, manifest, info, engines.open_language, StoredReceipts(home.clients_path))
+    keys = StoredKeys(home.clients_path)
     counts = Counts()
     reports = NodeReports(driver, mesh, journal, info, cover, door)
     async with trio.open_nursery() as writing:
@@ -241,12 +243,12 @@ async def _run_services(
                         home_key=home_key(token, seed),
                         orders=_Orders(home, driver),
                         door=door,
+                        keys=keys if settings.clients_need_key else None,
                         counts=counts,
                     )
                 )
                 gateway: str | None = None
                 if settings.gateway is not None:
-                    keys = StoredKeys(home.clients_path)
                     if not keys.all():
                         log.warning("the gateway refuses everybody: make a key with 'p2pverify key add NAME'")
                     serve_others = partial(serve_gateway, door, keys, bind=settings.gateway, counts=counts)

@@ -35,18 +35,20 @@ async def serve(
     home_key: bytes,
     orders: Orders,
     door: Door | None = None,
+    keys: KeyRing | None = None,
     counts: Counts | None = None,
     task_status: "TaskStatus[str]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the local API until cancelled. Reports the URL ("http://127.0.0.1:4100") once it listens.
 
-    With a `door` it also serves clients, without keys. Raises ValueError for an address that is not loopback, and
-    BindError for an address that is not free.
+    With a `door` it also serves clients; they need one of the `keys` if these are given. Raises ValueError for an
+    address that is not loopback, and BindError for an address that is not free.
     """
     assert len(token) >= _TOKEN_CHARS_MIN
     counts = counts or Counts()
     registry = new_registry(reports, counts)
-    app = new_app(reports, registry, token=token, orders=orders, door=door, guard=local_guard())
+    guard = local_guard() if keys is None else key_guard(keys)
+    app = new_app(reports, registry, token=token, orders=orders, door=door, guard=guard)
     routes = ROUTES if door is None else {**ROUTES, **OPENAI_ROUTES}
     listener, bound = open_listener(parse_bind(bind))
     gate = Gate(app, hosts=allowed_hosts(bound.port), routes=routes, counts=counts, home_key=home_key)

@@ -123,6 +123,7 @@ def join(
             ),
             http=http,
             gateway=(config.gateway if gateway is None else gateway) or None,
+            clients_need_key=config.clients_need_key,
             hardware=config.hardware,
             cover=_cover(config),
             alone=alone,

@@ -55,6 +55,9 @@ TEMPLATE = """\
 # is served.
 # gateway = ""
 
+# Whether clients on this machine need such a key too, as on a machine with several users.
+# clients_need_key = false
+
 # What runs the model:
 # "llama" is llama.cpp, the usual engine.
 # "exact" computes in integers: slowly, but with the same bits on every machine.
@@ -105,6 +108,7 @@ class Config(BaseModel):
     mdns: bool = True
     http: str = "127.0.0.1:0"
     gateway: str = ""
+    clients_need_key: bool = False
     engine: EngineKind = DEFAULT_ENGINE
     variant: str = ""
     llama_variants: Path | None = None

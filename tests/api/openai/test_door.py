@@ -322,6 +322,18 @@ async def test_the_gateway_needs_a_key(served):
     assert (await served.ask("/v1/models", headers=bearer["bob"], gateway=True)).status == 401
 
 
+async def test_clients_of_this_machine_may_need_a_key_too(served):
+    """Then the local API's other routes still need none."""
+    key, _ = served.keys.add("alice", per_minute=60, at_once=4)
+    run = partial(serve, FakeReports(), bind="127.0.0.1:0", token=TOKEN, home_key=bytes(32), orders=NoOrders())
+    async with trio.open_nursery() as nursery:
+        strict = replace(served, url=await nursery.start(partial(run, door=served.bench.door, keys=served.keys)))
+        assert (await strict.ask(CHAT, ASKED)).status == 401
+        assert (await strict.ask(CHAT, ASKED, headers=(JSON, ("Authorization", f"Bearer {key}")))).status == 200
+        assert (await strict.ask("/v1/status")).status == 200
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_busy_node_says_when_to_come_back(served):
     network, door = served.bench.network, served.bench.door
     for peer in served.bench.others:
