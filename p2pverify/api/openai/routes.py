@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 from fastapi import FastAPI, Request
@@ -17,7 +17,7 @@ from p2pverify.api.openai.requests import CHOICES_MAX, ChatRequest, CompletionRe
 from p2pverify.api.openai.responses import model_value
 from p2pverify.node.clients.desk import Client, DeskBusy
 from p2pverify.node.clients.door import Door, DoorError, Order
-from p2pverify.node.clients.language import Message, PromptError
+from p2pverify.node.clients.language import Language, Message, PromptError
 from p2pverify.node.reports.documents.shape import ApiDocument
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
@@ -30,6 +30,7 @@ Guard = Callable[[Request], Awaitable[Client]]
 """Says which client sent a request. Raises OpenAIError if none may."""
 
 Tokens = tuple[int, ...]
+_T = TypeVar("_T")
 
 
 def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
@@ -97,12 +98,14 @@ async def _answer(
         client=client,
         logprobs=asked.wants_logprobs,
     )
-    piece = await door.speak(lambda language: language.piece)
+    piece = await _speak(door, "model", lambda language: language.piece)
     try:
         going = door.begin(order)
     except DeskBusy as busy:
         status, code = (429, "rate_limit_exceeded") if busy.is_own_limit else (503, "busy")
         raise OpenAIError(status, code, str(busy), retry_after_s=busy.retry_after_s) from None
+    except DoorError as error:
+        raise refusal_of(error) from None
     wish = Wish(kind, asked.stops, asked.includes_usage, sum(map(len, prompts)), asked.wants_logprobs)
     answering = Answering(door, order, wish, going, piece)
     try:
@@ -126,7 +129,8 @@ async def _prompt_tokens(door: Door, prompt: str | Tokens) -> Tokens:
     return prompt
 
 
-async def _speak(door: Door, param: str, do: Callable[[Any], Tokens]) -> Tokens:
+async def _speak(door: Door, param: str, do: Callable[[Language], _T]) -> _T:
+    """Call `do` with the model's language. Raises OpenAIError, which names `param` if the prompt is at fault."""
     try:
         return await door.speak(do)
     except PromptError as error:

@@ -220,11 +220,15 @@ class Door:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
 
     def begin(self, order: Order) -> Going:
-        """Begin to answer. Raises DeskBusy."""
-        assert self._nursery is not None, "the door is not open yet"
+        """Begin to answer. Raises DeskBusy, and DoorError while the node stops."""
+        if self._nursery is None or self._nursery.cancel_scope.cancel_called:
+            raise _stopped()
         now_ms = self._driver.now_ms()
         place = self._desk.take(order.client, len(order.prompts), now_ms)
         receipt_id = f"rcpt_{self._dice.randbytes(16).hex()}"
@@ -275,7 +279,7 @@ class Door:
         finally:
             place.leave()
             del self._going[going.document.id]
-            going.end(error if len(answers) == len(questions) or error else _STOPPED)
+            going.end(error if len(answers) == len(questions) or error else _stopped())
         if error is not None:
             self._counters.count(f"orders failed: {error.code}")
 
@@ -353,7 +357,8 @@ def _score(question: Question, tokens: tuple[int, ...], engine: ports.Engine) ->
     return engine.score(question.ask, tokens)
 
 
-_STOPPED = DoorError("stopped", "this node stops; ask again when it runs")
+def _stopped() -> DoorError:
+    return DoorError("stopped", "this node is stopping; ask again when it runs")
 
 
 def _seed(number: int, which: int) -> bytes:

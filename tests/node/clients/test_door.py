@@ -243,8 +243,10 @@ async def test_the_door_closes_with_the_node(tmp_path, world):
             bench.network.faults[peer] = None
         going = bench.door.begin(order())
         await wait_all_tasks_blocked(0.05)
-    with pytest.raises(DoorError, match="stops"):
+    with pytest.raises(DoorError, match="stopping"):
         await going.receive()
+    with pytest.raises(DoorError, match="stopping"):
+        bench.door.begin(order())
 
 
 @pytest.mark.parametrize("standing", list(Standing))
