@@ -23,6 +23,7 @@ from p2pverify.core.machine import Machine
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
 from p2pverify.engine.engines import Engines, EngineSettings
+from p2pverify.node.clients.door import Door
 from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.endpoints.proof import home_key
@@ -30,10 +31,12 @@ from p2pverify.node.engines.classes import match_class
 from p2pverify.node.engines.selftest import run_selftest
 from p2pverify.node.files.home import Home
 from p2pverify.node.files.manifestfile import describes
-from p2pverify.node.ports import GENERATE, GREEDY, Engine, ModelInfo
+from p2pverify.node.ports import GENERATE, GREEDY, ModelInfo
 from p2pverify.node.reports.overview import NodeReports
 from p2pverify.node.reports.signing import STOPPED, standstill
 from p2pverify.node.user_error import UserError
+from p2pverify.store.clients.keys import StoredKeys
+from p2pverify.store.clients.receipts import StoredReceipts
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
 
@@ -52,8 +55,9 @@ class NodeError(UserError):
 class NodeSettings:
     """The settings with which a node is started.
 
-    `alone`: nobody can show more of the own log than this home holds, so that the node need not wait for others.
-    `rejoin`: a peer that left takes part again. `start`: the state with which a forked network begins.
+    `gateway` is the address at which clients with keys are served; with `clients_need_key` those of this machine need
+    one too. `alone`: nobody can show more of the own log than this home holds, so that the node need not wait for
+    others. `rejoin`: a peer that left takes part again. `start`: the state with which a forked network begins.
     """
 
     home: Home
@@ -65,6 +69,8 @@ class NodeSettings:
     announce: tuple[str, ...] = ()
     mdns: bool = False
     http: str = "127.0.0.1:0"
+    gateway: str | None = None
+    clients_need_key: bool = False
     hardware: str = ""
     cover: CoverPlan = NO_COVER
     alone: bool = False
@@ -75,11 +81,12 @@ class NodeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started node: the URL of its API, its peer id, and the addresses at which others can dial it."""
+    """A started node: the URLs of its API and its gateway, its peer id, and addresses at which others can dial it."""
 
     api: str
     peer_id: str
     addresses: tuple[str, ...]
+    gateway: str | None = None
 
 
 async def run_node(settings: NodeSettings, *, task_status: "TaskStatus[Running]" = trio.TASK_STATUS_IGNORED) -> None:
@@ -147,7 +154,7 @@ async def _run_locked(settings: NodeSettings, task_status: "TaskStatus[Running]"
             elif home.wants_leave():
                 driver.leave()
             log.info("loaded %d records of network %s", taken, network.id.hex()[:16])
-            await _run_services(settings, seed, store, journal, driver, engine, task_status)
+            await _run_services(settings, seed, store, journal, driver, engines, manifest, task_status)
         finally:
             # A job that still runs in its thread keeps the engine, which then ends with the process.
             if driver is None or not driver.is_engine_busy:
@@ -159,11 +166,16 @@ def _check_ports(settings: NodeSettings) -> None:
     from p2pverify.api.bind import open_listener
     from p2pverify.net.border.host import bind
     from p2pverify.node.endpoints.address import listening_address
-    from p2pverify.node.endpoints.loopback import parse_bind
+    from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
 
     listener = bind(listening_address(settings.listen))
-    try:  # both are open at once, because both may name the same port
-        open_listener(parse_bind(settings.http))[0].close()
+    try:  # all are open at once, because they may name the same port
+        local, _ = open_listener(parse_bind(settings.http))
+        try:
+            if settings.gateway is not None:
+                open_listener(parse_gateway(settings.gateway), option="--gateway")[0].close()
+        finally:
+            local.close()
     finally:
         listener.socket.close()
 
@@ -185,10 +197,12 @@ async def _run_services(
     store: Store,
     journal: StoreJournal,
     driver: Driver,
-    engine: Engine,
+    engines: Engines,
+    manifest: Manifest,
     task_status: "TaskStatus[Running]",
 ) -> None:
-    from p2pverify.api.server import serve  # heavy imports, after the cheap checks
+    from p2pverify.api.metrics import Counts
+    from p2pverify.api.server import serve, serve_gateway  # heavy imports, after the cheap checks
     from p2pverify.net.adapter import Libp2pNetwork
     from p2pverify.net.protocols.requests import limits_within
 
@@ -201,11 +215,15 @@ async def _run_services(
         driver,
         announce=settings.announce,
         mdns=settings.mdns,
-        request_limits=limits_within(network.params.deadline_ms, engine.info.context_tokens),
+        request_limits=limits_within(network.params.deadline_ms, engines.own.info.context_tokens),
     )
     cover = Cover(driver, settings.cover)
     token = home.ensure_token()
-    reports = NodeReports(driver, mesh, journal, engine.info, cover)
+    info = engines.own.info
+    door = Door(driver, mesh, manifest, info, engines.open_language, StoredReceipts(home.clients_path))
+    keys = StoredKeys(home.clients_path)
+    counts = Counts()
+    reports = NodeReports(driver, mesh, journal, info, cover, door)
     async with trio.open_nursery() as writing:
         await writing.start(store.run)
         async with trio.open_nursery() as meshing:
@@ -215,6 +233,7 @@ async def _run_services(
                 await running.start(driver.run, mesh)
                 running.start_soon(cover.run, mesh)
                 running.start_soon(reports.run)
+                await running.start(door.run)
                 url = await running.start(
                     partial(
                         serve,
@@ -223,11 +242,20 @@ async def _run_services(
                         token=token,
                         home_key=home_key(token, seed),
                         orders=_Orders(home, driver),
+                        door=door,
+                        keys=keys if settings.clients_need_key else None,
+                        counts=counts,
                     )
                 )
+                gateway: str | None = None
+                if settings.gateway is not None:
+                    if not keys.all():
+                        log.warning("the gateway refuses everybody: make a key with 'p2pverify key add NAME'")
+                    serve_others = partial(serve_gateway, door, keys, bind=settings.gateway, counts=counts)
+                    gateway = await running.start(serve_others)
                 home.write_api(url)
                 try:
-                    task_status.started(Running(url, peer_id(driver.machine.key), tuple(addresses)))
+                    task_status.started(Running(url, peer_id(driver.machine.key), tuple(addresses), gateway))
                     await stop.wait()
                 finally:
                     home.clear_api()

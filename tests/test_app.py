@@ -12,6 +12,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
+from p2pverify.api.bind import BindError
 from p2pverify.app import NodeError, NodeSettings, Running, run_node
 from p2pverify.cli.main import main
 from p2pverify.cli.run.adopt import adopt_network
@@ -26,6 +27,7 @@ from p2pverify.node.engines.classes import ClassError
 from p2pverify.node.files.home import Home, HomeError
 from p2pverify.node.files.networkfile import dump_network, load_start, manifest_of, new_network
 from p2pverify.node.ports import GENERATE, GREEDY, SCORE, WRITE
+from p2pverify.store.clients.keys import StoredKeys
 from p2pverify.store.errors import StoreError
 from tests.support.golden import beside_another_model, golden_path, make_golden
 
@@ -263,3 +265,35 @@ async def final_cut(settings: NodeSettings, index: int) -> dict:
                 node.cancel_scope.cancel()
                 return found
             await trio.sleep(0.1)
+
+
+async def test_a_node_serves_clients_here_and_at_its_gateway(settings):
+    """OpenAI's API answers on loopback without a key, and at the gateway only with one."""
+    secret, _ = StoredKeys(settings.home.clients_path).add("alice", per_minute=60, at_once=4)
+    asked = {"model": "toy", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 8}
+
+    def chat(url: str, headers: dict[str, str]) -> tuple[int, dict]:
+        where = urlsplit(url)
+        connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=20)
+        body = json.dumps(asked)
+        connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json", **headers})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as node:
+            running: Running = await node.start(run_node, replace(settings, gateway="127.0.0.1:0"))
+            status, body = await trio.to_thread.run_sync(chat, running.api, {})
+            assert (status, body["p2pverify"]["answers"][0]["own"]) == (200, True)
+            assert (await trio.to_thread.run_sync(chat, running.gateway, {}))[0] == 401
+            bearer = {"Authorization": f"Bearer {secret}"}
+            status, other = await trio.to_thread.run_sync(chat, running.gateway, bearer)
+            assert status == 200
+            assert other["p2pverify"]["receipt"] != body["p2pverify"]["receipt"]
+            node.cancel_scope.cancel()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(BindError, match="in use"):
+            await run_node(replace(settings, gateway=busy))

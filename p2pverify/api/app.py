@@ -19,9 +19,14 @@ from starlette.responses import Response
 
 from p2pverify import __version__
 from p2pverify.api.metrics import CONTENT_TYPE, render
-from p2pverify.api.middleware import FAULT, error_body
+from p2pverify.api.middleware import FAULT, error_body, error_of
+from p2pverify.api.openai.app import OPENAI_ROUTES, add_door
+from p2pverify.api.openai.requests import ChatRequest, CompletionRequest
+from p2pverify.api.openai.routes import Guard
+from p2pverify.api.rules import RouteRule, route_of
 from p2pverify.core.encoding.peerid import key_of
 from p2pverify.core.errors import DecodeError
+from p2pverify.node.clients.door import Door
 from p2pverify.node.ports import Orders, Reports, UnknownAudit
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
@@ -37,20 +42,20 @@ AUDITS_DEFAULT = 100
 AUDITS_MAX = 1000
 NAME_CHARS_MAX = 100
 EXPLAIN_WAIT_S = 5.0  # shorter than the time after which an idle connection is closed
-#: The paths, and the parameters that their queries may have.
-ROUTES: dict[str, frozenset[str]] = {
-    "/v1/status": frozenset(),
-    "/v1/peers": frozenset(),
-    "/v1/scores": frozenset({"view"}),
-    "/v1/audits": frozenset({"limit"}),
-    "/v1/audit": frozenset({"id"}),
-    "/v1/passport": frozenset({"peer"}),
-    "/v1/leave": frozenset(),
-    "/v1/sponsor": frozenset({"peer"}),
-    "/livez": frozenset(),
-    "/readyz": frozenset(),
-    "/metrics": frozenset(),
-    "/openapi.json": frozenset(),
+#: The paths, and what they take.
+ROUTES: dict[str, RouteRule] = {
+    "/v1/status": RouteRule(),
+    "/v1/peers": RouteRule(),
+    "/v1/scores": RouteRule(frozenset({"view"})),
+    "/v1/audits": RouteRule(frozenset({"limit"})),
+    "/v1/audit": RouteRule(frozenset({"id"})),
+    "/v1/passport": RouteRule(frozenset({"peer"})),
+    "/v1/leave": RouteRule(),
+    "/v1/sponsor": RouteRule(frozenset({"peer"})),
+    "/livez": RouteRule(),
+    "/readyz": RouteRule(),
+    "/metrics": RouteRule(),
+    "/openapi.json": RouteRule(),
 }
 #: Errors that every route can answer with, because `middleware` checks every request first.
 _ALWAYS = {
@@ -87,7 +92,10 @@ class _Described(FastAPI):
         schemas = document["components"]["schemas"]
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        bearer = {"type": "http", "scheme": "bearer"}
+        document["components"]["securitySchemes"] = {"token": bearer, "key": bearer}
+        for kind in (ChatRequest, CompletionRequest):
+            schemas |= kind.model_json_schema(ref_template="#/components/schemas/{model}").get("$defs", {})
         return document
 
 
@@ -97,12 +105,25 @@ _NO_PEER_ID = "peer: not a peer id (12D3Koo...)"
 Limit = Annotated[int, Field(ge=1, le=AUDITS_MAX), BeforeValidator(_decimal)]
 
 
-def new_app(reports: Reports, registry: CollectorRegistry, *, token: str, orders: Orders) -> FastAPI:
-    """The API of one node. `orders` are carried out in the node's thread, after the token was found right."""
+def new_app(
+    reports: Reports,
+    registry: CollectorRegistry,
+    *,
+    token: str,
+    orders: Orders,
+    door: Door | None = None,
+    guard: Guard | None = None,
+) -> FastAPI:
+    """The API of one node. `orders` are carried out in the node's thread, after the token was found right.
+
+    With a `door` it serves clients too; `guard` says which client asks.
+    """
     app = _Described(title="p2pverify node", version=__version__, docs_url=None, redoc_url=None)
     _add_reports(app, reports)
     _add_health(app, reports, registry)
     _add_orders(app, token, orders)
+    if door is not None and guard is not None:
+        add_door(app, door, guard)
     app.add_exception_handler(RequestValidationError, _bad_query)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
@@ -223,16 +244,22 @@ async def _bad_query(_request: Request, error: Exception) -> Response:
     return _error(400, "bad_query", "; ".join(faults))
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return _error(404, "not_found", f"there is no such path; there are {', '.join(ROUTES)}")
-    return _error(error.status_code, "refused", str(error.detail), error.headers)
+        return _error(404, "not_found", f"there is no such path; there are {', '.join({**ROUTES, **OPENAI_ROUTES})}")
+    body = error_of(_rule(request), error.status_code, "refused", str(error.detail))
+    return Response(body, error.status_code, dict(error.headers or {}), "application/json")
 
 
-async def _fault(_request: Request, _exception: Exception) -> Response:
+async def _fault(request: Request, _exception: Exception) -> Response:
     """Answer 500. The exception goes on to the middleware, which logs it."""
-    return _error(500, "internal", FAULT)
+    return Response(error_of(_rule(request), 500, "internal", FAULT), 500, media_type="application/json")
+
+
+def _rule(request: Request) -> RouteRule:
+    route = route_of(OPENAI_ROUTES, request.url.path)
+    return RouteRule() if route is None else OPENAI_ROUTES[route]
 
 
 def _json(document: ApiDocument, *, status: int = 200) -> Response:

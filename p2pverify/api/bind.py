@@ -1,11 +1,10 @@
-"""The local API's listening socket. `node.endpoints.loopback` decides which addresses are allowed."""
+"""A listening socket of the API. `node.endpoints.loopback` decides which addresses are allowed."""
 
 import socket
 
 from p2pverify.node.endpoints.loopback import Bind
 from p2pverify.node.user_error import UserError
 
-_BACKLOG = 64
 #: A reader that takes no data for this time loses its connection, because the server's own writes have no deadline.
 STUCK_READER_MS = 5000
 
@@ -14,8 +13,8 @@ class BindError(UserError):
     """The API cannot listen at the given address: `reason` says why, `hint` says what to do."""
 
 
-def open_listener(bind: Bind) -> tuple[socket.socket, Bind]:
-    """A bound socket that does not listen yet, and its address. Raises BindError."""
+def open_listener(bind: Bind, *, option: str = "--http") -> tuple[socket.socket, Bind]:
+    """A bound socket that does not listen yet, and its address. `option` set the address. Raises BindError."""
     family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -28,7 +27,7 @@ def open_listener(bind: Bind) -> tuple[socket.socket, Bind]:
         listener.close()
         raise BindError(
             f"the API cannot listen on {bind.host} port {bind.port} ({error.strerror})",
-            "choose another --http address, or 127.0.0.1:0 for any free port",
+            f"choose another {option} address, or port 0 for any free port",
         ) from error
     port: int = listener.getsockname()[1]
     return listener, Bind(bind.host, port)

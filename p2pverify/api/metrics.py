@@ -30,7 +30,7 @@ class Counts(Collector):
         self._requests.setdefault(route, Counters()).count(str(status))
 
     def count_connection(self, end: str) -> None:
-        """Count one connection that was "served", "failed" or "refused"."""
+        """Count one connection that was "served", "failed", "refused" or "evicted"."""
         self._connections.count(end)
 
     def collect(self) -> Iterable[Metric]:

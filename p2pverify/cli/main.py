@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model": ("p2pverify.cli.setup.model:model", "Test how this machine computes a model."),
     "network": ("p2pverify.cli.setup.network:network", "Write, fork or show a network file."),
     "ledger": ("p2pverify.cli.show.ledger:ledger", "Export the records, or verify an export offline."),
+    "key": ("p2pverify.cli.setup.key:key", "Give keys to clients on other machines."),
     "config": ("p2pverify.cli.setup.config:config", "Show the settings of this home."),
     "completion": ("p2pverify.cli.completion:completion", "Print a completion script for a shell."),
 }

@@ -8,7 +8,9 @@ from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.engine.gguf.weights import Progress
+from p2pverify.engine.language import open_language, toy_language
 from p2pverify.engine.registry import BUNDLED, EngineOpening, open_engine, open_referee
+from p2pverify.node.clients.language import Language
 from p2pverify.node.engines.classes import expected_weights
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
 from p2pverify.node.ports import Engine
@@ -44,6 +46,10 @@ class Engines:
         self.honest = open_engine(settings.kind, replace(settings.opening, expect_sha256=expected, progress=progress))
         self.own = _lying(self.honest, settings.cheat, workdir, network)
         self._referee: Engine | None = None
+
+    def open_language(self) -> Language:
+        """The tokens and the chat template of this node's model. Blocks. Raises EngineUnavailable."""
+        return toy_language() if self._settings.kind == "toy" else open_language(self._settings.opening.path)
 
     def open_referee(self) -> Engine:
         """The engine that judges across classes. Raises EngineUnavailable."""

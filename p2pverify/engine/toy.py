@@ -28,7 +28,11 @@ END, USER, ASSISTANT = 0, 1, 2
 SPECIAL = frozenset((END, USER, ASSISTANT))
 LETTERS = b"abcdefghijklmnopqrstuvwxyz      "
 END_ONE_IN = 64
-TEMPLATE = "\x01{}\x02"
+#: For conversations: every message follows the mark of its side, and the assistant's mark ends the prompt.
+TEMPLATE = (
+    "{% for message in messages %}{{ '\x02' if message.role == 'assistant' else '\x01' }}{{ message.content }}"
+    "{% endfor %}\x02"
+)
 
 ENGINE, REFEREE = "toy/1", "toy-exact/1"
 PATH, REFEREE_PATH = "sha256", "integer"
@@ -157,7 +161,7 @@ class ToyEngine:
 
     def encode_chat(self, text: str) -> tuple[int, ...]:
         """Token ids of a one-turn chat prompt; special bytes in the text become spaces. Raises ValueError."""
-        return (USER, *(32 if byte in SPECIAL else byte for byte in text.encode()), ASSISTANT)
+        return (USER, *encode_text(text), ASSISTANT)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without special tokens. Raises ValueError for a token outside the vocabulary."""
@@ -197,6 +201,11 @@ class ToyEngine:
         if distance < 0:
             return _Place(second, first, -distance, drawn)
         return _Place(first, second, distance, drawn)
+
+
+def encode_text(text: str) -> tuple[int, ...]:
+    """Token ids of a text; special bytes in it become spaces."""
+    return tuple(32 if byte in SPECIAL else byte for byte in text.encode())
 
 
 def _hash(*parts: bytes) -> bytes:

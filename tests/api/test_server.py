@@ -18,6 +18,7 @@ from p2pverify.api.server import serve
 from p2pverify.core.encoding import sign
 from p2pverify.core.encoding.peerid import key_of, peer_id
 from p2pverify.node.endpoints.proof import NONCE_BYTES, NONCE_HEADER, PROOF_HEADER, prove
+from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.health import Live, Ready
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.shape import ApiDocument
@@ -46,6 +47,23 @@ class Server:
     async def ask(self, path: str, **options: object) -> Reply:
         """Send one request from a thread."""
         return await trio.to_thread.run_sync(partial(request, self.port, path, **options))
+
+
+class SlowReports(FakeReports):
+    """Explanations that wait until the test lets them go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = trio.Event()
+        self.both = trio.Event()
+        self.waiting = 0
+
+    async def explain(self, name: str, *, wait_s: float) -> ExplainedAudit:
+        self.waiting += 1
+        if self.waiting == 2:
+            self.both.set()
+        await self.go.wait()
+        return await super().explain(name, wait_s=wait_s)
 
 
 @asynccontextmanager
@@ -294,19 +312,64 @@ async def test_silent_and_half_requests_do_not_delay_shutdown() -> None:
 
 
 async def test_connections_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections above the limit are closed at once and counted."""
+    """Above the limit, the oldest connection without a request makes room, and this is counted."""
     monkeypatch.setattr(connections, "CONNECTIONS_MAX", 3)
     async with running() as server, AsyncExitStack() as stack:
+        streams = []
         for _ in range(3):
-            stream = await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", server.port))
-            await stream.send_all(b"GET /metrics HTTP/1.1\r\n")  # incomplete, so the connection stays open
-        async with await trio.open_tcp_stream("127.0.0.1", server.port) as fourth:
-            assert await fourth.receive_some() == b""
-        await stream.send_all(b"Host: 127.0.0.1:%d\r\n\r\n" % server.port)
-        answer = b""
-        while b"connections_total" not in answer:
-            answer += await stream.receive_some()
-        assert b'p2pverify_api_connections_total{end="refused"} 1.0' in answer
+            streams.append(await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", server.port)))
+            await streams[-1].send_all(b"GET /metrics HTTP/1.1\r\n")  # incomplete, so the connection stays open
+        reply = await server.ask("/metrics")
+        assert b'p2pverify_api_connections_total{end="evicted"} 1.0' in reply.body
+        assert await streams[0].receive_some() == b""
+        await streams[1].send_all(b"Host: 127.0.0.1:%d\r\n\r\n" % server.port)
+        assert b"200" in await streams[1].receive_some()
+
+
+async def test_a_connection_with_a_request_is_never_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all connections are being answered, a new one is refused."""
+    monkeypatch.setattr(connections, "CONNECTIONS_MAX", 2)
+    reports = SlowReports()
+    async with running(reports) as server, trio.open_nursery() as nursery:
+        replies: list[Reply] = []
+
+        async def ask() -> None:
+            replies.append(await server.ask("/v1/audit?id=e3-1-alice"))
+
+        nursery.start_soon(ask)
+        nursery.start_soon(ask)
+        await reports.both.wait()
+        async with await trio.open_tcp_stream("127.0.0.1", server.port) as third:
+            assert await third.receive_some() == b""
+        reports.go.set()
+    assert [reply.status for reply in replies] == [200, 200]
+
+
+async def test_thousands_of_idle_connections_leave_room() -> None:
+    """Clients that connect and say nothing do not keep others out."""
+    async with running() as server:
+        idle = []
+        try:
+            for _ in range(20):
+                for _ in range(150):
+                    idle.append(await trio.open_tcp_stream("127.0.0.1", server.port))
+                    if len(idle) > 600:  # this process may not have as many files open
+                        await trio.aclose_forcefully(idle.pop(0))
+                assert (await server.ask("/livez")).status == 200
+        finally:
+            for stream in idle:
+                await trio.aclose_forcefully(stream)
+
+
+async def test_web_pages_of_other_origins_are_refused() -> None:
+    """Any page can send requests to loopback, so those of other origins reach no route."""
+    async with running() as server:
+        own = f"http://127.0.0.1:{server.port}"
+        assert (await server.ask("/v1/leave", method="POST", headers=(*BEARER, ("Origin", own)))).status == 202
+        for origin in ("http://evil.example", "null", f"https://127.0.0.1:{server.port}", own + "1", ""):
+            reply = await server.ask("/v1/leave", method="POST", headers=(*BEARER, ("Origin", origin)))
+            assert (reply.status, reply.json()["error"]) == (403, "foreign_origin")
+    assert server.orders.left == 1
 
 
 async def test_many_readers_in_turn_are_all_answered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,10 @@ from typing import Any
 
 from p2pverify.api import middleware
 from p2pverify.api.metrics import Counts
+from p2pverify.api.openai import parsing
+from p2pverify.api.openai.errors import OpenAIError
+from p2pverify.api.openai.requests import ChatRequest, CompletionRequest
+from p2pverify.api.rules import RouteRule
 from p2pverify.core.contract import manifest, network
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding import canon, peerid
@@ -79,6 +83,7 @@ EXEMPT = {
     "engine.llama.variants.load": "loads a library",
     "node.reports.documents.jsonform.parse": "of the answers of the operator's own node",
     "store.reading.read_evidence": "reads a database: decode_stored_evidence reads each row",
+    "node.clients.paper.read_receipt": "reads the node's own database: jsonform.parse",
     "node.files.networkfile.load_start": "read_start with a file",
     "node.files.networkfile.read_start_file": "read_start with a file",
     "node.files.networkfile.read_network": "decodes nothing: parse_network does",
@@ -204,12 +209,10 @@ def _rpc(data: bytes) -> Rpc:
 def _gated(data: bytes) -> None:
     """A query, and one header of each name, checked by the gate before any route."""
     query, _, value = data.partition(b"\n")
-    port = middleware.allowed_hosts(80)
-    stood = middleware.Gate(
-        _no_app, hosts=port, routes={"/": frozenset({"limit"})}, counts=Counts(), home_key=bytes(32)
-    )
+    port, rule = middleware.allowed_hosts(80), RouteRule(frozenset({"limit"}))
+    stood = middleware.Gate(_no_app, hosts=port, routes={"/": rule}, counts=Counts(), home_key=bytes(32))
     headers = [(b"host", b"localhost"), (b"content-length", value)]
-    stood._check({"type": "http", "path": "/", "query_string": query, "headers": headers})
+    stood._check({"type": "http", "path": "/", "query_string": query, "headers": headers}, rule)
 
 
 async def _no_app(*_: object) -> None:
@@ -465,6 +468,17 @@ DECODERS: dict[str, Decoder] = {
     ),
     "node.endpoints.loopback.parse_bind": Decoder(
         _text(loopback.parse_bind), ValueError, seeds=lambda: [b"127.0.0.1:0", b"[::1]:1"]
+    ),
+    "node.endpoints.loopback.parse_gateway": Decoder(
+        _text(loopback.parse_gateway), ValueError, seeds=lambda: [b"0.0.0.0:8080", b"[::]:1"]
+    ),
+    "api.openai.parsing.parse_body": Decoder(
+        lambda data: parsing.parse_body(ChatRequest if data[:1] == b"{" else CompletionRequest, data.strip()),
+        OpenAIError,
+        seeds=lambda: [
+            b'{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"\\ud83d\\ude00"}]}],"n":2}',
+            b' {"model":"m","prompt":[[1,2],[3]],"stop":["a"],"stream":true,"stream_options":{"include_usage":true}}',
+        ],
     ),
     "api.middleware.Gate": Decoder(
         _gated, middleware.RefusedError, seeds=lambda: [b"limit=10\n100", b"limit=%ff&a=b\n-1"]

@@ -50,7 +50,7 @@ OTHER = {
         "PROMPTS_KEPT", "TAIL_RECORDS_MAX", "VOTES_MAX",
     },
     "store": set(),
-    "api": {"AUDITS_MAX", "NAME_CHARS_MAX"},
+    "api": {"AUDITS_MAX", "MESSAGES_MAX", "NAME_CHARS_MAX", "STOPS_MAX"},
 }  # fmt: skip
 
 

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 )
 @click.option("--http", metavar="HOST:PORT", help="Where the local API listens (loopback; port 0 = any).")
 @click.option(
+    "--gateway", metavar="HOST:PORT", help="Serve OpenAI's API to clients with keys of 'p2pverify key' there."
+)
+@click.option(
     "--engine",
     type=click.Choice(ALL_KINDS),
     help="What runs the model. Default: what the network's class needs.",
@@ -58,6 +61,7 @@ def join(
     announce: tuple[str, ...],
     mdns: bool | None,
     http: str | None,
+    gateway: str | None,
     engine: EngineKind | None,
     variant: str | None,
     weights: Path | None,
@@ -83,7 +87,7 @@ def join(
     home = current_home()
     own = own_key(home)
     config = load_config(home.config_path)
-    _check_places(own, config, listen, announce, bootstrap, http)
+    _check_places(own, config, listen, announce, bootstrap, http, gateway)
     _check_files(config, weights)
     listen = config.listen if listen is None else listen
     peers = bootstrap or config.bootstrap
@@ -118,6 +122,8 @@ def join(
                 cheat=cheat,
             ),
             http=http,
+            gateway=(config.gateway if gateway is None else gateway) or None,
+            clients_need_key=config.clients_need_key,
             hardware=config.hardware,
             cover=_cover(config),
             alone=alone,
@@ -153,10 +159,11 @@ def _check_places(
     announced: Sequence[str],
     bootstrap: Sequence[str],
     http: str | None,
+    gateway: str | None,
 ) -> None:
     """Raise BadParameter for an address that no node can have. The form of those in config.toml is checked before."""
     from p2pverify.node.endpoints.address import announced_address, bootstrap_address, listening_address
-    from p2pverify.node.endpoints.loopback import parse_bind
+    from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
     from p2pverify.node.files.config import ANNOUNCE_MAX, BOOTSTRAP_MAX
 
     check_addresses("--listen", [] if listen is None else [listen], listening_address, own)
@@ -164,11 +171,12 @@ def _check_places(
     check_addresses("--bootstrap", bootstrap, bootstrap_address, b"", count_max=BOOTSTRAP_MAX)
     check_addresses("key 'listen' of config.toml", [config.listen], listening_address, own)
     check_addresses("key 'announce' of config.toml", config.announce, announced_address, own, count_max=ANNOUNCE_MAX)
-    if http is not None:
+    for option, given, read in (("--http", http, parse_bind), ("--gateway", gateway, parse_gateway)):
         try:
-            parse_bind(http)
+            if given is not None:
+                read(given)
         except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--http") from None
+            raise click.BadParameter(str(error), param_hint=option) from None
 
 
 def _check_files(config: "Config", weights: Path | None) -> None:
@@ -239,6 +247,8 @@ def announce(running: "Running", settings: "NodeSettings") -> None:
             "peer_id": running.peer_id,
             "addresses": list(running.addresses),
         }
+        if running.gateway is not None:
+            event["gateway"] = running.gateway
         click.echo(json.dumps(event))
         return
     network = settings.network
@@ -248,6 +258,8 @@ def announce(running: "Running", settings: "NodeSettings") -> None:
         ("home", settings.home.path),
         ("API", running.api),
     ]
+    rows += [("OpenAI API", f"{running.api}/v1")]
+    rows += [] if running.gateway is None else [("gateway", f"{running.gateway}/v1")]
     rows += [("address", address) for address in running.addresses]
     rows += [("next", "'p2pverify scores' in another terminal; Ctrl-C stops the node")]
     click.echo(pairs(rows))

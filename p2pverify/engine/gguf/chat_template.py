@@ -1,15 +1,19 @@
-"""The chat template, a constant of this package: ChatML with one user turn and no system message.
+"""The chat template of the weights, and the constant frame of the prompts that the model writes.
 
-Peers must agree on token ids. So the template does not come from the weights' metadata: its Jinja text adds a system
-message, and llama.cpp's built-in templates leave that message out. The engine turns the template into tokens.
+Conversations of clients are rendered with the template in the weights' metadata (`conversation`); the manifest names
+its digest. Derived prompts and golden questions stand in a frame of this package: ChatML with one user turn and no
+system message. Peers must agree on their token ids, and the engine turns the frame into tokens.
 """
 
-import hashlib
+from p2pverify.engine.gguf.reader import FileHead
 
 BEFORE = "<|im_start|>user\n"
 AFTER = "<|im_end|>\n<|im_start|>assistant\n"
-TEXT = BEFORE + "{}" + AFTER
-SHA256 = hashlib.sha256(TEXT.encode()).digest()
+#: For weights without a template.
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
 
 OPENERS = (
     *("What", "How", "Why", "Which", "Who", "When", "Where", "Can", "Could", "Is", "Are", "Do", "Does", "Should"),
@@ -18,3 +22,8 @@ OPENERS = (
 )
 """The first words of derived prompts, each one token. A change here changes the derived prompts, so it needs another
 `sampler.PROMPT` domain."""
+
+
+def template_of(head: FileHead) -> str:
+    """The chat template (Jinja) of the weights: their own, or CHATML if they have none."""
+    return head.text("tokenizer.chat_template", "") or CHATML

@@ -1,6 +1,7 @@
 """The description of the GGUF weights that an engine runs; common to all engines."""
 
 from collections.abc import Collection
+from hashlib import sha256
 
 from p2pverify.engine.gguf import chat_template, weights
 from p2pverify.engine.gguf.reader import FileHead
@@ -23,7 +24,7 @@ def model_info(
         model=weights.NAME if digest == weights.SHA256 else f"{named} {head.quantisation}",
         weights_sha256=digest,
         tokenizer_sha256=head.tokenizer_sha256(),
-        template_sha256=chat_template.SHA256,
+        template_sha256=sha256(chat_template.template_of(head).encode()).digest(),
         engine=engine,
         numeric_path=numeric_path,
         quantisation=head.quantisation,

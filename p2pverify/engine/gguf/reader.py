@@ -26,7 +26,7 @@ ALIGNMENT_MAX = 65_536
 STRING, ARRAY = 8, 9
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 QUANTISATIONS = {0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 32: "BF16"}
-NORMAL_TOKEN = 1
+NORMAL_TOKEN, UNKNOWN_TOKEN, CONTROL_TOKEN, USER_TOKEN = 1, 2, 3, 4
 
 Scalar = int | float | bool | str
 
@@ -165,14 +165,17 @@ class FileHead:
 
     def special_tokens(self) -> tuple[int, ...]:
         """Ids of all tokens that are not ordinary text (control, unknown, unused, user-defined, byte)."""
+        return tuple(token for token, kind in enumerate(self.token_types()) if kind != NORMAL_TOKEN)
+
+    def token_types(self) -> tuple[int, ...]:
+        """The type of each token (NORMAL_TOKEN, ...). Raises WeightsError."""
         entry = self.entries.get("tokenizer.ggml.token_type")
         if entry is None or entry.kind != ARRAY:
             raise WeightsError("the GGUF file lacks tokenizer.ggml.token_type")
         kind, count = struct.unpack_from("<IQ", self.data, entry.value)
         if kind not in {4, 5}:
             raise WeightsError("the token types in the GGUF file are not 32-bit integers")
-        types = struct.unpack_from(f"<{count}i", self.data, entry.value + 12)
-        return tuple(token for token, value in enumerate(types) if value != NORMAL_TOKEN)
+        return struct.unpack_from(f"<{count}i", self.data, entry.value + 12)
 
 
 def read_head(path: Path) -> FileHead:

@@ -204,6 +204,11 @@ class LlamaModel:
         size = self.library.c.llama_token_to_piece(self.vocab, token, self._piece, PIECE_BYTES, 0, False)
         return bytes(self.library.ffi.buffer(self._piece, size)) if size > 0 else b""
 
+    def name(self, token: int) -> bytes:
+        """The bytes of a token, and of a special token its name, such as <|im_end|>."""
+        size = self.library.c.llama_token_to_piece(self.vocab, token, self._piece, PIECE_BYTES, 0, True)
+        return bytes(self.library.ffi.buffer(self._piece, size)) if size > 0 else b""
+
     def ends(self, token: int) -> bool:
         """Whether the token ends a generation."""
         return bool(self.library.c.llama_vocab_is_eog(self.vocab, token))

@@ -19,7 +19,7 @@ from p2pverify.node.endpoints.address import (
     check_server,
     listening_address,
 )
-from p2pverify.node.endpoints.loopback import parse_bind
+from p2pverify.node.endpoints.loopback import parse_bind, parse_gateway
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
 from p2pverify.node.files.textfile import FileMissingError, user_path
 from p2pverify.node.files.tomlfile import read_model
@@ -49,6 +49,14 @@ TEMPLATE = """\
 
 # Where the local API listens: a loopback address. Port 0 takes a free port, which is written to the file 'api'.
 # http = "127.0.0.1:0"
+
+# Where clients on other machines reach OpenAI's API of this node, such as "0.0.0.0:8080": only with a key that
+# 'p2pverify key add' has made. It speaks plain HTTP, so put a proxy with TLS in front. Without it, only this machine
+# is served.
+# gateway = ""
+
+# Whether clients on this machine need such a key too, as on a machine with several users.
+# clients_need_key = false
 
 # What runs the model:
 # "llama" is llama.cpp, the usual engine.
@@ -99,6 +107,8 @@ class Config(BaseModel):
     bootstrap: tuple[str, ...] = Field(default=(), max_length=BOOTSTRAP_MAX)
     mdns: bool = True
     http: str = "127.0.0.1:0"
+    gateway: str = ""
+    clients_need_key: bool = False
     engine: EngineKind = DEFAULT_ENGINE
     variant: str = ""
     llama_variants: Path | None = None
@@ -130,6 +140,13 @@ class Config(BaseModel):
     @classmethod
     def _http(cls, value: str) -> str:
         parse_bind(value)
+        return value
+
+    @field_validator("gateway")
+    @classmethod
+    def _gateway(cls, value: str) -> str:
+        if value:
+            parse_gateway(value)
         return value
 
     @field_validator("openai_url")

@@ -77,6 +77,11 @@ class Home:
         return self.path / "node.db"
 
     @property
+    def clients_path(self) -> Path:
+        """The receipts of this node's clients, and the hashes of their keys."""
+        return self.path / "clients.db"
+
+    @property
     def api_path(self) -> Path:
         return self.path / "api"
 

@@ -35,6 +35,7 @@ LEVELS: Mapping[str, str | None] = {
     "asks": "queue_length:answers of others",
     "driver effects waiting": "queue_length:effects",
     "driver requests waiting": "queue_length:requests",
+    "clients answers being made": "queue_length:answers for clients",
     "driver ids being fetched": "queue_length:records to fetch",
     "store queue_used": "queue_length:writes",
     "driver strangers": "stranger_authors",

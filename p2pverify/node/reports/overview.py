@@ -12,6 +12,7 @@ from p2pverify.core.records.payloads.cut import Cut, decode_cut
 from p2pverify.core.state import view
 from p2pverify.core.state.state import State
 from p2pverify.node import ports
+from p2pverify.node.clients.door import Door
 from p2pverify.node.cover import Cover
 from p2pverify.node.driver import Driver
 from p2pverify.node.journal import Journal
@@ -44,6 +45,7 @@ class NodeReports(Reports):
         journal: Journal,
         info: ModelInfo,
         cover: Cover | None = None,
+        door: Door | None = None,
     ) -> None:
         self._driver = driver
         self._machine = driver.machine
@@ -51,6 +53,7 @@ class NodeReports(Reports):
         self._journal = journal
         self._info = info
         self._cover = cover
+        self._door = door
         self._node = readiness.Node(driver, network, journal)
         self._started_ms = driver.now_ms()
         self._log = AuditLog(self._machine.context, self._machine.objector.finding)
@@ -176,6 +179,7 @@ class NodeReports(Reports):
             "refused": machine.responder.refused,
             "asked": machine.challenger.answers,
             "cover": {} if self._cover is None else self._cover.statistics(),
+            "clients": {} if self._door is None else self._door.statistics(),
             "driver": self._driver.statistics(),
             "store": self._journal.statistics(),
             "net": self._network.statistics(),

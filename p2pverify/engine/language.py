@@ -1,0 +1,63 @@
+"""Opens the language of a model: its tokens and its chat template. It is apart from the engine, which is busy."""
+
+from pathlib import Path
+
+from p2pverify.engine import toy
+from p2pverify.engine.errors import WeightsError
+from p2pverify.engine.gguf import chat_template
+from p2pverify.engine.gguf.conversation import Conversation, Vocabulary
+from p2pverify.engine.gguf.reader import CONTROL_TOKEN, UNKNOWN_TOKEN, USER_TOKEN, FileHead, read_head
+from p2pverify.engine.llama import bindings
+
+
+def open_language(path: Path) -> Conversation:
+    """The language of a GGUF file. Blocks for about half a second. Raises EngineUnavailable.
+
+    The vocabulary stays open until the process ends, because any thread may be tokenising.
+    """
+    head = read_head(path)
+    tokeniser = bindings.LlamaModel(bindings.load(), path, vocab_only=True)
+    types = head.token_types()
+    if len(types) != tokeniser.vocab_tokens:
+        raise WeightsError(f"{path} has types for {len(types)} of {tokeniser.vocab_tokens} tokens")
+    names = {
+        token: tokeniser.name(token).decode(errors="replace") for token, kind in enumerate(types) if kind in _NAMED
+    }
+    special = {name: token for token, name in names.items() if types[token] != USER_TOKEN}
+    bos, eos = (_number(head, f"tokenizer.ggml.{which}_token_id") for which in ("bos", "eos"))
+    vocabulary = Vocabulary(
+        tokenise=lambda text: tokeniser.tokenise(text, special=False),
+        pieces=[tokeniser.piece(token) for token in range(tokeniser.vocab_tokens)],
+        special=special,
+        named={name: token for token, name in names.items() if types[token] == USER_TOKEN and _is_tag(name)},
+        begin=(bos,) if bos in names and _adds_bos(head) else (),
+        names={"bos_token": names.get(bos, ""), "eos_token": names.get(eos, "")},
+    )
+    try:
+        return Conversation(chat_template.template_of(head), vocabulary)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def toy_language() -> Conversation:
+    """The language of the toy: UTF-8, one token a byte."""
+    special = {chr(byte): byte for byte in toy.SPECIAL}
+    pieces = [b"" if byte in toy.SPECIAL else bytes([byte]) for byte in range(toy.VOCAB_TOKENS)]
+    return Conversation(toy.TEMPLATE, Vocabulary(toy.encode_text, pieces, special, {}, (), {}))
+
+
+_NAMED = frozenset((CONTROL_TOKEN, UNKNOWN_TOKEN, USER_TOKEN))
+
+
+def _is_tag(name: str) -> bool:
+    """Whether a token of the publisher stands for something else than its letters, such as <think>."""
+    return len(name) > 2 and name[0] in "<[" and name[-1] in ">]"
+
+
+def _number(head: FileHead, key: str) -> int:
+    return head.number(key) if key in head.entries else -1
+
+
+def _adds_bos(head: FileHead) -> bool:
+    key = "tokenizer.ggml.add_bos_token"
+    return key in head.entries and head.scalar(key) is True

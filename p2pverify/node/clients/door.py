@@ -1,0 +1,365 @@
+"""The door for clients: takes an order, has it answered, and keeps the receipt before the client gets its last byte.
+
+The answers are made in a task of the node, not of the connection. So a client that goes away in the middle still finds
+its receipt.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from p2pverify.core.contract.manifest import Manifest
+from p2pverify.core.counters import Counters
+from p2pverify.core.encoding.canon import encode
+from p2pverify.core.inference.compare import TokenScores
+from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question
+from p2pverify.node import ports
+from p2pverify.node.clients.asking import ANSWER_S, Asking, NoAnswer, PeerAnswer
+from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
+from p2pverify.node.clients.choice import AnswerPeer, Choice
+from p2pverify.node.clients.desk import LOCAL, Client, Desk, Place
+from p2pverify.node.clients.language import Language
+from p2pverify.node.clients.paper import answer_document, dumped, event_document, read_receipt
+from p2pverify.node.driver import Driver
+from p2pverify.node.engines.worker import EngineBusy
+from p2pverify.node.reports.documents.receipt import (
+    CHECKED,
+    DIFFERS,
+    RECOMPUTED,
+    EventName,
+    ReceiptDocument,
+    ReceiptState,
+)
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs that libp2p brings hide trio's own name
+
+SEED = "p2pverify/client-seed/1"
+TOKENISING_MAX = 2  # texts that are tokenised at once
+_T = TypeVar("_T")
+
+
+class DoorError(Exception):
+    """An order has no answer. `code` is one word for programs, the message is for people."""
+
+    def __init__(self, code: str, message: str, *, is_busy: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.is_busy = is_busy
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a client wants: one answer to each of `prompts`. `seed` is its number, None for a random one.
+
+    With `logprobs` this node's own engine computes each answer's log-probabilities.
+    """
+
+    endpoint: str
+    prompts: tuple[tuple[int, ...], ...]
+    tokens_max: int
+    temperature_milli: int
+    seed: int | None
+    client: Client = LOCAL
+    logprobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Tokens of one of the answers."""
+
+    index: int
+    tokens: tuple[int, ...]
+
+
+class Going:
+    """One order that is being answered. Its events and its state can be read by others meanwhile."""
+
+    def __init__(self, document: ReceiptDocument, client: Client, pieces_max: int) -> None:
+        self.document = document
+        self.client = client
+        self.scores: dict[int, TokenScores] = {}  # of the answers, if the order asked for log-probabilities
+        self._send, self._pieces = trio.open_memory_channel[Piece](pieces_max)
+        self._changed = trio.Event()
+        self._error: DoorError | None = None
+        self._is_over = False
+
+    async def receive(self) -> Piece | None:
+        """The next piece; None when all answers are complete and the receipt is on disk. Raises DoorError."""
+        try:
+            return await self._pieces.receive()
+        except trio.EndOfChannel:
+            if self._error is not None:
+                raise self._error from None
+            return None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the document does not change any more."""
+        return self._is_over
+
+    async def wait_changed(self) -> None:
+        """Wait until the document has changed, or is over."""
+        await self._changed.wait()
+
+    def take(self, index: int, tokens: tuple[int, ...]) -> None:
+        """Pass tokens on, unless the client has gone. There is room for all tokens of an order, so this never waits."""
+        with suppress(trio.BrokenResourceError):
+            self._send.send_nowait(Piece(index, tokens))
+
+    def change(self, document: ReceiptDocument) -> None:
+        """Show another state of the receipt."""
+        self.document = document
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def end(self, error: DoorError | None) -> None:
+        """Say that no more pieces come."""
+        self._error = error
+        self._is_over = True
+        self._send.close()
+        self._changed.set()
+
+
+class Door:
+    """Serves the clients of one node. `open_language` blocks, and is called with the first order."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        network: ports.NetworkPort,
+        manifest: Manifest,
+        info: ports.ModelInfo,
+        open_language: Callable[[], Language],
+        book: ReceiptBook,
+        dice: random.Random | None = None,
+    ) -> None:
+        self._driver = driver
+        self._context = driver.machine.context
+        self._info = info
+        self._manifest = manifest
+        self._open_language = open_language
+        self._language: Language | None = None
+        self._book = book
+        self._dice = dice or random.SystemRandom()
+        self._counters = Counters()
+        self._desk = Desk()
+        self._choice = Choice(driver.machine, lambda: frozenset(n.peer for n in network.neighbours()), self._dice)
+        self._asking = Asking(driver, network, self._choice, self._dice, self._counters)
+        self._going: dict[str, Going] = {}
+        self._nursery: trio.Nursery | None = None
+        self._opening = trio.Lock()
+        self._limiter = trio.CapacityLimiter(TOKENISING_MAX)
+
+    # ------------------------------------------------------------ what clients can know
+
+    @property
+    def model(self) -> str:
+        """The model's name for clients."""
+        return "-".join(self._manifest.model.split())
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._manifest
+
+    @property
+    def manifest_digest(self) -> bytes:
+        return self._context.network.classes[self._context.class_index].manifest
+
+    @property
+    def created_s(self) -> int:
+        """When the network began, in Unix seconds."""
+        return self._context.params.genesis_ms // 1000
+
+    @property
+    def prompt_tokens_max(self) -> int:
+        """The longest prompt that leaves room for one token."""
+        return min(CONTEXT_TOKENS_MAX, self._info.context_tokens) - 1
+
+    @property
+    def vocab_tokens(self) -> int:
+        return self._info.vocab_tokens
+
+    @property
+    def has_logprobs(self) -> bool:
+        """Whether this node's engine can compute log-probabilities."""
+        return ports.SCORE in self._info.can
+
+    def room(self, prompt_tokens: int) -> int:
+        """The most tokens that an answer to a prompt can have."""
+        return min(CONTEXT_TOKENS_MAX, self._info.context_tokens) - prompt_tokens
+
+    def now_s(self) -> int:
+        return self._driver.now_ms() // 1000
+
+    def statistics(self) -> dict[str, int]:
+        return {"answers being made": self._desk.taken, **self._counters}
+
+    async def speak(self, do: Callable[[Language], _T]) -> _T:
+        """Call `do` with the model's language, in a thread. Raises what `do` raises, and DoorError."""
+        async with self._opening:
+            if self._language is None:
+                try:
+                    self._language = await trio.to_thread.run_sync(self._open_language)
+                except Exception as error:
+                    raise DoorError("no_model", f"this node has no tokens of its model: {error}") from error
+        return await trio.to_thread.run_sync(do, self._language, limiter=self._limiter)
+
+    # ------------------------------------------------------------ orders
+
+    async def run(self, *, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Answer orders until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    def begin(self, order: Order) -> Going:
+        """Begin to answer. Raises DeskBusy, and DoorError while the node stops."""
+        if self._nursery is None or self._nursery.cancel_scope.cancel_called:
+            raise _stopped()
+        now_ms = self._driver.now_ms()
+        place = self._desk.take(order.client, len(order.prompts), now_ms)
+        receipt_id = f"rcpt_{self._dice.randbytes(16).hex()}"
+        document = ReceiptDocument(
+            schema="p2pverify/client-receipt/1",
+            id=receipt_id,
+            state="asking",
+            network=self._context.network_id.hex(),
+            model=self.model,
+            endpoint=order.endpoint,
+            created_ms=now_ms,
+            finished_ms=None,
+            answers=(),
+            events=(),
+        )
+        going = Going(document, order.client, len(order.prompts) * (order.tokens_max + 1))
+        self._going[receipt_id] = going
+        self._counters.count("orders")
+        self._nursery.start_soon(self._carry_out, order, going, place)
+        return going
+
+    async def receipt(self, receipt_id: str, client: Client) -> ReceiptDocument | None:
+        """A receipt of this client, finished or not. None if there is none for it. Raises BookError."""
+        going = self.going(receipt_id, client)
+        if going is not None:
+            return going.document
+        kept = await self._book.find(receipt_id)
+        return None if kept is None or kept.client != client.id else read_receipt(kept.document)
+
+    def going(self, receipt_id: str, client: Client) -> Going | None:
+        """An order of this client that is being answered."""
+        going = self._going.get(receipt_id)
+        return going if going is not None and going.client.id == client.id else None
+
+    async def _carry_out(self, order: Order, going: Going, place: Place) -> None:
+        answers: dict[int, PeerAnswer] = {}
+        error: DoorError | None = None
+        questions = self._questions(order)
+        try:
+            error = await self._ask_all(questions, going, answers)
+            if error is None and order.logprobs:
+                await self._score_all(questions, going, answers)
+            await self._finish(going, questions, answers, "failed" if error else "answered")
+        except BookError as failed:
+            error = DoorError("not_kept", f"the receipt cannot be kept: {failed.reason}; {failed.hint}")
+        except DoorError as failed:
+            error = failed
+        finally:
+            place.leave()
+            del self._going[going.document.id]
+            going.end(error if len(answers) == len(questions) or error else _stopped())
+        if error is not None:
+            self._counters.count(f"orders failed: {error.code}")
+
+    def _questions(self, order: Order) -> list[Question]:
+        """One question for each prompt. Equal prompts differ in their seeds."""
+        key, seen = self._context.key, Counter[tuple[int, ...]]()
+        found = []
+        for prompt in order.prompts:
+            seed = self._dice.randbytes(16) if order.seed is None else _seed(order.seed, seen[prompt])
+            seen[prompt] += 1
+            found.append(Question(self.manifest_digest, prompt, order.tokens_max, order.temperature_milli, seed, key))
+        return found
+
+    async def _ask_all(
+        self, questions: Sequence[Question], going: Going, answers: dict[int, PeerAnswer]
+    ) -> DoorError | None:
+        """Ask all questions at once. Returns why one of them has no answer."""
+        errors: list[NoAnswer] = []
+
+        async def ask(index: int, question: Question) -> None:
+            note = partial(self._note, going, index)
+            try:
+                answers[index] = await self._asking.answer(question, partial(going.take, index), note)
+            except NoAnswer as error:
+                errors.append(error)
+                nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            for index, question in enumerate(questions):
+                nursery.start_soon(ask, index, question)
+        if not errors:
+            return None
+        why = ", ".join(errors[0].reasons)
+        return DoorError("no_answer", f"nobody could answer ({why}); ask again later", is_busy=errors[0].is_busy)
+
+    async def _score_all(self, questions: Sequence[Question], going: Going, answers: dict[int, PeerAnswer]) -> None:
+        """Have the own engine score the answers. Raises DoorError."""
+        for index, answered in answers.items():
+            score = partial(_score, questions[index], answered.exchanged.answer.output.tokens)
+            try:
+                with trio.fail_after(ANSWER_S):
+                    going.scores[index] = await self._driver.use_engine(score)
+            except (EngineBusy, ValueError, trio.TooSlowError) as error:
+                is_busy = not isinstance(error, ValueError)
+                message = f"this node cannot compute the log-probabilities now ({error or 'it has too much to do'})"
+                raise DoorError("no_logprobs", message, is_busy=is_busy) from None
+
+    async def _finish(
+        self, going: Going, questions: Sequence[Question], answers: dict[int, PeerAnswer], state: ReceiptState
+    ) -> None:
+        """Write the receipt to disk. Raises BookError."""
+        network = self._context.network
+        language = await self.speak(lambda each: each)
+        found = []
+        for index, answered in sorted(answers.items()):
+            checked = (*CHECKED, *self._recomputed(answered, going.scores.get(index)))
+            found.append(answer_document(index, questions[index], answered, network, language, checked))
+            self._note(going, index, "checked", answered.candidate, " ".join(checked))
+        document = replace(going.document, state=state, finished_ms=self._driver.now_ms(), answers=tuple(found))
+        await self._book.keep(KeptReceipt(document.id, going.client.id, dumped(document)))
+        going.change(document)
+
+    def _recomputed(self, answered: PeerAnswer, scores: TokenScores | None) -> tuple[str, ...]:
+        """Whether each token of an answer in the own class is the one that the own engine picks, if it scored them."""
+        if scores is None or answered.candidate.class_index != self._context.class_index:
+            return ()
+        return (RECOMPUTED,) if not any(scores.deficits) else (DIFFERS,)
+
+    def _note(self, going: Going, index: int, event: EventName, candidate: AnswerPeer, detail: str) -> None:
+        noted = event_document(self._driver.now_ms(), event, index, candidate, detail)
+        going.change(replace(going.document, events=(*going.document.events, noted)))
+
+
+def _score(question: Question, tokens: tuple[int, ...], engine: ports.Engine) -> TokenScores:
+    return engine.score(question.ask, tokens)
+
+
+def _stopped() -> DoorError:
+    return DoorError("stopped", "this node is stopping; ask again when it runs")
+
+
+def _seed(number: int, which: int) -> bytes:
+    """The question's seed (16 B) for a client's number, and for the `which`-th answer to the same prompt."""
+    return sha256(encode([SEED, str(number), which])).digest()[:16]

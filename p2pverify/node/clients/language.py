@@ -1,0 +1,40 @@
+"""The port to a model's language: text of clients becomes token ids, and token ids become text again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class PromptError(Exception):
+    """A prompt that the model cannot take. `code` is one word for programs, the message is for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation. Special tokens' names in `content` stay text."""
+
+    role: str  # "system", "user" or "assistant"
+    content: str
+
+
+class Language(Protocol):
+    """Tokens and chat template of the model of this node. Methods block, and any thread may call them."""
+
+    def chat(self, messages: Sequence[Message], tokens_max: int) -> tuple[int, ...]:
+        """Token ids of a conversation, up to where the assistant answers.
+
+        Raises PromptError if there are more than `tokens_max`, or if the model's template refuses the messages.
+        """
+        ...
+
+    def plain(self, text: str, tokens_max: int) -> tuple[int, ...]:
+        """Token ids of a text without a template. Raises PromptError if there are more than `tokens_max`."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token; empty for a special token and for one outside the vocabulary."""
+        ...

@@ -1,0 +1,93 @@
+"""A client's receipt as a document: what was asked, who answered what, the signed bytes, and what was checked."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from p2pverify.node.reports.documents.scores import StandingName
+from p2pverify.node.reports.documents.shape import CLASS, ApiDocument, Count, Ratio
+
+ReceiptState = Literal["asking", "answered", "failed"]
+EventName = Literal["asked", "failed", "answered", "checked"]
+#: What a node checks of each answer before a client gets its last byte.
+CHECKED = ("signature", "commitment", "class", "standing")
+#: Besides, if this node has scored an answer of its own class: whether each token is the one that its engine picks.
+RECOMPUTED, DIFFERS = "recomputed", "differs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedQuestion:
+    """Everything on which the answer depends."""
+
+    id: str
+    manifest: str
+    prompt: tuple[int, ...]
+    tokens_max: Count
+    temperature_milli: Count
+    seed: str
+    requester: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientAnswer:
+    """One answer, and the standing of the peer that gave it in the newest final view."""
+
+    index: Count
+    peer_id: str
+    own: bool = field(metadata={"description": "whether this node answered, with its own engine"})
+    standing: StandingName | None
+    low: Ratio
+    high: Ratio
+    audits: Count
+    class_: str = field(metadata=CLASS)
+    cut: str = field(metadata={"description": "the cut of the view"})
+    cut_epoch: int
+    question: AskedQuestion
+    tokens: tuple[int, ...]
+    finish: Literal["stop", "length"]
+    logits: str = field(metadata={"description": "SHA-256 over the rows of logits; zeroes if the engine has none"})
+    text: str
+    request: str = field(metadata={"description": "the signed request, in hex: see protocol/request.md"})
+    response: str = field(metadata={"description": "the answer with its signed receipt, in hex"})
+    receipt_token_count: Count
+    queue_ms: Count
+    first_token_ms: Count
+    total_ms: Count
+    elapsed_ms: Count
+    checked: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptEvent:
+    """Something that happened: when, to which answer, with which peer, and why."""
+
+    at_ms: Count
+    event: EventName
+    index: Count
+    peer_id: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptDocument(ApiDocument):
+    """The receipt of one request of a client."""
+
+    schema: Literal["p2pverify/client-receipt/1"]
+    id: str
+    state: ReceiptState
+    network: str
+    model: str
+    endpoint: str
+    created_ms: Count
+    finished_ms: Count | None
+    answers: tuple[ClientAnswer, ...]
+    events: tuple[ReceiptEvent, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptEvents(ApiDocument):
+    """What has happened so far to one request of a client."""
+
+    schema: Literal["p2pverify/client-receipt-events/1"]
+    id: str
+    state: ReceiptState
+    events: tuple[ReceiptEvent, ...]

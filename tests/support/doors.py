@@ -1,0 +1,120 @@
+"""A door for clients whose peers are real: machines of a world, each with a driver and the toy engine."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from p2pverify.core.contract.output import Ask
+from p2pverify.engine.language import toy_language
+from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.clients.book import BookError, KeptReceipt
+from p2pverify.node.clients.door import Door
+from p2pverify.node.driver import Driver
+from p2pverify.node.ports import Generated, Hear, Neighbour, Reply, unheard
+from p2pverify.store.clients.receipts import StoredReceipts
+from p2pverify.testnet.world import World
+from tests.node.fakes import FakeJournal, FakeNetwork
+from tests.support.networks import MANIFEST
+from tests.support.worlds import make_world
+
+EPOCHS = 16
+
+
+class GatedToy(ToyEngine):
+    """A toy that answers only while its gate is open, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate: Callable[[], None] = lambda: None
+        self.asked: list[Ask] = []
+
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
+        self.asked.append(ask)
+        self.gate()
+        return super().answer(ask, hear)
+
+
+@dataclass
+class MeshNetwork(FakeNetwork):
+    """Carries requests to the drivers of other peers. `faults` replaces the reply of a peer."""
+
+    own: bytes = b""
+    drivers: dict[bytes, Driver] = field(default_factory=dict)
+    faults: dict[bytes, Exception | bytes | None] = field(default_factory=dict)
+    asked: list[bytes] = field(default_factory=list)
+
+    async def ask(self, peer: bytes, request: bytes, *, tokens_max: int = 0, hear: Hear = unheard) -> Reply:
+        self.asked.append(peer)
+        if peer not in self.faults:
+            return Reply(await self.drivers[peer].serve(request, self.own, hear), 1)
+        await trio.lowlevel.checkpoint()
+        fault = self.faults[peer]
+        if fault is None:
+            await trio.sleep_forever()
+        if isinstance(fault, Exception):
+            raise fault
+        return Reply(fault, 1)
+
+
+class Book(StoredReceipts):
+    """Receipts on a disk that a test can break."""
+
+    broken = False
+
+    async def keep(self, receipt: KeptReceipt) -> None:
+        if self.broken:
+            raise BookError("the disk is full", "free some space")
+        await super().keep(receipt)
+
+
+@dataclass
+class DoorBench:
+    """The door of the first peer of a world."""
+
+    world: World
+    door: Door
+    network: MeshNetwork
+    book: Book
+    engines: dict[bytes, GatedToy]
+    own: bytes
+    now: int = 0
+
+    @property
+    def others(self) -> list[bytes]:
+        return [key for key in self.engines if key != self.own]
+
+
+@asynccontextmanager
+async def open_door(folder: Path, world: World | None = None) -> AsyncIterator[DoorBench]:
+    """A world in which peers have earned their standings, and the running door of its first peer."""
+    world = world or grown_world()
+    keys = [peer.machine.key for peer in world.peers]
+    engines = {key: GatedToy() for key in keys}
+    book = Book(folder / "clients.db")
+    bench = DoorBench(world, None, None, book, engines, keys[0], world.now_ms)  # type: ignore[arg-type]
+    drivers = {
+        peer.machine.key: Driver(peer.machine, FakeJournal(), engines[peer.machine.key], clock=lambda: bench.now)
+        for peer in world.peers
+    }
+    neighbours = tuple(Neighbour(key, "a", outbound=True, in_mesh=True) for key in keys[1:])
+    bench.network = MeshNetwork(peers=neighbours, own=keys[0], drivers=drivers)
+    bench.door = Door(
+        drivers[keys[0]], bench.network, MANIFEST, engines[keys[0]].info, toy_language, book, random.Random(1)
+    )
+    async with trio.open_nursery() as nursery:
+        for driver in drivers.values():
+            await nursery.start(driver.run, FakeNetwork())
+        await nursery.start(bench.door.run)
+        yield bench
+        nursery.cancel_scope.cancel()
+
+
+def grown_world() -> World:
+    """Five peers that have audited each other for some time."""
+    world = make_world(5, slots_milli=3000)
+    world.run_epochs(EPOCHS)
+    return world
