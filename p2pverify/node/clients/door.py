@@ -20,6 +20,7 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question
+from p2pverify.core.proofs.issuing import issue
 from p2pverify.node import ports
 from p2pverify.node.clients.asking import ANSWER_S, Asking, NoAnswer, PeerAnswer
 from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
@@ -335,7 +336,9 @@ class Door:
         found = []
         for index, answered in sorted(answers.items()):
             checked = (*CHECKED, *self._recomputed(answered, going.scores.get(index)))
-            found.append(answer_document(index, questions[index], answered, network, language, checked))
+            passport = issue(self._driver.machine.fold, answered.candidate.peer)
+            data = None if passport is None else passport.encode()
+            found.append(answer_document(index, questions[index], answered, network, language, data, checked))
             self._note(going, index, "checked", answered.candidate, " ".join(checked))
         document = replace(going.document, state=state, finished_ms=self._driver.now_ms(), answers=tuple(found))
         await self._book.keep(KeptReceipt(document.id, going.client.id, dumped(document)))

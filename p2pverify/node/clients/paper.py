@@ -24,6 +24,7 @@ def answer_document(
     answered: PeerAnswer,
     network: Network,
     language: Language,
+    passport: bytes | None,
     checked: tuple[str, ...],
 ) -> ClientAnswer:
     """One answer with everything that is known of it."""
@@ -55,6 +56,7 @@ def answer_document(
         text=b"".join(map(language.piece, output.tokens)).decode(errors="replace"),
         request=answered.exchanged.request.hex(),
         response=answered.exchanged.response.hex(),
+        passport=None if passport is None else passport.hex(),
         receipt_token_count=receipt.token_count,
         queue_ms=receipt.queue_ms,
         first_token_ms=receipt.first_token_ms,

@@ -48,6 +48,9 @@ class ClientAnswer:
     text: str
     request: str = field(metadata={"description": "the signed request, in hex: see protocol/request.md"})
     response: str = field(metadata={"description": "the answer with its signed receipt, in hex"})
+    passport: str | None = field(
+        metadata={"description": "the responder's passport, in hex: see protocol/passport.md; null if there was none"}
+    )
     receipt_token_count: Count
     queue_ms: Count
     first_token_ms: Count
