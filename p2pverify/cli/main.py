@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("p2pverify.cli.show.status:status", "Show how the running node is doing."),
     "peers": ("p2pverify.cli.show.scores:peers", "Show the connected peers."),
     "audits": ("p2pverify.cli.show.audits:audits", "Show the newest audits and the disputes, or explain one."),
-    "passport": ("p2pverify.cli.show.passport:passport", "Write a peer's score as a file that anybody can check."),
+    "passport": ("p2pverify.cli.check.passport:passport", "Write a peer's score as a file that anybody can check."),
     "audit-endpoint": ("p2pverify.cli.check.endpoint:audit_endpoint", "Audit any model server against a manifest."),
     "verify": ("p2pverify.cli.check.verify:verify", "Check a file that somebody else has made."),
     "plan": ("p2pverify.cli.check.plan:plan", "Show what checking answers costs, and what it catches."),

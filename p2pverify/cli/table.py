@@ -125,3 +125,14 @@ def _note(text: str, width: int | None) -> list[str]:
 
 def _is_number(text: str) -> bool:
     return text == "-" or is_interval(text) or text.removesuffix("%").replace(".", "", 1).isdecimal()
+
+
+def age_text(seconds: object) -> str:
+    """The time since then, in the largest unit that fits."""
+    assert isinstance(seconds, int)
+    if seconds < 0:
+        return f"{-seconds} s ahead of this machine's clock"
+    for unit, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds // unit} {name} ago"
+    return f"{seconds} seconds ago"

@@ -57,7 +57,7 @@ class ToyWorld:
         self.manifest = replace(manifest_of(self.engines[0].info), golden=golden)
         keys = [public_key(each) for each in seeds(count, f"world-{seed}")]
         self.lies = {keys[number]: lie for number, lie in (lies or {}).items()}
-        self._world = make_world(
+        self.world = make_world(
             count,
             seed=seed,
             classes=classes,
@@ -66,9 +66,9 @@ class ToyWorld:
             engine=lambda actor: _WorldEngine(self, actor),
             **rules,
         )
-        self.network = self._world.network
-        self.peers = self._world.peers
-        self.run_epochs = self._world.run_epochs
+        self.network = self.world.network
+        self.peers = self.world.peers
+        self.run_epochs = self.world.run_epochs
 
     def _contract(self, usual: Network) -> Network:
         """One class for each path, of the toy model."""
@@ -98,23 +98,23 @@ class _WorldEngine(SimulatedEngine):
 
     def __init__(self, world: ToyWorld, actor: Actor) -> None:
         super().__init__(JOB_MS, JOB_MS, actor.machine.context.class_index)
-        self._world = world
+        self.world = world
         self._lie = world.lies.get(actor.key)
 
     def outcome(self, job: Job, total_ms: int, say: Say) -> Outcome:
         return self._score(job) if isinstance(job, MeasureJob) else self._answer(job, total_ms)
 
     def _score(self, job: MeasureJob) -> MeasureDone:
-        scored = self._world.referee.score(job.ask, job.tokens)
+        scored = self.world.referee.score(job.ask, job.tokens)
         return MeasureDone(job.job, scored.deficits, scored.ends)
 
     def _answer(self, job: Compute, total_ms: int) -> Computed:
-        honest = self._world.referee if job.role == REFEREE else self._world.engines[self.path]
+        honest = self.world.referee if job.role == REFEREE else self.world.engines[self.path]
         prompt = job.ask.prompt
         if job.prompt_seed is not None:
             prompt = honest.write_prompt(job.prompt_seed, job.prompt_tokens)
         if not job.ask.tokens_max:
             return Computed(job.job, prompt, Output((), "length"), total_ms, 1, 1)
         lies = self._lie is not None and self._lie(job.ask.sampler_key)
-        made = (self._world.liar if lies else honest).answer(replace(job.ask, prompt=prompt))
+        made = (self.world.liar if lies else honest).answer(replace(job.ask, prompt=prompt))
         return Computed(job.job, prompt, made.output, total_ms, 1, 1)

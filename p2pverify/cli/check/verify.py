@@ -1,107 +1,67 @@
-"""`p2pverify verify`: checks a file that somebody else has made. `KINDS` has the kinds of files and their checkers."""
+"""`p2pverify verify`: checks a file that somebody else has made. `kinds` has the kinds of files and their checkers."""
 
 import importlib
-import json
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from p2pverify.cli.errors import NotVerifiedError
+from p2pverify.cli.check.kinds import HEAD_BYTES, KINDS, FileKind, VerifyOptions, kind_of_file
 from p2pverify.cli.output import UnusableError
-from p2pverify.cli.params import WEIGHTS, InputFile
-from p2pverify.cli.progress import Progress
-from p2pverify.core.inference import endpoint
-from p2pverify.node.engines.kinds import kind_of
-from p2pverify.node.files.textfile import read_bytes
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile
+from p2pverify.cli.show.rerun import JUDGING_KINDS
 
-if TYPE_CHECKING:
-    from p2pverify.core.contract.manifest import Manifest
-    from p2pverify.node.ports import Engine
+_FILE = InputFile("check its name")
+_MANIFEST = InputFile("'p2pverify model manifest' writes such a file")
 
-_FILE = InputFile("'p2pverify audit-endpoint' writes such a file")
-_SCHEMA = "p2pverify/endpoint-check/1"
-#: The first bytes of a file -> what it is, and the function that checks it: (data, path, options).
-KINDS: dict[bytes, tuple[str, str]] = {
-    endpoint.HEAD: ("evidence of audit-endpoint", "p2pverify.cli.check.verify:check_endpoint"),
-}
-_HEAD_BYTES = max(map(len, KINDS))
+
+class CutId(click.ParamType[bytes]):
+    """The id of a cut."""
+
+    name = "cut"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        """The id (32 B). Raises BadParameter."""
+        if not re.fullmatch("[0-9a-fA-F]{64}", str(value), re.ASCII):
+            self.fail("give the 64 hexadecimal digits of a cut's id", param, ctx)
+        return bytes.fromhex(str(value))
 
 
 @click.command()
 @click.argument("file", metavar="FILE", type=_FILE)
-@click.option("--manifest", "manifest_file", type=_FILE, metavar="FILE", help="The model that it must be about.")
+@click.option("--network", "network_file", type=NETWORK_FILE, help="The network (default: that of this home).")
+@click.option("--cut", type=CutId(), help="The id of a cut that you trust, from anybody.")
+@click.option("--rerun", is_flag=True, help="Compute the answers of a receipt again; this needs the model.")
+@click.option("--engine", type=click.Choice(JUDGING_KINDS), help="With --rerun: what runs the model.")
 @click.option("--weights", type=WEIGHTS, help="Weights instead of the bundled model.")
+@click.option("--manifest", "manifest_file", type=_MANIFEST, metavar="FILE", help="The model of the evidence.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(file: Path, **options: Any) -> None:
+@click.pass_context
+def verify(ctx: click.Context, /, file: Path, **options: Any) -> None:
     """Check a file that somebody else has made; the file says what it is.
 
-    Evidence of audit-endpoint is computed again: the questions from the seed, every measure, and the conclusion. Exit 0
-    if this machine gets the same integers, 5 if not, 2 if FILE is of no known kind.
+    The receipt of an answer and a passport are held against the network file alone, without a node and without the
+    ledger. The output names what the file proves, what it assumes, and how old the view is. With --rerun this machine
+    computes the answers again.
+
+    Evidence of audit-endpoint is computed again: the questions from the seed, every measure, and the conclusion.
+
+    Exit 0 if everything holds, 5 if not, 2 if FILE is of no known kind.
     """
     with file.open("rb") as opened:
-        head = opened.read(_HEAD_BYTES)
-    kind = next((kind for start, kind in KINDS.items() if head.startswith(start)), None)
+        kind = kind_of_file(opened.read(HEAD_BYTES))
     if kind is None:
-        raise UnusableError(f"{file} is of no known kind", f"give {' or '.join(name for name, _ in KINDS.values())}")
-    module, _, name = kind[1].partition(":")
-    getattr(importlib.import_module(module), name)(file, **options)
+        raise UnusableError(f"{file} is of no known kind", f"give {', '.join(kind.name for kind in KINDS)}")
+    _refuse_others(ctx, kind)
+    module, _, name = kind.check.partition(":")
+    getattr(importlib.import_module(module), name)(file, VerifyOptions(**options))
 
 
-def check_endpoint(file: Path, *, manifest_file: Path | None, weights: Path | None, as_json: bool) -> None:
-    """Compute evidence of an endpoint again. Raises NotVerifiedError, UnusableError."""
-    from p2pverify.cli.check.endpoint import endpoint_document, endpoint_text, open_referee_of
-    from p2pverify.core.contract.manifest import decode_manifest
-    from p2pverify.core.errors import DecodeError
-    from p2pverify.engine.endpoint.rescore import find_difference
-    from p2pverify.node.files.manifestfile import describes
-
-    data = read_bytes(file, size_max=endpoint.ENDPOINT_EVIDENCE_BYTES_MAX, missing="")
-    try:
-        evidence = endpoint.decode_endpoint_evidence(data)
-        manifest = decode_manifest(evidence.manifest)
-    except DecodeError as error:
-        raise UnusableError(f"{file} is no valid evidence: {error.reason}", "get the file again") from None
-    with Progress() as progress:
-        referee, ours = open_referee_of(kind_of(evidence.referee) or "llama", weights, manifest_file, progress)
-        try:
-            if not describes(manifest, referee.info):
-                reason: str | None = f"it is about {manifest.model}, and these weights are {referee.info.model}"
-            elif referee.info.engine != evidence.referee:
-                reason = f"its referee is {evidence.referee}, and this p2pverify has {referee.info.engine}"
-            else:
-                reason = find_difference(evidence, referee, progress)
-                if reason is not None:
-                    _check_referee(referee, ours)
-        finally:
-            referee.close()
-    is_known = ours.digest == manifest.digest
-    if reason is None and manifest_file is not None and not is_known:
-        reason = "its manifest is another one than --manifest"
-    document = endpoint_document(evidence)
-    if as_json:
-        checked = {"schema": _SCHEMA, "confirmed": reason is None, "reason": reason, "manifest_is_known": is_known}
-        click.echo(json.dumps({**checked, "audit": document}))
-    else:
-        click.echo(endpoint_text(document))
-    if reason is not None:
-        raise NotVerifiedError(f"{file} is refuted: {reason}", "ask its maker, or compare the weights")
-    if not as_json:
-        click.echo("confirmed: this machine computes the same integers")
-        click.echo("what the server said is the auditor's word, because servers sign nothing")
-        if not is_known:
-            click.echo("the thresholds are the file's own: name the manifest that you trust with --manifest")
-
-
-def _check_referee(referee: "Engine", manifest: "Manifest") -> None:
-    """A machine that does not give the referee's golden answers must not refute anything. Raises CliError."""
-    from p2pverify.cli.errors import CliError
-    from p2pverify.node.engines.selftest import answer_golden
-
-    golden = manifest.golden
-    wanted = golden.of(referee.info.engine, referee.info.numeric_path)
-    if wanted is not None and answer_golden(referee, golden.questions) != wanted.answers:
-        raise CliError(
-            f"the referee {referee.info.engine} does not give its golden answers on this machine",
-            "compare the weights with the manifest, or check on another machine",
-        )
+def _refuse_others(ctx: click.Context, kind: FileKind) -> None:
+    """Raise UsageError for an option that means nothing for this kind, because it would be ignored silently."""
+    for param in ctx.command.params:
+        name = param.opts[0]
+        given = ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and isinstance(param, click.Option) and name not in {*kind.takes, "--json"}:
+            raise click.UsageError(f"{name} is not for {kind.name}")

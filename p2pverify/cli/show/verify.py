@@ -22,7 +22,7 @@ from p2pverify.cli.show.rerun import (
     run_again,
     values_of,
 )
-from p2pverify.cli.table import cell, columns_help, pairs
+from p2pverify.cli.table import age_text, cell, columns_help, pairs
 from p2pverify.node.engines.kinds import EngineKind
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _text(document: dict[str, Any], scores: "Sequence[ScoreDocument]", *, wide: 
         *([("", f"and {hidden} more; --wide shows all")] if hidden else []),
         *(() if origin is None else (("goes on from", f"cut {origin['cut']} of network {origin['network']}"),)),
         ("cut", document["cut"]),
-        ("epoch", f"{document['epoch']}, which began {cell(document['epoch_began'])}, {_age(document['age_s'])}"),
+        ("epoch", f"{document['epoch']}, which began {cell(document['epoch_began'])}, {age_text(document['age_s'])}"),
         ("certificate", f"{document['signers']} signatures; {document['cuts']} certified cuts on the path"),
         ("records", held),
         ("ledger root", document["ledger_root"]),
@@ -178,13 +178,3 @@ def _date(unix_ms: int) -> str | None:
         return datetime.fromtimestamp(unix_ms // 1000, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _age(seconds: int) -> str:
-    """The time since then, in the largest unit that fits."""
-    if seconds < 0:
-        return f"{-seconds} s ahead of this machine's clock"
-    for unit, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * unit:
-            return f"{seconds // unit} {name} ago"
-    return f"{seconds} seconds ago"

@@ -34,6 +34,8 @@ from p2pverify.core.state.view_bytes import (
 from p2pverify.core.state.weights import WEIGHTED_MAX
 
 DOMAIN = "p2pverify/passport/1"
+#: The first bytes of every passport.
+PASSPORT_HEAD = b"\x88" + encode(DOMAIN)
 PASSPORT_BYTES_MAX = 131_072
 PATH_MAX = 40
 

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from p2pverify.core.contract.manifest import Manifest
 from p2pverify.core.contract.network import Network
 from p2pverify.core.contract.output import Output
-from p2pverify.core.inference.compare import Measure, Measures, malformed, measure_claim, verdict_digest
+from p2pverify.core.inference.compare import (
+    Measure,
+    Measures,
+    Verdict,
+    malformed,
+    measure_claim,
+    verdict,
+    verdict_digest,
+)
 from p2pverify.core.inference.question import Question
 from p2pverify.core.records.payloads.audit import Audit
 from p2pverify.core.records.payloads.vote import UNDERIVABLE
@@ -109,11 +117,28 @@ class CaseJudge:
         """
         found = self._compute(case)
         if found.output != case.decision and self._compute(case) != found:
-            raise CannotJudgeError(
-                "this machine gave two answers to one question, so it judges nobody",
-                "test its memory and processor; 'p2pverify model selftest' shows whether its answers are right",
-            )
+            raise _contradicts_itself()
         return found
+
+    def check(self, class_index: int, question: Question, output: Output) -> Verdict:
+        """Whether a peer of a class gives this answer. Raises CannotJudgeError.
+
+        In this machine's class it must have the same bits, and an answer that has not is computed a second time. In
+        another class of the model the referee measures it. Raises ValueError if the engine cannot take the question.
+        """
+        if class_index == self._proven.index:
+            wanted = output.digest(question.id)
+            found = self._engine.answer(question.ask).output.digest(question.id)
+            if found != wanted and self._engine.answer(question.ask).output.digest(question.id) != found:
+                raise _contradicts_itself()
+            return Verdict.MATCH if found == wanted else Verdict.MISMATCH
+        other = self._network.classes[class_index]
+        if other.across is None or other.manifest != self._proven.manifest.digest:
+            raise CannotJudgeError(
+                f"this machine cannot tell what a peer of class {other.name!r} answers",
+                "run it on a machine of that class",
+            )
+        return verdict(_measure(self._get_referee(), question, output), other.across)
 
     def _compute(self, case: Case) -> Rerun:
         audit, params = case.audit, self._network.params
@@ -145,6 +170,13 @@ class CaseJudge:
                 )
             self._referee = referee
         return self._referee
+
+
+def _contradicts_itself() -> CannotJudgeError:
+    return CannotJudgeError(
+        "this machine gave two answers to one question, so it judges nobody",
+        "test its memory and processor; 'p2pverify model selftest' shows whether its answers are right",
+    )
 
 
 def all_fit(audit: Audit, outputs: Outputs) -> bool:

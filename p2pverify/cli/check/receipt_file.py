@@ -1,0 +1,181 @@
+"""The receipt of an answer: `verify` holds its signed bytes against the network file, and with --rerun the model."""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from p2pverify.cli.check.kinds import VerifyOptions
+from p2pverify.cli.check.passport_file import assumptions, passport_rows, passport_values, trust_cut, trusted_network
+from p2pverify.cli.errors import NotVerifiedError
+from p2pverify.cli.output import UnusableError
+from p2pverify.cli.table import pairs
+from p2pverify.node.files.textfile import read_bytes
+
+if TYPE_CHECKING:
+    from p2pverify.core.contract.manifest import Manifest
+    from p2pverify.core.contract.network import Network
+    from p2pverify.core.inference.compare import Verdict
+    from p2pverify.core.proofs.receipt import AnswerFacts
+    from p2pverify.node.reports.documents.receipt import ClientAnswer, ReceiptDocument
+
+_SCHEMA = "p2pverify/receipt-check/1"
+_BYTES_MAX = 67_108_864
+_AFTER = "get the receipt again, from 'GET /v1/receipts/ID' of the node that answered you"
+_NO_PASSPORT = "not proven: anything about the peer, because the receipt has no passport of it"
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """One answer: as the receipt shows it, as its bytes are, and what running it again gave; None if it was not run."""
+
+    shown: "ClientAnswer"
+    facts: "AnswerFacts"
+    rerun: "Verdict | None" = None
+
+
+def check_receipt(file: Path, options: VerifyOptions) -> None:
+    """Check a receipt. Raises NotVerifiedError, UnusableError, and UserError if this machine cannot judge."""
+    from p2pverify.core.proofs.passport import Refuted
+    from p2pverify.node.reports.documents.jsonform import DocumentError, parse
+    from p2pverify.node.reports.documents.receipt import ReceiptDocument
+
+    network, manifests = trusted_network(options)
+    try:
+        receipt = parse(ReceiptDocument, read_bytes(file, size_max=_BYTES_MAX, missing=""))
+    except DocumentError as error:
+        raise UnusableError(f"{file} is no valid receipt: {error}", _AFTER) from None
+    if receipt.state != "answered" or not receipt.answers:
+        raise UnusableError(f"{file} holds no answer: its state is {receipt.state!r}", _AFTER)
+    reason, checked = None, []
+    try:
+        checked = [_Checked(answer, _check(network, answer, options)) for answer in receipt.answers]
+        if options.rerun:
+            checked = _run_again(network, manifests, checked, options)
+    except Refuted as refuted:
+        reason = refuted.reason
+    if options.as_json:
+        click.echo(json.dumps(_document(network, receipt, checked, reason, options)))
+    elif reason is None:
+        click.echo(_text(network, receipt, checked, options))
+    if reason is not None:
+        raise NotVerifiedError(f"{file} is refuted: {reason}", _AFTER)
+
+
+def _check(network: "Network", shown: "ClientAnswer", options: VerifyOptions) -> "AnswerFacts":
+    """Check the bytes of one answer, and that the receipt shows what they say. Raises Refuted."""
+    from p2pverify.core.encoding.peerid import peer_id
+    from p2pverify.core.proofs.passport import Refuted
+    from p2pverify.core.proofs.receipt import check_answer
+
+    which = f"answer {shown.index}"
+    try:
+        request, response = bytes.fromhex(shown.request), bytes.fromhex(shown.response)
+        passport = None if shown.passport is None else bytes.fromhex(shown.passport)
+    except ValueError:
+        raise Refuted(f"{which}: its bytes are not in hex") from None
+    try:
+        facts = check_answer(network, request, response, passport)
+        if facts.passport is not None:
+            trust_cut(facts.passport, options.cut)
+    except Refuted as refuted:
+        raise Refuted(f"{which}: {refuted.reason}") from None
+    question, output = facts.question, facts.answer.output
+    said = {
+        "the peer": (shown.peer_id, peer_id(facts.request.responder)),
+        "the class": (shown.class_, network.classes[facts.answer.receipt.class_index].name),
+        "the prompt": (shown.question.prompt, question.prompt),
+        "the seed": (shown.question.seed, question.seed.hex()),
+        "the temperature": (shown.question.temperature_milli, question.temperature_milli),
+        "the length": (shown.question.tokens_max, question.tokens_max),
+        "the requester": (shown.question.requester, peer_id(question.requester)),
+        "the model": (shown.question.manifest, question.manifest.hex()),
+        "the question": (shown.question.id, question.id.hex()),
+        "the answer": (shown.tokens, output.tokens),
+        "the end": (shown.finish, output.finish),
+    }
+    for what, (as_shown, as_signed) in said.items():
+        if as_shown != as_signed:
+            raise Refuted(f"{which}: {what} that it shows is not the one that was signed")
+    return facts
+
+
+def _run_again(
+    network: "Network", manifests: "tuple[Manifest, ...]", checked: list[_Checked], options: VerifyOptions
+) -> list[_Checked]:
+    """Compute the answers again. Raises Refuted for one that the model does not give."""
+    from p2pverify.cli.progress import Progress
+    from p2pverify.cli.show.rerun import RerunOptions, opened_judge
+    from p2pverify.core.inference.compare import Verdict
+    from p2pverify.core.proofs.passport import Refuted
+    from p2pverify.node.rerun.run import no_answers
+
+    own = network.classes[checked[0].facts.answer.receipt.class_index].engine
+    judging = RerunOptions(None, None, None, None, options.engine, "", options.weights, False)
+    with Progress() as progress, opened_judge(judging, network, manifests, own, no_answers, progress) as judge:
+        on_answer = partial(progress, "computing answers again")
+        found = []
+        for number, each in enumerate(checked, 1):
+            receipt, question, output = each.facts.answer.receipt, each.facts.question, each.facts.answer.output
+            verdict = judge.check(receipt.class_index, question, output)
+            if verdict is Verdict.MISMATCH:
+                raise Refuted(f"answer {each.shown.index}: the model does not give it")
+            found.append(_Checked(each.shown, each.facts, verdict))
+            on_answer(number, len(checked))
+    return found
+
+
+def _document(
+    network: "Network", receipt: "ReceiptDocument", checked: list[_Checked], reason: str | None, options: VerifyOptions
+) -> dict[str, object]:
+    return {
+        "schema": _SCHEMA,
+        "valid": reason is None,
+        "reason": reason,
+        "receipt": receipt.id,
+        "answers": [
+            {
+                "index": each.shown.index,
+                "peer_id": each.shown.peer_id,
+                "class": each.shown.class_,
+                "tokens": len(each.facts.answer.output.tokens),
+                "rerun": None if each.rerun is None else str(each.rerun),
+                "passport": _passport(network, each, options),
+            }
+            for each in (checked if reason is None else ())
+        ],
+    }
+
+
+def _passport(network: "Network", each: _Checked, options: VerifyOptions) -> dict[str, object] | None:
+    facts = each.facts.passport
+    return None if facts is None else passport_values(network, facts, options.cut)
+
+
+def _text(network: "Network", receipt: "ReceiptDocument", checked: list[_Checked], options: VerifyOptions) -> str:
+    from p2pverify.core.inference.compare import Verdict
+
+    lines = [f"receipt {receipt.id} holds"]
+    for each in checked:
+        question, output = each.facts.question, each.facts.answer.output
+        seed = f"temperature {question.temperature_milli / 1000:g}, seed {question.seed.hex()}"
+        rows: list[tuple[str, object]] = [
+            ("answer", f"{each.shown.index}: {len(output.tokens)} tokens to {len(question.prompt)}, {seed}"),
+            ("class", each.shown.class_),
+        ]
+        shown = _passport(network, each, options)
+        rows += [("peer", each.shown.peer_id)] if shown is None else passport_rows(shown)
+        lines += ["", pairs(rows), "proven: the peer signed for exactly these tokens to exactly this question"]
+        lines += (
+            ["not proven: anything about the peer, because it has no passport"] if shown is None else assumptions(shown)
+        )
+        if each.rerun is None:
+            lines.append("not proven: that the model gives these tokens; --rerun computes them again")
+        elif each.rerun is Verdict.MATCH:
+            lines.append("proven: this machine's model gives this answer")
+        else:
+            lines.append("not decided: the answer is neither clearly the model's nor clearly another's")
+    return "\n".join([*lines, "assumed: the text in the receipt is that of the tokens"])
