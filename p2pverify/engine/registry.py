@@ -7,6 +7,7 @@ from pathlib import Path
 from p2pverify.engine import toy
 from p2pverify.engine.errors import EngineUnavailable
 from p2pverify.engine.gguf import weights as model_weights
+from p2pverify.engine.llama.causal import CONTEXT_TOKENS
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.openai import Endpoint, OpenAIEngine
 from p2pverify.engine.toy import ToyEngine
@@ -25,6 +26,7 @@ class EngineOpening:
     - `variant`: another numeric path of the same kind; "" is the usual path.
     - `variants`: the folder with the variants of llama.cpp.
     - `endpoint`: the server of the engine "openai".
+    - `context_tokens`: the most tokens of prompt and answer together, if the model allows as many.
     """
 
     weights: Path | None = None
@@ -33,6 +35,7 @@ class EngineOpening:
     endpoint: Endpoint | None = None
     expect_sha256: bytes | None = None
     progress: model_weights.Progress | None = None
+    context_tokens: int = CONTEXT_TOKENS
 
     @property
     def path(self) -> Path:
@@ -70,26 +73,37 @@ def _llama(given: EngineOpening) -> Engine:
         progress=given.progress,
         variant=given.variant,
         variants_folder=given.variants,
+        context_tokens=given.context_tokens,
     )
 
 
 def _exact(given: EngineOpening) -> Engine:
     from p2pverify.engine.exact import ExactEngine  # noqa: PLC0415 - few nodes need it, and it maps large files
 
-    return ExactEngine(given.path, expect_sha256=given.expected, progress=given.progress)
+    return ExactEngine(
+        given.path, expect_sha256=given.expected, progress=given.progress, context_tokens=given.context_tokens
+    )
 
 
 def _openai(given: EngineOpening) -> Engine:
     path = given.path
     if given.endpoint is None:
         raise EngineUnavailable("no server is named for the engine 'openai': set openai_url")
-    return OpenAIEngine(path, given.endpoint, expect_sha256=given.expected, progress=given.progress)
+    return OpenAIEngine(
+        path,
+        given.endpoint,
+        expect_sha256=given.expected,
+        progress=given.progress,
+        context_tokens=given.context_tokens,
+    )
 
 
 def _transformers(given: EngineOpening) -> Engine:
     from p2pverify.engine.transformers import TransformersEngine  # noqa: PLC0415 - an extra
 
-    return TransformersEngine(given.path, expect_sha256=given.expected, progress=given.progress)
+    return TransformersEngine(
+        given.path, expect_sha256=given.expected, progress=given.progress, context_tokens=given.context_tokens
+    )
 
 
 def _toy(given: EngineOpening) -> Engine:

@@ -35,7 +35,12 @@ class TransformersEngine(CausalEngine):
     """Fulfils the node's `Engine` port. Not thread-safe: one call at a time."""
 
     def __init__(
-        self, path: Path, *, expect_sha256: bytes | None = None, progress: weights.Progress | None = None
+        self,
+        path: Path,
+        *,
+        expect_sha256: bytes | None = None,
+        progress: weights.Progress | None = None,
+        context_tokens: int = CONTEXT_TOKENS,
     ) -> None:
         """Check, dequantise and load weights, 4 bytes per parameter. Raises EngineUnavailable or WeightsError.
 
@@ -57,7 +62,7 @@ class TransformersEngine(CausalEngine):
             digest,
             engine=f"{ENGINE}/{transformers.__version__}-torch-{torch.__version__}",
             numeric_path=SETTINGS,
-            context_tokens=min(CONTEXT_TOKENS, head.context_tokens()),
+            context_tokens=min(context_tokens, head.context_tokens()),
             vocab_tokens=int(self._model.config.vocab_size),
             can=(GENERATE, SCORE, WRITE),
         )

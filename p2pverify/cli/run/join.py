@@ -117,6 +117,7 @@ def join(
                     weights=weights or config.weights,
                     variant=config.variant if variant is None else variant,
                     variants=config.llama_variants,
+                    context_tokens=config.context_tokens,
                     endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
                 ),
                 cheat=cheat,

@@ -97,6 +97,9 @@ def _like(engine: LlamaEngine | ExactEngine, path: Path) -> Engine:
     """An engine in the same numeric path with other weights."""
     if not os.access(path, os.R_OK):
         raise ValueError(f"there are no weights to read at {path}")
+    context_tokens = engine.info.context_tokens
     if isinstance(engine, ExactEngine):
-        return ExactEngine(path, cache=path.parent)
-    return LlamaEngine(path, variant=engine.variant, variants_folder=engine.variants_folder)
+        return ExactEngine(path, cache=path.parent, context_tokens=context_tokens)
+    return LlamaEngine(
+        path, variant=engine.variant, variants_folder=engine.variants_folder, context_tokens=context_tokens
+    )

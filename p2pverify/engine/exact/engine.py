@@ -32,6 +32,7 @@ class ExactEngine(CausalEngine):
         expect_sha256: bytes | None = None,
         progress: weights.Progress | None = None,
         cache: Path | None = None,
+        context_tokens: int = CONTEXT_TOKENS,
     ) -> None:
         """Check and load weights. Packed weights are kept in the folder `cache` (default: in the user's cache folder).
 
@@ -45,7 +46,7 @@ class ExactEngine(CausalEngine):
             digest,
             engine=ENGINE,
             numeric_path=NUMERIC_PATH,
-            context_tokens=min(CONTEXT_TOKENS, loaded.shape.context_tokens),
+            context_tokens=min(context_tokens, loaded.shape.context_tokens),
             vocab_tokens=loaded.output.outputs,
             can=(GENERATE, LOGITS, SCORE, WRITE),
         )

@@ -21,7 +21,7 @@ from p2pverify.engine.gguf import chat_template
 from p2pverify.engine.llama import bindings
 from p2pverify.node.ports import Generated, Hear, ModelInfo, unheard
 
-CONTEXT_TOKENS = 1024
+CONTEXT_TOKENS = 1024  # unless the operator asks for another number; it changes no bit of an answer
 SEED_BYTES = 16
 OPENER_TEMPERATURE_MILLI = 1500
 PROMPT_TEMPERATURE_MILLI = 800

@@ -55,6 +55,7 @@ class LlamaEngine(CausalEngine):
         progress: weights.Progress | None = None,
         variant: str = WHEEL,
         variants_folder: Path | None = None,
+        context_tokens: int = CONTEXT_TOKENS,
     ) -> None:
         """Check the weights and load them with a variant of llama.cpp (see `variants`).
 
@@ -69,7 +70,7 @@ class LlamaEngine(CausalEngine):
         self.path = path
         self.variant, self.variants_folder = variant, variants_folder
         model = bindings.LlamaModel(library, path)
-        context_tokens = min(CONTEXT_TOKENS, model.trained_tokens)
+        context_tokens = min(context_tokens, model.trained_tokens)
         try:
             info = model_info(
                 head,

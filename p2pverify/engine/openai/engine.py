@@ -62,6 +62,7 @@ class OpenAIEngine(CausalEngine):
         expect_sha256: bytes | None = None,
         progress: weights.Progress | None = None,
         answer_s: float = ANSWER_S,
+        context_tokens: int = CONTEXT_TOKENS,
     ) -> None:
         """Probe the server. `path` is the file of the weights that it should run; `answer_s` limits one answer (s).
 
@@ -85,7 +86,11 @@ class OpenAIEngine(CausalEngine):
             raise
         shown_max = self.abilities.shown_max
         self._counts = sorted({min(count, shown_max) for count in (USUAL, USUAL * 64, shown_max)})
-        super().__init__(_info(head, digest, tokeniser.vocab_tokens, self.abilities), tokeniser, head.special_tokens())
+        super().__init__(
+            _info(head, digest, tokeniser.vocab_tokens, self.abilities, context_tokens),
+            tokeniser,
+            head.special_tokens(),
+        )
 
     def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
         """Log-probabilities (vocab_tokens,) after each token of tokens[first:], in place of `CausalEngine`'s logits.
@@ -228,12 +233,12 @@ def _token_of(tokeniser: bindings.LlamaModel) -> Callable[[str], int | None]:
     return token_of
 
 
-def _info(head: FileHead, digest: bytes, vocab_tokens: int, abilities: Abilities) -> ModelInfo:
+def _info(head: FileHead, digest: bytes, vocab_tokens: int, abilities: Abilities, context_tokens: int) -> ModelInfo:
     is_full = abilities.shown_max >= vocab_tokens
     can = {GENERATE, WRITE, SCORE} if is_full else {GREEDY}
     if abilities.prompt_rows is not PromptRows.NONE and abilities.shown_max > 1:
         can.add(SCORE)
-    sizes = (CONTEXT_TOKENS, head.context_tokens(), abilities.context_tokens or CONTEXT_TOKENS)
+    sizes = (context_tokens, head.context_tokens(), abilities.context_tokens or context_tokens)
     return model_info(
         head,
         digest,

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from p2pverify.core.errors import DecodeError
+from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX
 from p2pverify.core.inference.speed import check_claim
 from p2pverify.node.endpoints.address import (
     Address,
@@ -77,6 +78,10 @@ TEMPLATE = """\
 # openai_url = "http://127.0.0.1:8000/v1"
 # openai_model = ""
 
+# The most tokens of a prompt and its answer together, up to what the model was trained for. More cost memory, about
+# 12 kB a token with the bundled model. It changes no answer.
+# context_tokens = 1024
+
 # The model's weights (GGUF). Without it the bundled model is used.
 # weights = "/path/to/model.gguf"
 
@@ -114,6 +119,7 @@ class Config(BaseModel):
     llama_variants: Path | None = None
     openai_url: str = "http://127.0.0.1:8000/v1"
     openai_model: str = ""
+    context_tokens: int = Field(default=1024, ge=1024, le=CONTEXT_TOKENS_MAX)
     weights: Path | None = None
     hardware: str = ""
     cover_per_epoch: float = Field(default=0.0, ge=0, le=COVER_PER_EPOCH_MAX)

@@ -118,6 +118,24 @@ def test_greedy_ignores_the_key(llama: LlamaEngine) -> None:
     assert ask(llama, temperature_milli=0).tokens == ask(llama, temperature_milli=0, key=OTHER_KEY).tokens
 
 
+def test_a_longer_context_changes_no_bit(llama: LlamaEngine) -> None:
+    """It takes longer questions, and its answers to others are those of the usual context."""
+    wide = LlamaEngine(weights.bundled(), context_tokens=2048)
+    try:
+        assert (llama.info.context_tokens, wide.info.context_tokens) == (1024, 2048)
+        for temperature_milli in (0, 900):
+            asked = Ask(wide.encode_chat(TEXT), 24, temperature_milli, KEY)
+            assert wide.answer(asked).output == llama.answer(asked).output
+        long = Ask(wide.encode_chat("word " * 1100), 4, 0, KEY)
+        assert len(long.prompt) > 1024
+        answer = wide.answer(long).output
+        assert wide.score(long, answer.tokens).logits == answer.logits
+        with pytest.raises(ValueError, match="do not fit a context of 1024"):
+            llama.answer(long)
+    finally:
+        wide.close()
+
+
 def test_the_model_answers(llama: LlamaEngine) -> None:
     """The greedy answer to an easy question is right, and stops at the end of the turn. Each token is told."""
     told: list[list[int]] = []

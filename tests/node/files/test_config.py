@@ -31,10 +31,11 @@ def test_keys_are_read(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(
         'listen = "/ip4/127.0.0.1/tcp/1"\nbootstrap = ["/dns/example.org/tcp/4747"]\nhttp = "[::1]:8080"\n'
-        'engine = "toy"\nweights = "~/w.gguf"\nlog_level = "debug"\n'
+        'engine = "toy"\nweights = "~/w.gguf"\nlog_level = "debug"\ncontext_tokens = 8192\n'
     )
     config = load_config(path)
     assert (config.http, config.engine, config.log_level) == ("[::1]:8080", "toy", "debug")
+    assert config.context_tokens == 8192
     assert config.weights is not None
     assert config.weights.is_absolute()
 
@@ -52,6 +53,8 @@ def test_keys_are_read(tmp_path):
         ('http = "8080"', "key 'http': '8080' is not HOST:PORT, for example 127.0.0.1:8080"),
         ("bootstrap = [7]", "key 'bootstrap[1]'"),
         ('bootstrap = ["x"]', "key 'bootstrap'"),
+        ("context_tokens = 1023", "key 'context_tokens'"),
+        ("context_tokens = 131073", "key 'context_tokens'"),
         ('http = "0.0.0.0:80"', "loopback"),
         ('http = "127.0.0.1"', "HOST:PORT"),
         ('http = "127.0.0.1:99999"', "HOST:PORT"),
