@@ -1,6 +1,7 @@
 """Nodes with real sockets, real databases and a toy engine, all in one process."""
 
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import trio
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding import sign
+from p2pverify.core.inference.question import Question, Request, decode_response, encode_request, sign_request
 from p2pverify.core.machine import Machine
 from p2pverify.core.records.envelope import Kind, decode_record
 from p2pverify.core.records.payloads.audit import audit_of
@@ -23,6 +25,7 @@ from p2pverify.node.engines.classes import match_class
 from p2pverify.node.files.networkfile import new_network
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.overview import NodeReports
+from p2pverify.node.requests.asking import ask_streaming
 from p2pverify.store.integrity.checkup import check_up
 from p2pverify.store.journal import StoreJournal
 from p2pverify.store.sqlite import Store
@@ -112,6 +115,42 @@ async def test_two_nodes_agree_on_cuts_and_survive_a_restart(tmp_path):
                 assert alice.driver.machine.fold.latest.members[own].fork_until == -1
                 for node in (alice, bob):
                     assert "internal faults" not in node.driver.statistics()
+
+
+def _question(made: tuple[Network, tuple], requester: str, responder: str) -> tuple[Request, bytes, Question]:
+    """A request for 200 tokens, and its bytes."""
+    network, seed = made[0], seed_of(requester)
+    prompt, key = (1, *b"tell me", 2), sign.public_key(seed)
+    question = Question(network.classes[0].manifest, prompt, 200, 900, bytes(16), key)
+    expiry = network.params.epoch_at(unix_ms()) + 32
+    request = Request(network.id, key, sign.public_key(seed_of(responder)), question.id, os.urandom(32), expiry)
+    return request, encode_request(request, question, sign_request(seed, request)), question
+
+
+async def test_a_question_streams_from_the_own_engine_and_from_a_peer(tmp_path):
+    """Both give all tokens, and then a response whose receipt covers them. After a restart the store gives the same."""
+    made = network_of("alice", "bob")
+    with trio.fail_after(PATIENCE_S):
+        async with running("alice", made, tmp_path) as alice:
+            request, data, question = _question(made, "alice", "alice")
+            heard: list[int] = []
+            response = await alice.driver.serve(data, request.requester, heard.extend)
+            answer = decode_response(response, request)
+            assert tuple(heard) == answer.output.tokens == ToyEngine().answer(question.ask).output.tokens
+            async with running("bob", made, tmp_path, alice.address) as bob:
+                await bob.mesh.wait_connected(request.responder)
+                request, data, question = _question(made, "bob", "alice")
+                first: list[int] = []
+                reply = await ask_streaming(
+                    bob.mesh, request.responder, data, tokens_max=question.tokens_max, hear=first.extend
+                )
+                answer = decode_response(reply.data, request)
+                assert tuple(first) == answer.output.tokens == ToyEngine().answer(question.ask).output.tokens
+        async with running("alice", made, tmp_path) as alice:
+            again: list[int] = []
+            response = await alice.driver.serve(data, request.requester, again.extend)
+            assert decode_response(response, request).output == answer.output
+            assert again == first
 
 
 def check_reports(alice: Node, bob: Node) -> None:
