@@ -61,3 +61,24 @@ def test_peers_answer_clients_of_each_other(tmp_path: Path) -> None:
         assert peer_id(request.responder) == answer["peer_id"] != peer_id(question.requester)
         assert list(output.tokens) == answer["tokens"]
         assert answer["standing"] in {"trusted", "probation"}
+
+
+def test_what_a_client_has_got_survives_a_killed_node(tmp_path: Path) -> None:
+    """The node is killed as soon as a client has its answer. After a restart its receipt is there."""
+    base = [sys.executable, "-m", "p2pverify", "--home", str(tmp_path / "home")]
+    definition = str(tmp_path / "network.toml")
+    for command in (["init"], ["network", "new", "--engine", "toy", "-o", definition]):
+        subprocess.run([*base, *command], check=True, capture_output=True)
+    join = [*base, "join", definition, "--alone", "--listen", "/ip4/127.0.0.1/tcp/0", "--http", "127.0.0.1:0"]
+    receipts: list[str] = []
+    for _ in range(3):
+        with subprocess.Popen(join, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as node:
+            assert node.stdout is not None
+            url = json.loads(node.stdout.readline())["api"]
+            for receipt in receipts:
+                assert fetch(f"{url}/v1/receipts/{receipt}")["state"] == "answered"
+            receipts.append(
+                fetch(f"{url}/v1/chat/completions", {**ASKED, "seed": len(receipts)})["p2pverify"]["receipt"]
+            )
+            node.kill()
+    assert len(set(receipts)) == 3

@@ -7,7 +7,8 @@ from p2pverify.api.openai import sse
 from p2pverify.api.openai.errors import OpenAIError
 from p2pverify.api.openai.responses import AnswerText, Json, ResponseForm, TokenLogprob, Usage, verified
 from p2pverify.api.openai.text import TextWriter
-from p2pverify.node.clients.door import Door, DoorError, Going, Order, Piece
+from p2pverify.node.clients.door import Door
+from p2pverify.node.clients.order import DoorError, OpenOrder, Order, Piece
 
 RETRY_AFTER_S = 5
 RECEIPT_HEADER = "x-p2pverify-receipt"
@@ -27,17 +28,17 @@ class Wish:
 class Answering:
     """One order and the texts of its answers."""
 
-    def __init__(self, door: Door, order: Order, wish: Wish, going: Going, piece: Callable[[int], bytes]) -> None:
-        self._going = going
+    def __init__(self, door: Door, order: Order, wish: Wish, opened: OpenOrder, piece: Callable[[int], bytes]) -> None:
+        self._order = opened
         self._wish = wish
         self._piece = piece
-        self._form = ResponseForm(wish.kind, door, going.document.id)
+        self._form = ResponseForm(wish.kind, door, opened.document.id)
         self._writers = [TextWriter(piece, wish.stops) for _ in order.prompts]
-        self.headers = {RECEIPT_HEADER: going.document.id}
+        self.headers = {RECEIPT_HEADER: opened.document.id}
 
     async def whole(self) -> Json:
         """The complete answer. Raises OpenAIError."""
-        return self._form.whole(await self._texts(None), self._usage(), self._going.document)
+        return self._form.whole(await self._texts(None), self._usage(), self._order.document)
 
     async def events(self, first: Piece | None) -> AsyncIterator[bytes]:
         """The events of a stream. `first` is the first piece, which the caller has awaited to answer errors plainly."""
@@ -77,17 +78,17 @@ class Answering:
 
     def _logprobs(self, index: int) -> Json | None:
         """The log-probabilities of the tokens that made a text; special tokens have no text."""
-        scores = self._going.scores.get(index)
+        scores = self._order.scores.get(index)
         if scores is None:
             return None
-        used = self._going.document.answers[index].tokens[: self._writers[index].tokens]
+        used = self._order.document.answers[index].tokens[: self._writers[index].tokens]
         pieces = zip(map(self._piece, used), scores.surprisals, strict=False)
         return self._form.logprobs([TokenLogprob(data, -micro / 1e6) for data, micro in pieces if data])
 
     async def next_piece(self) -> Piece | None:
         """The next piece of any answer; None when the receipt is on disk. Raises OpenAIError."""
         try:
-            return await self._going.receive()
+            return await self._order.receive()
         except DoorError as error:
             raise refusal_of(error) from None
 
@@ -102,11 +103,11 @@ class Answering:
         if self._wish.includes_usage:
             chunks = [{**chunk, "usage": None} for chunk in chunks]
             chunks.append(self._form.usage(self._usage()))
-        chunks[-1]["p2pverify"] = verified(self._going.document)
+        chunks[-1]["p2pverify"] = verified(self._order.document)
         return chunks
 
     def _finish(self, index: int) -> str:
-        return "stop" if self._writers[index].stopped else self._going.document.answers[index].finish
+        return "stop" if self._writers[index].stopped else self._order.document.answers[index].finish
 
     def _usage(self) -> Usage:
         return Usage(self._wish.prompt_tokens, sum(writer.tokens for writer in self._writers))

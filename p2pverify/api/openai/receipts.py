@@ -12,7 +12,8 @@ from p2pverify.api.openai.errors import OpenAIError
 from p2pverify.api.openai.routes import READING, Guard, described
 from p2pverify.node.clients.book import BookError
 from p2pverify.node.clients.desk import Client
-from p2pverify.node.clients.door import Door, Going
+from p2pverify.node.clients.door import Door
+from p2pverify.node.clients.order import OpenOrder
 from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.receipt import ReceiptDocument, ReceiptEvents
 
@@ -34,7 +35,7 @@ def add_receipts(app: FastAPI, door: Door, guard: Guard) -> None:
         client = await guard(request)
         document = await _find(door, receipt_id, client)
         if "text/event-stream" in request.headers.get("accept", ""):
-            return sse.stream(_follow(document, door.going(receipt_id, client)), {})
+            return sse.stream(_follow(document, door.open_order(receipt_id, client)), {})
         return _json(written(_events(document)))
 
 
@@ -48,20 +49,20 @@ async def _find(door: Door, receipt_id: str, client: Client) -> ReceiptDocument:
     return found
 
 
-async def _follow(document: ReceiptDocument, going: Going | None) -> AsyncIterator[bytes]:
+async def _follow(document: ReceiptDocument, opened: OpenOrder | None) -> AsyncIterator[bytes]:
     """All events so far, then each as it happens, then the state at the end."""
     told = 0
     while True:
-        is_over = going is None or going.is_over
-        document = document if going is None else going.document
+        is_over = opened is None or opened.is_over
+        document = document if opened is None else opened.document
         for one in document.events[told:]:
             yield sse.event(written(one), one.event)
         told = len(document.events)
-        if is_over or going is None:
+        if is_over or opened is None:
             break
-        if going.document is document and not going.is_over:
+        if opened.document is document and not opened.is_over:
             with trio.move_on_after(PING_S) as scope:
-                await going.wait_changed()
+                await opened.wait_changed()
             if scope.cancelled_caught:
                 yield b": waiting\n\n"
     yield sse.event({"id": document.id, "state": document.state}, "end")

@@ -40,7 +40,7 @@ class ChatMessage(_Strict):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Text | Annotated[list[TextPart], Field(max_length=MESSAGES_MAX)]
-    name: Annotated[str, Field(max_length=64)] | None = None
+    name: None = None
     refusal: None = None
     tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
 

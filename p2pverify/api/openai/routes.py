@@ -16,8 +16,9 @@ from p2pverify.api.openai.parsing import parse_body
 from p2pverify.api.openai.requests import CHOICES_MAX, ChatRequest, CompletionRequest
 from p2pverify.api.openai.responses import model_value
 from p2pverify.node.clients.desk import Client, DeskBusy
-from p2pverify.node.clients.door import Door, DoorError, Order
+from p2pverify.node.clients.door import Door
 from p2pverify.node.clients.language import Language, Message, PromptError
+from p2pverify.node.clients.order import DoorError, Order
 from p2pverify.node.reports.documents.shape import ApiDocument
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
@@ -100,14 +101,14 @@ async def _answer(
     )
     piece = await _speak(door, "model", lambda language: language.piece)
     try:
-        going = door.begin(order)
+        opened = door.begin(order)
     except DeskBusy as busy:
         status, code = (429, "rate_limit_exceeded") if busy.is_own_limit else (503, "busy")
         raise OpenAIError(status, code, str(busy), retry_after_s=busy.retry_after_s) from None
     except DoorError as error:
         raise refusal_of(error) from None
     wish = Wish(kind, asked.stops, asked.includes_usage, sum(map(len, prompts)), asked.wants_logprobs)
-    answering = Answering(door, order, wish, going, piece)
+    answering = Answering(door, order, wish, opened, piece)
     try:
         if not asked.stream:
             return _json(await answering.whole(), answering.headers)
@@ -208,8 +209,14 @@ def described(
         code: {"description": _REFUSALS[code], "content": {"application/json": {"schema": _ERROR}}}
         for code in (*refusals, *more)
     }
-    plain: dict[str, Any] = {"content": {"application/json": {"schema": {"type": "object"}}}}
-    return {200: {"description": what, **(plain if model is None else {"model": model})}, **refused}
+    success: dict[str, Any] = {"description": what, "content": {}}
+    if model is None:
+        success["content"]["application/json"] = {"schema": {"type": "object"}}
+    else:
+        success["model"] = model
+    if "stream" in what:
+        success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    return {200: success, **refused}
 
 
 def _takes(kind: type[BaseModel]) -> dict[str, Any]:

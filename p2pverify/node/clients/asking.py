@@ -14,7 +14,7 @@ from p2pverify.node.clients.line import AnswerLine, Exchanged, LineFailed
 from p2pverify.node.driver import Driver
 
 PEERS_TRIED = 3
-ANSWER_S = 60.0  # at most, and never longer than the contract's deadline
+ANSWER_S = 120.0  # at most, and never longer than the contract's deadline
 
 
 class NoAnswer(Exception):

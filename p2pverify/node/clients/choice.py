@@ -46,21 +46,26 @@ class Choice:
     def candidates(self, epoch: int) -> list[AnswerPeer]:
         """The peers that may be asked in this epoch, in the order in which to ask them; this node is not among them.
 
-        Better standings come first, then connected peers; the order is random otherwise, so that load is spread. A
-        policy that asks several peers takes them from the front.
+        Better standings come first, then peers of the own class, whose answers are equal, then connected peers. The
+        order is random otherwise, so that load is spread. A policy that asks several peers takes them from the front.
         """
         machine, state = self._machine, self._machine.fold.latest
-        manifest = machine.network.classes[machine.context.class_index].manifest
+        own = machine.context.class_index
+        manifest = machine.network.classes[own].manifest
         linked = self._linked()
+
+        def class_of(score: view.Score) -> int:
+            return state.members[score.peer].class_index
+
         found = [
-            (ASKED.index(score.standing), score.peer not in linked, self._dice.random(), score)
+            (ASKED.index(score.standing), class_of(score) != own, score.peer not in linked, self._dice.random(), score)
             for score in self._scores(state)
             if score.standing in ASKED
             and score.peer != machine.key
             and self._failed.get(score.peer) != epoch
-            and machine.network.classes[state.members[score.peer].class_index].manifest == manifest
+            and machine.network.classes[class_of(score)].manifest == manifest
         ]
-        return [_candidate(state, score, is_own=False) for *_, score in sorted(found, key=lambda each: each[:3])]
+        return [_candidate(state, score, is_own=False) for *_, score in sorted(found, key=lambda each: each[:4])]
 
     def own(self) -> AnswerPeer:
         """This node itself."""

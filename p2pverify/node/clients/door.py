@@ -7,8 +7,7 @@ its receipt.
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
@@ -25,8 +24,9 @@ from p2pverify.node import ports
 from p2pverify.node.clients.asking import ANSWER_S, Asking, NoAnswer, PeerAnswer
 from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
 from p2pverify.node.clients.choice import AnswerPeer, Choice
-from p2pverify.node.clients.desk import LOCAL, Client, Desk, Place
+from p2pverify.node.clients.desk import Client, Desk, Place
 from p2pverify.node.clients.language import Language
+from p2pverify.node.clients.order import DoorError, OpenOrder, Order
 from p2pverify.node.clients.paper import answer_document, dumped, event_document, read_receipt
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.worker import EngineBusy
@@ -45,88 +45,6 @@ if TYPE_CHECKING:
 SEED = "p2pverify/client-seed/1"
 TOKENISING_MAX = 2  # texts that are tokenised at once
 _T = TypeVar("_T")
-
-
-class DoorError(Exception):
-    """An order has no answer. `code` is one word for programs, the message is for people."""
-
-    def __init__(self, code: str, message: str, *, is_busy: bool = False) -> None:
-        super().__init__(message)
-        self.code = code
-        self.is_busy = is_busy
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a client wants: one answer to each of `prompts`. `seed` is its number, None for a random one.
-
-    With `logprobs` this node's own engine computes each answer's log-probabilities.
-    """
-
-    endpoint: str
-    prompts: tuple[tuple[int, ...], ...]
-    tokens_max: int
-    temperature_milli: int
-    seed: int | None
-    client: Client = LOCAL
-    logprobs: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Tokens of one of the answers."""
-
-    index: int
-    tokens: tuple[int, ...]
-
-
-class Going:
-    """One order that is being answered. Its events and its state can be read by others meanwhile."""
-
-    def __init__(self, document: ReceiptDocument, client: Client, pieces_max: int) -> None:
-        self.document = document
-        self.client = client
-        self.scores: dict[int, TokenScores] = {}  # of the answers, if the order asked for log-probabilities
-        self._send, self._pieces = trio.open_memory_channel[Piece](pieces_max)
-        self._changed = trio.Event()
-        self._error: DoorError | None = None
-        self._is_over = False
-
-    async def receive(self) -> Piece | None:
-        """The next piece; None when all answers are complete and the receipt is on disk. Raises DoorError."""
-        try:
-            return await self._pieces.receive()
-        except trio.EndOfChannel:
-            if self._error is not None:
-                raise self._error from None
-            return None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the document does not change any more."""
-        return self._is_over
-
-    async def wait_changed(self) -> None:
-        """Wait until the document has changed, or is over."""
-        await self._changed.wait()
-
-    def take(self, index: int, tokens: tuple[int, ...]) -> None:
-        """Pass tokens on, unless the client has gone. There is room for all tokens of an order, so this never waits."""
-        with suppress(trio.BrokenResourceError):
-            self._send.send_nowait(Piece(index, tokens))
-
-    def change(self, document: ReceiptDocument) -> None:
-        """Show another state of the receipt."""
-        self.document = document
-        self._changed.set()
-        self._changed = trio.Event()
-
-    def end(self, error: DoorError | None) -> None:
-        """Say that no more pieces come."""
-        self._error = error
-        self._is_over = True
-        self._send.close()
-        self._changed.set()
 
 
 class Door:
@@ -154,7 +72,7 @@ class Door:
         self._desk = Desk()
         self._choice = Choice(driver.machine, lambda: frozenset(n.peer for n in network.neighbours()), self._dice)
         self._asking = Asking(driver, network, self._choice, self._dice, self._counters)
-        self._going: dict[str, Going] = {}
+        self._open: dict[str, OpenOrder] = {}
         self._nursery: trio.Nursery | None = None
         self._opening = trio.Lock()
         self._limiter = trio.CapacityLimiter(TOKENISING_MAX)
@@ -225,7 +143,7 @@ class Door:
             finally:
                 self._nursery = None
 
-    def begin(self, order: Order) -> Going:
+    def begin(self, order: Order) -> OpenOrder:
         """Begin to answer. Raises DeskBusy, and DoorError while the node stops."""
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
             raise _stopped()
@@ -244,42 +162,42 @@ class Door:
             answers=(),
             events=(),
         )
-        going = Going(document, order.client, len(order.prompts) * (order.tokens_max + 1))
-        self._going[receipt_id] = going
+        opened = OpenOrder(document, order.client, len(order.prompts) * (order.tokens_max + 1))
+        self._open[receipt_id] = opened
         self._counters.count("orders")
-        self._nursery.start_soon(self._carry_out, order, going, place)
-        return going
+        self._nursery.start_soon(self._carry_out, order, opened, place)
+        return opened
 
     async def receipt(self, receipt_id: str, client: Client) -> ReceiptDocument | None:
         """A receipt of this client, finished or not. None if there is none for it. Raises BookError."""
-        going = self.going(receipt_id, client)
-        if going is not None:
-            return going.document
+        opened = self.open_order(receipt_id, client)
+        if opened is not None:
+            return opened.document
         kept = await self._book.find(receipt_id)
         return None if kept is None or kept.client != client.id else read_receipt(kept.document)
 
-    def going(self, receipt_id: str, client: Client) -> Going | None:
+    def open_order(self, receipt_id: str, client: Client) -> OpenOrder | None:
         """An order of this client that is being answered."""
-        going = self._going.get(receipt_id)
-        return going if going is not None and going.client.id == client.id else None
+        opened = self._open.get(receipt_id)
+        return opened if opened is not None and opened.client.id == client.id else None
 
-    async def _carry_out(self, order: Order, going: Going, place: Place) -> None:
+    async def _carry_out(self, order: Order, opened: OpenOrder, place: Place) -> None:
         answers: dict[int, PeerAnswer] = {}
         error: DoorError | None = None
         questions = self._questions(order)
         try:
-            error = await self._ask_all(questions, going, answers)
+            error = await self._ask_all(questions, opened, answers)
             if error is None and order.logprobs:
-                await self._score_all(questions, going, answers)
-            await self._finish(going, questions, answers, "failed" if error else "answered")
+                await self._score_all(questions, opened, answers)
+            await self._finish(opened, questions, answers, "failed" if error else "answered")
         except BookError as failed:
             error = DoorError("not_kept", f"the receipt cannot be kept: {failed.reason}; {failed.hint}")
         except DoorError as failed:
             error = failed
         finally:
             place.leave()
-            del self._going[going.document.id]
-            going.end(error if len(answers) == len(questions) or error else _stopped())
+            del self._open[opened.document.id]
+            opened.end(error if len(answers) == len(questions) or error else _stopped())
         if error is not None:
             self._counters.count(f"orders failed: {error.code}")
 
@@ -294,15 +212,15 @@ class Door:
         return found
 
     async def _ask_all(
-        self, questions: Sequence[Question], going: Going, answers: dict[int, PeerAnswer]
+        self, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, PeerAnswer]
     ) -> DoorError | None:
         """Ask all questions at once. Returns why one of them has no answer."""
         errors: list[NoAnswer] = []
 
         async def ask(index: int, question: Question) -> None:
-            note = partial(self._note, going, index)
+            note = partial(self._note, opened, index)
             try:
-                answers[index] = await self._asking.answer(question, partial(going.take, index), note)
+                answers[index] = await self._asking.answer(question, partial(opened.take, index), note)
             except NoAnswer as error:
                 errors.append(error)
                 nursery.cancel_scope.cancel()
@@ -315,34 +233,36 @@ class Door:
         why = ", ".join(errors[0].reasons)
         return DoorError("no_answer", f"nobody could answer ({why}); ask again later", is_busy=errors[0].is_busy)
 
-    async def _score_all(self, questions: Sequence[Question], going: Going, answers: dict[int, PeerAnswer]) -> None:
+    async def _score_all(
+        self, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, PeerAnswer]
+    ) -> None:
         """Have the own engine score the answers. Raises DoorError."""
         for index, answered in answers.items():
             score = partial(_score, questions[index], answered.exchanged.answer.output.tokens)
             try:
                 with trio.fail_after(ANSWER_S):
-                    going.scores[index] = await self._driver.use_engine(score)
+                    opened.scores[index] = await self._driver.use_engine(score)
             except (EngineBusy, ValueError, trio.TooSlowError) as error:
                 is_busy = not isinstance(error, ValueError)
                 message = f"this node cannot compute the log-probabilities now ({error or 'it has too much to do'})"
                 raise DoorError("no_logprobs", message, is_busy=is_busy) from None
 
     async def _finish(
-        self, going: Going, questions: Sequence[Question], answers: dict[int, PeerAnswer], state: ReceiptState
+        self, opened: OpenOrder, questions: Sequence[Question], answers: dict[int, PeerAnswer], state: ReceiptState
     ) -> None:
         """Write the receipt to disk. Raises BookError."""
         network = self._context.network
         language = await self.speak(lambda each: each)
         found = []
         for index, answered in sorted(answers.items()):
-            checked = (*CHECKED, *self._recomputed(answered, going.scores.get(index)))
+            checked = (*CHECKED, *self._recomputed(answered, opened.scores.get(index)))
             passport = issue(self._driver.machine.fold, answered.candidate.peer)
             data = None if passport is None else passport.encode()
             found.append(answer_document(index, questions[index], answered, network, language, data, checked))
-            self._note(going, index, "checked", answered.candidate, " ".join(checked))
-        document = replace(going.document, state=state, finished_ms=self._driver.now_ms(), answers=tuple(found))
-        await self._book.keep(KeptReceipt(document.id, going.client.id, dumped(document)))
-        going.change(document)
+            self._note(opened, index, "checked", answered.candidate, " ".join(checked))
+        document = replace(opened.document, state=state, finished_ms=self._driver.now_ms(), answers=tuple(found))
+        await self._book.keep(KeptReceipt(document.id, opened.client.id, dumped(document)))
+        opened.change(document)
 
     def _recomputed(self, answered: PeerAnswer, scores: TokenScores | None) -> tuple[str, ...]:
         """Whether each token of an answer in the own class is the one that the own engine picks, if it scored them."""
@@ -350,9 +270,9 @@ class Door:
             return ()
         return (RECOMPUTED,) if not any(scores.deficits) else (DIFFERS,)
 
-    def _note(self, going: Going, index: int, event: EventName, candidate: AnswerPeer, detail: str) -> None:
+    def _note(self, opened: OpenOrder, index: int, event: EventName, candidate: AnswerPeer, detail: str) -> None:
         noted = event_document(self._driver.now_ms(), event, index, candidate, detail)
-        going.change(replace(going.document, events=(*going.document.events, noted)))
+        opened.change(replace(opened.document, events=(*opened.document.events, noted)))
 
 
 def _score(question: Question, tokens: tuple[int, ...], engine: ports.Engine) -> TokenScores:

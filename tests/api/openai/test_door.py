@@ -16,6 +16,7 @@ from p2pverify.api.openai import routes
 from p2pverify.api.openai.requests import CHOICES_MAX
 from p2pverify.api.server import serve, serve_gateway
 from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.node.clients import asking, line
 from p2pverify.node.clients.desk import LOCAL, PLACES_MAX
 from p2pverify.node.ports import AskError
 from p2pverify.node.reports.documents.jsonform import parse, written
@@ -127,7 +128,7 @@ async def served(tmp_path, world):
 
 async def going(served: Served, count: int) -> None:
     """Wait until so many orders are being answered."""
-    while len(served.bench.door._going) != count:  # noqa: ASYNC110 - the door tells nobody
+    while len(served.bench.door._open) != count:  # noqa: ASYNC110 - the door tells nobody
         await trio.sleep(0.01)
 
 
@@ -171,6 +172,45 @@ async def test_a_stream_says_the_same(served):
     bare = await served.ask(CHAT, {**ASKED, "stream": True})
     assert bare.events[-1]["choices"][0]["finish_reason"]
     assert bare.events[-1]["p2pverify"]["answers"]
+
+
+async def test_a_stream_passes_tokens_on_as_they_come(served, monkeypatch):
+    """Each piece of a peer's answer is sent before the next one has arrived."""
+    said: list[int] = []
+
+    class SlowPieces(line.AnswerLine):
+        """An answer of which each further piece comes when the client has read the one before."""
+
+        pieces: list[tuple[int, ...]] | None = None
+
+        async def receive(self):
+            if self.pieces is None:
+                whole = await super().receive()
+                self.pieces = [whole[at : at + 5] for at in range(0, len(whole), 5)]
+                self.count = 0
+            while len(said) < self.count:  # noqa: ASYNC110 - the client is another task of this test
+                await trio.sleep(0.01)
+            self.count += 1
+            return self.pieces.pop(0) if self.pieces else None
+
+    whole = (await served.ask(CHAT, ASKED)).json["choices"][0]["message"]["content"]
+    monkeypatch.setattr(asking, "AnswerLine", SlowPieces)
+    body = json.dumps({**ASKED, "stream": True}).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Type: application/json\r\n"
+    text, buffered = "", b""
+    async with await trio.open_tcp_stream("127.0.0.1", served.port) as stream:
+        await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        async for data in stream:
+            buffered += data
+            *events, buffered = buffered.split(b"\n\n")
+            for event in events:
+                _, _, value = event.partition(b"data: {")
+                for choice in json.loads(b"{" + value)["choices"] if value else ():
+                    if choice["delta"].get("content"):
+                        text += choice["delta"]["content"]
+                        said.append(len(text))
+    assert text == whole
+    assert len(said) >= len(whole) // 5
 
 
 async def test_completions_of_texts_and_tokens(served):
@@ -287,7 +327,7 @@ async def test_events_come_while_an_order_is_answered(served):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(served.ask, CHAT, {**ASKED, "seed": 99})
         await going(served, 1)
-        (receipt,) = served.bench.door._going
+        (receipt,) = served.bench.door._open
         nursery.start_soon(follow, receipt)
         assert (await served.ask(f"/v1/receipts/{receipt}")).json["state"] == "asking"
         gate.set()
@@ -383,7 +423,7 @@ async def test_a_client_that_leaves_in_the_middle(served):
         await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         await going(served, number)
         await trio.aclose_forcefully(stream)
-    receipts = list(served.bench.door._going)
+    receipts = list(served.bench.door._open)
     gate.set()
     other = await served.ask(CHAT, {**ASKED, "seed": 32})
     assert other.json["p2pverify"]["receipt"] not in receipts
@@ -501,6 +541,9 @@ async def test_every_route_is_described(served):
     body = chat["requestBody"]["content"]["application/json"]["schema"]
     assert {"messages", "seed", "stop", "stream_options"} <= body["properties"].keys()
     assert {"200", "400", "401", "429", "503"} <= chat["responses"].keys()
+    assert chat["responses"]["200"]["content"].keys() == {"application/json", "text/event-stream"}
+    receipt = document["paths"]["/v1/receipts/{receipt_id}"]["get"]["responses"]["200"]["content"]
+    assert receipt["application/json"]["schema"]["$ref"].endswith("/ReceiptDocument")
     known = set(document["components"]["schemas"])
     text = json.dumps(document)
     assert {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]} <= known

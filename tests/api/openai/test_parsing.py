@@ -54,6 +54,7 @@ def test_a_chat_request_is_read():
         ({"messages": [{"role": "user", "content": "x", "colour": 1}]}, "messages[0].colour", "unknown_parameter"),
         ({"messages": [{"role": "assistant", "content": "x", "tool_calls": [{}]}]}, "messages[0].tool_calls",
          "unsupported_value"),
+        ({"messages": [{"role": "user", "content": "x", "name": "bob"}]}, "messages[0].name", "unsupported_value"),
         ({"temperature": 2.1}, "temperature", "unsupported_value"),
         ({"temperature": -1e-9}, "temperature", "unsupported_value"),
         ({"temperature": "1"}, "temperature", "unsupported_value"),

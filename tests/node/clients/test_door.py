@@ -13,7 +13,7 @@ from p2pverify.core.state.score import Standing
 from p2pverify.node.clients import asking, line
 from p2pverify.node.clients.choice import Choice
 from p2pverify.node.clients.desk import LOCAL, PLACES_MAX, Client, Desk, DeskBusy
-from p2pverify.node.clients.door import DoorError, Going, Order
+from p2pverify.node.clients.order import DoorError, OpenOrder, Order
 from p2pverify.node.ports import AskError
 from p2pverify.store.clients.receipts import StoredReceipts
 from tests.support.doors import DoorBench, grown_world, open_door
@@ -26,10 +26,10 @@ def order(**changes: object) -> Order:
     return replace(usual, **changes)
 
 
-async def read(going: Going) -> list[tuple[int, ...]]:
+async def read(opened: OpenOrder) -> list[tuple[int, ...]]:
     """The tokens of each answer, in order."""
     found: dict[int, tuple[int, ...]] = {}
-    while (piece := await going.receive()) is not None:
+    while (piece := await opened.receive()) is not None:
         found[piece.index] = (*found.get(piece.index, ()), *piece.tokens)
     return [found[index] for index in sorted(found)]
 
@@ -52,12 +52,12 @@ async def bench(tmp_path, world):
 
 async def test_a_trusted_peer_answers_and_the_receipt_proves_it(bench):
     """The receipt holds the signed bytes, which verify by themselves, and what the newest view says of the peer."""
-    going = bench.door.begin(order())
-    (tokens,) = await read(going)
-    document = await StoredReceipts(bench.book._path).find(going.document.id)
+    opened = bench.door.begin(order())
+    (tokens,) = await read(opened)
+    document = await StoredReceipts(bench.book._path).find(opened.document.id)
     assert document is not None
-    kept = await bench.door.receipt(going.document.id, LOCAL)
-    assert kept == going.document
+    kept = await bench.door.receipt(opened.document.id, LOCAL)
+    assert kept == opened.document
     (answer,) = kept.answers
     request, question = decode_request(bytes.fromhex(answer.request))
     found = decode_response(bytes.fromhex(answer.response), request)
@@ -101,9 +101,9 @@ async def test_who_fails_is_left_out_until_the_epoch_ends(bench, fault, word, mo
     bench.network.faults[bad] = fault
     events = []
     for _ in range(8):
-        going = bench.door.begin(order())
-        await read(going)
-        events += [(event.event, event.detail) for event in going.document.events]
+        opened = bench.door.begin(order())
+        await read(opened)
+        events += [(event.event, event.detail) for event in opened.document.events]
     assert bench.network.asked.count(bad) == events.count(("failed", word)) <= 1
     bench.now += bench.world.network.params.epoch_ms
     del bench.network.faults[bad]
@@ -122,9 +122,9 @@ async def test_without_peers_this_node_answers(bench):
     """Its own engine answers through the same protocol, with a receipt of its own."""
     for peer in bench.others:
         bench.network.faults[peer] = AskError("unreachable")
-    going = bench.door.begin(order())
-    tokens = await read(going)
-    (answer,) = going.document.answers
+    opened = bench.door.begin(order())
+    tokens = await read(opened)
+    (answer,) = opened.document.answers
     assert (answer.own, answer.standing) == (True, "trusted")
     request, _ = decode_request(bytes.fromhex(answer.request))
     assert request.requester == request.responder == bench.own
@@ -144,21 +144,21 @@ async def test_if_nobody_can_answer_the_receipt_says_so(bench):
         raise ValueError("no such token")
 
     bench.engines[bench.own].gate = fail
-    going = bench.door.begin(order(seed=12345))
+    opened = bench.door.begin(order(seed=12345))
     with pytest.raises(DoorError) as failed:
-        await read(going)
+        await read(opened)
     assert (failed.value.code, failed.value.is_busy) == ("no_answer", True)
-    kept = await bench.door.receipt(going.document.id, LOCAL)
+    kept = await bench.door.receipt(opened.document.id, LOCAL)
     assert (kept.state, kept.answers) == ("failed", ())
     assert [event.detail for event in kept.events if event.event == "failed"] == ["busy"] * 3 + ["engine"]
 
 
 async def test_a_client_that_goes_away_finds_its_receipt(bench):
     """Nobody reads the answer; it is made and kept."""
-    going = bench.door.begin(order())
-    receipt_id = going.document.id
-    going._pieces.close()
-    follower = bench.door.going(receipt_id, LOCAL)
+    opened = bench.door.begin(order())
+    receipt_id = opened.document.id
+    opened._pieces.close()
+    follower = bench.door.open_order(receipt_id, LOCAL)
     while not follower.is_over:
         await follower.wait_changed()
     kept = await bench.door.receipt(receipt_id, LOCAL)
@@ -179,14 +179,14 @@ async def test_an_answer_without_a_kept_receipt_is_an_error(bench):
 async def test_no_client_sees_the_receipt_of_another(bench):
     """This holds while it is being answered, and afterwards."""
     alice, bob = Client("a", "alice"), Client("b", "bob")
-    going = bench.door.begin(order(client=alice))
+    opened = bench.door.begin(order(client=alice))
     for other in (bob, LOCAL):
-        assert await bench.door.receipt(going.document.id, other) is None
-    await read(going)
+        assert await bench.door.receipt(opened.document.id, other) is None
+    await read(opened)
     for other in (bob, LOCAL):
-        assert await bench.door.receipt(going.document.id, other) is None
-        assert bench.door.going(going.document.id, other) is None
-    assert await bench.door.receipt(going.document.id, alice) == going.document
+        assert await bench.door.receipt(opened.document.id, other) is None
+        assert bench.door.open_order(opened.document.id, other) is None
+    assert await bench.door.receipt(opened.document.id, alice) == opened.document
 
 
 class PiecesLine(line.AnswerLine):
@@ -252,9 +252,9 @@ async def test_an_answer_that_goes_on_otherwise_is_an_error(bench, monkeypatch):
     monkeypatch.setattr(PiecesLine, "made", 0)
     monkeypatch.setattr(PiecesLine, "dies_after", 2)
     monkeypatch.setattr(PiecesLine, "lies", True)
-    going = bench.door.begin(order())
+    opened = bench.door.begin(order())
     with pytest.raises(DoorError, match="another-answer"):
-        await read(going)
+        await read(opened)
 
 
 async def test_the_door_closes_with_the_node(tmp_path, world):
@@ -262,10 +262,10 @@ async def test_the_door_closes_with_the_node(tmp_path, world):
     async with open_door(tmp_path, world) as bench:
         for peer in bench.others:
             bench.network.faults[peer] = None
-        going = bench.door.begin(order())
+        opened = bench.door.begin(order())
         await wait_all_tasks_blocked(0.05)
     with pytest.raises(DoorError, match="stopping"):
-        await going.receive()
+        await opened.receive()
     with pytest.raises(DoorError, match="stopping"):
         bench.door.begin(order())
 
@@ -321,4 +321,4 @@ async def test_too_many_orders_are_refused_and_places_come_back(bench):
     stuck = [bench.door.begin(order()) for _ in range(PLACES_MAX)]
     with pytest.raises(DeskBusy):
         bench.door.begin(order())
-    assert len({going.document.id for going in stuck}) == PLACES_MAX
+    assert len({opened.document.id for opened in stuck}) == PLACES_MAX
