@@ -82,7 +82,7 @@ class Door:
     @property
     def model(self) -> str:
         """The model's name for clients."""
-        return "-".join(self._manifest.model.split())
+        return "-".join(self._manifest.model.replace("/", " ").split())
 
     @property
     def manifest(self) -> Manifest:
