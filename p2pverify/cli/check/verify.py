@@ -12,7 +12,7 @@ from p2pverify.cli.output import UnusableError
 from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile
 from p2pverify.cli.show.rerun import JUDGING_KINDS
 
-_FILE = InputFile("check its name")
+_FILE = InputFile("'p2pverify passport', 'audit-endpoint' and GET /v1/receipts/ID make such files")
 _MANIFEST = InputFile("'p2pverify model manifest' writes such a file")
 
 

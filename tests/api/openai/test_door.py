@@ -181,17 +181,14 @@ async def test_a_stream_passes_tokens_on_as_they_come(served, monkeypatch):
     class SlowPieces(line.AnswerLine):
         """An answer of which each further piece comes when the client has read the one before."""
 
-        pieces: list[tuple[int, ...]] | None = None
-
-        async def receive(self):
-            if self.pieces is None:
-                whole = await super().receive()
-                self.pieces = [whole[at : at + 5] for at in range(0, len(whole), 5)]
-                self.count = 0
-            while len(said) < self.count:  # noqa: ASYNC110 - the client is another task of this test
-                await trio.sleep(0.01)
-            self.count += 1
-            return self.pieces.pop(0) if self.pieces else None
+        async def ask(self, hear):
+            exchanged = await super().ask(lambda _: None)
+            tokens = exchanged.answer.output.tokens
+            for count, at in enumerate(range(0, len(tokens), 5)):
+                while len(said) < count:  # noqa: ASYNC110 - the client is another task of this test
+                    await trio.sleep(0.01)
+                hear(tokens[at : at + 5])
+            return exchanged
 
     whole = (await served.ask(CHAT, ASKED)).json["choices"][0]["message"]["content"]
     monkeypatch.setattr(asking, "AnswerLine", SlowPieces)
