@@ -13,7 +13,7 @@ from p2pverify.core.contract.network import Across, Network
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import REFEREE
-from p2pverify.core.inference.compare import MICRO, Measure, TokenScores, Verdict, malformed, measure, verdict
+from p2pverify.core.inference.compare import MICRO, Measure, TokenScores, Verdict, as_usual, malformed, measure, verdict
 from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition, find_cause
 from p2pverify.core.inference.diagnosis import Finding as Likeliest
 from p2pverify.core.inference.question import Question
@@ -111,7 +111,7 @@ class Explanation:
         """Across classes, the measure decides, by the thresholds of the class of the answer."""
         bounds = bounds_of(network, asked)
         if self.audit.is_across and finding.measure is not None and bounds is not None:
-            finding.verdict = verdict(finding.measure, bounds)
+            finding.verdict = verdict(as_usual(finding.measure, network.params.answer_tokens), bounds)
 
     def worth_supposing(self, finding: AnswerFinding) -> list[int]:
         """Temperatures, in thousandths, at which a mismatch is worth scoring again."""
