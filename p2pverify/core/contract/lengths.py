@@ -16,10 +16,10 @@ WEIGHT_SCALE = 2**32
 _PERMILLE = 1000
 
 
-def long_length(number: int, params: Params) -> int:
-    """The length in the tail that a drawn number gives: above `answer_tokens`, and at most `long_tokens`."""
-    sums = _sums(params.answer_tokens, params.long_tokens)
-    return params.answer_tokens + 1 + bisect_right(sums, number % sums[-1])
+def long_length(number: int, usual: int, longest: int) -> int:
+    """The length in the tail that a drawn number gives: above `usual`, and at most `longest`, in tokens."""
+    sums = _sums(usual, longest)
+    return usual + 1 + bisect_right(sums, number % sums[-1])
 
 
 def expected_tokens(params: Params) -> Fraction:

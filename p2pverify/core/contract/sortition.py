@@ -53,7 +53,7 @@ class Slot:
         """The greatest length of the answer, in tokens."""
         number = _number(self.drawn_from, "length")
         if self.is_long(params):
-            return long_length(number, params)
+            return long_length(number, params.answer_tokens, params.long_tokens)
         return params.answer_tokens - number % (params.answer_spread + 1)
 
     def is_long(self, params: Params) -> bool:

@@ -36,17 +36,16 @@ def weight(length: int) -> int:
 def test_each_length_of_the_tail_has_its_weight(usual: int, data: st.DataObject) -> None:
     """Of the numbers below the sum of all weights, those that give a length are as many as its weight."""
     longest = data.draw(st.integers(usual + 1, ANSWER_TOKENS_MAX))
-    params = replace(PARAMS, answer_tokens=usual, answer_spread=0, long_tokens=longest)
     total = sum(weight(length) for length in range(usual + 1, longest + 1))
     length = data.draw(st.integers(usual + 1, longest))
     first = sum(weight(shorter) for shorter in range(usual + 1, length))
     last = first + weight(length) - 1
     turns = data.draw(st.integers(0, 2**64 // total - 1)) * total
-    assert long_length(turns + first, params) == long_length(turns + last, params) == length
+    assert long_length(turns + first, usual, longest) == long_length(turns + last, usual, longest) == length
     if length > usual + 1:
-        assert long_length(turns + first - 1, params) == length - 1
+        assert long_length(turns + first - 1, usual, longest) == length - 1
     if length < longest:
-        assert long_length(turns + last + 1, params) == length + 1
+        assert long_length(turns + last + 1, usual, longest) == length + 1
 
 
 def test_the_expected_length_is_the_mean_of_all_draws() -> None:

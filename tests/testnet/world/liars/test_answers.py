@@ -69,6 +69,30 @@ def test_who_is_wrong_at_a_rate_is_convicted_within_the_tests_table() -> None:
     assert 4 <= member_of(world, BAD).convicted_after <= bound
 
 
+TAIL = {"long_permille": 250, "long_tokens": 48}
+
+
+def test_who_lies_in_long_answers_alone_is_convicted_for_them() -> None:
+    """Its other answers are right. They keep its sum over all answers low, and do not count among the long ones."""
+    world = play("long-only", 30, **TAIL)
+    member = member_of(world, BAD)
+    assert convictions(world) == {BAD: "wrong in long answers"}
+    assert member.dissents == len(member.long_losses) == 4
+    assert member.agreements > 2 * member.dissents
+    bound = audits_until_conviction(world.network, 0, 1_000_000, certainty_ppm=999_000, is_long=True)
+    assert bound is not None
+    assert 4 <= member.convicted_after <= bound
+    assert all(final(world).members[peer.key].long_cusum == 0 for peer in world.peers if peer.kind == HONEST)
+
+
+def test_without_long_audits_nobody_knows_of_such_lies() -> None:
+    """The rule that the tail replaces: all audits are of lengths about which it is honest."""
+    world = make_world(PEERS, kinds={BAD: "long-only"})
+    world.run_epochs(20)
+    assert convictions(world) == {}
+    assert (member_of(world, BAD).dissents, member_of(world, BAD).agreements > 20) == (0, True)
+
+
 def test_a_sleeper_has_nothing_from_its_good_time() -> None:
     world = make_world(PEERS, kinds={BAD: "sleeper"}, onset_epoch=6)
     world.run_epochs(6)
