@@ -108,7 +108,7 @@ def test_an_honest_peer_is_not_convicted_for_its_long_answers(honest_ppm: int, r
     made = steps_of(honest_ppm, 100_000, 10**6)
     chances = Chances(rate_ppm / 10**6, 1 - rate_ppm / 10**6)
     convicted = 1 - survival(replace(made, threshold=made.long_threshold), chances, 100)[100]
-    assert 0 <= convicted < most
+    assert convicted < most
     # Each answer is a new start, and by Ville's inequality a start convicts with a probability of at most 1 / (8 odds).
     assert convicted < 100 / (8 * 10**6)
 
