@@ -232,7 +232,7 @@ def _answer(
         answer=_output(found),
         difference=_difference(found),
         margins=() if found.output is None or found.scored is None else found.scored.deficits,
-        measure=None if found.measure is None else _measure(found.measure, bounds),
+        measure=None if found.measure is None else _measure(found.measure, bounds, network.params.answer_tokens),
         cause=None if found.cause is None else CauseDocument(cause=found.cause.cause.value, value=found.cause.value),
     )
 
@@ -271,20 +271,21 @@ def _difference(found: AnswerFinding) -> Difference | None:
     )
 
 
-def _measure(found: Measure, bounds: Across | None) -> MeasureDocument:
-    limits = None if bounds is None else _limits(found.count, bounds)
+def _measure(found: Measure, bounds: Across | None, usual_tokens: int) -> MeasureDocument:
+    limits = None if bounds is None else _limits(found.count, bounds, usual_tokens)
     return MeasureDocument(count=found.count, total=found.total, peak=found.peak, end=found.end, limits=limits)
 
 
-def _limits(count: int, bounds: Across) -> Limits:
-    return Limits(
-        match=bounds.match_total(count),
-        mismatch=bounds.mismatch_total(count),
-        end=bounds.end_max,
-        alone=alone(bounds, count),
+def _limits(count: int, bounds: Across, usual_tokens: int) -> Limits:
+    """The bounds for an answer of `count` tokens. One that is longer than usual is judged by its mean margin."""
+    usual = min(count, usual_tokens)
+    match, mismatch = (
+        total(usual) * count // usual if count > usual else total(count)
+        for total in (bounds.match_total, bounds.mismatch_total)
     )
+    return Limits(match=match, mismatch=mismatch, end=bounds.end_max, alone=alone(mismatch))
 
 
-def alone(bounds: Across, count: int) -> int:
-    """The margin in micronats at which one token alone makes a mismatch; the cap is ignored."""
-    return isqrt(2 * bounds.mismatch_total(count) * MICRO)  # the greatest margin counts half
+def alone(mismatch: int) -> int:
+    """The margin in micronats at which one token alone makes a total a mismatch; the cap is ignored."""
+    return isqrt(2 * mismatch * MICRO)  # the greatest margin counts half
