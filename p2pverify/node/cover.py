@@ -191,7 +191,7 @@ class Cover:
             room = params.prompt_tokens + self._frame_tokens
             if prompt.tokens_max is not None:
                 room = context_tokens - prompt.tokens_max
-            if len(tokens) <= min(room, context_tokens - params.answer_tokens):
+            if len(tokens) <= min(room, context_tokens - max(params.answer_tokens, params.long_tokens)):
                 self._fitting.append((prompt, tokens))
 
     async def _wait_until(self, at_ms: int) -> None:

@@ -22,6 +22,8 @@ from p2pverify.testnet.faults import Fault, FaultPlan, plan_faults
 from p2pverify.testnet.scenario import HONEST_PPM, PEERS_MAX, PEERS_MIN, PathTable, Scenario
 
 _DOMAIN = "p2pverify/testnet/1"
+#: The cheat that lies only in long answers.
+LONG_ONLY = "long-only"
 
 
 class PlanError(UserError):
@@ -148,6 +150,10 @@ def make_plan(
     number = table.seed if seed is None else seed
     given = {name: value for name, value in scenario.network.items() if name != HONEST_PPM}
     rules = ParamsTable(genesis_ms=0, **given).model_dump(exclude={"genesis_ms"})
+    if LONG_ONLY in {secret.kind for secret in secrets} and not rules["long_permille"]:
+        raise PlanError(
+            f"no audit of this network is long, so {LONG_ONLY} is right in all", "set long_permille and long_tokens"
+        )
     crowd = max(1.0, count / table.peers)
     if epoch_ms is not None:
         rules["epoch_ms"] = epoch_ms

@@ -19,7 +19,7 @@ from p2pverify.cli.setup.rules import RULES
 from p2pverify.cli.table import pairs, percent, table
 from p2pverify.core.contract.network import PARAM_BOUNDS
 from p2pverify.node.files.home import Home
-from p2pverify.node.files.networktable import DEFAULTS, usual_spreads
+from p2pverify.node.files.networktable import DEFAULTS, LONG_PERMILLE, usual_spreads, usual_tail
 from p2pverify.node.reports.documents.health import Ready
 from tests.cli.fake_api import body, fake_api
 from tests.cli.transcript import PROGRAM, REPOSITORY, environment, run
@@ -274,10 +274,33 @@ def test_the_help_of_rules_names_their_usual_values() -> None:
     """Every rule has help with the default of a network file."""
     assert [name for name, _, _ in PARAM_BOUNDS] == list(RULES)
     for name, (_, usual) in RULES.items():
-        if name in DEFAULTS and usual != "by --for" and not name.endswith("_spread"):
+        if name in DEFAULTS and usual != "by --for" and not name.endswith("_spread") and not name.startswith("long_"):
             assert usual == str(DEFAULTS[name]), name
     assert usual_spreads({"prompt_tokens": 8, "answer_tokens": 8, "temperature_milli": 800}) == {
         "prompt_spread": 4,
         "answer_spread": 4,
         "temperature_spread": 300,
     }
+    assert RULES["long_permille"][1] == str(LONG_PERMILLE)
+
+
+@pytest.mark.parametrize(
+    ("given", "context", "usual"),
+    [
+        ({}, 1024, (10, 928)),
+        ({}, 8192, (10, 1024)),
+        ({"epoch_ms": 5_000}, 8192, (10, 100)),
+        ({"epoch_ms": 1_000}, 8192, (0, 0)),
+        ({"answer_tokens": 928}, 1024, (0, 0)),
+        ({"long_permille": 0}, 1024, (0, 0)),
+        ({"long_tokens": 0}, 1024, (0, 0)),
+        ({"long_tokens": 200}, 1024, (10, 200)),
+        ({"long_permille": 50}, 1024, (50, 928)),
+    ],
+)
+def test_the_usual_long_answers_fit_the_engine_and_the_epoch(
+    given: dict[str, int], context: int, usual: tuple[int, int]
+) -> None:
+    """A slot in a hundred asks for them. Without room for them there are none; what is given stays."""
+    found = {**usual_tail(given, context), **given}
+    assert (found["long_permille"], found["long_tokens"]) == usual

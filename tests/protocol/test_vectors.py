@@ -321,7 +321,7 @@ def test_steps(case: dict[str, Any]) -> None:
 def test_cusum(case: dict[str, Any]) -> None:
     """Dissents and agreements change the test like this, cut by cut."""
     given = case["input"]
-    made = Steps(given["up"], given["down"], given["threshold"])
+    made = Steps(given["up"], given["down"], given["threshold"], 0)
     value, values = 0, []
     for dissents, agreements in given["cuts"]:
         value = cusum(value, dissents, agreements, made)

@@ -4,7 +4,7 @@ import pytest
 
 from p2pverify.engine.cheats.spec import CheatSpec
 from p2pverify.node.files.textfile import FileError
-from p2pverify.testnet.cheats import Cheaters
+from p2pverify.testnet.cheats import Cheaters, parse_cheat
 from p2pverify.testnet.plan import PlanError, make_plan
 from p2pverify.testnet.scenario import load_scenario, scenario_names
 from p2pverify.testnet.world import plan_world
@@ -167,3 +167,11 @@ def test_paths_and_thresholds_are_checked(tmp_path):
         with pytest.raises(FileError) as caught:
             load_scenario(str(path))
         assert named in str(caught.value)
+
+
+def test_a_cheat_in_long_answers_needs_long_audits():
+    """Without them it is right in all audits, so the run would never end."""
+    cheats = [parse_cheat("long-only")]
+    assert make_plan(load_scenario("toy"), cheats=cheats).cheaters
+    with pytest.raises(PlanError, match="no audit of this network is long"):
+        make_plan(load_scenario("hardware"), cheats=cheats)

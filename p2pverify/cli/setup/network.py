@@ -104,13 +104,13 @@ def new(
     path with known golden answers, and one class for peers on any other path.
     """
     from p2pverify.node.files.networkfile import dump_network, new_network
-    from p2pverify.node.files.networktable import usual_growth, usual_spreads
+    from p2pverify.node.files.networktable import usual_growth, usual_spreads, usual_tail
 
     check_output(output, may_replace(force=force))
     keys = read_founders(founders)
     info, known = _measured(engine, weights, manifest_file)
     given: dict[str, Any] = {rule: value for rule, value in rules.items() if value is not None}
-    given |= usual_spreads(given) | usual_growth(purpose, given)
+    given |= usual_spreads(given) | usual_tail(given, info.context_tokens) | usual_growth(purpose, given)
     try:
         made, manifests = new_network(
             name, keys, info, known=known, **(_open_to_all(engine, info, known) if across else {}), **given

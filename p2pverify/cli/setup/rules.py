@@ -38,6 +38,8 @@ RULES = {
     "prompt_spread": ("Number of tokens by which a prompt may be shorter.", "half of --prompt-tokens"),
     "answer_spread": ("Number of tokens by which an answer may be shorter.", "half of --answer-tokens"),
     "temperature_spread": ("Amount by which the temperature may be lower, times 1000.", "3/8 of --temperature-milli"),
+    "long_permille": ("Share of audits that ask for answers longer than --answer-tokens, in thousandths.", "10"),
+    "long_tokens": ("Longest of these answers, in tokens.", "as long as the engine's context and an epoch allow"),
 }
 
 

@@ -33,7 +33,8 @@ _FOUNDERS_SHOWN = 8
 #: Keys of an API's row that a verification does not have.
 _LEFT_OUT = frozenset(
     (
-        *("reason", "slots_owed", "cusum", "threshold", "judged", "capital", "capital_threshold"),
+        *("reason", "slots_owed", "cusum", "threshold", "long_cusum", "long_threshold"),
+        *("judged", "capital", "capital_threshold"),
         *("fork_until_epoch", "sponsors", "rests", "hardware"),
     )
 )

@@ -35,6 +35,8 @@ GROWTH_EPOCHS_MAX = 2**26
 ANY = "*"
 THRESHOLD_MAX = 2**32 - 1
 _ORIGIN = "origin"
+#: The pooled test and the test over long answers have an eighth of the contract's odds each.
+ODDS_FACTOR = 8
 _EXACT = Context(prec=40)
 
 
@@ -115,6 +117,8 @@ class Params:
     prompt_spread: int = 0  # a slot's prompt_tokens, answer_tokens and temperature_milli are less by up to the spread
     answer_spread: int = 0
     temperature_spread: int = 0  # in steps of 100
+    long_permille: int = 0  # slots that ask for answers above answer_tokens: see `lengths`
+    long_tokens: int = 0  # the greatest length of those; 0 if there are none
 
     @property
     def deadline_ms(self) -> int:
@@ -165,6 +169,8 @@ PARAM_BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("prompt_spread", 0, 255),
     ("answer_spread", 0, ANSWER_TOKENS_MAX - 1),
     ("temperature_spread", 0, TEMPERATURE_MILLI_MAX - 1),
+    ("long_permille", 0, 1000),
+    ("long_tokens", 0, ANSWER_TOKENS_MAX),
 )
 
 
@@ -266,6 +272,9 @@ def decode_network(data: bytes) -> Network:
     for name, spread, most in params.spreads:
         if spread and spread >= most:
             raise DecodeError(f"{name} leaves nothing")
+    has_tail = params.long_permille > 0 and params.long_tokens > params.answer_tokens
+    if not has_tail and (params.long_permille, params.long_tokens) != (0, 0):
+        raise DecodeError("long_permille and long_tokens do not fit together")
     rates = [c.honest_ppm for c in classes] + [c.across.honest_ppm for c in classes if c.across is not None]
     if any(rate >= params.cheat_ppm for rate in rates):
         raise DecodeError("honest_ppm must be below cheat_ppm")
@@ -345,6 +354,7 @@ class TestSteps:
     up: int  # per dissent
     down: int  # per agreement
     threshold: int  # conviction
+    long_threshold: int  # conviction by the test over long answers
 
 
 @lru_cache(maxsize=256)
@@ -358,9 +368,16 @@ def test_steps(honest_ppm: int, cheat_ppm: int, conviction_odds: int) -> TestSte
     million = Decimal(1_000_000)
     up = _EXACT.multiply(1024, _EXACT.ln(_EXACT.divide(p1, p0)))
     down = _EXACT.multiply(1024, _EXACT.ln(_EXACT.divide(million - p0, million - p1)))
-    threshold = _EXACT.multiply(1024, _EXACT.ln(Decimal(conviction_odds)))
     return TestSteps(
         int(up.to_integral_value(ROUND_FLOOR)),
         int(down.to_integral_value(ROUND_CEILING)),
-        int(threshold.to_integral_value(ROUND_CEILING)),
+        threshold_at(conviction_odds),
+        threshold_at(ODDS_FACTOR * conviction_odds),
     )
+
+
+@lru_cache(maxsize=16)
+def threshold_at(odds: int) -> int:
+    """The logarithm of the odds at which a test convicts, in 1/1024 nat."""
+    exact = _EXACT.multiply(1024, _EXACT.ln(Decimal(odds)))
+    return int(exact.to_integral_value(ROUND_CEILING))

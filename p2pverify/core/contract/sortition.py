@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from p2pverify.core.contract.lengths import long_length
 from p2pverify.core.contract.network import Params
 from p2pverify.core.encoding import vrf
 from p2pverify.core.encoding.canon import begin_array, digest, encode, encode_bytes, encode_uint, sha256
@@ -20,7 +21,7 @@ TARGET = "p2pverify/target/1"
 BEACON = "p2pverify/beacon/1"
 DISPUTE = "p2pverify/dispute/1"
 SPOT = "p2pverify/spot/1"
-_DRAWN = ("count", "at", "solo", "greedy", "across", "prompt", "sample", "size", "length", "heat")
+_DRAWN = ("count", "at", "solo", "greedy", "across", "prompt", "sample", "size", "length", "heat", "tail")
 _WHAT = {what: encode(what) for what in _DRAWN}
 _HEAT_STEP = 100
 
@@ -50,7 +51,14 @@ class Slot:
 
     def answer_tokens(self, params: Params) -> int:
         """The greatest length of the answer, in tokens."""
-        return params.answer_tokens - _number(self.drawn_from, "length") % (params.answer_spread + 1)
+        number = _number(self.drawn_from, "length")
+        if self.is_long(params):
+            return long_length(number, params.answer_tokens, params.long_tokens)
+        return params.answer_tokens - number % (params.answer_spread + 1)
+
+    def is_long(self, params: Params) -> bool:
+        """Whether the answer may be longer than `answer_tokens`."""
+        return params.long_permille > 0 and _number(self.drawn_from, "tail") % 1000 < params.long_permille
 
     def temperature_milli(self, params: Params) -> int:
         """The temperature times 1000: 0 if the slot is greedy, else one of a few values that clients use."""

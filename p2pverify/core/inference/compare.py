@@ -13,7 +13,7 @@ model many tokens are (`protocol/compare.md` has the figures).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from p2pverify.core.contract.network import ANSWER_TOKENS_MAX, Across
@@ -129,6 +129,16 @@ def verdict(found: Measure, bounds: Across) -> Verdict:
     if found.total <= bounds.match_total(found.count):
         return Verdict.MATCH
     return Verdict.INCONCLUSIVE
+
+
+def as_usual(found: Measure, tokens: int) -> Measure:
+    """The measure of an answer that is longer than `tokens`, brought to this length: what counts is its mean margin.
+
+    Thresholds are fitted to answers of the usual length. In a long answer the honest margins average out.
+    """
+    if found.count <= tokens:
+        return found
+    return replace(found, count=tokens, total=found.total * tokens // found.count)
 
 
 def verdict_digest(question: bytes, measures: Measures) -> bytes:

@@ -18,15 +18,13 @@ A capital is its natural logarithm, in 1/1024 nat. Every rounding is in favour o
 """
 
 from collections.abc import Iterable
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from decimal import ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.network import ODDS_FACTOR, Across, threshold_at
 from p2pverify.core.contract.pool import MILLION
 from p2pverify.core.inference.compare import Measure
 
-#: The part of the contract's odds that this test has: 1 / odds of it is an eighth of 1 / `conviction_odds`.
-ODDS_FACTOR = 8
 #: ln 2 in 1/1024 nat, rounded up.
 _HALVING = 710
 _EXACT = Context(prec=40)
@@ -52,11 +50,9 @@ def _log(ppm: int) -> int:
     return int(exact.to_integral_value(ROUND_FLOOR))
 
 
-@lru_cache(maxsize=16)
 def threshold(conviction_odds: int) -> int:
-    """The capital at which a peer is convicted, in 1/1024 nat."""
-    exact = _EXACT.multiply(1024, _EXACT.ln(Decimal(ODDS_FACTOR * conviction_odds)))
-    return int(exact.to_integral_value(ROUND_CEILING))
+    """The capital at which a peer is convicted, in 1/1024 nat: this test has an eighth of the odds."""
+    return threshold_at(ODDS_FACTOR * conviction_odds)
 
 
 def reserve(answers: int) -> int:

@@ -10,9 +10,10 @@ from dataclasses import replace
 from p2pverify.core.contract.network import Network, Origin
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX
+from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.state.codec.sections import decode_state, encode_state, sections_of, state_root
-from p2pverify.core.state.state import Member, State, genesis
-from p2pverify.core.state.verdicts.objections import objectors_to
+from p2pverify.core.state.state import Loss, Member, State, genesis
+from p2pverify.core.state.verdicts.objections import objectors_to, rests_on
 from p2pverify.core.state.weights import loses_weight
 
 #: The end of the suspension of a peer that was left behind.
@@ -65,20 +66,29 @@ def _corrected(state: State, member: Member, keep: frozenset[bytes]) -> Member:
 
     No conviction is undone: whoever forks takes a cut before those that are contested.
     """
-    contested = [loss for loss in member.losses if objectors_to(state, loss.dispute) & keep]
-    far = [loss for loss in member.far if objectors_to(state, loss.dispute) & keep]
-    if not (contested or far) or member.is_convicted:
+    gone = {loss.dispute for loss in rests_on(member) if objectors_to(state, loss.dispute) & keep}
+    if not gone or member.is_convicted:
         return member
-    cusum = max(0, member.cusum - sum(loss.up for loss in contested))
+    cusum, losses = _without(member.cusum, member.losses, gone)
+    long_cusum, long_losses = _without(member.long_cusum, member.long_losses, gone)
+    dissents = len({loss.dispute for loss in (*member.losses, *member.long_losses)} & gone)
     return replace(
         member,
-        capital=member.capital - sum(loss.up for loss in far),
-        far=tuple(loss for loss in member.far if loss not in far),
         cusum=cusum,
-        losses=tuple(loss for loss in member.losses if loss not in contested) if cusum else (),
-        dissents=member.dissents - len(contested),
-        disputes_lost=member.disputes_lost - len(contested),
+        losses=losses,
+        long_cusum=long_cusum,
+        long_losses=long_losses,
+        capital=member.capital - sum(loss.up for loss in member.far if loss.dispute in gone),
+        far=tuple(loss for loss in member.far if loss.dispute not in gone),
+        dissents=member.dissents - dissents,
+        disputes_lost=member.disputes_lost - dissents,
     )
+
+
+def _without(value: int, losses: tuple[Loss, ...], gone: Collection[DisputeKey]) -> tuple[int, tuple[Loss, ...]]:
+    """The value of a sequential test without some of its losses, and the losses that are left."""
+    value = max(0, value - sum(loss.up for loss in losses if loss.dispute in gone))
+    return value, tuple(loss for loss in losses if loss.dispute not in gone) if value else ()
 
 
 def _without_log(member: Member) -> Member:

@@ -14,7 +14,7 @@ from p2pverify.core.records.payloads.conflict import decode_conflict
 from p2pverify.core.records.payloads.cut import Head
 from p2pverify.core.state import capital, cuts, memory, rows, sponsors, weights
 from p2pverify.core.state.score import add_evidence
-from p2pverify.core.state.state import LOST_DISPUTES, AuditNote, EarlyConflict, State
+from p2pverify.core.state.state import LOST_DISPUTES, WRONG_WHEN_LONG, AuditNote, EarlyConflict, State
 from p2pverify.core.state.transition import Frame, Transition, class_steps
 from p2pverify.core.state.verdicts import disputes, duties, objections, rounds
 
@@ -137,7 +137,10 @@ def _audit(step: Transition, record: Record) -> None:
 
 
 def _test(step: Transition) -> None:
-    """Run the sequential test once per step and peer, so that the order inside a step does not matter."""
+    """Run the sequential test once per step and peer, so that the order inside a step does not matter.
+
+    Then run the same test over the long answers alone. A peer that lies in those alone is right in most answers.
+    """
     for peer in sorted(step.evidence):
         member = step.state.members[peer]
         if member.conviction == LOST_DISPUTES:
@@ -146,6 +149,14 @@ def _test(step: Transition) -> None:
         step.state.change(peer, cusum=value, losses=member.losses if value else ())
         if value >= step.steps[member.class_index].threshold:
             step.state.convict(peer, LOST_DISPUTES)
+    for peer in sorted(step.long_evidence):
+        member = step.state.members[peer]
+        if member.conviction == WRONG_WHEN_LONG:
+            continue
+        value = add_evidence(member.long_cusum, step.long_evidence[peer])
+        step.state.change(peer, long_cusum=value, long_losses=member.long_losses if value else ())
+        if value >= step.steps[member.class_index].long_threshold:
+            step.state.convict(peer, WRONG_WHEN_LONG)
 
 
 def _carry_convictions(step: Transition) -> None:

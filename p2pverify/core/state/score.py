@@ -71,7 +71,7 @@ def standing(member: Member, suspect_at: int, availability: int | None, epoch: i
         return Standing.CONVICTED
     if not member.active:
         return Standing.GONE if member.joined_index else Standing.NEWCOMER
-    if member.cusum >= suspect_at or member.capital > 0 or epoch <= member.fork_until:
+    if max(member.cusum, member.long_cusum) >= suspect_at or member.capital > 0 or epoch <= member.fork_until:
         return Standing.SUSPECT
     if member.audits == 0:
         return Standing.NEWCOMER

@@ -22,8 +22,8 @@ from p2pverify.core.records.payloads.lots import EVERYONE, DisputeKey
 #: The convicted peers at a cut, each with the reason, sorted by peer.
 Convictions = tuple[tuple[bytes, str], ...]
 
-#: The reason of a conviction by the sequential test, and of one by the pooled test.
-LOST_DISPUTES, FAR_OFF = "lost disputes", "answers too far off"
+#: The reason of a conviction by the sequential test, by the same test over long answers, and by the pooled test.
+LOST_DISPUTES, WRONG_WHEN_LONG, FAR_OFF = "lost disputes", "wrong in long answers", "answers too far off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,12 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """How often one challenger asked a peer, how often it got an answer, and how fast the answers were.
-
-    `since` is the path index of the cut that brought the newest audit.
-    """
+    """How often one challenger asked a peer, how often it got an answer, and how fast the answers were."""
 
     asked: int
     answered: int
     windows: tuple[Window, ...] = ()
-    since: int = 0  # index
+    since: int = 0  # index of the cut that brought the newest audit
 
 
 @dataclass(slots=True)
@@ -82,6 +79,8 @@ class Member:
     void_audits: int = 0
     cusum: int = 0
     losses: tuple[Loss, ...] = ()  # since the test was 0, the newest last: see `memory.LOSSES_MAX`
+    long_cusum: int = 0  # of the test over long answers
+    long_losses: tuple[Loss, ...] = ()  # since that test was 0, the newest last
     judged: int = 0  # answers in the pooled test
     capital: int = reserve(0)  # of the pooled test, in 1/1024 nat
     far: tuple[Loss, ...] = ()  # answers that raised the capital since its start, the newest last
@@ -181,6 +180,7 @@ class Dispute:
     duty_seq: int
     electorate: frozenset[bytes]
     sampled: bool
+    is_long: bool
     round: Round
     closed_index: int = -1
     commits: Mapping[bytes, Sealed] = field(default_factory=dict)  # by voter
@@ -222,10 +222,9 @@ class AuditNote:
 
 @dataclass(frozen=True, slots=True)
 class EarlyConflict:
-    """The proven equivocations of a key that has not joined.
+    """The proven equivocations of a key that has not joined. `is_slot`: it made two claims on one slot.
 
-    `forks` is as for a member. `is_slot`: the key made two claims on one slot. `since` is the path index of the cut
-    that brought the newest proof.
+    `forks` is as for a member. `since` is the path index of the cut that brought the newest proof.
     """
 
     forks: frozenset[int] = frozenset()

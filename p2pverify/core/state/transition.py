@@ -28,8 +28,8 @@ class Frame:
 class Transition:
     """A step in progress: the state under construction, and the evidence of this step.
 
-    `evidence` is the sum of each peer's agreements and dissents in the sequential test, in 1/1024 nat. `bets` has each
-    peer's judged answers in the pooled test.
+    `evidence` is the sum of each peer's agreements and dissents in the sequential test, in 1/1024 nat, and
+    `long_evidence` of those in long audits. `bets` has each peer's judged answers in the pooled test.
     """
 
     network: Network
@@ -39,6 +39,7 @@ class Transition:
     frame: Frame
     steps: tuple[TestSteps, ...]
     evidence: dict[bytes, int] = field(default_factory=dict)
+    long_evidence: dict[bytes, int] = field(default_factory=dict)
     bets: dict[bytes, list[Loss]] = field(default_factory=dict)
     _shares: dict[tuple[bytes, int], bool] = field(default_factory=dict)
     _inside: dict[bytes, bool] = field(default_factory=dict)
@@ -49,12 +50,12 @@ class Transition:
             return self.steps[member.class_index]
         return across_steps(self.network, across)
 
-    def agree(self, peer: bytes, audit: Audit, *, across: int | None = None) -> None:
+    def agree(self, peer: bytes, audit: Audit, *, is_long: bool, across: int | None = None) -> None:
         """Count an agreement in an audit, within the peer's class or as an answer of the class `across`."""
         member = self.state.members.get(peer)
         if member is None:
             return
-        self.evidence[peer] = self.evidence.get(peer, 0) - self.test_of(member, across).down
+        self._add(peer, -self.test_of(member, across).down, is_long=is_long)
         self.state.change(
             peer,
             agreements=member.agreements + 1,
@@ -68,22 +69,29 @@ class Transition:
         if member is not None:
             self.state.change(peer, inconclusive=member.inconclusive + 1)
 
-    def dissent(self, peer: bytes, audit: Audit, *, across: int | None = None) -> None:
+    def dissent(self, peer: bytes, audit: Audit, *, is_long: bool, across: int | None = None) -> None:
         """Count a dissent: at most one per accused and epoch of the slot; further ones have no effect."""
         member = self.state.members.get(peer)
         if member is None or (peer, audit.epoch) in self.state.dissent_marks:
             return
         self.state.dissent_marks[peer, audit.epoch] = self.state.index
         up = self.test_of(member, across).up
-        self.evidence[peer] = self.evidence.get(peer, 0) + up
+        self._add(peer, up, is_long=is_long)
+        loss = Loss(audit.key, up)
+        if is_long:
+            self.state.change(peer, long_losses=(*member.long_losses, loss)[-memory.LOSSES_MAX :])
         self.state.change(
             peer,
-            losses=(*member.losses, Loss(audit.key, up))[-memory.LOSSES_MAX :],
+            losses=(*member.losses, loss)[-memory.LOSSES_MAX :],
             dissents=member.dissents + 1,
             disputes_lost=member.disputes_lost + 1,
             last_audit_epoch=max(member.last_audit_epoch, audit.epoch),
             auditors=memory.with_auditor(member.auditors, audit.challenger),
         )
+
+    def _add(self, peer: bytes, evidence: int, *, is_long: bool) -> None:
+        for sums in (self.evidence, self.long_evidence) if is_long else (self.evidence,):
+            sums[peer] = sums.get(peer, 0) + evidence
 
     def bet(self, peer: bytes, audit: Audit, evidence: int) -> None:
         """Count an answer in the pooled test, if its challenger has weight: other keys are free."""

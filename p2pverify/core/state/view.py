@@ -13,7 +13,7 @@ from p2pverify.core.inference.speed import Claimant, Speed, speeds
 from p2pverify.core.state.score import Standing, availability_ppm, interval_ppm, standing
 from p2pverify.core.state.state import Dispute, Member, RowDigest, RowDigests, State
 from p2pverify.core.state.transition import across_steps, class_steps
-from p2pverify.core.state.verdicts.objections import contesting
+from p2pverify.core.state.verdicts.objections import contesting, rests_on
 from p2pverify.core.state.view_bytes import ScoreProof, ViewHead, weighted_digest
 from p2pverify.core.state.weights import weighted_peers
 
@@ -41,6 +41,8 @@ class Score:
     unopened: int
     cusum: int
     threshold: int
+    long_cusum: int
+    long_threshold: int
     judged: int  # answers in the pooled test
     capital: int
     capital_threshold: int
@@ -122,6 +124,8 @@ def _score(
         member.unopened,
         member.cusum,
         steps.threshold,
+        member.long_cusum,
+        steps.long_threshold,
         member.judged,
         member.capital,
         pooled.threshold(network.params.conviction_odds),
@@ -182,7 +186,7 @@ def _row_hashes(network: Network, state: State) -> list[bytes]:
     for peer, member in sorted(state.members.items()):
         row, is_under_penalty = known.get(peer), state.epoch <= member.fork_until
         # A row with a claim of hardware, or with a conviction that can be contested, depends on other peers too.
-        is_alone = not member.hardware and not (member.is_convicted and (member.losses or member.far))
+        is_alone = not member.hardware and not (member.is_convicted and rests_on(member))
         if row is None or row.member is not member or row.is_under_penalty != is_under_penalty or not is_alone:
             row = RowDigest(member, is_under_penalty, merkle.leaf(table.row(peer)))
         rows[peer] = row
@@ -212,7 +216,7 @@ def _score_row(score: Score, member: Member) -> list[object]:
         [score.rests, list(score.sponsors)],
         [
             *(score.low_ppm, score.high_ppm, score.agreements, score.dissents, score.inconclusive),
-            *(score.cusum, score.judged, score.capital),
+            *(score.cusum, score.long_cusum, score.judged, score.capital),
         ],
         [score.contacts, score.availability_ppm, len(member.credits)],
         [score.slots_owed, score.no_shows, score.unopened],

@@ -16,7 +16,6 @@ class CheaterFate(StrEnum):
     INCONSISTENT = "inconsistent"  # slower than the hardware that it claims, and not convicted for it
     CONSISTENT = "consistent"  # as fast as the hardware that it claims, even if it also does other work
     CONTESTED = "contested"  # it wins its votes, so honest members stop instead of signing what rests on them
-    UNNOTICED = "unnoticed"  # right in all audits, so never convicted for its other answers
 
 
 class CheatPlace(StrEnum):
@@ -64,7 +63,7 @@ KINDS: dict[str, CheatKind] = {
         ),
         CheatKind("budget", _MODEL, _CONVICTED, "corrects such drafts only to stay a match across classes", "percent"),
         CheatKind("certain", _MODEL, _CONVICTED, "serves what a cheaper model is all but certain of", "millinats"),
-        CheatKind("long-only", _MODEL, CheaterFate.UNNOTICED, "serves a cheaper model beyond the lengths of audits"),
+        CheatKind("long-only", _MODEL, _CONVICTED, "serves a cheaper model beyond the usual lengths of audits"),
         CheatKind(
             "takeover", _MODEL, CheaterFate.CONTESTED, "is honest until its gang has most of the weight, then as prune"
         ),

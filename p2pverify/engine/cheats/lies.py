@@ -160,8 +160,8 @@ def once(engine: Engine, lie: Lie) -> Lie:
     return first
 
 
-def beyond_audits(engine: Engine, lie: Lie, rules: KnownRules) -> Lie:
-    """Is honest about questions of the lengths that audits have, and lies about all others."""
+def beyond_usual(engine: Engine, lie: Lie, rules: KnownRules) -> Lie:
+    """Is honest about questions of the lengths that most audits have, and lies about all others."""
     template = sum(frame(engine))
 
     def told(asked: Ask, hear: Hear = unheard) -> Generated:

@@ -104,7 +104,7 @@ USES: dict[str, Callable[[TwoModels], Lie]] = {
     "certain": lambda two: speculative.certain(
         two.real, two.other, _micronats(two.argument, speculative.SURPRISAL_MICRONATS)
     ),
-    "long-only": lambda two: lies.beyond_audits(two.real, two.lie, two.rules),
+    "long-only": lambda two: lies.beyond_usual(two.real, two.lie, two.rules),
 }
 
 

@@ -11,8 +11,8 @@ class KnownRules:
     """What an audited peer can know beforehand.
 
     `across` are the thresholds by which the referee judges its class, None if no referee does. `prompt_tokens` is the
-    greatest length of the user's turn in an audit, 0 if it is unknown. `answer_tokens` are the lengths that audits ask
-    for, empty if they are unknown.
+    greatest length of the user's turn in an audit, 0 if it is unknown. `answer_tokens` are the lengths that most
+    audits ask for, empty if they are unknown.
     """
 
     across: Across | None = None

@@ -50,6 +50,8 @@ DEFAULTS = {
     "prompt_spread": 0,
     "answer_spread": 0,
     "temperature_spread": 0,
+    "long_permille": 0,
+    "long_tokens": 0,
 }
 
 
@@ -67,6 +69,13 @@ def usual_growth(purpose: str, params: Mapping[str, int]) -> dict[str, int]:
     return {name: value for name, value in usual.items() if name not in params}
 
 
+#: The usual share of the slots that ask for long answers. One in a hundred adds 6 % to the tokens of all answers.
+LONG_PERMILLE = 10
+#: Tokens of a chat template around a prompt, and the time in ms that a slow machine needs for a token of an answer.
+TEMPLATE_TOKENS = 64
+TOKEN_MS = 50
+
+
 def usual_spreads(params: Mapping[str, int]) -> dict[str, int]:
     """How much questions vary if the contract does not say: like the questions of ordinary clients."""
     chosen = {**DEFAULTS, **params}
@@ -76,6 +85,17 @@ def usual_spreads(params: Mapping[str, int]) -> dict[str, int]:
         "temperature_spread": 3 * chosen["temperature_milli"] // 8,
     }
     return {name: spread for name, spread in spreads.items() if name not in params}
+
+
+def usual_tail(params: Mapping[str, int], context_tokens: int) -> dict[str, int]:
+    """The long answers of audits if the contract does not say: as long as the engine's context and an epoch allow."""
+    chosen = {**DEFAULTS, "long_permille": LONG_PERMILLE, **params}
+    room = context_tokens - TEMPLATE_TOKENS - chosen["prompt_tokens"]
+    longest = params.get("long_tokens", min(_BOUNDS["long_tokens"][1], room, chosen["epoch_ms"] // TOKEN_MS))
+    if longest <= chosen["answer_tokens"] or not chosen["long_permille"]:
+        chosen["long_permille"] = longest = 0
+    usual = {"long_permille": chosen["long_permille"], "long_tokens": longest}
+    return {name: value for name, value in usual.items() if name not in params}
 
 
 def _in_bounds(value: int, info: ValidationInfo) -> int:

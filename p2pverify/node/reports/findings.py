@@ -13,7 +13,7 @@ from p2pverify.core.contract.network import Across, Network
 from p2pverify.core.contract.output import Output
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.events import REFEREE
-from p2pverify.core.inference.compare import MICRO, Measure, TokenScores, Verdict, malformed, measure, verdict
+from p2pverify.core.inference.compare import MICRO, Measure, TokenScores, Verdict, as_usual, malformed, measure, verdict
 from p2pverify.core.inference.diagnosis import TEMPERATURES, Cause, ClaimedAnswer, Supposition, find_cause
 from p2pverify.core.inference.diagnosis import Finding as Likeliest
 from p2pverify.core.inference.question import Question
@@ -111,7 +111,7 @@ class Explanation:
         """Across classes, the measure decides, by the thresholds of the class of the answer."""
         bounds = bounds_of(network, asked)
         if self.audit.is_across and finding.measure is not None and bounds is not None:
-            finding.verdict = verdict(finding.measure, bounds)
+            finding.verdict = verdict(as_usual(finding.measure, network.params.answer_tokens), bounds)
 
     def worth_supposing(self, finding: AnswerFinding) -> list[int]:
         """Temperatures, in thousandths, at which a mismatch is worth scoring again."""
@@ -232,7 +232,7 @@ def _answer(
         answer=_output(found),
         difference=_difference(found),
         margins=() if found.output is None or found.scored is None else found.scored.deficits,
-        measure=None if found.measure is None else _measure(found.measure, bounds),
+        measure=None if found.measure is None else _measure(found.measure, bounds, network.params.answer_tokens),
         cause=None if found.cause is None else CauseDocument(cause=found.cause.cause.value, value=found.cause.value),
     )
 
@@ -271,20 +271,21 @@ def _difference(found: AnswerFinding) -> Difference | None:
     )
 
 
-def _measure(found: Measure, bounds: Across | None) -> MeasureDocument:
-    limits = None if bounds is None else _limits(found.count, bounds)
+def _measure(found: Measure, bounds: Across | None, usual_tokens: int) -> MeasureDocument:
+    limits = None if bounds is None else _limits(found.count, bounds, usual_tokens)
     return MeasureDocument(count=found.count, total=found.total, peak=found.peak, end=found.end, limits=limits)
 
 
-def _limits(count: int, bounds: Across) -> Limits:
-    return Limits(
-        match=bounds.match_total(count),
-        mismatch=bounds.mismatch_total(count),
-        end=bounds.end_max,
-        alone=alone(bounds, count),
+def _limits(count: int, bounds: Across, usual_tokens: int) -> Limits:
+    """The bounds for an answer of `count` tokens. One that is longer than usual is judged by its mean margin."""
+    usual = min(count, usual_tokens)
+    match, mismatch = (
+        total(usual) * count // usual if count > usual else total(count)
+        for total in (bounds.match_total, bounds.mismatch_total)
     )
+    return Limits(match=match, mismatch=mismatch, end=bounds.end_max, alone=alone(mismatch))
 
 
-def alone(bounds: Across, count: int) -> int:
-    """The margin in micronats at which one token alone makes a mismatch; the cap is ignored."""
-    return isqrt(2 * bounds.mismatch_total(count) * MICRO)  # the greatest margin counts half
+def alone(mismatch: int) -> int:
+    """The margin in micronats at which one token alone makes a total a mismatch; the cap is ignored."""
+    return isqrt(2 * mismatch * MICRO)  # the greatest margin counts half

@@ -141,9 +141,8 @@ def _own(own: view.Score | None) -> Iterator[Metric]:
     low, high = (own.low_ppm, own.high_ppm) if own else (0, MILLION)
     yield _gauge("own_score_low_ratio", "The own score: lower end of the 95 % interval, 0 to 1.", low / MILLION)
     yield _gauge("own_score_high_ratio", "Upper end of the 95 % interval, 0 to 1.", high / MILLION)
-    text = "Evidence against this peer, as a share of what convicts: in the sequential or the pooled test, if greater."
-    shares = (own.cusum / own.threshold, own.capital / own.capital_threshold) if own else (0,)
-    yield _gauge("own_evidence_ratio", text, max(shares))
+    text = "Evidence against this peer, as a share of what convicts: in the test that has most."
+    yield _gauge("own_evidence_ratio", text, max(_shares(own)) if own else 0)
     is_forked = own is not None and own.fork_until is not None
     yield _gauge("own_forked", "Whether this peer is without weight because its log forked.", int(is_forked))
     if own is not None and own.availability_ppm is not None:
@@ -156,6 +155,15 @@ def _own(own: view.Score | None) -> Iterator[Metric]:
         ("own_slots_owed", "Audits that this peer owed.", own.slots_owed if own else 0),
     ):
         yield _counter(name, text, value)
+
+
+def _shares(own: view.Score) -> tuple[float, ...]:
+    """How far each test of a peer has come, as a share of what convicts."""
+    return (
+        own.cusum / own.threshold,
+        own.long_cusum / own.long_threshold,
+        own.capital / own.capital_threshold,
+    )
 
 
 def _members(node: Node, scores: Iterable[view.Score]) -> Iterator[Metric]:

@@ -6,7 +6,7 @@ from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.inference.speed import Fit, Speed, median
 from p2pverify.core.state import view
 from p2pverify.core.state.score import Standing
-from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES
+from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, WRONG_WHEN_LONG
 from p2pverify.node.reports.documents.scores import HardwareGroup, LossesRerun, ScoreDocument, SpeedDocument
 
 
@@ -32,6 +32,8 @@ def score_document(score: view.Score, rerun: LossesRerun | None = None) -> Score
         unopened=score.unopened,
         cusum=score.cusum,
         threshold=score.threshold,
+        long_cusum=score.long_cusum,
+        long_threshold=score.long_threshold,
         judged=score.judged,
         capital=score.capital,
         capital_threshold=score.capital_threshold,
@@ -55,7 +57,9 @@ def _reason(score: view.Score) -> str | None:
     if score.fork_until is not None:
         return f"log forked, until epoch {score.fork_until}"
     if score.standing is Standing.SUSPECT:
-        return FAR_OFF if score.capital > 0 else LOST_DISPUTES
+        if score.capital > 0:
+            return FAR_OFF
+        return WRONG_WHEN_LONG if score.long_cusum > score.cusum else LOST_DISPUTES
     if score.rests:
         return "its weight rests, because it was silent for long"
     return None

@@ -5,14 +5,15 @@ purpose, so no threshold was fitted to them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from p2pverify.core.contract.lengths import long_length
 from p2pverify.core.contract.network import Across
 from p2pverify.core.contract.output import Output
-from p2pverify.core.inference.compare import Measure, Verdict, verdict
+from p2pverify.core.inference.compare import Measure, Verdict, as_usual, verdict
 from p2pverify.core.inference.pooled import evidence
 from p2pverify.engine.calibrate.producers import open_path
 from p2pverify.engine.calibrate.questions import Posed, QuestionShape, pose
@@ -48,7 +49,7 @@ class Audited(NamedTuple):
 class Bench:
     """The setup for answers. `engine` is "llama" or "toy"; `workdir` is the folder for the weights of cheats.
 
-    `across` are the thresholds that cheats know of.
+    `across` are the thresholds that cheats know of. With `long_tokens`, all answers are long, and may have so many.
     """
 
     engine: EngineKind
@@ -57,6 +58,7 @@ class Bench:
     questions: int
     shape: QuestionShape
     across: Across | None = None
+    long_tokens: int = 0
 
     @property
     def referee(self) -> str:
@@ -64,7 +66,7 @@ class Bench:
 
     @property
     def rules(self) -> KnownRules:
-        """What the cheats know: all questions have the lengths of audits."""
+        """What the cheats know: the usual length of an answer."""
         length = self.shape.answer_tokens
         return KnownRules(self.across, self.shape.prompt_tokens, range(length, length + 1))
 
@@ -89,8 +91,11 @@ class JudgedAnswer:
     def in_class(self) -> Audited:
         return Audited(AuditOutcome.AGREEMENT if self.same else AuditOutcome.DISSENT)
 
-    def across(self, bounds: Across) -> Audited:
-        return audited(self.measure, bounds)
+    def across(self, bounds: Across, usual_tokens: int | None = None) -> Audited:
+        """What it adds across classes. One longer than `usual_tokens` is judged by its mean margin, and not pooled."""
+        if usual_tokens is None or self.measure.count <= usual_tokens:
+            return audited(self.measure, bounds)
+        return audited(as_usual(self.measure, usual_tokens), bounds)._replace(evidence=None)
 
 
 _OUTCOMES = {
@@ -128,7 +133,14 @@ class Subject:
 
 def ask_all(bench: Bench, referee: Engine) -> tuple[Posed, ...]:
     """The held-out questions. The referee writes the prompts, as in audits across classes."""
-    return tuple(pose(referee, PURPOSE, bench.seed, number, bench.shape) for number in range(bench.questions))
+    posed = (pose(referee, PURPOSE, bench.seed, number, bench.shape) for number in range(bench.questions))
+    return tuple(_lengthened(bench, one) if bench.long_tokens else one for one in posed)
+
+
+def _lengthened(bench: Bench, question: Posed) -> Posed:
+    """The question with a length of the tail, which follows from its key."""
+    number = int.from_bytes(question.sampler_key[:8], "big")
+    return replace(question, tokens_max=long_length(number, bench.shape.answer_tokens, bench.long_tokens))
 
 
 def answer_all(bench: Bench, subject: Subject, questions: Sequence[Posed]) -> Given:

@@ -27,6 +27,8 @@ from p2pverify.testnet.casebook.trials import TRIALS
 from p2pverify.testnet.casebook.worlds import HONEST_PPM, Played, play_world, steps_for
 
 Progress = Callable[[str, int, int], None]
+#: Long answers take several times as long, so a cheat in those alone gets this part of the questions.
+LONG_PART = 4
 RENTED = "rented"  # its answers are those of an honest engine on another machine
 
 
@@ -46,6 +48,7 @@ class BookPlan:
     crowds: tuple[Simulated, ...] = CROWDS
     worlds: int = 2
     warm: int = 100
+    long_tokens: int = 896
     trials: int = TRIALS
     processes: int = 2
 
@@ -134,6 +137,9 @@ class _Playing:
     def _judge(self, entry: Numeric, prepared: work.Prepared) -> Future[work.Witnessed]:
         bench = self._plan.bench
         cheat = None if entry.kind == RENTED else parse_spec(entry.kind)
+        if entry.long:
+            long = replace(bench, questions=-(-bench.questions // LONG_PART), long_tokens=self._plan.long_tokens)
+            return self._pool.submit(work.judge_long, long, Subject(self._plan.paths[0], cheat))
         warm = replace(bench, seed=bench.seed + 1, questions=self._plan.warm) if entry.warm else None
         return self._pool.submit(work.judge, bench, Subject(self._plan.paths[0], cheat), prepared, warm)
 
@@ -153,7 +159,8 @@ class _Playing:
         """The rows of a lie: one for each way to judge it and each rate."""
         honest, bounds = paths[self._plan.paths[0]], self._bounds(lies)
         in_class = tuple([one.in_class() for one in found.judged] for found in (lies, honest))
-        across = tuple([one.across(bounds) for one in found.judged] for found in (lies, honest))
+        usual = self._plan.bench.shape.answer_tokens
+        across = tuple([one.across(bounds, usual) for one in found.judged] for found in (lies, honest))
         are_lies = [not (entry.sampled and one.greedy) for one in lies.judged]
         ways: tuple[tuple[By, Sequence[list[Audited]], TestSteps], ...] = (
             ("class", in_class, steps_for(HONEST_PPM)),
@@ -167,7 +174,7 @@ class _Playing:
                 outcomes,
                 are_lies,
                 steps,
-                saved=1 - lies.passes / honest.passes,
+                saved=1 - lies.passes / lies.honest_passes,
                 seed=self._plan.bench.seed,
                 trials=self._plan.trials,
             )

@@ -19,7 +19,8 @@ class Numeric:
 
     `in_class` and `across` are the promised shares of its false answers that one audit finds: None if nothing is
     promised, 0 if it cannot be found. `why` has the reason. With `warm`, the engine has answered other questions
-    before. With `sampled`, it lies about the sampler, so its greedy answers are no lies.
+    before. With `sampled`, it lies about the sampler, so its greedy answers are no lies. With `long`, it lies in long
+    answers alone.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Numeric:
     why: str = ""
     warm: bool = False
     sampled: bool = False
+    long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ SURE = (
     "It lies only where the cheaper model is certain and wrong. Such a token has a large margin. Its other answers are "
     "right."
 )
-BEYOND = "It is right in all questions of the lengths that audits draw. No audit asks a longer one."
+LONG = "One audit in a hundred asks for a long answer, and it lies in those alone. FOUND counts its long answers."
 
 NUMERIC: tuple[Numeric, ...] = (
     Numeric("prune", "leaves out 6 of 30 layers"),
@@ -117,7 +119,7 @@ NUMERIC: tuple[Numeric, ...] = (
     ),
     Numeric("budget", "a cheaper model's drafts, corrected to stay a match", None, None, SPENT),
     Numeric("certain", "a cheaper model's tokens where it is all but certain", None, None, SURE),
-    Numeric("long-only", "a cheaper model's answers beyond the lengths of audits", 0.0, 0.0, BEYOND),
+    Numeric("long-only", "a cheaper model's long answers", 1.0, 0.99, LONG, long=True),
     Numeric("rented", "has another machine of the model answer, over a back door", 0.0, 0.0, FREE_RIDE),
 )
 
@@ -125,6 +127,7 @@ SIMULATED: tuple[Simulated, ...] = (
     Simulated("wrong", epochs=24),
     Simulated("wrong", rate=0.2, epochs=72),
     Simulated("wrong", peers=14, epochs=32, classes=4),
+    Simulated("long-only", epochs=40),
     Simulated("sleeper", onset_epoch=8, epochs=32),
     Simulated("duplicate-aware", hostile=3, epochs=32),
     Simulated("copier", hostile=3, epochs=32),

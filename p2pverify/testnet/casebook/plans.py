@@ -19,6 +19,7 @@ QUESTIONS = 40
 QUICK_QUESTIONS = 8
 QUICK_SHAPE = QuestionShape(prompt_tokens=16, answer_tokens=32)
 QUICK_EPOCHS = 32
+QUICK_LONG_TOKENS = 128
 TOY_PATHS = (toy.PATH, "toy/b", EXACT)
 #: The thresholds of toy engines, which have no calibration. Their margins are invented.
 TOY_BOUNDS = Across(100_000, 1_000, 220_000, 2_000, 1_000_000, 10_000)
@@ -51,7 +52,9 @@ def make_plan(workdir: Path, *, engine: EngineKind = DEFAULT_ENGINE, seed: int =
     )
     if not quick:
         return plan
-    return replace(plan, simulated=_short(SIMULATED), crowds=(), worlds=1, warm=QUICK_QUESTIONS)
+    return replace(
+        plan, simulated=_short(SIMULATED), crowds=(), worlds=1, warm=QUICK_QUESTIONS, long_tokens=QUICK_LONG_TOKENS
+    )
 
 
 def _short(entries: tuple[Simulated, ...]) -> tuple[Simulated, ...]:

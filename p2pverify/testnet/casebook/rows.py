@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2pverify.core.contract.network import Across, TestSteps
+from p2pverify.node.files.networktable import LONG_PERMILLE
 from p2pverify.testnet.casebook.answers import Audited, AuditOutcome, JudgedAnswer
 from p2pverify.testnet.casebook.entries import Numeric, Simulated
 from p2pverify.testnet.casebook.trials import (
@@ -15,10 +16,12 @@ from p2pverify.testnet.casebook.trials import (
     play,
     play_honest,
 )
-from p2pverify.testnet.casebook.worlds import HONEST_PPM, Played, steps_for
-from p2pverify.testnet.processes.conviction import Chances, lies_at, mean_audits
+from p2pverify.testnet.casebook.worlds import HONEST_PPM, RULES, Played, steps_for
+from p2pverify.testnet.processes.conviction import Chances, lies_at, mean_audits, over_long_answers
 from p2pverify.testnet.world.liars.expectations import FATES, MILLION
 
+#: The share of the audits that are long: in simulated worlds, and in a network with the usual rules.
+LONG_SHARE, USUAL_LONG_SHARE = RULES["long_permille"] / 1000, LONG_PERMILLE / 1000
 By = Literal["class", "across"]
 CONVICTED, NOT_CAUGHT, DEPENDS = "convicted", "not caught", "by its hits"
 
@@ -107,7 +110,8 @@ def numeric_row(
     expected = None
     if promised:
         share = rate * len(lies) / len(told)
-        expected = mean_audits(steps, lies_at(share, Chances(promised, 1 - promised), Chances(0.0, 1.0)))
+        test = steps, lies_at(share, Chances(promised, 1 - promised), Chances(0.0, 1.0))
+        expected = mean_audits(*(over_long_answers(*test, USUAL_LONG_SHARE) if entry.long else test))
     return NumericRow(
         entry,
         by,
@@ -118,7 +122,7 @@ def numeric_row(
         lies.count(AuditOutcome.NOTHING),
         saved,
         expected,
-        play(steps, told, honest, rate, seed=seed, trials=trials),
+        play(steps, told, honest, rate, seed=seed, trials=trials, long_share=USUAL_LONG_SHARE if entry.long else 0.0),
     )
 
 
@@ -147,7 +151,8 @@ def simulated_row(entry: Simulated, played: Sequence[Played]) -> SimulatedRow:
     expected = None
     if rule.by == "dissent" and entry.classes == 1:
         rate = rule.rate_ppm(round(entry.rate * MILLION)) / MILLION
-        expected = mean_audits(steps_for(HONEST_PPM), Chances(rate, 1 - rate))
+        test = steps_for(HONEST_PPM), Chances(rate, 1 - rate)
+        expected = mean_audits(*(over_long_answers(*test, LONG_SHARE) if rule.rate == "long" else test))
     return SimulatedRow(
         entry,
         rule.fate,

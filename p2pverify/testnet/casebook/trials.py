@@ -47,20 +47,24 @@ class ConvictionTimes:
 
 
 class _Accused:
-    """One peer in the sequential and in the pooled test."""
+    """One peer in the sequential test, in that over long answers, and in the pooled test."""
 
     _capital_max = pooled.threshold(RULES["conviction_odds"])
 
     def __init__(self, steps: TestSteps) -> None:
         self._steps = steps
-        self._total = 0
+        self._total = self._long_total = 0
         self._judged = 0
         self._capital = pooled.reserve(0)
 
-    def convicts(self, audit: Audited) -> bool:
+    def convicts(self, audit: Audited, *, is_long: bool = False) -> bool:
         """Count an audit, and say whether one of the tests convicts the peer."""
         is_dissent, is_agreement = audit.outcome is AuditOutcome.DISSENT, audit.outcome is AuditOutcome.AGREEMENT
         self._total = cusum(self._total, is_dissent, is_agreement, self._steps)
+        if is_long:
+            self._long_total = cusum(self._long_total, is_dissent, is_agreement, self._steps)
+            if self._long_total >= self._steps.long_threshold:
+                return True
         if audit.evidence is not None:
             found = [audit.evidence]
             self._capital = pooled.begin(self._capital, self._judged, found, is_disputed=False) + audit.evidence
@@ -77,17 +81,19 @@ def play(
     seed: int,
     trials: int = TRIALS,
     audits_max: int = AUDITS_MAX,
+    long_share: float = 0.0,
 ) -> ConvictionTimes:
     """Play peers that lie in a share `rate` of their answers.
 
-    `lies` and `honest` are the measured outcomes of false and honest answers.
+    `lies` and `honest` are the measured outcomes of false and honest answers. With `long_share`, this share of the
+    audits is long, and they lie in those alone.
     """
     if not any(one.outcome is AuditOutcome.DISSENT or (one.evidence or 0) > 0 for one in (*lies, *honest)):
         return ConvictionTimes((), trials)  # nothing raises the sum or the capital of a test
     random = np.random.default_rng([seed, int(rate * 1_000_000)])
     audits: list[int] = []
     for _ in range(trials):
-        count = _play_one(steps, lies, honest, rate, random, audits_max)
+        count = _play_one(steps, lies, honest, rate, random, audits_max, long_share)
         if count is not None:
             audits.append(count)
     return ConvictionTimes(tuple(audits), trials - len(audits))
@@ -100,15 +106,17 @@ def _play_one(
     rate: float,
     random: np.random.Generator,
     audits_max: int,
+    long_share: float,
 ) -> int | None:
     accused, played, batch = _Accused(steps), 0, 64
+    lie_below = rate * long_share if long_share else rate
     while played < audits_max:
-        lying = random.random(batch) < rate
+        drawn = random.random(batch)
         places = random.random(batch)
-        for is_lie, place in zip(lying.tolist(), places.tolist(), strict=True):
-            pool = lies if is_lie else honest
+        for draw, place in zip(drawn.tolist(), places.tolist(), strict=True):
+            pool = lies if draw < lie_below else honest
             played += 1
-            if accused.convicts(pool[int(place * len(pool))]):
+            if accused.convicts(pool[int(place * len(pool))], is_long=draw < long_share):
                 return played
     return None
 

@@ -21,11 +21,15 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Witnessed:
-    """A subject's model description, its judged answers, and the passes through the real model that they took."""
+    """A subject's model description, its judged answers, and the passes through the real model that they took.
+
+    An honest peer's answers to the same questions take `honest_passes`.
+    """
 
     info: ModelInfo
     judged: tuple[JudgedAnswer, ...]
     passes: int
+    honest_passes: int
 
 
 @lru_cache(maxsize=1)
@@ -37,6 +41,11 @@ def prepare(bench: Bench) -> Prepared:
     """The questions to all subjects, and the right answers."""
     questions = ask_all(bench, _referee(bench.referee))
     return Prepared(questions, answer_all(bench, Subject(), questions).outputs)
+
+
+def judge_long(bench: Bench, subject: Subject) -> Witnessed:
+    """The judged answers of a subject to questions of their own, which ask for long answers."""
+    return judge(bench, subject, prepare(bench))
 
 
 def judge(bench: Bench, subject: Subject, prepared: Prepared, warm: Bench | None = None) -> Witnessed:
@@ -53,4 +62,5 @@ def judge_told(bench: Bench, info: ModelInfo, told: Sequence[Output], prepared: 
 
 
 def _judged(bench: Bench, info: ModelInfo, told: Sequence[Output], prepared: Prepared, passes: int) -> Witnessed:
-    return Witnessed(info, judge_all(_referee(bench.referee), prepared.questions, told, prepared.right), passes)
+    judged = judge_all(_referee(bench.referee), prepared.questions, told, prepared.right)
+    return Witnessed(info, judged, passes, sum(len(one.tokens) for one in prepared.right))

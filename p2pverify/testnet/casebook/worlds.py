@@ -32,6 +32,8 @@ RULES = {
     "weight_changes_per_cut": 1,
     "growth_epochs": 40,
     "tenure_epochs": 0,
+    "long_permille": 250,
+    "long_tokens": 32,
 }
 HONEST_PPM = 1000
 #: Rules of a crowd: fewer slots, because it has enough audits, and fewer disputes, because many peers vote in each.

@@ -3,7 +3,7 @@
 The results are expectations for reports and tests. No verdict uses them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -37,6 +37,15 @@ def lies_at(rate: float, lie: Chances, honest: Chances) -> Chances:
     return Chances(
         rate * lie.dissent + (1 - rate) * honest.dissent, rate * lie.agreement + (1 - rate) * honest.agreement
     )
+
+
+def over_long_answers(steps: TestSteps, chances: Chances, share: float) -> tuple[TestSteps, Chances]:
+    """The test over long answers, per audit, if this share of the audits is long.
+
+    `chances` are those of a long audit. All other audits have no effect.
+    """
+    long = Chances(share * chances.dissent, share * chances.agreement)
+    return replace(steps, threshold=steps.long_threshold), long
 
 
 def drifts_up(steps: TestSteps, chances: Chances) -> bool:

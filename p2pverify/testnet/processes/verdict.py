@@ -17,8 +17,6 @@ SUSPECT = "suspect"
 AVAILABILITY_MIN = 0.5
 #: The machine is too slow if one job in TOO_SLOW_SHARE is late.
 TOO_SLOW_SHARE = 10
-#: A peer that is never wrong in audits goes unnoticed once this many have not convicted it.
-UNNOTICED_AUDITS = 10
 TIMED = (CheaterFate.INCONSISTENT, CheaterFate.CONSISTENT)  # fates of peers whose answers are right
 
 #: cut -> name of a peer -> the final scores that the peer showed at that cut
@@ -82,9 +80,8 @@ def judge(plan: Plan, statuses: Mapping[str, StatusDocument], scores_at: ScoresA
         if p.name not in convicted and _is_unavailable(scores.get(p.name))
     )
     timed = tuple(p.name for p in plan.cheaters if _is_timed(p, scores.get(p.name)))
-    unnoticed = [p.name for p in plan.expected(CheaterFate.UNNOTICED) if _is_unnoticed(scores.get(p.name))]
-    missed = tuple(p.name for p in plan.cheaters if p.name not in (*convicted, *unavailable, *timed, *unnoticed))
-    upright = (*plan.honest, *(p for fate in (*TIMED, CheaterFate.UNNOTICED) for p in plan.expected(fate)))
+    missed = tuple(p.name for p in plan.cheaters if p.name not in (*convicted, *unavailable, *timed))
+    upright = (*plan.honest, *(p for fate in TIMED for p in plan.expected(fate)))
     wronged = tuple(p.name for p in upright if _is_convicted(scores.get(p.name)))
     missing = [_not_yet(peer, scores.get(peer.name)) for peer in plan.cheaters if peer.name in missed]
     missing += [f"{name} answers honestly, and is convicted" for name in wronged]
@@ -152,10 +149,6 @@ def _is_unavailable(score: ScoreDocument | None) -> bool:
     if score is None:
         return False
     return score.availability is not None and score.availability < AVAILABILITY_MIN
-
-
-def _is_unnoticed(score: ScoreDocument | None) -> bool:
-    return score is not None and score.audits >= UNNOTICED_AUDITS and not _is_convicted(score)
 
 
 def _is_timed(peer: PeerPlan, score: ScoreDocument | None) -> bool:

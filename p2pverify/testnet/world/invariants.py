@@ -33,7 +33,7 @@ SETTLED_CUTS = 12
 #: The probability that a cheater is convicted within the allowed number of judged answers.
 CERTAINTY_PPM = 999_900
 #: Kinds that are wrong at their rate in all roles. The other kinds are right in some of their roles.
-LIARS = frozenset(("always-wrong", "wrong", "sleeper"))
+LIARS = frozenset(("always-wrong", "wrong", "sleeper", "long-only"))
 FAULTS_MAX = 20
 #: One in so many final cuts of a peer is measured, because measuring costs as much as a step of the fold.
 MEASURED_CUTS = 16
@@ -222,7 +222,8 @@ class Invariants:
         rate_ppm = FATES[kind].rate_ppm(scenario_ppm)
         if kind not in LIARS:
             rate_ppm //= 4
-        bound = audits_until_conviction(self._network, 0, rate_ppm, certainty_ppm=CERTAINTY_PPM)
+        is_long = FATES[kind].rate == "long"
+        bound = audits_until_conviction(self._network, 0, rate_ppm, certainty_ppm=CERTAINTY_PPM, is_long=is_long)
         if bound is None or audits <= bound:
             return None
         return f"is not convicted after {audits} judged answers, more than {bound}"

@@ -37,6 +37,8 @@ RANGES = {"prompt_spread": "prompt_tokens", "answer_spread": "answer_tokens", "t
 def consistent(numbers: Params) -> Params:
     """The parameters, changed where they contradict each other."""
     spreads = {name: min(getattr(numbers, name), max(0, getattr(numbers, most) - 1)) for name, most in RANGES.items()}
+    if numbers.long_tokens <= numbers.answer_tokens or not numbers.long_permille:
+        spreads |= {"long_permille": 0, "long_tokens": 0}
     return replace(numbers, cheat_ppm=max(numbers.cheat_ppm, 1001), **spreads)
 
 
@@ -61,9 +63,11 @@ def test_bounds(name: str, low: int, high: int) -> None:
     others = {"cheat_ppm": 2_000} if name != "cheat_ppm" else {}
     if name in RANGES:
         others[RANGES[name]] = high + 1
+    tail = {"long_permille": 1, "long_tokens": 2}
     for value in (low, high):
         rate = replace(CLASS, honest_ppm=1)
-        numbers = replace(PARAMS, **{**others, name: max(value, 2) if name == "cheat_ppm" else value})
+        with_tail = tail if name in tail and value else {}
+        numbers = replace(PARAMS, **{**others, **with_tail, name: max(value, 2) if name == "cheat_ppm" else value})
         network = replace(NETWORK, classes=(rate,), params=numbers)
         assert decode_network(network.encode()) == network
     with pytest.raises(DecodeError, match=rf"^{name}: above {high}$"):
@@ -120,6 +124,15 @@ def test_a_range_leaves_something(name: str) -> None:
     assert decode_network(replace(NETWORK, params=numbers).encode()).params == numbers
     with pytest.raises(DecodeError, match=rf"^{name} leaves nothing$"):
         decode_network(replace(NETWORK, params=replace(numbers, **{name: 7})).encode())
+
+
+@pytest.mark.parametrize(("share", "longest"), [(0, 8), (1, 0), (1, 7), (0, 7)])
+def test_a_tail_has_a_share_and_longer_answers(share: int, longest: int) -> None:
+    numbers = replace(PARAMS, answer_tokens=7)
+    for good in (numbers, replace(numbers, long_permille=1, long_tokens=8)):
+        assert decode_network(replace(NETWORK, params=good).encode()).params == good
+    with pytest.raises(DecodeError, match=r"^long_permille and long_tokens do not fit together$"):
+        decode_network(replace(NETWORK, params=replace(numbers, long_permille=share, long_tokens=longest)).encode())
 
 
 def test_params_stand_in_wire_order() -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pverify.core.contract.network import Across
+from p2pverify.core.contract.network import ODDS_FACTOR, Across
 from p2pverify.core.contract.pool import MILLION, Line, Pool
 from p2pverify.core.inference.compare import END_MISSING, Measure
-from p2pverify.core.inference.pooled import ODDS_FACTOR, begin, evidence, reserve, threshold
+from p2pverify.core.inference.pooled import begin, evidence, reserve, threshold
 from tests.support.manifests import pools
 
 POOL = Pool(850_000, (Line(180_000, 355, 9_600), Line(320_000, 710, 2_370)))

@@ -51,7 +51,7 @@ def test_machines_with_a_memo_do_the_same() -> None:
     """Two runs of one seed have the same effects at the same times."""
     (alone, done), (together, done_together) = play(with_memo=False), play(with_memo=True)
     assert 1 in convicted(alone)
-    assert len(done) > 5000
+    assert len(done) > 4500
     assert done == done_together
     assert [p.machine.judged for p in alone.peers] == [p.machine.judged for p in together.peers]
     assert [p.machine.statistics() for p in alone.peers] == [p.machine.statistics() for p in together.peers]

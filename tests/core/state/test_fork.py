@@ -187,6 +187,35 @@ def test_a_test_without_losses_begins_anew() -> None:
     assert (row.cusum, row.losses, row.dissents) == (0, (), 2)
 
 
+def test_losses_of_every_test_are_taken_back() -> None:
+    """Of the pooled test and of the test over long answers as well, each by the steps of its own losses."""
+    state = contested({0: frozenset((ONE,)), 7: frozenset((ONE,)), 8: frozenset((LIAR,))})
+    long, far = (tuple(Loss(lost(number), 9_000 + number) for number in numbers) for numbers in ((0, 1, 7), (0, 7, 8)))
+    state.change(TWO, long_cusum=30_000, long_losses=long, capital=40_000, far=far)
+    row = fork(state, (LIAR,)).members[TWO]
+    assert (row.long_cusum, row.long_losses) == (30_000 - 9_000 - 9_007, (long[1],))
+    assert (row.capital, row.far) == (40_000 - 9_000 - 9_007, (far[2],))
+    assert (row.cusum, row.losses) == (2 * UP + 100, (Loss(lost(1), UP), Loss(lost(2), UP)))
+    # Loss 7 is no longer one of the test over all answers, and is a dissent all the same.
+    assert (row.dissents, row.disputes_lost) == (2, 2)
+
+
+def test_only_the_pooled_test_can_have_a_contested_answer() -> None:
+    """An answer that is far off need not be a mismatch, so no dissent is taken back with it."""
+    state = contested({5: frozenset((ONE,))})
+    state.change(TWO, capital=-200, far=(Loss(lost(5), 1_600),))
+    row = fork(state, (LIAR,)).members[TWO]
+    assert (row.capital, row.far) == (-1_800, ())
+    assert (row.dissents, row.cusum, len(row.losses)) == (4, 3 * UP + 100, 3)
+
+
+def test_a_long_test_without_losses_begins_anew() -> None:
+    state = contested({0: frozenset((ONE,))})
+    state.change(TWO, long_cusum=500, long_losses=(Loss(lost(0), UP),))
+    row = fork(state, (LIAR,)).members[TWO]
+    assert (row.long_cusum, row.long_losses, row.dissents) == (0, (), 3)
+
+
 def test_no_conviction_is_undone() -> None:
     state = contested({number: frozenset((ONE,)) for number in range(3)})
     state.convict(TWO, LOST_DISPUTES)

@@ -13,7 +13,7 @@ from p2pverify.core.contract.network import test_steps as steps_of
 from p2pverify.core.state.score import Standing, availability_ppm, cusum, interval_ppm, standing
 from p2pverify.core.state.state import Contact, Member
 
-USUAL = Steps(2357, 98, 14148)
+USUAL = Steps(2357, 98, 14148, 16277)
 counts = st.integers(0, 10**6)
 BOUNDS = {name: (low, high) for name, low, high in PARAM_BOUNDS}
 
@@ -38,6 +38,7 @@ def test_steps_favour_the_accused(rates: set[int], odds: int) -> None:
     assert -1e-6 < 1024 * math.log(cheat / honest) - steps.up < 1 + 1e-6
     assert -1e-6 < steps.down - 1024 * math.log((10**6 - honest) / (10**6 - cheat)) < 1 + 1e-6
     assert -1e-6 < steps.threshold - 1024 * math.log(odds) < 1 + 1e-6
+    assert -1e-6 < steps.long_threshold - 1024 * math.log(8 * odds) < 1 + 1e-6
 
 
 @pytest.mark.parametrize("honest", [1_000, 5_000, 10_000, 50_000])

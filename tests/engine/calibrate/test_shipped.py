@@ -5,17 +5,17 @@ them. These are fewer than 10,000 answers, so longer runs are put together from 
 """
 
 import json
+from dataclasses import replace
 from math import exp
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from p2pverify.core.contract.network import ANY, Across
+from p2pverify.core.contract.network import ANY, ODDS_FACTOR, Across
 from p2pverify.core.contract.network import TestSteps as Steps
 from p2pverify.core.contract.network import test_steps as steps_of
 from p2pverify.core.contract.pool import MILLION, Line
-from p2pverify.core.inference import pooled
 from p2pverify.core.inference.compare import Measure, total_of
 from p2pverify.engine.calibrate.fit import exceeding, upper_bound_ppm
 from p2pverify.node.engines.kinds import referee_for
@@ -23,6 +23,7 @@ from p2pverify.node.files.manifestfile import load_manifest
 from p2pverify.resources import resource
 from p2pverify.testnet.casebook.answers import Audited, AuditOutcome, JudgedAnswer, audited
 from p2pverify.testnet.casebook.trials import MarginPool, play, play_honest
+from p2pverify.testnet.processes.conviction import Chances, survival
 
 ODDS, CHEAT_PPM = 1_000_000, 100_000
 AUDITS = 10_000
@@ -101,23 +102,20 @@ def _lines() -> tuple[Line, ...]:
     return BOUNDS.pool.lines
 
 
-def test_both_tests_together_hold_the_odds() -> None:
-    """The pooled test takes an eighth of the odds for ever. The sequential test takes less than the rest in 10,000
-    audits at the calibrated rate of mismatches, by the exact chain of its values."""
+def test_the_three_tests_together_hold_the_odds() -> None:
+    """The pooled test takes an eighth of the odds for ever. In 10,000 audits at the calibrated rate of mismatches, the
+    test over long answers takes less than another eighth, and the sequential test less than the other six. These are
+    exact, by the chains of their values. One audit in a hundred is long, as with the usual rules."""
     assert sum(share * exp((one.evidence or 0) / 1024) for share, one in least_favourable()) < 1
     made, rate = steps(), line_rates()[1] / MILLION
-    values = np.zeros(made.threshold)
-    values[0] = 1.0
-    convicted = 0.0
-    for _ in range(AUDITS):
-        convicted += rate * float(values[-made.up :].sum())
-        after = np.zeros_like(values)
-        after[: -made.down] = (1 - rate) * values[made.down :]
-        after[0] += (1 - rate) * values[: made.down].sum()
-        after[made.up :] += rate * values[: -made.up]
-        values = after
+    chances = Chances(rate, 1 - rate)
+    convicted = 1 - survival(made, chances, AUDITS)[-1]
     assert 0 < convicted < 1e-7
-    assert convicted + 1 / (pooled.ODDS_FACTOR * ODDS) < 1 / ODDS
+    convicted_long = 1 - survival(replace(made, threshold=made.long_threshold), chances, AUDITS // 100)[-1]
+    assert convicted_long < 1e-12
+    eighth = 1 / (ODDS_FACTOR * ODDS)
+    assert convicted < 6 * eighth
+    assert convicted_long < eighth
 
 
 def test_the_least_favourable_honest_peer_is_not_convicted() -> None:

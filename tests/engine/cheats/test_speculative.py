@@ -130,8 +130,8 @@ def test_certain_at_some_places_writes_with_both_models() -> None:
     assert 0.1 < sum(passes) / len(passes) < 0.9
 
 
-def test_lies_beyond_the_lengths_of_audits(tmp_path: Path) -> None:
-    """Prompts and answers of the lengths that audits have are answered honestly, and no others."""
+def test_lies_beyond_the_usual_lengths_of_audits(tmp_path: Path) -> None:
+    """Prompts and answers of the lengths that most audits have are answered honestly, and no others."""
     rules = KnownRules(None, 12, range(8, 17))
     cheat = make_cheat(CheatSpec("long-only"), ToyEngine(), tmp_path, rules=rules)
     for words, tokens_max, is_audited in (

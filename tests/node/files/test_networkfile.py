@@ -41,6 +41,8 @@ def networks(draw):
         ("temperature", "temperature_milli"),
     ):
         numbers[f"{spread}_spread"] = min(numbers[f"{spread}_spread"], max(0, numbers[most] - 1))
+    if numbers["long_tokens"] <= numbers["answer_tokens"] or not numbers["long_permille"]:
+        numbers |= {"long_permille": 0, "long_tokens": 0}
     names = draw(st.lists(text, min_size=1, max_size=3, unique=True))
     referee = draw(text)
     judged = st.none() | judged_across if referee else st.none()

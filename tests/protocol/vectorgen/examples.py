@@ -115,6 +115,8 @@ NETWORK = Network(
         tenure_epochs=10_107,
         rest_epochs=16_384,
         across_percent=25,
+        long_permille=100,
+        long_tokens=62,
     ),
     "exact/1",
 )

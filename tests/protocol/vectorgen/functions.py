@@ -1,7 +1,7 @@
 """Cases of plain functions: the draw, the digests, the sequential test, the interval, peer ids, Merkle roots."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,10 @@ SHAPES = {
     "answer_spread": 32,
     "temperature_milli": 800,
     "temperature_spread": 300,
+    "long_permille": 0,
+    "long_tokens": 0,
 }
+TAIL = {**SHAPES, "long_permille": 500, "long_tokens": 512}
 CROWD = tuple(sorted(sha256(bytes([number])) for number in range(40)))
 
 
@@ -93,6 +96,7 @@ def draws() -> list[Case]:
         _draw("all greedy", sha256(b"greedy") * 2, CROWD, greedy_percent=100, slots_milli=3000),
         _draw("all across", sha256(b"across") * 2, CROWD, across_percent=100, slots_milli=3000),
         _draw("questions of many shapes", sha256(b"shapes") * 2, CROWD, slots_milli=8000, greedy_percent=20, **SHAPES),
+        _draw("half of the answers long", sha256(b"long") * 2, CROWD, slots_milli=8000, **TAIL),
         _draw("none across", sha256(b"across") * 2, CROWD, across_percent=0, slots_milli=3000),
     ]
 
@@ -260,7 +264,7 @@ def steps() -> list[Case]:
         made = test_steps(honest, cheat, odds)
         inputs: dict[str, Any] = {"honest_ppm": honest, "cheat_ppm": cheat, "conviction_odds": odds}
         comment = f"{honest} ppm against {cheat} ppm, odds of {odds}"
-        found.append(case(comment, inputs, {"up": made.up, "down": made.down, "threshold": made.threshold}))
+        found.append(case(comment, inputs, asdict(made)))
     return found
 
 

@@ -169,7 +169,10 @@ def definitions() -> list[Case]:
     alone = replace(NETWORK, classes=(replace(NETWORK.classes[0], across=None),), referee="")
     found.append(_definition("no referee", alone.encode()))
     found.append(_definition("one founder, one class", one.encode()))
-    edge = replace(NETWORK, params=replace(NETWORK.params, epoch_ms=200, anchor_window=0, **SPREADS))
+    edge = replace(
+        NETWORK,
+        params=replace(NETWORK.params, epoch_ms=200, anchor_window=0, **SPREADS, long_permille=1000, long_tokens=1024),
+    )
     found.append(_definition("parameters at the ends of their ranges", edge.encode()))
     origin = Origin(NETWORK.id, bytes(range(32)), bytes(range(32, 64)))
     forked = replace(NETWORK, founders=(), origin=origin)
@@ -208,7 +211,15 @@ def definitions() -> list[Case]:
             changed(good, 4, [changed(cls, 4, 100_000)]),
             "honest_ppm must be below cheat_ppm",
         ),
-        ("24 parameters", changed(good, 5, params[:24]), "params: not 25 items"),
+        ("26 parameters", changed(good, 5, params[:26]), "params: not 27 items"),
+        *(
+            (what, changed(good, 5, [*params[:25], *tail]), "long_permille and long_tokens do not fit together")
+            for what, tail in (
+                ("long answers that are not longer", [10, NETWORK.params.answer_tokens]),
+                ("long answers of no length", [10, 0]),
+                ("long answers in no slot", [0, NETWORK.params.answer_tokens + 1]),
+            )
+        ),
         (
             "prompts of no tokens",
             changed(good, 5, changed(params, 22, NETWORK.params.prompt_tokens)),

@@ -81,8 +81,10 @@ def test_what_a_small_book_finds(book):
         rented = table["rented", by, 1.0]
         assert (rented.found, rented.measured.missed, rented.measured.mean) == (0, 50, None)
         longer = table["long-only", by, 1.0]
-        assert (longer.found, longer.fate) == (0, "not caught")
-        assert (prune.saved, rented.saved, longer.saved) == (1, 0, 0)
+        assert (longer.found, longer.asked, longer.fate, longer.measured.missed) == (5, 5, "convicted", 0)
+        assert longer.expected == pytest.approx(100 * audits, rel=0.02)
+        assert longer.measured.mean == pytest.approx(longer.expected, rel=0.3)
+        assert (prune.saved, rented.saved, longer.saved) == (1, 0, 1)
         seeded = table["wrong-seed", by, 1.0]
         greedy = sum(question.temperature_milli == 0 for question in work.prepare(book.plan.bench).questions)
         assert 0 < greedy < 10
@@ -195,6 +197,16 @@ def test_plays_count_how_far_off_answers_are():
     assert late.missed == 0
     assert min(late.audits) > max(sure.audits)
     assert play(ACROSS, honest, honest, 1.0, seed=1, trials=5, audits_max=500).missed == 5
+
+
+def test_plays_of_long_answers_alone_take_as_long_as_the_share_says():
+    """A tenth of the audits is long, and each of them is a lie. Right answers to the others do not help."""
+    found = play(ACROSS, [DISSENT], [AGREEMENT], 1.0, seed=1, trials=200, long_share=0.1)
+    assert found.missed == 0
+    assert found.mean == pytest.approx(70, rel=0.1)
+    half = play(ACROSS, [DISSENT], [AGREEMENT], 0.5, seed=1, trials=200, long_share=0.1)
+    assert half.mean == pytest.approx(157, rel=0.1)
+    assert play(ACROSS, [AGREEMENT], [AGREEMENT], 1.0, seed=1, trials=5, audits_max=500, long_share=0.1).missed == 5
 
 
 def test_plays_at_a_rate_have_the_expected_mean():

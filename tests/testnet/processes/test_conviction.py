@@ -10,6 +10,7 @@ from p2pverify.testnet.processes.conviction import (
     drifts_up,
     lies_at,
     mean_audits,
+    over_long_answers,
     survival,
 )
 
@@ -51,6 +52,23 @@ def test_audits_that_count_for_nothing_only_delay():
     """If half of the audits are inconclusive, twice as many are needed."""
     clear, unclear = Chances(0.2, 0.8), Chances(0.1, 0.4)
     assert mean_audits(ACROSS, unclear) == pytest.approx(2 * _mean(clear), rel=1e-4)
+
+
+@pytest.mark.parametrize(("steps", "long"), [(EXACT, {1: 400, 0.5: 800, 0.2: 2036}), (ACROSS, {1: 700, 0.5: 1570})])
+def test_lies_in_long_answers_take_as_many_long_audits_as_the_test_needs(steps, long):
+    """One audit in a hundred is long, as with the usual rules. Only these count in the test over long answers."""
+    for rate, audits in long.items():
+        test = over_long_answers(steps, lies_at(rate, ALWAYS, NEVER), 0.01)
+        assert mean_audits(*test) == pytest.approx(audits, rel=0.002), rate
+    tenth = over_long_answers(steps, lies_at(0.5, ALWAYS, NEVER), 0.1)
+    hundredth = over_long_answers(steps, lies_at(0.5, ALWAYS, NEVER), 0.01)
+    assert 10 * _mean_of(tenth) == pytest.approx(_mean_of(hundredth), rel=1e-3)
+
+
+def _mean_of(test) -> float:
+    found = mean_audits(*test)
+    assert found is not None
+    return found
 
 
 def convicted_within(steps, chances, audits):

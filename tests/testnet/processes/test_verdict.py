@@ -50,19 +50,6 @@ def test_one_honest_peer_without_the_conviction_is_enough_to_wait(plan):
     assert f"{liar} (prune) is not convicted: trusted after 30 audits" in found.missing[0]
 
 
-def test_who_is_right_in_audits_must_stay_unnoticed():
-    """It has met its fate after some audits without a conviction. A conviction would be wrong."""
-    plan = toy_plan("long-only")
-    liar, (a, b, c) = names(plan)
-    statuses = dict.fromkeys((a, b, c), status(cut(3)))
-    trusted = view_at(plan, cut(3))
-    assert judge(plan, statuses, {cut(3).cut: {a: trusted}}).passes
-    few = replace(trusted, scores=tuple(replace(row, audits=3) for row in trusted.scores))
-    assert judge(plan, statuses, {cut(3).cut: {a: few}}).missed == (liar,)
-    convicted = view_at(plan, cut(3), {liar: "convicted"})
-    assert judge(plan, statuses, {cut(3).cut: {a: convicted}}).honest_convicted == (liar,)
-
-
 def test_without_a_common_cut_there_is_no_verdict(plan):
     """If peers were not read, have no cut, or have only different cuts, the run has neither passed nor failed."""
     liar, (a, b, c) = names(plan)

@@ -28,7 +28,7 @@ from p2pverify.core.records.payloads.objection import Objection, decode_objectio
 from p2pverify.core.records.payloads.vote import UNDERIVABLE, decode_vote
 from p2pverify.core.roles.context import Context
 from p2pverify.core.roles.disputes.work import DisputeWork, Result
-from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, Dispute, State
+from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, WRONG_WHEN_LONG, Dispute, State
 from p2pverify.core.state.verdicts.objections import grounds, objectors, stands_without
 from p2pverify.core.state.verdicts.targets import voting_classes
 
@@ -127,7 +127,7 @@ class Objector:
         found = set()
         for peer in state.convicted:
             member = state.members[peer]
-            is_by_test = member.conviction in (LOST_DISPUTES, FAR_OFF)
+            is_by_test = member.conviction in (LOST_DISPUTES, WRONG_WHEN_LONG, FAR_OFF)
             if not is_by_test or stands_without(self._context.network, member, against):
                 continue
             # A conviction that was carried over from another cut may have fewer grounds here.

@@ -82,6 +82,7 @@ def dispute_form(network_id: bytes) -> Form[Dispute]:
         duty_seq=SEQ,
         electorate=IDS,
         sampled=BOOL,
+        is_long=BOOL,
         round=ROUND,
         closed_index=SINCE,
         commits=mapping(ID, SEALED, plain),

@@ -18,7 +18,7 @@ from p2pverify.core.records.payloads.vote import UNDERIVABLE, Commit, Vote, deco
 from p2pverify.core.state.state import Dispute, OpenedAnswer, RoundPhase, Sealed, State
 from p2pverify.core.state.transition import Transition
 from p2pverify.core.state.verdicts import cross_class, objections, results, rounds
-from p2pverify.core.state.verdicts.duties import Opened, credit
+from p2pverify.core.state.verdicts.duties import Opened, credit, is_sampled
 from p2pverify.core.state.verdicts.targets import voting_classes
 
 #: An undecided dispute whose round has lasted for more than this many cuts no longer prevents other disputes.
@@ -37,7 +37,7 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
     busy = _saturated(step)
     silent = _silent(state)
     admitted = 0
-    for audit, duty_seq, sampled in sorted(opened, key=lambda o: _rank(o[0])):
+    for audit, duty_seq, slot in sorted(opened, key=lambda o: _rank(o[0])):
         participants = audit.parties
         convicted = any(state.members[p].is_convicted for p in participants if p in state.members)
         refused = convicted or audit.challenger in silent or participants & busy
@@ -49,7 +49,10 @@ def open_disputes(step: Transition, opened: list[Opened]) -> None:
         own = state.members[audit.challenger].class_index
         electorate = state.electorate(voting_classes(step.network, own, is_across=audit.is_across))
         first = rounds.first_round(audit, electorate, state.index)
-        state.disputes[audit.key] = Dispute(audit, state.index, state.epoch, duty_seq, electorate, sampled, first)
+        sampled, is_long = is_sampled(slot, step.network.params), slot.is_long(step.network.params)
+        state.disputes[audit.key] = Dispute(
+            audit, state.index, state.epoch, duty_seq, electorate, sampled, is_long, first
+        )
         state.count("disputes")
 
 
@@ -255,9 +258,9 @@ def _settle(step: Transition, dispute: Dispute) -> Dispute:
                 (right if audit.matches(asked.receipt, decision) else wrong).add(asked.responder)
         right -= wrong
     for peer in sorted(wrong - dispute.settled):
-        step.dissent(peer, audit)
+        step.dissent(peer, audit, is_long=dispute.is_long)
     for peer in sorted(right - dispute.settled):
-        step.agree(peer, audit)
+        step.agree(peer, audit, is_long=dispute.is_long)
     return replace(dispute, settled=dispute.settled | wrong | right)
 
 
@@ -271,9 +274,10 @@ def _settle_across(step: Transition, dispute: Dispute) -> Dispute:
     judged = [one for one in _judge(step, dispute) if one.responder not in dispute.settled]
     if decision == UNDERIVABLE:
         wrong.add(audit.challenger)
-    cross_class.settle(step, audit, judged, is_decided=True)
+    cross_class.settle(step, audit, judged, is_decided=True, is_long=dispute.is_long)
     for peer in sorted(wrong):
-        step.dissent(peer, audit)  # counts only once; repeated here because openings can come later
+        # It counts only once. It is repeated here because openings can come later.
+        step.dissent(peer, audit, is_long=dispute.is_long)
     return replace(dispute, settled=dispute.settled | {one.responder for one in judged})
 
 

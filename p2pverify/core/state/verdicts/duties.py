@@ -7,7 +7,7 @@ owed slots with the drawn targets count, so that friends cannot vouch for friend
 from itertools import islice
 
 from p2pverify.core.contract import sortition
-from p2pverify.core.contract.network import Network
+from p2pverify.core.contract.network import Network, Params
 from p2pverify.core.contract.sortition import vrf_output
 from p2pverify.core.inference.compare import Verdict
 from p2pverify.core.inference.question import NO_OUTPUT, Opening
@@ -25,8 +25,8 @@ from p2pverify.core.state.verdicts.targets import Panel, make_panel
 #: An answer counts towards weight only if this many other members with weight gave the same answer.
 CREDIT_OTHERS = 2
 
-#: An audit that opens a dispute, the number of its duty record, and whether its question was sampled.
-Opened = tuple[Audit, int, bool]
+#: An audit that opens a dispute, the number of its duty record, and its slot.
+Opened = tuple[Audit, int, sortition.Slot]
 
 
 def take_duty(step: Transition, record: Record) -> list[Opened]:
@@ -146,12 +146,11 @@ def _take_slot(
     _count_contacts(state, audit)
     if all(asked.receipt is None for asked in audit.asked):
         return []
-    sampled = not slot.greedy and step.network.params.temperature_milli > 0
     permille = step.network.params.spot_check_permille
     chosen = sortition.is_spot_check(state.beacon, key.challenger, key.epoch, key.slot, permille)
     if audit.differ or (chosen and is_blameless(step, audit, opening)):
-        return [(audit, record.seq, sampled)]
-    _settle_undisputed(step, audit, opening, sampled=sampled)
+        return [(audit, record.seq, slot)]
+    _settle_undisputed(step, audit, opening, slot)
     return []
 
 
@@ -238,7 +237,12 @@ def find_fault_across(network: Network, network_id: bytes, audit: Audit, opening
     return "called a mismatch a match" if any(one.verdict is Verdict.MISMATCH for one in judged) else None
 
 
-def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, *, sampled: bool) -> None:
+def is_sampled(slot: sortition.Slot, params: Params) -> bool:
+    """Whether the question of a slot is not greedy."""
+    return not slot.greedy and params.temperature_milli > 0
+
+
+def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, slot: sortition.Slot) -> None:
     """Count an undisputed slot: every answer is an agreement if the opening proves that they are equal.
 
     If a referee judged them, each verdict counts. But no peer earns weight by the challenger's word alone.
@@ -255,14 +259,15 @@ def _settle_undisputed(step: Transition, audit: Audit, opening: Opening | None, 
     if fault is not None:
         void(step, audit.key, fault)
         return
+    is_long = slot.is_long(step.network.params)
     if audit.is_across:
         judged = cross_class.verdicts(step.network, audit.asked, opening.measures)
-        cross_class.settle(step, audit, judged, is_decided=False)
+        cross_class.settle(step, audit, judged, is_decided=False, is_long=is_long)
         return
     same = [asked.responder for asked in audit.asked if asked.receipt is not None] + [audit.challenger]
     for peer in same:
-        step.agree(peer, audit)
-    if sampled:
+        step.agree(peer, audit, is_long=is_long)
+    if is_sampled(slot, step.network.params):
         credit(state, audit.challenger, same)
 
 

@@ -12,7 +12,15 @@ from p2pverify.core.inference import pooled
 from p2pverify.core.records.envelope import Record
 from p2pverify.core.records.payloads.lots import DisputeKey
 from p2pverify.core.records.payloads.objection import Objection, decode_objection
-from p2pverify.core.state.state import FAR_OFF, LOST_DISPUTES, Dispute, Loss, Member, State
+from p2pverify.core.state.state import (
+    FAR_OFF,
+    LOST_DISPUTES,
+    WRONG_WHEN_LONG,
+    Dispute,
+    Loss,
+    Member,
+    State,
+)
 from p2pverify.core.state.transition import Transition, class_steps
 from p2pverify.core.state.verdicts import results
 from p2pverify.core.state.verdicts.targets import voting_classes
@@ -87,7 +95,7 @@ def keep_contested(state: State, dispute: Dispute) -> None:
 def forget_contested(state: State) -> None:
     """Forget the objectors to decisions on which no row rests any more."""
     if state.contested:
-        named = {loss.dispute for member in state.members.values() for loss in (*member.losses, *member.far)}
+        named = {loss.dispute for member in state.members.values() for loss in rests_on(member)}
         state.contested = {key: found for key, found in state.contested.items() if key in named}
 
 
@@ -106,9 +114,15 @@ def objectors_to(state: State, key: DisputeKey) -> frozenset[bytes]:
     return state.contested.get(key, frozenset()) if dispute is None else objectors(dispute)
 
 
+def rests_on(member: Member) -> tuple[Loss, ...]:
+    """The disputed answers on which the values of a member's tests rest."""
+    return (*member.losses, *member.long_losses, *member.far)
+
+
 def grounds(member: Member) -> tuple[Loss, ...]:
     """The disputed answers on which the conviction of a member rests; none if it rests on no dispute."""
-    return {LOST_DISPUTES: member.losses, FAR_OFF: member.far}.get(member.conviction, ())
+    by_test = {LOST_DISPUTES: member.losses, WRONG_WHEN_LONG: member.long_losses, FAR_OFF: member.far}
+    return by_test.get(member.conviction, ())
 
 
 def stands_without(network: Network, member: Member, disputes: Container[DisputeKey]) -> bool:
@@ -119,4 +133,7 @@ def stands_without(network: Network, member: Member, disputes: Container[Dispute
     without = sum(loss.up for loss in grounds(member) if loss.dispute in disputes)
     if member.conviction == FAR_OFF:
         return member.capital - without >= pooled.threshold(network.params.conviction_odds)
-    return member.cusum - without >= class_steps(network)[member.class_index].threshold
+    steps = class_steps(network)[member.class_index]
+    if member.conviction == WRONG_WHEN_LONG:
+        return member.long_cusum - without >= steps.long_threshold
+    return member.cusum - without >= steps.threshold

@@ -53,6 +53,8 @@ class ScoreDocument:
     unopened: Count
     cusum: Count
     threshold: Count
+    long_cusum: Count = field(metadata={"description": "value of the sequential test over long answers alone"})
+    long_threshold: Count
     judged: Count = field(metadata={"description": "answers in the pooled test across classes"})
     capital: int = field(metadata={"description": "capital of the pooled test, as a logarithm in 1/1024 nat"})
     capital_threshold: Count

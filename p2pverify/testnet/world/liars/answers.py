@@ -58,6 +58,14 @@ class Wrong(BentActor):
         return false_tokens(honest, self.salt + job.ask.sampler_key)
 
 
+class LongOnly(Wrong):
+    """Lies only in answers that are longer than most audits ask for."""
+
+    def answer(self, job: Compute, honest: tuple[int, ...], now_ms: int) -> tuple[int, ...]:
+        is_long = job.ask.tokens_max > self.args.network.params.answer_tokens
+        return super().answer(job, honest, now_ms) if is_long else honest
+
+
 class AlwaysWrong(Wrong):
     """Every answer is wrong."""
 

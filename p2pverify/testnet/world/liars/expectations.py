@@ -9,7 +9,7 @@ from typing import Literal
 
 from p2pverify.core.contract.network import Network, test_steps
 from p2pverify.core.state.state import Member
-from p2pverify.testnet.processes.conviction import Chances, audits_for, drifts_up
+from p2pverify.testnet.processes.conviction import Chances, audits_for, drifts_up, over_long_answers
 
 Fate = Literal["convicted", "forked", "unavailable", "shirks", "kept out", "harmless", "inconsistent", "stops cuts"]
 MILLION = 1_000_000
@@ -34,16 +34,16 @@ class FateRule:
     may_convict: bool = False
     needs_weight: bool = False
     must_fork: bool = False
-    #: The kind lies at the rate of the scenario, always, or never (None).
-    rate: Literal["scenario", "always"] | None = None
+    #: The kind lies at the rate of the scenario (in long answers alone: "long"), always, or never (None).
+    rate: Literal["scenario", "long", "always"] | None = None
     epochs: int = 0
 
     def rate_ppm(self, scenario_ppm: int) -> int:
         """The highest rate of wrong answers among the judged answers of this kind, in ppm."""
-        return {"scenario": scenario_ppm, "always": MILLION, None: 0}[self.rate]
+        return {"scenario": scenario_ppm, "long": scenario_ppm, "always": MILLION, None: 0}[self.rate]
 
 
-def _by_dissent(why: str, rate: Literal["scenario", "always"]) -> FateRule:
+def _by_dissent(why: str, rate: Literal["scenario", "long", "always"]) -> FateRule:
     return FateRule("convicted", why, by="dissent", must_convict=True, may_convict=True, rate=rate)
 
 
@@ -54,6 +54,9 @@ FATES: Mapping[str, FateRule] = {
     ),
     "sleeper": _by_dissent(
         "Agreements before the onset do not count in its favour, because the test's sum has a floor.", "scenario"
+    ),
+    "long-only": _by_dissent(
+        "Its right answers to short questions do not count in the test over long answers.", "long"
     ),
     "colluders": _by_dissent(
         "They can hide what their own audits find, but not what the audits of others find. They are outvoted while "
@@ -235,16 +238,19 @@ FATES: Mapping[str, FateRule] = {
 
 
 def audits_until_conviction(
-    network: Network, class_index: int, rate_ppm: int, *, certainty_ppm: int = 500_000
+    network: Network, class_index: int, rate_ppm: int, *, certainty_ppm: int = 500_000, is_long: bool = False
 ) -> int | None:
     """The number of judged answers until a peer with wrong answers at `rate_ppm` is convicted with this probability.
 
-    None if the test is not made for so low a rate. Only answers that count are judged answers: one dissent per epoch
-    and peer counts, and a dispute that lapses because too many others are open does not.
+    With `is_long` only long answers are wrong, and only their test counts. None if the test is not made for so low a
+    rate. Only answers that count are judged answers: one dissent per epoch and peer counts, and a dispute that lapses
+    because too many others are open does not.
     """
     params = network.params
     steps = test_steps(network.classes[class_index].honest_ppm, params.cheat_ppm, params.conviction_odds)
     chances = Chances(rate_ppm / MILLION, 1 - rate_ppm / MILLION)
+    if is_long:
+        steps, chances = over_long_answers(steps, chances, params.long_permille / 1000)
     return audits_for(steps, chances, certainty_ppm / MILLION) if drifts_up(steps, chances) else None
 
 

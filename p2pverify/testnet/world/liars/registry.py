@@ -9,6 +9,7 @@ KINDS: Mapping[str, Callable[[ActorArgs], Actor]] = {
     "honest": HonestActor,
     "always-wrong": answers.AlwaysWrong,
     "wrong": answers.Wrong,
+    "long-only": answers.LongOnly,
     "sleeper": answers.Wrong,
     "colluders": answers.Colluder,
     "stalling-colluders": gangs.StallingColluder,

@@ -60,7 +60,7 @@ def fill_rows(state: State) -> None:
         member.contacts = dict.fromkeys(names("contact", CONTACTS_MAX), Contact(BIG, BIG, windows, BIG))
         member.auditors = frozenset(names("auditor", AUDITORS_MAX))
         member.credits = frozenset() if member.weight else frozenset(names("credit", CREDITS_MAX))
-        member.losses = losses
+        member.losses = member.long_losses = losses
         member.judged, member.capital, member.far = BIG, -BIG, far
         member.forks = frozenset(range(BIG, BIG + FORKS_MAX))
 
@@ -76,6 +76,7 @@ def dispute_of(state: State, number: int) -> Dispute:
         state.epoch,
         BIG,
         frozenset(voters),
+        True,
         True,
         Round(EVERYONE, state.index, RoundPhase.OPENING, state.index),
         commits=dict.fromkeys(voters, Sealed(bytes(32), BIG, EVERYONE)),

@@ -76,7 +76,7 @@ def test_auditors_are_a_few() -> None:
     state = state_of(PEER)
     step = step_of(state)
     for number in range(AUDITORS_MAX + 30):
-        step.agree(PEER, audit_of(key(f"challenger {number}"), 1, 0))
+        step.agree(PEER, audit_of(key(f"challenger {number}"), 1, 0), is_long=False)
     member = state.members[PEER]
     assert member.agreements == AUDITORS_MAX + 30
     assert member.auditors == {key(f"challenger {number}") for number in range(AUDITORS_MAX)}
@@ -120,7 +120,7 @@ def test_the_oldest_losses_are_forgotten_first_and_all_at_zero() -> None:
     state = state_of(PEER)
     step = step_of(state)
     for epoch in range(LOSSES_MAX + 4):
-        step.dissent(PEER, audit_of(key("challenger"), epoch, 0))
+        step.dissent(PEER, audit_of(key("challenger"), epoch, 0), is_long=True)
     losses = state.members[PEER].losses
     assert [loss.dispute.epoch for loss in losses] == list(range(4, LOSSES_MAX + 4))
     assert state.members[PEER].dissents == LOSSES_MAX + 4

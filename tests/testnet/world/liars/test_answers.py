@@ -8,6 +8,7 @@ from p2pverify.core.events import Computed
 from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.audit import decode_audit
 from p2pverify.core.records.payloads.cut import decode_cut_signature
+from p2pverify.core.state.transition import class_steps
 from p2pverify.testnet.world import World
 from p2pverify.testnet.world.liars.challengers import LazyChallenger
 from p2pverify.testnet.world.liars.expectations import FATES, audits_until_conviction, shows
@@ -67,6 +68,28 @@ def test_who_is_wrong_at_a_rate_is_convicted_within_the_tests_table() -> None:
     assert convictions(world) == {BAD: "lost disputes"}
     assert member_of(world, BAD).agreements > 0
     assert 4 <= member_of(world, BAD).convicted_after <= bound
+
+
+def test_who_lies_in_long_answers_alone_is_convicted_for_them() -> None:
+    """Three audits in a hundred are long. Its right answers to the others keep its sum over all answers low."""
+    world = play("long-only", 24, slots_milli=4_000, disputes_per_cut=4, long_permille=30, long_tokens=48)
+    member, steps = member_of(world, BAD), class_steps(world.network)[0]
+    assert convictions(world) == {BAD: "wrong in long answers"}
+    assert member.cusum < steps.threshold < steps.long_threshold <= member.long_cusum
+    assert 4 <= len(member.long_losses) <= 6
+    assert member.agreements > 20 * member.dissents
+    bound = audits_until_conviction(world.network, 0, 1_000_000, certainty_ppm=999_000, is_long=True)
+    assert bound is not None
+    assert member.convicted_after <= bound
+    assert all(final(world).members[peer.key].long_cusum == 0 for peer in world.peers if peer.kind == HONEST)
+
+
+def test_without_long_audits_nobody_knows_of_such_lies() -> None:
+    """The rule that the tail replaces: all audits are of lengths about which it is honest."""
+    world = make_world(PEERS, kinds={BAD: "long-only"})
+    world.run_epochs(20)
+    assert convictions(world) == {}
+    assert (member_of(world, BAD).dissents, member_of(world, BAD).agreements > 20) == (0, True)
 
 
 def test_a_sleeper_has_nothing_from_its_good_time() -> None:
