@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from vectorgen import (
     audits,
     canaries,
+    client_receipts,
     committees,
     crossed,
     diag,
@@ -106,6 +107,7 @@ def write_vectors() -> None:
         folds,
         states,
         passports,
+        client_receipts,
         gossip,
         plans,
         endpoints,
@@ -133,6 +135,8 @@ def write_pages() -> None:
         text = _fill(text, "hex", [_wrapped(data) for data, _ in shown])
         text = _fill(text, "cbor-diag", [note for _, note in shown])
         path.write_text(text, encoding="utf-8")
+    path = PROTOCOL / "client-receipt.md"
+    path.write_text(_fill(path.read_text(encoding="utf-8"), "json", [client_receipts.shown()]), encoding="utf-8")
 
 
 def _fill(text: str, language: str, blocks: list[str]) -> str:

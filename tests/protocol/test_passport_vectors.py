@@ -1,7 +1,6 @@
 """Vectors of passports."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from p2pverify.core.contract.network import decode_network
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.proofs.passport import Refuted, check_passport, decode_passport
 from tests.support.grammar import conforms
+from tests.support.proofs import shown_passport
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
 
@@ -27,10 +27,7 @@ def test_valid(case: dict[str, Any]) -> None:
     found = decode_passport(data)
     assert found.encode() == data
     assert conforms("passport", data)
-    facts = asdict(check_passport(network, found))
-    flat = {**facts.pop("row"), **facts}
-    flat["contested_by"] = [peer.hex() for peer in flat["contested_by"]]
-    assert {name: value.hex() if isinstance(value, bytes) else value for name, value in flat.items()} == case["expect"]
+    assert shown_passport(check_passport(network, found)) == case["expect"]
 
 
 @pytest.mark.parametrize("case", load("passport/invalid.json"))

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from p2pverify.node.reports.documents.receipt import ClientAnswer, ReceiptDocument
 
 _SCHEMA = "p2pverify/receipt-check/1"
-_BYTES_MAX = 67_108_864
 _AFTER = "get the receipt again, from 'GET /v1/receipts/ID' of the node that answered you"
 _NO_PASSPORT = "not proven: anything about the peer, because the receipt has no passport of it"
 
@@ -40,19 +39,17 @@ class _Checked:
 def check_receipt(file: Path, options: VerifyOptions) -> None:
     """Check a receipt. Raises NotVerifiedError, UnusableError, and UserError if this machine cannot judge."""
     from p2pverify.core.proofs.passport import Refuted
-    from p2pverify.node.reports.documents.jsonform import DocumentError, parse
-    from p2pverify.node.reports.documents.receipt import ReceiptDocument
+    from p2pverify.node.clients.checking import RECEIPT_FILE_BYTES_MAX, parse_receipt_file
+    from p2pverify.node.reports.documents.jsonform import DocumentError
 
     network, manifests = trusted_network(options)
     try:
-        receipt = parse(ReceiptDocument, read_bytes(file, size_max=_BYTES_MAX, missing=""))
+        receipt = parse_receipt_file(read_bytes(file, size_max=RECEIPT_FILE_BYTES_MAX, missing=""))
     except DocumentError as error:
         raise UnusableError(f"{file} is no valid receipt: {error}", _AFTER) from None
-    if receipt.state != "answered" or not receipt.answers:
-        raise UnusableError(f"{file} holds no answer: its state is {receipt.state!r}", _AFTER)
     reason, checked = None, []
     try:
-        checked = [_Checked(answer, _check(network, answer, options)) for answer in receipt.answers]
+        checked = _checked(network, receipt, options)
         if options.rerun:
             checked = _run_again(network, manifests, checked, options)
     except Refuted as refuted:
@@ -65,42 +62,20 @@ def check_receipt(file: Path, options: VerifyOptions) -> None:
         raise NotVerifiedError(f"{file} is refuted: {reason}", _AFTER)
 
 
-def _check(network: "Network", shown: "ClientAnswer", options: VerifyOptions) -> "AnswerFacts":
-    """Check the bytes of one answer, and that the receipt shows what they say. Raises Refuted."""
-    from p2pverify.core.encoding.peerid import peer_id
+def _checked(network: "Network", receipt: "ReceiptDocument", options: VerifyOptions) -> list[_Checked]:
+    """The answers of a receipt that holds. Raises Refuted."""
     from p2pverify.core.proofs.passport import Refuted
-    from p2pverify.core.proofs.receipt import check_answer
+    from p2pverify.node.clients.checking import check_receipt_document
 
-    which = f"answer {shown.index}"
-    try:
-        request, response = bytes.fromhex(shown.request), bytes.fromhex(shown.response)
-        passport = None if shown.passport is None else bytes.fromhex(shown.passport)
-    except ValueError:
-        raise Refuted(f"{which}: its bytes are not in hex") from None
-    try:
-        facts = check_answer(network, request, response, passport)
-        if facts.passport is not None:
-            trust_cut(facts.passport, options.cut)
-    except Refuted as refuted:
-        raise Refuted(f"{which}: {refuted.reason}") from None
-    question, output = facts.question, facts.answer.output
-    said = {
-        "the peer": (shown.peer_id, peer_id(facts.request.responder)),
-        "the class": (shown.class_, network.classes[facts.answer.receipt.class_index].name),
-        "the prompt": (shown.question.prompt, question.prompt),
-        "the seed": (shown.question.seed, question.seed.hex()),
-        "the temperature": (shown.question.temperature_milli, question.temperature_milli),
-        "the length": (shown.question.tokens_max, question.tokens_max),
-        "the requester": (shown.question.requester, peer_id(question.requester)),
-        "the model": (shown.question.manifest, question.manifest.hex()),
-        "the question": (shown.question.id, question.id.hex()),
-        "the answer": (shown.tokens, output.tokens),
-        "the end": (shown.finish, output.finish),
-    }
-    for what, (as_shown, as_signed) in said.items():
-        if as_shown != as_signed:
-            raise Refuted(f"{which}: {what} that it shows is not the one that was signed")
-    return facts
+    checked = []
+    for shown, facts in zip(receipt.answers, check_receipt_document(network, receipt), strict=True):
+        try:
+            if facts.passport is not None:
+                trust_cut(facts.passport, options.cut)
+        except Refuted as refuted:
+            raise Refuted(f"answer {shown.index}: {refuted.reason}") from None
+        checked.append(_Checked(shown, facts))
+    return checked
 
 
 def _run_again(

@@ -1,7 +1,7 @@
 """Cases of passports: one row of a view for readers without the ledger."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from p2pverify.core.proofs.issuing import issue
 from p2pverify.core.proofs.passport import (
     CutStub,
     Passport,
-    PassportFacts,
     Refuted,
     SignatureStub,
     check_passport,
@@ -27,10 +26,11 @@ from p2pverify.core.records.envelope import Kind
 from p2pverify.core.records.payloads.cut import CutSignature
 from p2pverify.core.replica.fold import Fold
 from p2pverify.core.replica.ledger import Ledger
+from tests.support.proofs import shown_passport
 
 
-def example() -> Passport:
-    """Alice's row in the cut of the page, signed by Alice and Carol."""
+def example(peer: bytes = ALICE.key) -> Passport:
+    """A peer's row in the cut of the page, signed by Alice and Carol; by default it is Alice's."""
     ledger = Ledger()
     fold = Fold(NETWORK, ledger)
     signed = record(
@@ -40,23 +40,15 @@ def example() -> Passport:
         for added in ledger.add(each):
             fold.take(added)
     fold.settle()
-    found = issue(fold, ALICE.key)
+    found = issue(fold, peer)
     assert found is not None
     return found
-
-
-def shown(facts: PassportFacts) -> dict[str, object]:
-    """What a passport shows, as a case expects it: the fields of the row and those beside it, bytes in hex."""
-    found = asdict(facts)
-    flat = {**found.pop("row"), **found}
-    flat["contested_by"] = [peer.hex() for peer in flat["contested_by"]]
-    return {name: value.hex() if isinstance(value, bytes) else value for name, value in flat.items()}
 
 
 def _case(comment: str, network: Network, data: bytes, reason: str | None = None) -> Case:
     expect: object = "reject"
     try:
-        expect = shown(check_passport(network, decode_passport(data)))
+        expect = shown_passport(check_passport(network, decode_passport(data)))
         found = None
     except (DecodeError, Refuted) as refused:
         found = refused.reason
