@@ -1,0 +1,151 @@
+"""The second verifier, in JavaScript, says of passports and receipts what the package says."""
+
+import json
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pverify.core.contract.network import decode_network
+from p2pverify.core.errors import DecodeError
+from p2pverify.core.proofs.passport import Refuted, check_passport, decode_passport
+from p2pverify.node.clients.checking import check_receipt_document, parse_receipt_file
+from p2pverify.node.reports.documents.jsonform import DocumentError
+from tests.support import npm
+from tests.support.proofs import shown_answer, shown_passport
+
+VERIFIER = Path(__file__).parent / "verify.mjs"
+VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
+LINES_MAX = 300
+SECONDS_MAX = 60
+CHANGES = 120
+NO_RECEIPT = "no receipt"  # the one reason that the verifier has for files that are not of the form
+
+Job = dict[str, Any]
+
+
+def cases(*paths: str) -> list[Any]:
+    return [case for path in paths for case in json.loads((VECTORS / path).read_text(encoding="utf-8"))]
+
+
+def jobs_of(directory: str, kind: str) -> list[Job]:
+    found = cases(f"{directory}/valid.json", f"{directory}/invalid.json")
+    return [{"kind": kind, **case["input"]} for case in found]
+
+
+PASSPORTS, RECEIPTS = jobs_of("passport", "passport"), jobs_of("client-receipt", "receipt")
+
+
+def changed_passports() -> list[Job]:
+    """Passports with one byte replaced, inserted or removed."""
+    rng = random.Random(5)
+    found = []
+    for number in range(CHANGES):
+        base = PASSPORTS[number % 3]
+        data = bytes.fromhex(base["passport"])
+        at = rng.randrange(len(data))
+        middle = rng.choice((bytes([data[at] ^ 1 << rng.randrange(8)]), rng.randbytes(2), b""))
+        found.append({**base, "passport": (data[:at] + middle + data[at + 1 :]).hex()})
+    return found
+
+
+def changed_receipts() -> list[Job]:
+    """Receipts with a member removed, or replaced by the value of another one."""
+    rng = random.Random(6)
+    found = []
+    for number in range(CHANGES):
+        base = RECEIPTS[number % 5]
+        receipt = json.loads(base["receipt"])
+        place = rng.choice((receipt, *[receipt["answers"][0]] * 3, receipt["answers"][0]["question"]))
+        name = rng.choice(sorted(place))
+        if rng.random() < 0.2:
+            del place[name]
+        else:
+            place[name] = rng.choice([place[each] for each in sorted(place)])
+        found.append({**base, "receipt": json.dumps(receipt)})
+    return found
+
+
+CHANGED = [*changed_passports(), *changed_receipts()]
+CANON = [{"kind": "canon", "data": case["input"]} for case in cases("canon/valid.json", "canon/invalid.json")]
+KEYS = [
+    {"kind": "ed25519", **case["input"]}
+    for case in cases("ed25519/valid.json", "ed25519/invalid.json", "ed25519/speccheck.json")
+]
+
+
+@pytest.fixture(scope="module")
+def said() -> list[tuple[Job, dict[str, Any]]]:
+    """What the verifier says of all jobs. One process does them, because each start takes longer than the work."""
+    jobs = [*PASSPORTS, *RECEIPTS, *CHANGED, *CANON, *KEYS]
+    done = subprocess.run(
+        [*npm.node(), str(VERIFIER)],
+        input=json.dumps(jobs),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS_MAX,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return list(zip(jobs, json.loads(done.stdout), strict=True))
+
+
+def says(said: list[tuple[Job, dict[str, Any]]], jobs: list[Job]) -> list[dict[str, Any]]:
+    return [found for job, found in said if any(job is each for each in jobs)]
+
+
+def test_it_is_small() -> None:
+    """So that somebody reads it."""
+    assert len(VERIFIER.read_text(encoding="utf-8").splitlines()) <= LINES_MAX
+
+
+@pytest.mark.parametrize(("directory", "jobs"), [("passport", PASSPORTS), ("client-receipt", RECEIPTS)])
+def test_vectors(said: list[tuple[Job, dict[str, Any]]], directory: str, jobs: list[Job]) -> None:
+    """The same verdict, facts and reason."""
+    expected = cases(f"{directory}/valid.json", f"{directory}/invalid.json")
+    for case, found in zip(expected, says(said, jobs), strict=True):
+        assert found["found"] == (None if case["expect"] == "reject" else case["expect"]), case["comment"]
+        if found["reason"] == NO_RECEIPT:
+            with pytest.raises(DocumentError):
+                parse_receipt_file(case["input"]["receipt"].encode())
+        else:
+            assert found["reason"] == case["reason"], case["comment"]
+
+
+def test_changed_files(said: list[tuple[Job, dict[str, Any]]]) -> None:
+    """Both verifiers agree about files that no vector has."""
+    verdicts = set()
+    for job, found in zip(CHANGED, says(said, CHANGED), strict=True):
+        assert found["found"] == ours(job), job
+        verdicts.add((job["kind"], found["found"] is None))
+    assert verdicts >= {("passport", True), ("receipt", True), ("receipt", False)}
+
+
+def ours(job: Job) -> object:
+    """What the package says of a job: the facts, or None."""
+    network = decode_network(bytes.fromhex(job["network"]))
+    try:
+        if job["kind"] == "passport":
+            return shown_passport(check_passport(network, decode_passport(bytes.fromhex(job["passport"]))))
+        document = parse_receipt_file(job["receipt"].encode())
+        return [shown_answer(each) for each in check_receipt_document(network, document)]
+    except (DecodeError, DocumentError, Refuted):
+        return None
+
+
+def test_canonical_form(said: list[tuple[Job, dict[str, Any]]]) -> None:
+    """It reads what is canonical and refuses everything else. Maps occur in none of these files."""
+    found = says(said, CANON)
+    for case, each in zip(cases("canon/valid.json", "canon/invalid.json"), found, strict=True):
+        if each["reason"] != "a map":
+            assert each["found"] == (None if case["expect"] == "invalid" else case["input"]), case["comment"]
+    assert sum(each["found"] is not None for each in found) > 20
+
+
+def test_signatures(said: list[tuple[Job, dict[str, Any]]]) -> None:
+    """It accepts the same signatures, at the edges too."""
+    expected = cases("ed25519/valid.json", "ed25519/invalid.json", "ed25519/speccheck.json")
+    for case, each in zip(expected, says(said, KEYS), strict=True):
+        assert each["found"] is case["expect"], case["comment"]
