@@ -24,6 +24,7 @@ from p2pverify.core.records.envelope import EPOCH_MAX, SEQ_MAX, Header, Kind
 from p2pverify.core.records.payloads.cut import CutSignature
 from p2pverify.core.state.view_bytes import (
     ROW_BYTES_MAX,
+    WEIGHTED_MAX,
     ScoreProof,
     ShownRow,
     ViewHead,
@@ -31,7 +32,6 @@ from p2pverify.core.state.view_bytes import (
     read_view_head,
     weighted_digest,
 )
-from p2pverify.core.state.weights import WEIGHTED_MAX
 
 DOMAIN = "p2pverify/passport/1"
 #: The first bytes of every passport.

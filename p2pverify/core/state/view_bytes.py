@@ -21,6 +21,8 @@ from p2pverify.core.errors import DecodeError
 from p2pverify.core.records.envelope import EPOCH_MAX
 
 DOMAIN = "p2pverify/view/2"
+#: The most members with weight, because a cut must hold the heads of all signers of its base.
+WEIGHTED_MAX = 512
 #: Bounds of a reader: the counters of a head, and the bytes of a row.
 COUNTERS_MAX = 64
 ROW_BYTES_MAX = 61_440

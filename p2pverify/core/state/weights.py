@@ -12,10 +12,9 @@ from p2pverify.core.encoding.canon import digest
 from p2pverify.core.state import sponsors
 from p2pverify.core.state.score import AVAILABILITY_TRUST_PPM, availability_ppm
 from p2pverify.core.state.state import Member, State
+from p2pverify.core.state.view_bytes import WEIGHTED_MAX
 
 ADMIT = "p2pverify/admit/1"
-#: The most members with weight, because a cut must hold the heads of all signers of its base.
-WEIGHTED_MAX = 512
 #: If fewer members than this have weight, agreement with one or two of them is easy. A newcomer must then also have
 #: answered ANSWERS_MIN of their requests.
 FEW_WEIGHTED = 3

@@ -42,9 +42,9 @@ def toml_text(text: str) -> str:
 
 
 class Table(BaseModel):
-    """A table that rejects unknown keys."""
+    """A table that rejects unknown keys. Its checks are built when it is first read, because a file has few tables."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class _PathTable(Table):

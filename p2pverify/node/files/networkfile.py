@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -24,14 +25,14 @@ from p2pverify.core.contract.network import (
 )
 from p2pverify.core.encoding.peerid import peer_id
 from p2pverify.core.errors import DecodeError
-from p2pverify.core.state.codec.sections import STATE_BYTES_MAX
-from p2pverify.core.state.fork import read_start
-from p2pverify.core.state.state import State
 from p2pverify.node.files.manifesttable import across_text, check_text, manifest_lines, toml_text
 from p2pverify.node.files.networktable import HONEST_PPM, NetworkTable, ParamsTable, read_founder
 from p2pverify.node.files.textfile import FileError, read_bytes
 from p2pverify.node.files.tomlfile import describe, parse_model
-from p2pverify.node.ports import ModelInfo
+
+if TYPE_CHECKING:
+    from p2pverify.core.state.state import State
+    from p2pverify.node.ports import ModelInfo
 
 __all__ = [
     "HONEST_PPM",
@@ -93,23 +94,25 @@ def read_start_file(path: Path, network: Network) -> bytes | None:
     """
     if network.origin is None:
         return None
-    beside = state_path(path)
-    data = read_bytes(beside, size_max=STATE_BYTES_MAX, missing=_STATE_HINT)
-    _parse_start(beside, network, data)
+    data, _ = _read_start(state_path(path), network)
     return data
 
 
-def load_start(path: Path, network: Network) -> State | None:
+def load_start(path: Path, network: Network) -> "State | None":
     """The state that a network file's network begins with; None if it begins with founders. Raises FileError."""
     if network.origin is None:
         return None
-    beside = state_path(path)
-    return _parse_start(beside, network, read_bytes(beside, size_max=STATE_BYTES_MAX, missing=_STATE_HINT))
+    _, state = _read_start(state_path(path), network)
+    return state
 
 
-def _parse_start(path: Path, network: Network, data: bytes) -> State:
+def _read_start(path: Path, network: Network) -> "tuple[bytes, State]":
+    from p2pverify.core.state.codec.sections import STATE_BYTES_MAX  # noqa: PLC0415 - few networks begin with a state
+    from p2pverify.core.state.fork import read_start  # noqa: PLC0415 - and its modules are slow to load
+
+    data = read_bytes(path, size_max=STATE_BYTES_MAX, missing=_STATE_HINT)
     try:
-        return read_start(network, data)
+        return data, read_start(network, data)
     except DecodeError as error:
         raise FileError(path, error.reason, _STATE_HINT) from None
 
@@ -185,7 +188,7 @@ def _list(items: Sequence[str]) -> str:
 def new_network(
     name: str,
     founders: Sequence[bytes],
-    model_info: ModelInfo,
+    model_info: "ModelInfo",
     *,
     genesis_ms: int | None = None,
     provenance: str = "",
@@ -260,7 +263,7 @@ def _across_of(manifest: Manifest, referee: str, path: tuple[str, str], usual: A
     return calibrated.get(path) or calibrated.get((ANY, ANY)) or usual
 
 
-def manifest_of(info: ModelInfo, provenance: str = "") -> Manifest:
+def manifest_of(info: "ModelInfo", provenance: str = "") -> Manifest:
     """The manifest of the model that an engine runs."""
     return Manifest(
         info.model,

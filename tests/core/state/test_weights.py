@@ -9,7 +9,8 @@ from p2pverify.core.encoding.canon import digest
 from p2pverify.core.records.payloads.cut import HEADS_MAX
 from p2pverify.core.state.state import Contact, Member, State, genesis
 from p2pverify.core.state.verdicts.duties import credit
-from p2pverify.core.state.weights import ADMIT, WEIGHTED_MAX, spacing, update
+from p2pverify.core.state.view_bytes import WEIGHTED_MAX
+from p2pverify.core.state.weights import ADMIT, spacing, update
 from tests.support.networks import make_network, seeds
 
 NETWORK = make_network(seeds(1, "weights"))
