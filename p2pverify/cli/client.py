@@ -24,6 +24,7 @@ from p2pverify.node.reports.documents.shape import ApiDocument
 TIMEOUT_S = 5.0
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
 _CHUNK_BYTES = 65_536
+_REFUSED = "is this the home of the node that is running?"
 _D = TypeVar("_D", bound=ApiDocument)
 
 
@@ -35,9 +36,13 @@ class ApiAnswer(Generic[_D]):
     text: str
 
 
-def get(home: Home, path: str, kind: type[_D], *, timeout_s: float = TIMEOUT_S) -> ApiAnswer[_D]:
-    """The document at `path`. Raises NotRunningError if no node answers, CliError if the node refuses."""
-    return _ask(home, "GET", path, kind, timeout_s=timeout_s)
+def get(
+    home: Home, path: str, kind: type[_D], *, timeout_s: float = TIMEOUT_S, refused: str = _REFUSED
+) -> ApiAnswer[_D]:
+    """The document at `path`. Raises NotRunningError if no node answers, CliError with the hint `refused` if it
+    refuses.
+    """
+    return _ask(home, "GET", path, kind, timeout_s=timeout_s, refused=refused)
 
 
 def post(home: Home, path: str, kind: type[_D]) -> ApiAnswer[_D]:
@@ -55,7 +60,14 @@ def print_json(text: str) -> None:
 
 
 def _ask(
-    home: Home, method: str, path: str, kind: type[_D], *, token: str | None = None, timeout_s: float = TIMEOUT_S
+    home: Home,
+    method: str,
+    path: str,
+    kind: type[_D],
+    *,
+    token: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+    refused: str = _REFUSED,
 ) -> ApiAnswer[_D]:
     url = home.read_api()
     if url is None:
@@ -75,10 +87,10 @@ def _ask(
     key = home.key()
     if key is None or not hmac.compare_digest(shown.encode(), proof.prove(key, nonce).hex().encode()):
         raise NotRunningError(f"what answers at {url} is not the node of {home.path}")
-    return _read(body, kind, url)
+    return _read(body, kind, url, refused)
 
 
-def _read(body: bytes, kind: type[_D], url: str) -> ApiAnswer[_D]:
+def _read(body: bytes, kind: type[_D], url: str, refused: str) -> ApiAnswer[_D]:
     try:
         text = body.decode()
         return ApiAnswer(parse(kind, text), text)
@@ -86,7 +98,7 @@ def _read(body: bytes, kind: type[_D], url: str) -> ApiAnswer[_D]:
         refusal = _refusal(body)
     if refusal is None:
         raise NotRunningError(f"what answers at {url} is not a p2pverify node of this version")
-    raise CliError(f"the node refused: {refusal.message}", "is this the home of the node that is running?")
+    raise CliError(f"the node refused: {refusal.message}", refused)
 
 
 def _refusal(body: bytes) -> ErrorDocument | None:

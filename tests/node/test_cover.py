@@ -10,7 +10,14 @@ import pytest
 import trio
 
 from p2pverify.core.contract import sortition
-from p2pverify.core.inference.question import Question, Request, RequestRefused, decode_request, encode_refusal
+from p2pverify.core.inference.question import (
+    CONTEXT_TOKENS_MAX,
+    Question,
+    Request,
+    RequestRefused,
+    decode_request,
+    encode_refusal,
+)
 from p2pverify.core.roles.asker import EXPIRY_EPOCHS, SPREAD_PERMILLE
 from p2pverify.core.roles.slot_plan import make_plan
 from p2pverify.node.cover import ENCODED_AT_ONCE, Cover, CoverPlan
@@ -212,7 +219,7 @@ def test_a_corpus_is_a_prompt_a_line(tmp_path: Path) -> None:
 
 
 def test_a_replay_is_a_log_of_chat_requests(tmp_path: Path) -> None:
-    """Each request has one user turn, and others are ignored. Text above a question's limit is cut."""
+    """Each request has one user turn, and others are ignored. An answer above a question's limit is cut."""
     requests = [
         {"model": "any", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 40, "temperature": 0.7},
         {"messages": [{"role": "user", "content": "How so?"}]},
@@ -224,7 +231,7 @@ def test_a_replay_is_a_log_of_chat_requests(tmp_path: Path) -> None:
     ]
     path = tmp_path / "requests.jsonl"
     path.write_text("\n".join(json.dumps(each) for each in requests) + "\n\n", encoding="utf-8")
-    assert read_replay(path) == (Prompt("Why?", 40, 700), Prompt("How so?"), Prompt("Much.", 1024, 0))
+    assert read_replay(path) == (Prompt("Why?", 40, 700), Prompt("How so?"), Prompt("Much.", CONTEXT_TOKENS_MAX, 0))
 
 
 def test_a_replay_is_a_batch_of_openai(tmp_path: Path) -> None:

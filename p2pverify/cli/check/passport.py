@@ -15,6 +15,8 @@ from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.scores import ScoresDocument
 from p2pverify.node.reports.shown import short_ids
 
+_LATER = "wait for the next final cut: 'p2pverify status' says when it is due"
+
 
 @click.command()
 @click.argument("peer", required=False)
@@ -35,7 +37,7 @@ def passport(peer: str | None, output: str | None, force: bool, as_json: bool) -
     target = None if as_json else output or f"{short_ids(ids)[name]}.passport"
     if target is not None:
         check_output(target, may_replace(force=force), is_binary=True)
-    answer = client.get(home, f"/v1/passport?{urlencode({'peer': name})}", PassportDocument)
+    answer = client.get(home, f"/v1/passport?{urlencode({'peer': name})}", PassportDocument, refused=_LATER)
     if target is None:
         client.print_json(answer.text)
         return

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from p2pverify.node.clients.desk import LOCAL
-from p2pverify.node.clients.door import Order
+from p2pverify.node.clients.order import Order
 from p2pverify.node.clients.paper import dumped
 from p2pverify.node.files.networkfile import dump_network
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
