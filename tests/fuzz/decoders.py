@@ -1,5 +1,6 @@
 """The registry of decoders: how to call each with bytes, its allowed errors, and how to encode its value again."""
 
+import contextlib
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from p2pverify.core.gossip.types import GossipMessage, Rpc
 from p2pverify.core.inference import canary, endpoint, question, stream
 from p2pverify.core.inference.compare import Measure
 from p2pverify.core.proofs import passport
+from p2pverify.core.proofs.passport import Refuted
 from p2pverify.core.records import envelope, judge
 from p2pverify.core.records.kind_rule import KindRule, Rules
 from p2pverify.core.records.kinds import KINDS
@@ -43,6 +45,8 @@ from p2pverify.net.discovery import mdns
 from p2pverify.net.peers import peer_list
 from p2pverify.net.protocols import rpc_codec
 from p2pverify.node import journal, messages
+from p2pverify.node.clients import checking
+from p2pverify.node.clients.paper import dumped
 from p2pverify.node.endpoints import address, loopback
 from p2pverify.node.files import (
     canaries,
@@ -55,6 +59,8 @@ from p2pverify.node.files import (
     textfile,
 )
 from p2pverify.node.files.textfile import FileError
+from p2pverify.node.reports.documents.jsonform import DocumentError
+from p2pverify.node.reports.documents.receipt import ReceiptDocument
 from p2pverify.node.rerun import proof
 from p2pverify.node.rerun.judge import Rerun
 from p2pverify.store import exportfile
@@ -290,6 +296,16 @@ def page_of(kind: envelope.Kind) -> str:
     return kind.name.lower().replace("_", "-")
 
 
+def _receipt(data: bytes) -> ReceiptDocument:
+    """The receipt in a file. It can be held against a network, whatever it shows."""
+    found = checking.parse_receipt_file(data)
+    with contextlib.suppress(Refuted):
+        checking.check_receipt_document(_RECEIPTS_NETWORK, found)
+    return found
+
+
+_RECEIPTS_NETWORK = network.decode_network(seeds.vectors("client-receipt", "network")[0])
+
 DECODERS: dict[str, Decoder] = {
     **{f"payload of {page_of(rule.kind)}": _payload(rule) for rule in KINDS.values()},
     "core.encoding.canon.decode": Decoder(
@@ -315,6 +331,13 @@ DECODERS: dict[str, Decoder] = {
     ),
     "core.proofs.passport.decode_passport": Decoder(
         passport.decode_passport, write=lambda found: found.encode(), seeds=seeds.of("passport", "passport")
+    ),
+    "node.clients.checking.parse_receipt_file": Decoder(
+        _receipt,
+        errors=DocumentError,
+        write=dumped,
+        is_canonical=False,
+        seeds=lambda: seeds.vectors("client-receipt", "receipt", is_text=True),
     ),
     "core.state.fork.read_start": Decoder(
         lambda data: fork.read_start(_FORKED, data), seeds=lambda: [fork.write_start(_FORKED, _FIRST_STATE)]
