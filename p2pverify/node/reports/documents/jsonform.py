@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from p2pverify.node.reports.documents.shape import ApiDocument, Bounds
 
 _D = TypeVar("_D", bound=ApiDocument)
+_P = TypeVar("_P")
 _Reader = Callable[[Any], object]
 
 
@@ -33,6 +34,11 @@ def parse(kind: type[_D], text: bytes | str) -> _D:
         value = json.loads(text)
     except (ValueError, RecursionError):
         raise DocumentError("not JSON") from None
+    return read_part(kind, value)
+
+
+def read_part(kind: type[_P], value: object) -> _P:
+    """A document, or another dataclass of the same kind of fields, from a value of JSON. Raises DocumentError."""
     found = _reader(kind)(value)
     assert isinstance(found, kind)
     return found
