@@ -205,7 +205,10 @@ async def _opened(address: ApiAddress, request: HttpRequest) -> AsyncIterator[_P
     try:
         stream = await _connect(address)
     except (anyio.BrokenResourceError, anyio.EndOfStream, OSError) as error:
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        cause = (
+            error.__cause__ if isinstance(error.__cause__, OSError) else error
+        )  # anyio's own says only that it failed
+        why = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
         raise NoNodeError(f"no node answers at {address.url} ({why})", "check the address, or start it") from None
     try:
         with suppress(anyio.BrokenResourceError):  # its refusal may be there already

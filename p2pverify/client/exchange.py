@@ -6,6 +6,7 @@ It opens no socket. A connection carries one exchange, because a node closes it 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import h11
 
@@ -104,6 +105,8 @@ class Exchange:
     def _take_head(self, head: h11.Response) -> None:
         self._status = head.status_code
         self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+        if sum(map(len, chain.from_iterable(head.headers))) > HEAD_BYTES_MAX:
+            raise self._address.not_it("not a p2pverify node")
         self._proof.check(self._address, self._headers.get(PROOF_HEADER.lower(), ""))
 
     def _take_body(self, data: bytes) -> bytes:

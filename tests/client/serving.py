@@ -84,4 +84,4 @@ async def on(backend: str, do: Callable[[], Awaitable[T]]) -> T:
 
 async def in_thread(do: Callable[[], T]) -> T:
     """Run code in a thread, so that the node goes on."""
-    return await trio.to_thread.run_sync(do, abandon_on_cancel=True)
+    return await trio.to_thread.run_sync(do, abandon_on_cancel=True)  # type: ignore[call-arg]
