@@ -44,6 +44,10 @@ class NoAnswerError(ClientError):
     """The node took the question, but no peer answered it, or its receipt could not be kept."""
 
 
+class NoMajorityError(NoAnswerError):
+    """In a full check no answer has more than half of the panel. The receipt has all answers."""
+
+
 class UnverifiedError(ClientError):
     """A receipt or a passport does not hold."""
 

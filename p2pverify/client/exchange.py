@@ -15,6 +15,7 @@ from p2pverify.client.errors import (
     BusyError,
     ClientError,
     NoAnswerError,
+    NoMajorityError,
     NoNodeError,
     NotAllowedError,
     NotFoundError,
@@ -137,7 +138,7 @@ class Exchange:
             return BusyError(said.message, retry_after_s=wait_s, code=said.code, receipt=receipt)
         if self._status // 100 == 4:
             return ParameterError(said.message, param=said.param, code=said.code)
-        return NoAnswerError(said.message, code=said.code, receipt=receipt)
+        return said.without_answer(receipt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +167,15 @@ class _Refusal:
             return None
         return cls(_clean(message), _clean(code), _clean(param) if isinstance(param, str) else None)
 
+    def without_answer(self, receipt: str | None) -> NoAnswerError:
+        kind = NoMajorityError if self.code == "no_majority" else NoAnswerError
+        return kind(self.message, code=self.code, receipt=receipt)
+
 
 def broken_off(error: Mapping[str, object]) -> NoAnswerError:
     """The error that a stream ended with."""
     said = _Refusal.of(error) or _Refusal("the answer broke off", "", None)
-    return NoAnswerError(said.message, code=said.code)
+    return said.without_answer(None)
 
 
 def _clean(text: str) -> str:

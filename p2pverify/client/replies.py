@@ -19,7 +19,8 @@ _DATA, _DONE = b"data:", b"[DONE]"
 class Answerer:
     """The peer that gave an answer: its standing and score in the newest final view, and what the node checked.
 
-    `low` and `high` are the 95 % interval of its agreement rate. `own` says that the node itself answered.
+    `low` and `high` are the 95 % interval of its agreement rate. `own` says that the node itself answered. After a full
+    check `compared` says how the answer stands to the others, and `returned` whether it is the one in the reply.
     """
 
     index: Count
@@ -31,13 +32,16 @@ class Answerer:
     audits: Count
     class_: str = field(metadata=CLASS)
     checked: tuple[str, ...]
+    returned: bool = True
+    compared: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
     """An answer. `receipt` is the id of its receipt, `finish` "stop" or "length".
 
-    `said` is all that the node says of who answered, also what a newer node adds.
+    `answers` has all peers that answered, after a full check several. `said` is all that the node says of them, also
+    what a newer node adds.
     """
 
     text: str
@@ -50,19 +54,24 @@ class Reply:
     said: Mapping[str, Any]
 
     @property
+    def answered_by(self) -> Answerer:
+        """The peer whose answer this is, with all that the node says of it."""
+        return next(one for one in self.answers if one.returned)
+
+    @property
     def peer_id(self) -> str:
         """The peer whose answer this is."""
-        return self.answers[0].peer_id
+        return self.answered_by.peer_id
 
     @property
     def standing(self) -> StandingName | None:
         """Its standing; None if the newest final view does not have it."""
-        return self.answers[0].standing
+        return self.answered_by.standing
 
     @property
     def checked(self) -> tuple[str, ...]:
         """What the node has checked of the answer."""
-        return self.answers[0].checked
+        return self.answered_by.checked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +145,7 @@ def read_model(body: bytes) -> str:
 
 def _reply(value: Any, model: str, text: str, finish: str, usage: _Usage) -> Reply:
     said = read_part(_Said, value["p2pverify"])
-    if not said.answers:
+    if not any(one.returned for one in said.answers):
         raise DocumentError("an answer of nobody")
     return Reply(
         text=text,

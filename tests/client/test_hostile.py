@@ -17,6 +17,7 @@ from p2pverify.client import (
     Client,
     ClientError,
     NoAnswerError,
+    NoMajorityError,
     NoNodeError,
     ParameterError,
     calls,
@@ -118,6 +119,25 @@ async def test_a_stream_is_read_in_whatever_parts_it_comes(kind: str) -> None:
         )
 
 
+async def test_the_answer_of_a_full_check_is_the_returned_one(kind: str) -> None:
+    """Other peers of the panel stand before it."""
+    panel = [
+        {**ANSWERER, "peer_id": "12D3KooWy", "returned": False, "compared": "differs"},
+        {**ANSWERER, "returned": True, "compared": "agrees"},
+    ]
+    found = {**WHOLE, "p2pverify": {**SAID, "answers": panel}}
+    refusal = json.dumps({"error": {"message": "2 of 5 agree", "code": "no_majority", "param": None}}).encode()
+    refused = http(refusal, "502 Bad Gateway", "x-p2pverify-receipt: rcpt_2")
+    with scripted(http(json.dumps(found).encode()), refused) as server:
+        caller = Caller(kind, {"url": server.url})
+        reply = await caller.call("ask", "why?", model="m", panel=2)
+        with pytest.raises(NoMajorityError) as undecided:
+            await caller.call("ask", "why?", model="m", panel=2)
+    assert (reply.peer_id, reply.answered_by.compared) == (ANSWERER["peer_id"], "agrees")
+    assert [one.compared for one in reply.answers] == ["differs", "agrees"]
+    assert undecided.value.receipt == "rcpt_2"
+
+
 def test_every_split_of_a_stream_gives_the_same() -> None:
     for at in range(len(STREAM)):
         reader = ChunkReader()
@@ -159,6 +179,7 @@ async def test_what_is_no_answer(kind: str, answer: list[bytes], message: str) -
         (event(chunk(7)), NoNodeError, "not of type str"),  # type: ignore[arg-type]
         (b"data: {\n\n", NoNodeError, "not JSON"),
         (event(chunk("a")) + event(GONE), NoAnswerError, "the  peer left"),
+        (event({"error": {"message": "3 of 5 agree", "code": "no_majority"}}), NoMajorityError, "3 of 5 agree"),
         (event({"error": {}}), NoAnswerError, "the answer broke off"),
     ],
 )  # fmt: skip
