@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2pverify.cli.check.kinds import VerifyOptions
-from p2pverify.cli.check.passport_file import assumptions, passport_rows, passport_values, trust_cut, trusted_network
+from p2pverify.cli.check.passport_file import assumptions, passport_rows, passport_values, trusted_network
 from p2pverify.cli.errors import NotVerifiedError
 from p2pverify.cli.output import UnusableError
 from p2pverify.cli.table import pairs
@@ -39,6 +39,7 @@ class _Checked:
 
 def check_receipt(file: Path, options: VerifyOptions) -> None:
     """Check a receipt. Raises NotVerifiedError, UnusableError, and UserError if this machine cannot judge."""
+    from p2pverify.client.checking import check_receipt as check_bytes
     from p2pverify.core.proofs.passport import Refuted
     from p2pverify.node.reports.documents.jsonform import DocumentError, parse
     from p2pverify.node.reports.documents.receipt import ReceiptDocument
@@ -52,7 +53,8 @@ def check_receipt(file: Path, options: VerifyOptions) -> None:
         raise UnusableError(f"{file} holds no answer: its state is {receipt.state!r}", _AFTER)
     reason, checked = None, []
     try:
-        checked = [_Checked(answer, _check(network, answer, options)) for answer in receipt.answers]
+        held = check_bytes(network, receipt, options.cut, named="--cut").answers
+        checked = [_Checked(each.shown, each.facts) for each in held]
         if options.rerun:
             checked = _run_again(network, manifests, checked, options)
     except Refuted as refuted:
@@ -63,44 +65,6 @@ def check_receipt(file: Path, options: VerifyOptions) -> None:
         click.echo(_text(network, receipt, checked, options))
     if reason is not None:
         raise NotVerifiedError(f"{file} is refuted: {reason}", _AFTER)
-
-
-def _check(network: "Network", shown: "ClientAnswer", options: VerifyOptions) -> "AnswerFacts":
-    """Check the bytes of one answer, and that the receipt shows what they say. Raises Refuted."""
-    from p2pverify.core.encoding.peerid import peer_id
-    from p2pverify.core.proofs.passport import Refuted
-    from p2pverify.core.proofs.receipt import check_answer
-
-    which = f"answer {shown.index}"
-    try:
-        request, response = bytes.fromhex(shown.request), bytes.fromhex(shown.response)
-        passport = None if shown.passport is None else bytes.fromhex(shown.passport)
-    except ValueError:
-        raise Refuted(f"{which}: its bytes are not in hex") from None
-    try:
-        facts = check_answer(network, request, response, passport)
-        if facts.passport is not None:
-            trust_cut(facts.passport, options.cut)
-    except Refuted as refuted:
-        raise Refuted(f"{which}: {refuted.reason}") from None
-    question, output = facts.question, facts.answer.output
-    said = {
-        "the peer": (shown.peer_id, peer_id(facts.request.responder)),
-        "the class": (shown.class_, network.classes[facts.answer.receipt.class_index].name),
-        "the prompt": (shown.question.prompt, question.prompt),
-        "the seed": (shown.question.seed, question.seed.hex()),
-        "the temperature": (shown.question.temperature_milli, question.temperature_milli),
-        "the length": (shown.question.tokens_max, question.tokens_max),
-        "the requester": (shown.question.requester, peer_id(question.requester)),
-        "the model": (shown.question.manifest, question.manifest.hex()),
-        "the question": (shown.question.id, question.id.hex()),
-        "the answer": (shown.tokens, output.tokens),
-        "the end": (shown.finish, output.finish),
-    }
-    for what, (as_shown, as_signed) in said.items():
-        if as_shown != as_signed:
-            raise Refuted(f"{which}: {what} that it shows is not the one that was signed")
-    return facts
 
 
 def _run_again(
