@@ -22,6 +22,7 @@ from p2pverify.core.encoding.sign import public_key
 from p2pverify.core.machine import Machine
 from p2pverify.core.state.state import State
 from p2pverify.core.state.weights import weighted_peers
+from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.engine.engines import Engines, EngineSettings
 from p2pverify.node.clients.door import Door
 from p2pverify.node.cover import NO_COVER, Cover, CoverPlan
@@ -56,8 +57,9 @@ class NodeSettings:
     """The settings with which a node is started.
 
     `gateway` is the address at which clients with keys are served; with `clients_need_key` those of this machine need
-    one too. `alone`: nobody can show more of the own log than this home holds, so that the node need not wait for
-    others. `rejoin`: a peer that left takes part again. `start`: the state with which a forked network begins.
+    one too. `checks` is the policy of clients that name none. `alone`: nobody can show more of the own log than this
+    home holds, so that the node need not wait for others. `rejoin`: a peer that left takes part again. `start`: the
+    state with which a forked network begins.
     """
 
     home: Home
@@ -71,6 +73,7 @@ class NodeSettings:
     http: str = "127.0.0.1:0"
     gateway: str | None = None
     clients_need_key: bool = False
+    checks: CheckPolicy = NO_CHECKS
     hardware: str = ""
     cover: CoverPlan = NO_COVER
     alone: bool = False
@@ -220,7 +223,8 @@ async def _run_services(
     cover = Cover(driver, settings.cover)
     token = home.ensure_token()
     info = engines.own.info
-    door = Door(driver, mesh, manifest, info, engines.open_language, StoredReceipts(home.clients_path))
+    book = StoredReceipts(home.clients_path)
+    door = Door(driver, mesh, manifest, info, engines.open_language, book, policy=settings.checks)
     keys = StoredKeys(home.clients_path)
     counts = Counts()
     reports = NodeReports(driver, mesh, journal, info, cover, door)

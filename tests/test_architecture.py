@@ -12,7 +12,10 @@ PACKAGE = ROOT / "p2pverify"
 MODULES_MAX = 13
 
 #: Public classes that share a name, each with the reason why both keep it.
-SHARED_NAMES: dict[str, str] = {}
+SHARED_NAMES: dict[str, str] = {
+    "Client": "users import the Python API's; that of the desk is whom a node answers",
+    "Reply": "users get the Python API's; that of the ports is a peer's bytes",
+}
 
 
 def _modules(folder: Path = PACKAGE) -> Iterator[tuple[str, ast.Module]]:

@@ -28,6 +28,7 @@ def test_nothing_but_the_package_is_installed_at_top_level(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"p2pverify"}
     assert any(name.startswith("p2pverify/_data/protocol/") and name.endswith(".cddl") for name in names)
     assert "p2pverify/_data/testnet/scenarios/default.toml" in names
+    assert "p2pverify/py.typed" in names
     assert not any(name.endswith((".gguf", ".so")) for name in names)
 
 

@@ -26,7 +26,7 @@ def test_a_tool_finds_nothing(command: list[str]) -> None:
 
 
 def test_imports_point_one_way() -> None:
-    """cli -> app | testnet -> api | net | store | engine -> node -> core, and the core touches no outside."""
+    """cli -> app | testnet -> api | client | net | store | engine -> node -> core, and the core touches no outside."""
     done = subprocess.run(
         [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
         cwd=ROOT,

@@ -47,7 +47,7 @@ async def serve(
     assert len(token) >= _TOKEN_CHARS_MIN
     counts = counts or Counts()
     registry = new_registry(reports, counts)
-    guard = local_guard() if keys is None else key_guard(keys)
+    guard = local_guard() if keys is None else key_guard(keys, token)
     app = new_app(reports, registry, token=token, orders=orders, door=door, guard=guard)
     routes = ROUTES if door is None else {**ROUTES, **OPENAI_ROUTES}
     listener, bound = open_listener(parse_bind(bind))

@@ -1,4 +1,4 @@
-"""The command line's client of the local API: standard library only, one request, one JSON document.
+"""The command line's client of the local API: standard library only, one request, one JSON document or stream.
 
 A server at the address in the home's `api` file is not trusted until it has proven that it is this home's node and has
 answered with the right document. The node may have died, and another program or node may have taken its port.
@@ -6,8 +6,11 @@ answered with the right document. The node may have died, and another program or
 
 import hmac
 import http.client
+import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
@@ -37,21 +40,85 @@ class ApiAnswer(Generic[_D]):
 
 
 def get(
-    home: Home, path: str, kind: type[_D], *, timeout_s: float = TIMEOUT_S, refused: str = _REFUSED
+    home: Home,
+    path: str,
+    kind: type[_D],
+    *,
+    timeout_s: float = TIMEOUT_S,
+    token: str | None = None,
+    refused: str = _REFUSED,
 ) -> ApiAnswer[_D]:
     """The document at `path`. Raises NotRunningError if no node answers, CliError with the hint `refused` if it
     refuses.
+
+    A caller that sends the home's token has made sure before that this home's node answers.
     """
-    return _ask(home, "GET", path, kind, timeout_s=timeout_s, refused=refused)
+    return _read(*_fetch(home, "GET", path, token=token, timeout_s=timeout_s), kind, refused)
 
 
 def post(home: Home, path: str, kind: type[_D]) -> ApiAnswer[_D]:
     """Send a POST request with the home's token, which only the proven node of this home gets. Raises as `get`."""
+    return _read(*_fetch(home, "POST", path, token=prove(home)), kind, _REFUSED)
+
+
+def prove(home: Home) -> str:
+    """Make sure that this home's node answers. Returns the home's token, for requests to it. Raises as `get`."""
     token = home.read_token()
     if token is None:
         raise NotRunningError(f"{home.path} has no token: no node was ever started there")
     get(home, "/livez", Live)
-    return _ask(home, "POST", path, kind, token=token)
+    return token
+
+
+def get_json(home: Home, path: str, token: str) -> object:
+    """The value at `path`, whose form is OpenAI's; None if it is no JSON. Raises as `get`."""
+    _, body = _fetch(home, "GET", path, token=token)
+    try:
+        found: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+class ApiStream:
+    """An answer that is read as it comes. Methods raise as `get`."""
+
+    def __init__(self, response: http.client.HTTPResponse, url: str, timeout_s: float) -> None:
+        self._response = response
+        self._url = url
+        self._timeout_s = timeout_s
+        self.status = response.status
+        self.headers = response.headers
+
+    def read(self, bytes_max: int) -> bytes:
+        """The next bytes, at most so many; empty at the end."""
+        with _explained(self._url, self._timeout_s):
+            return self._response.read(bytes_max)
+
+    def line(self, bytes_max: int) -> bytes:
+        """The next line, or the first bytes of a longer one; empty at the end."""
+        with _explained(self._url, self._timeout_s):
+            return self._response.readline(bytes_max)
+
+
+@contextmanager
+def stream(home: Home, path: str, body: bytes, *, token: str, timeout_s: float) -> Iterator[ApiStream]:
+    """Send JSON with POST, and give the answer as it comes; no part of it may take longer than `timeout_s`.
+
+    Call `prove` before, because the body is sent at once. Raises as `get`.
+    """
+    url, nonce = _url(home), os.urandom(proof.NONCE_BYTES)
+    headers = {**_headers(nonce, token), "Content-Type": "application/json"}
+    with _explained(url, timeout_s):
+        connection = _connect(url, timeout_s)
+    try:
+        with _explained(url, timeout_s):
+            connection.request("POST", path, body, headers)
+            response = connection.getresponse()
+        _check_proof(home, url, nonce, response.headers.get(proof.PROOF_HEADER, ""))
+        yield ApiStream(response, url, timeout_s)
+    finally:
+        connection.close()
 
 
 def print_json(text: str) -> None:
@@ -59,38 +126,48 @@ def print_json(text: str) -> None:
     click.echo(text.encode())
 
 
-def _ask(
-    home: Home,
-    method: str,
-    path: str,
-    kind: type[_D],
-    *,
-    token: str | None = None,
-    timeout_s: float = TIMEOUT_S,
-    refused: str = _REFUSED,
-) -> ApiAnswer[_D]:
+def _fetch(
+    home: Home, method: str, path: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S
+) -> tuple[str, bytes]:
+    """The node's URL, and the body of its answer."""
+    url, nonce = _url(home), os.urandom(proof.NONCE_BYTES)
+    with _explained(url, timeout_s):
+        shown, body = _exchange(url, method, path, _headers(nonce, token), timeout_s)
+    _check_proof(home, url, nonce, shown)
+    return url, body
+
+
+def _url(home: Home) -> str:
     url = home.read_api()
     if url is None:
         raise NotRunningError(f"no node is running in {home.path}")
-    nonce = os.urandom(proof.NONCE_BYTES)
-    headers = {proof.NONCE_HEADER: nonce.hex()}
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token}"
+    return url
+
+
+def _headers(nonce: bytes, token: str | None) -> dict[str, str]:
+    return {proof.NONCE_HEADER: nonce.hex(), **({} if token is None else {"Authorization": f"Bearer {token}"})}
+
+
+@contextmanager
+def _explained(url: str, timeout_s: float) -> Iterator[None]:
+    """Turn the faults of a connection into NotRunningError."""
     try:
-        shown, body = _exchange(url, method, path, headers, timeout_s)
+        yield
     except TimeoutError:
         raise NotRunningError(f"nothing answers at {url} within {timeout_s:g} s") from None
     except OSError as error:
         raise NotRunningError(f"no node answers at {url} ({error.strerror or error})") from None
     except (http.client.HTTPException, ValueError):
         raise NotRunningError(f"what answers at {url} is not a p2pverify node") from None
+
+
+def _check_proof(home: Home, url: str, nonce: bytes, shown: str) -> None:
     key = home.key()
     if key is None or not hmac.compare_digest(shown.encode(), proof.prove(key, nonce).hex().encode()):
         raise NotRunningError(f"what answers at {url} is not the node of {home.path}")
-    return _read(body, kind, url, refused)
 
 
-def _read(body: bytes, kind: type[_D], url: str, refused: str) -> ApiAnswer[_D]:
+def _read(url: str, body: bytes, kind: type[_D], refused: str) -> ApiAnswer[_D]:
     try:
         text = body.decode()
         return ApiAnswer(parse(kind, text), text)
@@ -110,11 +187,8 @@ def _refusal(body: bytes) -> ErrorDocument | None:
 
 def _exchange(url: str, method: str, path: str, headers: dict[str, str], timeout_s: float) -> tuple[str, bytes]:
     """Proof and body of one request, within `timeout_s`. Raises OSError, HTTPException or ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname is None or parts.port is None:
-        raise ValueError("not the URL of a local API")
     deadline = time.monotonic() + timeout_s
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    connection = _connect(url, timeout_s)
     try:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
@@ -128,3 +202,11 @@ def _exchange(url: str, method: str, path: str, headers: dict[str, str], timeout
         return response.headers.get(proof.PROOF_HEADER, ""), bytes(body)
     finally:
         connection.close()
+
+
+def _connect(url: str, timeout_s: float) -> http.client.HTTPConnection:
+    """A connection that opens with its first request. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname is None or parts.port is None:
+        raise ValueError("not the URL of a local API")
+    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)

@@ -25,6 +25,7 @@ PROGRAM = "p2pverify"
 COMMANDS: dict[str, tuple[str, str]] = {
     "join": ("p2pverify.cli.run.join:join", "Run a node in the foreground and take part in a network."),
     "testnet": ("p2pverify.cli.run.testnet:testnet", "Run a network of real processes, some of them cheating."),
+    "ask": ("p2pverify.cli.run.ask:ask", "Ask the network's model, and see who answered and what was checked."),
     "scores": ("p2pverify.cli.show.scores:scores", "Show every peer's score, interval and standing."),
     "status": ("p2pverify.cli.show.status:status", "Show how the running node is doing."),
     "peers": ("p2pverify.cli.show.scores:peers", "Show the connected peers."),

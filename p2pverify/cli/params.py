@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from p2pverify.cli.errors import CliError
 from p2pverify.node.engines.kinds import DEFAULT_ENGINE, EngineKind
 
 if TYPE_CHECKING:
@@ -68,6 +69,17 @@ def read_cheat(ctx: click.Context, param: click.Parameter, text: str | None) -> 
         return None if text is None else parse_spec(text)
     except ValueError as error:
         raise HintedParameter(str(error), "for example --cheat quantize:q4_0@0.3", ctx, param) from None
+
+
+def find_peer(name: str, ids: Sequence[str]) -> str:
+    """The peer id of a name: a whole id, or a short name as in 'p2pverify scores'. Raises CliError."""
+    from p2pverify.node.reports.shown import short_ids
+
+    short = short_ids(ids)
+    matching = [each for each in ids if name in (each, short[each])]
+    if len(matching) != 1:
+        raise CliError(f"no peer {name} in the newest final view", "'p2pverify scores' shows the peers")
+    return matching[0]
 
 
 def check_addresses(

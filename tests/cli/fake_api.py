@@ -23,10 +23,17 @@ def body(document: object, status: int = 200) -> tuple[int, bytes]:
 
 @dataclass
 class FakeApi:
-    """Bodies by path, and the received requests: method, path and Authorization header."""
+    """Bodies by path, more headers for all answers, and what was received.
+
+    `requests` are method, path and Authorization header, and `posted` the bodies that were sent. An answer to a path in
+    `stuck` does not end before its event.
+    """
 
     bodies: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+    posted: list[bytes] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    stuck: dict[str, threading.Event] = field(default_factory=dict)
     asked: threading.Event = field(default_factory=threading.Event)
 
 
@@ -42,14 +49,22 @@ def fake_api(home: Home, bodies: dict[str, tuple[int, bytes]]) -> Iterator[FakeA
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.requests.append((self.command, self.path, self.headers["Authorization"]))
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if sent:
+                state.posted.append(sent)
             state.asked.set()
             status, body = state.bodies.get(self.path, (404, b"{}"))
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            stuck = state.stuck.get(self.path)
+            self.send_header("Content-Length", str(len(body) + (stuck is not None)))
+            for name, value in state.headers.items():
+                self.send_header(name, value)
             nonce = bytes.fromhex(self.headers[proof.NONCE_HEADER])
             self.send_header(proof.PROOF_HEADER, proof.prove(key, nonce).hex())
             self.end_headers()
             self.wfile.write(body)
+            if stuck is not None:
+                stuck.wait(timeout=60)
 
         do_POST = do_GET  # noqa: N815 - the base class's names
 

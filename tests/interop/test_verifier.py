@@ -63,7 +63,8 @@ def changed_receipts() -> list[Job]:
         if rng.random() < 0.2:
             del place[name]
         else:
-            place[name] = rng.choice([place[each] for each in sorted(place)])
+            # JavaScript has one kind of number, so it cannot tell the 0.0 of a rate from the 0 of a count.
+            place[name] = rng.choice([place[each] for each in sorted(place) if not isinstance(place[each], float)])
         found.append({**base, "receipt": json.dumps(receipt)})
     return found
 

@@ -93,8 +93,7 @@ const tuple = (name, ...items) => (value) => {
   return items.map((item, at) => item(value[at]));
 };
 const constant = (wanted, reason = `not a ${wanted}`) => (value) => form(value === wanted, reason) ?? value;
-const any = (value) => value;
-const EPOCH = 2 ** 40, CONTEXT = 131072, REQUEST_BYTES_MAX = 1024 + 5 * CONTEXT;
+const any = (value) => value, EPOCH = 2 ** 40, CONTEXT = 131072, REQUEST_BYTES_MAX = 1024 + 5 * CONTEXT;
 const tokens = (name) => list(name, uint("token", 2 ** 31 - 1), CONTEXT);
 const byName = ([one], [other]) => Buffer.compare(Buffer.from(one), Buffer.from(other));
 const MERKLE = (name) => tuple(name, uint(`${name} count`), bytes(`${name} root`));
@@ -114,9 +113,8 @@ const REQUEST = tuple("request",
   tuple("question", constant("p2pverify/question/1", "not a question"), bytes("manifest"), tokens("prompt"),
     uint("tokens_max", CONTEXT), uint("temperature_milli", 2000), bytes("seed", 16), bytes("requester")),
   bytes("signature", 64));
-const MS = (name) => uint(name, 2 ** 32);
-const RECEIPT = tuple("receipt", uint("class", 31), bytes("salted digest"), uint("token count", CONTEXT),
-  tuple("timings", MS("queue_ms"), MS("first_token_ms"), MS("total_ms")), bytes("receipt signature", 64));
+const MS = (name) => uint(name, 2 ** 32), RECEIPT = tuple("receipt", uint("class", 31), bytes("salted digest"),
+  uint("token count", CONTEXT), tuple("timings", MS("queue_ms"), MS("first_token_ms"), MS("total_ms")), bytes("receipt signature", 64));
 const ANSWER = tuple("response", any, tokens("tokens"), text("finish", 8), bytes("logits digest"), RECEIPT);
 const REFUSAL = tuple("response", any, text("code", 64), text("detail", 512));
 
@@ -173,8 +171,8 @@ const peerId = (key) => `1${base58(BigInt(`0x002408011220${hex(key)}`))}`; // th
 
 // ---- network.md, passport.md
 function readNetwork(data) {
-  const [, , founders, , classes] = tuple("network", constant("p2pverify/network/2"), any, any, any,
-    any, any, any)(decode(data, 32768));
+  const items = [constant("p2pverify/network/2"), ...Array(6).fill(any)];
+  const [, , founders, , classes] = tuple("network", ...items)(decode(data, 32768));
   const own = founders[0] === "origin" ? [] : founders;
   return { id: sha256(data), founders: own.map(hex), classes };
 }
@@ -212,8 +210,8 @@ function readRequest(data) {
   const [, network, requester, responder, question] = header, [, manifest, prompt, most, temperature, seed] = asked;
   const fits = prompt.length > 0 && prompt.length + most <= CONTEXT;
   form(fits, `prompt and answer are not of 1 to ${CONTEXT} tokens together`);
-  form(digest(asked).equals(question), "the question is not the one that the request names");
-  form(asked[6].equals(requester), "the question is not the one that the request names");
+  const isOf = digest(asked).equals(question) && asked[6].equals(requester);
+  form(isOf, "the question is not the one that the request names");
   need(isSigned(requester, encode(header), signature), "the requester did not sign this request");
   return { id: digest(header), network, requester, responder, question, manifest, prompt, most, temperature, seed };
 }
@@ -240,17 +238,19 @@ const isList = (holds) => (value) => Array.isArray(value) && value.every(holds);
 const isObject = (...fields) => (value) => fields.every(([holds, names]) =>
   names.split(" ").every((name) => Object.hasOwn(value ?? {}, name) && holds(value[name])));
 const isEvent = isObject([isCount, "at_ms index"], [isText, "peer_id detail"],
-  [isOne("asked", "failed", "answered", "checked"), "event"]);
+  [isOne("asked", "failed", "answered", "compared", "checked"), "event"]);
 const isQuestion = isObject([isText, "id manifest seed requester"], [isCount, "tokens_max temperature_milli"],
   [isList(isWhole), "prompt"]);
 const isAnswer = isObject([isText, "peer_id class cut logits text request response"], [isMaybe(isText), "passport"],
   [isCount, "index audits receipt_token_count queue_ms first_token_ms total_ms elapsed_ms"], [isRatio, "low high"],
-  [isOne(null, "newcomer", "probation", "trusted", "suspect", "convicted", "gone"), "standing"], [isFlag, "own"],
-  [isWhole, "cut_epoch"], [isQuestion, "question"], [isList(isWhole), "tokens"], [isList(isText), "checked"],
-  [isOne("stop", "length"), "finish"]);
+  [isOne(null, "newcomer", "probation", "trusted", "suspect", "convicted", "gone"), "standing"],
+  [isFlag, "own returned"], [isWhole, "cut_epoch"], [isQuestion, "question"], [isList(isWhole), "tokens"],
+  [isList(isText), "checked"], [isOne("stop", "length"), "finish"],
+  [isOne(null, "agrees", "differs", "not compared"), "compared"]);
+const isCheck = isObject([isCount, "index panel answers agree differ not_compared"], [isFlag, "majority"]);
 const isReceipt = isObject([isOne("p2pverify/client-receipt/1"), "schema"], [isOne("answered"), "state"],
-  [isText, "id network model endpoint"], [isCount, "created_ms"], [isMaybe(isCount), "finished_ms"],
-  [isList(isAnswer), "answers"], [isList(isEvent), "events"]);
+  [isText, "id network model endpoint"], [isCount, "created_ms panel every"], [isMaybe(isCount), "finished_ms"],
+  [isList(isAnswer), "answers"], [isList(isEvent), "events"], [isList(isCheck), "checks"]);
 const readHex = (digits) => need(/^([0-9a-f]{2})*$/.test(digits), "its bytes are not in hex") ?? unhex(digits);
 function checkReceipt(network, data) {
   const receipt = attempt(() => JSON.parse(data), SyntaxError, () => null);

@@ -92,6 +92,8 @@ def test_a_python_client(node: RunningNode, program: str) -> None:
         assert told["param"] == "top_p"
         assert told["receipt"] == told["header"]
         assert told["completion"]
+        assert told["refused"] == ["no_majority"] * 2
+        assert told["retries"] == ["0"] * 2  # an answer of one peer would have hidden the finding
 
 
 def test_openai_node(node: RunningNode) -> None:

@@ -11,6 +11,13 @@ from p2pverify.node.reports.documents.audits import (
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.passport import PassportDocument
 from p2pverify.node.reports.documents.peers import NeighbourDocument, PeersDocument
+from p2pverify.node.reports.documents.receipt import (
+    CHECKED,
+    AskedQuestion,
+    ClientAnswer,
+    FullCheckDocument,
+    ReceiptDocument,
+)
 from p2pverify.node.reports.documents.scores import ScoreDocument, ScoresDocument
 from p2pverify.node.reports.documents.status import Due, FinalCutDocument, JobsDocument, StatusDocument
 
@@ -159,4 +166,68 @@ PASSPORT = PassportDocument(
     cut="cd" * 32,
     epoch=12,
     passport="88f6",
+)
+ANSWER = ClientAnswer(
+    index=0,
+    peer_id=ALICE,
+    own=False,
+    standing="trusted",
+    low=0.912345,
+    high=1.0,
+    audits=40,
+    class_="avx2",
+    cut="cd" * 32,
+    cut_epoch=12,
+    question=AskedQuestion(
+        id=ROOT,
+        manifest=ROOT,
+        prompt=(1, 104, 105, 2),
+        tokens_max=8,
+        temperature_milli=0,
+        seed="00" * 16,
+        requester=ALICE,
+    ),
+    tokens=(104, 111),
+    finish="stop",
+    logits=ROOT,
+    text="ho",
+    request="00",
+    response="00",
+    passport=None,
+    receipt_token_count=2,
+    queue_ms=0,
+    first_token_ms=1,
+    total_ms=2,
+    elapsed_ms=3,
+    checked=CHECKED,
+    returned=True,
+    compared=None,
+)
+RECEIPT = ReceiptDocument(
+    schema="p2pverify/client-receipt/1",
+    id="rcpt_" + "0a" * 16,
+    state="answered",
+    network=ROOT,
+    model="toy",
+    endpoint="chat.completions",
+    created_ms=1,
+    finished_ms=2,
+    panel=1,
+    every=10,
+    checks=(),
+    answers=(ANSWER,),
+    events=(),
+)
+CHECKED_RECEIPT = replace(
+    RECEIPT,
+    panel=5,
+    every=1,
+    checks=(FullCheckDocument(index=0, panel=5, answers=5, agree=3, differ=1, not_compared=1, majority=True),),
+    answers=(
+        replace(ANSWER, compared="agrees"),
+        *(
+            replace(ANSWER, peer_id="bob", returned=False, compared=told)
+            for told in ("agrees", "agrees", "differs", "not compared")
+        ),
+    ),
 )

@@ -10,7 +10,7 @@ import trio
 
 from p2pverify.core.contract.output import Ask
 from p2pverify.engine.language import toy_language
-from p2pverify.engine.toy import ToyEngine
+from p2pverify.engine.toy import REFEREE, REFEREE_PATH, ToyEngine
 from p2pverify.node.clients.book import BookError, KeptReceipt
 from p2pverify.node.clients.door import Door
 from p2pverify.node.driver import Driver
@@ -87,17 +87,32 @@ class DoorBench:
     def others(self) -> list[bytes]:
         return [key for key in self.engines if key != self.own]
 
+    def lies(self, *peers: bytes) -> None:
+        """Have peers answer with another model. Each gives a wrong answer of its own."""
+        for number, peer in enumerate(peers):
+            self.engines[peer]._weights = bytes([number]) * 32
+
 
 @asynccontextmanager
-async def open_door(folder: Path, world: World | None = None) -> AsyncIterator[DoorBench]:
-    """A world in which peers have earned their standings, and the running door of its first peer."""
+async def open_door(folder: Path, world: World | None = None, *, referee: bool = False) -> AsyncIterator[DoorBench]:
+    """A world in which peers have earned their standings, and the running door of its first peer.
+
+    With `referee` this peer can judge answers of other classes.
+    """
     world = world or grown_world()
     keys = [peer.machine.key for peer in world.peers]
     engines = {key: GatedToy() for key in keys}
     book = Book(folder / "clients.db")
     bench = DoorBench(world, None, None, book, engines, keys[0], world.now_ms)  # type: ignore[arg-type]
+    judge = ToyEngine(path=REFEREE_PATH, engine=REFEREE)
     drivers = {
-        peer.machine.key: Driver(peer.machine, FakeJournal(), engines[peer.machine.key], clock=lambda: bench.now)
+        peer.machine.key: Driver(
+            peer.machine,
+            FakeJournal(),
+            engines[peer.machine.key],
+            open_referee=(lambda: judge) if referee else None,
+            clock=lambda: bench.now,
+        )
         for peer in world.peers
     }
     neighbours = tuple(Neighbour(key, "a", outbound=True, in_mesh=True) for key in keys[1:])
@@ -113,8 +128,8 @@ async def open_door(folder: Path, world: World | None = None) -> AsyncIterator[D
         nursery.cancel_scope.cancel()
 
 
-def grown_world() -> World:
-    """Five peers that have audited each other for some time."""
-    world = make_world(5, slots_milli=3000)
+def grown_world(count: int = 5, classes: int = 1) -> World:
+    """Peers that have audited each other for some time."""
+    world = make_world(count, slots_milli=3000, classes=classes)
     world.run_epochs(EPOCHS)
     return world

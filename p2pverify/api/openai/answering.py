@@ -8,7 +8,7 @@ from p2pverify.api.openai.errors import OpenAIError
 from p2pverify.api.openai.responses import AnswerText, Json, ResponseForm, TokenLogprob, Usage, verified
 from p2pverify.api.openai.text import TextWriter
 from p2pverify.node.clients.door import Door
-from p2pverify.node.clients.order import DoorError, OpenOrder, Order, Piece
+from p2pverify.node.clients.order import NO_MAJORITY, DoorError, OpenOrder, Order, Piece
 
 RETRY_AFTER_S = 5
 RECEIPT_HEADER = "x-p2pverify-receipt"
@@ -81,7 +81,7 @@ class Answering:
         scores = self._order.scores.get(index)
         if scores is None:
             return None
-        used = self._order.document.answers[index].tokens[: self._writers[index].tokens]
+        used = self._order.document.returned(index).tokens[: self._writers[index].tokens]
         pieces = zip(map(self._piece, used), scores.surprisals, strict=False)
         return self._form.logprobs([TokenLogprob(data, -micro / 1e6) for data, micro in pieces if data])
 
@@ -107,12 +107,17 @@ class Answering:
         return chunks
 
     def _finish(self, index: int) -> str:
-        return "stop" if self._writers[index].stopped else self._order.document.answers[index].finish
+        return "stop" if self._writers[index].stopped else self._order.document.returned(index).finish
 
     def _usage(self) -> Usage:
         return Usage(self._wish.prompt_tokens, sum(writer.tokens for writer in self._writers))
 
 
 def refusal_of(error: DoorError) -> OpenAIError:
-    """The error of a client for an order without an answer."""
+    """The error of a client for an order without an answer.
+
+    Answers without a majority are a finding. A client that asked again would get one peer's answer, and hide it.
+    """
+    if error.code == NO_MAJORITY:
+        return OpenAIError(502, error.code, str(error), final=True)
     return OpenAIError(503, error.code, str(error), retry_after_s=RETRY_AFTER_S if error.is_busy else None)

@@ -9,13 +9,17 @@ from starlette.responses import Response
 
 @dataclass
 class OpenAIError(Exception):
-    """A refusal: status, one word for programs (`code`), a sentence, and the parameter that is at fault."""
+    """A refusal: status, one word for programs (`code`), a sentence, and the parameter that is at fault.
+
+    OpenAI's clients ask again by themselves after a fault of a server, unless the refusal is `final`.
+    """
 
     status: int
     code: str
     message: str
     param: str | None = None
     retry_after_s: int | None = None
+    final: bool = False
 
     @property
     def body(self) -> dict[str, object]:
@@ -24,7 +28,8 @@ class OpenAIError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        return {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+        found = {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+        return {**found, "x-should-retry": "false"} if self.final else found
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
         """The answer for a client."""

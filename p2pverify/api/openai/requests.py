@@ -4,11 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from p2pverify.core.plan import PANEL_MAX, PLAN_REQUESTS_MAX
+
 STOPS_MAX = 4
 STOP_CHARS_MAX = 256
 CHOICES_MAX = 8
 MESSAGES_MAX = 1024
 TEXT_CHARS_MAX = 1 << 20
+PEER_CHARS_MAX = 100
 SEED_MIN, SEED_MAX = -(2**63), 2**63 - 1
 _ONE_CHOICE = 1
 
@@ -26,6 +29,14 @@ class StreamOptions(_Strict):
 
     include_usage: bool = False
     include_obfuscation: Literal[False] = False
+
+
+class CheckWish(_Strict):
+    """Which answers are compared: one request in `every` is answered by a `panel` of peers. Or the one peer to ask."""
+
+    panel: Annotated[int, Field(ge=1, le=PANEL_MAX)] | None = None
+    every: Annotated[int, Field(ge=1, le=PLAN_REQUESTS_MAX)] | None = None
+    peer: Annotated[str, Field(max_length=PEER_CHARS_MAX)] | None = None
 
 
 class TextPart(_Strict):
@@ -62,6 +73,7 @@ class _Completion(_Strict):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: Annotated[str, Field(max_length=512)] | None = None  # not used
+    p2pverify: CheckWish | None = None  # OpenAI's clients send it with extra_body
     # What cannot be had. Only the default value is taken.
     top_p: Annotated[float, Field(ge=1, le=1)] | None = None
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None

@@ -6,6 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 from p2pverify.node.clients.door import Door
+from p2pverify.node.reports.documents.jsonform import written
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
 
 Json = dict[str, Any]
@@ -116,7 +117,10 @@ class ResponseForm:
 
 
 def verified(document: ReceiptDocument) -> Json:
-    """Who answered, its standing, and what was checked, in short. The receipt has the rest."""
+    """Who answered, its standing, what was checked, and which answers were compared, in short.
+
+    The receipt has the rest.
+    """
     answers = [
         {
             "index": one.index,
@@ -128,6 +132,8 @@ def verified(document: ReceiptDocument) -> Json:
             "audits": one.audits,
             "class": one.class_,
             "checked": list(one.checked),
+            "returned": one.returned,
+            "compared": one.compared,
         }
         for one in document.answers
     ]
@@ -138,6 +144,8 @@ def verified(document: ReceiptDocument) -> Json:
         "manifest": first.question.manifest,
         "cut": first.cut,
         "cut_epoch": first.cut_epoch,
+        "policy": {"panel": document.panel, "every": document.every},
+        "checks": [written(one) for one in document.checks],
         "answers": answers,
     }
 

@@ -13,6 +13,7 @@ from p2pverify.api.openai import sse
 from p2pverify.api.openai.answering import Answering, Wish, refusal_of
 from p2pverify.api.openai.errors import OpenAIError, refused_parameter
 from p2pverify.api.openai.parsing import parse_body
+from p2pverify.api.openai.policies import NamedModel, named_model, wanted_peer, wanted_policy
 from p2pverify.api.openai.requests import CHOICES_MAX, ChatRequest, CompletionRequest
 from p2pverify.api.openai.responses import model_value
 from p2pverify.node.clients.desk import Client, DeskBusy
@@ -43,11 +44,11 @@ def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
         """Answer a conversation: OpenAI's chat completions, with a receipt."""
         client = await guard(request)
         asked = parse_body(ChatRequest, await _body(request))
-        _check_model(door, asked.model)
+        model = _check_model(door, named_model(asked.model))
         messages = [Message("system" if one.role == "developer" else one.role, one.text) for one in asked.messages]
         prompt = await _speak(door, "messages", lambda language: language.chat(messages, door.prompt_tokens_max))
         _, limit = asked.answer_tokens
-        return await _answer(door, client, asked, "chat.completion", [prompt], limit)
+        return await _answer(door, client, asked, model, "chat.completion", [prompt], limit)
 
     @app.post(
         COMPLETIONS, responses=described("The texts, or a stream of chunks."), openapi_extra=_takes(CompletionRequest)
@@ -56,12 +57,12 @@ def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
         """Continue a text: OpenAI's completions, with a receipt."""
         client = await guard(request)
         asked = parse_body(CompletionRequest, await _body(request))
-        _check_model(door, asked.model)
+        model = _check_model(door, named_model(asked.model))
         if len(asked.prompts) * asked.choices > CHOICES_MAX:
             raise refused_parameter("n", f"at most {CHOICES_MAX} answers to all prompts together")
         prompts = [await _prompt_tokens(door, one) for one in asked.prompts]
         limit = COMPLETION_TOKENS if asked.max_tokens is None else asked.max_tokens
-        return await _answer(door, client, asked, "text_completion", prompts, limit)
+        return await _answer(door, client, asked, model, "text_completion", prompts, limit)
 
     @app.get("/v1/models", responses=described("The models of this node.", READING))
     async def models(request: Request) -> Response:
@@ -73,7 +74,7 @@ def add_openai(app: FastAPI, door: Door, guard: Guard) -> None:
     async def model(request: Request, model: str) -> Response:
         """One model, by its name or by its manifest's digest."""
         await guard(request)
-        _check_model(door, model)
+        _check_model(door, NamedModel(model))
         return _json(model_value(door))
 
 
@@ -81,6 +82,7 @@ async def _answer(
     door: Door,
     client: Client,
     asked: ChatRequest | CompletionRequest,
+    model: NamedModel,
     kind: str,
     prompts: list[Tokens],
     limit: int | None,
@@ -98,6 +100,8 @@ async def _answer(
         seed=asked.seed,
         client=client,
         logprobs=asked.wants_logprobs,
+        policy=wanted_policy(door, model, asked.p2pverify),
+        peer=wanted_peer(door, model, asked.p2pverify),
     )
     piece = await _speak(door, "model", lambda language: language.piece)
     try:
@@ -140,10 +144,11 @@ async def _speak(door: Door, param: str, do: Callable[[Language], _T]) -> _T:
         raise refusal_of(error) from None
 
 
-def _check_model(door: Door, model: str) -> None:
-    if model not in (door.model, door.manifest.model, door.manifest_digest.hex()):
-        message = f"this node has no model {model[:80]!r}, only {door.model!r}"
+def _check_model(door: Door, model: NamedModel) -> NamedModel:
+    if model.name not in (door.model, door.manifest.model, door.manifest_digest.hex()):
+        message = f"this node has no model {model.name[:80]!r}, only {door.model!r}"
         raise OpenAIError(404, "model_not_found", message, "model")
+    return model
 
 
 async def _body(request: Request) -> bytes:
@@ -194,6 +199,7 @@ _REFUSALS = {
     415: "The body is not declared as JSON.",
     429: "The limits of this key are reached; `retry-after` says when to come back.",
     500: "The node failed to answer; its log says why.",
+    502: "The answers of several peers have no majority; the receipt has them. Do not ask again as if it were a fault.",
     503: "Nobody could answer, or this node is busy; `retry-after` says when to come back.",
 }
 READING = (400, 401, 403, 413, 500)

@@ -6,8 +6,8 @@ import click
 
 from p2pverify.cli import client
 from p2pverify.cli.context import current_home
-from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import force_option, may_replace
+from p2pverify.cli.params import find_peer
 from p2pverify.cli.setup.init import own_key
 from p2pverify.cli.table import pairs
 from p2pverify.node.files.outputs import check_output, open_output
@@ -33,7 +33,7 @@ def passport(peer: str | None, output: str | None, force: bool, as_json: bool) -
 
     home = current_home()
     ids = [row.peer_id for row in client.get(home, "/v1/scores?view=final", ScoresDocument).document.scores]
-    name = _found(peer_id(own_key(home)) if peer is None else peer, ids)
+    name = find_peer(peer_id(own_key(home)) if peer is None else peer, ids)
     target = None if as_json else output or f"{short_ids(ids)[name]}.passport"
     if target is not None:
         check_output(target, may_replace(force=force), is_binary=True)
@@ -48,12 +48,3 @@ def passport(peer: str | None, output: str | None, force: bool, as_json: bool) -
     if target != "-":
         rows = [("peer", found.peer_id), ("cut", f"{found.cut} of epoch {found.epoch}"), ("size", f"{len(data)} bytes")]
         click.echo(pairs([("passport", target), *rows]))
-
-
-def _found(name: str, ids: list[str]) -> str:
-    """The peer id of a name. Raises CliError."""
-    short = short_ids(ids)
-    matching = [each for each in ids if name in (each, short[each])]
-    if len(matching) != 1:
-        raise CliError(f"no peer {name} in the newest final view", "'p2pverify scores' shows the peers")
-    return matching[0]

@@ -23,15 +23,15 @@ _AFTER = "ask the peer for another one, or take it from your own node with 'p2pv
 
 def check_passport_file(file: Path, options: VerifyOptions) -> None:
     """Check a passport. Raises NotVerifiedError, UnusableError."""
+    from p2pverify.client.checking import check_passport_bytes
     from p2pverify.core.errors import DecodeError
-    from p2pverify.core.proofs.passport import PASSPORT_BYTES_MAX, Refuted, check_passport, decode_passport
+    from p2pverify.core.proofs.passport import PASSPORT_BYTES_MAX, Refuted
 
     network, _ = trusted_network(options)
     data = read_bytes(file, size_max=PASSPORT_BYTES_MAX, missing="")
     reason, facts = None, None
     try:
-        facts = check_passport(network, decode_passport(data))
-        trust_cut(facts, options.cut)
+        facts = check_passport_bytes(network, data, options.cut, named="--cut")
     except DecodeError as error:
         raise UnusableError(f"{file} is no valid passport: {error.reason}", _AFTER) from None
     except Refuted as refuted:
@@ -55,14 +55,6 @@ def trusted_network(options: VerifyOptions) -> "tuple[Network, tuple[Manifest, .
     if not path.exists():
         raise UnusableError("there is no network to hold it against", "name the network file with --network FILE")
     return load_network(path)
-
-
-def trust_cut(facts: "PassportFacts", cut: bytes | None) -> None:
-    """Raise Refuted if the passport is not of the cut that the reader trusts."""
-    from p2pverify.core.proofs.passport import Refuted
-
-    if cut is not None and facts.cut_id != cut:
-        raise Refuted(f"it is of cut {facts.cut_id.hex()[:16]} of epoch {facts.epoch}, not of the cut in --cut")
 
 
 def passport_values(network: "Network", facts: "PassportFacts", cut: bytes | None) -> dict[str, object]:

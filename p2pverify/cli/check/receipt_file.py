@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from p2pverify.cli.check.kinds import VerifyOptions
-from p2pverify.cli.check.passport_file import assumptions, passport_rows, passport_values, trust_cut, trusted_network
+from p2pverify.cli.check.passport_file import assumptions, passport_rows, passport_values, trusted_network
 from p2pverify.cli.errors import NotVerifiedError
 from p2pverify.cli.output import UnusableError
 from p2pverify.cli.table import pairs
@@ -38,6 +38,7 @@ class _Checked:
 
 def check_receipt(file: Path, options: VerifyOptions) -> None:
     """Check a receipt. Raises NotVerifiedError, UnusableError, and UserError if this machine cannot judge."""
+    from p2pverify.client.checking import check_receipt as check_bytes
     from p2pverify.core.proofs.passport import Refuted
     from p2pverify.node.clients.checking import RECEIPT_FILE_BYTES_MAX, parse_receipt_file
     from p2pverify.node.reports.documents.jsonform import DocumentError
@@ -49,7 +50,8 @@ def check_receipt(file: Path, options: VerifyOptions) -> None:
         raise UnusableError(f"{file} is no valid receipt: {error}", _AFTER) from None
     reason, checked = None, []
     try:
-        checked = _checked(network, receipt, options)
+        held = check_bytes(network, receipt, options.cut, named="--cut").answers
+        checked = [_Checked(each.shown, each.facts) for each in held]
         if options.rerun:
             checked = _run_again(network, manifests, checked, options)
     except Refuted as refuted:
@@ -60,22 +62,6 @@ def check_receipt(file: Path, options: VerifyOptions) -> None:
         click.echo(_text(network, receipt, checked, options))
     if reason is not None:
         raise NotVerifiedError(f"{file} is refuted: {reason}", _AFTER)
-
-
-def _checked(network: "Network", receipt: "ReceiptDocument", options: VerifyOptions) -> list[_Checked]:
-    """The answers of a receipt that holds. Raises Refuted."""
-    from p2pverify.core.proofs.passport import Refuted
-    from p2pverify.node.clients.checking import check_receipt_document
-
-    checked = []
-    for shown, facts in zip(receipt.answers, check_receipt_document(network, receipt), strict=True):
-        try:
-            if facts.passport is not None:
-                trust_cut(facts.passport, options.cut)
-        except Refuted as refuted:
-            raise Refuted(f"answer {shown.index}: {refuted.reason}") from None
-        checked.append(_Checked(shown, facts))
-    return checked
 
 
 def _run_again(

@@ -94,6 +94,7 @@ def join(
     http = config.http if http is None else http
 
     from p2pverify.app import NodeSettings
+    from p2pverify.core.window import CheckPolicy
     from p2pverify.engine.engines import EngineSettings
     from p2pverify.engine.openai import KEY_VARIABLE, Endpoint
     from p2pverify.engine.registry import EngineOpening
@@ -125,6 +126,7 @@ def join(
             http=http,
             gateway=(config.gateway if gateway is None else gateway) or None,
             clients_need_key=config.clients_need_key,
+            checks=CheckPolicy(config.panel, config.every),
             hardware=config.hardware,
             cover=_cover(config),
             alone=alone,

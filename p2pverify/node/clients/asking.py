@@ -2,19 +2,27 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
 from p2pverify.core.counters import Counters
+from p2pverify.core.inference.agreement import Agreement, Relation
 from p2pverify.core.inference.question import Question
 from p2pverify.node import ports
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.line import AnswerLine, Exchanged, LineFailed
 from p2pverify.node.driver import Driver
+from p2pverify.node.reports.documents.receipt import EventName
 
 PEERS_TRIED = 3
 ANSWER_S = 120.0  # at most, and never longer than the contract's deadline
+
+Take = Callable[[tuple[int, ...]], None]
+"""Takes tokens of the answer that the client gets."""
+
+Remark = Callable[[EventName, AnswerPeer, str], None]
+"""Takes what happens: a word, with which peer, and why."""
 
 
 class NoAnswer(Exception):
@@ -39,6 +47,26 @@ class PeerAnswer:
     elapsed_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class AnsweredQuestion:
+    """The answers to one question. A `panel` of 1 compares nothing; otherwise `agreement` says what it has found."""
+
+    answers: tuple[PeerAnswer, ...]
+    panel: int = 1
+    agreement: Agreement = field(default=Agreement(0, (Relation.AGREES,)))
+
+    @property
+    def returned(self) -> PeerAnswer | None:
+        """The answer that the client gets; None without a majority."""
+        return None if self.agreement.chosen is None else self.answers[self.agreement.chosen]
+
+    @property
+    def related(self) -> list[tuple[PeerAnswer, Relation | None]]:
+        """The answers, the one that the client gets first, and how each compares; None if nothing was compared."""
+        relations = (None,) if self.panel == 1 else self.agreement.relations
+        return sorted(zip(self.answers, relations, strict=True), key=lambda each: each[0] is not self.returned)
+
+
 class Asking:
     """Asks for one node's clients. `dice` draws nonces."""
 
@@ -51,72 +79,84 @@ class Asking:
         self._dice = dice
         self._counters = counters
 
+    @property
+    def epoch(self) -> int:
+        return self._driver.machine.context.params.epoch_at(self._driver.now_ms())
+
     async def answer(
-        self,
-        question: Question,
-        take: Callable[[tuple[int, ...]], None],
-        note: Callable[[str, AnswerPeer, str], None],
-    ) -> PeerAnswer:
-        """Get one answer. `take` gets the tokens as they arrive; `note` gets what happens: a word, whom, why.
+        self, question: Question, take: Take, note: Remark, named: AnswerPeer | None = None
+    ) -> AnsweredQuestion:
+        """Get one answer, of the peer `named` or of the best one. `take` gets the tokens as they arrive.
 
         If a peer fails in the middle, the next one is asked the same question. Within a class it has the same answer,
         so it goes on where the other one ended. Raises NoAnswer.
         """
-        epoch = self._driver.machine.context.params.epoch_at(self._driver.now_ms())
         reasons: list[str] = []
         taken: list[int] = []
-        for candidate in [*self._choice.candidates(epoch)[:PEERS_TRIED], self._choice.own()]:
-            note("asked", candidate, "")
-            began_ms = self._driver.now_ms()
+        best = [*self._choice.candidates(self.epoch)[:PEERS_TRIED], self._choice.own()]
+        for candidate in best if named is None else [named]:
             try:
-                exchanged = await self._ask(candidate, question, taken, take)
+                return AnsweredQuestion((await self.ask(candidate, question, HeardTokens(taken, take), note),))
             except LineFailed as failed:
                 reasons.append(failed.code)
-                note("failed", candidate, failed.code)
-                self._counters.count(f"no answer: {failed.code}")
-                if failed.is_fault and not candidate.is_own:
-                    self._choice.note_failed(candidate.peer, epoch)
-                continue
-            self._counters.count("answered by this node" if candidate.is_own else "answered by peers")
-            note("answered", candidate, "")
-            return PeerAnswer(candidate, exchanged, max(0, self._driver.now_ms() - began_ms))
         raise NoAnswer(tuple(reasons))
 
-    async def _ask(
-        self, candidate: AnswerPeer, question: Question, taken: list[int], take: Callable[[tuple[int, ...]], None]
-    ) -> Exchanged:
-        """Ask one candidate; `taken` are the tokens that the client has already. Raises LineFailed."""
+    async def ask(self, candidate: AnswerPeer, question: Question, heard: "HeardTokens", note: Remark) -> PeerAnswer:
+        """Ask one candidate, and remember how it answered. Raises LineFailed."""
+        epoch, began_ms = self.epoch, self._driver.now_ms()
+        note("asked", candidate, "")
+        try:
+            with self._choice.asking(candidate.peer):
+                exchanged = await self._hear(candidate, question, heard)
+        except LineFailed as failed:
+            note("failed", candidate, failed.code)
+            self._counters.count(f"no answer: {failed.code}")
+            if failed.is_fault and not candidate.is_own:
+                self._choice.note_failed(candidate.peer, epoch)
+            raise
+        elapsed_ms = max(0, self._driver.now_ms() - began_ms)
+        self._choice.note_speed(candidate.peer, epoch, elapsed_ms, len(exchanged.answer.output.tokens))
+        self._counters.count("answered by this node" if candidate.is_own else "answered by peers")
+        note("answered", candidate, "")
+        return PeerAnswer(candidate, exchanged, elapsed_ms)
+
+    async def _hear(self, candidate: AnswerPeer, question: Question, heard: "HeardTokens") -> Exchanged:
+        """The answer of one candidate, which must begin with the tokens that the client has. Raises LineFailed."""
         line = AnswerLine(self._driver, self._network, candidate, question, self._dice.randbytes(32))
-        heard = _Heard(taken, take)
         seconds = min(ANSWER_S, self._driver.machine.context.params.deadline_ms / 1000)
         exchanged = None
         with trio.move_on_after(seconds) as heard.scope:
             exchanged = await line.ask(heard.hear)
-        if heard.differs or (exchanged is not None and heard.count < len(taken)):
+        if heard.differs or (exchanged is not None and heard.is_short):
             raise LineFailed("another-answer", is_fault=False)
         if exchanged is None:
             raise LineFailed("timeout", is_fault=True)
         return exchanged
 
 
-class _Heard:
-    """What one candidate has said, against the tokens that the client has already from others."""
+class HeardTokens:
+    """What one candidate says, against the tokens `taken` that the client has already from others."""
 
-    def __init__(self, taken: list[int], take: Callable[[tuple[int, ...]], None]) -> None:
+    def __init__(self, taken: list[int], take: Take) -> None:
         self._taken = taken
         self._take = take
         self.scope = trio.CancelScope()
-        self.count = 0
+        self._count = 0
         self.differs = False
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the client has more tokens already."""
+        return self._count < len(self._taken)
 
     def hear(self, tokens: Sequence[int]) -> None:
         """Pass on the tokens that are new to the client. The first other token ends the line."""
-        known = self._taken[self.count : self.count + len(tokens)]
+        known = self._taken[self._count : self._count + len(tokens)]
         if self.differs or list(tokens[: len(known)]) != known:
             self.differs = True
             self.scope.cancel()
             return
-        self.count += len(tokens)
+        self._count += len(tokens)
         fresh = tuple(tokens[len(known) :])
         if fresh:
             self._taken += fresh

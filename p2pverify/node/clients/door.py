@@ -20,20 +20,24 @@ from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question
 from p2pverify.core.proofs.issuing import issue
+from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.node import ports
-from p2pverify.node.clients.asking import ANSWER_S, Asking, NoAnswer, PeerAnswer
+from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer
 from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.desk import Client, Desk, Place
+from p2pverify.node.clients.fullcheck import FullCheck
 from p2pverify.node.clients.language import Language
-from p2pverify.node.clients.order import DoorError, OpenOrder, Order
-from p2pverify.node.clients.paper import answer_document, dumped, event_document, read_receipt
+from p2pverify.node.clients.order import NO_MAJORITY, DoorError, OpenOrder, Order
+from p2pverify.node.clients.paper import answer_document, check_document, dumped, event_document, read_receipt
+from p2pverify.node.clients.windows import ClientWindows
 from p2pverify.node.driver import Driver
 from p2pverify.node.engines.worker import EngineBusy
 from p2pverify.node.reports.documents.receipt import (
     CHECKED,
     DIFFERS,
     RECOMPUTED,
+    ClientAnswer,
     EventName,
     ReceiptDocument,
     ReceiptState,
@@ -48,7 +52,10 @@ _T = TypeVar("_T")
 
 
 class Door:
-    """Serves the clients of one node. `open_language` blocks, and is called with the first order."""
+    """Serves the clients of one node. `open_language` blocks, and is called with the first order.
+
+    `policy` is the policy of clients that name none.
+    """
 
     def __init__(
         self,
@@ -59,7 +66,10 @@ class Door:
         open_language: Callable[[], Language],
         book: ReceiptBook,
         dice: random.Random | None = None,
+        *,
+        policy: CheckPolicy = NO_CHECKS,
     ) -> None:
+        self.policy = policy
         self._driver = driver
         self._context = driver.machine.context
         self._info = info
@@ -72,6 +82,8 @@ class Door:
         self._desk = Desk()
         self._choice = Choice(driver.machine, lambda: frozenset(n.peer for n in network.neighbours()), self._dice)
         self._asking = Asking(driver, network, self._choice, self._dice, self._counters)
+        self._fullcheck = FullCheck(driver, self._asking, self._choice, self._counters)
+        self._windows = ClientWindows(self._dice)
         self._open: dict[str, OpenOrder] = {}
         self._nursery: trio.Nursery | None = None
         self._opening = trio.Lock()
@@ -143,6 +155,10 @@ class Door:
             finally:
                 self._nursery = None
 
+    def knows(self, peer: bytes) -> bool:
+        """Whether a client can name this peer as the one to ask."""
+        return self._choice.named(peer) is not None
+
     def begin(self, order: Order) -> OpenOrder:
         """Begin to answer. Raises DeskBusy, and DoorError while the node stops."""
         if self._nursery is None or self._nursery.cancel_scope.cancel_called:
@@ -159,6 +175,9 @@ class Door:
             endpoint=order.endpoint,
             created_ms=now_ms,
             finished_ms=None,
+            panel=order.policy.panel,
+            every=order.policy.every,
+            checks=(),
             answers=(),
             events=(),
         )
@@ -182,11 +201,11 @@ class Door:
         return opened if opened is not None and opened.client.id == client.id else None
 
     async def _carry_out(self, order: Order, opened: OpenOrder, place: Place) -> None:
-        answers: dict[int, PeerAnswer] = {}
+        answers: dict[int, AnsweredQuestion] = {}
         error: DoorError | None = None
         questions = self._questions(order)
         try:
-            error = await self._ask_all(questions, opened, answers)
+            error = await self._ask_all(order, questions, opened, answers)
             if error is None and order.logprobs:
                 await self._score_all(questions, opened, answers)
             await self._finish(opened, questions, answers, "failed" if error else "answered")
@@ -212,33 +231,50 @@ class Door:
         return found
 
     async def _ask_all(
-        self, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, PeerAnswer]
+        self, order: Order, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, AnsweredQuestion]
     ) -> DoorError | None:
         """Ask all questions at once. Returns why one of them has no answer."""
-        errors: list[NoAnswer] = []
+        errors: list[DoorError] = []
 
-        async def ask(index: int, question: Question) -> None:
-            note = partial(self._note, opened, index)
+        async def ask(index: int, question: Question, panel: int) -> None:
             try:
-                answers[index] = await self._asking.answer(question, partial(opened.take, index), note)
+                found = answers[index] = await self._ask(order, question, panel, opened, index)
+                if found.returned is None:
+                    errors.append(_no_majority(found))
             except NoAnswer as error:
-                errors.append(error)
+                why = ", ".join(error.reasons)
+                message = f"nobody could answer ({why}); ask again later"
+                errors.append(DoorError("no_answer", message, is_busy=error.is_busy))
+            if errors:
                 nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
             for index, question in enumerate(questions):
-                nursery.start_soon(ask, index, question)
-        if not errors:
-            return None
-        why = ", ".join(errors[0].reasons)
-        return DoorError("no_answer", f"nobody could answer ({why}); ask again later", is_busy=errors[0].is_busy)
+                nursery.start_soon(ask, index, question, self._panel(order))
+        return errors[0] if errors else None
+
+    def _panel(self, order: Order) -> int:
+        """How many peers are to answer the client's next question. A client that names a peer is answered by it."""
+        return 1 if order.peer is not None else self._windows.panel(order.client.id, order.policy)
+
+    async def _ask(
+        self, order: Order, question: Question, panel: int, opened: OpenOrder, index: int
+    ) -> AnsweredQuestion:
+        take, note = partial(opened.take, index), partial(self._note, opened, index)
+        if panel > 1:
+            return await self._fullcheck.answer(question, panel, take, note)
+        named = None if order.peer is None else self._choice.named(order.peer)
+        if named is None and order.peer is not None:
+            raise NoAnswer(("no such peer",))
+        return await self._asking.answer(question, take, note, named)
 
     async def _score_all(
-        self, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, PeerAnswer]
+        self, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, AnsweredQuestion]
     ) -> None:
-        """Have the own engine score the answers. Raises DoorError."""
+        """Have the own engine score the answers that the client gets. Raises DoorError."""
         for index, answered in answers.items():
-            score = partial(_score, questions[index], answered.exchanged.answer.output.tokens)
+            assert answered.returned is not None
+            score = partial(_score, questions[index], answered.returned.exchanged.answer.output.tokens)
             try:
                 with trio.fail_after(ANSWER_S):
                     opened.scores[index] = await self._driver.use_engine(score)
@@ -248,19 +284,37 @@ class Door:
                 raise DoorError("no_logprobs", message, is_busy=is_busy) from None
 
     async def _finish(
-        self, opened: OpenOrder, questions: Sequence[Question], answers: dict[int, PeerAnswer], state: ReceiptState
+        self,
+        opened: OpenOrder,
+        questions: Sequence[Question],
+        answers: dict[int, AnsweredQuestion],
+        state: ReceiptState,
     ) -> None:
         """Write the receipt to disk. Raises BookError."""
         network = self._context.network
         language = await self.speak(lambda each: each)
-        found = []
+        found: list[ClientAnswer] = []
         for index, answered in sorted(answers.items()):
-            checked = (*CHECKED, *self._recomputed(answered, opened.scores.get(index)))
-            passport = issue(self._driver.machine.fold, answered.candidate.peer)
-            data = None if passport is None else passport.encode()
-            found.append(answer_document(index, questions[index], answered, network, language, data, checked))
-            self._note(opened, index, "checked", answered.candidate, " ".join(checked))
-        document = replace(opened.document, state=state, finished_ms=self._driver.now_ms(), answers=tuple(found))
+            for one, relation in answered.related:
+                returned = one is answered.returned
+                checked = (*CHECKED, *self._recomputed(one, opened.scores.get(index) if returned else None))
+                issued = issue(self._driver.machine.fold, one.candidate.peer)
+                passport = None if issued is None else issued.encode()
+                found.append(
+                    answer_document(
+                        *(index, questions[index], one, network, language, passport, checked),
+                        returned=returned,
+                        relation=relation,
+                    )
+                )
+                self._note(opened, index, "checked", one.candidate, " ".join(checked))
+        document = replace(
+            opened.document,
+            state=state,
+            finished_ms=self._driver.now_ms(),
+            checks=tuple(check_document(index, each) for index, each in sorted(answers.items()) if each.panel > 1),
+            answers=tuple(found),
+        )
         await self._book.keep(KeptReceipt(document.id, opened.client.id, dumped(document)))
         opened.change(document)
 
@@ -277,6 +331,16 @@ class Door:
 
 def _score(question: Question, tokens: tuple[int, ...], engine: ports.Engine) -> TokenScores:
     return engine.score(question.ask, tokens)
+
+
+def _no_majority(found: AnsweredQuestion) -> DoorError:
+    """Why a full check has no answer for the client."""
+    told = check_document(0, found)
+    message = (
+        f"no answer is that of more than half of {told.panel} peers: {told.answers} answered, {told.differ} differ, "
+        f"{told.not_compared} could not be compared; the receipt has all answers"
+    )
+    return DoorError(NO_MAJORITY, message)
 
 
 def _stopped() -> DoorError:

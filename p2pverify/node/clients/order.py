@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import trio
 
 from p2pverify.core.inference.compare import TokenScores
+from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.node.clients.desk import LOCAL, Client
 from p2pverify.node.reports.documents.receipt import ReceiptDocument
+
+NO_MAJORITY = "no_majority"  # the code of an order whose full check found no majority
 
 
 class DoorError(Exception):
@@ -23,7 +26,8 @@ class DoorError(Exception):
 class Order:
     """What a client wants: one answer to each of `prompts`. `seed` is its number, None for a random one.
 
-    With `logprobs` this node's own engine computes each answer's log-probabilities.
+    With `logprobs` this node's own engine computes each answer's log-probabilities. `policy` says which of the client's
+    answers are compared with those of other peers. If `peer` is given, this peer is asked, and nobody else.
     """
 
     endpoint: str
@@ -33,6 +37,8 @@ class Order:
     seed: int | None
     client: Client = LOCAL
     logprobs: bool = False
+    policy: CheckPolicy = NO_CHECKS
+    peer: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

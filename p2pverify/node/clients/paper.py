@@ -4,18 +4,41 @@ import json
 
 from p2pverify.core.contract.network import Network
 from p2pverify.core.encoding.peerid import peer_id
+from p2pverify.core.inference.agreement import Relation
 from p2pverify.core.inference.question import Question
-from p2pverify.node.clients.asking import PeerAnswer
+from p2pverify.node.clients.asking import AnsweredQuestion, PeerAnswer
 from p2pverify.node.clients.choice import AnswerPeer
 from p2pverify.node.clients.language import Language
 from p2pverify.node.reports.documents.jsonform import DocumentError, parse, written
 from p2pverify.node.reports.documents.receipt import (
     AskedQuestion,
     ClientAnswer,
+    ComparedName,
     EventName,
+    FullCheckDocument,
     ReceiptDocument,
     ReceiptEvent,
 )
+
+_COMPARED: dict[Relation, ComparedName] = {
+    Relation.AGREES: "agrees",
+    Relation.DIFFERS: "differs",
+    Relation.NOT_COMPARED: "not compared",
+}
+
+
+def check_document(index: int, answered: AnsweredQuestion) -> FullCheckDocument:
+    """What a full check has found, in numbers."""
+    relations = answered.agreement.relations
+    return FullCheckDocument(
+        index=index,
+        panel=answered.panel,
+        answers=len(answered.answers),
+        agree=relations.count(Relation.AGREES),
+        differ=relations.count(Relation.DIFFERS),
+        not_compared=relations.count(Relation.NOT_COMPARED),
+        majority=answered.returned is not None,
+    )
 
 
 def answer_document(
@@ -26,6 +49,9 @@ def answer_document(
     language: Language,
     passport: bytes | None,
     checked: tuple[str, ...],
+    *,
+    returned: bool,
+    relation: Relation | None,
 ) -> ClientAnswer:
     """One answer with everything that is known of it."""
     who, output = answered.candidate, answered.exchanged.answer.output
@@ -63,6 +89,8 @@ def answer_document(
         total_ms=receipt.total_ms,
         elapsed_ms=answered.elapsed_ms,
         checked=checked,
+        returned=returned,
+        compared=None if relation is None else _COMPARED[relation],
     )
 
 

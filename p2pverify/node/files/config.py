@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from p2pverify.core.errors import DecodeError
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX
 from p2pverify.core.inference.speed import check_claim
+from p2pverify.core.plan import PANEL_MAX, PLAN_REQUESTS_MAX
+from p2pverify.core.window import NO_CHECKS
 from p2pverify.node.endpoints.address import (
     Address,
     announced_address,
@@ -58,6 +60,13 @@ TEMPLATE = """\
 
 # Whether clients on this machine need such a key too, as on a machine with several users.
 # clients_need_key = false
+
+# How answers for clients are checked, unless a client says otherwise. Normally one peer answers. One of 'every'
+# requests, at a secret random place, is a full check: a panel of peers answers it, and the client gets the answer of
+# more than half of them, or an error. With a panel of 5 for every 10th request, 100 requests take 140 answers. A panel
+# of 1 checks nothing, and 3 is the smallest panel in which a majority can show who is wrong.
+# panel = 1
+# every = 10
 
 # What runs the model:
 # "llama" is llama.cpp, the usual engine.
@@ -114,6 +123,8 @@ class Config(BaseModel):
     http: str = "127.0.0.1:0"
     gateway: str = ""
     clients_need_key: bool = False
+    panel: int = Field(default=NO_CHECKS.panel, ge=1, le=PANEL_MAX)
+    every: int = Field(default=NO_CHECKS.every, ge=1, le=PLAN_REQUESTS_MAX)
     engine: EngineKind = DEFAULT_ENGINE
     variant: str = ""
     llama_variants: Path | None = None

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,21 +67,25 @@ def _conviction(rate: float, audits: int, steps: Steps, vouched: float = 0.0) ->
 
     After each audit a friend vouches for the peer with the probability `vouched`.
     """
-    alive = {0: 1.0}
+    alive = np.zeros(steps.threshold)  # the probability of each value of the test
+    alive[0] = 1.0
     convicted, weighted = 0.0, 0.0
     for number in range(1, audits + 1):
-        after: dict[int, float] = {}
-        for value, chance in alive.items():
-            for dissents, share in ((1, rate), (0, 1 - rate)):
-                found = cusum(value, dissents, 1 - dissents, steps)
-                if found >= steps.threshold:
-                    convicted += chance * share
-                    weighted += chance * share * number
-                elif chance * share > 1e-15:
-                    for value_after, of_it in ((cusum(found, 0, 1, steps), vouched), (found, 1 - vouched)):
-                        after[value_after] = after.get(value_after, 0.0) + chance * share * of_it
-        alive = after
+        found = rate * float(alive[-steps.up :].sum())
+        convicted, weighted = convicted + found, weighted + found * number
+        after = (1 - rate) * _agreed(alive, steps)
+        after[steps.up :] += rate * alive[: -steps.up]
+        alive = vouched * _agreed(after, steps) + (1 - vouched) * after
     return convicted, weighted / convicted
+
+
+def _agreed(alive: np.ndarray, steps: Steps) -> np.ndarray:
+    """The probabilities after one agreement."""
+    assert [cusum(value, 0, 1, steps) for value in (0, steps.down, steps.down + 1)] == [0, 0, 1]
+    after = np.zeros_like(alive)
+    after[: -steps.down] = alive[steps.down :]
+    after[0] += alive[: steps.down].sum()
+    return after
 
 
 @pytest.mark.parametrize(("rate", "mean"), [(1.0, 7.0), (0.5, 14.0), (0.2, 37.6)])

@@ -81,6 +81,8 @@ def _answer(index: int = 0, request: bytes = DATA, response: bytes = ANSWER, *, 
         total_ms=receipt.total_ms,
         elapsed_ms=190,
         checked=("signature", "commitment", "class", "standing"),
+        returned=True,
+        compared=None,
     )
     return written(answered)
 
@@ -101,6 +103,9 @@ def _receipt(*answers: Any, **members: object) -> Any:
         endpoint="chat.completions",
         created_ms=1_767_225_700_000,
         finished_ms=1_767_225_700_190,
+        panel=1,
+        every=1,
+        checks=(),
         answers=(),
         events=(asked,),
     )

@@ -1,4 +1,4 @@
-"""openai-python: plain, streamed, errors, models, headers."""
+"""openai-python: plain, streamed, errors, models, headers, full checks."""
 
 import json
 import sys
@@ -23,6 +23,17 @@ try:
     param = None
 except openai.BadRequestError as error:
     param = error.param
+eager = client.with_options(max_retries=2)
+refused, retries = [], []
+for more in (
+    {"extra_body": {"p2pverify": {"panel": 3, "every": 1}}},  # the network has one peer, so there is no majority
+    {"model": f"{model}@n3z1"},
+):
+    try:
+        eager.chat.completions.create(**{**asked, **more})
+    except openai.InternalServerError as error:
+        refused.append(error.code)
+        retries.append(error.request.headers["x-stainless-retry-count"])
 print(
     json.dumps(
         {
@@ -35,6 +46,8 @@ print(
             "last_chunk": chunks[-1].model_extra["p2pverify"]["receipt"],
             "completion": text.choices[0].text,
             "param": param,
+            "refused": refused,
+            "retries": retries,
         }
     )
 )

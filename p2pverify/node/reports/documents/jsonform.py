@@ -1,12 +1,12 @@
 """Documents in JSON: an object becomes plain values, and JSON becomes an object, by the types of the fields.
 
 A reader ignores keys that the document does not have, because a newer node may send them. A key that is missing, or
-whose value has another type, is an error.
+whose value has another type, is an error. Only a key whose field has a default may be missing.
 """
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from math import isfinite
 from types import NoneType, UnionType
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from p2pverify.node.reports.documents.shape import ApiDocument, Bounds
 
 _D = TypeVar("_D", bound=ApiDocument)
+_P = TypeVar("_P")
 _Reader = Callable[[Any], object]
 
 
@@ -33,6 +34,11 @@ def parse(kind: type[_D], text: bytes | str) -> _D:
         value = json.loads(text)
     except (ValueError, RecursionError):
         raise DocumentError("not JSON") from None
+    return read_part(kind, value)
+
+
+def read_part(kind: type[_P], value: object) -> _P:
+    """A document, or another dataclass of the same kind of fields, from a value of JSON. Raises DocumentError."""
     found = _reader(kind)(value)
     assert isinstance(found, kind)
     return found
@@ -84,11 +90,13 @@ _reader: Callable[[Any], _Reader] = cache(_make_reader)
 
 def _object(kind: Any) -> _Reader:
     readers = tuple((field.name, _key(field), _reader(field.type)) for field in fields(kind))
+    optional = {_key(field) for field in fields(kind) if field.default is not MISSING}
 
     def read(value: Any) -> object:
         _expect(isinstance(value, dict), value, "an object")
         try:
-            return kind(**{name: reader(value[key]) for name, key, reader in readers})
+            given = (one for one in readers if one[1] in value or one[1] not in optional)
+            return kind(**{name: reader(value[key]) for name, key, reader in given})
         except KeyError as missing:
             raise DocumentError(f"{kind.__name__} without {missing}") from None
 

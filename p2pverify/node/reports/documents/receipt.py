@@ -7,7 +7,8 @@ from p2pverify.node.reports.documents.scores import StandingName
 from p2pverify.node.reports.documents.shape import CLASS, ApiDocument, Count, Ratio
 
 ReceiptState = Literal["asking", "answered", "failed"]
-EventName = Literal["asked", "failed", "answered", "checked"]
+EventName = Literal["asked", "failed", "answered", "compared", "checked"]
+ComparedName = Literal["agrees", "differs", "not compared"]
 #: What a node checks of each answer before a client gets its last byte.
 CHECKED = ("signature", "commitment", "class", "standing")
 #: Besides, if this node has scored an answer of its own class: whether each token is the one that its engine picks.
@@ -57,6 +58,26 @@ class ClientAnswer:
     total_ms: Count
     elapsed_ms: Count
     checked: tuple[str, ...]
+    returned: bool = field(metadata={"description": "whether the client got this answer"})
+    compared: ComparedName | None = field(
+        metadata={
+            "description": "how it stands to the answer that the client got, or without a majority to the other "
+            "answers; null if it was not part of a full check"
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullCheckDocument:
+    """A full check in numbers: how many peers were to answer, how many did, and how their answers compare."""
+
+    index: Count
+    panel: Count
+    answers: Count
+    agree: Count = field(metadata={"description": "answers that agree with the one that the client got, with itself"})
+    differ: Count
+    not_compared: Count
+    majority: bool = field(metadata={"description": "whether more than half of the panel agree"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +103,15 @@ class ReceiptDocument(ApiDocument):
     endpoint: str
     created_ms: Count
     finished_ms: Count | None
+    panel: Count = field(metadata={"description": "the client's policy: peers that answer a full check"})
+    every: Count = field(metadata={"description": "requests in a window, of which one is a full check"})
+    checks: tuple[FullCheckDocument, ...]
     answers: tuple[ClientAnswer, ...]
     events: tuple[ReceiptEvent, ...]
+
+    def returned(self, index: int) -> ClientAnswer:
+        """The answer to a question that the client got. Raises StopIteration if there is none."""
+        return next(one for one in self.answers if one.index == index and one.returned)
 
 
 @dataclass(frozen=True, kw_only=True)

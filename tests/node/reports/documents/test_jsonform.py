@@ -1,14 +1,14 @@
 """Documents in JSON: what is written can be read, and other JSON is refused."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from p2pverify.node.reports.documents.audits import AuditsDocument
 from p2pverify.node.reports.documents.explained import ExplainedAudit
 from p2pverify.node.reports.documents.health import Live
-from p2pverify.node.reports.documents.jsonform import DocumentError, parse, written
+from p2pverify.node.reports.documents.jsonform import DocumentError, parse, read_part, written
 from p2pverify.node.reports.documents.scores import ScoresDocument, SpeedDocument
 from p2pverify.node.reports.documents.shape import ApiDocument
 from p2pverify.node.reports.documents.status import StatusDocument
@@ -37,6 +37,23 @@ def test_unknown_keys_are_ignored() -> None:
     """A newer node may send more, also inside of parts."""
     values = {**written(STATUS), "newer": [1], "jobs": {**written(STATUS.jobs), "jobs_newer": 1}}
     assert parse(StatusDocument, json.dumps(values)) == STATUS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """A part to which a newer version added a key."""
+
+    old: int
+    new: bool = True
+
+
+def test_a_key_with_a_default_may_be_missing() -> None:
+    """An older node does not send it. If it is there, it is checked."""
+    assert read_part(Grown, {"old": 1}) == Grown(old=1)
+    assert read_part(Grown, {"old": 1, "new": False}) == Grown(old=1, new=False)
+    for value in ({"new": True}, {"old": 1, "new": 0}):
+        with pytest.raises(DocumentError):
+            read_part(Grown, value)
 
 
 def test_a_whole_number_is_a_rate() -> None:

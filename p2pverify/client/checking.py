@@ -1,0 +1,66 @@
+"""Checks of receipts and passports against a network alone. No node and no ledger takes part."""
+
+from dataclasses import dataclass
+
+from p2pverify.core.contract.network import Network
+from p2pverify.core.proofs.passport import PassportFacts, Refuted, check_passport, decode_passport
+from p2pverify.core.proofs.receipt import AnswerFacts
+from p2pverify.node.clients.checking import check_receipt_answer
+from p2pverify.node.reports.documents.receipt import ClientAnswer, ReceiptDocument
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedAnswer:
+    """One answer as the receipt shows it, and what its signed bytes say; both agree."""
+
+    shown: ClientAnswer
+    facts: AnswerFacts
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedReceipt:
+    """A receipt that holds, with each of its answers."""
+
+    document: ReceiptDocument
+    answers: tuple[CheckedAnswer, ...]
+
+
+def check_receipt(
+    network: Network, receipt: ReceiptDocument, cut: bytes | None = None, *, named: str = "cut"
+) -> CheckedReceipt:
+    """Check all answers of a receipt. `cut` and `named` are as for `check_shown`. Raises Refuted."""
+    if receipt.state != "answered" or not receipt.answers:
+        raise Refuted(f"it holds no answer: its state is {receipt.state!r}")
+    if receipt.network != network.id.hex():
+        raise Refuted("it is of another network")
+    answers = [CheckedAnswer(each, check_shown(network, each, cut, named=named)) for each in receipt.answers]
+    return CheckedReceipt(receipt, tuple(answers))
+
+
+def check_shown(network: Network, shown: ClientAnswer, cut: bytes | None = None, *, named: str = "cut") -> AnswerFacts:
+    """Check the bytes of one answer, and that the receipt shows what they say. Raises Refuted.
+
+    `cut` is the id of a cut (32 B) that the reader trusts; `named` is what the reader calls it in messages.
+    """
+    facts = check_receipt_answer(network, shown)
+    try:
+        if facts.passport is not None:
+            trust_cut(facts.passport, cut, named=named)
+    except Refuted as refuted:
+        raise Refuted(f"answer {shown.index}: {refuted.reason}") from None
+    return facts
+
+
+def check_passport_bytes(
+    network: Network, data: bytes, cut: bytes | None = None, *, named: str = "cut"
+) -> PassportFacts:
+    """Check a passport. `cut` and `named` are as for `check_shown`. Raises Refuted, DecodeError."""
+    facts = check_passport(network, decode_passport(data))
+    trust_cut(facts, cut, named=named)
+    return facts
+
+
+def trust_cut(facts: PassportFacts, cut: bytes | None, *, named: str) -> None:
+    """Raise Refuted if the passport is not of the cut that the reader trusts."""
+    if cut is not None and facts.cut_id != cut:
+        raise Refuted(f"it is of cut {facts.cut_id.hex()[:16]} of epoch {facts.epoch}, not of the cut in {named}")
