@@ -3,7 +3,6 @@
 // with a `kind` of JOBS, below, and writes an array of {found, reason}: what each shows, or why it is refused.
 import { createHash, createPublicKey, verify as opensslVerify } from "node:crypto";
 import { readFileSync } from "node:fs";
-
 class Refused extends Error {} class Malformed extends Refused {}
 const need = (holds, reason, Kind = Refused) => { if (!holds) throw new Kind(reason); };
 const form = (holds, reason) => need(holds, reason, Malformed);
@@ -114,7 +113,8 @@ const REQUEST = tuple("request",
     uint("tokens_max", CONTEXT), uint("temperature_milli", 2000), bytes("seed", 16), bytes("requester")),
   bytes("signature", 64));
 const MS = (name) => uint(name, 2 ** 32), RECEIPT = tuple("receipt", uint("class", 31), bytes("salted digest"),
-  uint("token count", CONTEXT), tuple("timings", MS("queue_ms"), MS("first_token_ms"), MS("total_ms")), bytes("receipt signature", 64));
+  uint("token count", CONTEXT), tuple("timings", MS("queue_ms"), MS("first_token_ms"), MS("total_ms")),
+  bytes("receipt signature", 64));
 const ANSWER = tuple("response", any, tokens("tokens"), text("finish", 8), bytes("logits digest"), RECEIPT);
 const REFUSAL = tuple("response", any, text("code", 64), text("detail", 512));
 
