@@ -87,6 +87,7 @@ EXEMPT = {
     "engine.gguf.writer.read_tensor": "of weights whose head was read",
     "engine.llama.bindings.load": "loads a library",
     "engine.llama.variants.load": "loads a library",
+    "node.reports.documents.jsonform.read_part": "of the answers of the operator's own node",
     "node.reports.documents.jsonform.parse": "of the answers of the operator's own node",
     "store.reading.read_evidence": "reads a database: decode_stored_evidence reads each row",
     "node.clients.paper.read_receipt": "reads the node's own database: jsonform.parse",
