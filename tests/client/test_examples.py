@@ -12,7 +12,6 @@ from p2pverify.client import calls, exchange, replies
 from tests.client.serving import ServedHome, in_thread
 
 PAGE = (Path(client.__file__).parent / "README.md").read_text(encoding="utf-8")
-README = (Path(client.__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 EXAMPLES = BLOCK.findall(PAGE)
 
@@ -39,8 +38,6 @@ async def test_the_examples_run(served: ServedHome, tmp_path: Path, monkeypatch:
     assert passport.count("trusted 0.") >= 1
     assert "PassportFacts(row=" in passport
     assert errors.startswith("temperature is refused: temperature: ")
-    (short,) = (code for code in BLOCK.findall(README) if "p2pverify.client" in code)
-    assert await in_thread(lambda: run(short)) == ""
 
 
 def test_the_tables_are_those_of_the_code() -> None:
