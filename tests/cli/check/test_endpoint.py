@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -110,6 +111,15 @@ def test_questions_from_a_file(tmp_path: Path, manifest: str) -> None:
     assert run(tmp_path, "verify", str(tmp_path / "evidence"), "--manifest", manifest).returncode == 0
 
 
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Children do not ignore an interrupt, although a shell starts background jobs, as these tests may be, so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_an_interrupt_leaves_the_evidence_so_far(tmp_path: Path, manifest: str) -> None:
     """The file is valid and partial, and the command says so with exit 130."""
     count, path = iter(range(100)), tmp_path / "evidence"

@@ -83,7 +83,7 @@ def test_cheats_refuse_what_the_engine_refuses(kind: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind", ENGINE_KINDS)
 def test_cheats_tell_tokens_of_the_answer_that_they_will_sign(kind: str, tmp_path: Path) -> None:
     """The told tokens are the first ones of the answer. Most kinds tell each token, as an honest engine does."""
-    cheat = make_cheat(CheatSpec(kind, "1" if kind == "slow-hardware" else ""), ToyEngine(), tmp_path)
+    cheat = make_cheat(CheatSpec(kind, "1" if kind in {"slow-hardware", "busy"} else ""), ToyEngine(), tmp_path)
     for number in range(20):
         told: list[int] = []
         made = cheat.answer(Ask(cheat.encode_chat(f"question {number}"), 16, 800, KEY), told.extend)
