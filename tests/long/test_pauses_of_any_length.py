@@ -1,4 +1,4 @@
-"""Pauses of up to 2,000 epochs, which take some time to play."""
+"""Pauses of up to 1,000 epochs, which take some time to play."""
 
 import pytest
 from hypothesis import given, settings
@@ -22,5 +22,5 @@ def test_cuts_go_on_after_a_pause(what: str, kind: str, seed: int, before: int, 
 
 @pytest.mark.parametrize("kind", ["slanderer", "forker"])
 @pytest.mark.parametrize("what", PAUSES)
-def test_a_pause_of_two_thousand_epochs(what: str, kind: str) -> None:
-    play(what, kind, 2, 9, 2_000)
+def test_a_pause_of_a_thousand_epochs(what: str, kind: str) -> None:
+    play(what, kind, 2, 9, 1_000)
