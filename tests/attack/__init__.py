@@ -70,6 +70,10 @@ Sync (`test_sync`): by a neighbour from which the node fetches.
 Requests (`test_requests`): by members and strangers.
   forged, stale and malformed requests    test_wrong_requests
   replay of a request                     test_replay_of_a_request
+  a client that leaves in the middle      test_a_client_that_leaves_in_the_middle
+  a prompt as long as the context         test_a_prompt_that_fills_the_context
+  a client that does not read             test_a_client_that_does_not_read
+  a receipt that covers other tokens      test_a_responder_whose_receipt_does_not_cover_its_stream
   oversized requests                      test_a_request_larger_than_allowed
   request flood                           test_request_flood
   requests that never come                test_requests_that_are_never_sent
