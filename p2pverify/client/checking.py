@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from p2pverify.core.contract.network import Network
 from p2pverify.core.proofs.passport import PassportFacts, Refuted, check_passport, decode_passport
 from p2pverify.core.proofs.receipt import AnswerFacts
-from p2pverify.node.clients.checking import check_receipt_answer
+from p2pverify.node.clients.checking import check_receipt_document
 from p2pverify.node.reports.documents.receipt import ClientAnswer, ReceiptDocument
 
 
@@ -28,33 +28,27 @@ class CheckedReceipt:
 def check_receipt(
     network: Network, receipt: ReceiptDocument, cut: bytes | None = None, *, named: str = "cut"
 ) -> CheckedReceipt:
-    """Check all answers of a receipt. `cut` and `named` are as for `check_shown`. Raises Refuted."""
-    if receipt.state != "answered" or not receipt.answers:
-        raise Refuted(f"it holds no answer: its state is {receipt.state!r}")
-    if receipt.network != network.id.hex():
-        raise Refuted("it is of another network")
-    answers = [CheckedAnswer(each, check_shown(network, each, cut, named=named)) for each in receipt.answers]
-    return CheckedReceipt(receipt, tuple(answers))
-
-
-def check_shown(network: Network, shown: ClientAnswer, cut: bytes | None = None, *, named: str = "cut") -> AnswerFacts:
-    """Check the bytes of one answer, and that the receipt shows what they say. Raises Refuted.
+    """Check all answers of a receipt. Raises Refuted.
 
     `cut` is the id of a cut (32 B) that the reader trusts; `named` is what the reader calls it in messages.
     """
-    facts = check_receipt_answer(network, shown)
-    try:
-        if facts.passport is not None:
-            trust_cut(facts.passport, cut, named=named)
-    except Refuted as refuted:
-        raise Refuted(f"answer {shown.index}: {refuted.reason}") from None
-    return facts
+    if receipt.state != "answered" or not receipt.answers:
+        raise Refuted(f"it holds no answer: its state is {receipt.state!r}")
+    held = check_receipt_document(network, receipt)
+    answers = tuple(CheckedAnswer(*each) for each in zip(receipt.answers, held, strict=True))
+    for each in answers:
+        if each.facts.passport is not None:
+            try:
+                trust_cut(each.facts.passport, cut, named=named)
+            except Refuted as refuted:
+                raise Refuted(f"answer {each.shown.index}: {refuted.reason}") from None
+    return CheckedReceipt(receipt, answers)
 
 
 def check_passport_bytes(
     network: Network, data: bytes, cut: bytes | None = None, *, named: str = "cut"
 ) -> PassportFacts:
-    """Check a passport. `cut` and `named` are as for `check_shown`. Raises Refuted, DecodeError."""
+    """Check a passport. `cut` and `named` are as for `check_receipt`. Raises Refuted, DecodeError."""
     facts = check_passport(network, decode_passport(data))
     trust_cut(facts, cut, named=named)
     return facts

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from p2pverify.core.contract.network import Network
     from p2pverify.core.proofs.passport import PassportFacts
 
-_FILE_BYTES_MAX = 67_108_864
 _AFTER = "get it again from the node or the peer that gave it"
 
 Proof = ReceiptDocument | PassportDocument | bytes | str | Path
@@ -47,8 +46,10 @@ def verify(
     known = network if isinstance(network, Network) else _network(Path(network))
     trusted = bytes.fromhex(cut) if isinstance(cut, str) else cut
     if isinstance(proof, str | Path):
+        from p2pverify.node.clients.checking import RECEIPT_FILE_BYTES_MAX  # noqa: PLC0415
+
         try:
-            proof = read_bytes(Path(proof), size_max=_FILE_BYTES_MAX, missing=_AFTER)
+            proof = read_bytes(Path(proof), size_max=RECEIPT_FILE_BYTES_MAX, missing=_AFTER)
         except FileError as error:
             raise UnreadableProofError(error.reason, error.hint) from None
     return _checked(known, proof, trusted)

@@ -68,7 +68,7 @@ class _Table:
     def __init__(self, network: Network, state: State) -> None:
         self._network = network
         self._state = state
-        self.weighted = frozenset(peer for peer, m in state.members.items() if m.weight)
+        self.weighted = frozenset(weighted_peers(state))
         self._steps = class_steps(network)
         self._speeds = _speeds(state, self.weighted)
 
@@ -155,7 +155,7 @@ def view_head(network: Network, state: State) -> ViewHead:
         state.index,
         state.beacon,
         state.ledger_root,
-        weighted_digest(weighted_peers(state)),
+        weighted_digest(state.row_digests.weighted),  # which `_row_hashes` has left there
         (len(rows), merkle.root_of(rows)),
         (len(disputes), merkle.root(disputes)),
         tuple((name, state.totals[name]) for name in sorted(state.totals)),

@@ -34,10 +34,10 @@ def check_receipt_document(network: Network, receipt: ReceiptDocument) -> tuple[
     """
     if receipt.network != network.id.hex():
         raise Refuted("it is of another network")
-    return tuple(check_receipt_answer(network, shown) for shown in receipt.answers)
+    return tuple(_check_answer(network, shown) for shown in receipt.answers)
 
 
-def check_receipt_answer(network: Network, shown: ClientAnswer) -> AnswerFacts:
+def _check_answer(network: Network, shown: ClientAnswer) -> AnswerFacts:
     """What the bytes of one answer show. Raises Refuted."""
     try:
         facts = check_answer(network, *_bytes(shown))
