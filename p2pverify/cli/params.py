@@ -1,5 +1,6 @@
 """Checks of options and arguments as soon as they are read: before a model is loaded or anything is written."""
 
+import re
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,6 +49,11 @@ class InputFile(click.Path):
         if stat.S_ISDIR(mode):
             raise HintedParameter(f"{value} is a directory, not a file", hint, ctx, param)
         return Path(value)
+
+
+def read_id(text: str) -> bytes | None:
+    """An id (32 B) given as 64 hexadecimal digits; None for any other text."""
+    return bytes.fromhex(text) if re.fullmatch("[0-9a-fA-F]{64}", text, re.ASCII) else None
 
 
 NETWORK_FILE = InputFile("make one with 'p2pverify network new', or ask a founder of the network for it")

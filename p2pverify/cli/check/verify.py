@@ -1,7 +1,6 @@
 """`p2pverify verify`: checks a file that somebody else has made. `kinds` has the kinds of files and their checkers."""
 
 import importlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import click
 
 from p2pverify.cli.check.kinds import HEAD_BYTES, KINDS, FileKind, VerifyOptions, kind_of_file
 from p2pverify.cli.output import UnusableError
-from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile
+from p2pverify.cli.params import NETWORK_FILE, WEIGHTS, InputFile, read_id
 from p2pverify.cli.show.rerun import JUDGING_KINDS
 
 _FILE = InputFile("'p2pverify passport', 'audit-endpoint' and GET /v1/receipts/ID make such files")
@@ -23,9 +22,10 @@ class CutId(click.ParamType[bytes]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
         """The id (32 B). Raises BadParameter."""
-        if not re.fullmatch("[0-9a-fA-F]{64}", str(value), re.ASCII):
+        found = read_id(str(value))
+        if found is None:
             self.fail("give the 64 hexadecimal digits of a cut's id", param, ctx)
-        return bytes.fromhex(str(value))
+        return found
 
 
 @click.command()

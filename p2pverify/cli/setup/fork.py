@@ -3,7 +3,6 @@
 `core.state.fork` makes its first state, and `core.replica.contest` finds the cut and the members.
 """
 
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from p2pverify.cli.errors import CliError
 from p2pverify.cli.output import force_option, may_replace
-from p2pverify.cli.params import NETWORK_FILE, InputFile
+from p2pverify.cli.params import NETWORK_FILE, InputFile, read_id
 from p2pverify.cli.setup.founding import quorum
 from p2pverify.cli.show.held import Held, recompute
 from p2pverify.cli.table import pairs
@@ -36,9 +35,10 @@ class CutName(click.ParamType["str | bytes"]):
         """The id (32 B), or LAST_UNCONTESTED. Raises BadParameter."""
         if value == LAST_UNCONTESTED:
             return LAST_UNCONTESTED
-        if not re.fullmatch("[0-9a-fA-F]{64}", str(value), re.ASCII):
+        found = read_id(str(value))
+        if found is None:
             self.fail(f"give the 64 hexadecimal digits of a cut's id, or {LAST_UNCONTESTED}", param, ctx)
-        return bytes.fromhex(str(value))
+        return found
 
 
 @click.command()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from p2pverify.cli.output import may_replace
+from p2pverify.cli.params import read_id
 from p2pverify.cli.progress import Progress
 from p2pverify.cli.show.held import Held
 from p2pverify.node.engines.kinds import ALL_KINDS, DEFAULT_ENGINE, EngineKind, kind_of
@@ -103,8 +104,9 @@ def read_pin(pin: str | None) -> Pinned:
 
     if pin is None:
         return Pinned()
-    if re.fullmatch("[0-9a-fA-F]{64}", pin):
-        return Pinned(bytes.fromhex(pin))
+    network_id = read_id(pin)
+    if network_id is not None:
+        return Pinned(network_id)
     try:
         network, manifests = load_network(Path(pin))
     except FileError as error:
