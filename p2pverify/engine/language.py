@@ -1,5 +1,6 @@
-"""Opens the language of a model: its tokens and its chat template. It is apart from the engine, which is busy."""
+"""The language of a model: its tokens and its chat template. That of a node is apart from its engine, which is busy."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from p2pverify.engine import toy
@@ -17,9 +18,19 @@ def open_language(path: Path) -> Conversation:
     """
     head = read_head(path)
     tokeniser = bindings.LlamaModel(bindings.load(), path, vocab_only=True)
+    return conversation_of(head, tokeniser, pieces_of(tokeniser))
+
+
+def pieces_of(tokeniser: bindings.LlamaModel) -> tuple[bytes, ...]:
+    """The bytes of every token; empty for special tokens."""
+    return tuple(map(tokeniser.piece, range(tokeniser.vocab_tokens)))
+
+
+def conversation_of(head: FileHead, tokeniser: bindings.LlamaModel, pieces: Sequence[bytes]) -> Conversation:
+    """The chat template of GGUF weights, with their tokeniser and its `pieces`. Raises WeightsError."""
     types = head.token_types()
     if len(types) != tokeniser.vocab_tokens:
-        raise WeightsError(f"{path} has types for {len(types)} of {tokeniser.vocab_tokens} tokens")
+        raise WeightsError(f"the weights have types for {len(types)} of {tokeniser.vocab_tokens} tokens")
     names = {
         token: tokeniser.name(token).decode(errors="replace") for token, kind in enumerate(types) if kind in _NAMED
     }
@@ -27,7 +38,7 @@ def open_language(path: Path) -> Conversation:
     bos, eos = (_number(head, f"tokenizer.ggml.{which}_token_id") for which in ("bos", "eos"))
     vocabulary = Vocabulary(
         tokenise=lambda text: tokeniser.tokenise(text, special=False),
-        pieces=[tokeniser.piece(token) for token in range(tokeniser.vocab_tokens)],
+        pieces=pieces,
         special=special,
         named={name: token for token, name in names.items() if types[token] == USER_TOKEN and _is_tag(name)},
         begin=(bos,) if bos in names and _adds_bos(head) else (),
@@ -36,7 +47,7 @@ def open_language(path: Path) -> Conversation:
     try:
         return Conversation(chat_template.template_of(head), vocabulary)
     except ValueError as error:
-        raise WeightsError(f"{path}: {error}") from None
+        raise WeightsError(str(error)) from None
 
 
 def toy_language() -> Conversation:

@@ -159,9 +159,13 @@ class ToyEngine:
         """Whether a token ends an answer."""
         return token == END
 
-    def encode_chat(self, text: str) -> tuple[int, ...]:
-        """Token ids of a one-turn chat prompt; special bytes in the text become spaces. Raises ValueError."""
-        return (USER, *encode_text(text), ASSISTANT)
+    def encode_chat(self, text: str, system: str = "") -> tuple[int, ...]:
+        """Token ids of a one-turn chat prompt; special bytes in the texts become spaces. Raises ValueError."""
+        return (*((USER, *encode_text(system)) if system else ()), USER, *encode_text(text), ASSISTANT)
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text alone; special bytes in it become spaces. Raises ValueError."""
+        return encode_text(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without special tokens. Raises ValueError for a token outside the vocabulary."""

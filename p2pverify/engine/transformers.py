@@ -66,7 +66,7 @@ class TransformersEngine(CausalEngine):
             vocab_tokens=int(self._model.config.vocab_size),
             can=(GENERATE, SCORE, WRITE),
         )
-        super().__init__(info, open_tokeniser(path, info.vocab_tokens), head.special_tokens())
+        super().__init__(info, open_tokeniser(path, info.vocab_tokens), head)
         if progress is not None:
             progress("loading model", 1, 1)
 

@@ -87,8 +87,16 @@ class Engine(Protocol):
         """
         ...
 
-    def encode_chat(self, text: str) -> tuple[int, ...]:
-        """Token ids of a one-turn chat prompt."""
+    def encode_chat(self, text: str, system: str = "") -> tuple[int, ...]:
+        """Token ids of a one-turn chat prompt in the model's own template, as a client's request has them.
+
+        Without `system`, the system message is the template's own, if it has one. Raises ValueError if the template
+        refuses the texts.
+        """
+        ...
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text without a template."""
         ...
 
     def decode(self, tokens: Sequence[int]) -> str: ...

@@ -136,7 +136,10 @@ class FakeEngine:
         deficits = tuple(abs(token - best) for token, best in zip(tokens, picked, strict=True))
         return TokenScores(deficits, deficits, picked, (False,) * len(picked), bytes(32))
 
-    def encode_chat(self, text: str) -> tuple[int, ...]:
+    def encode_chat(self, text: str, system: str = "") -> tuple[int, ...]:
+        return tuple(text.encode())
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
         return tuple(text.encode())
 
     def decode(self, tokens: Sequence[int]) -> str:

@@ -50,8 +50,11 @@ class CountedEngine:
     def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
         return self.engine.write_prompt(seed, tokens_max)
 
-    def encode_chat(self, text: str) -> tuple[int, ...]:
-        return self.engine.encode_chat(text)
+    def encode_chat(self, text: str, system: str = "") -> tuple[int, ...]:
+        return self.engine.encode_chat(text, system)
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        return self.engine.encode_text(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return self.engine.decode(tokens)
@@ -98,8 +101,11 @@ class CheatingEngine:
     def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
         return self._writer.write_prompt(seed, tokens_max)
 
-    def encode_chat(self, text: str) -> tuple[int, ...]:
-        return self.engine.encode_chat(text)
+    def encode_chat(self, text: str, system: str = "") -> tuple[int, ...]:
+        return self.engine.encode_chat(text, system)
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        return self.engine.encode_text(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return self.engine.decode(tokens)

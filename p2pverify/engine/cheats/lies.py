@@ -1,7 +1,6 @@
 """Lies that need no other weights: the honest model is asked something else, asked less, or not asked at all."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,13 +98,16 @@ def heated(engine: Engine, temperature_milli: int = TEMPERATURE_MILLI) -> Lie:
     return lie
 
 
-def prompted(engine: Engine, hidden: Sequence[int]) -> Lie:
-    """Puts the `hidden` tokens before every prompt. If both do not fit, it is honest."""
+def prompted(engine: Engine) -> Lie:
+    """Has hidden instructions as the system message. Without room, or with a system message of the client, it is
+    honest."""
+    usual, hidden = (engine.encode_chat("a", system)[: frame(engine, system)[0]] for system in ("", HIDDEN_TEXT))
 
     def lie(asked: Ask, hear: Hear = unheard) -> Generated:
-        prompt = (*hidden, *asked.prompt)
+        prompt = (*hidden, *asked.prompt[len(usual) :])
         fits = len(prompt) + asked.tokens_max <= engine.info.context_tokens
-        return engine.answer(replace(asked, prompt=prompt) if fits else asked, hear)
+        is_usual = tuple(asked.prompt[: len(usual)]) == usual
+        return engine.answer(replace(asked, prompt=prompt) if fits and is_usual else asked, hear)
 
     return lie
 

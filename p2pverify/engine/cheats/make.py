@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from p2pverify.engine.chat import system_turn
 from p2pverify.engine.cheats import delays, lies, models, speculative
 from p2pverify.engine.cheats.base import CheatingEngine, CountedEngine, Lie
 from p2pverify.engine.cheats.kinds import CheatPlace
@@ -65,7 +64,7 @@ LIES: dict[str, Callable[[Engine, str], Lie]] = {
     "truncate": lambda engine, _: lies.truncated(engine),
     "wrong-seed": lambda engine, _: lies.wrongly_seeded(engine),
     "temperature": lambda engine, argument: lies.heated(engine, _milli(argument)),
-    "system-prompt": lambda engine, _: lies.prompted(engine, system_turn(engine, lies.HIDDEN_TEXT)),
+    "system-prompt": lambda engine, _: lies.prompted(engine),
     "garbage": lambda engine, _: lies.garbage(engine),
     "slow-hardware": delays.slow,
     "busy": delays.busy,

@@ -60,8 +60,7 @@ def served_by(engine: Engine, model: Engine) -> Lie:
     def lie(asked: Ask, _hear: Hear = unheard) -> Generated:
         text = engine.decode(asked.prompt[before : len(asked.prompt) - after])
         answer = model.answer(replace(asked, prompt=model.encode_chat(text)))
-        whole = engine.encode_chat(model.decode(answer.output.tokens))
-        tokens = whole[before : len(whole) - after][: asked.tokens_max]
+        tokens = engine.encode_text(model.decode(answer.output.tokens))[: asked.tokens_max]
         finish = "length" if len(tokens) == asked.tokens_max else "stop"
         return replace(answer, output=Output(tokens, finish, answer.output.logits))
 

@@ -20,7 +20,7 @@ from p2pverify.core.inference.endpoint import (
     EndpointAnswer,
     Reading,
 )
-from p2pverify.engine.chat import frame, system_turn
+from p2pverify.engine.chat import frame
 from p2pverify.engine.endpoint.client import ServerReply, clean
 from p2pverify.node.ports import Engine
 
@@ -51,10 +51,8 @@ class EndpointJudge:
         self._referee = referee
         self._plan = plan
         self._before, self._after = frame(referee)
-        self._system = system_turn(referee, plan.system) if plan.system else ()
         # A written turn that is tokenised again can have more tokens than before.
-        room = AUDIT_PROMPT_TOKENS_MAX - 2 * plan.turn_tokens - self._before - self._after
-        if len(self._system) > room:
+        if sum(frame(referee, plan.system)) > AUDIT_PROMPT_TOKENS_MAX - 2 * plan.turn_tokens:
             raise ValueError("the system message is too long")
         self._corpus = tuple(text for text in corpus if self._fits(text))
         if corpus and not self._corpus:
@@ -73,11 +71,11 @@ class EndpointJudge:
 
     def prompt(self, turn: str) -> tuple[int, ...]:
         """The prompt that the template makes of a user's turn."""
-        return (*self._system, *self._referee.encode_chat(turn))
+        return self.suppose(self._plan.system, turn)
 
     def suppose(self, system: str, turn: str) -> tuple[int, ...]:
-        """The prompt with another system message, "" for none."""
-        return (*(system_turn(self._referee, system) if system else ()), *self._referee.encode_chat(turn))
+        """The prompt with another system message; with "" it is the template's own, if it has one."""
+        return self._referee.encode_chat(turn, system)
 
     def judge(self, turn: str, prompt: tuple[int, ...], reply: ServerReply) -> EndpointAnswer:
         """An answer with its measure, or with the reason why it is not judged."""
@@ -106,8 +104,7 @@ class EndpointJudge:
         return measure_claim(scored.deficits, scored.ends, len(tokens), finish, self._plan.answer_tokens)
 
     def _judge_text(self, unread: EndpointAnswer, reply: ServerReply) -> EndpointAnswer:
-        whole = self._referee.encode_chat(unread.reply)
-        tokens = whole[self._before : len(whole) - self._after]
+        tokens = self._referee.encode_text(unread.reply)
         if reply.count is None:
             return unjudged(unread, "the server names neither its tokens nor their number")
         if reply.count - len(tokens) not in ((0, 1) if reply.finish == "stop" else (0,)):
@@ -144,7 +141,7 @@ class EndpointJudge:
         """Whether a line can be asked. Servers read the names of special tokens as these tokens, and we as text."""
         if _SPECIAL in text or len(text.encode(errors="replace")) > TURN_BYTES_MAX:
             return False
-        return len(self._referee.encode_chat(text)) <= self._plan.turn_tokens + self._before + self._after
+        return len(self._referee.encode_text(text)) <= self._plan.turn_tokens
 
 
 def unjudged(answer: EndpointAnswer, reason: str) -> EndpointAnswer:

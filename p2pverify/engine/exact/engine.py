@@ -50,11 +50,10 @@ class ExactEngine(CausalEngine):
             vocab_tokens=loaded.output.outputs,
             can=(GENERATE, LOGITS, SCORE, WRITE),
         )
-        special = head.special_tokens()
         self.path = path
         self._model: Model | None = Model(loaded)
         self._held: list[int] = []
-        super().__init__(info, open_tokeniser(path, info.vocab_tokens), special)
+        super().__init__(info, open_tokeniser(path, info.vocab_tokens), head)
 
     def forget(self) -> None:
         """Drop the keys and values in memory, so that the next call starts from nothing."""

@@ -1,14 +1,11 @@
-"""The chat template of the weights, and the constant frame of the prompts that the model writes.
+"""The chat template of the weights, and the first words of the prompts that the model writes.
 
-Conversations of clients are rendered with the template in the weights' metadata (`conversation`); the manifest names
-its digest. Derived prompts and golden questions stand in a frame of this package: ChatML with one user turn and no
-system message. Peers must agree on their token ids, and the engine turns the frame into tokens.
+All prompts stand in the template in the weights' metadata: clients' conversations, derived prompts, golden questions
+and cover. `conversation` renders it. The manifest names its digest, because peers must agree on its token ids.
 """
 
 from p2pverify.engine.gguf.reader import FileHead
 
-BEFORE = "<|im_start|>user\n"
-AFTER = "<|im_end|>\n<|im_start|>assistant\n"
 #: For weights without a template.
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"

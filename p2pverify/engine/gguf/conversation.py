@@ -17,6 +17,10 @@ from p2pverify.node.clients.language import Message, PromptError
 #: Three code points that no text means: a noncharacter between two others. Clients' own are removed.
 MARK = "\U0010fffe\U0010ffff\U0010fffe"
 RENDERED_CHARS_MAX = 4 * 1024 * 1024
+#: A text that no template has in it, to find out what a template writes around a user's text.
+PROBE = "p2pverify"
+#: Names of the template language that are random. Peers must agree on what a template writes.
+_RANDOM_GLOBAL, _RANDOM_FILTER = "lipsum", "random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Conversation:
             trim_blocks=True, lstrip_blocks=True, autoescape=False, extensions=["jinja2.ext.loopcontrols"]
         )
         environment.globals["raise_exception"] = _refuse
+        del environment.globals[_RANDOM_GLOBAL], environment.filters[_RANDOM_FILTER]
         try:
             self._template = environment.from_string(template)
         except (TemplateError, RecursionError) as error:
@@ -59,14 +64,22 @@ class Conversation:
         """See the port."""
         self._check_size(sum(len(message.content) for message in messages), tokens_max)
         text = self._render([{"role": one.role, "content": self._mark(one.content)} for one in messages])
-        tokens: list[int] = []
-        at = 0
-        for found in self._special.finditer(text):
-            tokens += self._text(text[at : found.start()])
-            tokens.append(self._vocabulary.special[found.group()])
-            at = found.end()
-        tokens += self._text(text[at:])
-        return _checked(tokens, tokens_max)
+        return _checked(self._tokens(text), tokens_max)
+
+    def frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Token ids before and after the user's text in a conversation of one message.
+
+        Raises ValueError if the template refuses this conversation, changes the text, or has nothing before it.
+        """
+        try:
+            before, *after = self._render([{"role": "user", "content": PROBE}]).split(PROBE)
+        except PromptError as error:
+            raise ValueError(str(error)) from None
+        if len(after) != 1 or not before:
+            raise ValueError(
+                "the model's chat template does not write a user's text once, unchanged, after a beginning"
+            )
+        return self._tokens(before), self._tokens(after[0])
 
     def plain(self, text: str, tokens_max: int) -> tuple[int, ...]:
         """See the port."""
@@ -104,6 +117,16 @@ class Conversation:
             reason = " ".join(str(error).split())[:200]
             raise PromptError("template_error", f"the model's chat template refuses these messages: {reason}") from None
         return "".join(said)
+
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        """Token ids of a rendered text, in which the names without a mark are special tokens."""
+        tokens: list[int] = []
+        at = 0
+        for found in self._special.finditer(text):
+            tokens += self._text(text[at : found.start()])
+            tokens.append(self._vocabulary.special[found.group()])
+            at = found.end()
+        return (*tokens, *self._text(text[at:]))
 
     def _text(self, text: str) -> tuple[int, ...]:
         """Token ids of a text in which no name of a special token counts."""

@@ -18,7 +18,11 @@ from p2pverify.core.inference.compare import TokenScores
 from p2pverify.engine import margins, sampler
 from p2pverify.engine.errors import WeightsError
 from p2pverify.engine.gguf import chat_template
+from p2pverify.engine.gguf.conversation import RENDERED_CHARS_MAX
+from p2pverify.engine.gguf.reader import FileHead
+from p2pverify.engine.language import conversation_of, pieces_of
 from p2pverify.engine.llama import bindings
+from p2pverify.node.clients.language import Message, PromptError
 from p2pverify.node.ports import Generated, Hear, ModelInfo, unheard
 
 CONTEXT_TOKENS = 1024  # unless the operator asks for another number; it changes no bit of an answer
@@ -30,15 +34,22 @@ PROMPT_TEMPERATURE_MILLI = 800
 class CausalEngine(ABC):
     """The part of the node's `Engine` port that follows from tokeniser and logits. Not thread-safe."""
 
-    def __init__(self, info: ModelInfo, tokeniser: bindings.LlamaModel, special: Sequence[int]) -> None:
-        """`special` are the tokens that are not ordinary text. The engine owns the tokeniser and closes it."""
+    def __init__(self, info: ModelInfo, tokeniser: bindings.LlamaModel, head: FileHead) -> None:
+        """`head` is that of the weights. The engine owns the tokeniser and closes it.
+
+        Raises WeightsError, after the engine has closed itself, if the chat template cannot hold a question.
+        """
         self._info = info
         self._tokeniser = tokeniser
-        self._special = frozenset(special)
-        self._before = tokeniser.tokenise(chat_template.BEFORE, special=True)
-        self._after = tokeniser.tokenise(chat_template.AFTER, special=True)
-        self._pieces = tuple(map(tokeniser.piece, range(tokeniser.vocab_tokens)))
+        self._special = frozenset(head.special_tokens())
+        self._pieces = pieces_of(tokeniser)
         self._openers = [tokeniser.tokenise(word, special=False)[0] for word in chat_template.OPENERS]
+        try:
+            self._conversation = conversation_of(head, tokeniser, self._pieces)
+            self._before, self._after = self._conversation.frame()
+        except (WeightsError, ValueError) as error:
+            self.close()
+            raise WeightsError(str(error)) from None
 
     @abstractmethod
     def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
@@ -57,13 +68,14 @@ class CausalEngine(ABC):
 
         After the template's opening, an instruction-tuned model continues with a typical user question (Magpie, Xu et
         al. 2024). A small model also needs a given first word, so one of `chat_template.OPENERS` is drawn. The turn
-        ends after a question mark, before a special token or a new line, or at `tokens_max`. Its text is then
-        tokenised again, like the text of a client. Raises ValueError if the seed has another size or the turn does
-        not fit.
+        ends after a question mark, before a special token or a new line, or at `tokens_max`. Its text then becomes a
+        prompt like the text of a client. Tokenised again it may be longer, and then it loses its last tokens. Raises
+        ValueError if the seed has another size or the turn does not fit.
         """
         if len(seed) != SEED_BYTES:
             raise ValueError(f"a prompt's seed has {SEED_BYTES} bytes, not {len(seed)}")
-        self._check_room(len(self._before) + len(self._after), tokens_max)
+        frame = len(self._before) + len(self._after)
+        self._check_room(frame, tokens_max)
         key = sampler.philox_key(sampler.PROMPT, seed)
         openers = self._next(self._before)[self._openers]
         turn = [self._openers[sampler.sample(openers, OPENER_TEMPERATURE_MILLI, key, 0)]]
@@ -73,9 +85,11 @@ class CausalEngine(ABC):
             if token in self._special or b"\n" in self._pieces[token]:
                 break
             turn.append(token)
-        text = b"".join(self._pieces[token] for token in turn).decode(errors="ignore").rstrip()
-        user = self._tokeniser.tokenise(text, special=False)[:tokens_max]
-        return (*self._before, *user, *self._after)
+        prompt = self._prompt_of(turn)
+        while len(prompt) > frame + tokens_max and len(turn) > 1:
+            del turn[-1]
+            prompt = self._prompt_of(turn)
+        return prompt
 
     def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
         """Answer a prompt. Raises ValueError if it is empty, not of this vocabulary, or does not fit the context."""
@@ -137,9 +151,17 @@ class CausalEngine(ABC):
         """Whether a token of the vocabulary ends an answer."""
         return self._tokeniser.ends(token)
 
-    def encode_chat(self, text: str) -> tuple[int, ...]:
+    def encode_chat(self, text: str, system: str = "") -> tuple[int, ...]:
         """Token ids of a one-turn chat prompt. Names of special tokens in the text stay text. Raises ValueError."""
-        return (*self._before, *self._tokeniser.tokenise(text, special=False), *self._after)
+        messages = [*([Message("system", system)] if system else []), Message("user", text)]
+        try:
+            return self._conversation.chat(messages, RENDERED_CHARS_MAX)
+        except PromptError as error:
+            raise ValueError(str(error)) from None
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text alone. Names of special tokens in it stay text. Raises ValueError."""
+        return self._tokeniser.tokenise(text, special=False)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without special tokens. Raises ValueError for a token outside the vocabulary."""
@@ -148,6 +170,9 @@ class CausalEngine(ABC):
 
     def close(self) -> None:
         self._tokeniser.close()
+
+    def _prompt_of(self, turn: Sequence[int]) -> tuple[int, ...]:
+        return self.encode_chat(b"".join(self._pieces[token] for token in turn).decode(errors="ignore").rstrip())
 
     def _next(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         (logits,) = self.rows(tokens, len(tokens) - 1)

@@ -1,7 +1,8 @@
 """The default engine: llama.cpp in canonical settings, one determinism class per code path.
 
 With flash attention over a q8_0 key-value cache, decoding gives the same bits as evaluating a prompt. So a prefix that
-is still in memory can be reused without changing an answer. A challenger that wrote a prompt therefore answers it
+is still in memory can be reused without changing an answer. The beginning of the chat template is such a prefix of
+nearly all questions, so each of them costs its own tokens only. A challenger that wrote a prompt therefore answers it
 without evaluating it again, and a claimed answer is scored in one pass with the bits that its author had. `bindings`
 and `variants` load the library; `causal` writes prompts, samples and scores.
 """
@@ -91,7 +92,7 @@ class LlamaEngine(CausalEngine):
         except EngineUnavailable:
             model.close()
             raise
-        super().__init__(info, model, head.special_tokens())
+        super().__init__(info, model, head)
         if progress is not None:
             progress("loading model", 1, 1)
 

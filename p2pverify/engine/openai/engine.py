@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from p2pverify.core.contract.output import NO_LOGITS, Ask, Output
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.engine import sampler
-from p2pverify.engine.gguf import chat_template, weights
+from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.modelinfo import model_info
 from p2pverify.engine.gguf.reader import FileHead, read_head
 from p2pverify.engine.llama import bindings
@@ -74,7 +74,7 @@ class OpenAIEngine(CausalEngine):
         tokeniser = bindings.LlamaModel(bindings.load(), path, vocab_only=True)
         try:
             self._reader = Reader(tokeniser.vocab_tokens, _token_of(tokeniser))
-            prompt = tokeniser.tokenise(chat_template.BEFORE + PROBE_TEXT + chat_template.AFTER, special=True)
+            prompt = tokeniser.tokenise(PROBE_TEXT, special=False)
             if progress is not None:
                 progress("probing the server", 0, 1)
             self.abilities = probe(self._server, endpoint.model, prompt, self._reader, tokeniser.vocab_tokens)
@@ -89,7 +89,7 @@ class OpenAIEngine(CausalEngine):
         super().__init__(
             _info(head, digest, tokeniser.vocab_tokens, self.abilities, context_tokens),
             tokeniser,
-            head.special_tokens(),
+            head,
         )
 
     def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
