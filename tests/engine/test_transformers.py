@@ -72,7 +72,7 @@ def test_equal_questions_give_equal_answers(engine: TransformersEngine, llama: L
 
 def test_a_wrong_answer_has_large_margins(engine: TransformersEngine, llama: LlamaEngine) -> None:
     prompt = llama.encode_chat("What is the capital of France?")
-    tokens = llama.encode_chat("The capital is Lyon.")[3:-6]
+    tokens = llama.encode_text("The capital is Lyon.")
     asked = Ask(prompt, len(tokens), 0, KEY)
     ours, theirs = engine.score(asked, tokens), llama.score(asked, tokens)
     assert ours.deficits == pytest.approx(theirs.deficits, abs=1_500_000)

@@ -26,8 +26,9 @@ def test_paths_of_a_real_model_come_from_its_manifest():
         genesis_ms=1,
         **cast("dict[str, Any]", plan.rules),
     )
-    kinds = {c.numeric_path.partition("/")[0] for c in network.classes}
-    assert {"x86-64-avx2", "x86-64-avx512", "x86-64-sse3", "integer"} <= kinds
+    paths = {c.numeric_path for c in network.classes}
+    avx2, sse = "x86-64-avx2/fa1/kv-{}", "x86-64-sse3/fa1/kv-q8_0"
+    assert {avx2.format("q8_0"), avx2.format("f16"), sse, "integer"} <= paths
     proofs = [manifest.golden.of(c.engine, c.numeric_path) for c in network.classes]
     assert len({proof.answers for proof in proofs}) == len(network.classes)
     assert all(c.across is not None for c in network.classes)

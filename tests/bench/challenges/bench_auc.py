@@ -5,8 +5,9 @@
 Challenges come from the real machines, with prompts that the bundled model writes. They are told from
 
 - cover with prompts of a corpus, and cover that the model writes (`node/cover.py`, the real code);
-- ordinary requests of clients, who write like people, with the network's usual lengths and temperatures, and with
-  those that users choose for themselves. No client has been observed: their times and choices are a model.
+- clients' requests through the door: single human messages in the model's template, with the contract's lengths and
+  temperatures, with those of the door for clients that name none, and with those that users choose for themselves. No
+  client has been observed: their times and choices are a model.
 
 "metadata" is all but the prompt's content, "no length" the same without the prompt's length, "text" its characters and
 tokens alone, "two" what two peers know who compare notes: metadata, and whether and when the other was asked the same.
@@ -54,8 +55,10 @@ def main() -> int:
     others = {
         "cover, corpus": recorded["corpus"],
         "cover, model": recorded["model"],
-        "ordinary, usual": ordinary(engine, challenges, people, len(challenges), given.seed, free=False),
-        "ordinary, free": ordinary(engine, challenges, people, len(challenges), given.seed, free=True),
+        **{
+            f"clients, {shape}": ordinary(engine, challenges, people, len(challenges), given.seed, shape=shape)
+            for shape in ("contract", "door", "free")
+        },
     }
     engine.close()
     rows, document = [], {}

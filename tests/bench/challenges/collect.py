@@ -9,9 +9,13 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from p2pverify.core.events import Compute, Send
+from p2pverify.api.openai.routes import TEMPERATURE
+from p2pverify.core.events import Compute, Computed, Send
 from p2pverify.core.inference.question import Question, Request, decode_request
 from p2pverify.core.roles.asker import EXPIRY_EPOCHS
+from p2pverify.engine.gguf.weights import bundled
+from p2pverify.engine.language import open_language
+from p2pverify.node.clients.language import Message
 from p2pverify.node.cover import Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.files.corpus import Prompt
@@ -63,12 +67,15 @@ class PromptingEngine(SimulatedEngine):
         self._prompts = prompts
 
     def outcome(self, job: Job, total_ms: int, say: Say) -> Outcome:
+        """The outcome for a prompt of a real model. A simulated answer follows from bytes, so tokens are folded."""
         if isinstance(job, Compute) and job.prompt_seed is not None:
             key = (job.prompt_seed, job.prompt_tokens)
             if key not in self._prompts:
                 self._prompts[key] = self._engine.write_prompt(*key)
             job = replace(job, prompt_seed=None, ask=replace(job.ask, prompt=self._prompts[key]))
-        return super().outcome(job, total_ms, say)
+        folded = replace(job, ask=replace(job.ask, prompt=tuple(token % 256 for token in job.ask.prompt)))
+        found = super().outcome(folded, total_ms, say)
+        return replace(found, prompt=job.ask.prompt) if isinstance(found, Computed) else found
 
 
 class Recorded:
@@ -159,31 +166,36 @@ def _seen(recorded: Recorded, at_ms: int, data: bytes) -> Seen:
 
 
 def ordinary(
-    engine: Engine, like: Sequence[Seen], prompts: Sequence[str], count: int, seed: int, *, free: bool
+    engine: Engine, like: Sequence[Seen], prompts: Sequence[str], count: int, seed: int, *, shape: str
 ) -> list[Seen]:
-    """Requests of clients on the nodes of the same peers: human prompts, at any time, each to one peer.
+    """Requests of clients on the nodes of the same peers, as they come through the door: conversations of one human
+    message in the template, at any time, each to one peer.
 
-    Lengths and temperatures are drawn like the contract's, as by a client with the network's defaults. With `free` they
-    are typical choices of API users.
+    By `shape`, lengths and temperatures are drawn like the contract's ("contract"), are those of the door for a client
+    that names none ("door"), or typical choices of API users ("free").
     """
-    dice = random.Random(f"ordinary/{seed}/{free}")
+    language = open_language(bundled())
+    dice = random.Random(f"ordinary/{seed}/{shape}")
     requesters = sorted({seen.request.requester for seen in like})
     first, last = min(seen.at_ms for seen in like), max(seen.at_ms for seen in like)
     found = []
     chosen = dice.sample(list(prompts), min(count, len(prompts)))
     for text in chosen:
         asker, responder = dice.sample(requesters, 2)
-        most, heat = _shape(dice, free=free)
-        question = Question(MANIFEST.digest, engine.encode_chat(text), most, heat, dice.randbytes(16), asker)
+        prompt = language.chat([Message("user", text)], engine.info.context_tokens - 1)
+        most, heat = _shape(dice, shape, engine.info.context_tokens - len(prompt))
+        question = Question(MANIFEST.digest, prompt, most, heat, dice.randbytes(16), asker)
         request = Request(like[0].request.network, asker, responder, question.id, dice.randbytes(32), 0)
         shown = engine.decode(question.prompt)
         found.append(Seen(dice.randrange(first, last), responder, request, question, EXPIRY_EPOCHS, shown))
     return found
 
 
-def _shape(dice: random.Random, *, free: bool) -> tuple[int, int]:
-    """The largest number of tokens and the temperature times 1000 that a client requests."""
-    if free:
+def _shape(dice: random.Random, shape: str, room: int) -> tuple[int, int]:
+    """The largest number of tokens and the temperature times 1000 that a client requests. `room` is the most tokens."""
+    if shape == "door":
+        return room, round(1000 * TEMPERATURE)
+    if shape == "free":
         return dice.choice(FREE_LENGTHS), dice.choice(FREE_TEMPERATURES)
     most = RULES["answer_tokens"] - dice.randrange(RULES["answer_spread"] + 1)
     heat = RULES["temperature_milli"] - 100 * dice.randrange(RULES["temperature_spread"] // 100 + 1)

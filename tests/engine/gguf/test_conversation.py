@@ -107,6 +107,27 @@ def test_a_hostile_template_reaches_nothing(template):
         conversation("{% for %}")
 
 
+def test_the_frame_of_a_template_is_what_it_writes_around_a_text():
+    """The prompt of a text is the frame with the text inside, also if blanks at its ends are dropped."""
+    for text in ("why?", "a <|b|> b"):
+        before, after = PLAIN.frame()
+        assert PLAIN.chat([Message("user", text)], 99) == (*before, *map(ord, text), *after)
+    assert PLAIN.frame() == ((0, *b"user:"), (1,))
+    assert toy_language().frame() == ((1,), (2,))
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ messages[0].content }}", "a{{ messages[0].content | upper }}", "a{{ messages[0].content[:3] }}", "a",
+     "a{{ messages[0].content * 2 }}", "{{ raise_exception('no') }}", "a{{ messages[0].content }}{{ lipsum() }}",
+     "{{ ['a', 'b'] | random }}{{ messages[0].content }}"],
+)  # fmt: skip
+def test_a_template_that_cannot_hold_a_question_is_refused(template):
+    """One that changes the text, leaves it out, repeats it, has nothing before it, or is random."""
+    with pytest.raises(ValueError, match="chat template"):
+        conversation(template).frame()
+
+
 def test_the_toys_language():
     """It has the same rules; its special tokens are single bytes."""
     toy = toy_language()

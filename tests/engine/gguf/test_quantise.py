@@ -8,7 +8,8 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
 from p2pverify.core.contract.output import Ask
-from p2pverify.engine.chat import frame, system_turn
+from p2pverify.engine.cheats.base import CountedEngine
+from p2pverify.engine.cheats.lies import HIDDEN_TEXT, prompted
 from p2pverify.engine.cheats.make import make_cheat
 from p2pverify.engine.cheats.models import served_by
 from p2pverify.engine.cheats.spec import CheatSpec
@@ -19,6 +20,7 @@ from p2pverify.engine.gguf.quantise import EMBEDDING, FORMATS, requantise, three
 from p2pverify.engine.gguf.reader import read_head
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.engine.toy import ToyEngine
+from p2pverify.node.ports import Generated, Hear, unheard
 
 KEY = bytes(range(32))
 #: Sizes of the files that llama.cpp's own tool makes from the bundled model, for the formats that it has.
@@ -94,11 +96,17 @@ def test_another_tokenizers_answers_go_over_as_text(llama: LlamaEngine) -> None:
     assert told.finish == ("length" if len(told.tokens) == 10 else "stop")
 
 
-def test_a_hidden_turn_is_a_system_message(llama: LlamaEngine) -> None:
-    """In ChatML it is a separate turn with another role. The user's prompt follows unchanged."""
-    before, after = frame(llama)
-    prompt = llama.encode_chat("hello")
-    assert (before, after) == (3, 6)
-    hidden = system_turn(llama, "Be brief.")
-    assert llama.decode((*hidden, *prompt)) == "system\nBe brief.\nuser\nhello\nassistant\n"
-    assert hidden.count(prompt[0]) == 1
+def test_hidden_instructions_are_the_system_message(llama: LlamaEngine) -> None:
+    """They take the place of the template's own. A client's own system message stays, and is answered honestly."""
+    asked: list[Ask] = []
+
+    class Hears(CountedEngine):
+        def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
+            asked.append(ask)
+            return super().answer(ask, hear)
+
+    lie = prompted(Hears(llama))
+    prompt, own = llama.encode_chat("hello"), llama.encode_chat("hello", "Be brief.")
+    for each in (prompt, own):
+        lie(Ask(each, 1, 0, KEY))
+    assert [one.prompt for one in asked] == [llama.encode_chat("hello", HIDDEN_TEXT), own]

@@ -73,7 +73,7 @@ def test_it_ends_an_answer_as_we_do(engine: OpenAIEngine, llama: LlamaEngine) ->
 def test_it_scores_token_by_token(engine: OpenAIEngine, llama: LlamaEngine) -> None:
     """Without rows of a prompt, each position is requested separately. A wrong token's margin is near ours."""
     prompt = llama.encode_chat("What is the capital of France?")
-    tokens = (*llama.encode_chat("The capital is Lyon.")[3:-6], 2)
+    tokens = (*llama.encode_text("The capital is Lyon."), 2)
     theirs = engine.score(Ask(prompt, len(tokens), 0, KEY), tokens)
     ours = llama.score(Ask(prompt, len(tokens), 0, KEY), tokens)
     assert theirs.ends == ours.ends
