@@ -27,7 +27,10 @@ def pieces_of(tokeniser: bindings.LlamaModel) -> tuple[bytes, ...]:
 
 
 def conversation_of(head: FileHead, tokeniser: bindings.LlamaModel, pieces: Sequence[bytes]) -> Conversation:
-    """The chat template of GGUF weights, with their tokeniser and its `pieces`. Raises WeightsError."""
+    """The chat template of GGUF weights, with their tokeniser and its `pieces`.
+
+    Raises WeightsError, also if the template cannot hold a question.
+    """
     types = head.token_types()
     if len(types) != tokeniser.vocab_tokens:
         raise WeightsError(f"the weights have types for {len(types)} of {tokeniser.vocab_tokens} tokens")
@@ -45,9 +48,11 @@ def conversation_of(head: FileHead, tokeniser: bindings.LlamaModel, pieces: Sequ
         names={"bos_token": names.get(bos, ""), "eos_token": names.get(eos, "")},
     )
     try:
-        return Conversation(chat_template.template_of(head), vocabulary)
+        made = Conversation(chat_template.template_of(head), vocabulary)
+        made.frame()
     except ValueError as error:
         raise WeightsError(str(error)) from None
+    return made
 
 
 def toy_language() -> Conversation:

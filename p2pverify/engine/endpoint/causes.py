@@ -67,7 +67,7 @@ def _other_prompt(
 ) -> EndpointCause | None:
     for system in {"": (USUAL_SYSTEM,)}.get(plan.system, ("",)):
         if _all_fit([judge.score(judge.suppose(system, one.turn), one.tokens) for one in far], bounds):
-            what = f"the system message {system!r}" if system else "no system message"
+            what = f"the system message {system!r}" if system else "no system message but the template's own"
             return EndpointCause("other prompt", f"the answers fit a prompt with {what}")
     counts = {(one.counted, len(one.prompt)) for one in far if one.counted is not None}
     if plan.api is Api.CHAT and counts and all(theirs != ours for theirs, ours in counts):

@@ -46,10 +46,10 @@ class CausalEngine(ABC):
         self._openers = [tokeniser.tokenise(word, special=False)[0] for word in chat_template.OPENERS]
         try:
             self._conversation = conversation_of(head, tokeniser, self._pieces)
-            self._before, self._after = self._conversation.frame()
-        except (WeightsError, ValueError) as error:
+        except WeightsError:
             self.close()
-            raise WeightsError(str(error)) from None
+            raise
+        self._before, self._after = self._conversation.frame()
 
     @abstractmethod
     def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:

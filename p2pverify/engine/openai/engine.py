@@ -21,6 +21,7 @@ from p2pverify.engine import sampler
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.modelinfo import model_info
 from p2pverify.engine.gguf.reader import FileHead, read_head
+from p2pverify.engine.language import conversation_of, pieces_of
 from p2pverify.engine.llama import bindings
 from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine
 from p2pverify.engine.openai.completions import Reader, choice_of
@@ -74,7 +75,8 @@ class OpenAIEngine(CausalEngine):
         tokeniser = bindings.LlamaModel(bindings.load(), path, vocab_only=True)
         try:
             self._reader = Reader(tokeniser.vocab_tokens, _token_of(tokeniser))
-            prompt = tokeniser.tokenise(PROBE_TEXT, special=False)
+            before, after = conversation_of(head, tokeniser, pieces_of(tokeniser)).frame()
+            prompt = (*before, *tokeniser.tokenise(PROBE_TEXT, special=False), *after)
             if progress is not None:
                 progress("probing the server", 0, 1)
             self.abilities = probe(self._server, endpoint.model, prompt, self._reader, tokeniser.vocab_tokens)

@@ -70,7 +70,7 @@ def main() -> int:
 def record(path: Path, found: dict[str, list[Case]]) -> None:
     """Write the margins of answers: a line for each, the margin of its end first."""
     texts = []
-    for source, kept in found.items():
+    for source, kept in ((source, kept) for source, kept in found.items() if kept):
         lines = ",\n  ".join(json.dumps([case.measure.end, *case.claim.scores.deficits]) for case in kept)
         texts.append(f' "{source}": [\n  {lines}\n ]')
     path.write_text("{\n" + ",\n".join(texts) + "\n}\n", encoding="utf-8")

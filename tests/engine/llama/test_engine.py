@@ -24,6 +24,7 @@ from p2pverify.engine.llama.engine import LlamaEngine, numeric_path
 from p2pverify.engine.registry import EngineOpening, open_engine
 from p2pverify.node.clients.language import Message
 from p2pverify.node.engines.selftest import golden_questions
+from p2pverify.node.files.networktable import TEMPLATE_TOKENS
 from p2pverify.node.ports import Engine
 
 SEED = bytes(range(16))
@@ -87,6 +88,7 @@ def test_template_digest(llama: LlamaEngine) -> None:
     prompt = llama.encode_chat("Hi")
     assert llama.decode(prompt) == f"system\n{SYSTEM}\nuser\nHi\nassistant\n"
     assert (prompt[:3], prompt[-6:]) == ((1, 9690, 198), AFTER)
+    assert sum(frame(llama)) <= TEMPLATE_TOKENS  # a founder's usual rules leave that much room
     assert llama.decode(llama.encode_chat("Hi", "Be brief.")) == "system\nBe brief.\nuser\nHi\nassistant\n"
 
 

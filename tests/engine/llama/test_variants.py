@@ -48,8 +48,8 @@ def selftest(folder: Path, *options: str) -> tuple[int, dict[str, object], str]:
 def test_the_class_follows_from_the_bits(folder: Path, variant: str, path: str, answers_of: str | None) -> None:
     """A build is in the class whose golden answers it gives, or its error names the missing instructions.
 
-    The npm package's build for AVX2 gives the wheel's bits. For AVX alone, decoding and one pass give different bits, so
-    it is in no class. The manifest has no golden answers for AVX512 yet.
+    The npm package's build for AVX2 gives the wheel's bits. For AVX alone, decoding and one pass give different bits,
+    so it is in no class. The manifest has no golden answers for AVX512 yet.
     """
     lacking = variants.missing(variant)
     code, document, complaints = selftest(folder, "--variant", variant)

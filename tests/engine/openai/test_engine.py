@@ -17,7 +17,7 @@ from tests.support.completions import KEY as SERVER_KEY
 from tests.support.completions import MODEL, Dialect, Model, serve
 
 KEY = bytes(32)
-TEXT = "What is the capital of France?"
+TEXT = "What is the capital of Germany?"
 HOT = "List ten animals."
 VOCAB = 49152
 
