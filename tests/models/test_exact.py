@@ -18,9 +18,10 @@ from p2pverify.engine.llama.engine import LlamaEngine
 from tests.engine.exact.test_engine import ON_X86, ROOT, SIMD
 
 KEY = bytes(32)
+BEGIN = 2
 TEXT = "Long ago, tides were explained by the moon. Today we know that the sun has a part in them, too, because"
-TOKENS = 24
-GOLDEN = {"every position": "", "one at a time": ""}
+TOKENS = 20
+GOLDEN = "3e79c04b1e9bb9d2681454dc24063fdd785ff3c42de4b683b1a165039b714cd6"
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +46,9 @@ def llama(gemma: Path) -> Iterator[LlamaEngine]:
     engine.close()
 
 
-def sequence(engine: ExactEngine) -> tuple[int, ...]:
-    return engine.encode_chat(TEXT)
+def sequence(engine: ExactEngine, text: str = TEXT) -> tuple[int, ...]:
+    """The tokens of a text behind the token that begins every text, without a chat template: a base model has none."""
+    return (BEGIN, *engine._tokeniser.tokenise(text, special=False))
 
 
 def digests(engine: ExactEngine) -> dict[str, str]:
@@ -65,8 +67,7 @@ def digests(engine: ExactEngine) -> dict[str, str]:
 
 def test_golden_digests(exact: ExactEngine) -> None:
     """These bits are equal on every machine, in prefill and in decoding."""
-    assert digests(exact) == GOLDEN
-    assert GOLDEN["every position"] == GOLDEN["one at a time"]
+    assert digests(exact) == {"every position": GOLDEN, "one at a time": GOLDEN}
 
 
 @pytest.mark.parametrize("variant", ["kernel", "no vector extensions"])
@@ -84,7 +85,7 @@ def test_other_code_paths_give_the_same_bits(variant: str, exact: ExactEngine, g
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == GOLDEN
+    assert json.loads(done.stdout) == {"every position": GOLDEN, "one at a time": GOLDEN}
 
 
 def test_both_engines_have_the_same_model(exact: ExactEngine, llama: LlamaEngine) -> None:
@@ -114,7 +115,7 @@ def test_it_judges_an_honest_answer_by_its_margins(exact: ExactEngine, llama: Ll
     question = Ask(sequence(exact), TOKENS, 0, KEY)
     tokens = llama.answer(question).output.tokens
     assert sum(exact.score(question, tokens).deficits) < 30_000 * len(tokens)
-    other = Ask(exact.encode_chat("Write a poem about bread."), TOKENS, 0, KEY)
+    other = Ask(sequence(exact, "This is a poem about bread:"), TOKENS, 0, KEY)
     assert sum(exact.score(other, tokens).deficits) > 200_000 * len(tokens)
 
 

@@ -20,7 +20,6 @@ from p2pverify.engine.llama.causal import CausalEngine
 from p2pverify.engine.llama.engine import LlamaEngine
 
 KEY = bytes(32)
-RUNS = 5
 DIFFERENCE_TOKENS = 32
 TEXT = "Why is the sky blue, and why is the sea green? " * 40
 
@@ -61,7 +60,7 @@ def scoring(engine: CausalEngine, tokens: Sequence[int], count: int) -> float:
     return 1e3 * seconds(lambda: engine.score(Ask(tuple(prompt), count, 800, KEY), claimed))
 
 
-def speed(exact: ExactEngine, llama: LlamaEngine) -> None:
+def speed(exact: ExactEngine, llama: LlamaEngine, runs: int) -> None:
     tokens = exact.encode_chat(TEXT)
     lines: list[tuple[str, Callable[[CausalEngine], float], bool]] = [
         ("prefill of 64 tokens, tokens/s", lambda engine: prefill(engine, tokens[:64]), True),
@@ -72,7 +71,7 @@ def speed(exact: ExactEngine, llama: LlamaEngine) -> None:
     ]
     print(f"{'':<36}{'exact':>10}{'llama.cpp':>12}{'ratio':>8}")
     for name, measure, higher_is_better in lines:
-        pairs = [(measure(exact), measure(llama)) for _ in range(RUNS)]
+        pairs = [(measure(exact), measure(llama)) for _ in range(runs)]
         ours, theirs = ((max if higher_is_better else min)(column) for column in zip(*pairs, strict=True))
         ratio = theirs / ours if higher_is_better else ours / theirs
         print(f"{name:<36}{ours:>10.1f}{theirs:>12.1f}{ratio:>8.2f}", flush=True)
@@ -127,6 +126,7 @@ def differences(exact: ExactEngine, llama: LlamaEngine, prompts: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--weights", type=Path, default=weights.bundled())
     parser.add_argument("--only", choices=["speed", "differences", "closeness"])
@@ -136,7 +136,7 @@ def main() -> None:
     llama = LlamaEngine(options.weights)
     wanted = [options.only] if options.only else ["speed", "differences", "closeness"]
     if "speed" in wanted:
-        speed(exact, llama)
+        speed(exact, llama, options.runs)
     if "differences" in wanted:
         differences(exact, llama, options.prompts)
     if "closeness" in wanted:
