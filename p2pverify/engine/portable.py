@@ -42,11 +42,12 @@ def exp(x: Floats) -> Floats:
     return total
 
 
-def rotations(base: float, half: int, positions: int) -> tuple[Floats, Floats]:
+def rotations(base: float, half: int, positions: int, slower: Floats | None = None) -> tuple[Floats, Floats]:
     """Cosines and sines (positions, half) of the angles position * base^(-i / half), for rotary embedding.
 
-    Each row follows from earlier rows by the angle addition formulas. `half` must be a power of two, because the root
-    of `base` is computed with square roots. Raises ValueError otherwise.
+    The angles of each column are divided by its number in `slower` (half,), which is at least 1. Each row follows from
+    earlier rows by the angle addition formulas. `half` must be a power of two, because the root of `base` is computed
+    with square roots. Raises ValueError otherwise.
     """
     if half < 1 or half & (half - 1):
         raise ValueError(f"rotary embedding of {half} pairs: not a power of two")
@@ -56,7 +57,7 @@ def rotations(base: float, half: int, positions: int) -> tuple[Floats, Floats]:
     angles = [1.0]
     while len(angles) < half:
         angles.append(angles[-1] / root)
-    step_cos, step_sin = _rotation(np.array(angles))
+    step_cos, step_sin = _rotation(np.array(angles) if slower is None else np.array(angles) / slower)
     cos, sin = np.ones((positions, half)), np.zeros((positions, half))
     filled = 1
     while filled < positions:

@@ -1,6 +1,6 @@
 """A program that prints digests of the exact engine's outputs under this process's settings.
 
-Argument: the folder of packed weights. Output: one line of JSON.
+Arguments: the folder of packed weights, and any number of small models. Output: one line of JSON.
 """
 
 import hashlib
@@ -10,8 +10,10 @@ from dataclasses import astuple
 from pathlib import Path
 
 from p2pverify.core.contract.output import Ask
-from p2pverify.engine.exact import ExactEngine
+from p2pverify.engine.exact import ExactEngine, loader
+from p2pverify.engine.exact.model import Model
 from p2pverify.engine.gguf import weights
+from p2pverify.engine.gguf.reader import read_head
 
 SEED, KEY = bytes(range(16)), bytes(32)
 LONG_TOKENS = 70
@@ -36,9 +38,18 @@ def digests(engine: ExactEngine) -> dict[str, str]:
     }
 
 
+def small_digest(path: Path, cache: Path) -> str:
+    """Digest of the logits of a model without a vocabulary, behind each of some tokens."""
+    loaded = loader.load(path, read_head(path), hashlib.sha256(path.read_bytes()).digest(), cache)
+    model = Model(loaded, loaded.shape.context_tokens)
+    tokens = [7 * number % loaded.vocab_tokens for number in range(LONG_TOKENS)]
+    return hashlib.sha256(b"".join(row.tobytes() for row in model.logits(model.forward(tokens, 0)))).hexdigest()
+
+
 def main() -> None:
-    engine = ExactEngine(weights.bundled(), cache=Path(sys.argv[1]))
-    print(json.dumps(digests(engine)))
+    cache, *small = map(Path, sys.argv[1:])
+    engine = ExactEngine(weights.bundled(), cache=cache)
+    print(json.dumps({**digests(engine), **{path.stem: small_digest(path, cache) for path in small}}))
     engine.close()
 
 

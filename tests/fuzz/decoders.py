@@ -80,7 +80,7 @@ EXEMPT = {
     "core.records.envelope.read_fields": "how decoders of payloads begin",
     "core.state.view_bytes.read_view_head": "a part of decode_passport",
     "core.records.payloads.vote.read_salts": "a part of decode_vote and decode_duty",
-    "engine.exact.blocks.read": "of weights whose digest was checked",
+    "engine.exact.shape.read_shape": "of weights whose digest was checked",
     "engine.exact.loader.load": "of weights whose digest was checked",
     "engine.exact.packed.read": "a cache: what is not whole by its digest is as if it were not there",
     "engine.gguf.reader.read_head": "parse_head with a file",

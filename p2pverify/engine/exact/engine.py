@@ -47,11 +47,11 @@ class ExactEngine(CausalEngine):
             engine=ENGINE,
             numeric_path=NUMERIC_PATH,
             context_tokens=min(context_tokens, loaded.shape.context_tokens),
-            vocab_tokens=loaded.output.outputs,
+            vocab_tokens=loaded.vocab_tokens,
             can=(GENERATE, LOGITS, SCORE, WRITE),
         )
         self.path = path
-        self._model: Model | None = Model(loaded)
+        self._model: Model | None = Model(loaded, info.context_tokens)
         self._held: list[int] = []
         super().__init__(info, open_tokeniser(path, info.vocab_tokens), head)
 

@@ -1,81 +1,102 @@
 """Matrix products as exact sums of integers, so that neither order nor hardware can change a bit.
 
 1. Activations are rounded to integers of about 16 bits, relative to the row's largest.
-2. sgemm sums a block's 32 numbers times 32 activations. All partial sums stay within 2^24 in magnitude, so float32
-   holds them exactly. Every BLAS gives the same result, with fused multiply-add or without.
+2. sgemm sums a block's 16 or 32 numbers times as many activations. All partial sums stay within 2^24 in magnitude, so
+   float32 holds them exactly. Every BLAS gives the same result, with fused multiply-add or without.
 3. Block sums are multiplied by their integer scales and added in float64, within 2^53.
 
-`activation_max` is chosen from the weights so that both bounds hold.
+`activation_max` is chosen from the weights so that both bounds hold for every row of activations: a block sum is at
+most entries * number_max * activation_max, and no partial sum of a row exceeds weight_max * activation_max. A wider
+matrix only lowers `activation_max`, and a matrix that needs fewer than 11 bits is refused.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p2pverify.engine.errors import WeightsError
-from p2pverify.engine.exact.blocks import BLOCK, UNIT, Blocks
+from p2pverify.engine.exact.blocks import UNIT, Blocks, Floats
 
 TILE = 1536
+# Small numbers become floats tile by tile, so a tile should fit into the processor's L2 cache.
+SMALL_TILE_ENTRIES, SMALL_TILE_MIN = 2**20, 128
 ACTIVATION_MAX = 65_535
 ACTIVATION_MIN = 2_047  # weights that need a smaller `activation_max` are refused
 FLOAT32_MAX, FLOAT64_MAX = 2**24, 2**53
 
-Floats = NDArray[np.float64]
+Scratch = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A matrix (outputs, inputs), split into tiles of `width` outputs and laid out for multiplication from the left."""
+    """A matrix (outputs, inputs), split into tiles of `width` outputs and laid out for multiplication from the left.
 
-    numbers: NDArray[np.float32]  # (tiles, blocks, 32, width), integers
+    The last tile may have columns of zeros that no output needs. `numbers` are floats (4 bytes a weight), or small
+    integers (1 byte a weight) that become floats while they are multiplied. Scales and minima add 8 bytes a block each.
+    """
+
+    numbers: NDArray[np.float32] | NDArray[np.int8]  # (tiles, blocks, entries, width), integers
     scales: Floats  # (tiles, blocks, width), integers
-    minima: Floats  # (tiles, blocks, width), integers
+    minima: Floats | None  # (tiles, blocks, width), integers; None if all are 0
     activation_max: int
+    outputs: int
+    limbs: int  # how often the inputs are repeated: see `blocks`
 
     @property
-    def outputs(self) -> int:
-        tiles, _, _, width = self._sizes
-        return tiles * width
+    def small(self) -> bool:
+        return self.numbers.dtype == np.int8
 
-    @property
-    def products(self) -> int:
-        """The number of block sums for one row and one tile."""
-        _, blocks, _, width = self._sizes
-        return blocks * width
+    def room(self, rows: int) -> int:
+        """How many numbers of scratch `apply` needs for this many rows."""
+        _, blocks, entries, width = _sizes(self.numbers)
+        return blocks * width * (rows + entries * self.small)
 
-    @property
-    def _sizes(self) -> tuple[int, int, int, int]:
-        tiles, blocks, block, width = self.numbers.shape
-        return tiles, blocks, block, width
-
-    def apply(self, x: Floats, scratch: NDArray[np.float32]) -> Floats:
+    def apply(self, x: Floats, scratch: Scratch) -> Floats:
         """x (rows, inputs) times the transposed matrix: (rows, outputs).
 
-        `scratch` has room for rows * products numbers. It is reused, so that it stays in the processor's caches.
+        `scratch` has room for `room(rows)` numbers. It is reused, so that it stays in the processor's caches.
         """
         rows = len(x)
-        tiles, blocks, _, width = self.numbers.shape
+        tiles, blocks, entries, width = _sizes(self.numbers)
         largest = largest_of(x)
-        whole = np.rint(x * (self.activation_max / largest)).reshape(rows, blocks, BLOCK)
+        whole = np.rint(x * (self.activation_max / largest)).reshape(rows, blocks // self.limbs, entries)
         by_block = np.ascontiguousarray(whole.transpose(1, 0, 2), np.float32)
+        if self.limbs > 1:
+            by_block = np.tile(by_block, (self.limbs, 1, 1))
         sums = whole.sum(axis=2)
         products = scratch[: rows * blocks * width].reshape(blocks, rows, width)
+        wide = scratch[rows * blocks * width :][: blocks * entries * width * self.small]
         result = np.empty((rows, tiles * width))
         for tile in range(tiles):
-            np.matmul(by_block, self.numbers[tile], out=products)
-            part = sums @ self.minima[tile]
-            part += np.einsum("brw,bw->rw", products, self.scales[tile])
+            numbers = self.numbers[tile]
+            if self.small:
+                numbers = wide.reshape(numbers.shape)
+                np.copyto(numbers, self.numbers[tile])
+            np.matmul(by_block, numbers, out=products)
+            part = np.einsum("brw,bw->rw", products, self.scales[tile])
+            if self.minima is not None:
+                part += sums @ self.minima[tile]
             result[:, tile * width : (tile + 1) * width] = part
         result *= largest * (UNIT / self.activation_max)
-        return result
+        return result[:, : self.outputs]
 
     def row(self, index: int) -> Floats:
         """One row of the matrix, as an embedding: (inputs,)."""
         tile, place = divmod(index, self.numbers.shape[3])
         numbers = self.numbers[tile, :, :, place].astype(np.float64)
-        entries = numbers * self.scales[tile, :, None, place] + self.minima[tile, :, None, place]
-        return entries.ravel() * UNIT
+        entries = numbers * self.scales[tile, :, None, place]
+        if self.minima is not None:
+            entries += self.minima[tile, :, None, place]
+        whole: Floats = entries.reshape(self.limbs, -1).sum(axis=0)
+        return whole * UNIT
+
+
+def _sizes(numbers: NDArray[np.float32] | NDArray[np.int8]) -> tuple[int, int, int, int]:
+    tiles, blocks, entries, width = numbers.shape
+    return tiles, blocks, entries, width
 
 
 def largest_of(x: Floats) -> Floats:
@@ -85,22 +106,50 @@ def largest_of(x: Floats) -> Floats:
     return largest
 
 
-def pack(matrices: list[Blocks]) -> Linear:
-    """One matrix with the outputs of all `matrices`, in order. Raises WeightsError if its sums cannot be exact."""
+def pack(matrices: Sequence[Blocks], *, small: bool = False) -> Linear:
+    """One matrix with the outputs of all `matrices`, in order. They have equal forms.
+
+    With `small`, numbers stay small integers. Raises WeightsError if its sums cannot be exact.
+    """
     numbers = np.concatenate([one.numbers for one in matrices])
     scales = np.concatenate([one.scales for one in matrices])
-    minima = np.concatenate([one.minima for one in matrices])
-    outputs, blocks, _ = numbers.shape
-    width = next(width for width in range(min(TILE, outputs), 0, -1) if outputs % width == 0)
-    tiles = outputs // width
+    minima = None
+    if matrices[0].minima is not None:
+        minima = np.concatenate([one.minima for one in matrices if one.minima is not None])
+    outputs, blocks, entries = numbers.shape
     number_max = max(one.number_max for one in matrices)
-    weight_max = int((BLOCK * (np.abs(scales) * number_max + np.abs(minima)).sum(axis=1)).max())
-    activation_max = min(ACTIVATION_MAX, FLOAT32_MAX // (BLOCK * number_max), FLOAT64_MAX // max(1, weight_max))
+    magnitudes = np.abs(scales) * number_max
+    if minima is not None:
+        magnitudes += np.abs(minima)
+    weight_max = int((entries * magnitudes.sum(axis=1)).max())
+    activation_max = min(ACTIVATION_MAX, FLOAT32_MAX // (entries * number_max), FLOAT64_MAX // max(1, weight_max))
     if activation_max < ACTIVATION_MIN:
         raise WeightsError("the weights are too large for exact sums")
+    width = _width(outputs, blocks * entries, small=small)
+    tiled = _tiled(numbers, width)
     return Linear(
-        np.ascontiguousarray(numbers.reshape(tiles, width, blocks, BLOCK).transpose(0, 2, 3, 1), np.float32),
-        np.ascontiguousarray(scales.reshape(tiles, width, blocks).transpose(0, 2, 1)),
-        np.ascontiguousarray(minima.reshape(tiles, width, blocks).transpose(0, 2, 1)),
+        np.ascontiguousarray(tiled, np.int8) if small else np.ascontiguousarray(tiled, np.float32),
+        np.ascontiguousarray(_tiled(scales, width)),
+        None if minima is None else np.ascontiguousarray(_tiled(minima, width)),
         activation_max,
+        outputs,
+        matrices[0].limbs,
     )
+
+
+def _width(outputs: int, inputs: int, *, small: bool) -> int:
+    """The outputs of a tile: a divisor of `outputs` near the best width if there is one, else the best width."""
+    best = TILE
+    if small:
+        best = min(TILE, max(SMALL_TILE_MIN, SMALL_TILE_ENTRIES // inputs))
+    best = min(best, outputs)
+    found = next(width for width in range(best, 0, -1) if outputs % width == 0)
+    return found if 4 * found >= best else best
+
+
+def _tiled(array: NDArray[Any], width: int) -> NDArray[Any]:
+    """(outputs, ...) as (tiles, ..., width), with zeros behind the last output."""
+    missing = -len(array) % width
+    if missing:
+        array = np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
+    return np.moveaxis(array.reshape(-1, width, *array.shape[1:]), 1, -1)

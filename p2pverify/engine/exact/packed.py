@@ -27,7 +27,8 @@ ALIGNMENT = 64
 INDEX_BYTES_MAX = 1 << 20
 DIGEST_BYTES = 32
 CHUNK_BYTES = 1 << 24
-TYPES = {"numbers": "<f4", "scales": "<f8", "minima": "<f8"}
+SCALARS = ("activation_max", "outputs", "limbs")
+NUMBERS, SMALL_NUMBERS, FACTORS = "<f4", "|i1", "<f8"
 
 Named = Iterable[tuple[str, Linear]]
 Counter = Callable[[int], None]
@@ -89,12 +90,11 @@ def _write(file: IO[bytes], matrices: Named) -> None:
 
     index: dict[str, Any] = {}
     for name, matrix in matrices:
-        entry: dict[str, Any] = {"activation_max": matrix.activation_max}
-        for field, kind in TYPES.items():
-            array = np.ascontiguousarray(getattr(matrix, field), kind)
+        entry: dict[str, Any] = {name: getattr(matrix, name) for name in SCALARS}
+        for field, array in _arrays(matrix).items():
             put(bytes(-at % ALIGNMENT))
-            entry[field] = [at, *array.shape]
-            put(array.data.cast("B"))
+            entry[field] = [array.dtype.str, at, *array.shape]
+            put(np.ascontiguousarray(array).data.cast("B"))
         index[name] = entry
     text = json.dumps(index).encode()
     put(text)
@@ -112,11 +112,29 @@ def _digest(data: mmap.mmap, end: int, counter: Counter) -> bytes:
     return digest.digest()
 
 
+def _arrays(matrix: Linear) -> dict[str, NDArray[Any]]:
+    """The arrays of a matrix, little endian."""
+    found: dict[str, NDArray[Any]] = {
+        "numbers": matrix.numbers.astype(SMALL_NUMBERS if matrix.small else NUMBERS, copy=False),
+        "scales": matrix.scales.astype(FACTORS, copy=False),
+    }
+    if matrix.minima is not None:
+        found["minima"] = matrix.minima.astype(FACTORS, copy=False)
+    return found
+
+
 def _linear(entry: dict[str, Any], data: mmap.mmap) -> Linear:
-    found = {field: _array(entry[field], kind, data) for field, kind in TYPES.items()}
-    return Linear(**found, activation_max=int(entry["activation_max"]))
+    return Linear(
+        numbers=_array(entry["numbers"], (NUMBERS, SMALL_NUMBERS), data),
+        scales=_array(entry["scales"], (FACTORS,), data),
+        minima=_array(entry["minima"], (FACTORS,), data) if "minima" in entry else None,
+        **{name: int(entry[name]) for name in SCALARS},
+    )
 
 
-def _array(place: list[int], kind: str, data: mmap.mmap) -> NDArray[Any]:
-    start, *shape = place
+def _array(place: list[Any], kinds: tuple[str, ...], data: mmap.mmap) -> NDArray[Any]:
+    """Raises ValueError if the array is of none of the `kinds` or does not lie in the file."""
+    kind, start, *shape = place
+    if kind not in kinds:
+        raise ValueError(kind)
     return np.frombuffer(data, kind, math.prod(shape), start).reshape(shape)

@@ -1,6 +1,6 @@
 """How fast the exact engine is beside llama.cpp, and how closely it judges llama.cpp's honest answers.
 
-Run it by hand: OPENBLAS_NUM_THREADS=1 python tests/bench/engine/bench_exact.py [--prompts N] [--cache DIR]
+Run it by hand: OPENBLAS_NUM_THREADS=1 python -m tests.bench.engine.bench_exact [--weights FILE] [--prompts N]
 Both engines run in one process on one thread, turn by turn; figures are processor time, the best of some runs.
 """
 
@@ -20,7 +20,7 @@ from p2pverify.engine.llama.causal import CausalEngine
 from p2pverify.engine.llama.engine import LlamaEngine
 
 KEY = bytes(32)
-RUNS = 5
+DIFFERENCE_TOKENS = 32
 TEXT = "Why is the sky blue, and why is the sea green? " * 40
 
 
@@ -60,7 +60,7 @@ def scoring(engine: CausalEngine, tokens: Sequence[int], count: int) -> float:
     return 1e3 * seconds(lambda: engine.score(Ask(tuple(prompt), count, 800, KEY), claimed))
 
 
-def speed(exact: ExactEngine, llama: LlamaEngine) -> None:
+def speed(exact: ExactEngine, llama: LlamaEngine, runs: int) -> None:
     tokens = exact.encode_chat(TEXT)
     lines: list[tuple[str, Callable[[CausalEngine], float], bool]] = [
         ("prefill of 64 tokens, tokens/s", lambda engine: prefill(engine, tokens[:64]), True),
@@ -71,7 +71,7 @@ def speed(exact: ExactEngine, llama: LlamaEngine) -> None:
     ]
     print(f"{'':<36}{'exact':>10}{'llama.cpp':>12}{'ratio':>8}")
     for name, measure, higher_is_better in lines:
-        pairs = [(measure(exact), measure(llama)) for _ in range(RUNS)]
+        pairs = [(measure(exact), measure(llama)) for _ in range(runs)]
         ours, theirs = ((max if higher_is_better else min)(column) for column in zip(*pairs, strict=True))
         ratio = theirs / ours if higher_is_better else ours / theirs
         print(f"{name:<36}{ours:>10.1f}{theirs:>12.1f}{ratio:>8.2f}", flush=True)
@@ -100,16 +100,47 @@ def closeness(exact: ExactEngine, llama: LlamaEngine, prompts: int) -> None:
         )
 
 
+def differences(exact: ExactEngine, llama: LlamaEngine, prompts: int) -> None:
+    """How far the logits of both engines are apart behind llama.cpp's greedy answers, and the margins of its tokens."""
+    largest: list[float] = []
+    spread: list[float] = []
+    deficits: list[float] = []
+    for number in range(prompts):
+        prompt = llama.write_prompt(number.to_bytes(16, "big"), 24)
+        tokens = llama.answer(Ask(prompt, DIFFERENCE_TOKENS, 0, KEY)).output.tokens
+        sequence = (*prompt, *tokens[:-1])
+        first = len(prompt) - 1
+        rows = zip(tokens, exact.rows(sequence, first), llama.rows(sequence, first), strict=True)
+        for token, ours, theirs in rows:
+            difference = np.abs(ours - theirs)
+            largest.append(float(difference.max()))
+            spread.append(float(np.sqrt((difference**2).mean()) / theirs.std()))
+            deficits.append(float(ours.max() - ours[token]))
+    for name, values in (("largest difference of a logit", largest), ("margin of llama.cpp's token", deficits)):
+        quantiles = " ".join(f"{value:.3f}" for value in np.quantile(values, (0.5, 0.9, 0.99, 1)))
+        print(f"{name}: mean {np.mean(values):.5f}; median, 90 %, 99 %, all: {quantiles}")
+    equal = np.mean(np.array(deficits) == 0)
+    print(f"{len(largest)} positions: root mean square {np.mean(spread):.4f} of the spread, equal tokens {equal:.2%}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--weights", type=Path, default=weights.bundled())
+    parser.add_argument("--only", choices=["speed", "differences", "closeness"])
     options = parser.parse_args()
-    exact = ExactEngine(weights.bundled(), expect_sha256=weights.SHA256, cache=options.cache)
-    print(f"opened in {seconds(lambda: ExactEngine(weights.bundled(), cache=options.cache)):.2f} s of processor time")
-    llama = LlamaEngine(weights.bundled(), expect_sha256=weights.SHA256)
-    speed(exact, llama)
-    closeness(exact, llama, options.prompts)
+    exact = ExactEngine(options.weights, cache=options.cache)
+    print(f"opened in {seconds(lambda: ExactEngine(options.weights, cache=options.cache)):.2f} s of processor time")
+    llama = LlamaEngine(options.weights)
+    wanted = [options.only] if options.only else ["speed", "differences", "closeness"]
+    if "speed" in wanted:
+        speed(exact, llama, options.runs)
+    if "differences" in wanted:
+        differences(exact, llama, options.prompts)
+    if "closeness" in wanted:
+        closeness(exact, llama, options.prompts)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\npeak memory of both engines, shared pages included: {peak:.0f} MB")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gguf import GGMLQuantizationType as Kind
 
 from p2pverify.core.contract.output import Ask
 from p2pverify.engine.errors import EngineUnavailable
@@ -19,7 +20,8 @@ from p2pverify.engine.exact import ExactEngine
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.llama.engine import LlamaEngine
 from p2pverify.node.ports import SCORE
-from tests.engine.exact_digest import digests
+from tests.engine.exact_digest import digests, small_digest
+from tests.support.tiny_model import Tiny, write
 
 ROOT = Path(__file__).resolve().parents[3]
 KEY = bytes(32)
@@ -73,12 +75,32 @@ def test_golden_digests(exact: ExactEngine) -> None:
     assert found["answer logits"] == found["score logits"]
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A random model of each architecture and of each kind of quantisation."""
+    folder = tmp_path_factory.mktemp("small")
+    models = {
+        "qwen2": Tiny("qwen2", width=128, kind=Kind.Q5_1, values_kind=Kind.Q8_0, tied=False),
+        "qwen3": Tiny("qwen3", 256, 2, 1, 128, 256, kind=Kind.Q3_K, scale=0.1),
+        "gemma3": Tiny("gemma3", 256, 2, 1, 256, 256, kind=Kind.Q4_K, values_kind=Kind.Q6_K, window=8, scale=0.1),
+        "floats": Tiny(kind=Kind.F16, embedding_kind=Kind.BF16),
+    }
+    return [write(folder / f"{name}.gguf", tiny) for name, tiny in models.items()]
+
+
+@pytest.fixture(scope="module")
+def expected(small: list[Path], cache: Path) -> dict[str, str]:
+    return {**GOLDEN, **{path.stem: small_digest(path, cache) for path in small}}
+
+
 @pytest.mark.parametrize("name", settings())
-def test_other_code_paths_give_the_same_bits(name: str, exact: ExactEngine, cache: Path) -> None:
+def test_other_code_paths_give_the_same_bits(
+    name: str, exact: ExactEngine, cache: Path, small: list[Path], expected: dict[str, str]
+) -> None:
     """Another BLAS kernel, more threads, and numpy without vector extensions give equal bits."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **settings()[name]}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.engine.exact_digest", str(cache)],
+        [sys.executable, "-W", "ignore", "-m", "tests.engine.exact_digest", str(cache), *map(str, small)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -86,7 +108,7 @@ def test_other_code_paths_give_the_same_bits(name: str, exact: ExactEngine, cach
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == GOLDEN
+    assert json.loads(done.stdout) == expected
 
 
 def test_cached_prefixes_change_no_bit(exact: ExactEngine) -> None:

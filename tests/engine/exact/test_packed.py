@@ -12,7 +12,7 @@ from p2pverify.engine.exact.blocks import Blocks
 from p2pverify.engine.exact.linear import Linear, pack
 from p2pverify.engine.exact.model import Model
 from p2pverify.engine.gguf.reader import read_head
-from tests.support.tiny_llama import Tiny, write
+from tests.support.tiny_model import Tiny, write
 
 DIGEST = bytes(32)
 
@@ -25,7 +25,7 @@ def weights(tmp_path: Path) -> Path:
 def load(path: Path, cache: Path, stages: list[str] | None = None) -> bytes:
     """The loaded model's logits for some tokens."""
     note = None if stages is None else lambda stage, done, total: stages.append(stage)
-    model = Model(loader.load(path, read_head(path), DIGEST, cache, note))
+    model = Model(loader.load(path, read_head(path), DIGEST, cache, note), 256)
     return b"".join(row.tobytes() for row in model.logits(model.forward([3, 1, 4, 1, 5], 0)))
 
 
@@ -78,7 +78,7 @@ def test_without_a_cache_folder_the_weights_stay_in_memory(weights: Path, tmp_pa
 
 
 def matrix() -> Linear:
-    return pack([Blocks(np.ones((4, 2, 32), np.int8), np.ones((4, 2)), np.zeros((4, 2)), 8)])
+    return pack([Blocks(np.ones((4, 2, 32), np.int8), np.ones((4, 2)), None, 8)])
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
