@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +19,6 @@ from p2pverify.engine.gguf import chat_template, weights
 from p2pverify.engine.gguf.quantise import requantise
 from p2pverify.engine.gguf.reader import read_head
 from p2pverify.engine.llama import bindings
-from p2pverify.engine.llama.bindings import LlamaContext
 from p2pverify.engine.llama.engine import LlamaEngine, numeric_path
 from p2pverify.engine.registry import EngineOpening, open_engine
 from p2pverify.node.ports import Engine
@@ -75,8 +76,8 @@ def test_template_digest(llama: LlamaEngine) -> None:
     assert llama.encode_chat("Hi")[-6:] == (2, 198, 1, 520, 9531, 198)
 
 
-def last_row(context: LlamaContext, tokens: Sequence[int]) -> NDArray[np.float32]:
-    (row,) = context.evaluate_from(tokens, len(tokens) - 1)
+def last_row(engine: LlamaEngine, tokens: Sequence[int]) -> NDArray[np.float32]:
+    (row,) = engine.rows(tokens, len(tokens) - 1)
     return row
 
 
@@ -86,24 +87,36 @@ def test_cache_reuse_changes_no_bit(llama: LlamaEngine) -> None:
     sequence = llama.encode_chat(TEXT * 24)[:150]
     assert len(sequence) == 150
     for size in (20, 64, 65, 150):
-        context.forget()
-        fresh = last_row(context, sequence[:size]).tobytes()
-        last_row(context, (*sequence[: size // 2], 5, 6, 7))
-        assert list(context.held[: size // 2]) == list(sequence[: size // 2])
-        assert last_row(context, sequence[:size]).tobytes() == fresh
+        context.keep(0, 0)
+        fresh = last_row(llama, sequence[:size]).tobytes()
+        last_row(llama, (*sequence[: size // 2], 5, 6, 7))
+        assert list(context.held(0)[: size // 2]) == list(sequence[: size // 2])
+        assert last_row(llama, sequence[:size]).tobytes() == fresh
         for end in range(size - 8, size + 1):
-            token_by_token = last_row(context, sequence[:end])
+            token_by_token = last_row(llama, sequence[:end])
         assert token_by_token.tobytes() == fresh
 
 
 def test_answers_after_own_derivation_are_those_of_a_fresh_context(llama: LlamaEngine) -> None:
     """The challenger's cheap answer equals the responder's answer."""
     prompt = llama.write_prompt(SEED, 12)
-    assert len(llama.context.held) > 3
+    assert len(llama.context.held(0)) > 3
     cheap = llama.answer(Ask(prompt, 8, 900, KEY)).output
-    llama.context.forget()
+    llama.context.keep(0, 0)
     fresh = llama.answer(Ask(prompt, 8, 900, KEY)).output
     assert (cheap.tokens, cheap.finish) == (fresh.tokens, fresh.finish)
+
+
+def test_answers_written_at_the_same_time_have_the_bits_of_single_ones(llama: LlamaEngine) -> None:
+    """Short and long prompts beside each other: each answer has the tokens and the digest that it has alone."""
+    texts = [TEXT, "Hi", TEXT * 12, "Tell me a story."] * 2
+    asks = [Ask(llama.encode_chat(text), 6, 800 * (n % 2), bytes([n]) * 32) for n, text in enumerate(texts)]
+    alone = [llama.answer(each).output for each in asks]
+    several = open_engine("llama", EngineOpening(lanes=4))
+    assert several.info == replace(llama.info, lanes=4)
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda each: several.answer(each).output, asks)) == alone
+    several.close()
 
 
 def test_sampled_answers_follow_the_key(llama: LlamaEngine) -> None:
@@ -210,7 +223,7 @@ def test_an_answer_is_scored_with_the_bits_that_its_author_had(llama: LlamaEngin
     prompt = llama.encode_chat("Explain how a diesel engine works.")
     asked = Ask(prompt, 80, temperature_milli, KEY)
     answer = llama.answer(asked).output
-    llama.context.forget()
+    llama.context.keep(0, 0)
     scored = llama.score(asked, answer.tokens)
     assert scored.logits == answer.logits != bytes(32)
     assert scored.best == answer.tokens
@@ -238,7 +251,7 @@ def test_a_finer_quantisation_shows_in_the_logits(llama: LlamaEngine, tmp_path: 
     answer = finer.answer(asked).output
     assert answer.tokens == GOLDEN_GREEDY
     assert answer.logits != ask(llama, temperature_milli=0).logits
-    finer.context.forget()
+    finer.context.keep(0, 0)
     assert finer.score(asked, answer.tokens).logits == answer.logits
     assert llama.score(asked, answer.tokens).logits != answer.logits
     finer.close()
