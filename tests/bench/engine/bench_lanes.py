@@ -15,9 +15,7 @@ from p2pverify.core.contract.output import Ask, Output
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.llama.engine import LlamaEngine
 
-_WORDS = (
-    "the sky is blue because light scatters in the air while people read about history of old cities at night".split()
-)
+_TEXT = "the sky is blue because light scatters in the air while people read about history of old cities at night"
 _PROMPT_WORDS = (4, 9, 20, 45, 90, 200, 400)
 _SHARES = (0.1, 0.2, 0.3, 0.2, 0.1, 0.05, 0.05)
 
@@ -28,7 +26,7 @@ def questions(engine: LlamaEngine, count: int, tokens: int, seed: int = 5) -> li
     asks = []
     for number in range(count):
         words = int(drawn.choice(_PROMPT_WORDS, p=_SHARES))
-        prompt = engine.encode_chat(" ".join(drawn.choice(_WORDS, words)))
+        prompt = engine.encode_chat(" ".join(drawn.choice(_TEXT.split(), words)))
         asks.append(Ask(prompt, tokens, 800 * (number % 2), number.to_bytes(32, "big")))
     return asks
 
