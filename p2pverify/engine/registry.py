@@ -27,6 +27,7 @@ class EngineOpening:
     - `variants`: the folder with the variants of llama.cpp.
     - `endpoint`: the server of the engine "openai".
     - `context_tokens`: the most tokens of prompt and answer together, if the model allows as many.
+    - `lanes`: how many questions are answered at a time, each with memory for `context_tokens`.
     """
 
     weights: Path | None = None
@@ -36,6 +37,7 @@ class EngineOpening:
     expect_sha256: bytes | None = None
     progress: model_weights.Progress | None = None
     context_tokens: int = CONTEXT_TOKENS
+    lanes: int = 1
 
     @property
     def path(self) -> Path:
@@ -74,6 +76,7 @@ def _llama(given: EngineOpening) -> Engine:
         variant=given.variant,
         variants_folder=given.variants,
         context_tokens=given.context_tokens,
+        lanes=given.lanes,
     )
 
 

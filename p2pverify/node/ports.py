@@ -39,6 +39,7 @@ class ModelInfo:
     context_tokens: int
     vocab_tokens: int
     can: frozenset[str] = frozenset((GENERATE, WRITE))
+    lanes: int = 1  # calls at a time; the engine gives each the same answer as alone
 
 
 Hear = Callable[[Sequence[int]], None]
@@ -59,7 +60,7 @@ class Generated:
 
 
 class Engine(Protocol):
-    """Deterministic inference. Methods block; the node calls them in a thread, one at a time.
+    """Deterministic inference. Methods block; the node calls them in threads, at most `info.lanes` at a time.
 
     A method raises ValueError if `info.can` does not list its ability.
     """

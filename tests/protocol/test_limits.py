@@ -46,7 +46,7 @@ OTHER = {
     },
     "net": set(),
     "node": {
-        "ANNOUNCE_MAX", "BOOTSTRAP_MAX", "CASES_MAX", "COVER_PER_EPOCH_MAX", "FINAL_LAG_MAX", "NAMED_MAX",
+        "ANNOUNCE_MAX", "BOOTSTRAP_MAX", "CASES_MAX", "COVER_PER_EPOCH_MAX", "FINAL_LAG_MAX", "LANES_MAX", "NAMED_MAX",
         "PROMPTS_KEPT", "TAIL_RECORDS_MAX", "VOTES_MAX",
     },
     "store": set(),

@@ -119,6 +119,7 @@ def join(
                     variant=config.variant if variant is None else variant,
                     variants=config.llama_variants,
                     context_tokens=config.context_tokens,
+                    lanes=config.lanes,
                     endpoint=Endpoint(config.openai_url, config.openai_model, os.environ.get(KEY_VARIABLE, "")),
                 ),
                 cheat=cheat,

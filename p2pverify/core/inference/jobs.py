@@ -1,16 +1,19 @@
 """The queue of an engine: which job comes next, and which jobs are too late to be begun.
 
+An engine does one job at a time, or several (its lanes).
+
 Three kinds of work are owed: answers to requests, votes, and own audits. While all of them wait, they get a half, a
 third and a sixth of the engine's time. The unused share of a kind goes to the others in the same proportion. Requests
 get most because an audit makes others answer: a peer that audits more than it answers makes all peers late. Votes and
 audits go by earliest deadline. Requests go in the order of arrival, because the requester chooses when its request
 expires. SPARE work, which is not owed, goes when nothing else waits.
 
-Why audits are never starved: let C be the time of the longest job. While audits wait, one is begun within 8 C, whatever
-else arrives. A kind that begins to wait gets no credit for the time before, so audits are behind the other kinds by at
-most their own last job. To catch up with that, answers take 3 C and votes 2 C. Each of them takes C more with the job
-that brings it ahead, and one job may be running. A job that cannot be done by its deadline takes no time: it is dropped
-when its turn comes, and the next job of its kind gets the turn.
+Why audits are never starved in an engine with one lane: let C be the time of the longest job. While audits wait, one is
+begun within 8 C, whatever else arrives. A kind that begins to wait gets no credit for the time before, so audits are
+behind the other kinds by at most their own last job. To catch up with that, answers take 3 C and votes 2 C. Each of
+them takes C more with the job that brings it ahead, and one job may be running. A job that cannot be done by its
+deadline takes no time: it is dropped when its turn comes, and the next job of its kind gets the turn. With several
+lanes, `lanes_of` keeps some for votes and audits, so requests never hold all.
 """
 
 from collections.abc import Callable
@@ -36,6 +39,13 @@ class Purpose(IntEnum):
 
 #: The share of each owed kind, in sixths of the engine's time.
 SHARES = {Purpose.REQUEST: 3, Purpose.VOTE: 2, Purpose.AUDIT: 1}
+#: Lanes of an engine that only votes and audits may take, if the engine has more.
+_KEPT_LANES = 2
+
+
+def lanes_of(purpose: Purpose, lanes: int) -> int:
+    """How many of an engine's lanes jobs of this purpose may fill."""
+    return lanes if purpose in (Purpose.VOTE, Purpose.AUDIT) else max(1, lanes - _KEPT_LANES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +59,7 @@ class QueuedJob(Generic[_T]):
 
 
 class Queue(Generic[_T]):
-    """Jobs that wait for one engine, which does one job at a time.
+    """Jobs that wait for one engine.
 
     `estimate` returns how many ms a job will take. `doubt` is called if, by this estimate, a job could never have been
     done in time.
@@ -78,13 +88,15 @@ class Queue(Generic[_T]):
         heappush(waiting, (rank, self._arrivals, QueuedJob(job, purpose, now_ms, deadline_ms)))
         return True
 
-    def pop(self, now_ms: int) -> tuple[QueuedJob[_T] | None, list[QueuedJob[_T]]]:
+    def pop(
+        self, now_ms: int, is_free: Callable[[Purpose, _T], bool] = lambda _purpose, _job: True
+    ) -> tuple[QueuedJob[_T] | None, list[QueuedJob[_T]]]:
         """The job to begin now, if there is one, and the jobs dropped because they would end too late.
 
-        Call `charge` with its time when the job is done.
+        `is_free` says whether the engine has a free lane for a job. Call `charge` with its time when the job is done.
         """
         dropped: list[QueuedJob[_T]] = []
-        while (purpose := self._next_purpose()) is not None:
+        while (purpose := self._next_purpose(is_free)) is not None:
             entry = heappop(self._waiting[purpose])[2]
             if not self._is_in_time(entry, now_ms):
                 dropped.append(entry)
@@ -94,7 +106,7 @@ class Queue(Generic[_T]):
         return None, dropped
 
     def charge(self, entry: QueuedJob[_T], took_ms: int) -> None:
-        """Note the engine's time that a job took, in ms."""
+        """Note the engine's time that a job took, in ms. Jobs that run at the same time share it."""
         if entry.purpose in SHARES:
             self._used[entry.purpose] += took_ms * sum(SHARES.values()) // SHARES[entry.purpose]
 
@@ -115,8 +127,9 @@ class Queue(Generic[_T]):
             self._doubt(entry.job)
         return now_ms + cost_ms <= entry.deadline_ms
 
-    def _next_purpose(self) -> Purpose | None:
+    def _next_purpose(self, is_free: Callable[[Purpose, _T], bool]) -> Purpose | None:
         owed = [purpose for purpose in SHARES if self._waiting[purpose]]
-        if owed:
-            return min(owed, key=lambda purpose: (self._used[purpose], purpose))
-        return Purpose.SPARE if self._waiting[Purpose.SPARE] else None
+        able = [
+            each for each in owed or (Purpose.SPARE,) if (jobs := self._waiting[each]) and is_free(each, jobs[0][2].job)
+        ]
+        return min(able, key=lambda purpose: (self._used.get(purpose, 0), purpose), default=None)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from p2pverify.core.contract.output import Ask
@@ -45,7 +46,7 @@ class CountedEngine:
 
     @property
     def info(self) -> ModelInfo:
-        return self.engine.info
+        return replace(self.engine.info, lanes=1)
 
     def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
         return self.engine.write_prompt(seed, tokens_max)
@@ -96,7 +97,7 @@ class CheatingEngine:
 
     @property
     def info(self) -> ModelInfo:
-        return self.engine.info
+        return self._counted.info
 
     def write_prompt(self, seed: bytes, tokens_max: int) -> tuple[int, ...]:
         return self._writer.write_prompt(seed, tokens_max)

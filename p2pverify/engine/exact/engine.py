@@ -15,8 +15,8 @@ from p2pverify.engine.exact.model import Model
 from p2pverify.engine.gguf import weights
 from p2pverify.engine.gguf.modelinfo import model_info
 from p2pverify.engine.gguf.reader import read_head
-from p2pverify.engine.llama.bindings import common_prefix
 from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine, open_tokeniser
+from p2pverify.engine.llama.lanes import common_prefix
 from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE
 
 ENGINE, NUMERIC_PATH = "exact/1", "integer"

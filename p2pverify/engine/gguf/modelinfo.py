@@ -17,6 +17,7 @@ def model_info(
     context_tokens: int,
     vocab_tokens: int,
     can: Collection[str],
+    lanes: int = 1,
 ) -> ModelInfo:
     """The model description from a file's head and its SHA-256 (32 B). The engine passes the other values."""
     named = head.text("general.name", "unnamed")
@@ -32,4 +33,5 @@ def model_info(
         context_tokens=context_tokens,
         vocab_tokens=vocab_tokens,
         can=frozenset(can),
+        lanes=lanes,
     )

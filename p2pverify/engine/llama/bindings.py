@@ -1,23 +1,20 @@
 """The part of llama.cpp's C API that this package uses, taken from the shared library in the xllamacpp wheel.
 
 The wheel's Python extension exports the whole C API. cffi opens it in ABI mode, so nothing is compiled. Struct layouts
-change between llama.cpp releases, so each supported release is pinned as a `Build`. Calls release the GIL. One
-`LlamaContext` serves one thread at a time. `engine` chooses the canonical settings, `causal` builds prompts, and
-`variants` finds builds other than the wheel's.
+change between llama.cpp releases, so each supported release is pinned as a `Build`. Calls release the GIL. `context`
+holds the memory of sequences, `engine` chooses the canonical settings, `causal` builds prompts, and `variants` finds
+builds other than the wheel's.
 """
 
 import functools
 import importlib.util
 from collections import deque
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from cffi import FFI
-from numpy.typing import NDArray
 
 from p2pverify.engine.errors import EngineUnavailable, WeightsError
 
@@ -223,96 +220,3 @@ class LlamaModel:
         if self.handle != self.library.ffi.NULL:
             self.library.c.llama_model_free(self.handle)
             self.handle = self.library.ffi.NULL
-
-
-class LlamaContext:
-    """A model's working memory for one sequence of tokens. Not thread-safe."""
-
-    def __init__(self, model: LlamaModel, *, tokens_max: int, batch_tokens: int, threads: int, kv_type: int) -> None:
-        """Flash attention is on; keys and values have the type `kv_type` (GGML_...). `engine` says why."""
-        self.model = model
-        self._c, self._ffi = model.library.c, model.library.ffi
-        params = self._c.llama_context_default_params()
-        params.n_ctx = tokens_max
-        params.n_batch = params.n_ubatch = batch_tokens
-        params.n_seq_max = 1
-        params.n_threads = params.n_threads_batch = threads
-        params.flash_attn_type = FLASH_ATTENTION_ON
-        params.type_k = params.type_v = kv_type
-        model.library.complaints.clear()
-        self._handle = self._c.llama_init_from_model(model.handle, params)
-        if self._handle == self._ffi.NULL:
-            why = "; ".join(model.library.complaints) or "no reason given"
-            raise EngineUnavailable(f"llama.cpp makes no context for this model: {why}")
-        self._memory = self._c.llama_get_memory(self._handle)
-        self._batch = self._c.llama_batch_init(batch_tokens, 0, 1)
-        self._batch_tokens = batch_tokens
-        self.tokens_max = int(self._c.llama_n_ctx(self._handle))
-        self._held: list[int] = []
-
-    @property
-    def held(self) -> Sequence[int]:
-        """The tokens whose keys and values are in memory."""
-        return self._held
-
-    def forget(self) -> None:
-        """Drop everything held, so that the next evaluation starts from nothing."""
-        self._held.clear()
-        self._c.llama_memory_seq_rm(self._memory, 0, 0, -1)
-
-    def evaluate_from(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
-        """Logits (vocab_tokens,) after each token of tokens[first:], in order. A prefix in memory is not run again.
-
-        `tokens` is a whole sequence of tokens of the vocabulary. Each array is a view of llama.cpp's buffer, valid
-        until the next array is requested. Raises ValueError if `tokens` is empty or too long, EngineUnavailable if
-        llama.cpp fails.
-        """
-        self.model.check_open()
-        if not 0 <= first < len(tokens) <= self.tokens_max:
-            raise ValueError(f"{len(tokens)} tokens do not fit a context of {self.tokens_max}")
-        kept = common_prefix(self._held, tokens[:first])
-        self._keep(kept)
-        for start in range(kept, len(tokens), self._batch_tokens):
-            chunk = tokens[start : start + self._batch_tokens]
-            wanted = max(first - start, 0)
-            self._decode(chunk, start, wanted)
-            for index in range(wanted, len(chunk)):
-                pointer = self._c.llama_get_logits_ith(self._handle, index)
-                yield np.frombuffer(self._ffi.buffer(pointer, 4 * self.model.vocab_tokens), np.float32)
-
-    def _keep(self, count: int) -> None:
-        if count < len(self._held):
-            del self._held[count:]
-            if not self._c.llama_memory_seq_rm(self._memory, 0, count, -1):
-                self.forget()
-                raise EngineUnavailable("llama.cpp does not forget a part of its memory")
-
-    def _decode(self, chunk: Sequence[int], start: int, wanted: int) -> None:
-        """Evaluate `chunk`, whose first token has position `start`. Keep logits from index `wanted` of the chunk on."""
-        batch = self._batch
-        batch.n_tokens = len(chunk)
-        for index, token in enumerate(chunk):
-            batch.token[index] = token
-            batch.pos[index] = start + index
-            batch.n_seq_id[index] = 1
-            batch.seq_id[index][0] = 0
-            batch.logits[index] = index >= wanted
-        code = self._c.llama_decode(self._handle, batch)
-        if code != 0:
-            self.forget()
-            raise EngineUnavailable(f"llama.cpp fails to evaluate a batch (code {code})")
-        self._held += chunk
-
-    def close(self) -> None:
-        if self._handle != self._ffi.NULL:
-            self._c.llama_batch_free(self._batch)
-            self._c.llama_free(self._handle)
-            self._handle = self._ffi.NULL
-
-
-def common_prefix(held: Sequence[int], tokens: Sequence[int]) -> int:
-    """The number of equal tokens at the start of both sequences."""
-    for place, (mine, theirs) in enumerate(zip(held, tokens, strict=False)):
-        if mine != theirs:
-            return place
-    return min(len(held), len(tokens))

@@ -8,6 +8,7 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from p2pverify.engine.gguf.conversation import RENDERED_CHARS_MAX
 from p2pverify.engine.gguf.reader import FileHead
 from p2pverify.engine.language import conversation_of, pieces_of
 from p2pverify.engine.llama import bindings
+from p2pverify.engine.llama.lanes import Rows
 from p2pverify.node.clients.language import Message, PromptError
 from p2pverify.node.ports import Generated, Hear, ModelInfo, unheard
 
@@ -32,7 +34,10 @@ PROMPT_TEMPERATURE_MILLI = 800
 
 
 class CausalEngine(ABC):
-    """The part of the node's `Engine` port that follows from tokeniser and logits. Not thread-safe."""
+    """The part of the node's `Engine` port that follows from tokeniser and logits.
+
+    As many threads as `info.lanes` says may call it at a time.
+    """
 
     def __init__(self, info: ModelInfo, tokeniser: bindings.LlamaModel, head: FileHead) -> None:
         """`head` is that of the weights. The engine owns the tokeniser and closes it.
@@ -59,6 +64,10 @@ class CausalEngine(ABC):
         one is requested.
         """
 
+    def lane(self, tokens: Sequence[int]) -> AbstractContextManager[Rows]:  # noqa: ARG002 - for engines with many
+        """`rows` for the calls of one job, whose sequences begin with `tokens`."""
+        return nullcontext(self.rows)
+
     @property
     def info(self) -> ModelInfo:
         return self._info
@@ -77,14 +86,15 @@ class CausalEngine(ABC):
         frame = len(self._before) + len(self._after)
         self._check_room(frame, tokens_max)
         key = sampler.philox_key(sampler.PROMPT, seed)
-        openers = self._next(self._before)[self._openers]
-        turn = [self._openers[sampler.sample(openers, OPENER_TEMPERATURE_MILLI, key, 0)]]
-        while len(turn) < tokens_max and not self._pieces[turn[-1]].endswith(b"?"):
-            logits = self._next((*self._before, *turn))
-            token = sampler.sample(logits, PROMPT_TEMPERATURE_MILLI, key, len(turn))
-            if token in self._special or b"\n" in self._pieces[token]:
-                break
-            turn.append(token)
+        with self.lane(self._before) as rows:
+            openers = _next(rows, self._before)[self._openers]
+            turn = [self._openers[sampler.sample(openers, OPENER_TEMPERATURE_MILLI, key, 0)]]
+            while len(turn) < tokens_max and not self._pieces[turn[-1]].endswith(b"?"):
+                logits = _next(rows, (*self._before, *turn))
+                token = sampler.sample(logits, PROMPT_TEMPERATURE_MILLI, key, len(turn))
+                if token in self._special or b"\n" in self._pieces[token]:
+                    break
+                turn.append(token)
         prompt = self._prompt_of(turn)
         while len(prompt) > frame + tokens_max and len(turn) > 1:
             del turn[-1]
@@ -98,18 +108,19 @@ class CausalEngine(ABC):
         start = time.monotonic()
         first = start
         tokens: list[int] = []
-        rows = hashlib.sha256()
+        seen = hashlib.sha256()
         finish = "length"
-        while finish == "length" and len(tokens) < ask.tokens_max:
-            logits = self._next((*ask.prompt, *tokens))
-            rows.update(logits.astype("<f4", copy=False).data)
-            tokens.append(_pick(logits, ask.temperature_milli, key, len(tokens)))
-            hear(tokens[-1:])
-            if len(tokens) == 1:
-                first = time.monotonic()
-            if self.ends(tokens[-1]):
-                finish = "stop"
-        output = Output(tuple(tokens), finish, rows.digest())
+        with self.lane(ask.prompt) as rows:
+            while finish == "length" and len(tokens) < ask.tokens_max:
+                logits = _next(rows, (*ask.prompt, *tokens))
+                seen.update(logits.astype("<f4", copy=False).data)
+                tokens.append(_pick(logits, ask.temperature_milli, key, len(tokens)))
+                hear(tokens[-1:])
+                if len(tokens) == 1:
+                    first = time.monotonic()
+                if self.ends(tokens[-1]):
+                    finish = "stop"
+        output = Output(tuple(tokens), finish, seen.digest())
         return Generated(output, _ms(first - start), _ms(time.monotonic() - start))
 
     def score(self, ask: Ask, tokens: Sequence[int]) -> TokenScores:
@@ -126,14 +137,16 @@ class CausalEngine(ABC):
         self._check_tokens(tokens)
         self._check_question(ask, len(tokens))
         key = sampler.philox_key(sampler.ANSWER, ask.sampler_key)
-        rows = hashlib.sha256()
+        seen = hashlib.sha256()
         found = []
-        logits_of = self.rows((*ask.prompt, *tokens[:-1]), len(ask.prompt) - 1 + start)
-        for position, (token, logits) in enumerate(zip(tokens[start:], logits_of, strict=True), start):
-            rows.update(logits.astype("<f4", copy=False).data)
-            found.append(margins.margin(logits, token, ask.temperature_milli, key, position))
+        sequence = (*ask.prompt, *tokens[:-1])
+        with self.lane(sequence) as rows:
+            logits_of = rows(sequence, len(ask.prompt) - 1 + start)
+            for position, (token, logits) in enumerate(zip(tokens[start:], logits_of, strict=True), start):
+                seen.update(logits.astype("<f4", copy=False).data)
+                found.append(margins.margin(logits, token, ask.temperature_milli, key, position))
         deficits, surprisals, best = zip(*found, strict=True)
-        return TokenScores(deficits, surprisals, best, tuple(map(self.ends, tokens[start:])), rows.digest())
+        return TokenScores(deficits, surprisals, best, tuple(map(self.ends, tokens[start:])), seen.digest())
 
     def next_token(self, ask: Ask, tokens: Sequence[int]) -> tuple[int, int]:
         """The token that this engine writes after the `tokens` of an answer, and its surprisal in micronats.
@@ -142,7 +155,9 @@ class CausalEngine(ABC):
         """
         self._check_tokens(tokens)
         self._check_question(ask, len(tokens) + 1)
-        logits = self._next((*ask.prompt, *tokens))
+        sequence = (*ask.prompt, *tokens)
+        with self.lane(sequence) as rows:
+            logits = _next(rows, sequence)
         key = sampler.philox_key(sampler.ANSWER, ask.sampler_key)
         token = _pick(logits, ask.temperature_milli, key, len(tokens))
         return token, round(margins.surprisal(logits, token) * margins.MICRONATS)
@@ -174,10 +189,6 @@ class CausalEngine(ABC):
     def _prompt_of(self, turn: Sequence[int]) -> tuple[int, ...]:
         return self.encode_chat(b"".join(self._pieces[token] for token in turn).decode(errors="ignore").rstrip())
 
-    def _next(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        (logits,) = self.rows(tokens, len(tokens) - 1)
-        return logits
-
     def _check_question(self, ask: Ask, tokens_max: int) -> None:
         """Raises ValueError if the engine cannot take this question with an answer of `tokens_max` tokens."""
         self._check_tokens(ask.prompt)
@@ -194,6 +205,11 @@ class CausalEngine(ABC):
             raise ValueError("at least one token must be asked for")
         if used + tokens_max > self._info.context_tokens:
             raise ValueError(f"{used} tokens and {tokens_max} more do not fit a context of {self._info.context_tokens}")
+
+
+def _next(rows: Rows, tokens: Sequence[int]) -> NDArray[np.float32]:
+    (logits,) = rows(tokens, len(tokens) - 1)
+    return logits
 
 
 def _pick(logits: NDArray[np.float32], temperature_milli: int, key: int, position: int) -> int:

@@ -3,12 +3,14 @@
 With flash attention over a q8_0 key-value cache, decoding gives the same bits as evaluating a prompt. So a prefix that
 is still in memory can be reused without changing an answer. The beginning of the chat template is such a prefix of
 nearly all questions, so each of them costs its own tokens only. A challenger that wrote a prompt therefore answers it
-without evaluating it again, and a claimed answer is scored in one pass with the bits that its author had. `bindings`
-and `variants` load the library; `causal` writes prompts, samples and scores.
+without evaluating it again, and a claimed answer is scored in one pass with the bits that its author had. Several
+answers are written at a time, with the bits of single ones. `bindings` and `variants` load the library; `causal` writes
+prompts, samples and scores; `lanes` lets threads share the context.
 """
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from p2pverify.engine.gguf.modelinfo import model_info
 from p2pverify.engine.gguf.reader import read_head
 from p2pverify.engine.llama import bindings, variants
 from p2pverify.engine.llama.causal import CONTEXT_TOKENS, CausalEngine
+from p2pverify.engine.llama.context import LlamaContext
+from p2pverify.engine.llama.lanes import Lanes, Rows
 from p2pverify.engine.llama.variants import CANONICAL, WHEEL, Settings
 from p2pverify.node.ports import GENERATE, LOGITS, SCORE, WRITE
 
@@ -46,7 +50,7 @@ def numeric_path(features: Mapping[str, bool], machine: str, settings: Settings 
 
 
 class LlamaEngine(CausalEngine):
-    """Fulfils the node's `Engine` port. Not thread-safe: one call at a time."""
+    """Fulfils the node's `Engine` port. As many threads as `lanes` may call it at a time."""
 
     def __init__(
         self,
@@ -57,8 +61,11 @@ class LlamaEngine(CausalEngine):
         variant: str = WHEEL,
         variants_folder: Path | None = None,
         context_tokens: int = CONTEXT_TOKENS,
+        lanes: int = 1,
     ) -> None:
         """Check the weights and load them with a variant of llama.cpp (see `variants`).
+
+        Each of the `lanes` has memory for `context_tokens`.
 
         Raises EngineUnavailable or its subclass WeightsError.
         """
@@ -81,10 +88,12 @@ class LlamaEngine(CausalEngine):
                 context_tokens=context_tokens,
                 vocab_tokens=model.vocab_tokens,
                 can=(GENERATE, LOGITS, SCORE, WRITE),
+                lanes=lanes,
             )
-            self.context = bindings.LlamaContext(
+            self.context = LlamaContext(
                 model,
                 tokens_max=context_tokens,
+                lanes=lanes,
                 batch_tokens=settings.batch_tokens,
                 threads=THREADS,
                 kv_type=settings.kv_type,
@@ -92,13 +101,19 @@ class LlamaEngine(CausalEngine):
         except EngineUnavailable:
             model.close()
             raise
+        self._lanes = Lanes(self.context)
         super().__init__(info, model, head)
         if progress is not None:
             progress("loading model", 1, 1)
 
     def rows(self, tokens: Sequence[int], first: int) -> Iterator[NDArray[np.float32]]:
         """Logits after each token of tokens[first:]: see `CausalEngine`."""
-        return self.context.evaluate_from(tokens, first)
+        with self.lane(tokens) as rows:
+            yield from rows(tokens, first)
+
+    def lane(self, tokens: Sequence[int]) -> AbstractContextManager[Rows]:
+        """A lane of the context: see `CausalEngine`."""
+        return self._lanes.taken(tokens)
 
     def close(self) -> None:
         self.context.close()

@@ -32,7 +32,8 @@ from p2pverify.node.clients.asking import (
 from p2pverify.node.clients.choice import AnswerPeer, Choice
 from p2pverify.node.clients.line import LineFailed
 from p2pverify.node.driver import Driver
-from p2pverify.node.engines.worker import EngineBusy, RefereeUnavailable
+from p2pverify.node.engines.referee import RefereeUnavailable
+from p2pverify.node.engines.worker import EngineBusy
 
 LINES_MAX = 64  # answers to full checks that are being made at once, of all clients
 

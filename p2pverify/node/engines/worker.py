@@ -1,8 +1,9 @@
-"""The engine worker: runs one job at a time, in one thread, in the order of `core.inference.jobs`.
+"""The engine worker: runs jobs in threads, in the order of `core.inference.jobs`, as many at a time as the engine can.
 
 Jobs come from the machine's `Compute` and `MeasureJob` effects. They end as `Computed`, `MeasureDone` or
 `ComputeFailed`. The worker drops a job that would end too late; it estimates this from the time that such jobs took
-before. The own engine and the referee share the thread. The referee is opened with its first job.
+before. An engine that does one job at a time shares the thread with the referee. The referee is opened with its first
+job.
 """
 
 import logging
@@ -11,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from time import monotonic_ns
 from typing import TypeVar, cast
 
 import trio
@@ -22,6 +22,8 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Purpose, Queue, QueuedJob
 from p2pverify.node.clock import unix_ms
+from p2pverify.node.engines.referee import Referee, RefereeUnavailable
+from p2pverify.node.engines.running import Running, RunningJob
 from p2pverify.node.engines.token_relay import TokenRelay
 from p2pverify.node.ports import Engine, Generated, Hear, unheard
 
@@ -36,7 +38,6 @@ _COUNTED = (
     "engine busy ms",
 )
 _REASON_CHARS_MAX = 200
-NO_REFEREE = "this node has no referee: it cannot judge across classes"
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
@@ -64,10 +65,6 @@ class EngineBusy(Exception):
     """Too many jobs wait for the engine."""
 
 
-class RefereeUnavailable(Exception):
-    """This node has no referee; the message says what to do."""
-
-
 class Worker:
     """A bounded queue before a peer's own engine and its referee.
 
@@ -83,14 +80,13 @@ class Worker:
         clock: Callable[[], int] = unix_ms,
     ) -> None:
         self._engine = engine
-        self._open_referee = open_referee
         self._clock = clock
-        self._referee: Engine | None = None
-        self._why_no_referee = NO_REFEREE
+        self._referee = Referee(open_referee)
+        self._running: Running[Job] = Running(engine.info.lanes, _monotonic_ms)
         self._costs = Costs()
         self._queue: Queue[Job] = Queue(self._estimate, self._doubt)
         self._woken = trio.Event()
-        self._limiter = trio.CapacityLimiter(1)
+        self._limiter = trio.CapacityLimiter(engine.info.lanes + 1)  # the referee's thread besides
         self._counters = Counters(_COUNTED)
         self._drops = _Drops(self._counters)
 
@@ -132,35 +128,51 @@ class Worker:
 
         `tell` gets the tokens of answers as they are made, in this task's loop.
         """
-        while True:
-            entry, dropped = self._queue.pop(_now_ms())
-            self._drop(dropped, feed)
-            if entry is not None:
-                await self._work(entry, feed, tell)
-            elif not self._queue:
-                self._woken = trio.Event()
-                await self._woken.wait()
+        async with trio.open_nursery() as nursery:
+            while True:
+                entry, dropped = self._queue.pop(_now_ms(), self._is_free)
+                self._drop(dropped, feed)
+                if entry is not None:
+                    nursery.start_soon(self._work, self._running.begin(entry, _role(entry.job)), feed, tell)
+                else:
+                    self._woken = trio.Event()
+                    await self._woken.wait()
 
-    async def _work(self, entry: QueuedJob[Job], feed: Callable[[Outcome], None], tell: Tell | None) -> None:
-        began_ms = _now_ms()
-        event = await trio.to_thread.run_sync(
+    async def _work(self, running: RunningJob[Job], feed: Callable[[Outcome], None], tell: Tell | None) -> None:
+        entry = running.entry
+        done = await trio.to_thread.run_sync(
             self._do,
             entry.job,
-            began_ms - entry.since_ms,
+            round(running.began_ms) - entry.since_ms,
             _hear(entry.job, tell),
             limiter=self._limiter,
             abandon_on_cancel=True,  # type: ignore[call-arg]  # the installed stubs are of an older trio
         )
         ended_ms = _now_ms()
-        self._queue.charge(entry, ended_ms - began_ms)
-        self._counters.count("engine busy ms", ended_ms - began_ms)
+        self._running.end(running)
+        self._woken.set()
+        self._learn(running, done, ended_ms - running.began_ms)
+        self._queue.charge(entry, round(running.spent_ms))
+        self._counters.count("engine busy ms", round(running.spent_ms))
         self._counters.count("jobs done")
-        self._counters.count("jobs failed", isinstance(event, ComputeFailed))
+        self._counters.count("jobs failed", isinstance(done, ComputeFailed))
         self._counters.count("jobs late", entry.deadline_ms is not None and ended_ms > entry.deadline_ms)
         if isinstance(entry.job, _Call):
             entry.job.done.set()
-        elif event is not None:
-            feed(event)
+        elif done is not None:
+            feed(done)
+
+    def _is_free(self, purpose: Purpose, job: Job) -> bool:
+        return self._running.is_free(purpose, _role(job))
+
+    def _learn(self, running: RunningJob[Job], done: Outcome | None, took_ms: float) -> None:
+        """Learn what a job costs alone: its share of the time in which others ran besides."""
+        job, share = running.entry.job, running.spent_ms / took_ms if took_ms else 1.0
+        if isinstance(done, Computed) and isinstance(job, Compute):
+            times_ms = (running.spent_ms, done.first_token_ms * share, done.total_ms * share)
+            self._costs.learn(job, *map(round, times_ms))
+        elif isinstance(done, MeasureDone) and isinstance(job, MeasureJob) and done.deficits:
+            self._costs.learn(job, round(running.spent_ms))
 
     def _drop(self, entries: list[QueuedJob[Job]], feed: Callable[[Outcome], None]) -> None:
         self._drops.note([entry.purpose for entry in entries])
@@ -169,7 +181,8 @@ class Worker:
             feed(ComputeFailed(entry.job.job, TOO_LATE, is_dropped=True))
 
     def _estimate(self, job: Job) -> int:
-        return 0 if isinstance(job, _Call) else self._costs.estimate(job)
+        """The time that a job will take beside those that run."""
+        return 0 if isinstance(job, _Call) else self._costs.estimate(job) * (1 + len(self._running))
 
     def _doubt(self, job: Job) -> None:
         if not isinstance(job, _Call):
@@ -203,39 +216,21 @@ class Worker:
 
     def _compute(self, job: Compute, queue_ms: int, hear: Hear) -> Computed:
         engine = self._engine_of(job.role)
-        began_ns = monotonic_ns()
         ask = job.ask
         if job.prompt_seed is not None:
             ask = replace(ask, prompt=engine.write_prompt(job.prompt_seed, job.prompt_tokens))
         made = engine.answer(ask, hear) if ask.tokens_max > 0 else Generated(Output((), "length"), 0, 0)
-        self._costs.learn(job, _ms_since(began_ns), made.first_token_ms, made.total_ms)
         return Computed(job.job, ask.prompt, made.output, queue_ms, made.first_token_ms, made.total_ms)
 
     def _score(self, job: MeasureJob) -> MeasureDone:
-        referee = self._get_referee()
+        referee = self._referee.get()
         if any(not 0 <= token < referee.info.vocab_tokens for token in job.tokens):
             return MeasureDone(job.job, (), ())  # another peer claims it; every referee says the same of it
-        began_ns = monotonic_ns()
         scored = referee.score(job.ask, job.tokens)
-        self._costs.learn(job, _ms_since(began_ns))
         return MeasureDone(job.job, scored.deficits, scored.ends)
 
     def _engine_of(self, role: str) -> Engine:
-        return self._get_referee() if role == REFEREE else self._engine
-
-    def _get_referee(self) -> Engine:
-        """Open the referee at its first job. A failure is logged once, and opening is not tried again."""
-        if self._referee is None and self._open_referee is not None:
-            opener, self._open_referee = self._open_referee, None
-            try:
-                self._referee = opener()
-            except Exception as error:
-                self._why_no_referee = f"{NO_REFEREE}: {error}"
-                said = "%s; start the node again once this is mended"
-                log.warning(said, self._why_no_referee, exc_info=log.isEnabledFor(logging.DEBUG))
-        if self._referee is None:
-            raise RefereeUnavailable(self._why_no_referee)
-        return self._referee
+        return self._referee.get() if role == REFEREE else self._engine
 
 
 class _Drops:
@@ -265,6 +260,11 @@ class _Drops:
         )
 
 
+def _role(job: Job) -> str:
+    """Which engine does a job."""
+    return REFEREE if isinstance(job, MeasureJob) else job.role
+
+
 def _hear(job: Job, tell: Tell | None) -> Hear:
     """Takes the tokens of a job in the engine's thread, and tells them in this loop."""
     if tell is None or not isinstance(job, Compute):
@@ -273,9 +273,9 @@ def _hear(job: Job, tell: Tell | None) -> Hear:
 
 
 def _now_ms() -> int:
+    return round(_monotonic_ms())
+
+
+def _monotonic_ms() -> float:
     """Milliseconds of the monotonic clock, which nobody can set."""
-    return round(trio.current_time() * 1000)
-
-
-def _ms_since(began_ns: int) -> int:
-    return (monotonic_ns() - began_ns) // 1_000_000
+    return trio.current_time() * 1000

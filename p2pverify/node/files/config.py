@@ -31,6 +31,7 @@ CONFIG_BYTES_MAX = 65_536
 BOOTSTRAP_MAX = 64
 ANNOUNCE_MAX = 4
 COVER_PER_EPOCH_MAX = 16
+LANES_MAX = 64
 
 #: The text that `init` writes: all keys with their defaults, commented out.
 TEMPLATE = """\
@@ -91,6 +92,10 @@ TEMPLATE = """\
 # 12 kB a token with the bundled model. It changes no answer.
 # context_tokens = 1024
 
+# How many questions the engine "llama" answers at a time. Each has memory for context_tokens. Votes and audits keep two
+# for themselves, so that they are in time however many clients there are. It changes no answer.
+# lanes = 4
+
 # The model's weights (GGUF). Without it the bundled model is used.
 # weights = "/path/to/model.gguf"
 
@@ -131,6 +136,7 @@ class Config(BaseModel):
     openai_url: str = "http://127.0.0.1:8000/v1"
     openai_model: str = ""
     context_tokens: int = Field(default=1024, ge=1024, le=CONTEXT_TOKENS_MAX)
+    lanes: int = Field(default=4, ge=1, le=LANES_MAX)
     weights: Path | None = None
     hardware: str = ""
     cover_per_epoch: float = Field(default=0.0, ge=0, le=COVER_PER_EPOCH_MAX)

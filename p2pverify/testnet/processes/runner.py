@@ -221,10 +221,14 @@ def _write_files(plan: Plan, machine: MeasuredMachine, directory: Path, classes:
         home.path.mkdir(mode=0o700)
         with atomic_file(home.identity_path, mode=0o600) as file:
             file.write(f"{peer.seed.hex()}\n".encode())
-        if plan.hardware:
-            with atomic_file(home.config_path, mode=0o600) as file:
-                file.write(f'hardware = "{plan.hardware}"\n'.encode())
+        with atomic_file(home.config_path, mode=0o600) as file:
+            file.write(_config(plan).encode())
     return network
+
+
+def _config(plan: Plan) -> str:
+    """The config.toml of a peer. Many peers share the machine, so each engine answers one question at a time."""
+    return "lanes = 1\n" + (f'hardware = "{plan.hardware}"\n' if plan.hardware else "")
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +21,6 @@ from p2pverify.engine.gguf.quantise import requantise
 from p2pverify.engine.gguf.reader import read_head
 from p2pverify.engine.language import open_language
 from p2pverify.engine.llama import bindings
-from p2pverify.engine.llama.bindings import LlamaContext
 from p2pverify.engine.llama.engine import LlamaEngine, numeric_path
 from p2pverify.engine.registry import EngineOpening, open_engine
 from p2pverify.node.clients.language import Message
@@ -104,8 +105,8 @@ def test_challenges_golden_questions_and_clients_begin_alike(llama: LlamaEngine)
         assert llama.encode_chat(text) == language.chat([Message("user", text)], 1000)
 
 
-def last_row(context: LlamaContext, tokens: Sequence[int]) -> NDArray[np.float32]:
-    (row,) = context.evaluate_from(tokens, len(tokens) - 1)
+def last_row(engine: LlamaEngine, tokens: Sequence[int]) -> NDArray[np.float32]:
+    (row,) = engine.rows(tokens, len(tokens) - 1)
     return row
 
 
@@ -115,13 +116,13 @@ def test_cache_reuse_changes_no_bit(llama: LlamaEngine) -> None:
     sequence = llama.encode_chat(TEXT * 24)[:150]
     assert len(sequence) == 150
     for size in (20, 64, 65, 150):
-        context.forget()
-        fresh = last_row(context, sequence[:size]).tobytes()
-        last_row(context, (*sequence[: size // 2], 5, 6, 7))
-        assert list(context.held[: size // 2]) == list(sequence[: size // 2])
-        assert last_row(context, sequence[:size]).tobytes() == fresh
+        context.keep(0, 0)
+        fresh = last_row(llama, sequence[:size]).tobytes()
+        last_row(llama, (*sequence[: size // 2], 5, 6, 7))
+        assert list(context.held(0)[: size // 2]) == list(sequence[: size // 2])
+        assert last_row(llama, sequence[:size]).tobytes() == fresh
         for end in range(size - 8, size + 1):
-            token_by_token = last_row(context, sequence[:end])
+            token_by_token = last_row(llama, sequence[:end])
         assert token_by_token.tobytes() == fresh
 
 
@@ -134,9 +135,9 @@ def test_a_kept_template_changes_no_answer(variant: str) -> None:
         before, _ = frame(kept)
         for number, text in enumerate((TEXT, "List ten animals.", TEXT * 12, "Why?", TEXT)):
             asked = Ask(kept.encode_chat(text), 12, 800 * (number % 2), KEY)
-            fresh.context.forget()
+            fresh.context.keep(0, 0)
             assert kept.answer(asked).output == fresh.answer(asked).output
-            assert kept.context.held[:before] == list(asked.prompt[:before])
+            assert list(kept.context.held(0)[:before]) == list(asked.prompt[:before])
             kept.write_prompt(SEED, 4 + number)
             if number == 2:
                 kept.answer(Ask((5, 6, 7), 2, 0, KEY))
@@ -148,11 +149,23 @@ def test_a_kept_template_changes_no_answer(variant: str) -> None:
 def test_answers_after_own_derivation_are_those_of_a_fresh_context(llama: LlamaEngine) -> None:
     """The challenger's cheap answer equals the responder's answer."""
     prompt = llama.write_prompt(SEED, 12)
-    assert len(llama.context.held) > frame(llama)[0]
+    assert len(llama.context.held(0)) > frame(llama)[0]
     cheap = llama.answer(Ask(prompt, 8, 900, KEY)).output
-    llama.context.forget()
+    llama.context.keep(0, 0)
     fresh = llama.answer(Ask(prompt, 8, 900, KEY)).output
     assert (cheap.tokens, cheap.finish) == (fresh.tokens, fresh.finish)
+
+
+def test_answers_written_at_the_same_time_have_the_bits_of_single_ones(llama: LlamaEngine) -> None:
+    """Short and long prompts beside each other: each answer has the tokens and the digest that it has alone."""
+    texts = [TEXT, "Hi", TEXT * 12, "Tell me a story."] * 2
+    asks = [Ask(llama.encode_chat(text), 6, 800 * (n % 2), bytes([n]) * 32) for n, text in enumerate(texts)]
+    alone = [llama.answer(each).output for each in asks]
+    several = open_engine("llama", EngineOpening(lanes=4))
+    assert several.info == replace(llama.info, lanes=4)
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda each: several.answer(each).output, asks)) == alone
+    several.close()
 
 
 def test_sampled_answers_follow_the_key(llama: LlamaEngine) -> None:
@@ -259,7 +272,7 @@ def test_an_answer_is_scored_with_the_bits_that_its_author_had(llama: LlamaEngin
     prompt = llama.encode_chat("Explain how a diesel engine works.")
     asked = Ask(prompt, 80, temperature_milli, KEY)
     answer = llama.answer(asked).output
-    llama.context.forget()
+    llama.context.keep(0, 0)
     scored = llama.score(asked, answer.tokens)
     assert scored.logits == answer.logits != bytes(32)
     assert scored.best == answer.tokens
@@ -286,7 +299,7 @@ def test_a_finer_quantisation_shows_in_the_logits(llama: LlamaEngine, tmp_path: 
     answer, coarser = finer.answer(asked).output, llama.answer(asked).output
     assert answer.tokens == coarser.tokens
     assert answer.logits != coarser.logits
-    finer.context.forget()
+    finer.context.keep(0, 0)
     assert finer.score(asked, answer.tokens).logits == answer.logits
     assert llama.score(asked, answer.tokens).logits != answer.logits
     finer.close()

@@ -11,8 +11,9 @@ from p2pverify.core.contract.output import Ask
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.node.engines import worker as module
+from p2pverify.node.engines.referee import NO_REFEREE
 from p2pverify.node.engines.worker import EngineBusy, Worker
-from p2pverify.node.ports import Generated, Hear, unheard
+from p2pverify.node.ports import Generated, Hear, ModelInfo, unheard
 from tests.node.fakes import FakeEngine
 
 
@@ -178,7 +179,43 @@ async def test_without_a_referee_its_jobs_fail(nursery):
     worker = Worker(FakeEngine())
     worker.submit_nowait(score_job(1, (1,)))
     (failed,) = await done(worker, nursery, 1)
-    assert failed == ComputeFailed(1, module.NO_REFEREE)
+    assert failed == ComputeFailed(1, NO_REFEREE)
+    nursery.cancel_scope.cancel()
+
+
+class LanesEngine(GatedEngine):
+    """Takes four calls at a time, and holds each until a test releases it."""
+
+    @property
+    def info(self) -> ModelInfo:
+        return replace(super().info, lanes=4)
+
+    def answer(self, ask: Ask, hear: Hear = unheard) -> Generated:
+        self.jobs.append(f"begun {ask.prompt[0]}")
+        return super().answer(ask, hear)
+
+
+async def test_an_engine_with_lanes_does_several_jobs_at_a_time(nursery):
+    """However many requests wait, an audit and a vote begin at once. All have their outcomes."""
+    engine = LanesEngine()
+    worker = Worker(engine)
+    fed: list[Computed] = []
+    nursery.start_soon(worker.run, fed.append)
+    for number in range(1, 9):
+        worker.submit_nowait(job(number, Purpose.REQUEST))
+    await wait_all_tasks_blocked()
+    assert sorted(engine.jobs) == ["begun 1", "begun 2"]
+    worker.submit_nowait(job(11, Purpose.AUDIT))
+    worker.submit_nowait(job(12, Purpose.VOTE))
+    await wait_all_tasks_blocked()
+    assert sorted(engine.jobs) == ["begun 1", "begun 11", "begun 12", "begun 2"]
+    assert worker.statistics()["jobs waiting"] == 6
+    engine.gate.set()
+    with trio.fail_after(10):
+        while len(fed) < 10:
+            await trio.lowlevel.checkpoint()
+    assert sorted(event.job for event in fed) == [*range(1, 9), 11, 12]
+    assert worker.statistics()["jobs done"] == 10
     nursery.cancel_scope.cancel()
 
 
