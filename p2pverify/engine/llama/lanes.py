@@ -35,7 +35,7 @@ class Lanes:
     def __init__(self, context: LlamaContext) -> None:
         self._context = context
         # With several lanes a long prompt leaves room for the others in each batch.
-        self._piece_tokens = context.batch_tokens if context.lanes == 1 else context.batch_tokens // 2
+        self._piece_tokens = context.batch_tokens if context.lanes == 1 else max(1, context.batch_tokens // 2)
         self._changed = threading.Condition()
         self._free = list(range(context.lanes))  # the one that was given back last comes last
         self._wishes: list[_Wish] = []
