@@ -1,9 +1,9 @@
-"""Requests and responses: inference on /p2pverify/request/2, evidence on /p2pverify/evidence/1.
+"""Requests and responses: inference on /p2pverify/request/2, evidence on /p2pverify/evidence/1, and passports.
 
 The asker writes one frame. The responder writes the tokens of its answer in frames, as they are made, and at last one
-frame with the rest of the response. Evidence has that last frame only. The node defines the bytes inside; this module
-enforces the limits: sizes, times, and which requests are served when there are too many. Protocol page:
-protocol/streams.md.
+frame with the rest of the response. Evidence and passports have that last frame only. The node defines the bytes
+inside; this module enforces the limits: sizes, times, and which requests are served when there are too many. Protocol
+page: protocol/streams.md.
 """
 
 import logging
@@ -23,6 +23,7 @@ from p2pverify.core.inference.question import (
 )
 from p2pverify.core.inference.stream import FRAME_BYTES_MAX, LAST_BYTES_MAX, AnswerReader, AnswerWriter
 from p2pverify.core.limits import Rate, Shares
+from p2pverify.core.proofs.exchange import PASSPORT_REQUEST_BYTES_MAX, PASSPORTS_BYTES_MAX
 from p2pverify.core.roles.disputes.evidence import EVIDENCE_BYTES_MAX, EVIDENCE_REQUEST_BYTES_MAX
 from p2pverify.net.border.framing import FrameTooLargeError, frame_bytes, read_frame, write_frame
 from p2pverify.net.border.link import Link
@@ -33,6 +34,7 @@ from p2pverify.node.ports import AskError, Hear, Reply, unheard
 
 PROTOCOL = "/p2pverify/request/2"
 EVIDENCE_PROTOCOL = "/p2pverify/evidence/1"
+PASSPORT_PROTOCOL = "/p2pverify/passport/1"
 #: The first byte of a frame: the last frame of a response, a refusal, or tokens of an answer that goes on.
 LAST = b"\x00"
 REFUSED = b"\x01"
@@ -42,6 +44,8 @@ RHYTHM_SECONDS = 0.05
 REFUSALS = frozenset({"busy", "failed", "timeout", "too-large", "unconfirmed"})
 _REASON_BYTES_MAX = 32
 EVIDENCE_SECONDS_MAX = 20.0
+PASSPORT_SECONDS_MAX = 20.0
+PASSPORTS_OPEN_MAX = 1
 #: Requests that one peer may make, and that all peers together may make.
 RATE = Rate(per_second=8, burst=32)
 POOL = Rate(per_second=64, burst=256)
@@ -90,6 +94,17 @@ def evidence_limits(limits: RequestLimits) -> RequestLimits:
     )
 
 
+def passport_limits(limits: RequestLimits) -> RequestLimits:
+    """The limits for passports, which strangers ask for."""
+    return replace(
+        limits,
+        request_bytes_max=PASSPORT_REQUEST_BYTES_MAX,
+        response_bytes_max=PASSPORTS_BYTES_MAX,
+        per_peer_max=PASSPORTS_OPEN_MAX,
+        serve_seconds_max=PASSPORT_SECONDS_MAX,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Speech:
     """A protocol and the names of its counters; the reason is appended to `refused`.
@@ -113,6 +128,15 @@ EVIDENCE = Speech(
     "evidence_abandoned",
     "evidence_succeeded",
     "evidence_failed",
+)
+
+PASSPORTS = Speech(
+    PASSPORT_PROTOCOL,
+    "passports_answered",
+    "passports_refused_",
+    "passports_abandoned",
+    "passports_succeeded",
+    "passports_failed",
 )
 
 

@@ -19,20 +19,20 @@ from p2pverify.core.counters import Counters
 from p2pverify.core.encoding.canon import encode
 from p2pverify.core.inference.compare import TokenScores
 from p2pverify.core.inference.question import CONTEXT_TOKENS_MAX, Question
-from p2pverify.core.proofs.issuing import issue
 from p2pverify.core.window import NO_CHECKS, CheckPolicy
 from p2pverify.node import ports
-from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer
+from p2pverify.node.clients.asking import ANSWER_S, AnsweredQuestion, Asking, NoAnswer, PeerAnswer, usual_context
 from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
-from p2pverify.node.clients.choice import AnswerPeer, Choice
+from p2pverify.node.clients.choice import AnswerPeer, Choice, NodeView
 from p2pverify.node.clients.desk import Client, Desk, Place
 from p2pverify.node.clients.fullcheck import FullCheck
 from p2pverify.node.clients.language import Language
+from p2pverify.node.clients.line import Requester
 from p2pverify.node.clients.order import NO_MAJORITY, DoorError, OpenOrder, Order
 from p2pverify.node.clients.paper import answer_document, check_document, dumped, event_document, read_receipt
 from p2pverify.node.clients.windows import ClientWindows
 from p2pverify.node.driver import Driver
-from p2pverify.node.engines.worker import EngineBusy
+from p2pverify.node.engines.refusals import EngineBusy
 from p2pverify.node.reports.documents.receipt import (
     CHECKED,
     DIFFERS,
@@ -80,9 +80,11 @@ class Door:
         self._dice = dice or random.SystemRandom()
         self._counters = Counters()
         self._desk = Desk()
-        self._choice = Choice(driver.machine, lambda: frozenset(n.peer for n in network.neighbours()), self._dice)
-        self._asking = Asking(driver, network, self._choice, self._dice, self._counters)
-        self._fullcheck = FullCheck(driver, self._asking, self._choice, self._counters)
+        own, view = self._context, NodeView(driver.machine)
+        self._choice = Choice(view, lambda: frozenset(each.peer for each in network.neighbours()), self._dice)
+        asks = Requester(own.network, own.seed, own.key, driver.now_ms, driver.serve, driver.cost_ms)
+        self._asking = Asking(asks, network, self._choice, self._dice, self._counters)
+        self._fullcheck = FullCheck(own.network, self._asking, self._choice, self._counters, driver)
         self._windows = ClientWindows(self._dice)
         self._open: dict[str, OpenOrder] = {}
         self._nursery: trio.Nursery | None = None
@@ -126,6 +128,15 @@ class Door:
     def room(self, prompt_tokens: int) -> int:
         """The most tokens that an answer to a prompt can have."""
         return min(CONTEXT_TOKENS_MAX, self._info.context_tokens) - prompt_tokens
+
+    def usual_room(self, prompt_tokens: int) -> int:
+        """The length of an answer for a client that names none: one that peers with the usual context can hold too.
+
+        If it would be short, it is `room`.
+        """
+        most, unknown = self.room(prompt_tokens), usual_context(self._context.params)
+        left = self._choice.usual_context(self._asking.epoch, unknown) - prompt_tokens
+        return most if left < unknown // 4 else min(most, left)
 
     def now_s(self) -> int:
         return self._driver.now_ms() // 1000
@@ -298,7 +309,7 @@ class Door:
             for one, relation in answered.related:
                 returned = one is answered.returned
                 checked = (*CHECKED, *self._recomputed(one, opened.scores.get(index) if returned else None))
-                issued = issue(self._driver.machine.fold, one.candidate.peer)
+                issued = self._driver.machine.issuer.passport(one.candidate.peer)
                 passport = None if issued is None else issued.encode()
                 found.append(
                     answer_document(

@@ -10,8 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pverify.core.events import Compute, Send
-from p2pverify.core.inference.question import Question, Request, decode_request
-from p2pverify.core.roles.asker import EXPIRY_EPOCHS
+from p2pverify.core.inference.question import EXPIRY_EPOCHS, Question, Request, decode_request
 from p2pverify.node.cover import Cover, CoverPlan
 from p2pverify.node.driver import Driver
 from p2pverify.node.files.corpus import Prompt

@@ -11,7 +11,7 @@ from p2pverify.core.inference.question import RequestRefused, decode_request, de
 from p2pverify.core.state import view
 from p2pverify.core.state.score import Standing
 from p2pverify.node.clients import asking, line
-from p2pverify.node.clients.choice import Choice
+from p2pverify.node.clients.choice import Choice, NodeView
 from p2pverify.node.clients.desk import LOCAL, PLACES_MAX, Client, Desk, DeskBusy
 from p2pverify.node.clients.order import DoorError, OpenOrder, Order
 from p2pverify.node.ports import AskError
@@ -281,7 +281,7 @@ def test_only_peers_of_good_standing_are_chosen(world, standing, monkeypatch):
         return tuple(replace(one, standing=standing) if one.peer == bad else one for one in real(network, state))
 
     monkeypatch.setattr(view, "scores", scores)
-    choice = Choice(machine, frozenset, random.Random(3))
+    choice = Choice(NodeView(machine), frozenset, random.Random(3))
     found = [candidate.peer for candidate in choice.candidates(5)]
     assert machine.key not in found
     if standing is Standing.TRUSTED:

@@ -11,7 +11,8 @@ from p2pverify.core.contract.output import Ask
 from p2pverify.core.events import OWN, REFEREE, Compute, Computed, ComputeFailed, MeasureDone, MeasureJob
 from p2pverify.core.inference.jobs import Purpose
 from p2pverify.node.engines import worker as module
-from p2pverify.node.engines.worker import EngineBusy, Worker
+from p2pverify.node.engines.refusals import EngineBusy
+from p2pverify.node.engines.worker import Worker
 from p2pverify.node.ports import Generated, Hear, unheard
 from tests.node.fakes import FakeEngine
 
