@@ -26,7 +26,7 @@ from p2pverify.node.clients.book import BookError, KeptReceipt, ReceiptBook
 from p2pverify.node.clients.choice import AnswerPeer, Choice, NodeView
 from p2pverify.node.clients.desk import Client, Desk, Place
 from p2pverify.node.clients.fullcheck import FullCheck
-from p2pverify.node.clients.language import Language
+from p2pverify.node.clients.language import Language, model_name
 from p2pverify.node.clients.line import Requester
 from p2pverify.node.clients.order import NO_MAJORITY, DoorError, OpenOrder, Order
 from p2pverify.node.clients.paper import answer_document, check_document, dumped, event_document, read_receipt
@@ -96,7 +96,7 @@ class Door:
     @property
     def model(self) -> str:
         """The model's name for clients."""
-        return "-".join(self._manifest.model.replace("/", " ").split())
+        return model_name(self._manifest.model)
 
     @property
     def manifest(self) -> Manifest:
