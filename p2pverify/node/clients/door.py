@@ -195,7 +195,9 @@ class Door:
         opened = OpenOrder(document, order.client, len(order.prompts) * (order.tokens_max + 1))
         self._open[receipt_id] = opened
         self._counters.count("orders")
-        self._nursery.start_soon(self._carry_out, order, opened, place)
+        panels = [self._panel(order) for _ in order.prompts]
+        self._desk.widen(place, order.client, sum(panels) - len(panels), now_ms)
+        self._nursery.start_soon(self._carry_out, order, opened, place, panels)
         return opened
 
     async def receipt(self, receipt_id: str, client: Client) -> ReceiptDocument | None:
@@ -211,12 +213,12 @@ class Door:
         opened = self._open.get(receipt_id)
         return opened if opened is not None and opened.client.id == client.id else None
 
-    async def _carry_out(self, order: Order, opened: OpenOrder, place: Place) -> None:
+    async def _carry_out(self, order: Order, opened: OpenOrder, place: Place, panels: Sequence[int]) -> None:
         answers: dict[int, AnsweredQuestion] = {}
         error: DoorError | None = None
         questions = self._questions(order)
         try:
-            error = await self._ask_all(order, questions, opened, answers)
+            error = await self._ask_all(order, questions, panels, opened, answers)
             if error is None and order.logprobs:
                 await self._score_all(questions, opened, answers)
             await self._finish(opened, questions, answers, "failed" if error else "answered")
@@ -242,7 +244,12 @@ class Door:
         return found
 
     async def _ask_all(
-        self, order: Order, questions: Sequence[Question], opened: OpenOrder, answers: dict[int, AnsweredQuestion]
+        self,
+        order: Order,
+        questions: Sequence[Question],
+        panels: Sequence[int],
+        opened: OpenOrder,
+        answers: dict[int, AnsweredQuestion],
     ) -> DoorError | None:
         """Ask all questions at once. Returns why one of them has no answer."""
         errors: list[DoorError] = []
@@ -261,7 +268,7 @@ class Door:
 
         async with trio.open_nursery() as nursery:
             for index, question in enumerate(questions):
-                nursery.start_soon(ask, index, question, self._panel(order))
+                nursery.start_soon(ask, index, question, panels[index])
         return errors[0] if errors else None
 
     def _panel(self, order: Order) -> int:
