@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from p2pverify.core.contract.network import Params
 from p2pverify.core.counters import Counters
 from p2pverify.core.errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from p2pverify.core.inference.question import (
@@ -67,20 +68,27 @@ class RequestLimits:
     confirm_seconds_max: float = 10.0
     read_seconds_max: float = 20.0
     serve_seconds_max: float = 300.0  # until the first token, between two tokens, and until the response
+    usual_bytes: int = 64 * 1024  # of a request whose first token comes within `serve_seconds_max`
     take_seconds_max: float = 20.0  # for the asker to read the rest of a whole answer
 
+    def first_token_s(self, request_bytes: int) -> float:
+        """How long the first token of an answer may take. A long question takes an engine longer."""
+        return self.serve_seconds_max * max(1, request_bytes // self.usual_bytes)
 
-def limits_within(deadline_ms: int, context_tokens: int) -> RequestLimits:
-    """The limits for a network in which an answer is due within `deadline_ms`, and an engine that holds so many tokens.
 
-    A request that is larger than its engine needs is refused by its length alone.
+def limits_within(params: Params, context_tokens: int) -> RequestLimits:
+    """The limits for a network, and for an engine that holds so many tokens.
+
+    A request that is larger than its engine needs is refused by its length alone. The contract's deadline is for
+    questions of the lengths that members owe each other.
     """
     usual = RequestLimits()
     needed = REST_BYTES_MAX + TOKEN_BYTES_MAX * min(context_tokens, CONTEXT_TOKENS_MAX)
     return replace(
         usual,
         request_bytes_max=max(usual.request_bytes_max, needed),
-        serve_seconds_max=min(usual.serve_seconds_max, deadline_ms / 1000),
+        serve_seconds_max=min(usual.serve_seconds_max, params.deadline_ms / 1000),
+        usual_bytes=REST_BYTES_MAX + TOKEN_BYTES_MAX * (params.prompt_tokens + params.answer_tokens),
     )
 
 
@@ -290,7 +298,7 @@ class Requests:
             sender.hear(tokens)
 
         try:
-            with trio.fail_after(limits.serve_seconds_max) as scope:
+            with trio.fail_after(limits.first_token_s(len(request))) as scope:
                 async with self._turns.place(source, is_member=self._is_member(source)):
                     return await self._serve(request, source, hear)
         except CrowdedError:
