@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from p2pverify.node.reports.documents.receipt import ReceiptDocument
 
 DIAL_S = 20.0
+OTHERS_S = 1.0
 PANEL = 3  # of a user that says only how often to check
 EVERY = 1  # of a user that says only how many are to answer: there is only this one question
 _MODELS = "'p2pverify network show' names the models of the file"
@@ -127,7 +128,7 @@ class _Asked:
         raise failure
 
     async def _meet(self, meet: Callable[["Address"], object]) -> None:
-        """Connect to the given addresses. One that answers is enough."""
+        """Connect to the given addresses. One that answers is enough, and the others have little time after it."""
         import trio
 
         from p2pverify.net.border.host import DialError
@@ -145,6 +146,7 @@ class _Asked:
                 reasons.append(f"{address}: it does not answer within {DIAL_S:g} s")
             else:
                 met.set()
+                nursery.cancel_scope.deadline = min(nursery.cancel_scope.deadline, trio.current_time() + OTHERS_S)
 
         async with trio.open_nursery() as nursery:
             for address in self._addresses:
