@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from p2pverify.node.files.textfile import FileError, read_bytes
-from p2pverify.node.files.tomlfile import Fault, TableError, hint_of, parse_toml, told
+from p2pverify.node.files.tomlfile import KeyFault, TableError, hint_of, parse_toml, told
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -25,14 +25,14 @@ def read_model(path: Path, model: type[_Model], *, size_max: int, missing: str) 
         raise FileError(path, told(faults), hint_of(faults, _keys(model))) from None
 
 
-def _faults(found: "ErrorDetails") -> list[Fault]:
+def _faults(found: "ErrorDetails") -> list[KeyFault]:
     """A fault in a model, or the faults of a table in it."""
     place, kind = found["loc"], found["type"]
     inner = found.get("ctx", {}).get("error")
     if isinstance(inner, TableError):
         return [replace(fault, place=(*place, *fault.place)) for fault in inner.faults]
     text = " is missing" if kind == "missing" else f": {found['msg'].removeprefix('Value error, ')}"
-    return [Fault(place, text, is_unknown=kind == "extra_forbidden")]
+    return [KeyFault(place, text, is_unknown=kind == "extra_forbidden")]
 
 
 def _keys(model: type[BaseModel]) -> set[str]:

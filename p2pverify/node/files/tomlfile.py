@@ -29,7 +29,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class KeyFault:
     """A key with a fault: its place in the file, and what is wrong with it. `is_unknown`: there is no such key."""
 
     place: _Place
@@ -50,12 +50,12 @@ class Fault:
 class TableError(ValueError):
     """A value is not such a table. The message has its first faults."""
 
-    def __init__(self, faults: list[Fault]) -> None:
+    def __init__(self, faults: list[KeyFault]) -> None:
         super().__init__(told(faults))
         self.faults = faults
 
 
-def told(faults: list[Fault]) -> str:
+def told(faults: list[KeyFault]) -> str:
     """The faults in one line, each with its key."""
     texts = [fault.text for fault in faults[:_FAULTS_SHOWN_MAX]]
     if len(faults) > len(texts):
@@ -63,7 +63,7 @@ def told(faults: list[Fault]) -> str:
     return "; ".join(texts)
 
 
-def hint_of(faults: list[Fault], known: set[str]) -> str:
+def hint_of(faults: list[KeyFault], known: set[str]) -> str:
     """What to do about faults. `known` are all keys of the file."""
     unknown = [str(fault.place[-1]) for fault in faults if fault.is_unknown]
     guess = difflib.get_close_matches(unknown[0], sorted(known), 1) if unknown else []
@@ -99,7 +99,7 @@ def parse_toml(path: Path, data: bytes) -> Mapping[str, Any]:
 
 def read_table(kind: type[_T], value: object) -> _T:
     """A dataclass from a table of TOML, or from values of the same types. Raises TableError."""
-    faults: list[Fault] = []
+    faults: list[KeyFault] = []
     found = _read(kind, value, (), faults)
     if faults:
         raise TableError(faults)
@@ -110,7 +110,7 @@ def read_table(kind: type[_T], value: object) -> _T:
 # ---------------------------------------------------------------- readers, one for each type of a field
 
 
-def _read(hint: Any, value: Any, place: _Place, faults: list[Fault]) -> Any:
+def _read(hint: Any, value: Any, place: _Place, faults: list[KeyFault]) -> Any:
     """The value of a type; what is wrong goes to `faults`."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -125,14 +125,14 @@ def _read(hint: Any, value: Any, place: _Place, faults: list[Fault]) -> Any:
     if is_dataclass(hint):
         return _read_object(hint, value, place, faults)
     if type(value) is not hint:
-        faults.append(Fault(place, f": it is not {_NAMES[hint]}"))
+        faults.append(KeyFault(place, f": it is not {_NAMES[hint]}"))
     return value
 
 
 _NAMES = {int: "a whole number", str: "text"}
 
 
-def _read_checked(hint: Any, checks: tuple[Any, ...], value: Any, place: _Place, faults: list[Fault]) -> Any:
+def _read_checked(hint: Any, checks: tuple[Any, ...], value: Any, place: _Place, faults: list[KeyFault]) -> Any:
     before = len(faults)
     found = _read(hint, value, place, faults)
     if len(faults) == before:
@@ -140,33 +140,33 @@ def _read_checked(hint: Any, checks: tuple[Any, ...], value: Any, place: _Place,
             for check in checks:
                 check.see(found)
         except ValueError as error:
-            faults.append(Fault(place, f": {error}"))
+            faults.append(KeyFault(place, f": {error}"))
     return found
 
 
-def _read_array(items: tuple[Any, ...], value: Any, place: _Place, faults: list[Fault]) -> Any:
+def _read_array(items: tuple[Any, ...], value: Any, place: _Place, faults: list[KeyFault]) -> Any:
     if not isinstance(value, list | tuple):
-        faults.append(Fault(place, ": it is not an array"))
+        faults.append(KeyFault(place, ": it is not an array"))
         return ()
     hints = (items[0],) * len(value) if items[-1] is Ellipsis else items
     if len(value) != len(hints):
-        faults.append(Fault(place, f": it has not {len(hints)} items"))
+        faults.append(KeyFault(place, f": it has not {len(hints)} items"))
         return ()
     pairs = enumerate(zip(hints, value, strict=True))
     return tuple([_read(hint, item, (*place, number), faults) for number, (hint, item) in pairs])
 
 
-def _read_object(kind: Any, value: Any, place: _Place, faults: list[Fault]) -> Any:
+def _read_object(kind: Any, value: Any, place: _Place, faults: list[KeyFault]) -> Any:
     if not isinstance(value, Mapping):
-        faults.append(Fault(place, ": it is not a table"))
+        faults.append(KeyFault(place, ": it is not a table"))
         return None
     before, known, given = len(faults), _known(kind), {}
     for key, (name, hint, is_optional) in known.items():
         if key in value:
             given[name] = _read(hint, value[key], (*place, key), faults)
         elif not is_optional:
-            faults.append(Fault((*place, key), " is missing"))
-    faults += [Fault((*place, key), "", is_unknown=True) for key in value if key not in known]
+            faults.append(KeyFault((*place, key), " is missing"))
+    faults += [KeyFault((*place, key), "", is_unknown=True) for key in value if key not in known]
     return kind(**given) if len(faults) == before else None
 
 
